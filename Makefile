@@ -1,0 +1,56 @@
+# `make run` and `make test` need nothing but make and Python 3.11 or newer; they set up the rest in .venv, once.
+
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK := $(BIN)/pip-compile --quiet --no-header --strip-extras --annotation-style=line \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+.PHONY: run test check bench docs lock clean
+.NOTPARALLEL:
+
+run: .venv/runtime.stamp  ## serve on http://127.0.0.1:8000
+	@exec $(BIN)/python workflow_server.py
+
+test: .venv/dev.stamp  ## all tests; choose with ARGS="-k word"
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/dev.stamp  ## lint, format, types, then all tests, among them those of the generated documents
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+bench: .venv/dev.stamp  ## measure the engine and the start
+	@$(BIN)/python benchmarks/engine.py
+	@$(BIN)/python benchmarks/startup.py
+
+docs: .venv/runtime.stamp  ## write what is generated from the table of settings
+	@$(BIN)/python config.py > docs/settings.md
+	@$(BIN)/python config.py --env > .env.example
+
+lock: $(BIN)/python  ## pin everything that the .in files ask for, keeping the pins that still fit
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
+	@$(LOCK) --output-file requirements.txt requirements.in
+	@$(LOCK) --output-file requirements-dev.txt requirements-dev.in
+
+clean:  ## remove what the other targets made, but never data/
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+
+.venv/runtime.stamp: requirements.txt | $(BIN)/python
+	@echo "Installing packages"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+# requirements-dev.txt has the runtime packages too.
+.venv/dev.stamp: requirements.txt requirements-dev.txt | $(BIN)/python
+	@echo "Installing packages for development"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ .venv/runtime.stamp
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Headrace needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv --clear .venv

@@ -1,0 +1,284 @@
+"""Every setting: its variable, default, meaning and bounds, in one table; the only module that reads the environment.
+
+The table is the fields of `Config`. Parsing, docs/settings.md (`python config.py`) and .env.example
+(`python config.py --env`) all come from it. Nothing but `errors` is imported from here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from dotenv import dotenv_values
+
+from errors import ConfigError
+
+UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A sort of value: `parse` turns its text into it or raises ValueError; `allowed` says in words what it takes."""
+
+    allowed: str
+    parse: Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `default` is text, as one would write it in the environment."""
+
+    env: str
+    default: str
+    kind: Kind
+    help: str
+    secret: bool = False
+
+    def value(self, environ: Mapping[str, str]) -> Any:
+        """The parsed value from `environ`; ConfigError names the variable and what it takes. Empty means not given."""
+        text = self._secret_text(environ) if self.secret else environ.get(self.env, "").strip()
+        try:
+            return self.kind.parse(text or self.default)
+        except ValueError:
+            given = "has a wrong value" if self.secret else f"is {text!r}"
+            raise ConfigError(f"{self.env} {given}; it must be {self.kind.allowed}") from None
+
+    def _secret_text(self, environ: Mapping[str, str]) -> str:
+        """The value of NAME, or the content of the file that NAME_FILE names."""
+        text, path = environ.get(self.env, ""), environ.get(f"{self.env}_FILE", "").strip()
+        if text and path:
+            raise ConfigError(f"{self.env} and {self.env}_FILE are both set; set one of them")
+        if not path:
+            return text
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise ConfigError(f"{self.env}_FILE is {path!r}, which cannot be read: {reason}") from None
+
+
+def _matching(allowed: str, pattern: str) -> Kind:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError
+        return text
+
+    return Kind(allowed, parse)
+
+
+def _number(low: int, high: int) -> Kind:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,15}", text) or not low <= int(text) <= high:
+            raise ValueError
+        return int(text)
+
+    return Kind(f"a whole number from {low} to {high}", parse)
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,15})([KMG]?)", text.upper())
+    if not match:
+        raise ValueError
+    return int(match[1]) * UNITS[match[2]]
+
+
+def _size(high: str) -> Kind:
+    def parse(text: str) -> int:
+        if not 1 <= _bytes(text) <= _bytes(high):
+            raise ValueError
+        return _bytes(text)
+
+    return Kind(f"bytes, or a number with K, M or G (multiples of 1024), from 1 to {high}", parse)
+
+
+def _one_of(*choices: str) -> Kind:
+    return _matching(" or ".join(f"`{choice}`" for choice in choices), "|".join(choices))
+
+
+def _sqlite_url(text: str) -> str:
+    path = unquote(text.removeprefix(SQLITE))
+    if text and (not text.startswith(SQLITE) or not path or path.startswith(":") or re.search(r"[?\0]", path)):
+        raise ValueError
+    return text
+
+
+def _egress(text: str) -> tuple[str, ...]:
+    return tuple(_host_or_network(part.strip().lower()) for part in text.split(",") if part.strip())
+
+
+def _host_or_network(text: str) -> str:
+    if re.fullmatch(r"[0-9.]+|.*[/:].*", text):
+        return str(ipaddress.ip_network(text))
+    if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?", text):
+        raise ValueError
+    return text
+
+
+ANY_TEXT = Kind("any text", str)
+HOST = _matching("a host name or address", r"[A-Za-z0-9_.:-]+")
+FOLDER = Kind("a path", lambda text: Path(text).expanduser().absolute())
+DATABASE = Kind("`sqlite:///path/to/file` (other databases are not supported yet)", _sqlite_url)
+EGRESS = Kind("host names, addresses and CIDR networks without host bits, separated by commas", _egress)
+
+
+def setting(env: str, default: str, kind: Kind, help: str, secret: bool = False) -> Any:
+    """A field of `Config` that carries its row of the table. Secrets stay out of its repr."""
+    row = Setting(env, default, kind, help, secret)
+    return field(default_factory=lambda: kind.parse(default), repr=not secret, metadata={"setting": row})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of one server. `Config()` has the defaults; `Config.from_env()` is what a process starts with."""
+
+    host: str = setting("HOST", "127.0.0.1", HOST, "Address to listen on.")
+    port: int = setting("PORT", "8000", _number(1, 65535), "Port to listen on.")
+    workers: int = setting("WEB_CONCURRENCY", "2", _number(1, 256), "Worker processes.")
+    threads: int = setting("HEADRACE_THREADS", "16", _number(1, 1024), "Threads per worker that answer requests.")
+    run_threads: int = setting(
+        "HEADRACE_RUN_THREADS", "8", _number(1, 1024), "Threads per worker that execute runs in the background."
+    )
+    database_url: str = setting(
+        "DATABASE_URL",
+        "",
+        DATABASE,
+        "The database. Empty: the SQLite file `headrace.sqlite3` in the data folder.",
+        secret=True,
+    )
+    data_dir: Path = setting(
+        "HEADRACE_DATA_DIR", "./data", FOLDER, "Folder of everything that must be kept: database, key, large values."
+    )
+    secret_key: str = setting(
+        "HEADRACE_SECRET_KEY",
+        "",
+        _matching("empty or at least 16 characters", r"(?s:.{16,})?"),
+        "Key that stored credentials are encrypted with. Empty: made at first start, kept in the data folder.",
+        secret=True,
+    )
+    admin_email: str = setting(
+        "HEADRACE_ADMIN_EMAIL",
+        "admin@localhost",
+        _matching("an e-mail address", r"[^@\s]+@[^@\s]+"),
+        "E-mail address of the owner that the first start makes.",
+    )
+    admin_password: str = setting(
+        "HEADRACE_ADMIN_PASSWORD",
+        "",
+        ANY_TEXT,
+        "The first owner's password. Empty: one is made and printed once.",
+        secret=True,
+    )
+    egress_allow: tuple[str, ...] = setting(
+        "HEADRACE_EGRESS_ALLOW", "", EGRESS, "Loopback, private and reserved targets that nodes may reach all the same."
+    )
+    durability: str = setting(
+        "HEADRACE_DURABILITY",
+        "full",
+        _one_of("full", "normal"),
+        "`full`: an accepted run survives a power cut. `normal`: fewer disk syncs, the last instants may be lost.",
+    )
+    trusted_proxies: int = setting(
+        "HEADRACE_TRUSTED_PROXIES", "0", _number(0, 10), "Proxies in front whose `X-Forwarded-*` headers are believed."
+    )
+    session_days: int = setting("HEADRACE_SESSION_DAYS", "30", _number(1, 3650), "Days that a sign-in lasts.")
+    max_body_bytes: int = setting("HEADRACE_MAX_BODY_BYTES", "5M", _size("1G"), "Largest request body.")
+    max_nodes: int = setting("HEADRACE_MAX_NODES", "20000", _number(1, 1_000_000), "Most nodes of a workflow.")
+    max_definition_bytes: int = setting(
+        "HEADRACE_MAX_DEFINITION_BYTES", "4M", _size("1G"), "Largest workflow definition."
+    )
+    max_value_bytes: int = setting("HEADRACE_MAX_VALUE_BYTES", "16M", _size("1G"), "Largest input or output of a step.")
+    inline_value_bytes: int = setting(
+        "HEADRACE_INLINE_VALUE_BYTES", "64K", _size("1G"), "Larger step values go to files, not into the database."
+    )
+    max_steps: int = setting(
+        "HEADRACE_MAX_STEPS",
+        "100000",
+        _number(1, 100_000_000),
+        "Most steps of a run; each item of a `foreach` is one.",
+    )
+    max_items: int = setting("HEADRACE_MAX_ITEMS", "10000", _number(1, 10_000_000), "Most items of a `foreach`.")
+    max_pending: int = setting(
+        "HEADRACE_MAX_PENDING",
+        "1000",
+        _number(1, 10_000_000),
+        "Runs that may wait; more are refused with status 503.",
+    )
+    run_timeout: int = setting("HEADRACE_RUN_TIMEOUT", "3600", _number(1, 31_536_000), "Longest run, in seconds.")
+    http_max_bytes: int = setting(
+        "HEADRACE_HTTP_MAX_BYTES", "10M", _size("1G"), "Largest response that a node reads over HTTP."
+    )
+    llm_model: str = setting(
+        "HEADRACE_LLM_MODEL", "", ANY_TEXT, "Language model of AI nodes that name none. Empty: they must name one."
+    )
+    grace: int = setting(
+        "HEADRACE_GRACE", "10", _number(0, 3600), "Seconds that runs may take to finish when the server stops."
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
+        """Read the settings from `environ`, by default the environment over the file `.env` in the working directory.
+
+        Raises ConfigError for a value that cannot be.
+        """
+        source = _environment() if environ is None else environ
+        return cls(**{item.name: item.metadata["setting"].value(source) for item in fields(cls)})
+
+    @property
+    def database_path(self) -> Path:
+        """The absolute path of the SQLite file."""
+        if not self.database_url:
+            return self.data_dir / "headrace.sqlite3"
+        return Path(unquote(self.database_url.removeprefix(SQLITE))).absolute()
+
+
+def _environment() -> dict[str, str]:
+    # Not interpolated: a password with a `$` in it means itself.
+    from_file = dotenv_values(".env", interpolate=False)
+    return {name: text for name, text in from_file.items() if text is not None} | dict(os.environ)
+
+
+def table() -> list[Setting]:
+    """Every setting, in the order in which the documents list them."""
+    return [item.metadata["setting"] for item in fields(Config)]
+
+
+PAGE_HEAD = """\
+# Settings
+
+Generated from `config.py` by `make docs`; change it there.
+
+Settings are environment variables, or lines of a file `.env` in the working directory, over which the environment wins.
+An empty value counts as not given. A secret can also lie in a file: `NAME_FILE` then has the path of the file.
+The server refuses to start with a value that cannot be, and says which.
+
+| variable | default | what it does | allowed |
+|---|---|---|---|
+"""
+
+
+def settings_page() -> str:
+    """The text of docs/settings.md."""
+    rows = [
+        f"| `{row.env}`{' (secret)' * row.secret} | {f'`{row.default}`' if row.default else 'empty'} "
+        f"| {row.help} | {row.kind.allowed} |"
+        for row in table()
+    ]
+    return PAGE_HEAD + "\n".join(rows) + "\n"
+
+
+def env_example() -> str:
+    """The text of .env.example: every setting, commented out, with its default."""
+    head = "# Copy to `.env` and take the # off what you change. Generated from config.py by `make docs`.\n"
+    return head + "".join(f"\n# {row.help}\n#{row.env}={row.default}\n" for row in table())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(env_example() if "--env" in sys.argv[1:] else settings_page())

@@ -1,0 +1,46 @@
+"""How gunicorn serves Headrace. All numbers come from config.py; what happens in a worker, from the app.
+
+The app is made once, in the master, before the fork: migrations run once and the workers share its memory. So nothing
+that `create_app` makes may hold a thread, a lock or an open database; those begin with `start()`, in the worker.
+"""
+
+import gc
+from pathlib import Path
+
+from config import Config
+
+_config = Config.from_env()
+
+wsgi_app = "workflow_server:create_app()"
+bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
+worker_class = "gthread"
+workers = _config.workers
+threads = _config.threads
+preload_app = True
+
+timeout = 120
+keepalive = 5
+# A worker answers its open requests first and only then lets its runs finish for the grace time.
+graceful_timeout = _config.grace + 5
+
+# The heartbeat file of a worker must not wait for a disk.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+# It would start a thread in the master, and threads do not survive a fork.
+control_socket_disable = True
+# Which X-Forwarded-* headers to believe is decided in one place, the app, by HEADRACE_TRUSTED_PROXIES.
+forwarded_allow_ips = ""
+
+
+def when_ready(server):
+    # What is frozen is never written to by the collector, so its pages stay shared with the workers.
+    gc.collect()
+    gc.freeze()
+
+
+def post_worker_init(worker):
+    worker.app.wsgi().extensions["headrace"].start()
+
+
+def worker_exit(server, worker):
+    if worker.booted:
+        worker.app.wsgi().extensions["headrace"].stop()

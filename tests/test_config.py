@@ -1,0 +1,229 @@
+"""The settings: one table, from which parsing and the documents come."""
+
+import gc
+import runpy
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+import config
+from config import Config
+from errors import ConfigError
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_an_empty_environment_gives_the_defaults():
+    settings = Config.from_env({})
+    assert settings == Config()
+    assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 2)
+    assert settings.max_body_bytes == 5 * 1024**2
+    assert settings.egress_allow == ()
+
+
+def test_a_config_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        Config().port = 1  # type: ignore[misc]
+
+
+def test_an_empty_value_counts_as_not_given():
+    assert Config.from_env({"PORT": " ", "HEADRACE_LLM_MODEL": ""}) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("123", 123), ("64K", 64 * 1024), ("2m", 2 * 1024**2), ("1G", 1024**3), (" 7k ", 7 * 1024)]
+)
+def test_a_size_is_a_number_or_has_a_unit(text, size):
+    assert Config.from_env({"HEADRACE_MAX_BODY_BYTES": text}).max_body_bytes == size
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("HOST", "not a host"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "80.5"),
+        ("PORT", "٨٠"),
+        ("WEB_CONCURRENCY", "-1"),
+        ("HEADRACE_THREADS", "many"),
+        ("HEADRACE_MAX_BODY_BYTES", "5X"),
+        ("HEADRACE_MAX_BODY_BYTES", "0"),
+        ("HEADRACE_MAX_BODY_BYTES", "2G"),
+        ("HEADRACE_MAX_NODES", "9" * 5000),
+        ("HEADRACE_DURABILITY", "FULL"),
+        ("HEADRACE_ADMIN_EMAIL", "admin"),
+        ("HEADRACE_EGRESS_ALLOW", "10.0.0.0/33"),
+        ("HEADRACE_EGRESS_ALLOW", "10.0.0.1/8"),
+        ("HEADRACE_EGRESS_ALLOW", "300.1.1.1"),
+        ("HEADRACE_EGRESS_ALLOW", "https://example.com"),
+        ("HEADRACE_EGRESS_ALLOW", "example.com:80"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_name_the_value_and_what_is_allowed(name, text):
+    allowed = next(row.kind.allowed for row in config.table() if row.env == name)
+    with pytest.raises(ConfigError) as refused:
+        Config.from_env({name: text})
+    assert str(refused.value) == f"{name} is {text!r}; it must be {allowed}"
+
+
+def test_egress_takes_hosts_addresses_and_networks():
+    given = Config.from_env({"HEADRACE_EGRESS_ALLOW": "Localhost, 10.0.0.0/8,192.168.1.7, ::1,fd00::/8,"})
+    assert given.egress_allow == ("localhost", "10.0.0.0/8", "192.168.1.7/32", "::1/128", "fd00::/8")
+
+
+# Secrets
+
+
+def test_a_secret_can_come_from_a_file_without_its_last_line_break(tmp_path):
+    (tmp_path / "key").write_text("a key with a space at its end \n")
+    settings = Config.from_env({"HEADRACE_SECRET_KEY_FILE": str(tmp_path / "key")})
+    assert settings.secret_key == "a key with a space at its end "
+
+
+def test_a_secret_given_twice_is_refused(tmp_path):
+    (tmp_path / "key").write_text("k" * 32)
+    with pytest.raises(ConfigError, match="HEADRACE_SECRET_KEY and HEADRACE_SECRET_KEY_FILE are both set"):
+        Config.from_env({"HEADRACE_SECRET_KEY": "x" * 32, "HEADRACE_SECRET_KEY_FILE": str(tmp_path / "key")})
+
+
+def test_a_secret_file_that_cannot_be_read_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"HEADRACE_ADMIN_PASSWORD_FILE is .*nothing.* No such file"):
+        Config.from_env({"HEADRACE_ADMIN_PASSWORD_FILE": str(tmp_path / "nothing")})
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        Config.from_env({"HEADRACE_ADMIN_PASSWORD_FILE": str(tmp_path / "binary")})
+
+
+def test_only_secrets_come_from_files(tmp_path):
+    (tmp_path / "port").write_text("9000")
+    assert Config.from_env({"PORT_FILE": str(tmp_path / "port")}).port == 8000
+
+
+def test_a_wrong_secret_is_refused_without_being_shown():
+    with pytest.raises(ConfigError, match="HEADRACE_SECRET_KEY .*at least 16") as refused:
+        Config.from_env({"HEADRACE_SECRET_KEY": "hunter2"})
+    assert "hunter2" not in str(refused.value)
+
+
+def test_secrets_are_never_in_the_repr():
+    secrets = {row.env: f"sqlite:///hidden-{row.env}" for row in config.table() if row.secret}
+    assert set(secrets) == {"DATABASE_URL", "HEADRACE_SECRET_KEY", "HEADRACE_ADMIN_PASSWORD"}
+    assert "hidden" not in repr(Config.from_env(secrets))
+
+
+# The database and the data folder
+
+
+def test_the_data_folder_is_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Config().data_dir == tmp_path / "data"
+    assert Config.from_env({"HEADRACE_DATA_DIR": "x/y"}).data_dir == tmp_path / "x" / "y"
+
+
+def test_the_database_lies_in_the_data_folder_unless_its_url_says_otherwise(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Config(data_dir=Path("/srv")).database_path == Path("/srv/headrace.sqlite3")
+    assert Config.from_env({"DATABASE_URL": "sqlite:////var/a%20b.db"}).database_path == Path("/var/a b.db")
+    assert Config.from_env({"DATABASE_URL": "sqlite:///a.db"}).database_path == tmp_path / "a.db"
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:hunter2@db/x", "sqlite:///", "sqlite:///:memory:", "a.db"])
+def test_other_databases_are_refused_without_showing_the_password(url):
+    with pytest.raises(ConfigError, match="DATABASE_URL .*sqlite:///path/to/file.*not supported yet") as refused:
+        Config.from_env({"DATABASE_URL": url})
+    assert "hunter2" not in str(refused.value)
+
+
+# Where values come from
+
+
+def test_the_environment_wins_over_the_env_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("PORT=9000\nWEB_CONCURRENCY=5\nHEADRACE_ADMIN_PASSWORD='a${HOME}b'\n")
+    monkeypatch.setenv("PORT", "9001")
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    monkeypatch.delenv("HEADRACE_ADMIN_PASSWORD", raising=False)
+    settings = Config.from_env()
+    assert (settings.port, settings.workers, settings.admin_password) == (9001, 5, "a${HOME}b")
+
+
+def test_each_setting_has_its_own_variable_and_a_help():
+    rows = config.table()
+    assert len({row.env for row in rows}) == len(rows)
+    assert all(row.help.endswith(".") and "|" not in row.help + row.kind.allowed for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"), [("docs/settings.md", config.settings_page()), (".env.example", config.env_example())]
+)
+def test_the_generated_files_are_up_to_date(path, text):
+    assert (ROOT / path).read_text(encoding="utf-8") == text, f"{path} is out of date; run: make docs"
+
+
+# gunicorn.conf.py
+
+
+class FakeWorker:
+    """What gunicorn's hooks see of a worker: its app, and whether it has begun."""
+
+    def __init__(self, part, booted=True):
+        self.app = self
+        self.extensions = {"headrace": part}
+        self.booted = booted
+
+    def wsgi(self):
+        return self
+
+
+class FakePart:
+    def __init__(self):
+        self.calls = []
+
+    def start(self):
+        self.calls.append("start")
+
+    def stop(self):
+        self.calls.append("stop")
+
+
+@pytest.fixture
+def gunicorn_conf(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # away from a developer's .env
+
+    def load(**environ):
+        for row in config.table():
+            monkeypatch.delenv(row.env, raising=False)
+        for name, text in environ.items():
+            monkeypatch.setenv(name, text)
+        return runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+
+    return load
+
+
+@pytest.mark.parametrize(("host", "bind"), [("0.0.0.0", "0.0.0.0:81"), ("::1", "[::1]:81")])
+def test_gunicorn_listens_where_the_settings_say(gunicorn_conf, host, bind):
+    conf = gunicorn_conf(HOST=host, PORT="81", WEB_CONCURRENCY="3", HEADRACE_THREADS="4")
+    assert (conf["bind"], conf["workers"], conf["threads"]) == (bind, 3, 4)
+
+
+def test_a_worker_starts_and_stops_its_part(gunicorn_conf):
+    conf, part = gunicorn_conf(), FakePart()
+    conf["post_worker_init"](FakeWorker(part))
+    conf["worker_exit"](None, FakeWorker(part))
+    assert part.calls == ["start", "stop"]
+
+
+def test_the_master_stops_nothing_for_a_worker_that_died(gunicorn_conf):
+    conf, part = gunicorn_conf(), FakePart()
+    conf["worker_exit"](None, FakeWorker(part, booted=False))
+    assert part.calls == []
+
+
+def test_memory_is_frozen_before_the_fork(gunicorn_conf):
+    try:
+        gunicorn_conf()["when_ready"](None)
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()

@@ -1,0 +1,171 @@
+"""Which module may import what. The tables below are the specification; a module that is not in them fails.
+
+Read as: nodes may import expressions and agent, and so on. `errors` and `config` may be imported by anything.
+"""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ANYWHERE = {"errors", "config"}
+
+# Our top-level modules, and what of ours each may import. A file past 600 lines may become a folder of its name.
+LAYERS = {
+    "errors": set(),
+    "config": set(),
+    "expressions": set(),
+    "agent": set(),
+    "database": set(),
+    "payloads": set(),
+    "tables": {"database"},
+    "models": {"database", "tables"},
+    "migrations": set(),
+    "schemas": set(),
+    "templates": set(),
+    "nodes": {"expressions", "agent"},
+    "definition": {"expressions", "nodes"},
+    "engine": {"definition", "expressions", "nodes"},
+    "recorder": {"database", "models"},
+    "dispatch": {"models", "payloads", "definition", "engine", "recorder", "nodes"},
+    "worker": {"dispatch"},
+    "scheduler": {"models", "payloads", "dispatch", "nodes"},
+    "api": {"models", "schemas", "templates", "definition", "engine", "nodes", "dispatch", "scheduler", "agent"},
+    "cli": {"database", "models", "dispatch", "scheduler", "definition", "engine", "schemas", "templates"},
+    "gunicorn.conf": set(),
+}
+# The top: it puts everything together.
+LAYERS["workflow_server"] = set(LAYERS) - {"gunicorn.conf"}
+
+# Libraries that only these may import.
+HOMES = {
+    **dict.fromkeys(
+        ("flask", "flask_login", "flask_smorest", "flask_swagger_ui", "werkzeug"), {"api", "workflow_server"}
+    ),
+    **dict.fromkeys(("peewee", "playhouse"), {"database", "tables", "models", "recorder", "migrations"}),
+    "marshmallow": {"schemas", "nodes", "definition", "api"},
+    "apscheduler": {"scheduler"},
+    "celery": {"worker"},
+    "gunicorn": {"workflow_server", "gunicorn.conf"},
+    "jinja2": {"expressions"},
+    "dotenv": {"config"},
+}
+
+# Costly or optional: these may be imported inside a function, at their first use. Nothing else may.
+LAZY = {
+    *("pydantic_ai", "pydantic_monty", "jsonschema", "httpx", "httpcore", "rich", "cryptography", "jmespath"),
+    *("prometheus_client", "argon2", "apprise", "openpyxl", "playhouse", "celery", "gunicorn", "worker"),
+}
+
+# A single file that may import what its folder may not.
+EXCEPTIONS = {"nodes/databases.py": {"playhouse"}}
+
+NOT_LAYERS = {"tests", "benchmarks", "docs", "deploy", "web", "data", "build", "dist", "node_modules"}
+
+
+def sources():
+    """Our Python files outside tests and benchmarks, as paths relative to the root."""
+    folders = [
+        folder
+        for folder in ROOT.iterdir()
+        if folder.is_dir() and folder.name not in NOT_LAYERS and not folder.name.startswith(".")
+    ]
+    found = [*ROOT.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]
+    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+
+
+def layer_of(path):
+    """`api/runs.py` is in api, `engine.py` in engine."""
+    return path.split("/")[0].removesuffix(".py")
+
+
+def imports(tree):
+    """Every import as (top-level name, line, whether it is inside a function)."""
+
+    def walk(node, lazy):
+        lazy = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if isinstance(node, ast.Import):
+            yield from ((name.name.split(".")[0], node.lineno, lazy) for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0], node.lineno, lazy
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, lazy)
+
+    return walk(tree, False)
+
+
+def complaints(path, source):
+    """What in this file breaks the rules, a line each."""
+    tree, layer = ast.parse(source, path), layer_of(path)
+    for name, line, lazy in imports(tree):
+        where = f"{path}:{line}: {layer}"
+        if name in LAYERS and name not in LAYERS[layer] | ANYWHERE | {layer}:
+            yield f"{where} may not import {name}"
+        if name in HOMES and layer not in HOMES[name] and name not in EXCEPTIONS.get(path, ()):
+            yield f"{where} may not import {name}; only {', '.join(sorted(HOMES[name]))} may"
+        if lazy and name not in LAZY:
+            yield f"{where} imports {name} inside a function"
+    if layer != "config":
+        for line in environment_reads(tree):
+            yield f"{path}:{line}: {layer} reads the environment; only config may"
+
+
+def environment_reads(tree):
+    """The lines with `os.environ` or `os.getenv`, also as `from os import environ`."""
+    names = {"environ", "environb", "getenv"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "os":
+            used = {node.attr}
+        elif isinstance(node, ast.ImportFrom) and node.module == "os":
+            used = {name.name for name in node.names}
+        else:
+            continue
+        if used & names:
+            yield node.lineno
+
+
+def test_every_module_of_ours_has_a_row_in_the_table():
+    unknown = {layer_of(path) for path in sources()} - set(LAYERS)
+    assert not unknown, f"say in tests/test_layers.py what these may import: {', '.join(sorted(unknown))}"
+
+
+def test_imports_run_one_way():
+    TopologicalSorter(LAYERS).prepare()
+    assert set().union(*LAYERS.values()) <= set(LAYERS)
+
+
+@pytest.mark.parametrize("path", [path for path in sources() if layer_of(path) in LAYERS])
+def test_a_file_imports_only_what_its_layer_may(path):
+    assert not list(complaints(path, (ROOT / path).read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "complaint"),
+    [
+        ("engine.py", "import models", "engine may not import models"),
+        ("nodes/http.py", "from flask.views import View", "nodes may not import flask; only api, workflow_server may"),
+        ("nodes/http.py", "from playhouse.db_url import connect", "nodes may not import playhouse"),
+        ("cli.py", "if True:\n    import peewee as p", "cli.py:2: cli may not import peewee"),
+        ("dispatch.py", "def f():\n    import yaml", "dispatch imports yaml inside a function"),
+        ("api/runs.py", "import os\nos.environ['X']", "api reads the environment"),
+        ("engine.py", "from os import getenv", "engine reads the environment"),
+    ],
+)
+def test_a_broken_rule_is_found(path, source, complaint):
+    (found,) = complaints(path, source)
+    assert complaint in found
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("nodes/http.py", "from nodes.base import Node\nfrom . import base\nimport errors, config, expressions"),
+        ("nodes/databases.py", "def f():\n    from playhouse.db_url import connect"),
+        ("nodes/code.py", "class A:\n    def run(self):\n        import pydantic_monty"),
+        ("config.py", "import os\nos.environ"),
+    ],
+)
+def test_what_is_allowed_passes(path, source):
+    assert not list(complaints(path, source))
