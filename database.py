@@ -1,0 +1,146 @@
+"""The one SQLite file: how it is opened, locked for writing, migrated and copied. All that only SQLite has is here.
+
+Writers queue on a lock file beside the database, because SQLite's own busy handler sleeps and starves; readers never wait.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from peewee import SQL, SqliteDatabase
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+db = SqliteDatabase(None)
+
+
+class _WriteLock:
+    """Exclusive among the threads of this process (a mutex) and among processes (flock); the owner may take it again."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.RLock()
+        self._depth = 0
+        self._fd = -1
+        self._path = ""
+
+    def at(self, path: str) -> None:
+        """Lock on this file from now on. Opened again in each process: a forked descriptor would share its lock."""
+        self.close()
+        self._path = path
+        self._mutex = threading.RLock()
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> None:
+        self._mutex.acquire()
+        self._depth += 1
+        if self._depth > 1:
+            return
+        try:
+            if self._fd < 0:
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except BaseException:
+            self._depth -= 1
+            self._mutex.release()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self._mutex.release()
+
+
+_lock = _WriteLock()
+
+
+def connect(path: Path, durability: str = "full") -> None:
+    """Point `db` at the file; connections are opened by each thread at its first query and kept.
+
+    `durability` full syncs every commit to the disk; normal leaves the last instants before a power cut to chance.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pragmas = {
+        "auto_vacuum": "incremental",
+        "journal_mode": "wal",
+        "synchronous": durability,
+        "foreign_keys": 1,
+        "busy_timeout": 5000,
+        "cache_size": -8000,
+        "temp_store": "memory",
+    }
+    db.init(str(path), pragmas=pragmas)
+    _lock.at(f"{path}.lock")
+
+
+def disconnect_thread() -> None:
+    """Close this thread's connection, for a thread that ends."""
+    if not db.is_closed():
+        db.close()
+
+
+def disconnect() -> None:
+    """Close this thread's connection and the lock file; before a fork, so that no child inherits either."""
+    disconnect_thread()
+    _lock.close()
+
+
+@contextmanager
+def write() -> Iterator[None]:
+    """A write transaction: alone among all writers, all or nothing. May be nested; the outermost commits."""
+    with _lock:
+        if db.in_transaction():
+            with db.atomic():
+                yield
+        else:
+            with db.atomic("IMMEDIATE"):
+                yield
+
+
+def execute(sql: str, params: tuple[Any, ...] = ()) -> Any:
+    """Run one statement; the cursor."""
+    return db.execute_sql(sql, params)
+
+
+def migrate() -> list[str]:
+    """Apply the migrations that this database lacks, once however many processes start together; their names."""
+    from playhouse.migrations import Runner
+
+    with _lock:
+        return list(Runner(db, directory=str(MIGRATIONS)).up())
+
+
+def matching(table: str, words: str) -> Any:
+    """The condition that a row of the table matches all the words in its full-text index, `<table>_fts` (FTS5).
+
+    Each word is quoted, so nothing in it is FTS5 syntax; its last letters may be missing.
+    """
+    quoted = " ".join('"' + word.replace('"', '""') + '"*' for word in words.split())
+    found = SQL(f"rowid IN (SELECT rowid FROM {table}_fts WHERE {table}_fts MATCH ?)", (quoted,))
+    return found if quoted else SQL("1 = 1")
+
+
+def backup(target: Path) -> None:
+    """Copy the live database to a new file, consistently, while others go on writing. FileExistsError if it exists."""
+    with target.open("xb"):
+        pass
+    try:
+        copy = sqlite3.connect(target)
+        try:
+            db.connection().backup(copy, pages=1000)
+        finally:
+            copy.close()
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise

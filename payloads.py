@@ -1,0 +1,59 @@
+"""Values too large for a row: each lies in a file of its own under the data folder, `values/<run id>/<name>.json`.
+
+A file is on the disk before the row that speaks of it, so a row never points at nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+NAME = re.compile(r"[A-Za-z0-9_]+\Z")
+
+
+class Kept(NamedTuple):
+    """A value as a row holds it: its `text`, or the `size` in bytes of the file where it lies."""
+
+    text: str | None
+    size: int | None = None
+
+
+class Payloads:
+    """The files of all runs. Values up to `inline_bytes` stay in their rows."""
+
+    def __init__(self, folder: Path, inline_bytes: int) -> None:
+        self.folder = folder
+        self.inline_bytes = inline_bytes
+
+    def keep(self, run_id: str, name: str, value: bytes | None) -> Kept:
+        """What to write into the row for this JSON text; a large one is in its file, synced, when this returns."""
+        if value is None:
+            return Kept(None)
+        if len(value) <= self.inline_bytes:
+            return Kept(value.decode())
+        path = self._path(run_id, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(value)
+            file.flush()
+            os.fsync(file.fileno())
+        return Kept(None, len(value))
+
+    def load(self, run_id: str, name: str, kept: Kept) -> bytes | None:
+        """The JSON text again; None where there is none."""
+        if kept.size is not None:
+            return self._path(run_id, name).read_bytes()
+        return None if kept.text is None else kept.text.encode()
+
+    def remove(self, run_id: str) -> None:
+        """Delete the files of a run."""
+        shutil.rmtree(self._path(run_id, "x").parent, ignore_errors=True)
+
+    def _path(self, run_id: str, name: str) -> Path:
+        if not NAME.match(run_id) or not NAME.match(name):
+            raise ValueError(f"no name of a payload: {run_id}/{name}")
+        return self.folder / run_id / f"{name}.json"

@@ -1,0 +1,184 @@
+"""The one writer thread of a process: commits many runs' writes as one transaction, and tells each when it is durable.
+
+It does not decide what is written. While one commit syncs to the disk, the next ones gather; so the busier the server, the fewer syncs a
+run costs.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+import orjson
+from peewee import IntegrityError
+
+from database import disconnect_thread, execute, write
+from errors import Conflict
+from models import LogEntry, Run, Step, Write
+from payloads import Payloads
+
+log = logging.getLogger("headrace.recorder")
+LARGEST_GROUP = 512
+FULL_BUFFER = 256
+OLD_SECONDS = 1.0
+MAX_LOG_ENTRIES = 10_000
+MAX_LOG_TEXT = 10_000
+MAX_LOG_DATA = 64 * 1024
+
+
+class _Batch(NamedTuple):
+    """Writes that belong together, all or nothing; `done` gets the row count of each."""
+
+    writes: Sequence[Write]
+    done: Future[list[int]]
+
+
+class RunRecord:
+    """What one run has to write. Steps wait in a buffer, because a pure one can be done again at no cost:
+
+    - before an impure node starts, everything so far and its `running` step are durable;
+    - its result is handed to the writer at once;
+    - pure steps go with the next of these, or when the buffer is full or a second old.
+    """
+
+    def __init__(self, recorder: Recorder, payloads: Payloads, run: Run) -> None:
+        self.recorder, self.payloads, self.run = recorder, payloads, run
+        self.entries = 0
+        self._buffer: list[Write] = []
+        self._pending: list[Future[list[int]]] = []
+        self._flushed_at = time.monotonic()
+
+    def step(self, step: Any) -> None:
+        """Note an `engine.Step`; a `running` one is durable when this returns."""
+        kept = self.payloads.keep(self.run.id, f"step_{step.seq}", step.output)
+        # An item too large for the row is left out: it is a part of an earlier step's output.
+        item = step.item.decode() if step.item and len(step.item) <= self.payloads.inline_bytes else None
+        self._buffer.append(
+            Step.save_one((
+                self.run.id, step.seq, step.node_id, step.node_type, step.node_name, step.status, step.attempt, step.index,
+                orjson.dumps(step.inputs).decode() if step.inputs else None, item, kept.text, kept.size, step.same_as,
+                step.branch, step.error_text, step.started_at, step.finished_at, step.duration_ms,
+            ))
+        )  # fmt: skip
+        if step.status == "running":
+            self.flush().result()
+        elif not step.pure or self._is_due():
+            self.flush()
+
+    def log(self, node_id: str | None, level: str, message: str, data: Any) -> None:
+        """Note a log entry; past MAX_LOG_ENTRIES of a run one last entry says that the rest was dropped."""
+        self.entries += 1
+        if self.entries > MAX_LOG_ENTRIES:
+            return
+        if self.entries == MAX_LOG_ENTRIES:
+            level, message, data = "warning", f"more than {MAX_LOG_ENTRIES} log entries; the rest is dropped", None
+        text = None if data is None else orjson.dumps(data, default=str).decode()
+        if text is not None and len(text) > MAX_LOG_DATA:
+            text = orjson.dumps({"dropped": f"{len(text)} characters of JSON"}).decode()
+        entry = LogEntry.entry(self.run.workspace_id, self.run.id, node_id, level, message[:MAX_LOG_TEXT], text)
+        self._buffer.append(entry)
+
+    def flush(self, *more: Write) -> Future[list[int]]:
+        """Hand the buffer and these writes to the writer, all or nothing; the future says when they are durable.
+
+        Raises what an earlier flush of this run has met, and waits for it where the writer cannot keep up.
+        """
+        self._settle(wait=len(self._buffer) >= FULL_BUFFER)
+        writes, self._buffer = [*self._buffer, *more], []
+        self._flushed_at = time.monotonic()
+        flushed = self.recorder.submit(writes)
+        self._pending.append(flushed)
+        return flushed
+
+    def finish(self, writes: Sequence[Write]) -> list[int]:
+        """Write what is left and the run's end; the row counts of `writes`. Everything is durable when this returns."""
+        counts = self.flush(*writes).result()
+        self._settle(wait=True)
+        return counts[-len(writes) :]
+
+    def _settle(self, wait: bool) -> None:
+        for flushed in self._pending:
+            if wait or flushed.done():
+                flushed.result()
+        self._pending = [flushed for flushed in self._pending if not flushed.done()]
+
+    def _is_due(self) -> bool:
+        return len(self._buffer) >= FULL_BUFFER or time.monotonic() - self._flushed_at > OLD_SECONDS
+
+
+class Recorder:
+    """Start it once a process, after the fork."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the writer thread."""
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what is queued and end the thread."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def submit(self, writes: Sequence[Write]) -> Future[list[int]]:
+        """Queue the writes as one unit. The future has their row counts once they are durable, or what went wrong:
+
+        Conflict for a unique key that is taken, else what the database raised.
+        """
+        done: Future[list[int]] = Future()
+        self._queue.put(_Batch(writes, done))
+        return done
+
+    def commit(self, writes: Sequence[Write]) -> list[int]:
+        """Write and wait until it is durable; the row counts. Raises what the database raised."""
+        return self.submit(writes).result()
+
+    def _work(self) -> None:
+        try:
+            while (first := self._queue.get()) is not None:
+                group = [first, *self._gathered()]
+                ending = group[-1] is None
+                self._commit([batch for batch in group if batch is not None])
+                if ending:
+                    return
+        finally:
+            disconnect_thread()
+
+    def _gathered(self) -> list[_Batch | None]:
+        """What else is queued already; ends with None where that is the word to stop."""
+        found: list[_Batch | None] = []
+        while len(found) < LARGEST_GROUP:
+            try:
+                found.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+            if found[-1] is None:
+                break
+        return found
+
+    def _commit(self, group: list[_Batch]) -> None:
+        try:
+            with write():
+                counts = [[execute(*item).rowcount for item in batch.writes] for batch in group]
+        except Exception as error:
+            if len(group) == 1:
+                taken = isinstance(error, IntegrityError)
+                group[0].done.set_exception(Conflict(f"taken: {error}") if taken else error)
+                return
+            # One of them is at fault (a key that is taken, say), and the others must not suffer for it.
+            log.debug("a group of %d writes failed (%s); committing each for itself", len(group), error)
+            for batch in group:
+                self._commit([batch])
+            return
+        for batch, rows in zip(group, counts, strict=True):
+            batch.done.set_result(rows)

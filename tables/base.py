@@ -1,0 +1,88 @@
+"""What all tables share: ids, times, pages and the `Write` value that the recorder commits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, ClassVar, NamedTuple, Self
+
+from peewee import Model, ModelSelect
+from ulid import ULID
+
+from database import db, write
+
+DAY_MS = 86_400_000
+
+
+class Write(NamedTuple):
+    """One statement for the recorder."""
+
+    sql: str
+    params: tuple[Any, ...]
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+_last_ulid = 0
+_ulid_lock = threading.Lock()
+
+
+def new_id(prefix: str) -> str:
+    """`prefix_` and a ULID that is larger than every earlier one of this process, even within a millisecond."""
+    global _last_ulid
+    with _ulid_lock:
+        _last_ulid = max(int(ULID()), _last_ulid + 1)
+        return f"{prefix}_{ULID.from_int(_last_ulid)}"
+
+
+def first_id(prefix: str, at_ms: int) -> str:
+    """The smallest id that could have been made at this time."""
+    return f"{prefix}_{ULID.from_int(max(0, min(at_ms, 2**48 - 1)) << 80)}"
+
+
+class Base(Model):
+    """A table with its own text id. `prefix` is what its ids begin with."""
+
+    prefix: ClassVar[str] = ""
+
+    class Meta:
+        database = db
+        legacy_table_names = False
+
+    @classmethod
+    def find(cls, id_: Any) -> Self | None:
+        """The row of this id, or None."""
+        found: Self | None = cls.get_or_none(cls._meta.primary_key == id_)
+        return found
+
+    @classmethod
+    def add(cls, **values: Any) -> Self:
+        """Insert a row with a new id and the present time, unless given."""
+        if cls.prefix:
+            values.setdefault("id", new_id(cls.prefix))
+        if "created_at" in cls._meta.fields:
+            values.setdefault("created_at", now_ms())
+        with write():
+            row: Self = cls.create(**values)
+        return row
+
+    def remove(self) -> None:
+        """Delete the row."""
+        with write():
+            self.delete_instance()
+
+    @classmethod
+    def page(cls, query: ModelSelect, limit: int, before: str | None) -> tuple[list[Self], str | None]:
+        """The newest `limit` rows of the query older than the id `before`, and the id to go on from, None at the end."""
+        if before is not None:
+            query = query.where(cls.id < before)
+        rows = list(query.order_by(cls.id.desc()).limit(limit + 1))
+        return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def insert(table: str, row: dict[str, Any]) -> Write:
+    """The write that inserts this row."""
+    return Write(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))

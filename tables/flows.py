@@ -1,0 +1,98 @@
+"""The flows and their versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import CompositeKey, IntegerField, ModelSelect, TextField
+
+from database import execute, write
+from tables.base import Base, now_ms
+
+
+class Workflow(Base):
+    prefix = "wf"
+    id = TextField(primary_key=True)
+    workspace_id = TextField(index=True)
+    name = TextField()
+    status = TextField()
+    version = IntegerField()
+    definition_json = TextField()
+    created_at = IntegerField()
+    updated_at = IntegerField()
+
+    class Meta:
+        table_name = "workflows"
+
+    @classmethod
+    def draft(cls, user_id: str | None = None, **values: Any) -> Workflow:
+        """A new flow, version 1, with its first version on record."""
+        now = now_ms()
+        with write():
+            flow = cls.add(version=1, created_at=now, updated_at=now, **values)
+            flow.remember(user_id)
+        return flow
+
+    def remember(self, user_id: str | None) -> None:
+        """Keep the present definition as a version."""
+        WorkflowVersion.create(
+            workflow_id=self.id,
+            version=self.version,
+            definition_json=self.definition_json,
+            created_at=self.updated_at,
+            created_by=user_id,
+        )
+
+    def change(self, user_id: str | None, expected: int | None = None, **values: Any) -> bool:
+        """Set these columns; a changed definition becomes the next version. False where `version` is not `expected`.
+
+        The check and the change are one transaction, so of two editors with the same version one loses.
+        """
+        with write():
+            present = Workflow.find(self.id)
+            if present is None or (expected is not None and present.version != expected):
+                return False
+            self.version = present.version
+            for key, value in values.items():
+                setattr(self, key, value)
+            self.updated_at = max(now_ms(), present.updated_at)
+            if self.definition_json != present.definition_json:
+                self.version += 1
+                self.remember(user_id)
+            self.save()
+        return True
+
+    def remove(self) -> None:
+        """Delete the flow with its versions and keys; its runs stay, as the history of what was done."""
+        with write():
+            WorkflowVersion.delete().where(WorkflowVersion.workflow_id == self.id).execute()
+            execute("DELETE FROM idempotency_keys WHERE workflow_id = ?", (self.id,))
+            self.delete_instance()
+
+    @classmethod
+    def select_where(cls, workspace_id: str, status: str | None = None, search: str | None = None) -> ModelSelect:
+        """The workspace's flows, of one status or with these letters in their name."""
+        query = cls.select().where(cls.workspace_id == workspace_id)
+        if status is not None:
+            query = query.where(cls.status == status)
+        return query if search is None else query.where(cls.name.contains(search))
+
+    def versions(self, limit: int, before: str | None) -> tuple[list[WorkflowVersion], str | None]:
+        """A page of its versions, newest first, and the number to go on from."""
+        query = WorkflowVersion.select().where(WorkflowVersion.workflow_id == self.id)
+        if before is not None:
+            query = query.where(WorkflowVersion.version < int(before if before.isdecimal() else 0))
+        rows = list(query.order_by(WorkflowVersion.version.desc()).limit(limit + 1))
+        return rows[:limit], str(rows[limit - 1].version) if len(rows) > limit else None
+
+
+class WorkflowVersion(Base):
+    workflow_id = TextField()
+    version = IntegerField()
+    definition_json = TextField()
+    created_at = IntegerField()
+    created_by = TextField(null=True)
+
+    class Meta:
+        table_name = "workflow_versions"
+        primary_key = CompositeKey("workflow_id", "version")

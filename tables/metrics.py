@@ -1,0 +1,126 @@
+"""Counts of runs by flow and day, kept as runs end, so that metrics never count a million rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import CompositeKey, FloatField, IntegerField, TextField, fn
+
+from database import execute
+from tables.base import DAY_MS, Base, Write, now_ms
+
+SAMPLE = 1_000
+
+
+class RunDay(Base):
+    """What ended on one day (days since 1970, UTC) of one flow."""
+
+    workspace_id = TextField()
+    workflow_id = TextField()
+    day = IntegerField()
+    total = IntegerField()
+    success = IntegerField()
+    failed = IntegerField()
+    duration_ms = FloatField()
+
+    class Meta:
+        table_name = "run_days"
+        primary_key = CompositeKey("workspace_id", "workflow_id", "day")
+
+    @classmethod
+    def count(
+        cls, run: Any, at_ms: int, status: str, duration_ms: float, where: str = "1 = 1", params: tuple[Any, ...] = ()
+    ) -> Write:
+        """Count a run that ends at `at_ms` as `status`, provided that its row is as `where` says."""
+        sql = (
+            "INSERT INTO run_days (workspace_id, workflow_id, day, total, success, failed, duration_ms) "
+            f"SELECT ?, ?, ?, 1, ?, ?, ? WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND {where}) "
+            "ON CONFLICT (workspace_id, workflow_id, day) DO UPDATE SET total = run_days.total + 1, "
+            "success = run_days.success + excluded.success, failed = run_days.failed + excluded.failed, "
+            "duration_ms = run_days.duration_ms + excluded.duration_ms"
+        )
+        counts = (int(status == "success"), int(status == "failed"), duration_ms)
+        return Write(sql, (run.workspace_id, run.workflow_id, at_ms // DAY_MS, *counts, run.id, *params))
+
+
+def metrics(workspace_id: str, days: int) -> dict[str, Any]:
+    """The workspace's figures: totals ever; a daily series and counts by flow of the last `days`; durations of a sample.
+
+    `p50_duration_ms` and `p95_duration_ms` are of the newest 1,000 ended runs within those days.
+    """
+    today = now_ms() // DAY_MS
+    first = today - days + 1
+    unfinished = _unfinished(workspace_id)
+    total, success, failed = _sums(RunDay.workspace_id == workspace_id)
+    durations = _durations(workspace_id, first * DAY_MS)
+    return {
+        "total_runs": total + sum(unfinished.values()),
+        "success_runs": success,
+        "failed_runs": failed,
+        "running_runs": unfinished.get("running", 0),
+        "pending_runs": unfinished.get("pending", 0),
+        "failure_rate": round(failed / total, 4) if total else 0.0,
+        "last_run_at": _last_run_at(workspace_id),
+        "p50_duration_ms": _quantile(durations, 0.50),
+        "p95_duration_ms": _quantile(durations, 0.95),
+        "daily": _daily(workspace_id, first, today),
+        "flows": _by_flow(workspace_id, first),
+    }
+
+
+def totals() -> dict[str, int]:
+    """Runs of all workspaces by status, ever."""
+    total, success, failed = _sums(RunDay.day >= 0)
+    rows = execute("SELECT status, COUNT(*) FROM runs WHERE status IN ('pending', 'running') GROUP BY status").fetchall()
+    return {"pending": 0, "running": 0, **dict(rows), "success": success, "failed": failed}
+
+
+def _unfinished(workspace_id: str) -> dict[str, int]:
+    sql = (
+        "SELECT status, COUNT(*) FROM runs WHERE workspace_id = ? AND status IN ('pending', 'running') GROUP BY status"
+    )
+    return dict(execute(sql, (workspace_id,)).fetchall())
+
+
+def _sums(where: Any) -> tuple[int, int, int]:
+    columns = [fn.COALESCE(fn.SUM(column), 0) for column in (RunDay.total, RunDay.success, RunDay.failed)]
+    total, success, failed = RunDay.select(*columns).where(where).tuples().get()
+    return total, success, failed
+
+
+def _last_run_at(workspace_id: str) -> int | None:
+    sql = "SELECT COALESCE(started_at, created_at) FROM runs WHERE workspace_id = ? ORDER BY id DESC LIMIT 1"
+    row = execute(sql, (workspace_id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def _durations(workspace_id: str, since_ms: int) -> list[float]:
+    sql = (
+        "SELECT duration_ms, finished_at FROM runs WHERE workspace_id = ? AND duration_ms IS NOT NULL "
+        f"ORDER BY id DESC LIMIT {SAMPLE}"
+    )
+    rows = execute(sql, (workspace_id,)).fetchall()
+    return sorted(duration for duration, finished in rows if (finished or 0) >= since_ms)
+
+
+def _quantile(ordered: list[float], share: float) -> float | None:
+    """The nearest-rank quantile."""
+    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3) if ordered else None
+
+
+def _daily(workspace_id: str, first: int, today: int) -> list[dict[str, Any]]:
+    sql = (
+        "SELECT day, SUM(total), SUM(success), SUM(failed) FROM run_days WHERE workspace_id = ? AND day >= ? GROUP BY day"
+    )
+    found = {day: counts for day, *counts in execute(sql, (workspace_id, first)).fetchall()}
+    days = range(first, today + 1)
+    return [dict(zip(("day", "total", "success", "failed"), (day, *found.get(day, (0, 0, 0))), strict=True)) for day in days]
+
+
+def _by_flow(workspace_id: str, first: int) -> list[dict[str, Any]]:
+    sql = (
+        "SELECT workflow_id, SUM(total), SUM(success), SUM(failed), SUM(duration_ms) / SUM(total) FROM run_days "
+        "WHERE workspace_id = ? AND day >= ? GROUP BY workflow_id ORDER BY 2 DESC LIMIT 100"
+    )
+    names = ("workflow_id", "total", "success", "failed", "mean_duration_ms")
+    return [dict(zip(names, row, strict=True)) for row in execute(sql, (workspace_id, first)).fetchall()]
