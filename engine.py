@@ -1,0 +1,414 @@
+"""The synchronous engine: runs a plan's nodes in topological order and hands every step, a value, to a callback.
+
+No database, no HTTP, no threads, no clock of its own choosing: whoever runs a job lends it those. `plan` is here too, so
+that `engine.run(engine.plan(definition), job)` is all there is to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from definition import Plan, PlannedNode, plan
+from errors import ExpressionError, NodeError
+from nodes.base import Branch, Context, Services, Store, discard
+
+__all__ = ["Job", "Outcome", "Plan", "Settled", "Step", "plan", "run"]
+
+log = logging.getLogger("headrace.engine")
+OUTPUT_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
+MAX_ERROR_TEXT = 2_000
+
+
+class Step(NamedTuple):
+    """What happened to one node, once: a row of the record.
+
+    `seq` numbers the steps of a run; a later step of the same number replaces the earlier (`running`, then its end).
+    `status` is running, success, failed or skipped. `inputs` names the nodes whose outputs the input was made of (none:
+    the run's own input); `index` is the item's of a `foreach`, whose own input is then in `item`. `output` is JSON text, None
+    while there is none; `same_as` names the node whose output this one merely passed on (then `output` is None).
+    Times are milliseconds since 1970, UTC.
+    """
+
+    seq: int
+    node_id: str
+    node_type: str
+    node_name: str
+    status: str
+    attempt: int
+    index: int | None
+    inputs: tuple[str, ...]
+    item: bytes | None
+    output: bytes | None
+    same_as: str | None
+    branch: str | None
+    error_text: str | None
+    started_at: int
+    finished_at: int | None
+    duration_ms: float | None
+    pure: bool
+
+
+class Settled(NamedTuple):
+    """A node or an item that an earlier try of this run has finished: it is not executed again."""
+
+    output: Any
+    branch: str | None = None
+    skipped: bool = False
+
+
+class Outcome(NamedTuple):
+    """How a run ended: `status` is success or failed; `response` is the output of the first `respond` node that ran."""
+
+    status: str
+    output: Any = None
+    error_text: str | None = None
+    error_node_id: str | None = None
+    response: Any = None
+
+
+class Cancelled(Exception):
+    """Somebody wants this run to end; the text says who or why."""
+
+
+@dataclass(slots=True)
+class Job:
+    """All that one run needs beside its plan.
+
+    `on_step(step)` is called for every step; when it returns for a `running` one, that row is durable. `stop()` gives the
+    reason to end the run early, or None. `settled` maps (node_id, index or None) to what is done already; `first_seq` is
+    the next free number of a step. `sleep` is called with the pause before another attempt, in seconds.
+    """
+
+    run_id: str
+    input: Any = None
+    trigger_node: str | None = None
+    scope: Mapping[str, Any] = field(default_factory=dict)
+    on_step: Callable[[Step], None] = lambda step: None
+    settled: Mapping[tuple[str, int | None], Settled] = field(default_factory=dict)
+    first_seq: int = 0
+    stop: Callable[[], str | None] = lambda: None
+    sleep: Callable[[float], None] = time.sleep
+    log: Callable[[str, str, str, Any], None] = discard
+    store: Store | None = None
+    services: Services | None = None
+    timeout: float = 3600.0
+    max_steps: int = 100_000
+    max_items: int = 10_000
+    max_value_bytes: int = 16 * 2**20
+
+
+def run(plan: Plan, job: Job) -> Outcome:
+    """Run every node of the plan that is live, in order. Never raises for what a node did: that is a failed Outcome.
+
+    What `job.on_step` raises goes through, since a run whose steps cannot be recorded must not go on.
+    """
+    return _Run(plan, job).execute()
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class _State(NamedTuple):
+    """A settled node: how it left (`branch`), and with what. `origin` is the node that made the output."""
+
+    executed: bool
+    output: Any = None
+    branch: str | None = None
+    origin: str = ""
+
+
+class _Failure(Exception):
+    """A node that failed for good with `on_error: fail`: the run ends."""
+
+    def __init__(self, node: PlannedNode, message: str) -> None:
+        super().__init__(message)
+        self.node = node
+        self.message = message
+
+
+class _Run:
+    """One execution of a plan; holds the states of the nodes that are settled so far, by position."""
+
+    def __init__(self, plan: Plan, job: Job) -> None:
+        self.plan = plan
+        self.job = job
+        self.seq = job.first_seq
+        self.states: list[_State] = []
+        self.steps: dict[str, Any] = {}
+        self.timeout = min(plan.settings.timeout or job.timeout, job.timeout)
+        self.deadline = time.monotonic() + self.timeout
+        self.scope = {
+            "run": {"id": job.run_id},
+            "workflow": {},
+            "vars": plan.settings.vars,
+            "secrets": {},
+            **job.scope,
+            "trigger": job.input,
+            "steps": self.steps,
+        }
+
+    def execute(self) -> Outcome:
+        try:
+            for node in self.plan.nodes:
+                state = self.settle(node)
+                self.states.append(state)
+                if state.executed:
+                    self.steps[node.id] = state.output
+        except _Failure as failure:
+            return Outcome("failed", None, failure.message, failure.node.id, self.response())
+        except Cancelled as cancelled:
+            return Outcome("failed", None, str(cancelled), None, self.response())
+        return Outcome("success", self.output(), response=self.response())
+
+    def settle(self, node: PlannedNode) -> _State:
+        """Decide about one node: done already, skipped, disabled or to be executed; then do that."""
+        done = self.job.settled.get((node.id, None))
+        if done is not None:
+            return _State(not done.skipped, done.output, done.branch, node.id)
+        live = self.live(node)
+        if live is None:
+            self.skip(node, ())
+            return _State(False)
+        if node.disabled:
+            return self.pass_by(node, live)
+        self.check(node)
+        execution = _Execution(self, node, live)
+        return execution.once() if node.foreach is None else execution.map(node.foreach)
+
+    def live(self, node: PlannedNode) -> tuple[PlannedNode, ...] | None:
+        """The predecessors whose edge into this node is live; None when the node is not to run."""
+        states, nodes = self.states, self.plan.nodes
+        if node.inputs:
+            found = tuple(nodes[at] for at, way in node.inputs if states[at].executed and states[at].branch == way)
+            return found or None
+        fired = self.job.trigger_node
+        return () if fired is None or fired == node.id else None
+
+    def given(self, live: tuple[PlannedNode, ...]) -> _State:
+        """What a node gets: the run's input, the one live output, or an object of several."""
+        if not live:
+            return _State(True, self.job.input)
+        if len(live) == 1:
+            return self.states[live[0].position]
+        return _State(True, {node.id: self.states[node.position].output for node in live})
+
+    def pass_by(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> _State:
+        """A disabled node hands its input on, as if its edges met; a trigger or one with branches is skipped instead."""
+        names = tuple(source.id for source in live)
+        if node.branching or node.node.trigger:
+            self.skip(node, names)
+            return _State(False)
+        given = self.given(live)
+        if given.origin:
+            self.skip(node, names, same_as=given.origin)
+        else:
+            self.skip(node, names, output=encode(given.output, self.job.max_value_bytes))
+        return _State(True, given.output, None, given.origin or node.id)
+
+    def skip(self, node: PlannedNode, inputs: tuple[str, ...], **output: Any) -> None:
+        """Record a node that is not executed."""
+        now = now_ms()
+        self.job.on_step(_step(node, Mark(self.next_seq(), 1, None, None, now, 0.0), inputs, "skipped", now, **output))
+
+    def check(self, node: PlannedNode) -> None:
+        """Whether the run may go on to this node."""
+        reason = self.job.stop()
+        if reason is not None:
+            raise Cancelled(reason)
+        if time.monotonic() > self.deadline:
+            raise _Failure(node, f"the run exceeded its timeout of {self.timeout:g} s")
+
+    def output(self) -> Any:
+        """The executed leaf's output, an object of several, or the last executed node's where no leaf ran."""
+        states = self.states
+        executed = [node for node in self.plan.nodes if states[node.position].executed]
+        ends = [node for node in executed if node.is_leaf] or executed[-1:]
+        if len(ends) > 1:
+            return {node.id: states[node.position].output for node in ends}
+        return states[ends[0].position].output if ends else None
+
+    def response(self) -> Any:
+        """The output of the first executed node that answers a webhook."""
+        for node, state in zip(self.plan.nodes, self.states, strict=False):
+            if node.node.responds and state.executed:
+                return state.output
+        return None
+
+    def next_seq(self) -> int:
+        if self.seq >= self.job.max_steps:
+            raise Cancelled(f"the run exceeded its bound of {self.job.max_steps} steps")
+        self.seq += 1
+        return self.seq - 1
+
+
+class Mark(NamedTuple):
+    """An execution that has begun: its step's number, attempt, item, and when (`clock`: `time.perf_counter`)."""
+
+    seq: int
+    attempt: int
+    index: int | None
+    item: bytes | None
+    started_at: int
+    clock: float
+
+
+class _Execution:
+    """The execution of one node: its items, its attempts, its errors."""
+
+    def __init__(self, run: _Run, node: PlannedNode, live: tuple[PlannedNode, ...]) -> None:
+        self.run, self.node, self.job = run, node, run.job
+        self.inputs = tuple([source.id for source in live])
+        self.outputs = {source.id: run.states[source.position].output for source in live}
+        self.given = run.given(live)
+        self.scope: dict[str, Any] = {**run.scope, "input": self.given.output, "now": datetime.now(UTC)}
+
+    def once(self) -> _State:
+        """Execute the node for its input as a whole."""
+        return self.attempts(None, self.given.output, self.scope, None)
+
+    def map(self, foreach: Any) -> _State:
+        """Execute the node for each item; the output is the list of outputs, an error object where one failed."""
+        mark = self.begin(None, 1, None, announce=False)
+        try:
+            results = [self.item(index, item) for index, item in enumerate(self.items(foreach))]
+            return self.finish(mark, results)
+        except NodeError as error:
+            return self.fail(mark, error)
+
+    def items(self, foreach: Any) -> list[Any]:
+        try:
+            items = foreach.evaluate(self.scope)
+        except ExpressionError as error:
+            raise NodeError(f"foreach: {error}", permanent=True) from None
+        if not isinstance(items, list):
+            raise NodeError("foreach: the expression gives no list", permanent=True)
+        if len(items) > self.job.max_items:
+            raise NodeError(f"foreach: {len(items)} items; at most {self.job.max_items} are allowed", permanent=True)
+        return items
+
+    def item(self, index: int, item: Any) -> Any:
+        """The output for one item; NodeError where it failed and may not."""
+        done = self.job.settled.get((self.node.id, index))
+        if done is not None:
+            return done.output
+        self.run.check(self.node)
+        encoded = encode(item, self.job.max_value_bytes)
+        return self.attempts(index, item, {**self.scope, "item": item, "index": index}, encoded).output
+
+    def attempts(self, index: int | None, given: Any, scope: dict[str, Any], item: bytes | None) -> _State:
+        """Try, and try again as `retry` says."""
+        retry, attempt = self.node.retry, 1
+        while True:
+            mark = self.begin(index, attempt, item)
+            try:
+                return self.finish(mark, self.call(given, scope, index))
+            except NodeError as error:
+                if error.permanent or attempt >= retry.attempts:
+                    return self.fail(mark, error)
+                self.record(mark, "failed", error_text=_shown(error))
+            pause = retry.pause(attempt, random.random())
+            self.job.sleep(max(0.0, min(pause, self.run.deadline - time.monotonic())))
+            self.run.check(self.node)
+            attempt += 1
+
+    def call(self, given: Any, scope: dict[str, Any], index: int | None) -> Any:
+        """One attempt; whatever the node raises is a NodeError."""
+        node, job = self.node, self.job
+        deadline = self.run.deadline
+        if node.timeout is not None:
+            deadline = min(deadline, time.monotonic() + node.timeout)
+        key = f"{job.run_id}:{node.id}:{index or 0}"
+        ctx = Context(node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services)
+        try:
+            result = node.node.run(node.config.evaluate(scope), given, ctx)
+        except NodeError:
+            raise
+        except Exception as error:
+            log.exception("node %s (%s) of run %s raised", node.id, node.type, job.run_id)
+            raise NodeError(f"{type(error).__name__}: {error}") from error
+        # A late result of an impure node is kept: its effect has happened, and dropping it would only invite a second one.
+        if node.node.pure and node.timeout is not None and time.monotonic() > deadline:
+            raise NodeError(f"ran longer than its timeout of {node.timeout:g} s")
+        return result
+
+    def begin(self, index: int | None, attempt: int, item: bytes | None, announce: bool = True) -> Mark:
+        """Number an execution; one with effects outside the run is on record before it starts."""
+        mark = Mark(self.run.next_seq(), attempt, index, item, now_ms(), time.perf_counter())
+        if announce and not self.node.node.pure:
+            self.job.on_step(_step(self.node, mark, self.inputs, "running", None))
+        return mark
+
+    def finish(self, mark: Mark, result: Any) -> _State:
+        """Record a success. What merely passed its input on is recorded by name, not copied."""
+        branch = None
+        if type(result) is Branch:
+            branch, result = result.name, result.value
+        if result is self.given.output and self.given.origin and mark.index is None:
+            self.record(mark, "success", same_as=self.given.origin, branch=branch)
+            return _State(True, result, branch, self.given.origin)
+        self.record(mark, "success", output=encode(result, self.job.max_value_bytes), branch=branch)
+        return _State(True, result, branch, self.node.id)
+
+    def fail(self, mark: Mark, error: NodeError) -> _State:
+        """Record a failure for good, and go on, leave by the error branch, or end the run, as `on_error` says."""
+        text = _shown(error)
+        in_list = mark.index is not None
+        mode = self.node.on_error
+        if mode == "fail" or (in_list and mode == "branch"):
+            self.record(mark, "failed", error_text=text)
+            if in_list:
+                raise NodeError(f"item {mark.index}: {text}", permanent=True)
+            raise _Failure(self.node, text)
+        value = {"error": text, "index": mark.index} if in_list else {"error": text}
+        branch = "error" if mode == "branch" else None
+        self.record(mark, "failed", output=orjson.dumps(value), branch=branch, error_text=text)
+        return _State(True, value, branch, self.node.id)
+
+    def record(self, mark: Mark, status: str, **more: Any) -> None:
+        """Hand a step that has ended to the record. Items of pure nodes have none: doing them again costs nothing."""
+        if mark.index is None or not self.node.node.pure:
+            self.job.on_step(_step(self.node, mark, self.inputs, status, now_ms(), **more))
+
+
+def _step(
+    node: PlannedNode,
+    mark: Mark,
+    inputs: tuple[str, ...],
+    status: str,
+    finished_at: int | None,
+    output: bytes | None = None,
+    same_as: str | None = None,
+    branch: str | None = None,
+    error_text: str | None = None,
+) -> Step:
+    duration = None if finished_at is None else (time.perf_counter() - mark.clock) * 1000 if mark.clock else 0.0
+    return Step(
+        mark.seq, node.id, node.type, node.name, status, mark.attempt, mark.index, inputs, mark.item,
+        output, same_as, branch, error_text, mark.started_at, finished_at, duration, node.node.pure,
+    )  # fmt: skip
+
+
+def encode(value: Any, max_bytes: int) -> bytes:
+    """The value as JSON text. NodeError where it is no JSON, nested too deeply or too large."""
+    try:
+        encoded = orjson.dumps(value, option=OUTPUT_OPTIONS)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NodeError(f"the output is not JSON: {error}", permanent=True) from None
+    if len(encoded) > max_bytes:
+        raise NodeError(f"the output has {len(encoded)} bytes; at most {max_bytes} are allowed", permanent=True)
+    return encoded
+
+
+def _shown(error: NodeError) -> str:
+    text = error.message
+    return text if len(text) <= MAX_ERROR_TEXT else text[:MAX_ERROR_TEXT] + "…"

@@ -1,0 +1,182 @@
+"""What a node type is, what it may touch while it runs, and the registry of all of them.
+
+A node type is one class with a literal `type`, a docstring (its description in the catalogue), a `Config` schema (its
+validation, form and docs at once) and `run`. Subclassing `Node` registers it. Nothing here knows of a database, of
+HTTP or of the status of a run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from marshmallow import Schema, fields
+
+from errors import NodeError
+
+T = TypeVar("T")
+CATEGORIES = ("trigger", "logic", "data", "integration", "storage", "output", "ai")
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A node's result that leaves by the branch `name`: only edges that name it are live."""
+
+    name: str
+    value: Any
+
+
+class Store(Protocol):
+    """The workspace's key-value store; every call is atomic across processes. `ttl` is in seconds."""
+
+    def get(self, key: str) -> Any: ...
+
+    def set(self, key: str, value: Any, ttl: float | None = None) -> None: ...
+
+    def delete(self, key: str) -> bool: ...
+
+    def increment(self, key: str, by: float = 1, ttl: float | None = None) -> float: ...
+
+    def list(self, prefix: str = "", limit: int = 100) -> list[dict[str, Any]]: ...
+
+
+class Once(Generic[T]):
+    """Something costly, made at its first use and kept; call it to have it."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: T | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> T:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+    def close(self) -> None:
+        """Close what was made, if it was."""
+        with self._lock:
+            if self._made is not None:
+                self._made.close()  # type: ignore[attr-defined]
+                self._made = None
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a process lends to its nodes, shared by all runs: the HTTP client with its egress rules, the code sandbox."""
+
+    http: Once[Any]
+    sandbox: Once[Any]
+
+    def close(self) -> None:
+        """Close them."""
+        self.http.close()
+        self.sandbox.close()
+
+
+def discard(node_id: str, level: str, message: str, data: Any) -> None:
+    """A log for runs that nobody records, such as benchmarks of the engine alone."""
+
+
+@dataclass(slots=True)
+class Context:
+    """What one execution of a node may touch.
+
+    `inputs` maps each live predecessor to its output; `scope` is what expressions see (`steps`, `trigger`, `vars`…).
+    `deadline` is on the clock of `time.monotonic`, in seconds. `idempotency_key` is `run_id:node_id:index`, the same at
+    every attempt and after a crash. `log(level, message, data)` writes to the run's log.
+    """
+
+    node_id: str
+    inputs: Mapping[str, Any]
+    scope: Mapping[str, Any]
+    idempotency_key: str
+    deadline: float | None = None
+    write_log: Callable[[str, str, str, Any], None] = discard
+    store: Store | None = None
+    services: Services | None = None
+
+    def log(self, level: str, message: str, data: Any = None) -> None:
+        """Write to the run's log; `level` is debug, info, warning or error."""
+        self.write_log(self.node_id, level, message, data)
+
+    def seconds_left(self, at_most: float) -> float:
+        """Seconds until the deadline, `at_most` where there is none or it is later.
+
+        Raises NodeError when it has passed.
+        """
+        if self.deadline is None:
+            return at_most
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise NodeError("timed out before it could start")
+        return min(left, at_most)
+
+
+class Node:
+    """Base of every node type. Stateless: one instance serves all runs, in all threads.
+
+    - `branches(config)` names the ways out; empty means one unnamed way.
+    - `pure` says that it has no effect outside the run, so that doing it again is harmless.
+    - `responds` says that its output, `{"status": int, "headers": {}, "body": any}`, answers the webhook that fired.
+    - `trigger` marks the nodes that start a run and take no incoming edge.
+    """
+
+    type: ClassVar[str]
+    category: ClassVar[str]
+    pure: ClassVar[bool] = True
+    trigger: ClassVar[bool] = False
+    responds: ClassVar[bool] = False
+
+    class Config(Schema):
+        """No settings."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "type" in cls.__dict__:
+            register(cls)
+
+    @classmethod
+    def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """The names of the ways out under this (raw, perhaps incomplete) config."""
+        return ()
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        """Do the work: return JSON or a `Branch` of it, or raise NodeError."""
+        raise NodeError(f"{self.type} cannot run", permanent=True)
+
+
+REGISTRY: dict[str, Node] = {}
+
+
+def register(cls: type[Node]) -> None:
+    """Put a node type into the catalogue; a type name that is taken or a class that is incomplete is a TypeError."""
+    if cls.type in REGISTRY:
+        raise TypeError(f"{cls.__qualname__}: the node type {cls.type!r} exists already")
+    if getattr(cls, "category", None) not in CATEGORIES:
+        raise TypeError(f"{cls.__qualname__}: category must be one of {', '.join(CATEGORIES)}")
+    if not inspect.getdoc(cls):
+        raise TypeError(f"{cls.__qualname__}: a node's docstring is its description; write one")
+    REGISTRY[cls.type] = cls()
+
+
+def setting(kind: type[fields.Field] | fields.Field, help: str, *, literal: bool = False, **options: Any) -> Any:
+    """A config field with its help. `literal` ones are taken as written: `{{ … }}` in them is no expression.
+
+    `kind` is a marshmallow field class, or a made field (for `fields.List(fields.String())`) whose metadata is then set.
+    """
+    metadata = {"description": help} | ({"x-literal": True} if literal else {})
+    if isinstance(kind, fields.Field):
+        kind.metadata = {**kind.metadata, **metadata}
+        return kind
+    return kind(metadata=metadata, **options)
+
+
+def is_literal(field_: fields.Field) -> bool:
+    """Whether the config field takes its value as written."""
+    return bool(field_.metadata.get("x-literal"))
