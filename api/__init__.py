@@ -1,0 +1,55 @@
+"""The HTTP API: one blueprint file a resource, put onto an app by `install`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Response, request
+from flask_swagger_ui import get_swaggerui_blueprint
+
+from api import access, agents, catalogue, logs, metrics, people, runs, sessions, wire, workflows
+
+BLUEPRINTS = [module.blueprint for module in (sessions, people, workflows, runs, logs, catalogue, agents, metrics)]
+
+OPENAPI = {
+    "API_TITLE": "Headrace",
+    "API_VERSION": "1",
+    "OPENAPI_VERSION": "3.1.0",
+    "OPENAPI_URL_PREFIX": "/api",
+    "OPENAPI_JSON_PATH": "openapi.json",
+    "API_SPEC_OPTIONS": {
+        "info": {"description": "A workflow server that a small team hosts itself."},
+        "components": {
+            "securitySchemes": {
+                "session": {"type": "apiKey", "in": "cookie", "name": access.COOKIE},
+                "token": {"type": "http", "scheme": "bearer"},
+            }
+        },
+        "security": [{"session": []}, {"token": []}],
+    },
+}
+
+
+def install(app: Flask) -> None:
+    """Put the whole API onto the app."""
+    app.config.update(OPENAPI)
+    wire.install(app)
+    access.install(app)
+    api = wire.HeadraceApi(app)
+    for blueprint in BLUEPRINTS:
+        api.register_blueprint(blueprint)
+    app.add_url_rule("/metrics", "prometheus", metrics.prometheus)
+    docs: Any = get_swaggerui_blueprint("/api/docs", "/api/openapi.json", config={"app_name": "Headrace"})
+    app.register_blueprint(docs)
+    app.after_request(_secure)
+
+
+def _secure(response: Response) -> Response:
+    """Headers that keep a browser from doing anything with an answer that we did not mean."""
+    own = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; script-src 'self' 'unsafe-inline'"
+    policy = own if request.path.startswith("/api/docs") else "default-src 'none'"
+    response.headers["Content-Security-Policy"] = policy + "; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["X-Frame-Options"] = "DENY"
+    return response

@@ -1,0 +1,181 @@
+"""Who asks, and whether they may. One guard before every request, driven by the marks on the views; no mark, no access.
+
+A session comes as a cookie, an API token as `Authorization: Bearer …`; flask-login holds who it is for the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from flask import Flask, current_app, g, request
+from flask_login import LoginManager, UserMixin, current_user
+
+from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
+from models import ROLES, ApiToken, Base, Membership, Session, User
+
+COOKIE = "headrace_session"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# Views of libraries: the description of the API and its page. They show no data.
+OPEN_ENDPOINTS = ("api-docs.openapi_json", "swagger_ui.show")
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Access:
+    """The mark of a view: the least role, None for everybody, and the rows that its path names."""
+
+    role: str | None
+    rows: dict[str, type[Base]]
+
+
+class Identity(UserMixin):  # type: ignore[misc]
+    """A user as they came in: by session or by token."""
+
+    def __init__(self, user: User, session: Session | None = None, token: ApiToken | None = None) -> None:
+        self.user, self.session, self.token = user, session, token
+
+    def get_id(self) -> str:
+        return str(self.user.id)
+
+    @cached_property
+    def roles(self) -> dict[str, str]:
+        """Workspace id to role; a token has one workspace and no more than its own role there."""
+        roles = self.user.roles()
+        if self.token is None:
+            return roles
+        own = roles.get(self.token.workspace_id)
+        return {} if own is None else {self.token.workspace_id: min(own, self.token.role, key=ROLES.index)}
+
+    @property
+    def workspace_id(self) -> str:
+        """The workspace that is meant where the request names none."""
+        return str(self.session.workspace_id if self.session is not None else self.token.workspace_id)
+
+
+def everybody(view: View) -> View:
+    """Mark a view as open to all."""
+    view.access = Access(None, {})  # type: ignore[attr-defined]
+    return view
+
+
+def needs(role: str, **rows: type[Base]) -> Callable[[View], View]:
+    """Mark a view as open to members with at least this role.
+
+    With `flow=Workflow`, the id that the path calls `flow` becomes the row, the role is needed in that row's workspace, and
+    the view gets the row: 404 for an id that exists nowhere, 403 for one of a foreign workspace.
+    """
+
+    def mark(view: View) -> View:
+        view.access = Access(role, rows)  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def workspace_id() -> str:
+    """The workspace of this request."""
+    return str(g.workspace_id)
+
+
+def who() -> User:
+    """The user who asks."""
+    user: User = current_user.user
+    return user
+
+
+def check_role(workspace: str, role: str) -> None:
+    """Forbidden unless who asks has at least this role there."""
+    own = current_user.roles.get(workspace)
+    if own is None:
+        raise Forbidden("You are no member of this workspace")
+    if ROLES.index(own) < ROLES.index(role):
+        raise Forbidden(f"This needs the role {role}; yours is {own}")
+
+
+def find(model: type[Base], id_: Any, role: str, name: str | None = None) -> Any:
+    """The row of this id, provided that who asks has the role in its workspace."""
+    row = model.find(id_)
+    if row is None:
+        raise NotFound(f"There is no {name or model.__name__.lower()} {str(id_)[:64]!r}")
+    check_role(row.workspace_id, role)
+    return row
+
+
+def install(app: Flask) -> None:
+    """Put the guard before every request."""
+    manager = LoginManager()
+    manager.session_protection = None
+    manager.init_app(app)
+    manager.request_loader(_identify)
+    app.before_request(_guard)
+
+
+def _identify(request_: Any) -> Identity | None:
+    """Who a request comes from, by its API token, else by its session cookie."""
+    header = request_.headers.get("Authorization", "")
+    if header:
+        scheme, _, text = header.partition(" ")
+        token = ApiToken.by_token(text.strip()) if scheme.lower() == "bearer" else None
+        user = None if token is None else User.find(token.user_id)
+        return None if user is None else Identity(user, token=token)
+    cookie = request_.cookies.get(COOKIE)
+    session = Session.by_token(cookie) if cookie else None
+    user = None if session is None else User.find(session.user_id)
+    return None if user is None else Identity(user, session=session)
+
+
+def _guard() -> None:
+    """Let through what the view's mark allows."""
+    if request.routing_exception is not None or request.endpoint in OPEN_ENDPOINTS:
+        return
+    access = _access_of(request.endpoint)
+    if access.role is None:
+        return
+    if not current_user.is_authenticated:
+        raise Unauthenticated("Sign in first: there is no valid session cookie or API token")
+    if current_user.token is None:
+        check_origin()
+    g.workspace_id = _chosen_workspace()
+    if not access.rows:
+        check_role(g.workspace_id, access.role)
+    elif current_user.roles.get(g.workspace_id) is None:
+        raise Forbidden("You are no member of this workspace")
+    for name, model in access.rows.items():
+        request.view_args[name] = find(model, request.view_args[name], access.role, _word(name))
+
+
+def _access_of(endpoint: str | None) -> Access:
+    view = current_app.view_functions[str(endpoint)]
+    view = getattr(getattr(view, "view_class", None), request.method.lower(), view)
+    access = getattr(view, "access", None)
+    if access is None:
+        raise HeadraceError(f"The view {endpoint} says nothing about who may use it")
+    found: Access = access
+    return found
+
+
+def _chosen_workspace() -> str:
+    """The one that the request names, else the session's, or another where the user has left that one."""
+    chosen = request.headers.get("X-Workspace-Id") or request.args.get("workspace_id")
+    usual = str(current_user.workspace_id)
+    return chosen or (usual if usual in current_user.roles else next(iter(current_user.roles), usual))
+
+
+def check_origin() -> None:
+    """A browser says which page a write comes from: with a cookie, only our own may."""
+    if request.method in SAFE_METHODS:
+        return
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        raise Forbidden("This request comes from another site's page (Origin)")
+    if origin is None and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        raise Forbidden("This request comes from another site's page (Sec-Fetch-Site)")
+
+
+def _word(name: str) -> str:
+    return {"agent_memory": "memory"}.get(name, name)

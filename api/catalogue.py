@@ -1,0 +1,67 @@
+"""What there is to build with: node types, templates and agents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+import nodes as node_types
+import templates as files
+from api.access import needs, who, workspace_id
+from api.wire import Resource
+from errors import NotFound
+from models import Workflow
+from schemas import AgentOut, FlowOut, NodeArgs, NodeOut, TemplateOut, UseIn, listed
+
+blueprint = Resource("catalogue", "Node types, templates and agents to build with")
+
+
+@blueprint.get("/nodes")
+@needs("viewer")
+@blueprint.arguments(NodeArgs, location="query")
+@blueprint.response(200, listed(NodeOut))
+def nodes(args: dict[str, str]) -> Any:
+    """The node types; `config_schema` is the JSON Schema of their config."""
+    return {"items": node_types.search(args["search"], args["category"]), "next_cursor": None}
+
+
+@blueprint.get("/templates")
+@needs("viewer")
+@blueprint.response(200, listed(TemplateOut))
+def templates() -> Any:
+    """The official templates."""
+    return {"items": files.all_templates(), "next_cursor": None}
+
+
+@blueprint.post("/templates/<name>/use")
+@needs("editor")
+@blueprint.arguments(UseIn)
+@blueprint.response(201, FlowOut)
+def use(body: dict[str, str], name: str) -> Any:
+    """Make a draft flow of a template."""
+    template = files.find_template(name)
+    if template is None:
+        raise NotFound(f"There is no template {name[:64]!r}")
+    text = orjson.dumps(template["definition"]).decode()
+    title = body.get("name", template["name"])
+    return Workflow.draft(who().id, workspace_id=workspace_id(), name=title, status="draft", definition_json=text)
+
+
+@blueprint.get("/agents")
+@needs("viewer")
+@blueprint.response(200, listed(AgentOut))
+def agents() -> Any:
+    """The agent definitions of the catalogue."""
+    return {"items": files.agent_definitions(), "next_cursor": None}
+
+
+@blueprint.get("/agents/<name>")
+@needs("viewer")
+@blueprint.response(200, AgentOut)
+def agent(name: str) -> Any:
+    """One agent definition."""
+    found = files.find_agent(name)
+    if found is None:
+        raise NotFound(f"There is no agent {name[:64]!r}")
+    return found

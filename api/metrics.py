@@ -1,0 +1,72 @@
+"""How the server does: health, metrics as JSON and for Prometheus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, current_app
+
+from api.access import everybody, needs, workspace_id
+from api.wire import Resource
+from database import execute
+from errors import Unavailable
+from models import metrics as figures
+from models import now_ms, totals
+from schemas import HealthOut, MetricsArgs, MetricsOut, iso
+
+blueprint = Resource("metrics", "Health and metrics")
+
+
+@blueprint.get("/health")
+@everybody
+@blueprint.response(200, HealthOut)
+def health() -> Any:
+    """Whether the process answers."""
+    return {"ok": True, "ts": iso(now_ms())}
+
+
+@blueprint.get("/ready")
+@everybody
+@blueprint.response(200, HealthOut)
+def ready() -> Any:
+    """Whether the server can take work: its database answers and runs are not stopped. 503 if not."""
+    server = current_app.extensions["headrace"]
+    try:
+        execute("SELECT 1 FROM workspaces LIMIT 1").fetchone()
+    except Exception as error:
+        raise Unavailable(f"The database does not answer: {type(error).__name__}") from error
+    if not server.dispatcher.is_open():
+        raise Unavailable("The server takes no runs at the moment", retry_after=1)
+    return {"ok": True, "ts": iso(now_ms())}
+
+
+@blueprint.get("/metrics")
+@needs("viewer")
+@blueprint.arguments(MetricsArgs, location="query")
+@blueprint.response(200, MetricsOut)
+def metrics(args: dict[str, int]) -> Any:
+    """The workspace's figures: totals ever, and a daily series, durations and counts by flow of the last `days`."""
+    answer = figures(workspace_id(), args["days"])
+    for day in answer["daily"]:
+        day["day"] = iso(day["day"] * 86_400_000)[:10]
+    return answer
+
+
+@needs("viewer")
+def prometheus() -> Response:
+    """The whole server's figures as Prometheus text; to be read with an API token."""
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.core import GaugeMetricFamily
+
+    class Runs:
+        def collect(self) -> Any:
+            family = GaugeMetricFamily("headrace_runs", "Runs by status, ever", labels=["status"])
+            for status, count in totals().items():
+                family.add_metric([status], count)
+            yield family
+            active = current_app.extensions["headrace"].dispatcher.active_count()
+            yield GaugeMetricFamily("headrace_process_active_runs", "Runs in hand in the answering process", active)
+
+    registry = CollectorRegistry()
+    registry.register(Runs())
+    return Response(generate_latest(registry), mimetype="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,147 @@
+"""Workspaces, their members and API tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_login import current_user
+
+import accounts
+from api.access import check_role, needs, who, workspace_id
+from api.wire import Resource
+from database import write
+from errors import BadInput, Conflict, NotFound
+from models import ApiToken, Membership, User, Workspace, now_ms
+from schemas import (
+    MemberChange,
+    MemberGone,
+    MemberIn,
+    MemberOut,
+    TokenIn,
+    TokenOut,
+    WorkspaceIn,
+    WorkspaceOut,
+    listed,
+)
+
+blueprint = Resource("people", "Workspaces, members and API tokens")
+
+
+@blueprint.get("/workspaces")
+@needs("viewer")
+@blueprint.response(200, listed(WorkspaceOut))
+def workspaces() -> Any:
+    """The workspaces that you are a member of."""
+    roles = current_user.roles
+    return {"items": [row for row in Workspace.of(who()) if row.id in roles], "next_cursor": None}
+
+
+@blueprint.post("/workspaces")
+@needs("viewer")
+@blueprint.arguments(WorkspaceIn)
+@blueprint.response(201, WorkspaceOut)
+def add_workspace(body: dict[str, str]) -> Any:
+    """A new workspace, yours."""
+    if current_user.token is not None:
+        raise BadInput("An API token belongs to one workspace; log in to make another")
+    workspace = Workspace.found(body["name"], who())
+    workspace.role = "owner"
+    return workspace
+
+
+@blueprint.get("/members")
+@needs("viewer")
+@blueprint.response(200, listed(MemberOut))
+def members() -> Any:
+    """The members of the workspace."""
+    return {"items": Workspace.get_by_id(workspace_id()).members(), "next_cursor": None}
+
+
+@blueprint.post("/members")
+@needs("owner")
+@blueprint.arguments(MemberIn)
+@blueprint.response(201, MemberOut)
+def add_member(body: dict[str, str]) -> Any:
+    """Add the user of this address, or make one with this password."""
+    with write():
+        user = User.by_email(body["email"])
+        if user is None:
+            if "password" not in body:
+                raise BadInput("password: is needed, because there is no user with this address yet")
+            user = accounts.add_user(body["email"], body["password"], body.get("name"))
+        if Membership.role_of(user.id, workspace_id()) is not None:
+            raise Conflict("This user is a member already")
+        row = Membership.create(workspace_id=workspace_id(), user_id=user.id, role=body["role"], created_at=now_ms())
+    row.user = user
+    return row
+
+
+@blueprint.patch("/members")
+@needs("owner")
+@blueprint.arguments(MemberChange)
+@blueprint.response(200, MemberOut)
+def change_member(body: dict[str, str]) -> Any:
+    """Give a member another role."""
+    with write():
+        row = _member(body["user_id"])
+        if body["role"] != "owner" and row.is_last_owner():
+            raise Conflict("The workspace needs an owner; make somebody else one first")
+        row.role = body["role"]
+        row.save()
+    return row
+
+
+@blueprint.delete("/members")
+@needs("owner")
+@blueprint.arguments(MemberGone)
+@blueprint.response(204)
+def remove_member(body: dict[str, str]) -> None:
+    """Take a member out of the workspace; their API tokens for it end too."""
+    with write():
+        row = _member(body["user_id"])
+        if row.is_last_owner():
+            raise Conflict("The workspace needs an owner; make somebody else one first")
+        row.leave()
+
+
+def _member(user_id: str) -> Membership:
+    row = Membership.get_or_none(workspace_id=workspace_id(), user_id=user_id)
+    if row is None:
+        raise NotFound(f"There is no member {user_id!r} in this workspace")
+    row.user = User.get_by_id(user_id)
+    found: Membership = row
+    return found
+
+
+@blueprint.get("/tokens")
+@needs("viewer")
+@blueprint.response(200, listed(TokenOut))
+def tokens() -> Any:
+    """Your API tokens for this workspace; an owner sees everybody's."""
+    query = ApiToken.select().where(ApiToken.workspace_id == workspace_id())
+    if current_user.roles[workspace_id()] != "owner":
+        query = query.where(ApiToken.user_id == who().id)
+    return {"items": list(query.order_by(ApiToken.id.desc())), "next_cursor": None}
+
+
+@blueprint.post("/tokens")
+@needs("viewer")
+@blueprint.arguments(TokenIn)
+@blueprint.response(201, TokenOut)
+def add_token(body: dict[str, Any]) -> Any:
+    """A new API token of yours for this workspace, with at most your own role. Only this answer has its text."""
+    check_role(workspace_id(), body["role"])
+    days = body.pop("days")
+    expires = None if days is None else now_ms() + days * 86_400_000
+    row, row.token = ApiToken.issue(user_id=who().id, workspace_id=workspace_id(), expires_at=expires, **body)
+    return row
+
+
+@blueprint.delete("/tokens/<token>")
+@needs("viewer", token=ApiToken)
+@blueprint.response(204)
+def remove_token(token: ApiToken) -> None:
+    """Withdraw a token: your own, or as an owner anybody's."""
+    if token.user_id != who().id:
+        check_role(token.workspace_id, "owner")
+    token.remove()

@@ -1,0 +1,198 @@
+"""Runs and their steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from flask import Response, current_app
+
+from api.access import find, needs, who, workspace_id
+from api.wire import Resource
+from errors import BadInput, Conflict, NotFound
+from models import Run, Step, Workflow, now_ms
+from payloads import Kept, Payloads
+from schemas import RunArgs, RunIn, RunOut, StepOut, WholeArgs, listed
+
+blueprint = Resource("runs", "Runs, their steps and the dashboard's latest")
+LATEST = 8
+LARGEST_OUTPUT = 1_000_000
+
+
+def shown(run: Run) -> Run:
+    """The run for the wire: an input or output that lies in a file becomes a reference to where it can be read."""
+    for name in ("input", "output"):
+        size = getattr(run, f"{name}_bytes")
+        if size is not None:
+            setattr(run, name, reference(f"/api/runs/{run.id}/{name}", size))
+    return run
+
+
+def reference(path: str, size: int) -> bytes:
+    """What stands for a value that is too large for a list."""
+    return orjson.dumps({"$ref": path, "bytes": size})
+
+
+@blueprint.get("/runs")
+@needs("viewer")
+@blueprint.arguments(RunArgs, location="query")
+@blueprint.response(200, listed(RunOut))
+def runs(args: dict[str, Any]) -> Any:
+    """The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted."""
+    limit, cursor = args.pop("limit"), args.pop("cursor")
+    items, cursor = Run.page(Run.select_where(workspace_id(), **args), limit, cursor)
+    return {"items": [shown(run) for run in items], "next_cursor": cursor}
+
+
+@blueprint.post("/runs")
+@needs("operator")
+@blueprint.arguments(RunIn)
+@blueprint.response(201, RunOut)
+def record(body: dict[str, Any]) -> Any:
+    """Record a run that something else executed. Nothing is executed."""
+    flow = find(Workflow, body.pop("workflow_id"), "operator", "flow")
+    started, finished = body["started_at"], body["finished_at"]
+    if started is not None and finished is not None and finished < started:
+        raise BadInput("finished_at: is before started_at")
+    ended = body["status"] in ("success", "failed")
+    if finished is not None and not ended:
+        raise BadInput(f"finished_at: a run that is {body['status']} has not finished")
+    if ended:
+        finished = body["finished_at"] = finished if finished is not None else max(now_ms(), started or 0)
+        body["started_at"] = started = started if started is not None else finished
+        if body["duration_ms"] is None:
+            body["duration_ms"] = float(finished - started)
+    body["output"] = _encoded(body["output"])
+    return Run.record(flow, **body)
+
+
+@blueprint.get("/runs/<run>")
+@needs("viewer", run=Run)
+@blueprint.response(200, RunOut)
+def read(run: Run) -> Any:
+    """One run."""
+    return shown(run)
+
+
+@blueprint.delete("/runs/<run>")
+@needs("editor", run=Run)
+@blueprint.response(204)
+def delete(run: Run) -> None:
+    """Delete a run that has ended, with its steps and log."""
+    if run.finished_at is None and not run.recorded:
+        raise Conflict("The run has not ended; cancel it first")
+    run.remove()
+    _payloads().remove(run.id)
+
+
+@blueprint.post("/runs/<run>/cancel")
+@needs("operator", run=Run)
+@blueprint.response(200, RunOut)
+def cancel(run: Run) -> Any:
+    """Cancel a pending or running run; it is `failed` with `cancelled: true` at once."""
+    return shown(current_app.extensions["headrace"].dispatcher.cancel(run, who().email))
+
+
+@blueprint.get("/runs/<run>/steps")
+@needs("viewer", run=Run)
+@blueprint.arguments(WholeArgs, location="query")
+@blueprint.response(200, listed(StepOut))
+def steps(args: dict[str, Any], run: Run) -> Any:
+    """The steps of a run in the order in which they were executed: all of them, unless a `limit` is given."""
+    after = -1 if args["cursor"] is None else _number(args["cursor"])
+    rows, more = Step.of(run.id, args["limit"], after)
+    values = _Values(run, rows)
+    items = [values.show(row) for row in rows]
+    return {"items": items, "next_cursor": None if more is None else str(more)}
+
+
+@blueprint.get("/runs/<run>/<any(input, output):name>")
+@needs("viewer", run=Run)
+@blueprint.response(200)
+def whole_value(run: Run, name: str) -> Any:
+    """The input or output of a run, as JSON, whatever its size."""
+    kept = Kept(getattr(run, name), getattr(run, f"{name}_bytes"))
+    return _raw(_payloads().load(run.id, name, kept))
+
+
+@blueprint.get("/runs/<run>/steps/<int:number>/output")
+@needs("viewer", run=Run)
+@blueprint.response(200)
+def step_output(run: Run, number: int) -> Any:
+    """The output of a step, as JSON, whatever its size."""
+    step = Step.get_or_none(run_id=run.id, seq=number)
+    if step is None:
+        raise NotFound(f"The run has no step {number}")
+    return _raw(_payloads().load(run.id, f"step_{number}", Kept(step.output, step.output_bytes)))
+
+
+@blueprint.get("/dashboard/runs/latest")
+@needs("viewer")
+@blueprint.response(200, listed(RunOut))
+def latest() -> Any:
+    """The latest 8 runs."""
+    items, _ = Run.page(Run.select_where(workspace_id()), LATEST, None)
+    return {"items": [shown(run) for run in items], "next_cursor": None}
+
+
+class _Values:
+    """What goes in and out of steps, put together from the record: a value that several steps share is there once."""
+
+    def __init__(self, run: Run, rows: list[Step]) -> None:
+        self.run = run
+        wanted = {name for row in rows for name in self.sources(row)} | {row.same_as for row in rows if row.same_as}
+        self.outputs = Step.outputs(run.id, wanted)
+
+    @staticmethod
+    def sources(row: Step) -> list[str]:
+        """The nodes whose outputs made the step's input."""
+        names: list[str] = orjson.loads(row.inputs) if row.inputs else []
+        return names
+
+    def show(self, row: Step) -> dict[str, Any]:
+        """The step for the wire."""
+        names = [name for name in StepOut._declared_fields if name not in ("index", "input", "output")]
+        shown_step = {name: getattr(row, name) for name in names}
+        return shown_step | {"item_index": row.item_index, "input": self.input_of(row), "output": self.output_of(row)}
+
+    def input_of(self, row: Step) -> Any:
+        if row.item_index is not None:
+            return row.item
+        sources = [(name, self.outputs.get(name)) for name in self.sources(row)]
+        values = {name: orjson.Fragment(self.output_of(step) or "null") for name, step in sources if step is not None}
+        if len(sources) == 1:
+            return next(iter(values.values()), None)
+        return values if sources else shown(self.run).input
+
+    def output_of(self, row: Step) -> Any:
+        """JSON text, or a reference; a step that passed a value on shows it."""
+        if row.same_as is not None:
+            maker = self.outputs.get(row.same_as)
+            return None if maker is None else self.output_of(maker)
+        if row.output_bytes is not None:
+            return reference(f"/api/runs/{self.run.id}/steps/{row.seq}/output", row.output_bytes)
+        return row.output
+
+
+def _encoded(value: Any) -> str | None:
+    if value is None:
+        return None
+    text = orjson.dumps(value).decode()
+    if len(text) > LARGEST_OUTPUT:
+        raise BadInput(f"output: has more than {LARGEST_OUTPUT} bytes")
+    return text
+
+
+def _number(cursor: str) -> int:
+    if not cursor.isdecimal():
+        raise BadInput("cursor: is not a cursor that this server gave")
+    return int(cursor)
+
+
+def _payloads() -> Payloads:
+    payloads: Payloads = current_app.extensions["headrace"].dispatcher.payloads
+    return payloads
+
+
+def _raw(text: bytes | None) -> Response:
+    return Response(text or b"null", mimetype="application/json")

@@ -1,0 +1,70 @@
+"""Logging in and out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, current_app, request
+from flask_login import current_user
+
+import accounts
+from api.access import COOKIE, check_origin, everybody, needs, workspace_id
+from api.wire import Resource
+from models import User, Workspace
+from schemas import Login, WhoOut
+
+blueprint = Resource("auth", "Logging in and out")
+
+
+def _who(user: User, session: Any, workspace: str, role: str) -> dict[str, Any]:
+    shown = {"id": session.id, "workspace_id": workspace, "role": role}
+    shown |= {"created_at": session.created_at, "expires_at": session.expires_at}
+    spaces = Workspace.of(user)
+    person = {"id": user.id, "email": user.email, "name": user.name, "created_at": user.created_at, "workspaces": spaces}
+    return {"session": shown, "user": person}
+
+
+@blueprint.post("/auth/login")
+@everybody
+@blueprint.arguments(Login)
+@blueprint.response(200, WhoOut)
+def log_in(body: dict[str, str]) -> Any:
+    """Log in; the answer sets the session cookie."""
+    check_origin()
+    config = current_app.extensions["headrace"].config
+    address = request.remote_addr or ""
+    user, session, token = accounts.log_in(body["email"], body["password"], address, config.session_days)
+    answer = _who(user, session, session.workspace_id, user.roles()[session.workspace_id])
+    response = current_app.json.response(WhoOut().dump(answer))
+    age = config.session_days * 86_400
+    response.set_cookie(COOKIE, token, max_age=age, httponly=True, samesite="Lax", secure=request.is_secure)
+    return response
+
+
+@blueprint.get("/auth/session")
+@needs("viewer")
+@blueprint.response(200, WhoOut)
+def read() -> Any:
+    """Who is logged in, and in which workspace."""
+    here = workspace_id()
+    return _who(current_user.user, current_user.session or current_user.token, here, current_user.roles[here])
+
+
+@blueprint.delete("/auth/session")
+@needs("viewer")
+@blueprint.response(204)
+def log_out() -> Any:
+    """End the session; an API token that asks is withdrawn."""
+    (current_user.session or current_user.token).remove()
+    response = Response(status=204)
+    response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=request.is_secure)
+    return response
+
+
+@blueprint.after_request
+def no_store(response: Response) -> Response:
+    """Nothing about sessions may be kept by a cache."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+

@@ -1,0 +1,164 @@
+"""How a request's body becomes data and data an answer: JSON by orjson, validation errors as ours, bounds on both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from flask import Flask, Response, jsonify, request
+from flask.json.provider import JSONProvider
+from flask_smorest import Api, Blueprint
+from marshmallow import Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import HTTPException
+
+from errors import BadInput, HeadraceError, Issue, NotJson
+from schemas import Error
+
+DEEPEST = 100
+
+
+class Orjson(JSONProvider):
+    """Flask's JSON by orjson, which also puts JSON text of the database through as it is."""
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        body = orjson.dumps(self._prepare_response_obj(args, kwargs))
+        return self._app.response_class(body, mimetype="application/json")
+
+
+class Parser(FlaskParser):
+    """webargs under our rules: JSON by content type only, 400 for whatever is wrong, with the field's name."""
+
+    DEFAULT_VALIDATION_STATUS = 400
+
+    def load_json(self, req: Any, schema: Schema) -> Any:
+        return read_body()
+
+    def handle_error(
+        self, error: ValidationError, req: Any, schema: Schema, *, error_status_code: int | None, error_headers: Any
+    ) -> Any:
+        messages = error.messages if isinstance(error.messages, dict) else {"json": error.messages}
+        issues = [issue for part in messages.values() for issue in flatten(part)]
+        raise BadInput("; ".join(str(issue) for issue in issues[:5]), issues)
+
+
+class HeadraceApi(Api):
+    """flask-smorest with our error body in place of its own."""
+
+    ERROR_SCHEMA = Error
+
+    def handle_http_exception(self, error: HTTPException) -> Any:
+        return answer_error(error)
+
+
+class Resource(Blueprint):
+    """A blueprint of one resource under /api."""
+
+    ARGUMENTS_PARSER = Parser()
+
+    def __init__(self, name: str, description: str) -> None:
+        super().__init__(name, name, url_prefix="/api", description=description)
+
+
+def read_body() -> Any:
+    """The JSON object of the request; {} for no body. BadInput, NotJson."""
+    raw = request.get_data(cache=True)
+    if not raw:
+        return {}
+    if not request.is_json:
+        raise NotJson("The body must be JSON with the header Content-Type: application/json")
+    value = parse(raw, "the body")
+    if not isinstance(value, dict):
+        raise BadInput("The body must be a JSON object")
+    return value
+
+
+def parse(raw: bytes | str, what: str) -> Any:
+    """JSON text as data; BadInput says where it is broken, or that it is nested too deeply."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"{what} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    check_depth(value, what)
+    return value
+
+
+def check_depth(value: Any, what: str) -> None:
+    """BadInput for JSON nested deeper than DEEPEST: it would not fit into an answer, nor be of use to anybody."""
+    level = [value]
+    for _ in range(DEEPEST):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += item.values()
+            elif isinstance(item, list):
+                below += item
+        level = [item for item in below if isinstance(item, dict | list)]
+        if not level:
+            return
+    raise BadInput(f"{what} is nested more than {DEEPEST} levels deep")
+
+
+def flatten(messages: Any, path: str = "") -> list[Issue]:
+    """marshmallow's messages as issues with a path."""
+    if isinstance(messages, dict):
+        found = []
+        for key, value in messages.items():
+            step = f"[{key}]" if isinstance(key, int) else "" if key == "_schema" else f".{key}"
+            found += flatten(value, (path + step).lstrip("."))
+        return found
+    texts = messages if isinstance(messages, list) else [messages]
+    return [Issue(path, str(text).rstrip(".")) for text in texts]
+
+
+def answer_error(error: Exception) -> Response:
+    """Any exception as `{"error": …}`; one of ours with its status, one of Flask's with Flask's, else 500."""
+    if isinstance(error, HeadraceError):
+        body: dict[str, Any] = {"error": error.message}
+        if error.details:
+            body["details"] = [issue.as_dict() for issue in error.details[:100]]
+        response = _json(body, error.status)
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response
+    if isinstance(error, HTTPException):
+        response = _json({"error": _text_of(error)}, error.code or 500)
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+        return response
+    return _json({"error": "Internal error; the server's log has the details"}, 500)
+
+
+def _text_of(error: HTTPException) -> str:
+    texts = {
+        404: f"There is nothing at {request.path[:200]}",
+        405: f"{request.method} is not allowed here",
+        413: "The body is too large",
+    }
+    return texts.get(error.code or 500, error.description or error.name)
+
+
+def _json(body: Any, status: int) -> Response:
+    response: Response = jsonify(body)
+    response.status_code = status
+    return response
+
+
+def install(app: Flask) -> None:
+    """Answer every exception in our shape."""
+    app.json = Orjson(app)
+
+    def handle(error: Exception) -> Response:
+        if not isinstance(error, HeadraceError | HTTPException):
+            app.logger.exception("%s %s failed", request.method, request.path)
+        return answer_error(error)
+
+    app.register_error_handler(Exception, handle)
+    app.register_error_handler(HTTPException, handle)

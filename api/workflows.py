@@ -1,0 +1,198 @@
+"""Flows: to create, read, change, check, restore and run them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from flask import current_app, request
+
+import definition as definitions
+from api.access import find, needs, who, workspace_id
+from api.runs import shown
+from api.wire import Resource, check_depth, parse
+from dispatch import Dispatcher
+from errors import BadInput, Conflict, NotFound, TooLarge
+from models import Workflow, WorkflowVersion
+from schemas import (
+    CheckIn,
+    CheckOut,
+    FlowArgs,
+    FlowChange,
+    FlowIn,
+    FlowOut,
+    PageArgs,
+    RestoreIn,
+    RunOut,
+    StartArgs,
+    StartIn,
+    VersionOut,
+    listed,
+)
+
+blueprint = Resource("workflows", "Flows and their versions")
+EMPTY = '{"nodes":[],"edges":[]}'
+LONGEST_KEY = 200
+
+
+@blueprint.get("/flows")
+@needs("viewer")
+@blueprint.arguments(FlowArgs, location="query")
+@blueprint.response(200, listed(FlowOut))
+def flows(args: dict[str, Any]) -> Any:
+    """The flows of the workspace, newest first."""
+    query = Workflow.select_where(workspace_id(), args["status"], args["search"])
+    items, cursor = Workflow.page(query, args["limit"], args["cursor"])
+    return {"items": items, "next_cursor": cursor}
+
+
+@blueprint.post("/flows")
+@needs("editor")
+@blueprint.arguments(FlowIn)
+@blueprint.response(201, FlowOut)
+def create(body: dict[str, Any]) -> Any:
+    """Create a flow: as a draft, which may be incomplete, or active, which must be valid."""
+    text = _definition(body) or EMPTY
+    _check(text, body["status"])
+    return Workflow.draft(
+        who().id, workspace_id=workspace_id(), name=body["name"], status=body["status"], definition_json=text
+    )
+
+
+@blueprint.get("/workflows/<flow>")
+@needs("viewer", flow=Workflow)
+@blueprint.response(200, FlowOut)
+def read(flow: Workflow) -> Any:
+    """One flow."""
+    return flow
+
+
+@blueprint.put("/workflows/<flow>")
+@needs("editor", flow=Workflow)
+@blueprint.arguments(FlowChange)
+@blueprint.response(200, FlowOut)
+def change(body: dict[str, Any], flow: Workflow) -> Any:
+    """Change what the body names. A changed definition is the next version; a stale `version` is refused."""
+    text = _definition(body)
+    status = body.get("status", flow.status)
+    if text is not None or status == "active":
+        _check(text or flow.definition_json, status)
+    changes = {name: body[name] for name in ("name", "status") if name in body}
+    if text is not None:
+        changes["definition_json"] = text
+    if not flow.change(who().id, body.get("version"), **changes):
+        raise Conflict(f"version: {body.get('version')} is stale; read the flow again and repeat the change")
+    return flow
+
+
+@blueprint.delete("/workflows/<flow>")
+@needs("editor", flow=Workflow)
+@blueprint.response(204)
+def delete(flow: Workflow) -> None:
+    """Delete the flow and its versions. Its runs stay as history."""
+    flow.remove()
+
+
+@blueprint.post("/workflows/<flow>/run")
+@needs("operator", flow=Workflow)
+@blueprint.arguments(StartArgs, location="query")
+@blueprint.arguments(StartIn)
+@blueprint.response(200, RunOut)
+@blueprint.alt_response(202, schema=RunOut)
+def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:
+    """Run the flow. Waits up to `wait` seconds: 200 with the finished run, else 202 with the run as it stands.
+
+    With the header `Idempotency-Key`, the same key within 24 hours answers the first run again and starts none.
+    """
+    dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
+    ticket = dispatcher.submit(flow, body["input"], "manual", key=_idempotency_key())
+    finished = dispatcher.wait(ticket.run, args["wait"])
+    return shown(finished), 200 if finished.finished_at is not None else 202
+
+
+@blueprint.get("/workflows/<flow>/versions")
+@needs("viewer", flow=Workflow)
+@blueprint.arguments(PageArgs, location="query")
+@blueprint.response(200, listed(VersionOut))
+def versions(args: dict[str, Any], flow: Workflow) -> Any:
+    """The versions of the flow, newest first."""
+    items, cursor = flow.versions(args["limit"], args["cursor"])
+    return {"items": items, "next_cursor": cursor}
+
+
+@blueprint.get("/workflows/<flow>/versions/<int:number>")
+@needs("viewer", flow=Workflow)
+@blueprint.response(200, VersionOut)
+def version(flow: Workflow, number: int) -> Any:
+    """One version."""
+    return _version(flow, number)
+
+
+@blueprint.post("/workflows/<flow>/restore")
+@needs("editor", flow=Workflow)
+@blueprint.arguments(RestoreIn)
+@blueprint.response(200, FlowOut)
+def restore(body: dict[str, int], flow: Workflow) -> Any:
+    """Make an earlier version's definition the flow's again, as its next version."""
+    text = _version(flow, body["version"]).definition_json
+    _check(text, flow.status)
+    flow.change(who().id, definition_json=text)
+    return flow
+
+
+@blueprint.post("/workflows/validate")
+@needs("viewer")
+@blueprint.arguments(CheckIn)
+@blueprint.response(200, CheckOut)
+def validate(body: dict[str, Any]) -> Any:
+    """What is wrong with a definition, node by node. Nothing is kept."""
+    plan, issues = definitions.check(body["definition"], current_app.extensions["headrace"].config.max_nodes)
+    return {"ok": plan is not None, "issues": [issue.as_dict() for issue in issues]}
+
+
+def find_flow(id_: str, role: str) -> Workflow:
+    """The flow of this id that a body names."""
+    flow: Workflow = find(Workflow, id_, role, "flow")
+    return flow
+
+
+def _version(flow: Workflow, number: int) -> WorkflowVersion:
+    row = WorkflowVersion.get_or_none(workflow_id=flow.id, version=number)
+    if row is None:
+        raise NotFound(f"The flow has no version {number}")
+    found: WorkflowVersion = row
+    return found
+
+
+def _definition(body: dict[str, Any]) -> str | None:
+    """The definition that the body gives, as JSON text; None for none."""
+    if "definition_json" in body and "definition" in body:
+        raise BadInput("Give definition_json or definition, not both")
+    if "definition_json" in body:
+        text = body["definition_json"]
+    elif "definition" in body:
+        check_depth(body["definition"], "definition")
+        text = orjson.dumps(body["definition"]).decode()
+    else:
+        return None
+    most = current_app.extensions["headrace"].config.max_definition_bytes
+    if len(text.encode()) > most:
+        raise TooLarge(f"The definition has more than {most} bytes")
+    return str(text)
+
+
+def _check(text: str, status: str) -> None:
+    """A draft's ids and edges must be right; an active flow's definition must be all right."""
+    value = parse(text, "definition_json")
+    most = current_app.extensions["headrace"].config.max_nodes
+    if status == "active":
+        definitions.plan(value, most)
+    else:
+        definitions.graph(value, most)
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 0 < len(key) <= LONGEST_KEY:
+        raise BadInput(f"Idempotency-Key: must have 1 to {LONGEST_KEY} characters")
+    return key

@@ -1,0 +1,516 @@
+"""The shapes on the wire, in and out, as marshmallow schemas. They are validation and OpenAPI at once. No queries here."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import orjson
+from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
+
+STATUSES = ("draft", "active", "archived")
+RUN_STATUSES = ("running", "success", "failed", "pending")
+TRIGGERS = ("manual", "schedule", "webhook")
+LEVELS = ("debug", "info", "warning", "error")
+ROLES = ("viewer", "operator", "editor", "owner")
+STEP_STATUSES = ("running", "success", "failed", "skipped", "waiting")
+MAX_TIME = 253_402_300_799_999
+
+
+class Time(fields.Field[int]):
+    """Milliseconds since 1970 inside; ISO 8601 in UTC with milliseconds and Z outside."""
+
+    default_error_messages = {"invalid": "must be a time such as 2026-01-01T00:00:00Z"}
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return None if value is None else iso(value)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        try:
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            ms = int(moment.timestamp() * 1000)
+        except (TypeError, ValueError, OverflowError):
+            raise self.make_error("invalid") from None
+        if not 0 <= ms <= MAX_TIME:
+            raise self.make_error("invalid")
+        return ms
+
+
+def iso(ms: int) -> str:
+    """`2026-01-01T00:00:00.000Z`."""
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03d}Z"
+
+
+class Json(fields.Field[Any]):
+    """Any JSON. Text of the database goes out as it is, without being parsed."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return orjson.Fragment(value) if isinstance(value, str | bytes) else value
+
+
+class Cursor(fields.String):
+    """Where a page begins: opaque to clients, the id before it inside."""
+
+    default_error_messages = {"invalid": "is not a cursor that this server gave"}
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return None if value is None else base64.urlsafe_b64encode(str(value).encode()).decode().rstrip("=")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        try:
+            text = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True).decode("ascii")
+        except (TypeError, ValueError, binascii.Error):
+            raise self.make_error("invalid") from None
+        if not text or len(text) > 100 or not text.replace("_", "").isalnum():
+            raise self.make_error("invalid")
+        return text
+
+
+class Strict(Schema):
+    """Base of what comes in: a key that is not known is an error, so that a slip of the pen is found."""
+
+    class Meta:
+        unknown = RAISE
+
+
+def text(longest: int, shortest: int = 1, **options: Any) -> fields.String:
+    """A bounded text without NUL, which no database takes everywhere."""
+
+    def no_nul(value: str) -> None:
+        if "\0" in value:
+            raise ValidationError("must not contain the character NUL")
+
+    return fields.String(validate=[validate.Length(shortest, longest), no_nul], **options)
+
+
+def choice(options: tuple[str, ...], **more: Any) -> fields.String:
+    """One of a few words."""
+    return fields.String(validate=validate.OneOf(options), **more)
+
+
+# Errors and lists
+
+
+class Detail(Schema):
+    path = fields.String(required=True)
+    message = fields.String(required=True)
+    node_id = fields.String(allow_none=True)
+    level = fields.String()
+
+
+class Error(Schema):
+    error = fields.String(required=True, metadata={"description": "What is wrong, for people"})
+    details = fields.List(fields.Nested(Detail), metadata={"description": "Validation errors: what is wrong where"})
+
+
+class PageArgs(Schema):
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
+    cursor = Cursor(load_default=None)
+
+
+class WholeArgs(Schema):
+    """Lists that are given whole unless a limit is asked for."""
+
+    limit = fields.Integer(load_default=1000, validate=validate.Range(1, 200))
+    cursor = Cursor(load_default=None)
+
+
+@cache
+def listed(item: type[Schema]) -> Schema:
+    """The schema of a list answer: `{"items": […], "next_cursor": text or null}`."""
+    shape = {"items": fields.List(fields.Nested(item), required=True), "next_cursor": Cursor(allow_none=True)}
+    return Schema.from_dict(dict(shape), name=f"{item.__name__}List")()
+
+
+# People
+
+
+class Login(Strict):
+    email = text(254, required=True)
+    password = fields.String(required=True, validate=validate.Length(1, 1000), metadata={"format": "password"})
+
+
+class WorkspaceOut(Schema):
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    role = choice(ROLES, required=True)
+    created_at = Time(required=True, metadata={"type": "string", "format": "date-time"})
+
+
+class UserOut(Schema):
+    id = fields.String(required=True)
+    email = fields.String(required=True)
+    name = fields.String(required=True)
+    created_at = Time(required=True)
+    workspaces = fields.List(fields.Nested(WorkspaceOut))
+
+
+class SessionOut(Schema):
+    id = fields.String(allow_none=True)
+    workspace_id = fields.String(required=True)
+    role = choice(ROLES)
+    created_at = Time()
+    expires_at = Time(allow_none=True)
+
+
+class WhoOut(Schema):
+    session = fields.Nested(SessionOut, required=True)
+    user = fields.Nested(UserOut, required=True)
+
+
+class WorkspaceIn(Strict):
+    name = text(200, required=True)
+
+
+class MemberIn(Strict):
+    email = fields.Email(required=True, validate=validate.Length(max=254))
+    role = choice(ROLES, required=True)
+    password = fields.String(
+        validate=validate.Length(8, 1000), metadata={"description": "For an address that has no user yet", "format": "password"}
+    )
+    name = text(200)
+
+
+class MemberChange(Strict):
+    user_id = text(64, required=True)
+    role = choice(ROLES, required=True)
+
+
+class MemberGone(Strict):
+    user_id = text(64, required=True)
+
+
+class MemberOut(Schema):
+    user_id = fields.String(required=True)
+    email = fields.String(required=True, attribute="user.email")
+    name = fields.String(required=True, attribute="user.name")
+    role = choice(ROLES, required=True)
+    created_at = Time(required=True)
+
+
+class TokenIn(Strict):
+    name = text(200, required=True)
+    role = choice(ROLES, load_default="operator")
+    days = fields.Integer(
+        load_default=None, allow_none=True, validate=validate.Range(1, 3650), metadata={"description": "Days until it expires"}
+    )
+
+
+class TokenOut(Schema):
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    role = choice(ROLES, required=True)
+    user_id = fields.String(required=True)
+    workspace_id = fields.String(required=True)
+    created_at = Time(required=True)
+    expires_at = Time(allow_none=True)
+    token = fields.String(metadata={"description": "Only in the answer that makes it"})
+
+
+# Flows
+
+
+class FlowOut(Schema):
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    status = choice(STATUSES, required=True)
+    version = fields.Integer(required=True)
+    workspace_id = fields.String(required=True)
+    definition_json = fields.String(required=True, metadata={"description": "A WorkflowDefinition as JSON text"})
+    created_at = Time(required=True)
+    updated_at = Time(required=True)
+
+
+class _FlowBody(Strict):
+    """What POST and PUT share. A Flow that was read can be sent back: what only the server sets is passed over."""
+
+    definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text"})
+    definition = fields.Raw(metadata={"type": "object", "description": "A WorkflowDefinition"})
+
+    @pre_load
+    def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if key not in ("id", "workspace_id", "created_at", "updated_at")}
+
+
+class FlowIn(_FlowBody):
+    name = text(200, required=True)
+    status = choice(STATUSES, load_default="draft")
+
+
+class FlowChange(_FlowBody):
+    name = text(200)
+    status = choice(STATUSES)
+    version = fields.Integer(
+        strict=True, validate=validate.Range(1, 2**31), metadata={"description": "The version that the change is based on"}
+    )
+
+
+class FlowArgs(PageArgs):
+    status = choice(STATUSES, load_default=None)
+    search = text(200, load_default=None)
+
+
+class VersionOut(Schema):
+    workflow_id = fields.String(required=True)
+    version = fields.Integer(required=True)
+    definition_json = fields.String(required=True)
+    created_at = Time(required=True)
+    created_by = fields.String(allow_none=True)
+
+
+class RestoreIn(Strict):
+    version = fields.Integer(required=True, strict=True, validate=validate.Range(1, 2**31))
+
+
+class CheckIn(Strict):
+    definition = fields.Raw(required=True, metadata={"type": "object"})
+
+
+class CheckOut(Schema):
+    ok = fields.Boolean(required=True)
+    issues = fields.List(fields.Nested(Detail), required=True)
+
+
+# Runs
+
+
+class RunOut(Schema):
+    id = fields.String(required=True)
+    workflow_id = fields.String(required=True)
+    workflow_name = fields.String(required=True)
+    workflow_version = fields.Integer(allow_none=True)
+    workspace_id = fields.String(required=True)
+    status = choice(RUN_STATUSES, required=True)
+    triggered_by = choice(TRIGGERS, required=True)
+    duration_ms = fields.Float(required=True, allow_none=True)
+    created_at = Time(required=True)
+    started_at = Time(required=True, allow_none=True)
+    finished_at = Time(required=True, allow_none=True)
+    input = Json(allow_none=True)
+    output = Json(required=True, allow_none=True)
+    error_text = fields.String(required=True, allow_none=True)
+    error_node_id = fields.String(allow_none=True)
+    cancelled = fields.Boolean()
+    waiting = fields.String(allow_none=True)
+
+
+class RunArgs(PageArgs):
+    status = choice(RUN_STATUSES, load_default=None)
+    workflow_id = text(64, load_default=None)
+    triggered_by = choice(TRIGGERS, load_default=None)
+    since = Time(load_default=None)
+    until = Time(load_default=None)
+
+
+class StartIn(Strict):
+    input = fields.Raw(load_default=None, allow_none=True)
+
+
+class StartArgs(Schema):
+    wait = fields.Float(load_default=10.0, validate=validate.Range(0, 60), metadata={"description": "Seconds"})
+
+
+class RunIn(Strict):
+    """A run that something else executed."""
+
+    workflow_id = text(64, required=True)
+    status = choice(RUN_STATUSES, load_default="success")
+    triggered_by = choice(TRIGGERS, load_default="manual")
+    started_at = Time(load_default=None, allow_none=True)
+    finished_at = Time(load_default=None, allow_none=True)
+    duration_ms = fields.Float(load_default=None, allow_none=True, validate=validate.Range(0, 1e12))
+    output = fields.Raw(load_default=None, allow_none=True)
+    error_text = text(10_000, 0, load_default=None, allow_none=True)
+
+
+class StepOut(Schema):
+    id = fields.String(required=True)
+    run_id = fields.String(required=True)
+    node_id = fields.String(required=True)
+    node_type = fields.String(required=True)
+    node_name = fields.String(required=True)
+    status = choice(STEP_STATUSES, required=True)
+    attempt = fields.Integer(required=True)
+    index = fields.Integer(attribute="item_index", allow_none=True)
+    branch = fields.String(allow_none=True)
+    input = Json(required=True, allow_none=True)
+    output = Json(required=True, allow_none=True)
+    error_text = fields.String(required=True, allow_none=True)
+    started_at = Time(required=True)
+    finished_at = Time(required=True, allow_none=True)
+    duration_ms = fields.Float(required=True, allow_none=True)
+
+
+# Logs
+
+
+class LogIn(Strict):
+    message = text(10_000, required=True)
+    level = choice(LEVELS, load_default="info")
+    run_id = text(64, load_default=None, allow_none=True)
+    node_id = text(64, load_default=None, allow_none=True)
+    data = fields.Raw(load_default=None, allow_none=True)
+
+
+class LogOut(Schema):
+    id = fields.String(required=True)
+    run_id = fields.String(required=True, allow_none=True)
+    node_id = fields.String(required=True, allow_none=True)
+    level = choice(LEVELS, required=True)
+    message = fields.String(required=True)
+    data = Json(required=True, allow_none=True)
+    created_at = Time(required=True)
+
+
+class LogArgs(PageArgs):
+    run_id = text(64, load_default=None)
+    level = choice(LEVELS, load_default=None)
+
+
+# Catalogue
+
+
+class NodeOut(Schema):
+    type = fields.String(required=True)
+    name = fields.String(required=True)
+    category = fields.String(required=True)
+    description = fields.String(required=True)
+    branches = fields.List(fields.String(), required=True)
+    trigger = fields.Boolean(required=True)
+    pure = fields.Boolean(required=True)
+    config_schema = fields.Dict(required=True)
+
+
+class NodeArgs(Schema):
+    search = text(200, 0, load_default="")
+    category = text(50, 0, load_default="")
+
+
+class TemplateOut(Schema):
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    description = fields.String(required=True)
+    category = fields.String(required=True)
+    tags = fields.List(fields.String(), required=True)
+    credentials = fields.List(fields.String(), required=True)
+    sample_input = fields.Raw(required=True, allow_none=True)
+    definition = fields.Dict(required=True)
+
+
+class UseIn(Strict):
+    name = text(200)
+
+
+# Agents
+
+
+class AgentOut(Schema):
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    description = fields.String(required=True)
+    instructions = fields.String(required=True)
+    model = fields.String(required=True, allow_none=True)
+    tools = fields.List(fields.String(), required=True)
+    memory = fields.Boolean(required=True)
+    output_schema = fields.Dict(required=True, allow_none=True)
+    limits = fields.Dict(required=True)
+
+
+class TaskIn(Strict):
+    agent_id = text(64, required=True)
+    task = text(100_000, required=True)
+    input = fields.Raw(load_default=None, allow_none=True)
+    session = text(200, load_default=None, allow_none=True)
+    model = text(200, load_default=None, allow_none=True)
+
+
+class AgentRunOut(Schema):
+    id = fields.String(required=True)
+    agent_id = fields.String(required=True)
+    status = fields.String(required=True)
+    task = fields.String(required=True)
+    input = Json(allow_none=True)
+    session = fields.String(allow_none=True)
+    model = fields.String(allow_none=True)
+    output = Json(allow_none=True)
+    error_text = fields.String(required=True, allow_none=True)
+    created_at = Time(required=True)
+    finished_at = Time(required=True, allow_none=True)
+    duration_ms = fields.Float(required=True, allow_none=True)
+
+
+class AgentLogArgs(PageArgs):
+    agent_id = text(64, load_default=None)
+
+
+class MemoryIn(Strict):
+    agent_id = text(64, required=True)
+    key = text(200, required=True)
+    content = text(100_000, 0, required=True)
+    session = text(200, 0, load_default="", allow_none=True)
+    tags = fields.List(text(100), load_default=list, validate=validate.Length(max=50))
+
+
+class MemoryArgs(PageArgs):
+    agent_id = text(64, load_default=None)
+    session = text(200, 0, load_default=None)
+    search = text(200, load_default=None)
+
+
+class MemoryOut(Schema):
+    id = fields.String(required=True)
+    agent_id = fields.String(required=True)
+    session = fields.String(required=True)
+    key = fields.String(required=True)
+    content = fields.String(required=True)
+    tags = Json(required=True)
+    created_at = Time(required=True)
+    updated_at = Time(required=True)
+
+
+# Metrics and health
+
+
+class MetricsArgs(Schema):
+    days = fields.Integer(load_default=30, validate=validate.Range(1, 365))
+
+
+class DayOut(Schema):
+    day = fields.String(required=True)
+    total = fields.Integer(required=True)
+    success = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
+
+
+class FlowCountOut(Schema):
+    workflow_id = fields.String(required=True)
+    total = fields.Integer(required=True)
+    success = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
+    mean_duration_ms = fields.Float(required=True, allow_none=True)
+
+
+class MetricsOut(Schema):
+    total_runs = fields.Integer(required=True)
+    success_runs = fields.Integer(required=True)
+    failed_runs = fields.Integer(required=True)
+    running_runs = fields.Integer(required=True)
+    pending_runs = fields.Integer(required=True)
+    failure_rate = fields.Float(required=True)
+    last_run_at = Time(required=True, allow_none=True)
+    p50_duration_ms = fields.Float(required=True, allow_none=True)
+    p95_duration_ms = fields.Float(required=True, allow_none=True)
+    daily = fields.List(fields.Nested(DayOut), required=True)
+    flows = fields.List(fields.Nested(FlowCountOut), required=True)
+
+
+class HealthOut(Schema):
+    ok = fields.Boolean(required=True)
+    ts = fields.String(required=True)

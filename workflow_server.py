@@ -1,0 +1,87 @@
+"""Headrace's WSGI app, and its command line: `python workflow_server.py` serves, `… run flow.json` runs a flow."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+import accounts
+import api
+import database
+from config import Config
+from dispatch import Dispatcher, make_services
+from errors import ConfigError
+from recorder import Recorder
+from scheduler import Scheduler
+
+log = logging.getLogger("headrace")
+
+
+class Server:
+    """The parts of one process. Nothing of it runs before `start`, so that it survives a fork."""
+
+    def __init__(self, config: Config, inline: bool = False) -> None:
+        self.config = config
+        self.recorder = Recorder()
+        self.dispatcher = Dispatcher(config, self.recorder, make_services(config), inline)
+        self.scheduler = Scheduler(self.dispatcher)
+
+    def start(self) -> None:
+        """Start the threads of this process."""
+        self.recorder.start()
+        self.dispatcher.start()
+        self.scheduler.start()
+
+    def stop(self) -> None:
+        """End them, runs first."""
+        self.scheduler.stop()
+        self.dispatcher.stop()
+        self.recorder.stop()
+        database.disconnect()
+
+
+def create_app(config: Config | None = None, inline: bool = False) -> Flask:
+    """The app over the database of the config, migrated and with an owner. `extensions["headrace"]` is its `Server`."""
+    config = config or Config.from_env()
+    prepare(config)
+    app = Flask("headrace", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
+    if config.trusted_proxies:
+        hops = config.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    app.extensions["headrace"] = Server(config, inline)
+    api.install(app)
+    return app
+
+
+def prepare(config: Config) -> None:
+    """Open the database, bring it up to date, and make the first owner where there is none."""
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database.connect(config.database_path, config.durability)
+    database.migrate()
+    with database.write():
+        made = accounts.make_first_owner(config)
+    if made is not None:
+        address, password = made
+        told = f"with the generated password {password}" if password else "with the password of HEADRACE_ADMIN_PASSWORD"
+        print(f"Headrace made the owner {address} {told}", file=sys.stderr, flush=True)
+    database.disconnect()
+
+
+def main() -> None:
+    """Serve, or run the command that the arguments name."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    import cli
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ConfigError as error:
+        print(f"Headrace cannot start: {error}", file=sys.stderr)
+        sys.exit(2)
