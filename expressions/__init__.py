@@ -1,0 +1,98 @@
+"""`{{ … }}` in the strings of a config: compile once, evaluate often. Pure: no I/O, no eval.
+
+`compile_value` takes any JSON value, `compile_text` one string; both give a `Template`. What an expression may say is
+in docs/expressions.md. `compiler.py` makes closures of Jinja2's syntax tree, `library.py` has the closed tables of
+filters, tests, functions and methods, `operators.py` and `values.py` what they work with and every bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from errors import ExpressionError
+
+from .compiler import Eval, Scope, Template, compile_text
+from .values import MAX_DEPTH, Work
+
+__all__ = ["ExpressionError", "Template", "compile_text", "compile_value", "has_expression"]
+
+
+def has_expression(value: Any) -> bool:
+    """Whether a string anywhere in the JSON value has `{{`, or `{% … %}`, which does not compile. Keys do not count."""
+    rest = [value]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, str):
+            if "{{" in part or "%}" in part[part.find("{%") :] and "{%" in part:
+                return True
+        elif isinstance(part, Mapping):
+            rest.extend(part.values())
+        elif isinstance(part, list):
+            rest.extend(part)
+    return False
+
+
+def compile_value(value: Any) -> Template | None:
+    """A template that gives the value with every expression in it replaced, or None if there is none anywhere in it.
+
+    Keys of objects stay as they are written. One evaluation has one work budget for all strings in it. Raises
+    ExpressionError, which says where in the value: `headers.X-Total: …`.
+    """
+    if isinstance(value, str):
+        return compile_text(value) if has_expression(value) else None
+    roots: set[str] = set()
+    steps: set[str] = set()
+    run = _structure(value, "", 0, roots, steps)
+    return Template(run, roots, steps) if run else None
+
+
+def _structure(value: Any, path: str, depth: int, roots: set[str], steps: set[str]) -> Eval | None:
+    if isinstance(value, str):
+        return _leaf(value, path, roots, steps) if has_expression(value) else None
+    if not isinstance(value, Mapping | list):
+        return None
+    if depth >= MAX_DEPTH:
+        if has_expression(value):
+            raise ExpressionError(f"{path[:100]}…: nested more than {MAX_DEPTH} deep")
+        return None
+    parts: dict[Any, Eval] = {}
+    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+        where = f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}".removeprefix(".")
+        run = _structure(item, where, depth + 1, roots, steps)
+        if run:
+            parts[key] = run
+    if not parts:
+        return None
+    return _filled_list(value, parts) if isinstance(value, list) else _filled_object(value, parts)
+
+
+def _filled_object(value: Mapping[str, Any], parts: Mapping[str, Eval]) -> Eval:
+    return lambda scope, work: {**value, **{key: run(scope, work) for key, run in parts.items()}}
+
+
+def _filled_list(value: list[Any], parts: Mapping[int, Eval]) -> Eval:
+    def fill(scope: Scope, work: Work) -> list[Any]:
+        filled = value.copy()
+        for index, run in parts.items():
+            filled[index] = run(scope, work)
+        return filled
+
+    return fill
+
+
+def _leaf(source: str, path: str, roots: set[str], steps: set[str]) -> Eval:
+    try:
+        template = compile_text(source)
+    except ExpressionError as error:
+        raise ExpressionError(f"{path}: {error}") from None
+    roots |= template.roots
+    steps |= template.steps
+
+    def evaluate(scope: Scope, work: Work) -> Any:
+        try:
+            return template.run(scope, work)
+        except ExpressionError as error:
+            raise ExpressionError(f"{path}: {error}") from None
+
+    return evaluate

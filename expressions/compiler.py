@@ -1,0 +1,542 @@
+"""From a string with `{{ … }}` to a closure: Jinja2's lexer and parser make the tree, this module walks it.
+
+Jinja's own code generator and runtime are never used, so the language is closed by construction: a kind of node that
+has no row in `_HANDLERS` is refused, and a function, filter, test or method is one of the tables in `library.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NoReturn, cast
+
+from jinja2 import Environment, TemplateSyntaxError, nodes
+from jinja2.lexer import TokenStream
+from jinja2.parser import Parser
+
+from errors import ExpressionError
+
+from . import operators
+from .library import FILTERS, FUNCTIONS, METHODS, TESTS, Function, misfit
+from .values import MAX_BITS, MAX_DEPTH, MAX_TEXT, Missing, Work, cut, fits_text, kind, member, need_text, plain, some
+from .values import text as as_text
+
+MAX_SOURCE = 10_000  # characters of one expression
+MAX_TOKENS = 5_000  # of all expressions in a string
+MAX_NODES = 1_000  # of the same
+_CACHED_LENGTH = 2_000  # longer strings are compiled each time, so that the cache stays small
+
+Scope = Mapping[str, Any]
+Eval = Callable[[Scope, Work], Any]
+_Called = nodes.Filter | nodes.Test | nodes.Call
+
+_METHOD_NAMES = sorted({name for table in METHODS.values() for name in table})
+_SIMPLE = frozenset({str, int, bool, type(None)})
+_CONTAINERS = frozenset({dict, list})
+_MADE_BY_US = frozenset({"now", "run", "workflow"})  # small, and may hold datetimes
+
+
+class Template:
+    """A compiled string, list or object. Immutable: one may be used by many threads at once.
+
+    `roots` are the names that it reads (`input`, `steps`…), `steps` the node ids that it names as `steps.<id>`.
+    """
+
+    __slots__ = ("_run", "roots", "steps")
+
+    def __init__(self, run: Eval, roots: Iterable[str], steps: Iterable[str]) -> None:
+        self._run = run
+        self.roots = frozenset(roots)
+        self.steps = frozenset(steps)
+
+    def evaluate(self, scope: Scope) -> Any:
+        """The value as plain JSON: datetimes are ISO 8601 text in UTC, durations seconds.
+
+        `scope` maps names to plain JSON, except that `now` is an aware datetime, and `run` and `workflow` may hold
+        some. What is taken over whole from the scope, or from a part without expressions, is the same object, so
+        treat the result as read-only. Raises ExpressionError, nothing else.
+        """
+        return self.run(scope, Work())
+
+    def run(self, scope: Scope, work: Work) -> Any:
+        """The same, as one part of a larger evaluation."""
+        try:
+            return self._run(scope, work)
+        except Missing as missing:
+            message = missing.explain()
+        except ExpressionError:
+            raise
+        except RecursionError:
+            message = "the expression or its value is nested too deep"
+        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+            message = str(error)
+        raise ExpressionError(message)
+
+
+def compile_text(source: str) -> Template:
+    """One string. Exactly one `{{ … }}` keeps the value's type, anything else gives text; cached by its source."""
+    return _cached(source) if len(source) <= _CACHED_LENGTH else _compile(source)
+
+
+def _compile(source: str) -> Template:
+    if len(source) > MAX_TEXT:
+        raise ExpressionError(f"a text with expressions is at most {MAX_TEXT:,} characters")
+    return _Compiler(source).template()
+
+
+_cached = lru_cache(maxsize=1_024)(_compile)
+
+
+# -- Jinja's lexer and parser, with offsets in place of line numbers
+
+_ESCAPE = re.compile(r"\\(.)", re.S)
+_ESCAPES = frozenset("\\'\"abfnrtvxuUN\n")
+_STAND_INS = "\x1c\x1d\x1e\x1f\x85\u2028\u2029\u205f"  # all whitespace to Jinja
+
+
+class _Environment(Environment):
+    """Hands the parser tokens whose line number is their offset, so that errors have a position, and bounds them."""
+
+    def _tokenize(
+        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
+    ) -> TokenStream:
+        return TokenStream(self.lexer.wrap(_tokens(self, source)), name, filename)
+
+
+def _tokens(environment: Environment, source: str) -> Iterator[tuple[int, str, str]]:
+    offset = 0
+    begin: int | None = None  # of the expression that the token is in
+    raw = environment.lexer.tokeniter(source, None)
+    for _ in range(MAX_TOKENS):
+        try:
+            _, token, value = next(raw)
+        except StopIteration:
+            return
+        except TemplateSyntaxError as error:
+            raise TemplateSyntaxError(re.sub(r" at \d+$", "", str(error.message)), offset) from None
+        offset = max(source.find(value, offset), offset)  # whitespace that `{{-` takes away lies between
+        end = offset + len(value)
+        if token in ("block_begin", "raw_begin"):
+            raise TemplateSyntaxError("statements ({% … %}) are not offered, only expressions ({{ … }})", offset)
+        if token == "variable_begin":
+            begin = offset
+        if begin is not None and end - begin > MAX_SOURCE:
+            raise TemplateSyntaxError(f"the expression is longer than {MAX_SOURCE:,} characters", begin)
+        if token == "variable_end":
+            begin = None
+        if token == "string":  # an unknown escape stays as it is; Python would warn
+            value = _ESCAPE.sub(lambda match: match[0] if match[1] in _ESCAPES else "\\" + match[0], value)
+        yield offset, token, value
+        offset = end
+    raise TemplateSyntaxError(f"the expressions have more than {MAX_TOKENS:,} tokens", offset)
+
+
+_environment = _Environment(keep_trailing_newline=True, autoescape=False)
+
+
+# -- the tree to closures
+
+
+class _Compiler:
+    """Compiles one string; holds what is learned on the way."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.roots: set[str] = set()
+        self.steps: set[str] = set()
+        self.count = self.depth = 0
+        self.carriage_return = "\r"  # or what stands for it: Jinja would make \n of \r\n
+
+    def template(self) -> Template:
+        try:
+            return Template(self.output(self.parse()), self.roots, self.steps)
+        except RecursionError:
+            raise self.error(0, "the expression is nested too deep") from None
+
+    def parse(self) -> list[nodes.Expr]:
+        source = self.source
+        if "\r" in source:
+            self.carriage_return = next((mark for mark in _STAND_INS if mark not in source), "\n")
+            source = source.replace("\r", self.carriage_return)
+        try:
+            body = Parser(_environment, source).parse().body
+        except TemplateSyntaxError as error:
+            raise self.error(error.lineno, str(error.message)) from None
+        except RecursionError:
+            raise
+        except Exception as error:  # the lexer lets ValueError, SyntaxError and more through for odd literals
+            raise self.error(0, f"not an expression: {error}") from None
+        return [part for output in body if isinstance(output, nodes.Output) for part in output.nodes]
+
+    def error(self, at: nodes.Node | int, message: str) -> ExpressionError:
+        offset = at if isinstance(at, int) else at.lineno
+        before = self.source[:offset]
+        line, column = before.count("\n") + 1, offset - before.rfind("\n")
+        return ExpressionError(f"{message} (line {line}, column {column})")
+
+    def output(self, parts: list[nodes.Expr]) -> Eval:
+        if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData):
+            return _finished(self.compile(parts[0]), _is_borrowed(parts[0]))
+        return _joined([self.piece(part) for part in parts])
+
+    def piece(self, part: nodes.Expr) -> str | Eval:
+        if isinstance(part, nodes.TemplateData):
+            return self.restored(part.data)
+        return self.compile(part)
+
+    def restored(self, text: str) -> str:
+        return text if self.carriage_return == "\n" else text.replace(self.carriage_return, "\r")
+
+    def compile(self, node: nodes.Node) -> Eval:
+        handler = _HANDLERS.get(type(node))
+        if handler is None:
+            raise self.error(node, f"{type(node).__name__.lower()} is not offered here")
+        self.count += 1
+        self.depth += 1
+        if self.count > MAX_NODES:
+            raise self.error(node, f"the expressions have more than {MAX_NODES:,} parts")
+        if self.depth > MAX_DEPTH:
+            raise self.error(node, f"the expression is nested more than {MAX_DEPTH} deep")
+        run = handler(self, node)
+        self.depth -= 1
+        return run
+
+    # literals
+
+    def const(self, node: nodes.Const) -> Eval:
+        value = node.value
+        if isinstance(value, str):
+            value = self.restored(value)
+            if any("\ud800" <= char <= "\udfff" for char in value):
+                raise self.error(node, "the text has half a surrogate pair")
+        elif isinstance(value, int) and value.bit_length() > MAX_BITS:
+            raise self.error(node, f"the integer is larger than {MAX_BITS:,} bits")
+        elif isinstance(value, float) and value in (float("inf"), float("-inf")):
+            raise self.error(node, "the number is too large")
+        return lambda scope, work: value
+
+    def sequence(self, node: nodes.List | nodes.Tuple) -> Eval:
+        items = [self.compile(item) for item in node.items]
+        return lambda scope, work: [item(scope, work) for item in items]
+
+    def mapping(self, node: nodes.Dict) -> Eval:
+        pairs = [(self.compile(pair.key), self.compile(pair.value)) for pair in node.items]
+        return lambda scope, work: {
+            need_text(key(scope, work), "an object's key"): value(scope, work) for key, value in pairs
+        }
+
+    # names, members, slices
+
+    def name(self, node: nodes.Name) -> Eval:
+        name = node.name
+        if name in FUNCTIONS:
+            raise self.error(node, f"'{name}' is a function: it needs parentheses")
+        self.roots.add(name)
+
+        def load(scope: Scope, work: Work) -> Any:
+            try:
+                return scope[name]
+            except KeyError:
+                raise Missing(lambda: f"'{name[:100]}' is not defined (there is: {some(scope, name)})") from None
+
+        return load
+
+    def getattr(self, node: nodes.Getattr) -> Eval:
+        if node.attr.startswith("__") and node.attr.endswith("__"):
+            raise self.error(node, f"'{node.attr[:60]}' is not offered: a dot reads a key of an object")
+        return self.member(node, node.node, node.attr)
+
+    def getitem(self, node: nodes.Getitem) -> Eval:
+        if isinstance(node.arg, nodes.Slice):
+            return self.slice(node.node, node.arg)
+        if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+            self.compile(node.arg)
+            return self.member(node, node.node, node.arg.value)
+        inner, key, label = self.compile(node.node), self.compile(node.arg), _label(node.node)
+        return lambda scope, work: member(inner(scope, work), key(scope, work), label)
+
+    def member(self, node: nodes.Expr, of: nodes.Expr, key: str) -> Eval:
+        if isinstance(of, nodes.Name) and of.name == "steps":
+            self.steps.add(key)
+        inner, label = self.compile(of), _label(of)
+
+        def read(scope: Scope, work: Work) -> Any:
+            value = inner(scope, work)
+            if type(value) is dict and key in value:
+                return value[key]
+            try:
+                return member(value, key, label)
+            except Missing as missing:
+                if key not in _METHOD_NAMES or isinstance(value, Mapping):
+                    raise
+                explain = missing.explain
+            raise Missing(lambda: f"{explain()}; a method needs parentheses: {key}()")
+
+        return read
+
+    def slice(self, of: nodes.Expr, node: nodes.Slice) -> Eval:
+        inner = self.compile(of)
+        bounds = [self.compile(part) if part else _none for part in (node.start, node.stop, node.step)]
+        return lambda scope, work: cut(work, inner(scope, work), *[bound(scope, work) for bound in bounds])
+
+    # operators
+
+    def binary(self, node: nodes.BinExpr) -> Eval:
+        left, right, operate = self.compile(node.left), self.compile(node.right), _BINARY[type(node)]
+        return lambda scope, work: operate(work, left(scope, work), right(scope, work))
+
+    def unary(self, node: nodes.UnaryExpr) -> Eval:
+        inner, operate = self.compile(node.node), _UNARY[type(node)]
+        return lambda scope, work: operate(work, inner(scope, work))
+
+    def both(self, node: nodes.And) -> Eval:
+        left, right = self.compile(node.left), self.compile(node.right)
+        return lambda scope, work: left(scope, work) and right(scope, work)
+
+    def either(self, node: nodes.Or) -> Eval:
+        left, right = self.compile(node.left), self.compile(node.right)
+        return lambda scope, work: left(scope, work) or right(scope, work)
+
+    def concat(self, node: nodes.Concat) -> Eval:
+        return _joined([self.compile(part) for part in node.nodes])
+
+    def compare(self, node: nodes.Compare) -> Eval:
+        first = self.compile(node.expr)
+        rest = [(operators.COMPARISONS[operand.op], self.compile(operand.expr)) for operand in node.ops]
+
+        def chain(scope: Scope, work: Work) -> bool:
+            left = first(scope, work)
+            for holds, expression in rest:
+                right = expression(scope, work)
+                if not holds(work, left, right):
+                    return False
+                left = right
+            return True
+
+        return chain
+
+    def choice(self, node: nodes.CondExpr) -> Eval:
+        test, yes = self.compile(node.test), self.compile(node.expr1)
+        no = self.compile(node.expr2) if node.expr2 else _no_else
+        return lambda scope, work: yes(scope, work) if test(scope, work) else no(scope, work)
+
+    # calls
+
+    def filter(self, node: nodes.Filter) -> Eval:
+        if node.name in ("default", "d"):
+            return self.default(node)
+        function = self.look_up(node, FILTERS, "filter", node.name)
+        return self.call(node, f"filter '{node.name}'", function, _subject(node))
+
+    def default(self, node: nodes.Filter) -> Eval:
+        """Catches what is missing anywhere in the expression before it; the default is evaluated only if needed."""
+        self.fits(node, "filter 'default'", FILTERS["default"], 1)
+        given = dict(zip(("default_value", "boolean"), node.args, strict=False))
+        given |= {pair.key: pair.value for pair in _named(node)}
+        inner = self.compile(_subject(node))
+        default = self.compile(given.get("default_value", nodes.Const("")))
+        boolean = self.compile(given.get("boolean", nodes.Const(False)))
+
+        def present_or_default(scope: Scope, work: Work) -> Any:
+            try:
+                value = inner(scope, work)
+            except Missing:
+                return default(scope, work)
+            return value if value or not boolean(scope, work) else default(scope, work)
+
+        return present_or_default
+
+    def test(self, node: nodes.Test) -> Eval:
+        function = self.look_up(node, TESTS, "test", node.name)
+        if node.name not in ("defined", "undefined"):
+            return self.call(node, f"test '{node.name}'", function, node.node)
+        inner, wanted = self.compile(node.node), node.name == "defined"
+
+        def is_there(scope: Scope, work: Work) -> bool:
+            try:
+                inner(scope, work)
+            except Missing:
+                return not wanted
+            return wanted
+
+        return is_there
+
+    def invocation(self, node: nodes.Call) -> Eval:
+        called = node.node
+        if isinstance(called, nodes.Name):
+            function = self.look_up(node, FUNCTIONS, "function", called.name)
+            return self.call(node, f"{called.name}()", function, None)
+        if isinstance(called, nodes.Getattr):
+            return self.method(node, called)
+        raise self.error(node, "only functions and methods can be called")
+
+    def method(self, node: nodes.Call, called: nodes.Getattr) -> Eval:
+        name = called.attr
+        offered = {word: table[name] for word, table in METHODS.items() if name in table}
+        if not offered:
+            raise self.error(node, f"there is no method '{name[:60]}' (there is: {some(_METHOD_NAMES, name)})")
+        if isinstance(called.node, nodes.Name) and called.node.name == "steps":
+            self.steps.update(part.value for part in node.args[:1] if isinstance(part, nodes.Const) and name == "get")
+        for word, function in offered.items():
+            self.fits(node, f"{name}() of {word}", function, 1)
+        inner, label, arguments = self.compile(called.node), _label(called.node), self.arguments(node)
+
+        def invoke(scope: Scope, work: Work) -> Any:
+            value = inner(scope, work)
+            function = offered.get(kind(value))
+            if function is None:
+                raise ExpressionError(f"{label} is {kind(value)}, which has no method '{name}'")
+            values, named = arguments(scope, work)
+            return _invoke(f"{name}()", function, work, [value, *values], named)
+
+        return invoke
+
+    def look_up(self, node: nodes.Expr, table: Mapping[str, Function], what: str, name: str) -> Function:
+        if name not in table:
+            raise self.error(node, f"there is no {what} '{name[:60]}' (there is: {some(sorted(table), name)})")
+        return table[name]
+
+    def fits(self, node: _Called, what: str, function: Function, before: int) -> None:
+        """Refuses arguments that the function does not take; `before` values come ahead of them."""
+        if node.dyn_args or node.dyn_kwargs:
+            raise self.error(node, "* and ** are not offered in a call")
+        if wrong := misfit(function, before + len(node.args), tuple(pair.key for pair in _named(node))):
+            raise self.error(node, f"{what} is called wrongly: {wrong}")
+
+    def arguments(self, node: _Called) -> Callable[[Scope, Work], tuple[list[Any], dict[str, Any]]]:
+        values = [self.compile(part) for part in node.args]
+        named = {pair.key: self.compile(pair.value) for pair in _named(node)}
+        return lambda scope, work: (
+            [value(scope, work) for value in values],
+            {key: value(scope, work) for key, value in named.items()},
+        )
+
+    def call(self, node: _Called, what: str, function: Function, value: nodes.Expr | None) -> Eval:
+        """`function` on the value before the `|` or `is`, if there is one, and on the arguments of the node."""
+        self.fits(node, what, function, 0 if value is None else 1)
+        before = [] if value is None else [self.compile(value)]
+        arguments = self.arguments(node)
+
+        def invoke(scope: Scope, work: Work) -> Any:
+            first = [part(scope, work) for part in before]
+            values, named = arguments(scope, work)
+            return _invoke(what, function, work, first + values, named)
+
+        return invoke
+
+
+def _invoke(what: str, function: Function, work: Work, values: list[Any], named: dict[str, Any]) -> Any:
+    try:
+        return function(work, *values, **named)
+    except (ExpressionError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        raise ExpressionError(f"{what}: {error}") from None
+
+
+def _named(node: _Called) -> list[nodes.Keyword]:
+    return cast(list[nodes.Keyword], node.kwargs)  # Jinja's own annotation says Pair for filters and tests
+
+
+def _subject(node: nodes.Filter) -> nodes.Expr:
+    return cast(nodes.Expr, node.node)  # None only in the filter statement, which is no expression
+
+
+def _label(node: nodes.Expr) -> str:
+    """How an error names what a member was looked for in."""
+    if isinstance(node, nodes.Name):
+        return node.name[:100]
+    if isinstance(node, nodes.Getattr):
+        return f"{_label(node.node)}.{node.attr}"[-100:]
+    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+        return f"{_label(node.node)}[{node.arg.value!r}]"[-100:]
+    return "the value"
+
+
+def _none(scope: Scope, work: Work) -> None:
+    return None
+
+
+def _no_else(scope: Scope, work: Work) -> NoReturn:
+    raise Missing(lambda: "the condition of the inline if is false, and it has no else")
+
+
+def _joined(pieces: Sequence[str | Eval]) -> Eval:
+    def joined(scope: Scope, work: Work) -> str:
+        parts = [part if isinstance(part, str) else as_text(work, part(scope, work)) for part in pieces]
+        size = sum(map(len, parts))
+        fits_text(size)
+        work.chars(size)
+        return "".join(parts)
+
+    return joined
+
+
+def _is_borrowed(node: nodes.Expr) -> bool:
+    """Whether the value is one that the scope holds, and so plain already and not repeated a million times."""
+    match node:
+        case nodes.Name():
+            return node.name not in _MADE_BY_US
+        case nodes.Const():
+            return True
+        case nodes.List() | nodes.Tuple() | nodes.Dict():
+            return not node.items
+        case nodes.Getattr() | nodes.Getitem():
+            return _is_borrowed(node.node)
+        case nodes.CondExpr():
+            return _is_borrowed(node.expr1) and (node.expr2 is None or _is_borrowed(node.expr2))
+        case nodes.And() | nodes.Or():
+            return _is_borrowed(node.left) and _is_borrowed(node.right)
+        case nodes.Filter(name="default" | "d"):
+            return all(map(_is_borrowed, [_subject(node), *node.args, *(pair.value for pair in node.kwargs)]))
+        case nodes.Filter(name="first" | "last"):
+            return _is_borrowed(_subject(node))
+    return False
+
+
+def _finished(run: Eval, borrowed: bool) -> Eval:
+    """The value of an only expression, made plain. What is borrowed from the scope is not walked."""
+
+    def finished(scope: Scope, work: Work) -> Any:
+        value = run(scope, work)
+        if type(value) in _SIMPLE or borrowed and type(value) in _CONTAINERS:
+            return value
+        return plain(work, value)
+
+    return finished
+
+
+_BINARY: dict[type[nodes.Node], operators.Operator] = {
+    nodes.Add: operators.add,
+    nodes.Sub: operators.subtract,
+    nodes.Mul: operators.multiply,
+    nodes.Div: operators.divide,
+    nodes.FloorDiv: operators.floor_divide,
+    nodes.Mod: operators.modulo,
+    nodes.Pow: operators.power,
+}
+
+_UNARY: dict[type[nodes.Node], Callable[[Work, Any], Any]] = {
+    nodes.Neg: operators.negative,
+    nodes.Pos: operators.positive,
+    nodes.Not: lambda work, value: not value,
+}
+
+_HANDLERS: dict[type[nodes.Node], Callable[[_Compiler, Any], Eval]] = {
+    nodes.Const: _Compiler.const,
+    nodes.List: _Compiler.sequence,
+    nodes.Tuple: _Compiler.sequence,
+    nodes.Dict: _Compiler.mapping,
+    nodes.Name: _Compiler.name,
+    nodes.Getattr: _Compiler.getattr,
+    nodes.Getitem: _Compiler.getitem,
+    nodes.And: _Compiler.both,
+    nodes.Or: _Compiler.either,
+    nodes.Concat: _Compiler.concat,
+    nodes.Compare: _Compiler.compare,
+    nodes.CondExpr: _Compiler.choice,
+    nodes.Filter: _Compiler.filter,
+    nodes.Test: _Compiler.test,
+    nodes.Call: _Compiler.invocation,
+    **dict.fromkeys(_BINARY, _Compiler.binary),
+    **dict.fromkeys(_UNARY, _Compiler.unary),
+}

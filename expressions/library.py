@@ -1,0 +1,237 @@
+"""The closed tables of what an expression may call: FILTERS, TESTS, FUNCTIONS and METHODS.
+
+Every entry takes the `Work` to spend from, then the value, then the arguments of the expression. What is not here
+cannot be called. To add one: a function, a row in its table, a row in docs/expressions.md (a test compares them).
+"""
+
+from __future__ import annotations
+
+import html
+import inspect
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from errors import ExpressionError
+
+from . import lists, scalars, texts
+from .operators import COMPARISONS, contains
+from .values import Missing, Work, need_items, need_number, text
+
+Function = Callable[..., Any]
+
+_CALL = 4  # units for calling a filter, which may take microseconds on the smallest item
+
+
+@lru_cache(maxsize=1_024)
+def misfit(function: Function, count: int, names: tuple[str, ...] = ()) -> str | None:
+    """Why `count` values (the one before the `|` or the dot included) and these named ones do not fit, or None."""
+    try:
+        inspect.signature(function).bind(None, *[None] * count, **dict.fromkeys(names))
+    except TypeError as error:
+        return str(error)
+    return None
+
+
+# -- filters that apply another filter or a test
+
+
+def _default(work: Work, value: Any, default_value: Any = "", boolean: Any = False) -> Any:
+    """For what is there, as in `map('default', 0, true)`; the compiler sees to what is missing."""
+    return default_value if boolean and not value else value
+
+
+def _map(work: Work, value: Any, *arguments: Any, attribute: Any = None, default: Any = lists.ABSENT) -> list[Any]:
+    if attribute is not None and not arguments:
+        return lists.each(work, value, attribute, default)
+    if not arguments or attribute is not None or default is not lists.ABSENT:
+        raise ExpressionError("it takes attribute= (and default=), or the name of a filter and its arguments")
+    apply = _named(FILTERS, "filter", arguments[0], len(arguments))
+    items = need_items(work, value)
+    work.spend(len(items) * _CALL)
+    return [apply(work, item, *arguments[1:]) for item in items]
+
+
+def _named(table: Mapping[str, Function], what: str, name: Any, count: int) -> Function:
+    """The filter or test that another filter applies to each item with `count` arguments, the item included."""
+    if not isinstance(name, str) or name not in table:
+        raise ExpressionError(f"there is no {what} {name[:60]!r}" if isinstance(name, str) else f"name a {what}")
+    if wrong := misfit(table[name], count):
+        raise ExpressionError(f"{what} '{name}' is called wrongly: {wrong}")
+    return table[name]
+
+
+def _passes(test: Any, count: int) -> Function:
+    return _named(TESTS, "test", test, count + 1) if test is not None else lambda work, value: bool(value)
+
+
+def _chosen(keep: bool) -> Function:
+    def chosen(work: Work, value: Any, test: Any = None, *arguments: Any) -> list[Any]:
+        passes = _passes(test, len(arguments))
+        work.spend(len(need_items(work, value)))
+        return [item for item in need_items(work, value) if bool(passes(work, item, *arguments)) is keep]
+
+    return chosen
+
+
+def _chosen_by(keep: bool) -> Function:
+    def chosen(work: Work, value: Any, attribute: Any, test: Any = None, *arguments: Any) -> list[Any]:
+        passes = _passes(test, len(arguments))
+        asks_presence = test in ("defined", "undefined")
+        values = lists.each(work, value, attribute, Missing if asks_presence else lists.ABSENT)
+        if asks_presence:
+            passes = _present if test == "defined" else _not_present
+        items = need_items(work, value)
+        return [item for item, by in zip(items, values, strict=True) if bool(passes(work, by, *arguments)) is keep]
+
+    return chosen
+
+
+def _present(work: Work, value: Any) -> bool:
+    return value is not Missing
+
+
+def _not_present(work: Work, value: Any) -> bool:
+    return value is Missing
+
+
+# -- the tables
+
+FILTERS: dict[str, Function] = {
+    "abs": scalars.absolute,
+    "b64decode": texts.b64decode,
+    "b64encode": texts.b64encode,
+    "batch": lists.batch,
+    "capitalize": texts.change(str.capitalize),
+    "center": texts.padder(str.center),
+    "count": lists.length,
+    "d": _default,
+    "default": _default,
+    "dictsort": lists.dictsort,
+    "e": texts.change(html.escape),
+    "escape": texts.change(html.escape),
+    "first": lists.end_item(0),
+    "float": scalars.to_float,
+    "format": texts.formatted,
+    "fromjson": texts.fromjson,
+    "groupby": lists.groupby,
+    "indent": texts.indent,
+    "int": scalars.to_int,
+    "items": lists.pairs,
+    "join": texts.join,
+    "last": lists.end_item(-1),
+    "length": lists.length,
+    "list": lists.listed,
+    "lower": texts.change(str.lower),
+    "map": _map,
+    "max": lists.extreme(max),
+    "min": lists.extreme(min),
+    "reject": _chosen(False),
+    "rejectattr": _chosen_by(False),
+    "replace": texts.replace,
+    "reverse": lists.reverse,
+    "round": scalars.rounded,
+    "select": _chosen(True),
+    "selectattr": _chosen_by(True),
+    "sort": lists.sort,
+    "split": texts.splitter(str.split),
+    "string": text,
+    "striptags": texts.striptags,
+    "sum": lists.total,
+    "title": texts.change(str.title),
+    "tojson": texts.tojson,
+    "trim": texts.stripper(str.strip),
+    "truncate": texts.truncate,
+    "unique": lists.unique,
+    "upper": texts.change(str.upper),
+    "urlencode": texts.url_encoded,
+    "wordcount": texts.wordcount,
+}
+
+TESTS: dict[str, Function] = {
+    "boolean": lambda work, value: isinstance(value, bool),
+    "defined": lambda work, value: True,
+    "divisibleby": lambda work, value, other: need_number(value) % need_number(other, "the divisor") == 0,
+    "eq": COMPARISONS["eq"],
+    "equalto": COMPARISONS["eq"],
+    "even": lambda work, value: need_number(value) % 2 == 0,
+    "false": lambda work, value: value is False,
+    "float": lambda work, value: isinstance(value, float),
+    "ge": COMPARISONS["gteq"],
+    "gt": COMPARISONS["gt"],
+    "in": contains,
+    "integer": lambda work, value: isinstance(value, int) and not isinstance(value, bool),
+    "iterable": lambda work, value: isinstance(value, str | list | tuple | Mapping),
+    "le": COMPARISONS["lteq"],
+    "lower": texts.question(str.islower),
+    "lt": COMPARISONS["lt"],
+    "mapping": lambda work, value: isinstance(value, Mapping),
+    "ne": COMPARISONS["ne"],
+    "none": lambda work, value: value is None,
+    "number": lambda work, value: isinstance(value, int | float) and not isinstance(value, bool),
+    "odd": lambda work, value: need_number(value) % 2 == 1,
+    "sequence": lambda work, value: isinstance(value, str | list | tuple | Mapping),
+    "string": lambda work, value: isinstance(value, str),
+    "true": lambda work, value: value is True,
+    "undefined": lambda work, value: False,
+    "upper": texts.question(str.isupper),
+}
+
+FUNCTIONS: dict[str, Function] = {
+    "datetime": scalars.to_datetime,
+    "float": scalars.to_float,
+    "int": scalars.to_int,
+    "len": lists.length,
+    "max": lists.of_several(lists.extreme(max)),
+    "min": lists.of_several(lists.extreme(min)),
+    "range": scalars.counted,
+    "str": text,
+    "timedelta": scalars.to_timedelta,
+}
+
+METHODS: dict[str, dict[str, Function]] = {
+    "text": {
+        "capitalize": texts.change(str.capitalize),
+        "center": texts.padder(str.center),
+        "count": texts.searcher(str.count),
+        "endswith": texts.affix_test(str.endswith),
+        "find": texts.searcher(str.find),
+        "isalnum": texts.question(str.isalnum),
+        "isalpha": texts.question(str.isalpha),
+        "isdigit": texts.question(str.isdigit),
+        "join": lambda work, value, items: texts.join(work, items, value),
+        "ljust": texts.padder(str.ljust),
+        "lower": texts.change(str.lower),
+        "lstrip": texts.stripper(str.lstrip),
+        "removeprefix": texts.affix_test(str.removeprefix),
+        "removesuffix": texts.affix_test(str.removesuffix),
+        "replace": texts.replace,
+        "rfind": texts.searcher(str.rfind, backwards=True),
+        "rjust": texts.padder(str.rjust),
+        "rsplit": texts.splitter(str.rsplit, backwards=True),
+        "rstrip": texts.stripper(str.rstrip),
+        "split": texts.splitter(str.split),
+        "splitlines": texts.splitlines,
+        "startswith": texts.affix_test(str.startswith),
+        "strip": texts.stripper(str.strip),
+        "title": texts.change(str.title),
+        "upper": texts.change(str.upper),
+        "zfill": texts.zfill,
+    },
+    "list": {"count": lists.count, "index": lists.index},
+    "object": {
+        "get": lists.get,
+        "items": lists.pairs,
+        "keys": lists.listed,
+        "values": lists.values,
+    },
+    "datetime": {
+        "astimezone": scalars.astimezone,
+        "date": lambda work, value: value.date().isoformat(),
+        "isoformat": lambda work, value: value.isoformat(),
+        "strftime": scalars.strftime,
+        "timestamp": lambda work, value: scalars.aware(value).timestamp(),
+        "weekday": lambda work, value: value.weekday(),
+    },
+    "duration": {"total_seconds": lambda work, value: value.total_seconds()},
+}

@@ -1,0 +1,844 @@
+"""What an expression gives, what it refuses, and that no expression takes long."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from errors import ExpressionError
+from expressions import compile_text, compile_value, has_expression
+from expressions.library import FILTERS, FUNCTIONS, METHODS, TESTS
+from expressions.values import FIELDS
+
+NOW = datetime(2026, 1, 31, 12, 30, 5, 123456, tzinfo=UTC)
+SCOPE: dict[str, Any] = {
+    "input": {
+        "total": 21,
+        "name": "Ada",
+        "price": 2.5,
+        "none": None,
+        "yes": True,
+        "tags": ["b", "a", "B"],
+        "items": [{"id": 1, "kind": "x", "sub": {"n": 3}}, {"id": 2, "kind": "y"}, {"id": 3, "kind": "x"}],
+        "when": "2026-01-01T10:00:00+02:00",
+        "nested": {"a": [[1, 2], [3]]},
+    },
+    "steps": {"fetch": {"status": 200}, "my-node": {"ok": True}},
+    "vars": {"zone": "Europe/Paris"},
+    "secrets": {"token": "s3cret"},
+    "run": {"id": "r1", "started_at": NOW},
+    "now": NOW,
+}
+
+
+def value_of(source: str, scope: Mapping[str, Any] = SCOPE) -> Any:
+    return compile_text(source).evaluate(scope)
+
+
+def error_of(source: str, scope: Mapping[str, Any] = SCOPE) -> str:
+    with pytest.raises(ExpressionError) as caught:
+        value_of(source, scope)
+    return str(caught.value)
+
+
+# -- types and text
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ input.total }}", 21),
+        ("{{input.total}}", 21),
+        ("{{- input.total -}}", 21),
+        ("{{ input.total }}{# a comment #}", 21),
+        ("{{ input.price * 2 }}", 5.0),
+        ("{{ input.yes }}", True),
+        ("{{ input.none }}", None),
+        ("{{ input.tags }}", ["b", "a", "B"]),
+        ("{{ {'a': 1, 'b': [input.total]} }}", {"a": 1, "b": [21]}),
+        ("{{ 1, 2 }}", [1, 2]),
+        ("{{ (1, (2, 3)) }}", [1, [2, 3]]),
+        ("{{ '{{ input.total }}' }}", "{{ input.total }}"),
+        ("{{ now }}", "2026-01-31T12:30:05.123Z"),
+        ("{{ [now, {'at': now}] }}", ["2026-01-31T12:30:05.123Z", {"at": "2026-01-31T12:30:05.123Z"}]),
+        ("{{ run }}", {"id": "r1", "started_at": "2026-01-31T12:30:05.123Z"}),
+        ("{{ timedelta(minutes=1.5) }}", 90.0),
+    ],
+)
+def test_a_string_that_is_one_expression_keeps_the_type(source: str, expected: Any) -> None:
+    result = value_of(source)
+    assert result == expected
+    assert type(result) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("", ""),
+        ("plain", "plain"),
+        ("a{{ input.name }}b", "aAdab"),
+        (" {{ input.total }}", " 21"),
+        ("{{ input.total }}\n", "21\n"),
+        ("{{ input.total }}{{ input.total }}", "2121"),
+        ("[{{ input.none }}]", "[]"),
+        ("{{ input.yes }} {{ not input.yes }}", "true false"),
+        ("x={{ input.price }}", "x=2.5"),
+        ("x={{ input.tags }}", 'x=["b","a","B"]'),
+        ("x={{ {'é': none} }}", 'x={"é":null}'),
+        ("at {{ now }}", "at 2026-01-31T12:30:05.123Z"),
+        ("{# gone #}a{{ 1 }}", "a1"),
+        ("a\r\n{{ 'x\ty' }}\r\n", "a\r\nx\ty\r\n"),
+        ("a\r\nb\rc\x1c{{ 1 }}", "a\r\nb\rc\x1c1"),
+        ("<{{ '<b>' }}>", "<<b>>"),
+        (r"{{ 'a\nb\d' }}", "a\nb\\d"),
+        ("a {{- 1 -}} b", "a1b"),
+    ],
+)
+def test_anything_else_is_text(source: str, expected: str) -> None:
+    assert value_of(source) == expected
+
+
+def test_a_result_is_never_evaluated_again() -> None:
+    scope = {"input": "{{ secrets.token }}", "secrets": {"token": "s"}}
+    assert value_of("{{ input }}", scope) == "{{ secrets.token }}"
+    assert value_of("x {{ input }}", scope) == "x {{ secrets.token }}"
+
+
+def test_values_of_the_scope_are_handed_over_without_a_copy() -> None:
+    big = [{"n": n} for n in range(200_000)]
+    scope = {"input": {"big": big, "none": None}}
+    for source in (
+        "{{ input.big }}",
+        "{{ input.big|default([]) }}",
+        "{{ input.none or input.big }}",
+        "{{ input.big if input else [] }}",
+    ):
+        assert value_of(source, scope) is big
+
+
+def test_values_of_the_scope_are_never_changed() -> None:
+    tags = ["b", "a"]
+    scope = {"input": tags}
+    assert value_of("{{ input|sort }}", scope) == ["a", "b"]
+    assert value_of("{{ input + ['c'] }}", scope) == ["b", "a", "c"]
+    assert value_of("{{ input|batch(3, 'x') }}", scope) == [["b", "a", "x"]]
+    assert tags == ["b", "a"]
+
+
+# -- members, operators, choices
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ input.items[0].id }}", 1),
+        ("{{ input.items.1.id }}", 2),
+        ("{{ input['name'] }}", "Ada"),
+        ("{{ input.items[-1]['id'] }}", 3),
+        ("{{ input.tags[1:] }}", ["a", "B"]),
+        ("{{ input.name[::-1] }}", "adA"),
+        ("{{ input.name[0] }}", "A"),
+        ("{{ steps.fetch.status }}", 200),
+        ("{{ steps['my-node'].ok }}", True),
+        ("{{ now.year + now.month + now.day + now.hour + now.minute + now.second }}", 2026 + 1 + 31 + 12 + 30 + 5),
+        ("{{ (now - datetime('2026-01-01')).days }}", 30),
+        ("{{ input.nested.a[0][1] }}", 2),
+    ],
+)
+def test_a_dot_or_an_index_reads_a_member(source: str, expected: Any) -> None:
+    assert value_of(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ 1 + 2 * 3 }}", 7),
+        ("{{ 7 / 2 }}", 3.5),
+        ("{{ 7 // 2 }}", 3),
+        ("{{ 7 % 4 }}", 3),
+        ("{{ 2 ** 10 }}", 1024),
+        ("{{ 2 ** -1 }}", 0.5),
+        ("{{ 2 ** 2000 // 2 ** 1999 }}", 2),
+        ("{{ (-1) ** 10 ** 300 }}", 1),
+        ("{{ -input.total }}", -21),
+        ("{{ +input.total }}", 21),
+        ("{{ 'a' + 'b' }}", "ab"),
+        ("{{ [1] + [2] }}", [1, 2]),
+        ("{{ 'ab' * 2 }}", "abab"),
+        ("{{ 2 * [1] }}", [1, 1]),
+        ("{{ 'a' * -1 }}", ""),
+        ("{{ 'n=' ~ input.total ~ none ~ true }}", "n=21true"),
+        ("{{ 1 < 2 < 3 }}", True),
+        ("{{ 1 < 2 > 5 }}", False),
+        ("{{ 'a' < 'b' }}", True),
+        ("{{ 'a' in input.tags }}", True),
+        ("{{ 'name' in input }}", True),
+        ("{{ 'd' in input.name }}", True),
+        ("{{ 9 not in [1, 2] }}", True),
+        ("{{ [1, {'a': 2}] == [1, {'a': 2}] }}", True),
+        ("{{ input.total != 21 }}", False),
+        ("{{ input.total == '21' }}", False),
+        ("{{ input.none or 'x' }}", "x"),
+        ("{{ input.yes and 'x' }}", "x"),
+        ("{{ not input.none }}", True),
+        ("{{ 'a' if input.yes else 'b' }}", "a"),
+        ("{{ input.missing if false else 'b' }}", "b"),
+        ("{{ '%05.1f|%s|%d%%' % (input.price, none, 7) }}", "002.5||7%"),
+        ("{{ '%(a)s-%(b)03d' % {'a': 'x', 'b': 7} }}", "x-007"),
+        ("{{ now + timedelta(days=1) }}", "2026-02-01T12:30:05.123Z"),
+        ("{{ now - timedelta(hours=1) < now }}", True),
+        ("{{ now - datetime('2026-01-31T12:30:00Z') }}", 5.123456),
+        ("{{ datetime(input.when) }}", "2026-01-01T08:00:00.000Z"),
+    ],
+)
+def test_operators_work_as_in_jinja(source: str, expected: Any) -> None:
+    assert value_of(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ input.nope|default('x') }}", "x"),
+        ("{{ nope|default('x') }}", "x"),
+        ("{{ input.a.b.c|default('x') }}", "x"),
+        ("{{ input.none.b|default('x') }}", "x"),
+        ("{{ input.items[9].id|d(0) }}", 0),
+        ("{{ []|first|default('x') }}", "x"),
+        ("{{ input.none|default('x') }}", None),
+        ("{{ input.none|default('x', true) }}", "x"),
+        ("{{ input.none|default('x', boolean=true) }}", "x"),
+        ("{{ input.name|default(input.nope) }}", "Ada"),
+        ("{{ input.nope|default }}", ""),
+        ("{{ input.a.b is defined }}", False),
+        ("{{ input.a.b is undefined }}", True),
+        ("{{ input.name is defined }}", True),
+        ("{{ input.none is not defined }}", False),
+        ("{{ input.none is none }}", True),
+    ],
+)
+def test_default_and_defined_see_through_what_is_missing(source: str, expected: Any) -> None:
+    assert value_of(source) == expected
+
+
+# -- the library
+
+LIBRARY = [
+    ("{{ (-3)|abs }}", 3),
+    ("{{ input.tags|batch(2) }}", [["b", "a"], ["B"]]),
+    ("{{ 'aB c'|capitalize }}", "Ab c"),
+    ("{{ 'aB c'.capitalize() ~ 'a b'.title() ~ 'a'.center(3) }}", "Ab cA B a "),
+    ("{{ 'A'|lower ~ 'a'|upper }}", "aA"),
+    ("{{ '<'|escape }}", "&lt;"),
+    ("{{ input.nope|default(1) + input.nope|d(2) }}", 3),
+    ("{{ input.nope is undefined and input.name is defined }}", True),
+    ("{{ ' a '.lstrip() ~ ' a '.rstrip() ~ 'a,b'.split(',')|last ~ 'a'.upper().replace('A', 'c') }}", "a  abc"),
+    ("{{ 'ab'|center(6) }}", "  ab  "),
+    ("{{ input.tags|count + input.name|length }}", 6),
+    ("{{ {'b': 1, 'a': 2}|dictsort }}", [["a", 2], ["b", 1]]),
+    ("{{ {'b': 1, 'a': 2}|dictsort(by='value', reverse=true) }}", [["a", 2], ["b", 1]]),
+    ("{{ '<a b=\"c\">'|e }}", "&lt;a b=&quot;c&quot;&gt;"),
+    ("{{ input.tags|first }}", "b"),
+    ("{{ '1.5'|float }}", 1.5),
+    ("{{ 'x'|float(0.0) }}", 0.0),
+    ("{{ '%s=%s'|format('a', 1) }}", "a=1"),
+    ("{{ '%(k)s'|format(k='v') }}", "v"),
+    ("{{ '[1, {\"a\": null}]'|fromjson }}", [1, {"a": None}]),
+    ("{{ (input.items|groupby('kind'))[0].grouper }}", "x"),
+    ("{{ (input.items|groupby('kind'))[0].list|map(attribute='id') }}", [1, 3]),
+    ("{{ 'a\n\nb'|indent(2) }}", "a\n\n  b"),
+    ("{{ 'a\nb'|indent('> ', true) }}", "> a\n> b"),
+    ("{{ '42'|int }}", 42),
+    ("{{ '4.7'|int }}", 4),
+    ("{{ 'ff'|int(base=16) }}", 255),
+    ("{{ 'x'|int(7) }}", 7),
+    ("{{ {'a': 1}|items }}", [["a", 1]]),
+    ("{{ [1, none, 'x']|join('-') }}", "1--x"),
+    ("{{ input.items|join(',', attribute='id') }}", "1,2,3"),
+    ("{{ input.tags|last }}", "B"),
+    ("{{ 'abc'|list }}", ["a", "b", "c"]),
+    ("{{ input.items|map(attribute='sub.n', default=0) }}", [3, 0, 0]),
+    ("{{ input.tags|map('upper')|unique }}", ["B", "A"]),
+    ("{{ ['a', 'b']|map('replace', 'a', 'c') }}", ["c", "b"]),
+    ("{{ [3, 1, 2]|max }}", 3),
+    ("{{ input.items|min(attribute='id') }}", {"id": 1, "kind": "x", "sub": {"n": 3}}),
+    ("{{ [0, 1, 2]|select }}", [1, 2]),
+    ("{{ [1, 2, 3]|select('odd') }}", [1, 3]),
+    ("{{ [1, 2, 3]|reject('gt', 1) }}", [1]),
+    ("{{ input.items|selectattr('kind', 'eq', 'x')|map(attribute='id') }}", [1, 3]),
+    ("{{ input.items|rejectattr('sub', 'defined')|map(attribute='id') }}", [2, 3]),
+    ("{{ 'aXbX'|replace('X', '-') }}", "a-b-"),
+    ("{{ 'abc'|reverse }}", "cba"),
+    ("{{ [1, 2]|reverse }}", [2, 1]),
+    ("{{ 2.345|round(2) }}", 2.35 if round(2.345, 2) == 2.35 else 2.34),
+    ("{{ 2.1|round(method='ceil') }}", 3.0),
+    ("{{ 2.19|round(1, 'floor') }}", 2.1),
+    ("{{ input.tags|sort }}", ["a", "b", "B"]),
+    ("{{ input.tags|sort(case_sensitive=true) }}", ["B", "a", "b"]),
+    ("{{ input.items|sort(attribute='id', reverse=true)|map(attribute='id') }}", [3, 2, 1]),
+    ("{{ 'a,b'|split(',') }}", ["a", "b"]),
+    ("{{ 1|string }}", "1"),
+    ("{{ '<p>a &amp; <b>b</b></p>'|striptags }}", "a & b"),
+    ("{{ [1, 2.5]|sum }}", 3.5),
+    ("{{ input.items|sum(attribute='id') }}", 6),
+    ("{{ 'ab cd'|title }}", "Ab Cd"),
+    ("{{ {'a': [1, now]}|tojson }}", '{"a":[1,"2026-01-31T12:30:05.123Z"]}'),
+    ("{{ [1]|tojson(indent=2) }}", "[\n  1\n]"),
+    ("{{ (2 ** 70)|tojson }}", str(2**70)),
+    ("{{ '  a '|trim }}", "a"),
+    ("{{ 'hello big world'|truncate(10) }}", "hello…"),
+    ("{{ 'hello'|truncate(3, true, '') }}", "hel"),
+    ("{{ [1, 1, [2], [2]]|unique }}", [1, [2]]),
+    ("{{ 'a b/c&'|urlencode }}", "a%20b/c%26"),
+    ("{{ {'a': 'b c', 'd': 1}|urlencode }}", "a=b+c&d=1"),
+    ("{{ 'a b  c'|wordcount }}", 3),
+    ("{{ 'é'|b64encode }}", "w6k="),
+    ("{{ 'w6k='|b64decode }}", "é"),
+    ("{{ ' Ab '.strip().lower() }}", "ab"),
+    ("{{ 'a-b-c'.rsplit('-', 1) }}", ["a-b", "c"]),
+    ("{{ 'a\nb'.splitlines() }}", ["a", "b"]),
+    ("{{ ','.join([1, 2]) }}", "1,2"),
+    ("{{ 'abcabc'.find('c') ~ 'abcabc'.rfind('c') ~ 'abc'.count('b') }}", "251"),
+    ("{{ '7'.zfill(3) ~ 'a'.ljust(3, '.') ~ 'a'.rjust(2) }}", "007a.. a"),
+    ("{{ 'abc'.removeprefix('a').removesuffix('c') }}", "b"),
+    ("{{ 'abc'.startswith('a') and 'abc'.endswith('c') }}", True),
+    ("{{ '12'.isdigit() and 'a'.isalpha() and 'a1'.isalnum() }}", True),
+    ("{{ input.tags.index('a') + input.tags.count('a') }}", 2),
+    ("{{ input.nested.keys() + input.nested.values() }}", ["a", [[1, 2], [3]]]),
+    ("{{ input.get('nope', 5) }}", 5),
+    ("{{ {'items': 1}.items() }}", [["items", 1]]),
+    ("{{ now.isoformat() }}", NOW.isoformat()),
+    ("{{ now.strftime('%d.%m.%Y') }}", "31.01.2026"),
+    ("{{ now.date() }}", "2026-01-31"),
+    ("{{ now.weekday() }}", 5),
+    ("{{ now.timestamp() }}", NOW.timestamp()),
+    ("{{ now.astimezone(vars.zone).hour }}", 13),
+    ("{{ timedelta(hours=2).total_seconds() }}", 7200.0),
+    ("{{ range(3) + range(5, 1, -2) }}", [0, 1, 2, 5, 3]),
+    ("{{ min(3, 1) + max([4, 5]) + len('abc') }}", 9),
+    ("{{ int('3') + float('0.5') }}", 3.5),
+    ("{{ str(1) }}", "1"),
+    ("{{ datetime(0) }}", "1970-01-01T00:00:00.000Z"),
+    ("{{ 6 is divisibleby 3 and 2 is even and 3 is odd }}", True),
+    ("{{ 1 is number and 1 is integer and 1.0 is float and true is boolean and true is not number }}", True),
+    ("{{ 'a' is string and [] is sequence and {} is mapping and 'a' is iterable and none is none }}", True),
+    ("{{ true is true and false is false and 1 is not true }}", True),
+    ("{{ 1 is eq 1 and 1 is ne 2 and 1 is lt 2 and 1 is le 1 and 2 is gt 1 and 2 is ge 2 }}", True),
+    ("{{ 'a' is in ['a'] and 'a' is lower and 'A' is upper and 1 is equalto 1 }}", True),
+]
+
+
+@pytest.mark.parametrize(("source", "expected"), LIBRARY)
+def test_the_library_gives(source: str, expected: Any) -> None:
+    assert value_of(source) == expected
+
+
+def test_every_entry_of_the_library_is_used_in_a_test() -> None:
+    sources = " ".join(source for source, _ in LIBRARY)
+    methods = {name for table in METHODS.values() for name in table}
+    assert [name for name in FILTERS if not re.search(rf"\|{name}\b", sources)] == []
+    assert [name for name in FUNCTIONS if f" {name}(" not in sources] == []
+    assert [name for name in methods if f".{name}(" not in sources] == []
+    assert [name for name in TESTS if not re.search(rf"is (not )?{name}\b", sources)] == []
+
+
+# -- errors
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{{ input.totl }}", "input has no key 'totl' (it has: total, "),
+        ("{{ inptu.total }}", "'inptu' is not defined (there is: input, "),
+        ("{{ steps.nope.x }}", "steps has no key 'nope' (it has: fetch, my-node)"),
+        ("{{ input.items[7] }}", "input.items has no index 7 (its length is 3)"),
+        ("{{ input.none.x }}", "input.none is null and has no 'x'"),
+        ("{{ input.name.x }}", "input.name is text and has no 'x'"),
+        ("{{ input.name.upper }}", "a method needs parentheses: upper()"),
+        ("{{ now.microsecond }}", "now is datetime and has no 'microsecond' (it has: year, "),
+        ("{{ {}.a }}", "the value has no key 'a' (it is empty)"),
+        ("{{ input.total + 'a' }}", "'+' does not work on number and text"),
+        ("{{ input.none * 2 }}", "'*' does not work on null and number"),
+        ("{{ [] < {} }}", "'<' does not work on list and object"),
+        ("{{ -input.name }}", "must be a number, not text"),
+        ("{{ input.total.upper() }}", "input.total is number, which has no method 'upper'"),
+        ("{{ 1 / 0 }}", "division by zero"),
+        ("{{ 'x'|int }}", "filter 'int': it is not a whole number"),
+        ("{{ ['a', 1]|sort }}", "filter 'sort': number and text cannot be compared"),
+        ("{{ 5|sum }}", "filter 'sum': it must be a list, not number"),
+        ("{{ {1: 2} }}", "an object's key must be text, not number"),
+        ("{{ 'a' if false }}", "it has no else"),
+        ("{{ 1e308 * 10 }}", "not a finite number"),
+        ("{{ (-8) ** 0.5 }}", "not a finite number"),
+        ("{{ 'x'|fromjson }}", "filter 'fromjson': "),
+        ("{{ now.astimezone('Mars/Base') }}", "there is no time zone of that name"),
+        ("{{ now.astimezone('../etc') }}", "there is no time zone of that name"),
+        ("{{ datetime('soon') }}", "not an ISO 8601 date and time"),
+        ("{{ '%y' % 1 }}", "directive '%y' is not one of"),
+        ("{{ '%s' % [] }}", "more directives than there are values"),
+        ("{{ '%s' % [1, 2] }}", "fewer directives than there are values"),
+    ],
+)
+def test_an_error_says_what_is_wrong(source: str, message: str) -> None:
+    assert message in error_of(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{{ input. }}", "expected name or number (line 1, column "),
+        ("{{ }}", "(line 1, column 4)"),
+        ("{{ input", "(line 1, column "),
+        ("a\nb {{ 1 + }}", "(line 2, column 10)"),
+        ("a\r\nb {{ 1 + }}", "(line 2, column 10)"),
+        ("{{ a ! b }}", "unexpected char '!' (line 1, column 6)"),
+        ("{{ 'open }}", "unexpected char"),
+        ("{% if input.x %}a{% endif %}", "statements ({% … %}) are not offered"),
+        ("{% raw %}{{ x }}{% endraw %}", "statements ({% … %}) are not offered"),
+        ("{{ x }}{% include 'x' %}", "(line 1, column 8)"),
+        ("{{ x|uper }}", "there is no filter 'uper' (there is: upper, "),
+        ("{{ x is numbr }}", "there is no test 'numbr' (there is: number, "),
+        ("{{ rnge(3) }}", "there is no function 'rnge' (there is: range, "),
+        ("{{ x.uper() }}", "there is no method 'uper' (there is: upper, "),
+        ("{{ range }}", "'range' is a function: it needs parentheses"),
+        ("{{ x|replace('a') }}", "filter 'replace' is called wrongly: missing a required argument: 'new'"),
+        ("{{ x.replace('a') }}", "replace() of text is called wrongly"),
+        ("{{ len() }}", "len() is called wrongly"),
+        ("{{ len(*x) }}", "* and ** are not offered in a call"),
+        ("{{ x|join(**y) }}", "* and ** are not offered in a call"),
+        ("{{ x[0]() }}", "only functions and methods can be called"),
+        ("{{ '\\ud800' }}", "half a surrogate pair"),
+        ("{{ 1e999 }}", "the number is too large"),
+        ("{{ " + "9" * 5_000 + " }}", "not an expression"),
+    ],
+)
+def test_what_does_not_compile_says_why_and_where(source: str, message: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        compile_text(source)
+    assert message in str(caught.value)
+
+
+def test_an_error_inside_a_value_says_where() -> None:
+    template = compile_value({"headers": {"X": "{{ input.nope }}"}, "list": [1, "{{ input.total }}"]})
+    assert template
+    with pytest.raises(ExpressionError, match=r"^headers\.X: input has no key 'nope'"):
+        template.evaluate(SCOPE)
+    with pytest.raises(ExpressionError, match=r"^a\[1\]\.b: .*line 1"):
+        compile_value({"a": [0, {"b": "{{"}]})
+
+
+# -- escapes
+
+ESCAPES = [
+    "{{ ''.__class__ }}",
+    "{{ ''['__class__'] }}",
+    "{{ ''|attr('__class__') }}",
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ ''.__class__.mro() }}",
+    "{{ [].__class__.__base__ }}",
+    "{{ {}.__init__.__globals__ }}",
+    "{{ input.__class__ }}",
+    "{{ input['__class__'] }}",
+    "{{ input['__' ~ 'class__'] }}",
+    "{{ now.__class__ }}",
+    "{{ now['__class__'] }}",
+    "{{ now.tzinfo }}",
+    "{{ now.isoformat.__self__ }}",
+    "{{ range.__globals__ }}",
+    "{{ ''.upper.__globals__ }}",
+    "{{ ''['upper'] }}",
+    "{{ '{0.__class__}'.format(1) }}",
+    "{{ '{0.__class__}'.format_map({}) }}",
+    "{{ '{0.__class__}'|format(1) }}",
+    "{{ ['{0.__class__}']|map('format_map') }}",
+    "{{ 'a'.translate({}) }}",
+    "{{ 'a'.encode() }}",
+    "{{ lipsum() }}",
+    "{{ lipsum.__globals__ }}",
+    "{{ cycler('a') }}",
+    "{{ cycler.__init__.__globals__.os }}",
+    "{{ joiner() }}",
+    "{{ namespace() }}",
+    "{{ dict(a=1) }}",
+    "{{ self.__init__ }}",
+    "{{ self._TemplateReference__context }}",
+    "{{ loop.index }}",
+    "{{ caller() }}",
+    "{{ super() }}",
+    "{{ config }}",
+    "{{ request.application }}",
+    "{{ get_flashed_messages.__globals__ }}",
+    "{{ url_for.__globals__ }}",
+    "{{ _('x') }}",
+    "{{ (input.items|map(attribute='id')).gi_frame }}",
+    "{{ input.items|map(attribute='__class__') }}",
+    "{{ input.items|map(attribute='id.__class__') }}",
+    "{{ [now]|map(attribute='__class__') }}",
+    "{{ ['a']|map('attr', '__class__') }}",
+    "{{ ['a']|selectattr('__class__') }}",
+    "{{ [1]|groupby('__class__') }}",
+    "{{ [1]|sum(attribute='__class__') }}",
+    "{{ ['a']|sort(attribute='__class__') }}",
+    "{{ input.items.append(1) }}",
+    "{{ input.update({}) }}",
+    "{{ input.pop('name') }}",
+    "{{ input.setdefault('a', 1) }}",
+    "{{ ''.join.__call__ }}",
+    "{{ x|xmlattr }}",
+    "{{ 'a'|pprint }}",
+    "{{ 'a'|urlize }}",
+    "{{ [1]|random }}",
+    "{{ 'a'|safe }}",
+    "{{ eval('1') }}",
+    "{{ open('/etc/passwd') }}",
+    "{{ __import__('os') }}",
+    "{{ __builtins__ }}",
+    "{{ len(work=1) }}",
+    "{{ 'a'|replace('a', 'b', work=1) }}",
+    "{{ (1).bit_length() }}",
+    "{{ (1.0).as_integer_ratio() }}",
+    "{{ '%(__class__)s' % {} }}",
+    "{{ '%(a.__class__)s' % {'a': 1} }}",
+    "{% for x in ().__class__.__base__.__subclasses__() %}{% endfor %}",
+    "{% set x = 1 %}",
+    "{% import 'x' as y %}",
+    "{% print(1) %}",
+]
+
+
+@pytest.mark.parametrize("source", ESCAPES)
+def test_a_way_out_of_the_sandbox_is_refused(source: str) -> None:
+    error_of(source)
+
+
+def test_an_object_of_another_type_has_no_attributes_and_no_methods() -> None:
+    class Leak:
+        secret = "s3cret"
+
+        def upper(self) -> str:
+            return self.secret
+
+    scope = {"input": Leak()}
+    assert error_of("{{ input }}", scope) == "a Leak is no JSON value"
+    for source in ("{{ input.secret }}", "{{ input.upper() }}", "{{ input }}", "x{{ input }}", "{{ input|upper }}"):
+        assert "s3cret" not in error_of(source, scope)
+
+
+# -- bounds
+
+BLOW_UPS = [
+    "{{ 'a' * 10 ** 9 }}",
+    "{{ 10 ** 9 * 'a' }}",
+    "{{ [0] * 10 ** 9 }}",
+    "{{ 2 ** 999999999 }}",
+    "{{ 9 ** 9 ** 9 ** 9 }}",
+    "{{ 10 ** 600 * 10 ** 600 }}",
+    "{{ 10.0 ** 400 }}",
+    "{{ ('9' * 10 ** 6)|int }}",
+    "{{ int('9' * 10 ** 6) }}",
+    "{{ range(10 ** 9) }}",
+    "{{ range(10 ** 30) }}",
+    "{{ range(-(10 ** 30), 10 ** 30) }}",
+    "{{ range(10 ** 9, 0, -1) }}",
+    "{{ 'a'.ljust(10 ** 9) }}",
+    "{{ 'a'.rjust(10 ** 9) }}",
+    "{{ 'a'.center(10 ** 9) }}",
+    "{{ 'a'.zfill(10 ** 9) }}",
+    "{{ 'a'|center(10 ** 9) }}",
+    "{{ '%1000000000d' % 1 }}",
+    "{{ '%.1000000000f' % 1 }}",
+    "{{ '%*d' % [1000000000, 1] }}",
+    "{{ '%1000000000s'|format('a') }}",
+    "{{ ('%999d' * 100000) % ([1] * 100000) }}",
+    "{{ ('a' * 1000000).replace('a', 'b' * 1000) }}",
+    "{{ ('a' * 1000000).replace('', 'bb') }}",
+    "{{ ('a' * 1000000)|replace('a', 'bb') }}",
+    "{{ (['a' * 1000] * 100000)|join }}",
+    "{{ ('a' * 1000000).join(['a'] * 1000) }}",
+    "{{ ('\n' * 500000)|indent(1000, true, true) }}",
+    "{{ 'a'|indent(10 ** 9) }}",
+    "{{ 1|round(10 ** 9) }}",
+    "{{ 1.5|round(-10 ** 9) }}",
+    "{{ [1]|batch(10 ** 9, 0) }}",
+    "{{ [[['a'] * 100000] * 100000] * 100000 }}",
+    "{{ ([[[now] * 1000] * 1000] * 1000) }}",
+    "{{ ([['a'] * 100000] * 100000)|tojson }}",
+    "{{ ([['a' * 1000000] * 1000] * 1000)|tojson }}",
+    "x{{ ([['a'] * 100000] * 100000) }}",
+    "{{ ([['a'] * 100000] * 100000) == ([['a'] * 100000] * 100000) }}",
+    "{{ (('a' * 999999) ~ 'b') in ([('a' * 999999) ~ 'c'] * 100000) }}",
+    "{{ [['a'] * 99999] in ([['a'] * 99999] * 100000) }}",
+    "{{ ([['a'] * 99999] * 99999)|unique }}",
+    "{{ ([('a' * 999999)] * 99999)|sort }}",
+    "{{ ([('a' * 999999)] * 99999)|unique }}",
+    "{{ ([('a' * 9999)] * 99999)|map('upper')|list }}",
+    "{{ (['a'] * 100000)|map('center', 1000000)|list }}",
+    "{{ ([[['a'] * 1000] * 1000] * 1000)|map('map', 'map', 'upper') }}",
+    "{{ (['a' * 1000000] * 100000)|sum(start='') }}",
+    "{{ ([[1] * 1000] * 1000)|sum(start=[]) }}",
+    "{{ ('a' * 1000000).rfind('b' ~ 'a' * 500000) }}",
+    "{{ ('a' * 1000000).rsplit('b' ~ 'a' * 500000) }}",
+    "{{ ('a ' * 500000).split() }}",
+    "{{ ('a,' * 500000).split(',') }}",
+    "{{ ('a\n' * 500000).splitlines() }}",
+    "{{ ('a' * 1000000).strip('b' * 999999 ~ 'a') }}",
+    "{{ ('a' * 1000000)|list }}",
+    "{{ ('&' * 1000000)|e }}",
+    "{{ (' ' * 1000000)|urlencode }}",
+    "{{ ('a' * 1000000)|b64encode }}",
+    "{{ now.strftime('%Y' * 1000000) }}",
+    "{{ now.strftime('%1000000000Y') }}",
+    "{{ now + timedelta(days=10 ** 9) }}",
+    "{{ timedelta(days=10 ** 300) }}",
+    "{{ datetime(10 ** 300) }}",
+    "{{ datetime('2' * 1000000) }}",
+    "{{ ('[' * 1000000)|fromjson }}",
+    "{{ ('[' * 500 ~ ']' * 500)|fromjson }}",
+    "{{ ('&#' ~ '9' * 900000 ~ ';')|striptags }}",
+    "{{ '-'.join(['a' * 1000000] * 100000) }}",
+    "{{ ('a' * 1000000) ~ ('a' * 1000000) }}",
+    "{{ 'a' * 1000000 }}b",
+    "{{ " + "(" * 1_000 + "1" + ")" * 1_000 + " }}",
+    "{{ " + "[" * 4_000 + " }}",
+    "{{ " + "not " * 1_500 + "1 }}",
+    "{{ " + "-" * 4_000 + "1 }}",
+    "{{ " + "1 + " * 1_500 + "1 }}",
+    "{{ " + "1 if 1 else " * 600 + "1 }}",
+    "{{ input" + ".a" * 2_000 + " }}",
+    "{{ ''" + "|trim" * 1_000 + " }}",
+    "{{ " + "'a'" * 4_000 + " }}",
+    "{{ [" + "1," * 4_000 + "] }}",
+    "{{ '" + "a" * 20_000 + "' }}",
+    "{{ " + "_1" * 4_900 + ".x }}",
+    "{{1}}" * 100_000,
+    "{{ 1 }}" + "a" * 1_000_000,
+    "{#" * 100_000 + "{{ 1 }}",
+    "{{ 0x" + "f" * 9_000 + " }}",
+    "{{ " + "'a'.x(" * 300 + ")" * 300 + " }}",
+]
+
+
+@pytest.mark.parametrize("source", BLOW_UPS, ids=lambda source: source[:60])
+def test_a_blow_up_fails_fast(source: str) -> None:
+    started = time.perf_counter()
+    error_of(source)
+    assert time.perf_counter() - started < 1
+
+
+EXPENSIVE = [
+    "{{ [" + ", ".join(["(('a' * 1000000)|upper|title|length)"] * 100) + "] }}",
+    "{{ [" + ", ".join(["(range(100000)|sort|length)"] * 100) + "] }}",
+    "{{ [" + ", ".join(["(('\n' * 1000000)|indent(0)|length)"] * 100) + "] }}",
+    "{{ [" + ", ".join(["(('a' * 999999)|wordcount)"] * 100) + "] }}",
+    "{{ [" + ", ".join(["('a' * 999999).find('a' * 400000 ~ 'b')"] * 100) + "] }}",
+    "{{ [" + ", ".join(["(range(100000)|map('string')|join|length)"] * 80) + "] }}",
+    "{{ [" + ", ".join(["(('<' * 999999)|striptags|length)"] * 100) + "] }}",
+    "{{ [" + ", ".join(["(('%' * 999998) % [])"] * 100) + "] }}",
+]
+
+
+@pytest.mark.parametrize("source", EXPENSIVE, ids=lambda source: source[:60])
+def test_many_bounded_operations_cannot_add_up(source: str) -> None:
+    started = time.perf_counter()
+    error_of(source)
+    assert time.perf_counter() - started < 2
+
+
+def test_one_budget_covers_all_strings_of_a_value() -> None:
+    template = compile_value(["{{ range(100000)|sum }}"] * 100)
+    assert template
+    started = time.perf_counter()
+    with pytest.raises(ExpressionError, match="too much work"):
+        template.evaluate(SCOPE)
+    assert time.perf_counter() - started < 1
+
+
+def test_a_list_of_100_000_items_can_be_filtered_sorted_and_summed() -> None:
+    scope = {"input": [{"n": n % 1000, "s": "text"} for n in range(100_000)]}
+    source = "{{ input|selectattr('n', 'gt', 500)|map(attribute='n')|sort|sum }}"
+    assert value_of(source, scope) == sum(n % 1000 for n in range(100_000) if n % 1000 > 500)
+
+
+def test_a_deep_caller_gets_an_expression_error_and_no_recursion_error() -> None:
+    def dive(depth: int) -> str:
+        return dive(depth - 1) if depth else error_of("{{ " + "(" * 60 + "1" + ")" * 60 + " }}")
+
+    frame, depth = sys._getframe(), 0
+    while frame.f_back:
+        frame, depth = frame.f_back, depth + 1
+    assert "nested too deep" in dive(sys.getrecursionlimit() - depth - 200)
+
+
+# -- structures
+
+
+def test_a_value_is_compiled_with_every_string_in_it() -> None:
+    value = {"a": "{{ input.total }}", "{{ key }}": "x", "b": ["n {{ input.name }}", 1, {"c": "{{ steps.fetch }}"}]}
+    template = compile_value(value)
+    assert template
+    assert template.evaluate(SCOPE) == {"a": 21, "{{ key }}": "x", "b": ["n Ada", 1, {"c": {"status": 200}}]}
+    assert value["a"] == "{{ input.total }}"
+
+
+def test_a_template_knows_the_names_and_the_steps_that_it_reads() -> None:
+    template = compile_value(
+        {"a": "{{ steps.one.x }} {{ steps['two-b'] }}", "b": ["{{ steps.get('three') }}", "{{ nope|default(vars.z) }}"]}
+    )
+    assert template
+    assert template.roots == {"steps", "nope", "vars"}
+    assert template.steps == {"one", "two-b", "three"}
+
+
+@pytest.mark.parametrize("value", [None, 1, "text", "50% { x } }}", "{%d}", [], {"{{ x }}": [1, {"a": "b"}]}])
+def test_a_value_without_an_expression_is_static(value: Any) -> None:
+    assert not has_expression(value)
+    assert compile_value(value) is None
+
+
+def test_a_value_nested_too_deep_is_refused() -> None:
+    deep: Any = "{{ 1 }}"
+    static: Any = "x"
+    for _ in range(5_000):
+        deep, static = [deep], {"a": static}
+    with pytest.raises(ExpressionError, match="nested more than 100 deep"):
+        compile_value(deep)
+    assert compile_value(static) is None
+
+
+def test_a_string_is_compiled_once() -> None:
+    assert compile_text("{{ input.once }}") is compile_text("{{ input.once }}")
+
+
+def test_a_scope_may_be_any_mapping() -> None:
+    class Lazy(dict[str, Any]):
+        def __missing__(self, key: str) -> Any:
+            if key != "secrets":
+                raise KeyError(key)
+            return {"token": "t"}
+
+    assert value_of("{{ secrets.token }}", Lazy()) == "t"
+    assert "'nope' is not defined" in error_of("{{ nope }}", Lazy())
+
+
+def test_a_datetime_of_any_zone_is_written_in_utc() -> None:
+    zone = timezone(timedelta(hours=2))
+    assert value_of("{{ now }}", {"now": datetime(2026, 1, 1, 1, tzinfo=zone)}) == "2025-12-31T23:00:00.000Z"
+
+
+def test_a_template_can_be_used_by_many_threads() -> None:
+    template = compile_text("{{ range(input.n)|sum }}")
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda n: template.evaluate({"input": {"n": n}}), range(200)))
+    assert results == [sum(range(n)) for n in range(200)]
+
+
+# -- whatever comes
+
+PIECES = st.sampled_from(
+    [
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "{#",
+        "#}",
+        "input",
+        ".",
+        "[",
+        "]",
+        "(",
+        ")",
+        "|",
+        "'",
+        '"',
+        " ",
+        "\r",
+        "\n",
+        "-",
+        "+",
+        "*",
+    ]
+    + ["**", "%", "~", ",", ":", "=", "<", "if", "else", "is", "not", "in", "0", "1e9", "9" * 9, "\\", "{", "}", "now"]
+    + list(FILTERS)
+    + list(TESTS)
+    + list(FUNCTIONS)
+    + [name for table in METHODS.values() for name in table]
+    + ["name", "total", "tags", "items", "é", "\x00", "\ud800"]
+)
+
+
+def try_it(source: str) -> None:
+    try:
+        result = value_of(source)
+    except ExpressionError as error:
+        assert str(error)
+    else:
+        assert isinstance(result, dict | list | str | int | float | None)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text())
+def test_random_text_raises_nothing_but_an_expression_error(text: str) -> None:
+    try_it(text)
+    try_it("{{ " + text + " }}")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES, max_size=30))
+def test_random_tokens_raise_nothing_but_an_expression_error(pieces: list[str]) -> None:
+    try_it("{{ " + "".join(pieces) + " }}")
+    try_it("{{ input." + " ".join(pieces) + " }}")
+
+
+OPERANDS = ["input", "now", "none", "1.5", "'a'", "[]", "[1, 'a', none]", "input.items", "(now - now)", "(2 ** 2000)"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(FILTERS)), st.lists(st.sampled_from(OPERANDS), min_size=1, max_size=4), st.booleans())
+def test_any_filter_on_any_arguments_raises_nothing_but_an_expression_error(
+    name: str, operands: list[str], as_method: bool
+) -> None:
+    arguments = ", ".join(operands[1:])
+    try_it(
+        f"{{{{ {operands[0]}.{name}({arguments}) }}}}" if as_method else f"{{{{ {operands[0]}|{name}({arguments}) }}}}"
+    )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(JSON)
+def test_a_random_value_without_braces_is_static(value: Any) -> None:
+    if "{{" not in repr(value) and "{%" not in repr(value):
+        assert compile_value(value) is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(JSON)
+def test_a_random_value_comes_through_unchanged(value: Any) -> None:
+    assert value_of("{{ input }}", {"input": value}) is value
+    assert value_of("{{ [input] }}", {"input": value}) == [value]
+
+
+# -- the page
+
+
+def test_the_page_names_every_filter_test_function_method_and_field() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "expressions.md").read_text(encoding="utf-8")
+    names = [*FILTERS, *TESTS, *FUNCTIONS, *(name for table in (METHODS | FIELDS).values() for name in table)]
+    names += [name for table in FIELDS.values() for name in table]
+    assert [name for name in names if not re.search(rf"`{name}\b", page)] == []
