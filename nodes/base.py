@@ -68,7 +68,7 @@ class Once(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a process lends to its nodes, shared by all runs: the HTTP client with its egress rules, the code sandbox."""
+    """What a process lends to its nodes, shared by all runs: the HTTP client with the egress rules, the sandbox."""
 
     http: Once[Any]
     sandbox: Once[Any]
@@ -129,6 +129,7 @@ class Node:
 
     type: ClassVar[str]
     category: ClassVar[str]
+    title: ClassVar[str] = ""
     pure: ClassVar[bool] = True
     trigger: ClassVar[bool] = False
     responds: ClassVar[bool] = False
@@ -165,10 +166,13 @@ def register(cls: type[Node]) -> None:
     REGISTRY[cls.type] = cls()
 
 
-def setting(kind: type[fields.Field] | fields.Field, help: str, *, literal: bool = False, **options: Any) -> Any:
+def setting(
+    kind: type[fields.Field[Any]] | fields.Field[Any], help: str, *, literal: bool = False, **options: Any
+) -> Any:
     """A config field with its help. `literal` ones are taken as written: `{{ … }}` in them is no expression.
 
-    `kind` is a marshmallow field class, or a made field (for `fields.List(fields.String())`) whose metadata is then set.
+    `kind` is a marshmallow field class, or a made field (for `fields.List(fields.String())`) whose metadata is then
+    set.
     """
     metadata = {"description": help} | ({"x-literal": True} if literal else {})
     if isinstance(kind, fields.Field):
@@ -177,6 +181,6 @@ def setting(kind: type[fields.Field] | fields.Field, help: str, *, literal: bool
     return kind(metadata=metadata, **options)
 
 
-def is_literal(field_: fields.Field) -> bool:
+def is_literal(field_: fields.Field[Any]) -> bool:
     """Whether the config field takes its value as written."""
     return bool(field_.metadata.get("x-literal"))

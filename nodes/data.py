@@ -1,0 +1,183 @@
+"""The nodes that make data of data. The JMESPath and the sandbox have files of their own: `query.py`, `sandbox.py`."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from marshmallow import Schema, ValidationError, fields, validate
+
+from errors import NodeError
+from nodes import query
+from nodes.base import Branch, Context, Node, setting
+from nodes.kinds import Number, anything, text
+
+MAX_ISSUES, MAX_ISSUE_TEXT = 50, 300
+
+
+class Set(Node):
+    """Makes an object of the values that you name, on its own or on top of the input."""
+
+    type = "set"
+    category = "data"
+    title = "Set values"
+
+    class Config(Schema):
+        values = setting(
+            fields.Dict(keys=fields.String(), required=True), 'The keys and their values: {"total": "{{ input.a }}"}'
+        )
+        keep_input = setting(
+            fields.Boolean, "Whether the input's own keys stay beside them", literal=True, load_default=False
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        if config["keep_input"] and isinstance(input, dict):
+            return {**input, **config["values"]}
+        return config["values"]
+
+
+class Code(Node):
+    """Runs Python in a sandbox that reaches no files, no network and no other program.
+
+    The names input, steps, trigger and vars are there; the result is the value of the last expression.
+    """
+
+    type = "code"
+    category = "data"
+    title = "Python code"
+    names = ("input", "steps", "trigger", "vars")
+
+    class Config(Schema):
+        source = text("The Python source; what it prints goes to the log of the run", literal=True, required=True)
+        timeout = setting(
+            Number, "Seconds that it may run", literal=True, load_default=5.0, validate=validate.Range(0.1, 60)
+        )
+        memory_mb = setting(
+            fields.Integer(strict=True, load_default=64, validate=validate.Range(8, 512)),
+            "Megabytes of memory that it may use",
+            literal=True,
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        if ctx.services is None:
+            raise NodeError("there is no sandbox here to run code in", permanent=True)
+        source, scope = config["source"], {**ctx.scope, "input": input}
+        # Handing over every earlier step costs time; so only what the source mentions goes along.
+        inputs = {name: _plain(scope.get(name)) for name in self.names if name in source}
+        return ctx.services.sandbox().run(
+            source,
+            inputs,
+            ctx.seconds_left(config["timeout"]),
+            config["memory_mb"],
+            lambda line: ctx.log("info", line),
+        )
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def check_query(expression: str) -> None:
+    """Refuse what is no JMESPath."""
+    try:
+        query.compiled(expression)
+    except NodeError as error:
+        raise ValidationError(error.message) from None
+
+
+class JMESPath(Node):
+    """Picks and reshapes data with a JMESPath query."""
+
+    type = "jmespath"
+    category = "data"
+    title = "JMESPath query"
+
+    class Config(Schema):
+        query = setting(
+            fields.String,
+            "The query: orders[?total > `100`].{id: id, who: customer.name}",
+            literal=True,
+            required=True,
+            validate=[validate.Length(1, query.MAX_QUERY), check_query],
+        )
+        data = anything("What to query; without it, the input")
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        return query.search(config["query"], config.get("data", input))
+
+
+@functools.lru_cache(maxsize=256)
+def _validator(schema: bytes) -> Any:
+    """A validator that fetches nothing, and whose regular expressions take time linear in the text."""
+    import jsonschema_rs
+
+    def refuse(uri: str) -> Any:
+        raise ValueError(f"{uri} is elsewhere, and schemas are not fetched")
+
+    return jsonschema_rs.validator_for(
+        orjson.loads(schema), retriever=refuse, pattern_options=jsonschema_rs.RegexOptions()
+    )
+
+
+def validator_of(schema: Mapping[str, Any]) -> Any:
+    """The validator of a JSON Schema (draft 2020-12 unless it names another); ValidationError where it is none.
+
+    The Rust engine is used because Python's `re` can take hours over a pattern such as `^(a+)+$`, which any caller of a
+    webhook could provoke. In exchange, patterns have no look-around and no back-references.
+    """
+    import jsonschema_rs
+
+    try:
+        return _validator(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
+    except jsonschema_rs.ValidationError as error:
+        where = path_of(error.instance_path)
+        raise ValidationError(f"Is not a JSON Schema: {where + ': ' if where else ''}{_short(error.message)}") from None
+    except (ValueError, TypeError) as error:
+        raise ValidationError(f"Is not a JSON Schema: {error}") from None
+
+
+def path_of(parts: Iterable[str | int]) -> str:
+    """`["orders", 0, "id"]` as `orders[0].id`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= MAX_ISSUE_TEXT else message[: MAX_ISSUE_TEXT - 1] + "…"
+
+
+def check_schema(schema: Mapping[str, Any]) -> None:
+    """Refuse what is no JSON Schema, or refers to one elsewhere."""
+    validator_of(schema)
+
+
+class Validate(Node):
+    """Checks data against a JSON Schema. Leaves by invalid with the list of what is wrong and where."""
+
+    type = "validate"
+    category = "data"
+    title = "Validate"
+
+    class Config(Schema):
+        schema = setting(
+            fields.Dict(keys=fields.String(), required=True, validate=check_schema),
+            "The JSON Schema; patterns have no look-around, and references only lead to other parts of it",
+            literal=True,
+        )
+        data = anything("What to check; without it, the input")
+
+    @classmethod
+    def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
+        return "valid", "invalid"
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        data = config.get("data", input)
+        try:
+            errors = list(itertools.islice(validator_of(config["schema"]).iter_errors(data), MAX_ISSUES))
+        except ValueError as error:
+            raise NodeError(f"the data cannot be checked: {error}", permanent=True) from None
+        if not errors:
+            return Branch("valid", data)
+        return Branch("invalid", [{"path": path_of(e.instance_path), "message": _short(e.message)} for e in errors])

@@ -1,0 +1,337 @@
+"""The one way out: an HTTP client which reaches only addresses that it may, within a time and a size.
+
+The rule holds for the address that is connected to, not for the name: the host is resolved here, each address is
+checked, and exactly that address is dialled, so that a name which resolves differently a moment later gains nothing.
+Every new connection goes through this, and thereby every redirect.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+from errors import ConfigError, NodeError
+
+MAX_BYTES = 10 * 2**20
+MAX_REDIRECTS = 10
+USER_AGENT = "Headrace"
+PIECE = 16 * 1024
+GLOBAL_V6 = ipaddress.ip_network("2000::/3")
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Protocol assignments and 6to4 relays, which `is_global` judges differently from one Python to the next.
+SPECIAL_V4 = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("192.88.99.0/24"))
+# Headers that mean the same to every server. Others may hold a secret, and do not follow a redirect to another host.
+HARMLESS = {
+    *("accept", "accept-encoding", "accept-language", "connection", "content-length", "content-type", "host"),
+    *("idempotency-key", "transfer-encoding", "user-agent"),
+}
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is one of the open internet; for an IPv6 address that carries an IPv4 one, that one counts."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = _embedded(address)
+        if inner is not None:
+            return is_public(inner)
+        return address in GLOBAL_V6 and address.is_global
+    special = address.is_multicast or address.is_reserved or any(address in network for network in SPECIAL_V4)
+    return address.is_global and not special
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+class Rule:
+    """Which addresses may be connected to: public ones, and what the allow list names.
+
+    The list has hosts (`db.internal`, `*.example.com`), addresses and CIDRs; an entry that is none is a ConfigError.
+    """
+
+    def __init__(self, allow: Sequence[str]) -> None:
+        self.hosts: set[str] = set()
+        self.suffixes: list[str] = []
+        self.networks: list[Any] = []
+        for entry in filter(None, (item.strip().lower() for item in allow)):
+            self._add(entry)
+
+    def _add(self, entry: str) -> None:
+        try:
+            self.networks.append(ipaddress.ip_network(entry.strip("[]"), strict=False))
+        except ValueError:
+            if not set(entry).isdisjoint("/:@ ") or "*" in entry.removeprefix("*."):
+                raise ConfigError(f"HEADRACE_EGRESS_ALLOW: {entry!r} is no host and no CIDR") from None
+            if entry.startswith("*."):
+                self.suffixes.append(entry[1:])
+            else:
+                self.hosts.add(entry.rstrip("."))
+
+    def permits(self, host: str, address: Address) -> bool:
+        """Whether a connection to `address`, which `host` resolved to, may be made."""
+        host = host.lower().rstrip(".")
+        if host in self.hosts or any(host.endswith(suffix) for suffix in self.suffixes):
+            return True
+        return is_public(address) or any(address in network for network in self.networks)
+
+    def addresses(self, host: str, port: int) -> list[str]:
+        """Where to connect to for `host`, best first. NodeError where nothing of it may be reached."""
+        found = {info[4][0]: None for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        allowed = [str(text) for text in found if self.permits(host, ipaddress.ip_address(text))]
+        if not allowed:
+            raise NodeError(
+                f"{host} is at an address that may not be reached ({next(iter(found), 'none')}); "
+                "HEADRACE_EGRESS_ALLOW can permit it",
+                permanent=True,
+            )
+        return allowed
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Everything that this thread does on a connection meanwhile ends after `seconds`, with TimeoutError."""
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def _left(timeout: float | None) -> float | None:
+    """The timeout of one operation on a socket: not beyond the deadline of the whole exchange."""
+    deadline = _deadline.get()
+    if deadline is None:
+        return timeout
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left if timeout is None else min(left, timeout)
+
+
+class Backend:
+    """What httpcore's pool opens connections with (an `httpcore.NetworkBackend` in shape)."""
+
+    def __init__(self, rule: Rule) -> None:
+        import httpcore
+
+        self.rule = rule
+        self.inner = httpcore.SyncBackend()
+        self.failed = httpcore.ConnectError
+
+    def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> Any:
+        """Connect to the first address of the host that may be reached and answers."""
+        try:
+            addresses = self.rule.addresses(host, port)
+        except (OSError, UnicodeError, OverflowError) as error:
+            raise self.failed(f"{host} cannot be resolved: {error}") from None
+        for address in addresses[:-1]:
+            try:
+                return self._dial(address, port, timeout, options)
+            except self.failed:
+                continue
+        return self._dial(addresses[-1], port, timeout, options)
+
+    def _dial(self, address: str, port: int, timeout: float | None, options: dict[str, Any]) -> Any:
+        return Stream(self.inner.connect_tcp(address, port, _left(timeout), **options))
+
+    def connect_unix_socket(self, path: str, **options: Any) -> Any:
+        raise NodeError("a socket of this machine may not be reached", permanent=True)
+
+    def sleep(self, seconds: float) -> None:
+        self.inner.sleep(seconds)
+
+
+class Stream:
+    """A connection whose every operation minds the deadline; a server that drips bytes gains no time with each."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self.inner.read(max_bytes, _left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), PIECE):
+            self.inner.write(buffer[start : start + PIECE], _left(timeout))
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Stream:
+        return Stream(self.inner.start_tls(ssl_context, server_hostname, _left(timeout)))
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self.inner.get_extra_info(info)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete HTTP response; the names of `headers` are in lower case, and `charset` is what the server says."""
+
+    status: int
+    reason: str
+    headers: dict[str, str]
+    content: bytes
+    charset: str | None
+
+
+def make_client(allow: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> Client:
+    """The client of a process. `allow` is the parsed HEADRACE_EGRESS_ALLOW; `max_bytes` bounds a response's body."""
+    return Client(Rule(allow), max_bytes)
+
+
+class Client:
+    """One pool of connections for all runs. It keeps no cookies and takes nothing from the environment. Thread-safe."""
+
+    def __init__(self, rule: Rule, max_bytes: int) -> None:
+        import httpcore
+        import httpx
+
+        # These log every URL at info level, and a URL's query may hold a secret.
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        transport = httpx.HTTPTransport.__new__(httpx.HTTPTransport)
+        transport._pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context(trust_env=False),
+            max_connections=100,
+            max_keepalive_connections=20,
+            keepalive_expiry=30.0,
+            network_backend=Backend(rule),  # type: ignore[arg-type]
+        )
+        self.max_bytes = max_bytes
+        self._http = httpx.Client(
+            transport=transport,
+            trust_env=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"},
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        seconds: float,
+        headers: Sequence[tuple[str, str]] = (),
+        content: bytes | None = None,
+        follow_redirects: bool = True,
+    ) -> Answer:
+        """Make a request and read the whole response, of whatever status, within `seconds`.
+
+        Raises NodeError where there is none; its message names the method, the host and the cause, and nothing secret.
+        """
+        import httpx
+
+        who = f"{method} {host_of(url)}"
+        try:
+            with within(seconds):
+                raw = [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
+                request = self._http.build_request(method, url, headers=raw, content=content, timeout=seconds)
+                return self._follow(request, follow_redirects)
+        except NodeError as error:
+            raise NodeError(f"{who}: {error.message}", error.permanent) from None
+        except (TimeoutError, httpx.TimeoutException):
+            raise NodeError(f"{who}: no complete answer within {seconds:.3g} s") from None
+        except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, UnicodeError):
+            raise NodeError(f"{who}: the request or a redirect of it is not valid HTTP", permanent=True) from None
+        except httpx.HTTPError as error:
+            raise NodeError(f"{who}: {str(error) or type(error).__name__}") from None
+
+    def _follow(self, request: Any, follow_redirects: bool) -> Answer:
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self._http.send(request, stream=True, follow_redirects=False)
+            try:
+                following = response.next_request if follow_redirects else None
+                if following is None:
+                    return self._answer(response)
+            finally:
+                response.close()
+            request = _without_secrets(request, following)
+        raise NodeError(f"more than {MAX_REDIRECTS} redirects", permanent=True)
+
+    def _answer(self, response: Any) -> Answer:
+        return Answer(
+            response.status_code,
+            response.reason_phrase,
+            dict(response.headers),
+            self._body(response),
+            response.charset_encoding,
+        )
+
+    def _body(self, response: Any) -> bytes:
+        """The body, unzipped. The bound is on the unzipped size and holds while unzipping, whatever is announced."""
+        unzip = _decoder(response.headers.get("content-encoding", "identity").strip().lower())
+        body = bytearray()
+        for raw in response.iter_raw():
+            _left(None)
+            body += unzip.decompress(raw, self.max_bytes + 1 - len(body)) if unzip else raw
+            if len(body) > self.max_bytes:
+                raise NodeError(f"the answer has more than {self.max_bytes} bytes", permanent=True)
+        return bytes(body)
+
+
+def host_of(url: str) -> str:
+    """The host of an http or https URL, for messages. NodeError where it is no such URL."""
+    import httpx
+
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError, TypeError):
+        raise NodeError("the URL is not valid", permanent=True) from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise NodeError("the URL must begin with http:// or https:// and name a host", permanent=True)
+    if not 0 < (parsed.port or 80) < 65_536:
+        raise NodeError("the URL has a port that does not exist", permanent=True)
+    return parsed.host
+
+
+def _decoder(encoding: str) -> Any:
+    if encoding in ("", "identity"):
+        return None
+    if encoding in ("gzip", "x-gzip"):
+        return _Gzip()
+    raise NodeError("the answer is compressed in a way that was not asked for", permanent=True)
+
+
+class _Gzip:
+    """Unzips piece by piece, never more than asked for."""
+
+    def __init__(self) -> None:
+        self.inner = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        try:
+            return self.inner.decompress(data, most)
+        except zlib.error:
+            raise NodeError("the answer is not valid gzip") from None
+
+
+def _without_secrets(request: Any, following: Any) -> Any:
+    """The redirected request, without the headers that only the first host was meant to see."""
+    host_of(str(following.url))
+    if not _same_site(request.url, following.url):
+        for name in set(following.headers) - HARMLESS:
+            del following.headers[name]
+    return following
+
+
+def _same_site(old: Any, new: Any) -> bool:
+    upgraded = (old.scheme, new.scheme, old.port, new.port) == ("http", "https", None, None)
+    return old.host == new.host and (upgraded or (old.scheme, old.port) == (new.scheme, new.port))

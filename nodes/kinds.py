@@ -1,0 +1,82 @@
+"""Kinds of config fields that several node families share, and how a value looks as text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import datetime
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from nodes.base import setting
+
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}\Z")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+MAX_TEXT = 100_000
+
+
+def text_of(value: Any) -> str:
+    """A value in text: `true`, `null`, `2` for 2.0, ISO 8601 for a time, JSON for a list or an object."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+class Text(fields.String):
+    """Text. What an expression gave as a number, a boolean, a time, a list or an object is written out."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool | int | float | datetime | list | dict):
+            value = text_of(value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Number(fields.Float):
+    """A number that is finite."""
+
+    def _validated(self, value: Any) -> Any:
+        number = super()._validated(value)
+        if number is not None and not math.isfinite(number):
+            raise ValidationError("Must be a finite number.")
+        return number
+
+
+def header_name(name: str) -> None:
+    """Refuse what is no token of HTTP."""
+    if not TOKEN.match(name):
+        raise ValidationError("Is not the name of an HTTP header.")
+
+
+def header_value(value: str) -> None:
+    """Refuse what would end the header and begin another one."""
+    if CONTROL.search(value):
+        raise ValidationError("Must not contain line breaks or other control characters.")
+
+
+def text(help: str, *, most: int = MAX_TEXT, least: int = 0, literal: bool = False, **options: Any) -> Any:
+    """A field of text with `least` to `most` characters. Text that must be there is not empty."""
+    least = max(least, 1 if options.get("required") else 0)
+    return setting(Text, help, literal=literal, validate=validate.Length(least, most), **options)
+
+
+def anything(help: str, **options: Any) -> Any:
+    """A field that takes every value, null too."""
+    return setting(fields.Raw, help, allow_none=True, **options)
+
+
+def choice(help: str, names: tuple[str, ...], *, literal: bool = True, **options: Any) -> Any:
+    """A field that takes one of `names`."""
+    return setting(fields.String, help, literal=literal, validate=validate.OneOf(names), **options)
+
+
+def headers(help: str) -> Any:
+    """A field of HTTP headers, an object of text by name."""
+    name = fields.String(validate=header_name)
+    value = Text(validate=[validate.Length(max=8_000), header_value])
+    return setting(fields.Dict(keys=name, values=value, validate=validate.Length(max=100)), help)

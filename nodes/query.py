@@ -1,0 +1,110 @@
+"""JMESPath with a bound on the work of a query.
+
+The library has none: `[@,@]|[@,@]|…` doubles its result with every pair, and a query of a thousand characters over a
+long list runs for minutes. So every visited part of the query costs one unit, and what a query copies costs its size.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from errors import NodeError
+
+MAX_QUERY = 2_000
+MAX_WORK = 5_000_000
+
+
+class TooMuch(Exception):
+    """The query did more work than it may."""
+
+
+@functools.lru_cache(maxsize=256)
+def compiled(query: str) -> Any:
+    """The parsed query; NodeError says what is wrong with it, and where."""
+    import jmespath
+    from jmespath.exceptions import JMESPathError, ParseError
+
+    try:
+        return jmespath.compile(query).parsed
+    except ParseError as error:
+        where = "its end" if error.lex_position >= len(query) else f"column {error.lex_position + 1}"
+        raise NodeError(f"Is not JMESPath: error at {where}", permanent=True) from None
+    except JMESPathError as error:
+        raise NodeError(f"Is not JMESPath: {str(error).splitlines()[0]}", permanent=True) from None
+    except RecursionError:
+        raise NodeError("Is not JMESPath: it is nested too deeply", permanent=True) from None
+
+
+def search(query: str, data: Any) -> Any:
+    """What the query finds in `data`; NodeError where it fails or costs too much."""
+    from jmespath.exceptions import JMESPathError
+
+    parsed = compiled(query)
+    interpreter = _interpreter()()
+    try:
+        result = interpreter.visit(parsed, data)
+        interpreter.pay_for(result)
+    except TooMuch:
+        raise NodeError("the query does too much work or its result is too large", permanent=True) from None
+    except JMESPathError as error:
+        raise NodeError(f"the query failed: {error}", permanent=True) from None
+    except (RecursionError, TypeError, ValueError, OverflowError) as error:
+        raise NodeError(f"the query failed: {type(error).__name__}: {error}", permanent=True) from None
+    return result
+
+
+@functools.cache
+def _interpreter() -> Any:
+    """The class of bounded interpreters, made at the first query since its base is costly to import."""
+    from jmespath.visitor import TreeInterpreter
+
+    class Bounded(TreeInterpreter):
+        """An interpreter that pays for what it does, until nothing is left."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.left = MAX_WORK
+
+        def pay(self, units: int) -> None:
+            self.left -= units
+            if self.left < 0:
+                raise TooMuch
+
+        def pay_for(self, value: Any) -> None:
+            """Pay for a value as it would be written out, a part that appears twice twice."""
+            todo = [value]
+            while todo:
+                part = todo.pop()
+                self.pay(1)
+                if isinstance(part, str):
+                    self.pay(len(part) // 16)
+                elif isinstance(part, list | dict):
+                    todo.extend(part.values() if isinstance(part, dict) else part)
+
+        def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
+            self.pay(1)
+            return super().visit(node, *args, **kwargs)
+
+        def visit_literal(self, node: Any, value: Any) -> Any:
+            self.pay_for(node["value"])
+            return node["value"]
+
+        def visit_multi_select_list(self, node: Any, value: Any) -> Any:
+            result = super().visit_multi_select_list(node, value)
+            self.pay_for(result)
+            return result
+
+        def visit_multi_select_dict(self, node: Any, value: Any) -> Any:
+            result = super().visit_multi_select_dict(node, value)
+            self.pay_for(result)
+            return result
+
+        def visit_function_expression(self, node: Any, value: Any) -> Any:
+            args = [self.visit(child, value) for child in node["children"]]
+            if node["value"] == "join" and len(args) == 2 and isinstance(args[1], list):
+                glue, parts = args
+                self.pay(sum(len(part) + len(glue) for part in parts if isinstance(part, str)) // 16)
+            return self._functions.call_function(node["value"], args)  # type: ignore[attr-defined]
+
+    return Bounded

@@ -1,0 +1,169 @@
+"""Python source from users, run by pydantic-monty: an interpreter of its own in worker processes, without files,
+network or imports beyond a few harmless modules. Whatever the source does ends as a value or as a NodeError.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from errors import NodeError
+
+WAIT_FOR_WORKER = 30.0
+SESSIONS_PER_WORKER = 500
+MAX_LINES, MAX_OUTPUT = 100, 64 * 1024
+MAX_VALUES, MAX_DEPTH = 1_000_000, 200
+CUT = "further output was cut"
+
+
+class Sandbox:
+    """One pool of workers for a process, made at its first use. Thread-safe; a run has a worker to itself."""
+
+    def __init__(self, max_processes: int | None = None) -> None:
+        self.max_processes = max_processes or max(2, os.cpu_count() or 2)
+        self._pool: Any = None
+        self._lock = threading.Lock()
+
+    def run(
+        self, source: str, inputs: dict[str, Any], timeout: float, memory_mb: int, print: Callable[[str], None]
+    ) -> Any:
+        """The value of the last expression of `source`, as plain JSON.
+
+        `timeout` is in seconds; `print` is called with each line that the source prints. Raises NodeError.
+        """
+        import pydantic_monty as monty
+
+        output = Lines(print)
+        try:
+            return as_json(self._feed(source, inputs, timeout, memory_mb, output))
+        except monty.MontyCrashedError as error:
+            reason = late(timeout) if error.timed_out else "the sandbox crashed"
+            raise NodeError(f"code: {reason}") from None
+        except monty.MontyError as error:
+            raise _failure(error, timeout, memory_mb) from None
+        except TimeoutError:
+            raise NodeError(f"code: no sandbox became free within {WAIT_FOR_WORKER:g} s") from None
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise NodeError(f"code: {error}", permanent=True) from None
+        finally:
+            output.close()
+
+    def _feed(self, source: str, inputs: dict[str, Any], timeout: float, memory_mb: int, output: Lines) -> Any:
+        limits = {
+            "max_feed_duration_secs": timeout,
+            "max_total_sleep_secs": timeout,
+            "max_memory": memory_mb << 20,
+        }
+        # Sleep beyond this is cut short silently; so it lies above what a run may sleep in all, which fails.
+        policy = {"sleep_system_max": timeout + 1}
+        with self._started().checkout(limits=limits, os_policy=policy, script_name="code") as session:
+            return session.feed_run(source, inputs=inputs, print_callback=output.write)
+
+    def _started(self) -> Any:
+        with self._lock:
+            if self._pool is None:
+                import pydantic_monty as monty
+
+                self._pool = monty.Monty(
+                    max_processes=self.max_processes,
+                    checkout_timeout=WAIT_FOR_WORKER,
+                    max_checkouts_per_worker=SESSIONS_PER_WORKER,
+                ).__enter__()
+            return self._pool
+
+    def close(self) -> None:
+        """End the workers. The next run starts new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.__exit__(None, None, None)
+
+
+class Lines:
+    """Cuts what a source prints into lines, and off once it is too much."""
+
+    def __init__(self, emit: Callable[[str], None]) -> None:
+        self.emit = emit
+        self.rest = ""
+        self.lines, self.room = 0, MAX_OUTPUT
+
+    def write(self, stream: str, text: str) -> None:
+        """Take a piece of output; whole lines go out at once."""
+        if self.room < 0:
+            return
+        kept = text[: self.room]
+        self.room -= len(text)
+        *lines, self.rest = (self.rest + kept).split("\n")
+        for line in lines:
+            if self.lines == MAX_LINES:
+                self.rest, self.room = "", -1
+                break
+            self.lines += 1
+            self.emit(line)
+
+    def close(self) -> None:
+        """Write the line that has no end, and say so if something was cut."""
+        if self.rest:
+            self.emit(self.rest)
+        if self.room < 0:
+            self.emit(CUT)
+        self.rest, self.room = "", 0
+
+
+def late(timeout: float) -> str:
+    return f"ran longer than {timeout:.3g} s"
+
+
+def _failure(error: Any, timeout: float, memory_mb: int) -> NodeError:
+    """What went wrong inside, with the line where it did."""
+    text = str(error)
+    if "time limit exceeded" in text or text.startswith("TimeoutError: sleep limit exceeded"):
+        return NodeError(f"code: {late(timeout)}")
+    if "memory limit exceeded" in text:
+        return NodeError(f"code: used more than {memory_mb} MB", permanent=True)
+    shown = error.display("type-msg") if hasattr(error, "display") else text
+    frames = error.traceback() if hasattr(error, "traceback") else []
+    where = f"line {frames[-1].line}: " if frames else ""
+    return NodeError(f"code: {where}{shown}", permanent=True)
+
+
+def as_json(value: Any) -> Any:
+    """The value with tuples as lists; NodeError where something in it is no JSON or there is too much of it."""
+    left = MAX_VALUES
+
+    def walk(value: Any, depth: int) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0 or depth > MAX_DEPTH:
+            raise NodeError("code: the result is too large or nested too deeply", permanent=True)
+        if isinstance(value, list | tuple):
+            return [walk(item, depth + 1) for item in value]
+        if isinstance(value, dict):
+            return {_key(key): walk(item, depth + 1) for key, item in value.items()}
+        return _scalar(value)
+
+    return walk(value, 0)
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise NodeError(f"code: the result has the key {key!r:.50}; keys must be text", permanent=True)
+    return key
+
+
+def _scalar(value: Any) -> Any:
+    kind = type(value)
+    if value is None or kind in (bool, str):
+        return value
+    if kind is int and -(2**63) <= value < 2**64:
+        return value
+    if kind is float and math.isfinite(value):
+        return value
+    if kind in (int, float):
+        raise NodeError("code: the result has a number that JSON cannot hold", permanent=True)
+    name = getattr(value, "name", "object") if kind.__name__ == "MontyClassProxy" else kind.__name__
+    hint = "a list" if isinstance(value, set | frozenset) else "text, a number, a list or a dict"
+    raise NodeError(f"code: the result has a {name}, which is not JSON; return {hint} instead", permanent=True)

@@ -1,0 +1,141 @@
+"""The nodes that start a run. What fires them lives elsewhere; as a step, each hands on what it was fired with."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from cronsim import CronSim, CronSimError
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from nodes.base import Context, Node, setting
+from nodes.kinds import Number, choice, header_name, text
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+PATH = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*\Z")
+
+
+class _Trigger(Node):
+    """What all triggers have in common."""
+
+    category = "trigger"
+    trigger = True
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        return input
+
+
+class Manual(_Trigger):
+    """Starts a run by hand or through the API, with the input that is given there."""
+
+    type = "manual"
+    title = "Manual start"
+
+
+class WebhookPath(fields.String):
+    """A relative path; slashes around it are dropped."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        path = super()._deserialize(value, attr, data, **kwargs).strip().strip("/")
+        if not PATH.match(path) or len(path) > 200:
+            raise ValidationError("Must be a path such as orders/new: letters, digits and . _ ~ - between slashes.")
+        if {".", ".."} & set(path.split("/")):
+            raise ValidationError("Must not have . or .. as a segment.")
+        return path
+
+
+class Webhook(_Trigger):
+    """Starts a run for each HTTP request to an address of this workflow, and answers it."""
+
+    type = "webhook"
+    title = "Webhook"
+
+    class Config(Schema):
+        path = setting(WebhookPath, "The address, after /hooks/: orders/new", literal=True, required=True)
+        methods = setting(
+            fields.List(
+                fields.String(validate=validate.OneOf(METHODS)),
+                load_default=["POST"],
+                validate=validate.Length(1, len(METHODS)),
+            ),
+            "The HTTP methods that it answers",
+            literal=True,
+        )
+        auth = choice("How a caller proves who it is", ("none", "basic", "header", "hmac"), load_default="none")
+        credential = text("The credential that callers are checked against", most=100, literal=True)
+        respond = choice(
+            "When to answer: at once with the run's id, with the output of the run, or with what a Respond node says",
+            ("immediately", "last", "node"),
+            load_default="immediately",
+        )
+        dedupe_header = setting(
+            fields.String,
+            "A header whose value marks a request: one that came before starts no second run",
+            literal=True,
+            validate=header_name,
+        )
+
+        @validates_schema
+        def has_credential(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """A webhook that asks for a proof without having one to compare with would let nobody in, or everybody."""
+            if data.get("auth", "none") != "none" and not data.get("credential"):
+                raise ValidationError("Is required unless auth is none.", "credential")
+
+
+def check_cron(expression: str) -> None:
+    """Refuse what is no cron expression of five fields, or one that no date ever matches."""
+    if len(expression.split()) != 5:
+        raise ValidationError("Must have five fields: minute, hour, day of the month, month, day of the week.")
+    try:
+        next(CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC)))
+    except (CronSimError, ValueError) as error:
+        raise ValidationError(f"Is not a cron expression: {error}.") from None
+    except StopIteration:
+        raise ValidationError("Never fires: there is no such date.") from None
+
+
+def check_zone(name: str) -> None:
+    """Refuse what is no time zone of the IANA database."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValidationError("Is not a time zone; it looks like Europe/Paris.") from None
+
+
+class Schedule(_Trigger):
+    """Starts a run at the times of a cron expression, or every so many seconds."""
+
+    type = "schedule"
+    title = "Schedule"
+
+    class Config(Schema):
+        cron = setting(
+            fields.String,
+            "Minute, hour, day of the month, month, day of the week: 30 8 * * MON-FRI",
+            literal=True,
+            validate=[validate.Length(max=200), check_cron],
+        )
+        every = setting(
+            Number, "Seconds from one run to the next", literal=True, validate=validate.Range(1, 366 * 86_400)
+        )
+        timezone = setting(
+            fields.String,
+            "The time zone of the cron expression: Europe/Paris",
+            literal=True,
+            load_default="UTC",
+            validate=[validate.Length(1, 100), check_zone],
+        )
+        catch_up = choice(
+            "Which of the times that passed while the server was down to make up for",
+            ("none", "last", "all"),
+            load_default="last",
+        )
+
+        @validates_schema
+        def has_one_rhythm(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """Either cron or every, since two rhythms would be two schedules."""
+            if ("cron" in data) == ("every" in data):
+                raise ValidationError("Exactly one of cron and every must be given.", "cron")

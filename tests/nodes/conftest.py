@@ -1,0 +1,115 @@
+"""Runs one node as the engine does: its config through the schema first, then `run` with a context."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from nodes import REGISTRY
+from nodes.base import Context, Services
+from nodes.egress import make_client
+from nodes.sandbox import Sandbox
+
+
+class DictStore:
+    """The store's protocol over a dict; expiry is by the clock that the test holds."""
+
+    def __init__(self):
+        self.data, self.ttls = {}, {}
+
+    def get(self, key):
+        return self.data.get(key)
+
+    def set(self, key, value, ttl=None):
+        self.data[key], self.ttls[key] = value, ttl
+
+    def delete(self, key):
+        return self.data.pop(key, self) is not self
+
+    def increment(self, key, by=1, ttl=None):
+        self.set(key, self.data.get(key, 0) + by, ttl)
+        return self.data[key]
+
+    def list(self, prefix="", limit=100):
+        found = sorted(key for key in self.data if key.startswith(prefix))
+        return [{"key": key, "value": self.data[key]} for key in found[:limit]]
+
+
+@pytest.fixture(scope="session")
+def sandbox():
+    sandbox = Sandbox(max_processes=2)
+    yield sandbox
+    sandbox.close()
+
+
+@pytest.fixture(scope="session")
+def client():
+    """A client that may reach 127.0.0.1, under that address, and nothing else of this machine."""
+    client = make_client(["127.0.0.1"], max_bytes=50_000)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def make_ctx(sandbox, client):
+    """A context as a run has it; `ctx.store.data` and `ctx.lines`, the log, are there to look at."""
+
+    def make(seconds=None, scope=None, inputs=None, http=None):
+        lines = []
+        ctx = Context(
+            node_id="node",
+            inputs=inputs or {},
+            scope=scope or {},
+            idempotency_key="run:node:0",
+            deadline=None if seconds is None else time.monotonic() + seconds,
+            write_log=lambda *entry: lines.append(entry[1:]),
+            store=DictStore(),
+            services=Services(http=lambda: http or client, sandbox=lambda: sandbox),
+        )
+        return ctx, lines
+
+    return make
+
+
+@pytest.fixture
+def run(make_ctx):
+    """`run(type, config, input)` gives what the node returns; `run.lines` is the log of the latest run."""
+
+    def execute(node_type, config=None, input=None, ctx=None, **context):
+        node = REGISTRY[node_type]
+        if ctx is None:
+            ctx, execute.lines = make_ctx(**context)
+        return node.run(node.Config().load(config or {}), input, ctx)
+
+    return execute
+
+
+@pytest.fixture
+def serve_bytes():
+    """A server of one connection that writes what the test says, piece by piece, until the client hangs up."""
+    import socket
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    done = threading.Event()
+
+    def answer(pieces, pause):
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            try:
+                for piece in pieces:
+                    connection.sendall(piece)
+                    if done.wait(pause):
+                        return
+            except OSError:
+                return
+
+    def start(pieces, pause=0.02):
+        thread = threading.Thread(target=answer, args=(pieces, pause), daemon=True)
+        thread.start()
+        return SimpleNamespace(url=f"http://127.0.0.1:{listener.getsockname()[1]}/", thread=thread)
+
+    yield start
+    done.set()
+    listener.close()

@@ -1,0 +1,170 @@
+import ipaddress
+import socket
+
+import pytest
+
+from errors import ConfigError, NodeError
+from nodes.egress import Rule, is_public, make_client
+
+
+def address(text):
+    return ipaddress.ip_address(text)
+
+
+def fetch(client, url):
+    return client.fetch("GET", url, seconds=5)
+
+
+def refusal(client, url):
+    with pytest.raises(NodeError) as caught:
+        fetch(client, url)
+    assert caught.value.permanent
+    return caught.value.message
+
+
+@pytest.fixture
+def names(monkeypatch):
+    """`names["host"] = [addresses]` is what the host resolves to; `names.asked` counts."""
+
+    class Names(dict):
+        asked = 0
+
+    names, real = Names(), socket.getaddrinfo
+
+    def resolve(host, port, *args, **kwargs):
+        if host not in names:
+            return real(host, port, *args, **kwargs)
+        names.asked += 1
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (text, port)) for text in names[host]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return names
+
+
+@pytest.mark.parametrize(
+    "text", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"]
+)
+def test_addresses_of_the_internet_are_public(text):
+    assert is_public(address(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+     "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "192.88.99.1", "192.0.0.8",
+     "::", "::1", "fe80::1", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "2001:db8::1", "100::1", "2001::1",
+     "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1",
+     "2002:7f00:1::1", "2002:a00:1::1", "::ffff:0:127.0.0.1", "4000::1"],
+)  # fmt: skip
+def test_addresses_that_are_not_of_the_internet_are_refused(text):
+    assert not is_public(address(text))
+    assert not Rule([]).permits("a.example", address(text))
+
+
+@pytest.mark.parametrize(
+    ("allow", "host", "text", "permitted"),
+    [
+        ("db.internal", "DB.Internal.", "10.0.0.1", True),
+        ("db.internal", "x.db.internal", "10.0.0.1", False),
+        ("*.internal", "db.Internal", "10.0.0.1", True),
+        ("*.internal", "internal", "10.0.0.1", False),
+        ("*.internal", "evilinternal", "10.0.0.1", False),
+        ("10.0.0.0/8", "a.example", "10.9.9.9", True),
+        ("10.0.0.0/8", "a.example", "192.168.0.1", False),
+        ("10.0.0.1", "a.example", "10.0.0.1", True),
+        ("fd00::/8", "a.example", "fd00::1", True),
+        ("[::1]", "localhost", "::1", True),
+    ],
+)
+def test_the_allow_list_names_hosts_and_networks(allow, host, text, permitted):
+    assert Rule([allow]).permits(host, address(text)) is permitted
+
+
+@pytest.mark.parametrize("entry", ["10.0.0.0/99", "http://a.example", "a.*.example", "*", "host:80", "a b"])
+def test_an_entry_that_is_neither_is_refused_at_start(entry):
+    with pytest.raises(ConfigError, match="HEADRACE_EGRESS_ALLOW"):
+        Rule([entry])
+
+
+def test_empty_entries_are_none():
+    assert not Rule(["", " "]).permits("", address("127.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "[::1]", "[::ffff:127.0.0.1]", "0", "LOCALHOST"],
+)
+def test_this_machine_is_refused_under_every_name(httpserver, host):
+    client = make_client()
+    assert "may not be reached" in refusal(client, f"http://{host}:{httpserver.port}/?token=hunter2")
+    assert not httpserver.log
+    client.close()
+
+
+def test_a_name_that_resolves_to_a_private_address_is_refused(client, names):
+    names["a.example"] = ["10.0.0.1"]
+    message = refusal(client, "http://a.example/?token=hunter2")
+    assert message.startswith("GET a.example: a.example is at an address that may not be reached (10.0.0.1)")
+    assert "HEADRACE_EGRESS_ALLOW" in message and "hunter2" not in message
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_dialled(client, names, httpserver):
+    httpserver.expect_request("/").respond_with_data("here")
+    names["a.example"] = ["10.0.0.1", "127.0.0.1"]
+    assert fetch(client, f"http://a.example:{httpserver.port}/").content == b"here"
+    assert names.asked == 1
+
+
+def test_a_redirect_to_a_refused_address_is_refused(client, names, httpserver):
+    names["b.example"] = ["10.0.0.1"]
+    target = f"http://b.example:{httpserver.port}/secret"
+    httpserver.expect_request("/").respond_with_data(status=302, headers={"Location": target})
+    assert "b.example is at an address" in refusal(client, f"http://127.0.0.1:{httpserver.port}/")
+    assert [request.path for request, _ in httpserver.log] == ["/"]
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://a.example/", "http://"])
+def test_a_redirect_out_of_http_is_refused(client, httpserver, target):
+    httpserver.expect_request("/").respond_with_data(status=302, headers={"Location": target})
+    with pytest.raises(NodeError):
+        fetch(client, f"http://127.0.0.1:{httpserver.port}/")
+
+
+def test_secrets_do_not_follow_a_redirect_to_another_host(client, names, httpserver):
+    names["b.example"] = ["127.0.0.1"]
+    httpserver.expect_request("/a").respond_with_data(
+        status=307, headers={"Location": f"http://b.example:{httpserver.port}/b"}
+    )
+    httpserver.expect_request("/b").respond_with_data("there")
+    headers = [("Authorization", "s"), ("X-Api-Key", "s"), ("Accept", "text/html")]
+    url = f"http://user:pass@127.0.0.1:{httpserver.port}/a"
+    client.fetch("POST", url, seconds=5, headers=headers, content=b"body")
+    last = httpserver.log[-1][0]
+    assert (last.path, last.method, last.get_data()) == ("/b", "POST", b"body")
+    assert last.headers["Accept"] == "text/html" and last.headers["Host"].startswith("b.example")
+    assert "X-Api-Key" not in last.headers and "Authorization" not in last.headers
+
+
+def test_proxies_of_the_environment_are_ignored(client, httpserver, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    httpserver.expect_request("/").respond_with_data("here")
+    other = make_client(["127.0.0.1"])
+    assert fetch(other, f"http://127.0.0.1:{httpserver.port}/").content == b"here"
+    other.close()
+
+
+def test_an_unknown_host_is_a_failure_that_a_retry_may_cure(client, monkeypatch):
+    def fail(*args, **kwargs):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(NodeError, match="nowhere.example cannot be resolved") as caught:
+        fetch(client, "http://nowhere.example/")
+    assert not caught.value.permanent
+
+
+def test_urls_are_not_logged(client, httpserver, caplog):
+    caplog.set_level("DEBUG")
+    httpserver.expect_request("/").respond_with_data("x")
+    fetch(client, f"http://127.0.0.1:{httpserver.port}/?token=hunter2")
+    assert "hunter2" not in "".join(record.getMessage() for record in caplog.records if record.name.startswith("http"))

@@ -1,0 +1,64 @@
+import pytest
+
+from errors import NodeError
+
+
+@pytest.fixture
+def store(run, make_ctx):
+    """`store(operation, …)` runs the node, each time over the same data; `store.ctx` has them."""
+    ctx, _ = make_ctx()
+
+    def execute(operation, **config):
+        return run("store", {"operation": operation, **config}, ctx=ctx)
+
+    execute.ctx = ctx
+    return execute
+
+
+def test_what_was_set_can_be_got(store):
+    assert store("set", key="a", value={"b": 1}) == {"b": 1}
+    assert store("get", key="a") == {"b": 1}
+
+
+def test_what_was_not_set_is_null(store):
+    assert store("get", key="a") is None
+
+
+def test_delete_says_whether_there_was_something(store):
+    store("set", key="a", value=1)
+    assert store("delete", key="a") == {"deleted": True}
+    assert store("delete", key="a") == {"deleted": False}
+
+
+def test_increment_adds_one_or_the_value(store):
+    assert [store("increment", key="n"), store("increment", key="n", value=5)] == [1, 6]
+
+
+@pytest.mark.parametrize("value", ["1", None, True, [1]])
+def test_increment_refuses_what_is_no_number(store, value):
+    with pytest.raises(NodeError, match="number to add"):
+        store("increment", key="n", value=value)
+
+
+def test_list_takes_the_key_as_a_prefix(store):
+    for key in ("b:2", "b:1", "a"):
+        store("set", key=key, value=key)
+    assert [entry["key"] for entry in store("list", key="b:")] == ["b:1", "b:2"]
+    assert len(store("list")) == 3
+
+
+def test_a_ttl_goes_with_the_value(store):
+    store("set", key="a", value=1, ttl=60)
+    assert store.ctx.store.ttls == {"a": 60}
+
+
+def test_a_number_as_key_is_written_out(store):
+    store("set", key=42, value=1)
+    assert store("get", key="42") == 1
+
+
+@pytest.mark.parametrize("operation", ["get", "set", "delete", "increment"])
+def test_all_but_list_need_a_key(store, operation):
+    with pytest.raises(NodeError, match=f"key is required to {operation}") as caught:
+        store(operation)
+    assert caught.value.permanent

@@ -1,0 +1,79 @@
+import pytest
+from marshmallow import ValidationError
+
+from nodes import REGISTRY
+
+
+def load(type_, **config):
+    return REGISTRY[type_].Config().load(config)
+
+
+def refused(type_, **config):
+    with pytest.raises(ValidationError) as caught:
+        load(type_, **config)
+    return caught.value.messages
+
+
+@pytest.mark.parametrize(("type_", "config"), [("manual", {}), ("webhook", {"path": "a"}), ("schedule", {"every": 60})])
+def test_a_trigger_hands_on_what_it_was_fired_with(run, type_, config):
+    assert run(type_, config, {"a": 1}) == {"a": 1}
+
+
+def test_a_webhook_has_defaults_that_let_nobody_wait():
+    assert load("webhook", path="a") == {"path": "a", "methods": ["POST"], "auth": "none", "respond": "immediately"}
+
+
+@pytest.mark.parametrize(
+    ("given", "path"), [("/orders/new/", "orders/new"), (" a ", "a"), ("a.b/~c_d-e", "a.b/~c_d-e")]
+)
+def test_the_path_of_a_webhook_has_no_slashes_around_it(given, path):
+    assert load("webhook", path=given)["path"] == path
+
+
+@pytest.mark.parametrize("path", ["", "/", "a//b", "a b", "a/../b", ".", "a?b", "ä", "a\nb", "a%2fb", "x" * 201])
+def test_a_webhook_refuses_what_is_no_path(path):
+    assert "path" in refused("webhook", path=path)
+
+
+def test_a_webhook_refuses_methods_that_it_does_not_know():
+    assert "methods" in refused("webhook", path="a", methods=["TRACE"])
+    assert "methods" in refused("webhook", path="a", methods=[])
+
+
+@pytest.mark.parametrize("auth", ["basic", "header", "hmac"])
+def test_a_webhook_that_asks_for_a_proof_needs_a_credential(auth):
+    assert "credential" in refused("webhook", path="a", auth=auth)
+    assert load("webhook", path="a", auth=auth, credential="key")["credential"] == "key"
+
+
+@pytest.mark.parametrize(
+    "cron", ["* * * * *", "30 8 * * MON-FRI", "0 0 29 2 *", "0 9 * * 0,7", "*/5 0 1 JAN *", "0 0 L * *"]
+)
+def test_a_schedule_takes_cron(cron):
+    assert load("schedule", cron=cron) == {"cron": cron, "timezone": "UTC", "catch_up": "last"}
+
+
+@pytest.mark.parametrize(
+    "cron", ["", "* * * *", "* * * * * *", "60 * * * *", "x * * * *", "0 0 30 2 *", "@daily", "*/0 * * * *"]
+)
+def test_a_schedule_refuses_what_is_no_cron(cron):
+    assert "cron" in refused("schedule", cron=cron)
+
+
+def test_a_schedule_has_exactly_one_rhythm():
+    assert "cron" in refused("schedule")
+    assert "cron" in refused("schedule", cron="* * * * *", every=60)
+
+
+@pytest.mark.parametrize("every", [0, 0.5, -1, "often", True, float("inf"), float("nan")])
+def test_a_schedule_runs_at_most_once_a_second(every):
+    assert "every" in refused("schedule", every=every)
+
+
+@pytest.mark.parametrize("zone", ["", "Nowhere/City", "../etc/passwd", "America", "/etc/localtime", "x\0y"])
+def test_a_schedule_refuses_what_is_no_time_zone(zone):
+    assert "timezone" in refused("schedule", every=60, timezone=zone)
+
+
+def test_a_schedule_takes_a_time_zone():
+    assert load("schedule", every=60, timezone="Europe/Paris")["timezone"] == "Europe/Paris"
