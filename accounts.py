@@ -7,8 +7,9 @@ from functools import cache
 from typing import Any
 
 from config import Config
-from errors import BadInput, TooMany, Unauthenticated
-from models import LoginFailure, Session, User, Workspace
+from database import write
+from errors import BadInput, Conflict, TooMany, Unauthenticated
+from models import LoginFailure, Membership, Session, User, Workspace
 
 SHORTEST_PASSWORD = 8
 WINDOW_MS = 15 * 60_000
@@ -73,6 +74,19 @@ def add_user(email: str, password: str, name: str | None = None) -> User:
     if User.by_email(account) is not None:
         raise BadInput(f"email: there is a user {account!r} already")
     return User.add(email=account, name=name or account.partition("@")[0], password_hash=hash_password(password))
+
+
+def add_member(workspace_id: str, email: str, role: str, password: str | None, name: str | None) -> Membership:
+    """Make the user of this address a member; one who does not exist yet is made, with this password."""
+    with write():
+        user = User.by_email(email)
+        if user is None:
+            if password is None:
+                raise BadInput("password: is needed, because there is no user with this address yet")
+            user = add_user(email, password, name)
+        if Membership.role_of(user.id, workspace_id) is not None:
+            raise Conflict("This user is a member already")
+        return Membership.join(workspace_id, user, role)
 
 
 def make_first_owner(config: Config) -> tuple[str, str | None] | None:

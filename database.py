@@ -1,6 +1,7 @@
 """The one SQLite file: how it is opened, locked for writing, migrated and copied. All that only SQLite has is here.
 
-Writers queue on a lock file beside the database, because SQLite's own busy handler sleeps and starves; readers never wait.
+Writers queue on a lock file beside the database, because SQLite's own busy handler sleeps and starves; readers never
+wait.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ db = SqliteDatabase(None)
 
 
 class _WriteLock:
-    """Exclusive among the threads of this process (a mutex) and among processes (flock); the owner may take it again."""
+    """Exclusive among the threads of this process (mutex) and among processes (flock); its owner may take it again."""
 
     def __init__(self) -> None:
         self._mutex = threading.RLock()

@@ -1,7 +1,8 @@
 """A WorkflowDefinition: what it may hold, what is wrong with it, and the `Plan` that the engine runs.
 
 Pure: a JSON object goes in, a plan or a list of issues comes out. The checks come in two stages, because a draft may be
-incomplete but never malformed: `graph` looks at ids and edges, `plan` also at node types, branches, config and expressions.
+incomplete but never malformed: `graph` looks at ids and edges, `plan` also at node types, branches, config and
+expressions.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ ON_INTERRUPT = ("retry", "fail")
 
 
 class Edge(NamedTuple):
-    """A wire from node `source` to node `target`, live when the source leaves by `branch` (None: its one unnamed way)."""
+    """A wire from node `source` to node `target`, live when the source leaves by `branch` (None: the unnamed way)."""
 
     source: str
     target: str
@@ -102,7 +103,7 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class PlannedNode:
-    """A node, ready to run. `inputs` are its edges in: position of the source in the plan, and the branch to leave by."""
+    """A node, ready to run. `inputs` are its edges in: the source's position in the plan, the branch it leaves by."""
 
     position: int
     id: str
@@ -351,7 +352,10 @@ def _ways(raw: Mapping[str, Any]) -> tuple[str | None, ...] | None:
     return (*ways, "error") if raw.get("on_error") == "branch" else ways
 
 
-NODE_KEYS = "id type name config position foreach retry timeout on_error on_interrupt disabled notes".split()
+NODE_KEYS = (
+    "id", "type", "name", "config", "position", "foreach", "retry", "timeout", "on_error", "on_interrupt", "disabled",
+    "notes",
+)  # fmt: skip
 
 
 class _Builder:
@@ -368,7 +372,9 @@ class _Builder:
             return None
         before = len(self.issues)
         _unknown_keys(self.raw, NODE_KEYS, self.path, self.issues, self.id)
-        branching = bool(_ways({**self.raw, "on_error": "fail"}) != (None,))
+        own_ways = node.branches(self.raw["config"] if isinstance(self.raw.get("config"), dict) else {})
+        if "error" in own_ways and self.raw.get("on_error") == "branch":
+            self.bad("on_error", "cannot be branch: the node has a branch of its own that is called error")
         planned = PlannedNode(
             position=self.place[self.id],
             id=self.id,
@@ -378,13 +384,13 @@ class _Builder:
             config=self.config(node),
             inputs=inputs,
             is_leaf=is_leaf,
-            foreach=self.foreach(branching),
+            foreach=self.foreach(bool(own_ways)),
             retry=self.retry(),
             timeout=self.number("timeout", None, 0.001, 86_400),
             on_error=self.choice("on_error", ON_ERROR),
             on_interrupt=self.choice("on_interrupt", ON_INTERRUPT),
             disabled=self.flag("disabled"),
-            branching=branching,
+            branching=bool(own_ways),
         )
         return planned if len(self.issues) == before else None
 
@@ -442,7 +448,9 @@ class _Builder:
         if raw is None:
             return None
         if branching:
-            self.bad("foreach", f"cannot be used on {self.raw['type']!r}, which has branches; map with another node first")
+            self.bad(
+                "foreach", f"cannot be used on {self.raw['type']!r}, which has branches; map with another node first"
+            )
         compiled = self.compiled("foreach", raw)
         if compiled is None and isinstance(raw, list):
             return Constant(raw)
@@ -544,9 +552,15 @@ def _is_zone(value: Any) -> bool:
 SETTING_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "timezone": (_is_zone, "must be an IANA time zone such as Europe/Berlin"),
     "timeout": (lambda v: v is None or _number(v, 0.001, 2_592_000), "must be a number of seconds above 0"),
-    "max_concurrent_runs": (lambda v: isinstance(v, int) and _number(v, 0, 10_000), "must be a whole number from 0 to 10000"),
+    "max_concurrent_runs": (
+        lambda v: isinstance(v, int) and _number(v, 0, 10_000),
+        "must be a whole number from 0 to 10000",
+    ),
     "overlap": (lambda v: v in ("queue", "skip"), "must be queue or skip"),
-    "error_workflow_id": (lambda v: v is None or (isinstance(v, str) and len(v) <= MAX_ID), "must be a flow's id or null"),
+    "error_workflow_id": (
+        lambda v: v is None or (isinstance(v, str) and len(v) <= MAX_ID),
+        "must be a flow's id or null",
+    ),
     "vars": (lambda v: isinstance(v, dict), "must be an object"),
 }
 

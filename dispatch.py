@@ -63,7 +63,7 @@ class Active:
         self.response: Any = None
 
     def durable(self) -> None:
-        """Return when the run's row is on the disk. Unavailable where it could not be written, Conflict for a taken key."""
+        """Return when the run's row is on the disk. Unavailable where that failed, Conflict for a taken key."""
         try:
             if self.accepted is not None:
                 self.accepted.result()
@@ -288,7 +288,7 @@ class Dispatcher:
             active.run = Run.find(run.id) or run
 
     def _job(self, active: Active, record: RunRecord) -> Job:
-        run, plan = active.run, active.plan
+        run = active.run
         settled: dict[tuple[str, int | None], Settled] = {}
         first_seq = 0
         if run.claims > 1:
@@ -370,7 +370,7 @@ class Dispatcher:
 
     def _plan_of_run(self, run: Run) -> Plan | None:
         """The plan of the version that the run began with; a run for which there is none any more fails."""
-        version = run.workflow_version
+        version = int(run.workflow_version or 0)
         kept = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=version)
         try:
             if kept is not None:

@@ -1,7 +1,7 @@
 """The synchronous engine: runs a plan's nodes in topological order and hands every step, a value, to a callback.
 
-No database, no HTTP, no threads, no clock of its own choosing: whoever runs a job lends it those. `plan` is here too, so
-that `engine.run(engine.plan(definition), job)` is all there is to it.
+No database, no HTTP, no threads, no clock of its own choosing: whoever runs a job lends it those. `plan` is here too,
+so that `engine.run(engine.plan(definition), job)` is all there is to it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Step(NamedTuple):
 
     `seq` numbers the steps of a run; a later step of the same number replaces the earlier (`running`, then its end).
     `status` is running, success, failed or skipped. `inputs` names the nodes whose outputs the input was made of (none:
-    the run's own input); `index` is the item's of a `foreach`, whose own input is then in `item`. `output` is JSON text, None
-    while there is none; `same_as` names the node whose output this one merely passed on (then `output` is None).
-    Times are milliseconds since 1970, UTC.
+    the run's own input); `item_index` is the item's of a `foreach`, whose own input is then in `item`. `output` is JSON
+    text, None while there is none; `same_as` names the node whose output this one merely passed on (then `output` is
+    None). Times are milliseconds since 1970, UTC.
     """
 
     seq: int
@@ -43,7 +43,7 @@ class Step(NamedTuple):
     node_name: str
     status: str
     attempt: int
-    index: int | None
+    item_index: int | None
     inputs: tuple[str, ...]
     item: bytes | None
     output: bytes | None
@@ -82,9 +82,9 @@ class Cancelled(Exception):
 class Job:
     """All that one run needs beside its plan.
 
-    `on_step(step)` is called for every step; when it returns for a `running` one, that row is durable. `stop()` gives the
-    reason to end the run early, or None. `settled` maps (node_id, index or None) to what is done already; `first_seq` is
-    the next free number of a step. `sleep` is called with the pause before another attempt, in seconds.
+    `on_step(step)` is called for every step; when it returns for a `running` one, that row is durable. `stop()` gives
+    the reason to end the run early, or None. `settled` maps (node_id, index or None) to what is done already;
+    `first_seq` is the next free number of a step. `sleep` is called with the pause before another attempt, in seconds.
     """
 
     run_id: str
@@ -203,7 +203,7 @@ class _Run:
         return _State(True, {node.id: self.states[node.position].output for node in live})
 
     def pass_by(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> _State:
-        """A disabled node hands its input on, as if its edges met; a trigger or one with branches is skipped instead."""
+        """A disabled node hands its input on, as if its edges met; a trigger or one with branches is skipped."""
         names = tuple(source.id for source in live)
         if node.branching or node.node.trigger:
             self.skip(node, names)
@@ -256,7 +256,7 @@ class Mark(NamedTuple):
 
     seq: int
     attempt: int
-    index: int | None
+    item_index: int | None
     item: bytes | None
     started_at: int
     clock: float
@@ -336,7 +336,8 @@ class _Execution:
         except Exception as error:
             log.exception("node %s (%s) of run %s raised", node.id, node.type, job.run_id)
             raise NodeError(f"{type(error).__name__}: {error}") from error
-        # A late result of an impure node is kept: its effect has happened, and dropping it would only invite a second one.
+        # A late result of an impure node is kept: its effect has happened, and dropping it would only invite a second
+        # one.
         if node.node.pure and node.timeout is not None and time.monotonic() > deadline:
             raise NodeError(f"ran longer than its timeout of {node.timeout:g} s")
         return result
@@ -353,7 +354,7 @@ class _Execution:
         branch = None
         if type(result) is Branch:
             branch, result = result.name, result.value
-        if result is self.given.output and self.given.origin and mark.index is None:
+        if result is self.given.output and self.given.origin and mark.item_index is None:
             self.record(mark, "success", same_as=self.given.origin, branch=branch)
             return _State(True, result, branch, self.given.origin)
         self.record(mark, "success", output=encode(result, self.job.max_value_bytes), branch=branch)
@@ -362,21 +363,21 @@ class _Execution:
     def fail(self, mark: Mark, error: NodeError) -> _State:
         """Record a failure for good, and go on, leave by the error branch, or end the run, as `on_error` says."""
         text = _shown(error)
-        in_list = mark.index is not None
+        in_list = mark.item_index is not None
         mode = self.node.on_error
         if mode == "fail" or (in_list and mode == "branch"):
             self.record(mark, "failed", error_text=text)
             if in_list:
-                raise NodeError(f"item {mark.index}: {text}", permanent=True)
+                raise NodeError(f"item {mark.item_index}: {text}", permanent=True)
             raise _Failure(self.node, text)
-        value = {"error": text, "index": mark.index} if in_list else {"error": text}
+        value = {"error": text, "index": mark.item_index} if in_list else {"error": text}
         branch = "error" if mode == "branch" else None
         self.record(mark, "failed", output=orjson.dumps(value), branch=branch, error_text=text)
         return _State(True, value, branch, self.node.id)
 
     def record(self, mark: Mark, status: str, **more: Any) -> None:
         """Hand a step that has ended to the record. Items of pure nodes have none: doing them again costs nothing."""
-        if mark.index is None or not self.node.node.pure:
+        if mark.item_index is None or not self.node.node.pure:
             self.job.on_step(_step(self.node, mark, self.inputs, status, now_ms(), **more))
 
 
@@ -393,7 +394,7 @@ def _step(
 ) -> Step:
     duration = None if finished_at is None else (time.perf_counter() - mark.clock) * 1000 if mark.clock else 0.0
     return Step(
-        mark.seq, node.id, node.type, node.name, status, mark.attempt, mark.index, inputs, mark.item,
+        mark.seq, node.id, node.type, node.name, status, mark.attempt, mark.item_index, inputs, mark.item,
         output, same_as, branch, error_text, mark.started_at, finished_at, duration, node.node.pure,
     )  # fmt: skip
 

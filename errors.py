@@ -15,8 +15,8 @@ from typing import Any
 class Issue:
     """One thing wrong with a request or a definition.
 
-    `path` is where: `nodes[2].config.url`, `limit`, `definition_json`. `node_id` is set for issues of a node. A `warning`
-    does not keep a flow from being activated.
+    `path` is where: `nodes[2].config.url`, `limit`, `definition_json`. `node_id` is set for issues of a node. A
+    `warning` does not keep a flow from being activated.
     """
 
     path: str

@@ -1,8 +1,8 @@
 """The tables, the queries on them and the legal changes of a run's state: the one place to import them from.
 
-They live in `tables/`, one file a subject. No Flask, no engine, no wire JSON here. Times are integers, milliseconds since 1970
-UTC; JSON is text. Ids are a prefix and a ULID, so they sort by age. Rows that a run produces are written through `Write`
-values, which the recorder commits in groups; everything else writes itself inside `database.write()`.
+They live in `tables/`, one file a subject. No Flask, no engine, no wire JSON here. Times are integers, milliseconds
+since 1970 UTC; JSON is text. Ids are a prefix and a ULID, so they sort by age. Rows that a run produces are written
+through `Write` values, which the recorder commits in groups; everything else writes itself inside `database.write()`.
 """
 
 from tables.agents import AgentMemory, AgentRun
@@ -15,6 +15,7 @@ from tables.store import StoreEntry, WorkspaceStore
 
 __all__ = [
     "ROLES", "RUN_STATUSES", "AgentMemory", "AgentRun", "ApiToken", "Base", "IdempotencyKey", "Lease", "LogEntry",
-    "LoginFailure", "Membership", "Run", "RunDay", "Session", "Step", "StoreEntry", "User", "Workflow", "WorkflowVersion",
-    "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token", "metrics", "new_id", "now_ms", "totals",
+    "LoginFailure", "Membership", "Run", "RunDay", "Session", "Step", "StoreEntry", "User", "Workflow",
+    "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token", "metrics", "new_id", "now_ms",
+    "totals",
 ]  # fmt: skip

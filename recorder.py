@@ -1,7 +1,7 @@
 """The one writer thread of a process: commits many runs' writes as one transaction, and tells each when it is durable.
 
-It does not decide what is written. While one commit syncs to the disk, the next ones gather; so the busier the server, the fewer syncs a
-run costs.
+It does not decide what is written. While one commit syncs to the disk, the next ones gather; so the busier the server,
+the fewer syncs a run costs.
 """
 
 from __future__ import annotations
@@ -60,9 +60,10 @@ class RunRecord:
         item = step.item.decode() if step.item and len(step.item) <= self.payloads.inline_bytes else None
         self._buffer.append(
             Step.save_one((
-                self.run.id, step.seq, step.node_id, step.node_type, step.node_name, step.status, step.attempt, step.index,
-                orjson.dumps(step.inputs).decode() if step.inputs else None, item, kept.text, kept.size, step.same_as,
-                step.branch, step.error_text, step.started_at, step.finished_at, step.duration_ms,
+                self.run.id, step.seq, step.node_id, step.node_type, step.node_name, step.status, step.attempt,
+                step.item_index, orjson.dumps(step.inputs).decode() if step.inputs else None, item, kept.text,
+                kept.size, step.same_as, step.branch, step.error_text, step.started_at, step.finished_at,
+                step.duration_ms,
             ))
         )  # fmt: skip
         if step.status == "running":

@@ -28,7 +28,9 @@ class Scheduler:
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
         # Two threads, so that a slow sweep never delays the heartbeat.
         self._scheduler = BackgroundScheduler(
-            timezone="UTC", executors={"default": ThreadPoolExecutor(2)}, job_defaults={"coalesce": True, "max_instances": 1}
+            timezone="UTC",
+            executors={"default": ThreadPoolExecutor(2)},
+            job_defaults={"coalesce": True, "max_instances": 1},
         )
         for job, seconds in jobs:
             self._scheduler.add_job(job, "interval", seconds=seconds, misfire_grace_time=None)

@@ -1,4 +1,4 @@
-"""The shapes on the wire, in and out, as marshmallow schemas. They are validation and OpenAPI at once. No queries here."""
+"""The shapes on the wire, in and out, as marshmallow schemas: validation and OpenAPI at once. No queries here."""
 
 from __future__ import annotations
 
@@ -123,8 +123,11 @@ class WholeArgs(Schema):
 @cache
 def listed(item: type[Schema]) -> Schema:
     """The schema of a list answer: `{"items": […], "next_cursor": text or null}`."""
-    shape = {"items": fields.List(fields.Nested(item), required=True), "next_cursor": Cursor(allow_none=True)}
-    return Schema.from_dict(dict(shape), name=f"{item.__name__}List")()
+    shape: dict[str, fields.Field[Any]] = {
+        "items": fields.List(fields.Nested(item), required=True),
+        "next_cursor": Cursor(allow_none=True),
+    }
+    return Schema.from_dict(shape, name=f"{item.__name__}List")()
 
 
 # People
@@ -171,7 +174,8 @@ class MemberIn(Strict):
     email = fields.Email(required=True, validate=validate.Length(max=254))
     role = choice(ROLES, required=True)
     password = fields.String(
-        validate=validate.Length(8, 1000), metadata={"description": "For an address that has no user yet", "format": "password"}
+        validate=validate.Length(8, 1000),
+        metadata={"description": "For an address that has no user yet", "format": "password"},
     )
     name = text(200)
 
@@ -197,7 +201,10 @@ class TokenIn(Strict):
     name = text(200, required=True)
     role = choice(ROLES, load_default="operator")
     days = fields.Integer(
-        load_default=None, allow_none=True, validate=validate.Range(1, 3650), metadata={"description": "Days until it expires"}
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(1, 3650),
+        metadata={"description": "Days until it expires"},
     )
 
 
@@ -236,7 +243,9 @@ class _FlowBody(Strict):
     def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {key: value for key, value in data.items() if key not in ("id", "workspace_id", "created_at", "updated_at")}
+        return {
+            key: value for key, value in data.items() if key not in ("id", "workspace_id", "created_at", "updated_at")
+        }
 
 
 class FlowIn(_FlowBody):
@@ -248,7 +257,9 @@ class FlowChange(_FlowBody):
     name = text(200)
     status = choice(STATUSES)
     version = fields.Integer(
-        strict=True, validate=validate.Range(1, 2**31), metadata={"description": "The version that the change is based on"}
+        strict=True,
+        validate=validate.Range(1, 2**31),
+        metadata={"description": "The version that the change is based on"},
     )
 
 

@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import accounts
 import api
+import cli
 import database
 from config import Config
 from dispatch import Dispatcher, make_services
@@ -74,8 +75,6 @@ def prepare(config: Config) -> None:
 def main() -> None:
     """Serve, or run the command that the arguments name."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    import cli
-
     cli.main()
 
 

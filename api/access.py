@@ -15,7 +15,7 @@ from flask import Flask, current_app, g, request
 from flask_login import LoginManager, UserMixin, current_user
 
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
-from models import ROLES, ApiToken, Base, Membership, Session, User
+from models import ROLES, ApiToken, Base, Session, User
 
 COOKIE = "headrace_session"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -33,11 +33,13 @@ class Access:
     rows: dict[str, type[Base]]
 
 
-class Identity(UserMixin):  # type: ignore[misc]
+class Identity(UserMixin):
     """A user as they came in: by session or by token."""
 
     def __init__(self, user: User, session: Session | None = None, token: ApiToken | None = None) -> None:
         self.user, self.session, self.token = user, session, token
+        came_by: Any = session or token
+        self.workspace_id: str = came_by.workspace_id  # where the request names none
 
     def get_id(self) -> str:
         return str(self.user.id)
@@ -51,27 +53,22 @@ class Identity(UserMixin):  # type: ignore[misc]
         own = roles.get(self.token.workspace_id)
         return {} if own is None else {self.token.workspace_id: min(own, self.token.role, key=ROLES.index)}
 
-    @property
-    def workspace_id(self) -> str:
-        """The workspace that is meant where the request names none."""
-        return str(self.session.workspace_id if self.session is not None else self.token.workspace_id)
-
 
 def everybody(view: View) -> View:
     """Mark a view as open to all."""
-    view.access = Access(None, {})  # type: ignore[attr-defined]
+    view.access = Access(None, {})
     return view
 
 
 def needs(role: str, **rows: type[Base]) -> Callable[[View], View]:
     """Mark a view as open to members with at least this role.
 
-    With `flow=Workflow`, the id that the path calls `flow` becomes the row, the role is needed in that row's workspace, and
-    the view gets the row: 404 for an id that exists nowhere, 403 for one of a foreign workspace.
+    With `flow=Workflow`, the id that the path calls `flow` becomes the row, the role is needed in that row's workspace,
+    and the view gets the row: 404 for an id that exists nowhere, 403 for one of a foreign workspace.
     """
 
     def mark(view: View) -> View:
-        view.access = Access(role, rows)  # type: ignore[attr-defined]
+        view.access = Access(role, rows)
         return view
 
     return mark
@@ -99,7 +96,7 @@ def check_role(workspace: str, role: str) -> None:
 
 def find(model: type[Base], id_: Any, role: str, name: str | None = None) -> Any:
     """The row of this id, provided that who asks has the role in its workspace."""
-    row = model.find(id_)
+    row: Any = model.find(id_)
     if row is None:
         raise NotFound(f"There is no {name or model.__name__.lower()} {str(id_)[:64]!r}")
     check_role(row.workspace_id, role)
@@ -145,8 +142,9 @@ def _guard() -> None:
         check_role(g.workspace_id, access.role)
     elif current_user.roles.get(g.workspace_id) is None:
         raise Forbidden("You are no member of this workspace")
+    path: dict[str, Any] = request.view_args or {}
     for name, model in access.rows.items():
-        request.view_args[name] = find(model, request.view_args[name], access.role, _word(name))
+        path[name] = find(model, path[name], access.role, name)
 
 
 def _access_of(endpoint: str | None) -> Access:
@@ -175,7 +173,3 @@ def check_origin() -> None:
         raise Forbidden("This request comes from another site's page (Origin)")
     if origin is None and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
         raise Forbidden("This request comes from another site's page (Sec-Fetch-Site)")
-
-
-def _word(name: str) -> str:
-    return {"agent_memory": "memory"}.get(name, name)

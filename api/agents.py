@@ -38,7 +38,9 @@ def run(body: dict[str, Any]) -> Any:
 @blueprint.response(200, listed(AgentRunOut))
 def logs(args: dict[str, Any]) -> Any:
     """The runs of agents, newest first."""
-    items, cursor = AgentRun.page(AgentRun.select_where(workspace_id(), args["agent_id"]), args["limit"], args["cursor"])
+    items, cursor = AgentRun.page(
+        AgentRun.select_where(workspace_id(), args["agent_id"]), args["limit"], args["cursor"]
+    )
     return {"items": items, "next_cursor": cursor}
 
 

@@ -8,10 +8,9 @@ from flask import Response, current_app
 
 from api.access import everybody, needs, workspace_id
 from api.wire import Resource
-from database import execute
 from errors import Unavailable
+from models import Workspace, now_ms, totals
 from models import metrics as figures
-from models import now_ms, totals
 from schemas import HealthOut, MetricsArgs, MetricsOut, iso
 
 blueprint = Resource("metrics", "Health and metrics")
@@ -32,7 +31,7 @@ def ready() -> Any:
     """Whether the server can take work: its database answers and runs are not stopped. 503 if not."""
     server = current_app.extensions["headrace"]
     try:
-        execute("SELECT 1 FROM workspaces LIMIT 1").fetchone()
+        Workspace.select().limit(1).count()
     except Exception as error:
         raise Unavailable(f"The database does not answer: {type(error).__name__}") from error
     if not server.dispatcher.is_open():

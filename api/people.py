@@ -9,9 +9,8 @@ from flask_login import current_user
 import accounts
 from api.access import check_role, needs, who, workspace_id
 from api.wire import Resource
-from database import write
 from errors import BadInput, Conflict, NotFound
-from models import ApiToken, Membership, User, Workspace, now_ms
+from models import ApiToken, Membership, Workspace, now_ms
 from schemas import (
     MemberChange,
     MemberGone,
@@ -25,6 +24,7 @@ from schemas import (
 )
 
 blueprint = Resource("people", "Workspaces, members and API tokens")
+LAST_OWNER = "The workspace needs an owner; make somebody else one first"
 
 
 @blueprint.get("/workspaces")
@@ -63,17 +63,7 @@ def members() -> Any:
 @blueprint.response(201, MemberOut)
 def add_member(body: dict[str, str]) -> Any:
     """Add the user of this address, or make one with this password."""
-    with write():
-        user = User.by_email(body["email"])
-        if user is None:
-            if "password" not in body:
-                raise BadInput("password: is needed, because there is no user with this address yet")
-            user = accounts.add_user(body["email"], body["password"], body.get("name"))
-        if Membership.role_of(user.id, workspace_id()) is not None:
-            raise Conflict("This user is a member already")
-        row = Membership.create(workspace_id=workspace_id(), user_id=user.id, role=body["role"], created_at=now_ms())
-    row.user = user
-    return row
+    return accounts.add_member(workspace_id(), body["email"], body["role"], body.get("password"), body.get("name"))
 
 
 @blueprint.patch("/members")
@@ -82,12 +72,9 @@ def add_member(body: dict[str, str]) -> Any:
 @blueprint.response(200, MemberOut)
 def change_member(body: dict[str, str]) -> Any:
     """Give a member another role."""
-    with write():
-        row = _member(body["user_id"])
-        if body["role"] != "owner" and row.is_last_owner():
-            raise Conflict("The workspace needs an owner; make somebody else one first")
-        row.role = body["role"]
-        row.save()
+    row = _member(body["user_id"])
+    if not row.change_role(body["role"]):
+        raise Conflict(LAST_OWNER)
     return row
 
 
@@ -97,20 +84,15 @@ def change_member(body: dict[str, str]) -> Any:
 @blueprint.response(204)
 def remove_member(body: dict[str, str]) -> None:
     """Take a member out of the workspace; their API tokens for it end too."""
-    with write():
-        row = _member(body["user_id"])
-        if row.is_last_owner():
-            raise Conflict("The workspace needs an owner; make somebody else one first")
-        row.leave()
+    if not _member(body["user_id"]).leave():
+        raise Conflict(LAST_OWNER)
 
 
 def _member(user_id: str) -> Membership:
-    row = Membership.get_or_none(workspace_id=workspace_id(), user_id=user_id)
+    row = Membership.get_with_user(workspace_id(), user_id)
     if row is None:
         raise NotFound(f"There is no member {user_id!r} in this workspace")
-    row.user = User.get_by_id(user_id)
-    found: Membership = row
-    return found
+    return row
 
 
 @blueprint.get("/tokens")

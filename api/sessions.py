@@ -20,7 +20,13 @@ def _who(user: User, session: Any, workspace: str, role: str) -> dict[str, Any]:
     shown = {"id": session.id, "workspace_id": workspace, "role": role}
     shown |= {"created_at": session.created_at, "expires_at": session.expires_at}
     spaces = Workspace.of(user)
-    person = {"id": user.id, "email": user.email, "name": user.name, "created_at": user.created_at, "workspaces": spaces}
+    person = {
+        "id": user.id,
+        "email": user.email,
+        "name": user.name,
+        "created_at": user.created_at,
+        "workspaces": spaces,
+    }
     return {"session": shown, "user": person}
 
 
@@ -66,5 +72,3 @@ def no_store(response: Response) -> Response:
     """Nothing about sessions may be kept by a cache."""
     response.headers["Cache-Control"] = "no-store"
     return response
-
-

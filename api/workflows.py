@@ -8,7 +8,7 @@ import orjson
 from flask import current_app, request
 
 import definition as definitions
-from api.access import find, needs, who, workspace_id
+from api.access import needs, who, workspace_id
 from api.runs import shown
 from api.wire import Resource, check_depth, parse
 from dispatch import Dispatcher
@@ -77,7 +77,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
     status = body.get("status", flow.status)
     if text is not None or status == "active":
         _check(text or flow.definition_json, status)
-    changes = {name: body[name] for name in ("name", "status") if name in body}
+    changes: dict[str, Any] = {name: body[name] for name in ("name", "status") if name in body}
     if text is not None:
         changes["definition_json"] = text
     if not flow.change(who().id, body.get("version"), **changes):
@@ -148,12 +148,6 @@ def validate(body: dict[str, Any]) -> Any:
     """What is wrong with a definition, node by node. Nothing is kept."""
     plan, issues = definitions.check(body["definition"], current_app.extensions["headrace"].config.max_nodes)
     return {"ok": plan is not None, "issues": [issue.as_dict() for issue in issues]}
-
-
-def find_flow(id_: str, role: str) -> Workflow:
-    """The flow of this id that a body names."""
-    flow: Workflow = find(Workflow, id_, role, "flow")
-    return flow
 
 
 def _version(flow: Workflow, number: int) -> WorkflowVersion:

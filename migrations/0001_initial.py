@@ -1,4 +1,4 @@
-"""The first schema. The models here are frozen copies: they say what this migration makes, not what the tables are now."""
+"""The first schema. The models here are frozen copies: what this migration makes, not what the tables are now."""
 
 from peewee import AutoField, BooleanField, CompositeKey, FloatField, IntegerField, Model, TextField
 
@@ -269,14 +269,16 @@ SEARCH = (
     "CREATE VIRTUAL TABLE agent_memories_fts USING fts5"
     "(key, content, tags, content = 'agent_memories', content_rowid = 'number')",
     "CREATE TRIGGER agent_memories_added AFTER INSERT ON agent_memories BEGIN "
-    "INSERT INTO agent_memories_fts (rowid, key, content, tags) VALUES (new.number, new.key, new.content, new.tags); END",
+    "INSERT INTO agent_memories_fts (rowid, key, content, tags) "
+    "VALUES (new.number, new.key, new.content, new.tags); END",
     "CREATE TRIGGER agent_memories_removed AFTER DELETE ON agent_memories BEGIN "
     "INSERT INTO agent_memories_fts (agent_memories_fts, rowid, key, content, tags) "
     "VALUES ('delete', old.number, old.key, old.content, old.tags); END",
     "CREATE TRIGGER agent_memories_changed AFTER UPDATE ON agent_memories BEGIN "
     "INSERT INTO agent_memories_fts (agent_memories_fts, rowid, key, content, tags) "
     "VALUES ('delete', old.number, old.key, old.content, old.tags); "
-    "INSERT INTO agent_memories_fts (rowid, key, content, tags) VALUES (new.number, new.key, new.content, new.tags); END",
+    "INSERT INTO agent_memories_fts (rowid, key, content, tags) "
+    "VALUES (new.number, new.key, new.content, new.tags); END",
 )
 
 

@@ -66,7 +66,12 @@ class AgentMemory(Base):
     def put(cls, workspace_id: str, agent_id: str, session: str, key: str, **values: Any) -> AgentMemory:
         """Write the memory, replacing an earlier one of the same agent, session and key."""
         now = now_ms()
-        same = (cls.workspace_id == workspace_id) & (cls.agent_id == agent_id) & (cls.session == session) & (cls.key == key)
+        same = (
+            (cls.workspace_id == workspace_id)
+            & (cls.agent_id == agent_id)
+            & (cls.session == session)
+            & (cls.key == key)
+        )
         with write():
             row = cls.get_or_none(same)
             if row is None:
@@ -82,7 +87,7 @@ class AgentMemory(Base):
 
     @classmethod
     def select_where(cls, workspace_id: str, search: str | None, **equal: str | None) -> ModelSelect:
-        """The workspace's memories with these columns; `search` wants every one of its words in key, content or tags."""
+        """The workspace's memories with these columns; `search` wants all of its words in key, content or tags."""
         query = cls.select().where(cls.workspace_id == workspace_id)
         for name, value in equal.items():
             if value is not None:

@@ -76,7 +76,7 @@ class Base(Model):
 
     @classmethod
     def page(cls, query: ModelSelect, limit: int, before: str | None) -> tuple[list[Self], str | None]:
-        """The newest `limit` rows of the query older than the id `before`, and the id to go on from, None at the end."""
+        """The newest `limit` rows of the query older than the id `before`, and the id to go on from (None: the end)."""
         if before is not None:
             query = query.where(cls.id < before)
         rows = list(query.order_by(cls.id.desc()).limit(limit + 1))

@@ -44,7 +44,7 @@ class RunDay(Base):
 
 
 def metrics(workspace_id: str, days: int) -> dict[str, Any]:
-    """The workspace's figures: totals ever; a daily series and counts by flow of the last `days`; durations of a sample.
+    """The workspace's figures: totals ever; a daily series and counts by flow of the last `days`; durations.
 
     `p50_duration_ms` and `p95_duration_ms` are of the newest 1,000 ended runs within those days.
     """
@@ -71,7 +71,9 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
 def totals() -> dict[str, int]:
     """Runs of all workspaces by status, ever."""
     total, success, failed = _sums(RunDay.day >= 0)
-    rows = execute("SELECT status, COUNT(*) FROM runs WHERE status IN ('pending', 'running') GROUP BY status").fetchall()
+    rows = execute(
+        "SELECT status, COUNT(*) FROM runs WHERE status IN ('pending', 'running') GROUP BY status"
+    ).fetchall()
     return {"pending": 0, "running": 0, **dict(rows), "success": success, "failed": failed}
 
 
@@ -110,11 +112,14 @@ def _quantile(ordered: list[float], share: float) -> float | None:
 
 def _daily(workspace_id: str, first: int, today: int) -> list[dict[str, Any]]:
     sql = (
-        "SELECT day, SUM(total), SUM(success), SUM(failed) FROM run_days WHERE workspace_id = ? AND day >= ? GROUP BY day"
+        "SELECT day, SUM(total), SUM(success), SUM(failed) FROM run_days "
+        "WHERE workspace_id = ? AND day >= ? GROUP BY day"
     )
     found = {day: counts for day, *counts in execute(sql, (workspace_id, first)).fetchall()}
     days = range(first, today + 1)
-    return [dict(zip(("day", "total", "success", "failed"), (day, *found.get(day, (0, 0, 0))), strict=True)) for day in days]
+    return [
+        dict(zip(("day", "total", "success", "failed"), (day, *found.get(day, (0, 0, 0))), strict=True)) for day in days
+    ]
 
 
 def _by_flow(workspace_id: str, first: int) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ class Workspace(Base):
         """A new workspace with its owner."""
         with write():
             workspace = cls.add(name=name)
-            Membership.create(workspace_id=workspace.id, user_id=owner.id, role="owner", created_at=now_ms())
+            Membership.join(workspace.id, owner, "owner")
         return workspace
 
     @classmethod
@@ -94,16 +94,46 @@ class Membership(Base):
         row = cls.get_or_none((cls.workspace_id == workspace_id) & (cls.user_id == user_id))
         return None if row is None else row.role
 
+    @classmethod
+    def join(cls, workspace_id: str, user: User, role: str) -> Membership:
+        """A new membership, with its `user`."""
+        with write():
+            row: Membership = cls.create(workspace_id=workspace_id, user_id=user.id, role=role, created_at=now_ms())
+        row.user = user
+        return row
+
+    @classmethod
+    def get_with_user(cls, workspace_id: str, user_id: str) -> Membership | None:
+        """The membership with its `user`, None for no member."""
+        row: Membership | None = cls.get_or_none(workspace_id=workspace_id, user_id=user_id)
+        if row is not None:
+            row.user = User.get_by_id(user_id)
+        return row
+
     def is_last_owner(self) -> bool:
         """Whether the workspace would be left without an owner."""
-        owners = Membership.select().where((Membership.workspace_id == self.workspace_id) & (Membership.role == "owner"))
+        owners = Membership.select().where(
+            (Membership.workspace_id == self.workspace_id) & (Membership.role == "owner")
+        )
         return self.role == "owner" and owners.count() == 1
 
-    def leave(self) -> None:
-        """End the membership, and with it the user's API tokens for the workspace."""
+    def change_role(self, role: str) -> bool:
+        """Give the member another role; False where that would leave the workspace without an owner."""
         with write():
+            if role != "owner" and self.is_last_owner():
+                return False
+            self.role = role
+            self.save()
+        return True
+
+    def leave(self) -> bool:
+        """End the membership and the user's API tokens for the workspace; False for the last owner."""
+        with write():
+            if self.is_last_owner():
+                return False
             execute("DELETE FROM api_tokens WHERE workspace_id = ? AND user_id = ?", (self.workspace_id, self.user_id))
             self.delete_instance()
+        return True
 
 
 class Session(Base):

@@ -1,4 +1,4 @@
-"""Runs, their steps and logs, the keys that keep a run from being started twice, and the processes that execute them."""
+"""Runs, their steps and logs, the keys that keep a run from being started twice, and the processes that run them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ PAGE_BYTES = 8 * 2**20
 class Run(Base):
     """One execution of a flow.
 
-    `lease_owner` is the process that executes it, `claims` how often one began to; `cancelled` marks a failed run that was
-    stopped, `recorded` one that something else executes. An input or output of `…_bytes` is too large for the row and lies in a file (see payloads.py).
+    `lease_owner` is the process that executes it, `claims` how often one began to; `cancelled` marks a failed run that
+    was stopped, `recorded` one that something else executes. An input or output of `…_bytes` is too large for the row
+    and lies in a file (see payloads.py).
     """
 
     prefix = "run"
@@ -55,7 +56,8 @@ class Run(Base):
     def accept(cls, flow: Workflow, **values: Any) -> tuple[Run, Write]:
         """A new run of this flow, pending unless `values` say otherwise, and the write that makes it."""
         row = {
-            "id": values.pop("id", None) or new_id("run"), "workspace_id": flow.workspace_id, "workflow_id": flow.id, "workflow_name": flow.name,
+            "id": values.pop("id", None) or new_id("run"), "workspace_id": flow.workspace_id,
+            "workflow_id": flow.id, "workflow_name": flow.name,
             "workflow_version": flow.version, "status": "pending", "cancelled": False, "recorded": False, "claims": 0,
             "created_at": now_ms(), **values,
         }  # fmt: skip
@@ -73,7 +75,7 @@ class Run(Base):
 
     @classmethod
     def select_where(cls, workspace_id: str, **filters: Any) -> ModelSelect:
-        """The workspace's runs; filters are `status`, `workflow_id`, `triggered_by`, `since` and `until` (accepted at, ms)."""
+        """The workspace's runs; filters: `status`, `workflow_id`, `triggered_by`, `since` and `until` (accepted at)."""
         query = cls.select().where(cls.workspace_id == workspace_id)
         for name in ("status", "workflow_id", "triggered_by"):
             if filters.get(name) is not None:
@@ -110,7 +112,7 @@ class Run(Base):
 
     @classmethod
     def waiting_for_a_claim(cls, limit: int) -> list[str]:
-        """Ids of pending runs that are to be executed, oldest first; those that something else executes are not ours."""
+        """Ids of pending runs that are to be executed, oldest first; what something else executes is not ours."""
         ours = (cls.status == "pending") & cls.waiting.is_null() & (cls.recorded == False)  # noqa: E712
         query = cls.select(cls.id).where(ours)
         return [row.id for row in query.order_by(cls.id).limit(limit)]
@@ -152,7 +154,8 @@ class Run(Base):
         if duration is None:
             duration = float(max(0, now - (self.started_at or now)))
         row: dict[str, Any] = {
-            "status": status, "finished_at": now, "duration_ms": duration, "lease_owner": None, "waiting": None, **values,
+            "status": status, "finished_at": now, "duration_ms": duration, "lease_owner": None, "waiting": None,
+            **values,
         }  # fmt: skip
         columns = ", ".join(f"{key} = ?" for key in row)
         # The count comes first: it sees the row as it was, and counts only where the second statement will change it.
@@ -164,9 +167,9 @@ class Run(Base):
 
 
 STEP_COLUMNS = (
-    "run_id seq node_id node_type node_name status attempt item_index inputs item output output_bytes same_as branch "
-    "error_text started_at finished_at duration_ms"
-).split()
+    "run_id", "seq", "node_id", "node_type", "node_name", "status", "attempt", "item_index", "inputs", "item", "output",
+    "output_bytes", "same_as", "branch", "error_text", "started_at", "finished_at", "duration_ms",
+)  # fmt: skip
 SAVE_STEP = (
     f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) VALUES ({', '.join('?' * len(STEP_COLUMNS))}) "
     "ON CONFLICT (run_id, seq) DO UPDATE SET "
@@ -177,8 +180,8 @@ SAVE_STEP = (
 class Step(Base):
     """What happened to one node, once (see engine.Step): `seq` orders the steps of a run.
 
-    `inputs` is a JSON list of the nodes whose outputs made the input; null for the run's own input. `same_as` names the node
-    whose output this one passed on.
+    `inputs` is a JSON list of the nodes whose outputs made the input; null for the run's own input. `same_as` names the
+    node whose output this one passed on.
     """
 
     run_id = TextField()
@@ -236,7 +239,11 @@ class Step(Base):
         found: dict[str, Step] = {}
         wanted = set(node_ids)
         while wanted:
-            settled = cls.run_id == run_id, cls.item_index.is_null(), cls.output.is_null(False) | cls.same_as.is_null(False)
+            settled = (
+                cls.run_id == run_id,
+                cls.item_index.is_null(),
+                cls.output.is_null(False) | cls.same_as.is_null(False),
+            )
             rows = cls.select().where(*settled, cls.node_id.in_(sorted(wanted)))
             found |= {row.node_id: row for row in rows}
             wanted = {row.same_as for row in found.values() if row.same_as} - found.keys()
@@ -276,7 +283,9 @@ class LogEntry(Base):
         table_name = "log_entries"
 
     @classmethod
-    def entry(cls, workspace_id: str, run_id: str, node_id: str | None, level: str, message: str, data: str | None) -> Write:
+    def entry(
+        cls, workspace_id: str, run_id: str, node_id: str | None, level: str, message: str, data: str | None
+    ) -> Write:
         """The write of a run's log entry."""
         row = {
             "id": new_id("log"), "workspace_id": workspace_id, "run_id": run_id, "node_id": node_id, "level": level,
@@ -323,7 +332,9 @@ class IdempotencyKey(Base):
     @classmethod
     def run_of(cls, workflow_id: str, key: str) -> Run | None:
         """The run that was started under this key within a day."""
-        row = cls.get_or_none((cls.workflow_id == workflow_id) & (cls.key == key) & (cls.created_at >= now_ms() - DAY_MS))
+        row = cls.get_or_none(
+            (cls.workflow_id == workflow_id) & (cls.key == key) & (cls.created_at >= now_ms() - DAY_MS)
+        )
         return None if row is None else Run.find(row.run_id)
 
     @classmethod

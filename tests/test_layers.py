@@ -28,11 +28,15 @@ LAYERS = {
     "nodes": {"expressions", "agent"},
     "definition": {"expressions", "nodes"},
     "engine": {"definition", "expressions", "nodes"},
-    "recorder": {"database", "models"},
-    "dispatch": {"models", "payloads", "definition", "engine", "recorder", "nodes"},
+    "accounts": {"database", "models"},
+    "recorder": {"database", "models", "payloads"},
+    "dispatch": {"database", "models", "payloads", "definition", "engine", "recorder", "nodes"},
     "worker": {"dispatch"},
     "scheduler": {"models", "payloads", "dispatch", "nodes"},
-    "api": {"models", "schemas", "templates", "definition", "engine", "nodes", "dispatch", "scheduler", "agent"},
+    "api": {
+        *("accounts", "models", "payloads", "schemas", "templates", "definition", "engine", "nodes", "dispatch"),
+        *("scheduler", "agent"),
+    },
     "cli": {"database", "models", "dispatch", "scheduler", "definition", "engine", "schemas", "templates"},
     "gunicorn.conf": set(),
 }
@@ -55,7 +59,7 @@ HOMES = {
 
 # Costly or optional: these may be imported inside a function, at their first use. Nothing else may.
 LAZY = {
-    *("pydantic_ai", "pydantic_monty", "jsonschema", "httpx", "httpcore", "rich", "cryptography", "jmespath"),
+    *("pydantic_ai", "pydantic_monty", "jsonschema_rs", "httpx", "httpcore", "rich", "cryptography", "jmespath"),
     *("prometheus_client", "argon2", "apprise", "openpyxl", "playhouse", "celery", "gunicorn", "worker"),
 }
 
