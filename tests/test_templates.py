@@ -1,0 +1,464 @@
+"""The official templates: every file is well formed, plans, and does with the engine what its description says."""
+
+import copy
+import json
+import re
+
+import pytest
+
+import engine
+import nodes
+import templates
+from nodes.base import Services
+from nodes.egress import make_client
+from nodes.sandbox import Sandbox
+
+TEMPLATES = templates.all_templates()
+NODE_TYPES = {
+    *("manual", "webhook", "schedule", "if", "switch", "filter", "merge", "noop", "stop", "set", "code", "http"),
+    *("jmespath", "validate", "respond", "log", "store"),
+}
+CALLS_HTTP = {
+    template["id"] for template in TEMPLATES if any(node["type"] == "http" for node in template["definition"]["nodes"])
+}
+CLOSED_PORT = "http://127.0.0.1:1"
+
+
+class DictStore(dict):
+    """The workspace's store over a dict, without expiry."""
+
+    def set(self, key, value, ttl=None):
+        self[key] = value
+
+    def delete(self, key):
+        return self.pop(key, self) is not self
+
+    def increment(self, key, by=1, ttl=None):
+        self[key] = self.get(key, 0.0) + by
+        return self[key]
+
+    def list(self, prefix="", limit=100):
+        found = sorted(key for key in self if key.startswith(prefix))
+        return [{"key": key, "value": self[key]} for key in found[:limit]]
+
+
+@pytest.fixture(scope="module")
+def services():
+    sandbox, client = Sandbox(max_processes=1), make_client(["127.0.0.1"])
+    yield Services(http=lambda: client, sandbox=lambda: sandbox)
+    client.close()
+    sandbox.close()
+
+
+def redirected(id_, variables, base):
+    """The vars of a template, with every address that it may call led to `base`."""
+    text = json.dumps(variables)
+    return json.loads(re.sub(r"https://[^/\"]+", base, text) if id_ in CALLS_HTTP else text)
+
+
+@pytest.fixture
+def run(services):
+    """`run(id, input)` runs a template from its trigger, with what it calls led to `base`.
+
+    `run.store` lasts for the test, `run.log` has the (level, message) pairs of the latest run.
+    """
+
+    def execute(id_, input=..., base=CLOSED_PORT, **variables):
+        template = copy.deepcopy(templates.find_template(id_))
+        settings = template["definition"]["settings"]
+        settings["vars"] = redirected(id_, settings.get("vars", {}), base) | variables
+        plan = engine.plan(template["definition"])
+        trigger = next(node.id for node in plan.nodes if node.node.trigger)
+        execute.log = []
+        job = engine.Job(
+            run_id=f"run_{id_}",
+            input=template["sample_input"] if input is ... else input,
+            trigger_node=trigger,
+            store=execute.store,
+            services=services,
+            sleep=lambda seconds: None,
+            log=lambda node_id, level, message, data: execute.log.append((level, message)),
+        )
+        return engine.run(plan, job)
+
+    execute.store, execute.log = DictStore(), []
+    return execute
+
+
+@pytest.fixture
+def base(httpserver):
+    return f"http://127.0.0.1:{httpserver.port}"
+
+
+def posted(id_, **changes):
+    """The webhook's sample input with these fields of its body changed."""
+    sample = templates.find_template(id_)["sample_input"]
+    return {**sample, "body": {**sample["body"], **changes}}
+
+
+def asked(id_, **query):
+    return {**templates.find_template(id_)["sample_input"], "query": query}
+
+
+# The files
+
+
+def test_there_are_enough_to_choose_from():
+    assert len(TEMPLATES) >= 14
+    assert len({template["id"] for template in TEMPLATES}) == len(TEMPLATES)
+    assert len({template["name"] for template in TEMPLATES}) == len(TEMPLATES)
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
+def test_a_template_is_complete(template):
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", template["id"])
+    assert template["description"].count(".") >= 2 and template["description"].endswith(".")
+    assert template["tags"] and "sample_input" in template
+    assert template["id"] in CALLS_HTTP or "expected_output" in template
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
+def test_a_template_plans(template):
+    plan = engine.plan(template["definition"])
+    assert {node.type for node in plan.nodes} <= NODE_TYPES
+    assert [node.id for node in plan.nodes if not node.inputs] == [node.id for node in plan.nodes if node.node.trigger]
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
+def test_a_template_is_laid_out_from_left_to_right_with_names_for_people(template):
+    found = {node["id"]: node for node in template["definition"]["nodes"]}
+    places = [(node["position"]["x"], node["position"]["y"]) for node in found.values()]
+    assert len(set(places)) == len(places)
+    assert len({node["name"] for node in found.values()}) == len(found)
+    for edge in template["definition"]["edges"]:
+        assert found[edge["from"]]["position"]["x"] < found[edge["to"]]["position"]["x"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
+def test_a_sample_input_is_one_that_the_trigger_can_give(template):
+    trigger = next(node for node in template["definition"]["nodes"] if nodes.REGISTRY[node["type"]].trigger)
+    sample = template["sample_input"]
+    if trigger["type"] == "webhook":
+        assert set(sample) == {"method", "path", "query", "headers", "body"}
+        assert sample["method"] in trigger["config"]["methods"] and sample["path"] == trigger["config"]["path"]
+    elif trigger["type"] == "schedule":
+        assert set(sample) == {"scheduled_for", "fired_at"}
+
+
+def test_webhook_paths_are_not_used_twice():
+    paths = [
+        node["config"]["path"] for t in TEMPLATES for node in t["definition"]["nodes"] if node["type"] == "webhook"
+    ]
+    assert len(set(paths)) == len(paths)
+
+
+# Running them
+
+
+@pytest.mark.parametrize("id_", [template["id"] for template in TEMPLATES if "expected_output" in template])
+def test_a_sample_gives_what_is_expected(run, id_):
+    outcome = run(id_)
+    assert (outcome.status, outcome.error_text) == ("success", None)
+    assert outcome.output == templates.find_template(id_)["expected_output"]
+
+
+@pytest.mark.parametrize("id_", sorted(CALLS_HTTP))
+def test_what_calls_others_ends_well_without_them_or_says_that_it_needs_them(run, id_):
+    needs_internet = "internet" in templates.find_template(id_)["needs"]
+    assert run(id_).status == ("failed" if needs_internet else "success")
+
+
+@pytest.mark.parametrize(
+    ("id_", "input", "status", "body"),
+    [
+        ("order-intake", posted("order-intake", items=[]), 422, None),
+        (
+            "order-intake",
+            posted("order-intake", items=[{"sku": "PEN", "quantity": 3, "price": 1.1}]),
+            201,
+            {"order_id": "A-1042", "total": 3.3, "status": "accepted"},
+        ),
+        ("lead-scoring", posted("lead-scoring", email=None), 422, None),
+        ("contact-form", posted("contact-form", website="http://spam.example"), 422, None),
+        ("contact-form", posted("contact-form", email="nobody"), 422, None),
+        ("shipping-quote-api", asked("shipping-quote-api", country="Norway", weight_kg="1"), 400, None),
+        ("shipping-quote-api", asked("shipping-quote-api", country="no"), 400, None),
+        ("expense-approval", posted("expense-approval", amount=-1), 422, None),
+        ("incident-triage", posted("incident-triage", title=""), 422, None),
+        ("sensor-alarm", posted("sensor-alarm", value="hot"), 422, None),
+        ("ticket-statistics", posted("ticket-statistics", closed_at="yesterday"), 422, None),
+        ("round-robin-assignment", posted("round-robin-assignment", id=""), 422, None),
+        ("short-links", asked("short-links", to="nowhere"), 404, {"error": "There is no such link"}),
+        ("short-links", asked("short-links", to="../admin"), 404, None),
+    ],
+)
+def test_a_webhook_answers_other_input(run, id_, input, status, body):
+    outcome = run(id_, input)
+    assert (outcome.status, outcome.response["status"]) == ("success", status)
+    assert body is None or outcome.response["body"] == body
+
+
+@pytest.mark.parametrize(
+    ("changes", "grade", "next_step"),
+    [
+        ({"employees": 500, "asked_for_demo": False}, "hot", "call today"),
+        ({"budget": 9_999}, "warm", "send the brochure"),
+        ({"email": "jan@gmx.de", "budget": 0, "asked_for_demo": False}, "cold", "newsletter"),
+    ],
+)
+def test_a_lead_is_sorted_by_its_points(run, changes, grade, next_step):
+    body = run("lead-scoring", posted("lead-scoring", **changes)).response["body"]
+    assert (body["grade"], body["next_step"]) == (grade, next_step)
+    assert [level for level, _ in run.log] == (["warning"] if grade == "hot" else [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "approver"),
+    [
+        ({"kind": "meal", "amount": 49.9}, "approved", "nobody, below the limit"),
+        ({"amount": 1000.01}, "waiting", "director@example.com"),
+        ({"receipt": False}, "receipt missing", "Kim"),
+    ],
+)
+def test_an_expense_goes_to_whom_it_concerns(run, changes, status, approver):
+    body = run("expense-approval", posted("expense-approval", **changes)).response["body"]
+    assert (body["status"], body["approver"]) == (status, approver)
+
+
+def test_a_contact_message_is_kept_once(run):
+    run("contact-form")
+    again = run("contact-form", posted("contact-form", message="Do you  deliver to NORWAY?"))
+    assert again.response["status"] == 200 and again.response["body"]["duplicate"] is True
+    assert [entry["value"]["email"] for entry in run.store.list("contact/messages/")] == ["ada@example.com"]
+
+
+def test_an_alert_is_swallowed_when_it_comes_again(run):
+    run("incident-triage")
+    assert run.log == [("error", "checkout: Error rate above 5 %")]
+    again = run("incident-triage")
+    assert again.response["body"] == {"taken": True, "repeat": True, "severity": "critical", "times": 2}
+    assert run.log == []
+
+
+@pytest.mark.parametrize(("severity", "level"), [("P2", "warning"), ("p3", "info"), ("odd", "info")])
+def test_an_alert_is_reported_at_its_level(run, severity, level):
+    run("incident-triage", posted("incident-triage", severity=severity))
+    assert [entry[0] for entry in run.log] == [level]
+
+
+def test_a_sensor_at_the_edge_does_not_flap(run):
+    values = [-9.5, -13, -12, -16, -13, -11]
+    events = [run("sensor-alarm", posted("sensor-alarm", value=value)).output["body"]["event"] for value in values]
+    assert events == ["alarm", "none", "none", "clear", "none", "alarm"]
+
+
+def test_tickets_add_up_month_by_month(run):
+    run("ticket-statistics")
+    run("ticket-statistics", posted("ticket-statistics", closed_by="Lee", minutes=6))
+    run("ticket-statistics", posted("ticket-statistics", closed_at="2026-02-01"))
+    body = run("ticket-statistics", posted("ticket-statistics", topic="Printer", minutes=30)).response["body"]
+    assert (body["month"], body["closed"], body["minutes_on_average"]) == ("2026-01", 3, 18)
+    assert (body["by_person"], body["by_topic"]) == ({"kim": 2, "lee": 1}, {"login": 2, "printer": 1})
+
+
+def test_requests_go_round_among_those_who_are_here(run):
+    turns = [run("round-robin-assignment").response["body"]["assignee"] for _ in range(3)]
+    assert turns == ["Ada", "Chidi", "Ada"]
+    assert run("round-robin-assignment", away=["Ada", "Bo", "Chidi"]).response["status"] == 503
+
+
+def test_a_link_in_the_store_comes_before_one_in_the_vars(run):
+    run.store["links/docs"] = "https://intranet.example/handbook"
+    assert run("short-links").response["headers"]["Location"] == "https://intranet.example/handbook"
+    assert run.store["links-clicked/docs"] == 1
+
+
+def test_bad_data_fails_the_run_with_a_reason(run):
+    outcome = run("data-quality-gate", {"records": [{"id": "a", "email": "a@example.com"}, {"id": "a", "age": "old"}]})
+    assert outcome.status == "failed"
+    assert outcome.error_text == (
+        "1 of 2 records are bad, the first: the id is there twice, no mail address, the age cannot be"
+    )
+
+
+def test_a_full_stock_needs_no_order(run):
+    assert run("low-stock-order", {"stock": [{"on_hand": 5, "minimum": 5}]}).output == {"orders": []}
+
+
+def test_an_empty_table_has_no_sales(run):
+    assert run("csv-sales-summary", {"csv": "\n"}).output == {"regions": [], "total": 0, "lines_left_out": []}
+
+
+# With a server to call
+
+
+def test_uptime_alerts_when_a_site_goes_down_and_when_it_is_back(run, httpserver, base):
+    urls = [f"{base}/a", f"{base}/b"]
+    httpserver.expect_request("/a").respond_with_data("fine")
+    httpserver.expect_oneshot_request("/b").respond_with_data("broken", status=404)
+    httpserver.expect_oneshot_request("/b").respond_with_data("broken", status=404)
+    httpserver.expect_request("/b").respond_with_data("fine")
+    assert run("uptime-check", urls=urls).output["newly_down"] == [urls[1]]
+    assert run.log == [("error", f"Down: {urls[1]}; back: none")]
+    assert run("uptime-check", urls=urls).output["down"] == [urls[1]]
+    assert run.log == []
+    assert run("uptime-check", urls=urls).output["recovered"] == [urls[1]]
+    assert run.log == [("error", f"Down: none; back: {urls[1]}")]
+
+
+def test_the_daily_report_is_written_and_kept(run, httpserver, base):
+    daily = {
+        "time": ["2026-01-05"],
+        "temperature_2m_min": [-3.2],
+        "temperature_2m_max": [1.7],
+        "precipitation_sum": [2.4],
+        "wind_speed_10m_max": [18.4],
+    }
+    query = {
+        "latitude": "52.52",
+        "longitude": "13.41",
+        "timezone": "auto",
+        "forecast_days": "1",
+        "daily": ",".join(daily),
+    }
+    query["daily"] = query["daily"].removeprefix("time,")
+    httpserver.expect_request("/v1/forecast", query_string=query).respond_with_json({"daily": daily})
+    report = run("daily-weather-report", base=base).output
+    assert report["text"] == "Berlin, 2026-01-05: -3 to 2 °C, 2.4 mm of rain, wind up to 18 km/h."
+    assert report["take_umbrella"] is True
+    assert run.store["reports/weather"] == report
+
+
+def test_an_api_becomes_a_table(run, httpserver, base):
+    issue = {"user": {"login": "kim"}, "created_at": "2026-01-01T00:00:00Z"}
+    httpserver.expect_request("/repos/pallets/flask/issues").respond_with_json(
+        [
+            {**issue, "number": 1, "title": "Quiet", "labels": [], "comments": 0},
+            {**issue, "number": 2, "title": "A change", "labels": [], "comments": 9, "pull_request": {"url": "…"}},
+            {**issue, "number": 3, "title": "Busy", "labels": [{"name": "bug"}, {"name": "docs"}], "comments": 4},
+        ]
+    )
+    assert run("api-to-table", base=base).output == {
+        "columns": ["number", "title", "author", "labels", "comments", "opened"],
+        "rows": [
+            [3, "Busy", "kim", "bug, docs", 4, "2026-01-01T00:00:00Z"],
+            [1, "Quiet", "kim", "", 0, "2026-01-01T00:00:00Z"],
+        ],
+    }
+
+
+def test_a_price_is_told_once_it_has_moved_far_from_the_last_one_told(run, httpserver, base):
+    for price in (1.10, 1.11, 1.12):
+        httpserver.expect_oneshot_request("/v1/latest").respond_with_json({"base": "EUR", "rates": {"USD": price}})
+    assert run("exchange-rate-watch", base=base).output["last"] is None
+    assert run("exchange-rate-watch", base=base).output["moved"] is False
+    assert run.log == []
+    assert run("exchange-rate-watch", base=base).output["change_percent"] == 1.82
+    assert run.log == [("warning", "EUR/USD moved by 1.82 % to 1.12")]
+    assert run.store["price-watch/EUR-USD"]["price"] == 1.12
+
+
+def test_a_page_has_changed_when_its_visible_text_has(run, httpserver, base):
+    for page in ("<p>Open <script>t=1</script></p>", "<p class=x>Open</p><!-- 2 -->", "<p>Closed for good</p>"):
+        httpserver.expect_oneshot_request("/").respond_with_data(page, content_type="text/html")
+    states = [run("website-change-alert", base=base).output["state"] for _ in range(3)]
+    assert states == ["first", "same", "changed"]
+    assert run.log == [("warning", f"{base}/ has changed (2 words more)")]
+
+
+def test_a_delivery_goes_through_at_once_or_after_a_busy_answer(run, httpserver, base):
+    httpserver.expect_oneshot_request("/events").respond_with_data("slow down", status=429)
+    httpserver.expect_request("/events", "POST", json=posted("reliable-delivery")["body"]).respond_with_json(
+        {}, status=201
+    )
+    assert run("reliable-delivery", base=base).response == {
+        "status": 200,
+        "headers": {},
+        "body": {"delivered": True, "status": 201},
+    }
+    assert len({request.headers["Idempotency-Key"] for request, _ in httpserver.log}) == 1
+    assert run.store == {}
+
+
+def test_what_could_not_be_delivered_is_delivered_later_under_the_same_key(run, httpserver, base):
+    assert run("reliable-delivery").response["body"] == {"delivered": False, "kept": True}
+    assert run("deliver-leftovers").output == {"arrived": 0, "left": 1}
+    httpserver.expect_request("/events", "POST", json=posted("reliable-delivery")["body"]).respond_with_data("")
+    assert run("deliver-leftovers", base=base).output == {"arrived": 1, "left": 0}
+    assert run.store == {}
+    assert httpserver.log[0][0].headers["Idempotency-Key"] == "undelivered/run_reliable-delivery"
+
+
+def test_the_nightly_digest_names_what_is_new_and_what_is_back(run, httpserver, base):
+    services = [{"name": "Shop", "url": f"{base}/shop"}, {"name": "Wiki", "url": f"{base}/wiki"}]
+    httpserver.expect_oneshot_request("/shop").respond_with_data("")
+    httpserver.expect_oneshot_request("/wiki").respond_with_data("", status=503)
+    assert run("nightly-health-digest", services=services).output["lines"] == ["Shop: ok", "Wiki: answered 503"]
+    httpserver.expect_oneshot_request("/shop").respond_with_data("", status=500)
+    httpserver.expect_oneshot_request("/wiki").respond_with_data("")
+    digest = run("nightly-health-digest", services=services).output
+    assert digest["title"] == "1 of 2 services are healthy"
+    assert digest["lines"] == ["Shop: answered 500 (new)", "Wiki: ok (back)"]
+
+
+# Reading them
+
+
+def test_a_template_is_found_by_its_id():
+    assert templates.find_template("order-intake")["name"] == "Order intake"
+    assert templates.find_template("no-such") is None
+    assert templates.find_template("order-intake")["needs"] == []
+
+
+def test_what_is_given_is_a_list_of_ones_own():
+    templates.all_templates().clear()
+    assert templates.all_templates()
+
+
+GOOD = {
+    "id": "good",
+    "name": "Good",
+    "description": "Does good.",
+    "category": "data",
+    "tags": [],
+    "credentials": [],
+    "sample_input": None,
+    "definition": {},
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(templates, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def test_a_good_file_is_read(folder):
+    (folder / "good.json").write_text(json.dumps(GOOD))
+    assert templates.find_template("good") == {**GOOD, "needs": []}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "broken.json: is not JSON"),
+        (b"\xff", "broken.json: is not JSON"),
+        ("[]", "broken.json: must hold an object"),
+        (GOOD, "broken.json: id: must be the file's name, 'broken'"),
+        ({**GOOD, "colour": 1}, "broken.json: colour: is no field here"),
+        ({**GOOD, "name": " "}, "broken.json: name: must be text"),
+        ({**GOOD, "tags": ["a", "a"]}, "broken.json: tags: must be a list of texts"),
+        ({**GOOD, "needs": "internet"}, "broken.json: needs: must be a list of texts"),
+        ({**GOOD, "definition": []}, "broken.json: definition: must be an object"),
+        ({key: value for key, value in GOOD.items() if key != "sample_input"}, "broken.json: sample_input: is missing"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_field(folder, content, message):
+    data = (
+        content
+        if isinstance(content, bytes)
+        else (content if isinstance(content, str) else json.dumps(content)).encode()
+    )
+    (folder / "broken.json").write_bytes(data)
+    with pytest.raises(templates.TemplateError, match=re.escape(message)):
+        templates.all_templates()
