@@ -80,7 +80,7 @@ class Dispatcher:
     def __init__(self, config: Config, recorder: Recorder, services: Services, inline: bool = False) -> None:
         self.config, self.recorder, self.services, self.inline = config, recorder, services, inline
         self.payloads = Payloads(config.data_dir / "values", config.inline_value_bytes)
-        self.owner = new_id("proc")
+        self.owner = ""
         self.on_step: Callable[[Run, engine.Step], None] | None = None
         self._plans: OrderedDict[tuple[str, int], Plan] = OrderedDict()
         self._active: dict[str, Active] = {}
@@ -94,7 +94,8 @@ class Dispatcher:
     # The life of the process
 
     def start(self) -> None:
-        """Say that this process is alive, and start its threads."""
+        """Take a name, say that this process is alive, and start its threads."""
+        self.owner = new_id("proc")
         self.beat()
         for number in range(0 if self.inline else self.config.run_threads):
             thread = threading.Thread(target=self._work, name=f"run-{number}", daemon=True)

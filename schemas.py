@@ -411,7 +411,9 @@ class TemplateOut(Schema):
     category = fields.String(required=True)
     tags = fields.List(fields.String(), required=True)
     credentials = fields.List(fields.String(), required=True)
+    needs = fields.List(fields.String(), metadata={"description": "What it cannot do without, such as internet"})
     sample_input = fields.Raw(required=True, allow_none=True)
+    expected_output = fields.Raw(allow_none=True)
     definition = fields.Dict(required=True)
 
 

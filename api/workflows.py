@@ -81,7 +81,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
     if text is not None:
         changes["definition_json"] = text
     if not flow.change(who().id, body.get("version"), **changes):
-        raise Conflict(f"version: {body.get('version')} is stale; read the flow again and repeat the change")
+        raise Conflict("version: the flow has changed since; read it again and repeat your change")
     return flow
 
 
@@ -136,7 +136,8 @@ def restore(body: dict[str, int], flow: Workflow) -> Any:
     """Make an earlier version's definition the flow's again, as its next version."""
     text = _version(flow, body["version"]).definition_json
     _check(text, flow.status)
-    flow.change(who().id, definition_json=text)
+    if not flow.change(who().id, definition_json=text):
+        raise Conflict("The flow has changed meanwhile; try again")
     return flow
 
 

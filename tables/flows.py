@@ -44,18 +44,19 @@ class Workflow(Base):
         )
 
     def change(self, user_id: str | None, expected: int | None = None, **values: Any) -> bool:
-        """Set these columns; a changed definition becomes the next version. False where `version` is not `expected`.
+        """Set these columns; a changed definition becomes the next version.
 
-        The check and the change are one transaction, so of two editors with the same version one loses.
+        False where the version is not `expected` or the row has changed since it was read: what was checked about the
+        change holds for what is written, and of two editors with the same version one loses.
         """
         with write():
             present = Workflow.find(self.id)
-            if present is None or (expected is not None and present.version != expected):
+            if present is None or present.updated_at != self.updated_at or expected not in (None, present.version):
                 return False
             self.version = present.version
             for key, value in values.items():
                 setattr(self, key, value)
-            self.updated_at = max(now_ms(), present.updated_at)
+            self.updated_at = max(now_ms(), present.updated_at + 1)
             if self.definition_json != present.definition_json:
                 self.version += 1
                 self.remember(user_id)
