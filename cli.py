@@ -1,22 +1,575 @@
-"""The command line. Thin: each command hands on to what does the work."""
+"""The command line. Thin: each command reads its arguments, hands on to what does the work, and prints what came of it.
+
+Wrong input is one line on stderr, `Error: …`, and exit code 2; a run that failed is exit code 1. What is printed for
+programs goes to stdout, everything else to stderr.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import secrets
+import shutil
+import signal
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields, replace
+from itertools import takewhile
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
+import orjson
 
+import accounts
+import config as settings
+import database
+import definition as definitions
+import engine
 from config import Config
+from dispatch import Dispatcher, make_services
+from errors import BadInput, ConfigError, Conflict, HeadraceError, NotFound, TooLarge
+from models import ROLES, LogEntry, LoginFailure, Run, Session, Step, User, Workflow, Workspace
+from payloads import Kept
+from recorder import Recorder
+from schemas import FlowIn, Login, LogOut, RunOut, StepOut
+
+HERE = Path(__file__).parent
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+STYLES = {"success": "green", "failed": "red", "running": "yellow", "skipped": "dim"}
 
 
-@click.group(invoke_without_command=True)
+class Refused(click.ClickException):
+    """Wrong input, said in one line."""
+
+    exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn every error that its user can help into `Refused`; the others stay what they are."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        raise Refused(error.format_message()) from None
+    except (HeadraceError, ConfigError) as error:
+        raise Refused(str(error)) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise Refused(f"{error.filename}: {error.strerror}") from None
+
+
+class Commands(click.Group):
+    """A group of commands whose refusals are one line each."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with refusals():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with refusals():
+            return super().invoke(ctx)
+
+
+@click.group(cls=Commands, invoke_without_command=True)
 @click.pass_context
 def main(context: click.Context) -> None:
     """Headrace, a workflow server. Without a command: serve."""
     if context.invoked_subcommand is None:
-        Config.from_env()
-        here = Path(__file__).parent
-        os.chdir(here)
-        os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", str(here / "gunicorn.conf.py")])
+        serve()
+    # Commands say themselves what there is to say.
+    logging.getLogger().setLevel(logging.WARNING)
+
+
+def serve() -> None:
+    """Become gunicorn, in the folder one is in: `.env` and `./data` are looked for there."""
+    Config.from_env()
+    os.putenv("PYTHONPATH", os.pathsep.join(search_path()))
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "gunicorn", "-c", str(HERE / "gunicorn.conf.py")])
+
+
+def search_path() -> list[str]:
+    """PYTHONPATH for gunicorn: our modules before all others, then what it was, which stands before Python's own .zip.
+
+    The present folder is last because gunicorn puts it first where it is not there yet, and it may hold a `config.py`.
+    """
+    before = takewhile(lambda entry: not entry.endswith(".zip"), sys.path)
+    return list(dict.fromkeys([str(HERE), *filter(None, before), str(Path.cwd())]))
+
+
+# Flows in files
+
+
+class FlowFile(NamedTuple):
+    """A flow as a file has it: a template, an exported flow, or a bare definition, which has no name."""
+
+    name: Any
+    definition: Any
+    sample_input: Any = None
+
+
+def read_json(raw: bytes, what: str) -> Any:
+    """JSON text as data; BadInput says where it is broken."""
+    try:
+        return orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"{what} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+
+
+def flow_of(value: Any) -> FlowFile:
+    """What a file holds, whichever of the three it is."""
+    if isinstance(value, dict) and "definition" in value:
+        return FlowFile(value.get("name"), value["definition"], value.get("sample_input"))
+    return FlowFile(None, value)
+
+
+def flow_in(file: Path) -> FlowFile:
+    """The one flow of a file."""
+    return flow_of(read_json(file.read_bytes(), str(file)))
+
+
+def definition_text(definition: Any, config: Config) -> str:
+    """The definition as the database keeps it, within its bounds."""
+    try:
+        text = orjson.dumps(definition)
+    except orjson.JSONEncodeError as error:
+        raise BadInput(f"The definition is nested too deeply: {error}") from None
+    if len(text) > config.max_definition_bytes:
+        raise TooLarge(f"The definition has more than {config.max_definition_bytes} bytes")
+    return text.decode()
+
+
+def pretty(value: Any) -> bytes:
+    """JSON for people, as UTF-8 whatever the terminal's encoding."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2)
+
+
+@main.command()
+@click.argument("file", type=FILE)
+def validate(file: Path) -> None:
+    """Check a flow: print everything that is wrong, and where. Exit code 2 if it cannot run."""
+    config = Config.from_env()
+    flow = flow_in(file)
+    definition_text(flow.definition, config)
+    plan, issues = definitions.check(flow.definition, config.max_nodes)
+    for issue in issues:
+        click.echo(one_line(f"{'' if issue.level == 'error' else f'{issue.level}: '}{issue}"))
+    if plan is None:
+        raise Refused(f"{file} is not valid: {len(issues)} {'issue' if len(issues) == 1 else 'issues'}")
+    click.echo(f"{file} is valid: {len(plan.nodes)} {'node' if len(plan.nodes) == 1 else 'nodes'}")
+
+
+# Running a flow with no server
+
+
+@main.command()
+@click.argument("file", type=FILE)
+@click.option("--input", "given", metavar="JSON|@FILE|-", help="The input; without it, a template's sample input.")
+@click.option("--timeout", type=click.IntRange(1, 31_536_000), metavar="SECONDS", help="Stop the run after this long.")
+@click.option(
+    "--json", "whole", is_flag=True, help="Print the whole run with its steps and logs, not the output alone."
+)
+def run(file: Path, given: str | None, timeout: int | None, whole: bool) -> None:
+    """Execute a flow here and now, with no server; nothing of it is kept. Exit code 1 if it fails."""
+    config = Config.from_env()
+    flow = flow_in(file)
+    value = flow.sample_input if given is None else read_input(given)
+    with scratch_dispatcher(replace(config, run_timeout=timeout or config.run_timeout)) as dispatcher:
+        finished = execute(dispatcher, flow._replace(name=str(flow.name or file.stem)), value)
+        print_run(dispatcher, finished, whole)
+    if finished.status != "success":
+        where = "" if finished.error_node_id is None else f"node {finished.error_node_id}: "
+        raise click.ClickException(one_line(where + (finished.error_text or f"the run is {finished.status}")))
+
+
+def read_input(given: str) -> Any:
+    """The input that `--input` gives: JSON, `@` and a file's path, or `-` for stdin."""
+    if given == "-":
+        return read_json(sys.stdin.buffer.read(), "--input -")
+    if given.startswith("@"):
+        return read_json(Path(given[1:]).read_bytes(), given[1:])
+    return read_json(os.fsencode(given), "--input")
+
+
+@contextmanager
+def scratch_dispatcher(config: Config) -> Iterator[Dispatcher]:
+    """A dispatcher that runs inline, over a database and a data folder that are deleted afterwards."""
+    with unwinding_at_sigterm(), tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+        config = replace(config, data_dir=Path(folder), database_url="", durability="normal")
+        database.connect(config.database_path, config.durability)
+        database.migrate()
+        recorder = Recorder()
+        dispatcher = Dispatcher(config, recorder, make_services(config), inline=True)
+        recorder.start()
+        dispatcher.start()
+        try:
+            yield dispatcher
+        finally:
+            dispatcher.stop()
+            recorder.stop()
+            database.disconnect()
+
+
+@contextmanager
+def unwinding_at_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the process by an exception, so that what has to be tidied up is."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def execute(dispatcher: Dispatcher, flow: FlowFile, value: Any) -> Run:
+    """Run the flow to its end, showing the steps as they go; DefinitionError before anything is shown."""
+    text = definition_text(flow.definition, dispatcher.config)
+    row = Workflow.draft(workspace_id="local", name=flow.name, status="draft", definition_json=text)
+    dispatcher.plan_of(row)
+    with live_table() if sys.stderr.isatty() else nullcontext(print_step) as show:
+        dispatcher.on_step = lambda run, step: show(step)
+        ticket = dispatcher.submit(row, value, "manual")
+    return dispatcher.wait(ticket.run, 0)
+
+
+class Line(NamedTuple):
+    """A step, shown."""
+
+    status: str
+    node: str
+    duration: str
+    note: str
+
+
+def line_of(step: engine.Step) -> Line:
+    """The step's status, node (and item), duration, and where it left by or what went wrong."""
+    node = step.node_id if step.item_index is None else f"{step.node_id}[{step.item_index}]"
+    duration = "" if step.duration_ms is None else f"{step.duration_ms:.1f} ms"
+    notes = [
+        f"attempt {step.attempt}" if step.attempt > 1 else "",
+        f"-> {step.branch}" if step.branch else "",
+        step.error_text or "",
+    ]
+    return Line(step.status, node, duration, one_line("  ".join(filter(None, notes))))
+
+
+def print_step(step: engine.Step) -> None:
+    """One plain line for a step that has ended."""
+    line = line_of(step)
+    if line.status != "running":
+        click.echo(f"{line.status:<8} {line.node:<24} {line.duration:>12}  {line.note}".rstrip(), err=True)
+
+
+@contextmanager
+def live_table() -> Iterator[Callable[[engine.Step], None]]:
+    """A table on the terminal that grows with the run: of a long one, as many of the last steps as fit."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    lines: dict[int, Line] = {}
+
+    def table() -> Table:
+        fitting = list(lines.values())[-max(1, console.height - 4) :]
+        hidden = len(lines) - len(fitting)
+        columns = "status", "node", Column("duration", justify="right"), ""
+        made = Table(*columns, box=None, caption=f"{hidden} earlier steps" if hidden else None)
+        for line in fitting:
+            made.add_row(Text(line.status, STYLES.get(line.status, "")), *map(Text, line[1:]))
+        return made
+
+    def show(step: engine.Step) -> None:
+        lines[step.seq] = line_of(step)
+
+    with Live(get_renderable=table, console=console, refresh_per_second=8):
+        yield show
+
+
+def print_run(dispatcher: Dispatcher, run: Run, whole: bool) -> None:
+    """The output on stdout and the log on stderr; or the whole run, as one JSON object, on stdout."""
+    output = dispatcher.value(run.id, "output", Kept(run.output, run.output_bytes))
+    logs = list(pages(lambda after: LogEntry.of(run.id, 1000, after)))
+    if whole:
+        shown = RunOut(only=("status", "duration_ms", "error_text", "error_node_id")).dump(run)
+        shown_logs = LogOut(only=("node_id", "level", "message", "data", "created_at")).dump(logs, many=True)
+        click.echo(pretty({**shown, "output": output, "steps": shown_steps(dispatcher, run), "logs": shown_logs}))
+        return
+    for entry in logs:
+        click.echo(one_line(f"{entry.level:<8} {entry.node_id}: {entry.message} {entry.data or ''}").rstrip(), err=True)
+    if run.status == "success":
+        click.echo(pretty(output))
+
+
+def shown_steps(dispatcher: Dispatcher, run: Run) -> list[dict[str, Any]]:
+    """The steps of the run as the API has them, with their outputs in full."""
+    names = "node_id", "node_type", "status", "attempt", "index", "branch", "error_text", "started_at", "duration_ms"
+    schema = StepOut(only=names)
+    outputs: dict[str | None, Any] = {}
+    shown = []
+    for step in pages(lambda after: Step.of(run.id, 1000, -1 if after is None else after)):
+        kept = Kept(step.output, step.output_bytes)
+        output = outputs[step.same_as] if step.same_as else dispatcher.value(run.id, f"step_{step.seq}", kept)
+        if step.item_index is None:
+            outputs[step.node_id] = output
+        shown.append({**schema.dump(step), "output": output})
+    return shown
+
+
+def pages(read: Callable[[Any], tuple[list[Any], Any]]) -> Iterator[Any]:
+    """Every row of a list that is read page by page."""
+    after = None
+    while True:
+        rows, after = read(after)
+        yield from rows
+        if after is None:
+            return
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and whatever else could upset a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+# Flows of the server's database
+
+
+@contextmanager
+def opened() -> Iterator[Config]:
+    """The settings, with the server's database open and up to date; NotFound where there is none."""
+    config = Config.from_env()
+    path = config.database_path
+    if not path.is_file():
+        raise NotFound(f"There is no database {path}; start the server once, or name its folder in HEADRACE_DATA_DIR")
+    with path.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\0":
+            raise BadInput(f"{path} is no SQLite database")
+    database.connect(path, config.durability)
+    try:
+        database.migrate()
+        yield config
+    finally:
+        database.disconnect()
+
+
+def find_workspace(id_: str | None) -> Workspace:
+    """The workspace of this id; without one, the only workspace."""
+    if id_ is not None:
+        found = Workspace.find(id_)
+        if found is None:
+            raise NotFound(f"There is no workspace {id_!r}; `user list` shows all")
+        return found
+    all_of_them = list(Workspace.select().order_by(Workspace.id).limit(10))
+    if len(all_of_them) != 1:
+        names = ", ".join(f"{row.id} ({row.name})" for row in all_of_them)
+        raise BadInput(f"Choose a workspace with --workspace: {names}" if names else "There is no workspace yet")
+    return all_of_them[0]
+
+
+@main.command("export")
+@click.argument("flow_id", required=False)
+@click.option("--all", "every", is_flag=True, help="All flows of all workspaces, as a list.")
+@click.option("--out", type=NEW_FILE, metavar="FILE", help="Write to this file, not to stdout.")
+def export_flows(flow_id: str | None, every: bool, out: Path | None) -> None:
+    """Print a flow as JSON that `import`, `run` and `validate` read."""
+    if (flow_id is None) != every:
+        raise click.UsageError("Give the id of a flow, or --all")
+    with opened():
+        found = pretty([exported(flow) for flow in Workflow.select().order_by(Workflow.id)] if every else one(flow_id))
+    if out is None:
+        click.echo(found)
+    else:
+        out.write_bytes(found + b"\n")
+
+
+def one(flow_id: str | None) -> dict[str, Any]:
+    """The flow of this id as a file has it."""
+    flow = Workflow.find(flow_id)
+    if flow is None:
+        raise NotFound(f"There is no flow {flow_id!r}")
+    return exported(flow)
+
+
+def exported(flow: Workflow) -> dict[str, Any]:
+    """A flow as a file has it."""
+    definition = orjson.loads(flow.definition_json)
+    return {"name": flow.name, "status": flow.status, "version": flow.version, "definition": definition}
+
+
+@main.command("import")
+@click.argument("file", type=FILE)
+@click.option("--workspace", "workspace_id", metavar="ID", help="Where to; needed where there are several.")
+@click.option("--name", help="The flow's name, for a file that has none, or to give it another.")
+def import_flows(file: Path, workspace_id: str | None, name: str | None) -> None:
+    """Make draft flows of an exported file, a template or a bare definition: all that the file holds, or none."""
+    value = read_json(file.read_bytes(), str(file))
+    found = [flow_of(item) for item in value] if isinstance(value, list) else [flow_of(value)]
+    if name is not None and isinstance(value, list):
+        raise click.UsageError(f"--name is for a single flow; {file} holds a list")
+    with opened() as config:
+        workspace = find_workspace(workspace_id)
+        rows = [draft(flow if name is None else flow._replace(name=name), config) for flow in found]
+        with database.write():
+            made = [Workflow.draft(workspace_id=workspace.id, **row) for row in rows]
+    for flow in made:
+        click.echo(f"{flow.id} {flow.name}")
+
+
+def draft(flow: FlowFile, config: Config) -> dict[str, str]:
+    """The columns of a draft made of this flow; BadInput for a name that cannot be, or a graph that is malformed."""
+    if flow.name is None:
+        raise BadInput("The flow has no name; give it one with --name")
+    wrong = FlowIn().validate({"name": flow.name}).get("name")
+    if wrong:
+        raise BadInput(f"name: {' '.join(wrong)}")
+    definitions.graph(flow.definition, config.max_nodes)
+    return {"name": flow.name, "status": "draft", "definition_json": definition_text(flow.definition, config)}
+
+
+# Users
+
+
+@main.group()
+def user() -> None:
+    """Add and list users, and give them new passwords."""
+
+
+PASSWORD_STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
+
+
+@user.command("add")
+@click.argument("email")
+@click.option("--workspace", "workspace_id", metavar="ID", help="Of which workspace; needed where there are several.")
+@click.option("--role", type=click.Choice(ROLES), default="editor", show_default=True)
+@PASSWORD_STDIN
+def add_user(email: str, workspace_id: str | None, role: str, password_stdin: bool) -> None:
+    """Make a user a member of a workspace; one who is new gets a password: asked for, or made up and printed once."""
+    with opened():
+        workspace = find_workspace(workspace_id)
+        known = User.by_email(email)
+        if known is not None and password_stdin:
+            raise Conflict(f"There is a user {known.email} already; `user password` changes the password")
+        password, generated = (None, False) if known is not None else new_password(email, password_stdin)
+        accounts.add_member(workspace.id, email, role, password, None)
+    click.echo(f"{email.strip().lower()} is {role} of {workspace.name}")
+    if generated:
+        click.echo(f"password: {password}")
+
+
+@user.command("password")
+@click.argument("email")
+@PASSWORD_STDIN
+def reset_password(email: str, password_stdin: bool) -> None:
+    """Give a user a new password: asked for, or made up and printed once. Ends all sessions of the user."""
+    with opened():
+        found = User.by_email(email)
+        if found is None:
+            raise NotFound(f"There is no user {email!r}; `user list` shows all")
+        password, generated = new_password(found.email, password_stdin)
+        found.password_hash = accounts.hash_password(password)
+        with database.write():
+            found.save()
+            Session.delete().where(Session.user_id == found.id).execute()
+            LoginFailure.forget([f"account:{found.email}"])
+    click.echo(f"{found.email} has a new password")
+    if generated:
+        click.echo(f"password: {password}")
+
+
+@user.command("list")
+def list_users() -> None:
+    """Print each membership: address, role, workspace id and name, separated by tabs."""
+    with opened():
+        names = {row.id: row.name for row in Workspace.select()}
+        for found in User.select().order_by(User.email):
+            places = [(role, id_, names[id_]) for id_, role in found.roles().items()]
+            for place in places or [("-", "-", "-")]:
+                click.echo("\t".join(map(one_line, (found.email, *place))))
+
+
+def new_password(email: str, from_stdin: bool) -> tuple[str, bool]:
+    """The password from stdin or the terminal, or a made up one, and whether it is that."""
+    password = ""
+    if from_stdin:
+        password = read_password()
+    elif sys.stdin.isatty():
+        question = "Password (empty: make one up)"
+        password = click.prompt(question, "", hide_input=True, confirmation_prompt=True, show_default=False, err=True)
+    if not password and not from_stdin:
+        return secrets.token_urlsafe(12), True
+    wrong = Login().validate({"email": email, "password": password})
+    if wrong:
+        raise BadInput("; ".join(f"{field}: {' '.join(messages)}" for field, messages in wrong.items()))
+    return password, False
+
+
+def read_password() -> str:
+    """All of stdin without the line's end."""
+    try:
+        return sys.stdin.buffer.read().decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise BadInput("--password-stdin: what stdin gives is not UTF-8 text") from None
+
+
+# Care
+
+
+@main.command()
+@click.argument("target", type=click.Path(path_type=Path))
+def backup(target: Path) -> None:
+    """Copy the database to the file TARGET, and the large values to TARGET.values, while a server may go on working."""
+    copied = target.with_name(f"{target.name}.values")
+    for path in (target, copied):
+        if path.exists():
+            raise Conflict(f"{path} exists already; nothing is overwritten")
+    with opened() as config, for_owner_only():
+        database.backup(target)
+        try:
+            # After the database: values are on the disk before the row that speaks of them.
+            copy_values(config.data_dir / "values", copied)
+        except BaseException:
+            target.unlink()
+            shutil.rmtree(copied, ignore_errors=True)
+            raise
+    click.echo(f"{target}: {target.stat().st_size} bytes")
+
+
+@contextmanager
+def for_owner_only() -> Iterator[None]:
+    """Files made meanwhile can be read by nobody else."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def copy_values(source: Path, target: Path) -> None:
+    """Copy the folder if there is one; what a server deletes meanwhile is not missed."""
+    if not source.is_dir():
+        return
+    try:
+        shutil.copytree(source, target)
+    except shutil.Error as error:
+        if any(Path(path).exists() for path, _, _ in error.args[0]):
+            raise
+
+
+@main.command("config")
+def show_config() -> None:
+    """Print the settings in force, as lines of a `.env` file; secrets are masked."""
+    config = Config.from_env()
+    for row, field in zip(settings.table(), fields(config), strict=True):
+        value = getattr(config, field.name)
+        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        click.echo(f"{row.env}={'********' if row.secret and text else text}")
+    click.echo(f"# The database: {config.database_path}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -18,6 +19,8 @@ LEVELS = ("debug", "info", "warning", "error")
 ROLES = ("viewer", "operator", "editor", "owner")
 STEP_STATUSES = ("running", "success", "failed", "skipped", "waiting")
 MAX_TIME = 253_402_300_799_999
+# What a cursor holds: an id, or the number of a version or step.
+CURSOR = re.compile(r"([a-z]+_[0-9A-HJKMNP-TV-Z]{26}|[0-9]{1,9})\Z")
 
 
 class Time(fields.Field[int]):
@@ -66,7 +69,7 @@ class Cursor(fields.String):
             text = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True).decode("ascii")
         except (TypeError, ValueError, binascii.Error):
             raise self.make_error("invalid") from None
-        if not text or len(text) > 100 or not text.replace("_", "").isalnum():
+        if not CURSOR.match(text):
             raise self.make_error("invalid")
         return text
 
@@ -201,6 +204,7 @@ class TokenIn(Strict):
     name = text(200, required=True)
     role = choice(ROLES, load_default="operator")
     days = fields.Integer(
+        strict=True,
         load_default=None,
         allow_none=True,
         validate=validate.Range(1, 3650),
@@ -251,6 +255,7 @@ class _FlowBody(Strict):
 class FlowIn(_FlowBody):
     name = text(200, required=True)
     status = choice(STATUSES, load_default="draft")
+    version = fields.Raw(metadata={"description": "Passed over: a new flow is version 1"})
 
 
 class FlowChange(_FlowBody):

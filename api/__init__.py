@@ -36,6 +36,7 @@ OPENAPI = {
 def install(app: Flask) -> None:
     """Put the whole API onto the app."""
     app.config.update(OPENAPI)
+    app.url_map.merge_slashes = False  # else a doubled slash answers with a redirect in HTML
     wire.install(app)
     access.install(app)
     api = wire.HeadraceApi(app)

@@ -115,7 +115,7 @@ def whole_value(run: Run, name: str) -> Any:
     return _raw(_payloads().load(run.id, name, kept))
 
 
-@blueprint.get("/runs/<run>/steps/<int:number>/output")
+@blueprint.get("/runs/<run>/steps/<int(max=999999999):number>/output")
 @needs("viewer", run=Run)
 @blueprint.response(200)
 def step_output(run: Run, number: int) -> Any:

@@ -52,7 +52,7 @@ def flows(args: dict[str, Any]) -> Any:
 @blueprint.response(201, FlowOut)
 def create(body: dict[str, Any]) -> Any:
     """Create a flow: as a draft, which may be incomplete, or active, which must be valid."""
-    text = _definition(body) or EMPTY
+    text = EMPTY if (given := _definition(body)) is None else given
     _check(text, body["status"])
     return Workflow.draft(
         who().id, workspace_id=workspace_id(), name=body["name"], status=body["status"], definition_json=text
@@ -76,7 +76,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
     text = _definition(body)
     status = body.get("status", flow.status)
     if text is not None or status == "active":
-        _check(text or flow.definition_json, status)
+        _check(flow.definition_json if text is None else text, status)
     changes: dict[str, Any] = {name: body[name] for name in ("name", "status") if name in body}
     if text is not None:
         changes["definition_json"] = text
@@ -120,7 +120,7 @@ def versions(args: dict[str, Any], flow: Workflow) -> Any:
     return {"items": items, "next_cursor": cursor}
 
 
-@blueprint.get("/workflows/<flow>/versions/<int:number>")
+@blueprint.get("/workflows/<flow>/versions/<int(max=999999999):number>")
 @needs("viewer", flow=Workflow)
 @blueprint.response(200, VersionOut)
 def version(flow: Workflow, number: int) -> Any:

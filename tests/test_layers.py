@@ -37,7 +37,10 @@ LAYERS = {
         *("accounts", "models", "payloads", "schemas", "templates", "definition", "engine", "nodes", "dispatch"),
         *("scheduler", "agent"),
     },
-    "cli": {"database", "models", "dispatch", "scheduler", "definition", "engine", "schemas", "templates"},
+    "cli": {
+        *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
+        *("schemas", "templates"),
+    },
     "gunicorn.conf": set(),
 }
 # The top: it puts everything together.

@@ -1,0 +1,58 @@
+"""Node types, templates and agents to build with."""
+
+import json
+
+import pytest
+
+
+def test_nodes_are_found_by_words_and_category(owner):
+    def types(query):
+        return {node["type"] for node in owner.get(f"/api/nodes?{query}").json["items"]}
+
+    assert types("category=trigger") == {"manual", "webhook", "schedule"}
+    assert "http" in types("search=HTTP") and "http" not in types("search=http&category=logic")
+    assert types("search=") == types("") and types("search=no+such+node") == set() == types("category=nothing")
+
+
+def test_a_node_type_has_the_json_schema_of_its_config(owner):
+    nodes = {node["type"]: node for node in owner.get("/api/nodes").json["items"]}
+    assert nodes["set"]["config_schema"]["required"] == ["values"]
+    assert nodes["if"]["branches"] == ["true", "false"] and nodes["manual"]["trigger"] is True
+
+
+def test_every_template_makes_a_draft_that_can_be_read_and_changed(owner):
+    for template in owner.get("/api/templates").json["items"]:
+        made = owner.post(f"/api/templates/{template['id']}/use")
+        assert made.status_code == 201, template["id"]
+        assert (made.json["status"], made.json["version"], made.json["name"]) == ("draft", 1, template["name"])
+        assert json.loads(made.json["definition_json"]) == template["definition"]
+    assert owner.get("/api/flows?limit=200").json["items"]
+
+
+def test_a_template_can_be_given_another_name(owner):
+    template = owner.get("/api/templates").json["items"][0]
+    assert owner.post(f"/api/templates/{template['id']}/use", {"name": "Mine"}).json["name"] == "Mine"
+
+
+@pytest.mark.parametrize("name", ["", None, 1, "x" * 201, "a\0"])
+def test_a_wrong_name_is_400_and_leaves_nothing(owner, count_rows, name):
+    template = owner.get("/api/templates").json["items"][0]
+    before = count_rows()
+    assert owner.post(f"/api/templates/{template['id']}/use", {"name": name}).status_code == 400
+    assert count_rows() == before
+
+
+@pytest.mark.parametrize("name", ["nothing", "../agents/researcher", "%2e%2e%2fagents%2fresearcher", "agents"])
+def test_a_template_that_is_not_there_is_404(owner, name):
+    assert owner.post(f"/api/templates/{name}/use").status_code == 404
+
+
+def test_every_agent_of_the_list_can_be_read_alone(owner):
+    items = owner.get("/api/agents").json["items"]
+    assert items and [owner.get(f"/api/agents/{item['id']}").json for item in items] == items
+
+
+def test_the_api_describes_itself(client):
+    answer = client.get("/api/openapi.json")
+    assert answer.json["openapi"].startswith("3.") and "/api/flows" in answer.json["paths"]
+    assert client.get("/api/docs/").status_code == 200

@@ -1,0 +1,202 @@
+"""Who may use which route: the table is the specification, and a route that is not in it fails.
+
+The routes come from the app's own URL map, so none can be forgotten.
+"""
+
+import pytest
+
+from models import ROLES, ApiToken
+
+# Everything that answers without a session: nothing else may.
+OPEN = {
+    "GET /api/health",
+    "GET /api/ready",
+    "POST /api/auth/login",
+    "GET /api/openapi.json",
+    "GET /api/docs/",
+    "GET /api/docs/<path:path>",
+}
+
+LEAST_ROLE = {
+    "GET /api/auth/session": "viewer",
+    "DELETE /api/auth/session": "viewer",
+    "GET /api/workspaces": "viewer",
+    "POST /api/workspaces": "viewer",
+    "GET /api/members": "viewer",
+    "POST /api/members": "owner",
+    "PATCH /api/members": "owner",
+    "DELETE /api/members": "owner",
+    "GET /api/tokens": "viewer",
+    "POST /api/tokens": "viewer",
+    "DELETE /api/tokens/<token>": "viewer",
+    "GET /api/flows": "viewer",
+    "POST /api/flows": "editor",
+    "GET /api/workflows/<flow>": "viewer",
+    "PUT /api/workflows/<flow>": "editor",
+    "DELETE /api/workflows/<flow>": "editor",
+    "POST /api/workflows/<flow>/run": "operator",
+    "GET /api/workflows/<flow>/versions": "viewer",
+    "GET /api/workflows/<flow>/versions/<int(max=999999999):number>": "viewer",
+    "POST /api/workflows/<flow>/restore": "editor",
+    "POST /api/workflows/validate": "viewer",
+    "GET /api/runs": "viewer",
+    "POST /api/runs": "operator",
+    "GET /api/runs/<run>": "viewer",
+    "DELETE /api/runs/<run>": "editor",
+    "POST /api/runs/<run>/cancel": "operator",
+    "GET /api/runs/<run>/steps": "viewer",
+    "GET /api/runs/<run>/<any(input, output):name>": "viewer",
+    "GET /api/runs/<run>/steps/<int(max=999999999):number>/output": "viewer",
+    "GET /api/dashboard/runs/latest": "viewer",
+    "GET /api/logs": "viewer",
+    "POST /api/logs": "operator",
+    "GET /api/logs/<run>": "viewer",
+    "GET /api/nodes": "viewer",
+    "GET /api/templates": "viewer",
+    "POST /api/templates/<name>/use": "editor",
+    "GET /api/agents": "viewer",
+    "GET /api/agents/<name>": "viewer",
+    "POST /api/agent/run": "operator",
+    "GET /api/agent/logs": "viewer",
+    "GET /api/agent/memory": "viewer",
+    "POST /api/agent/memory": "operator",
+    "DELETE /api/agent/memory/<memory>": "operator",
+    "GET /api/metrics": "viewer",
+    "GET /metrics": "viewer",
+}
+
+# What stands in a path for a row of a workspace; such a row decides by itself which workspace is meant.
+ROWS = ("<flow>", "<run>", "<token>", "<memory>")
+OTHER_PARTS = {"<int(max=999999999):number>": "1", "<any(input, output):name>": "output", "<path:path>": "index.css"}
+WITH_ROW = [route for route in LEAST_ROLE if any(row in route for row in ROWS)]
+WITHOUT_ROW = [route for route in LEAST_ROLE if route not in WITH_ROW]
+
+
+def routes_of(app):
+    """Every route as `METHOD rule`; what Flask adds to all of them is left out."""
+    found = {}
+    for rule in app.url_map.iter_rules():
+        for method in rule.methods - {"HEAD", "OPTIONS"}:
+            found[f"{method} {rule.rule}"] = rule
+    return found
+
+
+def ask(client, route, ids, **options):
+    """Use the route with these ids in its path and an empty body."""
+    method, path = route.split(" ", 1)
+    for part, text in {"<name>": "researcher", **OTHER_PARTS, **ids}.items():
+        path = path.replace(part, text)
+    if method in ("POST", "PUT", "PATCH"):
+        options["body"] = {}
+    return client.open(path, method=method, **options)
+
+
+@pytest.fixture
+def ids(owner, flow, run):
+    """Rows of the first workspace that belong to the owner."""
+    memory = owner.post("/api/agent/memory", {"agent_id": "a", "key": "k", "content": "c"}).json
+    token = owner.post("/api/tokens", {"name": "t"}).json
+    return {"<flow>": flow["id"], "<run>": run["id"], "<memory>": memory["id"], "<token>": token["id"]}
+
+
+def test_every_route_is_in_the_table(first_app):
+    routes = set(routes_of(first_app))
+    assert routes - OPEN - set(LEAST_ROLE) == set(), "say in tests/api/test_every_route.py who may use these"
+
+
+def test_every_row_of_the_table_is_a_route(first_app):
+    assert (OPEN | set(LEAST_ROLE)) - set(routes_of(first_app)) == set()
+
+
+def test_every_part_of_a_path_is_known_here(first_app):
+    known = {part.strip("<>").split(":")[-1] for part in (*ROWS, *OTHER_PARTS, "<name>")}
+    assert {name for rule in routes_of(first_app).values() for name in rule.arguments} <= known
+
+
+@pytest.mark.parametrize("route", sorted(OPEN))
+def test_an_open_route_asks_for_no_session(client, route):
+    assert ask(client, route, {}).status_code not in (401, 403)
+
+
+@pytest.mark.parametrize("route", LEAST_ROLE)
+def test_without_a_session_every_other_route_is_401(client, ids, route):
+    answer = ask(client, route, ids)
+    assert answer.status_code == 401 and set(answer.json) == {"error"}
+
+
+@pytest.mark.parametrize("route", WITH_ROW)
+def test_without_a_session_nobody_learns_which_ids_exist(client, route):
+    assert ask(client, route, dict.fromkeys(ROWS, "nothing")).status_code == 401
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("route", LEAST_ROLE)
+def test_a_session_may_use_what_its_role_allows_and_nothing_else(member, ids, route, role):
+    client = member(role)
+    if "<token>" in route:
+        ids["<token>"] = ApiToken.issue(
+            name="own", role="viewer", user_id=client.user.id, workspace_id=client.workspace.id
+        )[0].id
+    answer = ask(client, route, ids)
+    if ROLES.index(role) >= ROLES.index(LEAST_ROLE[route]):
+        assert answer.status_code not in (401, 403), answer.text
+    else:
+        assert answer.status_code == 403 and set(answer.json) == {"error"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("route", LEAST_ROLE)
+def test_an_owners_api_token_may_use_what_its_own_role_allows_and_nothing_else(token_client, ids, route, role):
+    answer = ask(token_client(role), route, ids)
+    if ROLES.index(role) >= ROLES.index(LEAST_ROLE[route]):
+        assert answer.status_code not in (401, 403), answer.text
+    else:
+        assert answer.status_code == 403 and set(answer.json) == {"error"}
+
+
+@pytest.mark.parametrize("route", WITH_ROW)
+def test_a_row_of_a_foreign_workspace_is_403(other, ids, route):
+    answer = ask(other, route, ids)
+    assert answer.status_code == 403 and set(answer.json) == {"error"}
+
+
+@pytest.mark.parametrize("route", WITH_ROW)
+def test_a_row_of_a_foreign_workspace_is_403_to_a_token(other, token_client, ids, route):
+    answer = ask(token_client("owner", other.user, other.workspace), route, ids)
+    assert answer.status_code == 403 and set(answer.json) == {"error"}
+
+
+@pytest.mark.parametrize("select", ["header", "query"])
+@pytest.mark.parametrize("route", LEAST_ROLE)
+def test_naming_a_foreign_workspace_is_403(owner, other, ids, route, select):
+    foreign = other.workspace.id
+    choice = (
+        {"headers": {"X-Workspace-Id": foreign}} if select == "header" else {"query_string": {"workspace_id": foreign}}
+    )
+    assert ask(owner, route, ids, **choice).status_code == 403
+
+
+@pytest.mark.parametrize("route", WITHOUT_ROW)
+def test_a_token_of_one_workspace_opens_no_other_of_the_same_user(owner, token_client, route):
+    second = owner.post("/api/workspaces", {"name": "Second"}).json["id"]
+    answer = ask(token_client("owner"), route, {}, headers={"X-Workspace-Id": second})
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("route", WITH_ROW)
+def test_an_id_that_exists_nowhere_is_404(owner, route):
+    answer = ask(owner, route, dict.fromkeys(ROWS, "nothing"))
+    assert answer.status_code == 404 and set(answer.json) == {"error"}
+
+
+@pytest.mark.parametrize("route", [route for route in LEAST_ROLE if not route.startswith("GET")])
+def test_a_write_that_comes_from_another_sites_page_is_403(owner, ids, count_rows, route):
+    before = count_rows()
+    answer = ask(owner, route, ids, headers={"Origin": "https://evil.example"})
+    assert answer.status_code == 403 and "Origin" in answer.json["error"]
+    assert count_rows() == before
+
+
+@pytest.mark.parametrize("route", [route for route in LEAST_ROLE if route.startswith("GET")])
+def test_head_asks_for_a_session_as_get_does(client, ids, route):
+    assert ask(client, route.replace("GET", "HEAD"), ids).status_code == 401

@@ -1,0 +1,92 @@
+"""Requests made from the API's own description: none may break the server, and every answer is as described.
+
+The description is read from an app without a database, so that there is a test for every operation in it.
+"""
+
+import shutil
+
+import pytest
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+import api
+import database
+import workflow_server
+from config import Config
+from models import AgentMemory, ApiToken, Membership, Run, Workflow
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+# Coverage tries every bound of every parameter, fuzzing as many examples as BOUNDS says.
+PHASES = schemathesis.Config.from_dict({"phases": {"examples": {"enabled": False}, "stateful": {"enabled": False}}})
+BOUNDS = settings(
+    max_examples=20,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+ECHO = '{"nodes":[{"id":"start","type":"manual"}],"edges":[]}'
+
+
+def describe():
+    """The API's description."""
+    app = Flask("description")
+    api.install(app)
+    return schemathesis.openapi.from_wsgi("/api/openapi.json", app, config=PHASES)
+
+
+schema = describe()
+
+
+@pytest.fixture(scope="module")
+def live(first_app, tmp_path_factory):
+    """The app with a database of this module's own, its threads running."""
+    first = first_app.extensions["headrace"]
+    folder = tmp_path_factory.mktemp("live")
+    shutil.copy(first.config.database_path, folder / "headrace.sqlite3")
+    config = Config(data_dir=folder, durability="normal", run_threads=2, grace=1)
+    database.connect(config.database_path, config.durability)
+    server = workflow_server.Server(config)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(first_app.extensions, "headrace", server)
+        yield first_app
+    server.stop()
+
+
+def new_token(role="owner"):
+    """An API token of the owner, as headers: a new one for each request, since one of them ends its session."""
+    owner = Membership.get()
+    _, text = ApiToken.issue(name="fuzz", role=role, user_id=owner.user_id, workspace_id=owner.workspace_id)
+    return {"Authorization": f"Bearer {text}"}
+
+
+def new_rows():
+    """Rows for the ids in a path."""
+    workspace, user = Membership.get().workspace_id, Membership.get().user_id
+    flow = Workflow.draft(workspace_id=workspace, name="Echo", status="draft", definition_json=ECHO)
+    run = Run.record(flow, status="running", triggered_by="manual")
+    memory = AgentMemory.put(workspace, "researcher", "", "key", content="text", tags="[]")
+    token, _ = ApiToken.issue(name="fuzz", role="viewer", user_id=user, workspace_id=workspace)
+    return {"flow": flow.id, "run": run.id, "memory": memory.id, "token": token.id}
+
+
+@schema.parametrize()
+@BOUNDS
+def test_any_request_is_answered_as_described(live, case):
+    case.call_and_validate(app=live, headers=new_token(), checks=CHECKS)
+
+
+@schema.include(path_regex=r"\{(flow|run|memory|token)\}").parametrize()
+@BOUNDS
+def test_any_request_about_a_row_that_exists_is_answered_as_described(live, case):
+    rows = new_rows()
+    case.path_parameters = {name: rows.get(name, value) for name, value in case.path_parameters.items()}
+    case.call_and_validate(app=live, headers=new_token(), checks=CHECKS)

@@ -1,0 +1,239 @@
+"""A server over a real SQLite file, and people to ask it things.
+
+The database is made once a session and copied for every test: hashing a password takes as long as ten requests do.
+"""
+
+import json
+import shutil
+import threading
+
+import pytest
+from flask.testing import FlaskClient
+
+import database
+import workflow_server
+from config import Config
+from database import execute, write
+from models import ApiToken, Membership, Session, User, Workspace, now_ms
+from nodes.base import REGISTRY, Node
+
+EMAIL, PASSWORD = "owner@example.org", "correct horse battery"
+ECHO = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
+
+
+class Client(FlaskClient):
+    """A client whose bodies are JSON: `post(path, {"a": 1})`. `user` is who is logged in, None for nobody."""
+
+    user = None
+    workspace = None
+
+    def open(self, path, body=None, **options):
+        if body is not None:
+            # By the standard library, which writes what the server's own JSON refuses: large integers, lone surrogates.
+            options |= {"data": json.dumps(body), "content_type": "application/json"}
+        return super().open(path, buffered=True, **options)
+
+    def get(self, path, **options):
+        return self.open(path, method="GET", **options)
+
+    def post(self, path, body=None, **options):
+        return self.open(path, body, method="POST", **options)
+
+    def put(self, path, body=None, **options):
+        return self.open(path, body, method="PUT", **options)
+
+    def patch(self, path, body=None, **options):
+        return self.open(path, body, method="PATCH", **options)
+
+    def delete(self, path, body=None, **options):
+        return self.open(path, body, method="DELETE", **options)
+
+
+def make_config(data_dir, **settings):
+    """The settings of a small, quick server in this folder."""
+    quick = {"run_threads": 4, "durability": "normal", "grace": 1, "admin_email": EMAIL, "admin_password": PASSWORD}
+    return Config(data_dir=data_dir, **{**quick, **settings})
+
+
+@pytest.fixture(scope="session")
+def first_app(tmp_path_factory):
+    """An app over a database as the first start leaves it: one owner, one workspace. Its threads do not run."""
+    app = workflow_server.create_app(make_config(tmp_path_factory.mktemp("first")))
+    app.test_client_class = Client
+    return app
+
+
+@pytest.fixture
+def config(tmp_path, first_app):
+    """Settings over a fresh copy of the first database."""
+    config = make_config(tmp_path / "data")
+    config.data_dir.mkdir()
+    shutil.copy(first_app.extensions["headrace"].config.database_path, config.database_path)
+    return config
+
+
+@pytest.fixture
+def app(config, first_app, monkeypatch):
+    """The app over a database of its own, with its threads running.
+
+    The Flask app itself is the same for all tests: putting the API together takes longer than most tests do.
+    """
+    database.connect(config.database_path, config.durability)
+    server = workflow_server.Server(config)
+    monkeypatch.setitem(first_app.extensions, "headrace", server)
+    server.start()
+    yield first_app
+    server.stop()
+
+
+@pytest.fixture
+def server(app):
+    """The parts of the process: dispatcher, recorder, scheduler."""
+    return app.extensions["headrace"]
+
+
+@pytest.fixture
+def client(app):
+    """Somebody who is not logged in."""
+    return app.test_client()
+
+
+def logged_in(app, user, workspace):
+    """A client with a session of this user in this workspace."""
+    client = app.test_client()
+    client.user, client.workspace = user, workspace
+    _, token = Session.start(user, workspace.id, days=1)
+    client.set_cookie("headrace_session", token)
+    return client
+
+
+@pytest.fixture
+def owner(app):
+    """The first owner, logged in."""
+    return logged_in(app, User.by_email(EMAIL), Workspace.get())
+
+
+@pytest.fixture
+def workspace(owner):
+    """The first workspace."""
+    return owner.workspace
+
+
+@pytest.fixture
+def add_member(owner):
+    """`add_member(role, workspace)` gives a new user with this role there. Everybody's password is PASSWORD."""
+
+    def add(role, workspace=None, email=None):
+        number = User.select().count()
+        name = f"{role}{number}"
+        user = User.add(email=email or f"{name}@example.org", name=name, password_hash=owner.user.password_hash)
+        where = workspace or owner.workspace
+        with write():
+            Membership.create(workspace_id=where.id, user_id=user.id, role=role, created_at=now_ms())
+        return user
+
+    return add
+
+
+@pytest.fixture
+def member(app, owner, add_member):
+    """`member(role)` gives a client with a session of a new user with this role."""
+
+    def make(role, workspace=None):
+        where = workspace or owner.workspace
+        return logged_in(app, add_member(role, where), where)
+
+    return make
+
+
+@pytest.fixture
+def other(app, owner, add_member):
+    """The owner of a second workspace, logged in: a stranger to the first."""
+    user = add_member("viewer", email="stranger@example.org")
+    Membership.get(user_id=user.id).leave()
+    return logged_in(app, user, Workspace.found("Other", user))
+
+
+@pytest.fixture
+def token_client(app, owner):
+    """`token_client(role)` gives a client with an API token of the owner; `client.token` is its row."""
+
+    def make(role, user=None, workspace=None, expires_at=None):
+        client = app.test_client()
+        client.user, client.workspace = user or owner.user, workspace or owner.workspace
+        values = {"user_id": client.user.id, "workspace_id": client.workspace.id, "expires_at": expires_at}
+        client.token, text = ApiToken.issue(name="test", role=role, **values)
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {text}"
+        return client
+
+    return make
+
+
+@pytest.fixture
+def make_flow(owner):
+    """`make_flow(definition)` gives the JSON of a new flow, by default one that answers its input."""
+
+    def make(definition=None, who=None, **values):
+        body = {"name": "Echo", "definition": ECHO if definition is None else definition, **values}
+        answer = (who or owner).post("/api/flows", body)
+        assert answer.status_code == 201, answer.text
+        return answer.json
+
+    return make
+
+
+@pytest.fixture
+def flow(make_flow):
+    """A draft that answers its input."""
+    return make_flow()
+
+
+@pytest.fixture
+def make_run(owner, make_flow):
+    """`make_run(definition, input)` gives the JSON of a run that has finished."""
+
+    def make(definition=None, input=None, who=None):
+        flow = make_flow(definition, who)
+        answer = (who or owner).post(f"/api/workflows/{flow['id']}/run", {"input": input})
+        assert answer.status_code == 200, answer.text
+        return answer.json
+
+    return make
+
+
+@pytest.fixture
+def run(make_run):
+    """A finished run of the echo, with its input 1."""
+    return make_run(input=1)
+
+
+@pytest.fixture
+def gate(app):
+    """A node type `gate`: a run stops there until the test sets this event. It is set at the end in any case."""
+    opened = threading.Event()
+
+    class Gate(Node):
+        """Waits for the test."""
+
+        type = "gate"
+        category = "logic"
+
+        def run(self, config, input, ctx):
+            opened.wait(20)
+            return input
+
+    yield opened
+    opened.set()
+    del REGISTRY["gate"]
+
+
+@pytest.fixture
+def count_rows(app):
+    """`count_rows()` gives how many rows each table has, to see that nothing was half written."""
+
+    def count():
+        names = [row[0] for row in execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
+        ours = [name for name in names if not name.startswith("sqlite_") and "_fts" not in name and name != "leases"]
+        return {name: execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in ours}
+
+    return count

@@ -1,0 +1,631 @@
+"""Every command of the command line: what it does, and the one line that it says to wrong input."""
+
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import accounts
+import cli
+import database
+from config import table
+from models import Membership, Session, User, Workflow, Workspace
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+ECHO = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
+BRANCHING = {
+    "nodes": [
+        {"id": "start", "type": "manual"},
+        {"id": "sum", "type": "set", "config": {"values": {"total": "{{ input.a + 1 }}"}}},
+        {"id": "big", "type": "if", "config": {"condition": "{{ input.total > 10 }}"}},
+        {"id": "tell", "type": "log", "config": {"message": "big: {{ input.total }}", "level": "warning"}},
+        {"id": "small", "type": "noop"},
+    ],
+    "edges": [["start", "sum"], ["sum", "big"], ["big", "tell", "true"], ["big", "small", "false"]],
+}
+FAILING = {
+    "nodes": [
+        {"id": "start", "type": "manual"},
+        {"id": "halt", "type": "code", "config": {"source": "1 / 0"}},
+    ],
+    "edges": [["start", "halt"]],
+}
+UNREACHABLE = {
+    "nodes": [
+        {
+            "id": "get",
+            "type": "http",
+            "config": {"url": "http://127.0.0.1:1/"},
+            "retry": {"attempts": 20, "delay": 60},
+        }
+    ]
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The folder that the commands are given in, with no setting from elsewhere."""
+    for row in table():
+        monkeypatch.delenv(row.env, raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    database.disconnect()
+
+
+@pytest.fixture
+def data_dir(config, monkeypatch):
+    """The data folder of a server, with one owner and one workspace, which the commands work on."""
+    monkeypatch.setenv("HEADRACE_DATA_DIR", str(config.data_dir))
+    database.connect(config.database_path)
+    return config.data_dir
+
+
+@pytest.fixture
+def file(folder):
+    """`file(value)` writes it as JSON and gives the name."""
+
+    def write(value, name="flow.json"):
+        (folder / name).write_text(value if isinstance(value, str) else json.dumps(value))
+        return name
+
+    return write
+
+
+def call(*args, input=None):
+    """A command that works: its result."""
+    result = CliRunner().invoke(cli.main, args, input=input, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def refused(*args, input=None):
+    """A command whose input is wrong: the one line that it says, exit code 2 and nothing else."""
+    result = CliRunner().invoke(cli.main, args, input=input, catch_exceptions=False)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert re.fullmatch(r"Error: .+\n", result.stderr), result.stderr
+    return result.stderr
+
+
+# run
+
+
+def test_run_prints_the_output_on_stdout_and_the_steps_on_stderr(file):
+    result = call("run", file(BRANCHING), "--input", '{"a": 41}')
+    assert json.loads(result.stdout) == {"total": 42}
+    lines = [line.split() for line in result.stderr.splitlines()]
+    assert [line[:2] for line in lines[:5]] == [
+        ["success", "start"], ["success", "sum"], ["success", "big"], ["success", "tell"], ["skipped", "small"],
+    ]  # fmt: skip
+    assert lines[2][-2:] == ["->", "true"]
+    assert re.search(r"^warning +tell: big: 42", result.stderr, re.MULTILINE)
+
+
+def test_run_takes_its_input_from_a_file_or_stdin(file):
+    flow, given = file(ECHO), file({"b": [2]}, "input.json")
+    assert json.loads(call("run", flow, "--input", f"@{given}").stdout) == {"b": [2]}
+    assert json.loads(call("run", flow, "--input", "-", input='"é"').stdout) == "é"
+    assert json.loads(call("run", flow).stdout) is None
+
+
+def test_run_gives_a_template_its_sample_input_unless_told_otherwise(file):
+    template = file({"name": "T", "definition": ECHO, "sample_input": 7})
+    assert json.loads(call("run", template).stdout) == 7
+    assert json.loads(call("run", template, "--input", "8").stdout) == 8
+
+
+def test_run_knows_an_exported_flow_by_its_name(file):
+    values = {"values": {"name": "{{ workflow.name }}"}}
+    definition = {"nodes": [{"id": "a", "type": "set", "config": values}]}
+    assert json.loads(call("run", file({"name": "Orders", "definition": definition})).stdout) == {"name": "Orders"}
+    assert json.loads(call("run", file(definition)).stdout) == {"name": "flow"}
+
+
+def test_run_as_json_prints_the_whole_run(file):
+    result = call("run", file(BRANCHING), "--json", "--input", '{"a": 41}')
+    run = json.loads(result.stdout)
+    assert (run["status"], run["output"], run["error_text"]) == ("success", {"total": 42}, None)
+    assert [(step["node_id"], step["status"]) for step in run["steps"]][-2:] == [
+        ("tell", "success"),
+        ("small", "skipped"),
+    ]
+    # A step that passed its input on shows it too.
+    assert [step["output"] for step in run["steps"][:4]] == [{"a": 41}, {"total": 42}, {"total": 42}, {"total": 42}]
+    assert [(entry["level"], entry["message"]) for entry in run["logs"]] == [("warning", "big: 42")]
+
+
+def test_run_shows_values_that_are_too_large_for_a_row(file):
+    text = "x" * 100_000
+    run = json.loads(call("run", file(ECHO), "--json", "--input", json.dumps(text)).stdout)
+    assert run["output"] == run["steps"][0]["output"] == text
+
+
+def test_a_failed_run_names_the_node_and_the_error_and_has_exit_code_1(file):
+    result = CliRunner().invoke(cli.main, ["run", file(FAILING)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("Error: node halt: ")
+    assert "ZeroDivisionError" in last
+
+
+def test_a_failed_run_as_json_is_on_stdout_all_the_same(file):
+    result = CliRunner().invoke(cli.main, ["run", file(FAILING), "--json"])
+    assert result.exit_code == 1
+    run = json.loads(result.stdout)
+    assert (run["status"], run["error_node_id"], run["output"]) == ("failed", "halt", None)
+
+
+def test_run_reaches_private_addresses_only_if_the_environment_allows_it(file, monkeypatch, httpserver):
+    httpserver.expect_request("/x").respond_with_json({"ok": True})
+    flow = file({"nodes": [{"id": "get", "type": "http", "config": {"url": httpserver.url_for("/x")}}]})
+    assert CliRunner().invoke(cli.main, ["run", flow]).exit_code == 1
+    monkeypatch.setenv("HEADRACE_EGRESS_ALLOW", f"{httpserver.host},127.0.0.1")
+    assert json.loads(call("run", flow).stdout)["body"] == {"ok": True}
+
+
+def test_run_leaves_nothing_behind(file, folder, monkeypatch):
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    call("run", file(ECHO))
+    CliRunner().invoke(cli.main, ["run", file(FAILING)])
+    assert list(scratch.iterdir()) == []
+    assert sorted(path.name for path in folder.iterdir()) == ["flow.json", "scratch"]
+
+
+@pytest.mark.slow
+def test_run_stops_after_its_timeout(file, monkeypatch):
+    monkeypatch.setenv("HEADRACE_EGRESS_ALLOW", "127.0.0.1")
+    result = CliRunner().invoke(cli.main, ["run", file(UNREACHABLE), "--timeout", "1"])
+    assert result.exit_code == 1
+    assert "exceeded its timeout of 1 s" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
+def test_a_run_that_is_stopped_by_a_signal_leaves_nothing_behind(file, folder, number, code):
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    env = {**os.environ, "TMPDIR": str(scratch), "HEADRACE_EGRESS_ALLOW": "127.0.0.1"}
+    command = [sys.executable, str(ROOT / "workflow_server.py"), "run", file(UNREACHABLE)]
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("failed   get")
+        process.send_signal(number)
+        assert process.wait(timeout=20) == code
+    assert list(scratch.iterdir()) == []
+
+
+def on_a_terminal(*args, answers=()):
+    """Run a command in a process whose stdin and stderr are a terminal: what that shows, and stdout.
+
+    `answers` are pairs of a prompt and what to type at it; the prompt throws away what is typed before it.
+    """
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+    command = [sys.executable, str(ROOT / "workflow_server.py"), *args]
+    with subprocess.Popen(
+        command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=env, text=True, start_new_session=True
+    ) as process:
+        os.close(theirs)
+        shown, left = "", list(answers)
+        while piece := read_terminal(ours):
+            shown += piece
+            if left and left[0][0] in shown:
+                os.write(ours, left.pop(0)[1].encode())
+        assert process.stdout is not None
+        out = process.stdout.read()
+        assert process.wait(timeout=20) == 0, shown
+    os.close(ours)
+    return shown, out
+
+
+def read_terminal(fd):
+    """What comes next; nothing at the end, which Linux calls an error."""
+    assert select.select([fd], [], [], 20)[0], "nothing more comes"
+    try:
+        return os.read(fd, 65536).decode()
+    except OSError:
+        return ""
+
+
+def test_run_on_a_terminal_shows_a_table(file):
+    shown, out = on_a_terminal("run", file(BRANCHING), "--input", '{"a": 41}')
+    assert json.loads(out) == {"total": 42}
+    assert "\x1b[32msuccess\x1b[0m  sum" in shown
+    assert "-> true" in shown
+
+
+# validate
+
+
+def test_validate_says_that_a_flow_can_run(file):
+    assert call("validate", file(BRANCHING)).stdout == "flow.json is valid: 5 nodes\n"
+    assert call("validate", file({"definition": ECHO})).stdout == "flow.json is valid: 1 node\n"
+
+
+def test_validate_prints_every_issue_with_its_path(file):
+    nodes = [{"id": "a", "type": "sett"}, {"id": "b", "type": "if", "config": {}}]
+    result = CliRunner().invoke(cli.main, ["validate", file({"nodes": nodes})])
+    assert result.exit_code == 2
+    assert result.stdout.splitlines() == [
+        "nodes[0].type: there is no node type 'sett'",
+        "nodes[1].config.condition: missing data for required field",
+    ]
+    assert result.stderr == "Error: flow.json is not valid: 2 issues\n"
+
+
+# export and import
+
+
+@pytest.fixture
+def flow(data_dir):
+    """A flow in the server's database."""
+    text = json.dumps(BRANCHING)
+    return Workflow.draft(workspace_id=Workspace.get().id, name="Größe", status="active", definition_json=text)
+
+
+def test_export_prints_a_flow_for_people_and_for_run(flow, folder):
+    result = call("export", flow.id)
+    expected = {"name": "Größe", "status": "active", "version": 1, "definition": BRANCHING}
+    assert json.loads(result.stdout) == expected
+    assert result.stdout.startswith('{\n  "name": "Größe",\n')
+    (folder / "out.json").write_text(result.stdout)
+    assert json.loads(call("run", "out.json", "--input", '{"a": 1}').stdout) == {"total": 2}
+
+
+def test_export_writes_all_flows_to_a_file_that_import_reads(flow, folder):
+    call("export", "--all", "--out", "all.json")
+    assert [item["name"] for item in json.loads((folder / "all.json").read_text())] == ["Größe"]
+    (line,) = call("import", "all.json").stdout.splitlines()
+    id_, name = line.split(" ")
+    made = Workflow.get_by_id(id_)
+    assert (made.name, made.status, made.version) == (name, "draft", 1) == ("Größe", "draft", 1)
+    assert json.loads(made.definition_json) == BRANCHING
+    assert (made.workspace_id, made.versions(10, None)[0][0].version) == (flow.workspace_id, 1)
+
+
+def test_import_takes_a_bare_definition_under_a_name(data_dir, file):
+    call("import", file(ECHO), "--name", "Bare")
+    assert [flow.name for flow in Workflow.select()] == ["Bare"]
+
+
+def test_import_takes_a_template(data_dir):
+    call("import", str(ROOT / "templates_data/lead-scoring.json"))
+    assert [(flow.name, flow.status) for flow in Workflow.select()] == [("Lead scoring", "draft")]
+
+
+def test_import_takes_an_incomplete_flow(data_dir, file):
+    call("import", file({"name": "Half", "definition": {"nodes": [{"id": "a", "type": "unheard_of"}]}}))
+    assert Workflow.select().count() == 1
+
+
+def test_import_goes_to_the_workspace_that_is_named(data_dir, file):
+    other = Workspace.found("Other", User.get())
+    message = refused("import", file(ECHO), "--name", "A")
+    assert "--workspace" in message
+    assert other.id in message
+    call("import", file(ECHO), "--name", "A", "--workspace", other.id)
+    assert [flow.workspace_id for flow in Workflow.select()] == [other.id]
+
+
+@pytest.mark.parametrize(
+    ("bad", "word"),
+    [
+        ({"name": "B", "definition": {"nodes": [], "edges": [["a", "b"]]}}, "there is no node 'a'"),
+        ({"name": "B", "definition": 5}, "must be an object"),
+        ({"name": "", "definition": ECHO}, "name:"),
+        ({"name": 5, "definition": ECHO}, "name:"),
+        ({"name": "x" * 201, "definition": ECHO}, "name:"),
+        (ECHO, "--name"),
+        (5, "--name"),
+    ],
+)
+def test_import_refuses_a_file_with_one_bad_flow_as_a_whole(data_dir, file, bad, word):
+    assert word in refused("import", file([{"name": "Good", "definition": ECHO}, bad]))
+    assert Workflow.select().count() == 0
+
+
+# user
+
+
+def roles():
+    """Who is what."""
+    return {User.get_by_id(row.user_id).email: row.role for row in Membership.select()}
+
+
+def test_user_add_makes_a_member_with_a_password_that_is_printed_once(data_dir):
+    result = call("user", "add", "Ann@Example.org", "--role", "operator")
+    said, password = result.stdout.split("\npassword: ")
+    assert said == "ann@example.org is operator of Main"
+    password = password.strip()
+    assert accounts.check_password(User.by_email("ann@example.org"), password)
+    assert roles()["ann@example.org"] == "operator"
+
+
+def test_user_add_reads_the_password_from_stdin(data_dir):
+    result = call("user", "add", "ann@example.org", "--password-stdin", input="with a blank \n")
+    assert "password" not in result.stdout
+    assert accounts.check_password(User.by_email("ann@example.org"), "with a blank ")
+    assert roles()["ann@example.org"] == "editor"
+
+
+def test_user_add_asks_for_the_password_on_a_terminal_and_does_not_show_it(data_dir):
+    answers = [("make one up)", "typed in twice\n"), ("Repeat", "typed in twice\n")]
+    shown, out = on_a_terminal("user", "add", "ann@example.org", answers=answers)
+    assert out == "ann@example.org is editor of Main\n"
+    assert "typed in twice" not in shown
+    assert accounts.check_password(User.by_email("ann@example.org"), "typed in twice")
+
+
+def test_user_add_takes_a_known_user_into_another_workspace(data_dir):
+    owner = User.get()
+    other = Workspace.found("Other", User.add(email="b@example.org", name="b", password_hash="-"))
+    result = call("user", "add", owner.email, "--role", "viewer", "--workspace", other.id)
+    assert result.stdout == f"{owner.email} is viewer of Other\n"
+    assert owner.roles()[other.id] == "viewer"
+    assert "is a member already" in refused("user", "add", owner.email, "--workspace", other.id)
+    assert "user password" in refused("user", "add", owner.email, "--workspace", other.id, "--password-stdin")
+
+
+def test_user_password_replaces_the_password_and_ends_the_sessions(data_dir):
+    owner = User.get()
+    Session.start(owner, Workspace.get().id, 1)
+    call("user", "password", owner.email.upper(), "--password-stdin", input="another one\r\n")
+    assert accounts.check_password(User.get(), "another one")
+    assert Session.select().count() == 0
+    made = call("user", "password", owner.email).stdout.split()[-1]
+    assert accounts.check_password(User.get(), made)
+
+
+def test_user_list_prints_every_membership(data_dir):
+    User.add(email="nobody@example.org", name="n", password_hash="-")
+    place = Workspace.get()
+    assert call("user", "list").stdout.splitlines() == [
+        "nobody@example.org\t-\t-\t-",
+        f"{User.get().email}\towner\t{place.id}\tMain",
+    ]
+
+
+# backup and config
+
+
+def test_backup_copies_the_database_and_the_large_values(flow, data_dir, folder):
+    (data_dir / "values/run_1").mkdir(parents=True)
+    (data_dir / "values/run_1/output.json").write_text("[1]")
+    call("backup", "copy.sqlite3")
+    assert (folder / "copy.sqlite3.values/run_1/output.json").read_text() == "[1]"
+    assert stat.S_IMODE((folder / "copy.sqlite3").stat().st_mode) == 0o600
+    database.connect(folder / "copy.sqlite3")
+    assert [row.name for row in Workflow.select()] == [flow.name]
+
+
+def test_backup_works_where_there_are_no_large_values(data_dir, folder):
+    call("backup", "copy.sqlite3")
+    assert not (folder / "copy.sqlite3.values").exists()
+
+
+@pytest.mark.parametrize("name", ["copy.sqlite3", "copy.sqlite3.values"])
+def test_backup_overwrites_nothing(data_dir, folder, name):
+    (folder / name).write_text("mine")
+    before = sorted(folder.iterdir())
+    assert "exists already" in refused("backup", "copy.sqlite3")
+    assert (folder / name).read_text() == "mine"
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_backup_that_fails_leaves_no_half(data_dir, folder, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device", "copy.sqlite3.values")
+
+    (data_dir / "values").mkdir()
+    monkeypatch.setattr(shutil, "copytree", full)
+    assert "No space left" in refused("backup", "copy.sqlite3")
+    assert not (folder / "copy.sqlite3").exists()
+
+
+def test_config_prints_every_setting_and_no_secret(monkeypatch):
+    monkeypatch.setenv("HEADRACE_SECRET_KEY", "do not print this one")
+    monkeypatch.setenv("HEADRACE_EGRESS_ALLOW", "example.org, 10.0.0.0/8")
+    lines = call("config").stdout.splitlines()
+    shown = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert list(shown) == [row.env for row in table()]
+    assert shown["HEADRACE_EGRESS_ALLOW"] == "example.org,10.0.0.0/8"
+    assert shown["HEADRACE_SECRET_KEY"] == "********"
+    assert shown["HEADRACE_ADMIN_PASSWORD"] == ""
+    assert "do not print" not in "".join(lines)
+
+
+# Wrong input
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "import"])
+def test_a_file_that_is_not_there_or_not_json_is_refused(data_dir, file, command):
+    assert "'none.json' does not exist" in refused(command, "none.json")
+    assert "flow.json is not JSON" in (message := refused(command, file('{\n  "nodes": tru\n}')))
+    assert "(line 2, column " in message
+    assert "is a directory" in refused(command, ".")
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_a_definition_that_is_nested_too_deeply_is_refused(file, command):
+    values = "[" * 900 + "]" * 900
+    text = '{"nodes": [{"id": "a", "type": "set", "config": {"values": {"a": ' + values + "}}}]}"
+    assert "nested too deeply" in refused(command, file(text))
+
+
+def test_a_definition_that_is_too_large_is_refused(data_dir, file, monkeypatch):
+    monkeypatch.setenv("HEADRACE_MAX_DEFINITION_BYTES", "40")
+    for command in ("run", "validate", "import"):
+        assert "more than 40 bytes" in refused(command, file({"name": "A", "definition": ECHO}))
+
+
+def test_run_refuses_a_definition_that_is_not_valid_in_one_line(file):
+    assert "nodes[0].type" in refused("run", file({"nodes": [{"id": "a", "type": "line\nbreak"}]}))
+
+
+@pytest.mark.parametrize(
+    ("args", "word"),
+    [
+        (["--input", "{]"], "--input is not JSON"),
+        (["--input", "@none.json"], "none.json: No such file"),
+        (["--input", "@."], "Is a directory"),
+        (["--input", "-"], "--input - is not JSON"),
+        (["--timeout", "0"], "--timeout"),
+        (["--bogus"], "--bogus"),
+        (["more"], "unexpected extra argument"),
+    ],
+)
+def test_run_refuses_what_it_cannot_read(file, args, word):
+    assert word in refused("run", file(ECHO), *args)
+
+
+@pytest.mark.parametrize(
+    ("args", "word"),
+    [
+        (["export", "wf_none"], "no flow 'wf_none'"),
+        (["export"], "--all"),
+        (["export", "wf_none", "--all"], "--all"),
+        (["import", "list.json", "--name", "A"], "holds a list"),
+        (["import", "list.json", "--workspace", "ws_none"], "no workspace 'ws_none'"),
+        (["user", "add", "no address"], "no e-mail address"),
+        (["user", "add", "a@example.org", "--role", "boss"], "'boss' is not one of"),
+        (["user", "add", "a@example.org", "--workspace", "ws_none"], "no workspace 'ws_none'"),
+        (["user", "add", "a@example.org", "--password-stdin"], "password:"),
+        (["user", "password", "a@example.org"], "no user 'a@example.org'"),
+        (["user", "bogus"], "bogus"),
+        (["backup", "none/copy.sqlite3"], "none/copy.sqlite3: No such file or directory"),
+        (["backup"], "TARGET"),
+        (["bogus"], "No such command 'bogus'"),
+        (["--bogus"], "--bogus"),
+    ],
+)
+def test_a_wrong_argument_is_refused(data_dir, file, args, word):
+    file([], "list.json")
+    assert word in refused(*args)
+    assert list(roles().values()) == ["owner"]
+
+
+@pytest.mark.parametrize("password", ["short", "x" * 1001, b"not utf-8: \xff"])
+def test_a_password_that_could_not_log_in_is_refused(data_dir, password):
+    for command in ("add", "password"):
+        email = User.get().email if command == "password" else "a@example.org"
+        assert "password" in refused("user", command, email, "--password-stdin", input=password)
+
+
+DATABASE_COMMANDS = [
+    ["export", "--all"], ["import", "flow.json", "--name", "A"], ["user", "add", "a@example.org"],
+    ["user", "password", "a@example.org"], ["user", "list"], ["backup", "copy.sqlite3"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("args", DATABASE_COMMANDS, ids=lambda args: " ".join(args[:2]))
+def test_a_missing_or_foreign_database_is_refused_and_none_is_made(folder, file, args):
+    file(ECHO)
+    assert f"There is no database {folder}/data/headrace.sqlite3" in refused(*args)
+    assert not (folder / "data").exists()
+    (folder / "data").mkdir()
+    (folder / "data/headrace.sqlite3").write_text("something else")
+    assert "no SQLite database" in refused(*args)
+
+
+@pytest.mark.parametrize("args", [[], ["config"], ["run", "flow.json"], ["user", "list"]], ids=" ".join)
+def test_a_wrong_setting_is_refused(file, monkeypatch, args):
+    file(ECHO)
+    monkeypatch.setenv("PORT", "many")
+    assert "PORT is 'many'" in refused(*args)
+
+
+def test_an_unexpected_error_stays_a_traceback(data_dir, monkeypatch):
+    monkeypatch.setattr(cli.User, "select", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        CliRunner().invoke(cli.main, ["user", "list"], catch_exceptions=False)
+
+
+# Serving
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def ask(url, body=None):
+    """The status of a GET, or of a POST with this body."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.status
+
+
+def wait_for(url, process):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return ask(url)
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"the server did not answer at {url}")
+
+
+@pytest.mark.slow
+def test_it_serves_from_any_folder_and_the_commands_work_meanwhile(folder):
+    port = free_port()
+    # Neither these, nor what PYTHONPATH has, may stand before our own modules.
+    (folder / "config.py").write_text("raise SystemExit('the wrong config')")
+    (folder / ".env").write_text(f"PORT={port}\nWEB_CONCURRENCY=1\n")
+    env = {**os.environ, "PYTHONPATH": str(folder / "more")}
+    with subprocess.Popen([sys.executable, str(ROOT / "workflow_server.py")], env=env) as process:
+        try:
+            assert wait_for(f"http://127.0.0.1:{port}/api/health", process) == 200
+            call("user", "add", "ann@example.org", "--password-stdin", input="a good password")
+            login = {"email": "ann@example.org", "password": "a good password"}
+            assert ask(f"http://127.0.0.1:{port}/api/auth/login", login) == 200
+            call("backup", "copy.sqlite3")
+            assert process.poll() is None
+        finally:
+            process.terminate()
+    assert (folder / "data/headrace.sqlite3").is_file()
+
+
+def test_pythonpath_is_handed_on_behind_our_own_folder(monkeypatch, folder):
+    library = [entry for entry in sys.path if entry.endswith(".zip")]
+    monkeypatch.setattr(sys, "path", ["", "/opt/nodes", *library, "/lib/python"])
+    assert cli.search_path() == [str(ROOT), "/opt/nodes", str(folder)]
+
+
+# The page
+
+
+def all_commands(group=cli.main, path=()):
+    """Every command as its words, and itself."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from all_commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+@pytest.mark.parametrize(("words", "command"), list(all_commands()), ids=lambda part: str(part))
+def test_the_page_has_every_command_and_option(words, command):
+    assert f"`{' '.join(words)}" in PAGE
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert f"`{option.opts[0]}" in PAGE or f" {option.opts[0]}" in PAGE

@@ -1,0 +1,825 @@
+"""A run is never lost, never stuck, never executed twice: accept, claim, execute, record, recover."""
+
+import sqlite3
+import threading
+from contextlib import ExitStack, closing
+
+import orjson
+import pytest
+from world import (
+    PATIENCE,
+    Background,
+    Gate,
+    Types,
+    add_flow,
+    at_once,
+    chain,
+    flow,
+    fresh_database,
+    node,
+    process,
+    run_of,
+    said,
+    start_python,
+    steps_of,
+)
+from world import run as run_engine
+
+import database
+from dispatch import MAX_CLAIMS
+from errors import BadInput, Conflict, DefinitionError, Unavailable
+from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, Workflow, WorkspaceStore, Write, new_id, now_ms
+from nodes.base import REGISTRY
+from payloads import Kept
+from recorder import RunRecord
+
+DAY_MS = 86_400_000
+
+
+@pytest.fixture(autouse=True)
+def path(tmp_path):
+    with fresh_database(tmp_path) as path:
+        yield path
+
+
+@pytest.fixture(autouse=True)
+def types():
+    with Types() as types:
+        yield types
+
+
+@pytest.fixture
+def gate(types):
+    """The node type `gate`, where a run stops until the test sets `gate.opened`."""
+    gate = Gate()
+    types.offer("gate", gate)
+    return gate
+
+
+@pytest.fixture
+def start(tmp_path, gate):
+    """`start(inline=…, run_threads=…)` gives the dispatcher of a process of its own."""
+    with ExitStack() as stack:
+
+        def begin(**settings):
+            return stack.enter_context(process(tmp_path, **settings))
+
+        yield begin
+        gate.opened.set()
+
+
+@pytest.fixture
+def dispatcher(start):
+    return start()
+
+
+@pytest.fixture
+def inline(start):
+    """A dispatcher that executes in the test's own thread."""
+    return start(inline=True)
+
+
+def submit(dispatcher, definition, input=None, **more):
+    """Submit a run of a new flow."""
+    return dispatcher.submit(add_flow(definition), input, "manual", **more).run
+
+
+def finished(dispatcher, run):
+    """The run once it has ended."""
+    ended = dispatcher.wait(run, PATIENCE)
+    assert ended.finished_at is not None, "it never ended"
+    return ended
+
+
+def at_gate(dispatcher, run, gate):
+    """The run's row once the run is at the gate."""
+    assert gate.reached.wait(PATIENCE)
+    dispatcher.wait(run, 0)
+    return run_of(run.id)
+
+
+def let_go(dispatcher, run):
+    """Return when the process has the run in hand no more, however that came."""
+    while dispatcher.active_count():
+        dispatcher.wait(run, 0.01)
+
+
+def output(dispatcher, run):
+    return dispatcher.value(run.id, "output", Kept(run.output, run.output_bytes))
+
+
+def on_record(made, **values):
+    """A run of this flow whose row is there, and which nobody has in hand."""
+    run, write = Run.accept(made, triggered_by="manual", **values)
+    with database.write():
+        database.execute(*write)
+    return run.id
+
+
+def left_behind(dispatcher, definition, input=None, steps=0, claims=1):
+    """A run as a process leaves it that died when so many steps were on record."""
+    id_ = new_id("run")
+    kept = dispatcher.payloads.keep(id_, "input", orjson.dumps(input))
+    values = {"status": "running", "lease_owner": "proc_gone", "claims": claims, "started_at": now_ms()}
+    on_record(add_flow(definition), id=id_, input=kept.text, input_bytes=kept.size, **values)
+    record = RunRecord(dispatcher.recorder, dispatcher.payloads, run_of(id_))
+    for step in run_engine(definition, input).steps[:steps]:
+        record.step(step)
+    record.finish([])
+    return id_
+
+
+def statuses(run_id):
+    return [(step.node_id, step.status) for step in steps_of(run_id)]
+
+
+# Accepting and executing
+
+
+def test_a_run_is_executed_and_all_of_it_is_on_record(dispatcher):
+    run = submit(dispatcher, chain(node("a", "give", {"value": "{{ input.x }}"}), node("b", "act")), {"x": [1]})
+    ended = finished(dispatcher, run)
+    assert (ended.status, output(dispatcher, ended), ended.error_text) == ("success", [1], None)
+    row = run_of(run.id)
+    assert (row.status, row.output, row.input, row.lease_owner, row.claims) == ("success", "[1]", '{"x":[1]}', None, 1)
+    assert row.created_at <= row.started_at <= row.finished_at and row.duration_ms > 0
+    assert statuses(run.id) == [("a", "success"), ("b", "success")]
+    assert RunDay.get().total == 1
+
+
+def test_a_run_that_fails_says_where_and_why(dispatcher):
+    ended = finished(dispatcher, submit(dispatcher, chain("a", node("b", "fail", {"value": "no luck"}))))
+    assert (ended.status, ended.error_text, ended.error_node_id, ended.output) == ("failed", "no luck", "b", None)
+    assert (RunDay.get().failed, RunDay.get().success) == (1, 0)
+
+
+def test_a_run_is_on_the_disk_when_wait_returns(path, dispatcher, gate):
+    run = dispatcher.wait(submit(dispatcher, flow(node("a", "gate"))), 0)
+    assert run.status == "running"
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT status FROM runs WHERE id = ?", (run.id,)).fetchall() == [("running",)]
+
+
+def test_wait_gives_the_run_as_it_stands_when_the_time_is_over(dispatcher, gate):
+    run = submit(dispatcher, flow(node("a", "gate")))
+    assert dispatcher.wait(run, 0.01).finished_at is None
+    gate.opened.set()
+    assert finished(dispatcher, run).status == "success"
+
+
+def test_wait_sees_the_end_of_a_run_that_another_process_executes(start):
+    one, other = start(run_threads=1), start(run_threads=1)
+    run = submit(other, flow("a"), 5)
+    assert output(one, finished(one, run)) == 5
+
+
+def test_inline_a_run_has_ended_when_it_is_submitted(inline):
+    run = submit(inline, flow("a"), 3)
+    assert (run.status, run_of(run.id).output) == ("success", "3")
+
+
+def test_on_step_sees_every_step(inline):
+    seen = []
+    inline.on_step = lambda run, step: seen.append((run.id, step.node_id, step.status))
+    run = submit(inline, chain("a", node("b", "act")))
+    assert seen == [(run.id, "a", "success"), (run.id, "b", "running"), (run.id, "b", "success")]
+
+
+def test_the_trigger_that_fired_is_the_root(inline):
+    made = flow(node("m", "manual"), node("hook", "webhook", {"path": "x"}))
+    run = submit(inline, made, 1, trigger_node="hook")
+    assert statuses(run.id) == [("m", "skipped"), ("hook", "success")]
+
+
+def test_nodes_write_to_the_log_and_to_the_store_of_the_workspace(inline):
+    made = chain(
+        node("a", "log", {"message": "hello"}), node("b", "store", {"operation": "set", "key": "k", "value": "{{ input }}"})
+    )
+    run = submit(inline, made, 7)
+    assert [(entry.run_id, entry.node_id, entry.message) for entry in LogEntry.select()] == [(run.id, "a", "hello")]
+    assert WorkspaceStore("ws_1").get("k") == 7
+
+
+def test_expressions_see_the_run_and_the_flow(inline):
+    made = flow(node("a", "give", {"value": "{{ [run.id, run.triggered_by, workflow.name, workflow.version] }}"}))
+    run = submit(inline, made)
+    assert output(inline, run) == [run.id, "manual", "Flow", 1]
+
+
+def test_idempotency_keys_of_nodes_begin_with_the_run(inline, types):
+    run = submit(inline, flow(node("a", "act")))
+    assert types.effects == [f"{run.id}:a:0"]
+
+
+def test_an_archived_flow_is_not_run(dispatcher):
+    with pytest.raises(Conflict, match="archived"):
+        dispatcher.submit(add_flow(flow("a"), status="archived"), None, "manual")
+    assert Run.select().count() == 0
+
+
+def test_a_flow_that_is_not_valid_is_not_run(dispatcher):
+    with pytest.raises(DefinitionError):
+        submit(dispatcher, flow(node("a", "no_such")))
+    assert Run.select().count() == 0
+
+
+@pytest.mark.parametrize("odd", ["x" * 100, object(), "\ud800"])
+def test_an_input_that_cannot_be_kept_is_refused(start, odd):
+    with pytest.raises(BadInput, match="input"):
+        submit(start(max_value_bytes=50), flow("a"), odd)
+    assert Run.select().count() == 0
+
+
+def test_a_changed_flow_is_run_as_it_is_now(inline):
+    made = add_flow(flow(node("a", "give", {"value": 1})))
+    first = inline.submit(made, None, "manual").run
+    made.change(None, definition_json=orjson.dumps(flow(node("a", "give", {"value": 2}))).decode())
+    second = inline.submit(made, None, "manual").run
+    assert (first.output, second.output, second.workflow_version) == ("1", "2", 2)
+
+
+def test_an_output_of_the_run_that_is_too_large_fails_it(start):
+    inline = start(inline=True, max_value_bytes=100)
+    big = {"value": "x" * 80}
+    run = submit(inline, flow(node("a", "give", big), node("b", "give", big)))
+    assert run.status == "failed" and "at most 100" in run.error_text
+
+
+# Large values
+
+
+def test_large_values_go_to_files_and_come_back(start, tmp_path):
+    dispatcher = start(inline_value_bytes=10)
+    value = {"x": "long enough for a file"}
+    run = finished(dispatcher, submit(dispatcher, chain("a", node("b", "give", {"value": "{{ input }}"})), value))
+    names = sorted(file.name for file in (tmp_path / "values" / run.id).iterdir())
+    assert names == ["input.json", "output.json", "step_0.json"]
+    assert (run.output, run.input) == (None, None)
+    assert output(dispatcher, run) == value
+    assert dispatcher.value(run.id, "input", Kept(run.input, run.input_bytes)) == value
+    first = steps_of(run.id)[0]
+    assert dispatcher.value(run.id, "step_0", Kept(first.output, first.output_bytes)) == value
+
+
+# Idempotency keys
+
+
+def test_the_same_key_gives_the_first_run_and_starts_none(inline, types):
+    made = add_flow(flow(node("a", "act")))
+    first = inline.submit(made, 1, "manual", key="k")
+    second = inline.submit(made, 2, "manual", key="k")
+    assert (first.is_new, second.is_new) == (True, False)
+    assert second.run.id == first.run.id and len(types.effects) == 1 and Run.select().count() == 1
+
+
+def test_another_key_or_another_flow_is_another_run(inline, types):
+    one, other = add_flow(flow(node("a", "act"))), add_flow(flow(node("a", "act")))
+    tickets = [inline.submit(made, None, "manual", key=key) for made, key in ((one, "k"), (one, "l"), (other, "k"))]
+    assert all(ticket.is_new for ticket in tickets) and len(types.effects) == 3
+
+
+def test_a_key_stands_for_a_day(inline):
+    made = add_flow(flow("a"))
+    first = inline.submit(made, None, "manual", key="k")
+    IdempotencyKey.update(created_at=now_ms() - DAY_MS - 1000).execute()
+    second = inline.submit(made, None, "manual", key="k")
+    assert second.is_new and second.run.id != first.run.id
+    assert inline.submit(made, None, "manual", key="k").run.id == second.run.id
+
+
+def test_the_same_key_at_the_same_time_starts_one_run(start, types):
+    dispatcher = start(run_threads=8)
+    made = add_flow(flow(node("a", "act")))
+    for key in ("one", "two", "three"):
+        tickets = at_once(8, lambda number, key=key: dispatcher.submit(made, number, "manual", key=key))
+        assert sum(ticket.is_new for ticket in tickets) == 1
+        assert len({ticket.run.id for ticket in tickets}) == 1
+        finished(dispatcher, tickets[0].run)
+    assert len(types.effects) == Run.select().count() == 3
+    assert dispatcher.active_count() == 0
+
+
+def test_a_run_that_lost_the_race_for_its_key_leaves_no_file(start, tmp_path):
+    dispatcher = start(run_threads=8, inline_value_bytes=10)
+    made = add_flow(flow("a"))
+    tickets = at_once(8, lambda number: dispatcher.submit(made, "long enough for a file", "manual", key="k"))
+    finished(dispatcher, tickets[0].run)
+    assert [folder.name for folder in (tmp_path / "values").iterdir()] == [tickets[0].run.id]
+
+
+# More runs than threads
+
+
+def test_a_run_waits_where_all_threads_are_busy_and_is_executed_then(start, gate):
+    dispatcher = start(run_threads=1)
+    first = submit(dispatcher, flow(node("a", "gate")))
+    assert gate.reached.wait(PATIENCE)
+    second = dispatcher.wait(submit(dispatcher, flow("a"), 2), 0)
+    assert (second.status, second.started_at, second.lease_owner) == ("pending", None, None)
+    gate.opened.set()
+    assert [finished(dispatcher, run).status for run in (first, second)] == ["success", "success"]
+    assert run_of(second.id).claims == 1
+
+
+def test_too_many_runs_are_refused_with_a_time_to_come_again(start, gate):
+    dispatcher = start(run_threads=1, max_pending=2)
+    runs = [submit(dispatcher, flow(node("a", "gate"))) for _ in range(2)]
+    assert not dispatcher.is_open()
+    with pytest.raises(Unavailable) as caught:
+        submit(dispatcher, flow("a"))
+    assert (caught.value.status, caught.value.retry_after) == (503, 1)
+    gate.opened.set()
+    for run in runs:
+        finished(dispatcher, run)
+    assert finished(dispatcher, submit(dispatcher, flow("a"))).status == "success"
+    assert Run.select().count() == 3
+
+
+def test_a_sweep_leaves_alone_what_this_process_has_in_hand(start, gate, types):
+    dispatcher = start(run_threads=1)
+    made = chain(node("a", "gate"), node("b", "act"))
+    runs = [submit(dispatcher, made) for _ in range(3)]
+    dispatcher.wait(runs[-1], 0)
+    for _ in range(3):
+        dispatcher.sweep()
+    gate.opened.set()
+    assert [finished(dispatcher, run).status for run in runs] == ["success"] * 3
+    assert len(types.effects) == 3
+
+
+def test_a_sweep_takes_up_no_more_than_there_are_free_threads(start, gate):
+    dispatcher = start(run_threads=2)
+    submit(dispatcher, flow(node("a", "gate")))
+    made = add_flow(flow(node("a", "gate")))
+    ids = [on_record(made) for _ in range(3)]
+    dispatcher.sweep()
+    assert dispatcher.active_count() == 2
+    gate.opened.set()
+    assert finished(dispatcher, run_of(ids[0])).status == "success"
+
+
+def test_pending_runs_are_taken_up_oldest_first(inline, types):
+    made = add_flow(flow(node("a", "act")))
+    ids = [on_record(made) for _ in range(2)]
+    inline.sweep()
+    assert types.effects == [f"{id_}:a:0" for id_ in ids]
+
+
+def test_a_run_that_something_else_executes_is_not_taken_up(inline, types):
+    made = add_flow(flow(node("a", "act")))
+    Run.record(made, status="pending", triggered_by="manual")
+    Run.record(made, status="running", triggered_by="manual")
+    on_record(made, waiting="approval")
+    inline.sweep()
+    assert types.effects == []
+
+
+# Cancelling
+
+
+def test_a_pending_run_that_is_cancelled_is_never_executed(start, gate, types):
+    dispatcher = start(run_threads=1)
+    first = submit(dispatcher, flow(node("a", "gate")))
+    second = submit(dispatcher, flow(node("a", "act")))
+    dispatcher.wait(second, 0)
+    dispatcher.cancel(run_of(second.id), "ann")
+    gate.opened.set()
+    finished(dispatcher, first)
+    ended = finished(dispatcher, run_of(second.id))
+    assert (ended.status, ended.error_text, ended.cancelled) == ("failed", "cancelled by ann", True)
+    dispatcher.sweep()
+    assert types.effects == [] and run_of(second.id).claims == 0
+
+
+def test_a_running_run_that_is_cancelled_stops_before_its_next_node(dispatcher, gate, types):
+    run = submit(dispatcher, chain(node("a", "gate"), node("b", "act", on_error="continue")))
+    dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
+    assert run_of(run.id).status == "failed"
+    gate.opened.set()
+    ended = finished(dispatcher, run)
+    assert (ended.status, ended.error_text, ended.cancelled) == ("failed", "cancelled by ann", True)
+    assert types.effects == []
+    day = RunDay.get()
+    assert (day.total, day.success, day.failed) == (1, 0, 1)
+
+
+def test_a_cancelled_run_keeps_its_end_when_its_last_node_succeeds(dispatcher, gate):
+    run = submit(dispatcher, flow(node("a", "gate")))
+    dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
+    gate.opened.set()
+    finished(dispatcher, run)
+    assert (run_of(run.id).status, run_of(run.id).cancelled, RunDay.get().total) == ("failed", True, 1)
+
+
+def test_a_run_that_has_ended_is_not_cancelled(inline):
+    run = submit(inline, flow("a"), 1)
+    with pytest.raises(Conflict):
+        inline.cancel(run_of(run.id), "ann")
+    row = run_of(run.id)
+    assert (row.status, row.output, row.cancelled, RunDay.get().total) == ("success", "1", False, 1)
+
+
+def test_a_run_is_cancelled_through_another_process(start, gate, types):
+    one, other = start(run_threads=1), start(run_threads=1)
+    run = submit(one, chain(node("a", "gate"), node("b", "act")))
+    other.cancel(at_gate(one, run, gate), "ann")
+    one.sweep()
+    gate.opened.set()
+    assert finished(one, run).error_text == "cancelled by ann"
+    assert types.effects == [] and RunDay.get().total == 1
+
+
+def test_a_cancellation_cuts_a_pause_short(dispatcher):
+    failed = threading.Event()
+    dispatcher.on_step = lambda run, step: failed.set()
+    run = submit(dispatcher, flow(node("a", "fail", retry={"attempts": 2, "delay": 3600})))
+    assert failed.wait(PATIENCE)
+    dispatcher.cancel(dispatcher.wait(run, 0), "ann")
+    assert finished(dispatcher, run).error_text == "cancelled by ann"
+
+
+# What a dead process left
+
+EVERYTHING = flow(
+    node("a", "give", {"value": [1, 2]}),
+    node("b", "act", foreach="{{ input }}"),
+    node("c", "act", {"value": "{{ steps.b | length }}"}),
+    node("if", "if", {"condition": True}),
+    node("no", "act"),
+    node("off", "act", disabled=True),
+    node("try", "fail", on_error="continue"),
+    node("end", "act", {"value": "{{ [input, steps.c] }}"}),
+    edges=["a b", "b c", "c if", "if no false", "if off true", "off try", "try end", "no end", "off end"],
+)
+
+
+def test_a_run_left_by_a_dead_process_is_resumed_from_any_of_its_steps(inline, types):
+    whole = run_engine(EVERYTHING)
+    everything = [key.split(":", 1)[1] for key in types.effects]
+    for cut in range(len(whole.steps) + 1):
+        id_ = left_behind(inline, EVERYTHING, steps=cut)
+        done = {f"{step.node_id}:{step.item_index or 0}" for step in whole.steps[:cut] if step.status == "success"}
+        types.effects.clear()
+        inline.sweep()
+        run = run_of(id_)
+        assert (run.status, output(inline, run), run.claims) == ("success", whole.output, 2)
+        assert types.effects == [f"{id_}:{key}" for key in everything if key not in done]
+
+
+def test_a_step_in_doubt_is_closed_and_done_again_with_the_same_key(inline, types):
+    made = chain("a", node("b", "act"))
+    id_ = left_behind(inline, made, steps=2)
+    types.effects.clear()
+    inline.sweep()
+    assert types.effects == [f"{id_}:b:0"]
+    assert statuses(id_) == [("a", "success"), ("b", "failed"), ("b", "success")]
+    assert "interrupted" in steps_of(id_)[1].error_text
+
+
+def test_a_step_in_doubt_fails_the_run_where_on_interrupt_says_so(inline, types):
+    id_ = left_behind(inline, flow(node("a", "act", on_interrupt="fail")), steps=1)
+    types.effects.clear()
+    inline.sweep()
+    assert (run_of(id_).status, types.effects) == ("failed", [])
+
+
+def test_a_step_that_has_failed_for_good_is_not_done_again(types, inline):
+    def burn(config, input, ctx):
+        types.effects.append(ctx.idempotency_key)
+        raise RuntimeError("burnt")
+
+    types.offer("burn", burn, pure=False)
+    id_ = left_behind(inline, flow(node("a", "burn")), steps=2)
+    types.effects.clear()
+    inline.sweep()
+    assert (run_of(id_).status, types.effects) == ("failed", [])
+
+
+def test_a_resumed_run_has_its_input_and_its_large_values(start, tmp_path):
+    inline = start(inline=True, inline_value_bytes=10)
+    made = chain(node("a", "give", {"value": "{{ input }}"}), node("b", "act"), node("c", "give", {"value": "{{ [steps.b, trigger] }}"}))
+    value = "long enough for a file"
+    for cut in range(5):
+        id_ = left_behind(inline, made, value, steps=cut)
+        inline.sweep()
+        assert output(inline, run_of(id_)) == [value, value]
+
+
+def test_a_disabled_node_that_handed_on_a_large_value_hands_it_on_after_a_crash(start):
+    inline = start(inline=True, inline_value_bytes=10)
+    value = "long enough for a file"
+    id_ = left_behind(inline, chain(node("a", disabled=True), "b"), value, steps=1)
+    inline.sweep()
+    assert output(inline, run_of(id_)) == value
+
+
+def test_an_error_too_large_for_its_row_is_handed_on_after_a_crash(start, types):
+    inline = start(inline=True, inline_value_bytes=10)
+    made = chain(node("a", "fail", {"value": "long enough for a file"}, on_error="continue"), node("b"), node("c", "act"))
+    id_ = left_behind(inline, made, steps=2)
+    inline.sweep()
+    run = run_of(id_)
+    assert (run.status, output(inline, run)) == ("success", {"error": "long enough for a file"})
+    assert [step.node_id for step in steps_of(id_)] == ["a", "b", "c"]
+
+
+def test_a_run_of_a_process_that_lives_is_left_alone(inline, types):
+    id_ = left_behind(inline, flow(node("a", "act")))
+    Lease.beat("proc_gone", 60_000)
+    inline.sweep()
+    assert types.effects == ["run_1:a:0"] and run_of(id_).status == "running"
+    Lease.beat("proc_gone", -1)
+    inline.sweep()
+    assert run_of(id_).status == "success"
+
+
+def test_runs_are_swept_even_when_no_process_has_a_lease(inline):
+    id_ = left_behind(inline, flow("a"))
+    Lease.delete().execute()
+    inline.sweep()
+    assert run_of(id_).status == "success"
+
+
+def test_a_run_that_killed_its_process_three_times_is_given_up(inline, types):
+    id_ = left_behind(inline, flow(node("a", "act")), claims=MAX_CLAIMS)
+    types.effects.clear()
+    inline.sweep()
+    run = run_of(id_)
+    assert (run.status, types.effects) == ("failed", [])
+    assert "3 processes died" in run.error_text and RunDay.get().failed == 1
+
+
+def test_a_run_that_killed_two_processes_has_one_more_chance(inline):
+    id_ = left_behind(inline, flow("a"), claims=MAX_CLAIMS - 1)
+    inline.sweep()
+    assert run_of(id_).status == "success"
+
+
+def test_a_run_whose_flow_was_deleted_fails_and_says_so(inline):
+    id_ = left_behind(inline, flow("a"))
+    Workflow.get().remove()
+    inline.sweep()
+    assert run_of(id_).status == "failed" and "deleted" in run_of(id_).error_text
+    inline.sweep()
+    assert RunDay.get().total == 1
+
+
+def test_a_run_goes_on_with_the_version_that_it_began_with(inline):
+    id_ = left_behind(inline, flow(node("a", "give", {"value": "old"})))
+    Workflow.get().change(None, definition_json=orjson.dumps(flow(node("a", "give", {"value": "new"}))).decode())
+    inline.sweep()
+    assert run_of(id_).output == '"old"'
+
+
+def test_a_run_whose_definition_is_not_valid_any_more_fails_and_says_so(inline, types):
+    types.offer("short_lived", lambda config, input, ctx: 1)
+    id_ = left_behind(inline, flow(node("a", "short_lived")))
+    types.__exit__()
+    inline.sweep()
+    assert run_of(id_).status == "failed" and "short_lived" in run_of(id_).error_text
+
+
+def test_a_run_that_was_taken_from_us_is_not_gone_on_with(dispatcher, gate, types):
+    run = submit(dispatcher, chain(node("a", "gate"), node("b", "act")))
+    at_gate(dispatcher, run, gate)
+    Lease.beat("proc_other", 60_000)
+    Run.update(lease_owner="proc_other", claims=2).where(Run.id == run.id).execute()
+    dispatcher.sweep()
+    gate.opened.set()
+    let_go(dispatcher, run)
+    row = run_of(run.id)
+    assert (row.status, row.lease_owner, row.finished_at, types.effects) == ("running", "proc_other", None, [])
+
+
+def test_a_process_that_was_asleep_starts_no_node_of_a_run_that_was_taken_from_it(start, gate, types):
+    one = start(run_threads=1)
+    run = submit(one, chain(node("a", "gate"), node("b", "act")))
+    at_gate(one, run, gate)
+    Run.update(lease_owner="proc_other", claims=2).where(Run.id == run.id).execute()
+    gate.opened.set()
+    let_go(one, run)
+    assert types.effects == [] and statuses(run.id) == []
+
+
+# Several processes
+
+
+def meddle(path, when, statements):
+    """Let another process do this once, just before our connection runs a statement for which `when` holds."""
+    left = list(statements)
+
+    def trace(sql):
+        if left and when(sql):
+            with closing(sqlite3.connect(path)) as other:
+                while left:
+                    other.execute(*left.pop(0))
+                other.commit()
+
+    database.db.connection().set_trace_callback(trace)
+
+
+def test_a_pending_run_that_another_process_claims_at_the_same_time_is_left_to_it(path, inline, types):
+    id_ = on_record(add_flow(flow(node("a", "act"))))
+    claim = "UPDATE runs SET status = 'running', lease_owner = 'proc_other', claims = 1 WHERE id = ?"
+    meddle(path, lambda sql: id_ in sql, [("INSERT INTO leases VALUES ('proc_other', ?)", (now_ms() + 60_000,)), (claim, (id_,))])
+    inline.sweep()
+    assert (run_of(id_).lease_owner, types.effects) == ("proc_other", [])
+
+
+def test_a_run_of_a_process_that_starts_during_a_sweep_is_left_alone(path, inline):
+    id_ = on_record(add_flow(flow("a")), waiting="nothing")
+    born = [
+        ("INSERT INTO leases VALUES ('proc_new', ?)", (now_ms() + 60_000,)),
+        ("UPDATE runs SET status = 'running', lease_owner = 'proc_new', waiting = NULL, claims = 1 WHERE id = ?", (id_,)),
+    ]
+    meddle(path, lambda sql: 'FROM "runs"' in sql, born)
+    inline.sweep()
+    assert (run_of(id_).status, run_of(id_).lease_owner) == ("running", "proc_new")
+
+
+def test_a_run_survives_a_process_that_is_killed(tmp_path, inline, types):
+    types.offer("die", lambda config, input, ctx: input, pure=False)
+    made = add_flow(chain(node("a", "act"), node("b", "give", {"value": 2}), node("c", "die"), node("d", "act")))
+    source = """
+import os, pathlib, sys
+import database
+from models import Workflow
+from world import Types, process
+folder = pathlib.Path(sys.argv[1])
+database.connect(folder / "headrace.sqlite3", "normal")
+with Types() as types, process(folder, inline=True) as dispatcher:
+    types.offer("die", lambda config, input, ctx: os._exit(9), pure=False)
+    dispatcher.submit(Workflow.get(), 1, "manual")
+"""
+    killed = start_python(source, tmp_path)
+    killed.communicate()
+    assert killed.returncode == 9
+    run = Run.get(workflow_id=made.id)
+    assert (run.status, run.claims) == ("running", 1)
+    Lease.beat(run.lease_owner, -1)
+    inline.sweep()
+    assert (run_of(run.id).status, run_of(run.id).output) == ("success", "2")
+    assert types.effects == [f"{run.id}:d:0"]
+    assert statuses(run.id) == [("a", "success"), ("b", "success"), ("c", "failed"), ("c", "success"), ("d", "success")]
+
+
+def test_two_processes_do_not_execute_the_same_run(tmp_path, types):
+    made = add_flow(flow(node("a", "act"), node("b", "act")))
+    ids = {on_record(made) for _ in range(30)}
+    source = """
+import pathlib, sys
+import database
+from models import Run
+from world import Types, process
+folder = pathlib.Path(sys.argv[1])
+database.connect(folder / "headrace.sqlite3", "normal")
+with Types() as types, process(folder, inline=True, run_threads=4) as dispatcher:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    while Run.select().where(Run.status.in_(["pending", "running"])).exists():
+        dispatcher.sweep()
+    print(*types.effects)
+database.disconnect()
+"""
+    processes = [start_python(source, tmp_path) for _ in range(2)]
+    for process_ in processes:
+        assert process_.stdout.readline() == "ready\n"
+    for process_ in processes:
+        process_.stdin.write("\n")
+        process_.stdin.flush()
+    effects = [key for process_ in processes for key in said(process_)]
+    assert sorted(effects) == sorted(f"{id_}:{name}:0" for id_ in ids for name in "ab")
+    assert {run.status for run in Run.select()} == {"success"} and RunDay.get().total == 30
+
+
+# The end of a process
+
+
+def test_a_process_that_starts_and_stops_says_so(start):
+    dispatcher = start()
+    assert dispatcher.owner in Lease.alive()
+    dispatcher.stop()
+    assert dispatcher.owner not in Lease.alive()
+
+
+def test_a_process_that_stops_takes_no_more_runs(start):
+    dispatcher = start()
+    dispatcher.stop()
+    assert not dispatcher.is_open()
+    with pytest.raises(Unavailable):
+        submit(dispatcher, flow("a"))
+
+
+def test_a_run_that_ends_within_the_grace_time_is_let_finish(start, gate):
+    dispatcher = start(grace=PATIENCE)
+    run = submit(dispatcher, chain(node("a", "gate"), "b"), 4)
+    assert gate.reached.wait(PATIENCE)
+    stopping = Background(dispatcher.stop)
+    gate.opened.set()
+    stopping.result()
+    assert (run_of(run.id).status, run_of(run.id).output) == ("success", "4")
+
+
+def stop_at_the_gate(dispatcher, gate):
+    """Stop the process while a run is at the gate, which then opens."""
+    assert gate.reached.wait(PATIENCE)
+    stopping = Background(dispatcher.stop)
+    assert dispatcher._hand_back.wait(PATIENCE)
+    gate.opened.set()
+    stopping.result()
+
+
+def test_a_run_that_does_not_end_in_time_is_handed_back(start, gate, types):
+    dispatcher = start(run_threads=1)
+    run = submit(dispatcher, chain(node("a", "act"), node("b", "gate"), node("c", "act")))
+    stop_at_the_gate(dispatcher, gate)
+    row = run_of(run.id)
+    assert (row.status, row.lease_owner, row.finished_at) == ("pending", None, None)
+    assert types.effects == [f"{run.id}:a:0"]
+    assert RunDay.select().count() == 0
+
+
+def test_a_run_that_was_handed_back_goes_on_from_its_completed_steps(start, gate, types):
+    dispatcher = start(run_threads=1)
+    run = submit(dispatcher, chain(node("a", "act"), node("b", "gate"), node("c", "act")), 5)
+    stop_at_the_gate(dispatcher, gate)
+    other = start(inline=True)
+    other.sweep()
+    assert (run_of(run.id).status, run_of(run.id).output) == ("success", "5")
+    assert types.effects == [f"{run.id}:a:0", f"{run.id}:c:0"]
+
+
+def test_being_handed_back_does_not_make_a_run_poisonous(tmp_path, types):
+    gates = [node(f"b{number}", "gate") for number in range(MAX_CLAIMS + 1)]
+    id_ = on_record(add_flow(chain(node("a", "act"), *gates, "end")))
+    for _ in gates:
+        gate = Gate()
+        REGISTRY.pop("gate", None)
+        types.offer("gate", gate)
+        with process(tmp_path, run_threads=1) as dispatcher:
+            dispatcher.sweep()
+            stop_at_the_gate(dispatcher, gate)
+    assert run_of(id_).status == "pending"
+
+
+def test_runs_that_were_waiting_when_the_process_ended_are_executed_by_another(start, gate, types):
+    dispatcher = start(run_threads=1)
+    runs = [submit(dispatcher, flow(node("a", "gate"))), *[submit(dispatcher, flow(node("a", "act"))) for _ in range(2)]]
+    stop_at_the_gate(dispatcher, gate)
+    assert len(types.effects) == 0
+    other = start(inline=True, run_threads=4)
+    other.sweep()
+    assert [run_of(run.id).status for run in runs] == ["success"] * 3
+    assert sorted(types.effects) == sorted(f"{run.id}:a:0" for run in runs[1:])
+
+
+# A disk that refuses
+
+
+def fill(dispatcher, pages=2):
+    """Let the database grow by this many pages and no more."""
+    present = database.execute("PRAGMA page_count").fetchone()[0]
+    dispatcher.recorder.commit([Write(f"PRAGMA max_page_count = {present + pages}", ())])
+
+
+def make_room(dispatcher):
+    dispatcher.recorder.commit([Write("PRAGMA max_page_count = 1000000", ())])
+
+
+def test_a_run_that_cannot_be_accepted_is_not_told_to_anybody(start):
+    dispatcher = start()
+    fill(dispatcher)
+    run = submit(dispatcher, flow("a"), "x" * 50_000)
+    with pytest.raises(Unavailable) as caught:
+        dispatcher.wait(run, PATIENCE)
+    assert caught.value.retry_after == 5
+    make_room(dispatcher)
+    assert Run.find(run.id) is None
+    assert finished(dispatcher, submit(dispatcher, flow("a"), "x" * 50_000)).status == "success"
+
+
+def test_a_run_with_a_key_that_cannot_be_accepted_leaves_the_key_free(start):
+    dispatcher = start()
+    made = add_flow(flow("a"))
+    fill(dispatcher)
+    with pytest.raises(Unavailable):
+        dispatcher.submit(made, "x" * 50_000, "manual", key="k")
+    assert dispatcher.active_count() == 0
+    make_room(dispatcher)
+    assert dispatcher.submit(made, 1, "manual", key="k").is_new
+
+
+def test_a_run_whose_end_cannot_be_recorded_fails_as_soon_as_it_can(start, gate, types):
+    dispatcher = start()
+    made = chain(node("a", "gate"), node("b", "give", {"value": "x" * 50_000}))
+    run = submit(dispatcher, made)
+    at_gate(dispatcher, run, gate)
+    fill(dispatcher)
+    gate.opened.set()
+    let_go(dispatcher, run)
+    assert run_of(run.id).status == "running"
+    make_room(dispatcher)
+    dispatcher.sweep()
+    row = run_of(run.id)
+    assert row.status == "failed" and "could not be recorded" in row.error_text
+    assert RunDay.get().total == 1

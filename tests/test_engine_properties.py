@@ -1,0 +1,260 @@
+"""What holds for every flow: random graphs against a model of the rules that shares nothing with the engine."""
+
+from collections import Counter
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from world import Types, at_top, flow, run
+
+from engine import Settled
+from errors import NodeError
+
+MANY = settings(max_examples=300, deadline=None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def types():
+    def burn(config, input, ctx):
+        types.effects.append(ctx.idempotency_key)
+        raise NodeError("burnt")
+
+    with Types() as types:
+        types.offer("burn", burn, pure=False)
+        yield types
+
+
+# Random flows
+
+KINDS = st.one_of(
+    st.just({"type": "noop"}),
+    st.integers(0, 9).map(lambda number: {"type": "give", "config": {"value": [number]}}),
+    st.just({"type": "give", "config": {"value": "{{ input }}"}}),
+    st.just({"type": "act"}),
+    st.just({"type": "act", "foreach": [1, "two"]}),
+    st.just({"type": "fail"}),
+    st.just({"type": "fail", "foreach": [1, "two"]}),
+    st.just({"type": "burn"}),
+    st.just({"type": "burn", "foreach": [1, "two"]}),
+    st.booleans().map(lambda holds: {"type": "if", "config": {"condition": holds}}),
+    st.sampled_from(["x", "y", "z"]).map(lambda word: {"type": "switch", "config": {"value": word, "cases": ["x", "y"]}}),
+)
+BRANCHES = {"if": ("true", "false"), "switch": ("x", "y", "default")}
+
+
+def ways(node):
+    """By which branches an edge may leave this node."""
+    own = BRANCHES.get(node["type"], (None,))
+    return (*own, "error") if node["on_error"] == "branch" else own
+
+
+@st.composite
+def flows(draw, most=7):
+    """A valid definition, its nodes in any order, and the trigger that fired, if one did."""
+    nodes, edges = [], []
+    for number in range(draw(st.integers(1, most))):
+        trigger = draw(st.integers(0, 5)) == 0
+        made = {"type": "manual"} if trigger else dict(draw(KINDS))
+        made |= {"id": f"n{number}", "on_error": draw(st.sampled_from(["continue", "branch", "fail", "continue"]))}
+        made |= {"disabled": draw(st.integers(0, 5)) == 0, "retry": {"attempts": draw(st.integers(1, 2)), "delay": 0}}
+        sources = [] if trigger else draw(st.lists(st.sampled_from(nodes), unique_by=id, max_size=3)) if nodes else []
+        for source in sources:
+            leaving = draw(st.lists(st.sampled_from(ways(source)), min_size=1, max_size=2, unique=True))
+            edges += [[source["id"], made["id"], branch] for branch in leaving]
+        nodes.append(made)
+    triggers = [made["id"] for made in nodes if made["type"] == "manual"]
+    fired = draw(st.sampled_from([None, *triggers]))
+    return flow(*draw(st.permutations(nodes)), edges=draw(st.permutations(edges))), fired
+
+
+# The rules once more, as plainly as they are written
+
+
+class Model:
+    """What a run of the definition comes to. Every node asks its predecessors, and nothing else."""
+
+    def __init__(self, definition, input, fired):
+        self.nodes = {made["id"]: made for made in definition["nodes"]}
+        self.edges = definition["edges"]
+        self.input, self.fired = input, fired
+        self.known = {}
+
+    def state(self, id_):
+        """(status, output, branch): status is success, failed, skipped, passed (disabled) or fatal."""
+        if id_ not in self.known:
+            self.known[id_] = self.settle(self.nodes[id_])
+        return self.known[id_]
+
+    def executed(self, id_):
+        return self.state(id_)[0] in ("success", "failed", "passed")
+
+    def live(self, node):
+        """The predecessors with a live edge here."""
+        edges = [(source, branch) for source, target, branch in self.edges if target == node["id"]]
+        return {source for source, branch in edges if self.executed(source) and self.state(source)[2] == branch}
+
+    def settle(self, node):
+        is_root = all(target != node["id"] for _, target, _ in self.edges)
+        live = self.live(node)
+        if not live and not (is_root and self.fired in (None, node["id"])):
+            return "skipped", None, None
+        outputs = {source: self.state(source)[1] for source in live}
+        given = self.input if not live else next(iter(outputs.values())) if len(outputs) == 1 else outputs
+        if node["disabled"]:
+            return ("skipped", None, None) if node["type"] in (*BRANCHES, "manual") else ("passed", given, None)
+        return self.execute(node, given)
+
+    def execute(self, node, given):
+        kind, config, mode = node["type"], node.get("config", {}), node["on_error"]
+        if kind in ("fail", "burn"):
+            text = "no" if kind == "fail" else "burnt"
+            if "foreach" not in node:
+                return self.fail(mode, text)
+            if mode == "continue":
+                return "success", [{"error": text, "index": index} for index in range(2)], None
+            return self.fail(mode, f"item 0: {text}")
+        if kind == "act" and "foreach" in node:
+            return "success", node["foreach"], None
+        if kind == "give":
+            return "success", given if config["value"] == "{{ input }}" else config["value"], None
+        if kind == "if":
+            return "success", given, "true" if config["condition"] else "false"
+        if kind == "switch":
+            return "success", given, config["value"] if config["value"] in config["cases"] else "default"
+        return "success", given, None
+
+    def fail(self, mode, text):
+        if mode == "fail":
+            return "fatal", text, None
+        return "failed", {"error": text}, "error" if mode == "branch" else None
+
+    def order(self):
+        """Again and again, the first node of the file whose predecessors all stand already."""
+        left, order = list(self.nodes), []
+        while left:
+            free = (n for n in left if all(source in order for source, target, _ in self.edges if target == n))
+            order.append(next(free))
+            left.remove(order[-1])
+        return order
+
+    def end(self):
+        """(status, output or error, states of the nodes that were reached)."""
+        reached = {}
+        for id_ in self.order():
+            reached[id_] = self.state(id_)
+            if self.state(id_)[0] == "fatal":
+                return "failed", self.state(id_)[1], reached
+        executed = [id_ for id_ in reached if self.executed(id_)]
+        leaves = [id_ for id_ in executed if all(source != id_ for source, _, _ in self.edges)]
+        if len(leaves) > 1:
+            return "success", {id_: self.state(id_)[1] for id_ in leaves}, reached
+        last = (leaves or executed)[-1:]
+        return "success", self.state(last[0])[1] if last else None, reached
+
+
+STATUS = {"passed": "skipped", "fatal": "failed"}
+
+
+def outputs(steps, before=None):
+    """The outputs of the nodes, as their steps say; `before` are those of an earlier try."""
+    found = dict(before or {})
+    for step in filter(at_top, steps):
+        if step.same_as is not None:
+            found[step.node_id] = found[step.same_as]
+        elif step.output is not None:
+            found[step.node_id] = orjson.loads(step.output)
+    return found
+
+
+def last_steps(steps):
+    """The last step of each node as a whole, by its id."""
+    return {step.node_id: step for step in steps if at_top(step)}
+
+
+@MANY
+@given(flows(), st.sampled_from([None, 1, {"x": [1]}]))
+def test_a_run_comes_to_what_the_rules_say(made, input):
+    definition, fired = made
+    status, result, reached = Model(definition, input, fired).end()
+    ran = run(definition, input, trigger_node=fired)
+    assert ran.status == status
+    assert (ran.output if status == "success" else ran.error_text) == result
+    assert {id_: step.status for id_, step in ran.of.items()} == {
+        id_: STATUS.get(state[0], state[0]) for id_, state in reached.items()
+    }
+    assert {id_: step.branch for id_, step in ran.of.items()} == {id_: state[2] for id_, state in reached.items()}
+    executed = {id_: state[1] for id_, state in reached.items() if state[0] in ("success", "failed", "passed")}
+    assert outputs(ran.steps) == executed
+
+
+@MANY
+@given(flows())
+def test_a_node_is_settled_once_and_after_its_predecessors(made):
+    definition, fired = made
+    ran = run(definition, 1, trigger_node=fired)
+    ends = [step for step in ran.steps if at_top(step) and step.status != "running"]
+    final = [step for step in ends if step is ran.of[step.node_id]]
+    assert max(Counter(step.node_id for step in final).values(), default=1) == 1
+    place = {step.node_id: index for index, step in enumerate(final)}
+    for source, target, _ in definition["edges"]:
+        assert target not in place or place[source] < place[target]
+
+
+@MANY
+@given(flows())
+def test_no_item_of_a_node_with_effects_is_executed_twice_without_retry(types, made):
+    definition, fired = made
+    types.effects.clear()
+    once = {**definition, "nodes": [{**node, "retry": None} for node in definition["nodes"]]}
+    run(once, 1, trigger_node=fired)
+    assert max(Counter(types.effects).values(), default=1) == 1
+
+
+@MANY
+@given(flows(), st.randoms(use_true_random=False))
+def test_the_order_of_the_file_changes_nothing_but_the_order(made, random):
+    definition, fired = made
+    shuffled = {key: random.sample(definition[key], len(definition[key])) for key in ("nodes", "edges")}
+    one, other = run(definition, 1, trigger_node=fired), run(shuffled, 1, trigger_node=fired)
+    assert one.status == other.status
+    if one.status == "success":
+        assert outputs(one.steps) == outputs(other.steps)
+        assert {id_: (step.status, step.branch) for id_, step in one.of.items()} == {
+            id_: (step.status, step.branch) for id_, step in other.of.items()
+        }
+        leaf_ran = {node["id"] for node in definition["nodes"]} - {source for source, _, _ in definition["edges"]}
+        if leaf_ran & outputs(one.steps).keys():
+            assert one.output == other.output
+
+
+def settled_of(steps):
+    """What a record of these steps says is done, and the next free number."""
+    rows = {step.seq: step for step in steps}
+    made = outputs(rows.values())
+    settled = {}
+    for step in rows.values():
+        if step.status in ("success", "skipped") or (step.status == "failed" and step.output is not None):
+            output = made.get(step.node_id) if at_top(step) else orjson.loads(step.output)
+            skipped = step.status == "skipped" and step.output is None and step.same_as is None
+            settled[step.node_id, step.item_index] = Settled(output, step.branch, skipped)
+    return settled, max(rows, default=-1) + 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(flows(most=6))
+def test_a_run_that_goes_on_from_any_prefix_of_its_record_ends_the_same(types, made):
+    definition, fired = made
+    whole = run(definition, {"x": 1}, trigger_node=fired)
+    for cut in range(len(whole.steps) + 1):
+        kept = whole.steps[:cut]
+        settled, first_seq = settled_of(kept)
+        types.effects.clear()
+        rest = run(definition, {"x": 1}, trigger_node=fired, settled=settled, first_seq=first_seq)
+        assert rest.outcome == whole.outcome
+        assert not {f"run_1:{id_}:{index or 0}" for id_, index in settled} & set(types.effects)
+        assert outputs(rest.steps, outputs(kept)) == outputs(whole.steps)
+        ends = last_steps(kept) | last_steps(rest.steps)
+        assert {id_: (step.status, step.branch) for id_, step in ends.items()} == {
+            id_: (step.status, step.branch) for id_, step in whole.of.items()
+        }

@@ -1,0 +1,129 @@
+"""The schema: made from nothing, once, and as the models say."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from peewee import SqliteDatabase
+from world import fresh_database, said, start_python
+
+import database
+import models
+from models import AgentMemory, Base
+
+TABLES = {model._meta.table_name: model for model in Base.__subclasses__()}
+
+
+@pytest.fixture
+def path(tmp_path):
+    with fresh_database(tmp_path) as path:
+        yield path
+
+
+def rows(path, sql):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def schema(path):
+    return rows(path, "SELECT type, name, sql FROM sqlite_master ORDER BY type, name")
+
+
+def test_every_model_of_ours_is_known_by_its_table():
+    assert {TABLES[name].__name__ for name in TABLES} <= set(models.__all__)
+
+
+def test_a_new_database_has_a_table_for_every_model(path):
+    found = {name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert set(TABLES) <= found
+
+
+@pytest.fixture
+def from_models(tmp_path):
+    """A database whose tables Peewee makes of the models as they are now."""
+    other = SqliteDatabase(tmp_path / "models.sqlite3")
+    with other.bind_ctx(TABLES.values(), bind_refs=False, bind_backrefs=False):
+        other.create_tables(TABLES.values())
+    other.close()
+    return tmp_path / "models.sqlite3"
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_a_table_is_as_its_model_says(path, from_models, table):
+    columns = f"SELECT name, type, \"notnull\", pk FROM pragma_table_info('{table}')"
+    assert rows(path, columns) == rows(from_models, columns)
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_what_a_model_calls_unique_is_unique(path, table):
+    unique = set()
+    for (index,) in rows(path, f"SELECT name FROM pragma_index_list('{table}') WHERE \"unique\""):
+        unique.add(tuple(name for (name,) in rows(path, f"SELECT name FROM pragma_index_info('{index}')")))
+    for field in TABLES[table]._meta.sorted_fields:
+        if field.unique:
+            assert (field.column_name,) in unique, field.name
+
+
+def test_migrating_again_does_nothing(path):
+    before = schema(path)
+    assert database.migrate() == []
+    assert schema(path) == before
+
+
+def test_migrating_says_what_was_done(tmp_path):
+    database.connect(tmp_path / "new.sqlite3")
+    done = database.migrate()
+    database.disconnect()
+    assert done == sorted(file.stem for file in database.MIGRATIONS.glob("[0-9]*.py"))
+
+
+def test_what_is_in_the_database_survives_migrating_again(path):
+    models.Workspace.add(name="Mine")
+    database.migrate()
+    assert [row.name for row in models.Workspace.select()] == ["Mine"]
+
+
+def test_the_folder_of_a_new_database_is_made(tmp_path):
+    database.connect(tmp_path / "a" / "b" / "new.sqlite3")
+    database.migrate()
+    database.disconnect()
+    assert (tmp_path / "a" / "b" / "new.sqlite3").exists()
+
+
+def test_processes_that_start_together_migrate_once(tmp_path):
+    source = """
+import sys, pathlib, database
+database.connect(pathlib.Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+print(*database.migrate())
+database.disconnect()
+"""
+    processes = [start_python(source, tmp_path / "new.sqlite3") for _ in range(4)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    done = [name for process in processes for name in said(process)]
+    assert done == sorted(file.stem for file in database.MIGRATIONS.glob("[0-9]*.py"))
+
+
+def test_a_migration_imports_no_model_of_ours():
+    for file in database.MIGRATIONS.glob("[0-9]*.py"):
+        assert "import models" not in file.read_text() and "from tables" not in file.read_text()
+
+
+def test_the_full_text_index_follows_every_change(path):
+    memory = AgentMemory.put("ws", "a", "s", "k", content="first words", tags="[]")
+    AgentMemory.put("ws", "a", "s", "k", content="other words", tags="[]")
+    AgentMemory.put("ws", "a", "s", "gone", content="lost words", tags="[]").remove()
+    database.execute("INSERT INTO agent_memories_fts (agent_memories_fts, rank) VALUES ('integrity-check', 1)")
+    found = [row.id for row in AgentMemory.select_where("ws", "words")]
+    assert found == [memory.id]
+    assert not list(AgentMemory.select_where("ws", "first")) and not list(AgentMemory.select_where("ws", "lost"))
+
+
+def test_a_new_database_shrinks_when_rows_go(path):
+    assert rows(path, "PRAGMA auto_vacuum") == [(2,)]
+    assert rows(path, "PRAGMA journal_mode") == [("wal",)]

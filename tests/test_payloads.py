@@ -1,0 +1,94 @@
+"""Values too large for a row, in files."""
+
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payloads import Kept, Payloads
+
+
+@pytest.fixture
+def payloads(tmp_path):
+    return Payloads(tmp_path / "values", inline_bytes=10)
+
+
+def files(payloads):
+    return sorted(str(path.relative_to(payloads.folder)) for path in payloads.folder.rglob("*") if path.is_file())
+
+
+def test_a_small_value_stays_in_its_row(payloads):
+    assert payloads.keep("run_1", "input", b'"12345678"') == Kept('"12345678"', None)
+    assert not payloads.folder.exists()
+
+
+def test_a_larger_value_goes_to_a_file_and_the_row_has_its_size(payloads):
+    assert payloads.keep("run_1", "input", b'"123456789"') == Kept(None, 11)
+    assert files(payloads) == ["run_1/input.json"]
+    assert (payloads.folder / "run_1" / "input.json").read_bytes() == b'"123456789"'
+
+
+def test_the_size_is_in_bytes_not_characters(payloads):
+    assert payloads.keep("run_1", "input", '"éééé"'.encode()).size is None
+    assert payloads.keep("run_1", "input", '"ééééé"'.encode()).size == 12
+
+
+def test_no_value_is_no_value(payloads):
+    assert payloads.keep("run_1", "input", None) == Kept(None)
+    assert payloads.load("run_1", "input", Kept(None)) is None
+
+
+@pytest.mark.parametrize("value", [b"null", b"[1, 2, 3, 4, 5, 6]"])
+def test_what_was_kept_comes_back(payloads, value):
+    assert payloads.load("run_1", "output", payloads.keep("run_1", "output", value)) == value
+
+
+def test_a_value_of_the_same_name_replaces_the_earlier_one(payloads):
+    payloads.keep("run_1", "step_0", b"a" * 100)
+    kept = payloads.keep("run_1", "step_0", b"b" * 20)
+    assert payloads.load("run_1", "step_0", kept) == b"b" * 20
+
+
+def test_runs_do_not_share_their_files(payloads):
+    first, second = (payloads.keep(run, "input", letter * 20) for run, letter in (("run_1", b"a"), ("run_2", b"b")))
+    payloads.remove("run_1")
+    assert files(payloads) == ["run_2/input.json"]
+    assert payloads.load("run_2", "input", second) == b"b" * 20
+    with pytest.raises(FileNotFoundError):
+        payloads.load("run_1", "input", first)
+
+
+def test_removing_what_is_not_there_does_nothing(payloads):
+    payloads.remove("run_9")
+
+
+def test_only_the_servers_own_user_reads_the_files(payloads):
+    payloads.keep("run_1", "input", b"x" * 20)
+    assert stat.S_IMODE((payloads.folder / "run_1" / "input.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/etc/passwd", "a.b", "a\0b", "a\n", "ü"])
+def test_a_name_that_could_lead_elsewhere_is_refused(payloads, name):
+    for run_id, value in ((name, "input"), ("run_1", name)):
+        with pytest.raises(ValueError, match="no name"):
+            payloads.keep(run_id, value, b"x" * 20)
+        with pytest.raises(ValueError, match="no name"):
+            payloads.load(run_id, value, Kept(None, 20))
+    with pytest.raises(ValueError, match="no name"):
+        payloads.remove(name)
+    assert not payloads.folder.exists()
+
+
+def test_a_disk_that_refuses_the_file_is_heard_of(payloads):
+    payloads.folder.write_text("a file where the folder should be")
+    with pytest.raises(OSError):
+        payloads.keep("run_1", "input", b"x" * 20)
+
+
+@given(st.text(max_size=40))
+def test_any_text_comes_back(tmp_path_factory, text):
+    payloads = Payloads(tmp_path_factory.getbasetemp() / "any", inline_bytes=8)
+    kept = payloads.keep("run_1", "input", text.encode())
+    assert payloads.load("run_1", "input", kept) == text.encode()
+    assert (kept.text is None) == (len(text.encode()) > 8)

@@ -1,0 +1,71 @@
+"""The README's tour works when it is pasted, line by line, against the real server."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(url, process):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return urllib.request.urlopen(url, timeout=5).status
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"the server did not answer at {url}")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    port = free_port()
+    env = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("HEADRACE")},
+        "PORT": str(port),
+        "HEADRACE_DATA_DIR": str(tmp_path_factory.mktemp("data")),
+        "HEADRACE_ADMIN_EMAIL": "me@example.com",
+        "HEADRACE_ADMIN_PASSWORD": "change-me-please",
+    }
+    with subprocess.Popen([sys.executable, "workflow_server.py"], cwd=ROOT, env=env) as process:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/api/health", process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+@pytest.mark.slow
+def test_the_tour_works_when_it_is_pasted(server, tmp_path):
+    tour = re.search(r"<!-- tour -->\n```sh\n(.*?)```", README, re.DOTALL)[1]
+    script = tour.replace("http://127.0.0.1:8000", server)
+    # A shell that reads its commands from a pipe does what one does into which they are pasted.
+    done = subprocess.run(["bash", "-e"], input=script, cwd=tmp_path, text=True, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert '"output":{"name":"Ada","price":30,"count":4,"total":120}' in done.stdout
+    assert "A big order by Ada: 120" in done.stdout
+    assert "there is no node 'chekc'" in done.stdout
+
+
+def test_each_document_that_it_names_is_there():
+    for path in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_each_template_that_it_names_is_there():
+    for path in re.findall(r"templates_data/[\w-]+\.json", README):
+        assert (ROOT / path).exists(), path

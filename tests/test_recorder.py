@@ -1,0 +1,405 @@
+"""The one writer of a process: what it commits, in which groups, and what it tells those who wait."""
+
+import sqlite3
+from contextlib import closing
+
+import orjson
+import pytest
+from world import PATIENCE, Background, add_flow, at_once, flow, fresh_database, said, start_python, started_recorder, steps_of
+
+import recorder as module
+from database import disconnect_thread, execute, write
+from engine import Step
+from errors import Conflict
+from models import LogEntry, Run, RunDay, Workspace, Write, now_ms
+from payloads import Payloads
+from recorder import FULL_BUFFER, MAX_LOG_DATA, MAX_LOG_ENTRIES, MAX_LOG_TEXT, Recorder, RunRecord
+
+
+@pytest.fixture
+def path(tmp_path):
+    with fresh_database(tmp_path) as path:
+        yield path
+
+
+@pytest.fixture
+def recorder(path):
+    with started_recorder() as recorder:
+        yield recorder
+
+
+def put(id_, name="x"):
+    """The write of a row; a second one of the same id is refused."""
+    return Write("INSERT INTO workspaces (id, name, created_at) VALUES (?, ?, 0)", (id_, name))
+
+
+def rename(id_, name):
+    return Write("UPDATE workspaces SET name = ? WHERE id = ?", (name, id_))
+
+
+def names():
+    return {row.id: row.name for row in Workspace.select()}
+
+
+def seen_by_another(path, sql, *params):
+    """What another connection, such as another process's, reads."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql, params).fetchall()
+
+
+def commits(path):
+    """How many transactions the write-ahead log holds: its last frame of each carries the size of the database.
+
+    The format is https://www.sqlite.org/fileformat2.html#walformat.
+    """
+    log = path.with_name(f"{path.name}-wal").read_bytes()
+    size = 24 + int.from_bytes(log[8:12], "big")
+    frames = [log[at : at + 24] for at in range(32, len(log), size)]
+    return sum(frame[4:8] != bytes(4) and frame[8:16] == log[16:24] for frame in frames)
+
+
+# Commits
+
+
+def test_a_commit_is_there_for_others_when_it_returns(path, recorder):
+    assert recorder.commit([put("ws_1")]) == [1]
+    assert seen_by_another(path, "SELECT id FROM workspaces") == [("ws_1",)]
+
+
+def test_every_write_has_its_row_count(recorder):
+    writes = [put("ws_1"), put("ws_2"), rename("ws_9", "y"), Write("UPDATE workspaces SET name = 'z'", ())]
+    assert recorder.commit(writes) == [1, 1, 0, 2]
+
+
+def test_no_writes_are_a_commit_too(recorder):
+    assert recorder.commit([]) == []
+
+
+def test_writes_of_many_threads_are_all_there(recorder):
+    def work(number):
+        return [recorder.commit([put(f"ws_{number}_{index}"), rename(f"ws_{number}_{index}", "y")]) for index in range(40)]
+
+    assert at_once(8, work) == [[[1, 1]] * 40] * 8
+    assert list(names().values()) == ["y"] * 320
+
+
+def test_what_gathers_while_a_commit_is_on_its_way_is_one_transaction(path, recorder):
+    before = commits(path)
+    with write():
+        waiting = [recorder.submit([put(f"ws_{number}")]) for number in range(50)]
+    assert [done.result(PATIENCE) for done in waiting] == [[1]] * 50
+    # The first may have gone alone, before the others came; the transaction that kept it waiting wrote nothing.
+    assert commits(path) - before <= 2
+
+
+def test_writes_happen_in_the_order_in_which_they_were_handed_over(recorder):
+    recorder.commit([put("ws_1")])
+    for number in range(100):
+        last = recorder.submit([rename("ws_1", str(number))])
+    last.result(PATIENCE)
+    assert names() == {"ws_1": "99"}
+
+
+def test_a_batch_is_written_as_a_whole_or_not_at_all(recorder):
+    recorder.commit([put("ws_1")])
+    with pytest.raises(Conflict):
+        recorder.commit([put("ws_2"), put("ws_1")])
+    assert set(names()) == {"ws_1"}
+
+
+def test_a_batch_with_a_taken_key_fails_alone(recorder):
+    with write():
+        waiting = [recorder.submit([put(id_)]) for id_ in ("ws_1", "ws_2", "ws_1", "ws_3")]
+    assert [waiting[at].result(PATIENCE) for at in (0, 1, 3)] == [[1], [1], [1]]
+    with pytest.raises(Conflict, match="taken"):
+        waiting[2].result(PATIENCE)
+    assert set(names()) == {"ws_1", "ws_2", "ws_3"}
+
+
+def test_what_the_database_raises_is_handed_to_who_waits(recorder):
+    with pytest.raises(Exception, match="no such table: nowhere"):
+        recorder.commit([Write("INSERT INTO nowhere VALUES (1)", ())])
+    assert recorder.commit([put("ws_1")]) == [1]
+
+
+def test_a_value_that_the_database_does_not_take_is_handed_to_who_waits(recorder):
+    for odd in (object(), "\ud800", 2**64):
+        with pytest.raises((sqlite3.Error, ValueError, OverflowError, Exception)):
+            recorder.commit([put("ws_1", odd)])
+    assert recorder.commit([put("ws_1")]) == [1]
+
+
+# Beginning and end
+
+
+def test_stop_commits_what_is_queued(path):
+    recorder = Recorder()
+    recorder.start()
+    with write():
+        waiting = [recorder.submit([put(f"ws_{number}")]) for number in range(20)]
+        stopping = Background(recorder.stop)
+    stopping.result()
+    assert all(done.done() for done in waiting) and len(names()) == 20
+
+
+def test_stop_without_start_and_twice_does_nothing(path):
+    recorder = Recorder()
+    recorder.stop()
+    recorder.start()
+    recorder.stop()
+    recorder.stop()
+
+
+def test_a_recorder_may_be_started_again(path):
+    recorder = Recorder()
+    for number in range(2):
+        recorder.start()
+        recorder.commit([put(f"ws_{number}")])
+        recorder.stop()
+    assert len(names()) == 2
+
+
+# A disk that refuses
+
+
+def test_a_full_database_is_told_to_who_waits_and_to_nobody_else(path, recorder):
+    pages = execute("PRAGMA page_count").fetchone()[0]
+    recorder.commit([Write(f"PRAGMA max_page_count = {pages + 4}", ())])
+    with write():
+        waiting = [recorder.submit([put("ws_1")]), recorder.submit([put("ws_2", "x" * 100_000)]), recorder.submit([put("ws_3")])]
+    with pytest.raises(Exception, match="full"):
+        waiting[1].result(PATIENCE)
+    assert [waiting[0].result(PATIENCE), waiting[2].result(PATIENCE)] == [[1], [1]]
+    recorder.commit([Write("PRAGMA max_page_count = 100000", ())])
+    assert recorder.commit([put("ws_2", "x" * 100_000)]) == [1]
+
+
+def test_the_recorder_goes_on_once_the_disk_has_room_again(path):
+    source = """
+import pathlib, resource, sys
+import database
+from world import started_recorder
+from test_recorder import put
+database.connect(pathlib.Path(sys.argv[1]))
+with started_recorder() as recorder:
+    recorder.commit([put("ws_1")])
+    none = resource.RLIM_INFINITY
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, none))
+    try:
+        recorder.commit([put("ws_2", "x" * 100_000)])
+    except Exception as error:
+        print(type(error).__name__)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (none, none))
+    print(*recorder.commit([put("ws_3")]))
+database.disconnect()
+"""
+    assert said(start_python(source, path)) == ["OperationalError", "1"]
+    assert set(names()) == {"ws_1", "ws_3"}
+
+
+# One run's record
+
+
+@pytest.fixture
+def payloads(tmp_path):
+    return Payloads(tmp_path / "values", inline_bytes=100)
+
+
+@pytest.fixture
+def record(recorder, payloads):
+    run, made = Run.accept(add_flow(flow("a")), triggered_by="manual", status="running", lease_owner="me", claims=1)
+    recorder.commit([made])
+    return RunRecord(recorder, payloads, run)
+
+
+def step(seq, status="success", *, pure=True, **more):
+    """A step as the engine makes it."""
+    now = now_ms()
+    values = {
+        "node_id": f"n{seq}", "node_type": "noop", "node_name": "N", "attempt": 1, "item_index": None, "inputs": (),
+        "item": None, "output": b"1", "same_as": None, "branch": None, "error_text": None, "started_at": now,
+        "finished_at": now, "duration_ms": 0.1, **more,
+    }  # fmt: skip
+    if status == "running":
+        values |= {"output": None, "finished_at": None, "duration_ms": None}
+    return Step(seq=seq, status=status, pure=pure, **values)
+
+
+@pytest.fixture
+def on_disk(path, record):
+    """`on_disk()` gives number and status of the run's steps, as another connection reads them."""
+    return lambda: seen_by_another(path, "SELECT seq, status FROM steps WHERE run_id = ? ORDER BY seq", record.run.id)
+
+
+def test_pure_steps_wait_for_the_end(record, recorder, on_disk):
+    for seq in range(3):
+        record.step(step(seq))
+    recorder.commit([])
+    assert on_disk() == []
+    record.finish([put("ws_1")])
+    assert on_disk() == [(0, "success"), (1, "success"), (2, "success")]
+
+
+def test_a_running_step_and_all_before_it_are_durable_when_it_is_noted(record, on_disk):
+    record.step(step(0))
+    record.log("n0", "info", "hello", None)
+    record.step(step(1, "running", pure=False))
+    assert on_disk() == [(0, "success"), (1, "running")]
+    assert [entry.message for entry in LogEntry.select()] == ["hello"]
+
+
+def test_the_end_of_a_step_with_effects_is_handed_over_at_once(record, recorder, on_disk):
+    record.step(step(0, "running", pure=False))
+    record.step(step(0, pure=False))
+    recorder.commit([])
+    assert on_disk() == [(0, "success")]
+
+
+def test_a_full_buffer_is_handed_over(record, recorder, on_disk):
+    for seq in range(FULL_BUFFER - 1):
+        record.step(step(seq))
+    recorder.commit([])
+    assert on_disk() == []
+    record.step(step(FULL_BUFFER - 1))
+    recorder.commit([])
+    assert len(on_disk()) == FULL_BUFFER
+
+
+def test_an_old_buffer_is_handed_over_with_the_next_step(record, recorder, on_disk, monkeypatch):
+    record.step(step(0))
+    monkeypatch.setattr(module, "OLD_SECONDS", -1.0)
+    record.step(step(1))
+    recorder.commit([])
+    assert len(on_disk()) == 2
+
+
+def test_a_pure_run_is_one_transaction(path, record):
+    before = commits(path)
+    for seq in range(5):
+        record.step(step(seq))
+        record.log(None, "info", "x", None)
+    record.finish(record.run.finish("me", "success"))
+    assert commits(path) - before == 1
+
+
+def test_finish_gives_the_counts_of_its_own_writes(record):
+    record.step(step(0))
+    assert record.finish([put("ws_1"), rename("ws_9", "y")]) == [1, 0]
+
+
+def test_the_end_of_a_run_is_durable_when_finish_returns(path, record):
+    assert record.finish(record.run.finish("me", "success", output="5"))[-1] == 1
+    assert seen_by_another(path, "SELECT status, output FROM runs") == [("success", "5")]
+    assert RunDay.get().total == 1
+
+
+def test_all_of_a_step_is_in_its_row(record):
+    record.step(
+        step(0, "failed", node_id="a", node_name="Ä", attempt=2, inputs=("x", "y"), output=b'{"error":"no"}', branch="error",
+             error_text="no", duration_ms=1.5)
+    )  # fmt: skip
+    record.step(step(1, same_as="a", output=None, item_index=3, item=b'"i"'))
+    record.finish([])
+    first, second = steps_of(record.run.id)
+    assert (first.node_id, first.node_name, first.attempt, orjson.loads(first.inputs)) == ("a", "Ä", 2, ["x", "y"])
+    assert (first.status, first.output, first.branch, first.error_text) == ("failed", '{"error":"no"}', "error", "no")
+    assert (first.duration_ms, first.output_bytes, first.item_index, first.item) == (1.5, None, None, None)
+    assert (second.same_as, second.output, second.inputs, second.item_index, second.item) == ("a", None, None, 3, '"i"')
+
+
+def test_a_large_output_is_in_a_file_when_its_row_is_there(record, payloads):
+    value = b'"' + b"x" * 200 + b'"'
+    record.step(step(0, output=value))
+    assert (payloads.folder / record.run.id / "step_0.json").read_bytes() == value
+    record.finish([])
+    (row,) = steps_of(record.run.id)
+    assert (row.output, row.output_bytes) == (None, 202)
+
+
+def test_a_large_item_is_left_out(record):
+    record.step(step(0, item_index=0, item=b'"' + b"x" * 200 + b'"'))
+    record.finish([])
+    assert steps_of(record.run.id)[0].item is None
+
+
+def test_an_error_of_an_earlier_flush_is_raised_by_a_later_one(record):
+    with pytest.raises(Conflict):
+        record.flush(put("ws_1"), put("ws_1")).result(PATIENCE)
+    with pytest.raises(Conflict):
+        record.step(step(0, "running", pure=False))
+
+
+def test_finish_raises_what_an_earlier_flush_met(record):
+    record.flush(put("ws_1"), put("ws_1"))
+    with pytest.raises(Conflict):
+        record.finish([put("ws_2")])
+
+
+def test_a_node_with_effects_does_not_start_when_a_write_before_it_was_refused(record):
+    def announce():
+        record.flush(put("ws_1"), put("ws_1"))
+        record.step(step(0, "running", pure=False))
+
+    with write():
+        announcing = Background(announce)
+        announcing.thread.join(0.05)  # until both are handed over; neither can be written as long as we write
+    with pytest.raises(Conflict):
+        announcing.result()
+
+
+# The log
+
+
+def test_a_log_entry_has_its_run_node_level_and_data(record):
+    record.log("a", "warning", "low", {"left": 3})
+    record.finish([])
+    entry = LogEntry.get()
+    assert (entry.run_id, entry.workspace_id, entry.node_id) == (record.run.id, "ws_1", "a")
+    assert (entry.level, entry.message, orjson.loads(entry.data)) == ("warning", "low", {"left": 3})
+
+
+def test_log_entries_keep_their_order(record):
+    for number in range(50):
+        record.log(None, "info", str(number), None)
+    record.finish([])
+    entries, more = LogEntry.of(record.run.id, 100, None)
+    assert [entry.message for entry in entries] == [str(number) for number in range(50)] and more is None
+
+
+def test_the_log_of_a_run_has_a_bound_and_says_so(record):
+    for number in range(MAX_LOG_ENTRIES + 50):
+        record.log(None, "info", str(number), None)
+    record.finish([])
+    assert LogEntry.select().count() == MAX_LOG_ENTRIES
+    last = LogEntry.select().order_by(LogEntry.id.desc()).get()
+    assert last.level == "warning" and "the rest is dropped" in last.message
+
+
+def test_a_long_message_is_cut(record):
+    record.log(None, "info", "x" * (MAX_LOG_TEXT + 5), None)
+    record.finish([])
+    assert len(LogEntry.get().message) == MAX_LOG_TEXT
+
+
+def test_large_log_data_is_dropped_and_its_size_said(record):
+    record.log(None, "info", "x", "y" * (MAX_LOG_DATA + 1))
+    record.finish([])
+    assert "characters" in orjson.loads(LogEntry.get().data)["dropped"]
+
+
+def test_log_data_that_is_no_json_is_written_as_text(record):
+    record.log(None, "info", "x", {"a": {1, 2} and b"bytes"})
+    record.finish([])
+    assert orjson.loads(LogEntry.get().data) == {"a": "b'bytes'"}
+
+
+def test_a_log_message_with_half_a_surrogate_pair_does_not_lose_the_run(record):
+    record.log(None, "info", "odd \ud800 text", None)
+    assert record.finish(record.run.finish("me", "success"))[-1] == 1
+    assert "odd" in LogEntry.get().message
+
+
+def test_a_thread_that_wrote_gives_its_connection_back(recorder):
+    Background(recorder.commit, [put("ws_1")]).result()
+    disconnect_thread()
+    assert set(names()) == {"ws_1"}
