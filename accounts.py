@@ -67,6 +67,15 @@ def log_in(email: str, password: str, address: str, days: int) -> tuple[User, Se
     return user, session, token
 
 
+def set_password(user: User, password: str) -> None:
+    """Give the user another password; their sessions end, and failed logins are forgotten."""
+    user.password_hash = hash_password(password)
+    with write():
+        user.save()
+        Session.delete().where(Session.user_id == user.id).execute()
+        LoginFailure.forget([f"account:{user.email}"])
+
+
 def add_user(email: str, password: str, name: str | None = None) -> User:
     """A new user without a workspace. BadInput for a bad or taken address."""
     account = email.strip().lower()

@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +30,7 @@ import engine
 from config import Config
 from dispatch import Dispatcher, make_services
 from errors import BadInput, ConfigError, Conflict, HeadraceError, NotFound, TooLarge
-from models import ROLES, LogEntry, LoginFailure, Run, Session, Step, User, Workflow, Workspace
+from models import ROLES, LogEntry, Run, Step, User, Workflow, Workspace
 from payloads import Kept
 from recorder import Recorder
 from schemas import FlowIn, Login, LogOut, RunOut, StepOut
@@ -85,25 +84,9 @@ class Commands(click.Group):
 def main(context: click.Context) -> None:
     """Headrace, a workflow server. Without a command: serve."""
     if context.invoked_subcommand is None:
-        serve()
+        context.obj()
     # Commands say themselves what there is to say.
     logging.getLogger().setLevel(logging.WARNING)
-
-
-def serve() -> None:
-    """Become gunicorn, in the folder one is in: `.env` and `./data` are looked for there."""
-    Config.from_env()
-    os.putenv("PYTHONPATH", os.pathsep.join(search_path()))
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "gunicorn", "-c", str(HERE / "gunicorn.conf.py")])
-
-
-def search_path() -> list[str]:
-    """PYTHONPATH for gunicorn: our modules before all others, then what it was, which stands before Python's own .zip.
-
-    The present folder is last because gunicorn puts it first where it is not there yet, and it may hold a `config.py`.
-    """
-    before = takewhile(lambda entry: not entry.endswith(".zip"), sys.path)
-    return list(dict.fromkeys([str(HERE), *filter(None, before), str(Path.cwd())]))
 
 
 # Flows in files
@@ -475,11 +458,7 @@ def reset_password(email: str, password_stdin: bool) -> None:
         if found is None:
             raise NotFound(f"There is no user {email!r}; `user list` shows all")
         password, generated = new_password(found.email, password_stdin)
-        found.password_hash = accounts.hash_password(password)
-        with database.write():
-            found.save()
-            Session.delete().where(Session.user_id == found.id).execute()
-            LoginFailure.forget([f"account:{found.email}"])
+        accounts.set_password(found, password)
     click.echo(f"{found.email} has a new password")
     if generated:
         click.echo(f"password: {password}")

@@ -5,9 +5,13 @@ that `create_app` makes may hold a thread, a lock or an open database; those beg
 """
 
 import gc
+import sys
 from pathlib import Path
 
-from config import Config
+# A folder in which gunicorn is started may hold a config.py of its own.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from config import Config  # noqa: E402
 
 _config = Config.from_env()
 

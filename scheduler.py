@@ -8,6 +8,7 @@ from collections.abc import Callable
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from database import disconnect_thread
 from dispatch import Dispatcher
 from models import IdempotencyKey, Lease, Session, StoreEntry
 
@@ -33,7 +34,7 @@ class Scheduler:
             job_defaults={"coalesce": True, "max_instances": 1},
         )
         for job, seconds in jobs:
-            self._scheduler.add_job(job, "interval", seconds=seconds, misfire_grace_time=None)
+            self._scheduler.add_job(_closing(job), "interval", seconds=seconds, misfire_grace_time=None)
 
     def start(self) -> None:
         """Begin."""
@@ -42,6 +43,18 @@ class Scheduler:
     def stop(self) -> None:
         """End, after the jobs that run."""
         self._scheduler.shutdown(wait=True)
+
+
+def _closing(job: Callable[[], object]) -> Callable[[], None]:
+    """The job, which closes the connection of the pool's thread: such a thread ends without a word."""
+
+    def run() -> None:
+        try:
+            job()
+        finally:
+            disconnect_thread()
+
+    return run
 
 
 def prune() -> None:

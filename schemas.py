@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import orjson
-from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load, validate
 
 STATUSES = ("draft", "active", "archived")
 RUN_STATUSES = ("running", "success", "failed", "pending")
@@ -27,6 +27,10 @@ class Time(fields.Field[int]):
     """Milliseconds since 1970 inside; ISO 8601 in UTC with milliseconds and Z outside."""
 
     default_error_messages = {"invalid": "must be a time such as 2026-01-01T00:00:00Z"}
+
+    def __init__(self, **options: Any) -> None:
+        shape = {"type": "string", "format": "date-time"}
+        super().__init__(metadata={**shape, **options.pop("metadata", {})}, **options)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else iso(value)
@@ -81,14 +85,33 @@ class Strict(Schema):
         unknown = RAISE
 
 
-def text(longest: int, shortest: int = 1, **options: Any) -> fields.String:
-    """A bounded text without NUL, which no database takes everywhere."""
+class Out(Schema):
+    """Base of what goes out: later versions may say more, so nothing promises that there is no more."""
 
-    def no_nul(value: str) -> None:
+    class Meta:
+        unknown = EXCLUDE
+
+
+class Whole(fields.Integer):
+    """A whole number, in a query written in plain digits."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,15}", value, re.ASCII):
+            raise self.make_error("invalid", input=value)
+        number: int = super()._deserialize(value, attr, data, **kwargs)
+        return number
+
+
+def text(longest: int, shortest: int = 1, **options: Any) -> fields.String:
+    """A bounded text without NUL, which no database takes everywhere; not of blanks alone, unless it may be empty."""
+
+    def good(value: str) -> None:
         if "\0" in value:
             raise ValidationError("must not contain the character NUL")
+        if shortest and not value.strip():
+            raise ValidationError("must not be blank")
 
-    return fields.String(validate=[validate.Length(shortest, longest), no_nul], **options)
+    return fields.String(validate=[validate.Length(shortest, longest), good], **options)
 
 
 def choice(options: tuple[str, ...], **more: Any) -> fields.String:
@@ -99,27 +122,27 @@ def choice(options: tuple[str, ...], **more: Any) -> fields.String:
 # Errors and lists
 
 
-class Detail(Schema):
+class Detail(Out):
     path = fields.String(required=True)
     message = fields.String(required=True)
     node_id = fields.String(allow_none=True)
     level = fields.String()
 
 
-class Error(Schema):
+class Error(Out):
     error = fields.String(required=True, metadata={"description": "What is wrong, for people"})
     details = fields.List(fields.Nested(Detail), metadata={"description": "Validation errors: what is wrong where"})
 
 
 class PageArgs(Schema):
-    limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
+    limit = Whole(load_default=50, validate=validate.Range(1, 200))
     cursor = Cursor(load_default=None)
 
 
 class WholeArgs(Schema):
     """Lists that are given whole unless a limit is asked for."""
 
-    limit = fields.Integer(load_default=1000, validate=validate.Range(1, 200))
+    limit = Whole(load_default=1000, validate=validate.Range(1, 200))
     cursor = Cursor(load_default=None)
 
 
@@ -130,7 +153,7 @@ def listed(item: type[Schema]) -> Schema:
         "items": fields.List(fields.Nested(item), required=True),
         "next_cursor": Cursor(allow_none=True),
     }
-    return Schema.from_dict(shape, name=f"{item.__name__}List")()
+    return Out.from_dict(shape, name=f"{item.__name__}List")()
 
 
 # People
@@ -141,14 +164,14 @@ class Login(Strict):
     password = fields.String(required=True, validate=validate.Length(1, 1000), metadata={"format": "password"})
 
 
-class WorkspaceOut(Schema):
+class WorkspaceOut(Out):
     id = fields.String(required=True)
     name = fields.String(required=True)
     role = choice(ROLES, required=True)
-    created_at = Time(required=True, metadata={"type": "string", "format": "date-time"})
+    created_at = Time(required=True)
 
 
-class UserOut(Schema):
+class UserOut(Out):
     id = fields.String(required=True)
     email = fields.String(required=True)
     name = fields.String(required=True)
@@ -156,7 +179,7 @@ class UserOut(Schema):
     workspaces = fields.List(fields.Nested(WorkspaceOut))
 
 
-class SessionOut(Schema):
+class SessionOut(Out):
     id = fields.String(allow_none=True)
     workspace_id = fields.String(required=True)
     role = choice(ROLES)
@@ -164,7 +187,7 @@ class SessionOut(Schema):
     expires_at = Time(allow_none=True)
 
 
-class WhoOut(Schema):
+class WhoOut(Out):
     session = fields.Nested(SessionOut, required=True)
     user = fields.Nested(UserOut, required=True)
 
@@ -192,7 +215,7 @@ class MemberGone(Strict):
     user_id = text(64, required=True)
 
 
-class MemberOut(Schema):
+class MemberOut(Out):
     user_id = fields.String(required=True)
     email = fields.String(required=True, attribute="user.email")
     name = fields.String(required=True, attribute="user.name")
@@ -212,7 +235,7 @@ class TokenIn(Strict):
     )
 
 
-class TokenOut(Schema):
+class TokenOut(Out):
     id = fields.String(required=True)
     name = fields.String(required=True)
     role = choice(ROLES, required=True)
@@ -226,7 +249,7 @@ class TokenOut(Schema):
 # Flows
 
 
-class FlowOut(Schema):
+class FlowOut(Out):
     id = fields.String(required=True)
     name = fields.String(required=True)
     status = choice(STATUSES, required=True)
@@ -270,10 +293,10 @@ class FlowChange(_FlowBody):
 
 class FlowArgs(PageArgs):
     status = choice(STATUSES, load_default=None)
-    search = text(200, load_default=None)
+    search = text(200, 0, load_default=None)
 
 
-class VersionOut(Schema):
+class VersionOut(Out):
     workflow_id = fields.String(required=True)
     version = fields.Integer(required=True)
     definition_json = fields.String(required=True)
@@ -289,7 +312,7 @@ class CheckIn(Strict):
     definition = fields.Raw(required=True, metadata={"type": "object"})
 
 
-class CheckOut(Schema):
+class CheckOut(Out):
     ok = fields.Boolean(required=True)
     issues = fields.List(fields.Nested(Detail), required=True)
 
@@ -297,7 +320,7 @@ class CheckOut(Schema):
 # Runs
 
 
-class RunOut(Schema):
+class RunOut(Out):
     id = fields.String(required=True)
     workflow_id = fields.String(required=True)
     workflow_name = fields.String(required=True)
@@ -346,7 +369,7 @@ class RunIn(Strict):
     error_text = text(10_000, 0, load_default=None, allow_none=True)
 
 
-class StepOut(Schema):
+class StepOut(Out):
     id = fields.String(required=True)
     run_id = fields.String(required=True)
     node_id = fields.String(required=True)
@@ -375,7 +398,7 @@ class LogIn(Strict):
     data = fields.Raw(load_default=None, allow_none=True)
 
 
-class LogOut(Schema):
+class LogOut(Out):
     id = fields.String(required=True)
     run_id = fields.String(required=True, allow_none=True)
     node_id = fields.String(required=True, allow_none=True)
@@ -393,7 +416,7 @@ class LogArgs(PageArgs):
 # Catalogue
 
 
-class NodeOut(Schema):
+class NodeOut(Out):
     type = fields.String(required=True)
     name = fields.String(required=True)
     category = fields.String(required=True)
@@ -409,7 +432,7 @@ class NodeArgs(Schema):
     category = text(50, 0, load_default="")
 
 
-class TemplateOut(Schema):
+class TemplateOut(Out):
     id = fields.String(required=True)
     name = fields.String(required=True)
     description = fields.String(required=True)
@@ -429,7 +452,7 @@ class UseIn(Strict):
 # Agents
 
 
-class AgentOut(Schema):
+class AgentOut(Out):
     id = fields.String(required=True)
     name = fields.String(required=True)
     description = fields.String(required=True)
@@ -449,7 +472,7 @@ class TaskIn(Strict):
     model = text(200, load_default=None, allow_none=True)
 
 
-class AgentRunOut(Schema):
+class AgentRunOut(Out):
     id = fields.String(required=True)
     agent_id = fields.String(required=True)
     status = fields.String(required=True)
@@ -479,10 +502,10 @@ class MemoryIn(Strict):
 class MemoryArgs(PageArgs):
     agent_id = text(64, load_default=None)
     session = text(200, 0, load_default=None)
-    search = text(200, load_default=None)
+    search = text(200, 0, load_default=None)
 
 
-class MemoryOut(Schema):
+class MemoryOut(Out):
     id = fields.String(required=True)
     agent_id = fields.String(required=True)
     session = fields.String(required=True)
@@ -497,17 +520,17 @@ class MemoryOut(Schema):
 
 
 class MetricsArgs(Schema):
-    days = fields.Integer(load_default=30, validate=validate.Range(1, 365))
+    days = Whole(load_default=30, validate=validate.Range(1, 365))
 
 
-class DayOut(Schema):
+class DayOut(Out):
     day = fields.String(required=True)
     total = fields.Integer(required=True)
     success = fields.Integer(required=True)
     failed = fields.Integer(required=True)
 
 
-class FlowCountOut(Schema):
+class FlowCountOut(Out):
     workflow_id = fields.String(required=True)
     total = fields.Integer(required=True)
     success = fields.Integer(required=True)
@@ -515,7 +538,7 @@ class FlowCountOut(Schema):
     mean_duration_ms = fields.Float(required=True, allow_none=True)
 
 
-class MetricsOut(Schema):
+class MetricsOut(Out):
     total_runs = fields.Integer(required=True)
     success_runs = fields.Integer(required=True)
     failed_runs = fields.Integer(required=True)
@@ -529,6 +552,6 @@ class MetricsOut(Schema):
     flows = fields.List(fields.Nested(FlowCountOut), required=True)
 
 
-class HealthOut(Schema):
+class HealthOut(Out):
     ok = fields.Boolean(required=True)
     ts = fields.String(required=True)

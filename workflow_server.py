@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -14,7 +15,6 @@ import cli
 import database
 from config import Config
 from dispatch import Dispatcher, make_services
-from errors import ConfigError
 from recorder import Recorder
 from scheduler import Scheduler
 
@@ -72,15 +72,26 @@ def prepare(config: Config) -> None:
     database.disconnect()
 
 
+def serve() -> None:
+    """Serve with gunicorn in this process, which has loaded already what the app needs."""
+    from gunicorn.app.base import Application
+
+    class Gunicorn(Application):
+        def load_config(self) -> None:
+            self.load_config_from_file(str(Path(__file__).parent / "gunicorn.conf.py"))
+
+        def load(self) -> Flask:
+            return create_app()
+
+    Config.from_env()
+    Gunicorn().run()
+
+
 def main() -> None:
     """Serve, or run the command that the arguments name."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    cli.main()
+    cli.main(obj=serve)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ConfigError as error:
-        print(f"Headrace cannot start: {error}", file=sys.stderr)
-        sys.exit(2)
+    main()

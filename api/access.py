@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from flask import Flask, current_app, g, request
 from flask_login import LoginManager, UserMixin, current_user
 
+from api.wire import read_body
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
 from models import ROLES, ApiToken, Base, Session, User
 
@@ -145,6 +146,9 @@ def _guard() -> None:
     path: dict[str, Any] = request.view_args or {}
     for name, model in access.rows.items():
         path[name] = find(model, path[name], access.role, name)
+    if request.method not in SAFE_METHODS:
+        # Views that take no body must not swallow a malformed one, nor a form from another site.
+        read_body()
 
 
 def _access_of(endpoint: str | None) -> Access:

@@ -36,7 +36,7 @@ def templates() -> Any:
 
 @blueprint.post("/templates/<name>/use")
 @needs("editor")
-@blueprint.arguments(UseIn)
+@blueprint.arguments(UseIn, required=False)
 @blueprint.response(201, FlowOut)
 def use(body: dict[str, str], name: str) -> Any:
     """Make a draft flow of a template."""

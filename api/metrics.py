@@ -18,6 +18,7 @@ blueprint = Resource("metrics", "Health and metrics")
 
 @blueprint.get("/health")
 @everybody
+@blueprint.doc(security=[])
 @blueprint.response(200, HealthOut)
 def health() -> Any:
     """Whether the process answers."""
@@ -26,6 +27,7 @@ def health() -> Any:
 
 @blueprint.get("/ready")
 @everybody
+@blueprint.doc(security=[])
 @blueprint.response(200, HealthOut)
 def ready() -> Any:
     """Whether the server can take work: its database answers and runs are not stopped. 503 if not."""

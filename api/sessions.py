@@ -32,6 +32,7 @@ def _who(user: User, session: Any, workspace: str, role: str) -> dict[str, Any]:
 
 @blueprint.post("/auth/login")
 @everybody
+@blueprint.doc(security=[])
 @blueprint.arguments(Login)
 @blueprint.response(200, WhoOut)
 def log_in(body: dict[str, str]) -> Any:

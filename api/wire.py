@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, g, jsonify, request
 from flask.json.provider import JSONProvider
 from flask_smorest import Api, Blueprint
 from marshmallow import Schema, ValidationError
@@ -67,7 +67,13 @@ class Resource(Blueprint):
 
 def read_body() -> Any:
     """The JSON object of the request; {} for no body. BadInput, NotJson."""
-    raw = request.get_data(cache=True)
+    if "body" not in g:
+        g.body = _parsed_body()
+    return g.body
+
+
+def _parsed_body() -> Any:
+    raw = request.get_data(cache=False)
     if not raw:
         return {}
     if not request.is_json:

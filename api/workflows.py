@@ -96,7 +96,7 @@ def delete(flow: Workflow) -> None:
 @blueprint.post("/workflows/<flow>/run")
 @needs("operator", flow=Workflow)
 @blueprint.arguments(StartArgs, location="query")
-@blueprint.arguments(StartIn)
+@blueprint.arguments(StartIn, required=False)
 @blueprint.response(200, RunOut)
 @blueprint.alt_response(202, schema=RunOut)
 def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:

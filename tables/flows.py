@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from peewee import CompositeKey, IntegerField, ModelSelect, TextField
 
 from database import execute, write
 from tables.base import Base, now_ms
+
+
+def _same(text: str, other: str) -> bool:
+    """Whether two JSON texts say the same, however they are written."""
+    return text == other or bool(orjson.loads(text) == orjson.loads(other))
 
 
 class Workflow(Base):
@@ -54,6 +60,8 @@ class Workflow(Base):
             if present is None or present.updated_at != self.updated_at or expected not in (None, present.version):
                 return False
             self.version = present.version
+            if "definition_json" in values and _same(values["definition_json"], present.definition_json):
+                del values["definition_json"]
             for key, value in values.items():
                 setattr(self, key, value)
             self.updated_at = max(now_ms(), present.updated_at + 1)

@@ -605,12 +605,6 @@ def test_it_serves_from_any_folder_and_the_commands_work_meanwhile(folder):
     assert (folder / "data/headrace.sqlite3").is_file()
 
 
-def test_pythonpath_is_handed_on_behind_our_own_folder(monkeypatch, folder):
-    library = [entry for entry in sys.path if entry.endswith(".zip")]
-    monkeypatch.setattr(sys, "path", ["", "/opt/nodes", *library, "/lib/python"])
-    assert cli.search_path() == [str(ROOT), "/opt/nodes", str(folder)]
-
-
 # The page
 
 

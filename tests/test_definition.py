@@ -541,12 +541,26 @@ def test_settings_have_defaults():
 
 # Hostile definitions
 
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["a", "{{ 1", "{{ x }}"])
-JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4))
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["a", "{{ 1", "{{ x }}"])
+)
+JSON = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4)
+)
 IDS = st.sampled_from(["a", "b", "c"]) | JSON
-TYPES = st.sampled_from(["noop", "if", "switch", "webhook", "schedule", "respond", "http", "validate", "set", "code"]) | JSON
+TYPES = (
+    st.sampled_from(["noop", "if", "switch", "webhook", "schedule", "respond", "http", "validate", "set", "code"])
+    | JSON
+)
 CONFIGS = st.dictionaries(
-    st.sampled_from(["value", "cases", "condition", "path", "methods", "cron", "every", "timezone", "schema", "headers", "query"]),
+    st.sampled_from(
+        ["value", "cases", "condition", "path", "methods", "cron", "every", "timezone", "schema", "headers", "query"]
+    ),
     JSON,
     max_size=4,
 )
@@ -563,10 +577,16 @@ NODES = st.fixed_dictionaries(
         "disabled": JSON,
     },
 )
-EDGES = st.lists(IDS, min_size=2, max_size=3) | st.fixed_dictionaries({"from": IDS, "to": IDS}, optional={"branch": IDS}) | JSON
+EDGES = (
+    st.lists(IDS, min_size=2, max_size=3)
+    | st.fixed_dictionaries({"from": IDS, "to": IDS}, optional={"branch": IDS})
+    | JSON
+)
 SETTINGS = st.fixed_dictionaries(
     {},
-    optional=dict.fromkeys(["timezone", "timeout", "max_concurrent_runs", "overlap", "error_workflow_id", "vars"], JSON),
+    optional=dict.fromkeys(
+        ["timezone", "timeout", "max_concurrent_runs", "overlap", "error_workflow_id", "vars"], JSON
+    ),
 )
 DEFINITIONS = st.fixed_dictionaries(
     {"nodes": st.lists(NODES | JSON, max_size=5) | JSON},

@@ -87,7 +87,10 @@ def test_a_node_gets_the_output_of_the_one_before_it(calls):
 
 def test_a_node_after_several_gets_an_object_of_their_outputs(calls):
     made = flow(
-        node("join", "note"), node("a", "give", {"value": 1}), node("b", "give", {"value": 2}), edges=["a join", "b join"]
+        node("join", "note"),
+        node("a", "give", {"value": 1}),
+        node("b", "give", {"value": 2}),
+        edges=["a join", "b join"],
     )
     assert run(made).output == {"a": 1, "b": 2}
     assert list(calls[0][1]) == ["a", "b"]
@@ -102,7 +105,9 @@ def test_a_join_with_one_live_input_gets_its_output_bare():
 
 
 def test_two_live_edges_from_different_nodes_count_even_when_a_third_is_dead():
-    made = flow(IF_TRUE, "yes", "no", "other", "join", edges=["if yes true", "if no false", "yes join", "no join", "other join"])
+    made = flow(
+        IF_TRUE, "yes", "no", "other", "join", edges=["if yes true", "if no false", "yes join", "no join", "other join"]
+    )
     assert run(made, 9).output == {"yes": 9, "other": 9}
 
 
@@ -148,7 +153,9 @@ def test_several_executed_leaves_make_an_object():
 
 
 def test_a_skipped_leaf_is_no_part_of_the_output():
-    made = flow(IF_TRUE, node("a", "give", {"value": 1}), node("b", "give", {"value": 2}), edges=["if a true", "if b false"])
+    made = flow(
+        IF_TRUE, node("a", "give", {"value": 1}), node("b", "give", {"value": 2}), edges=["if a true", "if b false"]
+    )
     assert run(made).output == 1
 
 
@@ -632,7 +639,9 @@ def test_a_disabled_root_hands_on_the_input_of_the_run():
 
 
 def test_a_disabled_join_hands_on_an_object():
-    made = flow(node("a", "give", {"value": 1}), node("b", "give", {"value": 2}), node("j", disabled=True), edges=["a j", "b j"])
+    made = flow(
+        node("a", "give", {"value": 1}), node("b", "give", {"value": 2}), node("j", disabled=True), edges=["a j", "b j"]
+    )
     assert run(made).output == {"a": 1, "b": 2}
 
 
@@ -720,7 +729,11 @@ def test_a_running_step_has_no_end():
 
 def test_the_log_is_the_runs_with_the_nodes_id():
     lines = []
-    run(flow(node("a", "log", {"message": "n = {{ input }}", "level": "warning"})), 3, log=lambda *line: lines.append(line))
+    run(
+        flow(node("a", "log", {"message": "n = {{ input }}", "level": "warning"})),
+        3,
+        log=lambda *line: lines.append(line),
+    )
     assert lines == [("a", "warning", "n = 3", None)]
 
 

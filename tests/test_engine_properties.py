@@ -38,7 +38,9 @@ KINDS = st.one_of(
     st.just({"type": "burn"}),
     st.just({"type": "burn", "foreach": [1, "two"]}),
     st.booleans().map(lambda holds: {"type": "if", "config": {"condition": holds}}),
-    st.sampled_from(["x", "y", "z"]).map(lambda word: {"type": "switch", "config": {"value": word, "cases": ["x", "y"]}}),
+    st.sampled_from(["x", "y", "z"]).map(
+        lambda word: {"type": "switch", "config": {"value": word, "cases": ["x", "y"]}}
+    ),
 )
 BRANCHES = {"if": ("true", "false"), "switch": ("x", "y", "default")}
 

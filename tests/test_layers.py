@@ -32,7 +32,7 @@ LAYERS = {
     "recorder": {"database", "models", "payloads"},
     "dispatch": {"database", "models", "payloads", "definition", "engine", "recorder", "nodes"},
     "worker": {"dispatch"},
-    "scheduler": {"models", "payloads", "dispatch", "nodes"},
+    "scheduler": {"database", "models", "payloads", "dispatch", "nodes"},
     "api": {
         *("accounts", "models", "payloads", "schemas", "templates", "definition", "engine", "nodes", "dispatch"),
         *("scheduler", "agent"),

@@ -5,7 +5,18 @@ from contextlib import closing
 
 import orjson
 import pytest
-from world import PATIENCE, Background, add_flow, at_once, flow, fresh_database, said, start_python, started_recorder, steps_of
+from world import (
+    PATIENCE,
+    Background,
+    add_flow,
+    at_once,
+    flow,
+    fresh_database,
+    said,
+    start_python,
+    started_recorder,
+    steps_of,
+)
 
 import recorder as module
 from database import disconnect_thread, execute, write
@@ -77,7 +88,9 @@ def test_no_writes_are_a_commit_too(recorder):
 
 def test_writes_of_many_threads_are_all_there(recorder):
     def work(number):
-        return [recorder.commit([put(f"ws_{number}_{index}"), rename(f"ws_{number}_{index}", "y")]) for index in range(40)]
+        return [
+            recorder.commit([put(f"ws_{number}_{index}"), rename(f"ws_{number}_{index}", "y")]) for index in range(40)
+        ]
 
     assert at_once(8, work) == [[[1, 1]] * 40] * 8
     assert list(names().values()) == ["y"] * 320
@@ -166,7 +179,11 @@ def test_a_full_database_is_told_to_who_waits_and_to_nobody_else(path, recorder)
     pages = execute("PRAGMA page_count").fetchone()[0]
     recorder.commit([Write(f"PRAGMA max_page_count = {pages + 4}", ())])
     with write():
-        waiting = [recorder.submit([put("ws_1")]), recorder.submit([put("ws_2", "x" * 100_000)]), recorder.submit([put("ws_3")])]
+        waiting = [
+            recorder.submit([put("ws_1")]),
+            recorder.submit([put("ws_2", "x" * 100_000)]),
+            recorder.submit([put("ws_3")]),
+        ]
     with pytest.raises(Exception, match="full"):
         waiting[1].result(PATIENCE)
     assert [waiting[0].result(PATIENCE), waiting[2].result(PATIENCE)] == [[1], [1]]
@@ -294,10 +311,8 @@ def test_the_end_of_a_run_is_durable_when_finish_returns(path, record):
 
 
 def test_all_of_a_step_is_in_its_row(record):
-    record.step(
-        step(0, "failed", node_id="a", node_name="Ä", attempt=2, inputs=("x", "y"), output=b'{"error":"no"}', branch="error",
-             error_text="no", duration_ms=1.5)
-    )  # fmt: skip
+    ended = {"output": b'{"error":"no"}', "branch": "error", "error_text": "no", "duration_ms": 1.5}
+    record.step(step(0, "failed", node_id="a", node_name="Ä", attempt=2, inputs=("x", "y"), **ended))
     record.step(step(1, same_as="a", output=None, item_index=3, item=b'"i"'))
     record.finish([])
     first, second = steps_of(record.run.id)

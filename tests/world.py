@@ -185,7 +185,7 @@ def steps_of(run_id):
 
 
 class Background:
-    """Something in a thread of its own, which gives its database connection back: `.result()` waits for what it gives."""
+    """Something in a thread of its own, which gives its database connection back. `.result()` waits for the outcome."""
 
     def __init__(self, work, *args):
         self.given = self.error = None
@@ -224,8 +224,13 @@ def start_python(source, *args):
     path = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
     command = [sys.executable, "-W", "error", "-c", source, *map(str, args)]
     return subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 
