@@ -25,6 +25,7 @@ import cli
 import database
 from config import table
 from models import Membership, Session, User, Workflow, Workspace
+from workflow_server import serve
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
@@ -89,14 +90,14 @@ def file(folder):
 
 def call(*args, input=None):
     """A command that works: its result."""
-    result = CliRunner().invoke(cli.main, args, input=input, catch_exceptions=False)
+    result = CliRunner().invoke(cli.main, args, input=input, obj=serve, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result
 
 
 def refused(*args, input=None):
     """A command whose input is wrong: the one line that it says, exit code 2 and nothing else."""
-    result = CliRunner().invoke(cli.main, args, input=input, catch_exceptions=False)
+    result = CliRunner().invoke(cli.main, args, input=input, obj=serve, catch_exceptions=False)
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     assert re.fullmatch(r"Error: .+\n", result.stderr), result.stderr
