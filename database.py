@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from peewee import SQL, SqliteDatabase
+from peewee import SQL, OperationalError, SqliteDatabase
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -104,9 +104,20 @@ def write() -> Iterator[None]:
         if db.in_transaction():
             with db.atomic():
                 yield
-        else:
+            return
+        cause: BaseException | None = None
+        try:
             with db.atomic("IMMEDIATE"):
-                yield
+                try:
+                    yield
+                except BaseException as error:
+                    cause = error
+                    raise
+        except OperationalError:
+            # A full disk ends the transaction by itself; that there is nothing left to roll back is not the news.
+            if cause is not None:
+                raise cause from None
+            raise
 
 
 def execute(sql: str, params: tuple[Any, ...] = ()) -> Any:
@@ -127,7 +138,7 @@ def matching(table: str, words: str) -> Any:
 
     Each word is quoted, so nothing in it is FTS5 syntax; its last letters may be missing.
     """
-    quoted = " ".join('"' + word.replace('"', '""') + '"*' for word in words.split())
+    quoted = " ".join('"' + word.replace('"', '""') + '"*' for word in words.replace("\0", " ").split())
     found = SQL(f"rowid IN (SELECT rowid FROM {table}_fts WHERE {table}_fts MATCH ?)", (quoted,))
     return found if quoted else SQL("1 = 1")
 

@@ -27,7 +27,7 @@ from nodes.base import Once, Services
 from nodes.egress import make_client
 from nodes.sandbox import Sandbox
 from payloads import Kept, Payloads
-from recorder import Recorder, RunRecord
+from recorder import Recorder, RunRecord, RunTaken
 
 log = logging.getLogger("headrace.dispatch")
 
@@ -56,8 +56,11 @@ class Ticket(NamedTuple):
 class Active:
     """A run that this process has queued or executes. `ended` is set when it no longer does."""
 
-    def __init__(self, run: Run, plan: Plan, accepted: Future[list[int]] | None = None) -> None:
-        self.run, self.plan, self.accepted = run, plan, accepted
+    def __init__(self, run: Run, plan: Plan, is_new: bool) -> None:
+        self.run, self.plan = run, plan
+        self.is_new = is_new  # made by this process just now, so nothing of it is done yet
+        self.claimed = is_new and run.status == "running"
+        self.accepted: Future[list[int]] | None = None
         self.ended = threading.Event()
         self.stop_reason: str | None = None
         self.response: Any = None
@@ -132,9 +135,9 @@ class Dispatcher:
     def sweep(self) -> None:
         """Take up what nobody does: runs of dead processes, pending ones; and drop the runs that were taken from us."""
         self._record_the_rest()
-        for run in Run.abandoned(Lease.alive()):
+        for run in Run.abandoned():
             log.warning("run %s was left by a process that is gone; it will be resumed", run.id)
-            self.recorder.commit([Run.release(run.id, str(run.lease_owner))])
+            self.recorder.commit([Run.take_from_the_dead(run.id)])
         self._notice_the_taken()
         self._claim_the_waiting()
 
@@ -161,6 +164,7 @@ class Dispatcher:
                 active.durable()
             except HeadraceError as error:
                 del self._active[active.run.id]
+                self.payloads.remove(active.run.id)
                 first = IdempotencyKey.run_of(flow.id, key) if isinstance(error, Conflict) else None
                 if first is None:
                     raise
@@ -213,7 +217,7 @@ class Dispatcher:
                 flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by=triggered_by,
                 trigger_node=trigger_node, **state,
             )  # fmt: skip
-            active = self._active[id_] = Active(run, plan)
+            active = self._active[id_] = Active(run, plan, is_new=True)
         bound = IdempotencyKey.take(flow.id, key, id_) if key is not None else []
         active.accepted = self.recorder.submit([*bound, made])
         return active
@@ -238,8 +242,10 @@ class Dispatcher:
         try:
             if self._hand_back.is_set():
                 raise HandedBack
-            if active.run.status == "running" or self._claim(active):
+            if active.claimed or self._claim(active):
                 self._perform(active, RunRecord(self.recorder, self.payloads, active.run))
+        except RunTaken:
+            log.warning("run %s is no longer ours; it is let go of", active.run.id)
         except HandedBack:
             self.recorder.commit([Run.release(active.run.id, self.owner, unharmed=True)])
         except Exception as error:
@@ -261,6 +267,7 @@ class Dispatcher:
         if not self.recorder.commit([Run.claim(active.run.id, self.owner)])[0]:
             return False
         active.run = Run.get_by_id(active.run.id)
+        active.claimed = True
         return True
 
     def _perform(self, active: Active, record: RunRecord) -> None:
@@ -269,7 +276,7 @@ class Dispatcher:
         if run.claims > MAX_CLAIMS:
             outcome = Outcome("failed", None, f"given up: {MAX_CLAIMS} processes died while they executed this run")
         else:
-            outcome = engine.run(active.plan, self._job(active, record))
+            outcome = self._doubtful(active) or engine.run(active.plan, self._job(active, record))
         active.response = outcome.response
         kept = Kept(None)
         if outcome.status == "success":
@@ -279,7 +286,7 @@ class Dispatcher:
             except NodeError as error:
                 outcome = Outcome("failed", None, error.message)
         # A run that was resumed has taken as long as the clock on the wall says; another is measured finely.
-        duration = (time.perf_counter() - began) * 1000 if run.claims == 1 else None
+        duration = (time.perf_counter() - began) * 1000 if active.is_new else None
         writes = run.finish(
             self.owner, outcome.status, duration_ms=duration, output=kept.text, output_bytes=kept.size,
             error_text=outcome.error_text, error_node_id=outcome.error_node_id,
@@ -288,11 +295,25 @@ class Dispatcher:
             # Cancelled meanwhile, or taken from a process that seemed dead: the row as it is counts.
             active.run = Run.find(run.id) or run
 
+    def _doubtful(self, active: Active) -> Outcome | None:
+        """How a resumed run ends at once: by a step that had failed for good, or one that must not be done twice."""
+        for step in () if active.is_new else Step.unsettled(active.run.id):
+            node = active.plan.by_id.get(step.node_id)
+            if node is None:
+                continue
+            if step.status == "running" and node.on_interrupt == "fail":
+                Step.interrupt(active.run.id)
+                text = "interrupted: the server stopped while this step ran, and on_interrupt is fail"
+                return Outcome("failed", None, text, node.id)
+            if step.status == "failed" and step.item_index is None and step.attempt >= node.retry.attempts:
+                return Outcome("failed", None, step.error_text, node.id)
+        return None
+
     def _job(self, active: Active, record: RunRecord) -> Job:
         run = active.run
         settled: dict[tuple[str, int | None], Settled] = {}
         first_seq = 0
-        if run.claims > 1:
+        if not active.is_new:
             first_seq = Step.interrupt(run.id)
             settled = self._settled(run.id)
 
@@ -351,7 +372,8 @@ class Dispatcher:
                 output = settled[step.same_as, None].output
             else:
                 output = self.value(run_id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
-            skipped = step.status == "skipped" and step.output is None and step.same_as is None
+            has_output = step.output is not None or step.output_bytes is not None or step.same_as is not None
+            skipped = step.status == "skipped" and not has_output
             settled[step.node_id, step.item_index] = Settled(output, step.branch, skipped)
         return settled
 
@@ -360,13 +382,12 @@ class Dispatcher:
         free = self.config.run_threads - len(self._active)
         if free <= 0 or self._stopping.is_set():
             return
-        for id_ in Run.waiting_for_a_claim(free + len(self._active)):
-            run = None if id_ in self._active else Run.find(id_)
-            if run is None:
-                continue
-            plan = self._plan_of_run(run)
-            if plan is not None:
-                self._active[id_] = Active(run, plan)
+        found = [id_ for id_ in Run.waiting_for_a_claim(free + len(self._active)) if id_ not in self._active]
+        for id_ in found[:free]:
+            run = Run.find(id_)
+            plan = None if run is None else self._plan_of_run(run)
+            if run is not None and plan is not None:
+                self._active[id_] = Active(run, plan, is_new=False)
                 self._enqueue(self._active[id_])
 
     def _plan_of_run(self, run: Run) -> Plan | None:

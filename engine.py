@@ -212,8 +212,14 @@ class _Run:
         if given.origin:
             self.skip(node, names, same_as=given.origin)
         else:
-            self.skip(node, names, output=encode(given.output, self.job.max_value_bytes))
+            self.skip(node, names, output=self.encoded(node, given.output))
         return _State(True, given.output, None, given.origin or node.id)
+
+    def encoded(self, node: PlannedNode, value: Any) -> bytes:
+        try:
+            return encode(value, self.job.max_value_bytes)
+        except NodeError as error:
+            raise _Failure(node, error.message) from None
 
     def skip(self, node: PlannedNode, inputs: tuple[str, ...], **output: Any) -> None:
         """Record a node that is not executed."""
@@ -411,5 +417,6 @@ def encode(value: Any, max_bytes: int) -> bytes:
 
 
 def _shown(error: NodeError) -> str:
-    text = error.message
+    # Half a surrogate pair is text to Python, but to no file and no database.
+    text = error.message.encode("utf-8", "replace").decode()
     return text if len(text) <= MAX_ERROR_TEXT else text[:MAX_ERROR_TEXT] + "…"

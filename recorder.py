@@ -38,6 +38,10 @@ class _Batch(NamedTuple):
     done: Future[list[int]]
 
 
+class RunTaken(Exception):
+    """The run is no longer this process's: it was cancelled, or given to another that thought this one dead."""
+
+
 class RunRecord:
     """What one run has to write. Steps wait in a buffer, because a pure one can be done again at no cost:
 
@@ -54,22 +58,25 @@ class RunRecord:
         self._flushed_at = time.monotonic()
 
     def step(self, step: Any) -> None:
-        """Note an `engine.Step`; a `running` one is durable when this returns."""
+        """Note an `engine.Step`; a `running` one is durable when this returns, RunTaken where it may not run."""
         kept = self.payloads.keep(self.run.id, f"step_{step.seq}", step.output)
         # An item too large for the row is left out: it is a part of an earlier step's output.
         item = step.item.decode() if step.item and len(step.item) <= self.payloads.inline_bytes else None
-        self._buffer.append(
-            Step.save_one((
-                self.run.id, step.seq, step.node_id, step.node_type, step.node_name, step.status, step.attempt,
-                step.item_index, orjson.dumps(step.inputs).decode() if step.inputs else None, item, kept.text,
-                kept.size, step.same_as, step.branch, step.error_text, step.started_at, step.finished_at,
-                step.duration_ms,
-            ))
+        values = (
+            self.run.id, step.seq, step.node_id, step.node_type, step.node_name, step.status, step.attempt,
+            step.item_index, orjson.dumps(step.inputs).decode() if step.inputs else None, item, kept.text, kept.size,
+            step.same_as, step.branch, step.error_text, step.started_at, step.finished_at, step.duration_ms,
         )  # fmt: skip
-        if step.status == "running":
-            self.flush().result()
-        elif not step.pure or self._is_due():
-            self.flush()
+        if step.status != "running":
+            self._buffer.append(Step.save_one(values))
+            if not step.pure or self._is_due():
+                self.flush()
+            return
+        self._buffer.append(Step.begin_one(values, str(self.run.lease_owner)))
+        begun = self.flush().result()[-1]
+        self._settle(wait=True)
+        if not begun:
+            raise RunTaken
 
     def log(self, node_id: str | None, level: str, message: str, data: Any) -> None:
         """Note a log entry; past MAX_LOG_ENTRIES of a run one last entry says that the rest was dropped."""
@@ -81,7 +88,8 @@ class RunRecord:
         text = None if data is None else orjson.dumps(data, default=str).decode()
         if text is not None and len(text) > MAX_LOG_DATA:
             text = orjson.dumps({"dropped": f"{len(text)} characters of JSON"}).decode()
-        entry = LogEntry.entry(self.run.workspace_id, self.run.id, node_id, level, message[:MAX_LOG_TEXT], text)
+        message = message[:MAX_LOG_TEXT].encode("utf-8", "replace").decode()
+        entry = LogEntry.entry(self.run.workspace_id, self.run.id, node_id, level, message, text)
         self._buffer.append(entry)
 
     def flush(self, *more: Write) -> Future[list[int]]:

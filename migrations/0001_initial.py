@@ -261,8 +261,11 @@ TABLES = [
     IdempotencyKey, RunDay, Lease, StoreEntry, AgentRun, AgentMemory,
 ]  # fmt: skip
 
-# The index that the server's own questions use: what is there to claim, what is running.
-UNFINISHED = "CREATE INDEX runs_unfinished ON runs (status, id) WHERE status IN ('pending', 'running')"
+# The indexes that the server's own questions use: what is there to claim, what is running.
+UNFINISHED = (
+    "CREATE INDEX runs_pending ON runs (id) WHERE status = 'pending'",
+    "CREATE INDEX runs_running ON runs (id) WHERE status = 'running'",
+)
 
 # Full-text search over memories, kept by triggers so that no writer can forget it.
 SEARCH = (
@@ -285,5 +288,5 @@ SEARCH = (
 def up(migrator, db):
     with db.bind_ctx(TABLES, bind_refs=False, bind_backrefs=False):
         db.create_tables(TABLES, safe=False)
-    for statement in (UNFINISHED, *SEARCH):
+    for statement in (*UNFINISHED, *SEARCH):
         db.execute_sql(statement)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
-from peewee import BooleanField, CompositeKey, FloatField, IntegerField, ModelSelect, TextField
+from peewee import SQL, BooleanField, CompositeKey, FloatField, IntegerField, ModelSelect, TextField
 
 from database import execute, write
 from tables.base import DAY_MS, Base, Write, first_id, insert, new_id, now_ms
@@ -14,6 +14,8 @@ from tables.metrics import RunDay
 
 RUN_STATUSES = ("pending", "running", "success", "failed")
 PAGE_BYTES = 8 * 2**20
+# Statuses stand in the text of these questions, not as parameters: only so does SQLite use the indexes made for them.
+NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND until > ?)"
 
 
 class Run(Base):
@@ -87,10 +89,18 @@ class Run(Base):
         return query
 
     @classmethod
-    def abandoned(cls, alive: Iterable[str]) -> list[Run]:
+    def abandoned(cls) -> list[Run]:
         """Runs that claim to be running in a process which is no longer alive."""
-        query = cls.select().where((cls.status == "running") & cls.lease_owner.is_null(False))
-        return list(query.where(cls.lease_owner.not_in(list(alive))).order_by(cls.id))
+        dead = SQL(f"t1.status = 'running' AND t1.lease_owner IS NOT NULL AND {NO_LEASE.format('t1')}", (now_ms(),))
+        return list(cls.select().where(dead).order_by(cls.id))
+
+    @classmethod
+    def take_from_the_dead(cls, id_: str) -> Write:
+        """Make a run pending again, provided that the process which executed it is still not alive."""
+        sql = (
+            f"UPDATE runs SET status = 'pending', lease_owner = NULL WHERE id = ? AND status = 'running' AND {NO_LEASE}"
+        )
+        return Write(sql.format("runs"), (id_, now_ms()))
 
     @classmethod
     def release(cls, id_: str, owner: str, unharmed: bool = False) -> Write:
@@ -113,9 +123,8 @@ class Run(Base):
     @classmethod
     def waiting_for_a_claim(cls, limit: int) -> list[str]:
         """Ids of pending runs that are to be executed, oldest first; what something else executes is not ours."""
-        ours = (cls.status == "pending") & cls.waiting.is_null() & (cls.recorded == False)  # noqa: E712
-        query = cls.select(cls.id).where(ours)
-        return [row.id for row in query.order_by(cls.id).limit(limit)]
+        ours = SQL("t1.status = 'pending' AND t1.waiting IS NULL AND t1.recorded = 0")
+        return [row.id for row in cls.select(cls.id).where(ours).order_by(cls.id).limit(limit)]
 
     def remove(self) -> None:
         """Delete the run with its steps and log."""
@@ -170,10 +179,18 @@ STEP_COLUMNS = (
     "run_id", "seq", "node_id", "node_type", "node_name", "status", "attempt", "item_index", "inputs", "item", "output",
     "output_bytes", "same_as", "branch", "error_text", "started_at", "finished_at", "duration_ms",
 )  # fmt: skip
+MARKS = ", ".join("?" * len(STEP_COLUMNS))
 SAVE_STEP = (
-    f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) VALUES ({', '.join('?' * len(STEP_COLUMNS))}) "
+    f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) VALUES ({MARKS}) "
     "ON CONFLICT (run_id, seq) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in STEP_COLUMNS if name not in ("run_id", "seq"))
+)
+
+
+# A node with effects starts only in the process that the run belongs to: its row is the proof.
+BEGIN_STEP = (
+    f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) SELECT {MARKS} "
+    "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND lease_owner = ?)"
 )
 
 
@@ -218,6 +235,11 @@ class Step(Base):
         return Write(SAVE_STEP, tuple(values))
 
     @classmethod
+    def begin_one(cls, values: Sequence[Any], owner: str) -> Write:
+        """Insert a step that is about to run, provided that the run is `owner`'s: the row count says so."""
+        return Write(BEGIN_STEP, (*values, values[0], owner))
+
+    @classmethod
     def of(cls, run_id: str, limit: int, after: int = -1) -> tuple[list[Step], int | None]:
         """The run's steps in their order, after number `after`, and the number to go on from, None at the end.
 
@@ -239,20 +261,26 @@ class Step(Base):
         found: dict[str, Step] = {}
         wanted = set(node_ids)
         while wanted:
-            settled = (
-                cls.run_id == run_id,
-                cls.item_index.is_null(),
-                cls.output.is_null(False) | cls.same_as.is_null(False),
-            )
+            settled = cls.run_id == run_id, cls.item_index.is_null(), cls._has_output() | cls.same_as.is_null(False)
             rows = cls.select().where(*settled, cls.node_id.in_(sorted(wanted)))
             found |= {row.node_id: row for row in rows}
             wanted = {row.same_as for row in found.values() if row.same_as} - found.keys()
         return found
 
     @classmethod
+    def _has_output(cls) -> Any:
+        return cls.output.is_null(False) | cls.output_bytes.is_null(False)
+
+    @classmethod
+    def unsettled(cls, run_id: str) -> list[Step]:
+        """The steps that a crash left running, and failures that the flow did not go on from, the newest first."""
+        open_ = (cls.status == "running") | ((cls.status == "failed") & ~cls._has_output())
+        return list(cls.select().where((cls.run_id == run_id) & open_).order_by(cls.seq.desc()))
+
+    @classmethod
     def settled(cls, run_id: str) -> list[Step]:
         """The steps that need not be done again: successes, skips and failures that the flow went on from."""
-        done = (cls.status.in_(["success", "skipped"])) | ((cls.status == "failed") & cls.output.is_null(False))
+        done = (cls.status.in_(["success", "skipped"])) | ((cls.status == "failed") & cls._has_output())
         return list(cls.select().where((cls.run_id == run_id) & done).order_by(cls.seq))
 
     @classmethod

@@ -1,0 +1,855 @@
+"""The tables: ids, pages, the legal changes of a run, counts, the store, and that every question has an index."""
+
+import logging
+import random
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from world import add_flow, at_once, flow, fresh_database, run_of, steps_of
+
+import database
+from database import execute, write
+from models import (
+    AgentMemory,
+    IdempotencyKey,
+    Lease,
+    LogEntry,
+    Run,
+    RunDay,
+    Step,
+    StoreEntry,
+    Workflow,
+    WorkflowVersion,
+    Workspace,
+    WorkspaceStore,
+    first_id,
+    metrics,
+    new_id,
+    now_ms,
+    totals,
+)
+from tables.runs import PAGE_BYTES
+
+DAY_MS = 86_400_000
+
+
+@pytest.fixture(autouse=True)
+def path(tmp_path):
+    with fresh_database(tmp_path) as path:
+        yield path
+
+
+@pytest.fixture
+def made():
+    return add_flow(flow("a"))
+
+
+def accept(made, **values):
+    """A run on record."""
+    run, accepted = Run.accept(made, **{"triggered_by": "manual", **values})
+    do([accepted])
+    return run
+
+
+def running(made, **values):
+    return accept(made, status="running", lease_owner="me", claims=1, started_at=now_ms(), **values)
+
+
+def do(writes):
+    """The row counts of the writes."""
+    with write():
+        return [execute(*item).rowcount for item in writes]
+
+
+def add_step(run, seq, **values):
+    row = {
+        "node_id": f"n{seq}", "node_type": "noop", "node_name": "N", "status": "success", "attempt": 1, "started_at": 1,
+        **values,
+    }  # fmt: skip
+    with write():
+        return Step.create(run_id=run.id, seq=seq, **row)
+
+
+# Ids
+
+
+def test_ids_grow_even_within_a_millisecond():
+    ids = [new_id("run") for _ in range(5_000)]
+    assert ids == sorted(set(ids))
+
+
+def test_ids_of_several_threads_are_all_different():
+    ids = at_once(8, lambda number: [new_id("run") for _ in range(1_000)])
+    assert len({id_ for some in ids for id_ in some}) == 8_000
+    assert all(some == sorted(some) for some in ids)
+
+
+def test_an_id_is_a_prefix_and_26_characters():
+    prefix, _, rest = new_id("run").partition("_")
+    assert prefix == "run" and len(rest) == 26 and rest.isalnum()
+
+
+def test_ids_lie_between_the_first_ids_of_their_time():
+    before = first_id("run", now_ms())
+    id_ = new_id("run")
+    assert before <= id_ < first_id("run", now_ms() + 1_000)
+
+
+@pytest.mark.parametrize("at", [-1, 0, 2**48 - 1, 2**60])
+def test_a_first_id_exists_for_any_time(at):
+    assert len(first_id("run", at)) == 30
+
+
+def test_a_first_id_grows_with_time():
+    assert first_id("run", 1) < first_id("run", 2) < first_id("run", 10**12) < first_id("run", 2**48 - 1)
+
+
+# Pages
+
+
+def pages(query, limit):
+    """All rows of the query, page by page."""
+    before, found = None, []
+    while True:
+        rows, before = Run.page(query, limit, before)
+        found.append([row.id for row in rows])
+        if before is None:
+            return found
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, [0]), (1, [1]), (3, [3]), (4, [3, 1]), (6, [3, 3])])
+def test_pages_go_from_the_newest_to_the_oldest_without_gap(made, count, sizes):
+    ids = [accept(made).id for _ in range(count)]
+    found = pages(Run.select_where("ws_1"), 3)
+    assert [len(page) for page in found] == sizes
+    assert [id_ for page in found for id_ in page] == ids[::-1]
+
+
+def test_what_is_added_meanwhile_does_not_shift_the_pages(made):
+    ids = [accept(made).id for _ in range(4)]
+    first, before = Run.page(Run.select_where("ws_1"), 2, None)
+    accept(made)
+    second, _ = Run.page(Run.select_where("ws_1"), 2, before)
+    assert [row.id for row in [*first, *second]] == ids[::-1]
+
+
+def test_a_cursor_of_a_row_that_is_gone_still_leads_on(made):
+    runs = [accept(made) for _ in range(4)]
+    _, before = Run.page(Run.select_where("ws_1"), 2, None)
+    Run.find(before).remove()
+    rows, _ = Run.page(Run.select_where("ws_1"), 2, before)
+    assert [row.id for row in rows] == [runs[1].id, runs[0].id]
+
+
+def test_runs_are_filtered(made):
+    other = add_flow(flow("a"), workspace="ws_2")
+    one = accept(made, status="failed", triggered_by="webhook")
+    two = accept(made, status="success")
+    accept(other)
+
+    def found(**filters):
+        return {row.id for row in Run.select_where("ws_1", **filters)}
+
+    assert found() == {one.id, two.id}
+    assert found(status="failed") == found(triggered_by="webhook") == {one.id}
+    assert found(workflow_id=made.id) == {one.id, two.id} and found(workflow_id=other.id) == set()
+    assert found(status="failed", triggered_by="manual") == set()
+
+
+def test_since_and_until_include_their_millisecond(made):
+    ids = [first_id("run", at) for at in (1_000, 2_000, 3_000)]
+    for id_ in ids:
+        accept(made, id=id_)
+    assert {row.id for row in Run.select_where("ws_1", since=2_000)} == set(ids[1:])
+    assert {row.id for row in Run.select_where("ws_1", until=2_000)} == set(ids[:2])
+    assert {row.id for row in Run.select_where("ws_1", since=2_000, until=2_000)} == {ids[1]}
+
+
+def test_log_entries_of_a_run_are_paged_oldest_first(made):
+    run = accept(made)
+    do([LogEntry.entry("ws_1", run.id, None, "info", str(number), None) for number in range(5)])
+    after, found = None, []
+    while True:
+        rows, after = LogEntry.of(run.id, 2, after)
+        found += [row.message for row in rows]
+        if after is None:
+            break
+    assert found == ["0", "1", "2", "3", "4"]
+
+
+def test_log_entries_are_filtered_by_run_and_level(made):
+    run = accept(made)
+    do(
+        [
+            LogEntry.entry("ws_1", run.id, None, "error", "a", None),
+            LogEntry.entry("ws_1", None, None, "info", "b", None),
+        ]
+    )
+    assert [row.message for row in LogEntry.select_where("ws_1", run.id, None)] == ["a"]
+    assert [row.message for row in LogEntry.select_where("ws_1", None, "info")] == ["b"]
+    assert LogEntry.select_where("ws_1", None, None).count() == 2
+
+
+def test_steps_are_paged_by_number(made):
+    run = accept(made)
+    for seq in range(5):
+        add_step(run, seq)
+    rows, after = Step.of(run.id, 3)
+    assert ([row.seq for row in rows], after) == ([0, 1, 2], 2)
+    rows, after = Step.of(run.id, 3, after)
+    assert ([row.seq for row in rows], after) == ([3, 4], None)
+
+
+def test_a_page_of_steps_ends_where_its_outputs_are_large(made):
+    run = accept(made)
+    for seq in range(4):
+        add_step(run, seq, output="x" * (PAGE_BYTES // 2 + 1))
+    rows, after = Step.of(run.id, 100)
+    assert ([row.seq for row in rows], after) == ([0, 1], 1)
+    rows, after = Step.of(run.id, 100, after)
+    assert ([row.seq for row in rows], after) == ([2, 3], None)
+
+
+def test_versions_are_paged_newest_first(made):
+    for number in range(4):
+        assert made.change(None, definition_json=str(number))
+    rows, before = made.versions(3, None)
+    assert ([row.version for row in rows], before) == ([5, 4, 3], "3")
+    rows, before = made.versions(3, before)
+    assert ([row.version for row in rows], before) == ([2, 1], None)
+
+
+# Flows
+
+
+def test_a_new_flow_has_its_first_version_on_record(made):
+    (version,) = WorkflowVersion.select()
+    assert (made.version, version.version, version.definition_json) == (1, 1, made.definition_json)
+
+
+def test_a_changed_definition_is_a_new_version_and_a_changed_name_is_not(made):
+    assert made.change("usr_1", name="Other") and made.version == 1
+    assert made.change("usr_1", definition_json="{}") and made.version == 2
+    assert made.change("usr_1", definition_json="{}") and made.version == 2
+    row = Workflow.find(made.id)
+    assert (row.version, row.name, row.definition_json) == (2, "Other", "{}")
+    assert [(item.version, item.created_by) for item in WorkflowVersion.select()] == [(1, None), (2, "usr_1")]
+
+
+def test_a_change_of_an_older_version_is_refused(made):
+    assert made.change(None, expected=1, definition_json="{}")
+    assert not made.change(None, expected=1, definition_json="[]")
+    assert Workflow.find(made.id).definition_json == "{}"
+
+
+def test_of_two_editors_at_the_same_time_one_loses(made):
+    def edit(number):
+        return Workflow.find(made.id).change(None, expected=1, definition_json=str(number))
+
+    won = at_once(8, edit)
+    assert won.count(True) == 1
+    row = Workflow.find(made.id)
+    assert (row.version, row.definition_json) == (2, str(won.index(True)))
+    assert [item.version for item in WorkflowVersion.select()] == [1, 2]
+
+
+def test_who_read_the_flow_before_another_changed_it_changes_nothing(made):
+    stale = Workflow.find(made.id)
+    assert made.change(None, definition_json="{}")
+    assert not stale.change(None, name="Renamed")
+    row = Workflow.find(made.id)
+    assert (row.name, row.definition_json, row.version) == ("Flow", "{}", 2)
+
+
+def test_a_flow_that_is_gone_is_not_changed(made):
+    Workflow.find(made.id).remove()
+    assert not made.change(None, name="x")
+    assert WorkflowVersion.select().count() == 0
+
+
+def test_the_runs_of_a_flow_stay_when_it_goes(made):
+    run = accept(made)
+    do(IdempotencyKey.take(made.id, "k", run.id))
+    made.remove()
+    assert run_of(run.id).workflow_name == "Flow" and IdempotencyKey.select().count() == 0
+
+
+def test_flows_are_found_by_letters_of_their_name():
+    for name in ("Orders in", "Orders out", "100% sure", "a_b"):
+        add_flow(flow("a"), name=name)
+
+    def found(search, status=None):
+        return {row.name for row in Workflow.select_where("ws_1", status, search)}
+
+    assert found("orders") == {"Orders in", "Orders out"}
+    assert found("%") == {"100% sure"} and found("_") == {"a_b"}
+    assert found("orders", "draft") == set()
+
+
+# The state of a run
+
+
+def test_a_pending_run_is_claimed_once(made):
+    run = accept(made)
+    assert do([Run.claim(run.id, "one"), Run.claim(run.id, "two")]) == [1, 0]
+    row = run_of(run.id)
+    assert (row.status, row.lease_owner, row.claims) == ("running", "one", 1)
+
+
+def test_of_many_who_claim_at_the_same_time_one_wins(made):
+    run = accept(made)
+    assert sorted(at_once(8, lambda number: do([Run.claim(run.id, f"p{number}")])[0])) == [0] * 7 + [1]
+
+
+def test_a_second_claim_keeps_the_time_of_the_first(made):
+    run = running(made, id=new_id("run"))
+    Run.update(started_at=5).execute()
+    do([Run.release(run.id, "me"), Run.claim(run.id, "other")])
+    row = run_of(run.id)
+    assert (row.started_at, row.claims, row.lease_owner) == (5, 2, "other")
+
+
+def test_only_its_owner_releases_a_run(made):
+    run = running(made)
+    assert do([Run.release(run.id, "other")]) == [0]
+    assert do([Run.release(run.id, "me", unharmed=True)]) == [1]
+    row = run_of(run.id)
+    assert (row.status, row.lease_owner, row.claims) == ("pending", None, 0)
+
+
+def test_a_run_that_is_finished_is_counted(made):
+    run = running(made)
+    assert do(run.finish("me", "success", duration_ms=12.5, output="1")) == [1, 1]
+    row = run_of(run.id)
+    assert (row.status, row.output, row.duration_ms, row.lease_owner) == ("success", "1", 12.5, None)
+    day = RunDay.get()
+    assert (day.total, day.success, day.failed, day.duration_ms, day.workflow_id) == (1, 1, 0, 12.5, made.id)
+    assert day.day == row.finished_at // DAY_MS
+
+
+def test_only_its_owner_finishes_a_run(made):
+    run = running(made)
+    assert do(run_of(run.id).finish("other", "success")) == [0, 0]
+    assert run_of(run.id).status == "running" and RunDay.select().count() == 0
+
+
+def test_a_run_is_finished_once(made):
+    run = running(made)
+    assert do(run.finish("me", "success")) == [1, 1]
+    assert do(run_of(run.id).finish("me", "failed")) == [0, 0]
+    assert run_of(run.id).status == "success" and RunDay.get().total == 1
+
+
+def test_finishing_a_cancelled_run_changes_nothing(made):
+    run = running(made)
+    assert run_of(run.id).cancel("cancelled by ann")
+    assert do(run.finish("me", "success", output="1")) == [0, 0]
+    row = run_of(run.id)
+    assert (row.status, row.cancelled, row.output, row.error_text) == ("failed", True, None, "cancelled by ann")
+    assert (RunDay.get().total, RunDay.get().failed, RunDay.get().success) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("status", ["success", "failed"])
+def test_a_run_that_has_ended_is_not_cancelled(made, status):
+    run = running(made)
+    do(run.finish("me", status))
+    assert not run_of(run.id).cancel("late")
+    assert (run_of(run.id).status, run_of(run.id).cancelled, RunDay.get().total) == (status, False, 1)
+
+
+def test_a_pending_run_that_is_cancelled_is_not_claimed(made):
+    run = accept(made)
+    assert run_of(run.id).cancel("no")
+    assert do([Run.claim(run.id, "me")]) == [0]
+
+
+def test_of_many_who_cancel_at_the_same_time_one_does(made):
+    run = running(made)
+    assert at_once(6, lambda number: run_of(run.id).cancel(str(number))).count(True) == 1
+    assert RunDay.get().total == 1
+
+
+def test_a_run_that_something_else_executed_is_counted_on_its_day(made):
+    day = 20_000
+    Run.record(made, status="failed", triggered_by="schedule", finished_at=day * DAY_MS + 5, duration_ms=3.0)
+    Run.record(made, status="running", triggered_by="schedule")
+    counted = RunDay.get()
+    assert (counted.day, counted.total, counted.failed, counted.duration_ms) == (day, 1, 1, 3.0)
+    assert Run.select().where(Run.recorded).count() == 2
+
+
+def test_abandoned_are_the_running_runs_of_no_living_process(made):
+    mine, gone, waiting = running(made), running(made), accept(made)
+    Run.update(lease_owner="gone").where(Run.id == gone.id).execute()
+    Run.record(made, status="running", triggered_by="manual")
+    Lease.beat("me", 60_000)
+    assert [run.id for run in Run.abandoned()] == [gone.id]
+    Lease.drop("me")
+    assert [run.id for run in Run.abandoned()] == [mine.id, gone.id]
+    assert Run.waiting_for_a_claim(10) == [waiting.id]
+
+
+def test_still_running_tells_which_runs_are_still_ours(made):
+    mine, taken, ended = (running(made) for _ in range(3))
+    Run.update(lease_owner="other").where(Run.id == taken.id).execute()
+    ended.cancel("x")
+    ids = {mine.id, taken.id, ended.id}
+    assert Run.still_running(ids, "me") == {mine.id} and Run.still_running([], "me") == set()
+
+
+def test_a_run_goes_with_its_steps_log_and_key(made):
+    run, other = accept(made), accept(made)
+    for each in (run, other):
+        add_step(each, 0)
+        do([LogEntry.entry("ws_1", each.id, None, "info", "x", None), *IdempotencyKey.take(made.id, each.id, each.id)])
+    run.remove()
+    for table in (Step, LogEntry, IdempotencyKey):
+        assert [row.run_id for row in table.select()] == [other.id]
+
+
+# Steps
+
+
+def test_a_step_of_the_same_number_replaces_the_earlier(made):
+    run = accept(made)
+    names = list(Step._meta.fields)
+    first = dict.fromkeys(names) | {"run_id": run.id, "seq": 0, "status": "running", "attempt": 1, "started_at": 5}
+    first |= {"node_id": "a", "node_type": "noop", "node_name": "A"}
+    for status, output in (("running", None), ("success", "1")):
+        do([Step.save_one([(first | {"status": status, "output": output})[name] for name in names])])
+    (row,) = steps_of(run.id)
+    assert (row.status, row.output, row.node_id) == ("success", "1", "a")
+
+
+def test_the_id_of_a_step_is_made_of_its_run_and_number(made):
+    run = accept(made)
+    assert add_step(run, 12).id == f"step_{run.id[4:]}_000012"
+
+
+def test_settled_are_successes_skips_and_failures_that_were_gone_on_from(made):
+    run = accept(made)
+    add_step(run, 0, output="1")
+    add_step(run, 1, status="skipped")
+    add_step(run, 2, status="failed", error_text="no")
+    add_step(run, 3, status="failed", output='{"error":"no"}', error_text="no")
+    add_step(run, 4, status="running")
+    assert [step.seq for step in Step.settled(run.id)] == [0, 1, 3]
+
+
+def test_a_failure_whose_error_lies_in_a_file_is_settled_too(made):
+    run = accept(made)
+    add_step(run, 0, status="failed", output_bytes=100, error_text="no")
+    assert [step.seq for step in Step.settled(run.id)] == [0]
+
+
+def test_interrupt_closes_what_runs_and_gives_the_next_number(made):
+    run, other = accept(made), accept(made)
+    assert Step.interrupt(run.id) == 0
+    add_step(run, 0)
+    add_step(run, 1, status="running")
+    add_step(other, 7, status="running")
+    assert Step.interrupt(run.id) == 2
+    assert [step.status for step in steps_of(run.id)] == ["success", "failed"]
+    assert "interrupted" in steps_of(run.id)[1].error_text and steps_of(run.id)[1].finished_at
+    assert steps_of(other.id)[0].status == "running"
+
+
+def test_outputs_finds_where_each_node_settled_and_what_it_passed_on(made):
+    run = accept(made)
+    add_step(run, 0, node_id="a", output="1")
+    add_step(run, 1, node_id="b", same_as="a")
+    add_step(run, 2, node_id="c", status="failed", error_text="no")
+    add_step(run, 3, node_id="c", output="2", attempt=2)
+    add_step(run, 4, node_id="d", output="3", item_index=0)
+    assert {name: step.seq for name, step in Step.outputs(run.id, ["b", "c", "d", "x"]).items()} == {
+        "a": 0,
+        "b": 1,
+        "c": 3,
+    }
+
+
+def test_outputs_finds_a_node_whose_output_lies_in_a_file(made):
+    run = accept(made)
+    add_step(run, 0, node_id="a", output_bytes=100_000)
+    assert set(Step.outputs(run.id, ["a"])) == {"a"}
+
+
+# Metrics
+
+
+def ended(made, status, duration, days_ago=0):
+    at = now_ms() - days_ago * DAY_MS
+    return Run.record(made, status=status, triggered_by="manual", finished_at=at, started_at=at, duration_ms=duration)
+
+
+def test_metrics_are_sums_over_all_days(made):
+    ended(made, "success", 10.0)
+    ended(made, "success", 20.0, days_ago=3)
+    ended(made, "failed", 30.0, days_ago=400)
+    accept(made)
+    running(made)
+    found = metrics("ws_1", 30)
+    assert (found["total_runs"], found["success_runs"], found["failed_runs"]) == (5, 2, 1)
+    assert (found["running_runs"], found["pending_runs"], found["failure_rate"]) == (1, 1, 0.3333)
+
+
+def test_the_daily_series_has_every_day_and_ends_today(made):
+    ended(made, "success", 1.0)
+    ended(made, "failed", 1.0, days_ago=2)
+    ended(made, "failed", 1.0, days_ago=3)
+    today = now_ms() // DAY_MS
+    assert metrics("ws_1", 3)["daily"] == [
+        {"day": today - 2, "total": 1, "success": 0, "failed": 1},
+        {"day": today - 1, "total": 0, "success": 0, "failed": 0},
+        {"day": today, "total": 1, "success": 1, "failed": 0},
+    ]
+
+
+def test_counts_by_flow_begin_with_the_busiest(made):
+    other = add_flow(flow("a"))
+    ended(made, "success", 10.0)
+    ended(other, "success", 10.0)
+    ended(other, "failed", 30.0)
+    first, second = metrics("ws_1", 1)["flows"]
+    assert first == {"workflow_id": other.id, "total": 2, "success": 1, "failed": 1, "mean_duration_ms": 20.0}
+    assert second["workflow_id"] == made.id
+
+
+def test_durations_are_quantiles_of_what_ended(made):
+    assert metrics("ws_1", 1)["p50_duration_ms"] is None
+    for duration in random.sample(range(100), 100):
+        ended(made, "success", float(duration))
+    found = metrics("ws_1", 1)
+    assert (found["p50_duration_ms"], found["p95_duration_ms"]) == (50.0, 95.0)
+
+
+def test_metrics_of_a_workspace_have_nothing_of_another(made):
+    ended(add_flow(flow("a"), workspace="ws_2"), "success", 1.0)
+    found = metrics("ws_1", 2)
+    assert (found["total_runs"], found["flows"], found["last_run_at"]) == (0, [], None)
+    assert totals() == {"pending": 0, "running": 0, "success": 1, "failed": 0}
+
+
+def test_ends_of_many_threads_are_all_counted(made):
+    runs = [running(made) for _ in range(40)]
+
+    def finish(number):
+        for run in runs[number::8]:
+            do(run.finish("me", ("success", "failed")[number % 2], duration_ms=1.0))
+
+    at_once(8, finish)
+    day = RunDay.get()
+    assert (day.total, day.success, day.failed, day.duration_ms) == (40, 20, 20, 40.0)
+
+
+# Keys and leases
+
+
+def test_a_key_is_taken_once(made):
+    run = accept(made)
+    do(IdempotencyKey.take(made.id, "k", run.id))
+    with pytest.raises(Exception, match="UNIQUE"):
+        do(IdempotencyKey.take(made.id, "k", accept(made).id))
+    assert IdempotencyKey.run_of(made.id, "k").id == run.id and IdempotencyKey.run_of(made.id, "l") is None
+
+
+def test_a_key_is_free_again_after_a_day(made):
+    first, second = accept(made), accept(made)
+    do(IdempotencyKey.take(made.id, "k", first.id))
+    IdempotencyKey.update(created_at=now_ms() - DAY_MS - 1000).execute()
+    assert IdempotencyKey.run_of(made.id, "k") is None
+    do(IdempotencyKey.take(made.id, "k", second.id))
+    assert IdempotencyKey.run_of(made.id, "k").id == second.id
+
+
+def test_pruning_keys_deletes_the_old_ones(made):
+    for key in "ab":
+        do(IdempotencyKey.take(made.id, key, accept(made).id))
+    IdempotencyKey.update(created_at=1).where(IdempotencyKey.key == "a").execute()
+    assert IdempotencyKey.prune() == 1
+    assert [row.key for row in IdempotencyKey.select()] == ["b"]
+
+
+def test_a_lease_is_alive_until_its_time_is_over():
+    Lease.beat("one", 60_000)
+    Lease.beat("two", 60_000)
+    Lease.beat("two", 0)
+    assert Lease.alive() == ["one"]
+    Lease.drop("one")
+    assert Lease.alive() == []
+
+
+def test_pruning_leases_deletes_those_that_ran_out_long_ago():
+    Lease.beat("old", -DAY_MS - 1000)
+    Lease.beat("just", -1000)
+    Lease.prune()
+    assert [row.name for row in Lease.select()] == ["just"]
+
+
+# The store
+
+
+@pytest.fixture
+def store():
+    return WorkspaceStore("ws_1")
+
+
+@pytest.mark.parametrize("value", [None, 0, False, "", "é", [1, {"a": None}], 1.5])
+def test_the_store_gives_back_what_it_was_given(store, value):
+    store.set("k", value)
+    assert store.get("k") == value
+
+
+def test_the_store_has_nothing_under_a_new_key(store):
+    assert store.get("k") is None and not store.delete("k")
+
+
+def test_the_store_replaces_and_deletes(store):
+    store.set("k", 1)
+    store.set("k", 2)
+    assert store.get("k") == 2 and store.delete("k") and store.get("k") is None
+
+
+def test_the_stores_of_two_workspaces_are_apart(store):
+    other = WorkspaceStore("ws_2")
+    store.set("k", 1)
+    other.set("k", 2)
+    assert not other.delete("x") and other.list() == [{"key": "k", "value": 2}]
+    assert other.delete("k") and store.get("k") == 1
+
+
+def test_increments_from_many_threads_are_all_counted(store):
+    results = at_once(8, lambda number: [store.increment("n") for _ in range(25)])
+    assert store.get("n") == 200
+    assert sorted(total for some in results for total in some) == list(range(1, 201))
+
+
+def test_increment_adds_what_it_is_told(store):
+    assert [store.increment("n", 2.5), store.increment("n", -1)] == [2.5, 1.5]
+
+
+@pytest.mark.parametrize("value", ["1", True, None, [1]])
+def test_what_is_no_number_is_not_incremented(store, value):
+    store.set("k", value)
+    if value is None:
+        assert store.increment("k") == 1
+        return
+    with pytest.raises(TypeError, match="no number"):
+        store.increment("k")
+    assert store.get("k") == value
+
+
+def test_an_expired_entry_is_not_there(store):
+    store.set("k", 5, ttl=0)
+    assert store.get("k") is None and store.list() == [] and not store.delete("k")
+    assert store.increment("k") == 1
+
+
+def test_an_entry_that_has_time_left_is_there(store):
+    store.set("k", 5, ttl=60)
+    assert store.get("k") == 5
+    assert StoreEntry.prune() == 0
+    store.set("gone", 5, ttl=-1)
+    assert StoreEntry.prune() == 1
+
+
+def test_the_store_lists_by_prefix_in_order_up_to_a_limit(store):
+    for key in ("b", "a%", "a_1", "a2", "ä", "a\U0010fffe"):
+        store.set(key, key)
+    assert [entry["key"] for entry in store.list("a")] == ["a%", "a2", "a_1", "a\U0010fffe"]
+    assert [entry["key"] for entry in store.list("a%")] == ["a%"]
+    assert len(store.list()) == 6 and len(store.list(limit=2)) == 2
+
+
+def test_a_value_that_is_no_json_is_refused_and_nothing_changed(store):
+    store.set("k", 1)
+    with pytest.raises(TypeError):
+        store.set("k", {1, 2})
+    assert store.get("k") == 1
+
+
+# Memories
+
+
+def remember(key, content, tags="[]", agent="a", session="s", workspace="ws_1"):
+    return AgentMemory.put(workspace, agent, session, key, content=content, tags=tags)
+
+
+def recalled(search, **equal):
+    return {row.key for row in AgentMemory.select_where("ws_1", search, **equal)}
+
+
+def test_the_same_agent_session_and_key_are_one_memory():
+    first, second = remember("k", "one"), remember("k", "two")
+    assert first.id == second.id and second.updated_at >= first.created_at
+    assert AgentMemory.find(first.id).content == "two"
+    remember("k", "x", session="t")
+    remember("k", "x", agent="b")
+    assert AgentMemory.select().count() == 3
+
+
+def test_memories_written_at_the_same_time_under_one_key_are_one():
+    at_once(8, lambda number: remember("k", str(number)).id)
+    assert AgentMemory.select().count() == 1
+
+
+def test_a_search_wants_every_word_anywhere():
+    remember("likes", "green tea in the morning", tags='["drink"]')
+    remember("address", "Green Street 5")
+    assert recalled("green") == {"likes", "address"}
+    assert recalled("green tea") == {"likes"} and recalled("drink GREEN") == {"likes"}
+    assert recalled("address") == {"address"} and recalled("coffee") == set()
+
+
+def test_a_search_finds_words_by_their_beginning():
+    remember("k", "international orders")
+    assert recalled("inter") == recalled("order") == {"k"} and recalled("national") == set()
+
+
+def test_a_search_of_nothing_finds_everything():
+    remember("k", "x")
+    assert recalled(None) == recalled("") == recalled("  ") == {"k"}
+
+
+def test_memories_are_filtered_and_those_of_another_workspace_are_not_there():
+    remember("one", "word", agent="a")
+    remember("two", "word", agent="b")
+    remember("three", "word", workspace="ws_2")
+    assert recalled("word") == {"one", "two"} and recalled("word", agent_id="b") == {"two"}
+
+
+@pytest.mark.parametrize(
+    "odd", ['"', "a AND", "NOT", "NEAR(", "key:x", "^a", "a*b", "-", "()", "'; --", "a\0b", "\ud7ff"]
+)
+def test_nothing_in_a_search_is_syntax(odd):
+    remember("k", "plain words")
+    assert recalled(odd) == set()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=30))
+@example("\0")
+def test_any_search_is_answered(text):
+    list(AgentMemory.select_where("ws_1", text))
+
+
+# Indexes
+
+
+@pytest.fixture
+def plans(caplog):
+    """`plans(work)` gives how SQLite goes about every query of ours that `work` makes."""
+
+    def explain(work):
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, "peewee"):
+            work()
+        asked = [record.msg for record in caplog.records if record.name == "peewee"]
+        found = []
+        for sql, params in asked:
+            if sql.startswith(("SELECT", "UPDATE", "DELETE", "WITH", "INSERT")):
+                found += [row[3] for row in execute(f"EXPLAIN QUERY PLAN {sql}", tuple(params or ())).fetchall()]
+        return found
+
+    return explain
+
+
+FILTERS = [
+    {},
+    {"status": "failed"},
+    {"workflow_id": "wf_1"},
+    {"triggered_by": "webhook"},
+    {"since": 1},
+    {"until": 1},
+    {"status": "failed", "workflow_id": "wf_1"},
+    {"status": "failed", "triggered_by": "webhook"},
+    {"status": "failed", "workflow_id": "wf_1", "triggered_by": "webhook", "since": 1, "until": 2},
+]
+QUESTIONS = {
+    "steps": lambda: Step.of("run_1", 10),
+    "more steps": lambda: Step.of("run_1", 10, 5),
+    "settled": lambda: Step.settled("run_1"),
+    "outputs": lambda: Step.outputs("run_1", ["a"]),
+    "interrupt": lambda: Step.interrupt("run_1"),
+    "log of a run": lambda: LogEntry.of("run_1", 10, "log_1"),
+    "log": lambda: list(LogEntry.page(LogEntry.select_where("ws_1", None, None), 10, "log_1")),
+    "log of a run, newest first": lambda: list(LogEntry.page(LogEntry.select_where("ws_1", "run_1", None), 10, None)),
+    "metrics": lambda: metrics("ws_1", 30),
+    "run": lambda: Run.find("run_1"),
+    "abandoned": lambda: Run.abandoned(),
+    "waiting": lambda: Run.waiting_for_a_claim(5),
+    "still running": lambda: Run.still_running(["run_1", "run_2"], "me"),
+    "unfinished": lambda: totals(),
+    "key": lambda: IdempotencyKey.run_of("wf_1", "k"),
+    "flows": lambda: list(Workflow.page(Workflow.select_where("ws_1"), 10, None)),
+    "versions": lambda: Workflow(id="wf_1").versions(10, "5"),
+    "memories": lambda: list(
+        AgentMemory.page(AgentMemory.select_where("ws_1", None, agent_id="a", session="s"), 10, None)
+    ),
+    "store": lambda: WorkspaceStore("ws_1").list("a"),
+    "claim": lambda: do([Run.claim("run_1", "me"), Run.release("run_1", "me")]),
+    "end": lambda: do(Run(id="run_1", workspace_id="w", workflow_id="f", started_at=1).finish("me", "success")),
+}
+
+
+def is_full(plan):
+    """Whether the step of a plan reads a table or an index from one end to the other; a partial index is small."""
+    partial = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '% WHERE %'").fetchall()
+    small = ("SCAN CONSTANT ROW", *(f"INDEX {name}" for (name,) in partial))
+    return plan.startswith("SCAN") and not plan.endswith(small)
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: "+".join(filters) or "all")
+def test_the_list_of_runs_uses_an_index_and_sorts_nothing(plans, filters):
+    found = plans(lambda: Run.page(Run.select_where("ws_1", **filters), 8, first_id("run", 5)))
+    assert found and not any(is_full(plan) or "TEMP B-TREE" in plan for plan in found), found
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_uses_an_index(plans, question):
+    found = plans(QUESTIONS[question])
+    assert found and not any(is_full(plan) for plan in found), found
+
+
+# Transactions
+
+
+def test_a_write_that_fails_leaves_nothing():
+    with pytest.raises(ZeroDivisionError), write():
+        Workspace.add(name="x")
+        raise ZeroDivisionError
+    assert Workspace.select().count() == 0
+
+
+def test_an_inner_write_that_fails_leaves_the_outer_one():
+    with write():
+        Workspace.add(name="outer")
+        with pytest.raises(ZeroDivisionError), write():
+            Workspace.add(name="inner")
+            raise ZeroDivisionError
+    assert [row.name for row in Workspace.select()] == ["outer"]
+
+
+def test_writers_of_many_threads_wait_for_each_other():
+    def read_and_write(number):
+        for _ in range(20):
+            with write():
+                row = Workspace.get_or_none() or Workspace.add(name="0")
+                row.name = str(int(row.name) + 1)
+                row.save()
+
+    at_once(8, read_and_write)
+    assert Workspace.get().name == "160"
+
+
+def test_a_backup_is_a_whole_database_and_never_overwrites(tmp_path, made):
+    accept(made)
+    database.backup(tmp_path / "copy.sqlite3")
+    with pytest.raises(FileExistsError):
+        database.backup(tmp_path / "copy.sqlite3")
+    database.disconnect()
+    database.connect(tmp_path / "copy.sqlite3")
+    assert Run.select().count() == 1 and database.migrate() == []
+    assert orjson.loads(Workflow.get().definition_json) == flow("a")
