@@ -781,7 +781,7 @@ QUESTIONS = {
     "abandoned": lambda: Run.abandoned(),
     "waiting": lambda: Run.waiting_for_a_claim(5),
     "still running": lambda: Run.still_running(["run_1", "run_2"], "me"),
-    "unfinished": lambda: totals(),
+    "unfinished": lambda: execute("SELECT COUNT(*) FROM runs WHERE status = 'pending'"),
     "key": lambda: IdempotencyKey.run_of("wf_1", "k"),
     "flows": lambda: list(Workflow.page(Workflow.select_where("ws_1"), 10, None)),
     "versions": lambda: Workflow(id="wf_1").versions(10, "5"),

@@ -1,0 +1,75 @@
+"""Each benchmark, run with tiny parameters: it must still work and print the JSON that docs/performance.md speaks of."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LINUX = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="memory is read from /proc")
+
+
+def run(script, *arguments):
+    """What the benchmark prints."""
+    command = [sys.executable, f"benchmarks/{script}.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def document(script, *arguments):
+    """The JSON that it prints and nothing else; what all of them have is checked here."""
+    found = json.loads(run(script, *arguments, "--json"))
+    assert found["benchmark"] == script
+    assert found["machine"].keys() == {"date", "python", "system", "processor", "cores"}
+    assert all(isinstance(target["met"], bool) and "value" in target for target in found["targets"].values())
+    return found
+
+
+def test_the_engine_is_measured_for_every_chain_and_size():
+    found = document("engine", "--sizes", "5,1000", "--repeat", "1")
+    measured = {(result["chain"], result["nodes"]) for result in found["results"]}
+    assert measured == {(chain, size) for chain in ("noop", "set", "if") for size in (5, 1000)}
+    keys = {"chain", "nodes", "plan_us", "run_us", "plain_us", "ratio"}
+    assert all(result.keys() == keys for result in found["results"])
+    assert found["targets"].keys() == {"run_us_1000", "growth"}
+
+
+def test_people_get_tables_before_the_json():
+    printed = run("engine", "--sizes", "5", "--repeat", "1")
+    tables, brace, rest = printed.partition("\n{")
+    assert tables.startswith("| chain")
+    assert json.loads(brace + rest)["benchmark"] == "engine"
+
+
+@pytest.mark.slow
+@LINUX
+def test_the_start_is_measured_on_an_empty_and_an_existing_folder():
+    found = document("startup", "--repeat", "1", "--settle", "0.1", "--workers", "1")
+    assert found["start"].keys() == {"empty_s", "existing_s"}
+    assert found["start"]["empty_s"].keys() == {"median", "min", "max"}
+    assert found["memory"].keys() == {"processes", "pss_mib", "rss_mib", "peak_rss_mib"}
+    assert found["memory"]["processes"] >= 2
+    assert 0 < found["memory"]["pss_mib"] < found["memory"]["rss_mib"]
+    assert found["targets"].keys() == {"cold_start_empty_s", "cold_start_existing_s", "idle_pss_mib"}
+
+
+@pytest.mark.slow
+@LINUX
+def test_requests_are_measured_without_an_error_or_a_lost_run():
+    found = document("requests", "--seconds", "0.2", "--rounds", "1", "--concurrency", "1,32", "--workers", "1")
+    measured = {(result["target"], result["concurrency"]) for result in found["results"]}
+    assert measured == {(target, number) for target in ("echo", "run", "health", "list") for number in (1, 32)}
+    keys = {"target", "concurrency", "rate", "p50_ms", "p99_ms", "cpu_ms", "ratio_to_echo", "answers", "errors"}
+    assert all(result.keys() == keys and result["answers"] for result in found["results"])
+    assert found["targets"]["errors"]["met"]
+    assert found["targets"]["runs_lost"]["met"]
+    assert {"runs_per_second", "run_p99_ms", "run_ratio_to_echo", "peak_rss_mib"} <= found["targets"].keys()
+
+
+def test_every_benchmark_is_described():
+    page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    described = set(re.findall(r"^python benchmarks/(\w+)\.py", page, re.M))
+    runnable = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "def main(" in path.read_text("utf-8")}
+    assert described == runnable
