@@ -1,4 +1,4 @@
-"""Each benchmark, run with tiny parameters: it must still work and print the JSON that docs/performance.md speaks of."""
+"""Each benchmark, run with tiny parameters: it must still work and print the JSON that it promises."""
 
 import json
 import re

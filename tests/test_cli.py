@@ -559,6 +559,17 @@ def test_an_unexpected_error_stays_a_traceback(data_dir, monkeypatch):
         CliRunner().invoke(cli.main, ["user", "list"], catch_exceptions=False)
 
 
+# Templates
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "templates_data").glob("*.json")), ids=lambda path: path.stem)
+def test_run_executes_each_template_with_its_sample_input(path):
+    result = CliRunner().invoke(cli.main, ["run", "--json", str(path)], catch_exceptions=False)
+    ended = json.loads(result.stdout)
+    needs_more = bool(json.loads(path.read_text(encoding="utf-8")).get("needs"))
+    assert ended["steps"] and (ended["status"] == "success" or needs_more), ended["error_text"]
+
+
 # Serving
 
 

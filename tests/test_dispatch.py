@@ -27,8 +27,8 @@ from world import run as run_engine
 
 import database
 from dispatch import MAX_CLAIMS
-from errors import BadInput, Conflict, DefinitionError, Unavailable
-from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, Workflow, WorkspaceStore, Write, new_id, now_ms
+from errors import BadInput, Conflict, DefinitionError, NodeError, Unavailable
+from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, Step, Workflow, WorkspaceStore, Write, new_id, now_ms
 from nodes.base import REGISTRY
 from payloads import Kept
 from recorder import RunRecord
@@ -122,11 +122,16 @@ def left_behind(dispatcher, definition, input=None, steps=0, claims=1):
     kept = dispatcher.payloads.keep(id_, "input", orjson.dumps(input))
     values = {"status": "running", "lease_owner": "proc_gone", "claims": claims, "started_at": now_ms()}
     on_record(add_flow(definition), id=id_, input=kept.text, input_bytes=kept.size, **values)
+    record_steps(dispatcher, id_, run_engine(definition, input).steps[:steps])
+    return id_
+
+
+def record_steps(dispatcher, id_, steps):
+    """Put steps on record as the process that executes the run does."""
     record = RunRecord(dispatcher.recorder, dispatcher.payloads, run_of(id_))
-    for step in run_engine(definition, input).steps[:steps]:
+    for step in steps:
         record.step(step)
     record.finish([])
-    return id_
 
 
 def statuses(run_id):
@@ -496,6 +501,35 @@ def test_a_step_that_has_failed_for_good_is_not_done_again(types, inline):
     assert (run_of(id_).status, types.effects) == ("failed", [])
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_step_that_was_interrupted_once_may_be_interrupted_again(inline, types, steps):
+    """First a dies while it runs; the process that resumes it dies while a runs again, or while b does."""
+    id_ = left_behind(inline, chain(node("a", "act"), node("b", "act")), 5, steps=1)
+    first = Step.interrupt(id_)
+    again = [
+        step._replace(seq=step.seq + first) for step in run_engine(chain(node("a", "act"), node("b", "act")), 5).steps
+    ]
+    record_steps(inline, id_, again[:steps])
+    Run.update(claims=2).where(Run.id == id_).execute()
+    types.effects.clear()
+    inline.sweep()
+    assert (run_of(id_).status, run_of(id_).output) == ("success", "5")
+    assert types.effects == [f"{id_}:{name}:0" for name in ("ab" if steps == 1 else "b")]
+
+
+@pytest.mark.parametrize("more", [{"retry": {"attempts": 3, "delay": 0}}, {"foreach": [1], "retry": {"attempts": 3}}])
+def test_a_step_that_has_failed_for_good_before_its_last_attempt_is_not_done_again(types, inline, more):
+    def burn(config, input, ctx):
+        types.effects.append(ctx.idempotency_key)
+        raise NodeError("burnt", permanent=True)
+
+    types.offer("burn", burn, pure=False)
+    id_ = left_behind(inline, flow(node("a", "burn", **more)), steps=3)
+    types.effects.clear()
+    inline.sweep()
+    assert (run_of(id_).status, types.effects) == ("failed", [])
+
+
 def test_a_resumed_run_has_its_input_and_its_large_values(start, tmp_path):
     inline = start(inline=True, inline_value_bytes=10)
     made = chain(
@@ -606,6 +640,37 @@ def test_a_process_that_was_asleep_starts_no_node_of_a_run_that_was_taken_from_i
     gate.opened.set()
     let_go(one, run)
     assert types.effects == []
+
+
+def test_a_process_that_was_asleep_changes_nothing_in_the_record_of_who_took_its_run(path, start, gate, types):
+    slow = iter([gate])
+    types.offer("slow", lambda config, input, ctx: next(slow, lambda *args: input)(config, input, ctx), pure=False)
+    one, other = start(run_threads=1), start(inline=True)
+    run = submit(one, chain(node("a", "slow"), "b", node("c", "act")), 5)
+    at_gate(one, run, gate)
+    Lease.beat(one.owner, -1)
+    other.sweep()
+    record = [(step.seq, step.node_id, step.status) for step in steps_of(run.id)][1:]
+    assert record == [(1, "a", "success"), (2, "b", "success"), (3, "c", "success")]
+    gate.opened.set()
+    let_go(one, run)
+    assert [(step.seq, step.node_id, step.status) for step in steps_of(run.id)][1:] == record
+    assert (run_of(run.id).output, types.effects) == ("5", [f"{run.id}:c:0"])
+
+
+def test_a_run_that_waited_here_while_another_process_began_it_goes_on_from_its_completed_steps(start, gate, types):
+    dispatcher = start(run_threads=1)
+    made = chain(node("a", "act"), node("b", "act"))
+    first = submit(dispatcher, flow(node("a", "gate")))
+    at_gate(dispatcher, first, gate)
+    second = dispatcher.wait(submit(dispatcher, made, 5), 0)
+    dispatcher.recorder.commit([Run.claim(second.id, "proc_other")])
+    record_steps(dispatcher, second.id, run_engine(made, 5).steps[:2])
+    dispatcher.recorder.commit([Run.release(second.id, "proc_other", unharmed=True)])
+    types.effects.clear()
+    gate.opened.set()
+    assert finished(dispatcher, second).output == "5"
+    assert types.effects == [f"{second.id}:b:0"]
 
 
 # Several processes
