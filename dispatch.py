@@ -267,7 +267,7 @@ class Dispatcher:
         if not self.recorder.commit([Run.claim(active.run.id, self.owner)])[0]:
             return False
         active.run = Run.get_by_id(active.run.id)
-        active.claimed = True
+        active.claimed, active.is_new = True, False
         return True
 
     def _perform(self, active: Active, record: RunRecord) -> None:
@@ -286,7 +286,7 @@ class Dispatcher:
             except NodeError as error:
                 outcome = Outcome("failed", None, error.message)
         # A run that was resumed has taken as long as the clock on the wall says; another is measured finely.
-        duration = (time.perf_counter() - began) * 1000 if active.is_new else None
+        duration = (time.perf_counter() - began) * 1000 if run.claims == 1 else None
         writes = run.finish(
             self.owner, outcome.status, duration_ms=duration, output=kept.text, output_bytes=kept.size,
             error_text=outcome.error_text, error_node_id=outcome.error_node_id,
@@ -305,7 +305,7 @@ class Dispatcher:
                 Step.interrupt(active.run.id)
                 text = "interrupted: the server stopped while this step ran, and on_interrupt is fail"
                 return Outcome("failed", None, text, node.id)
-            if step.status == "failed" and step.item_index is None and step.attempt >= node.retry.attempts:
+            if step.final:
                 return Outcome("failed", None, step.error_text, node.id)
         return None
 

@@ -34,7 +34,7 @@ class Step(NamedTuple):
     `status` is running, success, failed or skipped. `inputs` names the nodes whose outputs the input was made of (none:
     the run's own input); `item_index` is the item's of a `foreach`, whose own input is then in `item`. `output` is JSON
     text, None while there is none; `same_as` names the node whose output this one merely passed on (then `output` is
-    None). Times are milliseconds since 1970, UTC.
+    None). `final` marks the failure that ends the run. Times are milliseconds since 1970, UTC.
     """
 
     seq: int
@@ -54,6 +54,7 @@ class Step(NamedTuple):
     finished_at: int | None
     duration_ms: float | None
     pure: bool
+    final: bool = False
 
 
 class Settled(NamedTuple):
@@ -372,7 +373,7 @@ class _Execution:
         in_list = mark.item_index is not None
         mode = self.node.on_error
         if mode == "fail" or (in_list and mode == "branch"):
-            self.record(mark, "failed", error_text=text)
+            self.record(mark, "failed", error_text=text, final=not in_list)
             if in_list:
                 raise NodeError(f"item {mark.item_index}: {text}", permanent=True)
             raise _Failure(self.node, text)
@@ -397,11 +398,12 @@ def _step(
     same_as: str | None = None,
     branch: str | None = None,
     error_text: str | None = None,
+    final: bool = False,
 ) -> Step:
     duration = None if finished_at is None else (time.perf_counter() - mark.clock) * 1000 if mark.clock else 0.0
     return Step(
         mark.seq, node.id, node.type, node.name, status, mark.attempt, mark.item_index, inputs, mark.item,
-        output, same_as, branch, error_text, mark.started_at, finished_at, duration, node.node.pure,
+        output, same_as, branch, error_text, mark.started_at, finished_at, duration, node.node.pure, final,
     )  # fmt: skip
 
 

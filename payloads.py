@@ -21,6 +21,15 @@ class Kept(NamedTuple):
     size: int | None = None
 
 
+def _sync(folder: Path) -> None:
+    """Bring the folder's entries to the disk: a file that was synced may still lack its name."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 class Payloads:
     """The files of all runs. Values up to `inline_bytes` stay in their rows."""
 
@@ -41,6 +50,8 @@ class Payloads:
             file.write(value)
             file.flush()
             os.fsync(file.fileno())
+        for folder in (path.parent, self.folder):
+            _sync(folder)
         return Kept(None, len(value))
 
     def load(self, run_id: str, name: str, kept: Kept) -> bytes | None:

@@ -66,13 +66,14 @@ class RunRecord:
             self.run.id, step.seq, step.node_id, step.node_type, step.node_name, step.status, step.attempt,
             step.item_index, orjson.dumps(step.inputs).decode() if step.inputs else None, item, kept.text, kept.size,
             step.same_as, step.branch, step.error_text, step.started_at, step.finished_at, step.duration_ms,
+            step.final,
         )  # fmt: skip
         if step.status != "running":
-            self._buffer.append(Step.save_one(values))
+            self._buffer.append(Step.save_one(values, self.run.claims))
             if not step.pure or self._is_due():
                 self.flush()
             return
-        self._buffer.append(Step.begin_one(values, str(self.run.lease_owner)))
+        self._buffer.append(Step.begin_one(values, self.run.claims))
         begun = self.flush().result()[-1]
         self._settle(wait=True)
         if not begun:

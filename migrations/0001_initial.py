@@ -151,6 +151,7 @@ class Step(Model):
     started_at = IntegerField()
     finished_at = IntegerField(null=True)
     duration_ms = FloatField(null=True)
+    final = BooleanField(default=False)
 
     class Meta:
         table_name = "steps"

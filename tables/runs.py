@@ -177,20 +177,14 @@ class Run(Base):
 
 STEP_COLUMNS = (
     "run_id", "seq", "node_id", "node_type", "node_name", "status", "attempt", "item_index", "inputs", "item", "output",
-    "output_bytes", "same_as", "branch", "error_text", "started_at", "finished_at", "duration_ms",
+    "output_bytes", "same_as", "branch", "error_text", "started_at", "finished_at", "duration_ms", "final",
 )  # fmt: skip
-MARKS = ", ".join("?" * len(STEP_COLUMNS))
+# A process that was asleep may still execute what another has taken from it. `claims` tells the two apart: only who
+# claimed the run last writes its steps, and a node with effects starts only while the run goes on.
 SAVE_STEP = (
-    f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) VALUES ({MARKS}) "
-    "ON CONFLICT (run_id, seq) DO UPDATE SET "
+    f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) SELECT {', '.join('?' * len(STEP_COLUMNS))} "
+    "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ?{0}) ON CONFLICT (run_id, seq) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in STEP_COLUMNS if name not in ("run_id", "seq"))
-)
-
-
-# A node with effects starts only in the process that the run belongs to: its row is the proof.
-BEGIN_STEP = (
-    f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) SELECT {MARKS} "
-    "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND lease_owner = ?)"
 )
 
 
@@ -198,7 +192,7 @@ class Step(Base):
     """What happened to one node, once (see engine.Step): `seq` orders the steps of a run.
 
     `inputs` is a JSON list of the nodes whose outputs made the input; null for the run's own input. `same_as` names the
-    node whose output this one passed on.
+    node whose output this one passed on. `final` marks the failure that ends the run.
     """
 
     run_id = TextField()
@@ -219,6 +213,7 @@ class Step(Base):
     started_at = IntegerField()
     finished_at = IntegerField(null=True)
     duration_ms = FloatField(null=True)
+    final = BooleanField(default=False)
 
     class Meta:
         table_name = "steps"
@@ -230,14 +225,17 @@ class Step(Base):
         return f"step_{self.run_id.removeprefix('run_')}_{self.seq:06d}"
 
     @classmethod
-    def save_one(cls, values: Sequence[Any]) -> Write:
-        """Insert a step, or replace the one of its number; values in the order of STEP_COLUMNS."""
-        return Write(SAVE_STEP, tuple(values))
+    def save_one(cls, values: Sequence[Any], claims: int) -> Write:
+        """Insert a step, or replace the one of its number; values in the order of STEP_COLUMNS.
+
+        Nothing is written for a run that was claimed again since.
+        """
+        return Write(SAVE_STEP.format(""), (*values, values[0], claims))
 
     @classmethod
-    def begin_one(cls, values: Sequence[Any], owner: str) -> Write:
-        """Insert a step that is about to run, provided that the run is `owner`'s: the row count says so."""
-        return Write(BEGIN_STEP, (*values, values[0], owner))
+    def begin_one(cls, values: Sequence[Any], claims: int) -> Write:
+        """Insert a step that is about to run; the row count is 0 where it may not, since the run ended or was taken."""
+        return Write(SAVE_STEP.format(" AND status = 'running'"), (*values, values[0], claims))
 
     @classmethod
     def of(cls, run_id: str, limit: int, after: int = -1) -> tuple[list[Step], int | None]:
@@ -273,9 +271,8 @@ class Step(Base):
 
     @classmethod
     def unsettled(cls, run_id: str) -> list[Step]:
-        """The steps that a crash left running, and failures that the flow did not go on from, the newest first."""
-        open_ = (cls.status == "running") | ((cls.status == "failed") & ~cls._has_output())
-        return list(cls.select().where((cls.run_id == run_id) & open_).order_by(cls.seq.desc()))
+        """The steps that a crash left running, and the failure that was to end the run."""
+        return list(cls.select().where((cls.run_id == run_id) & ((cls.status == "running") | cls.final)))
 
     @classmethod
     def settled(cls, run_id: str) -> list[Step]:

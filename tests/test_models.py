@@ -30,7 +30,7 @@ from models import (
     now_ms,
     totals,
 )
-from tables.runs import PAGE_BYTES
+from tables.runs import PAGE_BYTES, STEP_COLUMNS
 
 DAY_MS = 86_400_000
 
@@ -416,11 +416,21 @@ def test_a_step_of_the_same_number_replaces_the_earlier(made):
     run = accept(made)
     names = list(Step._meta.fields)
     first = dict.fromkeys(names) | {"run_id": run.id, "seq": 0, "status": "running", "attempt": 1, "started_at": 5}
-    first |= {"node_id": "a", "node_type": "noop", "node_name": "A"}
+    first |= {"node_id": "a", "node_type": "noop", "node_name": "A", "final": False}
     for status, output in (("running", None), ("success", "1")):
-        do([Step.save_one([(first | {"status": status, "output": output})[name] for name in names])])
+        values = [(first | {"status": status, "output": output})[name] for name in names]
+        assert do([Step.save_one(values, run.claims)]) == [1]
     (row,) = steps_of(run.id)
     assert (row.status, row.output, row.node_id) == ("success", "1", "a")
+
+
+def test_who_lost_its_claim_writes_no_step(made):
+    run = running(made)
+    values = dict.fromkeys(STEP_COLUMNS) | {"run_id": run.id, "seq": 0, "node_id": "a", "node_type": "noop"}
+    values |= {"node_name": "A", "status": "success", "attempt": 1, "started_at": 5, "final": False}
+    Run.update(lease_owner="other", claims=2).where(Run.id == run.id).execute()
+    assert do([Step.save_one(list(values.values()), 1), Step.begin_one(list(values.values()), 1)]) == [0, 0]
+    assert steps_of(run.id) == []
 
 
 def test_the_id_of_a_step_is_made_of_its_run_and_number(made):
