@@ -513,7 +513,7 @@ def _schema(node: Node) -> Any:
 def _unknown_keys(
     raw: Mapping[str, Any], known: Iterable[str], path: str, issues: Issues, node_id: str | None = None
 ) -> None:
-    for key in raw.keys() - set(known):
+    for key in sorted(raw.keys() - set(known)):
         issues.add(f"{path}.{key[:MAX_NAME]}".lstrip("."), f"is no key here; there are {', '.join(known)}", node_id)
 
 
