@@ -78,7 +78,7 @@ def connect(path: Path, durability: str = "full") -> None:
         "synchronous": durability,
         "foreign_keys": 1,
         "busy_timeout": 5000,
-        "cache_size": -8000,
+        "cache_size": -2000,
         "temp_store": "memory",
     }
     db.init(str(path), pragmas=pragmas)

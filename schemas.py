@@ -50,7 +50,7 @@ class Time(fields.Field[int]):
 
 def iso(ms: int) -> str:
     """`2026-01-01T00:00:00.000Z`."""
-    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03d}Z"
+    return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}.{ms % 1000:03d}Z"
 
 
 class Json(fields.Field[Any]):

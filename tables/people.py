@@ -39,8 +39,8 @@ class User(Base):
 
     def roles(self) -> dict[str, str]:
         """Workspace id to role, oldest workspace first."""
-        query = Membership.select().where(Membership.user_id == self.id).order_by(Membership.workspace_id)
-        return {row.workspace_id: row.role for row in query}
+        sql = "SELECT workspace_id, role FROM memberships WHERE user_id = ? ORDER BY workspace_id"
+        return dict(execute(sql, (self.id,)).fetchall())
 
 
 class Workspace(Base):
@@ -159,7 +159,7 @@ class Session(Base):
     @classmethod
     def by_token(cls, token: str) -> Session | None:
         """The live session of this token."""
-        row: Session | None = cls.get_or_none(cls.token_hash == hash_token(token))
+        row = cls.one("token_hash = ?", hash_token(token))
         return row if row is not None and row.expires_at > now_ms() else None
 
     @classmethod
@@ -192,7 +192,7 @@ class ApiToken(Base):
     @classmethod
     def by_token(cls, token: str) -> ApiToken | None:
         """The live token of this text."""
-        row: ApiToken | None = cls.get_or_none(cls.token_hash == hash_token(token))
+        row = cls.one("token_hash = ?", hash_token(token))
         return row if row is not None and (row.expires_at is None or row.expires_at > now_ms()) else None
 
 

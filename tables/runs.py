@@ -8,7 +8,7 @@ from typing import Any, Self
 from peewee import SQL, BooleanField, CompositeKey, FloatField, IntegerField, ModelSelect, TextField
 
 from database import execute, write
-from tables.base import DAY_MS, Base, Write, first_id, insert, new_id, now_ms
+from tables.base import DAY_MS, Base, Write, first_id, insert, made_at, new_id, now_ms
 from tables.flows import Workflow
 from tables.metrics import RunDay
 
@@ -57,11 +57,13 @@ class Run(Base):
     @classmethod
     def accept(cls, flow: Workflow, **values: Any) -> tuple[Run, Write]:
         """A new run of this flow, pending unless `values` say otherwise, and the write that makes it."""
+        # `since` and `until` go by the id, so the time that is shown is the id's.
+        id_ = values.pop("id", None) or new_id("run")
         row = {
-            "id": values.pop("id", None) or new_id("run"), "workspace_id": flow.workspace_id,
+            "id": id_, "workspace_id": flow.workspace_id,
             "workflow_id": flow.id, "workflow_name": flow.name,
             "workflow_version": flow.version, "status": "pending", "cancelled": False, "recorded": False, "claims": 0,
-            "created_at": now_ms(), **values,
+            "created_at": made_at(id_), **values,
         }  # fmt: skip
         return cls(**row), insert("runs", row)
 
@@ -181,11 +183,15 @@ STEP_COLUMNS = (
 )  # fmt: skip
 # A process that was asleep may still execute what another has taken from it. `claims` tells the two apart: only who
 # claimed the run last writes its steps, and a node with effects starts only while the run goes on.
-SAVE_STEP = (
+INSERT_STEP = (
     f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) SELECT {', '.join('?' * len(STEP_COLUMNS))} "
-    "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ?{0}) ON CONFLICT (run_id, seq) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in STEP_COLUMNS if name not in ("run_id", "seq"))
+    "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ?"
 )
+REPLACE_STEP = ") ON CONFLICT (run_id, seq) DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}" for name in STEP_COLUMNS if name not in ("run_id", "seq")
+)
+SAVE_STEP = INSERT_STEP + REPLACE_STEP
+BEGIN_STEP = INSERT_STEP + " AND status = 'running'" + REPLACE_STEP
 
 
 class Step(Base):
@@ -230,12 +236,12 @@ class Step(Base):
 
         Nothing is written for a run that was claimed again since.
         """
-        return Write(SAVE_STEP.format(""), (*values, values[0], claims))
+        return Write(SAVE_STEP, (*values, values[0], claims))
 
     @classmethod
     def begin_one(cls, values: Sequence[Any], claims: int) -> Write:
         """Insert a step that is about to run; the row count is 0 where it may not, since the run ended or was taken."""
-        return Write(SAVE_STEP.format(" AND status = 'running'"), (*values, values[0], claims))
+        return Write(BEGIN_STEP, (*values, values[0], claims))
 
     @classmethod
     def of(cls, run_id: str, limit: int, after: int = -1) -> tuple[list[Step], int | None]:
@@ -384,11 +390,6 @@ class Lease(Base):
         sql = "INSERT INTO leases (name, until) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET until = excluded.until"
         with write():
             execute(sql, (name, now_ms() + for_ms))
-
-    @classmethod
-    def alive(cls) -> list[str]:
-        """The names of the leases that are held; those that ran out long ago are deleted by `prune`."""
-        return [row.name for row in cls.select().where(cls.until > now_ms())]
 
     @classmethod
     def drop(cls, name: str) -> None:

@@ -776,9 +776,9 @@ database.disconnect()
 
 def test_a_process_that_starts_and_stops_says_so(start):
     dispatcher = start()
-    assert dispatcher.owner in Lease.alive()
+    assert Lease.find(dispatcher.owner) is not None
     dispatcher.stop()
-    assert dispatcher.owner not in Lease.alive()
+    assert Lease.find(dispatcher.owner) is None
 
 
 def test_a_process_that_stops_takes_no_more_runs(start):

@@ -582,13 +582,15 @@ def test_pruning_keys_deletes_the_old_ones(made):
     assert [row.key for row in IdempotencyKey.select()] == ["b"]
 
 
-def test_a_lease_is_alive_until_its_time_is_over():
-    Lease.beat("one", 60_000)
-    Lease.beat("two", 60_000)
-    Lease.beat("two", 0)
-    assert Lease.alive() == ["one"]
-    Lease.drop("one")
-    assert Lease.alive() == []
+def test_a_lease_holds_until_its_time_is_over_or_it_is_dropped(made):
+    run = running(made)
+    Lease.beat("me", 60_000)
+    assert Run.abandoned() == []
+    Lease.beat("me", 0)
+    assert Run.abandoned() == [run]
+    Lease.beat("me", 60_000)
+    Lease.drop("me")
+    assert Run.abandoned() == [run]
 
 
 def test_pruning_leases_deletes_those_that_ran_out_long_ago():
@@ -742,7 +744,7 @@ def test_nothing_in_a_search_is_syntax(odd):
 @given(st.text(max_size=30))
 @example("\0")
 def test_any_search_is_answered(text):
-    list(AgentMemory.select_where("ws_1", text))
+    assert isinstance(list(AgentMemory.select_where("ws_1", text)), list)
 
 
 # Indexes

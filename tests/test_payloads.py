@@ -60,7 +60,9 @@ def test_runs_do_not_share_their_files(payloads):
 
 
 def test_removing_what_is_not_there_does_nothing(payloads):
+    payloads.keep("run_1", "input", b"x" * 20)
     payloads.remove("run_9")
+    assert (payloads.folder / "run_1" / "input.json").exists()
 
 
 def test_only_the_servers_own_user_reads_the_files(payloads):

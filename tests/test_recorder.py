@@ -1,6 +1,7 @@
 """The one writer of a process: what it commits, in which groups, and what it tells those who wait."""
 
 import sqlite3
+import threading
 from contextlib import closing
 
 import orjson
@@ -161,6 +162,7 @@ def test_stop_without_start_and_twice_does_nothing(path):
     recorder.start()
     recorder.stop()
     recorder.stop()
+    assert "recorder" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_recorder_may_be_started_again(path):
