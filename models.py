@@ -10,12 +10,13 @@ from tables.base import Base, Write, first_id, new_id, now_ms
 from tables.flows import Workflow, WorkflowVersion
 from tables.metrics import RunDay, metrics, totals
 from tables.people import ROLES, ApiToken, LoginFailure, Membership, Session, User, Workspace, hash_token
-from tables.runs import RUN_STATUSES, IdempotencyKey, Lease, LogEntry, Run, Step
+from tables.runs import QUEUED, RUN_STATUSES, IdempotencyKey, Lease, LogEntry, Run, Step
 from tables.store import StoreEntry, WorkspaceStore
+from tables.waits import Wait
 
 __all__ = [
-    "ROLES", "RUN_STATUSES", "AgentMemory", "AgentRun", "ApiToken", "Base", "IdempotencyKey", "Lease", "LogEntry",
-    "LoginFailure", "Membership", "Run", "RunDay", "Session", "Step", "StoreEntry", "User", "Workflow",
-    "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token", "metrics", "new_id", "now_ms",
-    "totals",
+    "QUEUED", "ROLES", "RUN_STATUSES", "AgentMemory", "AgentRun", "ApiToken", "Base", "IdempotencyKey", "Lease",
+    "LogEntry", "LoginFailure", "Membership", "Run", "RunDay", "Session", "Step", "StoreEntry", "User", "Wait",
+    "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token", "metrics",
+    "new_id", "now_ms", "totals",
 ]  # fmt: skip

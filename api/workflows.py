@@ -106,7 +106,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:
     """
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
     ticket = dispatcher.submit(flow, body["input"], "manual", key=_idempotency_key())
-    finished = dispatcher.wait(ticket.run, args["wait"])
+    finished = dispatcher.wait(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
 
 

@@ -11,7 +11,9 @@ from typing import Any
 from cronsim import CronSim, CronSimError
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from errors import NodeError
 from nodes.base import Context, Node, setting
+from nodes.data import check_schema, issues_of
 from nodes.kinds import Number, choice, header_name, text
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -139,3 +141,31 @@ class Schedule(_Trigger):
             """Either cron or every, since two rhythms would be two schedules."""
             if ("cron" in data) == ("every" in data):
                 raise ValidationError("Exactly one of cron and every must be given.", "cron")
+
+
+class Error(_Trigger):
+    """Starts a run when a workflow that names this one as its error workflow fails: {workflow, run, node_id, …}."""
+
+    type = "error"
+    title = "On error"
+
+
+class Called(_Trigger):
+    """Starts a run when another workflow runs this one, with the input that it is given there."""
+
+    type = "called"
+    title = "Called by a workflow"
+
+    class Config(Schema):
+        input_schema = setting(
+            fields.Dict(keys=fields.String(), validate=check_schema),
+            "A JSON Schema that the input must follow",
+            literal=True,
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        issues = issues_of(config["input_schema"], input) if "input_schema" in config else []
+        if issues:
+            shown = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:5])
+            raise NodeError(f"the input is not what this workflow takes: {shown}", permanent=True)
+        return input

@@ -26,7 +26,7 @@ from world import (
 from world import run as run_engine
 
 import database
-from dispatch import MAX_CLAIMS
+from dispatch import MAX_DEATHS
 from errors import BadInput, Conflict, DefinitionError, NodeError, Unavailable
 from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, Step, Workflow, WorkspaceStore, Write, new_id, now_ms
 from nodes.base import REGISTRY
@@ -86,7 +86,7 @@ def submit(dispatcher, definition, input=None, **more):
 
 def finished(dispatcher, run):
     """The run once it has ended."""
-    ended = dispatcher.wait(run, PATIENCE)
+    ended = dispatcher.wait(dispatcher.ticket_of(run), PATIENCE)
     assert ended.finished_at is not None, "it never ended"
     return ended
 
@@ -94,14 +94,14 @@ def finished(dispatcher, run):
 def at_gate(dispatcher, run, gate):
     """The run's row once the run is at the gate."""
     assert gate.reached.wait(PATIENCE)
-    dispatcher.wait(run, 0)
+    dispatcher.wait(dispatcher.ticket_of(run), 0)
     return run_of(run.id)
 
 
 def let_go(dispatcher, run):
     """Return when the process has the run in hand no more, however that came."""
     while dispatcher.active_count():
-        dispatcher.wait(run, 0.01)
+        dispatcher.wait(dispatcher.ticket_of(run), 0.01)
 
 
 def output(dispatcher, run):
@@ -110,17 +110,17 @@ def output(dispatcher, run):
 
 def on_record(made, **values):
     """A run of this flow whose row is there, and which nobody has in hand."""
-    run, write = Run.accept(made, triggered_by="manual", **values)
+    run = Run.accept(made, triggered_by="manual", **values)
     with database.write():
-        database.execute(*write)
+        database.execute(*run.insertion())
     return run.id
 
 
-def left_behind(dispatcher, definition, input=None, steps=0, claims=1):
+def left_behind(dispatcher, definition, input=None, steps=0, deaths=0):
     """A run as a process leaves it that died when so many steps were on record."""
     id_ = new_id("run")
     kept = dispatcher.payloads.keep(id_, "input", orjson.dumps(input))
-    values = {"status": "running", "lease_owner": "proc_gone", "claims": claims, "started_at": now_ms()}
+    values = {"status": "running", "lease_owner": "proc_gone", "claims": 1, "deaths": deaths, "started_at": now_ms()}
     on_record(add_flow(definition), id=id_, input=kept.text, input_bytes=kept.size, **values)
     record_steps(dispatcher, id_, run_engine(definition, input).steps[:steps])
     return id_
@@ -128,7 +128,7 @@ def left_behind(dispatcher, definition, input=None, steps=0, claims=1):
 
 def record_steps(dispatcher, id_, steps):
     """Put steps on record as the process that executes the run does."""
-    record = RunRecord(dispatcher.recorder, dispatcher.payloads, run_of(id_))
+    record = RunRecord(dispatcher.recorder.submit, dispatcher.payloads, run_of(id_))
     for step in steps:
         record.step(step)
     record.finish([])
@@ -159,7 +159,7 @@ def test_a_run_that_fails_says_where_and_why(dispatcher):
 
 
 def test_a_run_is_on_the_disk_when_wait_returns(path, dispatcher, gate):
-    run = dispatcher.wait(submit(dispatcher, flow(node("a", "gate"))), 0)
+    run = dispatcher.wait(dispatcher.ticket_of(submit(dispatcher, flow(node("a", "gate")))), 0)
     assert run.status == "running"
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT status FROM runs WHERE id = ?", (run.id,)).fetchall() == [("running",)]
@@ -167,7 +167,7 @@ def test_a_run_is_on_the_disk_when_wait_returns(path, dispatcher, gate):
 
 def test_wait_gives_the_run_as_it_stands_when_the_time_is_over(dispatcher, gate):
     run = submit(dispatcher, flow(node("a", "gate")))
-    assert dispatcher.wait(run, 0.01).finished_at is None
+    assert dispatcher.wait(dispatcher.ticket_of(run), 0.01).finished_at is None
     gate.opened.set()
     assert finished(dispatcher, run).status == "success"
 
@@ -320,7 +320,7 @@ def test_a_run_waits_where_all_threads_are_busy_and_is_executed_then(start, gate
     dispatcher = start(run_threads=1)
     first = submit(dispatcher, flow(node("a", "gate")))
     assert gate.reached.wait(PATIENCE)
-    second = dispatcher.wait(submit(dispatcher, flow("a"), 2), 0)
+    second = dispatcher.wait(dispatcher.ticket_of(submit(dispatcher, flow("a"), 2)), 0)
     assert (second.status, second.started_at, second.lease_owner) == ("pending", None, None)
     gate.opened.set()
     assert [finished(dispatcher, run).status for run in (first, second)] == ["success", "success"]
@@ -345,7 +345,7 @@ def test_a_sweep_leaves_alone_what_this_process_has_in_hand(start, gate, types):
     dispatcher = start(run_threads=1)
     made = chain(node("a", "gate"), node("b", "act"))
     runs = [submit(dispatcher, made) for _ in range(3)]
-    dispatcher.wait(runs[-1], 0)
+    dispatcher.wait(dispatcher.ticket_of(runs[-1]), 0)
     for _ in range(3):
         dispatcher.sweep()
     gate.opened.set()
@@ -387,14 +387,14 @@ def test_a_pending_run_that_is_cancelled_is_never_executed(start, gate, types):
     dispatcher = start(run_threads=1)
     first = submit(dispatcher, flow(node("a", "gate")))
     second = submit(dispatcher, flow(node("a", "act")))
-    dispatcher.wait(second, 0)
+    dispatcher.wait(dispatcher.ticket_of(second), 0)
     dispatcher.cancel(run_of(second.id), "ann")
     gate.opened.set()
     finished(dispatcher, first)
     ended = finished(dispatcher, run_of(second.id))
     assert (ended.status, ended.error_text, ended.cancelled) == ("failed", "cancelled by ann", True)
     dispatcher.sweep()
-    assert types.effects == [] and run_of(second.id).claims == 0
+    assert types.effects == [] and run_of(second.id).deaths == 0
 
 
 def test_a_running_run_that_is_cancelled_stops_before_its_next_node(dispatcher, gate, types):
@@ -440,7 +440,7 @@ def test_a_cancellation_cuts_a_pause_short(dispatcher):
     dispatcher.on_step = lambda run, step: failed.set()
     run = submit(dispatcher, flow(node("a", "fail", retry={"attempts": 2, "delay": 3600})))
     assert failed.wait(PATIENCE)
-    dispatcher.cancel(dispatcher.wait(run, 0), "ann")
+    dispatcher.cancel(dispatcher.wait(dispatcher.ticket_of(run), 0), "ann")
     assert finished(dispatcher, run).error_text == "cancelled by ann"
 
 
@@ -505,7 +505,8 @@ def test_a_step_that_has_failed_for_good_is_not_done_again(types, inline):
 def test_a_step_that_was_interrupted_once_may_be_interrupted_again(inline, types, steps):
     """First a dies while it runs; the process that resumes it dies while a runs again, or while b does."""
     id_ = left_behind(inline, chain(node("a", "act"), node("b", "act")), 5, steps=1)
-    first = Step.interrupt(id_)
+    Step.interrupt(id_)
+    first = len(steps_of(id_))
     again = [
         step._replace(seq=step.seq + first) for step in run_engine(chain(node("a", "act"), node("b", "act")), 5).steps
     ]
@@ -582,7 +583,7 @@ def test_runs_are_swept_even_when_no_process_has_a_lease(inline):
 
 
 def test_a_run_that_killed_its_process_three_times_is_given_up(inline, types):
-    id_ = left_behind(inline, flow(node("a", "act")), claims=MAX_CLAIMS)
+    id_ = left_behind(inline, flow(node("a", "act")), deaths=MAX_DEATHS - 1)
     types.effects.clear()
     inline.sweep()
     run = run_of(id_)
@@ -591,7 +592,7 @@ def test_a_run_that_killed_its_process_three_times_is_given_up(inline, types):
 
 
 def test_a_run_that_killed_two_processes_has_one_more_chance(inline):
-    id_ = left_behind(inline, flow("a"), claims=MAX_CLAIMS - 1)
+    id_ = left_behind(inline, flow("a"), deaths=MAX_DEATHS - 2)
     inline.sweep()
     assert run_of(id_).status == "success"
 
@@ -663,10 +664,10 @@ def test_a_run_that_waited_here_while_another_process_began_it_goes_on_from_its_
     made = chain(node("a", "act"), node("b", "act"))
     first = submit(dispatcher, flow(node("a", "gate")))
     at_gate(dispatcher, first, gate)
-    second = dispatcher.wait(submit(dispatcher, made, 5), 0)
-    dispatcher.recorder.commit([Run.claim(second.id, "proc_other")])
+    second = dispatcher.wait(dispatcher.ticket_of(submit(dispatcher, made, 5)), 0)
+    dispatcher.recorder.commit(Run.claim(second.id, "proc_other"))
     record_steps(dispatcher, second.id, run_engine(made, 5).steps[:2])
-    dispatcher.recorder.commit([Run.release(second.id, "proc_other", unharmed=True)])
+    dispatcher.recorder.commit([Run.release(second.id, "proc_other")])
     types.effects.clear()
     gate.opened.set()
     assert finished(dispatcher, second).output == "5"
@@ -829,7 +830,7 @@ def test_a_run_that_was_handed_back_goes_on_from_its_completed_steps(start, gate
 
 
 def test_being_handed_back_does_not_make_a_run_poisonous(tmp_path, types):
-    gates = [node(f"b{number}", "gate") for number in range(MAX_CLAIMS + 1)]
+    gates = [node(f"b{number}", "gate") for number in range(MAX_DEATHS + 1)]
     id_ = on_record(add_flow(chain(node("a", "act"), *gates, "end")))
     for _ in gates:
         gate = Gate()
@@ -873,7 +874,7 @@ def test_a_run_that_cannot_be_accepted_is_not_told_to_anybody(start):
     fill(dispatcher)
     run = submit(dispatcher, flow("a"), "x" * 50_000)
     with pytest.raises(Unavailable) as caught:
-        dispatcher.wait(run, PATIENCE)
+        dispatcher.wait(dispatcher.ticket_of(run), PATIENCE)
     assert caught.value.retry_after == 5
     make_room(dispatcher)
     assert Run.find(run.id) is None

@@ -39,7 +39,7 @@ LAYERS = {
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
-        *("schemas", "templates"),
+        *("schemas", "templates", "nodes"),
     },
     "gunicorn.conf": set(),
 }
