@@ -114,7 +114,7 @@ class RunRecord:
         """
         self._settle(wait=len(self._buffer) >= FULL_BUFFER)
         if self.done != self._told:
-            self._buffer.append(self.run.progress(self.done))
+            self._buffer.append(self.run.tell_progress(self.done))
             self._told = self.done
         writes, self._buffer = [*self._buffer, *more], []
         self._flushed_at = time.monotonic()

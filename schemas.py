@@ -338,6 +338,11 @@ class RunOut(Out):
     error_node_id = fields.String(allow_none=True)
     cancelled = fields.Boolean()
     waiting = fields.String(allow_none=True)
+    parent_run_id = fields.String(allow_none=True)
+    retry_of = fields.String(allow_none=True)
+    progress = Json(
+        allow_none=True, metadata={"type": ["object", "null"], "description": "`{done, total}`: nodes that are settled"}
+    )
 
 
 class RunArgs(PageArgs):
@@ -367,6 +372,25 @@ class RunIn(Strict):
     duration_ms = fields.Float(load_default=None, allow_none=True, validate=validate.Range(0, 1e12))
     output = fields.Raw(load_default=None, allow_none=True)
     error_text = text(10_000, 0, load_default=None, allow_none=True)
+
+
+class Version(fields.Field[Any]):
+    """`latest`, `same` or the number of a version."""
+
+    default_error_messages = {"invalid": "must be latest, same or the number of a version"}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(metadata={"type": ["string", "integer"], "examples": ["latest", "same", 3]}, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if value in ("latest", "same") or (type(value) is int and 0 < value < 2**31):
+            return value
+        raise self.make_error("invalid")
+
+
+class RetryIn(Strict):
+    start = choice(("start", "failed"), data_key="from", load_default="failed")
+    version = Version(load_default="latest")
 
 
 class StepOut(Out):

@@ -47,6 +47,7 @@ from .flows import Starter, failure_writes
 from .history import History
 from .links import Links
 from .plans import Plans
+from .retrying import make_retry
 
 log = logging.getLogger("headrace.dispatch")
 
@@ -290,6 +291,15 @@ class Dispatcher:
         for child in run.children():
             self._cancel(child, reason)
         return True
+
+    def retry(self, run: Run, start: str, version: str | int) -> Ticket:
+        """Repeat an ended run, as retrying.py says."""
+        if not self.is_open():
+            raise Unavailable("Too many runs are waiting; try again soon", retry_after=1)
+        made = make_retry(self, run, start, version)
+        active = self._active[made.id] = Active(made, self._plan_of_version(made), self.recorder)
+        self._enqueue(active)
+        return Ticket(made, True, active)
 
     def answer(self, run: Run, node_id: str, name: str, value: Any, by: str | None) -> None:
         """Answer a node of the run that waits, or soon will, once; then the run goes on.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
+import orjson
 from peewee import SQL, BooleanField, CompositeKey, FloatField, IntegerField, ModelSelect, TextField
 
 from database import execute, write
@@ -78,6 +79,11 @@ class Run(Base):
 
     class Meta:
         table_name = "runs"
+
+    @property
+    def progress(self) -> dict[str, int] | None:
+        """How many of its nodes are settled: `{done, total}`; None for a run that was executed elsewhere."""
+        return None if self.nodes_total is None else {"done": self.nodes_done or 0, "total": self.nodes_total}
 
     @classmethod
     def accept(cls, flow: Workflow, **values: Any) -> Run:
@@ -153,8 +159,8 @@ class Run(Base):
         mine = "id = ? AND status = 'running' AND lease_owner = ?"
         return Write(f"UPDATE runs SET status = 'pending', lease_owner = NULL WHERE {mine}", (id_, owner))
 
-    def progress(self, done: int) -> Write:
-        """The write that tells how many nodes are settled."""
+    def tell_progress(self, done: int) -> Write:
+        """The write that says how many nodes are settled."""
         return Write("UPDATE runs SET nodes_done = ? WHERE id = ? AND claims = ?", (done, self.id, self.claims))
 
     def suspend(self, owner: str, reason: str, waits: int, done: int) -> list[Write]:
@@ -320,8 +326,13 @@ INSERT_STEP = (
 REPLACE_STEP = ") ON CONFLICT (run_id, seq) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in STEP_COLUMNS if name not in ("run_id", "seq")
 )
+OF_NODES = "node_id IN (SELECT value FROM json_each(?))"
 SAVE_STEP = INSERT_STEP + REPLACE_STEP
 BEGIN_STEP = INSERT_STEP + " AND status = 'running'" + REPLACE_STEP
+
+
+def _json_list(names: Sequence[str]) -> str:
+    return orjson.dumps(list(names)).decode()
 
 
 class Step(Base):
@@ -415,6 +426,23 @@ class Step(Base):
     @classmethod
     def _has_output(cls) -> Any:
         return cls.output.is_null(False) | cls.output_bytes.is_null(False)
+
+    @classmethod
+    def files(cls, run_id: str, node_ids: Sequence[str]) -> list[str]:
+        """The names of the files in which outputs of these nodes lie."""
+        sql = f"SELECT seq FROM steps WHERE run_id = ? AND output_bytes IS NOT NULL AND {OF_NODES}"
+        return [f"step_{seq}" for (seq,) in execute(sql, (run_id, _json_list(node_ids))).fetchall()]
+
+    @classmethod
+    def keep(cls, run_id: str, for_id: str, node_ids: Sequence[str]) -> None:
+        """Copy what is completed of these nodes from one run to another."""
+        columns = ", ".join(STEP_COLUMNS[1:])
+        sql = (
+            f"INSERT INTO steps (run_id, {columns}) SELECT ?, {columns} FROM steps WHERE run_id = ? AND {OF_NODES} "
+            "AND (status IN ('success', 'skipped') OR (status = 'failed' AND final = 0 "
+            "AND (output IS NOT NULL OR output_bytes IS NOT NULL)))"
+        )
+        execute(sql, (for_id, run_id, _json_list(node_ids)))
 
     @classmethod
     def waiting(cls, run_id: str) -> list[Step]:

@@ -44,6 +44,7 @@ LEAST_ROLE = {
     "GET /api/runs/<run>": "viewer",
     "DELETE /api/runs/<run>": "editor",
     "POST /api/runs/<run>/cancel": "operator",
+    "POST /api/runs/<run>/retry": "operator",
     "GET /api/runs/<run>/steps": "viewer",
     "GET /api/runs/<run>/<any(input, output):name>": "viewer",
     "GET /api/runs/<run>/steps/<int(max=999999999):number>/output": "viewer",
