@@ -35,6 +35,7 @@ class Active:
         self.ended = threading.Event()
         self.answered = threading.Event()  # a `respond` node has run, and that is durable; or the run has ended
         self.stop_reason: str | None = None
+        self.let_go = False  # the process ends without it: whatever its node still comes to does not count
         self.response: Any = None
         self._new = new
         self._accepted: Future[list[int]] | None = None

@@ -7,6 +7,7 @@ Every run goes through `_execute`, whether a thread of the pool calls it, a requ
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import random
 import threading
@@ -51,9 +52,10 @@ from .retrying import make_retry
 
 log = logging.getLogger("headrace.dispatch")
 
-LEASE_MS = 15_000
 MAX_DEATHS = 3
 POLL_SECONDS = 0.05
+WAIT_SECONDS = 0.5  # after which who waits for a run looks whether the process ends
+LAST_SECONDS = 1.0  # for what is between two nodes, once the grace time is over
 
 
 def make_services(config: Config) -> Services:
@@ -80,7 +82,9 @@ class Dispatcher:
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
         self._local = threading.local()
         self._threads: list[threading.Thread] = []
+        self._claiming = threading.Lock()
         self._stopping = threading.Event()
+        self._grace_ends = math.inf
         self._hand_back = threading.Event()
 
     # The life of the process
@@ -94,20 +98,32 @@ class Dispatcher:
             thread.start()
             self._threads.append(thread)
 
+    def close(self) -> None:
+        """Take no more runs. The grace time begins: when it is over, nobody is kept waiting for a run."""
+        self._grace_ends = min(self._grace_ends, time.monotonic() + self.config.grace)
+        self._stopping.set()
+
     def stop(self) -> None:
         """Take no more runs, let those that run finish for the grace time, hand the rest back, end the threads."""
-        self._stopping.set()
-        deadline = time.monotonic() + self.config.grace
+        self.close()
         for active in list(self._active.values()):
-            active.ended.wait(max(0.0, deadline - time.monotonic()))
+            active.ended.wait(max(0.0, self._grace_ends - time.monotonic()))
         self._hand_back.set()
         for _ in self._threads:
             self._queue.put(None)
+        deadline = time.monotonic() + LAST_SECONDS
         for thread in self._threads:
-            thread.join(timeout=1.0)
+            thread.join(max(0.0, deadline - time.monotonic()))
         self._threads.clear()
+        self._let_go()
         self.services.close()
         Lease.drop(self.owner)
+
+    def _let_go(self) -> None:
+        """Hand back the runs whose node does not end: with the process it does, and they did nothing to that."""
+        for active in list(self._active.values()):
+            active.let_go = True
+            active.flush([Run.release(active.run.id, self.owner)]).result()
 
     def is_open(self) -> bool:
         """Whether it takes runs."""
@@ -120,7 +136,7 @@ class Dispatcher:
 
     def beat(self) -> None:
         """Prolong the lease that covers all runs of this process."""
-        Lease.beat(self.owner, LEASE_MS)
+        Lease.beat(self.owner, self.config.lease * 1000)
 
     def sweep(self) -> None:
         """Take up what nobody does: runs of dead processes, pending ones; and drop the runs that were taken from us."""
@@ -231,9 +247,16 @@ class Dispatcher:
             while (active := self._queue.get()) is not None:
                 self._execute(active)
                 if self._more and self._queue.empty():
-                    self.pick_up()
+                    self._take_more()
         finally:
             disconnect_thread()
+
+    def _take_more(self) -> None:
+        """A thread is free: have it take up what the last time had to be left, rather than wait for the next."""
+        try:
+            self.pick_up()
+        except Exception:
+            log.exception("no pending run could be taken up; the next sweep tries again")
 
     # Waiting for runs, answering and ending them
 
@@ -246,22 +269,32 @@ class Dispatcher:
         deadline = time.monotonic() + seconds
         active = ticket.active
         if active is not None:
-            active.ended.wait(seconds)
+            self._await(active.ended, deadline)
             active.durable()
             if active.run.finished_at is not None and active.ended.is_set():
                 return active.run
         while True:
             present = Run.find(ticket.run.id) or ticket.run
-            left = deadline - time.monotonic()
+            left = self._left(deadline)
             if present.finished_at is not None or present.recorded or left <= 0 or _sleeps_past(present, left):
                 return present
             time.sleep(min(POLL_SECONDS, left))
+
+    def _left(self, deadline: float) -> float:
+        """Seconds until somebody who waits has waited long enough."""
+        return min(deadline, self._grace_ends) - time.monotonic()
+
+    def _await(self, event: threading.Event, deadline: float) -> bool:
+        """Wait for the event as long as that is of use; whether it came."""
+        while (left := self._left(deadline)) > 0 and not event.wait(min(left, WAIT_SECONDS)):
+            continue
+        return event.is_set()
 
     def response(self, ticket: Ticket, seconds: float) -> tuple[Run, Any]:
         """The run and the output of its first `respond` node, as soon as that is durable; else as `wait`, and None."""
         deadline = time.monotonic() + seconds
         active = ticket.active
-        if active is not None and active.answered.wait(seconds) and active.response is not None:
+        if active is not None and self._await(active.answered, deadline) and active.response is not None:
             active.durable()
             return active.run, active.response
         run = self.wait(ticket, max(0.0, deadline - time.monotonic()))
@@ -340,7 +373,8 @@ class Dispatcher:
         except RunTaken:
             log.warning("run %s is no longer ours; it is let go of", active.run.id)
         except HandedBack:
-            active.flush([Run.release(active.run.id, self.owner)]).result()
+            if not active.let_go:
+                active.flush([Run.release(active.run.id, self.owner)]).result()
         except Exception as error:
             self._give_up(active, error)
         finally:
@@ -419,6 +453,8 @@ class Dispatcher:
         run, plan, config = active.run, active.plan, self.config
 
         def on_step(step: engine.Step) -> None:
+            if active.let_go:
+                raise HandedBack
             record.step(step)
             if step.node_id in plan.responding and step.status == "success" and active.response is None:
                 active.respond(orjson.loads(step.output or b"null"), record.flush())
@@ -478,26 +514,35 @@ class Dispatcher:
 
     def pick_up(self) -> None:
         """Start pending runs that nobody has in hand, as many as there are threads free."""
+        if self._stopping.is_set() or not self._claiming.acquire(blocking=False):
+            return  # another thread is at it, and two would take up the same
+        try:
+            chosen = self._chosen()
+        finally:
+            self._claiming.release()
+        for active in chosen:
+            self._enqueue(active)
+
+    def _chosen(self) -> list[Active]:
+        """What to take up now of what is pending; it counts as in hand from here on."""
         free = (self.config.run_threads if not self.inline else 1_000) - len(self._active)
-        if self._stopping.is_set():
-            return
         self._backlog = Run.backlog(self.config.max_pending)
         self._more = self._backlog > 0
         if free <= 0 or not self._backlog:
-            return
+            return []
         # Other processes look at the same ones: each takes some of the oldest, not all the very oldest.
         found = [id_ for id_ in Run.claimable(4 * free + len(self._active)) if id_ not in self._active]
-        chosen = found if len(found) <= free else sorted(random.sample(found, free))
-        for id_ in chosen:
-            self._take(id_)
         self._more = len(found) > free
+        taken = found if len(found) <= free else sorted(random.sample(found, free))
+        return [active for id_ in taken if (active := self._taken(id_)) is not None]
 
-    def _take(self, id_: str) -> None:
+    def _taken(self, id_: str) -> Active | None:
         run = Run.find(id_)
         plan = None if run is None else self._plan_of_run(run)
-        if run is not None and plan is not None:
-            active = self._active[id_] = Active(run, plan, self.recorder)
-            self._enqueue(active)
+        if run is None or plan is None:
+            return None
+        active = self._active[id_] = Active(run, plan, self.recorder)
+        return active
 
     def _plan_of_run(self, run: Run) -> Plan | None:
         """The plan of the version that the run began with; a run for which there is none any more fails."""
