@@ -221,6 +221,12 @@ class Config:
     grace: int = setting(
         "HEADRACE_GRACE", "10", _number(0, 3600), "Seconds that runs may take to finish when the server stops."
     )
+    lease: int = setting(
+        "HEADRACE_LEASE_SECONDS",
+        "15",
+        _number(1, 3600),
+        "Seconds without a sign of life after which the runs of a process are taken up by another.",
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:

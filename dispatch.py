@@ -31,7 +31,6 @@ from recorder import Recorder, RunRecord, RunTaken
 
 log = logging.getLogger("headrace.dispatch")
 
-LEASE_MS = 15_000
 MAX_CLAIMS = 3
 PLANS_KEPT = 256
 POLL_SECONDS = 0.05
@@ -130,7 +129,7 @@ class Dispatcher:
 
     def beat(self) -> None:
         """Prolong the lease that covers all runs of this process."""
-        Lease.beat(self.owner, LEASE_MS)
+        Lease.beat(self.owner, self.config.lease * 1000)
 
     def sweep(self) -> None:
         """Take up what nobody does: runs of dead processes, pending ones; and drop the runs that were taken from us."""
