@@ -88,6 +88,8 @@ class Dispatcher:
         self._active: dict[str, Active] = {}
         self._unrecorded: dict[str, list[Write]] = {}
         self._lock = threading.Lock()
+        self._claiming = threading.Lock()
+        self._has_backlog = False
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
@@ -231,8 +233,17 @@ class Dispatcher:
         try:
             while (active := self._queue.get()) is not None:
                 self._execute(active)
+                if self._has_backlog:
+                    self._take_more()
         finally:
             disconnect_thread()
+
+    def _take_more(self) -> None:
+        """A thread is free: have it take up what the last sweep had to leave, rather than wait for the next."""
+        try:
+            self._claim_the_waiting()
+        except Exception:
+            log.exception("no pending run could be taken up; the next sweep tries again")
 
     # Executing
 
@@ -378,16 +389,25 @@ class Dispatcher:
 
     def _claim_the_waiting(self) -> None:
         """Start pending runs that nobody has in hand, as many as there are threads free."""
-        free = self.config.run_threads - len(self._active)
-        if free <= 0 or self._stopping.is_set():
-            return
-        found = [id_ for id_ in Run.waiting_for_a_claim(free + len(self._active)) if id_ not in self._active]
-        for id_ in found[:free]:
-            run = Run.find(id_)
-            plan = None if run is None else self._plan_of_run(run)
-            if run is not None and plan is not None:
-                self._active[id_] = Active(run, plan, is_new=False)
-                self._enqueue(self._active[id_])
+        if not self._claiming.acquire(blocking=False):
+            return  # another thread is at it, and two would take up the same
+        try:
+            free = self.config.run_threads - len(self._active)
+            if free <= 0 or self._stopping.is_set():
+                return
+            found = [id_ for id_ in Run.waiting_for_a_claim(free + 1 + len(self._active)) if id_ not in self._active]
+            self._has_backlog = len(found) > free
+            for id_ in found[:free]:
+                self._take_up(id_)
+        finally:
+            self._claiming.release()
+
+    def _take_up(self, id_: str) -> None:
+        run = Run.find(id_)
+        plan = None if run is None else self._plan_of_run(run)
+        if run is not None and plan is not None:
+            self._active[id_] = Active(run, plan, is_new=False)
+            self._enqueue(self._active[id_])
 
     def _plan_of_run(self, run: Run) -> Plan | None:
         """The plan of the version that the run began with; a run for which there is none any more fails."""

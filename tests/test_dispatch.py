@@ -371,6 +371,14 @@ def test_pending_runs_are_taken_up_oldest_first(inline, types):
     assert types.effects == [f"{id_}:a:0" for id_ in ids]
 
 
+def test_what_one_sweep_cannot_take_up_is_begun_as_soon_as_a_thread_is_free(dispatcher, types):
+    made = add_flow(flow(node("a", "act")))
+    ids = [on_record(made) for _ in range(9)]
+    dispatcher.sweep()
+    assert [finished(dispatcher, run_of(id_)).status for id_ in ids] == ["success"] * 9
+    assert sorted(types.effects) == [f"{id_}:a:0" for id_ in ids]
+
+
 def test_a_run_that_something_else_executes_is_not_taken_up(inline, types):
     made = add_flow(flow(node("a", "act")))
     Run.record(made, status="pending", triggered_by="manual")
