@@ -24,8 +24,7 @@ class Effects:
         self.opened = threading.Event()
         self._seen = Counter()
         self._changed = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"effects": self}))
-        self._server.daemon_threads = True
+        self._server = _Listener(("127.0.0.1", 0), type("Handler", (_Handler,), {"effects": self}))
         self.url = f"http://127.0.0.1:{self._server.server_port}/echo"
         self.held = f"http://127.0.0.1:{self._server.server_port}/held"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -64,6 +63,11 @@ class Effects:
         with self._changed:
             enough = self._changed.wait_for(lambda: all(self._seen[key] >= times for key in keys), PATIENCE)
             assert enough, f"not all of these came {times} times: { ({key: self._seen[key] for key in keys}) }"
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # with the usual 5, connections that come at once are reset
 
 
 class _Handler(BaseHTTPRequestHandler):

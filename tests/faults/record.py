@@ -83,7 +83,9 @@ class Flow:
                 {
                     "id": "end",
                     "type": "set",
-                    "config": {"values": {"each": "{{ steps.each | map(attribute='body') }}", "last": "{{ input.body.n }}"}},
+                    "config": {
+                        "values": {"each": "{{ steps.each | map(attribute='body') }}", "last": "{{ input.body.n }}"}
+                    },
                 },
             ],
             "edges": [

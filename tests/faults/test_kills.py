@@ -1,5 +1,7 @@
 """Processes are killed at random moments, with hundreds of runs under way: none is lost, none stuck, none doubled."""
 
+from contextlib import contextmanager
+
 import pytest
 from record import Flow, check, completed, left_on_disk, settled
 
@@ -20,23 +22,56 @@ def at_random(effects, seeded):
     return wait
 
 
+@contextmanager
+def nothing_done_again(effects, database):
+    """What is on record as done when the block begins is not asked for again within it."""
+    done, before = completed(database), effects.seen()
+    yield
+    after = effects.seen()
+    again = {key for key in done if after[key] != before[key]}
+    assert not again, f"done again, though it was on record: {again}"
+
+
 @pytest.mark.parametrize("durability", ["full", "normal"])
 def test_a_server_is_killed_again_and_again(tmp_path, serve, start_load, effects, at_random, rounds, durability):
     server = serve(HEADRACE_DURABILITY=durability)
     load = start_load(server.add_flow(Flow(effects.url).definition), server)
-    for number in rounds(2 * KILLS if durability == "normal" else KILLS):
-        load.start(RUNS)
-        at_random()
-        server.kill()
-        done = completed(left_on_disk(server.database, tmp_path))
-        before = effects.seen()
-        server.start()
-        if number % KILLS == KILLS - 1:
-            load.join()
-            settled(server.database)
-        after = effects.seen()
-        again = {key for key in done if after[key] != before[key]}
-        assert not again, f"done again, though it was on record: {again}"
-    load.join()
-    settled(server.database)
+    for _ in rounds(1 if durability == "full" else 2):
+        for _ in range(KILLS):
+            load.start(RUNS)
+            at_random()
+            server.kill()
+            with nothing_done_again(effects, left_on_disk(server.database, tmp_path)):
+                server.start()
+                load.join()
+        settled(server.database)
     check(server.database, load, effects)
+
+
+def test_workers_are_killed_while_their_siblings_go_on(serve, start_load, effects, at_random, seeded, rounds):
+    server = serve()
+    load = start_load(server.add_flow(Flow(effects.url).definition), server)
+    for _ in rounds(2):
+        for _ in range(KILLS):
+            load.start(RUNS)
+            at_random()
+            server.kill_worker(seeded.choice(server.workers()))
+            with nothing_done_again(effects, server.database):
+                load.join()
+        settled(server.database)
+    check(server.database, load, effects)
+
+
+def test_a_server_takes_up_the_runs_of_another_on_the_same_database(serve, start_load, effects, at_random, rounds):
+    servers = [serve(), serve()]
+    load = start_load(servers[0].add_flow(Flow(effects.url).definition), *servers)
+    for number in rounds(2):
+        load.start(2 * RUNS)
+        at_random()
+        killed, other = servers[number % 2], servers[1 - number % 2]
+        killed.kill()
+        with nothing_done_again(effects, other.database):
+            load.join()
+            settled(other.database)
+        killed.start()
+    check(other.database, load, effects)
