@@ -34,6 +34,7 @@ log = logging.getLogger("headrace.dispatch")
 MAX_CLAIMS = 3
 PLANS_KEPT = 256
 POLL_SECONDS = 0.05
+LAST_SECONDS = 1.0  # for what is between two nodes, once the grace time is over
 
 
 def make_services(config: Config) -> Services:
@@ -62,6 +63,7 @@ class Active:
         self.accepted: Future[list[int]] | None = None
         self.ended = threading.Event()
         self.stop_reason: str | None = None
+        self.let_go = False  # the process ends without it: whatever its node still comes to does not count
         self.response: Any = None
 
     def durable(self) -> None:
@@ -115,11 +117,21 @@ class Dispatcher:
         self._hand_back.set()
         for _ in self._threads:
             self._queue.put(None)
+        deadline = time.monotonic() + LAST_SECONDS
         for thread in self._threads:
-            thread.join(timeout=1.0)
+            thread.join(max(0.0, deadline - time.monotonic()))
         self._threads.clear()
+        self._let_go()
         self.services.close()
         Lease.drop(self.owner)
+
+    def _let_go(self) -> None:
+        """Hand back the runs whose node does not end: with the process it does, and they did nothing to that."""
+        left = list(self._active.values())
+        for active in left:
+            active.let_go = True
+        if left:
+            self.recorder.commit([Run.release(active.run.id, self.owner, unharmed=True) for active in left])
 
     def is_open(self) -> bool:
         """Whether it takes runs."""
@@ -257,7 +269,8 @@ class Dispatcher:
         except RunTaken:
             log.warning("run %s is no longer ours; it is let go of", active.run.id)
         except HandedBack:
-            self.recorder.commit([Run.release(active.run.id, self.owner, unharmed=True)])
+            if not active.let_go:
+                self.recorder.commit([Run.release(active.run.id, self.owner, unharmed=True)])
         except Exception as error:
             self._give_up(active, error)
         finally:
@@ -328,6 +341,8 @@ class Dispatcher:
             settled = self._settled(run.id)
 
         def on_step(step: engine.Step) -> None:
+            if active.let_go:
+                raise HandedBack
             record.step(step)
             if self.on_step is not None:
                 self.on_step(run, step)

@@ -826,6 +826,23 @@ def test_a_run_that_does_not_end_in_time_is_handed_back(start, gate, types):
     assert RunDay.select().count() == 0
 
 
+def test_a_run_whose_node_outlasts_the_process_is_handed_back_all_the_same(start, gate, types):
+    types.offer("wait", gate, pure=False)
+    dispatcher = start(run_threads=1)
+    run = submit(dispatcher, chain(node("a", "act"), node("b", "wait"), node("c", "act")), 5)
+    assert gate.reached.wait(PATIENCE)
+    dispatcher.stop()
+    row = run_of(run.id)
+    assert (row.status, row.lease_owner, row.claims) == ("pending", None, 0)
+    record = statuses(run.id)
+    gate.opened.set()
+    let_go(dispatcher, run)
+    assert statuses(run.id) == record == [("a", "success"), ("b", "running")]
+    start(inline=True).sweep()
+    assert (run_of(run.id).status, run_of(run.id).output) == ("success", "5")
+    assert types.effects == [f"{run.id}:a:0", f"{run.id}:c:0"]
+
+
 def test_a_run_that_was_handed_back_goes_on_from_its_completed_steps(start, gate, types):
     dispatcher = start(run_threads=1)
     run = submit(dispatcher, chain(node("a", "act"), node("b", "gate"), node("c", "act")), 5)
