@@ -7,6 +7,7 @@ resumes what a dead process left, or, with `inline`, the caller itself (tests, t
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -34,6 +35,7 @@ log = logging.getLogger("headrace.dispatch")
 MAX_CLAIMS = 3
 PLANS_KEPT = 256
 POLL_SECONDS = 0.05
+WAIT_SECONDS = 0.5  # after which who waits for a run looks whether the process ends
 LAST_SECONDS = 1.0  # for what is between two nodes, once the grace time is over
 
 
@@ -95,6 +97,7 @@ class Dispatcher:
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
+        self._grace_ends = math.inf
         self._hand_back = threading.Event()
 
     # The life of the process
@@ -108,12 +111,16 @@ class Dispatcher:
             thread.start()
             self._threads.append(thread)
 
+    def close(self) -> None:
+        """Take no more runs. The grace time begins: when it is over, nobody is kept waiting for a run."""
+        self._grace_ends = min(self._grace_ends, time.monotonic() + self.config.grace)
+        self._stopping.set()
+
     def stop(self) -> None:
         """Take no more runs, let those that run finish for the grace time, hand the rest back, end the threads."""
-        self._stopping.set()
-        deadline = time.monotonic() + self.config.grace
+        self.close()
         for active in list(self._active.values()):
-            active.ended.wait(max(0.0, deadline - time.monotonic()))
+            active.ended.wait(max(0.0, self._grace_ends - time.monotonic()))
         self._hand_back.set()
         for _ in self._threads:
             self._queue.put(None)
@@ -191,15 +198,20 @@ class Dispatcher:
         active = self._active.get(run.id)
         if active is not None:
             active.durable()
-            active.ended.wait(seconds)
+            while (left := self._left(deadline)) > 0 and not active.ended.wait(min(left, WAIT_SECONDS)):
+                pass
             if active.run.finished_at is not None and active.ended.is_set():
                 return active.run
         while True:
             present = Run.find(run.id) or run
-            left = deadline - time.monotonic()
+            left = self._left(deadline)
             if present.finished_at is not None or present.recorded or left <= 0:
                 return present
             time.sleep(min(POLL_SECONDS, left))
+
+    def _left(self, deadline: float) -> float:
+        """Seconds until somebody who waits has waited long enough."""
+        return min(deadline, self._grace_ends) - time.monotonic()
 
     def cancel(self, run: Run, by: str) -> Run:
         """End the run now; whoever executes it stops before its next step. Conflict if it has ended."""

@@ -826,6 +826,15 @@ def test_a_run_that_does_not_end_in_time_is_handed_back(start, gate, types):
     assert RunDay.select().count() == 0
 
 
+def test_nobody_is_kept_waiting_for_a_run_beyond_the_grace_time(start, gate):
+    dispatcher = start()
+    run = submit(dispatcher, flow(node("a", "gate")))
+    waiting = Background(dispatcher.wait, run, 2 * PATIENCE)
+    assert gate.reached.wait(PATIENCE)
+    dispatcher.close()
+    assert waiting.result().status == "running"
+
+
 def test_a_run_whose_node_outlasts_the_process_is_handed_back_all_the_same(start, gate, types):
     types.offer("wait", gate, pure=False)
     dispatcher = start(run_threads=1)
