@@ -14,9 +14,9 @@ SLOWEST = 0.02  # seconds that an answer takes at most, so that many are under w
 
 
 class Effects:
-    """Two addresses, which give the body back: `url` after an instant, `held` once the test says so.
+    """Two addresses, which give the body back: `url` after an instant, `held` once the test sets `opened`.
 
-    Of the requests to `held`, the first of each key waits for `opened`; one that comes again is answered at once.
+    `held` holds the first request of each key, and answers one that comes again as `url` does.
     """
 
     def __init__(self, random):
@@ -82,11 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         times, seconds = self.effects.note(self.headers["Idempotency-Key"])
-        if self.path == "/held" and times == 1:
-            self.effects.opened.wait(2 * PATIENCE)
-        else:
-            # As long as a service takes; only the end of the test ends it earlier.
-            self.effects.opened.wait(seconds)
+        self.effects.opened.wait(2 * PATIENCE if self.path == "/held" and times == 1 else seconds)
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -118,8 +118,29 @@ class Flow:
         }
 
 
-def check(path, load, effects):
+class Done:
+    """Steps that were on record as done at some time: nothing of that may ever be asked for again."""
+
+    def __init__(self, effects):
+        self.effects = effects
+        self._times = {}
+
+    def note(self, path):
+        """Note what is on record as done now."""
+        keys = completed(path)
+        seen = self.effects.seen()
+        for key in keys:
+            self._times.setdefault(key, seen[key])
+
+    def check(self):
+        seen = self.effects.seen()
+        again = [key for key, times in self._times.items() if seen[key] != times]
+        assert not again, f"done again, though it was on record: {again}"
+
+
+def check(path, load, effects, done):
     """Every promise about the runs of this load, once all have ended."""
+    done.check()
     runs = ask(path, "SELECT * FROM runs ORDER BY id")
     broken = [(run.id, run.status, run.claims, run.error_text) for run in runs if run.status != "success"]
     assert not broken, f"{len(broken)} runs did not succeed: {broken[:5]}"

@@ -1,9 +1,7 @@
 """Processes are killed at random moments, with hundreds of runs under way: none is lost, none stuck, none doubled."""
 
-from contextlib import contextmanager
-
 import pytest
-from record import Flow, check, completed, left_on_disk, settled
+from record import Done, Flow, check, left_on_disk, settled
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
@@ -22,18 +20,14 @@ def at_random(effects, seeded):
     return wait
 
 
-@contextmanager
-def nothing_done_again(effects, database):
-    """What is on record as done when the block begins is not asked for again within it."""
-    done, before = completed(database), effects.seen()
-    yield
-    after = effects.seen()
-    again = {key for key in done if after[key] != before[key]}
-    assert not again, f"done again, though it was on record: {again}"
+@pytest.fixture
+def done(effects):
+    """What was on record as done at some time."""
+    return Done(effects)
 
 
 @pytest.mark.parametrize("durability", ["full", "normal"])
-def test_a_server_is_killed_again_and_again(tmp_path, serve, start_load, effects, at_random, rounds, durability):
+def test_a_server_is_killed_again_and_again(tmp_path, serve, start_load, effects, done, at_random, rounds, durability):
     server = serve(HEADRACE_DURABILITY=durability)
     load = start_load(server.add_flow(Flow(effects.url).definition), server)
     for _ in rounds(1 if durability == "full" else 2):
@@ -41,14 +35,14 @@ def test_a_server_is_killed_again_and_again(tmp_path, serve, start_load, effects
             load.start(RUNS)
             at_random()
             server.kill()
-            with nothing_done_again(effects, left_on_disk(server.database, tmp_path)):
-                server.start()
-                load.join()
+            done.note(left_on_disk(server.database, tmp_path))
+            server.start()
+            load.join()
         settled(server.database)
-    check(server.database, load, effects)
+    check(server.database, load, effects, done)
 
 
-def test_workers_are_killed_while_their_siblings_go_on(serve, start_load, effects, at_random, seeded, rounds):
+def test_workers_are_killed_while_their_siblings_go_on(serve, start_load, effects, done, at_random, seeded, rounds):
     server = serve()
     load = start_load(server.add_flow(Flow(effects.url).definition), server)
     for _ in rounds(2):
@@ -56,13 +50,15 @@ def test_workers_are_killed_while_their_siblings_go_on(serve, start_load, effect
             load.start(RUNS)
             at_random()
             server.kill_worker(seeded.choice(server.workers()))
-            with nothing_done_again(effects, server.database):
-                load.join()
+            done.note(server.database)
+            load.join()
         settled(server.database)
-    check(server.database, load, effects)
+    check(server.database, load, effects, done)
 
 
-def test_a_server_takes_up_the_runs_of_another_on_the_same_database(serve, start_load, effects, at_random, rounds):
+def test_a_server_takes_up_the_runs_of_another_on_the_same_database(
+    serve, start_load, effects, done, at_random, rounds
+):
     servers = [serve(), serve()]
     load = start_load(servers[0].add_flow(Flow(effects.url).definition), *servers)
     for number in rounds(2):
@@ -70,8 +66,8 @@ def test_a_server_takes_up_the_runs_of_another_on_the_same_database(serve, start
         at_random()
         killed, other = servers[number % 2], servers[1 - number % 2]
         killed.kill()
-        with nothing_done_again(effects, other.database):
-            load.join()
-            settled(other.database)
+        done.note(other.database)
+        load.join()
+        settled(other.database)
         killed.start()
-    check(other.database, load, effects)
+    check(other.database, load, effects, done)
