@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+import time
 from collections import Counter, defaultdict
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 
 from servers import until
 
-UNFINISHED = "SELECT COUNT(*) FROM runs WHERE status IN ('pending', 'running')"
+UNFINISHED = "SELECT id FROM runs WHERE status IN ('pending', 'running')"
 
 
 def ask(path, sql, *params):
@@ -20,9 +21,23 @@ def ask(path, sql, *params):
         return [SimpleNamespace(**row) for row in connection.execute(sql, params)]
 
 
-def settled(path):
-    """Return when no run is pending or running."""
-    until(lambda: ask(path, UNFINISHED + " HAVING COUNT(*) = 0"), "every run ends")
+def settled(path, *ids):
+    """Return when none of these runs, or none at all, is pending or running."""
+    mine = f" AND id IN ({', '.join('?' * len(ids))})" if ids else ""
+    until(lambda: not ask(path, UNFINISHED + mine, *ids), "the runs end")
+
+
+def the_silent(path):
+    """The owner whose lease has run out, once there is one and none of the runs is its any more."""
+
+    def found():
+        silent = ask(path, "SELECT name FROM leases WHERE until < ?", time.time_ns() // 1_000_000)
+        names = [row.name for row in silent]
+        mine = ask(path, f"SELECT id FROM runs WHERE lease_owner IN ({', '.join('?' * len(names))})", *names)
+        return not mine and names
+
+    (name,) = until(found, "the runs of the one that sleeps are taken up")
+    return name
 
 
 def left_on_disk(path, folder):

@@ -3,6 +3,7 @@
 Nothing here knows of runs. Every process that a `Server` starts is ended by it, whatever happens in the test.
 """
 
+import fcntl
 import http.client
 import json
 import os
@@ -121,8 +122,10 @@ class Server:
 
     def _is_up(self):
         assert self._process.poll() is None, f"the server ended with code {self._process.returncode}"
-        with suppress(OSError, http.client.HTTPException):
+        try:
             return self.request("GET", "/api/health")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
 
     def kill(self):
         """SIGKILL to all of its processes at once; returns when none of them is left."""
@@ -171,6 +174,25 @@ class Server:
         before = self.workers()
         os.kill(pid, signal.SIGKILL)
         until(lambda: pid not in self.workers() and len(self.workers()) == len(before), "the worker is replaced")
+
+    def freeze(self, pid):
+        """SIGSTOP to one worker, outside of a write: whoever sleeps with the lock would have all others wait."""
+
+        def stopped():
+            os.kill(pid, signal.SIGSTOP)
+            with Path(f"{self.database}.lock").open() as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.kill(pid, signal.SIGCONT)
+                    return False
+            return True
+
+        until(stopped, "the worker is stopped between two writes")
+
+    def thaw(self, pid):
+        """SIGCONT to one worker."""
+        os.kill(pid, signal.SIGCONT)
 
     def limit_files(self, size):
         """Let no process of the server write into a file beyond this size; None lifts the limit."""

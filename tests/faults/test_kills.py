@@ -1,7 +1,7 @@
 """Processes are killed at random moments, with hundreds of runs under way: none is lost, none stuck, none doubled."""
 
 import pytest
-from record import Done, Flow, check, left_on_disk, settled
+from record import Done, Flow, check, left_on_disk, settled, the_silent
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
@@ -71,3 +71,20 @@ def test_a_server_takes_up_the_runs_of_another_on_the_same_database(
         settled(other.database)
         killed.start()
     check(other.database, load, effects, done)
+
+
+def test_a_worker_that_slept_longer_than_its_lease_does_no_harm(serve, start_load, effects, done, at_random, rounds):
+    server = serve()
+    load = start_load(server.add_flow(Flow(effects.url).definition), server)
+    sleeper = server.workers()[0]
+    for _ in rounds(2):
+        load.start(RUNS)
+        at_random()
+        server.freeze(sleeper)
+        done.note(server.database)
+        the_silent(server.database)
+        server.thaw(sleeper)
+        load.join()
+        settled(server.database)
+    check(server.database, load, effects, done)
+    assert sleeper in server.workers()

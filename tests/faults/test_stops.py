@@ -1,11 +1,12 @@
 """Servers that are stopped in good order while runs go on, and workers that sleep longer than their lease."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from record import ask, settled
+from record import ask, settled, steps, the_silent
+from servers import until
 
 pytestmark = pytest.mark.slow
 
@@ -90,3 +91,44 @@ def test_a_run_that_ends_within_the_grace_time_is_not_handed_back(serve, effects
     assert server.ended() == 0
     assert states(server.database) == {("success", None, 1): RUNS}
     assert all(done_once(effects, id_, 1) for id_ in ids)
+
+
+def of_both(server, effects):
+    """The ids of runs that wait in both workers, and who has which in hand."""
+    flow = server.add_flow(waiting(effects))
+    ids = [server.run(flow, number)["id"] for number in range(2)]
+    while len(owners := owners_of(server.database)) < 2:
+        assert len(ids) < 40, "all requests went to the same worker"
+        ids.append(server.run(flow, len(ids))["id"])
+    held(effects, ids)
+    return ids, owners
+
+
+def owners_of(database):
+    """The ids of the runs that are in hand, by owner."""
+    found = defaultdict(list)
+    for run in ask(database, "SELECT * FROM runs WHERE lease_owner IS NOT NULL ORDER BY id"):
+        found[run.lease_owner].append(run.id)
+    return found
+
+
+def test_what_a_worker_does_after_it_slept_changes_nothing(serve, effects):
+    server = serve()
+    ids, owners = of_both(server, effects)
+    sleeper = server.workers()[0]
+    server.freeze(sleeper)
+    taken = owners[the_silent(server.database)]
+    until(lambda: all(run.status == "success" for run in rows(server.database, taken)), "the taken runs succeed")
+    before = rows(server.database, taken), [steps(server.database, id_) for id_ in taken]
+    server.thaw(sleeper)
+    effects.opened.set()
+    settled(server.database)
+    server.terminate()
+    assert server.ended() == 0
+    assert before == (rows(server.database, taken), [steps(server.database, id_) for id_ in taken])
+    assert states(server.database) == {("success", None, 2): len(taken), ("success", None, 1): len(ids) - len(taken)}
+    assert all(done_once(effects, id_, 2 if id_ in taken else 1) for id_ in ids)
+
+
+def rows(database, ids):
+    return ask(database, f"SELECT * FROM runs WHERE id IN ({', '.join('?' * len(ids))}) ORDER BY id", *ids)
