@@ -12,7 +12,7 @@ from database import disconnect_thread
 from dispatch import Dispatcher
 from models import IdempotencyKey, Lease, Session, StoreEntry
 
-BEAT_SECONDS = 5
+BEATS_IN_A_LEASE = 3
 SWEEP_SECONDS = 2
 PRUNE_SECONDS = 3600
 
@@ -21,8 +21,8 @@ class Scheduler:
     """Start it once a process, after the fork."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
-        jobs: list[tuple[Callable[[], object], int]] = [
-            (dispatcher.beat, BEAT_SECONDS),
+        jobs: list[tuple[Callable[[], object], float]] = [
+            (dispatcher.beat, dispatcher.config.lease / BEATS_IN_A_LEASE),
             (dispatcher.sweep, SWEEP_SECONDS),
             (prune, PRUNE_SECONDS),
         ]

@@ -371,6 +371,14 @@ def test_pending_runs_are_taken_up_oldest_first(inline, types):
     assert types.effects == [f"{id_}:a:0" for id_ in ids]
 
 
+def test_what_one_sweep_cannot_take_up_is_begun_as_soon_as_a_thread_is_free(dispatcher, types):
+    made = add_flow(flow(node("a", "act")))
+    ids = [on_record(made) for _ in range(9)]
+    dispatcher.sweep()
+    assert [finished(dispatcher, run_of(id_)).status for id_ in ids] == ["success"] * 9
+    assert sorted(types.effects) == [f"{id_}:a:0" for id_ in ids]
+
+
 def test_a_run_that_something_else_executes_is_not_taken_up(inline, types):
     made = add_flow(flow(node("a", "act")))
     Run.record(made, status="pending", triggered_by="manual")
@@ -817,6 +825,32 @@ def test_a_run_that_does_not_end_in_time_is_handed_back(start, gate, types):
     assert (row.status, row.lease_owner, row.finished_at) == ("pending", None, None)
     assert types.effects == [f"{run.id}:a:0"]
     assert RunDay.select().count() == 0
+
+
+def test_nobody_is_kept_waiting_for_a_run_beyond_the_grace_time(start, gate):
+    dispatcher = start()
+    run = submit(dispatcher, flow(node("a", "gate")))
+    waiting = Background(dispatcher.wait, dispatcher.ticket_of(run), 2 * PATIENCE)
+    assert gate.reached.wait(PATIENCE)
+    dispatcher.close()
+    assert waiting.result().status == "running"
+
+
+def test_a_run_whose_node_outlasts_the_process_is_handed_back_all_the_same(start, gate, types):
+    types.offer("wait", gate, pure=False)
+    dispatcher = start(run_threads=1)
+    run = submit(dispatcher, chain(node("a", "act"), node("b", "wait"), node("c", "act")), 5)
+    assert gate.reached.wait(PATIENCE)
+    dispatcher.stop()
+    row = run_of(run.id)
+    assert (row.status, row.lease_owner, row.deaths) == ("pending", None, 0)
+    record = statuses(run.id)
+    gate.opened.set()
+    let_go(dispatcher, run)
+    assert statuses(run.id) == record == [("a", "success"), ("b", "running")]
+    start(inline=True).sweep()
+    assert (run_of(run.id).status, run_of(run.id).output) == ("success", "5")
+    assert types.effects == [f"{run.id}:a:0", f"{run.id}:c:0"]
 
 
 def test_a_run_that_was_handed_back_goes_on_from_its_completed_steps(start, gate, types):
