@@ -837,9 +837,9 @@ def test_nobody_is_kept_waiting_for_a_run_beyond_the_grace_time(start, gate):
 
 
 def test_a_run_whose_node_outlasts_the_process_is_handed_back_all_the_same(start, gate, types):
-    types.offer("wait", gate, pure=False)
+    types.offer("linger", gate, pure=False)
     dispatcher = start(run_threads=1)
-    run = submit(dispatcher, chain(node("a", "act"), node("b", "wait"), node("c", "act")), 5)
+    run = submit(dispatcher, chain(node("a", "act"), node("b", "linger"), node("c", "act")), 5)
     assert gate.reached.wait(PATIENCE)
     dispatcher.stop()
     row = run_of(run.id)

@@ -37,7 +37,7 @@ def held(effects, ids, times=1):
 
 
 def states(database):
-    return Counter((run.status, run.lease_owner, run.claims) for run in ask(database, "SELECT * FROM runs"))
+    return Counter((run.status, run.lease_owner, run.deaths) for run in ask(database, "SELECT * FROM runs"))
 
 
 def done_once(effects, id_, held_times):
@@ -58,7 +58,7 @@ def test_a_server_that_stops_hands_back_what_outlasts_the_grace_time(serve, effe
     assert states(server.database) == {("pending", None, 0): RUNS}
     server.start()
     settled(server.database)
-    assert states(server.database) == {("success", None, 1): RUNS}
+    assert states(server.database) == {("success", None, 0): RUNS}
     assert all(done_once(effects, id_, 2) for id_ in ids)
 
 
@@ -89,7 +89,7 @@ def test_a_run_that_ends_within_the_grace_time_is_not_handed_back(serve, effects
     server.said("Worker exiting", times=2)
     effects.opened.set()
     assert server.ended() == 0
-    assert states(server.database) == {("success", None, 1): RUNS}
+    assert states(server.database) == {("success", None, 0): RUNS}
     assert all(done_once(effects, id_, 1) for id_ in ids)
 
 
@@ -126,7 +126,7 @@ def test_what_a_worker_does_after_it_slept_changes_nothing(serve, effects):
     server.terminate()
     assert server.ended() == 0
     assert before == (rows(server.database, taken), [steps(server.database, id_) for id_ in taken])
-    assert states(server.database) == {("success", None, 2): len(taken), ("success", None, 1): len(ids) - len(taken)}
+    assert states(server.database) == {("success", None, 1): len(taken), ("success", None, 0): len(ids) - len(taken)}
     assert all(done_once(effects, id_, 2 if id_ in taken else 1) for id_ in ids)
 
 
