@@ -11,11 +11,12 @@ from tables.flows import Workflow, WorkflowVersion
 from tables.metrics import RunDay, metrics, totals
 from tables.people import ROLES, ApiToken, LoginFailure, Membership, Session, User, Workspace, hash_token
 from tables.runs import RUN_STATUSES, IdempotencyKey, Lease, LogEntry, Run, Step
+from tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
 from tables.store import StoreEntry, WorkspaceStore
 
 __all__ = [
-    "ROLES", "RUN_STATUSES", "AgentMemory", "AgentRun", "ApiToken", "Base", "IdempotencyKey", "Lease", "LogEntry",
-    "LoginFailure", "Membership", "Run", "RunDay", "Session", "Step", "StoreEntry", "User", "Workflow",
-    "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token", "metrics", "new_id", "now_ms",
-    "totals",
+    "GRACE_MS", "ROLES", "RUN_STATUSES", "AgentMemory", "AgentRun", "ApiToken", "Base", "Due", "IdempotencyKey",
+    "Lease", "LogEntry", "LoginFailure", "Membership", "Run", "RunDay", "Schedule", "ScheduleFire", "Session", "Step",
+    "StoreEntry", "User", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "first_id",
+    "hash_token", "metrics", "new_id", "now_ms", "totals",
 ]  # fmt: skip

@@ -315,9 +315,9 @@ class LogEntry(Base):
 
     @classmethod
     def entry(
-        cls, workspace_id: str, run_id: str, node_id: str | None, level: str, message: str, data: str | None
+        cls, workspace_id: str, run_id: str | None, node_id: str | None, level: str, message: str, data: str | None
     ) -> Write:
-        """The write of a run's log entry."""
+        """The write of a log entry, of a run or of the workspace."""
         row = {
             "id": new_id("log"), "workspace_id": workspace_id, "run_id": run_id, "node_id": node_id, "level": level,
             "message": message, "data": data, "created_at": now_ms(),
@@ -376,10 +376,11 @@ class IdempotencyKey(Base):
 
 
 class Lease(Base):
-    """A process that is alive until `until`, unless it says so again; or who holds a named right until then."""
+    """A process that is alive until `until`, unless it says so again; or a right that `owner` holds until then."""
 
     name = TextField(primary_key=True)
     until = IntegerField()
+    owner = TextField(null=True)
 
     class Meta:
         table_name = "leases"
@@ -392,10 +393,26 @@ class Lease(Base):
             execute(sql, (name, now_ms() + for_ms))
 
     @classmethod
-    def drop(cls, name: str) -> None:
-        """Give the lease up."""
+    def lead(cls, name: str, owner: str, for_ms: int, now: int) -> bool:
+        """Hold the right for this long from now; False while somebody else does."""
+        # Whoever has to wait looks only, and disturbs no writer. Nobody holds it for longer than `for_ms`: such a row
+        # was written while the clock was ahead.
+        row = execute("SELECT owner, until FROM leases WHERE name = ?", (name,)).fetchone()
+        if row is not None and row[0] != owner and now < row[1] <= now + for_ms:
+            return False
+        sql = (
+            "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+            "until = excluded.until, owner = excluded.owner "
+            "WHERE owner = excluded.owner OR until <= ? OR until > excluded.until"
+        )
         with write():
-            cls.delete().where(cls.name == name).execute()
+            return bool(execute(sql, (name, now + for_ms, owner, now)).rowcount)
+
+    @classmethod
+    def drop(cls, name: str, owner: str | None = None) -> None:
+        """Give the lease up; a right only if `owner` still holds it."""
+        with write():
+            execute("DELETE FROM leases WHERE name = ? AND owner IS ?", (name, owner))
 
     @classmethod
     def prune(cls) -> None:

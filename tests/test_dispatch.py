@@ -696,7 +696,7 @@ def test_a_pending_run_that_another_process_claims_at_the_same_time_is_left_to_i
     meddle(
         path,
         lambda sql: id_ in sql,
-        [("INSERT INTO leases VALUES ('proc_other', ?)", (now_ms() + 60_000,)), (claim, (id_,))],
+        [("INSERT INTO leases (name, until) VALUES ('proc_other', ?)", (now_ms() + 60_000,)), (claim, (id_,))],
     )
     inline.sweep()
     assert (run_of(id_).lease_owner, types.effects) == ("proc_other", [])
@@ -705,7 +705,7 @@ def test_a_pending_run_that_another_process_claims_at_the_same_time_is_left_to_i
 def test_a_run_of_a_process_that_starts_during_a_sweep_is_left_alone(path, inline):
     id_ = on_record(add_flow(flow("a")), waiting="nothing")
     born = [
-        ("INSERT INTO leases VALUES ('proc_new', ?)", (now_ms() + 60_000,)),
+        ("INSERT INTO leases (name, until) VALUES ('proc_new', ?)", (now_ms() + 60_000,)),
         (
             "UPDATE runs SET status = 'running', lease_owner = 'proc_new', waiting = NULL, claims = 1 WHERE id = ?",
             (id_,),
