@@ -570,6 +570,7 @@ class MetricsOut(Out):
     pending_runs = fields.Integer(required=True)
     failure_rate = fields.Float(required=True)
     last_run_at = Time(required=True, allow_none=True)
+    overdue_schedules = fields.Integer(required=True)
     p50_duration_ms = fields.Float(required=True, allow_none=True)
     p95_duration_ms = fields.Float(required=True, allow_none=True)
     daily = fields.List(fields.Nested(DayOut), required=True)

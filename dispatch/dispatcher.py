@@ -117,7 +117,7 @@ class Dispatcher:
         self._threads.clear()
         self._let_go()
         self.services.close()
-        Lease.drop(self.owner)
+        Lease.end(self.owner)
 
     def _let_go(self) -> None:
         """Hand back the runs whose node does not end: with the process it does, and they did nothing to that."""
@@ -257,6 +257,14 @@ class Dispatcher:
             self.pick_up()
         except Exception:
             log.exception("no pending run could be taken up; the next sweep tries again")
+
+    def may_start(self, flow: Workflow) -> str | None:
+        """Why a schedule is not to start this flow now, if its `overlap` is skip. In the transaction that would."""
+        plan = self.plans.get(flow.id, flow.version, lambda: str(Workflow.get_by_id(flow.id).definition_json))
+        limit = plan.settings.max_concurrent_runs
+        if limit and plan.settings.overlap == "skip" and Run.busy(flow.id) >= limit:
+            return f"it runs {limit} times already, and its overlap is skip"
+        return None
 
     # Waiting for runs, answering and ending them
 
@@ -423,7 +431,7 @@ class Dispatcher:
         ending = run.finish(
             self.owner, outcome.status, waits=not plan.is_quick, duration_ms=duration, output=kept.text,
             output_bytes=kept.size, error_text=outcome.error_text, error_node_id=outcome.error_node_id,
-            nodes_done=record.done,
+            nodes_done=record.done, nodes_total=len(plan.nodes),
         )  # fmt: skip
         if not record.finish([*told, *ending])[-1]:
             # Cancelled meanwhile, or taken from a process that seemed dead: the row as it is counts.
@@ -435,6 +443,7 @@ class Dispatcher:
         run = active.run
         history = History() if active.is_new else History.of(run, self.value)
         record.done = history.done
+        run.nodes_total = len(active.plan.nodes)
         if history.running:
             Step.interrupt(run.id)
         if run.deaths >= MAX_DEATHS:

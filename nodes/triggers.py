@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -125,9 +125,8 @@ class Schedule(_Trigger):
         )
         timezone = setting(
             fields.String,
-            "The time zone of the cron expression: Europe/Paris",
+            "The time zone of the cron expression: Europe/Paris; by default the flow's",
             literal=True,
-            load_default="UTC",
             validate=[validate.Length(1, 100), check_zone],
         )
         catch_up = choice(
@@ -169,3 +168,9 @@ class Called(_Trigger):
             shown = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:5])
             raise NodeError(f"the input is not what this workflow takes: {shown}", permanent=True)
         return input
+
+
+def scheduled(nodes: Iterable[Any], zone: str) -> list[tuple[str, dict[str, Any]]]:
+    """The schedules among a plan's nodes that are not disabled: id and config, with `zone` where it names none."""
+    found = [node for node in nodes if node.type == Schedule.type and not node.disabled]
+    return [(node.id, {"timezone": zone, **node.config.static}) for node in found]

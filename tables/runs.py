@@ -9,14 +9,14 @@ import orjson
 from peewee import SQL, BooleanField, CompositeKey, FloatField, IntegerField, ModelSelect, TextField
 
 from database import execute, write
-from tables.base import DAY_MS, Base, Write, first_id, insert, made_at, new_id, now_ms
+from tables.base import DAY_MS, Base, Write, boot_id, first_id, insert, made_at, monotonic_ms, new_id, now_ms
 from tables.flows import Workflow
 from tables.metrics import RunDay
 
 RUN_STATUSES = ("pending", "running", "success", "failed")
 PAGE_BYTES = 8 * 2**20
 # Statuses stand in the text of these questions, not as parameters: only so does SQLite use the indexes made for them.
-NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND until > ?)"
+NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > ?)"
 # What a run waits for that may not start yet, since the flow has as many running as it allows at once.
 QUEUED = "a free place (max_concurrent_runs)"
 RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running')"
@@ -141,7 +141,8 @@ class Run(Base):
     @classmethod
     def abandoned(cls) -> list[Run]:
         """Runs that claim to be running in a process which is no longer alive."""
-        dead = SQL(f"t1.status = 'running' AND t1.lease_owner IS NOT NULL AND {NO_LEASE.format('t1')}", (now_ms(),))
+        alive = (boot_id(), monotonic_ms())
+        dead = SQL(f"t1.status = 'running' AND t1.lease_owner IS NOT NULL AND {NO_LEASE.format('t1')}", alive)
         return sorted(cls.select().where(dead), key=lambda run: str(run.id))
 
     @classmethod
@@ -151,7 +152,7 @@ class Run(Base):
             "UPDATE runs SET status = 'pending', lease_owner = NULL, deaths = deaths + 1 "
             f"WHERE id = ? AND status = 'running' AND {NO_LEASE}"
         )
-        return Write(sql.format("runs"), (id_, now_ms()))
+        return Write(sql.format("runs"), (id_, boot_id(), monotonic_ms()))
 
     @classmethod
     def release(cls, id_: str, owner: str) -> Write:
@@ -161,7 +162,8 @@ class Run(Base):
 
     def tell_progress(self, done: int) -> Write:
         """The write that says how many nodes are settled."""
-        return Write("UPDATE runs SET nodes_done = ? WHERE id = ? AND claims = ?", (done, self.id, self.claims))
+        sql = "UPDATE runs SET nodes_done = ?, nodes_total = ? WHERE id = ? AND claims = ?"
+        return Write(sql, (done, self.nodes_total, self.id, self.claims))
 
     def suspend(self, owner: str, reason: str, waits: int, done: int) -> list[Write]:
         """Writes that make a run wait for `waits` nodes that have no answer yet; the next of its flow has its place.
@@ -169,11 +171,11 @@ class Run(Base):
         Where an answer has come meanwhile, the run is pending without waiting, for any process to go on with it.
         """
         sql = (
-            "UPDATE runs SET status = 'pending', lease_owner = NULL, nodes_done = ?, waiting = CASE WHEN "
-            "(SELECT COUNT(*) FROM waits WHERE run_id = runs.id AND seq IS NOT NULL AND answered_at IS NULL) >= ? "
+            "UPDATE runs SET status = 'pending', lease_owner = NULL, nodes_done = ?, nodes_total = ?, waiting = "
+            "CASE WHEN (SELECT COUNT(*) FROM waits WHERE run_id = runs.id AND seq IS NOT NULL AND answered_at IS NULL) >= ? "
             "THEN ? END WHERE id = ? AND status = 'running' AND lease_owner = ? AND claims = ?"
         )
-        suspended = Write(sql, (done, waits, reason, self.id, owner, self.claims))
+        suspended = Write(sql, (done, self.nodes_total, waits, reason, self.id, owner, self.claims))
         return [Write(NEXT, (self.workflow_id,)), suspended]
 
     @classmethod
@@ -476,9 +478,9 @@ class LogEntry(Base):
 
     @classmethod
     def entry(
-        cls, workspace_id: str, run_id: str, node_id: str | None, level: str, message: str, data: str | None
+        cls, workspace_id: str, run_id: str | None, node_id: str | None, level: str, message: str, data: str | None
     ) -> Write:
-        """The write of a run's log entry."""
+        """The write of a log entry, of a run or of the workspace."""
         row = {
             "id": new_id("log"), "workspace_id": workspace_id, "run_id": run_id, "node_id": node_id, "level": level,
             "message": message, "data": data, "created_at": now_ms(),
@@ -537,29 +539,59 @@ class IdempotencyKey(Base):
 
 
 class Lease(Base):
-    """A process that is alive until `until`, unless it says so again; or who holds a named right until then."""
+    """A process that is alive until `until`, unless it says so again; or a right that `owner` holds until then.
+
+    A process says so on a clock that nobody sets, since a clock that jumps must kill nobody: `until` is in milliseconds
+    since the machine started, and `owner` says which start that was. A right is held on the clock on the wall.
+    """
 
     name = TextField(primary_key=True)
     until = IntegerField()
+    owner = TextField(null=True)
 
     class Meta:
         table_name = "leases"
 
     @classmethod
     def beat(cls, name: str, for_ms: int) -> None:
-        """Hold the lease for this long from now."""
-        sql = "INSERT INTO leases (name, until) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET until = excluded.until"
+        """Be alive for this long from now."""
+        sql = (
+            "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET until = excluded.until"
+        )
         with write():
-            execute(sql, (name, now_ms() + for_ms))
+            execute(sql, (name, monotonic_ms() + for_ms, boot_id()))
 
     @classmethod
-    def drop(cls, name: str) -> None:
-        """Give the lease up."""
+    def end(cls, name: str) -> None:
+        """Be alive no more."""
+        cls.drop(name, boot_id())
+
+    @classmethod
+    def lead(cls, name: str, owner: str, for_ms: int, now: int) -> bool:
+        """Hold the right for this long from now; False while somebody else does."""
+        # Whoever has to wait looks only, and disturbs no writer. Nobody holds it for longer than `for_ms`: such a row
+        # was written while the clock was ahead.
+        row = execute("SELECT owner, until FROM leases WHERE name = ?", (name,)).fetchone()
+        if row is not None and row[0] != owner and now < row[1] <= now + for_ms:
+            return False
+        sql = (
+            "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+            "until = excluded.until, owner = excluded.owner "
+            "WHERE owner = excluded.owner OR until <= ? OR until > excluded.until"
+        )
         with write():
-            cls.delete().where(cls.name == name).execute()
+            return bool(execute(sql, (name, now + for_ms, owner, now)).rowcount)
+
+    @classmethod
+    def drop(cls, name: str, owner: str) -> None:
+        """Give the right up, if `owner` still holds it."""
+        with write():
+            execute("DELETE FROM leases WHERE name = ? AND owner = ?", (name, owner))
 
     @classmethod
     def prune(cls) -> None:
-        """Delete leases that ran out a day ago."""
+        """Delete those of processes that ended a day ago, or before the machine started."""
+        old = "name LIKE 'proc%' AND (owner IS NOT ? OR until < ?)"
         with write():
-            cls.delete().where(cls.until < now_ms() - DAY_MS).execute()
+            execute(f"DELETE FROM leases WHERE {old}", (boot_id(), monotonic_ms() - DAY_MS))

@@ -32,6 +32,7 @@ from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, Step, Workflow,
 from nodes.base import REGISTRY
 from payloads import Kept
 from recorder import RunRecord
+from tables.base import boot_id, monotonic_ms
 
 DAY_MS = 86_400_000
 
@@ -685,6 +686,12 @@ def test_a_run_that_waited_here_while_another_process_began_it_goes_on_from_its_
 # Several processes
 
 
+def alive(owner):
+    """The statement by which another process says that it is alive."""
+    values = (owner, monotonic_ms() + 60_000, boot_id())
+    return "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?)", values
+
+
 def meddle(path, when, statements):
     """Let another process do this once, just before our connection runs a statement for which `when` holds."""
     left = list(statements)
@@ -705,7 +712,7 @@ def test_a_pending_run_that_another_process_claims_at_the_same_time_is_left_to_i
     meddle(
         path,
         lambda sql: id_ in sql,
-        [("INSERT INTO leases VALUES ('proc_other', ?)", (now_ms() + 60_000,)), (claim, (id_,))],
+        [alive("proc_other"), (claim, (id_,))],
     )
     inline.sweep()
     assert (run_of(id_).lease_owner, types.effects) == ("proc_other", [])
@@ -714,7 +721,7 @@ def test_a_pending_run_that_another_process_claims_at_the_same_time_is_left_to_i
 def test_a_run_of_a_process_that_starts_during_a_sweep_is_left_alone(path, inline):
     id_ = on_record(add_flow(flow("a")), waiting="nothing")
     born = [
-        ("INSERT INTO leases VALUES ('proc_new', ?)", (now_ms() + 60_000,)),
+        alive("proc_new"),
         (
             "UPDATE runs SET status = 'running', lease_owner = 'proc_new', waiting = NULL, claims = 1 WHERE id = ?",
             (id_,),

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import time
 
 import orjson
 import pytest
@@ -386,7 +387,7 @@ def test_abandoned_are_the_running_runs_of_no_living_process(made):
     Run.record(made, status="running", triggered_by="manual")
     Lease.beat("me", 60_000)
     assert [run.id for run in Run.abandoned()] == [gone.id]
-    Lease.drop("me")
+    Lease.end("me")
     assert [run.id for run in Run.abandoned()] == [mine.id, gone.id]
     assert Run.claimable(10) == [waiting.id]
 
@@ -572,15 +573,33 @@ def test_a_lease_holds_until_its_time_is_over_or_it_is_dropped(made):
     Lease.beat("me", 0)
     assert Run.abandoned() == [run]
     Lease.beat("me", 60_000)
-    Lease.drop("me")
+    Lease.end("me")
     assert Run.abandoned() == [run]
 
 
 def test_pruning_leases_deletes_those_that_ran_out_long_ago():
-    Lease.beat("old", -DAY_MS - 1000)
-    Lease.beat("just", -1000)
+    Lease.beat("proc_old", -DAY_MS - 1000)
+    Lease.beat("proc_just", -1000)
+    Lease.beat("proc_before", 1000)
+    Lease.update(owner="another start of the machine").where(Lease.name == "proc_before").execute()
     Lease.prune()
-    assert [row.name for row in Lease.select()] == ["just"]
+    assert [row.name for row in Lease.select()] == ["proc_just"]
+
+
+def test_a_process_of_an_earlier_start_of_the_machine_is_dead(made):
+    run = running(made)
+    Lease.beat("me", 60_000)
+    Lease.update(owner="another start of the machine").execute()
+    assert Run.abandoned() == [run]
+
+
+def test_a_clock_that_is_set_kills_no_process(made, monkeypatch):
+    running(made)
+    Lease.beat("me", 60_000)
+    clock = time.time_ns
+    for hours in (5, -5):
+        monkeypatch.setattr("tables.base.time.time_ns", lambda by=hours: clock() + by * 3_600_000_000_000)
+        assert Run.abandoned() == []
 
 
 # The store

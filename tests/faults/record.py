@@ -31,7 +31,9 @@ def the_silent(path):
     """The owner whose lease has run out, once there is one and none of the runs is its any more."""
 
     def found():
-        silent = ask(path, "SELECT name FROM leases WHERE until < ?", time.time_ns() // 1_000_000)
+        silent = ask(
+            path, "SELECT name FROM leases WHERE name LIKE 'proc%' AND until < ?", time.monotonic_ns() // 1_000_000
+        )
         names = [row.name for row in silent]
         mine = ask(path, f"SELECT id FROM runs WHERE lease_owner IN ({', '.join('?' * len(names))})", *names)
         return not mine and names
