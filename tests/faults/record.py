@@ -32,7 +32,7 @@ def the_silent(path):
 
     def found():
         silent = ask(
-            path, "SELECT name FROM leases WHERE name LIKE 'proc%' AND until < ?", time.monotonic_ns() // 1_000_000
+            path, "SELECT name FROM leases WHERE until < ? AND name LIKE 'proc%'", time.monotonic_ns() // 1_000_000
         )
         names = [row.name for row in silent]
         mine = ask(path, f"SELECT id FROM runs WHERE lease_owner IN ({', '.join('?' * len(names))})", *names)
