@@ -68,6 +68,15 @@ def test_requests_are_measured_without_an_error_or_a_lost_run():
     assert {"runs_per_second", "run_p99_ms", "run_ratio_to_echo", "peak_rss_mib"} <= found["targets"].keys()
 
 
+@pytest.mark.slow
+def test_schedules_of_the_same_instant_are_measured_and_none_is_lost():
+    found = document("schedules", "--schedules", "20", "--lead", "2", "--workers", "2")
+    result = found["result"]
+    assert 0 < result["fired_s"] <= result["ended_s"]
+    assert (result["early"], result["twice"], result["missed"], result["not_success"]) == (0, 0, 0, 0)
+    assert found["targets"].keys() == {"fired_s", "twice", "missed", "early"}
+
+
 def test_every_benchmark_is_described():
     page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
     described = set(re.findall(r"^python benchmarks/(\w+)\.py", page, re.M))
