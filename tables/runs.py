@@ -173,7 +173,8 @@ class Run(Base):
         sql = (
             "UPDATE runs SET status = 'pending', lease_owner = NULL, nodes_done = ?, nodes_total = ?, "
             "waiting = CASE WHEN (SELECT COUNT(*) FROM waits WHERE run_id = runs.id AND seq IS NOT NULL "
-            "AND answered_at IS NULL) >= ? THEN ? END WHERE id = ? AND status = 'running' AND lease_owner = ? AND claims = ?"
+            "AND answered_at IS NULL) >= ? THEN ? END "
+            "WHERE id = ? AND status = 'running' AND lease_owner = ? AND claims = ?"
         )
         suspended = Write(sql, (done, self.nodes_total, waits, reason, self.id, owner, self.claims))
         return [Write(NEXT, (self.workflow_id,)), suspended]
