@@ -15,6 +15,13 @@ from nodes.base import Context, Node, setting
 from nodes.kinds import Number, choice, header_name, text
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# How a webhook's caller proves who it is, and the types of credential that such a proof can be checked with.
+CREDENTIAL_TYPES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "basic": ("http_basic",),
+    "header": ("http_header", "http_bearer"),
+    "hmac": ("hmac",),
+}
 PATH = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*\Z")
 
 
@@ -54,7 +61,7 @@ class Webhook(_Trigger):
     title = "Webhook"
 
     class Config(Schema):
-        path = setting(WebhookPath, "The address, after /hooks/: orders/new", literal=True, required=True)
+        path = setting(WebhookPath, "The address, after /api/webhooks/: orders/new", literal=True, required=True)
         methods = setting(
             fields.List(
                 fields.String(validate=validate.OneOf(METHODS)),
@@ -64,8 +71,8 @@ class Webhook(_Trigger):
             "The HTTP methods that it answers",
             literal=True,
         )
-        auth = choice("How a caller proves who it is", ("none", "basic", "header", "hmac"), load_default="none")
-        credential = text("The credential that callers are checked against", most=100, literal=True)
+        auth = choice("How a caller proves who it is", tuple(CREDENTIAL_TYPES), load_default="none")
+        credential = text("The name of the credential that callers are checked against", most=200, literal=True)
         respond = choice(
             "When to answer: at once with the run's id, with the output of the run, or with what a Respond node says",
             ("immediately", "last", "node"),
