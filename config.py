@@ -212,6 +212,12 @@ class Config:
         "Runs that may wait; more are refused with status 503.",
     )
     run_timeout: int = setting("HEADRACE_RUN_TIMEOUT", "3600", _number(1, 31_536_000), "Longest run, in seconds.")
+    webhook_wait: int = setting(
+        "HEADRACE_WEBHOOK_WAIT",
+        "30",
+        _number(1, 300),
+        "Seconds that a caller of a webhook waits at most for a run's answer; after that it gets the run's id.",
+    )
     http_max_bytes: int = setting(
         "HEADRACE_HTTP_MAX_BYTES", "10M", _size("1G"), "Largest response that a node reads over HTTP."
     )

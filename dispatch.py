@@ -145,7 +145,22 @@ class Dispatcher:
 
     def plan_of(self, flow: Workflow) -> Plan:
         """The plan of the flow as it is; DefinitionError where it is not valid."""
-        return self._plan(flow.id, flow.version, flow.definition_json)
+        return self.plan_for(flow.id, flow.version, lambda: flow.definition_json)
+
+    def plan_for(self, workflow_id: str, version: int, load: Callable[[], str]) -> Plan:
+        """The plan of this version, kept from the last time; else of the definition that `load` gives."""
+        key = (workflow_id, version)
+        with self._lock:
+            plan = self._plans.get(key)
+            if plan is not None:
+                self._plans.move_to_end(key)
+                return plan
+        plan = engine.plan(orjson.loads(load()), self.config.max_nodes)
+        with self._lock:
+            self._plans[key] = plan
+            if len(self._plans) > PLANS_KEPT:
+                self._plans.popitem(last=False)
+        return plan
 
     def submit(
         self, flow: Workflow, input: Any, triggered_by: str, trigger_node: str | None = None, key: str | None = None
@@ -396,27 +411,13 @@ class Dispatcher:
         kept = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=version)
         try:
             if kept is not None:
-                return self._plan(run.workflow_id, version, kept.definition_json)
+                return self.plan_for(run.workflow_id, version, lambda: str(kept.definition_json))
             reason = "the flow was deleted before the run could start"
         except DefinitionError as error:
             reason = error.message
         if self.recorder.commit([Run.claim(run.id, self.owner)])[0]:
             self.recorder.commit(run.finish(self.owner, "failed", error_text=reason))
         return None
-
-    def _plan(self, workflow_id: str, version: int, definition_json: str) -> Plan:
-        key = (workflow_id, version)
-        with self._lock:
-            plan = self._plans.get(key)
-            if plan is not None:
-                self._plans.move_to_end(key)
-                return plan
-        plan = engine.plan(orjson.loads(definition_json), self.config.max_nodes)
-        with self._lock:
-            self._plans[key] = plan
-            if len(self._plans) > PLANS_KEPT:
-                self._plans.popitem(last=False)
-        return plan
 
     def _notice_the_taken(self) -> None:
         """Stop executing what was cancelled through another process, or given to one because we seemed dead."""

@@ -17,6 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from config import Config
 from errors import ConfigError, VaultError
 
@@ -24,6 +26,7 @@ log = logging.getLogger("headrace.vault")
 
 KEY_FILE = "secret.key"
 SHORTEST_KEY = 16
+MOST_OPENED = 1000
 IF_LOST = (
     "If it is lost, nothing can read the stored credentials any more: "
     "`DELETE FROM server_facts WHERE name = 'key'` in the database lets another key begin, "
@@ -41,6 +44,7 @@ class Vault:
         self.source = source
         # HKDF's first half; a fixed salt, since the same key must give the same result in every process.
         self._root = hmac.digest(b"headrace", key, "sha256")
+        self._opened: dict[str, tuple[int, Any]] = {}
 
     @classmethod
     def open(cls, config: Config, make: bool = True) -> Vault:
@@ -63,6 +67,24 @@ class Vault:
             value: bytes = self._fernet.decrypt(token)
         except InvalidToken:
             raise VaultError("this was not encrypted with the server's key, or it was changed since") from None
+        return value
+
+    def seal(self, value: Any) -> str:
+        """JSON data, encrypted for a row."""
+        return self.encrypt(orjson.dumps(value)).decode()
+
+    def unseal(self, id_: str, stamp: int, text: str) -> Any:
+        """What `seal` was given. It is kept, decrypted, under the row's id until the row's `stamp` is another one.
+
+        VaultError as `decrypt`.
+        """
+        kept = self._opened.get(id_)
+        if kept is not None and kept[0] == stamp:
+            return kept[1]
+        value = orjson.loads(self.decrypt(text.encode()))
+        if len(self._opened) >= MOST_OPENED:
+            self._opened.clear()
+        self._opened[id_] = (stamp, value)
         return value
 
     def sign(self, *parts: str) -> str:

@@ -50,6 +50,17 @@ class Webhook(Base):
                 execute(*insert("webhooks", row))
 
     @classmethod
+    def answer_of(cls, run_id: str, types: Iterable[str]) -> tuple[int, str | None, int | None] | None:
+        """The first step of a run that answered its webhook, by a node of these types: number, output, output_bytes."""
+        names = tuple(types)
+        sql = (
+            "SELECT seq, output, output_bytes FROM steps WHERE run_id = ? AND status = 'success' "
+            f"AND item_index IS NULL AND node_type IN ({', '.join('?' * len(names))}) ORDER BY seq LIMIT 1"
+        )
+        found: tuple[int, str | None, int | None] | None = execute(sql, (run_id, *names)).fetchone()
+        return found
+
+    @classmethod
     def methods_of(cls, path: str) -> list[str]:
         """The methods that this path takes; none for a path that nobody has."""
         return [row[0] for row in execute("SELECT method FROM webhooks WHERE path = ? ORDER BY method", (path,))]
