@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from api.wire import parse
@@ -26,6 +27,17 @@ CHARSETS = {
     *(f"cp{number}" for number in range(1250, 1259)),
 }
 TEXTS = ("application/xml", "application/yaml", "application/x-yaml", "application/javascript", "application/graphql")
+
+
+def read_raw(request: Request) -> bytes:
+    """The body as it was received. RequestEntityTooLarge beyond the server's bound."""
+    raw = request.get_data(cache=False)
+    most = request.max_content_length
+    full = most is not None and len(raw) >= most
+    # werkzeug ends a body without a Content-Length at the bound, as if that were all of it.
+    if full and request.content_length is None and request.environ["wsgi.input"].read(1):
+        raise RequestEntityTooLarge
+    return raw
 
 
 def input_of(request: Request, path: str, raw: bytes, carrier: str | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import PathConverter
 
 from api.access import everybody
-from api.bodies import input_of
+from api.bodies import input_of, read_raw
 from api.proofs import carrier, proves
 from api.wire import Resource
 from definition import Plan
@@ -47,6 +47,7 @@ class Slashes(PathConverter):
     """Any rest of a path, with slashes before and after it too."""
 
     regex = ".*?"
+    part_isolating = False
 
 
 @blueprint.route("/webhooks/<slashes:path>", methods=list(METHODS))
@@ -72,7 +73,7 @@ def fire(path: str) -> Response:
     server = current_app.extensions["headrace"]
     dispatcher: Dispatcher = server.dispatcher
     config = _plan(dispatcher, hook).by_id[hook.node_id].config.static
-    raw = request.get_data(cache=False)
+    raw = read_raw(request)
     hidden = None
     if config["auth"] != "none":
         secret = _secret(hook, config["auth"])

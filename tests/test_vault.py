@@ -244,3 +244,23 @@ workflow_server.main()
     _, error = process.communicate(timeout=60)
     assert process.returncode == 2, error
     assert error.startswith("Error: HEADRACE_SECRET_KEY is not the key") and error.count("\n") == 1, error
+
+
+# Data of rows
+
+
+def test_what_is_sealed_is_read_again_once_a_stamp(vault):
+    text = vault.seal({"token": "é"})
+    assert vault.unseal("cred_1", 1, text) == {"token": "é"}
+    assert vault.unseal("cred_1", 1, "not read again") == {"token": "é"}
+    assert vault.unseal("cred_1", 2, vault.seal(["new"])) == ["new"]
+    with pytest.raises(VaultError):
+        vault.unseal("cred_1", 3, "not sealed")
+
+
+def test_not_everything_is_kept_decrypted_for_ever(vault, monkeypatch):
+    monkeypatch.setattr("vault.MOST_OPENED", 3)
+    text = vault.seal(1)
+    for number in range(10):
+        assert vault.unseal(f"cred_{number}", 1, text) == 1
+    assert len(vars(vault)["_opened"]) <= 3
