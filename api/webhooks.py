@@ -78,7 +78,7 @@ def fire(path: str) -> Response:
     if config["auth"] != "none":
         secret = _secret(hook, config["auth"])
         if not proves(str(hook.secret_type), secret, request.headers, raw, time.time()):
-            log.info("webhook %s: a caller was refused", path)
+            log.info("webhook %s: a caller at %s was refused", path, request.remote_addr)
             return _json({"error": "You may not call this webhook"}, 401, BASIC if config["auth"] == "basic" else {})
         hidden = carrier(str(hook.secret_type), secret)
     key = _key(hook.node_id, config.get("dedupe_header"))
