@@ -420,7 +420,7 @@ def import_flows(file: Path, workspace_id: str | None, name: str | None) -> None
         click.echo(f"{flow.id} {flow.name}")
 
 
-def draft(flow: FlowFile, config: Config) -> dict[str, str]:
+def draft(flow: FlowFile, config: Config) -> dict[str, Any]:
     """The columns of a draft made of this flow; BadInput for a name that cannot be, or a graph that is malformed."""
     if flow.name is None:
         raise BadInput("The flow has no name; give it one with --name")

@@ -149,9 +149,14 @@ class Plan:
         return frozenset(node.id for node in self.nodes[:-1] if node.node.responds and not node.disabled)
 
     @cached_property
+    def suspends(self) -> bool:
+        """Whether a run may have to wait."""
+        return any(node.node.suspends for node in self.nodes if not node.disabled)
+
+    @cached_property
     def is_quick(self) -> bool:
-        """Whether a run neither does anything outside itself nor waits: it is over at once, and may be done anew."""
-        return all(node.disabled or (node.node.pure and not node.node.suspends) for node in self.nodes)
+        """Whether a run is over in no time, as far as its nodes can tell."""
+        return all(node.node.quick and node.retry.attempts == 1 for node in self.nodes if not node.disabled)
 
 
 class Graph(NamedTuple):

@@ -25,6 +25,7 @@ __all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "plan", "run"]
 log = logging.getLogger("headrace.engine")
 OUTPUT_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 MAX_ERROR_TEXT = 2_000
+RESPONSE = {"status", "headers", "body"}
 
 
 class Step(NamedTuple):
@@ -297,9 +298,9 @@ class _Run:
         return states[ends[0].position].output if ends else None
 
     def response(self) -> Any:
-        """The output of the first executed node that answers a webhook."""
+        """The output of the first node that answers a webhook and did so."""
         for node, state in zip(self.plan.nodes, self.states, strict=False):
-            if node.node.responds and state.executed:
+            if node.node.responds and state.executed and not node.disabled and is_response(state.output):
                 return state.output
         return None
 
@@ -492,6 +493,11 @@ def encode(value: Any, max_bytes: int) -> bytes:
     if len(encoded) > max_bytes:
         raise NodeError(f"the output has {len(encoded)} bytes; at most {max_bytes} are allowed", permanent=True)
     return encoded
+
+
+def is_response(output: Any) -> bool:
+    """Whether a node that responds has said what to answer: with `foreach` or an error that was gone on from, no."""
+    return isinstance(output, dict) and output.keys() == RESPONSE
 
 
 def _shown(error: NodeError) -> str:

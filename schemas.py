@@ -411,6 +411,35 @@ class StepOut(Out):
     duration_ms = fields.Float(required=True, allow_none=True)
 
 
+class FiredOut(Out):
+    """A run that a webhook started."""
+
+    run_id = fields.String(required=True)
+
+
+# Credentials
+
+
+class CredentialIn(Strict):
+    name = text(200, required=True)
+    type = text(50, required=True)
+    data = fields.Dict(required=True, metadata={"description": "The values, as the type has them; they never come out"})
+
+
+class CredentialChange(Strict):
+    name = text(200)
+    data = fields.Dict(metadata={"description": "All values anew"})
+
+
+class CredentialOut(Out):
+    id = fields.String(required=True)
+    workspace_id = fields.String(required=True)
+    name = fields.String(required=True)
+    type = fields.String(required=True)
+    created_at = Time(required=True)
+    updated_at = Time(required=True)
+
+
 # Logs
 
 

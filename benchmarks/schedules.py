@@ -28,7 +28,7 @@ from benchmarks import common
 from config import Config
 from definition import plan
 from models import Schedule, Workflow, now_ms
-from nodes.triggers import scheduled
+from triggers import triggers_of
 
 TARGET_SECONDS = 2.0
 HOUR = 3_600
@@ -62,7 +62,7 @@ def write_schedules(path: Path, instant: int) -> None:
     """Let all of them be due at this instant, in milliseconds."""
     database.connect(path)
     made = plan(FLOW)
-    wanted = scheduled(made.nodes, made.settings.timezone)
+    wanted = [(trigger.node_id, trigger.config) for trigger in triggers_of(made)]
     with database.write():
         for flow in Workflow.select():
             Schedule.sync(flow, wanted, instant - HOUR * 1000)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
+import engine
 from engine import Plan
 from errors import Conflict, Unavailable
 from models import Run, Write, now_ms
@@ -93,7 +94,7 @@ class Active:
         """Give the response to who waits for it, as soon as these writes are on the disk."""
 
         def tell(done: Future[list[int]]) -> None:
-            if not done.exception():
+            if not done.exception() and engine.is_response(response) and self.response is None:
                 self.response = response
                 self.answered.set()
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -25,6 +25,7 @@ from engine import Job, Outcome, Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
 from models import (
     QUEUED,
+    Fired,
     IdempotencyKey,
     Lease,
     Run,
@@ -51,6 +52,7 @@ from .plans import Plans
 from .retrying import make_retry
 
 log = logging.getLogger("headrace.dispatch")
+Flow: TypeAlias = Workflow | Fired  # a row, or as much of one as it takes to run it
 
 MAX_DEATHS = 3
 POLL_SECONDS = 0.05
@@ -155,13 +157,13 @@ class Dispatcher:
 
     # Starting runs
 
-    def plan_of(self, flow: Workflow) -> Plan:
+    def plan_of(self, flow: Flow) -> Plan:
         """The plan of the flow as it is; DefinitionError where it is not valid."""
         return self.plans.get(flow.id, flow.version, lambda: str(flow.definition_json))
 
     def submit(
         self,
-        flow: Workflow,
+        flow: Flow,
         input: Any,
         triggered_by: str,
         trigger_node: str | None = None,
@@ -194,7 +196,7 @@ class Dispatcher:
         return Ticket(active.run, True, active)
 
     def _accept(
-        self, flow: Workflow, plan: Plan, input: Any, triggered_by: str, trigger_node: str | None, key: str | None
+        self, flow: Flow, plan: Plan, input: Any, triggered_by: str, trigger_node: str | None, key: str | None
     ) -> Active:
         try:
             encoded = engine.encode(input, self.config.max_value_bytes)
@@ -268,6 +270,11 @@ class Dispatcher:
 
     # Waiting for runs, answering and ending them
 
+    def durable(self, ticket: Ticket) -> None:
+        """Return when the run is on the disk. Unavailable where that failed."""
+        if ticket.active is not None:
+            ticket.active.durable()
+
     def ticket_of(self, run: Run) -> Ticket:
         """What `submit` would have given for a run that is there already."""
         return Ticket(run, False, self._active.get(run.id))
@@ -306,10 +313,11 @@ class Dispatcher:
             active.durable()
             return active.run, active.response
         run = self.wait(ticket, max(0.0, deadline - time.monotonic()))
-        step = Step.first_output(run.id, [type_ for type_, node in REGISTRY.items() if node.responds])
-        if step is None:
-            return run, None
-        return run, self.value(run.id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
+        for step in Step.successes(run.id, [type_ for type_, node in REGISTRY.items() if node.responds]):
+            response = self.value(run.id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
+            if engine.is_response(response):
+                return run, response
+        return run, None
 
     def cancel(self, run: Run, by: str) -> Run:
         """End the run now, and those for which it waits; whoever executes it stops before its next step.
@@ -429,7 +437,7 @@ class Dispatcher:
         # A run that was resumed has taken as long as the clock on the wall says; another is measured finely.
         duration = (time.perf_counter() - began) * 1000 if run.claims == 1 else None
         ending = run.finish(
-            self.owner, outcome.status, waits=not plan.is_quick, duration_ms=duration, output=kept.text,
+            self.owner, outcome.status, waits=plan.suspends, duration_ms=duration, output=kept.text,
             output_bytes=kept.size, error_text=outcome.error_text, error_node_id=outcome.error_node_id,
             nodes_done=record.done, nodes_total=len(plan.nodes),
         )  # fmt: skip
@@ -437,7 +445,7 @@ class Dispatcher:
             # Cancelled meanwhile, or taken from a process that seemed dead: the row as it is counts.
             active.run = Run.find(run.id) or run
         active.response = outcome.response
-        return not plan.is_quick or run.parent_node_id is not None or bool(plan.settings.max_concurrent_runs or told)
+        return plan.suspends or run.parent_node_id is not None or bool(plan.settings.max_concurrent_runs or told)
 
     def _outcome(self, active: Active, record: RunRecord) -> Outcome:
         run = active.run
@@ -465,7 +473,7 @@ class Dispatcher:
             if active.let_go:
                 raise HandedBack
             record.step(step)
-            if step.node_id in plan.responding and step.status == "success" and active.response is None:
+            if step.node_id in plan.responding and step.status == "success" and step.item_index is None:
                 active.respond(orjson.loads(step.output or b"null"), record.flush())
             if self.on_step is not None:
                 self.on_step(run, step)
@@ -493,7 +501,7 @@ class Dispatcher:
             log=record.log,
             store=WorkspaceStore(run.workspace_id),
             services=self.services,
-            flows=None if plan.is_quick else Starter(self, run, record),
+            flows=Starter(self, run, record) if plan.suspends else None,
             links=self._links(run, plan),
             timeout=config.run_timeout,
             max_steps=config.max_steps,

@@ -155,6 +155,7 @@ class Node:
 
     - `branches(config)` names the ways out; empty means one unnamed way.
     - `pure` says that it has no effect outside the run, so that doing it again is harmless.
+    - `quick` says that it takes no noticeable time: it is pure, computes little and waits for nothing.
     - `responds` says that its output, `{"status": int, "headers": {}, "body": any}`, answers the webhook that fired.
     - `trigger` marks the nodes that start a run and take no incoming edge.
     - `suspends` marks the nodes whose `run` may return `Suspend`; `resume` then gives the result. Such a node is pure:
@@ -166,6 +167,7 @@ class Node:
     category: ClassVar[str]
     title: ClassVar[str] = ""
     pure: ClassVar[bool] = True
+    quick: ClassVar[bool] = False
     trigger: ClassVar[bool] = False
     responds: ClassVar[bool] = False
     suspends: ClassVar[bool] = False

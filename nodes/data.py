@@ -23,6 +23,7 @@ class Set(Node):
 
     type = "set"
     category = "data"
+    quick = True
     title = "Set values"
 
     class Config(Schema):
@@ -167,6 +168,7 @@ class Validate(Node):
 
     type = "validate"
     category = "data"
+    quick = True
     title = "Validate"
 
     class Config(Schema):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,13 @@ from nodes.data import check_schema, issues_of
 from nodes.kinds import Number, choice, header_name, text
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# How a webhook's caller proves who it is, and the types of credential that such a proof can be checked with.
+CREDENTIAL_TYPES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "basic": ("http_basic",),
+    "header": ("http_header", "http_bearer"),
+    "hmac": ("hmac",),
+}
 PATH = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*\Z")
 
 
@@ -25,6 +32,7 @@ class _Trigger(Node):
 
     category = "trigger"
     trigger = True
+    quick = True
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         return input
@@ -56,7 +64,7 @@ class Webhook(_Trigger):
     title = "Webhook"
 
     class Config(Schema):
-        path = setting(WebhookPath, "The address, after /hooks/: orders/new", literal=True, required=True)
+        path = setting(WebhookPath, "The address, after /api/webhooks/: orders/new", literal=True, required=True)
         methods = setting(
             fields.List(
                 fields.String(validate=validate.OneOf(METHODS)),
@@ -66,8 +74,8 @@ class Webhook(_Trigger):
             "The HTTP methods that it answers",
             literal=True,
         )
-        auth = choice("How a caller proves who it is", ("none", "basic", "header", "hmac"), load_default="none")
-        credential = text("The credential that callers are checked against", most=100, literal=True)
+        auth = choice("How a caller proves who it is", tuple(CREDENTIAL_TYPES), load_default="none")
+        credential = text("The name of the credential that callers are checked against", most=200, literal=True)
         respond = choice(
             "When to answer: at once with the run's id, with the output of the run, or with what a Respond node says",
             ("immediately", "last", "node"),
@@ -168,9 +176,3 @@ class Called(_Trigger):
             shown = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:5])
             raise NodeError(f"the input is not what this workflow takes: {shown}", permanent=True)
         return input
-
-
-def scheduled(nodes: Iterable[Any], zone: str) -> list[tuple[str, dict[str, Any]]]:
-    """The schedules among a plan's nodes that are not disabled: id and config, with `zone` where it names none."""
-    found = [node for node in nodes if node.type == Schedule.type and not node.disabled]
-    return [(node.id, {"timezone": zone, **node.config.static}) for node in found]

@@ -86,7 +86,7 @@ class Run(Base):
         return None if self.nodes_total is None else {"done": self.nodes_done or 0, "total": self.nodes_total}
 
     @classmethod
-    def accept(cls, flow: Workflow, **values: Any) -> Run:
+    def accept(cls, flow: Any, **values: Any) -> Run:
         """A new run of this flow, pending unless `values` say otherwise; `insertion` makes its row."""
         # `since` and `until` go by the id, so the time that is shown is the id's.
         id_ = values.pop("id", None) or new_id("run")
@@ -421,10 +421,10 @@ class Step(Base):
         return found
 
     @classmethod
-    def first_output(cls, run_id: str, types: Iterable[str]) -> Step | None:
-        """The first step of one of these node types that gave something."""
-        mine = (cls.run_id == run_id) & cls.node_type.in_(list(types)) & (cls.status == "success") & cls._has_output()
-        return cls.select().where(mine).order_by(cls.seq).first()
+    def successes(cls, run_id: str, types: Iterable[str]) -> list[Step]:
+        """The steps of these node types, as a whole, that gave something themselves."""
+        mine = (cls.run_id == run_id) & cls.node_type.in_(list(types)) & (cls.status == "success")
+        return list(cls.select().where(mine, cls.item_index.is_null(), cls._has_output()).order_by(cls.seq))
 
     @classmethod
     def _has_output(cls) -> Any:
@@ -527,9 +527,7 @@ class IdempotencyKey(Base):
     @classmethod
     def run_of(cls, workflow_id: str, key: str) -> Run | None:
         """The run that was started under this key within a day."""
-        row = cls.get_or_none(
-            (cls.workflow_id == workflow_id) & (cls.key == key) & (cls.created_at >= now_ms() - DAY_MS)
-        )
+        row = cls.one("workflow_id = ? AND key = ? AND created_at >= ?", workflow_id, key, now_ms() - DAY_MS)
         return None if row is None else Run.find(row.run_id)
 
     @classmethod

@@ -9,7 +9,6 @@ from peewee import CompositeKey, FloatField, IntegerField, TextField
 
 from database import execute, write
 from tables.base import DAY_MS, Base, now_ms
-from tables.flows import Workflow
 
 GRACE_MS = 60_000  # what is later than this is overdue
 FIRES_KEPT_MS = 30 * DAY_MS
@@ -60,7 +59,7 @@ class Schedule(Base):
         primary_key = CompositeKey("workflow_id", "node_id")
 
     @classmethod
-    def sync(cls, flow: Workflow, wanted: Iterable[tuple[str, Mapping[str, Any]]], now: int | None = None) -> None:
+    def sync(cls, flow: Any, wanted: Iterable[tuple[str, Mapping[str, Any]]], now: int | None = None) -> None:
         """Have these schedules of the flow and no other: node id and config, its time zone resolved.
 
         Called in the transaction that changes the flow; with nothing unless the flow is active. One whose rhythm stays
@@ -76,7 +75,7 @@ class Schedule(Base):
                 cls._put(flow, node_id, config, present.get(node_id), now)
 
     @classmethod
-    def _put(cls, flow: Workflow, node_id: str, config: Mapping[str, Any], present: Schedule | None, now: int) -> None:
+    def _put(cls, flow: Any, node_id: str, config: Mapping[str, Any], present: Schedule | None, now: int) -> None:
         if present is not None and present.has_rhythm_of(config):
             sql = f"UPDATE schedules SET catch_up = ?, timezone = ? WHERE {THIS}"
             execute(sql, (config["catch_up"], config["timezone"], flow.id, node_id))

@@ -240,7 +240,7 @@ def test_an_input_that_cannot_be_kept_is_refused(start, odd):
 def test_a_changed_flow_is_run_as_it_is_now(inline):
     made = add_flow(flow(node("a", "give", {"value": 1})))
     first = inline.submit(made, None, "manual").run
-    made.change(None, definition_json=orjson.dumps(flow(node("a", "give", {"value": 2}))).decode())
+    made.change(None, triggers=[], definition_json=orjson.dumps(flow(node("a", "give", {"value": 2}))).decode())
     second = inline.submit(made, None, "manual").run
     assert (first.output, second.output, second.workflow_version) == ("1", "2", 2)
 
@@ -617,7 +617,8 @@ def test_a_run_whose_flow_was_deleted_fails_and_says_so(inline):
 
 def test_a_run_goes_on_with_the_version_that_it_began_with(inline):
     id_ = left_behind(inline, flow(node("a", "give", {"value": "old"})))
-    Workflow.get().change(None, definition_json=orjson.dumps(flow(node("a", "give", {"value": "new"}))).decode())
+    changed = orjson.dumps(flow(node("a", "give", {"value": "new"}))).decode()
+    Workflow.get().change(None, triggers=[], definition_json=changed)
     inline.sweep()
     assert run_of(id_).output == '"old"'
 

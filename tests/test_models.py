@@ -215,7 +215,7 @@ def test_a_page_of_steps_ends_where_its_outputs_are_large(made):
 
 def test_versions_are_paged_newest_first(made):
     for number in range(4):
-        assert made.change(None, definition_json=str(number))
+        assert made.change(None, triggers=[], definition_json=str(number))
     rows, before = made.versions(3, None)
     assert ([row.version for row in rows], before) == ([5, 4, 3], "3")
     rows, before = made.versions(3, before)
@@ -232,22 +232,22 @@ def test_a_new_flow_has_its_first_version_on_record(made):
 
 def test_a_changed_definition_is_a_new_version_and_a_changed_name_is_not(made):
     assert made.change("usr_1", name="Other") and made.version == 1
-    assert made.change("usr_1", definition_json="{}") and made.version == 2
-    assert made.change("usr_1", definition_json="{}") and made.version == 2
+    assert made.change("usr_1", triggers=[], definition_json="{}") and made.version == 2
+    assert made.change("usr_1", triggers=[], definition_json="{}") and made.version == 2
     row = Workflow.find(made.id)
     assert (row.version, row.name, row.definition_json) == (2, "Other", "{}")
     assert [(item.version, item.created_by) for item in WorkflowVersion.select()] == [(1, None), (2, "usr_1")]
 
 
 def test_a_change_of_an_older_version_is_refused(made):
-    assert made.change(None, expected=1, definition_json="{}")
-    assert not made.change(None, expected=1, definition_json="[]")
+    assert made.change(None, expected=1, triggers=[], definition_json="{}")
+    assert not made.change(None, expected=1, triggers=[], definition_json="[]")
     assert Workflow.find(made.id).definition_json == "{}"
 
 
 def test_of_two_editors_at_the_same_time_one_loses(made):
     def edit(number):
-        return Workflow.find(made.id).change(None, expected=1, definition_json=str(number))
+        return Workflow.find(made.id).change(None, expected=1, triggers=[], definition_json=str(number))
 
     won = at_once(8, edit)
     assert won.count(True) == 1
@@ -258,7 +258,7 @@ def test_of_two_editors_at_the_same_time_one_loses(made):
 
 def test_who_read_the_flow_before_another_changed_it_changes_nothing(made):
     stale = Workflow.find(made.id)
-    assert made.change(None, definition_json="{}")
+    assert made.change(None, triggers=[], definition_json="{}")
     assert not stale.change(None, name="Renamed")
     row = Workflow.find(made.id)
     assert (row.name, row.definition_json, row.version) == ("Flow", "{}", 2)

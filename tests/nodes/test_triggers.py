@@ -3,7 +3,7 @@ from marshmallow import ValidationError
 
 from engine import plan
 from nodes import REGISTRY
-from nodes.triggers import scheduled
+from triggers import triggers_of
 
 
 def load(type_, **config):
@@ -89,7 +89,7 @@ def test_the_schedules_of_a_flow_are_its_enabled_ones_in_their_zone_or_else_the_
         {"id": "start", "type": "manual"},
     ]
     made = plan({"nodes": nodes, "edges": [], "settings": {"timezone": "Europe/Paris"}})
-    assert scheduled(made.nodes, made.settings.timezone) == [
-        ("own", {"cron": "0 8 * * *", "timezone": "Asia/Tokyo", "catch_up": "last"}),
-        ("flows", {"every": 60, "timezone": "Europe/Paris", "catch_up": "none"}),
+    assert triggers_of(made) == [
+        ("own", "schedule", {"cron": "0 8 * * *", "timezone": "Asia/Tokyo", "catch_up": "last"}),
+        ("flows", "schedule", {"every": 60, "timezone": "Europe/Paris", "catch_up": "none"}),
     ]
