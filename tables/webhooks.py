@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from peewee import CompositeKey, TextField
 
 from database import execute
-from errors import Conflict, DefinitionError, Issue
+from errors import Conflict, DefinitionError, Issue, NotFound
 from tables.base import Base, insert
 from tables.credentials import Credential
 
@@ -101,9 +101,12 @@ class Fired(NamedTuple):
 
     @property
     def definition_json(self) -> str:
-        """The definition of this version, whatever has become of the flow since."""
+        """The definition of this version, whatever has become of the flow since; NotFound where it was deleted."""
         sql = "SELECT definition_json FROM workflow_versions WHERE workflow_id = ? AND version = ?"
-        return str(execute(sql, (self.id, self.version)).fetchone()[0])
+        found = execute(sql, (self.id, self.version)).fetchone()
+        if found is None:
+            raise NotFound("There is no webhook at this address")
+        return str(found[0])
 
 
 class Hook(NamedTuple):

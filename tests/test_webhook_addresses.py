@@ -5,7 +5,7 @@ from world import add_flow, at_once, chain, flow, fresh_database, node
 
 import engine
 from database import execute
-from errors import Conflict, DefinitionError
+from errors import Conflict, DefinitionError, NotFound
 from models import Credential, Hook, Webhook, Workflow
 from triggers import Trigger, triggers_of
 
@@ -122,6 +122,14 @@ def test_the_definition_of_a_call_is_of_the_version_that_was_called():
     found = Hook.at("orders", "POST")
     change(made, flow(hook(), "more"))
     assert "more" not in found.flow.definition_json and "more" in Hook.at("orders", "POST").flow.definition_json
+
+
+def test_a_flow_that_is_deleted_in_the_middle_of_a_call_is_not_found():
+    made = active(flow(hook()))
+    found = Hook.at("orders", "POST")
+    made.remove()
+    with pytest.raises(NotFound):
+        assert found.flow.definition_json
 
 
 # Addresses that are taken
