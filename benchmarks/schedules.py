@@ -54,7 +54,9 @@ def write_flows(path: Path, count: int) -> None:
     with database.write():
         for number in range(count):
             text = json.dumps(FLOW)
-            Workflow.draft(workspace_id="ws_bench", name=f"Flow {number}", status="active", definition_json=text)
+            Workflow.draft(
+                workspace_id="ws_bench", name=f"Flow {number}", status="active", triggers=(), definition_json=text
+            )
     database.disconnect()
 
 
