@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee import CompositeKey, FloatField, IntegerField, TextField, fn
+from peewee import CompositeKey, FloatField, IntegerField, TextField
 
 from database import execute
 from tables.base import DAY_MS, Base, Write, now_ms
@@ -51,14 +51,14 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
     today = now_ms() // DAY_MS
     first = today - days + 1
     unfinished = _unfinished(workspace_id)
-    total, success, failed = _sums(RunDay.workspace_id == workspace_id)
+    total, success, failed = _sums("WHERE workspace_id = ?", workspace_id)
     durations = _durations(workspace_id, first * DAY_MS)
     return {
         "total_runs": total + sum(unfinished.values()),
         "success_runs": success,
         "failed_runs": failed,
-        "running_runs": unfinished.get("running", 0),
-        "pending_runs": unfinished.get("pending", 0),
+        "running_runs": unfinished["running"],
+        "pending_runs": unfinished["pending"],
         "failure_rate": round(failed / total, 4) if total else 0.0,
         "last_run_at": _last_run_at(workspace_id),
         "p50_duration_ms": _quantile(durations, 0.50),
@@ -70,22 +70,20 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
 
 def totals() -> dict[str, int]:
     """Runs of all workspaces by status, ever."""
-    total, success, failed = _sums(RunDay.day >= 0)
+    _, success, failed = _sums()
     sql = "SELECT COUNT(*) FROM runs WHERE status = '{}'"
     pending, running = (execute(sql.format(status)).fetchone()[0] for status in ("pending", "running"))
     return {"pending": pending, "running": running, "success": success, "failed": failed}
 
 
 def _unfinished(workspace_id: str) -> dict[str, int]:
-    sql = (
-        "SELECT status, COUNT(*) FROM runs WHERE workspace_id = ? AND status IN ('pending', 'running') GROUP BY status"
-    )
-    return dict(execute(sql, (workspace_id,)).fetchall())
+    sql = "SELECT COUNT(*) FROM runs WHERE status = '{}' AND workspace_id = ?"
+    return {status: execute(sql.format(status), (workspace_id,)).fetchone()[0] for status in ("pending", "running")}
 
 
-def _sums(where: Any) -> tuple[int, int, int]:
-    columns = [fn.COALESCE(fn.SUM(column), 0) for column in (RunDay.total, RunDay.success, RunDay.failed)]
-    total, success, failed = RunDay.select(*columns).where(where).tuples().get()
+def _sums(where: str = "", *params: Any) -> tuple[int, int, int]:
+    sql = f"SELECT SUM(total), SUM(success), SUM(failed) FROM run_days {where}"
+    total, success, failed = (found or 0 for found in execute(sql, params).fetchone())
     return total, success, failed
 
 
