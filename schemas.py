@@ -583,8 +583,8 @@ class MetricsOut(Out):
     last_run_at = Time(required=True, allow_none=True)
     p50_duration_ms = fields.Float(required=True, allow_none=True)
     p95_duration_ms = fields.Float(required=True, allow_none=True)
-    daily = fields.List(fields.Nested(DayOut), required=True)
-    flows = fields.List(fields.Nested(FlowCountOut), required=True)
+    daily = Items(fields.Nested(DayOut), required=True)
+    flows = Items(fields.Nested(FlowCountOut), required=True)
 
 
 class HealthOut(Out):

@@ -240,12 +240,15 @@ def questions(workspace: Workspace) -> list[Question]:
         return [row[0] for row in execute(sql, (workspace.id,)).fetchall()]
 
     runs, flows = ids("id", "runs", "DESC"), ids("id", "workflows", "ASC")
-    ended, logged = runs[PENDING + RUNNING :][:ASKED], ids("run_id", "log_entries", "DESC")[:ASKED]
+    logged = ids("run_id", "log_entries", "DESC")[:ASKED]
+    sql = f"SELECT run_id FROM steps WHERE seq = 0 ORDER BY run_id DESC LIMIT {ASKED * WORKSPACES}"
+    mine = set(runs)
+    ended = [id_ for (id_,) in execute(sql).fetchall() if id_ in mine][:ASKED]
     return [
         *run_lists(flows),
         *deep_pages(runs, flows[0]),
         Question("run", [f"/api/runs/{id_}" for id_ in ended]),
-        Question("steps of a run", [f"/api/runs/{id_}/steps" for id_ in ended]),
+        Question("steps of a run", [f"/api/runs/{id_}/steps" for id_ in ended], STEPS),
         Question("the dashboard's latest runs", ["/api/dashboard/runs/latest"], 8),
         Question("metrics of 30 days", ["/api/metrics?days=30"]),
         Question("metrics of 365 days", ["/api/metrics?days=365"]),

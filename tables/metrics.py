@@ -25,7 +25,7 @@ class RunDay(Base):
 
     class Meta:
         table_name = "run_days"
-        primary_key = CompositeKey("workspace_id", "workflow_id", "day")
+        primary_key = CompositeKey("workspace_id", "day", "workflow_id")
 
     @classmethod
     def count(
@@ -35,7 +35,7 @@ class RunDay(Base):
         sql = (
             "INSERT INTO run_days (workspace_id, workflow_id, day, total, success, failed, duration_ms) "
             f"SELECT ?, ?, ?, 1, ?, ?, ? WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND {where}) "
-            "ON CONFLICT (workspace_id, workflow_id, day) DO UPDATE SET total = run_days.total + 1, "
+            "ON CONFLICT (workspace_id, day, workflow_id) DO UPDATE SET total = run_days.total + 1, "
             "success = run_days.success + excluded.success, failed = run_days.failed + excluded.failed, "
             "duration_ms = run_days.duration_ms + excluded.duration_ms"
         )
@@ -51,7 +51,8 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
     today = now_ms() // DAY_MS
     first = today - days + 1
     unfinished = _unfinished(workspace_id)
-    total, success, failed = _sums("WHERE workspace_id = ?", workspace_id)
+    by_day = _by_day(workspace_id)
+    total, success, failed = (sum(counts[at] for counts in by_day.values()) for at in range(3))
     durations = _durations(workspace_id, first * DAY_MS)
     return {
         "total_runs": total + sum(unfinished.values()),
@@ -63,28 +64,22 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
         "last_run_at": _last_run_at(workspace_id),
         "p50_duration_ms": _quantile(durations, 0.50),
         "p95_duration_ms": _quantile(durations, 0.95),
-        "daily": _daily(workspace_id, first, today),
+        "daily": [_day(day, by_day.get(day, (0, 0, 0))) for day in range(first, today + 1)],
         "flows": _by_flow(workspace_id, first),
     }
 
 
 def totals() -> dict[str, int]:
     """Runs of all workspaces by status, ever."""
-    _, success, failed = _sums()
+    success, failed = execute("SELECT SUM(success), SUM(failed) FROM run_days").fetchone()
     sql = "SELECT COUNT(*) FROM runs WHERE status = '{}'"
     pending, running = (execute(sql.format(status)).fetchone()[0] for status in ("pending", "running"))
-    return {"pending": pending, "running": running, "success": success, "failed": failed}
+    return {"pending": pending, "running": running, "success": success or 0, "failed": failed or 0}
 
 
 def _unfinished(workspace_id: str) -> dict[str, int]:
     sql = "SELECT COUNT(*) FROM runs WHERE status = '{}' AND workspace_id = ?"
     return {status: execute(sql.format(status), (workspace_id,)).fetchone()[0] for status in ("pending", "running")}
-
-
-def _sums(where: str = "", *params: Any) -> tuple[int, int, int]:
-    sql = f"SELECT SUM(total), SUM(success), SUM(failed) FROM run_days {where}"
-    total, success, failed = (found or 0 for found in execute(sql, params).fetchone())
-    return total, success, failed
 
 
 def _last_run_at(workspace_id: str) -> int | None:
@@ -107,16 +102,14 @@ def _quantile(ordered: list[float], share: float) -> float | None:
     return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3) if ordered else None
 
 
-def _daily(workspace_id: str, first: int, today: int) -> list[dict[str, Any]]:
-    sql = (
-        "SELECT day, SUM(total), SUM(success), SUM(failed) FROM run_days "
-        "WHERE workspace_id = ? AND day >= ? GROUP BY day"
-    )
-    found = {day: counts for day, *counts in execute(sql, (workspace_id, first)).fetchall()}
-    days = range(first, today + 1)
-    return [
-        dict(zip(("day", "total", "success", "failed"), (day, *found.get(day, (0, 0, 0))), strict=True)) for day in days
-    ]
+def _by_day(workspace_id: str) -> dict[int, tuple[int, int, int]]:
+    """Total, success and failed of every day that has any."""
+    sql = "SELECT day, SUM(total), SUM(success), SUM(failed) FROM run_days WHERE workspace_id = ? GROUP BY day"
+    return {day: (total, success, failed) for day, total, success, failed in execute(sql, (workspace_id,)).fetchall()}
+
+
+def _day(day: int, counts: tuple[int, int, int]) -> dict[str, int]:
+    return dict(zip(("day", "total", "success", "failed"), (day, *counts), strict=True))
 
 
 def _by_flow(workspace_id: str, first: int) -> list[dict[str, Any]]:

@@ -79,7 +79,7 @@ def test_a_history_is_made_and_every_question_about_it_is_answered():
 
 
 def test_a_history_that_was_kept_is_found_again(tmp_path):
-    arguments = ("--runs", "300", "--steps", "10", "--repeat", "1", "--data", str(tmp_path / "kept"))
+    arguments = ("--runs", "300", "--steps", "100", "--repeat", "1", "--data", str(tmp_path / "kept"))
     first, second = document("history", *arguments), document("history", *arguments)
     assert first["fill_seconds"] > 0 == second["fill_seconds"]
     assert second["contents"]["runs"] == first["contents"]["runs"] + first["writes"]["runs"]
