@@ -288,9 +288,12 @@ class Step(Base):
         """The steps in which these nodes settled, with those whose output they passed on."""
         found: dict[str, Step] = {}
         wanted = set(node_ids)
+        settled = (
+            "run_id = ? AND item_index IS NULL AND node_id IN ({}) "
+            "AND (output IS NOT NULL OR output_bytes IS NOT NULL OR same_as IS NOT NULL)"
+        )
         while wanted:
-            settled = cls.run_id == run_id, cls.item_index.is_null(), cls._has_output() | cls.same_as.is_null(False)
-            rows = cls.select().where(*settled, cls.node_id.in_(sorted(wanted)))
+            rows = cls.each(settled.format(", ".join("?" * len(wanted))), (run_id, *sorted(wanted)))
             found |= {row.node_id: row for row in rows}
             wanted = {row.same_as for row in found.values() if row.same_as} - found.keys()
         return found
