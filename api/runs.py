@@ -17,6 +17,8 @@ from schemas import RetryIn, RunArgs, RunIn, RunOut, StartArgs, StepOut, WholeAr
 blueprint = Resource("runs", "Runs, their steps and the dashboard's latest")
 LATEST = 8
 LARGEST_OUTPUT = 1_000_000
+# What is shown of a step as its row has it.
+STEP_COLUMNS = [name for name in StepOut._declared_fields if name not in ("index", "input", "output")]
 
 
 def shown(run: Run) -> Run:
@@ -169,8 +171,7 @@ class _Values:
 
     def show(self, row: Step) -> dict[str, Any]:
         """The step for the wire."""
-        names = [name for name in StepOut._declared_fields if name not in ("index", "input", "output")]
-        shown_step = {name: getattr(row, name) for name in names}
+        shown_step = {name: getattr(row, name) for name in STEP_COLUMNS}
         return shown_step | {"item_index": row.item_index, "input": self.input_of(row), "output": self.output_of(row)}
 
     def input_of(self, row: Step) -> Any:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from peewee import BooleanField, Model, ModelSelect
 from ulid import ULID
@@ -14,6 +15,8 @@ from ulid import ULID
 from database import db, execute, write
 
 DAY_MS = 86_400_000
+
+Row = TypeVar("Row", bound="Base")
 
 
 class Write(NamedTuple):
@@ -90,19 +93,29 @@ class Base(Model):
 
     @classmethod
     def one(cls, where: str, *params: Any) -> Self | None:
-        """The row for which this SQL holds, or None.
+        """The row for which this SQL holds, or None."""
+        rows = list(cls.each(f"{where} LIMIT 1", params))
+        return rows[0] if rows else None
+
+    @classmethod
+    def each(cls, where: str, params: tuple[Any, ...]) -> Iterator[Self]:
+        """The rows for which this SQL holds, one by one; an order and a limit may follow in it.
 
         For what every request asks: the statement is written once a table, since Peewee takes ten times as long to
         write one as SQLite to answer it.
         """
-        select, names, flags = _reading(cls)
-        found = execute(f"{select} WHERE {where} LIMIT 1", params).fetchone()
-        if found is None:
-            return None
-        values = dict(zip(names, found, strict=True))
-        for name in flags:
-            values[name] = bool(values[name])
-        return cls(__no_default__=True, **values)
+        return cls._made(execute(f"{_reading(cls)[0]} WHERE {where}", params))
+
+    @classmethod
+    def _made(cls, found: Iterable[tuple[Any, ...]]) -> Iterator[Self]:
+        """Rows with all columns as objects, whose data is set at once: column by column it takes five times as long."""
+        _, names, flags = _reading(cls)
+        for values in found:
+            row = cls(__no_default__=True)
+            row.__data__ = data = dict(zip(names, values, strict=True))
+            for name in flags:
+                data[name] = bool(data[name])
+            yield row
 
     @classmethod
     def add(cls, **values: Any) -> Self:
@@ -121,12 +134,42 @@ class Base(Model):
             self.delete_instance()
 
     @classmethod
-    def page(cls, query: ModelSelect, limit: int, before: str | None) -> tuple[list[Self], str | None]:
+    def page(cls, query: Rows[Self] | ModelSelect, limit: int, before: str | None) -> tuple[list[Self], str | None]:
         """The newest `limit` rows of the query older than the id `before`, and the id to go on from (None: the end)."""
-        if before is not None:
-            query = query.where(cls.id < before)
-        rows = list(query.order_by(cls.id.desc()).limit(limit + 1))
+        if isinstance(query, Rows):
+            rows = list(query.newest(limit + 1, before))
+        else:
+            older = query if before is None else query.where(cls.id < before)
+            sql, params = older.order_by(cls.id.desc()).limit(limit + 1).sql()
+            rows = list(cls._made(execute(sql, tuple(params))))
         return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+class Rows(Generic[Row]):
+    """Rows of a table for which this SQL holds, newest first; `until`: with an id below this one.
+
+    `arms` are conditions of which each row has exactly one. Each becomes a SELECT of its own, and SQLite merges them by
+    id: for an index that has a column before the id which may be anything. Otherwise all rows would be sorted, or the
+    table searched, however few are wanted. They stand in the text, so they must never hold what a caller has given.
+    """
+
+    def __init__(
+        self, model: type[Row], where: str, params: Iterable[Any], arms: Sequence[str] = (), until: str | None = None
+    ) -> None:
+        self.model, self.params, self.until = model, tuple(params), until
+        self.wheres = [f"{where} AND {arm}" for arm in arms] or [where]
+
+    def newest(self, limit: int, before: str | None = None) -> Iterator[Row]:
+        """The newest rows, older than the id `before`; `limit` -1 for all."""
+        select, _, _ = _reading(self.model)
+        # One bound, the nearer: two would make SQLite think so little is left that it searches all workspaces for it.
+        bounds = [id_ for id_ in (before, self.until) if id_ is not None]
+        older, params = (" AND id < ?", (*self.params, min(bounds))) if bounds else ("", self.params)
+        sql = " UNION ALL ".join(f"{select} WHERE {where}{older}" for where in self.wheres)
+        return self.model._made(execute(f"{sql} ORDER BY id DESC LIMIT ?", (*params * len(self.wheres), limit)))
+
+    def __iter__(self) -> Iterator[Row]:
+        return self.newest(-1)
 
 
 def insert(table: str, row: dict[str, Any]) -> Write:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee import CompositeKey, FloatField, IntegerField, TextField, fn
+from peewee import CompositeKey, FloatField, IntegerField, TextField
 
 from database import execute
 from tables.base import DAY_MS, Base, Write, now_ms
@@ -26,7 +26,7 @@ class RunDay(Base):
 
     class Meta:
         table_name = "run_days"
-        primary_key = CompositeKey("workspace_id", "workflow_id", "day")
+        primary_key = CompositeKey("workspace_id", "day", "workflow_id")
 
     @classmethod
     def count(
@@ -36,7 +36,7 @@ class RunDay(Base):
         sql = (
             "INSERT INTO run_days (workspace_id, workflow_id, day, total, success, failed, duration_ms) "
             f"SELECT ?, ?, ?, 1, ?, ?, ? WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND {where}) "
-            "ON CONFLICT (workspace_id, workflow_id, day) DO UPDATE SET total = run_days.total + 1, "
+            "ON CONFLICT (workspace_id, day, workflow_id) DO UPDATE SET total = run_days.total + 1, "
             "success = run_days.success + excluded.success, failed = run_days.failed + excluded.failed, "
             "duration_ms = run_days.duration_ms + excluded.duration_ms"
         )
@@ -52,43 +52,36 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
     today = now_ms() // DAY_MS
     first = today - days + 1
     unfinished = _unfinished(workspace_id)
-    total, success, failed = _sums(RunDay.workspace_id == workspace_id)
+    by_day = _by_day(workspace_id)
+    total, success, failed = (sum(counts[at] for counts in by_day.values()) for at in range(3))
     durations = _durations(workspace_id, first * DAY_MS)
     return {
         "total_runs": total + sum(unfinished.values()),
         "success_runs": success,
         "failed_runs": failed,
-        "running_runs": unfinished.get("running", 0),
-        "pending_runs": unfinished.get("pending", 0),
+        "running_runs": unfinished["running"],
+        "pending_runs": unfinished["pending"],
         "failure_rate": round(failed / total, 4) if total else 0.0,
         "last_run_at": _last_run_at(workspace_id),
         "overdue_schedules": Schedule.overdue(now_ms(), workspace_id),
         "p50_duration_ms": _quantile(durations, 0.50),
         "p95_duration_ms": _quantile(durations, 0.95),
-        "daily": _daily(workspace_id, first, today),
+        "daily": [_day(day, by_day.get(day, (0, 0, 0))) for day in range(first, today + 1)],
         "flows": _by_flow(workspace_id, first),
     }
 
 
 def totals() -> dict[str, int]:
     """Runs of all workspaces by status, ever."""
-    total, success, failed = _sums(RunDay.day >= 0)
+    success, failed = execute("SELECT SUM(success), SUM(failed) FROM run_days").fetchone()
     sql = "SELECT COUNT(*) FROM runs WHERE status = '{}'"
     pending, running = (execute(sql.format(status)).fetchone()[0] for status in ("pending", "running"))
-    return {"pending": pending, "running": running, "success": success, "failed": failed}
+    return {"pending": pending, "running": running, "success": success or 0, "failed": failed or 0}
 
 
 def _unfinished(workspace_id: str) -> dict[str, int]:
-    sql = (
-        "SELECT status, COUNT(*) FROM runs WHERE workspace_id = ? AND status IN ('pending', 'running') GROUP BY status"
-    )
-    return dict(execute(sql, (workspace_id,)).fetchall())
-
-
-def _sums(where: Any) -> tuple[int, int, int]:
-    columns = [fn.COALESCE(fn.SUM(column), 0) for column in (RunDay.total, RunDay.success, RunDay.failed)]
-    total, success, failed = RunDay.select(*columns).where(where).tuples().get()
-    return total, success, failed
+    sql = "SELECT COUNT(*) FROM runs WHERE status = '{}' AND workspace_id = ?"
+    return {status: execute(sql.format(status), (workspace_id,)).fetchone()[0] for status in ("pending", "running")}
 
 
 def _last_run_at(workspace_id: str) -> int | None:
@@ -111,16 +104,14 @@ def _quantile(ordered: list[float], share: float) -> float | None:
     return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3) if ordered else None
 
 
-def _daily(workspace_id: str, first: int, today: int) -> list[dict[str, Any]]:
-    sql = (
-        "SELECT day, SUM(total), SUM(success), SUM(failed) FROM run_days "
-        "WHERE workspace_id = ? AND day >= ? GROUP BY day"
-    )
-    found = {day: counts for day, *counts in execute(sql, (workspace_id, first)).fetchall()}
-    days = range(first, today + 1)
-    return [
-        dict(zip(("day", "total", "success", "failed"), (day, *found.get(day, (0, 0, 0))), strict=True)) for day in days
-    ]
+def _by_day(workspace_id: str) -> dict[int, tuple[int, int, int]]:
+    """Total, success and failed of every day that has any."""
+    sql = "SELECT day, SUM(total), SUM(success), SUM(failed) FROM run_days WHERE workspace_id = ? GROUP BY day"
+    return {day: (total, success, failed) for day, total, success, failed in execute(sql, (workspace_id,)).fetchall()}
+
+
+def _day(day: int, counts: tuple[int, int, int]) -> dict[str, int]:
+    return dict(zip(("day", "total", "success", "failed"), (day, *counts), strict=True))
 
 
 def _by_flow(workspace_id: str, first: int) -> list[dict[str, Any]]:

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import orjson
-from peewee import SQL, BooleanField, CompositeKey, FloatField, IntegerField, ModelSelect, TextField
+from peewee import SQL, BooleanField, CompositeKey, FloatField, IntegerField, TextField
 
 from database import execute, write
-from tables.base import DAY_MS, Base, Write, boot_id, first_id, insert, made_at, monotonic_ms, new_id, now_ms
+from tables.base import DAY_MS, Base, Rows, Write, boot_id, first_id, insert, made_at, monotonic_ms, new_id, now_ms
 from tables.flows import Workflow
 from tables.metrics import RunDay
 
 RUN_STATUSES = ("pending", "running", "success", "failed")
+UNFINISHED = ("pending", "running")
+TRIGGERS = ("manual", "schedule", "webhook")
 PAGE_BYTES = 8 * 2**20
 # Statuses stand in the text of these questions, not as parameters: only so does SQLite use the indexes made for them.
 NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > ?)"
@@ -32,6 +34,20 @@ NEXT = (
     "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.workflow_id = ? "
     f"AND o.status = 'pending' AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1)"
 )
+
+
+def _arms(status: str | None, triggered_by: str | None) -> list[str]:
+    """The conditions for the indexes of ended and of unfinished runs: for each status, and each trigger of ended ones.
+
+    ValueError for a status or trigger that no run has: what stands in the conditions are words of ours.
+    """
+    statuses = RUN_STATUSES if status is None else [RUN_STATUSES[RUN_STATUSES.index(status)]]
+    triggers = TRIGGERS if triggered_by is None else [TRIGGERS[TRIGGERS.index(triggered_by)]]
+    arms = [f"status = '{name}'" for name in statuses if name in UNFINISHED]
+    if triggered_by is not None:
+        arms = [f"{arm} AND triggered_by = '{triggers[0]}'" for arm in arms]
+    ended = [name for name in statuses if name not in UNFINISHED]
+    return arms + [f"status = '{name}' AND triggered_by = '{trigger}'" for name in ended for trigger in triggers]
 
 
 class Run(Base):
@@ -96,6 +112,9 @@ class Run(Base):
             "workflow_version": flow.version, "status": "pending", "cancelled": False, "recorded": False, "claims": 0,
             "depth": 0, "created_at": made_at(id_), **values,
         }  # fmt: skip
+        if row["status"] not in RUN_STATUSES or row["triggered_by"] not in TRIGGERS:
+            # A list would not find it: see `select_where`.
+            raise ValueError(f"no run can be {row['status']} and triggered by {row['triggered_by']}")
         return cls(**row)
 
     def insertion(self) -> Write:
@@ -126,17 +145,23 @@ class Run(Base):
         return run
 
     @classmethod
-    def select_where(cls, workspace_id: str, **filters: Any) -> ModelSelect:
-        """The workspace's runs; filters: `status`, `workflow_id`, `triggered_by`, `since` and `until` (accepted at)."""
-        query = cls.select().where(cls.workspace_id == workspace_id)
-        for name in ("status", "workflow_id", "triggered_by"):
-            if filters.get(name) is not None:
-                query = query.where(getattr(cls, name) == filters[name])
-        if filters.get("since") is not None:
-            query = query.where(cls.id >= first_id("run", filters["since"]))
-        if filters.get("until") is not None:
-            query = query.where(cls.id < first_id("run", filters["until"] + 1))
-        return query
+    def select_where(
+        cls, workspace_id: str, *, status: str | None = None, workflow_id: str | None = None,
+        triggered_by: str | None = None, since: int | None = None, until: int | None = None,
+    ) -> Rows[Run]:  # fmt: skip
+        """The workspace's runs; `since` and `until` go by when they were accepted, in milliseconds.
+
+        ValueError for a status or trigger that no run has.
+        """
+        given: dict[str, Any] = {"workspace_id = ?": workspace_id}
+        if workflow_id is not None:
+            given["workflow_id = ?"] = workflow_id
+        if since is not None:
+            given["id >= ?"] = first_id("run", since)
+        filtered = (workflow_id, status, triggered_by) != (None, None, None)
+        arms = _arms(status, triggered_by) if filtered else []
+        end = None if until is None else first_id("run", until + 1)
+        return Rows(cls, " AND ".join(given), given.values(), arms, end)
 
     @classmethod
     def abandoned(cls) -> list[Run]:
@@ -398,10 +423,9 @@ class Step(Base):
 
         A page ends at `limit` rows or at PAGE_BYTES of output, whichever comes first.
         """
-        query = cls.select().where((cls.run_id == run_id) & (cls.seq > after)).order_by(cls.seq).limit(limit + 1)
         rows: list[Step] = []
         size = 0
-        for row in query.iterator():
+        for row in cls.each("run_id = ? AND seq > ? ORDER BY seq LIMIT ?", (run_id, after, limit + 1)):
             if len(rows) == limit or (size > PAGE_BYTES and rows):
                 return rows, rows[-1].seq
             size += len(row.output or "") + len(row.item or "")
@@ -413,9 +437,12 @@ class Step(Base):
         """The steps in which these nodes settled, with those whose output they passed on."""
         found: dict[str, Step] = {}
         wanted = set(node_ids)
+        settled = (
+            "run_id = ? AND item_index IS NULL AND node_id IN ({}) "
+            "AND (output IS NOT NULL OR output_bytes IS NOT NULL OR same_as IS NOT NULL)"
+        )
         while wanted:
-            settled = cls.run_id == run_id, cls.item_index.is_null(), cls._has_output() | cls.same_as.is_null(False)
-            rows = cls.select().where(*settled, cls.node_id.in_(sorted(wanted)))
+            rows = cls.each(settled.format(", ".join("?" * len(wanted))), (run_id, *sorted(wanted)))
             found |= {row.node_id: row for row in rows}
             wanted = {row.same_as for row in found.values() if row.same_as} - found.keys()
         return found
@@ -489,18 +516,15 @@ class LogEntry(Base):
         return insert("log_entries", row)
 
     @classmethod
-    def select_where(cls, workspace_id: str, run_id: str | None, level: str | None) -> ModelSelect:
+    def select_where(cls, workspace_id: str, run_id: str | None, level: str | None) -> Rows[LogEntry]:
         """The workspace's entries, or those of one run, of one level where given."""
-        query = cls.select().where(cls.workspace_id == workspace_id if run_id is None else cls.run_id == run_id)
-        return query if level is None else query.where(cls.level == level)
+        where, of = ("workspace_id = ?", workspace_id) if run_id is None else ("run_id = ?", run_id)
+        return Rows(cls, where, (of,)) if level is None else Rows(cls, f"{where} AND level = ?", (of, level))
 
     @classmethod
     def of(cls, run_id: str, limit: int, after: str | None) -> tuple[list[Self], str | None]:
         """The run's entries, oldest first, after the id `after`, and the id to go on from."""
-        query = cls.select().where(cls.run_id == run_id)
-        if after is not None:
-            query = query.where(cls.id > after)
-        rows = list(query.order_by(cls.id).limit(limit + 1))
+        rows = list(cls.each("run_id = ? AND id > ? ORDER BY id LIMIT ?", (run_id, after or "", limit + 1)))
         return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 

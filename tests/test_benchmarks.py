@@ -77,6 +77,24 @@ def test_schedules_of_the_same_instant_are_measured_and_none_is_lost():
     assert found["targets"].keys() == {"fired_s", "twice", "missed", "early"}
 
 
+@pytest.mark.slow
+def test_a_history_is_made_and_every_question_about_it_is_answered():
+    found = document("history", "--runs", "1500", "--steps", "150", "--repeat", "2")
+    assert {"runs": 1500, "steps": 500, "workspaces": 5, "workflows": 50}.items() <= found["contents"].items()
+    keys = {"question", "median_ms", "p99_ms", "first_ms", "items", "bytes"}
+    assert len(found["results"]) > 30 and all(result.keys() == keys for result in found["results"])
+    assert found["writes"].keys() == {"runs", "group", "statements_us", "commit_us", "pages"}
+    assert found["targets"]["runs_not_counted"]["met"]
+
+
+def test_a_history_that_was_kept_is_found_again(tmp_path):
+    arguments = ("--runs", "300", "--steps", "100", "--repeat", "1", "--data", str(tmp_path / "kept"))
+    first, second = document("history", *arguments), document("history", *arguments)
+    assert first["fill_seconds"] > 0 == second["fill_seconds"]
+    assert second["contents"]["runs"] == first["contents"]["runs"] + first["writes"]["runs"]
+    assert second["targets"]["runs_not_counted"]["met"]
+
+
 def test_every_benchmark_is_described():
     page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
     described = set(re.findall(r"^python benchmarks/(\w+)\.py", page, re.M))

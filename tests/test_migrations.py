@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 from peewee import SqliteDatabase
+from playhouse.migrations import Runner
 from world import fresh_database, said, start_python
 
 import database
@@ -81,6 +82,22 @@ def test_what_is_in_the_database_survives_migrating_again(path):
     models.Workspace.add(name="Mine")
     database.migrate()
     assert [row.name for row in models.Workspace.select()] == ["Mine"]
+
+
+def test_a_database_of_the_first_schema_keeps_its_runs_and_counts(tmp_path):
+    database.connect(tmp_path / "old.sqlite3")
+    Runner(database.db, directory=str(database.MIGRATIONS)).up("0001_initial")
+    insert = "INSERT INTO run_days (workspace_id, workflow_id, day, total, success, failed, duration_ms) VALUES "
+    database.execute(insert + "('ws', 'a', 3, 4, 3, 1, 0.5), ('ws', 'b', 2, 9, 9, 0, 1.5)")
+    runs = "INSERT INTO runs (id, workspace_id, workflow_id, workflow_name, status, triggered_by, cancelled, recorded, "
+    database.execute(runs + "created_at, claims) VALUES ('run_1', 'ws', 'a', 'A', 'success', 'manual', 0, 0, 1, 1)")
+    assert database.migrate() == sorted(file.stem for file in database.MIGRATIONS.glob("[0-9]*.py"))[1:]
+    counts = rows(
+        tmp_path / "old.sqlite3", "SELECT workflow_id, day, total, success, failed, duration_ms FROM run_days"
+    )
+    assert counts == [("b", 2, 9, 9, 0, 1.5), ("a", 3, 4, 3, 1, 0.5)]
+    assert [run.id for run in models.Run.select_where("ws", workflow_id="a")] == ["run_1"]
+    database.disconnect()
 
 
 def test_the_folder_of_a_new_database_is_made(tmp_path):

@@ -1,0 +1,95 @@
+"""Rows that go out quickly say exactly what marshmallow would have said of them."""
+
+from types import SimpleNamespace
+
+import orjson
+import pytest
+from marshmallow import Schema, fields
+
+import schemas
+from models import Run
+from schemas import Json, Out, Time, iso
+
+SCHEMAS = [
+    made for made in vars(schemas).values() if isinstance(made, type) and issubclass(made, Out) and made is not Out
+]
+FLAT = [made for made in SCHEMAS if made().flat is not None]
+SAMPLES = {
+    fields.String: ["", "text", "ü"],
+    fields.Integer: [0, 7, -(2**53)],
+    fields.Float: [0.0, 0.25, 1e300],
+    fields.Boolean: [True, False],
+    Time: [0, 1_795_615_061_232, 999],
+    Json: ['{"a":[1,null]}', b"[]", "null", {"a": 1}, [1]],
+}
+
+
+def samples(schema):
+    """Rows as dicts: of all samples in turn, and of None for each field."""
+    names = {field.attribute or name: SAMPLES[type(field)] for name, field in schema.fields.items()}
+    for turn in range(5):
+        yield {name: values[turn % len(values)] for name, values in names.items()}
+    for missing in names:
+        yield {name: None if name == missing else values[0] for name, values in names.items()}
+
+
+def by_marshmallow(schema, row):
+    return orjson.dumps(Schema._serialize(schema, row))
+
+
+def test_the_rows_of_the_long_lists_are_flat():
+    wanted = {"RunOut", "StepOut", "LogOut", "FlowOut", "VersionOut", "DayOut", "FlowCountOut", "MemoryOut"}
+    assert wanted <= {made.__name__ for made in FLAT}
+
+
+@pytest.mark.parametrize("made", FLAT, ids=lambda made: made.__name__)
+def test_a_row_goes_out_as_marshmallow_has_it(made):
+    schema = made()
+    for row in samples(schema):
+        assert orjson.dumps(schema.dump(row)) == by_marshmallow(schema, row)
+        assert orjson.dumps(schema.dump(SimpleNamespace(**row))) == by_marshmallow(schema, row)
+
+
+@pytest.mark.parametrize("made", FLAT, ids=lambda made: made.__name__)
+def test_what_a_row_lacks_is_left_out(made):
+    schema = made()
+    row = next(samples(schema))
+    for name in row:
+        rest = {key: value for key, value in row.items() if key != name}
+        assert len(schema.dump(rest)) == len(schema.fields) - 1
+        assert orjson.dumps(schema.dump(rest)) == by_marshmallow(schema, rest)
+
+
+def test_a_list_has_the_rows_in_their_order():
+    rows = list(samples(schemas.RunOut()))
+    answer = schemas.listed(schemas.RunOut).dump({"items": rows, "next_cursor": None})
+    assert answer["next_cursor"] is None
+    assert orjson.dumps(answer["items"]) == orjson.dumps([schemas.RunOut().dump(row) for row in rows])
+
+
+def test_a_row_of_the_database_goes_out_like_a_dict():
+    run = Run(id="run_1", workflow_id="wf_1", duration_ms=1.5, created_at=1_000, cancelled=False)
+    found = schemas.RunOut().dump(run)
+    assert (found["id"], found["duration_ms"], found["created_at"]) == ("run_1", 1.5, "1970-01-01T00:00:01.000Z")
+    assert found["cancelled"] is False and found["output"] is None
+
+
+def test_a_field_with_a_way_of_its_own_is_left_to_marshmallow():
+    class Loud(fields.String):
+        def _serialize(self, value, attr, obj, **options):
+            return value.upper()
+
+    schema = Out.from_dict({"a": Loud(), "b": fields.String()})()
+    assert schema.flat is None and schema.dump({"a": "x", "b": "y"}) == {"a": "X", "b": "y"}
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_767_225_600_007, "2026-01-01T00:00:00.007Z"),
+        (999, "1970-01-01T00:00:00.999Z"),
+    ],
+)
+def test_a_time_has_milliseconds_and_z(ms, text):
+    assert iso(ms) == text

@@ -1,0 +1,227 @@
+"""Every question that people ask of the history is answered from an index, in the order of the index.
+
+The statements are the ones that our methods really send, each explained by SQLite over a migrated database: an empty
+one, and one with a history whose statistics ANALYZE has gathered, from which SQLite may conclude otherwise.
+"""
+
+import logging
+import random
+import re
+from itertools import product
+
+import pytest
+from world import add_flow, flow, fresh_database
+
+from database import execute, write
+from models import IdempotencyKey, LogEntry, Run, Step, Wait, Workflow, metrics, totals
+from tables.base import first_id
+from tables.runs import RUN_STATUSES, TRIGGERS
+
+LARGE_TABLES = re.compile(r"SCAN (runs|steps|log_entries|t1)\b")
+SMALL = ("runs_pending", "runs_running", "runs_claimable", "runs_unfinished", "runs_children")
+BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED = "run_workspace_id_id", "runs_ended", "runs_ended_of_flow", "runs_unfinished"
+
+
+def record(made, count):
+    """Runs of all sorts, most of them successes of webhooks, with a step and a log entry each."""
+    chance = random.Random(3)
+    for number in range(count):
+        status = chance.choices(RUN_STATUSES, (2, 2, 90, 6))[0]
+        values = {"status": status, "triggered_by": chance.choices(TRIGGERS, (1, 1, 9))[0]}
+        run = Run.accept(made[number % len(made)], id=first_id("run", 1_000 + number), **values)
+        execute(*run.insertion())
+        execute(*Step.save_one((run.id, 0, "a", "noop", "A", "success", 1, *[None] * 8, 1, 2, 1.0, False), 0))
+        execute(*LogEntry.entry(run.workspace_id, run.id, None, chance.choice(("info", "error")), "m", None))
+
+
+@pytest.fixture(scope="module")
+def flows(tmp_path_factory):
+    """Flows of two workspaces in a database that stays for all tests of this file."""
+    with fresh_database(tmp_path_factory.mktemp("plans")):
+        yield [add_flow(flow("a"), workspace) for workspace in ("ws_1", "ws_1", "ws_2")]
+
+
+@pytest.fixture(scope="module", params=["empty", "analyzed"])
+def ground(request, flows):
+    """The flows, over an empty database and then over one with a history and statistics."""
+    if request.param == "analyzed":
+        with write():
+            record(flows, 3_000)
+        execute("ANALYZE")
+    return flows
+
+
+@pytest.fixture
+def plans(ground, caplog):
+    """`plans(work)` gives SQLite's plan of every query that `work` makes, a line each."""
+
+    def explain(work):
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, "peewee"):
+            work()
+        asked = [record.msg for record in caplog.records if record.name == "peewee"]
+        return [
+            row[3]
+            for sql, params in asked
+            if sql.startswith(("SELECT", "UPDATE", "DELETE", "INSERT"))
+            for row in execute(f"EXPLAIN QUERY PLAN {sql}", tuple(params or ())).fetchall()
+        ]
+
+    return explain
+
+
+def indexes(plan):
+    """The names of the indexes that a plan uses."""
+    return set(re.findall(r"INDEX (\w+)", "\n".join(plan)))
+
+
+def is_slow(line, paged=True):
+    """Whether a line of a plan reads a whole table, or sorts what should come in order.
+
+    The indexes of what is pending or running may be read as a whole: they hold nothing else.
+    """
+    whole = LARGE_TABLES.search(line) and not line.endswith(tuple(f"INDEX {name}" for name in SMALL))
+    return whole or (paged and "TEMP B-TREE" in line)
+
+
+# Lists of runs
+
+
+FILTERS = [
+    {name: value for name, value in (("status", status), ("triggered_by", trigger), ("workflow_id", of)) if value}
+    for status, trigger, of in product((None, *RUN_STATUSES), (None, "manual"), (None, "wf_1"))
+]
+BOUNDS = [{}, {"since": 5}, {"until": 5}, {"since": 1, "until": 5}]
+
+
+def wanted(filters):
+    """The indexes that the list under these filters is read from."""
+    if not filters:
+        return {BY_AGE}
+    ended = ENDED_OF_FLOW if "workflow_id" in filters else ENDED
+    if "status" not in filters:
+        return {UNFINISHED, ended}
+    return {UNFINISHED if filters["status"] in ("pending", "running") else ended}
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: "+".join(filters.values()) or "all")
+@pytest.mark.parametrize("bounds", BOUNDS, ids=lambda bounds: "+".join(bounds) or "ever")
+@pytest.mark.parametrize("before", [None, first_id("run", 1_500)], ids=["first page", "later page"])
+def test_a_list_of_runs_is_read_from_its_indexes_in_order(plans, filters, bounds, before):
+    found = plans(lambda: Run.page(Run.select_where("ws_1", **filters, **bounds), 50, before))
+    assert found and not any(is_slow(line) for line in found), found
+    used = indexes(found)
+    if "workflow_id" in filters and "runs_pending" in used:
+        used = used - {"runs_pending"} | {UNFINISHED}  # which has the pending runs of a flow in their order too
+    assert used == wanted(filters)
+
+
+def test_every_filter_finds_what_a_search_of_the_whole_table_finds(plans, ground):
+    columns = ("status", "triggered_by", "workflow_id")
+    rows = execute(
+        "SELECT id, status, triggered_by, workflow_id FROM runs WHERE workspace_id = 'ws_1' ORDER BY id DESC"
+    )
+    everything = rows.fetchall()
+    for values in product((None, *RUN_STATUSES), (None, *TRIGGERS), (None, ground[0].id, ground[2].id)):
+        filters = {name: value for name, value in zip(columns, values, strict=True) if value}
+        expected = [
+            id_ for id_, *own in everything if all(value in (None, has) for value, has in zip(values, own, strict=True))
+        ]
+        assert [run.id for run in Run.select_where("ws_1", **filters)] == expected
+        assert walked(Run.select_where("ws_1", **filters)) == expected
+
+
+def walked(rows):
+    """The ids of all pages."""
+    found, before = [], None
+    while True:
+        page, before = Run.page(rows, 97, before)
+        found += [run.id for run in page]
+        if before is None:
+            return found
+
+
+@pytest.mark.parametrize("filters", [{"status": "' OR 1 = 1 --"}, {"triggered_by": "' OR 1 = 1 --"}])
+def test_words_that_are_not_ours_do_not_get_into_a_statement(flows, filters):
+    with pytest.raises(ValueError):
+        Run.select_where("ws_1", **filters)
+
+
+@pytest.mark.parametrize("values", [{"status": "done"}, {"triggered_by": "chance"}])
+def test_a_run_that_no_list_would_find_is_not_made(flows, values):
+    with pytest.raises(ValueError):
+        Run.accept(flows[0], **{"triggered_by": "manual", **values})
+
+
+# The rest of what people read
+
+
+PAGED = {
+    "log": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, None), 50, None),
+    "older log": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, None), 50, "log_1"),
+    "log of a level": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, "error"), 50, "log_1"),
+    "log of a run": lambda: LogEntry.of("run_1", 50, "log_1"),
+    "log of a run, newest first": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", None), 50, None),
+    "steps": lambda: Step.of("run_1", 50),
+    "more steps": lambda: Step.of("run_1", 50, 5),
+    "flows": lambda: Workflow.page(Workflow.select_where("ws_1"), 50, "wf_1"),
+    "versions": lambda: Workflow(id="wf_1").versions(50, "5"),
+    "abandoned": Run.abandoned,
+    "claimable": lambda: Run.claimable(5),
+}
+A_RUN = Run(
+    id="run_1", workspace_id="ws_1", workflow_id="wf_1", started_at=1, claims=1, parent_run_id="r", parent_node_id="n"
+)
+
+
+def do(writes):
+    for item in writes:
+        execute(*item)
+
+
+OTHERS = {
+    "claim": lambda: do(Run.claim("run_1", "me", 2)),
+    "suspend": lambda: do(A_RUN.suspend("me", "a callback", 1, 1)),
+    "end": lambda: do(A_RUN.finish("me", "success", waits=True)),
+    "take from the dead": lambda: do([Run.take_from_the_dead("run_1")]),
+    "backlog": lambda: Run.backlog(10),
+    "busy": lambda: Run.busy("wf_1"),
+    "first of each queue": Run.unqueue,
+    "children": lambda: A_RUN.children(),
+    "what is to be woken": lambda: Wait.wake(5),
+    "waits": lambda: Wait.of("run_1"),
+    "what a retry keeps": lambda: Step.keep("run_1", "run_2", ["a"]),
+    "run": lambda: Run.find("run_1"),
+    # Sorted where statistics say that a run has few entries; it never has many (recorder.MAX_LOG_ENTRIES).
+    "log of a run and level": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", "error"), 50, None),
+    "outputs": lambda: Step.outputs("run_1", ["a"]),
+    "metrics": lambda: metrics("ws_1", 365),
+    "metrics for Prometheus": totals,
+    "still running": lambda: Run.still_running(["run_1", "run_2"], "me"),
+    "key": lambda: IdempotencyKey.run_of("wf_1", "k"),
+}
+
+
+@pytest.mark.parametrize("question", PAGED)
+def test_a_page_is_read_in_the_order_of_an_index(plans, question):
+    found = plans(PAGED[question])
+    assert found and not any(is_slow(line) for line in found), found
+
+
+@pytest.mark.parametrize("question", OTHERS)
+def test_a_question_reads_no_whole_table(plans, question):
+    found = plans(OTHERS[question])
+    assert found and not any(is_slow(line, paged=False) for line in found), found
+
+
+def test_a_question_without_an_index_is_noticed(plans):
+    (whole,) = plans(lambda: list(Run.select().where(Run.error_text == "x")))
+    found = plans(lambda: Run.page(Run.select().where(Run.workflow_id == "wf_1"), 50, None))
+    assert is_slow(whole) and any(is_slow(line) for line in found), found
+
+
+def test_every_index_of_runs_is_used(plans):
+    work = [lambda filters=filters: Run.page(Run.select_where("ws_1", **filters), 9, None) for filters in FILTERS]
+    used = set().union(*(indexes(plans(ask)) for ask in (*work, *PAGED.values(), *OTHERS.values())))
+    rows = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'runs'").fetchall()
+    assert {name for (name,) in rows} <= used
