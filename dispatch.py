@@ -33,6 +33,7 @@ from recorder import Recorder, RunRecord, RunTaken
 log = logging.getLogger("headrace.dispatch")
 
 MAX_CLAIMS = 3
+SUSPECT_SECONDS = 60.0  # in which a run that kills its process has done so
 PLANS_KEPT = 256
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 0.5  # after which who waits for a run looks whether the process ends
@@ -64,6 +65,8 @@ class Active:
         self.claimed = is_new and run.status == "running"
         self.accepted: Future[list[int]] | None = None
         self.ended = threading.Event()
+        self.taken_at = time.monotonic()
+        self.is_suspect = not is_new and run.claims == MAX_CLAIMS - 1
         self.stop_reason: str | None = None
         self.let_go = False  # the process ends without it: whatever its node still comes to does not count
         self.response: Any = None
@@ -432,9 +435,19 @@ class Dispatcher:
     def _take_up(self, id_: str) -> None:
         run = Run.find(id_)
         plan = None if run is None else self._plan_of_run(run)
-        if run is not None and plan is not None:
-            self._active[id_] = Active(run, plan, is_new=False)
-            self._enqueue(self._active[id_])
+        if run is None or plan is None:
+            return
+        active = Active(run, plan, is_new=False)
+        if active.is_suspect and self._has_suspect():
+            self._has_backlog = True
+            return
+        self._active[id_] = active
+        self._enqueue(active)
+
+    def _has_suspect(self) -> bool:
+        """Whether a run that may have killed processes has just begun: one at a time, or others share its fate."""
+        since = time.monotonic() - SUSPECT_SECONDS
+        return any(active.is_suspect and active.taken_at > since for active in list(self._active.values()))
 
     def _plan_of_run(self, run: Run) -> Plan | None:
         """The plan of the version that the run began with; a run for which there is none any more fails."""

@@ -124,9 +124,12 @@ class Run(Base):
 
     @classmethod
     def waiting_for_a_claim(cls, limit: int) -> list[str]:
-        """Ids of pending runs that are to be executed, oldest first; what something else executes is not ours."""
+        """Ids of pending runs that are to be executed; what something else executes is not ours.
+
+        Oldest first, but last those that were begun twice: they may be why processes died.
+        """
         ours = SQL("t1.status = 'pending' AND t1.waiting IS NULL AND t1.recorded = 0")
-        return [row.id for row in cls.select(cls.id).where(ours).order_by(cls.id).limit(limit)]
+        return [row.id for row in cls.select(cls.id).where(ours).order_by(cls.claims > 1, cls.id).limit(limit)]
 
     def remove(self) -> None:
         """Delete the run with its steps and log."""

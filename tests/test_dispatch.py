@@ -604,6 +604,19 @@ def test_a_run_that_killed_two_processes_has_one_more_chance(inline):
     assert run_of(id_).status == "success"
 
 
+def test_of_the_runs_at_which_two_processes_died_a_process_executes_one_at_a_time(start, gate, types):
+    """Else the one that is to blame has the others given up with it."""
+    dispatcher = start(run_threads=4)
+    suspects = [on_record(add_flow(flow(node("a", "gate"))), claims=MAX_CLAIMS - 1) for _ in range(3)]
+    other = on_record(add_flow(flow("a")), claims=1)
+    dispatcher.sweep()
+    assert finished(dispatcher, run_of(other)).status == "success"
+    assert gate.reached.wait(PATIENCE)
+    assert sorted(run_of(id_).claims for id_ in suspects) == [MAX_CLAIMS - 1, MAX_CLAIMS - 1, MAX_CLAIMS]
+    gate.opened.set()
+    assert [finished(dispatcher, run_of(id_)).status for id_ in suspects] == ["success"] * 3
+
+
 def test_a_run_whose_flow_was_deleted_fails_and_says_so(inline):
     id_ = left_behind(inline, flow("a"))
     Workflow.get().remove()
