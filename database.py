@@ -73,7 +73,6 @@ def connect(path: Path, durability: str = "full") -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     pragmas = {
-        "auto_vacuum": "incremental",
         "journal_mode": "wal",
         "synchronous": durability,
         "foreign_keys": 1,
@@ -130,7 +129,21 @@ def migrate() -> list[str]:
     from playhouse.migrations import Runner
 
     with _lock:
+        _prepare_a_new_file(Path(db.database))
         return list(Runner(db, directory=str(MIGRATIONS)).up())
+
+
+def _prepare_a_new_file(path: Path) -> None:
+    """What only an empty file can be told. In every connection it would be a write, outside of the lock, each time."""
+    if path.exists() and path.stat().st_size:
+        return
+    disconnect_thread()
+    new = sqlite3.connect(path)
+    try:
+        new.execute("PRAGMA auto_vacuum = incremental")
+        new.execute("PRAGMA journal_mode = wal")
+    finally:
+        new.close()
 
 
 def matching(table: str, words: str) -> Any:
