@@ -112,11 +112,19 @@ def write() -> Iterator[None]:
                 except BaseException as error:
                     cause = error
                     raise
-        except OperationalError:
-            # A full disk ends the transaction by itself; that there is nothing left to roll back is not the news.
-            if cause is not None:
-                raise cause from None
-            raise
+        except OperationalError as error:
+            first = cause or _before_the_rollback(error)
+            if "readonly" in str(first):
+                # Opened while the file could not be written, it would stay so; the next one need not.
+                disconnect_thread()
+            raise first from None
+
+
+def _before_the_rollback(error: OperationalError) -> BaseException:
+    """What a transaction failed of. A full disk ends it by itself, and that nothing is left to roll back is no news."""
+    rollback = error.__context__
+    commit = None if rollback is None else rollback.__context__
+    return commit if isinstance(commit, OperationalError) and "cannot rollback" in str(error) else error
 
 
 def execute(sql: str, params: tuple[Any, ...] = ()) -> Any:
