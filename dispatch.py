@@ -101,6 +101,7 @@ class Dispatcher:
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
         self._grace_ends = math.inf
+        self._alive_until = 0.0
         self._hand_back = threading.Event()
 
     # The life of the process
@@ -108,7 +109,11 @@ class Dispatcher:
     def start(self) -> None:
         """Take a name, say that this process is alive, and start its threads."""
         self.owner = new_id("proc")
-        self.beat()
+        try:
+            self.beat()
+        except Exception:
+            # A process that fails at its start has gunicorn end the whole server. This one can still answer reads.
+            log.exception("the database cannot be written; no runs are taken until it can")
         for number in range(0 if self.inline else self.config.run_threads):
             thread = threading.Thread(target=self._work, name=f"run-{number}", daemon=True)
             thread.start()
@@ -145,7 +150,11 @@ class Dispatcher:
 
     def is_open(self) -> bool:
         """Whether it takes runs."""
-        return not self._stopping.is_set() and len(self._active) < self.config.max_pending
+        return self._is_alive() and not self._stopping.is_set() and len(self._active) < self.config.max_pending
+
+    def _is_alive(self) -> bool:
+        """Whether others know that this process lives. If not, they would take up what it begins."""
+        return time.monotonic() < self._alive_until
 
     def active_count(self) -> int:
         """How many runs this process has queued or executes."""
@@ -153,7 +162,9 @@ class Dispatcher:
 
     def beat(self) -> None:
         """Prolong the lease that covers all runs of this process."""
+        now = time.monotonic()
         Lease.beat(self.owner, self.config.lease * 1000)
+        self._alive_until = now + self.config.lease
 
     def sweep(self) -> None:
         """Take up what nobody does: runs of dead processes, pending ones; and drop the runs that were taken from us."""
@@ -179,6 +190,8 @@ class Dispatcher:
         if key is not None and (first := IdempotencyKey.run_of(flow.id, key)) is not None:
             return Ticket(first, False)
         plan = self.plan_of(flow)
+        if not self._is_alive():
+            raise Unavailable("The database cannot be written at the moment", retry_after=5)
         if not self.is_open():
             raise Unavailable("Too many runs are waiting; try again soon", retry_after=1)
         active = self._accept(flow, plan, input, triggered_by, trigger_node, key)
@@ -423,7 +436,7 @@ class Dispatcher:
             return  # another thread is at it, and two would take up the same
         try:
             free = self.config.run_threads - len(self._active)
-            if free <= 0 or self._stopping.is_set():
+            if free <= 0 or self._stopping.is_set() or not self._is_alive():
                 return
             found = [id_ for id_ in Run.waiting_for_a_claim(free + 1 + len(self._active)) if id_ not in self._active]
             self._has_backlog = len(found) > free
