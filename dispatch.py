@@ -219,7 +219,9 @@ class Dispatcher:
             if active.run.finished_at is not None and active.ended.is_set():
                 return active.run
         while True:
-            present = Run.find(run.id) or run
+            present = Run.find(run.id)
+            if present is None:
+                raise Unavailable("The run could not be recorded", retry_after=5)
             left = self._left(deadline)
             if present.finished_at is not None or present.recorded or left <= 0:
                 return present

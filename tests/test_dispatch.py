@@ -927,6 +927,26 @@ def test_a_run_that_cannot_be_accepted_is_not_told_to_anybody(start):
     assert finished(dispatcher, submit(dispatcher, flow("a"), "x" * 50_000)).status == "success"
 
 
+def test_a_run_that_has_ended_but_was_never_accepted_is_not_told_to_anybody(start):
+    inline = start(inline=True)
+    fill(inline)
+    run = submit(inline, flow("a"), "x" * 50_000)
+    with pytest.raises(Unavailable):
+        inline.wait(run, 0)
+
+
+def test_a_process_that_cannot_say_that_it_lives_takes_no_runs(dispatcher):
+    id_ = on_record(add_flow(flow("a")))
+    dispatcher._alive_until = 0.0
+    dispatcher.sweep()
+    with pytest.raises(Unavailable, match="cannot be written"):
+        submit(dispatcher, flow("a"))
+    assert not dispatcher.is_open() and run_of(id_).status == "pending"
+    dispatcher.beat()
+    dispatcher.sweep()
+    assert finished(dispatcher, run_of(id_)).status == "success"
+
+
 def test_a_run_with_a_key_that_cannot_be_accepted_leaves_the_key_free(start):
     dispatcher = start()
     made = add_flow(flow("a"))
