@@ -311,8 +311,10 @@ class Dispatcher:
         """The disk refuses this run's record: it has failed, which is written as soon as the disk takes it."""
         log.exception("run %s could not be recorded", active.run.id)
         text = f"could not be recorded: {error}"
-        self._unrecorded[active.run.id] = active.run.finish(self.owner, "failed", error_text=text)
-        active.run.finished_at = None
+        run = active.run
+        closed = Step.close_the_running(run.id, run.claims)
+        self._unrecorded[run.id] = [closed, *run.finish(self.owner, "failed", error_text=text)]
+        run.finished_at = None
 
     def _claim(self, active: Active) -> bool:
         """Become the one that executes a pending run, unless another process or a cancellation was first."""
@@ -344,6 +346,9 @@ class Dispatcher:
             self.owner, outcome.status, duration_ms=duration, output=kept.text, output_bytes=kept.size,
             error_text=outcome.error_text, error_node_id=outcome.error_node_id,
         )  # fmt: skip
+        if not active.is_new:
+            # With the end, not before it: a step in doubt must still be in doubt to whoever takes the run up next.
+            writes.insert(0, Step.close_the_running(run.id, run.claims))
         if not record.finish(writes)[-1]:
             # Cancelled meanwhile, or taken from a process that seemed dead: the row as it is counts.
             active.run = Run.find(run.id) or run
@@ -355,7 +360,6 @@ class Dispatcher:
             if node is None:
                 continue
             if step.status == "running" and node.on_interrupt == "fail":
-                Step.interrupt(active.run.id)
                 text = "interrupted: the server stopped while this step ran, and on_interrupt is fail"
                 return Outcome("failed", None, text, node.id)
             if step.final:
@@ -367,7 +371,7 @@ class Dispatcher:
         settled: dict[tuple[str, int | None], Settled] = {}
         first_seq = 0
         if not active.is_new:
-            first_seq = Step.interrupt(run.id)
+            first_seq = Step.interrupt(run.id, run.claims)
             settled = self._settled(run.id)
 
         def on_step(step: engine.Step) -> None:

@@ -290,14 +290,20 @@ class Step(Base):
         return list(cls.select().where((cls.run_id == run_id) & done).order_by(cls.seq))
 
     @classmethod
-    def interrupt(cls, run_id: str) -> int:
-        """Close the steps that a crash left running; the run's next free number."""
+    def close_the_running(cls, run_id: str, claims: int) -> Write:
+        """Close the steps that a crash left running, unless the run was claimed again since."""
         sql = (
             "UPDATE steps SET status = 'failed', error_text = 'interrupted: the server stopped while this step ran', "
-            "finished_at = ? WHERE run_id = ? AND status = 'running'"
+            "finished_at = ? WHERE run_id = ? AND status = 'running' "
+            "AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ?)"
         )
+        return Write(sql, (now_ms(), run_id, run_id, claims))
+
+    @classmethod
+    def interrupt(cls, run_id: str, claims: int) -> int:
+        """Close the steps that a crash left running, before they are done again; the run's next free number."""
         with write():
-            execute(sql, (now_ms(), run_id))
+            execute(*cls.close_the_running(run_id, claims))
         last = execute("SELECT MAX(seq) FROM steps WHERE run_id = ?", (run_id,)).fetchone()[0]
         return 0 if last is None else int(last) + 1
 

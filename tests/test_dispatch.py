@@ -513,7 +513,7 @@ def test_a_step_that_has_failed_for_good_is_not_done_again(types, inline):
 def test_a_step_that_was_interrupted_once_may_be_interrupted_again(inline, types, steps):
     """First a dies while it runs; the process that resumes it dies while a runs again, or while b does."""
     id_ = left_behind(inline, chain(node("a", "act"), node("b", "act")), 5, steps=1)
-    first = Step.interrupt(id_)
+    first = Step.interrupt(id_, 1)
     again = [
         step._replace(seq=step.seq + first) for step in run_engine(chain(node("a", "act"), node("b", "act")), 5).steps
     ]
@@ -590,11 +590,11 @@ def test_runs_are_swept_even_when_no_process_has_a_lease(inline):
 
 
 def test_a_run_that_killed_its_process_three_times_is_given_up(inline, types):
-    id_ = left_behind(inline, flow(node("a", "act")), claims=MAX_CLAIMS)
+    id_ = left_behind(inline, flow(node("a", "act")), steps=1, claims=MAX_CLAIMS)
     types.effects.clear()
     inline.sweep()
     run = run_of(id_)
-    assert (run.status, types.effects) == ("failed", [])
+    assert (run.status, types.effects, statuses(id_)) == ("failed", [], [("a", "failed")])
     assert "3 processes died" in run.error_text and RunDay.get().failed == 1
 
 
@@ -959,8 +959,9 @@ def test_a_run_with_a_key_that_cannot_be_accepted_leaves_the_key_free(start):
 
 
 def test_a_run_whose_end_cannot_be_recorded_fails_as_soon_as_it_can(start, gate, types):
+    types.offer("wait", gate, pure=False)
     dispatcher = start()
-    made = chain(node("a", "gate"), node("b", "give", {"value": "x" * 50_000}))
+    made = chain(node("a", "wait"), node("b", "give", {"value": "x" * 50_000}))
     run = submit(dispatcher, made)
     at_gate(dispatcher, run, gate)
     fill(dispatcher)
@@ -971,4 +972,4 @@ def test_a_run_whose_end_cannot_be_recorded_fails_as_soon_as_it_can(start, gate,
     dispatcher.sweep()
     row = run_of(run.id)
     assert row.status == "failed" and "could not be recorded" in row.error_text
-    assert RunDay.get().total == 1
+    assert "running" not in [step.status for step in steps_of(run.id)] and RunDay.get().total == 1

@@ -456,14 +456,21 @@ def test_a_failure_whose_error_lies_in_a_file_is_settled_too(made):
 
 def test_interrupt_closes_what_runs_and_gives_the_next_number(made):
     run, other = accept(made), accept(made)
-    assert Step.interrupt(run.id) == 0
+    assert Step.interrupt(run.id, run.claims) == 0
     add_step(run, 0)
     add_step(run, 1, status="running")
     add_step(other, 7, status="running")
-    assert Step.interrupt(run.id) == 2
+    assert Step.interrupt(run.id, run.claims) == 2
     assert [step.status for step in steps_of(run.id)] == ["success", "failed"]
     assert "interrupted" in steps_of(run.id)[1].error_text and steps_of(run.id)[1].finished_at
     assert steps_of(other.id)[0].status == "running"
+
+
+def test_interrupt_leaves_the_steps_of_who_claimed_the_run_since(made):
+    run = accept(made)
+    add_step(run, 0, status="running")
+    assert Step.interrupt(run.id, run.claims - 1) == 1
+    assert [step.status for step in steps_of(run.id)] == ["running"]
 
 
 def test_outputs_finds_where_each_node_settled_and_what_it_passed_on(made):
@@ -784,7 +791,7 @@ QUESTIONS = {
     "more steps": lambda: Step.of("run_1", 10, 5),
     "settled": lambda: Step.settled("run_1"),
     "outputs": lambda: Step.outputs("run_1", ["a"]),
-    "interrupt": lambda: Step.interrupt("run_1"),
+    "interrupt": lambda: Step.interrupt("run_1", 1),
     "log of a run": lambda: LogEntry.of("run_1", 10, "log_1"),
     "log": lambda: list(LogEntry.page(LogEntry.select_where("ws_1", None, None), 10, "log_1")),
     "log of a run, newest first": lambda: list(LogEntry.page(LogEntry.select_where("ws_1", "run_1", None), 10, None)),
