@@ -337,7 +337,7 @@ class Dispatcher:
         if outcome.status == "success":
             try:
                 encoded = engine.encode(outcome.output, self.config.max_value_bytes)
-                kept = self.payloads.keep(run.id, "output", encoded)
+                kept = self.payloads.keep(run.id, "output", encoded, run.claims)
             except NodeError as error:
                 outcome = Outcome("failed", None, error.message)
         # A run that was resumed has taken as long as the clock on the wall says; another is measured finely.

@@ -679,6 +679,26 @@ def test_a_process_that_was_asleep_changes_nothing_in_the_record_of_who_took_its
     assert (run_of(run.id).output, types.effects) == ("5", [f"{run.id}:c:0"])
 
 
+def test_a_process_that_was_asleep_changes_no_large_value_of_who_took_its_run(start, gate, types):
+    slow = iter([gate])
+    types.offer("slow", lambda config, input, ctx: next(slow, lambda *args: input)(config, input, ctx), pure=False)
+    one, other = start(run_threads=1, inline_value_bytes=10), start(inline=True, inline_value_bytes=10)
+    made = chain(node("a", "slow"), node("b", "give", {"value": "another value, as large"}), node("c", "act"))
+    run = submit(one, made, "a value for a file")
+    at_gate(one, run, gate)
+    Lease.beat(one.owner, -1)
+    other.sweep()
+
+    def values():
+        kept = [(f"step_{step.seq}", Kept(step.output, step.output_bytes)) for step in steps_of(run.id)]
+        return [other.value(run.id, *item) for item in kept]
+
+    before = values()
+    gate.opened.set()
+    let_go(one, run)
+    assert values() == before == [None, "a value for a file", "another value, as large", None]
+
+
 def test_a_run_that_waited_here_while_another_process_began_it_goes_on_from_its_completed_steps(start, gate, types):
     dispatcher = start(run_threads=1)
     made = chain(node("a", "act"), node("b", "act"))
