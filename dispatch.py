@@ -220,10 +220,10 @@ class Dispatcher:
                 return active.run
         while True:
             present = Run.find(run.id)
-            if present is None:
-                raise Unavailable("The run could not be recorded", retry_after=5)
             left = self._left(deadline)
-            if present.finished_at is not None or present.recorded or left <= 0:
+            if present is None and left <= 0:
+                raise Unavailable("The run could not be recorded", retry_after=5)
+            if present is not None and (present.finished_at is not None or present.recorded or left <= 0):
                 return present
             time.sleep(min(POLL_SECONDS, left))
 
