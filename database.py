@@ -73,7 +73,6 @@ def connect(path: Path, durability: str = "full") -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     pragmas = {
-        "auto_vacuum": "incremental",
         "journal_mode": "wal",
         "synchronous": durability,
         "foreign_keys": 1,
@@ -113,11 +112,19 @@ def write() -> Iterator[None]:
                 except BaseException as error:
                     cause = error
                     raise
-        except OperationalError:
-            # A full disk ends the transaction by itself; that there is nothing left to roll back is not the news.
-            if cause is not None:
-                raise cause from None
-            raise
+        except OperationalError as error:
+            first = cause or _before_the_rollback(error)
+            if "readonly" in str(first):
+                # Opened while the file could not be written, it would stay so; the next one need not.
+                disconnect_thread()
+            raise first from None
+
+
+def _before_the_rollback(error: OperationalError) -> BaseException:
+    """What a transaction failed of. A full disk ends it by itself, and that nothing is left to roll back is no news."""
+    rollback = error.__context__
+    commit = None if rollback is None else rollback.__context__
+    return commit if isinstance(commit, OperationalError) and "cannot rollback" in str(error) else error
 
 
 def execute(sql: str, params: tuple[Any, ...] = ()) -> Any:
@@ -130,7 +137,21 @@ def migrate() -> list[str]:
     from playhouse.migrations import Runner
 
     with _lock:
+        _prepare_a_new_file(Path(db.database))
         return list(Runner(db, directory=str(MIGRATIONS)).up())
+
+
+def _prepare_a_new_file(path: Path) -> None:
+    """What only an empty file can be told. In every connection it would be a write, outside of the lock, each time."""
+    if path.exists() and path.stat().st_size:
+        return
+    disconnect_thread()
+    new = sqlite3.connect(path)
+    try:
+        new.execute("PRAGMA auto_vacuum = incremental")
+        new.execute("PRAGMA journal_mode = wal")
+    finally:
+        new.close()
 
 
 def matching(table: str, words: str) -> Any:

@@ -1,6 +1,7 @@
 """Values too large for a row: each lies in a file of its own under the data folder, `values/<run id>/<name>.json`.
 
-A file is on the disk before the row that speaks of it, so a row never points at nothing.
+A file is on the disk before the row that speaks of it, so a row never points at nothing. Who claimed the run for the
+second time writes `<name>.2.json`, and so on: a process that was asleep may still write what is no row's any more.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ class Payloads:
         self.folder = folder
         self.inline_bytes = inline_bytes
 
-    def keep(self, run_id: str, name: str, value: bytes | None) -> Kept:
+    def keep(self, run_id: str, name: str, value: bytes | None, claims: int = 1) -> Kept:
         """What to write into the row for this JSON text; a large one is in its file, synced, when this returns."""
         if value is None:
             return Kept(None)
         if len(value) <= self.inline_bytes:
             return Kept(value.decode())
-        path = self._path(run_id, name)
+        path = self._path(run_id, name, claims)
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "wb") as file:
@@ -58,18 +59,18 @@ class Payloads:
     def load(self, run_id: str, name: str, kept: Kept) -> bytes | None:
         """The JSON text again; None where there is none."""
         if kept.size is not None:
-            return self._path(run_id, name).read_bytes()
+            return self._latest(run_id, name).read_bytes()
         return None if kept.text is None else kept.text.encode()
 
     def share(self, run_id: str, with_id: str, names: Iterable[str]) -> None:
         """Let another run have these values of a run, its input among them, for as long as it likes."""
-        source, target = self._path(run_id, "x").parent, self._path(with_id, "x").parent
-        found = [path for name in ("input", *names) if (path := source / f"{name}.json").exists()]
+        target = self._path(with_id, "x").parent
+        found = {name: path for name in ("input", *names) if (path := self._latest(run_id, name)).exists()}
         if not found:
             return
         target.mkdir(parents=True, exist_ok=True)
-        for path in found:
-            os.link(path, target / path.name)
+        for name, path in found.items():
+            os.link(path, self._path(with_id, name))
         for folder in (target, self.folder):
             _sync(folder)
 
@@ -77,7 +78,13 @@ class Payloads:
         """Delete the files of a run."""
         shutil.rmtree(self._path(run_id, "x").parent, ignore_errors=True)
 
-    def _path(self, run_id: str, name: str) -> Path:
+    def _latest(self, run_id: str, name: str) -> Path:
+        """The file of whoever claimed the run last of those who wrote one."""
+        first = self._path(run_id, name)
+        later = first.parent.glob(f"{name}.*.json")
+        return max(later, key=lambda path: int(path.suffixes[0][1:]), default=first)
+
+    def _path(self, run_id: str, name: str, claims: int = 1) -> Path:
         if not NAME.match(run_id) or not NAME.match(name):
             raise ValueError(f"no name of a payload: {run_id}/{name}")
-        return self.folder / run_id / f"{name}.json"
+        return self.folder / run_id / (f"{name}.{claims}.json" if claims > 1 else f"{name}.json")

@@ -61,7 +61,7 @@ class RunRecord:
 
     def step(self, step: Any) -> None:
         """Note an `engine.Step`; a `running` one is durable when this returns, RunTaken where it may not run."""
-        kept = self.payloads.keep(self.run.id, f"step_{step.seq}", step.output)
+        kept = self.payloads.keep(self.run.id, f"step_{step.seq}", step.output, self.run.claims)
         # An item too large for the row is left out: it is a part of an earlier step's output.
         item = step.item.decode() if step.item and len(step.item) <= self.payloads.inline_bytes else None
         values = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
@@ -33,6 +34,8 @@ class Active:
         self.run, self.plan, self.recorder = run, plan, recorder
         self.is_new = new is not None  # made by this process just now, so nothing of it is done yet
         self.is_claimed = False
+        self.taken_at = time.monotonic()
+        self.is_suspect = run.deaths > 1
         self.ended = threading.Event()
         self.answered = threading.Event()  # a `respond` node has run, and that is durable; or the run has ended
         self.stop_reason: str | None = None

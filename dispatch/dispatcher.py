@@ -55,6 +55,7 @@ log = logging.getLogger("headrace.dispatch")
 Flow: TypeAlias = Workflow | Fired  # a row, or as much of one as it takes to run it
 
 MAX_DEATHS = 3
+SUSPECT_SECONDS = 60.0  # in which a run that kills its process has done so
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 0.5  # after which who waits for a run looks whether the process ends
 LAST_SECONDS = 1.0  # for what is between two nodes, once the grace time is over
@@ -87,6 +88,7 @@ class Dispatcher:
         self._claiming = threading.Lock()
         self._stopping = threading.Event()
         self._grace_ends = math.inf
+        self._alive_until = 0.0
         self._hand_back = threading.Event()
 
     # The life of the process
@@ -94,7 +96,11 @@ class Dispatcher:
     def start(self) -> None:
         """Take a name, say that this process is alive, and start its threads."""
         self.owner = new_id("proc")
-        self.beat()
+        try:
+            self.beat()
+        except Exception:
+            # A process that fails at its start has gunicorn end the whole server. This one can still answer reads.
+            log.exception("the database cannot be written; no runs are taken until it can")
         for number in range(0 if self.inline else self.config.run_threads):
             thread = threading.Thread(target=self._work, name=f"run-{number}", daemon=True)
             thread.start()
@@ -130,7 +136,11 @@ class Dispatcher:
     def is_open(self) -> bool:
         """Whether it takes runs."""
         most = self.config.max_pending
-        return not self._stopping.is_set() and len(self._active) < most and self._backlog < most
+        return self._is_alive() and not self._stopping.is_set() and len(self._active) < most and self._backlog < most
+
+    def _is_alive(self) -> bool:
+        """Whether others know that this process lives. If not, they would take up what it begins."""
+        return time.monotonic() < self._alive_until
 
     def active_count(self) -> int:
         """How many runs this process has queued or executes."""
@@ -138,7 +148,9 @@ class Dispatcher:
 
     def beat(self) -> None:
         """Prolong the lease that covers all runs of this process."""
+        now = time.monotonic()
         Lease.beat(self.owner, self.config.lease * 1000)
+        self._alive_until = now + self.config.lease
 
     def sweep(self) -> None:
         """Take up what nobody does: runs of dead processes, pending ones; and drop the runs that were taken from us."""
@@ -179,8 +191,7 @@ class Dispatcher:
         if key is not None and (first := IdempotencyKey.run_of(flow.id, key)) is not None:
             return self.ticket_of(first)
         plan = self.plan_of(flow)
-        if not self.is_open():
-            raise Unavailable("Too many runs are waiting; try again soon", retry_after=1)
+        self._check_open()
         active = self._accept(flow, plan, input, triggered_by, trigger_node, key)
         if key is not None or plan.settings.max_concurrent_runs:
             try:
@@ -194,6 +205,12 @@ class Dispatcher:
                 return self.ticket_of(first)
         self._enqueue(active, here and plan.is_quick)
         return Ticket(active.run, True, active)
+
+    def _check_open(self) -> None:
+        if not self._is_alive():
+            raise Unavailable("The database cannot be written at the moment", retry_after=5)
+        if not self.is_open():
+            raise Unavailable("Too many runs are waiting; try again soon", retry_after=1)
 
     def _accept(
         self, flow: Flow, plan: Plan, input: Any, triggered_by: str, trigger_node: str | None, key: str | None
@@ -289,9 +306,11 @@ class Dispatcher:
             if active.run.finished_at is not None and active.ended.is_set():
                 return active.run
         while True:
-            present = Run.find(ticket.run.id) or ticket.run
-            left = self._left(deadline)
-            if present.finished_at is not None or present.recorded or left <= 0 or _sleeps_past(present, left):
+            present, left = Run.find(ticket.run.id), self._left(deadline)
+            if present is None:
+                if left <= 0:
+                    raise Unavailable("The run could not be recorded", retry_after=5)
+            elif present.finished_at is not None or present.recorded or left <= 0 or _sleeps_past(present, left):
                 return present
             time.sleep(min(POLL_SECONDS, left))
 
@@ -343,8 +362,7 @@ class Dispatcher:
 
     def retry(self, run: Run, start: str, version: str | int) -> Ticket:
         """Repeat an ended run, as retrying.py says."""
-        if not self.is_open():
-            raise Unavailable("Too many runs are waiting; try again soon", retry_after=1)
+        self._check_open()
         made = make_retry(self, run, start, version)
         active = self._active[made.id] = Active(made, self._plan_of_version(made), self.recorder)
         self._enqueue(active)
@@ -405,9 +423,10 @@ class Dispatcher:
         if active.refuse(error):
             self.payloads.remove(active.run.id)
             return
-        text = f"could not be recorded: {error}"
-        self._unrecorded[active.run.id] = active.run.finish(self.owner, "failed", waits=True, error_text=text)
-        active.run.finished_at = None
+        run, text = active.run, f"could not be recorded: {error}"
+        closed = Step.close_the_running(run.id, run.claims)
+        self._unrecorded[run.id] = [closed, *run.finish(self.owner, "failed", waits=True, error_text=text)]
+        run.finished_at = None
 
     def _claim(self, active: Active) -> bool:
         """Become the one that executes a pending run, unless another process or a cancellation was first."""
@@ -430,7 +449,7 @@ class Dispatcher:
         if outcome.status == "success":
             try:
                 encoded = engine.encode(outcome.output, self.config.max_value_bytes)
-                kept = self.payloads.keep(run.id, "output", encoded)
+                kept = self.payloads.keep(run.id, "output", encoded, run.claims)
             except NodeError as error:
                 outcome = Outcome("failed", None, error.message, response=outcome.response)
         told = failure_writes(self, run, plan, outcome) if plan.settings.error_workflow_id else []
@@ -453,7 +472,8 @@ class Dispatcher:
         record.done = history.done
         run.nodes_total = len(active.plan.nodes)
         if history.running:
-            Step.interrupt(run.id)
+            # With what comes next, be it the end: until then a step in doubt must be in doubt to who takes up the run.
+            record.add(Step.close_the_running(run.id, run.claims))
         if run.deaths >= MAX_DEATHS:
             text = f"given up: {MAX_DEATHS} processes died while they executed this run"
             return Outcome("failed", None, text)
@@ -531,7 +551,7 @@ class Dispatcher:
 
     def pick_up(self) -> None:
         """Start pending runs that nobody has in hand, as many as there are threads free."""
-        if self._stopping.is_set() or not self._claiming.acquire(blocking=False):
+        if self._stopping.is_set() or not self._is_alive() or not self._claiming.acquire(blocking=False):
             return  # another thread is at it, and two would take up the same
         try:
             chosen = self._chosen()
@@ -558,8 +578,17 @@ class Dispatcher:
         plan = None if run is None else self._plan_of_run(run)
         if run is None or plan is None:
             return None
-        active = self._active[id_] = Active(run, plan, self.recorder)
+        active = Active(run, plan, self.recorder)
+        if active.is_suspect and self._has_suspect():
+            self._more = True
+            return None
+        self._active[id_] = active
         return active
+
+    def _has_suspect(self) -> bool:
+        """Whether a run that may have killed processes has just begun: one at a time, or others share its fate."""
+        since = time.monotonic() - SUSPECT_SECONDS
+        return any(active.is_suspect and active.taken_at > since for active in list(self._active.values()))
 
     def _plan_of_run(self, run: Run) -> Plan | None:
         """The plan of the version that the run began with; a run for which there is none any more fails."""

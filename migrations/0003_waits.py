@@ -33,7 +33,8 @@ STATEMENTS = (
     # What there is to claim; what a flow has queued, and how many of its runs there are at once.
     "DROP INDEX runs_pending",
     "DROP INDEX runs_running",
-    "CREATE INDEX runs_claimable ON runs (id) WHERE status = 'pending' AND waiting IS NULL AND recorded = 0",
+    "CREATE INDEX runs_claimable ON runs ((deaths > 1), id) "
+    "WHERE status = 'pending' AND waiting IS NULL AND recorded = 0",
     "CREATE INDEX runs_pending ON runs (workflow_id, id) WHERE status = 'pending'",
     "CREATE INDEX runs_running ON runs (workflow_id) WHERE status = 'running'",
     "CREATE INDEX runs_children ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL",

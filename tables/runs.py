@@ -212,8 +212,12 @@ class Run(Base):
 
     @classmethod
     def claimable(cls, limit: int) -> list[str]:
-        """Ids of pending runs that are to be executed, oldest first; what something else executes is not ours."""
-        sql = "SELECT id FROM runs WHERE status = 'pending' AND waiting IS NULL AND recorded = 0 ORDER BY id LIMIT ?"
+        """Ids of pending runs that are to be executed; what something else executes is not ours.
+
+        Oldest first, but last those over which processes died.
+        """
+        ours = "status = 'pending' AND waiting IS NULL AND recorded = 0"
+        sql = f"SELECT id FROM runs WHERE {ours} ORDER BY (deaths > 1), id LIMIT ?"
         return [id_ for (id_,) in execute(sql, (limit,)).fetchall()]
 
     @classmethod
@@ -480,14 +484,14 @@ class Step(Base):
         return list(cls.select().where((cls.run_id == run_id) & (cls.status == "waiting")))
 
     @classmethod
-    def interrupt(cls, run_id: str) -> None:
-        """Close the steps that a crash left running."""
+    def close_the_running(cls, run_id: str, claims: int) -> Write:
+        """Close the steps that a crash left running, unless the run was claimed again since."""
         sql = (
             "UPDATE steps SET status = 'failed', error_text = 'interrupted: the server stopped while this step ran', "
-            "finished_at = ? WHERE run_id = ? AND status = 'running'"
+            "finished_at = ? WHERE run_id = ? AND status = 'running' "
+            "AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ?)"
         )
-        with write():
-            execute(sql, (now_ms(), run_id))
+        return Write(sql, (now_ms(), run_id, run_id, claims))
 
 
 class LogEntry(Base):

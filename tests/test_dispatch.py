@@ -514,7 +514,7 @@ def test_a_step_that_has_failed_for_good_is_not_done_again(types, inline):
 def test_a_step_that_was_interrupted_once_may_be_interrupted_again(inline, types, steps):
     """First a dies while it runs; the process that resumes it dies while a runs again, or while b does."""
     id_ = left_behind(inline, chain(node("a", "act"), node("b", "act")), 5, steps=1)
-    Step.interrupt(id_)
+    database.execute(*Step.close_the_running(id_, 1))
     first = len(steps_of(id_))
     again = [
         step._replace(seq=step.seq + first) for step in run_engine(chain(node("a", "act"), node("b", "act")), 5).steps
@@ -592,11 +592,11 @@ def test_runs_are_swept_even_when_no_process_has_a_lease(inline):
 
 
 def test_a_run_that_killed_its_process_three_times_is_given_up(inline, types):
-    id_ = left_behind(inline, flow(node("a", "act")), deaths=MAX_DEATHS - 1)
+    id_ = left_behind(inline, flow(node("a", "act")), steps=1, deaths=MAX_DEATHS - 1)
     types.effects.clear()
     inline.sweep()
     run = run_of(id_)
-    assert (run.status, types.effects) == ("failed", [])
+    assert (run.status, types.effects, statuses(id_)) == ("failed", [], [("a", "failed")])
     assert "3 processes died" in run.error_text and RunDay.get().failed == 1
 
 
@@ -604,6 +604,19 @@ def test_a_run_that_killed_two_processes_has_one_more_chance(inline):
     id_ = left_behind(inline, flow("a"), deaths=MAX_DEATHS - 2)
     inline.sweep()
     assert run_of(id_).status == "success"
+
+
+def test_of_the_runs_at_which_two_processes_died_a_process_executes_one_at_a_time(start, gate, types):
+    """Else the one that is to blame has the others given up with it."""
+    dispatcher = start(run_threads=4)
+    suspects = [on_record(add_flow(flow(node("a", "gate"))), deaths=MAX_DEATHS - 1) for _ in range(3)]
+    other = on_record(add_flow(flow("a")), claims=1)
+    dispatcher.sweep()
+    assert finished(dispatcher, run_of(other)).status == "success"
+    assert gate.reached.wait(PATIENCE)
+    assert sorted(run_of(id_).claims for id_ in suspects) == [0, 0, 1]
+    gate.opened.set()
+    assert [finished(dispatcher, run_of(id_)).status for id_ in suspects] == ["success"] * 3
 
 
 def test_a_run_whose_flow_was_deleted_fails_and_says_so(inline):
@@ -667,6 +680,26 @@ def test_a_process_that_was_asleep_changes_nothing_in_the_record_of_who_took_its
     let_go(one, run)
     assert [(step.seq, step.node_id, step.status) for step in steps_of(run.id)][1:] == record
     assert (run_of(run.id).output, types.effects) == ("5", [f"{run.id}:c:0"])
+
+
+def test_a_process_that_was_asleep_changes_no_large_value_of_who_took_its_run(start, gate, types):
+    slow = iter([gate])
+    types.offer("slow", lambda config, input, ctx: next(slow, lambda *args: input)(config, input, ctx), pure=False)
+    one, other = start(run_threads=1, inline_value_bytes=10), start(inline=True, inline_value_bytes=10)
+    made = chain(node("a", "slow"), node("b", "give", {"value": "another value, as large"}), node("c", "act"))
+    run = submit(one, made, "a value for a file")
+    at_gate(one, run, gate)
+    Lease.beat(one.owner, -1)
+    other.sweep()
+
+    def values():
+        kept = [(f"step_{step.seq}", Kept(step.output, step.output_bytes)) for step in steps_of(run.id)]
+        return [other.value(run.id, *item) for item in kept]
+
+    before = values()
+    gate.opened.set()
+    let_go(one, run)
+    assert values() == before == [None, "a value for a file", "another value, as large", None]
 
 
 def test_a_run_that_waited_here_while_another_process_began_it_goes_on_from_its_completed_steps(start, gate, types):
@@ -923,6 +956,26 @@ def test_a_run_that_cannot_be_accepted_is_not_told_to_anybody(start):
     assert finished(dispatcher, submit(dispatcher, flow("a"), "x" * 50_000)).status == "success"
 
 
+def test_a_run_that_has_ended_but_was_never_accepted_is_not_told_to_anybody(start):
+    inline = start(inline=True)
+    fill(inline)
+    run = submit(inline, flow("a"), "x" * 50_000)
+    with pytest.raises(Unavailable):
+        inline.wait(run, 0)
+
+
+def test_a_process_that_cannot_say_that_it_lives_takes_no_runs(dispatcher):
+    id_ = on_record(add_flow(flow("a")))
+    dispatcher._alive_until = 0.0
+    dispatcher.sweep()
+    with pytest.raises(Unavailable, match="cannot be written"):
+        submit(dispatcher, flow("a"))
+    assert not dispatcher.is_open() and run_of(id_).status == "pending"
+    dispatcher.beat()
+    dispatcher.sweep()
+    assert finished(dispatcher, run_of(id_)).status == "success"
+
+
 def test_a_run_with_a_key_that_cannot_be_accepted_leaves_the_key_free(start):
     dispatcher = start()
     made = add_flow(flow("a"))
@@ -935,8 +988,9 @@ def test_a_run_with_a_key_that_cannot_be_accepted_leaves_the_key_free(start):
 
 
 def test_a_run_whose_end_cannot_be_recorded_fails_as_soon_as_it_can(start, gate, types):
+    types.offer("wait", gate, pure=False)
     dispatcher = start()
-    made = chain(node("a", "gate"), node("b", "give", {"value": "x" * 50_000}))
+    made = chain(node("a", "wait"), node("b", "give", {"value": "x" * 50_000}))
     run = submit(dispatcher, made)
     at_gate(dispatcher, run, gate)
     fill(dispatcher)
@@ -947,4 +1001,4 @@ def test_a_run_whose_end_cannot_be_recorded_fails_as_soon_as_it_can(start, gate,
     dispatcher.sweep()
     row = run_of(run.id)
     assert row.status == "failed" and "could not be recorded" in row.error_text
-    assert RunDay.get().total == 1
+    assert "running" not in [step.status for step in steps_of(run.id)] and RunDay.get().total == 1

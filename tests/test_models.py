@@ -439,15 +439,22 @@ def test_the_id_of_a_step_is_made_of_its_run_and_number(made):
     assert add_step(run, 12).id == f"step_{run.id[4:]}_000012"
 
 
-def test_interrupt_closes_what_runs(made):
+def test_what_a_crash_left_running_is_closed(made):
     run, other = accept(made), accept(made)
     add_step(run, 0)
     add_step(run, 1, status="running")
     add_step(other, 7, status="running")
-    Step.interrupt(run.id)
+    assert do([Step.close_the_running(run.id, run.claims)]) == [1]
     assert [step.status for step in steps_of(run.id)] == ["success", "failed"]
     assert "interrupted" in steps_of(run.id)[1].error_text and steps_of(run.id)[1].finished_at
     assert steps_of(other.id)[0].status == "running"
+
+
+def test_closing_leaves_the_steps_of_who_claimed_the_run_since(made):
+    run = accept(made)
+    add_step(run, 0, status="running")
+    assert do([Step.close_the_running(run.id, run.claims - 1)]) == [0]
+    assert [step.status for step in steps_of(run.id)] == ["running"]
 
 
 def test_outputs_finds_where_each_node_settled_and_what_it_passed_on(made):
@@ -785,7 +792,7 @@ QUESTIONS = {
     "steps": lambda: Step.of("run_1", 10),
     "more steps": lambda: Step.of("run_1", 10, 5),
     "outputs": lambda: Step.outputs("run_1", ["a"]),
-    "interrupt": lambda: Step.interrupt("run_1"),
+    "interrupt": lambda: do([Step.close_the_running("run_1", 1)]),
     "log of a run": lambda: LogEntry.of("run_1", 10, "log_1"),
     "log": lambda: list(LogEntry.page(LogEntry.select_where("ws_1", None, None), 10, "log_1")),
     "log of a run, newest first": lambda: list(LogEntry.page(LogEntry.select_where("ws_1", "run_1", None), 10, None)),

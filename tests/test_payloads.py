@@ -50,6 +50,14 @@ def test_a_value_of_the_same_name_replaces_the_earlier_one(payloads):
     assert payloads.load("run_1", "step_0", kept) == b"b" * 20
 
 
+def test_the_value_of_the_latest_claim_counts_whoever_writes_last(payloads):
+    kept = payloads.keep("run_1", "step_1", b"b" * 20, claims=10)
+    payloads.keep("run_1", "step_1", b"c" * 20, claims=9)
+    payloads.keep("run_1", "step_1", b"a" * 20)
+    payloads.keep("run_1", "step_11", b"d" * 20, claims=11)
+    assert payloads.load("run_1", "step_1", kept) == b"b" * 20
+
+
 def test_runs_do_not_share_their_files(payloads):
     first, second = (payloads.keep(run, "input", letter * 20) for run, letter in (("run_1", b"a"), ("run_2", b"b")))
     payloads.remove("run_1")

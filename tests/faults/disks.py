@@ -1,0 +1,87 @@
+"""Ways in which a disk can refuse what a server writes, and relent."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+class Full:
+    """A small file system of its own for the data, which is then filled to the last byte."""
+
+    def __init__(self, folder):
+        self.data_dir = folder / "small"
+        self.data_dir.mkdir()
+        _try("a file system cannot be mounted here", "mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", self.data_dir)
+
+    def refuse(self, server):
+        descriptor = os.open(self._filler, os.O_WRONLY | os.O_CREAT)
+        try:
+            for size in (2**16, 1):
+                with pytest.raises(OSError, match="No space left"):
+                    while True:
+                        os.write(descriptor, bytes(size))
+        finally:
+            os.close(descriptor)
+
+    def relent(self, server):
+        self._filler.unlink()
+
+    def close(self):
+        # Lazily: something that reads there must not keep it for ever.
+        subprocess.run(["umount", "-l", self.data_dir], check=True)
+
+    @property
+    def _filler(self):
+        return self.data_dir / "filler"
+
+
+class Limited:
+    """A limit on the size of files: every write fails, whoever one is."""
+
+    def __init__(self, folder):
+        self.data_dir = folder / "data"
+
+    def refuse(self, server):
+        server.limit_files(0)
+
+    def relent(self, server):
+        server.limit_files(None)
+
+    def close(self):
+        pass
+
+
+class ReadOnly:
+    """The database's files are made immutable: for those that have them open, and for those that open them anew."""
+
+    def __init__(self, folder):
+        self.data_dir = folder / "data"
+        probe = folder / "probe"
+        probe.touch()
+        _try("files cannot be made immutable here", "chattr", "+i", probe)
+        subprocess.run(["chattr", "-i", probe], check=True)
+
+    def refuse(self, server):
+        subprocess.run(["chattr", "+i", *self._files(server)], check=True)
+
+    def relent(self, server):
+        subprocess.run(["chattr", "-i", *self._files(server)], check=True)
+
+    def close(self):
+        for file in self.data_dir.glob("*.sqlite3*"):
+            subprocess.run(["chattr", "-i", file], check=False, stderr=subprocess.DEVNULL)
+
+    @staticmethod
+    def _files(server):
+        return [server.database, Path(f"{server.database}-wal")]
+
+
+def _try(reason, *command):
+    if os.geteuid() != 0 or shutil.which(command[0]) is None:
+        pytest.skip(f"{reason}: only root may, with {command[0]}")
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"{reason}: {done.stderr.strip()}")

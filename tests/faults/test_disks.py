@@ -1,0 +1,112 @@
+"""Disks that refuse every write for a while: the server says so, goes on answering, and works again by itself."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from disks import Full, Limited, ReadOnly
+from record import ask, settled
+from servers import until
+
+pytestmark = pytest.mark.slow
+
+AT_WORK = 6  # runs that are under way when the disk begins to refuse
+ASKED = 40  # requests at once: every thread of every worker gets some
+REASON = re.compile("could not be recorded($|: .*(disk is full|disk I/O error|readonly))|cannot be written")
+SET = {"nodes": [{"id": "a", "type": "set", "config": {"values": {"n": "{{ input }}"}}}], "edges": []}
+
+
+@pytest.fixture(params=[Full, Limited, ReadOnly])
+def disk(request, tmp_path):
+    made = request.param(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def server(disk, serve):
+    return serve(data_dir=disk.data_dir)
+
+
+@pytest.fixture
+def flow(server):
+    """A flow of one pure node, which has run once."""
+    made = server.add_flow(SET)
+    assert server.run(made, wait=10)["status"] == "success"
+    return made
+
+
+def at_once(work):
+    """What the work gives for each number, done by many at once."""
+    with ThreadPoolExecutor(ASKED) as pool:
+        return list(pool.map(work, range(1, ASKED + 1)))
+
+
+def statuses(work):
+    return {status for status, _ in at_once(work)}
+
+
+def start(server, flow, number, wait=10):
+    """Ask for a run of this number, every other time with a key; the status and the answer."""
+    headers = {"Idempotency-Key": f"key-{number}"} if number % 2 else {}
+    return server.request("POST", f"/api/workflows/{flow}/run?wait={wait}", {"input": number}, headers)
+
+
+def add_flow(server, number):
+    return server.request("POST", "/api/flows", {"name": f"Flow {number}", "definition": SET})
+
+
+def reads(server, *paths):
+    """Whether all of these can be read, by every thread."""
+    return all(statuses(lambda _, path=path: server.request("GET", path)) == {200} for path in paths)
+
+
+def check_told(told, database):
+    """Who was told of a run has it; who was refused was told why, and there is none."""
+    runs = {run.id: run for run in ask(database, "SELECT * FROM runs")}
+    inputs = [run.input for run in runs.values()]
+    assert 503 in [status for status, _ in told]
+    for number, (status, body) in enumerate(told, start=1):
+        if status == 503:
+            assert REASON.search(body["error"]) and inputs.count(str(number)) == 0, (number, body)
+        else:
+            assert status in (200, 202) and inputs.count(str(number)) == 1 and body["id"] in runs, (status, body)
+
+
+def test_a_disk_that_refuses_stops_nothing_for_good(disk, server, flow, effects):
+    held = {"id": "a", "type": "http", "config": {"method": "POST", "url": effects.held, "body": 1}}
+    holding = server.add_flow({"nodes": [held, {"id": "b", "type": "noop"}], "edges": [["a", "b"]]})
+    at_work = [server.run(holding)["id"] for _ in range(AT_WORK)]
+    effects.wait_for(AT_WORK)
+    workers = server.workers()
+
+    disk.refuse(server)
+    effects.opened.set()
+    told = at_once(lambda number: start(server, flow, number, wait=number % 4 // 2))
+    assert reads(server, "/api/health", "/api/runs", f"/api/runs/{at_work[0]}/steps", "/api/metrics", "/api/flows")
+    assert statuses(lambda number: add_flow(server, number)) <= {201, 500, 503}
+
+    disk.relent(server)
+    until(lambda: start(server, flow, 1000)[0] == 200, "runs are accepted again")
+    settled(server.database)
+    check_told(told, server.database)
+    for run in ask(server.database, "SELECT * FROM runs WHERE workflow_id = ?", holding):
+        assert run.status == "success" or "could not be recorded" in run.error_text, (run.status, run.error_text)
+    assert effects.count() == AT_WORK
+    # A thread that opened the database meanwhile may have to learn that it can be written again.
+    until(lambda: statuses(lambda number: add_flow(server, number)) == {201}, "flows are added again")
+    assert statuses(lambda number: start(server, flow, 2000 + number)) == {200}
+    assert server.workers() == workers
+
+
+@pytest.mark.parametrize("disk", [Limited], indirect=True)
+def test_a_worker_that_starts_while_the_disk_refuses_takes_runs_as_soon_as_it_relents(disk, server, flow):
+    disk.refuse(server)
+    for pid in server.workers():
+        server.kill_worker(pid)
+    until(lambda: reads(server, "/api/health", "/api/runs"), "the new workers answer")
+    told = at_once(lambda number: start(server, flow, number))
+    assert {status for status, _ in told} == {503}
+    check_told(told, server.database)
+    disk.relent(server)
+    until(lambda: statuses(lambda number: start(server, flow, 1000 + number)) == {200}, "runs are accepted again")

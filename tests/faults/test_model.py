@@ -1,0 +1,221 @@
+"""Any flow, cut at any commit and resumed from what was on the disk, comes to what it comes to in one go.
+
+What a crash leaves is a prefix of the commits, so the files are copied at each commit, while the run goes on, and one
+of the copies is resumed: by a process that is cut in the same way, or by one that brings it to its end.
+"""
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+from test_engine_properties import flows
+from world import Types, add_flow, at_top, fresh_database, steps_of
+
+import database
+from config import Config
+from dispatch import MAX_DEATHS, Dispatcher, make_services
+from errors import NodeError
+from models import Run, RunDay, now_ms
+from payloads import Kept
+from recorder import Recorder
+
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
+
+EXAMPLES = 150 + 10 * int(os.environ.get("HEADRACE_SOAK_SECONDS") or 0)
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a crash of a process needs no disk, and copies are many
+INLINE_BYTES = 12  # so that many a value lies in a file
+INPUT = {"x": ["a value", 1]}
+
+
+@pytest.fixture(scope="module")
+def types():
+    def burn(config, input, ctx):
+        types.effects.append(ctx.idempotency_key)
+        raise NodeError("burnt")
+
+    def hesitate(config, input, ctx):
+        """Fails the first time that it is asked for something."""
+        types.effects.append(ctx.idempotency_key)
+        if types.effects.count(ctx.idempotency_key) == 1:
+            raise NodeError("not yet")
+        return config.get("value", input)
+
+    with Types() as types:
+        types.offer("burn", burn, pure=False)
+        types.offer("hesitate", hesitate, pure=False)
+        yield types
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A database as the first start leaves it."""
+    folder = tmp_path_factory.mktemp("template")
+    with fresh_database(folder):
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return folder
+
+
+@st.composite
+def cases(draw):
+    """A definition, the trigger that fired, and at which commits it is cut, in turn."""
+    definition, fired = draw(flows(most=6))
+    for node in definition["nodes"]:
+        node["on_interrupt"] = draw(st.sampled_from(["retry", "retry", "fail"]))
+        if node["type"] == "act" and draw(st.booleans()):
+            node["type"], node["retry"] = "hesitate", {"attempts": 2, "delay": 0}
+    return definition, fired, draw(st.lists(st.integers(0, 100), min_size=1, max_size=MAX_DEATHS - 1))
+
+
+# A process that is watched
+
+
+class Watched(Recorder):
+    """A recorder whose thread shows each statement before it is executed.
+
+    Each unit of writes has a commit of its own, so that there is a moment between any two, the same ones at every try.
+    """
+
+    def __init__(self, watch):
+        super().__init__()
+        self.watch = watch
+
+    def _work(self):
+        database.db.connection().set_trace_callback(self.watch)
+        super()._work()
+
+    def _gathered(self):
+        return []
+
+
+class Copies:
+    """Copies of a data folder, one before each commit: what a crash at that moment would leave.
+
+    With each, how many effects the world outside had seen by then.
+    """
+
+    def __init__(self, folder, effects):
+        self.folder, self.effects = folder, effects
+        self.made = []
+
+    def __call__(self, sql):
+        if sql.upper().startswith("COMMIT"):
+            copy = self.folder.with_name(f"{self.folder.name}_{len(self.made)}")
+            # Without the memory that processes share: a crash leaves none of use.
+            shutil.copytree(self.folder, copy, ignore=shutil.ignore_patterns("*-shm", "*.lock"))
+            self.made.append((copy, len(self.effects)))
+
+
+@contextmanager
+def connected(folder):
+    database.connect(folder / "headrace.sqlite3", "normal")
+    try:
+        yield
+    finally:
+        database.disconnect()
+
+
+@contextmanager
+def process(folder, watch):
+    """A process that executes inline, over the database in this folder; `watch` sees its statements."""
+    with connected(folder):
+        recorder = Watched(watch)
+        recorder.start()
+        config = Config(data_dir=folder, inline_value_bytes=INLINE_BYTES, grace=0)
+        dispatcher = Dispatcher(config, recorder, make_services(config), inline=True)
+        try:
+            dispatcher.start()
+            database.db.connection().set_trace_callback(watch)
+            yield dispatcher
+            database.db.connection().set_trace_callback(None)
+            dispatcher.stop()
+        finally:
+            recorder.stop()
+
+
+def first_try(folder, watch, definition, fired):
+    """Start the run and execute it to its end."""
+    with connected(folder):
+        flow = add_flow(definition)
+    with process(folder, watch) as dispatcher:
+        dispatcher.submit(flow, INPUT, "manual", trigger_node=fired)
+        return result(dispatcher)
+
+
+def next_try(folder, watch):
+    """Take up what a process left that is dead by now, and execute it to its end."""
+    with process(folder, watch) as dispatcher:
+        database.execute("UPDATE leases SET until = ? WHERE name <> ?", (now_ms() - 1, dispatcher.owner))
+        dispatcher.sweep()
+        return result(dispatcher)
+
+
+# What is on record
+
+
+def result(dispatcher):
+    """What the run came to: its end, and of each node the last step with its value."""
+    (run,) = Run.select()
+    assert run.finished_at is not None and RunDay.get().total == 1, "it has not ended, or twice"
+    nodes = {}
+    for step in steps_of(run.id):
+        assert step.status != "running", f"{step.node_id} is still running"
+        if at_top(step):
+            own = dispatcher.value(run.id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
+            value = own if step.same_as is None else nodes[step.same_as][2]
+            nodes[step.node_id] = (step.status, step.branch, value)
+    output = dispatcher.value(run.id, "output", Kept(run.output, run.output_bytes))
+    return Result(run.status, output, run.error_text, run.error_node_id, nodes)
+
+
+class Result(NamedTuple):
+    status: str
+    output: object
+    error_text: str | None
+    error_node_id: str | None
+    nodes: dict
+
+
+def on_record(folder):
+    """Whether the run has ended, the keys of what is done, and the nodes that are in doubt."""
+    with connected(folder):
+        (run,) = Run.select()
+        steps = steps_of(run.id)
+    done = {f"{run.id}:{step.node_id}:{step.item_index or 0}" for step in steps if step.status == "success"}
+    return run.finished_at is not None, done, {step.node_id for step in steps if step.status == "running"}
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(cases())
+def test_a_run_that_is_cut_at_any_commit_comes_to_the_same(types, template, case):
+    definition, fired, cuts = case
+    note(f"{definition}, fired: {fired}, cut at: {cuts}")
+    types.effects.clear()
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        folder = Path(name) / "0"
+        shutil.copytree(template, folder)
+        copies = Copies(folder, types.effects)
+        expected = first_try(folder, copies, definition, fired)
+        copies.made.pop(0)  # as it was before the run was accepted
+        for cut in cuts:
+            if not copies.made:
+                break  # all of it was one commit
+            folder, seen = copies.made[cut % len(copies.made)]
+            del types.effects[seen:]
+            has_ended, done, doubts = on_record(folder)
+            copies = Copies(folder, types.effects)
+            came_to = next_try(folder, copies)
+            assert not done & set(types.effects[seen:]), "done again, though it was on record"
+            refusing = {node["id"] for node in definition["nodes"] if node["on_interrupt"] == "fail"}
+            if doubts & refusing:
+                assert came_to.status == "failed" and came_to.error_text.startswith("interrupted: ")
+                assert {came_to.error_node_id} == doubts and not types.effects[seen:]
+                expected = came_to
+            assert came_to == expected
+            if has_ended:
+                break
