@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
@@ -30,7 +31,8 @@ import engine
 from config import Config
 from dispatch import Dispatcher, make_services
 from errors import BadInput, ConfigError, Conflict, HeadraceError, NotFound, TooLarge
-from models import ROLES, LogEntry, Run, Step, User, Workflow, Workspace
+from models import ROLES, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
+from nodes import REGISTRY
 from payloads import Kept
 from recorder import Recorder
 from schemas import FlowIn, Login, LogOut, RunOut, StepOut
@@ -219,8 +221,19 @@ def execute(dispatcher: Dispatcher, flow: FlowFile, value: Any) -> Run:
     dispatcher.plan_of(row)
     with live_table() if sys.stderr.isatty() else nullcontext(print_step) as show:
         dispatcher.on_step = lambda run, step: show(step)
-        ticket = dispatcher.submit(row, value, "manual")
-    return dispatcher.wait(ticket.run, 0)
+        run = dispatcher.wait(dispatcher.submit(row, value, "manual"), 0)
+        while run.finished_at is None:
+            run = after_its_wait(dispatcher, run)
+    return run
+
+
+def after_its_wait(dispatcher: Dispatcher, run: Run) -> Run:
+    """The run after the time for which it waits; BadInput where it waits for an answer, which cannot come here."""
+    if any(REGISTRY[step.node_type].answers for step in Step.waiting(run.id)):
+        raise BadInput(f"The run waits for {run.waiting}, which only a server can receive")
+    time.sleep(max(0, (Wait.next_wake(run.id) or 0) - now_ms()) / 1000)
+    dispatcher.wake()
+    return Run.get_by_id(run.id)
 
 
 class Line(NamedTuple):
@@ -407,7 +420,7 @@ def import_flows(file: Path, workspace_id: str | None, name: str | None) -> None
         click.echo(f"{flow.id} {flow.name}")
 
 
-def draft(flow: FlowFile, config: Config) -> dict[str, str]:
+def draft(flow: FlowFile, config: Config) -> dict[str, Any]:
     """The columns of a draft made of this flow; BadInput for a name that cannot be, or a graph that is malformed."""
     if flow.name is None:
         raise BadInput("The flow has no name; give it one with --name")

@@ -141,6 +141,15 @@ class Config:
 
     host: str = setting("HOST", "127.0.0.1", HOST, "Address to listen on.")
     port: int = setting("PORT", "8000", _number(1, 65535), "Port to listen on.")
+    public_url: str = setting(
+        "HEADRACE_PUBLIC_URL",
+        "",
+        _matching(
+            "empty or an address such as https://flows.example.org, without a slash at its end",
+            r"(https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?)?",
+        ),
+        "Address at which others reach the server, for the links that it hands out. Empty: its own host and port.",
+    )
     workers: int = setting("WEB_CONCURRENCY", "2", _number(1, 256), "Worker processes.")
     threads: int = setting("HEADRACE_THREADS", "16", _number(1, 1024), "Threads per worker that answer requests.")
     run_threads: int = setting(
@@ -212,6 +221,12 @@ class Config:
         "Runs that may wait; more are refused with status 503.",
     )
     run_timeout: int = setting("HEADRACE_RUN_TIMEOUT", "3600", _number(1, 31_536_000), "Longest run, in seconds.")
+    webhook_wait: int = setting(
+        "HEADRACE_WEBHOOK_WAIT",
+        "30",
+        _number(1, 300),
+        "Seconds that a caller of a webhook waits at most for a run's answer; after that it gets the run's id.",
+    )
     http_max_bytes: int = setting(
         "HEADRACE_HTTP_MAX_BYTES", "10M", _size("1G"), "Largest response that a node reads over HTTP."
     )
@@ -220,6 +235,12 @@ class Config:
     )
     grace: int = setting(
         "HEADRACE_GRACE", "10", _number(0, 3600), "Seconds that runs may take to finish when the server stops."
+    )
+    lease: int = setting(
+        "HEADRACE_LEASE_SECONDS",
+        "15",
+        _number(1, 3600),
+        "Seconds without a sign of life after which the runs of a process are taken up by another.",
     )
 
     @classmethod

@@ -103,7 +103,10 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class PlannedNode:
-    """A node, ready to run. `inputs` are its edges in: the source's position in the plan, the branch it leaves by."""
+    """A node, ready to run. `inputs` are its edges in: the source's position in the plan, the branch it leaves by.
+
+    `references` are the steps that its expressions look at, but for those that have something to show while they wait.
+    """
 
     position: int
     id: str
@@ -120,6 +123,7 @@ class PlannedNode:
     on_interrupt: str = "retry"
     disabled: bool = False
     branching: bool = False
+    references: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,26 @@ class Plan:
     def by_id(self) -> dict[str, PlannedNode]:
         """Every node under its id."""
         return {node.id: node for node in self.nodes}
+
+    @cached_property
+    def answerable(self) -> tuple[str, ...]:
+        """The nodes that wait for an answer, and have addresses for it."""
+        return tuple(node.id for node in self.nodes if node.node.answers and not node.disabled)
+
+    @cached_property
+    def responding(self) -> frozenset[str]:
+        """The nodes that answer a webhook and after which there is more to do."""
+        return frozenset(node.id for node in self.nodes[:-1] if node.node.responds and not node.disabled)
+
+    @cached_property
+    def suspends(self) -> bool:
+        """Whether a run may have to wait."""
+        return any(node.node.suspends for node in self.nodes if not node.disabled)
+
+    @cached_property
+    def is_quick(self) -> bool:
+        """Whether a run is over in no time, as far as its nodes can tell."""
+        return all(node.node.quick and node.retry.attempts == 1 for node in self.nodes if not node.disabled)
 
 
 class Graph(NamedTuple):
@@ -315,7 +339,7 @@ def _nodes(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
         sources.add(edge.source)
     planned = []
     for id_ in shape.order:
-        builder = _Builder(shape.nodes[id_], f"nodes[{file_place[id_]}]", place, issues)
+        builder = _Builder(shape.nodes[id_], f"nodes[{file_place[id_]}]", place, shape.nodes, issues)
         built = builder.build(tuple(sorted(inputs[id_], key=lambda pair: pair[0])), id_ not in sources)
         if built is not None:
             planned.append(built)
@@ -361,9 +385,12 @@ NODE_KEYS = (
 class _Builder:
     """Turns one raw node into a `PlannedNode`, or notes what is wrong with it."""
 
-    def __init__(self, raw: dict[str, Any], path: str, place: Mapping[str, int], issues: Issues) -> None:
-        self.raw, self.path, self.place, self.issues = raw, path, place, issues
+    def __init__(
+        self, raw: dict[str, Any], path: str, place: Mapping[str, int], nodes: Mapping[str, Any], issues: Issues
+    ) -> None:
+        self.raw, self.path, self.place, self.nodes, self.issues = raw, path, place, nodes, issues
         self.id: str = raw["id"]
+        self.references: set[str] = set()
 
     def build(self, inputs: tuple[tuple[int, str | None], ...], is_leaf: bool) -> PlannedNode | None:
         node = REGISTRY.get(self.raw["type"])
@@ -384,13 +411,14 @@ class _Builder:
             config=self.config(node),
             inputs=inputs,
             is_leaf=is_leaf,
-            foreach=self.foreach(bool(own_ways)),
+            foreach=self.foreach(node, bool(own_ways)),
             retry=self.retry(),
             timeout=self.number("timeout", None, 0.001, 86_400),
             on_error=self.choice("on_error", ON_ERROR),
             on_interrupt=self.choice("on_interrupt", ON_INTERRUPT),
             disabled=self.flag("disabled"),
             branching=bool(own_ways),
+            references=frozenset(self.references),
         )
         return planned if len(self.issues) == before else None
 
@@ -443,14 +471,14 @@ class _Builder:
             self.number("backoff", 2.0, 1, 10, raw),
         )
 
-    def foreach(self, branching: bool) -> Template | Constant | None:
+    def foreach(self, node: Node, branching: bool) -> Template | Constant | None:
         raw = self.raw.get("foreach")
         if raw is None:
             return None
         if branching:
-            self.bad(
-                "foreach", f"cannot be used on {self.raw['type']!r}, which has branches; map with another node first"
-            )
+            self.bad("foreach", f"cannot be used on {node.type!r}, which has branches; map with another node first")
+        elif node.suspends:
+            self.bad("foreach", f"cannot be used on {node.type!r}, which waits")
         compiled = self.compiled("foreach", raw)
         if compiled is None and isinstance(raw, list):
             return Constant(raw)
@@ -469,10 +497,15 @@ class _Builder:
         return compiled
 
     def reference(self, key: str, id_: str) -> None:
-        """An expression may only look at steps that exist and come earlier."""
+        """An expression may only look at steps that exist and come earlier, or that have an address from the start."""
         if id_ not in self.place:
             self.bad(key, f"steps.{id_}: there is no node {id_!r}")
-        elif self.place[id_] >= self.place[self.id]:
+            return
+        node = REGISTRY.get(self.nodes[id_]["type"])
+        if node is not None and node.answers:
+            return
+        self.references.add(id_)
+        if self.place[id_] >= self.place[self.id]:
             self.bad(key, f"steps.{id_}: {id_!r} does not run before {self.id!r}")
 
     def config(self, node: Node) -> Config:

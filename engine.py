@@ -18,23 +18,25 @@ import orjson
 
 from definition import Plan, PlannedNode, plan
 from errors import ExpressionError, NodeError
-from nodes.base import Branch, Context, Services, Store, discard
+from nodes.base import Answer, Branch, Context, Flows, Services, Store, Suspend, discard
 
-__all__ = ["Job", "Outcome", "Plan", "Settled", "Step", "plan", "run"]
+__all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "plan", "run"]
 
 log = logging.getLogger("headrace.engine")
 OUTPUT_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 MAX_ERROR_TEXT = 2_000
+RESPONSE = {"status", "headers", "body"}
 
 
 class Step(NamedTuple):
     """What happened to one node, once: a row of the record.
 
     `seq` numbers the steps of a run; a later step of the same number replaces the earlier (`running`, then its end).
-    `status` is running, success, failed or skipped. `inputs` names the nodes whose outputs the input was made of (none:
-    the run's own input); `item_index` is the item's of a `foreach`, whose own input is then in `item`. `output` is JSON
-    text, None while there is none; `same_as` names the node whose output this one merely passed on (then `output` is
-    None). `final` marks the failure that ends the run. Times are milliseconds since 1970, UTC.
+    `status` is running, success, failed, skipped or waiting, and then `wait` says for what. `inputs` names the nodes
+    whose outputs the input was made of (none: the run's own input); `item_index` is the item's of a `foreach`, whose
+    own input is then in `item`. `output` is JSON text, None while there is none; `same_as` names the node whose output
+    this one merely passed on (then `output` is None). `final` marks the failure that ends the run. Times are
+    milliseconds since 1970, UTC.
     """
 
     seq: int
@@ -55,6 +57,7 @@ class Step(NamedTuple):
     duration_ms: float | None
     pure: bool
     final: bool = False
+    wait: Suspend | None = None
 
 
 class Settled(NamedTuple):
@@ -65,14 +68,31 @@ class Settled(NamedTuple):
     skipped: bool = False
 
 
+class Open(NamedTuple):
+    """A step that is on record as waiting: its number, its attempt, since when (ms), and what came of it, if anything.
+
+    `reason` says what it waits for, in words.
+    """
+
+    seq: int
+    attempt: int
+    started_at: int
+    reason: str = ""
+    answer: Answer | None = None
+
+
 class Outcome(NamedTuple):
-    """How a run ended: `status` is success or failed; `response` is the output of the first `respond` node that ran."""
+    """How a run ended, or that it has to wait: `status` is success, failed or waiting.
+
+    `response` is the output of the first `respond` node that ran; `waits` maps the nodes that wait to what for.
+    """
 
     status: str
     output: Any = None
     error_text: str | None = None
     error_node_id: str | None = None
     response: Any = None
+    waits: Mapping[str, str] = {}
 
 
 class Cancelled(Exception):
@@ -84,8 +104,10 @@ class Job:
     """All that one run needs beside its plan.
 
     `on_step(step)` is called for every step; when it returns for a `running` one, that row is durable. `stop()` gives
-    the reason to end the run early, or None. `settled` maps (node_id, index or None) to what is done already;
-    `first_seq` is the next free number of a step. `sleep` is called with the pause before another attempt, in seconds.
+    the reason to end the run early, or None. `settled` maps (node_id, index or None) to what is done already, `tried`
+    to how many attempts failed or were cut off, `waiting` a node id to its step that waits; `first_seq` is the next
+    free number of a step. `sleep` is called with the pause before another attempt, in seconds. `links(node_id)` gives
+    the signed addresses at which a node that waits can be answered; `flows` starts other flows.
     """
 
     run_id: str
@@ -94,12 +116,16 @@ class Job:
     scope: Mapping[str, Any] = field(default_factory=dict)
     on_step: Callable[[Step], None] = lambda step: None
     settled: Mapping[tuple[str, int | None], Settled] = field(default_factory=dict)
+    tried: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
+    waiting: Mapping[str, Open] = field(default_factory=dict)
     first_seq: int = 0
     stop: Callable[[], str | None] = lambda: None
     sleep: Callable[[float], None] = time.sleep
     log: Callable[[str, str, str, Any], None] = discard
     store: Store | None = None
     services: Services | None = None
+    flows: Flows | None = None
+    links: Callable[[str], dict[str, str]] | None = None
     timeout: float = 3600.0
     max_steps: int = 100_000
     max_items: int = 10_000
@@ -120,12 +146,19 @@ def now_ms() -> int:
 
 
 class _State(NamedTuple):
-    """A settled node: how it left (`branch`), and with what. `origin` is the node that made the output."""
+    """A settled node: how it left (`branch`), and with what. `origin` is the node that made the output.
+
+    A node that is `held` waits, or waits for one that does.
+    """
 
     executed: bool
     output: Any = None
     branch: str | None = None
     origin: str = ""
+    held: bool = False
+
+
+HELD = _State(False, held=True)
 
 
 class _Failure(Exception):
@@ -145,7 +178,10 @@ class _Run:
         self.job = job
         self.seq = job.first_seq
         self.states: list[_State] = []
-        self.steps: dict[str, Any] = {}
+        self.waits: dict[str, str] = {}
+        self.held: set[str] = set()
+        links = job.links
+        self.steps: dict[str, Any] = {} if links is None else {id_: links(id_) for id_ in plan.answerable}
         self.timeout = min(plan.settings.timeout or job.timeout, job.timeout)
         self.deadline = time.monotonic() + self.timeout
         self.scope = {
@@ -165,10 +201,14 @@ class _Run:
                 self.states.append(state)
                 if state.executed:
                     self.steps[node.id] = state.output
+                elif state.held:
+                    self.held.add(node.id)
         except _Failure as failure:
             return Outcome("failed", None, failure.message, failure.node.id, self.response())
         except Cancelled as cancelled:
             return Outcome("failed", None, str(cancelled), None, self.response())
+        if self.waits:
+            return Outcome("waiting", response=self.response(), waits=self.waits)
         return Outcome("success", self.output(), response=self.response())
 
     def settle(self, node: PlannedNode) -> _State:
@@ -176,15 +216,28 @@ class _Run:
         done = self.job.settled.get((node.id, None))
         if done is not None:
             return _State(not done.skipped, done.output, done.branch, node.id)
+        if self.held and self.is_held(node):
+            return HELD
         live = self.live(node)
         if live is None:
             self.skip(node, ())
             return _State(False)
         if node.disabled:
             return self.pass_by(node, live)
+        open_ = self.job.waiting.get(node.id)
+        if open_ is not None and open_.answer is None:
+            self.waits[node.id] = open_.reason
+            return HELD
         self.check(node)
         execution = _Execution(self, node, live)
+        if open_ is not None:
+            return execution.go_on(open_)
         return execution.once() if node.foreach is None else execution.map(node.foreach)
+
+    def is_held(self, node: PlannedNode) -> bool:
+        """Whether something that the node needs is not settled yet: a source, or a step that an expression looks at."""
+        states = self.states
+        return any(states[at].held for at, _ in node.inputs) or not self.held.isdisjoint(node.references)
 
     def live(self, node: PlannedNode) -> tuple[PlannedNode, ...] | None:
         """The predecessors whose edge into this node is live; None when the node is not to run."""
@@ -245,9 +298,9 @@ class _Run:
         return states[ends[0].position].output if ends else None
 
     def response(self) -> Any:
-        """The output of the first executed node that answers a webhook."""
+        """The output of the first node that answers a webhook and did so."""
         for node, state in zip(self.plan.nodes, self.states, strict=False):
-            if node.node.responds and state.executed:
+            if node.node.responds and state.executed and not node.disabled and is_response(state.output):
                 return state.output
         return None
 
@@ -283,6 +336,11 @@ class _Execution:
         """Execute the node for its input as a whole."""
         return self.attempts(None, self.given.output, self.scope, None)
 
+    def go_on(self, open_: Open) -> _State:
+        """Finish a step that waited, with what came of it."""
+        mark = Mark(open_.seq, open_.attempt, None, None, open_.started_at, 0.0)
+        return self.attempts(None, self.given.output, self.scope, None, (mark, open_.answer))
+
     def map(self, foreach: Any) -> _State:
         """Execute the node for each item; the output is the list of outputs, an error object where one failed."""
         mark = self.begin(None, 1, None, announce=False)
@@ -312,32 +370,41 @@ class _Execution:
         encoded = encode(item, self.job.max_value_bytes)
         return self.attempts(index, item, {**self.scope, "item": item, "index": index}, encoded).output
 
-    def attempts(self, index: int | None, given: Any, scope: dict[str, Any], item: bytes | None) -> _State:
-        """Try, and try again as `retry` says."""
-        retry, attempt = self.node.retry, 1
+    def attempts(
+        self,
+        index: int | None,
+        given: Any,
+        scope: dict[str, Any],
+        item: bytes | None,
+        begun: tuple[Mark, Answer | None] | None = None,
+    ) -> _State:
+        """Try, and try again as `retry` says. `begun` is a first attempt that has waited, and what came of it."""
+        retry = self.node.retry
+        tried = self.job.tried.get((self.node.id, index), 0) if self.job.tried else 0
+        mark, answer = begun or (self.begin(index, tried + 1, item), None)
         while True:
-            mark = self.begin(index, attempt, item)
             try:
-                return self.finish(mark, self.call(given, scope, index))
+                return self.finish(mark, self.call(given, scope, index, answer))
             except NodeError as error:
-                if error.permanent or attempt >= retry.attempts:
+                if error.permanent or mark.attempt >= retry.attempts:
                     return self.fail(mark, error)
                 self.record(mark, "failed", error_text=_shown(error))
-            pause = retry.pause(attempt, random.random())
+            pause = retry.pause(mark.attempt, random.random())
             self.job.sleep(max(0.0, min(pause, self.run.deadline - time.monotonic())))
             self.run.check(self.node)
-            attempt += 1
+            mark, answer = self.begin(index, mark.attempt + 1, item), None
 
-    def call(self, given: Any, scope: dict[str, Any], index: int | None) -> Any:
-        """One attempt; whatever the node raises is a NodeError."""
+    def call(self, given: Any, scope: dict[str, Any], index: int | None, answer: Answer | None) -> Any:
+        """One attempt, or the end of one that waited for `answer`; whatever the node raises is a NodeError."""
         node, job = self.node, self.job
         deadline = self.run.deadline
         if node.timeout is not None:
             deadline = min(deadline, time.monotonic() + node.timeout)
         key = f"{job.run_id}:{node.id}:{index or 0}"
-        ctx = Context(node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services)
+        ctx = Context(node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services, job.flows)
         try:
-            result = node.node.run(node.config.evaluate(scope), given, ctx)
+            config = node.config.evaluate(scope)
+            result = node.node.run(config, given, ctx) if answer is None else node.node.resume(config, given, answer)
         except NodeError:
             raise
         except Exception as error:
@@ -359,6 +426,10 @@ class _Execution:
     def finish(self, mark: Mark, result: Any) -> _State:
         """Record a success. What merely passed its input on is recorded by name, not copied."""
         branch = None
+        if type(result) is Suspend:
+            self.record(mark, "waiting", wait=result)
+            self.run.waits[self.node.id] = result.reason
+            return HELD
         if type(result) is Branch:
             branch, result = result.name, result.value
         if result is self.given.output and self.given.origin and mark.item_index is None:
@@ -385,7 +456,8 @@ class _Execution:
     def record(self, mark: Mark, status: str, **more: Any) -> None:
         """Hand a step that has ended to the record. Items of pure nodes have none: doing them again costs nothing."""
         if mark.item_index is None or not self.node.node.pure:
-            self.job.on_step(_step(self.node, mark, self.inputs, status, now_ms(), **more))
+            ended = None if status == "waiting" else now_ms()
+            self.job.on_step(_step(self.node, mark, self.inputs, status, ended, **more))
 
 
 def _step(
@@ -399,11 +471,16 @@ def _step(
     branch: str | None = None,
     error_text: str | None = None,
     final: bool = False,
+    wait: Suspend | None = None,
 ) -> Step:
-    duration = None if finished_at is None else (time.perf_counter() - mark.clock) * 1000 if mark.clock else 0.0
+    if finished_at is None:
+        duration = None
+    else:
+        # What has no clock was not measured in this process: it waited, or nothing was done.
+        duration = (time.perf_counter() - mark.clock) * 1000 if mark.clock else float(finished_at - mark.started_at)
     return Step(
         mark.seq, node.id, node.type, node.name, status, mark.attempt, mark.item_index, inputs, mark.item,
-        output, same_as, branch, error_text, mark.started_at, finished_at, duration, node.node.pure, final,
+        output, same_as, branch, error_text, mark.started_at, finished_at, duration, node.node.pure, final, wait,
     )  # fmt: skip
 
 
@@ -416,6 +493,11 @@ def encode(value: Any, max_bytes: int) -> bytes:
     if len(encoded) > max_bytes:
         raise NodeError(f"the output has {len(encoded)} bytes; at most {max_bytes} are allowed", permanent=True)
     return encoded
+
+
+def is_response(output: Any) -> bool:
+    """Whether a node that responds has said what to answer: with `foreach` or an error that was gone on from, no."""
+    return isinstance(output, dict) and output.keys() == RESPONSE
 
 
 def _shown(error: NodeError) -> str:

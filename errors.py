@@ -110,6 +110,10 @@ class ConfigError(Exception):
     """A setting with a value that cannot be; the process refuses to start."""
 
 
+class VaultError(Exception):
+    """Something encrypted that the server's key does not open."""
+
+
 class ExpressionError(Exception):
     """An expression that does not compile, names something that is not there, or exceeds a bound."""
 

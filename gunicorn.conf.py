@@ -5,7 +5,9 @@ that `create_app` makes may hold a thread, a lock or an open database; those beg
 """
 
 import gc
+import signal
 import sys
+import threading
 from pathlib import Path
 
 # A folder in which gunicorn is started may hold a config.py of its own.
@@ -24,7 +26,7 @@ preload_app = True
 
 timeout = 120
 keepalive = 5
-# A worker answers its open requests first and only then lets its runs finish for the grace time.
+# Runs have the grace time from SIGTERM on, and who waits for one is answered then; the rest is for handing back.
 graceful_timeout = _config.grace + 5
 
 # The heartbeat file of a worker must not wait for a disk.
@@ -42,7 +44,16 @@ def when_ready(server):
 
 
 def post_worker_init(worker):
-    worker.app.wsgi().extensions["headrace"].start()
+    server = worker.app.wsgi().extensions["headrace"]
+    server.start()
+
+    def stop(number, frame):
+        # In a thread, since a signal's handler may not wait for a lock.
+        threading.Thread(target=server.dispatcher.close, daemon=True).start()
+        worker.handle_exit(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.siginterrupt(signal.SIGTERM, False)
 
 
 def worker_exit(server, worker):

@@ -6,16 +6,22 @@ through `Write` values, which the recorder commits in groups; everything else wr
 """
 
 from tables.agents import AgentMemory, AgentRun
-from tables.base import Base, Write, first_id, new_id, now_ms
+from tables.base import Base, Write, first_id, monotonic_ms, new_id, now_ms
+from tables.credentials import Credential
+from tables.facts import Fact
 from tables.flows import Workflow, WorkflowVersion
 from tables.metrics import RunDay, metrics, totals
 from tables.people import ROLES, ApiToken, LoginFailure, Membership, Session, User, Workspace, hash_token
-from tables.runs import RUN_STATUSES, IdempotencyKey, Lease, LogEntry, Run, Step
+from tables.runs import QUEUED, RUN_STATUSES, IdempotencyKey, Lease, LogEntry, Run, Step
+from tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
 from tables.store import StoreEntry, WorkspaceStore
+from tables.waits import Wait
+from tables.webhooks import Fired, Hook, Webhook
 
 __all__ = [
-    "ROLES", "RUN_STATUSES", "AgentMemory", "AgentRun", "ApiToken", "Base", "IdempotencyKey", "Lease", "LogEntry",
-    "LoginFailure", "Membership", "Run", "RunDay", "Session", "Step", "StoreEntry", "User", "Workflow",
-    "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token", "metrics", "new_id", "now_ms",
-    "totals",
+    "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "AgentMemory", "AgentRun", "ApiToken", "Base", "Credential",
+    "Due", "Fact", "Fired", "Hook", "IdempotencyKey", "Lease", "LogEntry", "LoginFailure", "Membership", "Run",
+    "RunDay", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait", "Webhook", "Workflow",
+    "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token", "metrics", "monotonic_ms",
+    "new_id", "now_ms", "totals",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +60,18 @@ class Payloads:
         if kept.size is not None:
             return self._path(run_id, name).read_bytes()
         return None if kept.text is None else kept.text.encode()
+
+    def share(self, run_id: str, with_id: str, names: Iterable[str]) -> None:
+        """Let another run have these values of a run, its input among them, for as long as it likes."""
+        source, target = self._path(run_id, "x").parent, self._path(with_id, "x").parent
+        found = [path for name in ("input", *names) if (path := source / f"{name}.json").exists()]
+        if not found:
+            return
+        target.mkdir(parents=True, exist_ok=True)
+        for path in found:
+            os.link(path, target / path.name)
+        for folder in (target, self.folder):
+            _sync(folder)
 
     def remove(self, run_id: str) -> None:
         """Delete the files of a run."""

@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from peewee import IntegrityError
 
 from database import disconnect_thread, execute, write
 from errors import Conflict
-from models import LogEntry, Run, Step, Write
+from models import LogEntry, Run, Step, Wait, Write
 from payloads import Payloads
 
 log = logging.getLogger("headrace.recorder")
@@ -50,9 +50,11 @@ class RunRecord:
     - pure steps go with the next of these, or when the buffer is full or a second old.
     """
 
-    def __init__(self, recorder: Recorder, payloads: Payloads, run: Run) -> None:
-        self.recorder, self.payloads, self.run = recorder, payloads, run
+    def __init__(self, submit: Callable[[Sequence[Write]], Future[list[int]]], payloads: Payloads, run: Run) -> None:
+        self.submit, self.payloads, self.run = submit, payloads, run
         self.entries = 0
+        self.done = 0  # nodes that are settled
+        self._told = 0
         self._buffer: list[Write] = []
         self._pending: list[Future[list[int]]] = []
         self._flushed_at = time.monotonic()
@@ -69,15 +71,27 @@ class RunRecord:
             step.final,
         )  # fmt: skip
         if step.status != "running":
-            self._buffer.append(Step.save_one(values, self.run.claims))
-            if not step.pure or self._is_due():
-                self.flush()
+            self._ended(step, values)
             return
-        self._buffer.append(Step.begin_one(values, self.run.claims))
-        begun = self.flush().result()[-1]
+        begun = self.flush(Step.begin_one(values, self.run.claims)).result()[-1]
         self._settle(wait=True)
         if not begun:
             raise RunTaken
+
+    def _ended(self, step: Any, values: tuple[Any, ...]) -> None:
+        run = self.run
+        self._buffer.append(Step.save_one(values, run.claims))
+        if step.wait is not None:
+            wait = step.wait
+            self._buffer.append(Wait.begin(run.id, run.claims, step.node_id, step.seq, wait.reason, wait.until))
+        elif step.item_index is None and (step.status != "failed" or step.final or step.output is not None):
+            self.done += 1
+        if not step.pure or self._is_due():
+            self.flush()
+
+    def add(self, item: Write) -> None:
+        """Note a write that belongs to the step which is recorded next: both are durable, or neither."""
+        self._buffer.append(item)
 
     def log(self, node_id: str | None, level: str, message: str, data: Any) -> None:
         """Note a log entry; past MAX_LOG_ENTRIES of a run one last entry says that the rest was dropped."""
@@ -99,14 +113,18 @@ class RunRecord:
         Raises what an earlier flush of this run has met, and waits for it where the writer cannot keep up.
         """
         self._settle(wait=len(self._buffer) >= FULL_BUFFER)
+        if self.done != self._told:
+            self._buffer.append(self.run.tell_progress(self.done))
+            self._told = self.done
         writes, self._buffer = [*self._buffer, *more], []
         self._flushed_at = time.monotonic()
-        flushed = self.recorder.submit(writes)
+        flushed = self.submit(writes)
         self._pending.append(flushed)
         return flushed
 
     def finish(self, writes: Sequence[Write]) -> list[int]:
         """Write what is left and the run's end; the row counts of `writes`. Everything is durable when this returns."""
+        self._told = self.done  # the last of the writes tells it
         counts = self.flush(*writes).result()
         self._settle(wait=True)
         return counts[-len(writes) :]

@@ -373,6 +373,11 @@ class RunOut(Out):
     error_node_id = fields.String(allow_none=True)
     cancelled = fields.Boolean()
     waiting = fields.String(allow_none=True)
+    parent_run_id = fields.String(allow_none=True)
+    retry_of = fields.String(allow_none=True)
+    progress = Json(
+        allow_none=True, metadata={"type": ["object", "null"], "description": "`{done, total}`: nodes that are settled"}
+    )
 
 
 class RunArgs(PageArgs):
@@ -404,6 +409,25 @@ class RunIn(Strict):
     error_text = text(10_000, 0, load_default=None, allow_none=True)
 
 
+class Version(fields.Field[Any]):
+    """`latest`, `same` or the number of a version."""
+
+    default_error_messages = {"invalid": "must be latest, same or the number of a version"}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(metadata={"type": ["string", "integer"], "examples": ["latest", "same", 3]}, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if value in ("latest", "same") or (type(value) is int and 0 < value < 2**31):
+            return value
+        raise self.make_error("invalid")
+
+
+class RetryIn(Strict):
+    start = choice(("start", "failed"), data_key="from", load_default="failed")
+    version = Version(load_default="latest")
+
+
 class StepOut(Out):
     id = fields.String(required=True)
     run_id = fields.String(required=True)
@@ -420,6 +444,35 @@ class StepOut(Out):
     started_at = Time(required=True)
     finished_at = Time(required=True, allow_none=True)
     duration_ms = fields.Float(required=True, allow_none=True)
+
+
+class FiredOut(Out):
+    """A run that a webhook started."""
+
+    run_id = fields.String(required=True)
+
+
+# Credentials
+
+
+class CredentialIn(Strict):
+    name = text(200, required=True)
+    type = text(50, required=True)
+    data = fields.Dict(required=True, metadata={"description": "The values, as the type has them; they never come out"})
+
+
+class CredentialChange(Strict):
+    name = text(200)
+    data = fields.Dict(metadata={"description": "All values anew"})
+
+
+class CredentialOut(Out):
+    id = fields.String(required=True)
+    workspace_id = fields.String(required=True)
+    name = fields.String(required=True)
+    type = fields.String(required=True)
+    created_at = Time(required=True)
+    updated_at = Time(required=True)
 
 
 # Logs
@@ -581,6 +634,7 @@ class MetricsOut(Out):
     pending_runs = fields.Integer(required=True)
     failure_rate = fields.Float(required=True)
     last_run_at = Time(required=True, allow_none=True)
+    overdue_schedules = fields.Integer(required=True)
     p50_duration_ms = fields.Float(required=True, allow_none=True)
     p95_duration_ms = fields.Float(required=True, allow_none=True)
     daily = Items(fields.Nested(DayOut), required=True)

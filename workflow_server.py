@@ -14,9 +14,12 @@ import api
 import cli
 import database
 from config import Config
-from dispatch import Dispatcher, make_services
+from dispatch import Dispatcher, Links, make_services
+from errors import ConfigError
+from models import Fact
 from recorder import Recorder
 from scheduler import Scheduler
+from vault import IF_LOST, Vault
 
 log = logging.getLogger("headrace")
 
@@ -26,8 +29,10 @@ class Server:
 
     def __init__(self, config: Config, inline: bool = False) -> None:
         self.config = config
+        self.vault = Vault.open(config)
         self.recorder = Recorder()
-        self.dispatcher = Dispatcher(config, self.recorder, make_services(config), inline)
+        links = Links(self.vault.sign, config.public_url or f"http://{config.host}:{config.port}")
+        self.dispatcher = Dispatcher(config, self.recorder, make_services(config), inline, links)
         self.scheduler = Scheduler(self.dispatcher)
 
     def start(self) -> None:
@@ -59,17 +64,29 @@ def create_app(config: Config | None = None, inline: bool = False) -> Flask:
 
 
 def prepare(config: Config) -> None:
-    """Open the database, bring it up to date, and make the first owner where there is none."""
+    """Open the database, bring it up to date, check its key, and make the first owner where there is none."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database.connect(config.database_path, config.durability)
     database.migrate()
     with database.write():
+        check_key(config)
         made = accounts.make_first_owner(config)
     if made is not None:
         address, password = made
         told = f"with the generated password {password}" if password else "with the password of HEADRACE_ADMIN_PASSWORD"
         print(f"Headrace made the owner {address} {told}", file=sys.stderr, flush=True)
     database.disconnect()
+
+
+def check_key(config: Config) -> None:
+    """ConfigError unless the server's key is the one that this database was begun with; the first start notes it."""
+    known = Fact.find("key")
+    vault = Vault.open(config, make=known is None)
+    if known is None:
+        Fact.add(name="key", value=vault.fingerprint())
+    elif known.value != vault.fingerprint():
+        begun = f"the key that the database {config.database_path} was begun with"
+        raise ConfigError(f"{vault.source} is not {begun}; put that one back. {IF_LOST}")
 
 
 def serve() -> None:

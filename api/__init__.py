@@ -10,9 +10,10 @@ from typing import Any
 from flask import Flask, Response, request
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from api import access, agents, catalogue, logs, metrics, people, runs, sessions, wire, workflows
+from api import access, agents, catalogue, credentials, logs, metrics, people, runs, sessions, webhooks, wire, workflows
 
-BLUEPRINTS = [module.blueprint for module in (sessions, people, workflows, runs, logs, catalogue, agents, metrics)]
+RESOURCES = (sessions, people, workflows, runs, logs, catalogue, agents, metrics, credentials, webhooks)
+BLUEPRINTS = [module.blueprint for module in RESOURCES]
 
 OPENAPI = {
     "API_TITLE": "Headrace",
@@ -37,6 +38,7 @@ def install(app: Flask) -> None:
     """Put the whole API onto the app."""
     app.config.update(OPENAPI)
     app.url_map.merge_slashes = False  # else a doubled slash answers with a redirect in HTML
+    app.url_map.converters["slashes"] = webhooks.Slashes
     wire.install(app)
     access.install(app)
     api = wire.HeadraceApi(app)
@@ -61,6 +63,9 @@ def _secure(response: Response) -> Response:
     """Headers that keep a browser from doing anything with an answer that we did not mean."""
     policy = _docs_policy(response) if request.endpoint == "swagger_ui.show" else "default-src 'none'"
     always = "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    if request.endpoint == "webhooks.fire":
+        # What a flow answers, be it a page, must not act as one of ours.
+        always += "; sandbox"
     response.headers["Content-Security-Policy"] = f"{policy}; {always}"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"

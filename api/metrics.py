@@ -9,7 +9,7 @@ from flask import Response, current_app
 from api.access import everybody, needs, workspace_id
 from api.wire import Resource
 from errors import Unavailable
-from models import Workspace, now_ms, totals
+from models import Schedule, Workspace, now_ms, totals
 from models import metrics as figures
 from schemas import HealthOut, MetricsArgs, MetricsOut, iso
 
@@ -67,6 +67,8 @@ def prometheus() -> Response:
             yield family
             active = current_app.extensions["headrace"].dispatcher.active_count()
             yield GaugeMetricFamily("headrace_process_active_runs", "Runs in hand in the answering process", active)
+            overdue = Schedule.overdue(now_ms())
+            yield GaugeMetricFamily("headrace_schedules_overdue", "Schedules that are late by over a minute", overdue)
 
     registry = CollectorRegistry()
     registry.register(Runs())

@@ -12,7 +12,7 @@ from api.wire import Resource
 from errors import BadInput, Conflict, NotFound
 from models import Run, Step, Workflow, now_ms
 from payloads import Kept, Payloads
-from schemas import RunArgs, RunIn, RunOut, StepOut, WholeArgs, listed
+from schemas import RetryIn, RunArgs, RunIn, RunOut, StartArgs, StepOut, WholeArgs, listed
 
 blueprint = Resource("runs", "Runs, their steps and the dashboard's latest")
 LATEST = 8
@@ -93,6 +93,24 @@ def delete(run: Run) -> None:
 def cancel(run: Run) -> Any:
     """Cancel a pending or running run; it is `failed` with `cancelled: true` at once."""
     return shown(current_app.extensions["headrace"].dispatcher.cancel(run, who().email))
+
+
+@blueprint.post("/runs/<run>/retry")
+@needs("operator", run=Run)
+@blueprint.arguments(StartArgs, location="query")
+@blueprint.arguments(RetryIn, required=False)
+@blueprint.response(200, RunOut)
+@blueprint.alt_response(202, schema=RunOut)
+def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
+    """Repeat an ended run as a new one: from its start, or from where it failed with the completed steps kept.
+
+    `version` is that of the flow: `latest`, `same` as the run's, or a number. Where a node, or one before it, has
+    changed since, it is executed again. Waits and answers as running the flow does.
+    """
+    dispatcher = current_app.extensions["headrace"].dispatcher
+    ticket = dispatcher.retry(run, body["start"], body["version"])
+    finished = dispatcher.wait(ticket, args["wait"])
+    return shown(finished), 200 if finished.finished_at is not None else 202
 
 
 @blueprint.get("/runs/<run>/steps")

@@ -29,6 +29,7 @@ from schemas import (
     VersionOut,
     listed,
 )
+from triggers import Trigger, triggers_of
 
 blueprint = Resource("workflows", "Flows and their versions")
 EMPTY = '{"nodes":[],"edges":[]}'
@@ -53,9 +54,9 @@ def flows(args: dict[str, Any]) -> Any:
 def create(body: dict[str, Any]) -> Any:
     """Create a flow: as a draft, which may be incomplete, or active, which must be valid."""
     text = EMPTY if (given := _definition(body)) is None else given
-    _check(text, body["status"])
+    triggers = _checked(text, body["status"])
     return Workflow.draft(
-        who().id, workspace_id=workspace_id(), name=body["name"], status=body["status"], definition_json=text
+        who().id, triggers, workspace_id=workspace_id(), name=body["name"], status=body["status"], definition_json=text
     )
 
 
@@ -75,12 +76,13 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
     """Change what the body names. A changed definition is the next version; a stale `version` is refused."""
     text = _definition(body)
     status = body.get("status", flow.status)
+    triggers = None
     if text is not None or status == "active":
-        _check(flow.definition_json if text is None else text, status)
+        triggers = _checked(flow.definition_json if text is None else text, status)
     changes: dict[str, Any] = {name: body[name] for name in ("name", "status") if name in body}
     if text is not None:
         changes["definition_json"] = text
-    if not flow.change(who().id, body.get("version"), **changes):
+    if not flow.change(who().id, body.get("version"), triggers, **changes):
         raise Conflict("version: the flow has changed since; read it again and repeat your change")
     return flow
 
@@ -106,7 +108,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:
     """
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
     ticket = dispatcher.submit(flow, body["input"], "manual", key=_idempotency_key())
-    finished = dispatcher.wait(ticket.run, args["wait"])
+    finished = dispatcher.wait(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
 
 
@@ -135,8 +137,8 @@ def version(flow: Workflow, number: int) -> Any:
 def restore(body: dict[str, int], flow: Workflow) -> Any:
     """Make an earlier version's definition the flow's again, as its next version."""
     text = _version(flow, body["version"]).definition_json
-    _check(text, flow.status)
-    if not flow.change(who().id, definition_json=text):
+    triggers = _checked(text, flow.status)
+    if not flow.change(who().id, triggers=triggers, definition_json=text):
         raise Conflict("The flow has changed meanwhile; try again")
     return flow
 
@@ -176,14 +178,14 @@ def _definition(body: dict[str, Any]) -> str | None:
     return str(text)
 
 
-def _check(text: str, status: str) -> None:
-    """A draft's ids and edges must be right; an active flow's definition must be all right."""
+def _checked(text: str, status: str) -> list[Trigger] | None:
+    """A draft's ids and edges must be right; an active flow's definition must be all right, and has triggers."""
     value = parse(text, "definition_json")
     most = current_app.extensions["headrace"].config.max_nodes
     if status == "active":
-        definitions.plan(value, most)
-    else:
-        definitions.graph(value, most)
+        return triggers_of(definitions.plan(value, most))
+    definitions.graph(value, most)
+    return None
 
 
 def _idempotency_key() -> str | None:

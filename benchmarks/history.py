@@ -157,7 +157,11 @@ def fill(runs: int, with_steps: int) -> None:
     # Of ten flows six are the first workspace's, and each other workspace has one.
     flows = [
         Workflow.draft(
-            workspace_id=places[max(0, at % 10 - 5)].id, name=f"Flow {at}", status="active", definition_json=DEFINITION
+            workspace_id=places[max(0, at % 10 - 5)].id,
+            name=f"Flow {at}",
+            status="active",
+            triggers=(),
+            definition_json=DEFINITION,
         )
         for at in range(FLOWS)
     ]
@@ -328,10 +332,13 @@ def measure_writes(workspace: Workspace) -> dict[str, Any]:
         began = time.perf_counter()
         with database.write():
             for flow in chance.choices(flows, k=GROUP):
-                run, accepted = Run.accept(
+                run = Run.accept(
                     flow, triggered_by="webhook", status="running", lease_owner="bench", claims=1, started_at=now_ms()
                 )
-                for sql, params in (accepted, *run.finish("bench", "success", output='{"total":105}', duration_ms=1.5)):
+                for sql, params in (
+                    run.insertion(),
+                    *run.finish("bench", "success", output='{"total":105}', duration_ms=1.5),
+                ):
                     execute(sql, params)
             written = time.perf_counter()
         statements.append((written - began) / GROUP * 1e6)

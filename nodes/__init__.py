@@ -9,10 +9,10 @@ from typing import Any
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
-from nodes import data, http, logic, output, storage, triggers
+from nodes import data, http, logic, output, storage, triggers, waits
 from nodes.base import CATEGORIES, REGISTRY
 
-__all__ = ["REGISTRY", "catalogue", "data", "http", "logic", "output", "search", "storage", "triggers"]
+__all__ = ["REGISTRY", "catalogue", "data", "http", "logic", "output", "search", "storage", "triggers", "waits"]
 
 
 def catalogue() -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from marshmallow import Schema, fields
 
@@ -28,6 +28,37 @@ class Branch:
 
     name: str
     value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """A node's result that is not there yet: the run holds no thread while it waits.
+
+    It goes on with `Node.resume` at `until` (ms since 1970; None: no time is set) or when it is answered, whichever is
+    first. `reason` says what it waits for, in words. `run_id` is the run of another flow that will answer.
+    """
+
+    until: int | None
+    reason: str
+    run_id: str | None = None
+
+
+class Answer(NamedTuple):
+    """What a node that waited has got. `name` is `time` when its time came, `ended` from the run that it started,
+    else one of the node's `answers`; `by` says who gave it, `at` when, in ms.
+    """
+
+    name: str
+    value: Any = None
+    by: str | None = None
+    at: int = 0
+
+
+class Flows(Protocol):
+    """What starts other flows; the run that it starts is on the disk together with the step that started it."""
+
+    def start(self, node_id: str, workflow_id: str, input: Any, wait: bool) -> str:
+        """The id of the new run; NodeError where there can be none."""
 
 
 class Store(Protocol):
@@ -100,6 +131,7 @@ class Context:
     write_log: Callable[[str, str, str, Any], None] = discard
     store: Store | None = None
     services: Services | None = None
+    flows: Flows | None = None
 
     def log(self, level: str, message: str, data: Any = None) -> None:
         """Write to the run's log; `level` is debug, info, warning or error."""
@@ -123,16 +155,23 @@ class Node:
 
     - `branches(config)` names the ways out; empty means one unnamed way.
     - `pure` says that it has no effect outside the run, so that doing it again is harmless.
+    - `quick` says that it takes no noticeable time: it is pure, computes little and waits for nothing.
     - `responds` says that its output, `{"status": int, "headers": {}, "body": any}`, answers the webhook that fired.
     - `trigger` marks the nodes that start a run and take no incoming edge.
+    - `suspends` marks the nodes whose `run` may return `Suspend`; `resume` then gives the result. Such a node is pure:
+      what it starts (`ctx.flows`) is recorded together with its step.
+    - `answers` names what may be answered to one that waits, by people or by a signed link; empty: nothing.
     """
 
     type: ClassVar[str]
     category: ClassVar[str]
     title: ClassVar[str] = ""
     pure: ClassVar[bool] = True
+    quick: ClassVar[bool] = False
     trigger: ClassVar[bool] = False
     responds: ClassVar[bool] = False
+    suspends: ClassVar[bool] = False
+    answers: ClassVar[tuple[str, ...]] = ()
 
     class Config(Schema):
         """No settings."""
@@ -148,8 +187,12 @@ class Node:
         return ()
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        """Do the work: return JSON or a `Branch` of it, or raise NodeError."""
+        """Do the work: return JSON, a `Branch` of it or `Suspend`, or raise NodeError."""
         raise NodeError(f"{self.type} cannot run", permanent=True)
+
+    def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
+        """The result after `Suspend`, made of what came: JSON, a `Branch` of it, or NodeError."""
+        raise NodeError(f"{self.type} does not wait", permanent=True)
 
 
 REGISTRY: dict[str, Node] = {}

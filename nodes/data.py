@@ -23,6 +23,7 @@ class Set(Node):
 
     type = "set"
     category = "data"
+    quick = True
     title = "Set values"
 
     class Config(Schema):
@@ -153,11 +154,21 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     validator_of(schema)
 
 
+def issues_of(schema: Mapping[str, Any], data: Any) -> list[dict[str, str]]:
+    """What the schema finds wrong with the data, as `{"path", "message"}`."""
+    try:
+        errors = list(itertools.islice(validator_of(schema).iter_errors(data), MAX_ISSUES))
+    except ValueError as error:
+        raise NodeError(f"the data cannot be checked: {error}", permanent=True) from None
+    return [{"path": path_of(error.instance_path), "message": _short(error.message)} for error in errors]
+
+
 class Validate(Node):
     """Checks data against a JSON Schema. Leaves by invalid with the list of what is wrong and where."""
 
     type = "validate"
     category = "data"
+    quick = True
     title = "Validate"
 
     class Config(Schema):
@@ -174,10 +185,5 @@ class Validate(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         data = config.get("data", input)
-        try:
-            errors = list(itertools.islice(validator_of(config["schema"]).iter_errors(data), MAX_ISSUES))
-        except ValueError as error:
-            raise NodeError(f"the data cannot be checked: {error}", permanent=True) from None
-        if not errors:
-            return Branch("valid", data)
-        return Branch("invalid", [{"path": path_of(e.instance_path), "message": _short(e.message)} for e in errors])
+        issues = issues_of(config["schema"], data)
+        return Branch("invalid", issues) if issues else Branch("valid", data)

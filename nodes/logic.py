@@ -26,6 +26,7 @@ class If(Node):
 
     type = "if"
     category = "logic"
+    quick = True
     title = "If"
 
     class Config(Schema):
@@ -64,6 +65,7 @@ class Switch(Node):
 
     type = "switch"
     category = "logic"
+    quick = True
     title = "Switch"
 
     class Config(Schema):
@@ -90,6 +92,7 @@ class Filter(Node):
 
     type = "filter"
     category = "logic"
+    quick = True
     title = "Filter"
 
     class Config(Schema):
@@ -130,6 +133,7 @@ class Merge(Node):
 
     type = "merge"
     category = "logic"
+    quick = True
     title = "Merge"
     modes: ClassVar = {
         "object": lambda inputs: dict(inputs),
@@ -153,6 +157,7 @@ class Stop(Node):
 
     type = "stop"
     category = "logic"
+    quick = True
     title = "Stop with an error"
 
     class Config(Schema):
@@ -167,6 +172,7 @@ class Noop(Node):
 
     type = "noop"
     category = "logic"
+    quick = True
     title = "No operation"
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -15,6 +15,7 @@ class Respond(Node):
 
     type = "respond"
     category = "output"
+    quick = True
     title = "Respond to webhook"
     responds = True
 
@@ -38,6 +39,7 @@ class Log(Node):
 
     type = "log"
     category = "output"
+    quick = True
     title = "Log"
 
     class Config(Schema):

@@ -11,10 +11,19 @@ from typing import Any
 from cronsim import CronSim, CronSimError
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from errors import NodeError
 from nodes.base import Context, Node, setting
+from nodes.data import check_schema, issues_of
 from nodes.kinds import Number, choice, header_name, text
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# How a webhook's caller proves who it is, and the types of credential that such a proof can be checked with.
+CREDENTIAL_TYPES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "basic": ("http_basic",),
+    "header": ("http_header", "http_bearer"),
+    "hmac": ("hmac",),
+}
 PATH = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*\Z")
 
 
@@ -23,6 +32,7 @@ class _Trigger(Node):
 
     category = "trigger"
     trigger = True
+    quick = True
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         return input
@@ -54,7 +64,7 @@ class Webhook(_Trigger):
     title = "Webhook"
 
     class Config(Schema):
-        path = setting(WebhookPath, "The address, after /hooks/: orders/new", literal=True, required=True)
+        path = setting(WebhookPath, "The address, after /api/webhooks/: orders/new", literal=True, required=True)
         methods = setting(
             fields.List(
                 fields.String(validate=validate.OneOf(METHODS)),
@@ -64,8 +74,8 @@ class Webhook(_Trigger):
             "The HTTP methods that it answers",
             literal=True,
         )
-        auth = choice("How a caller proves who it is", ("none", "basic", "header", "hmac"), load_default="none")
-        credential = text("The credential that callers are checked against", most=100, literal=True)
+        auth = choice("How a caller proves who it is", tuple(CREDENTIAL_TYPES), load_default="none")
+        credential = text("The name of the credential that callers are checked against", most=200, literal=True)
         respond = choice(
             "When to answer: at once with the run's id, with the output of the run, or with what a Respond node says",
             ("immediately", "last", "node"),
@@ -123,9 +133,8 @@ class Schedule(_Trigger):
         )
         timezone = setting(
             fields.String,
-            "The time zone of the cron expression: Europe/Paris",
+            "The time zone of the cron expression: Europe/Paris; by default the flow's",
             literal=True,
-            load_default="UTC",
             validate=[validate.Length(1, 100), check_zone],
         )
         catch_up = choice(
@@ -139,3 +148,31 @@ class Schedule(_Trigger):
             """Either cron or every, since two rhythms would be two schedules."""
             if ("cron" in data) == ("every" in data):
                 raise ValidationError("Exactly one of cron and every must be given.", "cron")
+
+
+class Error(_Trigger):
+    """Starts a run when a workflow that names this one as its error workflow fails: {workflow, run, node_id, …}."""
+
+    type = "error"
+    title = "On error"
+
+
+class Called(_Trigger):
+    """Starts a run when another workflow runs this one, with the input that it is given there."""
+
+    type = "called"
+    title = "Called by a workflow"
+
+    class Config(Schema):
+        input_schema = setting(
+            fields.Dict(keys=fields.String(), validate=check_schema),
+            "A JSON Schema that the input must follow",
+            literal=True,
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        issues = issues_of(config["input_schema"], input) if "input_schema" in config else []
+        if issues:
+            shown = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:5])
+            raise NodeError(f"the input is not what this workflow takes: {shown}", permanent=True)
+        return input

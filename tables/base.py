@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from peewee import BooleanField, Model, ModelSelect
@@ -28,6 +29,20 @@ class Write(NamedTuple):
 def now_ms() -> int:
     """Milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
+
+
+def monotonic_ms() -> int:
+    """Milliseconds of a clock that nobody sets, the same for all processes of the machine."""
+    return time.monotonic_ns() // 1_000_000
+
+
+@cache
+def boot_id() -> str:
+    """What tells this start of the machine from others, since `monotonic_ms` begins anew with each. Empty: unknown."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 _last_ulid = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -9,6 +10,13 @@ from peewee import CompositeKey, IntegerField, ModelSelect, TextField
 
 from database import execute, write
 from tables.base import Base, now_ms
+from tables.schedules import Schedule
+from tables.webhooks import Webhook
+
+# What keeps the rows of each type of trigger: `sync(flow, [(node id, config)])`.
+SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {"webhook": Webhook.sync, "schedule": Schedule.sync}
+# Node id, node type and config of each trigger that a flow wants fired (see triggers.py).
+Triggers = Sequence[tuple[str, str, Any]]
 
 
 def _same(text: str, other: str) -> bool:
@@ -31,13 +39,22 @@ class Workflow(Base):
         table_name = "workflows"
 
     @classmethod
-    def draft(cls, user_id: str | None = None, **values: Any) -> Workflow:
-        """A new flow, version 1, with its first version on record."""
+    def draft(cls, user_id: str | None = None, triggers: Triggers | None = None, **values: Any) -> Workflow:
+        """A new flow, version 1, with its first version on record. One that is active needs to know its `triggers`."""
         now = now_ms()
         with write():
             flow = cls.add(version=1, created_at=now, updated_at=now, **values)
             flow.remember(user_id)
+            flow.sync(triggers)
         return flow
+
+    def sync(self, triggers: Triggers | None) -> None:
+        """Have exactly these triggers fired, none unless the flow is active. Conflict, DefinitionError (see SYNCS)."""
+        if self.status == "active" and triggers is None:
+            raise ValueError("an active flow must say which triggers it wants fired")
+        wanted = triggers if self.status == "active" and triggers is not None else ()
+        for type_, sync in SYNCS.items():
+            sync(self, [(node_id, config) for node_id, of_type, config in wanted if of_type == type_])
 
     def remember(self, user_id: str | None) -> None:
         """Keep the present definition as a version."""
@@ -49,9 +66,12 @@ class Workflow(Base):
             created_by=user_id,
         )
 
-    def change(self, user_id: str | None, expected: int | None = None, **values: Any) -> bool:
+    def change(
+        self, user_id: str | None, expected: int | None = None, triggers: Triggers | None = None, **values: Any
+    ) -> bool:
         """Set these columns; a changed definition becomes the next version.
 
+        `triggers` are those of the flow as it will be, needed where it will be active with a new status or definition.
         False where the version is not `expected` or the row has changed since it was read: what was checked about the
         change holds for what is written, and of two editors with the same version one loses.
         """
@@ -69,6 +89,8 @@ class Workflow(Base):
                 self.version += 1
                 self.remember(user_id)
             self.save()
+            if (self.status, self.version) != (present.status, present.version):
+                self.sync(triggers)
         return True
 
     def remove(self) -> None:
@@ -76,6 +98,8 @@ class Workflow(Base):
         with write():
             WorkflowVersion.delete().where(WorkflowVersion.workflow_id == self.id).execute()
             execute("DELETE FROM idempotency_keys WHERE workflow_id = ?", (self.id,))
+            for sync in SYNCS.values():
+                sync(self, [])
             self.delete_instance()
 
     @classmethod

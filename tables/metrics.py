@@ -8,6 +8,7 @@ from peewee import CompositeKey, FloatField, IntegerField, TextField
 
 from database import execute
 from tables.base import DAY_MS, Base, Write, now_ms
+from tables.schedules import Schedule
 
 SAMPLE = 1_000
 
@@ -62,6 +63,7 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
         "pending_runs": unfinished["pending"],
         "failure_rate": round(failed / total, 4) if total else 0.0,
         "last_run_at": _last_run_at(workspace_id),
+        "overdue_schedules": Schedule.overdue(now_ms(), workspace_id),
         "p50_duration_ms": _quantile(durations, 0.50),
         "p95_duration_ms": _quantile(durations, 0.95),
         "daily": [_day(day, by_day.get(day, (0, 0, 0))) for day in range(first, today + 1)],

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
+import orjson
 from peewee import SQL, BooleanField, CompositeKey, FloatField, IntegerField, TextField
 
 from database import execute, write
-from tables.base import DAY_MS, Base, Rows, Write, first_id, insert, made_at, new_id, now_ms
+from tables.base import DAY_MS, Base, Rows, Write, boot_id, first_id, insert, made_at, monotonic_ms, new_id, now_ms
 from tables.flows import Workflow
 from tables.metrics import RunDay
 
@@ -17,7 +18,22 @@ UNFINISHED = ("pending", "running")
 TRIGGERS = ("manual", "schedule", "webhook")
 PAGE_BYTES = 8 * 2**20
 # Statuses stand in the text of these questions, not as parameters: only so does SQLite use the indexes made for them.
-NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND until > ?)"
+NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > ?)"
+# What a run waits for that may not start yet, since the flow has as many running as it allows at once.
+QUEUED = "a free place (max_concurrent_runs)"
+RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running')"
+BUSY = (
+    "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'running') + (SELECT COUNT(*) FROM runs "
+    f"WHERE workflow_id = ? AND status = 'pending' AND recorded = 0 AND (waiting IS NULL OR waiting = '{QUEUED}'))"
+)
+OLDER = (
+    "EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
+    f"AND o.id < runs.id AND o.recorded = 0 AND (o.waiting IS NULL OR o.waiting = '{QUEUED}'))"
+)
+NEXT = (
+    "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.workflow_id = ? "
+    f"AND o.status = 'pending' AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1)"
+)
 
 
 def _arms(status: str | None, triggered_by: str | None) -> list[str]:
@@ -37,9 +53,12 @@ def _arms(status: str | None, triggered_by: str | None) -> list[str]:
 class Run(Base):
     """One execution of a flow.
 
-    `lease_owner` is the process that executes it, `claims` how often one began to; `cancelled` marks a failed run that
-    was stopped, `recorded` one that something else executes. An input or output of `…_bytes` is too large for the row
-    and lies in a file (see payloads.py).
+    `lease_owner` is the process that executes it, `claims` how often one began to, `deaths` how often one died over
+    it; `cancelled` marks a failed run that was stopped, `recorded` one that something else executes. A pending run with
+    `waiting` is not to be claimed; the text says what it waits for. An input or output of `…_bytes` is too large for
+    the row and lies in a file (see payloads.py). `parent_run_id` is the run that started this one, from its node
+    `parent_node_id` where that waits for it; `depth` is how many such runs there are above it; `retry_of` is the run
+    that this one repeats. `nodes_done` of `nodes_total` are settled.
     """
 
     prefix = "run"
@@ -66,32 +85,61 @@ class Run(Base):
     duration_ms = FloatField(null=True)
     lease_owner = TextField(null=True)
     claims = IntegerField(default=0)
+    deaths = IntegerField(default=0)
+    depth = IntegerField(default=0)
+    parent_run_id = TextField(null=True)
+    parent_node_id = TextField(null=True)
+    retry_of = TextField(null=True)
+    nodes_total = IntegerField(null=True)
+    nodes_done = IntegerField(null=True)
 
     class Meta:
         table_name = "runs"
 
+    @property
+    def progress(self) -> dict[str, int] | None:
+        """How many of its nodes are settled: `{done, total}`; None for a run that was executed elsewhere."""
+        return None if self.nodes_total is None else {"done": self.nodes_done or 0, "total": self.nodes_total}
+
     @classmethod
-    def accept(cls, flow: Workflow, **values: Any) -> tuple[Run, Write]:
-        """A new run of this flow, pending unless `values` say otherwise, and the write that makes it."""
+    def accept(cls, flow: Any, **values: Any) -> Run:
+        """A new run of this flow, pending unless `values` say otherwise; `insertion` makes its row."""
         # `since` and `until` go by the id, so the time that is shown is the id's.
         id_ = values.pop("id", None) or new_id("run")
         row = {
             "id": id_, "workspace_id": flow.workspace_id,
             "workflow_id": flow.id, "workflow_name": flow.name,
             "workflow_version": flow.version, "status": "pending", "cancelled": False, "recorded": False, "claims": 0,
-            "created_at": made_at(id_), **values,
+            "depth": 0, "created_at": made_at(id_), **values,
         }  # fmt: skip
         if row["status"] not in RUN_STATUSES or row["triggered_by"] not in TRIGGERS:
             # A list would not find it: see `select_where`.
             raise ValueError(f"no run can be {row['status']} and triggered by {row['triggered_by']}")
-        return cls(**row), insert("runs", row)
+        return cls(**row)
+
+    def insertion(self) -> Write:
+        """The write that makes its row."""
+        return insert("runs", self.__data__)
+
+    def insertion_unless_busy(self, limit: int) -> Write:
+        """The write that makes its row unless that many runs of the flow are under way; its row count tells."""
+        return self._insertion_where(f"{BUSY} < ?", (self.workflow_id, self.workflow_id, limit))
+
+    def insertion_while(self, where: str, params: tuple[Any, ...]) -> Write:
+        """The write that makes its row if there is a run of which this SQL holds."""
+        return self._insertion_where(f"EXISTS (SELECT 1 FROM runs WHERE {where})", params)
+
+    def _insertion_where(self, condition: str, params: tuple[Any, ...]) -> Write:
+        made = self.insertion()
+        head, _, marks = made.sql.partition(" VALUES ")
+        return Write(f"{head} SELECT {marks[1:-1]} WHERE {condition}", (*made.params, *params))
 
     @classmethod
     def record(cls, flow: Workflow, **values: Any) -> Run:
         """A run that something else executed; it counts like any other."""
-        run, made = cls.accept(flow, recorded=True, **values)
+        run = cls.accept(flow, recorded=True, **values)
         with write():
-            execute(*made)
+            execute(*run.insertion())
             if run.status in ("success", "failed"):
                 execute(*RunDay.count(run, run.finished_at or run.created_at, run.status, run.duration_ms or 0.0))
         return run
@@ -118,28 +166,43 @@ class Run(Base):
     @classmethod
     def abandoned(cls) -> list[Run]:
         """Runs that claim to be running in a process which is no longer alive."""
-        dead = SQL(f"t1.status = 'running' AND t1.lease_owner IS NOT NULL AND {NO_LEASE.format('t1')}", (now_ms(),))
-        return list(cls.select().where(dead).order_by(cls.id))
+        alive = (boot_id(), monotonic_ms())
+        dead = SQL(f"t1.status = 'running' AND t1.lease_owner IS NOT NULL AND {NO_LEASE.format('t1')}", alive)
+        return sorted(cls.select().where(dead), key=lambda run: str(run.id))
 
     @classmethod
     def take_from_the_dead(cls, id_: str) -> Write:
         """Make a run pending again, provided that the process which executed it is still not alive."""
         sql = (
-            f"UPDATE runs SET status = 'pending', lease_owner = NULL WHERE id = ? AND status = 'running' AND {NO_LEASE}"
+            "UPDATE runs SET status = 'pending', lease_owner = NULL, deaths = deaths + 1 "
+            f"WHERE id = ? AND status = 'running' AND {NO_LEASE}"
         )
-        return Write(sql.format("runs"), (id_, now_ms()))
+        return Write(sql.format("runs"), (id_, boot_id(), monotonic_ms()))
 
     @classmethod
-    def release(cls, id_: str, owner: str, unharmed: bool = False) -> Write:
-        """Hand a run of `owner` back as pending, for any process to resume.
+    def release(cls, id_: str, owner: str) -> Write:
+        """Hand a run of `owner` back as pending, for any process to resume."""
+        mine = "id = ? AND status = 'running' AND lease_owner = ?"
+        return Write(f"UPDATE runs SET status = 'pending', lease_owner = NULL WHERE {mine}", (id_, owner))
 
-        `unharmed` takes the claim back too: the process ends in good order and the run did nothing to it.
+    def tell_progress(self, done: int) -> Write:
+        """The write that says how many nodes are settled."""
+        sql = "UPDATE runs SET nodes_done = ?, nodes_total = ? WHERE id = ? AND claims = ?"
+        return Write(sql, (done, self.nodes_total, self.id, self.claims))
+
+    def suspend(self, owner: str, reason: str, waits: int, done: int) -> list[Write]:
+        """Writes that make a run wait for `waits` nodes that have no answer yet; the next of its flow has its place.
+
+        Where an answer has come meanwhile, the run is pending without waiting, for any process to go on with it.
         """
         sql = (
-            "UPDATE runs SET status = 'pending', lease_owner = NULL, claims = claims - ? "
-            "WHERE id = ? AND status = 'running' AND lease_owner = ?"
+            "UPDATE runs SET status = 'pending', lease_owner = NULL, nodes_done = ?, nodes_total = ?, "
+            "waiting = CASE WHEN (SELECT COUNT(*) FROM waits WHERE run_id = runs.id AND seq IS NOT NULL "
+            "AND answered_at IS NULL) >= ? THEN ? END "
+            "WHERE id = ? AND status = 'running' AND lease_owner = ? AND claims = ?"
         )
-        return Write(sql, (int(unharmed), id_, owner))
+        suspended = Write(sql, (done, self.nodes_total, waits, reason, self.id, owner, self.claims))
+        return [Write(NEXT, (self.workflow_id,)), suspended]
 
     @classmethod
     def still_running(cls, ids: Iterable[str], owner: str) -> set[str]:
@@ -148,43 +211,93 @@ class Run(Base):
         return {row.id for row in cls.select(cls.id).where(mine & cls.id.in_(list(ids)))}
 
     @classmethod
-    def waiting_for_a_claim(cls, limit: int) -> list[str]:
+    def claimable(cls, limit: int) -> list[str]:
         """Ids of pending runs that are to be executed, oldest first; what something else executes is not ours."""
-        ours = SQL("t1.status = 'pending' AND t1.waiting IS NULL AND t1.recorded = 0")
-        return [row.id for row in cls.select(cls.id).where(ours).order_by(cls.id).limit(limit)]
+        sql = "SELECT id FROM runs WHERE status = 'pending' AND waiting IS NULL AND recorded = 0 ORDER BY id LIMIT ?"
+        return [id_ for (id_,) in execute(sql, (limit,)).fetchall()]
+
+    @classmethod
+    def backlog(cls, most: int) -> int:
+        """How many runs wait for a thread or a place, not for an answer; counted up to `most`."""
+        sql = (
+            "SELECT COUNT(*) FROM (SELECT 1 FROM runs WHERE status = 'pending' AND recorded = 0 "
+            f"AND (waiting IS NULL OR waiting = '{QUEUED}') LIMIT ?)"
+        )
+        return int(execute(sql, (most,)).fetchone()[0])
+
+    @classmethod
+    def unqueue(cls) -> None:
+        """Let the first of each queue try again, whose flow has none running: nobody else would."""
+        sql = (
+            "UPDATE runs SET waiting = NULL WHERE id IN (SELECT MIN(q.id) FROM runs AS q WHERE q.status = 'pending' "
+            f"AND q.waiting = '{QUEUED}' GROUP BY q.workflow_id) AND {RUNNING.format('runs.workflow_id')} = 0"
+        )
+        with write():
+            execute(sql)
+
+    @classmethod
+    def busy(cls, workflow_id: str) -> int:
+        """How many runs of the flow are running or about to."""
+        return int(execute(f"SELECT {BUSY}", (workflow_id, workflow_id)).fetchone()[0])
+
+    def children(self) -> list[Run]:
+        """The unfinished runs for whose output this one waits."""
+        waited = (Run.parent_run_id == self.id) & Run.parent_node_id.is_null(False) & Run.finished_at.is_null()
+        return list(Run.select().where(waited, Run.parent_run_id.is_null(False)))
 
     def remove(self) -> None:
         """Delete the run with its steps and log."""
         with write():
-            for table in ("steps", "log_entries"):
+            for table in ("steps", "log_entries", "waits"):
                 execute(f"DELETE FROM {table} WHERE run_id = ?", (self.id,))
             execute("DELETE FROM idempotency_keys WHERE run_id = ?", (self.id,))
             self.delete_instance()
 
     @classmethod
-    def claim(cls, id_: str, owner: str) -> Write:
-        """Become the one that executes a pending run: the row count says whether it worked."""
+    def claim(cls, id_: str, owner: str, limit: int = 0) -> list[Write]:
+        """Writes to become the one that executes a pending run; the row count of the first says whether it worked.
+
+        With a `limit`, no more runs of the flow than that are running at once, and the oldest come first: a run that
+        has to stand back is queued.
+        """
         sql = (
             "UPDATE runs SET status = 'running', lease_owner = ?, claims = claims + 1, "
-            "started_at = COALESCE(started_at, ?) WHERE id = ? AND status = 'pending'"
+            "started_at = COALESCE(started_at, ?) WHERE id = ? AND status = 'pending' AND waiting IS NULL"
         )
-        return Write(sql, (owner, now_ms(), id_))
+        params = (owner, now_ms(), id_)
+        if not limit:
+            return [Write(sql, params)]
+        place = f"{RUNNING.format('runs.workflow_id')} < ?"
+        queued = f"UPDATE runs SET waiting = '{QUEUED}' WHERE id = ? AND status = 'pending' AND waiting IS NULL"
+        following = (
+            "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.status = 'pending' "
+            "AND o.workflow_id = (SELECT workflow_id FROM runs WHERE id = ?) "
+            f"AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1) AND {place}"
+        )
+        return [
+            Write(f"{sql} AND {place} AND NOT {OLDER}", (*params, limit)),
+            Write(queued, (id_,)),
+            Write(following, (id_, limit)),
+        ]
 
-    def finish(self, owner: str, status: str, **values: Any) -> list[Write]:
+    def finish(self, owner: str, status: str, waits: bool = False, **values: Any) -> list[Write]:
         """Writes that end a run which `owner` executes, and count it; the object is changed at once.
 
-        The last one's row count is 0 where the run was cancelled or taken meanwhile: then the row stays as it is.
+        `waits` says that some of its steps may wait. The last one's row count is 0 where the run was cancelled or taken
+        meanwhile: then all stays as it is.
         """
-        return self._end("status = 'running' AND lease_owner = ?", (owner,), status, **values)
+        where = "status = 'running' AND lease_owner = ? AND claims = ?"
+        return self._end(where, (owner, self.claims), status, waits, **values)
 
     def cancel(self, reason: str) -> bool:
         """End a pending or running run as cancelled, at once; whoever executes it notices. False if it had ended."""
-        writes = self._end("status IN ('pending', 'running')", (), "failed", error_text=reason, cancelled=True)
+        values = {"error_text": reason, "cancelled": True}
+        writes = self._end("status IN ('pending', 'running')", (), "failed", waits=True, **values)
         with write():
             counts = [execute(*item).rowcount for item in writes]
         return bool(counts[-1])
 
-    def _end(self, where: str, params: tuple[Any, ...], status: str, **values: Any) -> list[Write]:
+    def _end(self, where: str, params: tuple[Any, ...], status: str, waits: bool, **values: Any) -> list[Write]:
         now = now_ms()
         duration = values.pop("duration_ms", None)
         if duration is None:
@@ -194,12 +307,38 @@ class Run(Base):
             **values,
         }  # fmt: skip
         columns = ", ".join(f"{key} = ?" for key in row)
-        # The count comes first: it sees the row as it was, and counts only where the second statement will change it.
-        counted = RunDay.count(self, now, status, duration, where, params)
+        # What goes with the end comes first: it sees the row as it was, and happens only where the last statement does.
+        writes = [RunDay.count(self, now, status, duration, where, params)]
+        still = f"EXISTS (SELECT 1 FROM runs WHERE id = ? AND {where})"
+        if waits:
+            writes += self._close_waits(now, still, (self.id, *params))
+        if self.parent_node_id is not None:
+            writes += self._answer_parent(now, still, (self.id, *params))
         for name, value in row.items():
             setattr(self, name, value)
         ended = Write(f"UPDATE runs SET {columns} WHERE id = ? AND {where}", (*row.values(), self.id, *params))
-        return [counted, ended]
+        return [*writes, Write(NEXT, (self.workflow_id,)), ended]
+
+    def _close_waits(self, now: int, still: str, params: tuple[Any, ...]) -> list[Write]:
+        """Writes that end the steps that wait, since nobody will ever answer them."""
+        closed = (
+            "UPDATE steps SET status = 'failed', error_text = 'the run ended while this step waited', finished_at = ? "
+            f"WHERE run_id = ? AND status = 'waiting' AND {still}"
+        )
+        gone = f"DELETE FROM waits WHERE run_id = ? AND {still}"
+        return [Write(closed, (now, self.id, *params)), Write(gone, (self.id, *params))]
+
+    def _answer_parent(self, now: int, still: str, params: tuple[Any, ...]) -> list[Write]:
+        """Writes that let the run go on which waits for this one. It reads the output here."""
+        answered = (
+            "UPDATE waits SET name = 'ended', answer = ?, answered_at = ? "
+            f"WHERE run_id = ? AND node_id = ? AND answered_at IS NULL AND {still}"
+        )
+        go_on = f"UPDATE runs SET waiting = NULL WHERE id = ? AND status = 'pending' AND {still}"
+        return [
+            Write(answered, (f'"{self.id}"', now, self.parent_run_id, self.parent_node_id, *params)),
+            Write(go_on, (self.parent_run_id, *params)),
+        ]
 
 
 STEP_COLUMNS = (
@@ -215,8 +354,13 @@ INSERT_STEP = (
 REPLACE_STEP = ") ON CONFLICT (run_id, seq) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in STEP_COLUMNS if name not in ("run_id", "seq")
 )
+OF_NODES = "node_id IN (SELECT value FROM json_each(?))"
 SAVE_STEP = INSERT_STEP + REPLACE_STEP
 BEGIN_STEP = INSERT_STEP + " AND status = 'running'" + REPLACE_STEP
+
+
+def _json_list(names: Sequence[str]) -> str:
+    return orjson.dumps(list(names)).decode()
 
 
 class Step(Base):
@@ -254,6 +398,11 @@ class Step(Base):
     def id(self) -> str:
         """`step_`, the run's ULID and the step's number."""
         return f"step_{self.run_id.removeprefix('run_')}_{self.seq:06d}"
+
+    @property
+    def has_output(self) -> bool:
+        """Whether it gave something itself, in the row or in a file."""
+        return self.output is not None or self.output_bytes is not None
 
     @classmethod
     def save_one(cls, values: Sequence[Any], claims: int) -> Write:
@@ -299,31 +448,46 @@ class Step(Base):
         return found
 
     @classmethod
+    def successes(cls, run_id: str, types: Iterable[str]) -> list[Step]:
+        """The steps of these node types, as a whole, that gave something themselves."""
+        mine = (cls.run_id == run_id) & cls.node_type.in_(list(types)) & (cls.status == "success")
+        return list(cls.select().where(mine, cls.item_index.is_null(), cls._has_output()).order_by(cls.seq))
+
+    @classmethod
     def _has_output(cls) -> Any:
         return cls.output.is_null(False) | cls.output_bytes.is_null(False)
 
     @classmethod
-    def unsettled(cls, run_id: str) -> list[Step]:
-        """The steps that a crash left running, and the failure that was to end the run."""
-        return list(cls.select().where((cls.run_id == run_id) & ((cls.status == "running") | cls.final)))
+    def files(cls, run_id: str, node_ids: Sequence[str]) -> list[str]:
+        """The names of the files in which outputs of these nodes lie."""
+        sql = f"SELECT seq FROM steps WHERE run_id = ? AND output_bytes IS NOT NULL AND {OF_NODES}"
+        return [f"step_{seq}" for (seq,) in execute(sql, (run_id, _json_list(node_ids))).fetchall()]
 
     @classmethod
-    def settled(cls, run_id: str) -> list[Step]:
-        """The steps that need not be done again: successes, skips and failures that the flow went on from."""
-        done = (cls.status.in_(["success", "skipped"])) | ((cls.status == "failed") & cls._has_output())
-        return list(cls.select().where((cls.run_id == run_id) & done).order_by(cls.seq))
+    def keep(cls, run_id: str, for_id: str, node_ids: Sequence[str]) -> None:
+        """Copy what is completed of these nodes from one run to another."""
+        columns = ", ".join(STEP_COLUMNS[1:])
+        sql = (
+            f"INSERT INTO steps (run_id, {columns}) SELECT ?, {columns} FROM steps WHERE run_id = ? AND {OF_NODES} "
+            "AND (status IN ('success', 'skipped') OR (status = 'failed' AND final = 0 "
+            "AND (output IS NOT NULL OR output_bytes IS NOT NULL)))"
+        )
+        execute(sql, (for_id, run_id, _json_list(node_ids)))
 
     @classmethod
-    def interrupt(cls, run_id: str) -> int:
-        """Close the steps that a crash left running; the run's next free number."""
+    def waiting(cls, run_id: str) -> list[Step]:
+        """The steps at which the run waits."""
+        return list(cls.select().where((cls.run_id == run_id) & (cls.status == "waiting")))
+
+    @classmethod
+    def interrupt(cls, run_id: str) -> None:
+        """Close the steps that a crash left running."""
         sql = (
             "UPDATE steps SET status = 'failed', error_text = 'interrupted: the server stopped while this step ran', "
             "finished_at = ? WHERE run_id = ? AND status = 'running'"
         )
         with write():
             execute(sql, (now_ms(), run_id))
-        last = execute("SELECT MAX(seq) FROM steps WHERE run_id = ?", (run_id,)).fetchone()[0]
-        return 0 if last is None else int(last) + 1
 
 
 class LogEntry(Base):
@@ -342,9 +506,9 @@ class LogEntry(Base):
 
     @classmethod
     def entry(
-        cls, workspace_id: str, run_id: str, node_id: str | None, level: str, message: str, data: str | None
+        cls, workspace_id: str, run_id: str | None, node_id: str | None, level: str, message: str, data: str | None
     ) -> Write:
-        """The write of a run's log entry."""
+        """The write of a log entry, of a run or of the workspace."""
         row = {
             "id": new_id("log"), "workspace_id": workspace_id, "run_id": run_id, "node_id": node_id, "level": level,
             "message": message, "data": data, "created_at": now_ms(),
@@ -387,9 +551,7 @@ class IdempotencyKey(Base):
     @classmethod
     def run_of(cls, workflow_id: str, key: str) -> Run | None:
         """The run that was started under this key within a day."""
-        row = cls.get_or_none(
-            (cls.workflow_id == workflow_id) & (cls.key == key) & (cls.created_at >= now_ms() - DAY_MS)
-        )
+        row = cls.one("workflow_id = ? AND key = ? AND created_at >= ?", workflow_id, key, now_ms() - DAY_MS)
         return None if row is None else Run.find(row.run_id)
 
     @classmethod
@@ -400,29 +562,59 @@ class IdempotencyKey(Base):
 
 
 class Lease(Base):
-    """A process that is alive until `until`, unless it says so again; or who holds a named right until then."""
+    """A process that is alive until `until`, unless it says so again; or a right that `owner` holds until then.
+
+    A process says so on a clock that nobody sets, since a clock that jumps must kill nobody: `until` is in milliseconds
+    since the machine started, and `owner` says which start that was. A right is held on the clock on the wall.
+    """
 
     name = TextField(primary_key=True)
     until = IntegerField()
+    owner = TextField(null=True)
 
     class Meta:
         table_name = "leases"
 
     @classmethod
     def beat(cls, name: str, for_ms: int) -> None:
-        """Hold the lease for this long from now."""
-        sql = "INSERT INTO leases (name, until) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET until = excluded.until"
+        """Be alive for this long from now."""
+        sql = (
+            "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET until = excluded.until"
+        )
         with write():
-            execute(sql, (name, now_ms() + for_ms))
+            execute(sql, (name, monotonic_ms() + for_ms, boot_id()))
 
     @classmethod
-    def drop(cls, name: str) -> None:
-        """Give the lease up."""
+    def end(cls, name: str) -> None:
+        """Be alive no more."""
+        cls.drop(name, boot_id())
+
+    @classmethod
+    def lead(cls, name: str, owner: str, for_ms: int, now: int) -> bool:
+        """Hold the right for this long from now; False while somebody else does."""
+        # Whoever has to wait looks only, and disturbs no writer. Nobody holds it for longer than `for_ms`: such a row
+        # was written while the clock was ahead.
+        row = execute("SELECT owner, until FROM leases WHERE name = ?", (name,)).fetchone()
+        if row is not None and row[0] != owner and now < row[1] <= now + for_ms:
+            return False
+        sql = (
+            "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+            "until = excluded.until, owner = excluded.owner "
+            "WHERE owner = excluded.owner OR until <= ? OR until > excluded.until"
+        )
         with write():
-            cls.delete().where(cls.name == name).execute()
+            return bool(execute(sql, (name, now + for_ms, owner, now)).rowcount)
+
+    @classmethod
+    def drop(cls, name: str, owner: str) -> None:
+        """Give the right up, if `owner` still holds it."""
+        with write():
+            execute("DELETE FROM leases WHERE name = ? AND owner = ?", (name, owner))
 
     @classmethod
     def prune(cls) -> None:
-        """Delete leases that ran out a day ago."""
+        """Delete those of processes that ended a day ago, or before the machine started."""
+        old = "name LIKE 'proc%' AND (owner IS NOT ? OR until < ?)"
         with write():
-            cls.delete().where(cls.until < now_ms() - DAY_MS).execute()
+            execute(f"DELETE FROM leases WHERE {old}", (boot_id(), monotonic_ms() - DAY_MS))

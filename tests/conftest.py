@@ -16,6 +16,7 @@ from config import Config
 from database import execute, write
 from models import ApiToken, Membership, Session, User, Workspace, now_ms
 from nodes.base import REGISTRY, Node
+from vault import KEY_FILE
 
 EMAIL, PASSWORD = "owner@example.org", "correct horse battery"
 ECHO = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
@@ -65,10 +66,12 @@ def first_app(tmp_path_factory):
 
 @pytest.fixture
 def config(tmp_path, first_app):
-    """Settings over a fresh copy of the first database."""
+    """Settings over a fresh copy of the first database, with its key."""
     config = make_config(tmp_path / "data")
     config.data_dir.mkdir()
-    shutil.copy(first_app.extensions["headrace"].config.database_path, config.database_path)
+    first = first_app.extensions["headrace"].config
+    shutil.copy(first.database_path, config.database_path)
+    shutil.copy(first.data_dir / KEY_FILE, config.data_dir)
     return config
 
 

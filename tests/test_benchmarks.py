@@ -69,6 +69,15 @@ def test_requests_are_measured_without_an_error_or_a_lost_run():
 
 
 @pytest.mark.slow
+def test_schedules_of_the_same_instant_are_measured_and_none_is_lost():
+    found = document("schedules", "--schedules", "20", "--lead", "2", "--workers", "2")
+    result = found["result"]
+    assert 0 < result["fired_s"] <= result["ended_s"]
+    assert (result["early"], result["twice"], result["missed"], result["not_success"]) == (0, 0, 0, 0)
+    assert found["targets"].keys() == {"fired_s", "twice", "missed", "early"}
+
+
+@pytest.mark.slow
 def test_a_history_is_made_and_every_question_about_it_is_answered():
     found = document("history", "--runs", "1500", "--steps", "150", "--repeat", "2")
     assert {"runs": 1500, "steps": 500, "workspaces": 5, "workflows": 50}.items() <= found["contents"].items()

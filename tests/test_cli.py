@@ -279,7 +279,8 @@ def test_validate_prints_every_issue_with_its_path(file):
 def flow(data_dir):
     """A flow in the server's database."""
     text = json.dumps(BRANCHING)
-    return Workflow.draft(workspace_id=Workspace.get().id, name="Größe", status="active", definition_json=text)
+    where = Workspace.get().id
+    return Workflow.draft(workspace_id=where, name="Größe", status="active", triggers=[], definition_json=text)
 
 
 def test_export_prints_a_flow_for_people_and_for_run(flow, folder):

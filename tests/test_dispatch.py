@@ -26,12 +26,13 @@ from world import (
 from world import run as run_engine
 
 import database
-from dispatch import MAX_CLAIMS
+from dispatch import MAX_DEATHS
 from errors import BadInput, Conflict, DefinitionError, NodeError, Unavailable
 from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, Step, Workflow, WorkspaceStore, Write, new_id, now_ms
 from nodes.base import REGISTRY
 from payloads import Kept
 from recorder import RunRecord
+from tables.base import boot_id, monotonic_ms
 
 DAY_MS = 86_400_000
 
@@ -86,7 +87,7 @@ def submit(dispatcher, definition, input=None, **more):
 
 def finished(dispatcher, run):
     """The run once it has ended."""
-    ended = dispatcher.wait(run, PATIENCE)
+    ended = dispatcher.wait(dispatcher.ticket_of(run), PATIENCE)
     assert ended.finished_at is not None, "it never ended"
     return ended
 
@@ -94,14 +95,14 @@ def finished(dispatcher, run):
 def at_gate(dispatcher, run, gate):
     """The run's row once the run is at the gate."""
     assert gate.reached.wait(PATIENCE)
-    dispatcher.wait(run, 0)
+    dispatcher.wait(dispatcher.ticket_of(run), 0)
     return run_of(run.id)
 
 
 def let_go(dispatcher, run):
     """Return when the process has the run in hand no more, however that came."""
     while dispatcher.active_count():
-        dispatcher.wait(run, 0.01)
+        dispatcher.wait(dispatcher.ticket_of(run), 0.01)
 
 
 def output(dispatcher, run):
@@ -110,17 +111,17 @@ def output(dispatcher, run):
 
 def on_record(made, **values):
     """A run of this flow whose row is there, and which nobody has in hand."""
-    run, write = Run.accept(made, triggered_by="manual", **values)
+    run = Run.accept(made, triggered_by="manual", **values)
     with database.write():
-        database.execute(*write)
+        database.execute(*run.insertion())
     return run.id
 
 
-def left_behind(dispatcher, definition, input=None, steps=0, claims=1):
+def left_behind(dispatcher, definition, input=None, steps=0, deaths=0):
     """A run as a process leaves it that died when so many steps were on record."""
     id_ = new_id("run")
     kept = dispatcher.payloads.keep(id_, "input", orjson.dumps(input))
-    values = {"status": "running", "lease_owner": "proc_gone", "claims": claims, "started_at": now_ms()}
+    values = {"status": "running", "lease_owner": "proc_gone", "claims": 1, "deaths": deaths, "started_at": now_ms()}
     on_record(add_flow(definition), id=id_, input=kept.text, input_bytes=kept.size, **values)
     record_steps(dispatcher, id_, run_engine(definition, input).steps[:steps])
     return id_
@@ -128,7 +129,7 @@ def left_behind(dispatcher, definition, input=None, steps=0, claims=1):
 
 def record_steps(dispatcher, id_, steps):
     """Put steps on record as the process that executes the run does."""
-    record = RunRecord(dispatcher.recorder, dispatcher.payloads, run_of(id_))
+    record = RunRecord(dispatcher.recorder.submit, dispatcher.payloads, run_of(id_))
     for step in steps:
         record.step(step)
     record.finish([])
@@ -159,7 +160,7 @@ def test_a_run_that_fails_says_where_and_why(dispatcher):
 
 
 def test_a_run_is_on_the_disk_when_wait_returns(path, dispatcher, gate):
-    run = dispatcher.wait(submit(dispatcher, flow(node("a", "gate"))), 0)
+    run = dispatcher.wait(dispatcher.ticket_of(submit(dispatcher, flow(node("a", "gate")))), 0)
     assert run.status == "running"
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT status FROM runs WHERE id = ?", (run.id,)).fetchall() == [("running",)]
@@ -167,7 +168,7 @@ def test_a_run_is_on_the_disk_when_wait_returns(path, dispatcher, gate):
 
 def test_wait_gives_the_run_as_it_stands_when_the_time_is_over(dispatcher, gate):
     run = submit(dispatcher, flow(node("a", "gate")))
-    assert dispatcher.wait(run, 0.01).finished_at is None
+    assert dispatcher.wait(dispatcher.ticket_of(run), 0.01).finished_at is None
     gate.opened.set()
     assert finished(dispatcher, run).status == "success"
 
@@ -239,7 +240,7 @@ def test_an_input_that_cannot_be_kept_is_refused(start, odd):
 def test_a_changed_flow_is_run_as_it_is_now(inline):
     made = add_flow(flow(node("a", "give", {"value": 1})))
     first = inline.submit(made, None, "manual").run
-    made.change(None, definition_json=orjson.dumps(flow(node("a", "give", {"value": 2}))).decode())
+    made.change(None, triggers=[], definition_json=orjson.dumps(flow(node("a", "give", {"value": 2}))).decode())
     second = inline.submit(made, None, "manual").run
     assert (first.output, second.output, second.workflow_version) == ("1", "2", 2)
 
@@ -320,7 +321,7 @@ def test_a_run_waits_where_all_threads_are_busy_and_is_executed_then(start, gate
     dispatcher = start(run_threads=1)
     first = submit(dispatcher, flow(node("a", "gate")))
     assert gate.reached.wait(PATIENCE)
-    second = dispatcher.wait(submit(dispatcher, flow("a"), 2), 0)
+    second = dispatcher.wait(dispatcher.ticket_of(submit(dispatcher, flow("a"), 2)), 0)
     assert (second.status, second.started_at, second.lease_owner) == ("pending", None, None)
     gate.opened.set()
     assert [finished(dispatcher, run).status for run in (first, second)] == ["success", "success"]
@@ -345,7 +346,7 @@ def test_a_sweep_leaves_alone_what_this_process_has_in_hand(start, gate, types):
     dispatcher = start(run_threads=1)
     made = chain(node("a", "gate"), node("b", "act"))
     runs = [submit(dispatcher, made) for _ in range(3)]
-    dispatcher.wait(runs[-1], 0)
+    dispatcher.wait(dispatcher.ticket_of(runs[-1]), 0)
     for _ in range(3):
         dispatcher.sweep()
     gate.opened.set()
@@ -371,6 +372,14 @@ def test_pending_runs_are_taken_up_oldest_first(inline, types):
     assert types.effects == [f"{id_}:a:0" for id_ in ids]
 
 
+def test_what_one_sweep_cannot_take_up_is_begun_as_soon_as_a_thread_is_free(dispatcher, types):
+    made = add_flow(flow(node("a", "act")))
+    ids = [on_record(made) for _ in range(9)]
+    dispatcher.sweep()
+    assert [finished(dispatcher, run_of(id_)).status for id_ in ids] == ["success"] * 9
+    assert sorted(types.effects) == [f"{id_}:a:0" for id_ in ids]
+
+
 def test_a_run_that_something_else_executes_is_not_taken_up(inline, types):
     made = add_flow(flow(node("a", "act")))
     Run.record(made, status="pending", triggered_by="manual")
@@ -387,14 +396,14 @@ def test_a_pending_run_that_is_cancelled_is_never_executed(start, gate, types):
     dispatcher = start(run_threads=1)
     first = submit(dispatcher, flow(node("a", "gate")))
     second = submit(dispatcher, flow(node("a", "act")))
-    dispatcher.wait(second, 0)
+    dispatcher.wait(dispatcher.ticket_of(second), 0)
     dispatcher.cancel(run_of(second.id), "ann")
     gate.opened.set()
     finished(dispatcher, first)
     ended = finished(dispatcher, run_of(second.id))
     assert (ended.status, ended.error_text, ended.cancelled) == ("failed", "cancelled by ann", True)
     dispatcher.sweep()
-    assert types.effects == [] and run_of(second.id).claims == 0
+    assert types.effects == [] and run_of(second.id).deaths == 0
 
 
 def test_a_running_run_that_is_cancelled_stops_before_its_next_node(dispatcher, gate, types):
@@ -440,7 +449,7 @@ def test_a_cancellation_cuts_a_pause_short(dispatcher):
     dispatcher.on_step = lambda run, step: failed.set()
     run = submit(dispatcher, flow(node("a", "fail", retry={"attempts": 2, "delay": 3600})))
     assert failed.wait(PATIENCE)
-    dispatcher.cancel(dispatcher.wait(run, 0), "ann")
+    dispatcher.cancel(dispatcher.wait(dispatcher.ticket_of(run), 0), "ann")
     assert finished(dispatcher, run).error_text == "cancelled by ann"
 
 
@@ -505,7 +514,8 @@ def test_a_step_that_has_failed_for_good_is_not_done_again(types, inline):
 def test_a_step_that_was_interrupted_once_may_be_interrupted_again(inline, types, steps):
     """First a dies while it runs; the process that resumes it dies while a runs again, or while b does."""
     id_ = left_behind(inline, chain(node("a", "act"), node("b", "act")), 5, steps=1)
-    first = Step.interrupt(id_)
+    Step.interrupt(id_)
+    first = len(steps_of(id_))
     again = [
         step._replace(seq=step.seq + first) for step in run_engine(chain(node("a", "act"), node("b", "act")), 5).steps
     ]
@@ -582,7 +592,7 @@ def test_runs_are_swept_even_when_no_process_has_a_lease(inline):
 
 
 def test_a_run_that_killed_its_process_three_times_is_given_up(inline, types):
-    id_ = left_behind(inline, flow(node("a", "act")), claims=MAX_CLAIMS)
+    id_ = left_behind(inline, flow(node("a", "act")), deaths=MAX_DEATHS - 1)
     types.effects.clear()
     inline.sweep()
     run = run_of(id_)
@@ -591,7 +601,7 @@ def test_a_run_that_killed_its_process_three_times_is_given_up(inline, types):
 
 
 def test_a_run_that_killed_two_processes_has_one_more_chance(inline):
-    id_ = left_behind(inline, flow("a"), claims=MAX_CLAIMS - 1)
+    id_ = left_behind(inline, flow("a"), deaths=MAX_DEATHS - 2)
     inline.sweep()
     assert run_of(id_).status == "success"
 
@@ -607,7 +617,8 @@ def test_a_run_whose_flow_was_deleted_fails_and_says_so(inline):
 
 def test_a_run_goes_on_with_the_version_that_it_began_with(inline):
     id_ = left_behind(inline, flow(node("a", "give", {"value": "old"})))
-    Workflow.get().change(None, definition_json=orjson.dumps(flow(node("a", "give", {"value": "new"}))).decode())
+    changed = orjson.dumps(flow(node("a", "give", {"value": "new"}))).decode()
+    Workflow.get().change(None, triggers=[], definition_json=changed)
     inline.sweep()
     assert run_of(id_).output == '"old"'
 
@@ -663,10 +674,10 @@ def test_a_run_that_waited_here_while_another_process_began_it_goes_on_from_its_
     made = chain(node("a", "act"), node("b", "act"))
     first = submit(dispatcher, flow(node("a", "gate")))
     at_gate(dispatcher, first, gate)
-    second = dispatcher.wait(submit(dispatcher, made, 5), 0)
-    dispatcher.recorder.commit([Run.claim(second.id, "proc_other")])
+    second = dispatcher.wait(dispatcher.ticket_of(submit(dispatcher, made, 5)), 0)
+    dispatcher.recorder.commit(Run.claim(second.id, "proc_other"))
     record_steps(dispatcher, second.id, run_engine(made, 5).steps[:2])
-    dispatcher.recorder.commit([Run.release(second.id, "proc_other", unharmed=True)])
+    dispatcher.recorder.commit([Run.release(second.id, "proc_other")])
     types.effects.clear()
     gate.opened.set()
     assert finished(dispatcher, second).output == "5"
@@ -674,6 +685,12 @@ def test_a_run_that_waited_here_while_another_process_began_it_goes_on_from_its_
 
 
 # Several processes
+
+
+def alive(owner):
+    """The statement by which another process says that it is alive."""
+    values = (owner, monotonic_ms() + 60_000, boot_id())
+    return "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?)", values
 
 
 def meddle(path, when, statements):
@@ -696,7 +713,7 @@ def test_a_pending_run_that_another_process_claims_at_the_same_time_is_left_to_i
     meddle(
         path,
         lambda sql: id_ in sql,
-        [("INSERT INTO leases VALUES ('proc_other', ?)", (now_ms() + 60_000,)), (claim, (id_,))],
+        [alive("proc_other"), (claim, (id_,))],
     )
     inline.sweep()
     assert (run_of(id_).lease_owner, types.effects) == ("proc_other", [])
@@ -705,7 +722,7 @@ def test_a_pending_run_that_another_process_claims_at_the_same_time_is_left_to_i
 def test_a_run_of_a_process_that_starts_during_a_sweep_is_left_alone(path, inline):
     id_ = on_record(add_flow(flow("a")), waiting="nothing")
     born = [
-        ("INSERT INTO leases VALUES ('proc_new', ?)", (now_ms() + 60_000,)),
+        alive("proc_new"),
         (
             "UPDATE runs SET status = 'running', lease_owner = 'proc_new', waiting = NULL, claims = 1 WHERE id = ?",
             (id_,),
@@ -818,6 +835,32 @@ def test_a_run_that_does_not_end_in_time_is_handed_back(start, gate, types):
     assert RunDay.select().count() == 0
 
 
+def test_nobody_is_kept_waiting_for_a_run_beyond_the_grace_time(start, gate):
+    dispatcher = start()
+    run = submit(dispatcher, flow(node("a", "gate")))
+    waiting = Background(dispatcher.wait, dispatcher.ticket_of(run), 2 * PATIENCE)
+    assert gate.reached.wait(PATIENCE)
+    dispatcher.close()
+    assert waiting.result().status == "running"
+
+
+def test_a_run_whose_node_outlasts_the_process_is_handed_back_all_the_same(start, gate, types):
+    types.offer("linger", gate, pure=False)
+    dispatcher = start(run_threads=1)
+    run = submit(dispatcher, chain(node("a", "act"), node("b", "linger"), node("c", "act")), 5)
+    assert gate.reached.wait(PATIENCE)
+    dispatcher.stop()
+    row = run_of(run.id)
+    assert (row.status, row.lease_owner, row.deaths) == ("pending", None, 0)
+    record = statuses(run.id)
+    gate.opened.set()
+    let_go(dispatcher, run)
+    assert statuses(run.id) == record == [("a", "success"), ("b", "running")]
+    start(inline=True).sweep()
+    assert (run_of(run.id).status, run_of(run.id).output) == ("success", "5")
+    assert types.effects == [f"{run.id}:a:0", f"{run.id}:c:0"]
+
+
 def test_a_run_that_was_handed_back_goes_on_from_its_completed_steps(start, gate, types):
     dispatcher = start(run_threads=1)
     run = submit(dispatcher, chain(node("a", "act"), node("b", "gate"), node("c", "act")), 5)
@@ -829,7 +872,7 @@ def test_a_run_that_was_handed_back_goes_on_from_its_completed_steps(start, gate
 
 
 def test_being_handed_back_does_not_make_a_run_poisonous(tmp_path, types):
-    gates = [node(f"b{number}", "gate") for number in range(MAX_CLAIMS + 1)]
+    gates = [node(f"b{number}", "gate") for number in range(MAX_DEATHS + 1)]
     id_ = on_record(add_flow(chain(node("a", "act"), *gates, "end")))
     for _ in gates:
         gate = Gate()
@@ -873,7 +916,7 @@ def test_a_run_that_cannot_be_accepted_is_not_told_to_anybody(start):
     fill(dispatcher)
     run = submit(dispatcher, flow("a"), "x" * 50_000)
     with pytest.raises(Unavailable) as caught:
-        dispatcher.wait(run, PATIENCE)
+        dispatcher.wait(dispatcher.ticket_of(run), PATIENCE)
     assert caught.value.retry_after == 5
     make_room(dispatcher)
     assert Run.find(run.id) is None

@@ -20,6 +20,7 @@ LAYERS = {
     "agent": set(),
     "database": set(),
     "payloads": set(),
+    "vault": set(),
     "tables": {"database"},
     "models": {"database", "tables"},
     "migrations": set(),
@@ -29,6 +30,7 @@ LAYERS = {
     "nodes": {"expressions", "agent"},
     "definition": {"expressions", "nodes"},
     "engine": {"definition", "expressions", "nodes"},
+    "triggers": {"definition", "nodes"},
     "accounts": {"database", "models"},
     "recorder": {"database", "models", "payloads"},
     "dispatch": {"database", "models", "payloads", "definition", "engine", "recorder", "nodes"},
@@ -36,11 +38,11 @@ LAYERS = {
     "scheduler": {"database", "models", "payloads", "dispatch", "nodes"},
     "api": {
         *("accounts", "models", "payloads", "schemas", "templates", "definition", "engine", "nodes", "dispatch"),
-        *("scheduler", "agent"),
+        *("scheduler", "agent", "triggers", "vault"),
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
-        *("schemas", "templates"),
+        *("schemas", "templates", "nodes"),
     },
     "gunicorn.conf": set(),
 }

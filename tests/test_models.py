@@ -2,6 +2,7 @@
 
 import logging
 import random
+import time
 
 import orjson
 import pytest
@@ -48,8 +49,8 @@ def made():
 
 def accept(made, **values):
     """A run on record."""
-    run, accepted = Run.accept(made, **{"triggered_by": "manual", **values})
-    do([accepted])
+    run = Run.accept(made, **{"triggered_by": "manual", **values})
+    do([run.insertion()])
     return run
 
 
@@ -214,7 +215,7 @@ def test_a_page_of_steps_ends_where_its_outputs_are_large(made):
 
 def test_versions_are_paged_newest_first(made):
     for number in range(4):
-        assert made.change(None, definition_json=str(number))
+        assert made.change(None, triggers=[], definition_json=str(number))
     rows, before = made.versions(3, None)
     assert ([row.version for row in rows], before) == ([5, 4, 3], "3")
     rows, before = made.versions(3, before)
@@ -231,22 +232,22 @@ def test_a_new_flow_has_its_first_version_on_record(made):
 
 def test_a_changed_definition_is_a_new_version_and_a_changed_name_is_not(made):
     assert made.change("usr_1", name="Other") and made.version == 1
-    assert made.change("usr_1", definition_json="{}") and made.version == 2
-    assert made.change("usr_1", definition_json="{}") and made.version == 2
+    assert made.change("usr_1", triggers=[], definition_json="{}") and made.version == 2
+    assert made.change("usr_1", triggers=[], definition_json="{}") and made.version == 2
     row = Workflow.find(made.id)
     assert (row.version, row.name, row.definition_json) == (2, "Other", "{}")
     assert [(item.version, item.created_by) for item in WorkflowVersion.select()] == [(1, None), (2, "usr_1")]
 
 
 def test_a_change_of_an_older_version_is_refused(made):
-    assert made.change(None, expected=1, definition_json="{}")
-    assert not made.change(None, expected=1, definition_json="[]")
+    assert made.change(None, expected=1, triggers=[], definition_json="{}")
+    assert not made.change(None, expected=1, triggers=[], definition_json="[]")
     assert Workflow.find(made.id).definition_json == "{}"
 
 
 def test_of_two_editors_at_the_same_time_one_loses(made):
     def edit(number):
-        return Workflow.find(made.id).change(None, expected=1, definition_json=str(number))
+        return Workflow.find(made.id).change(None, expected=1, triggers=[], definition_json=str(number))
 
     won = at_once(8, edit)
     assert won.count(True) == 1
@@ -257,7 +258,7 @@ def test_of_two_editors_at_the_same_time_one_loses(made):
 
 def test_who_read_the_flow_before_another_changed_it_changes_nothing(made):
     stale = Workflow.find(made.id)
-    assert made.change(None, definition_json="{}")
+    assert made.change(None, triggers=[], definition_json="{}")
     assert not stale.change(None, name="Renamed")
     row = Workflow.find(made.id)
     assert (row.name, row.definition_json, row.version) == ("Flow", "{}", 2)
@@ -293,20 +294,20 @@ def test_flows_are_found_by_letters_of_their_name():
 
 def test_a_pending_run_is_claimed_once(made):
     run = accept(made)
-    assert do([Run.claim(run.id, "one"), Run.claim(run.id, "two")]) == [1, 0]
+    assert do([*Run.claim(run.id, "one"), *Run.claim(run.id, "two")]) == [1, 0]
     row = run_of(run.id)
     assert (row.status, row.lease_owner, row.claims) == ("running", "one", 1)
 
 
 def test_of_many_who_claim_at_the_same_time_one_wins(made):
     run = accept(made)
-    assert sorted(at_once(8, lambda number: do([Run.claim(run.id, f"p{number}")])[0])) == [0] * 7 + [1]
+    assert sorted(at_once(8, lambda number: do(Run.claim(run.id, f"p{number}"))[0])) == [0] * 7 + [1]
 
 
 def test_a_second_claim_keeps_the_time_of_the_first(made):
     run = running(made, id=new_id("run"))
     Run.update(started_at=5).execute()
-    do([Run.release(run.id, "me"), Run.claim(run.id, "other")])
+    do([Run.release(run.id, "me"), *Run.claim(run.id, "other")])
     row = run_of(run.id)
     assert (row.started_at, row.claims, row.lease_owner) == (5, 2, "other")
 
@@ -314,14 +315,14 @@ def test_a_second_claim_keeps_the_time_of_the_first(made):
 def test_only_its_owner_releases_a_run(made):
     run = running(made)
     assert do([Run.release(run.id, "other")]) == [0]
-    assert do([Run.release(run.id, "me", unharmed=True)]) == [1]
+    assert do([Run.release(run.id, "me")]) == [1]
     row = run_of(run.id)
-    assert (row.status, row.lease_owner, row.claims) == ("pending", None, 0)
+    assert (row.status, row.lease_owner, row.claims) == ("pending", None, 1)
 
 
 def test_a_run_that_is_finished_is_counted(made):
     run = running(made)
-    assert do(run.finish("me", "success", duration_ms=12.5, output="1")) == [1, 1]
+    assert do(run.finish("me", "success", duration_ms=12.5, output="1"))[-1] == 1
     row = run_of(run.id)
     assert (row.status, row.output, row.duration_ms, row.lease_owner) == ("success", "1", 12.5, None)
     day = RunDay.get()
@@ -331,21 +332,21 @@ def test_a_run_that_is_finished_is_counted(made):
 
 def test_only_its_owner_finishes_a_run(made):
     run = running(made)
-    assert do(run_of(run.id).finish("other", "success")) == [0, 0]
+    assert do(run_of(run.id).finish("other", "success"))[-1] == 0
     assert run_of(run.id).status == "running" and RunDay.select().count() == 0
 
 
 def test_a_run_is_finished_once(made):
     run = running(made)
-    assert do(run.finish("me", "success")) == [1, 1]
-    assert do(run_of(run.id).finish("me", "failed")) == [0, 0]
+    assert do(run.finish("me", "success"))[-1] == 1
+    assert do(run_of(run.id).finish("me", "failed"))[-1] == 0
     assert run_of(run.id).status == "success" and RunDay.get().total == 1
 
 
 def test_finishing_a_cancelled_run_changes_nothing(made):
     run = running(made)
     assert run_of(run.id).cancel("cancelled by ann")
-    assert do(run.finish("me", "success", output="1")) == [0, 0]
+    assert do(run.finish("me", "success", output="1"))[-1] == 0
     row = run_of(run.id)
     assert (row.status, row.cancelled, row.output, row.error_text) == ("failed", True, None, "cancelled by ann")
     assert (RunDay.get().total, RunDay.get().failed, RunDay.get().success) == (1, 1, 0)
@@ -362,7 +363,7 @@ def test_a_run_that_has_ended_is_not_cancelled(made, status):
 def test_a_pending_run_that_is_cancelled_is_not_claimed(made):
     run = accept(made)
     assert run_of(run.id).cancel("no")
-    assert do([Run.claim(run.id, "me")]) == [0]
+    assert do(Run.claim(run.id, "me")) == [0]
 
 
 def test_of_many_who_cancel_at_the_same_time_one_does(made):
@@ -386,9 +387,9 @@ def test_abandoned_are_the_running_runs_of_no_living_process(made):
     Run.record(made, status="running", triggered_by="manual")
     Lease.beat("me", 60_000)
     assert [run.id for run in Run.abandoned()] == [gone.id]
-    Lease.drop("me")
+    Lease.end("me")
     assert [run.id for run in Run.abandoned()] == [mine.id, gone.id]
-    assert Run.waiting_for_a_claim(10) == [waiting.id]
+    assert Run.claimable(10) == [waiting.id]
 
 
 def test_still_running_tells_which_runs_are_still_ours(made):
@@ -438,29 +439,12 @@ def test_the_id_of_a_step_is_made_of_its_run_and_number(made):
     assert add_step(run, 12).id == f"step_{run.id[4:]}_000012"
 
 
-def test_settled_are_successes_skips_and_failures_that_were_gone_on_from(made):
-    run = accept(made)
-    add_step(run, 0, output="1")
-    add_step(run, 1, status="skipped")
-    add_step(run, 2, status="failed", error_text="no")
-    add_step(run, 3, status="failed", output='{"error":"no"}', error_text="no")
-    add_step(run, 4, status="running")
-    assert [step.seq for step in Step.settled(run.id)] == [0, 1, 3]
-
-
-def test_a_failure_whose_error_lies_in_a_file_is_settled_too(made):
-    run = accept(made)
-    add_step(run, 0, status="failed", output_bytes=100, error_text="no")
-    assert [step.seq for step in Step.settled(run.id)] == [0]
-
-
-def test_interrupt_closes_what_runs_and_gives_the_next_number(made):
+def test_interrupt_closes_what_runs(made):
     run, other = accept(made), accept(made)
-    assert Step.interrupt(run.id) == 0
     add_step(run, 0)
     add_step(run, 1, status="running")
     add_step(other, 7, status="running")
-    assert Step.interrupt(run.id) == 2
+    Step.interrupt(run.id)
     assert [step.status for step in steps_of(run.id)] == ["success", "failed"]
     assert "interrupted" in steps_of(run.id)[1].error_text and steps_of(run.id)[1].finished_at
     assert steps_of(other.id)[0].status == "running"
@@ -589,15 +573,33 @@ def test_a_lease_holds_until_its_time_is_over_or_it_is_dropped(made):
     Lease.beat("me", 0)
     assert Run.abandoned() == [run]
     Lease.beat("me", 60_000)
-    Lease.drop("me")
+    Lease.end("me")
     assert Run.abandoned() == [run]
 
 
 def test_pruning_leases_deletes_those_that_ran_out_long_ago():
-    Lease.beat("old", -DAY_MS - 1000)
-    Lease.beat("just", -1000)
+    Lease.beat("proc_old", -DAY_MS - 1000)
+    Lease.beat("proc_just", -1000)
+    Lease.beat("proc_before", 1000)
+    Lease.update(owner="another start of the machine").where(Lease.name == "proc_before").execute()
     Lease.prune()
-    assert [row.name for row in Lease.select()] == ["just"]
+    assert [row.name for row in Lease.select()] == ["proc_just"]
+
+
+def test_a_process_of_an_earlier_start_of_the_machine_is_dead(made):
+    run = running(made)
+    Lease.beat("me", 60_000)
+    Lease.update(owner="another start of the machine").execute()
+    assert Run.abandoned() == [run]
+
+
+def test_a_clock_that_is_set_kills_no_process(made, monkeypatch):
+    running(made)
+    Lease.beat("me", 60_000)
+    clock = time.time_ns
+    for hours in (5, -5):
+        monkeypatch.setattr("tables.base.time.time_ns", lambda by=hours: clock() + by * 3_600_000_000_000)
+        assert Run.abandoned() == []
 
 
 # The store
@@ -782,7 +784,6 @@ FILTERS = [
 QUESTIONS = {
     "steps": lambda: Step.of("run_1", 10),
     "more steps": lambda: Step.of("run_1", 10, 5),
-    "settled": lambda: Step.settled("run_1"),
     "outputs": lambda: Step.outputs("run_1", ["a"]),
     "interrupt": lambda: Step.interrupt("run_1"),
     "log of a run": lambda: LogEntry.of("run_1", 10, "log_1"),
@@ -791,7 +792,7 @@ QUESTIONS = {
     "metrics": lambda: metrics("ws_1", 30),
     "run": lambda: Run.find("run_1"),
     "abandoned": lambda: Run.abandoned(),
-    "waiting": lambda: Run.waiting_for_a_claim(5),
+    "waiting": lambda: Run.claimable(5),
     "still running": lambda: Run.still_running(["run_1", "run_2"], "me"),
     "unfinished": lambda: execute("SELECT COUNT(*) FROM runs WHERE status = 'pending'"),
     "key": lambda: IdempotencyKey.run_of("wf_1", "k"),
@@ -801,7 +802,7 @@ QUESTIONS = {
         AgentMemory.page(AgentMemory.select_where("ws_1", None, agent_id="a", session="s"), 10, None)
     ),
     "store": lambda: WorkspaceStore("ws_1").list("a"),
-    "claim": lambda: do([Run.claim("run_1", "me"), Run.release("run_1", "me")]),
+    "claim": lambda: do([*Run.claim("run_1", "me", 2), Run.release("run_1", "me")]),
     "end": lambda: do(Run(id="run_1", workspace_id="w", workflow_id="f", started_at=1).finish("me", "success")),
 }
 

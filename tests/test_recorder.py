@@ -226,9 +226,9 @@ def payloads(tmp_path):
 
 @pytest.fixture
 def record(recorder, payloads):
-    run, made = Run.accept(add_flow(flow("a")), triggered_by="manual", status="running", lease_owner="me", claims=1)
-    recorder.commit([made])
-    return RunRecord(recorder, payloads, run)
+    run = Run.accept(add_flow(flow("a")), triggered_by="manual", status="running", lease_owner="me", claims=1)
+    recorder.commit([run.insertion()])
+    return RunRecord(recorder.submit, payloads, run)
 
 
 def step(seq, status="success", *, pure=True, **more):

@@ -168,9 +168,9 @@ def process(folder, *, inline=False, **settings):
 
 
 def add_flow(definition, workspace="ws_1", **values):
-    """A flow on record."""
+    """A flow on record, of whose triggers nobody fires any unless `triggers` are given."""
     text = definition if isinstance(definition, str) else orjson.dumps(definition).decode()
-    values = {"name": "Flow", "status": "active", **values}
+    values = {"name": "Flow", "status": "active", "triggers": [], **values}
     return Workflow.draft(workspace_id=workspace, definition_json=text, **values)
 
 

@@ -71,6 +71,7 @@ SESSION = {
 NODE = {"type": str, "name": str, "category": str, "description": str, "config_schema": dict}
 AGENT = {"id": str, "name": str, "description": str, "instructions": str, "tools": list}
 MEMORY = {"id": id_of("mem"), "agent_id": str, "session": str, "key": str, "content": str, "tags": list}
+CREDENTIAL = {"id": id_of("cred"), "name": str, "type": str, "created_at": TIME, "updated_at": TIME}
 TEMPLATE = {"id": str, "name": str, "description": str, "category": str, "definition": dict}
 METRICS = {"total_runs": int, "success_runs": int, "last_run_at": or_null(TIME)}
 
@@ -100,6 +101,7 @@ def world(owner, flow, run):
     """One of everything; its ids stand for the names in the paths below."""
     owner.post("/api/logs", {"message": "hello", "run_id": run["id"]})
     owner.post("/api/agent/memory", {"agent_id": "researcher", "key": "city", "content": "Rome"})
+    owner.post("/api/credentials", {"name": "shop", "type": "http_bearer", "data": {"token": "t"}})
     return {"flow": flow["id"], "run": run["id"]}
 
 
@@ -117,6 +119,7 @@ LISTS = [
     ("/api/agents", AGENT),
     ("/api/agent/memory", MEMORY),
     ("/api/templates", TEMPLATE),
+    ("/api/credentials", CREDENTIAL),
 ]
 
 
@@ -155,6 +158,7 @@ WRITES = [
     ("POST", "/api/runs", {"workflow_id": "{flow}", "status": "success"}, RUN),
     ("POST", "/api/logs", {"message": "hello"}, LOG),
     ("POST", "/api/agent/memory", {"agent_id": "researcher", "key": "k", "content": "c"}, MEMORY),
+    ("POST", "/api/credentials", {"name": "c", "type": "http_bearer", "data": {"token": "t"}}, CREDENTIAL),
 ]
 
 

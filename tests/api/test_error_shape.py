@@ -112,11 +112,19 @@ def test_an_error_of_nobody_is_500_and_tells_nothing_of_the_inside(app, monkeypa
         ("PATCH", "/api/members"),
         ("DELETE", "/api/members"),
         ("POST", "/api/tokens"),
+        ("POST", "/api/credentials"),
+        ("PUT", "/api/credentials/{credential}"),
     ],
 )
 class TestEveryBody:
+    @pytest.fixture(autouse=True)
+    def a_credential(self, owner):
+        made = {"name": "bearer", "type": "http_bearer", "data": {"token": "t"}}
+        self.credential = owner.post("/api/credentials", made).json["id"]
+
     def send(self, owner, flow, method, path, data, content_type="application/json"):
-        return owner.open(path.format(flow=flow["id"]), method=method, data=data, content_type=content_type)
+        path = path.format(flow=flow["id"], credential=self.credential)
+        return owner.open(path, method=method, data=data, content_type=content_type)
 
     @pytest.mark.parametrize("data", [b"{", b'{"a":}', b"\xff", b'{"a": NaN}', b'{"a": "\\ud800"}', b"{} {}"])
     def test_that_is_malformed_is_400(self, owner, flow, method, path, data):
@@ -186,6 +194,8 @@ def test_a_wrong_body_is_refused_where_none_is_needed_too(owner, run, path, data
             ("/api/logs", "level", ("fatal",)),
             ("/api/logs", "run_id", ("", "%00", "x" * 65)),
             ("/api/agent/memory", "search", ("%00", "x" * 201)),
+            ("/api/credentials", "limit", ("0", "201", "-1", "x")),
+            ("/api/credentials", "cursor", ("x", "%00")),
             ("/api/metrics", "days", ("0", "366", "-1", "x", "9" * 30)),
             ("/api/nodes", "search", ("%00", "x" * 201)),
         ]
@@ -265,6 +275,8 @@ UNKNOWN = [
         ("POST", "/api/templates/{}/use"),
         ("DELETE", "/api/tokens/{}"),
         ("DELETE", "/api/agent/memory/{}"),
+        ("PUT", "/api/credentials/{}"),
+        ("DELETE", "/api/credentials/{}"),
     ],
 )
 def test_an_id_that_exists_nowhere_is_404(owner, method, path, id_):
@@ -332,6 +344,9 @@ def test_a_doubled_slash_is_an_unknown_url_too(owner, path):
         ("POST", "/api/templates"),
         ("POST", "/api/openapi.json"),
         ("POST", "/metrics"),
+        ("PATCH", "/api/credentials"),
+        ("GET", "/api/credentials/x"),
+        ("PROPFIND", "/api/webhooks/x"),
     ],
 )
 def test_a_wrong_method_is_405_and_names_those_that_are_allowed(client, method, path):

@@ -15,6 +15,8 @@ OPEN = {
     "GET /api/openapi.json",
     "GET /api/docs/",
     "GET /api/docs/<path:path>",
+    # What a webhook asks of its callers, its node says: see test_webhooks.py.
+    *(f"{method} /api/webhooks/<slashes:path>" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
 }
 
 LEAST_ROLE = {
@@ -44,6 +46,7 @@ LEAST_ROLE = {
     "GET /api/runs/<run>": "viewer",
     "DELETE /api/runs/<run>": "editor",
     "POST /api/runs/<run>/cancel": "operator",
+    "POST /api/runs/<run>/retry": "operator",
     "GET /api/runs/<run>/steps": "viewer",
     "GET /api/runs/<run>/<any(input, output):name>": "viewer",
     "GET /api/runs/<run>/steps/<int(max=999999999):number>/output": "viewer",
@@ -54,6 +57,10 @@ LEAST_ROLE = {
     "GET /api/nodes": "viewer",
     "GET /api/templates": "viewer",
     "POST /api/templates/<name>/use": "editor",
+    "GET /api/credentials": "viewer",
+    "POST /api/credentials": "editor",
+    "PUT /api/credentials/<credential>": "editor",
+    "DELETE /api/credentials/<credential>": "editor",
     "GET /api/agents": "viewer",
     "GET /api/agents/<name>": "viewer",
     "POST /api/agent/run": "operator",
@@ -66,8 +73,13 @@ LEAST_ROLE = {
 }
 
 # What stands in a path for a row of a workspace; such a row decides by itself which workspace is meant.
-ROWS = ("<flow>", "<run>", "<token>", "<memory>")
-OTHER_PARTS = {"<int(max=999999999):number>": "1", "<any(input, output):name>": "output", "<path:path>": "index.css"}
+ROWS = ("<flow>", "<run>", "<token>", "<memory>", "<credential>")
+OTHER_PARTS = {
+    "<int(max=999999999):number>": "1",
+    "<any(input, output):name>": "output",
+    "<path:path>": "index.css",
+    "<slashes:path>": "orders",
+}
 WITH_ROW = [route for route in LEAST_ROLE if any(row in route for row in ROWS)]
 WITHOUT_ROW = [route for route in LEAST_ROLE if route not in WITH_ROW]
 
@@ -96,7 +108,10 @@ def ids(owner, flow, run):
     """Rows of the first workspace that belong to the owner."""
     memory = owner.post("/api/agent/memory", {"agent_id": "a", "key": "k", "content": "c"}).json
     token = owner.post("/api/tokens", {"name": "t"}).json
-    return {"<flow>": flow["id"], "<run>": run["id"], "<memory>": memory["id"], "<token>": token["id"]}
+    bearer = {"name": "c", "type": "http_bearer", "data": {"token": "t"}}
+    rows = {"flow": flow, "run": run, "memory": memory, "token": token}
+    rows["credential"] = owner.post("/api/credentials", bearer).json
+    return {f"<{name}>": row["id"] for name, row in rows.items()}
 
 
 def test_every_route_is_in_the_table(first_app):

@@ -20,7 +20,7 @@ import api
 import database
 import workflow_server
 from config import Config
-from models import AgentMemory, ApiToken, Membership, Run, Workflow
+from models import AgentMemory, ApiToken, Credential, Membership, Run, Workflow, new_id
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # Coverage tries every bound of every parameter, fuzzing as many examples as BOUNDS says.
@@ -75,7 +75,9 @@ def new_rows():
     run = Run.record(flow, status="running", triggered_by="manual")
     memory = AgentMemory.put(workspace, "researcher", "", "key", content="text", tags="[]")
     token, _ = ApiToken.issue(name="fuzz", role="viewer", user_id=user, workspace_id=workspace)
-    return {"flow": flow.id, "run": run.id, "memory": memory.id, "token": token.id}
+    credential = Credential.keep(workspace, name=new_id("name"), type="http_bearer", data="encrypted")
+    rows = {"flow": flow, "run": run, "memory": memory, "token": token, "credential": credential}
+    return {name: row.id for name, row in rows.items()}
 
 
 @schema.parametrize()
@@ -84,7 +86,7 @@ def test_any_request_is_answered_as_described(live, case):
     case.call_and_validate(app=live, headers=new_token(), checks=CHECKS)
 
 
-@schema.include(path_regex=r"\{(flow|run|memory|token)\}").parametrize()
+@schema.include(path_regex=r"\{(flow|run|memory|token|credential)\}").parametrize()
 @BOUNDS
 def test_any_request_about_a_row_that_exists_is_answered_as_described(live, case):
     rows = new_rows()

@@ -1,7 +1,9 @@
 import pytest
 from marshmallow import ValidationError
 
+from engine import plan
 from nodes import REGISTRY
+from triggers import triggers_of
 
 
 def load(type_, **config):
@@ -50,7 +52,7 @@ def test_a_webhook_that_asks_for_a_proof_needs_a_credential(auth):
     "cron", ["* * * * *", "30 8 * * MON-FRI", "0 0 29 2 *", "0 9 * * 0,7", "*/5 0 1 JAN *", "0 0 L * *"]
 )
 def test_a_schedule_takes_cron(cron):
-    assert load("schedule", cron=cron) == {"cron": cron, "timezone": "UTC", "catch_up": "last"}
+    assert load("schedule", cron=cron) == {"cron": cron, "catch_up": "last"}
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,17 @@ def test_a_schedule_refuses_what_is_no_time_zone(zone):
 
 def test_a_schedule_takes_a_time_zone():
     assert load("schedule", every=60, timezone="Europe/Paris")["timezone"] == "Europe/Paris"
+
+
+def test_the_schedules_of_a_flow_are_its_enabled_ones_in_their_zone_or_else_the_flows():
+    nodes = [
+        {"id": "own", "type": "schedule", "config": {"cron": "0 8 * * *", "timezone": "Asia/Tokyo"}},
+        {"id": "flows", "type": "schedule", "config": {"every": 60, "catch_up": "none"}},
+        {"id": "off", "type": "schedule", "config": {"every": 60}, "disabled": True},
+        {"id": "start", "type": "manual"},
+    ]
+    made = plan({"nodes": nodes, "edges": [], "settings": {"timezone": "Europe/Paris"}})
+    assert triggers_of(made) == [
+        ("own", "schedule", {"cron": "0 8 * * *", "timezone": "Asia/Tokyo", "catch_up": "last"}),
+        ("flows", "schedule", {"every": 60, "timezone": "Europe/Paris", "catch_up": "none"}),
+    ]

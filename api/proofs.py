@@ -1,0 +1,95 @@
+"""Whether who calls a webhook has the secret: one check a type of credential, each in time that tells nothing.
+
+Formats: RFC 7617 (basic), RFC 6750 (bearer), GitHub's "Validating webhook deliveries", Stripe's "Verify webhook
+signatures manually".
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from werkzeug.datastructures import Headers
+
+SIGNATURE_HEADERS = {"github": "X-Hub-Signature-256", "stripe": "Stripe-Signature"}
+TIMESTAMP = re.compile(r"[0-9]{1,12}\Z")
+
+
+def proves(type_: str, secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
+    """Whether the request with these headers and this body, as received, proves to know the secret of this type.
+
+    `now` is in seconds since 1970: a signature with a time in it must be of about now.
+    """
+    return CHECKS[type_](secret, headers, raw, now)
+
+
+def carrier(type_: str, secret: Mapping[str, Any]) -> str:
+    """The header in which the proof is sent, in lower case."""
+    if type_ == "hmac":
+        return _signature_header(secret).lower()
+    return str(secret["name"]).lower() if type_ == "http_header" else "authorization"
+
+
+def _same(given: str, expected: str) -> bool:
+    # Header values come as Latin-1; in UTF-8 again they are the bytes that a caller who sends UTF-8 means.
+    return hmac.compare_digest(given.encode("latin-1", "replace"), expected.encode())
+
+
+def _basic(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
+    given = _authorization(headers, "basic")
+    try:
+        decoded = base64.b64decode(given, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return hmac.compare_digest(decoded, f"{secret['username']}:{secret['password']}".encode())
+
+
+def _bearer(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
+    return _same(_authorization(headers, "bearer"), secret["token"])
+
+
+def _header(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
+    return _same(headers.get(secret["name"], ""), secret["value"])
+
+
+def _hmac(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
+    given = headers.get(_signature_header(secret), "")
+    if secret["style"] == "stripe":
+        return _stripe(secret, given, raw, now)
+    prefix = "sha256=" if secret["style"] == "github" else secret.get("prefix", "")
+    digest = hmac.digest(secret["secret"].encode(), raw, secret["algorithm"])
+    if secret["encoding"] == "base64":
+        return _same(given, prefix + base64.b64encode(digest).decode())
+    return _same(given[: len(prefix)] + given[len(prefix) :].lower(), prefix + digest.hex())
+
+
+def _stripe(secret: Mapping[str, Any], given: str, raw: bytes, now: float) -> bool:
+    """`t=<seconds>,v1=<hex>`, with several v1 while the secret is being changed; other schemes are passed over."""
+    pairs = [item.strip().partition("=")[::2] for item in given.split(",")]
+    times = [value for name, value in pairs if name == "t"]
+    if len(times) != 1 or not TIMESTAMP.match(times[0]) or abs(now - int(times[0])) > secret["tolerance"]:
+        return False
+    expected = hmac.digest(secret["secret"].encode(), times[0].encode() + b"." + raw, "sha256").hex()
+    return any([_same(value, expected) for name, value in pairs if name == "v1"])
+
+
+def _authorization(headers: Headers, scheme: str) -> str:
+    """What follows the scheme in the header Authorization; empty where it is another."""
+    name, _, value = headers.get("Authorization", "").partition(" ")
+    return value.strip() if name.lower() == scheme else ""
+
+
+def _signature_header(secret: Mapping[str, Any]) -> str:
+    return str(secret.get("header") or SIGNATURE_HEADERS[secret["style"]])
+
+
+CHECKS: dict[str, Callable[[Mapping[str, Any], Headers, bytes, float], bool]] = {
+    "http_basic": _basic,
+    "http_header": _header,
+    "http_bearer": _bearer,
+    "hmac": _hmac,
+}

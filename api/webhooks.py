@@ -1,0 +1,205 @@
+"""The webhooks of active flows: find the flow, check who calls, start the run, answer as the node says.
+
+This is what is called most, so it keeps to one query and no schema between the request and the run.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from flask import Response, current_app, request
+from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.routing import PathConverter
+
+from api.access import everybody
+from api.bodies import input_of, read_raw
+from api.proofs import carrier, proves
+from api.wire import Resource
+from definition import Plan
+from dispatch import Dispatcher, Ticket
+from errors import BadInput, DefinitionError, NotFound, Unavailable, VaultError
+from models import Hook, Run, Webhook
+from nodes.triggers import CREDENTIAL_TYPES, METHODS
+from payloads import Kept
+from schemas import Error, FiredOut
+
+log = logging.getLogger("headrace.webhooks")
+blueprint = Resource("webhooks", "The addresses of flows, called by other systems")
+
+LONGEST_KEY = 200
+BASIC = {"WWW-Authenticate": 'Basic realm="webhook", charset="UTF-8"'}
+# Headers of an answer that a flow may not set: they are the server's own, or would do something to its whole origin or
+# to the proxy in front.
+KEPT_BACK = {
+    *("connection", "content-encoding", "content-length", "date", "keep-alive", "server", "te", "trailer"),
+    *("transfer-encoding", "upgrade", "set-cookie", "set-cookie2", "clear-site-data", "strict-transport-security"),
+    *("service-worker-allowed", "alt-svc", "nel", "report-to", "reporting-endpoints", "x-sendfile"),
+}
+KEPT_BACK_PREFIXES = ("proxy-", "x-accel-", "x-lighttpd-")
+
+
+class Slashes(PathConverter):
+    """Any rest of a path, with slashes before and after it too."""
+
+    regex = ".*?"
+    part_isolating = False
+
+
+@blueprint.route("/webhooks/<slashes:path>", methods=list(METHODS))
+@everybody
+@blueprint.doc(
+    security=[],
+    responses={
+        "200": {"description": "The run's output, or what its respond node says", "content": {"*/*": {}}},
+        "202": {"description": "The run is accepted", "content": {"application/json": {"schema": FiredOut}}},
+        "default": {"description": "An error, or what a respond node says", "content": {"*/*": {"schema": Error}}},
+    },
+)
+def fire(path: str) -> Response:
+    """Call the webhook of an active flow, in the way that the flow's webhook node says.
+
+    The body may be anything. With the header `Idempotency-Key`, or the one that the node names, a call that came before
+    within 24 hours is answered again and starts no second run.
+    """
+    path = path.strip("/")
+    hook = Hook.at(path, request.method)
+    if hook is None:
+        raise _nobody(path)
+    server = current_app.extensions["headrace"]
+    dispatcher: Dispatcher = server.dispatcher
+    config = _plan(dispatcher, hook).by_id[hook.node_id].config.static
+    raw = read_raw(request)
+    hidden = None
+    if config["auth"] != "none":
+        secret = _secret(hook, config["auth"])
+        if not proves(str(hook.secret_type), secret, request.headers, raw, time.time()):
+            log.info("webhook %s: a caller at %s was refused", path, request.remote_addr)
+            return _json({"error": "You may not call this webhook"}, 401, BASIC if config["auth"] == "basic" else {})
+        hidden = carrier(str(hook.secret_type), secret)
+    key = _key(hook.node_id, config.get("dedupe_header"))
+    value = input_of(request, path, raw, hidden)
+    try:
+        answer, here = ANSWERS[config["respond"]]
+        ticket = dispatcher.submit(hook.flow, value, "webhook", hook.node_id, key, here)
+        return answer(dispatcher, ticket)
+    except Unavailable as error:
+        log.warning("flow %s: a call was turned away: %s", hook.flow.id, error.message)
+        raise Unavailable(
+            "The server cannot take this call now; try again soon", retry_after=error.retry_after
+        ) from error
+
+
+def _nobody(path: str) -> Exception:
+    """Why there is nobody to call: a path that no active flow has, or a method that it does not take."""
+    methods = Webhook.methods_of(path)
+    return MethodNotAllowed(methods) if methods else NotFound("There is no webhook at this address")
+
+
+def _plan(dispatcher: Dispatcher, hook: Hook) -> Plan:
+    flow = hook.flow
+    try:
+        return dispatcher.plan_of(flow)
+    except DefinitionError as error:
+        log.error("flow %s is active, but its definition is not valid any more: %s", flow.id, error.message)
+        raise Unavailable("The flow of this webhook cannot run at the moment") from None
+
+
+def _secret(hook: Hook, auth: str) -> Mapping[str, Any]:
+    """The values of the credential. Unavailable where it cannot be used: nobody is let in then."""
+    reason = "it is missing"
+    if hook.credential_id is not None and hook.secret_type is not None:
+        if hook.secret_type in CREDENTIAL_TYPES[auth]:
+            try:
+                vault = current_app.extensions["headrace"].vault
+                found: Mapping[str, Any] = vault.unseal(hook.credential_id, hook.secret_stamp, hook.secret)
+                return found
+            except VaultError as error:
+                reason = str(error)
+        else:
+            reason = f"it is of type {hook.secret_type}"
+    log.error("node %s of flow %s cannot use its credential: %s", hook.node_id, hook.flow.id, reason)
+    raise Unavailable("This webhook cannot check its callers at the moment")
+
+
+def _key(node_id: str, header: str | None) -> str | None:
+    """What marks this request as one that may have come before."""
+    name = header if header is not None and header in request.headers else "Idempotency-Key"
+    value = request.headers.get(name)
+    if value is None:
+        return None
+    if not 0 < len(value) <= LONGEST_KEY:
+        raise BadInput(f"{name}: must have 1 to {LONGEST_KEY} characters")
+    return f"hook:{node_id}:{value}"
+
+
+# Answers
+
+
+def _at_once(dispatcher: Dispatcher, ticket: Ticket) -> Response:
+    dispatcher.durable(ticket)
+    return _accepted(ticket.run)
+
+
+def _with_the_output(dispatcher: Dispatcher, ticket: Ticket) -> Response:
+    finished = dispatcher.wait(ticket, dispatcher.config.webhook_wait)
+    if finished.status != "success":
+        return _unfinished(finished)
+    text = dispatcher.payloads.load(finished.id, "output", Kept(finished.output, finished.output_bytes))
+    return Response(text or b"null", mimetype="application/json")
+
+
+def _with_what_a_node_says(dispatcher: Dispatcher, ticket: Ticket) -> Response:
+    run, said = dispatcher.response(ticket, dispatcher.config.webhook_wait)
+    if said is not None:
+        return _shaped(said["status"], said["headers"], said["body"])
+    return _json({"run_id": run.id}) if run.status == "success" else _unfinished(run)
+
+
+# How to answer, and whether the request's own thread may execute the run, since it waits for its end anyway.
+ANSWERS: dict[str, tuple[Callable[[Dispatcher, Ticket], Response], bool]] = {
+    "immediately": (_at_once, False),
+    "last": (_with_the_output, True),
+    "node": (_with_what_a_node_says, True),
+}
+
+
+def _accepted(run: Run) -> Response:
+    return _json({"run_id": run.id}, 202)
+
+
+def _unfinished(run: Run) -> Response:
+    """The answer for a run without an output; what went wrong is for those who may see the run."""
+    if run.status == "failed":
+        return _json({"error": "The run failed", "run_id": run.id}, 500)
+    return _accepted(run)
+
+
+def _shaped(status: int, headers: Mapping[str, str], body: Any) -> Response:
+    """The answer that a respond node asks for: text as it is, everything else as JSON."""
+    kept = [(name, _sendable(value)) for name, value in headers.items() if _may_set(name.lower())]
+    data = body.encode() if isinstance(body, str) else orjson.dumps(body)
+    typed = any(name.lower() == "content-type" for name, _ in kept)
+    kind = None if typed else "text/plain" if isinstance(body, str) else "application/json"
+    response = Response(b"" if status in (204, 205, 304) else data, status, mimetype=kind)
+    if typed:
+        del response.headers["Content-Type"]
+    for name, value in kept:
+        response.headers.add(name, value)
+    return response
+
+
+def _may_set(name: str) -> bool:
+    return name not in KEPT_BACK and not name.startswith(KEPT_BACK_PREFIXES)
+
+
+def _sendable(value: str) -> str:
+    """A header's value as WSGI takes it: the bytes of its UTF-8, seen as Latin-1."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("latin-1")
+
+
+def _json(body: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(body), status, headers, mimetype="application/json")

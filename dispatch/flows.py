@@ -1,0 +1,98 @@
+"""Runs that runs start: what a `subflow` node calls, and the flow that is told of a failure.
+
+Their rows go to the disk in the same transaction as the step, or the end, that starts them: so there is one exactly
+where its cause is on record.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import engine
+from engine import Outcome, Plan
+from errors import DefinitionError, NodeError
+from models import LogEntry, Run, Workflow, Write, new_id
+from recorder import RunRecord
+
+if TYPE_CHECKING:
+    from .dispatcher import Dispatcher
+
+MAX_DEPTH = 10
+
+
+def trigger_of(plan: Plan, type_: str) -> str | None:
+    """The first node of this type that is not disabled."""
+    return next((node.id for node in plan.nodes if node.type == type_ and not node.disabled), None)
+
+
+class Starter:
+    """`ctx.flows` of one run: starts other flows of its workspace."""
+
+    def __init__(self, dispatcher: Dispatcher, run: Run, record: RunRecord) -> None:
+        self.dispatcher, self.run, self.record = dispatcher, run, record
+
+    def start(self, node_id: str, workflow_id: str, input: Any, wait: bool) -> str:
+        """Note a new run of that flow, to be written together with the step that starts it; its id."""
+        flow = Workflow.find(workflow_id)
+        if flow is None or flow.workspace_id != self.run.workspace_id:
+            raise NodeError(f"workflow_id: there is no flow {workflow_id!r} in this workspace", permanent=True)
+        if flow.status == "archived":
+            raise NodeError(f"workflow_id: the flow {flow.name!r} is archived", permanent=True)
+        if self.run.depth >= MAX_DEPTH:
+            raise NodeError(f"flows call each other more than {MAX_DEPTH} deep", permanent=True)
+        try:
+            plan = self.dispatcher.plan_of(flow)
+        except DefinitionError as error:
+            raise NodeError(f"the flow {flow.name!r} cannot run: {error.message}", permanent=True) from None
+        limit = plan.settings.max_concurrent_runs
+        if limit and plan.settings.overlap == "skip" and Run.busy(flow.id) >= limit:
+            raise NodeError(f"the flow {flow.name!r} runs {limit} times already, and overlap is skip")
+        made = _child(self.dispatcher, self.run, flow, plan, "called", input, node_id if wait else None)
+        self.record.add(made.insertion())
+        return str(made.id)
+
+
+def _child(
+    dispatcher: Dispatcher, run: Run, flow: Workflow, plan: Plan, trigger: str, input: Any, answers: str | None
+) -> Run:
+    """A pending run of the flow under `run`; `answers` is the node of `run` that waits for it."""
+    id_ = new_id("run")
+    kept = dispatcher.payloads.keep(id_, "input", engine.encode(input, dispatcher.config.max_value_bytes))
+    return Run.accept(
+        flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by=run.triggered_by,
+        trigger_node=trigger_of(plan, trigger), depth=run.depth + 1, parent_run_id=run.id, parent_node_id=answers,
+        nodes_total=len(plan.nodes), nodes_done=0,
+    )  # fmt: skip
+
+
+def failure_writes(dispatcher: Dispatcher, run: Run, plan: Plan, outcome: Outcome) -> list[Write]:
+    """Writes that start the flow which the failed run's flow names in `error_workflow_id`, provided that the run does
+    end so; none where it names none. A run that tells of a failure starts no other one by its own.
+    """
+    target = plan.settings.error_workflow_id
+    if outcome.status != "failed" or target is None or _tells_of_a_failure(run, plan):
+        return []
+    flow = Workflow.find(target)
+    try:
+        if flow is None or flow.workspace_id != run.workspace_id or flow.status != "active":
+            raise NodeError(f"there is no active flow {target!r} in this workspace")
+        error_plan = dispatcher.plan_of(flow)
+        if trigger_of(error_plan, "error") is None:
+            raise NodeError(f"the flow {flow.name!r} has no trigger of the type error")
+        told = {
+            "workflow": {"id": run.workflow_id, "name": run.workflow_name, "version": run.workflow_version},
+            "run": {"id": run.id, "triggered_by": run.triggered_by},
+            "node_id": outcome.error_node_id,
+            "error_text": outcome.error_text,
+        }
+        made = _child(dispatcher, run, flow, error_plan, "error", told, None)
+    except (DefinitionError, NodeError) as error:
+        message = f"the error workflow was not started: {error.message}"
+        return [LogEntry.entry(run.workspace_id, run.id, None, "error", message, None)]
+    still = "id = ? AND status = 'running' AND lease_owner = ? AND claims = ?"
+    return [made.insertion_while(still, (run.id, dispatcher.owner, run.claims))]
+
+
+def _tells_of_a_failure(run: Run, plan: Plan) -> bool:
+    trigger = plan.by_id.get(run.trigger_node or "")
+    return trigger is not None and trigger.type == "error"

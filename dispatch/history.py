@@ -1,0 +1,83 @@
+"""What a run has done so far, read from its record: where it goes on after a crash, a wait or a retry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine import Open, Outcome, Plan, Settled
+from models import Run, Step, Wait
+from nodes.base import Answer
+from payloads import Kept
+
+Load = Callable[[str, str, Kept], Any]
+INTERRUPTED = "interrupted: the server stopped while this step ran, and on_interrupt is fail"
+
+
+@dataclass
+class History:
+    """As `engine.Job` takes it. A crash cut off the steps in `running`; `final` is the failure that was to end it."""
+
+    settled: dict[tuple[str, int | None], Settled] = field(default_factory=dict)
+    tried: dict[tuple[str, int | None], int] = field(default_factory=dict)
+    waiting: dict[str, Open] = field(default_factory=dict)
+    running: list[Step] = field(default_factory=list)
+    final: Step | None = None
+    next_seq: int = 0
+
+    @property
+    def done(self) -> int:
+        """How many nodes are settled."""
+        return sum(1 for _, index in self.settled if index is None)
+
+    @classmethod
+    def of(cls, run: Run, load: Load) -> History:
+        """The run's history; `load(run_id, name, kept)` gives a recorded value as data."""
+        found = cls()
+        waits = Wait.of(run.id)
+        for step in Step.select().where(Step.run_id == run.id).order_by(Step.seq).iterator():
+            found._add(step, waits, load)
+        return found
+
+    def _add(self, step: Step, waits: dict[str, Wait], load: Load) -> None:
+        self.next_seq = step.seq + 1
+        key = (step.node_id, step.item_index)
+        if step.final:
+            self.final = step
+        elif step.status == "running":
+            self.running.append(step)
+            self.tried[key] = step.attempt
+        elif step.status == "waiting":
+            self.waiting[step.node_id] = self._open(step, waits.get(step.node_id), load)
+        elif step.status in ("success", "skipped") or step.has_output:
+            self.settled[key] = self._settled(step, load)
+        else:
+            self.tried[key] = step.attempt
+
+    def _settled(self, step: Step, load: Load) -> Settled:
+        if step.same_as is not None:
+            output = self.settled[step.same_as, None].output
+        else:
+            output = load(step.run_id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
+        skipped = step.status == "skipped" and not step.has_output and step.same_as is None
+        return Settled(output, step.branch, skipped)
+
+    @staticmethod
+    def _open(step: Step, wait: Wait | None, load: Load) -> Open:
+        answer = None
+        if wait is not None and wait.answered_at is not None:
+            value = load(step.run_id, f"answer_{step.node_id}", Kept(wait.answer, wait.answer_bytes))
+            answer = Answer(str(wait.name), value, wait.answered_by, wait.answered_at)
+        reason = "" if wait is None else wait.reason or ""
+        return Open(step.seq, step.attempt, step.started_at, reason, answer)
+
+    def end(self, plan: Plan) -> Outcome | None:
+        """How the run ends at once: by a step that had failed for good, or by one that must not be done twice."""
+        for step in self.running:
+            node = plan.by_id.get(step.node_id)
+            if node is not None and node.on_interrupt == "fail":
+                return Outcome("failed", None, INTERRUPTED, node.id)
+        if self.final is not None:
+            return Outcome("failed", None, self.final.error_text, self.final.node_id)
+        return None

@@ -1,0 +1,39 @@
+"""The plans of flows, made once a version and process."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+import orjson
+
+import engine
+from engine import Plan
+
+__all__ = ["Plan", "Plans"]
+PLANS_KEPT = 256
+
+
+class Plans:
+    """The plans that were asked for last, by flow and version."""
+
+    def __init__(self, max_nodes: int) -> None:
+        self.max_nodes = max_nodes
+        self._kept: OrderedDict[tuple[str, int], Plan] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, workflow_id: str, version: int, definition_json: Callable[[], str]) -> Plan:
+        """The plan; `definition_json` is called where it is not known yet. DefinitionError where it is not valid."""
+        key = (workflow_id, version)
+        with self._lock:
+            plan = self._kept.get(key)
+            if plan is not None:
+                self._kept.move_to_end(key)
+                return plan
+        plan = engine.plan(orjson.loads(definition_json()), self.max_nodes)
+        with self._lock:
+            self._kept[key] = plan
+            if len(self._kept) > PLANS_KEPT:
+                self._kept.popitem(last=False)
+        return plan

@@ -1,0 +1,110 @@
+"""To try an ended run again: as a new run, from its start or from where it failed, with the version that is chosen.
+
+The first run stays as it is, since it is history. What the new one keeps of it are copies of its completed steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+import definition as definitions
+from database import execute, write
+from engine import Plan
+from errors import Conflict, NotFound
+from models import Run, Step, Workflow, WorkflowVersion, new_id
+
+if TYPE_CHECKING:
+    from .dispatcher import Dispatcher
+
+# What may differ between two versions of a node that do the same.
+FOR_PEOPLE = ("name", "position", "notes")
+
+
+def make_retry(dispatcher: Dispatcher, run: Run, start: str, version: str | int) -> Run:
+    """A pending run that repeats this one, on record with the steps that it keeps.
+
+    `start` is `start` or `failed`; `version` is `same`, `latest` or a number. Conflict where the run has not ended, did
+    not fail (for `failed`), was executed elsewhere, or its flow does not run; NotFound for a version that is not there.
+    """
+    flow = _flow_of(run, start)
+    number = int({"same": run.workflow_version or 0, "latest": flow.version}.get(str(version), version))
+    text = _definition(flow, number)
+    plan = dispatcher.plans.get(flow.id, number, lambda: text)
+    if run.trigger_node is not None and run.trigger_node not in plan.by_id:
+        raise Conflict(f"version: the trigger {run.trigger_node!r} of the run is not in version {number}")
+    kept = _kept_nodes(plan, run, text, number) if start == "failed" else []
+    limit = plan.settings.max_concurrent_runs if plan.settings.overlap == "skip" else 0
+    made = Run.accept(
+        flow, id=new_id("run"), workflow_version=number, input=run.input, input_bytes=run.input_bytes,
+        triggered_by=run.triggered_by, trigger_node=run.trigger_node, retry_of=run.id, nodes_total=len(plan.nodes),
+        nodes_done=0,
+    )  # fmt: skip
+    dispatcher.payloads.share(run.id, made.id, Step.files(run.id, kept) if kept else [])
+    with write():
+        if not execute(*(made.insertion_unless_busy(limit) if limit else made.insertion())).rowcount:
+            raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
+        if kept:
+            Step.keep(run.id, made.id, kept)
+    return made
+
+
+def _flow_of(run: Run, start: str) -> Workflow:
+    if run.recorded:
+        raise Conflict("The run was executed elsewhere, so it cannot be repeated here")
+    if run.finished_at is None:
+        raise Conflict("The run has not ended; cancel it first")
+    if start == "failed" and run.status != "failed":
+        raise Conflict("from: the run did not fail; repeat it from its start")
+    flow = Workflow.find(run.workflow_id)
+    if flow is None:
+        raise Conflict("The flow of the run was deleted")
+    if flow.status == "archived":
+        raise Conflict("The flow is archived; make it a draft or active to run it")
+    return flow
+
+
+def _definition(flow: Workflow, number: int) -> str:
+    if number == flow.version:
+        return str(flow.definition_json)
+    row = WorkflowVersion.get_or_none(workflow_id=flow.id, version=number)
+    if row is None:
+        raise NotFound(f"version: the flow has no version {number}")
+    return str(row.definition_json)
+
+
+def _kept_nodes(plan: Plan, run: Run, text: str, number: int) -> list[str]:
+    """The nodes whose completed steps still hold: nothing has changed about them, nor about what they depend on."""
+    if number == run.workflow_version:
+        return list(plan.by_id)
+    row = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=run.workflow_version)
+    if row is None:
+        return []
+    before, after = orjson.loads(row.definition_json), orjson.loads(text)
+    if _vars(before) != _vars(after):
+        return []
+    old, new = _meanings(before), _meanings(after)
+    kept: set[str] = set()
+    for node in plan.nodes:
+        needs = {plan.nodes[at].id for at, _ in node.inputs} | node.references
+        if needs <= kept and old.get(node.id) == new[node.id]:
+            kept.add(node.id)
+    return [node.id for node in plan.nodes if node.id in kept]
+
+
+def _vars(definition: Mapping[str, Any]) -> Any:
+    return (definition.get("settings") or {}).get("vars")
+
+
+def _meanings(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Each node as far as it matters for what it does, with the edges into it."""
+    shape = definitions.graph(definition)
+    found: dict[str, Any] = {
+        id_: ({key: value for key, value in node.items() if key not in FOR_PEOPLE}, set())
+        for id_, node in shape.nodes.items()
+    }
+    for edge in shape.edges:
+        found[edge.target][1].add((edge.source, edge.branch))
+    return found

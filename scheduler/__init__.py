@@ -1,0 +1,93 @@
+"""The one APScheduler of a process: what has to happen again and again. It keeps no job store; its jobs are these.
+
+`rhythm` says when a schedule fires, `firing` fires it, `leader` decides which process does.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+from collections.abc import Callable
+
+from apscheduler.executors.pool import BasePoolExecutor, ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from database import disconnect_thread
+from dispatch import Dispatcher
+from models import IdempotencyKey, Lease, ScheduleFire, Session, StoreEntry, now_ms
+from scheduler.firing import watch
+from scheduler.leader import Leader
+
+BEATS_IN_A_LEASE = 3
+SWEEP_SECONDS = 2
+WAKE_SECONDS = 0.5
+TICK_SECONDS = 0.5
+WATCH_SECONDS = 30
+PRUNE_SECONDS = 3600
+
+
+class OneThread(BasePoolExecutor):
+    """A single thread that keeps its connection to the database: to open one costs more than a tick does."""
+
+    def __init__(self) -> None:
+        super().__init__(concurrent.futures.ThreadPoolExecutor(1))
+
+    def shutdown(self, wait: bool = True) -> None:
+        """End it, and its connection before."""
+        self._pool.submit(disconnect_thread)
+        super().shutdown(wait)
+
+
+class Scheduler:
+    """Start it once a process, after the fork."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+        self.leader: Leader | None = None
+        logging.getLogger("apscheduler").setLevel(logging.WARNING)
+        # Two threads, so that a slow sweep never delays the heartbeat; and one more, so that neither delays a tick.
+        self._scheduler = BackgroundScheduler(
+            timezone="UTC",
+            executors={"default": ThreadPoolExecutor(2), "ticks": OneThread()},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+
+    def start(self) -> None:
+        """Begin."""
+        dispatcher = self.dispatcher
+        self.leader = Leader(lambda runs: dispatcher.pick_up(), dispatcher.may_start)
+        jobs: list[tuple[Callable[[], object], float]] = [
+            (dispatcher.beat, dispatcher.config.lease / BEATS_IN_A_LEASE),
+            (dispatcher.sweep, SWEEP_SECONDS),
+            (lambda: watch(now_ms()), WATCH_SECONDS),
+            (prune, PRUNE_SECONDS),
+        ]
+        for job, seconds in jobs:
+            self._scheduler.add_job(_closing(job), "interval", seconds=seconds)
+        for tick, seconds in ((self.leader.tick, TICK_SECONDS), (dispatcher.wake, WAKE_SECONDS)):
+            self._scheduler.add_job(tick, "interval", seconds=seconds, executor="ticks")
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """End, after the jobs that run."""
+        self._scheduler.shutdown(wait=True)
+        if self.leader is not None:
+            self.leader.stop()
+
+
+def _closing(job: Callable[[], object]) -> Callable[[], None]:
+    """The job, which closes the connection of the pool's thread: such a thread ends without a word."""
+
+    def run() -> None:
+        try:
+            job()
+        finally:
+            disconnect_thread()
+
+    return run
+
+
+def prune() -> None:
+    """Delete what has expired."""
+    for table in (Session, IdempotencyKey, StoreEntry, Lease, ScheduleFire):
+        table.prune()

@@ -1,0 +1,17 @@
+"""What the server has to know about itself from one start to the next."""
+
+from __future__ import annotations
+
+from peewee import TextField
+
+from tables.base import Base
+
+
+class Fact(Base):
+    """`key`: the fingerprint of the key that the stored credentials are encrypted with."""
+
+    name = TextField(primary_key=True)
+    value = TextField()
+
+    class Meta:
+        table_name = "server_facts"

@@ -1,0 +1,133 @@
+"""The addresses at which active flows can be called: one row a path and method, written with the flow that it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from peewee import CompositeKey, TextField
+
+from database import execute
+from errors import Conflict, DefinitionError, Issue, NotFound
+from tables.base import Base, insert
+from tables.credentials import Credential
+
+
+class Webhook(Base):
+    """`credential_id` is what callers are checked against, null where nobody is checked."""
+
+    path = TextField()
+    method = TextField()
+    workflow_id = TextField(index=True)
+    node_id = TextField()
+    workspace_id = TextField()
+    credential_id = TextField(null=True, index=True)
+
+    class Meta:
+        table_name = "webhooks"
+        primary_key = CompositeKey("path", "method")
+
+    @classmethod
+    def sync(cls, flow: Any, wanted: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Make the rows of this flow those of its webhooks: `(node id, loaded config)`, to be called inside `write()`.
+
+        `config["credential_types"]` are those that the webhook can check callers with. Conflict for an address that
+        another flow has; DefinitionError for one that two nodes want, and for a credential that is missing or of a
+        wrong type.
+        """
+        execute("DELETE FROM webhooks WHERE workflow_id = ?", (flow.id,))
+        takers: dict[tuple[str, str], str] = {}
+        for node_id, config in wanted:
+            credential_id = _credential_id(flow.workspace_id, node_id, config)
+            for method in dict.fromkeys(config["methods"]):
+                address = (config["path"], method)
+                _check_free(flow.workspace_id, node_id, address, takers)
+                takers[address] = node_id
+                row = {
+                    "path": config["path"], "method": method, "workflow_id": flow.id, "node_id": node_id,
+                    "workspace_id": flow.workspace_id, "credential_id": credential_id,
+                }  # fmt: skip
+                execute(*insert("webhooks", row))
+
+    @classmethod
+    def methods_of(cls, path: str) -> list[str]:
+        """The methods that this path takes; none for a path that nobody has."""
+        return [row[0] for row in execute("SELECT method FROM webhooks WHERE path = ? ORDER BY method", (path,))]
+
+
+def _credential_id(workspace_id: str, node_id: str, config: Mapping[str, Any]) -> str | None:
+    """The id of the credential that the node names, by name or id."""
+    types = config["credential_types"]
+    if not types:
+        return None
+    name, found = config["credential"], Credential.named(workspace_id, config["credential"])
+    if found is None:
+        _refuse(node_id, "credential", f"there is no credential {name!r}")
+    elif found.type not in types:
+        _refuse(node_id, "credential", f"{name!r} is of type {found.type}; auth takes {' or '.join(types)}")
+    else:
+        return str(found.id)
+    return None
+
+
+def _check_free(
+    workspace_id: str, node_id: str, address: tuple[str, str], takers: Mapping[tuple[str, str], str]
+) -> None:
+    path, method = address
+    if address in takers:
+        _refuse(node_id, "path", f"{method} {path} is the address of the node {takers[address]!r} too")
+    sql = (
+        "SELECT w.workspace_id, f.name FROM webhooks w LEFT JOIN workflows f ON f.id = w.workflow_id "
+        "WHERE w.path = ? AND w.method = ?"
+    )
+    taken = execute(sql, address).fetchone()
+    if taken is not None:
+        whose = f"the flow {taken[1]!r}" if taken[0] == workspace_id else "a flow of another workspace"
+        raise Conflict(f"Node {node_id!r}: the webhook address {method} {path} is taken by {whose}")
+
+
+def _refuse(node_id: str, key: str, message: str) -> None:
+    raise DefinitionError([Issue(f"nodes ({node_id}).config.{key}", message, node_id)])
+
+
+class Fired(NamedTuple):
+    """The flow of a webhook that is called, as much as it takes to run it. Its definition is read when asked for."""
+
+    id: str
+    version: int
+    name: str
+    workspace_id: str
+    status: str
+
+    @property
+    def definition_json(self) -> str:
+        """The definition of this version, whatever has become of the flow since; NotFound where it was deleted."""
+        sql = "SELECT definition_json FROM workflow_versions WHERE workflow_id = ? AND version = ?"
+        found = execute(sql, (self.id, self.version)).fetchone()
+        if found is None:
+            raise NotFound("There is no webhook at this address")
+        return str(found[0])
+
+
+class Hook(NamedTuple):
+    """What a call of a webhook needs. `secret` is the credential's encrypted data, `secret_stamp` when that changed."""
+
+    node_id: str
+    flow: Any
+    credential_id: str | None
+    secret_type: str | None
+    secret_stamp: int | None
+    secret: str | None
+
+    @classmethod
+    def at(cls, path: str, method: str) -> Hook | None:
+        """What is called at this address, or None. One query, which leaves the flow's definition where it is."""
+        found = execute(AT, (path, method)).fetchone()
+        return None if found is None else cls(found[0], Fired(*found[1:6]), *found[6:])
+
+
+AT = """
+SELECT w.node_id, f.id, f.version, f.name, f.workspace_id, f.status, w.credential_id, c.type, c.updated_at, c.data
+FROM webhooks w JOIN workflows f ON f.id = w.workflow_id LEFT JOIN credentials c ON c.id = w.credential_id
+WHERE w.path = ? AND w.method = ?
+"""

@@ -1,0 +1,352 @@
+"""Who may call a webhook: each way to prove it, what is no proof, and that secrets stay out of every record."""
+
+import base64
+import hashlib
+import hmac
+import time
+
+import orjson
+import pytest
+
+from api.proofs import proves
+from database import execute, write
+from models import Run
+from nodes.credential_types import TYPES
+
+SECRET = "It's a Secret to Everybody"
+# The example of GitHub's documentation, "Validating webhook deliveries".
+GITHUB_BODY = b"Hello, World!"
+GITHUB_SIGNATURE = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+
+GITHUB = {"secret": SECRET, "style": "github"}
+STRIPE = {"secret": "whsec_test", "style": "stripe"}
+NOW = 1_700_000_000
+
+PUSH = {
+    "ref": "refs/heads/main",
+    "before": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+    "after": "0000000000000000000000000000000000000000",
+    "repository": {"id": 1296269, "full_name": "octocat/Hello-World", "private": False},
+    "pusher": {"name": "octocat", "email": "octocat@example.org"},
+    "commits": [{"id": "7fd1a60b01f91b314f59955a4e4d4e80d8edf11d", "message": "Fix größe ✓", "distinct": True}],
+}
+ISSUE = {
+    "action": "opened",
+    "issue": {"number": 1347, "title": "Found a bug", "user": {"login": "octocat"}, "labels": [], "body": None},
+    "repository": {"full_name": "octocat/Hello-World"},
+}
+PAYMENT = {
+    "id": "evt_1NG8Du2eZvKYlo2CUI79vXWy",
+    "object": "event",
+    "type": "payment_intent.succeeded",
+    "created": 1686089970,
+    "data": {"object": {"id": "pi_1", "amount": 2000, "currency": "eur", "metadata": {"order": "ü-17"}}},
+}
+
+
+def sign(body, secret=SECRET, algorithm="sha256"):
+    """The HMAC in hex, by the standard library's way that the server does not go."""
+    return hmac.new(secret.encode(), body, getattr(hashlib, algorithm)).hexdigest()
+
+
+def stripe(body, at=NOW, secret="whsec_test"):
+    return f"t={at},v1={sign(str(at).encode() + b'.' + body, secret)}"
+
+
+def proof(data, headers, body=GITHUB_BODY, type_="hmac", now=NOW):
+    """What the check says about a request, for a credential with this data."""
+    return proves(type_, TYPES[type_].load(data), headers, body, now)
+
+
+# Signatures, by themselves
+
+
+def test_githubs_documented_example_is_right():
+    assert proof(GITHUB, {"X-Hub-Signature-256": GITHUB_SIGNATURE})
+
+
+@pytest.mark.parametrize(
+    ("body", "signature"),
+    [
+        (b"Hello, World", GITHUB_SIGNATURE),
+        (b"Hello, World! ", GITHUB_SIGNATURE),
+        (GITHUB_BODY, GITHUB_SIGNATURE[:-1] + "f"),
+        (GITHUB_BODY, GITHUB_SIGNATURE.removeprefix("sha256=")),
+        (GITHUB_BODY, GITHUB_SIGNATURE.replace("sha256", "sha1")),
+        (GITHUB_BODY, GITHUB_SIGNATURE[:-10]),
+        (GITHUB_BODY, "sha256="),
+        (GITHUB_BODY, ""),
+        (GITHUB_BODY, "sha256=" + "é" * 64),
+        (GITHUB_BODY, "sha256=" + sign(GITHUB_BODY, "another secret")),
+    ],
+)
+def test_what_githubs_secret_has_not_signed_is_refused(body, signature):
+    assert not proof(GITHUB, {"X-Hub-Signature-256": signature}, body)
+
+
+def test_a_missing_signature_is_refused():
+    assert not proof(GITHUB, {}) and not proof(STRIPE, {})
+
+
+@pytest.mark.parametrize("body", [b"", b'{"a": 1}', "größe".encode(), bytes(range(256)), b"\r\n\0"])
+def test_any_bytes_can_be_signed(body):
+    assert proof(GITHUB, {"X-Hub-Signature-256": f"sha256={sign(body)}"}, body)
+    assert proof(STRIPE, {"Stripe-Signature": stripe(body)}, body)
+
+
+def test_stripes_signature_may_be_one_of_several():
+    old = stripe(b"{}", secret="whsec_old").partition(",")[2]
+    good = stripe(b"{}")
+    for header in (f"{good},{old}", f"t={NOW},{old},{good.partition(',')[2]},v0=x", good.replace(",", ", ")):
+        assert proof(STRIPE, {"Stripe-Signature": header}, b"{}")
+    assert not proof(STRIPE, {"Stripe-Signature": f"t={NOW},{old},v1=,v0={sign(b'x')}"}, b"{}")
+
+
+@pytest.mark.parametrize(
+    ("age", "good"), [(0, True), (299, True), (300, True), (301, False), (-300, True), (-301, False)]
+)
+def test_stripes_signature_is_of_about_now(age, good):
+    assert proof(STRIPE, {"Stripe-Signature": stripe(b"{}", NOW - age)}, b"{}") == good
+    assert proof({**STRIPE, "tolerance": 1000}, {"Stripe-Signature": stripe(b"{}", NOW - age)}, b"{}")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "v1={v1}",
+        "t={now}",
+        "t={now},v1=",
+        "t=,v1={v1}",
+        "t=x,v1={v1}",
+        "t=-1,v1={v1}",
+        "t={now},t={now},v1={v1}",
+        "t={now}.0,v1={v1}",
+        "t=٠,v1={v1}",
+        "t={later},v1={v1}",
+        "t={now},v2={v1}",
+    ],
+)
+def test_what_is_no_stripe_signature_is_refused(header):
+    v1 = stripe(b"{}").partition("v1=")[2]
+    given = header.format(now=NOW, later=NOW + 1, v1=v1)
+    assert not proof(STRIPE, {"Stripe-Signature": given}, b"{}")
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1", "sha512"])
+@pytest.mark.parametrize("prefix", [None, "v0="])
+def test_a_plain_signature_is_as_its_credential_says(algorithm, prefix):
+    digest = bytes.fromhex(sign(b"body", algorithm=algorithm))
+    data = {"secret": SECRET, "style": "plain", "header": "X-Sign", "algorithm": algorithm}
+    data |= {} if prefix is None else {"prefix": prefix}
+    shown = (prefix or "") + digest.hex()
+    assert proof(data, {"X-Sign": shown}, b"body") and not proof(data, {"X-Sign": shown}, b"body ")
+    assert proof(data, {"X-Sign": (prefix or "") + digest.hex().upper()}, b"body")
+    shown = (prefix or "") + base64.b64encode(digest).decode()
+    assert not proof(data, {"X-Sign": shown}, b"body")
+    assert proof({**data, "encoding": "base64"}, {"X-Sign": shown}, b"body")
+    assert not proof({**data, "encoding": "base64"}, {"X-Sign": shown.swapcase()}, b"body")
+
+
+# Other proofs, by themselves
+
+
+def basic(user, password):
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("header", "good"),
+    [
+        (basic("ada", "pass:wörd"), True),
+        (basic("ada", "pass:wörd").replace("Basic", "bAsIc"), True),
+        (basic("ada", "pass"), False),
+        (basic("eve", "pass:wörd"), False),
+        (basic("ada", "pass:wörd") + "=", False),
+        (basic("ada", "pass:wörd").replace("Basic", "Bearer"), False),
+        ("Basic", False),
+        ("Basic !!!", False),
+        ("Basic é", False),
+        ("", False),
+    ],
+)
+def test_basic_takes_the_user_and_the_password(header, good):
+    data = {"username": "ada", "password": "pass:wörd"}
+    assert proof(data, {"Authorization": header}, type_="http_basic") == good
+
+
+@pytest.mark.parametrize(
+    ("header", "good"),
+    [("Bearer tok", True), ("bearer tok", True), ("Bearer  tok", True), ("Bearer toc", False), ("tok", False)],
+)
+def test_bearer_takes_the_token(header, good):
+    assert proof({"token": "tok"}, {"Authorization": header}, type_="http_bearer") == good
+
+
+@pytest.mark.parametrize(("value", "good"), [("s3crèt", True), ("s3cret", False), ("", False)])
+def test_a_header_takes_its_value(value, good):
+    sent = value.encode().decode("latin-1")  # as WSGI hands UTF-8 over
+    assert proof({"name": "X-Key", "value": "s3crèt"}, {"X-Key": sent}, type_="http_header") == good
+
+
+# Calls
+
+
+@pytest.fixture
+def protected(owner, make_flow):
+    """`protected(auth, type, data)` makes a credential and an active flow that checks its callers with it."""
+
+    def make(auth, type_, data, **config):
+        made = owner.post("/api/credentials", {"name": "key", "type": type_, "data": data})
+        assert made.status_code == 201, made.text
+        config = {"path": "safe", "auth": auth, "credential": "key", "respond": "last", **config}
+        make_flow({"nodes": [{"id": "hook", "type": "webhook", "config": config}]}, status="active")
+        return made.json["id"]
+
+    return make
+
+
+def call(client, body=b"{}", content_type="application/json", **headers):
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.post("/api/webhooks/safe", data=body, content_type=content_type, headers=named)
+
+
+@pytest.mark.parametrize("event", [PUSH, ISSUE], ids=["push", "issues"])
+def test_an_event_of_github_is_taken_and_a_tampered_one_is_not(client, protected, event):
+    protected("hmac", "hmac", GITHUB)
+    # As GitHub sends it: without blanks, and text beyond ASCII as it is. Written anew it would have another signature.
+    body = orjson.dumps(event)
+    signature = f"sha256={sign(body)}"
+    answer = call(client, body, X_Hub_Signature_256=signature, X_GitHub_Event="push")
+    assert answer.status_code == 200 and answer.json["body"] == event
+    assert answer.json["headers"]["x-github-event"] == "push" and "x-hub-signature-256" not in answer.json["headers"]
+    pretty = orjson.dumps(event, option=orjson.OPT_INDENT_2)
+    assert call(client, pretty, X_Hub_Signature_256=signature).status_code == 401
+    assert call(client, pretty, X_Hub_Signature_256=f"sha256={sign(pretty)}").status_code == 200
+    assert call(client, body.replace(b"octocat", b"octodog"), X_Hub_Signature_256=signature).status_code == 401
+    assert call(client, body).status_code == 401
+    assert Run.select().count() == 2
+
+
+def test_an_event_of_stripe_is_taken_while_it_is_fresh(client, protected):
+    protected("hmac", "hmac", STRIPE)
+    body = orjson.dumps(PAYMENT, option=orjson.OPT_INDENT_2)
+    now = int(time.time())
+    answer = call(client, body, Stripe_Signature=stripe(body, now))
+    assert answer.status_code == 200 and answer.json["body"]["data"]["object"]["metadata"] == {"order": "ü-17"}
+    assert "stripe-signature" not in answer.json["headers"]
+    assert call(client, body, Stripe_Signature=stripe(body, now - 400)).status_code == 401
+    assert call(client, body, Stripe_Signature=stripe(body, now, "whsec_other")).status_code == 401
+
+
+def test_a_body_is_checked_before_anybody_looks_into_it(client, protected):
+    protected("hmac", "hmac", GITHUB)
+    assert call(client, b"{broken").status_code == 401
+    assert call(client, b"{broken", X_Hub_Signature_256=f"sha256={sign(b'{broken')}").status_code == 400
+    form = b"--x\r\nbroken"
+    assert call(client, form, "multipart/form-data; boundary=x").status_code == 401
+
+
+def test_a_signed_body_may_be_binary(client, protected):
+    protected("hmac", "hmac", GITHUB)
+    body = bytes(range(256))
+    answer = call(client, body, "application/octet-stream", X_Hub_Signature_256=f"sha256={sign(body)}")
+    assert base64.b64decode(answer.json["body"]["base64"]) == body
+
+
+WAYS = {
+    "basic": ("basic", "http_basic", {"username": "ada", "password": "hunter2hunter2"}, {"Authorization": basic("ada", "hunter2hunter2")}),  # noqa: E501
+    "bearer": ("header", "http_bearer", {"token": "hunter2hunter2"}, {"Authorization": "Bearer hunter2hunter2"}),
+    "header": ("header", "http_header", {"name": "X-Key", "value": "hunter2hunter2"}, {"X-Key": "hunter2hunter2"}),
+    "hmac": ("hmac", "hmac", {"secret": "hunter2hunter2", "style": "github"}, {"X-Hub-Signature-256": f"sha256={sign(b'{}', 'hunter2hunter2')}"}),  # noqa: E501
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_who_has_the_secret_gets_in_and_nobody_else(client, protected, way):
+    auth, type_, data, headers = WAYS[way]
+    protected(auth, type_, data)
+    assert call(client, **headers).status_code == 200
+    for wrong in ({}, {name: value + "x" for name, value in headers.items()}, {"Authorization": "Basic x"}):
+        answer = call(client, **wrong)
+        assert answer.status_code == 401 and set(answer.json) == {"error"}
+        assert ("WWW-Authenticate" in answer.headers) == (way == "basic")
+        assert "hunter2" not in answer.text and "key" not in answer.text
+    assert Run.select().count() == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_secret_is_left_in_any_file_of_the_server(client, protected, config, server, caplog, way):
+    caplog.set_level("DEBUG")
+    auth, type_, data, headers = WAYS[way]
+    protected(auth, type_, data)
+    cookies = {"Cookie": "session=chocolatechip", "Proxy-Authorization": "Basic cHJveHk6cHJveHk="}
+    other = {} if "Authorization" in headers else {"Authorization": "Bearer somebodyelses"}
+    assert call(client, **headers, **cookies, **other, X_Visible="in the record").status_code == 200
+    call(client, X_Key="wronghunter2")
+    server.recorder.commit([])
+    written = b"".join(path.read_bytes() for path in config.data_dir.rglob("*") if path.is_file())
+    assert b"in the record" in written
+    secrets = ["hunter2", "chocolatechip", "cHJveHk6cHJveHk", "somebodyelses", *headers.values()]
+    secrets += [value.rpartition(" ")[2].rpartition("=")[2] or "=" * 9 for value in headers.values()]
+    for secret in secrets:
+        assert secret.encode() not in written and secret not in caplog.text, secret
+
+
+def test_the_usual_secret_headers_are_not_recorded_where_nobody_is_checked(client, make_flow):
+    make_flow(
+        {"nodes": [{"id": "h", "type": "webhook", "config": {"path": "safe", "respond": "last"}}]}, status="active"
+    )
+    seen = call(client, Authorization="Bearer x", Cookie="a=b", Proxy_Authorization="Basic x").json["headers"]
+    assert not {"authorization", "cookie", "proxy-authorization"} & seen.keys()
+
+
+# Credentials that change or cannot be used
+
+
+def test_a_changed_credential_counts_at_once(client, owner, protected):
+    id_ = protected("header", "http_bearer", {"token": "old"})
+    assert call(client, Authorization="Bearer old").status_code == 200
+    owner.put(f"/api/credentials/{id_}", {"data": {"token": "new"}})
+    assert call(client, Authorization="Bearer old").status_code == 401
+    assert call(client, Authorization="Bearer new").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        "DELETE FROM credentials",
+        "UPDATE credentials SET type = 'http_basic', updated_at = updated_at + 1",
+        "UPDATE credentials SET type = 'from_the_future', updated_at = updated_at + 1",
+        "UPDATE credentials SET data = 'garbage', updated_at = updated_at + 1",
+        "UPDATE webhooks SET credential_id = NULL",
+    ],
+)
+def test_a_credential_that_cannot_be_used_lets_nobody_in(client, protected, caplog, breakage):
+    protected("header", "http_bearer", {"token": "t"})
+    assert call(client, Authorization="Bearer t").status_code == 200
+    with write():
+        execute(breakage)
+    for headers in ({"Authorization": "Bearer t"}, {}):
+        answer = call(client, **headers)
+        assert answer.status_code == 503 and "credential" not in answer.text
+    assert "cannot use its credential" in caplog.text and Run.select().count() == 1
+
+
+@pytest.mark.parametrize(("auth", "name"), [("hmac", "nothing"), ("basic", "key"), ("header", "key")])
+def test_activating_a_flow_names_the_node_whose_credential_cannot_be(owner, make_flow, auth, name):
+    owner.post("/api/credentials", {"name": "key", "type": "hmac", "data": GITHUB})
+    config = {"path": "safe", "auth": auth, "credential": name}
+    draft = make_flow({"nodes": [{"id": "hook", "type": "webhook", "config": config}]})
+    answer = owner.put(f"/api/workflows/{draft['id']}", {"status": "active"})
+    assert answer.status_code == 400
+    (detail,) = answer.json["details"]
+    assert detail["node_id"] == "hook" and "credential" in detail["path"] and name in detail["message"]
+    assert owner.get(f"/api/workflows/{draft['id']}").json["status"] == "draft"
+
+
+def test_calls_that_are_refused_do_not_use_up_a_key(client, protected):
+    protected("header", "http_bearer", {"token": "t"})
+    assert call(client, Idempotency_Key="k").status_code == 401
+    assert call(client, Idempotency_Key="k", Authorization="Bearer t").status_code == 200
+    assert call(client, Idempotency_Key="k").status_code == 401

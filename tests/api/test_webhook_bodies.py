@@ -1,0 +1,144 @@
+"""What a run sees of the request that started it: the body by its content type, query and headers."""
+
+import base64
+from io import BytesIO
+
+import pytest
+
+from models import Run
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture
+def send(client, make_flow):
+    """`send(data, content_type)` calls a webhook; the input of its run."""
+    config = {"path": "in", "respond": "last", "methods": ["POST", "GET"]}
+    make_flow({"nodes": [{"id": "hook", "type": "webhook", "config": config}]}, status="active")
+
+    def send(data=b"", content_type=None, path="/api/webhooks/in", **options):
+        answer = client.post(path, data=data, content_type=content_type, **options)
+        assert answer.status_code == 200, answer.text
+        return answer.json
+
+    return send
+
+
+def binary(data, content_type):
+    return {"content_type": content_type, "size": len(data), "base64": base64.b64encode(data).decode()}
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "application/json; charset=utf-8", "application/cloudevents+json", "APPLICATION/JSON"],
+)
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [(b'{"a": [1, 2.5, null]}', {"a": [1, 2.5, None]}), (b"[]", []), (b"null", None), (b'"\xc3\xa9"', "é")],
+)
+def test_json_is_data(send, content_type, data, value):
+    assert send(data, content_type)["body"] == value
+
+
+@pytest.mark.parametrize("data", [b"{", b"\xff", b'{"a": NaN}', b"{} {}", b'"\\ud800"', b"[" * 101 + b"]" * 101])
+def test_json_that_is_malformed_or_too_deep_is_400(client, send, data):
+    answer = client.post("/api/webhooks/in", data=data, content_type="application/json")
+    assert answer.status_code == 400 and "the body" in answer.json["error"] and Run.select().count() == 0
+
+
+@pytest.mark.parametrize("content_type", [None, "application/json", "text/plain", "application/octet-stream"])
+def test_no_body_is_null(send, content_type):
+    assert send(b"", content_type)["body"] is None
+
+
+def test_a_form_is_an_object_with_lists_where_a_name_comes_twice(send):
+    body = send(b"name=Zo%C3%AB+M&empty=&tag=a&tag=b&%F0%9F%98%80=1", FORM)["body"]
+    assert body == {"name": "Zoë M", "empty": "", "tag": ["a", "b"], "😀": "1"}
+
+
+def test_a_form_with_broken_bytes_or_too_many_fields_does_no_harm(client, send):
+    assert send(b"a=%ff\xff", FORM)["body"] == {"a": "\ufffd\ufffd"}
+    answer = client.post("/api/webhooks/in", data=b"&".join([b"a=1"] * 10_001), content_type=FORM)
+    assert answer.status_code == 400 and "fields" in answer.json["error"]
+
+
+def test_a_multipart_form_has_text_and_files(send):
+    form = {
+        "title": "Größe",
+        "tag": ["a", "b"],
+        "file": (BytesIO(b"\x89PNG\0"), "übung.png", "image/png"),
+        "both": [(BytesIO(b"1"), "1.txt"), (BytesIO(b""), "2.txt")],
+    }
+    body = send(form, "multipart/form-data")["body"]
+    assert body["title"] == "Größe" and body["tag"] == ["a", "b"]
+    assert body["file"] == {"filename": "übung.png", **binary(b"\x89PNG\0", "image/png")}
+    assert [file["filename"] for file in body["both"]] == ["1.txt", "2.txt"] and body["both"][1]["size"] == 0
+
+
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data", "multipart/form-data; boundary=x", "multipart/form-data; boundary=é"]
+)
+def test_a_broken_multipart_form_is_400(client, send, content_type):
+    answer = client.post("/api/webhooks/in", data=b"no form", content_type=content_type)
+    assert answer.status_code == 400 and "multipart" in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data", "text"),
+    [
+        ("text/plain", "größe\0".encode(), "größe\0"),
+        ("text/plain; charset=iso-8859-1", "größe".encode("latin-1"), "größe"),
+        ("text/csv; charset=utf-16", "a,ü".encode("utf-16"), "a,ü"),
+        ("text/plain; charset=Shift_JIS", "日本".encode("shift_jis"), "日本"),
+        ("application/xml", b"<a/>", "<a/>"),
+        ("application/atom+xml", b"<a/>", "<a/>"),
+        (None, "ohne Typ ü".encode(), "ohne Typ ü"),
+        ("application/x-thing; charset=utf-8", b"with a charset", "with a charset"),
+    ],
+)
+def test_text_is_text(send, content_type, data, text):
+    assert send(data, content_type)["body"] == text
+
+
+@pytest.mark.parametrize(
+    ("content_type", "shown"),
+    [
+        ("application/octet-stream", "application/octet-stream"),
+        ("image/png", "image/png"),
+        ("text/plain", "text/plain"),
+        (None, None),
+        ("text/plain; charset=nonsense", "text/plain"),
+        ("text/plain; charset=unicode_escape", "text/plain"),
+        ("text/plain; charset=zip", "text/plain"),
+        ("text/plain; charset=\0", "text/plain"),
+    ],
+)
+def test_everything_else_is_bytes_in_base64(send, content_type, shown):
+    data = b"\xff\xfe\xfd\x00 \\ud800"
+    assert send(data, content_type)["body"] == binary(data, shown)
+
+
+def test_a_chunked_body_is_taken_whole(client, send):
+    chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    answer = client.post(
+        "/api/webhooks/in",
+        input_stream=BytesIO(b'{"a": "' + b"x" * 200_000 + b'"}'),
+        content_type="application/json",
+        environ_overrides=chunked,
+    )
+    assert answer.status_code == 200 and len(answer.json["body"]["a"]) == 200_000
+
+
+def test_the_query_has_lists_where_a_name_comes_twice(send):
+    got = send(path="/api/webhooks/in?a=1&a=2&b=%C3%A9+x&c&token=kept&%ff=%ff")["query"]
+    assert {"a": ["1", "2"], "b": "é x", "c": "", "token": "kept"}.items() <= got.items()
+
+
+def test_headers_are_in_lower_case_and_several_are_joined(send):
+    got = send(headers=[("X-Tag", "a"), ("X-Tag", "b"), ("x-MIXED-case", "1")])["headers"]
+    assert got["x-tag"].replace(" ", "") == "a,b" and got["x-mixed-case"] == "1"
+    assert got["host"] == "localhost"
+
+
+def test_a_header_in_latin_1_stays_what_it_is(send):
+    assert send(headers={"X-Name": "Zo\xeb"})["headers"]["x-name"] == "Zoë"

@@ -1,0 +1,467 @@
+"""Calling the webhooks of active flows: which flow answers, how, and that a repeated call starts no second run."""
+
+import threading
+from dataclasses import replace
+from io import BytesIO
+
+import orjson
+import pytest
+from world import at_once, start_python
+
+from database import execute, write
+from models import LogEntry, Run, Webhook
+
+ADD = {"id": "sum", "type": "set", "config": {"values": {"sum": "{{ input.body.a + input.body.b }}"}}}
+STOP = {"id": "stop", "type": "stop", "config": {"message": "the inside story"}}
+
+
+def definition(*nodes, path="orders", **config):
+    """A webhook that leads to the nodes, one after the other."""
+    hook = {"id": "hook", "type": "webhook", "config": {"path": path, **config}}
+    ids = ["hook", *(node["id"] for node in nodes)]
+    return {"nodes": [hook, *nodes], "edges": [list(pair) for pair in zip(ids, ids[1:], strict=False)]}
+
+
+def respond(**config):
+    return {"id": "answer", "type": "respond", "config": config}
+
+
+@pytest.fixture
+def hook(make_flow):
+    """`hook(*nodes, **config)` makes an active flow of them behind /api/webhooks/orders."""
+
+    def make(*nodes, who=None, name="Orders", **config):
+        return make_flow(definition(*nodes, **config), who, status="active", name=name)
+
+    return make
+
+
+def only_run():
+    """The one run that there is."""
+    (row,) = Run.select()
+    return row
+
+
+# Which flow
+
+
+def test_a_call_starts_a_run_of_the_flow_with_the_request_as_its_input(client, hook):
+    flow = hook(respond="last")
+    answer = client.post("/api/webhooks/orders?a=1&b=2&b=3", {"x": "é"}, headers={"X-Shop": "Zoë"})
+    assert answer.status_code == 200 and answer.mimetype == "application/json"
+    got = answer.json
+    assert got["headers"].pop("x-shop") == "Zoë" and got["headers"]["content-type"] == "application/json"
+    assert {**got, "headers": 0} == {
+        "method": "POST", "path": "orders", "query": {"a": "1", "b": ["2", "3"]}, "headers": 0, "body": {"x": "é"},
+    }  # fmt: skip
+    run = only_run()
+    assert (run.workflow_id, run.triggered_by, run.trigger_node) == (flow["id"], "webhook", "hook")
+    assert orjson.loads(run.input) == answer.json
+
+
+@pytest.mark.parametrize("path", ["orders", "orders/", "/orders", "//orders//"])
+def test_slashes_around_the_path_do_not_matter(client, hook, path):
+    hook()
+    assert client.post(f"/api/webhooks/{path}").status_code == 202
+
+
+def test_a_path_may_have_several_parts(client, hook):
+    hook(path="shop/orders/new")
+    assert client.post("/api/webhooks/shop/orders/new").status_code == 202
+    assert client.post("/api/webhooks/shop/orders").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["", "/", "nothing", "orders/x", "ORDERS", "a%00b", "%ff", "x" * 5000, "a'b", "a%0Ab"])
+def test_an_unknown_path_is_404(client, hook, path):
+    hook()
+    answer = client.post(f"/api/webhooks/{path}", {})
+    assert answer.status_code == 404 and set(answer.json) == {"error"}
+
+
+def test_another_method_is_405_and_says_which_are_allowed(client, hook):
+    hook(methods=["POST", "PUT"])
+    for method in ("GET", "DELETE", "PATCH", "HEAD"):
+        answer = client.open("/api/webhooks/orders", method=method)
+        assert answer.status_code == 405 and set(answer.headers["Allow"].split(", ")) == {"POST", "PUT"}
+    assert client.put("/api/webhooks/orders").status_code == 202
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_each_method_can_be_taken(client, hook, method):
+    hook(methods=[method], respond="last")
+    assert client.open("/api/webhooks/orders", method=method).json["method"] == method
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_what_a_browser_asks_before_is_no_call(client, hook, method):
+    hook(methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    client.open("/api/webhooks/orders", method=method)
+    assert Run.select().count() == 0
+
+
+def test_a_call_needs_no_session_and_may_come_from_another_site(client, hook):
+    hook()
+    headers = {"Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site", "Cookie": "headrace_session=x"}
+    assert client.post("/api/webhooks/orders", {}, headers=headers).status_code == 202
+
+
+def test_only_the_webhook_that_was_called_starts_the_run(client, make_flow):
+    nodes = [{"id": id_, "type": "webhook", "config": {"path": id_, "respond": "last"}} for id_ in ("a", "b")]
+    nodes += [{"id": f"after_{id_}", "type": "set", "config": {"values": {"via": id_}}} for id_ in ("a", "b")]
+    make_flow({"nodes": nodes, "edges": [["a", "after_a"], ["b", "after_b"]]}, status="active")
+    assert client.post("/api/webhooks/b").json == {"via": "b"}
+
+
+# Changes of the flow
+
+
+def test_changes_of_the_flow_are_changes_of_its_address_at_once(client, owner, hook):
+    flow = f"/api/workflows/{hook(respond='last')['id']}"
+    owner.put(flow, {"definition": definition(ADD, path="sums", respond="last")})
+    assert client.post("/api/webhooks/orders", {}).status_code == 404
+    assert client.post("/api/webhooks/sums", {"a": 1, "b": 2}).json == {"sum": 3}
+    owner.put(flow, {"status": "archived"})
+    assert client.post("/api/webhooks/sums", {}).status_code == 404
+    owner.put(flow, {"status": "active"})
+    owner.put(flow, {"name": "Renamed"})
+    assert client.post("/api/webhooks/sums", {"a": 1, "b": 2}).json == {"sum": 3}
+    owner.post(f"{flow}/restore", {"version": 1})
+    assert client.post("/api/webhooks/sums", {}).status_code == 404
+    assert client.post("/api/webhooks/orders", {}).status_code == 200
+    owner.delete(flow)
+    assert client.post("/api/webhooks/orders", {}).status_code == 404
+
+
+def test_a_draft_has_no_address(client, make_flow):
+    make_flow(definition())
+    assert client.post("/api/webhooks/orders").status_code == 404
+
+
+def test_a_template_that_is_used_has_no_address_until_it_is_active(client, owner):
+    flow = owner.post("/api/templates/order-intake/use", {}).json
+    assert Webhook.select().count() == 0
+    answer = owner.put(f"/api/workflows/{flow['id']}", {"status": "active"})
+    assert answer.status_code == 200 and Webhook.select().count() >= 1
+
+
+OTHER_PROCESS = """
+import pathlib, sys, workflow_server
+from config import Config
+app = workflow_server.create_app(Config(data_dir=pathlib.Path(sys.argv[1]), durability="normal"))
+server = app.extensions["headrace"]
+server.start()
+client = app.test_client()
+print("ready", flush=True)
+for line in sys.stdin:
+    answer = client.post("/api/webhooks/" + line.strip(), json={"a": 2, "b": 3})
+    print(answer.status_code, answer.get_data(as_text=True), flush=True)
+server.stop()
+"""
+
+
+@pytest.mark.slow
+def test_another_process_sees_every_change_at_once(owner, hook, config):
+    other = start_python(OTHER_PROCESS, config.data_dir)
+
+    def call(path):
+        other.stdin.write(f"{path}\n")
+        other.stdin.flush()
+        return other.stdout.readline().strip().split(" ", 1)
+
+    assert other.stdout.readline() == "ready\n"
+    assert call("orders")[0] == "404"
+    flow = f"/api/workflows/{hook(ADD, respond='last')['id']}"
+    assert call("orders") == ["200", '{"sum":5}']
+    twice = {**ADD, "config": {"values": {"sum": "{{ input.body.a * 2 }}"}}}
+    owner.put(flow, {"definition": definition(twice, respond="last")})
+    assert call("orders") == ["200", '{"sum":4}']
+    owner.put(flow, {"status": "draft"})
+    assert call("orders")[0] == "404"
+    other.communicate(timeout=30)
+    assert other.returncode == 0
+
+
+# Addresses that are taken
+
+
+def test_a_taken_address_is_409_and_nothing_is_changed(client, owner, hook, count_rows):
+    hook(name="First")
+    second = hook(name="Second", path="free")
+    before = count_rows()
+    answer = owner.post("/api/flows", {"name": "Third", "status": "active", "definition": definition()})
+    assert answer.status_code == 409 and "POST orders" in answer.json["error"] and "'First'" in answer.json["error"]
+    answer = owner.put(f"/api/workflows/{second['id']}", {"name": "New", "definition": definition()})
+    assert answer.status_code == 409
+    assert count_rows() == before
+    assert owner.get(f"/api/workflows/{second['id']}").json == second
+    assert client.post("/api/webhooks/free").status_code == 202
+
+
+def test_the_address_of_another_workspace_is_taken_too_and_its_flow_is_not_named(other, hook):
+    hook(name="Secret plans")
+    answer = other.post("/api/flows", {"name": "Mine", "status": "active", "definition": definition()})
+    assert answer.status_code == 409 and "Secret" not in answer.text
+
+
+def test_activating_and_restoring_check_the_address_too(owner, hook, make_flow):
+    made = make_flow(definition(path="free"), status="active")
+    owner.put(f"/api/workflows/{made['id']}", {"definition": definition(path="other")})
+    hook(path="free", name="First")
+    assert owner.post(f"/api/workflows/{made['id']}/restore", {"version": 1}).status_code == 409
+    draft = make_flow(definition(path="free"))
+    assert owner.put(f"/api/workflows/{draft['id']}", {"status": "active"}).status_code == 409
+
+
+def test_two_nodes_with_the_same_address_are_400_and_both_are_named(owner):
+    nodes = [{"id": id_, "type": "webhook", "config": {"path": "x"}} for id_ in ("first", "second")]
+    answer = owner.post("/api/flows", {"name": "A", "status": "active", "definition": {"nodes": nodes}})
+    assert answer.status_code == 400 and "first" in answer.text and "second" in answer.text
+    assert answer.json["details"][0]["node_id"] == "second"
+
+
+# Answers
+
+
+def test_an_immediate_answer_has_the_id_of_a_run_that_is_on_record(client, hook, gate):
+    hook({"id": "wait", "type": "gate"})
+    answer = client.post("/api/webhooks/orders", {})
+    assert answer.status_code == 202 and set(answer.json) == {"run_id"}
+    assert Run.find(answer.json["run_id"]).status in ("running", "pending")
+
+
+@pytest.mark.parametrize("value", [{"a": [1, "é", None]}, [], "text", 0, False, None, "x" * 100_000])
+def test_the_last_output_is_the_answer_as_json(client, hook, value):
+    hook({"id": "give", "type": "jmespath", "config": {"query": "body.value"}}, respond="last")
+    answer = client.post("/api/webhooks/orders", {"value": value})
+    assert answer.status_code == 200 and answer.mimetype == "application/json" and answer.json == value
+
+
+@pytest.mark.parametrize("mode", ["last", "node"])
+def test_a_failed_run_is_500_and_keeps_the_reason_inside(client, hook, mode):
+    hook(STOP, respond=mode)
+    answer = client.post("/api/webhooks/orders", {})
+    assert answer.status_code == 500
+    assert answer.json == {"error": "The run failed", "run_id": only_run().id}
+    assert only_run().error_text == "the inside story"
+
+
+@pytest.mark.parametrize("mode", ["last", "node"])
+def test_a_run_that_takes_longer_than_the_wait_is_202(client, hook, gate, server, monkeypatch, mode):
+    hook({"id": "wait", "type": "gate"}, respond=mode)
+    monkeypatch.setattr(server.dispatcher, "config", replace(server.config, webhook_wait=0))
+    answer = client.post("/api/webhooks/orders", {})
+    assert answer.status_code == 202 and answer.json == {"run_id": only_run().id}
+
+
+def test_a_respond_node_says_status_headers_and_body(client, hook):
+    hook(
+        ADD,
+        respond(status=201, headers={"X-Shop": "Zoë", "Location": "/x"}, body={"n": "{{ input.sum }}"}),
+        respond="node",
+    )  # noqa: E501
+    answer = client.post("/api/webhooks/orders", {"a": 1, "b": 2})
+    assert (answer.status_code, answer.json, answer.mimetype) == (201, {"n": 3}, "application/json")
+    assert answer.headers["Location"] == "/x"
+    assert answer.headers["X-Shop"].encode("latin-1").decode() == "Zoë"
+
+
+@pytest.mark.parametrize(
+    ("says", "content_type", "data"),
+    [
+        ({"body": "plain é"}, "text/plain; charset=utf-8", "plain é".encode()),
+        ({"body": ""}, "text/plain; charset=utf-8", b""),
+        ({"body": "<p>", "headers": {"content-type": "text/html"}}, "text/html", b"<p>"),
+        ({"body": "a,b", "headers": {"Content-Type": "text/csv; charset=utf-8"}}, "text/csv; charset=utf-8", b"a,b"),
+        ({"body": {"a": 1}}, "application/json", b'{"a":1}'),
+        ({"body": [1], "headers": {"Content-Type": "application/x+json"}}, "application/x+json", b"[1]"),
+        ({"body": None}, "application/json", b"null"),
+        ({"body": "{{ 1 + 1 }}"}, "application/json", b"2"),
+    ],
+)
+def test_a_body_is_text_or_json(client, hook, says, content_type, data):
+    hook(respond(**says), respond="node")
+    answer = client.post("/api/webhooks/orders")
+    assert (answer.status_code, answer.headers["Content-Type"], answer.data) == (200, content_type, data)
+    assert len(answer.headers.getlist("Content-Type")) == 1
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_without_a_body_has_none(client, hook, status):
+    hook(respond(status=status, body={"a": 1}), respond="node")
+    answer = client.post("/api/webhooks/orders")
+    assert (answer.status_code, answer.data) == (status, b"")
+
+
+FORBIDDEN = {
+    "Set-Cookie": "headrace_session=x", "Content-Length": "1", "Transfer-Encoding": "chunked", "Connection": "close",
+    "Server": "x", "Clear-Site-Data": '"*"', "X-Accel-Redirect": "/etc/passwd", "Strict-Transport-Security": "x",
+    "Content-Security-Policy": "script-src *", "X-Frame-Options": "ALLOWALL", "X-Content-Type-Options": "x",
+}  # fmt: skip
+
+
+def test_a_flow_cannot_answer_in_the_servers_name(client, hook):
+    hook(respond(headers={**FORBIDDEN, "X-Fine": "1"}, body="<script>", status=200), respond="node")
+    headers = client.post("/api/webhooks/orders").headers
+    for name, value in FORBIDDEN.items():
+        assert value not in headers.getlist(name), name
+    assert headers["X-Fine"] == "1"
+    assert headers["X-Content-Type-Options"] == "nosniff" and headers["X-Frame-Options"] == "DENY"
+
+
+def test_a_page_that_a_flow_answers_is_in_a_sandbox_and_others_are_not(client, owner, hook):
+    hook(respond(headers={"Content-Type": "text/html"}, body="<script>alert(1)</script>"), respond="node")
+    policy = client.post("/api/webhooks/orders").headers["Content-Security-Policy"]
+    assert "sandbox" in policy.split("; ") and "default-src 'none'" in policy
+    assert "sandbox" not in owner.get("/api/flows").headers["Content-Security-Policy"]
+
+
+def test_the_first_respond_node_that_ran_is_the_one(client, make_flow):
+    check = {"id": "check", "type": "if", "config": {"condition": "{{ input.body.big }}"}}
+    flow = definition(check, path="sizes", respond="node")
+    for branch, text in (("true", "big"), ("false", "small")):
+        flow["nodes"].append({"id": text, "type": "respond", "config": {"body": text}})
+        flow["nodes"].append({"id": f"{text}_later", "type": "respond", "config": {"body": "too late"}})
+        flow["edges"] += [["check", text, branch], [text, f"{text}_later"]]
+    make_flow(flow, status="active")
+    assert client.post("/api/webhooks/sizes", {"big": True}).text == "big"
+    assert client.post("/api/webhooks/sizes", {"big": False}).text == "small"
+
+
+def test_what_a_respond_node_said_counts_even_if_the_run_failed_later(client, hook):
+    hook(respond(status=202, body="taken"), STOP, respond="node")
+    answer = client.post("/api/webhooks/orders")
+    assert (answer.status_code, answer.text, only_run().status) == (202, "taken", "failed")
+
+
+def test_a_run_without_a_respond_node_answers_its_id(client, hook):
+    hook(ADD, respond="node")
+    answer = client.post("/api/webhooks/orders", {"a": 1, "b": 2})
+    assert (answer.status_code, answer.json) == (200, {"run_id": only_run().id})
+
+
+@pytest.mark.parametrize("change", [{"disabled": True}, {"foreach": [1, 2]}])
+def test_a_respond_node_that_says_nothing_or_too_much_is_passed_over(client, hook, change):
+    hook({**respond(body="x"), **change}, respond="node")
+    assert client.post("/api/webhooks/orders").json == {"run_id": only_run().id}
+
+
+def test_a_respond_node_that_failed_is_passed_over(client, hook):
+    hook({**respond(body="{{ input.body.nothing }}"), "on_error": "continue"}, respond="node")
+    answer = client.post("/api/webhooks/orders", {})
+    assert (answer.status_code, answer.json) == (200, {"run_id": only_run().id})
+
+
+def test_a_large_answer_comes_whole(client, hook):
+    hook(respond(body="{{ input.body.text }}"), respond="node")
+    text = "é" * 200_000
+    assert client.post("/api/webhooks/orders", {"text": text}).text == text
+
+
+# Repeated calls
+
+
+@pytest.mark.parametrize("mode", ["immediately", "last", "node"])
+def test_the_same_key_answers_the_first_run_again(client, hook, mode):
+    hook(ADD, respond=mode)
+    headers = {"Idempotency-Key": "k-1"}
+    first = client.post("/api/webhooks/orders", {"a": 1, "b": 1}, headers=headers)
+    again = client.post("/api/webhooks/orders", {"a": 5, "b": 5}, headers=headers)
+    assert (again.status_code, again.data) == (first.status_code, first.data)
+    assert Run.select().count() == 1
+    client.post("/api/webhooks/orders", {"a": 1, "b": 1}, headers={"Idempotency-Key": "k-2"})
+    client.post("/api/webhooks/orders", {"a": 1, "b": 1})
+    assert Run.select().count() == 3
+
+
+def test_the_nodes_own_header_marks_a_call_and_the_usual_one_where_it_is_missing(client, hook):
+    hook(dedupe_header="X-GitHub-Delivery")
+    for headers in (
+        {"X-GitHub-Delivery": "d1", "Idempotency-Key": "1"},
+        {"X-GitHub-Delivery": "d1", "Idempotency-Key": "2"},
+        {"Idempotency-Key": "3"},
+        {"Idempotency-Key": "3"},
+    ):
+        client.post("/api/webhooks/orders", {}, headers=headers)
+    assert Run.select().count() == 2
+
+
+def test_the_same_key_on_another_webhook_of_the_flow_is_another_key(client, make_flow):
+    nodes = [{"id": id_, "type": "webhook", "config": {"path": id_}} for id_ in ("a", "b")]
+    make_flow({"nodes": nodes}, status="active")
+    ids = {client.post(f"/api/webhooks/{path}", headers={"Idempotency-Key": "k"}).json["run_id"] for path in "ab"}
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201])
+def test_a_key_that_cannot_be_is_400(client, hook, key):
+    hook()
+    answer = client.post("/api/webhooks/orders", {}, headers={"Idempotency-Key": key})
+    assert answer.status_code == 400 and "Idempotency-Key" in answer.json["error"] and Run.select().count() == 0
+
+
+def test_a_key_of_a_day_ago_is_new(client, hook):
+    hook()
+    first = client.post("/api/webhooks/orders", headers={"Idempotency-Key": "k"}).json["run_id"]
+    with write():
+        execute("UPDATE idempotency_keys SET created_at = created_at - 86400001")
+    assert client.post("/api/webhooks/orders", headers={"Idempotency-Key": "k"}).json["run_id"] != first
+
+
+def test_thirty_calls_with_the_same_key_at_once_are_one_run(app, hook):
+    hook(ADD, {"id": "note", "type": "log", "config": {"message": "ran"}}, respond="last")
+    headers = {"Idempotency-Key": "once"}
+
+    def call(number):
+        answer = app.test_client().post("/api/webhooks/orders", {"a": 1, "b": 2}, headers=headers)
+        return answer.status_code, answer.json["sum"]
+
+    assert set(at_once(30, call)) == {(200, 3)}
+    assert Run.select().count() == 1 and LogEntry.select().count() == 1
+
+
+# Trouble
+
+
+def test_a_full_server_is_503_with_retry_after_and_starts_nothing(client, hook, server, monkeypatch):
+    hook()
+    monkeypatch.setattr(server.dispatcher, "is_open", lambda: False)
+    answer = client.post("/api/webhooks/orders")
+    assert answer.status_code == 503 and answer.headers["Retry-After"] and Run.select().count() == 0
+
+
+def test_a_definition_that_is_not_valid_any_more_is_503_and_not_told(client, hook, caplog):
+    hook(ADD)
+    for table in ("workflows", "workflow_versions"):
+        with write():
+            execute(f"UPDATE {table} SET definition_json = replace(definition_json, '\"set\"', '\"gone_type\"')")
+    answer = client.post("/api/webhooks/orders", {})
+    assert answer.status_code == 503 and "gone_type" not in answer.text and "gone_type" in caplog.text
+
+
+def test_a_body_over_the_bound_is_413_however_it_is_sent(app, client, hook, monkeypatch):
+    hook()
+    monkeypatch.setitem(app.config, "MAX_CONTENT_LENGTH", 1000)
+    assert client.post("/api/webhooks/orders", data=b"x" * 1000).status_code == 202
+    assert client.post("/api/webhooks/orders", data=b"x" * 1001).status_code == 413
+    chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    for size, status in ((1000, 202), (1001, 413)):
+        answer = client.post("/api/webhooks/orders", input_stream=BytesIO(b"x" * size), environ_overrides=chunked)
+        assert answer.status_code == status
+    assert Run.select().count() == 2
+
+
+def test_a_plan_is_made_once_and_the_definition_read_no_more(client, hook, monkeypatch):
+    hook(respond="last")
+    assert client.post("/api/webhooks/orders").status_code == 200
+    monkeypatch.setattr("tables.webhooks.Fired.definition_json", property(lambda self: pytest.fail("was read")))
+    assert client.post("/api/webhooks/orders").status_code == 200
+
+
+def test_many_callers_at_once_each_get_their_own_answer(app, hook):
+    hook(ADD, respond(body="{{ input.sum }}"), respond="node")
+
+    def call(number):
+        return app.test_client().post("/api/webhooks/orders", {"a": number, "b": 1000}).json
+
+    assert at_once(24, call) == [1000 + number for number in range(24)]
+    assert threading.active_count() < 100

@@ -1,0 +1,108 @@
+"""Servers that end with their test, a world for them to act on, and what is shown of both when a test fails.
+
+`HEADRACE_FAULTS_SEED` repeats a test's random choices; `HEADRACE_SOAK_SECONDS` has the tests that are marked `soak` go
+on for about so long altogether.
+"""
+
+import os
+import random
+import time
+
+import pytest
+from effects import Effects
+from load import Load
+from servers import Server
+
+SHOWN = 30
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "soak: goes on for as long as HEADRACE_SOAK_SECONDS says")
+
+
+def pytest_collection_modifyitems(config, items):
+    config.stash[SOAKING] = sum(item.get_closest_marker("soak") is not None for item in items)
+
+
+SOAKING = pytest.StashKey[int]()
+TOLD = pytest.StashKey[list]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        report.sections += [(title, tell()) for title, tell in item.stash.get(TOLD, [])]
+    return report
+
+
+@pytest.fixture
+def tell(request):
+    """`tell(title, function)` shows what the function gives where the test fails."""
+    told = request.node.stash.setdefault(TOLD, [])
+    return lambda title, function: told.append((title, function))
+
+
+@pytest.fixture
+def seeded(tell):
+    """The source of all random choices of the test."""
+    seed = int(os.environ.get("HEADRACE_FAULTS_SEED") or random.randrange(2**32))
+    tell("seed", lambda: f"repeat with HEADRACE_FAULTS_SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture
+def rounds(request):
+    """`rounds(n)` gives 0 to n-1, or goes on for this test's share of the time of a soak."""
+    seconds = float(os.environ.get("HEADRACE_SOAK_SECONDS") or 0) / max(1, request.config.stash[SOAKING])
+    ends = time.monotonic() + seconds
+
+    def go_on(count):
+        number = 0
+        while number < count or time.monotonic() < ends:
+            yield number
+            number += 1
+
+    return go_on
+
+
+@pytest.fixture
+def effects(seeded):
+    """The world outside."""
+    made = Effects(seeded)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def serve(tmp_path, tell):
+    """`serve(NAME=value…)` gives a server that answers; `data_dir` says where its data lie."""
+    made = []
+
+    def begin(data_dir=tmp_path / "data", **options):
+        server = Server(data_dir, **options)
+        made.append(server)
+        tell(f"server {len(made)}", lambda: "".join(list(server.lines)[-SHOWN:]))
+        server.start()
+        if len(made) == 1:
+            server.log_in()
+        server.token = made[0].token
+        return server
+
+    yield begin
+    for server in made:
+        server.close()
+
+
+@pytest.fixture
+def start_load(effects, seeded):
+    """`start_load(flow, *servers)` gives clients who start runs of the flow."""
+    made = []
+
+    def begin(flow, *servers):
+        made.append(Load(flow, *servers))
+        return made[-1]
+
+    yield begin
+    for load in made:
+        load.close()

@@ -1,0 +1,93 @@
+"""The world outside: an HTTP server in the test's process that counts what is done to it, by `Idempotency-Key`.
+
+What a flow's `http` nodes did is known from here, whatever the server under test has on record.
+"""
+
+import threading
+from collections import Counter
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from servers import PATIENCE
+
+SLOWEST = 0.02  # seconds that an answer takes at most, so that many are under way when something is killed
+
+
+class Effects:
+    """Two addresses, which give the body back: `url` after an instant, `held` once the test sets `opened`.
+
+    `held` holds the first request of each key, and answers one that comes again as `url` does.
+    """
+
+    def __init__(self, random):
+        self.random = random
+        self.opened = threading.Event()
+        self._seen = Counter()
+        self._changed = threading.Condition()
+        self._server = _Listener(("127.0.0.1", 0), type("Handler", (_Handler,), {"effects": self}))
+        self.url = f"http://127.0.0.1:{self._server.server_port}/echo"
+        self.held = f"http://127.0.0.1:{self._server.server_port}/held"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def close(self):
+        self.opened.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(PATIENCE)
+
+    def note(self, key):
+        """Count a request; the how manieth of its key it is, and how long its answer takes."""
+        with self._changed:
+            self._seen[key] += 1
+            self._changed.notify_all()
+            return self._seen[key], self.random.uniform(0, SLOWEST)
+
+    def seen(self):
+        """How many requests came, by key."""
+        with self._changed:
+            return Counter(self._seen)
+
+    def count(self):
+        """How many requests came."""
+        return self.seen().total()
+
+    def wait_for(self, count):
+        """Return when so many requests have come."""
+        with self._changed:
+            enough = self._changed.wait_for(lambda: self._seen.total() >= count, PATIENCE)
+            assert enough, f"{self._seen.total()} requests came in {PATIENCE} s; {count} were expected"
+
+    def wait_for_keys(self, *keys, times=1):
+        """Return when a request of each of these keys has come so often."""
+        with self._changed:
+            enough = self._changed.wait_for(lambda: all(self._seen[key] >= times for key in keys), PATIENCE)
+            assert enough, f"not all of these came {times} times: { ({key: self._seen[key] for key in keys}) }"
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # with the usual 5, connections that come at once are reset
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    effects: Effects
+
+    def handle(self):
+        with suppress(ConnectionError):  # who asked may be killed
+            super().handle()
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        times, seconds = self.effects.note(self.headers["Idempotency-Key"])
+        self.effects.opened.wait(2 * PATIENCE if self.path == "/held" and times == 1 else seconds)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass

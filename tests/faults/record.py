@@ -1,0 +1,216 @@
+"""What is on record in a database file, read without the server, and whether that is what must be there."""
+
+import json
+import shutil
+import sqlite3
+import time
+from collections import Counter, defaultdict
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+
+from servers import until
+
+UNFINISHED = "SELECT id FROM runs WHERE status IN ('pending', 'running')"
+
+
+def ask(path, sql, *params):
+    """The rows of a query, while a server has the file open."""
+    with closing(sqlite3.connect(path, timeout=20)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [SimpleNamespace(**row) for row in connection.execute(sql, params)]
+
+
+def settled(path, *ids):
+    """Return when none of these runs, or none at all, is pending or running."""
+    mine = f" AND id IN ({', '.join('?' * len(ids))})" if ids else ""
+    until(lambda: not ask(path, UNFINISHED + mine, *ids), "the runs end")
+
+
+def the_silent(path):
+    """The owner whose lease has run out, once there is one and none of the runs is its any more."""
+
+    def found():
+        silent = ask(
+            path, "SELECT name FROM leases WHERE until < ? AND name LIKE 'proc%'", time.monotonic_ns() // 1_000_000
+        )
+        names = [row.name for row in silent]
+        mine = ask(path, f"SELECT id FROM runs WHERE lease_owner IN ({', '.join('?' * len(names))})", *names)
+        return not mine and names
+
+    (name,) = until(found, "the runs of the one that sleeps are taken up")
+    return name
+
+
+def left_on_disk(path, folder):
+    """A copy of what lies there after a crash. To open the file itself would tidy up what the server has to."""
+    copy = Path(folder) / path.name
+    for suffix in ("", "-wal"):
+        if Path(f"{path}{suffix}").exists():
+            shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+    return copy
+
+
+def key_of(step):
+    """The Idempotency-Key of an http node's step."""
+    return f"{step.run_id}:{step.node_id}:{step.item_index or 0}"
+
+
+def steps(path, run_id=None):
+    """The steps of a run, or of all, in order."""
+    where = "" if run_id is None else "WHERE run_id = ?"
+    return ask(path, f"SELECT * FROM steps {where} ORDER BY run_id, seq", *([] if run_id is None else [run_id]))
+
+
+def completed(path):
+    """The keys of the http steps that are on record as done."""
+    return {key_of(step) for step in steps(path) if step.node_type == "http" and is_done(step) and not is_map(step)}
+
+
+def is_done(step):
+    return step.status == "success"
+
+
+def is_map(step):
+    """Whether the step is of a `foreach` as a whole, which asked nothing itself."""
+    return step.node_id == "each" and step.item_index is None
+
+
+def is_interrupted(step):
+    return step.status == "failed" and "interrupted" in (step.error_text or "")
+
+
+class Flow:
+    """The flow that the load starts: four requests or five, two of them items, and a branch. What it must come to."""
+
+    def __init__(self, url):
+        def http(id_, body, **more):
+            return {"id": id_, "type": "http", "config": {"method": "POST", "url": url, "body": body}, **more}
+
+        self.definition = {
+            "nodes": [
+                {"id": "start", "type": "manual"},
+                http("one", {"n": "{{ trigger.n }}"}),
+                {"id": "twice", "type": "set", "config": {"values": {"n": "{{ input.body.n * 2 }}"}}},
+                http("each", {"n": "{{ steps.twice.n + item }}"}, foreach="{{ [1, 2] }}"),
+                {"id": "third", "type": "if", "config": {"condition": "{{ trigger.n % 3 == 0 }}"}},
+                http("more", {"n": "{{ trigger.n }}"}),
+                {"id": "less", "type": "set", "config": {"values": {"n": "{{ trigger.n }}"}}},
+                http("last", {"n": "{{ steps.twice.n }}"}),
+                {
+                    "id": "end",
+                    "type": "set",
+                    "config": {
+                        "values": {"each": "{{ steps.each | map(attribute='body') }}", "last": "{{ input.body.n }}"}
+                    },
+                },
+            ],
+            "edges": [
+                ["start", "one"],
+                ["one", "twice"],
+                ["twice", "each"],
+                ["each", "third"],
+                ["third", "more", "true"],
+                ["third", "less", "false"],
+                ["more", "last"],
+                ["less", "last"],
+                ["last", "end"],
+            ],
+        }
+
+    @staticmethod
+    def output(number):
+        """What a run of this number gives."""
+        return {"each": [{"n": 2 * number + 1}, {"n": 2 * number + 2}], "last": 2 * number}
+
+    @staticmethod
+    def ends(number):
+        """How each node and each item must have ended, in this order."""
+        chosen, other = ("more", "less") if number % 3 == 0 else ("less", "more")
+        done = [("start", None), ("one", None), ("twice", None), ("each", None), ("third", None)]
+        done += [(chosen, None), ("last", None), ("end", None)]
+        return {
+            **{at: "success" for at in [*done, ("each", 0), ("each", 1)]},
+            (other, None): "skipped",
+        }
+
+
+class Done:
+    """Steps that were on record as done at some time: nothing of that may ever be asked for again."""
+
+    def __init__(self, effects):
+        self.effects = effects
+        self._times = {}
+
+    def note(self, path):
+        """Note what is on record as done now."""
+        keys = completed(path)
+        seen = self.effects.seen()
+        for key in keys:
+            self._times.setdefault(key, seen[key])
+
+    def check(self):
+        seen = self.effects.seen()
+        again = [key for key, times in self._times.items() if seen[key] != times]
+        assert not again, f"done again, though it was on record: {again}"
+
+
+def check(path, load, effects, done):
+    """Every promise about the runs of this load, once all have ended."""
+    done.check()
+    runs = ask(path, "SELECT * FROM runs ORDER BY id")
+    broken = [(run.id, run.status, run.claims, run.error_text) for run in runs if run.status != "success"]
+    assert not broken, f"{len(broken)} runs did not succeed: {broken[:5]}"
+    _check_none_is_lost_or_doubled(path, load, runs)
+    by_run = defaultdict(list)
+    for step in steps(path):
+        by_run[step.run_id].append(step)
+    seen = effects.seen()
+    for run in runs:
+        _check_record(run, by_run[run.id])
+        _check_effects(run, by_run[run.id], seen)
+    foreign = {key.partition(":")[0] for key in seen} - {run.id for run in runs}
+    assert not foreign, f"requests of runs that are not on record: {foreign}"
+
+
+def _check_none_is_lost_or_doubled(path, load, runs):
+    ids = defaultdict(set)
+    for run in runs:
+        ids[json.loads(run.input)["n"]].add(run.id)
+    twice = {number: found for number, found in ids.items() if len(found) > 1}
+    assert not twice, f"started once, on record twice: {twice}"
+    wrong = {number: found for number, found in load.told.items() if found != ids[number]}
+    assert not wrong, f"accepted as these, but on record otherwise: {wrong}"
+    assert not load.refused & {number for number, found in ids.items() if found}, "refused, and yet on record"
+    missing = set(range(1, load.last + 1)) - set(load.told) - load.lost - load.refused
+    assert not missing, f"neither accepted nor refused: {missing}"
+    bound = {row.key: row.run_id for row in ask(path, "SELECT * FROM idempotency_keys")}
+    assert bound == {load.key(number): next(iter(found)) for number, found in ids.items() if found and load.key(number)}
+    days = ask(path, "SELECT SUM(total) AS total, SUM(success) AS success FROM run_days")[0]
+    assert (days.total, days.success) == (len(runs), len(runs)), "the metrics count other runs than there are"
+
+
+def _check_record(run, of_it):
+    number = json.loads(run.input)["n"]
+    assert json.loads(run.output) == Flow.output(number), (run.id, run.output)
+    assert (run.lease_owner, run.finished_at is None) == (None, False), run.id
+    ends = [step for step in of_it if not is_interrupted(step)]
+    assert Counter((step.node_id, step.item_index) for step in ends).most_common(1)[0][1] == 1, describe(of_it)
+    assert {(step.node_id, step.item_index): step.status for step in ends} == Flow.ends(number), describe(of_it)
+    at_top = [step.node_id for step in ends if step.item_index is None]
+    assert at_top == ["start", "one", "twice", "each", "third", *at_top[5:7], "last", "end"], describe(of_it)
+    if run.claims == 1:
+        assert [step.seq for step in of_it] == list(range(len(of_it))), describe(of_it)
+        assert len(ends) == len(of_it), describe(of_it)
+
+
+def _check_effects(run, of_it, seen):
+    asked = [step for step in of_it if step.node_type == "http" and not is_map(step)]
+    doubts = Counter(key_of(step) for step in asked if is_interrupted(step))
+    for key in (key_of(step) for step in asked if is_done(step)):
+        assert 1 <= seen[key] <= 1 + doubts[key], f"{key} came {seen[key]} times\n{describe(of_it)}"
+
+
+def describe(of_it):
+    """The steps for a person to read."""
+    return "\n".join(f"{s.seq} {s.node_id} {s.item_index} {s.status} {s.error_text or ''}" for s in of_it)

@@ -1,0 +1,246 @@
+"""Real servers as child processes, and what can be done to them: ending them in every way, stopping, starting again.
+
+Nothing here knows of runs. Every process that a `Server` starts is ended by it, whatever happens in the test.
+"""
+
+import fcntl
+import http.client
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+
+from world import ROOT
+
+EMAIL, PASSWORD = "owner@localhost", "only-for-the-tests"
+PATIENCE = 40  # seconds after which something that never comes fails the test
+POLL = 0.02
+LINES_KEPT = 2_000
+COMMAND = ("workflow_server.py",)
+
+
+def until(holds, what, seconds=PATIENCE):
+    """Return the first true value of `holds()`; for what happens in another process, which can tell us nothing."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(POLL)
+    return found
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def processes():
+    """The living processes of this machine: id, id of the parent, session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The name, in parentheses, may hold anything; after it come the state, the parent, the group, the session.
+            state, parent, _, session, *_ = stat.read_text().rpartition(")")[2].split()
+            if state not in "ZX":
+                found.append((int(stat.parent.name), int(parent), int(session)))
+    return found
+
+
+class Refused(Exception):
+    """The server answered with another status than was expected."""
+
+    def __init__(self, method, path, status, body):
+        super().__init__(f"{method} {path}: {status} {body}")
+        self.status, self.body = status, body
+
+
+class Server:
+    """`python workflow_server.py` on a data folder: a master and its workers, in a session of their own.
+
+    `answering` is set while nobody has ended it. What it writes is in `lines`.
+    """
+
+    def __init__(self, data_dir, command=COMMAND, **settings):
+        self.data_dir, self.command = Path(data_dir), command
+        self.port = free_port()
+        self.environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
+            "PYTHONPATH": str(ROOT),
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "WEB_CONCURRENCY": "2",
+            "HEADRACE_DATA_DIR": str(data_dir),
+            "HEADRACE_ADMIN_EMAIL": EMAIL,
+            "HEADRACE_ADMIN_PASSWORD": PASSWORD,
+            "HEADRACE_EGRESS_ALLOW": "127.0.0.1",
+            "HEADRACE_DURABILITY": "normal",
+            "HEADRACE_GRACE": "1",
+            "HEADRACE_LEASE_SECONDS": "2",
+            **{name: str(value) for name, value in settings.items()},
+        }
+        self.answering = threading.Event()
+        self.lines = deque(maxlen=LINES_KEPT)
+        self.token = None
+        self._process = None
+
+    @property
+    def database(self):
+        return self.data_dir / "headrace.sqlite3"
+
+    # Its life
+
+    def start(self):
+        """Start it and return when it answers."""
+        self._process = subprocess.Popen(
+            [sys.executable, *self.command],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+        )
+        # Through a pipe, not into a file: where the disk is full, one still wants to read what it says of that.
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
+        self._reader.start()
+        until(self._is_up, "the server answers")
+        self.answering.set()
+        return self
+
+    def _read(self, pipe):
+        with pipe:
+            self.lines.extend(iter(pipe.readline, ""))
+
+    def _is_up(self):
+        assert self._process.poll() is None, f"the server ended with code {self._process.returncode}"
+        try:
+            return self.request("GET", "/api/health")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def kill(self):
+        """SIGKILL to all of its processes at once; returns when none of them is left."""
+        self.answering.clear()
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self.ended()
+
+    def terminate(self):
+        """SIGTERM to the master."""
+        self.answering.clear()
+        self._process.terminate()
+
+    def ended(self, seconds=PATIENCE):
+        """The exit code of the master, once no process of the session lives any more."""
+        code = self._process.wait(seconds)
+        until(lambda: not self._pids(), "the server's processes end", seconds)
+        self._reader.join(PATIENCE)
+        return code
+
+    def close(self):
+        """End whatever of it is left."""
+        if self._process is not None:
+            for pid in self._pids():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.kill()
+
+    # Its processes
+
+    @property
+    def master(self):
+        return self._process.pid
+
+    def _pids(self):
+        return [pid for pid, _, session in processes() if session == self._process.pid]
+
+    def workers(self):
+        """The ids of the workers that live, oldest first."""
+        return sorted(pid for pid, parent, _ in processes() if parent == self._process.pid)
+
+    def kill_worker(self, pid):
+        """SIGKILL to one worker; returns when the master has replaced it and the new one answers too."""
+        before = self.workers()
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: pid not in self.workers() and len(self.workers()) == len(before), "the worker is replaced")
+
+    def freeze(self, pid):
+        """SIGSTOP to one worker, outside of a write: whoever sleeps with the lock would have all others wait."""
+
+        def stopped():
+            os.kill(pid, signal.SIGSTOP)
+            with Path(f"{self.database}.lock").open() as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.kill(pid, signal.SIGCONT)
+                    return False
+            return True
+
+        until(stopped, "the worker is stopped between two writes")
+
+    def thaw(self, pid):
+        """SIGCONT to one worker."""
+        os.kill(pid, signal.SIGCONT)
+
+    def limit_files(self, size):
+        """Let no process of the server write into a file beyond this size; None lifts the limit."""
+        for pid in self._pids():
+            _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
+
+    def said(self, words, times=1, seconds=PATIENCE):
+        """Return when the server has written a line with these words so often."""
+        until(lambda: sum(words in line for line in list(self.lines)) >= times, f"the server says {words!r}", seconds)
+
+    # Asking it
+
+    def request(self, method, path, body=None, headers=None):
+        """The status and the JSON of one request. OSError or HTTPException where there is no whole answer."""
+        answer, text = self._exchange(method, path, body, headers or {})
+        return answer.status, json.loads(text) if text else None
+
+    def _exchange(self, method, path, body, headers):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            token = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+            sent = {"Content-Type": "application/json", **token, **headers}
+            connection.request(method, path, None if body is None else json.dumps(body), sent)
+            answer = connection.getresponse()
+            return answer, answer.read()
+        finally:
+            connection.close()
+
+    def call(self, method, path, body=None, status=(200, 201, 202), **options):
+        """The JSON of one request; Refused for another status."""
+        got, answer = self.request(method, path, body, **options)
+        if got not in status:
+            raise Refused(method, path, got, answer)
+        return answer
+
+    def log_in(self):
+        """Get an API token, which counts for every server on the same database."""
+        answer, _ = self._exchange("POST", "/api/auth/login", {"email": EMAIL, "password": PASSWORD}, {})
+        cookie = answer.getheader("Set-Cookie").partition(";")[0]
+        made = self.call("POST", "/api/tokens", {"name": "tests", "role": "owner"}, headers={"Cookie": cookie})
+        self.token = made["token"]
+
+    def add_flow(self, definition, name="Flow"):
+        """The id of a new active flow."""
+        body = {"name": name, "status": "active", "definition": definition}
+        return self.call("POST", "/api/flows", body)["id"]
+
+    def run(self, flow, input=None, wait=0):
+        """Start a run; its JSON."""
+        return self.call("POST", f"/api/workflows/{flow}/run?wait={wait}", {"input": input})

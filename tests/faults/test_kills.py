@@ -1,0 +1,90 @@
+"""Processes are killed at random moments, with hundreds of runs under way: none is lost, none stuck, none doubled."""
+
+import pytest
+from record import Done, Flow, check, left_on_disk, settled, the_silent
+
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
+
+RUNS = 80  # that are started between two kills
+REQUESTS = 4  # that each of them makes at least
+KILLS = 2  # that a run may meet: one that was under way at three is given up as the one to blame
+
+
+@pytest.fixture
+def at_random(effects, seeded):
+    """`at_random()` returns at a random moment of the load that has just begun."""
+
+    def wait():
+        effects.wait_for(effects.count() + seeded.randint(1, RUNS * REQUESTS * 2 // 3))
+
+    return wait
+
+
+@pytest.fixture
+def done(effects):
+    """What was on record as done at some time."""
+    return Done(effects)
+
+
+@pytest.mark.parametrize("durability", ["full", "normal"])
+def test_a_server_is_killed_again_and_again(tmp_path, serve, start_load, effects, done, at_random, rounds, durability):
+    server = serve(HEADRACE_DURABILITY=durability)
+    load = start_load(server.add_flow(Flow(effects.url).definition), server)
+    for _ in rounds(1 if durability == "full" else 2):
+        for _ in range(KILLS):
+            load.start(RUNS)
+            at_random()
+            server.kill()
+            done.note(left_on_disk(server.database, tmp_path))
+            server.start()
+            load.join()
+        settled(server.database)
+    check(server.database, load, effects, done)
+
+
+def test_workers_are_killed_while_their_siblings_go_on(serve, start_load, effects, done, at_random, seeded, rounds):
+    server = serve()
+    load = start_load(server.add_flow(Flow(effects.url).definition), server)
+    for _ in rounds(2):
+        for _ in range(KILLS):
+            load.start(RUNS)
+            at_random()
+            server.kill_worker(seeded.choice(server.workers()))
+            done.note(server.database)
+            load.join()
+        settled(server.database)
+    check(server.database, load, effects, done)
+
+
+def test_a_server_takes_up_the_runs_of_another_on_the_same_database(
+    serve, start_load, effects, done, at_random, rounds
+):
+    servers = [serve(), serve()]
+    load = start_load(servers[0].add_flow(Flow(effects.url).definition), *servers)
+    for number in rounds(2):
+        load.start(2 * RUNS)
+        at_random()
+        killed, other = servers[number % 2], servers[1 - number % 2]
+        killed.kill()
+        done.note(other.database)
+        load.join()
+        settled(other.database)
+        killed.start()
+    check(other.database, load, effects, done)
+
+
+def test_a_worker_that_slept_longer_than_its_lease_does_no_harm(serve, start_load, effects, done, at_random, rounds):
+    server = serve()
+    load = start_load(server.add_flow(Flow(effects.url).definition), server)
+    sleeper = server.workers()[0]
+    for _ in rounds(2):
+        load.start(RUNS)
+        at_random()
+        server.freeze(sleeper)
+        done.note(server.database)
+        the_silent(server.database)
+        server.thaw(sleeper)
+        load.join()
+        settled(server.database)
+    check(server.database, load, effects, done)
+    assert sleeper in server.workers()

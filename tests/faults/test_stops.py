@@ -1,0 +1,134 @@
+"""Servers that are stopped in good order while runs go on, and workers that sleep longer than their lease."""
+
+import time
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from record import ask, settled, steps, the_silent
+from servers import until
+
+pytestmark = pytest.mark.slow
+
+RUNS = 8
+GRACE = 1
+LATER = 4  # seconds after the grace time in which the rest of the stop must be over
+
+
+def waiting(effects):
+    """A flow of which the second node waits for the test, and the third tells that it went on."""
+
+    def http(id_, url):
+        return {"id": id_, "type": "http", "config": {"method": "POST", "url": url, "body": {"n": "{{ trigger }}"}}}
+
+    return {
+        "nodes": [
+            http("one", effects.url),
+            http("held", effects.held),
+            http("last", effects.url),
+        ],
+        "edges": [["one", "held"], ["held", "last"]],
+    }
+
+
+def held(effects, ids, times=1):
+    """Return when each of these runs has asked, at its second node, so often."""
+    effects.wait_for_keys(*[f"{id_}:held:0" for id_ in ids], times=times)
+
+
+def states(database):
+    return Counter((run.status, run.lease_owner, run.deaths) for run in ask(database, "SELECT * FROM runs"))
+
+
+def done_once(effects, id_, held_times):
+    """Whether the first and the last node asked once, and the one that was held so often."""
+    seen = effects.seen()
+    return [seen[f"{id_}:{name}:0"] for name in ("one", "held", "last")] == [1, held_times, 1]
+
+
+def test_a_server_that_stops_hands_back_what_outlasts_the_grace_time(serve, effects):
+    server = serve(HEADRACE_GRACE=GRACE)
+    flow = server.add_flow(waiting(effects))
+    ids = [server.run(flow, number)["id"] for number in range(RUNS)]
+    held(effects, ids)
+    began = time.monotonic()
+    server.terminate()
+    assert server.ended() == 0
+    assert time.monotonic() - began < GRACE + LATER
+    assert states(server.database) == {("pending", None, 0): RUNS}
+    server.start()
+    settled(server.database)
+    assert states(server.database) == {("success", None, 0): RUNS}
+    assert all(done_once(effects, id_, 2) for id_ in ids)
+
+
+def test_who_waits_for_a_run_is_answered_before_the_server_stops(serve, effects):
+    server = serve(HEADRACE_GRACE=GRACE)
+    flow = server.add_flow(waiting(effects))
+    with ThreadPoolExecutor(RUNS) as pool:
+        answers = [pool.submit(server.run, flow, number, wait=60) for number in range(RUNS)]
+        effects.wait_for(2 * RUNS)
+        began = time.monotonic()
+        server.terminate()
+        given = [answer.result() for answer in answers]
+        assert server.ended() == 0
+    assert time.monotonic() - began < GRACE + LATER
+    assert {run["status"] for run in given} == {"running"}
+    assert states(server.database) == {("pending", None, 0): RUNS}
+    server.start()
+    settled(server.database)
+    assert all(done_once(effects, run["id"], 2) for run in given)
+
+
+def test_a_run_that_ends_within_the_grace_time_is_not_handed_back(serve, effects):
+    server = serve(HEADRACE_GRACE=30)
+    flow = server.add_flow(waiting(effects))
+    ids = [server.run(flow, number)["id"] for number in range(RUNS)]
+    held(effects, ids)
+    server.terminate()
+    server.said("Worker exiting", times=2)
+    effects.opened.set()
+    assert server.ended() == 0
+    assert states(server.database) == {("success", None, 0): RUNS}
+    assert all(done_once(effects, id_, 1) for id_ in ids)
+
+
+def of_both(server, effects):
+    """The ids of runs that wait in both workers, and who has which in hand."""
+    flow = server.add_flow(waiting(effects))
+    ids = [server.run(flow, number)["id"] for number in range(2)]
+    while len(owners := owners_of(server.database)) < 2:
+        assert len(ids) < 40, "all requests went to the same worker"
+        ids.append(server.run(flow, len(ids))["id"])
+    held(effects, ids)
+    return ids, owners
+
+
+def owners_of(database):
+    """The ids of the runs that are in hand, by owner."""
+    found = defaultdict(list)
+    for run in ask(database, "SELECT * FROM runs WHERE lease_owner IS NOT NULL ORDER BY id"):
+        found[run.lease_owner].append(run.id)
+    return found
+
+
+def test_what_a_worker_does_after_it_slept_changes_nothing(serve, effects):
+    server = serve()
+    ids, owners = of_both(server, effects)
+    sleeper = server.workers()[0]
+    server.freeze(sleeper)
+    taken = owners[the_silent(server.database)]
+    until(lambda: all(run.status == "success" for run in rows(server.database, taken)), "the taken runs succeed")
+    before = rows(server.database, taken), [steps(server.database, id_) for id_ in taken]
+    server.thaw(sleeper)
+    effects.opened.set()
+    settled(server.database)
+    server.terminate()
+    assert server.ended() == 0
+    assert before == (rows(server.database, taken), [steps(server.database, id_) for id_ in taken])
+    assert states(server.database) == {("success", None, 1): len(taken), ("success", None, 0): len(ids) - len(taken)}
+    assert all(done_once(effects, id_, 2 if id_ in taken else 1) for id_ in ids)
+
+
+def rows(database, ids):
+    return ask(database, f"SELECT * FROM runs WHERE id IN ({', '.join('?' * len(ids))}) ORDER BY id", *ids)

@@ -1,0 +1,270 @@
+"""One process leads, another takes over, and the clock on the wall may be set. Time is the tests'."""
+
+import pytest
+from moments import DAY, HOUR, MINUTE, SECOND, START, Clock, config, fires, logged, row, runs, schedule, sync
+from world import at_once, start_python
+
+from database import execute
+from models import Lease, Run, Schedule
+from scheduler.leader import LEASE_MS, RIGHT, Leader
+
+pytestmark = pytest.mark.usefixtures("path")
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+class Process(Leader):
+    """A process that notes what it fires."""
+
+    def __init__(self, clock, **options):
+        self.fired = []
+        super().__init__(self.fired.extend, wall=clock.wall, monotonic=clock.monotonic, **options)
+
+
+def pass_by(clock, ms, *processes, step=500):
+    """Let time pass, with a tick of each process every half second."""
+    for _ in range(ms // step):
+        clock.pass_by(step)
+        for process in processes:
+            process.tick()
+
+
+# Who leads
+
+
+def test_only_one_fires(clock):
+    schedule(every=1)
+    first, second = Process(clock), Process(clock)
+    pass_by(clock, 20 * SECOND, first, second)
+    assert len(first.fired) == 20 and second.fired == []
+
+
+def test_what_was_fired_is_on_record_when_it_is_handed_on(clock):
+    schedule(every=1)
+    found = []
+    leader = Leader(
+        lambda ids: found.extend(run.status for run in Run.select().where(Run.id.in_(ids))),
+        wall=clock.wall,
+        monotonic=clock.monotonic,
+    )
+    pass_by(clock, 2 * SECOND, leader)
+    assert found == ["pending", "pending"]
+
+
+def test_another_takes_over_when_the_leader_dies_and_nothing_is_lost(clock):
+    made = schedule(every=1, catch_up="none")
+    first, second = Process(clock), Process(clock)
+    pass_by(clock, 10 * SECOND, first, second)
+    pass_by(clock, 10 * SECOND, second)
+    assert len(first.fired) == 10 and len(second.fired) == 10
+    assert fires(made) == [START + number * SECOND for number in range(1, 21)]
+
+
+def test_the_lease_lasts_five_seconds_after_the_last_renewal(clock):
+    first, second = Process(clock), Process(clock)
+    first.tick()
+    clock.pass_by(LEASE_MS - 1)
+    second.tick()
+    assert Lease.find(RIGHT).owner == first.owner
+    clock.pass_by(1)
+    second.tick()
+    assert Lease.find(RIGHT).owner == second.owner
+
+
+def test_who_was_asleep_does_not_lead_any_more(clock):
+    schedule(every=1)
+    first, second = Process(clock), Process(clock)
+    first.tick()
+    clock.pass_by(10 * SECOND)
+    second.tick()
+    clock.pass_by(SECOND)
+    first.tick()
+    assert first.fired == [] and len(second.fired) == 10
+
+
+def test_whoever_stops_leaves_the_lead_at_once(clock):
+    first, second = Process(clock), Process(clock)
+    first.tick()
+    second.tick()
+    second.stop()
+    assert Lease.find(RIGHT).owner == first.owner
+    first.stop()
+    second.tick()
+    assert Lease.find(RIGHT).owner == second.owner
+
+
+def test_of_many_that_begin_together_one_leads(clock):
+    processes = [Process(clock) for _ in range(8)]
+    schedule(START - SECOND, every=1)
+    at_once(8, lambda number: processes[number].tick())
+    assert sum(len(process.fired) for process in processes) == 1
+    assert sum(Lease.lead(RIGHT, process.owner, LEASE_MS, clock.now) for process in processes) == 1
+
+
+def test_processes_that_start_together_have_different_names(path):
+    source = """
+import sys, pathlib, database
+database.connect(pathlib.Path(sys.argv[1]))
+from scheduler.leader import Leader
+print(Leader(print).owner)
+"""
+    names = [start_python(source, path).communicate()[0] for _ in range(2)]
+    assert len(set(names)) == 2 and all(name.startswith("lead_") for name in names)
+
+
+def test_a_tick_with_nothing_to_do_asks_one_question(clock, caplog):
+    leader, follower = Process(clock), Process(clock)
+    schedule(every=3600)
+    for process in (leader, follower):
+        process.tick()
+        clock.pass_by(500)
+        caplog.clear()
+        with caplog.at_level("DEBUG", "peewee"):
+            process.tick()
+        (asked,) = [record.msg[0] for record in caplog.records if record.name == "peewee"]
+        assert asked.startswith("SELECT")
+
+
+# The lease itself
+
+
+def test_a_right_is_taken_where_it_is_free_or_over_or_ones_own():
+    assert Lease.lead("right", "me", 1_000, now=0)
+    assert not Lease.lead("right", "you", 1_000, now=999)
+    assert Lease.lead("right", "me", 1_000, now=500)
+    assert not Lease.lead("right", "you", 1_000, now=1_499)
+    assert Lease.lead("right", "you", 1_000, now=1_500)
+    assert not Lease.lead("right", "me", 1_000, now=1_500)
+
+
+def test_a_right_is_given_up_by_its_owner_only():
+    Lease.lead("right", "me", 1_000, now=0)
+    Lease.drop("right", "you")
+    assert Lease.find("right").owner == "me"
+    Lease.drop("right", "me")
+    assert Lease.find("right") is None
+
+
+def test_a_right_that_was_taken_while_the_clock_was_ahead_is_free():
+    Lease.lead("right", "me", 1_000, now=HOUR)
+    assert Lease.lead("right", "you", 1_000, now=0)
+
+
+# The clock is set
+
+
+def test_set_forward_it_is_as_after_downtime(clock):
+    made = schedule(every=60, catch_up="last")
+    leader = Process(clock)
+    pass_by(clock, 90 * SECOND, leader)
+    clock.jump(HOUR)
+    pass_by(clock, SECOND, leader)
+    assert fires(made) == [START + MINUTE, START + 60 * MINUTE, START + 61 * MINUTE]
+    assert len(logged()) == 1
+
+
+def test_set_back_a_cron_schedule_goes_on_from_the_new_time_without_firing_twice(clock):
+    made = schedule(cron="*/10 * * * *")
+    leader = Process(clock)
+    leader.tick()
+    clock.jump(3 * HOUR)
+    clock.pass_by(500)
+    leader.tick()
+    fired = fires(made)
+    clock.jump(-2 * HOUR)
+    pass_by(clock, 2 * HOUR + 15 * MINUTE, leader, step=10 * SECOND)
+    assert fires(made) == sorted({*fired, *range(START + 70 * MINUTE, START + 195 * MINUTE, 10 * MINUTE)})
+    assert len(runs()) == len(fires(made))
+
+
+def test_set_back_a_rare_cron_schedule_is_due_when_the_clock_says_so(clock):
+    made = schedule(START + 20 * DAY, cron="0 0 1 * *")
+    clock.jump(30 * DAY)
+    leader = Process(clock)
+    leader.tick()
+    assert row(made).next_at > START + 31 * DAY
+    clock.jump(-DAY - HOUR)
+    clock.pass_by(500)
+    leader.tick()
+    assert clock.now < row(made).next_at < START + 31 * DAY
+
+
+def test_set_back_an_interval_does_not_wait_for_longer_than_it_is(clock):
+    made = schedule(every=600)
+    leader = Process(clock)
+    leader.tick()
+    pass_by(clock, 10 * MINUTE, leader)
+    clock.jump(-5 * HOUR)
+    clock.pass_by(500)
+    leader.tick()
+    begun = clock.now
+    assert (row(made).anchor_ms, row(made).next_at) == (begun, begun + 10 * MINUTE)
+    pass_by(clock, 10 * MINUTE, leader)
+    assert fires(made) == [begun + 10 * MINUTE, START + 10 * MINUTE]
+
+
+def test_a_small_correction_of_the_clock_shifts_nothing(clock):
+    made = schedule(every=600)
+    leader = Process(clock)
+    leader.tick()
+    clock.jump(-4 * SECOND)
+    clock.pass_by(500)
+    leader.tick()
+    assert (row(made).anchor_ms, row(made).next_at) == (START, START + 10 * MINUTE)
+
+
+def test_whoever_takes_over_finds_what_was_computed_while_the_clock_was_ahead(clock):
+    hourly, daily = schedule(START + 9 * DAY, every=3600), schedule(START + 9 * DAY, cron="0 0 * * *")
+    Process(Clock(START + 9 * DAY)).tick()
+    assert row(hourly).next_at == START + 9 * DAY + HOUR and row(daily).next_at == START + 9 * DAY + 12 * HOUR
+    Process(clock).tick()
+    assert row(hourly).next_at == START + HOUR
+    assert row(daily).next_at == START + 12 * HOUR
+    clock.now = START + 12 * HOUR
+    leader = Process(clock)
+    leader.tick()
+    assert fires(daily) == [START + 12 * HOUR]
+
+
+def test_a_leader_before_the_clock_was_set_back_is_not_waited_for(clock):
+    ahead = Process(Clock(START + DAY))
+    ahead.tick()
+    leader = Process(clock)
+    schedule(every=1)
+    pass_by(clock, SECOND, leader)
+    assert len(leader.fired) == 1
+
+
+def test_a_leader_notices_that_its_lease_is_of_another_time(clock):
+    leader = Process(clock)
+    leader.tick()
+    clock.jump(-HOUR)
+    clock.pass_by(500)
+    leader.tick()
+    assert Lease.find(RIGHT).until == clock.now + LEASE_MS
+
+
+def test_taking_over_changes_nothing_that_is_right(clock):
+    made = [schedule(every=60), schedule(cron="0 * * * *"), schedule(cron="0 0 1 1 *", timezone="Asia/Tokyo")]
+    Process(clock).tick()
+    before = [row(one).__data__ for one in made]
+    clock.pass_by(LEASE_MS)
+    Process(clock).tick()
+    assert [row(one).__data__ for one in made] == before
+
+
+def test_a_schedule_that_could_not_be_read_fires_again_once_it_can(clock):
+    made = schedule(cron="0 * * * *")
+    unreadable = schedule(cron="0 * * * *", timezone="Mars/Olympus")
+    Process(clock).tick()
+    execute("UPDATE schedules SET next_at = NULL")
+    clock.pass_by(LEASE_MS)
+    Process(clock).tick()
+    assert row(made).next_at == START + HOUR
+    assert row(unreadable).next_at is None
+    sync(unreadable, clock.now, tick=config(cron="0 * * * *"))
+    Process(clock).tick()
+    assert Schedule.select().where(Schedule.next_at.is_null()).count() == 0

@@ -1,0 +1,29 @@
+"""How many schedules are overdue, as the API and Prometheus see it."""
+
+import pytest
+from moments import START, schedule
+
+import database
+import workflow_server
+
+
+@pytest.fixture
+def app(config, first_app, monkeypatch):
+    """The app without its threads, so that nothing fires."""
+    database.connect(config.database_path, config.durability)
+    monkeypatch.setitem(first_app.extensions, "headrace", workflow_server.Server(config))
+    yield first_app
+    database.disconnect()
+
+
+def test_the_api_counts_those_of_the_workspace(owner, workspace, other):
+    schedule(START - 10**11, workspace=workspace.id, every=60)
+    assert owner.get("/api/metrics").json["overdue_schedules"] == 1
+    assert other.get("/api/metrics").json["overdue_schedules"] == 0
+
+
+def test_prometheus_counts_all(token_client, workspace):
+    assert "headrace_schedules_overdue 0.0" in token_client("viewer").get("/metrics").text
+    schedule(START - 10**11, workspace=workspace.id, every=60)
+    schedule(START - 10**11, workspace="ws_else", every=60)
+    assert "headrace_schedules_overdue 2.0" in token_client("viewer").get("/metrics").text
