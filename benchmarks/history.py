@@ -375,7 +375,7 @@ def prepared(folder: Path, options: argparse.Namespace) -> tuple[Any, Path, floa
     if execute("SELECT 1 FROM runs LIMIT 1").fetchone() is not None:
         return app, config.database_path, 0.0
     fill(options.runs, options.steps)
-    return app, config.database_path, round(time.perf_counter() - began, 1)
+    return app, config.database_path, round(time.perf_counter() - began, 3)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
