@@ -428,6 +428,13 @@ class RetryIn(Strict):
     version = Version(load_default="latest")
 
 
+class AnswerIn(Strict):
+    node_id = text(64, allow_none=True)
+    answer = text(64, allow_none=True)
+    comment = text(2_000, 0, allow_none=True)
+    body = fields.Raw(allow_none=True, metadata={"description": "What a callback receives"})
+
+
 class StepOut(Out):
     id = fields.String(required=True)
     run_id = fields.String(required=True)

@@ -10,9 +10,23 @@ from typing import Any
 from flask import Flask, Response, request
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from api import access, agents, catalogue, credentials, logs, metrics, people, runs, sessions, webhooks, wire, workflows
+from api import (
+    access,
+    agents,
+    catalogue,
+    credentials,
+    logs,
+    metrics,
+    people,
+    resume,
+    runs,
+    sessions,
+    webhooks,
+    wire,
+    workflows,
+)
 
-RESOURCES = (sessions, people, workflows, runs, logs, catalogue, agents, metrics, credentials, webhooks)
+RESOURCES = (sessions, people, workflows, runs, logs, catalogue, agents, metrics, credentials, webhooks, resume)
 BLUEPRINTS = [module.blueprint for module in RESOURCES]
 
 OPENAPI = {
@@ -61,7 +75,10 @@ def _docs_policy(response: Response) -> str:
 
 def _secure(response: Response) -> Response:
     """Headers that keep a browser from doing anything with an answer that we did not mean."""
-    policy = _docs_policy(response) if request.endpoint == "swagger_ui.show" else "default-src 'none'"
+    # The pages of ours say themselves which style they have.
+    policy = response.headers.get("Content-Security-Policy", "default-src 'none'")
+    if request.endpoint == "swagger_ui.show":
+        policy = _docs_policy(response)
     always = "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
     if request.endpoint == "webhooks.fire":
         # What a flow answers, be it a page, must not act as one of ours.

@@ -28,10 +28,14 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Access:
-    """The mark of a view: the least role, None for everybody, and the rows that its path names."""
+    """The mark of a view: the least role, None for everybody, the rows that its path names, and what stands for a role.
+
+    `link(path)` says whether the request comes by a signed link for what the path names.
+    """
 
     role: str | None
     rows: dict[str, type[Base]]
+    link: Callable[[dict[str, Any]], bool] | None = None
 
 
 class Identity(UserMixin):
@@ -61,7 +65,9 @@ def everybody(view: View) -> View:
     return view
 
 
-def needs(role: str, **rows: type[Base]) -> Callable[[View], View]:
+def needs(
+    role: str, link: Callable[[dict[str, Any]], bool] | None = None, **rows: type[Base]
+) -> Callable[[View], View]:
     """Mark a view as open to members with at least this role.
 
     With `flow=Workflow`, the id that the path calls `flow` becomes the row, the role is needed in that row's workspace,
@@ -69,7 +75,7 @@ def needs(role: str, **rows: type[Base]) -> Callable[[View], View]:
     """
 
     def mark(view: View) -> View:
-        view.access = Access(role, rows)
+        view.access = Access(role, rows, link)
         return view
 
     return mark
@@ -86,6 +92,12 @@ def who() -> User:
     return user
 
 
+def may(role: str, workspace: str) -> bool:
+    """Whether who asks has at least this role there."""
+    own = current_user.roles.get(workspace)
+    return own is not None and ROLES.index(own) >= ROLES.index(role)
+
+
 def check_role(workspace: str, role: str) -> None:
     """Forbidden unless who asks has at least this role there."""
     own = current_user.roles.get(workspace)
@@ -95,11 +107,17 @@ def check_role(workspace: str, role: str) -> None:
         raise Forbidden(f"This needs the role {role}; yours is {own}")
 
 
-def find(model: type[Base], id_: Any, role: str, name: str | None = None) -> Any:
-    """The row of this id, provided that who asks has the role in its workspace."""
+def present(model: type[Base], id_: Any, name: str | None = None) -> Any:
+    """The row of this id, whoever asks."""
     row: Any = model.find(id_)
     if row is None:
         raise NotFound(f"There is no {name or model.__name__.lower()} {str(id_)[:64]!r}")
+    return row
+
+
+def find(model: type[Base], id_: Any, role: str, name: str | None = None) -> Any:
+    """The row of this id, provided that who asks has the role in its workspace."""
+    row = present(model, id_, name)
     check_role(row.workspace_id, role)
     return row
 
@@ -134,6 +152,10 @@ def _guard() -> None:
     access = _access_of(request.endpoint)
     if access.role is None:
         return
+    path: dict[str, Any] = request.view_args or {}
+    if access.link is not None and access.link(path):
+        path.update({name: present(model, path[name], name) for name, model in access.rows.items()})
+        return
     if not current_user.is_authenticated:
         raise Unauthenticated("Sign in first: there is no valid session cookie or API token")
     if current_user.token is None:
@@ -143,7 +165,6 @@ def _guard() -> None:
         check_role(g.workspace_id, access.role)
     elif current_user.roles.get(g.workspace_id) is None:
         raise Forbidden("You are no member of this workspace")
-    path: dict[str, Any] = request.view_args or {}
     for name, model in access.rows.items():
         path[name] = find(model, path[name], access.role, name)
     if request.method not in SAFE_METHODS:

@@ -47,7 +47,7 @@ def input_of(request: Request, path: str, raw: bytes, carrier: str | None) -> di
     """
     query = _grouped(request.args.items(multi=True)) if request.query_string else {}
     headers = _headers(request.environ, carrier)
-    return {"method": request.method, "path": path, "query": query, "headers": headers, "body": _body(request, raw)}
+    return {"method": request.method, "path": path, "query": query, "headers": headers, "body": body_of(request, raw)}
 
 
 def _headers(environ: dict[str, Any], carrier: str | None) -> dict[str, str]:
@@ -72,7 +72,7 @@ def _as_meant(value: str) -> str:
         return value
 
 
-def _body(request: Request, raw: bytes) -> Any:
+def body_of(request: Request, raw: bytes) -> Any:
     """The body as data: JSON or a form by its content type, else text, else base64 of the bytes; null for none."""
     if not raw:
         return None

@@ -7,10 +7,11 @@ from typing import Any
 import orjson
 from flask import Response, current_app
 
-from api.access import find, needs, who, workspace_id
+from api.access import find, may, needs, who, workspace_id
 from api.wire import Resource
 from errors import BadInput, Conflict, NotFound
 from models import Run, Step, Workflow, now_ms
+from nodes.base import REGISTRY
 from payloads import Kept, Payloads
 from schemas import RetryIn, RunArgs, RunIn, RunOut, StartArgs, StepOut, WholeArgs, listed
 
@@ -172,7 +173,17 @@ class _Values:
     def show(self, row: Step) -> dict[str, Any]:
         """The step for the wire."""
         shown_step = {name: getattr(row, name) for name in STEP_COLUMNS}
-        return shown_step | {"item_index": row.item_index, "input": self.input_of(row), "output": self.output_of(row)}
+        output = self.links_of(row) if row.status == "waiting" else self.output_of(row)
+        return shown_step | {"item_index": row.item_index, "input": self.input_of(row), "output": output}
+
+    def links_of(self, row: Step) -> dict[str, str] | None:
+        """Where a step that waits can be answered. Who has such a link may do so, so it is for those who may anyway."""
+        links = current_app.extensions["headrace"].dispatcher.links
+        node = REGISTRY.get(row.node_type)
+        if links is None or node is None or not node.answers or not may("operator", self.run.workspace_id):
+            return None
+        found: dict[str, str] = links.of(row.run_id, row.node_id, node)
+        return found
 
     def input_of(self, row: Step) -> Any:
         if row.item_index is not None:

@@ -43,8 +43,7 @@ class Parser(FlaskParser):
         self, error: ValidationError, req: Any, schema: Schema, *, error_status_code: int | None, error_headers: Any
     ) -> Any:
         messages = error.messages if isinstance(error.messages, dict) else {"json": error.messages}
-        issues = [issue for part in messages.values() for issue in flatten(part)]
-        raise BadInput("; ".join(str(issue) for issue in issues[:5]), issues)
+        raise invalid([issue for part in messages.values() for issue in flatten(part)])
 
 
 class HeadraceApi(Api):
@@ -96,6 +95,19 @@ def parse(raw: bytes | str, what: str) -> Any:
         raise BadInput(f"{what} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
     check_depth(value, what)
     return value
+
+
+def loaded(schema: Schema, value: Any) -> Any:
+    """What the schema makes of the value; BadInput says what is wrong with it, and where."""
+    try:
+        return schema.load(value)
+    except ValidationError as error:
+        raise invalid(flatten(error.messages)) from None
+
+
+def invalid(issues: list[Issue]) -> BadInput:
+    """The error for these issues."""
+    return BadInput("; ".join(str(issue) for issue in issues[:5]), issues)
 
 
 def check_depth(value: Any, what: str) -> None:

@@ -38,7 +38,7 @@ from models import (
     new_id,
     now_ms,
 )
-from nodes.base import REGISTRY, Once, Services
+from nodes.base import REGISTRY, Node, Once, Services
 from nodes.egress import make_client
 from nodes.sandbox import Sandbox
 from payloads import Kept, Payloads
@@ -368,17 +368,22 @@ class Dispatcher:
         self._enqueue(active)
         return Ticket(made, True, active)
 
+    def answerable(self, run: Run, node_id: str) -> Node:
+        """The node of the run that takes an answer; NotFound where there is no such one."""
+        planned = self._plan_of_version(run).by_id.get(node_id)
+        if planned is None or not planned.node.answers:
+            raise NotFound(f"The run has no node {node_id[:64]!r} that could be answered")
+        return planned.node
+
     def answer(self, run: Run, node_id: str, name: str, value: Any, by: str | None) -> None:
         """Answer a node of the run that waits, or soon will, once; then the run goes on.
 
         NotFound for a node that takes no answer, BadInput for an answer that it does not know, Conflict where it was
         answered before, its time is over or the run has ended.
         """
-        node = self._plan_of_version(run).by_id.get(node_id)
-        if node is None or not node.node.answers:
-            raise NotFound(f"The run has no node {node_id[:64]!r} that could be answered")
-        if name not in node.node.answers:
-            raise BadInput(f"answer: must be one of {', '.join(node.node.answers)}")
+        node = self.answerable(run, node_id)
+        if name not in node.answers:
+            raise BadInput(f"answer: must be one of {', '.join(node.answers)}")
         try:
             encoded = engine.encode(value, self.config.max_value_bytes)
         except NodeError as error:

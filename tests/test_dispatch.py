@@ -959,9 +959,10 @@ def test_a_run_that_cannot_be_accepted_is_not_told_to_anybody(start):
 def test_a_run_that_has_ended_but_was_never_accepted_is_not_told_to_anybody(start):
     inline = start(inline=True)
     fill(inline)
-    run = submit(inline, flow("a"), "x" * 50_000)
-    with pytest.raises(Unavailable):
-        inline.wait(run, 0)
+    ticket = inline.submit(add_flow(flow("a")), "x" * 50_000, "manual")
+    for found in (ticket, inline.ticket_of(ticket.run)):
+        with pytest.raises(Unavailable):
+            inline.wait(found, 0)
 
 
 def test_a_process_that_cannot_say_that_it_lives_takes_no_runs(dispatcher):
@@ -988,9 +989,9 @@ def test_a_run_with_a_key_that_cannot_be_accepted_leaves_the_key_free(start):
 
 
 def test_a_run_whose_end_cannot_be_recorded_fails_as_soon_as_it_can(start, gate, types):
-    types.offer("wait", gate, pure=False)
+    types.offer("linger", gate, pure=False)
     dispatcher = start()
-    made = chain(node("a", "wait"), node("b", "give", {"value": "x" * 50_000}))
+    made = chain(node("a", "linger"), node("b", "give", {"value": "x" * 50_000}))
     run = submit(dispatcher, made)
     at_gate(dispatcher, run, gate)
     fill(dispatcher)

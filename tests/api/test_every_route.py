@@ -47,6 +47,8 @@ LEAST_ROLE = {
     "DELETE /api/runs/<run>": "editor",
     "POST /api/runs/<run>/cancel": "operator",
     "POST /api/runs/<run>/retry": "operator",
+    "GET /api/runs/<run>/resume": "operator",
+    "POST /api/runs/<run>/resume": "operator",
     "GET /api/runs/<run>/steps": "viewer",
     "GET /api/runs/<run>/<any(input, output):name>": "viewer",
     "GET /api/runs/<run>/steps/<int(max=999999999):number>/output": "viewer",

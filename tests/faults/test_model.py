@@ -21,7 +21,7 @@ import database
 from config import Config
 from dispatch import MAX_DEATHS, Dispatcher, make_services
 from errors import NodeError
-from models import Run, RunDay, now_ms
+from models import Run, RunDay
 from payloads import Kept
 from recorder import Recorder
 
@@ -150,7 +150,7 @@ def first_try(folder, watch, definition, fired):
 def next_try(folder, watch):
     """Take up what a process left that is dead by now, and execute it to its end."""
     with process(folder, watch) as dispatcher:
-        database.execute("UPDATE leases SET until = ? WHERE name <> ?", (now_ms() - 1, dispatcher.owner))
+        database.execute("UPDATE leases SET until = 0 WHERE name <> ?", (dispatcher.owner,))
         dispatcher.sweep()
         return result(dispatcher)
 

@@ -1,0 +1,159 @@
+"""Answering a run that waits: an approval or a callback, by those who may run flows or by a signed link.
+
+A link must do nothing by being opened, since programs that check mail open what they find: GET shows a page, and its
+buttons POST.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+from flask import Response, current_app, render_template_string, request
+from flask_login import current_user
+
+from api.access import needs, who
+from api.bodies import body_of, read_raw
+from api.runs import shown
+from api.wire import Resource, loaded, read_body
+from dispatch import Dispatcher
+from errors import BadInput, Conflict, Forbidden, HeadraceError
+from models import Run, Step, Wait, now_ms
+from nodes.base import REGISTRY, Node
+from schemas import AnswerIn, Error, RunOut
+
+blueprint = Resource("resume", "Runs that wait for an answer")
+BY_LINK = "a signed link"
+LONGEST_COMMENT = 2_000
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 34rem; margin: 12vh auto; padding: 0 1rem; color: #1c2733; }
+h1 { font-size: 1.2rem; margin: 0 0 1rem; } p { white-space: pre-wrap; overflow-wrap: anywhere; }
+small { color: #5b6b7b; } textarea { width: 100%; box-sizing: border-box; font: inherit; padding: .5rem; }
+button { font: inherit; padding: .5rem 1.25rem; margin: 1rem .5rem 0 0; border: 1px solid #8fa1b3; border-radius: 6px;
+  background: #fff; cursor: pointer; text-transform: capitalize; }
+button:first-of-type { background: #0b6e4f; color: #fff; }
+"""
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{{ title }}</title><style>{{ style|safe }}</style></head>
+<body><h1>{{ title }}</h1>{% if text %}<p>{{ text }}</p>{% endif %}
+{% if answers %}<form method="post">
+{% if comment %}<textarea name="comment" rows="3" maxlength="2000" placeholder="A comment, if you like"></textarea>
+{% endif %}{% for name in answers %}<button name="answer" value="{{ name }}">{{ labels.get(name, name) }}</button>
+{% endfor %}</form>{% endif %}
+<p><small>Headrace &middot; {{ run_id }}</small></p></body></html>
+"""
+LABELS = {"approved": "approve", "rejected": "reject", "received": "continue"}
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'"
+
+
+def by_link(path: dict[str, Any]) -> bool:
+    """Whether the request comes by a signed link of this run; Forbidden where it looks like one and is none."""
+    token, node_id = request.args.get("token"), request.args.get("node", "")
+    if token is None:
+        return False
+    links = _dispatcher().links
+    if links is None or not links.is_good(token, path["run"], node_id):
+        raise Forbidden("The link is not valid")
+    return True
+
+
+@blueprint.get("/runs/<run>/resume")
+@needs("operator", run=Run, link=by_link)
+@blueprint.doc(responses={"200": {"description": "A page that asks", "content": {"text/html": {}}}})
+def ask(run: Run) -> Response:
+    """A page on which a run that waits is answered. Opening it does nothing."""
+    node_id = _node_id(run, request.args.get("node"))
+    problem = Wait.why_closed(run.id, node_id, now_ms())
+    if problem is not None:
+        return _page(run, problem, "")
+    wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
+    node = _dispatcher().answerable(run, node_id)
+    chosen = request.args.get("answer")
+    answers = [chosen] if chosen in node.answers else list(node.answers)
+    text = (wait.reason if wait is not None else None) or "The run has not come to this question yet."
+    return _page(run, f"{run.workflow_name}: {node.title}", text, answers)
+
+
+@blueprint.post("/runs/<run>/resume")
+@needs("operator", run=Run, link=by_link)
+@blueprint.doc(
+    requestBody={"required": False, "content": {"application/json": {"schema": AnswerIn}, "*/*": {}}},
+    responses={
+        "200": {"description": "The run", "content": {"application/json": {"schema": RunOut}, "text/html": {}}},
+        "default": {"description": "An error", "content": {"application/json": {"schema": Error}}},
+    },
+)
+def answer(run: Run) -> Any:
+    """Answer a run that waits, once: an approval with `approved` or `rejected`, a callback with any body.
+
+    With a session or API token the body is `{node_id?, answer?, comment?, body?}`; `node_id` may be left out where the
+    run waits at one node only. By a signed link the node is in the link, and a callback takes the whole body, of
+    whatever type, as what it received. 409 for what was answered before, whose time is over, or whose run has ended.
+    """
+    signed = request.args.get("token") is not None
+    node_id = _node_id(run, request.args.get("node") if signed else read_body().get("node_id"))
+    node = _dispatcher().answerable(run, node_id)
+    name, value = _by_a_link(node) if signed else _by_a_member()
+    if name is None and len(node.answers) == 1:
+        name = node.answers[0]
+    if name is None:
+        raise BadInput(f"answer: must be one of {', '.join(node.answers)}")
+    try:
+        _dispatcher().answer(run, node_id, name, value, BY_LINK if not current_user.is_authenticated else who().email)
+    except HeadraceError as error:
+        if _is_a_form():
+            return _page(run, error.message, "", status=error.status)
+        raise
+    if _is_a_form():
+        return _page(run, "Thank you", f"Your answer, {name}, has reached the run. You can close this page.")
+    return RunOut().dump(shown(Run.get_by_id(run.id)))
+
+
+def _by_a_member() -> tuple[str | None, Any]:
+    body = loaded(AnswerIn(), read_body())
+    return body.get("answer"), body["comment"] if body.get("comment") is not None else body.get("body")
+
+
+def _by_a_link(node: Node) -> tuple[str | None, Any]:
+    """The name of the answer and what comes with it: a callback's body is taken as it is."""
+    body = body_of(request, read_raw(request))
+    if len(node.answers) == 1:
+        return node.answers[0], body
+    given = body if isinstance(body, dict) else {}
+    comment = given.get("comment") or None
+    if comment is not None and (not isinstance(comment, str) or len(comment) > LONGEST_COMMENT):
+        raise BadInput(f"comment: must be text of at most {LONGEST_COMMENT} characters")
+    return given.get("answer") or request.args.get("answer"), comment
+
+
+def _node_id(run: Run, given: Any) -> str:
+    """The node that is meant: the one that is named, else the only one at which the run waits for an answer."""
+    if given is not None:
+        return str(given)
+    open_ = [step.node_id for step in Step.waiting(run.id) if REGISTRY[step.node_type].answers]
+    if len(open_) == 1:
+        return str(open_[0])
+    if not open_:
+        raise Conflict("The run waits for no answer")
+    raise BadInput(f"node_id: must be one of {', '.join(open_)}")
+
+
+def _is_a_form() -> bool:
+    """Whether a person posted this from the page."""
+    return request.mimetype == "application/x-www-form-urlencoded" and "text/html" in request.headers.get("Accept", "")
+
+
+def _page(run: Run, title: str, text: str, answers: list[str] | None = None, status: int = 200) -> Response:
+    values = {"run_id": run.id, "title": title, "text": text, "answers": answers, "labels": LABELS, "style": STYLE}
+    page = render_template_string(PAGE, comment=bool(answers) and answers != ["received"], **values)
+    headers = {"Cache-Control": "no-store", "Content-Security-Policy": POLICY}
+    return Response(page, status, headers, mimetype="text/html")
+
+
+def _dispatcher() -> Dispatcher:
+    dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
+    return dispatcher

@@ -1,0 +1,252 @@
+"""Answering runs that wait: by session, by API token, by signed link and on the page of such a link."""
+
+import re
+import threading
+from urllib.parse import urlsplit
+
+import pytest
+from world import chain, flow, node
+
+from models import Run, Wait
+from nodes.base import REGISTRY, Node
+
+APPROVAL = flow(
+    node("start", "manual"),
+    node("ask", "approval", {"message": "Pay {{ input.sum }} to <b>Ada</b>?"}),
+    node("pay", "set", {"values": {"paid": "{{ trigger.sum }}", "by": "{{ input.by }}", "why": "{{ input.comment }}"}}),
+    node("no", "set", {"values": {"paid": 0}}),
+    edges=["start ask", "ask pay approved", "ask no rejected"],
+)
+CALLBACK = flow(
+    node("start", "manual"),
+    node("call", "callback"),
+    node("end", "set", {"values": {"got": "{{ input }}"}}),
+    edges=["start call", "call end received"],
+)
+
+
+@pytest.fixture
+def waiting(make_flow, owner):
+    """`waiting(definition)` gives the JSON of a run of it, which waits."""
+
+    def make(definition, input=None):
+        made = make_flow(definition)
+        answer = owner.post(f"/api/workflows/{made['id']}/run", {"input": input})
+        assert (answer.status_code, answer.json["status"]) == (202, "pending"), answer.text
+        return answer.json
+
+    return make
+
+
+@pytest.fixture
+def links(owner):
+    """`links(run, node)` gives the addresses at which the node can be answered, without the server's own."""
+
+    def find(run, node_id):
+        (step,) = [s for s in owner.get(f"/api/runs/{run['id']}/steps").json["items"] if s["node_id"] == node_id]
+        assert step["status"] == "waiting"
+        return {name: "{0.path}?{0.query}".format(urlsplit(url)) for name, url in step["output"].items()}
+
+    return find
+
+
+def ended(owner, run):
+    """The run once it has ended."""
+    dispatcher = owner.application.extensions["headrace"].dispatcher
+    row = dispatcher.wait(dispatcher.ticket_of(Run.get_by_id(run["id"])), 20)
+    assert row.finished_at is not None
+    return owner.get(f"/api/runs/{run['id']}").json
+
+
+def test_a_run_that_waits_says_for_what_and_asks_nobody_to_wait_with_it(waiting):
+    run = waiting(APPROVAL, {"sum": 5})
+    assert run["waiting"] == "approval: Pay 5 to <b>Ada</b>?"
+    assert run["progress"] == {"done": 1, "total": 4}
+
+
+@pytest.mark.parametrize(("answer", "output"), [("approved", {"paid": 5, "by": "owner@example.org", "why": "fine"})])
+def test_a_member_answers(owner, waiting, answer, output):
+    run = waiting(APPROVAL, {"sum": 5})
+    given = owner.post(f"/api/runs/{run['id']}/resume", {"answer": answer, "comment": "fine"})
+    assert (given.status_code, given.json["id"]) == (200, run["id"])
+    assert (ended(owner, run)["status"], ended(owner, run)["output"]) == ("success", output)
+
+
+def test_rejecting_goes_the_other_way(owner, waiting, token_client):
+    run = waiting(APPROVAL, {"sum": 5})
+    assert token_client("operator").post(f"/api/runs/{run['id']}/resume", {"answer": "rejected"}).status_code == 200
+    assert ended(owner, run)["output"] == {"paid": 0}
+
+
+def test_a_second_answer_comes_too_late(owner, waiting):
+    run = waiting(APPROVAL, {"sum": 5})
+    path = f"/api/runs/{run['id']}/resume"
+    assert owner.post(path, {"node_id": "ask", "answer": "approved"}).status_code == 200
+    ended(owner, run)
+    again = owner.post(path, {"node_id": "ask", "answer": "rejected"})
+    assert (again.status_code, again.json["error"]) == (409, "The run has ended already")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"answer": "perhaps"}, 400, "must be one of approved, rejected"),
+        ({}, 400, "must be one of approved, rejected"),
+        ({"node_id": "start", "answer": "approved"}, 404, "no node 'start' that could be answered"),
+        ({"node_id": "x", "answer": "approved"}, 404, "no node 'x'"),
+        ({"answer": 5}, 400, "answer"),
+        ({"anwser": "approved"}, 400, "anwser"),
+    ],
+)
+def test_a_wrong_answer_changes_nothing(owner, waiting, body, status, words):
+    run = waiting(APPROVAL, {"sum": 5})
+    answer = owner.post(f"/api/runs/{run['id']}/resume", body)
+    assert answer.status_code == status and words in answer.json["error"]
+    assert Wait.get().answered_at is None and Run.get_by_id(run["id"]).waiting
+
+
+def test_a_run_that_does_not_wait_is_not_answered(owner, run):
+    answer = owner.post(f"/api/runs/{run['id']}/resume", {"answer": "approved"})
+    assert (answer.status_code, answer.json["error"]) == (409, "The run waits for no answer")
+
+
+def test_a_viewer_neither_answers_nor_sees_the_links(waiting, member):
+    run, viewer = waiting(APPROVAL, {"sum": 5}), member("viewer")
+    assert viewer.post(f"/api/runs/{run['id']}/resume", {"answer": "approved"}).status_code == 403
+    steps = viewer.get(f"/api/runs/{run['id']}/steps").json["items"]
+    assert [step["output"] for step in steps if step["status"] == "waiting"] == [None]
+
+
+# Links
+
+
+def test_a_link_is_good_without_a_session_and_only_once(owner, client, waiting, links):
+    run = waiting(CALLBACK)
+    url = links(run, "call")["url"]
+    assert client.post(url, {"order": 7}).status_code == 200
+    assert ended(owner, run)["output"] == {"got": {"order": 7}}
+    assert client.post(url, {"order": 8}).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "got"),
+    [
+        ("application/json", b"[1, 2]", [1, 2]),
+        ("text/plain", "grüß".encode(), "grüß"),
+        ("application/x-www-form-urlencoded", b"a=1&a=2&b=3", {"a": ["1", "2"], "b": "3"}),
+        ("image/png", b"\x89PNG", {"content_type": "image/png", "size": 4, "base64": "iVBORw=="}),
+        (None, b"", None),
+    ],
+)
+def test_a_callback_receives_a_body_of_any_type(owner, client, waiting, links, kind, raw, got):
+    run = waiting(CALLBACK)
+    assert client.post(links(run, "call")["url"], data=raw, content_type=kind).status_code == 200
+    assert ended(owner, run)["output"] == {"got": got}
+
+
+def test_a_malformed_body_does_not_use_the_link_up(owner, client, waiting, links):
+    run = waiting(CALLBACK)
+    url = links(run, "call")["url"]
+    assert client.post(url, data=b"{", content_type="application/json").status_code == 400
+    assert client.post(url, {"a": 1}).status_code == 200
+
+
+def test_an_approval_has_a_link_for_each_answer(owner, client, waiting, links):
+    run = waiting(APPROVAL, {"sum": 5})
+    found = links(run, "ask")
+    assert found.keys() == {"url", "approved_url", "rejected_url"}
+    assert client.post(found["approved_url"]).status_code == 200
+    assert ended(owner, run)["output"] == {"paid": 5, "by": "a signed link", "why": None}
+
+
+def test_opening_a_link_shows_a_page_and_does_nothing(client, waiting, links):
+    run = waiting(APPROVAL, {"sum": 5})
+    for _ in range(2):
+        page = client.get(links(run, "ask")["url"])
+        assert (page.status_code, page.mimetype) == (200, "text/html")
+    assert "Pay 5 to &lt;b&gt;Ada&lt;/b&gt;?" in page.text and "<b>Ada" not in page.text
+    assert re.findall(r'name="answer" value="(\w+)"', page.text) == ["approved", "rejected"]
+    assert "script" not in page.text and page.headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'; style-src 'sha256-" in page.headers["Content-Security-Policy"]
+    assert Wait.get().answered_at is None
+
+
+def test_the_button_of_the_page_answers(owner, client, waiting, links):
+    run = waiting(APPROVAL, {"sum": 5})
+    url = links(run, "ask")["url"]
+    form = {"data": "answer=approved&comment=go+on", "content_type": "application/x-www-form-urlencoded"}
+    page = client.post(url, headers={"Accept": "text/html"}, **form)
+    assert (page.status_code, page.mimetype) == (200, "text/html") and "Thank you" in page.text
+    assert ended(owner, run)["output"]["why"] == "go on"
+    again = client.post(url, headers={"Accept": "text/html"}, **form)
+    assert again.status_code == 409 and "ended already" in again.text
+    assert "ended already" in client.get(url).text
+
+
+@pytest.mark.parametrize("change", [("token=", "token=x"), ("node=ask", "node=pay"), ("node=ask&", "")])
+def test_a_link_that_was_changed_is_none(client, owner, waiting, links, change):
+    run = waiting(APPROVAL, {"sum": 5})
+    url = links(run, "ask")["approved_url"].replace(*change)
+    for who in (client, owner):
+        assert who.post(url).status_code == 403
+        assert who.get(url).status_code == 403
+    assert Wait.get().answered_at is None
+
+
+def test_a_link_is_good_for_its_own_run_only(client, waiting, links):
+    one, other = waiting(APPROVAL, {"sum": 5}), waiting(APPROVAL, {"sum": 6})
+    url = links(one, "ask")["approved_url"].replace(one["id"], other["id"])
+    assert client.post(url).status_code == 403
+
+
+def test_a_link_is_there_before_its_node_is_reached_and_an_answer_too(owner, client, make_flow):
+    """A node before the callback hands its address out, and the other side is quicker than the run."""
+    definition = chain(
+        node("start", "manual"),
+        node("tell", "set", {"values": {"url": "{{ steps.call.url }}"}}),
+        node("hold", "hold"),
+        node("call", "callback"),
+    )
+    definition["edges"][-1] = ["hold", "call"]
+    definition["nodes"].append(node("end", "set", {"values": {"got": "{{ input }}"}}))
+    definition["edges"].append(["call", "end", "received"])
+    given = {}
+
+    class Hold(Node):
+        """Calls back at once."""
+
+        type = "hold"
+        category = "logic"
+        pure = False
+
+        def run(self, config, input, ctx):
+            url = urlsplit(ctx.scope["steps"]["call"]["url"])
+            answer = client.post(f"{url.path}?{url.query}", {"n": 1})
+            given["status"], given["again"] = answer.status_code, client.post(f"{url.path}?{url.query}", {}).status_code
+            return input
+
+    try:
+        made = make_flow(definition)
+        run = owner.post(f"/api/workflows/{made['id']}/run").json
+        assert (run["status"], run["output"]) == ("success", {"got": {"n": 1}})
+        assert given == {"status": 200, "again": 409}
+    finally:
+        del REGISTRY["hold"]
+
+
+def test_of_many_answers_at_once_one_counts(owner, app, waiting, links):
+    run = waiting(CALLBACK)
+    url, statuses, together = links(run, "call")["url"], [], threading.Barrier(8)
+
+    def post(number):
+        client = app.test_client()
+        together.wait(20)
+        statuses.append(client.post(url, {"n": number}).status_code)
+
+    threads = [threading.Thread(target=post, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(statuses) == [200] + [409] * 7
+    assert ended(owner, run)["status"] == "success"
