@@ -298,7 +298,7 @@ class Dispatcher:
         answered before, its time is over or the run has ended.
         """
         node = self._plan_of_version(run).by_id.get(node_id)
-        if node is None or not node.node.answers:
+        if node is None or node.disabled or not node.node.answers:
             raise NotFound(f"The run has no node {node_id[:64]!r} that could be answered")
         if name not in node.node.answers:
             raise BadInput(f"answer: must be one of {', '.join(node.node.answers)}")
@@ -306,6 +306,8 @@ class Dispatcher:
             encoded = engine.encode(value, self.config.max_value_bytes)
         except NodeError as error:
             raise BadInput(f"body: {error.message}") from None
+        if (active := self._active.get(run.id)) is not None:
+            active.durable()
         with write():
             problem = Wait.why_closed(run.id, node_id, now_ms())
             if problem is not None:

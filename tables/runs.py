@@ -375,7 +375,9 @@ class Step(Base):
 
     @classmethod
     def begin_one(cls, values: Sequence[Any], claims: int) -> Write:
-        """Insert a step that is about to run; the row count is 0 where it may not, since the run ended or was taken."""
+        """Insert a step that is about to run or to wait; the row count is 0 where it may not, since the run ended or was
+        taken.
+        """
         return Write(BEGIN_STEP, (*values, values[0], claims))
 
     @classmethod
