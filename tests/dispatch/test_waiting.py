@@ -470,10 +470,7 @@ def test_a_crash_at_any_moment_changes_nothing(tmp_path, types):
         types,
         [
             lambda dispatcher: dispatcher.submit(add_flow(made), 1, "manual"),
-            *[
-                lambda dispatcher, answer=answer: dispatcher.answer(first_run(), *answer, "ann")
-                for answer in answers
-            ],
+            *[lambda dispatcher, answer=answer: dispatcher.answer(first_run(), *answer, "ann") for answer in answers],
             lambda dispatcher: dispatcher.wake(),
         ],
         inline_value_bytes=8,
@@ -523,7 +520,9 @@ def test_a_run_that_waits_is_given_up_after_three_deaths_and_leaves_nothing_open
 
 def test_a_run_that_is_handed_back_while_one_of_its_nodes_waits_goes_on(start, gate, types):
     one = start(run_threads=1)
-    run = submit(one, flow(node("x", "act"), ask(), node("g", "gate"), "k", node("y", "act"), edges=["a y", "g k", "k y"]), 1)
+    run = submit(
+        one, flow(node("x", "act"), ask(), node("g", "gate"), "k", node("y", "act"), edges=["a y", "g k", "k y"]), 1
+    )
     at_gate(one, run, gate)
     stop_at_the_gate(one, gate)
     assert (run_of(run.id).status, run_of(run.id).waiting) == ("pending", None)
@@ -538,8 +537,8 @@ def test_a_process_that_was_asleep_does_not_make_a_run_wait_that_another_has_fin
     one, other = start(run_threads=1), start(inline=True)
     run = submit(one, flow(node("g", "gate"), ask("a", LONG_AGO)))
     at_gate(one, run, gate)
-    gate.opened.set()  # for the other; the first is asleep in what follows
     Run.update(claims=2).where(Run.id == run.id).execute()
+    gate.opened.set()
     let_go(one, run)
     assert (run_of(run.id).status, run_of(run.id).claims) == ("running", 2) and nothing_waits()
     Lease.beat(one.owner, -1)
