@@ -36,6 +36,7 @@ class Active:
         self.answered = threading.Event()  # a `respond` node has run, and that is durable; or the run has ended
         self.stop_reason: str | None = None
         self.response: Any = None
+        self.inputs: list[str] = []  # the runs that it starts whose input lies in a file
         self._new = new
         self._accepted: Future[list[int]] | None = None
         self._lock = threading.Lock()

@@ -43,7 +43,7 @@ from payloads import Kept, Payloads
 from recorder import Recorder, RunRecord, RunTaken
 
 from .active import Active, HandedBack, Ticket
-from .flows import Starter, failure_writes
+from .flows import Starter, failure_writes, remains_of
 from .history import History
 from .links import Links
 from .plans import Plans
@@ -230,7 +230,7 @@ class Dispatcher:
             while (active := self._queue.get()) is not None:
                 self._execute(active)
                 if self._more and self._queue.empty():
-                    self.pick_up()
+                    self._look_around()
         finally:
             disconnect_thread()
 
@@ -279,7 +279,7 @@ class Dispatcher:
             active.durable()
         if not self._cancel(run, f"cancelled by {by}"):
             raise Conflict("The run has ended already")
-        self.pick_up()
+        self._look_around()
         return run
 
     def _cancel(self, run: Run, reason: str) -> bool:
@@ -314,32 +314,50 @@ class Dispatcher:
                 raise Conflict(problem)
             kept = self.payloads.keep(run.id, f"answer_{node_id}", encoded)
             Wait.settle(run.id, node_id, name, kept.text, kept.size, by)
-        self.pick_up()
+        self._look_around()
 
     # Executing
 
     def _execute(self, active: Active) -> None:
         """Run it from what is done of it to where it ends or waits, and record that.
 
-        Whatever goes wrong, the run is let go of.
+        Whatever goes wrong, the run is let go of, and the thread goes on.
         """
         follow = False
         try:
-            if self._hand_back.is_set():
-                raise HandedBack
-            if active.begin(self.owner) or self._claim(active):
-                follow = self._perform(active, RunRecord(active.flush, self.payloads, active.run))
-        except RunTaken:
-            log.warning("run %s is no longer ours; it is let go of", active.run.id)
-        except HandedBack:
-            active.flush([Run.release(active.run.id, self.owner)]).result()
-        except Exception as error:
-            self._give_up(active, error)
+            follow = self._attempt(active)
+            self._tidy(active)
+        except Exception:
+            log.exception("run %s is let go of as it is on record", active.run.id)
         finally:
             self._active.pop(active.run.id, None)
             active.end()
         if follow:
-            self.pick_up()
+            self._look_around()
+
+    def _attempt(self, active: Active) -> bool:
+        """Execute it where it is ours; whether something else may start now."""
+        try:
+            try:
+                if self._hand_back.is_set():
+                    raise HandedBack
+                if active.begin(self.owner) or self._claim(active):
+                    return self._perform(active, RunRecord(active.flush, self.payloads, active.run))
+            except HandedBack:
+                active.flush([Run.release(active.run.id, self.owner)]).result()
+        except RunTaken:
+            log.warning("run %s is no longer ours; it is let go of", active.run.id)
+        except Exception as error:
+            self._give_up(active, error)
+        return False
+
+    def _tidy(self, active: Active) -> None:
+        """Delete the files of runs that were never started, since what was to start them is not on record."""
+        if active.inputs:
+            self.recorder.commit([])  # what was handed over before is on the disk now, or will never be
+        for id_ in active.inputs:
+            if Run.find(id_) is None:
+                self.payloads.remove(id_)
 
     def _give_up(self, active: Active, error: Exception) -> None:
         """The disk refuses this run's record: it has failed, which is written as soon as the disk takes it."""
@@ -375,7 +393,7 @@ class Dispatcher:
                 kept = self.payloads.keep(run.id, "output", encoded)
             except NodeError as error:
                 outcome = Outcome("failed", None, error.message, response=outcome.response)
-        told = failure_writes(self, run, plan, outcome) if plan.settings.error_workflow_id else []
+        told = failure_writes(self, active, outcome) if plan.settings.error_workflow_id else []
         # A run that was resumed has taken as long as the clock on the wall says; another is measured finely.
         duration = (time.perf_counter() - began) * 1000 if run.claims == 1 else None
         ending = run.finish(
@@ -440,7 +458,7 @@ class Dispatcher:
             log=record.log,
             store=WorkspaceStore(run.workspace_id),
             services=self.services,
-            flows=None if plan.is_quick else Starter(self, run, record),
+            flows=None if plan.is_quick else Starter(self, active, record),
             links=self._links(run, plan),
             timeout=config.run_timeout,
             max_steps=config.max_steps,
@@ -484,6 +502,13 @@ class Dispatcher:
             self._take(id_)
         self._more = len(found) > free
 
+    def _look_around(self) -> None:
+        """`pick_up`, for who has done its own work and can do nothing about it where that fails."""
+        try:
+            self.pick_up()
+        except Exception:
+            log.exception("there may be runs to take up, which the next sweep will")
+
     def _take(self, id_: str) -> None:
         run = Run.find(id_)
         plan = None if run is None else self._plan_of_run(run)
@@ -496,10 +521,16 @@ class Dispatcher:
         try:
             return self._plan_of_version(run)
         except HeadraceError as error:
-            reason = error.message
+            outcome = Outcome("failed", None, error.message)
         if self.recorder.commit(Run.claim(run.id, self.owner))[0]:
             claimed = Run.get_by_id(run.id)
-            self.recorder.commit(claimed.finish(self.owner, "failed", waits=True, error_text=reason))
+            version = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=run.workflow_version)
+            left = remains_of(orjson.loads(version.definition_json) if version else {"nodes": []}, run)
+            active = Active(claimed, left, self.recorder)
+            told = failure_writes(self, active, outcome)
+            ending = claimed.finish(self.owner, "failed", waits=True, error_text=outcome.error_text)
+            self.recorder.commit([*told, *ending])
+            self._tidy(active)
         return None
 
     def _plan_of_version(self, run: Run) -> Plan:
@@ -533,4 +564,6 @@ def _sleeps_past(run: Run, seconds: float) -> bool:
     if run.status != "pending" or run.waiting is None or run.waiting == QUEUED:
         return False
     wake_at = Wait.next_wake(run.id)
-    return wake_at is None or wake_at > now_ms() + seconds * 1000
+    if wake_at is not None and wake_at <= now_ms() + seconds * 1000:
+        return False
+    return all(_sleeps_past(child, seconds) for child in run.children())

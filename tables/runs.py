@@ -98,16 +98,12 @@ class Run(Base):
 
     def insertion_unless_busy(self, limit: int) -> Write:
         """The write that makes its row unless that many runs of the flow are under way; its row count tells."""
-        return self._insertion_where(f"{BUSY} < ?", (self.workflow_id, self.workflow_id, limit))
+        return self.insertion().provided(f"{BUSY} < ?", (self.workflow_id, self.workflow_id, limit))
 
-    def insertion_while(self, where: str, params: tuple[Any, ...]) -> Write:
-        """The write that makes its row if there is a run of which this SQL holds."""
-        return self._insertion_where(f"EXISTS (SELECT 1 FROM runs WHERE {where})", params)
-
-    def _insertion_where(self, condition: str, params: tuple[Any, ...]) -> Write:
-        made = self.insertion()
-        head, _, marks = made.sql.partition(" VALUES ")
-        return Write(f"{head} SELECT {marks[1:-1]} WHERE {condition}", (*made.params, *params))
+    def while_it_runs(self, made: Write) -> Write:
+        """The insertion, to be done only while this run is executed by who claimed it last."""
+        still = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?)"
+        return made.provided(still, (self.id, self.claims))
 
     @classmethod
     def record(cls, flow: Workflow, **values: Any) -> Run:
@@ -375,9 +371,7 @@ class Step(Base):
 
     @classmethod
     def begin_one(cls, values: Sequence[Any], claims: int) -> Write:
-        """Insert a step that is about to run or to wait; the row count is 0 where it may not, since the run ended or was
-        taken.
-        """
+        """Insert a step that is about to run or to wait; the row count is 0 where the run ended or was taken."""
         return Write(BEGIN_STEP, (*values, values[0], claims))
 
     @classmethod

@@ -10,9 +10,9 @@ from database import execute, write
 from tables.base import Base, Write, now_ms
 
 WAKE_AT_ONCE = 500
-# Only who claimed the run last writes for it, as with its steps, and nothing begins to wait in a run that was cancelled:
-# nobody would ever close it. An answer that came before its question is kept; one to an earlier question of the same
-# node (a retry) is not.
+# Only who claimed the run last writes for it, as with its steps, and nothing begins to wait in one that was cancelled,
+# where nobody would ever close it. An answer that came before its question is kept; one to an earlier question of the
+# same node (a retry) is not.
 BEGIN = (
     "INSERT INTO waits (run_id, node_id, seq, reason, wake_at, created_at) SELECT ?, ?, ?, ?, ?, ? "
     "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running') "

@@ -1,5 +1,6 @@
 """Crashes everywhere: a copy of the database at every commit, from which another process goes on."""
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,13 +75,13 @@ def essence(output):
     def steps(run_id):
         last = {}
         for step in steps_of(run_id):
-            last[step.node_id, step.item_index] = (step.status, step.branch, step.same_as)
-        return last
+            last[step.node_id, step.item_index] = (step.status, step.branch)
+        return sorted(last.items(), key=repr)
 
     def end(run):
         return run.workflow_name, run.status, run.waiting, run.depth, run.nodes_total, run.nodes_done
 
-    return [(end(run), output(run), steps(run.id)) for run in Run.select().order_by(Run.id)]
+    return sorted([(end(run), output(run), steps(run.id)) for run in Run.select()], key=repr)
 
 
 def crash_everywhere(folder, types, actions, **settings):
@@ -89,8 +90,12 @@ def crash_everywhere(folder, types, actions, **settings):
     Whatever the moment, it ends the same, nothing waits, and no effect that was on record happens again.
     """
 
-    def output(dispatcher):
-        return lambda run: (dispatcher.payloads.load(run.id, "output", _kept(run)), run.error_text)
+    def outputs(dispatcher):
+        def output(run):
+            text = dispatcher.payloads.load(run.id, "output", Kept(run.output, run.output_bytes))
+            return re.sub(r"run_\w+", "run", f"{text} {run.error_text}")
+
+        return output
 
     moments = Moments(folder)
     with inline_process(folder, Copying(moments.copy), **settings) as dispatcher:
@@ -98,7 +103,7 @@ def crash_everywhere(folder, types, actions, **settings):
             moments.action = number
             action(dispatcher)
             moments.copy()
-        whole = essence(output(dispatcher))
+        whole = essence(outputs(dispatcher))
     assert Wait.select().count() == 0
     effects = _without_runs(types.effects)
     for moment in moments:
@@ -112,7 +117,8 @@ def crash_everywhere(folder, types, actions, **settings):
             dispatcher.sweep()
             for action in actions[moment.action + 1 :]:
                 action(dispatcher)
-            assert essence(output(dispatcher)) == whole, moment
+            found = essence(outputs(dispatcher))
+            assert found == whole, moment
         assert not moment.done & set(types.effects), moment
         assert _without_runs(types.effects) | _without_runs(moment.done) >= effects, moment
         assert Wait.select().count() == 0 and not Step.select().where(Step.status == "waiting").exists()
@@ -121,10 +127,6 @@ def crash_everywhere(folder, types, actions, **settings):
 
 def _without_runs(keys):
     return {key.split(":", 1)[1] for key in keys}
-
-
-def _kept(run):
-    return Kept(run.output, run.output_bytes)
 
 
 def first_run():
