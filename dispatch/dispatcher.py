@@ -488,19 +488,24 @@ class Dispatcher:
 
     def pick_up(self) -> None:
         """Start pending runs that nobody has in hand, as many as there are threads free."""
+        while self._pick_up():
+            log.debug("some runs could not start any more, which may let others start")
+
+    def _pick_up(self) -> bool:
+        """Take some up; whether one of them ended by that."""
         free = (self.config.run_threads if not self.inline else 1_000) - len(self._active)
         if self._stopping.is_set():
-            return
+            return False
         self._backlog = Run.backlog(self.config.max_pending)
         self._more = self._backlog > 0
         if free <= 0 or not self._backlog:
-            return
+            return False
         # Other processes look at the same ones: each takes some of the oldest, not all the very oldest.
         found = [id_ for id_ in Run.claimable(4 * free + len(self._active)) if id_ not in self._active]
         chosen = found if len(found) <= free else sorted(random.sample(found, free))
-        for id_ in chosen:
-            self._take(id_)
+        taken = [self._take(id_) for id_ in chosen]
         self._more = len(found) > free
+        return not all(taken)
 
     def _look_around(self) -> None:
         """`pick_up`, for who has done its own work and can do nothing about it where that fails."""
@@ -509,12 +514,17 @@ class Dispatcher:
         except Exception:
             log.exception("there may be runs to take up, which the next sweep will")
 
-    def _take(self, id_: str) -> None:
+    def _take(self, id_: str) -> bool:
+        """Take a run in hand; False where that ended it, which may let another one start."""
         run = Run.find(id_)
         plan = None if run is None else self._plan_of_run(run)
-        if run is not None and plan is not None:
-            active = self._active[id_] = Active(run, plan, self.recorder)
+        if run is None or plan is None:
+            return False
+        active = Active(run, plan, self.recorder)
+        # Several threads may look for runs at the same time, and one of them takes this one.
+        if self._active.setdefault(id_, active) is active:
             self._enqueue(active)
+        return True
 
     def _plan_of_run(self, run: Run) -> Plan | None:
         """The plan of the version that the run began with; a run for which there is none any more fails."""
