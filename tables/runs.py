@@ -18,9 +18,9 @@ PAGE_BYTES = 8 * 2**20
 NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND until > ?)"
 # What a run waits for that may not start yet, since the flow has as many running as it allows at once.
 QUEUED = "a free place (max_concurrent_runs)"
-RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running')"
+RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running' AND o.recorded = 0)"
 BUSY = (
-    "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'running') + (SELECT COUNT(*) FROM runs "
+    "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'running' AND recorded = 0) + (SELECT COUNT(*) FROM runs "
     f"WHERE workflow_id = ? AND status = 'pending' AND recorded = 0 AND (waiting IS NULL OR waiting = '{QUEUED}'))"
 )
 OLDER = (
