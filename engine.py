@@ -410,9 +410,9 @@ class _Execution:
         except Exception as error:
             log.exception("node %s (%s) of run %s raised", node.id, node.type, job.run_id)
             raise NodeError(f"{type(error).__name__}: {error}") from error
-        # A late result of an impure node is kept: its effect has happened, and dropping it would only invite a second
-        # one.
-        if node.node.pure and node.timeout is not None and time.monotonic() > deadline:
+        # A late result of a node with effects, or of one that starts a run, is kept: it has happened, and dropping it
+        # would only invite a second one.
+        if node.node.pure and not node.node.suspends and node.timeout is not None and time.monotonic() > deadline:
             raise NodeError(f"ran longer than its timeout of {node.timeout:g} s")
         return result
 

@@ -80,7 +80,8 @@ class RunRecord:
 
     def _ended(self, step: Any, values: tuple[Any, ...]) -> None:
         run = self.run
-        self._buffer.append(Step.save_one(values, run.claims))
+        save = Step.save_one if step.wait is None else Step.begin_one
+        self._buffer.append(save(values, run.claims))
         if step.wait is not None:
             wait = step.wait
             self._buffer.append(Wait.begin(run.id, run.claims, step.node_id, step.seq, wait.reason, wait.until))

@@ -41,6 +41,7 @@ class Active:
         self.stop_reason: str | None = None
         self.let_go = False  # the process ends without it: whatever its node still comes to does not count
         self.response: Any = None
+        self.inputs: list[str] = []  # the runs that it starts whose input lies in a file
         self._new = new
         self._accepted: Future[list[int]] | None = None
         self._lock = threading.Lock()

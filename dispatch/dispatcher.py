@@ -45,7 +45,7 @@ from payloads import Kept, Payloads
 from recorder import Recorder, RunRecord, RunTaken
 
 from .active import Active, HandedBack, Ticket
-from .flows import Starter, failure_writes
+from .flows import Starter, failure_writes, remains_of
 from .history import History
 from .links import Links
 from .plans import Plans
@@ -85,7 +85,6 @@ class Dispatcher:
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
         self._local = threading.local()
         self._threads: list[threading.Thread] = []
-        self._claiming = threading.Lock()
         self._stopping = threading.Event()
         self._grace_ends = math.inf
         self._alive_until = 0.0
@@ -266,16 +265,9 @@ class Dispatcher:
             while (active := self._queue.get()) is not None:
                 self._execute(active)
                 if self._more and self._queue.empty():
-                    self._take_more()
+                    self._look_around()
         finally:
             disconnect_thread()
-
-    def _take_more(self) -> None:
-        """A thread is free: have it take up what the last time had to be left, rather than wait for the next."""
-        try:
-            self.pick_up()
-        except Exception:
-            log.exception("no pending run could be taken up; the next sweep tries again")
 
     def may_start(self, flow: Workflow) -> str | None:
         """Why a schedule is not to start this flow now, if its `overlap` is skip. In the transaction that would."""
@@ -348,7 +340,7 @@ class Dispatcher:
             active.durable()
         if not self._cancel(run, f"cancelled by {by}"):
             raise Conflict("The run has ended already")
-        self.pick_up()
+        self._look_around()
         return run
 
     def _cancel(self, run: Run, reason: str) -> bool:
@@ -371,7 +363,7 @@ class Dispatcher:
     def answerable(self, run: Run, node_id: str) -> Node:
         """The node of the run that takes an answer; NotFound where there is no such one."""
         planned = self._plan_of_version(run).by_id.get(node_id)
-        if planned is None or not planned.node.answers:
+        if planned is None or planned.disabled or not planned.node.answers:
             raise NotFound(f"The run has no node {node_id[:64]!r} that could be answered")
         return planned.node
 
@@ -388,39 +380,59 @@ class Dispatcher:
             encoded = engine.encode(value, self.config.max_value_bytes)
         except NodeError as error:
             raise BadInput(f"body: {error.message}") from None
+        if (active := self._active.get(run.id)) is not None:
+            active.durable()
         with write():
             problem = Wait.why_closed(run.id, node_id, now_ms())
             if problem is not None:
                 raise Conflict(problem)
             kept = self.payloads.keep(run.id, f"answer_{node_id}", encoded)
             Wait.settle(run.id, node_id, name, kept.text, kept.size, by)
-        self.pick_up()
+        self._look_around()
 
     # Executing
 
     def _execute(self, active: Active) -> None:
         """Run it from what is done of it to where it ends or waits, and record that.
 
-        Whatever goes wrong, the run is let go of.
+        Whatever goes wrong, the run is let go of, and the thread goes on.
         """
         follow = False
         try:
-            if self._hand_back.is_set():
-                raise HandedBack
-            if active.begin(self.owner) or self._claim(active):
-                follow = self._perform(active, RunRecord(active.flush, self.payloads, active.run))
-        except RunTaken:
-            log.warning("run %s is no longer ours; it is let go of", active.run.id)
-        except HandedBack:
-            if not active.let_go:
-                active.flush([Run.release(active.run.id, self.owner)]).result()
-        except Exception as error:
-            self._give_up(active, error)
+            follow = self._attempt(active)
+            self._tidy(active)
+        except Exception:
+            log.exception("run %s is let go of as it is on record", active.run.id)
         finally:
             self._active.pop(active.run.id, None)
             active.end()
         if follow:
-            self.pick_up()
+            self._look_around()
+
+    def _attempt(self, active: Active) -> bool:
+        """Execute it where it is ours; whether something else may start now."""
+        try:
+            try:
+                if self._hand_back.is_set():
+                    raise HandedBack
+                if active.begin(self.owner) or self._claim(active):
+                    return self._perform(active, RunRecord(active.flush, self.payloads, active.run))
+            except HandedBack:
+                if not active.let_go:
+                    active.flush([Run.release(active.run.id, self.owner)]).result()
+        except RunTaken:
+            log.warning("run %s is no longer ours; it is let go of", active.run.id)
+        except Exception as error:
+            self._give_up(active, error)
+        return False
+
+    def _tidy(self, active: Active) -> None:
+        """Delete the files of runs that were never started, since what was to start them is not on record."""
+        if active.inputs:
+            self.recorder.commit([])  # what was handed over before is on the disk now, or will never be
+        for id_ in active.inputs:
+            if Run.find(id_) is None:
+                self.payloads.remove(id_)
 
     def _give_up(self, active: Active, error: Exception) -> None:
         """The disk refuses this run's record: it has failed, which is written as soon as the disk takes it."""
@@ -457,7 +469,7 @@ class Dispatcher:
                 kept = self.payloads.keep(run.id, "output", encoded, run.claims)
             except NodeError as error:
                 outcome = Outcome("failed", None, error.message, response=outcome.response)
-        told = failure_writes(self, run, plan, outcome) if plan.settings.error_workflow_id else []
+        told = failure_writes(self, active, outcome) if plan.settings.error_workflow_id else []
         # A run that was resumed has taken as long as the clock on the wall says; another is measured finely.
         duration = (time.perf_counter() - began) * 1000 if run.claims == 1 else None
         ending = run.finish(
@@ -526,7 +538,7 @@ class Dispatcher:
             log=record.log,
             store=WorkspaceStore(run.workspace_id),
             services=self.services,
-            flows=Starter(self, run, record) if plan.suspends else None,
+            flows=Starter(self, active, record) if plan.suspends else None,
             links=self._links(run, plan),
             timeout=config.run_timeout,
             max_steps=config.max_steps,
@@ -556,39 +568,45 @@ class Dispatcher:
 
     def pick_up(self) -> None:
         """Start pending runs that nobody has in hand, as many as there are threads free."""
-        if self._stopping.is_set() or not self._is_alive() or not self._claiming.acquire(blocking=False):
-            return  # another thread is at it, and two would take up the same
-        try:
-            chosen = self._chosen()
-        finally:
-            self._claiming.release()
-        for active in chosen:
-            self._enqueue(active)
+        while self._pick_up():
+            log.debug("some runs could not start any more, which may let others start")
 
-    def _chosen(self) -> list[Active]:
-        """What to take up now of what is pending; it counts as in hand from here on."""
+    def _pick_up(self) -> bool:
+        """Take some up; whether one of them ended by that."""
+        if self._stopping.is_set() or not self._is_alive():
+            return False
         free = (self.config.run_threads if not self.inline else 1_000) - len(self._active)
         self._backlog = Run.backlog(self.config.max_pending)
         self._more = self._backlog > 0
         if free <= 0 or not self._backlog:
-            return []
+            return False
         # Other processes look at the same ones: each takes some of the oldest, not all the very oldest.
         found = [id_ for id_ in Run.claimable(4 * free + len(self._active)) if id_ not in self._active]
+        chosen = found if len(found) <= free else sorted(random.sample(found, free))
         self._more = len(found) > free
-        taken = found if len(found) <= free else sorted(random.sample(found, free))
-        return [active for id_ in taken if (active := self._taken(id_)) is not None]
+        return not all([self._take(id_) for id_ in chosen])
 
-    def _taken(self, id_: str) -> Active | None:
+    def _look_around(self) -> None:
+        """`pick_up`, for who has done its own work and can do nothing about it where that fails."""
+        try:
+            self.pick_up()
+        except Exception:
+            log.exception("there may be runs to take up, which the next sweep will")
+
+    def _take(self, id_: str) -> bool:
+        """Take a run in hand; False where that ended it, which may let another one start."""
         run = Run.find(id_)
         plan = None if run is None else self._plan_of_run(run)
         if run is None or plan is None:
-            return None
+            return False
         active = Active(run, plan, self.recorder)
         if active.is_suspect and self._has_suspect():
             self._more = True
-            return None
-        self._active[id_] = active
-        return active
+            return True
+        # Several threads may look for runs at the same time, and one of them takes this one.
+        if self._active.setdefault(id_, active) is active:
+            self._enqueue(active)
+        return True
 
     def _has_suspect(self) -> bool:
         """Whether a run that may have killed processes has just begun: one at a time, or others share its fate."""
@@ -600,10 +618,16 @@ class Dispatcher:
         try:
             return self._plan_of_version(run)
         except HeadraceError as error:
-            reason = error.message
+            outcome = Outcome("failed", None, error.message)
         if self.recorder.commit(Run.claim(run.id, self.owner))[0]:
             claimed = Run.get_by_id(run.id)
-            self.recorder.commit(claimed.finish(self.owner, "failed", waits=True, error_text=reason))
+            version = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=run.workflow_version)
+            left = remains_of(orjson.loads(version.definition_json) if version else {"nodes": []}, run)
+            active = Active(claimed, left, self.recorder)
+            told = failure_writes(self, active, outcome)
+            ending = claimed.finish(self.owner, "failed", waits=True, error_text=outcome.error_text)
+            self.recorder.commit([*told, *ending])
+            self._tidy(active)
         return None
 
     def _plan_of_version(self, run: Run) -> Plan:
@@ -637,4 +661,6 @@ def _sleeps_past(run: Run, seconds: float) -> bool:
     if run.status != "pending" or run.waiting is None or run.waiting == QUEUED:
         return False
     wake_at = Wait.next_wake(run.id)
-    return wake_at is None or wake_at > now_ms() + seconds * 1000
+    if wake_at is not None and wake_at <= now_ms() + seconds * 1000:
+        return False
+    return all(_sleeps_past(child, seconds) for child in run.children())

@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import engine
+from definition import Settings
 from engine import Outcome, Plan
 from errors import DefinitionError, NodeError
 from models import LogEntry, Run, Workflow, Write, new_id
 from recorder import RunRecord
+
+from .active import Active
 
 if TYPE_CHECKING:
     from .dispatcher import Dispatcher
@@ -28,8 +31,8 @@ def trigger_of(plan: Plan, type_: str) -> str | None:
 class Starter:
     """`ctx.flows` of one run: starts other flows of its workspace."""
 
-    def __init__(self, dispatcher: Dispatcher, run: Run, record: RunRecord) -> None:
-        self.dispatcher, self.run, self.record = dispatcher, run, record
+    def __init__(self, dispatcher: Dispatcher, active: Active, record: RunRecord) -> None:
+        self.dispatcher, self.active, self.run, self.record = dispatcher, active, active.run, record
 
     def start(self, node_id: str, workflow_id: str, input: Any, wait: bool) -> str:
         """Note a new run of that flow, to be written together with the step that starts it; its id."""
@@ -47,17 +50,19 @@ class Starter:
         limit = plan.settings.max_concurrent_runs
         if limit and plan.settings.overlap == "skip" and Run.busy(flow.id) >= limit:
             raise NodeError(f"the flow {flow.name!r} runs {limit} times already, and overlap is skip")
-        made = _child(self.dispatcher, self.run, flow, plan, "called", input, node_id if wait else None)
-        self.record.add(made.insertion())
+        made = _child(self.dispatcher, self.active, flow, plan, "called", input, node_id if wait else None)
+        self.record.add(self.run.while_it_runs(made.insertion()))
         return str(made.id)
 
 
 def _child(
-    dispatcher: Dispatcher, run: Run, flow: Workflow, plan: Plan, trigger: str, input: Any, answers: str | None
+    dispatcher: Dispatcher, active: Active, flow: Workflow, plan: Plan, trigger: str, input: Any, answers: str | None
 ) -> Run:
-    """A pending run of the flow under `run`; `answers` is the node of `run` that waits for it."""
-    id_ = new_id("run")
+    """A pending run of the flow under that of `active`; `answers` is the node of this that waits for it."""
+    run, id_ = active.run, new_id("run")
     kept = dispatcher.payloads.keep(id_, "input", engine.encode(input, dispatcher.config.max_value_bytes))
+    if kept.size is not None:
+        active.inputs.append(id_)
     return Run.accept(
         flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by=run.triggered_by,
         trigger_node=trigger_of(plan, trigger), depth=run.depth + 1, parent_run_id=run.id, parent_node_id=answers,
@@ -65,10 +70,11 @@ def _child(
     )  # fmt: skip
 
 
-def failure_writes(dispatcher: Dispatcher, run: Run, plan: Plan, outcome: Outcome) -> list[Write]:
+def failure_writes(dispatcher: Dispatcher, active: Active, outcome: Outcome) -> list[Write]:
     """Writes that start the flow which the failed run's flow names in `error_workflow_id`, provided that the run does
     end so; none where it names none. A run that tells of a failure starts no other one by its own.
     """
+    run, plan = active.run, active.plan
     target = plan.settings.error_workflow_id
     if outcome.status != "failed" or target is None or _tells_of_a_failure(run, plan):
         return []
@@ -85,12 +91,18 @@ def failure_writes(dispatcher: Dispatcher, run: Run, plan: Plan, outcome: Outcom
             "node_id": outcome.error_node_id,
             "error_text": outcome.error_text,
         }
-        made = _child(dispatcher, run, flow, error_plan, "error", told, None)
+        made = _child(dispatcher, active, flow, error_plan, "error", told, None).insertion()
     except (DefinitionError, NodeError) as error:
         message = f"the error workflow was not started: {error.message}"
-        return [LogEntry.entry(run.workspace_id, run.id, None, "error", message, None)]
-    still = "id = ? AND status = 'running' AND lease_owner = ? AND claims = ?"
-    return [made.insertion_while(still, (run.id, dispatcher.owner, run.claims))]
+        made = LogEntry.entry(run.workspace_id, run.id, None, "error", message, None)
+    return [run.while_it_runs(made)]
+
+
+def remains_of(definition: dict[str, Any], run: Run) -> Plan:
+    """What still counts of the definition with which the run began and which is not valid any more: whom to tell."""
+    fired = [node["type"] for node in definition["nodes"] if node["id"] == run.trigger_node]
+    told = (definition.get("settings") or {}).get("error_workflow_id")
+    return Plan((), Settings(error_workflow_id=None if fired == ["error"] else told))
 
 
 def _tells_of_a_failure(run: Run, plan: Plan) -> bool:

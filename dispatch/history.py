@@ -68,6 +68,8 @@ class History:
         answer = None
         if wait is not None and wait.answered_at is not None:
             value = load(step.run_id, f"answer_{step.node_id}", Kept(wait.answer, wait.answer_bytes))
+            if wait.name == "ended":
+                value = _end_of(value, load)
             answer = Answer(str(wait.name), value, wait.answered_by, wait.answered_at)
         reason = "" if wait is None else wait.reason or ""
         return Open(step.seq, step.attempt, step.started_at, reason, answer)
@@ -81,3 +83,12 @@ class History:
         if self.final is not None:
             return Outcome("failed", None, self.final.error_text, self.final.node_id)
         return None
+
+
+def _end_of(run_id: str, load: Load) -> dict[str, Any]:
+    """How the run of another flow ended: `{"run_id", "status", "output", "error_text"}`."""
+    run = Run.find(run_id)
+    if run is None:
+        return {"run_id": run_id, "status": "failed", "output": None, "error_text": "its run was deleted"}
+    output = load(run_id, "output", Kept(run.output, run.output_bytes))
+    return {"run_id": run_id, "status": run.status, "output": output, "error_text": run.error_text}

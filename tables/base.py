@@ -25,6 +25,11 @@ class Write(NamedTuple):
     sql: str
     params: tuple[Any, ...]
 
+    def provided(self, condition: str, params: tuple[Any, ...]) -> Write:
+        """This insertion, to be done only if the condition holds then."""
+        head, _, marks = self.sql.partition(" VALUES ")
+        return Write(f"{head} SELECT {marks[1:-1]} WHERE {condition}", (*self.params, *params))
+
 
 def now_ms() -> int:
     """Milliseconds since 1970, UTC."""

@@ -21,10 +21,10 @@ PAGE_BYTES = 8 * 2**20
 NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > ?)"
 # What a run waits for that may not start yet, since the flow has as many running as it allows at once.
 QUEUED = "a free place (max_concurrent_runs)"
-RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running')"
+RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running' AND o.recorded = 0)"
 BUSY = (
-    "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'running') + (SELECT COUNT(*) FROM runs "
-    f"WHERE workflow_id = ? AND status = 'pending' AND recorded = 0 AND (waiting IS NULL OR waiting = '{QUEUED}'))"
+    "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'running' AND recorded = 0) + "
+    f"(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'pending' AND recorded = 0 AND (waiting IS NULL OR waiting = '{QUEUED}'))"
 )
 OLDER = (
     "EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
@@ -123,16 +123,12 @@ class Run(Base):
 
     def insertion_unless_busy(self, limit: int) -> Write:
         """The write that makes its row unless that many runs of the flow are under way; its row count tells."""
-        return self._insertion_where(f"{BUSY} < ?", (self.workflow_id, self.workflow_id, limit))
+        return self.insertion().provided(f"{BUSY} < ?", (self.workflow_id, self.workflow_id, limit))
 
-    def insertion_while(self, where: str, params: tuple[Any, ...]) -> Write:
-        """The write that makes its row if there is a run of which this SQL holds."""
-        return self._insertion_where(f"EXISTS (SELECT 1 FROM runs WHERE {where})", params)
-
-    def _insertion_where(self, condition: str, params: tuple[Any, ...]) -> Write:
-        made = self.insertion()
-        head, _, marks = made.sql.partition(" VALUES ")
-        return Write(f"{head} SELECT {marks[1:-1]} WHERE {condition}", (*made.params, *params))
+    def while_it_runs(self, made: Write) -> Write:
+        """The insertion, to be done only while this run is executed by who claimed it last."""
+        still = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?)"
+        return made.provided(still, (self.id, self.claims))
 
     @classmethod
     def record(cls, flow: Workflow, **values: Any) -> Run:
@@ -418,7 +414,7 @@ class Step(Base):
 
     @classmethod
     def begin_one(cls, values: Sequence[Any], claims: int) -> Write:
-        """Insert a step that is about to run; the row count is 0 where it may not, since the run ended or was taken."""
+        """Insert a step that is about to run or to wait; the row count is 0 where the run ended or was taken."""
         return Write(BEGIN_STEP, (*values, values[0], claims))
 
     @classmethod

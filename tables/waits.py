@@ -10,11 +10,12 @@ from database import execute, write
 from tables.base import Base, Write, now_ms
 
 WAKE_AT_ONCE = 500
-# Only who claimed the run last writes for it, as with its steps. An answer that came before its question is kept; one
-# to an earlier question of the same node (a retry) is not.
+# Only who claimed the run last writes for it, as with its steps, and nothing begins to wait in one that was cancelled,
+# where nobody would ever close it. An answer that came before its question is kept; one to an earlier question of the
+# same node (a retry) is not.
 BEGIN = (
     "INSERT INTO waits (run_id, node_id, seq, reason, wake_at, created_at) SELECT ?, ?, ?, ?, ?, ? "
-    "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ?) "
+    "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running') "
     "ON CONFLICT (run_id, node_id) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, "
     "wake_at = excluded.wake_at, "
     + ", ".join(
@@ -70,9 +71,11 @@ class Wait(Base):
     @classmethod
     def why_closed(cls, run_id: str, node_id: str, now: int) -> str | None:
         """Why this node of the run takes no answer; None where it does, if asked in the transaction that settles."""
-        run = execute("SELECT 1 FROM runs WHERE id = ? AND status IN ('pending', 'running')", (run_id,)).fetchone()
-        if run is None:
+        run = execute("SELECT status, recorded FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if run is None or run[0] not in ("pending", "running"):
             return "The run has ended already"
+        if run[1]:
+            return "The run is executed elsewhere, which is where to answer it"
         wait = cls.one("run_id = ? AND node_id = ?", run_id, node_id)
         if wait is not None and wait.answered_at is not None:
             return "The time to answer is over" if wait.name == "time" else "It was answered already"

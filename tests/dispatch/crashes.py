@@ -1,0 +1,134 @@
+"""Crashes everywhere: a copy of the database at every commit, from which another process goes on."""
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from world import run_of, steps_of
+
+import database
+from config import Config
+from dispatch import Dispatcher, make_services
+from models import Lease, Run, Step, Wait
+from payloads import Kept
+from recorder import Recorder
+
+
+class Copying(Recorder):
+    """A recorder that calls `copy` before every commit, while whoever needs it waits."""
+
+    def __init__(self, copy):
+        super().__init__()
+        self.copy = copy
+
+    def _commit(self, group):
+        self.copy()
+        super()._commit(group)
+
+
+@dataclass
+class Moment:
+    """A state of the database: after how many of the actions, and which steps with effects were on record as done."""
+
+    path: Path
+    action: int
+    done: set = field(default_factory=set)
+
+
+class Moments(list):
+    """The moments of one story."""
+
+    def __init__(self, folder):
+        self.folder, self.action = folder, 0
+
+    def copy(self):
+        path = self.folder / f"moment_{len(self)}.sqlite3"
+        database.backup(path)
+        done = {
+            f"{step.run_id}:{step.node_id}:{step.item_index or 0}"
+            for step in Step.select().where(Step.status == "success")
+        }
+        self.append(Moment(path, self.action, done))
+
+
+@contextmanager
+def inline_process(folder, recorder, **settings):
+    """As `world.process`, in the test's own thread, with this recorder."""
+    config = Config(data_dir=folder, run_threads=2, grace=0, **settings)
+    recorder.start()
+    dispatcher = Dispatcher(config, recorder, make_services(config), inline=True)
+    dispatcher.start()
+    try:
+        yield dispatcher
+    finally:
+        dispatcher.stop()
+        recorder.stop()
+
+
+def essence(output):
+    """Of every run of the database: what is the same however often its process crashed.
+
+    Ids of runs are left out, and so are attempts that a crash cut off.
+    """
+
+    def steps(run_id):
+        last = {}
+        for step in steps_of(run_id):
+            last[step.node_id, step.item_index] = (step.status, step.branch)
+        return sorted(last.items(), key=repr)
+
+    def end(run):
+        return run.workflow_name, run.status, run.waiting, run.depth, run.nodes_total, run.nodes_done
+
+    return sorted([(end(run), output(run), steps(run.id)) for run in Run.select()], key=repr)
+
+
+def crash_everywhere(folder, types, actions, **settings):
+    """Do the actions, each of which is `action(dispatcher)`; then again from every moment, as if all had stopped there.
+
+    Whatever the moment, it ends the same, nothing waits, and no effect that was on record happens again.
+    """
+
+    def outputs(dispatcher):
+        def output(run):
+            text = dispatcher.payloads.load(run.id, "output", Kept(run.output, run.output_bytes))
+            return re.sub(r"run_\w+", "run", f"{text} {run.error_text}")
+
+        return output
+
+    moments = Moments(folder)
+    with inline_process(folder, Copying(moments.copy), **settings) as dispatcher:
+        for number, action in enumerate(actions):
+            moments.action = number
+            action(dispatcher)
+            moments.copy()
+        whole = essence(outputs(dispatcher))
+    assert Wait.select().count() == 0
+    effects = _without_runs(types.effects)
+    for moment in moments:
+        database.disconnect()
+        database.connect(moment.path, "normal")
+        Lease.delete().execute()
+        types.effects.clear()
+        if not Run.select().exists():
+            continue
+        with inline_process(folder, Recorder(), **settings) as dispatcher:
+            dispatcher.sweep()
+            for action in actions[moment.action + 1 :]:
+                action(dispatcher)
+            found = essence(outputs(dispatcher))
+            assert found == whole, moment
+        assert not moment.done & set(types.effects), moment
+        assert _without_runs(types.effects) | _without_runs(moment.done) >= effects, moment
+        assert Wait.select().count() == 0 and not Step.select().where(Step.status == "waiting").exists()
+    return moments
+
+
+def _without_runs(keys):
+    return {key.split(":", 1)[1] for key in keys}
+
+
+def first_run():
+    """The run that the story began with."""
+    return run_of(Run.select(Run.id).order_by(Run.id).limit(1).scalar())

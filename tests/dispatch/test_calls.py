@@ -1,0 +1,484 @@
+"""Flows that run flows: `subflow`, and the flow that is told of a failure."""
+
+import orjson
+import pytest
+from crashes import crash_everywhere
+from test_dispatch import at_gate, finished, left_behind, let_go, output, statuses, submit
+from world import PATIENCE, add_flow, chain, flow, node, run_of, said, start_python, steps_of
+
+from errors import NodeError
+from models import LogEntry, Run, Step, Wait, Workflow
+
+
+def called(*nodes, **more):
+    """A flow on record with a `called` trigger, which leads to a chain of these nodes."""
+    return add_flow(chain(node("called", "called"), *nodes), **{"name": "Child", **more})
+
+
+def call(made, id_="c", wait=None, input=None, **more):
+    """A node that runs the flow."""
+    config = {"workflow_id": made if isinstance(made, str) else made.id}
+    config |= {} if wait is None else {"wait": wait}
+    config |= {} if input is None else {"input": input}
+    return node(id_, "subflow", config, **more)
+
+
+def children(run):
+    return list(Run.select().where(Run.parent_run_id == run.id).order_by(Run.id))
+
+
+def nothing_waits():
+    return Wait.select().count() == 0 and Step.select().where(Step.status == "waiting").count() == 0
+
+
+def error_of(run_id):
+    return run_of(run_id).error_text
+
+
+# Calling
+
+
+def test_a_flow_gives_its_output_to_the_one_that_runs_it(inline, types):
+    made = called(node("b", "act", {"value": "{{ [input, trigger] }}"}))
+    run = submit(inline, chain(node("a", "give", {"value": 7}), call(made), node("end", "act")), 1)
+    row = run_of(run.id)
+    assert (row.status, output(inline, row)) == ("success", [7, 7])
+    (child,) = children(run)
+    assert (child.status, child.depth, child.parent_node_id, child.trigger_node) == ("success", 1, "c", "called")
+    assert (child.input, child.workflow_id, child.triggered_by) == ("7", made.id, "manual")
+    assert statuses(run.id) == [("a", "success"), ("c", "success"), ("end", "success")]
+    assert types.effects == [f"{child.id}:b:0", f"{run.id}:end:0"] and nothing_waits()
+
+
+def test_it_gives_the_input_that_it_is_told_to(inline):
+    run = submit(inline, chain(call(called("b"), input="{{ [input, 2] }}")), 1)
+    assert output(inline, run_of(run.id)) == [1, 2]
+
+
+def test_meanwhile_the_run_says_for_which_run_it_waits(start, gate):
+    one = start(run_threads=1)
+    run = submit(one, chain(call(called(node("g", "gate")))))
+    assert gate.reached.wait(PATIENCE)
+    (child,) = children(run)
+    assert run_of(run.id).waiting == f"the run {child.id}"
+    gate.opened.set()
+    assert finished(one, run).status == "success"
+
+
+def test_who_waits_for_the_run_waits_for_what_it_calls(dispatcher):
+    """A flow that is called ends by itself, unlike people: so nobody is told that the run is pending."""
+    run = submit(dispatcher, chain(call(called(call(called("b"))))), 3)
+    ended = dispatcher.wait(dispatcher.ticket_of(run), PATIENCE)
+    assert (ended.status, output(dispatcher, ended)) == ("success", 3)
+
+
+def test_who_waits_for_the_run_is_told_when_what_it_calls_sleeps(dispatcher):
+    run = submit(dispatcher, chain(call(called(node("w", "wait", {"seconds": 10_000})))), 3)
+    assert dispatcher.wait(dispatcher.ticket_of(run), PATIENCE).status == "pending"
+
+
+def test_it_may_go_on_at_once(inline):
+    run = submit(inline, chain(call(called(node("b", "fail")), wait=False), "end"))
+    (child,) = children(run)
+    assert output(inline, run_of(run.id)) == {"run_id": child.id}
+    assert (child.status, child.parent_node_id) == ("failed", None)
+    assert statuses(run.id) == [("c", "success"), ("end", "success")]
+
+
+@pytest.mark.parametrize("value", [None, [], "x" * 100])
+def test_every_output_comes_through(start, value):
+    inline = start(inline=True, inline_value_bytes=10)
+    run = submit(inline, chain(node("a", "give", {"value": value}), call(called("b")), "end"))
+    assert run_of(run.id).status == "success" and output(inline, run_of(run.id)) == value
+
+
+def test_threads_call_each_other(start):
+    one, other = start(run_threads=2), start(run_threads=2)
+    made = called(node("x", "act"), call(called(node("y", "act", {"value": "{{ input + 1 }}"}))))
+    parent = add_flow(flow(call(made, "p"), call(made, "q"), node("end", "act"), edges=["p end", "q end"]))
+    runs = [(one, other)[number % 2].submit(parent, number, "manual").run for number in range(10)]
+    for number, run in enumerate(runs):
+        assert output(one, finished((one, other)[number % 2], run)) == {"p": number + 1, "q": number + 1}
+    assert Run.select().count() == 50 and nothing_waits()
+
+
+def test_two_processes_call_each_other(tmp_path, types):
+    made = called(node("x", "act"), call(called(node("y", "act"))))
+    parent = add_flow(flow(call(made, "p"), call(made, "q"), node("end", "act"), edges=["p end", "q end"]))
+    source = """
+import pathlib, sys
+import database
+from models import Run, Workflow
+from world import Types, process
+folder = pathlib.Path(sys.argv[1])
+database.connect(folder / "headrace.sqlite3", "normal")
+with Types() as types, process(folder, run_threads=2) as dispatcher:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    flow = Workflow.get_by_id(sys.argv[2])
+    for ticket in [dispatcher.submit(flow, number, "manual") for number in range(10)]:
+        dispatcher.wait(ticket, 0)
+    while Run.select().where(Run.status.in_(["pending", "running"])).exists():
+        dispatcher.sweep()
+    print(*types.effects)
+database.disconnect()
+"""
+    processes = [start_python(source, tmp_path, parent.id) for _ in range(2)]
+    for one in processes:
+        assert one.stdout.readline() == "ready\n"
+    for one in processes:
+        one.stdin.write("\n")
+        one.stdin.flush()
+    effects = [key for one in processes for key in said(one)]
+    assert len(effects) == len(set(effects)) == 20 + 40 + 40
+    assert {(run.status, run.depth) for run in Run.select()} == {("success", depth) for depth in range(3)}
+    assert Run.select().count() == 100 and nothing_waits()
+
+
+# What goes wrong
+
+
+def test_a_called_flow_that_fails_fails_the_node(inline):
+    run = submit(inline, chain(call(called(node("b", "fail", {"value": "no luck"})))))
+    (child,) = children(run)
+    assert error_of(run.id) == f"the run {child.id} failed: no luck"
+    assert run_of(run.id).error_node_id == "c" and nothing_waits()
+
+
+def test_a_called_run_that_is_cancelled_fails_the_node(start, gate):
+    one = start(run_threads=1)
+    run = submit(one, chain(call(called(node("g", "gate")))))
+    assert gate.reached.wait(PATIENCE)
+    one.cancel(children(run)[0], "ann")
+    gate.opened.set()
+    ended = finished(one, run)
+    assert "cancelled by ann" in ended.error_text and not ended.cancelled
+
+
+def test_a_called_run_that_is_deleted_before_its_output_was_read_fails_the_node(inline):
+    made = called(node("w", "ask"))
+    run = submit(inline, chain(call(made)))
+    (child,) = children(run)
+    inline._stopping.set()  # so that the parent is not taken up yet
+    inline.cancel(child, "ann")
+    run_of(child.id).remove()
+    inline._stopping.clear()
+    inline.sweep()
+    assert error_of(run.id) == f"the run {child.id} failed: its run was deleted"
+
+
+def test_on_error_and_retry_hold_for_what_is_called(inline, types):
+    outcomes = iter(["no", "again", None])
+
+    def sometimes(config, input, ctx):
+        if (problem := next(outcomes)) is not None:
+            raise NodeError(problem)
+        return 5
+
+    types.offer("sometimes", sometimes)
+    run = submit(inline, chain(call(called(node("b", "sometimes")), retry={"attempts": 3, "delay": 0})))
+    assert output(inline, run_of(run.id)) == 5
+    assert [(step.seq, step.status, step.attempt) for step in steps_of(run.id)] == [
+        (0, "failed", 1),
+        (1, "failed", 2),
+        (2, "success", 3),
+    ]
+    assert [child.status for child in children(run)] == ["failed", "failed", "success"]
+    bad = called(node("b", "fail", {"value": "bad"}))
+    made = flow(call(bad, "p", on_error="continue"), call(bad, "q", on_error="branch"), "x", edges=["q x error"])
+    run = submit(inline, made)
+    assert all("bad" in found["error"] for found in output(inline, run_of(run.id)).values())
+    assert set(output(inline, run_of(run.id))) == {"p", "x"}
+
+
+def test_a_node_with_a_timeout_starts_one_run_only(inline, types):
+    """A start that took too long is a start all the same."""
+    run = submit(inline, chain(call(called("b"), timeout=0.001, retry={"attempts": 3, "delay": 0})), 1)
+    assert run_of(run.id).status == "success" and len(children(run)) == 1
+
+
+def test_what_cannot_be_called_is_a_clear_error_at_once(inline):
+    archived = called("b", status="archived", name="Old")
+    foreign, broken = called("b", workspace="ws_2"), add_flow(flow(node("x", "no_such")), name="Broken")
+    for made, text in (
+        (archived, "'Old' is archived"),
+        (foreign, f"no flow '{foreign.id}'"),
+        ("wf_none", "no flow 'wf_none'"),
+        (broken, "'Broken' cannot run: .*no_such"),
+    ):
+        for wait in (True, False):
+            run = submit(inline, chain(call(made, wait=wait, retry={"attempts": 3, "delay": 0})))
+            assert run_of(run.id).status == "failed" and len(steps_of(run.id)) == 1
+            with pytest.raises(AssertionError, match=text):
+                raise AssertionError(error_of(run.id))
+    assert Run.select().where(Run.depth > 0).count() == 0
+
+
+def test_an_input_that_the_called_flow_does_not_take_is_refused_with_its_path(inline):
+    schema = {"type": "object", "properties": {"n": {"type": "array", "items": {"type": "integer"}}}}
+    made = add_flow(chain(node("called", "called", {"input_schema": schema}), "b"))
+    run = submit(inline, chain(call(made)), {"n": [1, "x"]})
+    assert 'n[1]: "x" is not of type "integer"' in error_of(run.id)
+    assert children(run)[0].error_node_id == "called"
+    assert run_of(submit(inline, chain(call(made)), {"n": [1]}).id).status == "success"
+
+
+def test_a_flow_that_calls_itself_ends_with_a_clear_error(inline):
+    made = add_flow(chain("a"))
+    made.change(None, triggers=(), definition_json=orjson.dumps(chain(call(made))).decode())
+    run = inline.submit(made, 1, "manual").run
+    assert "more than 10 deep" in error_of(run.id)
+    assert [row.depth for row in Run.select().order_by(Run.id)] == list(range(11))
+    assert nothing_waits()
+
+
+def test_flows_may_be_ten_deep(inline):
+    made = called("b")
+    for _ in range(9):
+        made = called(call(made))
+    run = submit(inline, chain(call(made)), 4)
+    assert output(inline, run_of(run.id)) == 4 and Run.select().count() == 11
+
+
+# Cancelling
+
+
+def test_a_cancelled_run_cancels_what_it_waits_for_down_to_the_last(inline, types):
+    deepest = called(node("w", "ask"), node("x", "act"))
+    run = submit(inline, chain(call(called(call(deepest), node("y", "act"))), node("z", "act")))
+    loose = submit(inline, chain(call(deepest, "d", wait=False), call(deepest)))
+    inline.cancel(run_of(run.id), "ann")
+    inline.cancel(run_of(loose.id), "ann")
+    rows = list(Run.select().order_by(Run.id))
+    waiting = [row for row in rows if row.finished_at is None]
+    assert [(row.parent_run_id, row.parent_node_id) for row in waiting] == [(loose.id, None)]
+    assert all(row.cancelled and row.error_text == "cancelled by ann" for row in rows if row.finished_at is not None)
+    inline.sweep()
+    assert types.effects == [] and Wait.select().count() == 1
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_run_that_is_cancelled_before_what_it_starts_is_on_record_starts_nothing(
+    start, gate, tmp_path, wait, flushed
+):
+    one = start(run_threads=1, inline_value_bytes=10)
+    made = called(node("w", "ask"))
+    then = node("g", "gate")
+    nodes = [call(made, wait=wait), then] if not flushed else [then, call(made, wait=wait), node("x", "act")]
+    run = submit(one, flow(*nodes), "long enough for a file")
+    one.cancel(at_gate(one, run, gate), "ann")
+    gate.opened.set()
+    let_go(one, run)
+    assert Run.select().count() == 1 and nothing_waits()
+    assert [folder.name for folder in (tmp_path / "values").iterdir()] == [run.id]
+
+
+def test_a_run_that_fails_beside_what_it_waits_for_leaves_that_alone(inline):
+    run = submit(inline, flow(call(called(node("w", "ask"))), node("b", "fail")))
+    (child,) = children(run)
+    assert run_of(run.id).status == "failed"
+    inline.answer(child, "w", "yes", 1, None)
+    assert run_of(child.id).status == "success" and nothing_waits()
+
+
+# Crashes
+
+
+def test_a_crash_at_any_moment_starts_each_flow_once(tmp_path, types):
+    def story(dispatcher):
+        made = called(node("x", "act"), call(called(node("y", "act"), "z")), name="Middle")
+        parent = flow(
+            node("a", "act"),
+            call(made, "p"),
+            node("b", "act"),
+            call(made, "q", wait=False),
+            call(called(node("f", "fail"), name="Bad"), "r", retry={"attempts": 2, "delay": 0}, on_error="continue"),
+            node("end", "act"),
+            edges=["a p", "p b", "b q", "q end", "r end"],
+        )
+        dispatcher.submit(add_flow(parent, name="Parent"), "long enough for a file", "manual")
+
+    moments = crash_everywhere(tmp_path, types, [story], inline_value_bytes=10)
+    assert len(moments) > 20
+    assert sorted(run.workflow_name for run in Run.select()) == ["Bad"] * 2 + ["Child"] * 2 + ["Middle"] * 2 + [
+        "Parent"
+    ]
+    assert {run.status for run in Run.select()} == {"success", "failed"}
+
+
+# A disk that refuses
+
+
+def test_a_run_whose_first_write_fails_leaves_no_file_of_what_it_started(start, tmp_path):
+    from test_dispatch import fill, make_room
+
+    one = start(run_threads=1, inline_value_bytes=10)
+    made = called(node("w", "ask"))
+    fill(one, 0)
+    from errors import Unavailable
+
+    big = node("big", "give", {"value": [1] * 4_000})
+    run = submit(
+        one, chain(call(made, wait=False), *[{**big, "id": f"b{n}"} for n in range(50)], node("w", "ask")), "x" * 50
+    )
+    with pytest.raises(Unavailable):
+        one.wait(one.ticket_of(run), PATIENCE)
+    let_go(one, run)
+    make_room(one)
+    assert Run.select().count() == 0
+    assert list((tmp_path / "values").iterdir()) == []
+
+
+# The flow that is told of a failure
+
+
+@pytest.fixture
+def teller():
+    """A flow that is told of failures, and acts on it."""
+    return add_flow(chain(node("told", "error"), node("tell", "act")), name="Teller")
+
+
+def told(by=None):
+    runs = Run.select().where(Run.workflow_name == "Teller").order_by(Run.id)
+    return list(runs if by is None else runs.where(Run.parent_run_id == by))
+
+
+def test_a_failed_run_starts_its_error_workflow(inline, teller, types):
+    made = add_flow(chain("a", node("b", "fail", {"value": "no luck"}), error_workflow_id=teller.id), name="Bad")
+    run = inline.submit(made, 1, "schedule").run
+    assert run_of(run.id).status == "failed"
+    (telling,) = told()
+    assert (telling.status, telling.trigger_node, telling.depth, telling.parent_run_id) == (
+        "success",
+        "told",
+        1,
+        run.id,
+    )
+    assert output(inline, telling) == {
+        "workflow": {"id": made.id, "name": "Bad", "version": 1},
+        "run": {"id": run.id, "triggered_by": "schedule"},
+        "node_id": "b",
+        "error_text": "no luck",
+    }
+    assert types.effects == [f"{telling.id}:tell:0"]
+
+
+def test_threads_start_it_without_a_sweep(dispatcher, teller, gate):
+    run = submit(dispatcher, chain(node("g", "gate"), node("b", "fail"), error_workflow_id=teller.id))
+    gate.opened.set()
+    finished(dispatcher, run)
+    let_go(dispatcher, run)
+    (telling,) = told()
+    assert finished(dispatcher, telling).status == "success"
+
+
+def test_a_run_that_succeeds_or_is_cancelled_starts_none(start, teller, gate):
+    one = start(run_threads=1)
+    finished(one, submit(one, chain("a", error_workflow_id=teller.id)))
+    run = submit(one, chain(node("g", "gate"), "b", error_workflow_id=teller.id))
+    one.cancel(at_gate(one, run, gate), "ann")
+    gate.opened.set()
+    let_go(one, run)
+    waiting = submit(one, chain(node("w", "ask"), error_workflow_id=teller.id))
+    let_go(one, waiting)
+    one.cancel(run_of(waiting.id), "ann")
+    one.sweep()
+    assert told() == []
+
+
+@pytest.mark.parametrize("target", ["teller", "wf_none"])
+def test_a_run_that_fails_after_it_was_cancelled_starts_none_and_says_nothing(start, teller, gate, tmp_path, target):
+    one = start(run_threads=1, inline_value_bytes=10)
+    target = teller.id if target == "teller" else target
+    run = submit(one, chain(node("g", "gate"), node("b", "fail"), error_workflow_id=target))
+    at_gate(one, run, gate)
+    run_of(run.id).cancel("by another process")
+    gate.opened.set()
+    let_go(one, run)
+    assert run_of(run.id).cancelled and Run.select().count() == 1 and LogEntry.select().count() == 0
+    assert not (tmp_path / "values").exists() or list((tmp_path / "values").iterdir()) == []
+
+
+def test_a_run_that_tells_of_a_failure_starts_none_of_its_own(inline):
+    made = add_flow(chain("a"))
+    body = chain(node("told", "error"), node("b", "fail"), error_workflow_id=made.id)
+    body["nodes"].append(node("m", "manual"))
+    body["edges"].append(["m", "b"])
+    made.change(None, triggers=(), definition_json=orjson.dumps(body).decode())
+    run = inline.submit(made, 1, "manual", trigger_node="m").run
+    assert [(row.depth, row.trigger_node, row.status) for row in Run.select().order_by(Run.id)] == [
+        (0, "m", "failed"),
+        (1, "told", "failed"),
+    ]
+    assert run_of(run.id).status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"status": "draft"}, "no active flow"),
+        ({"status": "archived"}, "no active flow"),
+        ({"workspace": "ws_2"}, "no active flow"),
+        ({"definition": chain("a")}, "no trigger of the type error"),
+        ({"definition": chain(node("told", "error", disabled=True))}, "no trigger of the type error"),
+        ({"definition": chain(node("a", "no_such"))}, "no_such"),
+        (None, "no active flow 'wf_none'"),
+    ],
+)
+def test_a_target_that_cannot_be_started_is_an_entry_in_the_log_of_the_run(inline, values, text):
+    target = "wf_none"
+    if values is not None:
+        values = {"definition": chain(node("told", "error")), **values}
+        target = add_flow(values.pop("definition"), **values).id
+    run = submit(inline, chain(node("b", "fail"), error_workflow_id=target))
+    (entry,) = LogEntry.select()
+    assert (entry.run_id, entry.level, entry.workspace_id) == (run.id, "error", "ws_1")
+    assert "the error workflow was not started" in entry.message and text in entry.message
+    assert run_of(run.id).status == "failed" and Run.select().count() == 1
+
+
+def test_a_run_that_had_failed_for_good_in_an_earlier_process_starts_it(inline, teller):
+    id_ = left_behind(inline, chain(node("b", "fail"), error_workflow_id=teller.id), steps=1)
+    inline.sweep()
+    assert run_of(id_).status == "failed" and len(told(id_)) == 1
+
+
+def test_a_run_that_is_given_up_starts_it(inline, teller):
+    id_ = left_behind(inline, chain("b", error_workflow_id=teller.id), deaths=2)
+    inline.sweep()
+    assert "3 processes died" in error_of(id_) and len(told(id_)) == 1
+    assert told(id_)[0].input.count("3 processes died") == 1
+
+
+def test_a_run_whose_definition_is_not_valid_any_more_starts_it(inline, teller, types):
+    types.offer("short_lived", lambda config, input, ctx: 1)
+    id_ = left_behind(inline, chain(node("a", "short_lived"), error_workflow_id=teller.id))
+    from nodes.base import REGISTRY
+
+    del REGISTRY["short_lived"]
+    inline.sweep()
+    assert "short_lived" in error_of(id_) and len(told(id_)) == 1
+
+
+def test_a_run_that_ends_while_it_waits_starts_it_once(inline, teller):
+    run = submit(inline, flow(node("w", "ask"), node("v", "ask"), error_workflow_id=teller.id))
+    inline.answer(run, "w", "no", None, None)
+    inline.sweep()
+    assert len(told()) == 1 and nothing_waits()
+
+
+def test_a_called_run_that_fails_starts_it_and_so_does_its_caller(inline, teller):
+    made = called(node("b", "fail"), name="Child")
+    definition = chain(node("called", "called"), node("b", "fail"), error_workflow_id=teller.id)
+    made.change(None, triggers=(), definition_json=orjson.dumps(definition).decode())
+    run = submit(inline, chain(call(Workflow.get_by_id(made.id)), error_workflow_id=teller.id))
+    (child,) = [row for row in children(run) if row.workflow_name == "Child"]
+    assert len(told(run.id)) == len(told(child.id)) == 1
+    assert run_of(run.id).status == "failed" and children(run_of(run.id))
+
+
+def test_a_crash_at_any_moment_tells_once(tmp_path, types, teller):
+    made = chain(node("x", "act"), node("b", "fail"), error_workflow_id=teller.id)
+    moments = crash_everywhere(tmp_path, types, [lambda one: one.submit(add_flow(made), 1, "manual")])
+    assert len(moments) > 4 and len(told()) == 1

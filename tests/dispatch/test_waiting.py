@@ -1,0 +1,547 @@
+"""A run that waits: it holds no thread, is woken exactly once, and survives whatever happens to its process."""
+
+import pytest
+from crashes import crash_everywhere, first_run
+from test_dispatch import at_gate, finished, let_go, output, statuses, stop_at_the_gate, submit
+from world import PATIENCE, add_flow, at_once, chain, flow, node, process, run_of, said, start_python, steps_of
+
+from errors import BadInput, Conflict, NotFound
+from models import Lease, Run, RunDay, Step, Wait, now_ms
+
+LONG_AGO = 1  # a time to wait until that has passed, in ms: the next `wake` is due
+FOREVER = 10**15
+
+
+def ask(id_="a", until=None, **more):
+    """A node that waits for yes or no."""
+    return node(id_, "ask", {"value": until}, **more)
+
+
+def nothing_waits():
+    return Wait.select().count() == 0 and Step.select().where(Step.status == "waiting").count() == 0
+
+
+def given(name="yes", value=None, by="ann"):
+    """What `ask` makes of an answer."""
+    return {"answer": name, "value": value, "by": by}
+
+
+# Waiting
+
+
+def test_a_run_that_waits_is_pending_and_says_what_for(inline):
+    run = submit(inline, chain("start", ask(), "end"))
+    row = run_of(run.id)
+    assert (row.status, row.waiting, row.lease_owner, row.finished_at) == ("pending", "an answer for a", None, None)
+    assert statuses(run.id) == [("start", "success"), ("a", "waiting")]
+    step = steps_of(run.id)[1]
+    assert (step.finished_at, step.duration_ms, step.output) == (None, None, None)
+    assert inline.active_count() == 0
+
+
+def test_it_says_of_all_that_it_waits_for(inline):
+    run = submit(inline, flow(ask("a"), ask("b")))
+    assert run_of(run.id).waiting == "an answer for a; an answer for b"
+    inline.answer(run, "a", "yes", None, None)
+    assert run_of(run.id).waiting == "an answer for b"
+
+
+def test_what_does_not_depend_on_it_goes_on(inline, types):
+    made = flow(
+        ask(),
+        node("after", "act"),
+        node("looks", "act", {"value": "{{ steps.after }}"}),
+        node("beside", "act"),
+        node("then", "act"),
+        edges=["a after", "beside then"],
+    )
+    run = submit(inline, made)
+    assert types.effects == [f"{run.id}:beside:0", f"{run.id}:then:0"]
+    assert {step.node_id for step in steps_of(run.id)} == {"a", "beside", "then"}
+    inline.answer(run, "a", "yes", 5, "ann")
+    assert types.effects[2:] == [f"{run.id}:after:0", f"{run.id}:looks:0"]
+    assert output(inline, run_of(run.id)) == {name: given(value=5) for name in ("after", "looks")} | {"then": None}
+
+
+def test_what_has_another_source_is_held_as_well(inline):
+    run = submit(inline, flow(ask(), "b", "both", edges=["a both", "b both"]), 1)
+    assert statuses(run.id) == [("a", "waiting"), ("b", "success")]
+    inline.answer(run, "a", "yes", None, None)
+    assert output(inline, run_of(run.id)) == {"a": given(by=None), "b": 1}
+
+
+def test_the_answer_ends_the_step_that_waits(inline):
+    run = submit(inline, chain(ask(), "b"))
+    begun = steps_of(run.id)[0]
+    inline.answer(run, "a", "yes", {"x": 1}, "ann")
+    row = run_of(run.id)
+    assert (row.status, output(inline, row), row.waiting, row.claims) == ("success", given(value={"x": 1}), None, 2)
+    assert statuses(run.id) == [("a", "success"), ("b", "success")]
+    ended = steps_of(run.id)[0]
+    assert (ended.seq, ended.started_at, ended.attempt) == (begun.seq, begun.started_at, 1)
+    assert ended.finished_at >= ended.started_at and ended.duration_ms == ended.finished_at - ended.started_at
+    assert nothing_waits() and RunDay.get().total == 1
+
+
+def test_a_node_leaves_by_the_branch_of_its_answer(inline, types):
+    made = flow(node("a", "choose"), node("y", "act"), node("t", "act"), edges=["a y yes", "a t time"])
+    run = submit(inline, made)
+    inline.answer(run, "a", "yes", 3, None)
+    assert types.effects == [f"{run.id}:y:0"] and run_of(run.id).output == "3"
+    assert [(step.node_id, step.status, step.branch) for step in steps_of(run.id)] == [
+        ("a", "success", "yes"),
+        ("y", "success", None),
+        ("t", "skipped", None),
+    ]
+
+
+def test_a_node_whose_time_is_over_leaves_by_the_branch_for_that(inline, types):
+    made = flow(
+        node("a", "choose", {"value": LONG_AGO}), node("y", "act"), node("t", "act"), edges=["a y yes", "a t time"]
+    )
+    run = submit(inline, made)
+    assert run_of(run.id).status == "pending"
+    inline.wake()
+    assert types.effects == [f"{run.id}:t:0"] and run_of(run.id).status == "success" and nothing_waits()
+
+
+def test_what_is_not_due_is_not_woken(inline):
+    run = submit(inline, flow(ask(until=FOREVER)))
+    inline.wake()
+    inline.sweep()
+    assert run_of(run.id).waiting == "an answer for a"
+
+
+def test_waiting_holds_no_thread(start):
+    dispatcher = start(run_threads=1)
+    waiting = [submit(dispatcher, flow(ask())) for _ in range(5)]
+    assert finished(dispatcher, submit(dispatcher, flow("x"), 1)).status == "success"
+    for run in waiting:
+        dispatcher.answer(run, "a", "yes", None, None)
+    assert [finished(dispatcher, run).status for run in waiting] == ["success"] * 5
+
+
+def test_wait_returns_when_the_run_sleeps_past_the_time(dispatcher):
+    run = dispatcher.wait(dispatcher.ticket_of(submit(dispatcher, flow(ask(until=FOREVER)))), PATIENCE)
+    assert run.waiting == "an answer for a"
+
+
+def test_a_large_answer_lies_in_a_file_and_comes_back(start):
+    inline = start(inline=True, inline_value_bytes=10)
+    run = submit(inline, flow(ask()))
+    inline.answer(run, "a", "yes", "long enough for a file", None)
+    assert output(inline, run_of(run.id)) == given(value="long enough for a file", by=None)
+
+
+# Answers
+
+
+def test_an_answer_that_comes_before_the_node_is_reached_is_kept(dispatcher, gate, types):
+    run = submit(dispatcher, chain(node("g", "gate"), ask(), node("b", "act")))
+    at_gate(dispatcher, run, gate)
+    dispatcher.answer(run, "a", "yes", 7, "ann")
+    gate.opened.set()
+    ended = finished(dispatcher, run)
+    assert output(dispatcher, ended) == given(value=7) and types.effects == [f"{run.id}:b:0"]
+    assert nothing_waits()
+
+
+def test_an_answer_that_comes_before_the_run_is_on_the_disk_is_kept(dispatcher, gate):
+    run = submit(dispatcher, chain(node("g", "gate"), ask()))
+    assert gate.reached.wait(PATIENCE)
+    dispatcher.answer(run, "a", "yes", 7, "ann")
+    gate.opened.set()
+    assert output(dispatcher, finished(dispatcher, run)) == given(value=7)
+
+
+def test_an_answer_that_comes_early_is_the_only_one(dispatcher, gate):
+    run = submit(dispatcher, chain(node("g", "gate"), ask()))
+    at_gate(dispatcher, run, gate)
+    dispatcher.answer(run, "a", "yes", 1, "ann")
+    with pytest.raises(Conflict, match="answered already"):
+        dispatcher.answer(run, "a", "no", 2, "bob")
+    gate.opened.set()
+    assert output(dispatcher, finished(dispatcher, run)) == given(value=1)
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("by_another", [False, True])
+def test_an_answer_during_a_pass_is_noticed_when_the_run_suspends(start, gate, recorded, by_another):
+    """The node has asked, on record or not yet, and another branch is on its way when the answer comes."""
+    one, other = start(run_threads=1), start(run_threads=1)
+    made = flow(ask("a"), node("flushes", "act" if recorded else "noop"), node("g", "gate"), ask("z"))
+    run = submit(one, made)
+    at_gate(one, run, gate)
+    assert Wait.select().count() == recorded
+    (other if by_another else one).answer(run, "a", "yes", 1, None)
+    one.answer(run, "z", "yes", 2, None)
+    gate.opened.set()
+    ended = finished(one, run)
+    assert ended.status == "success" and output(one, ended)["a"] == given(value=1, by=None)
+
+
+def test_a_time_that_is_over_during_a_pass_is_noticed_when_the_run_suspends(start, gate):
+    one, other = start(run_threads=1), start(run_threads=1)
+    run = submit(one, flow(ask("a", LONG_AGO), node("b", "act"), node("g", "gate")))
+    at_gate(one, run, gate)
+    other.wake()
+    assert Wait.get().name == "time" and run_of(run.id).status == "running"
+    gate.opened.set()
+    assert finished(one, run).status == "success"
+
+
+def test_an_answer_to_a_node_that_takes_none_is_refused(inline):
+    run = submit(inline, flow(ask(), "b", node("off", "ask", disabled=True), node("time", "wait", {"seconds": 60})))
+    for id_ in ("nobody", "b", "off", "time"):
+        with pytest.raises(NotFound, match=id_):
+            inline.answer(run, id_, "yes", None, None)
+    assert {row.node_id for row in Wait.select()} == {"a", "time"}
+
+
+def test_an_answer_that_the_node_does_not_know_is_refused(inline):
+    run = submit(inline, flow(ask()))
+    for name in ("maybe", "time", "ended", ""):
+        with pytest.raises(BadInput, match="one of yes, no"):
+            inline.answer(run, "a", name, None, None)
+    assert run_of(run.id).status == "pending"
+
+
+@pytest.mark.parametrize("odd", ["x" * 100, object(), "\ud800"])
+def test_an_answer_that_cannot_be_kept_is_refused(start, odd):
+    inline = start(inline=True, max_value_bytes=80)
+    run = submit(inline, flow(ask()))
+    with pytest.raises(BadInput):
+        inline.answer(run, "a", "yes", odd, None)
+    inline.answer(run, "a", "yes", None, None)
+    assert run_of(run.id).status == "success"
+
+
+def test_an_answer_to_a_run_that_has_ended_is_refused(inline):
+    ended, cancelled = submit(inline, flow(ask())), submit(inline, flow(ask()))
+    inline.answer(ended, "a", "yes", None, None)
+    inline.cancel(run_of(cancelled.id), "ann")
+    for run in (ended, cancelled):
+        with pytest.raises(Conflict, match="ended"):
+            inline.answer(run, "a", "yes", None, None)
+    assert nothing_waits()
+
+
+def test_a_second_answer_is_refused_though_the_run_still_waits_for_something_else(inline):
+    run = submit(inline, flow(ask("a"), ask("b")))
+    inline.answer(run, "a", "yes", 1, None)
+    with pytest.raises(Conflict, match="answered already"):
+        inline.answer(run, "a", "yes", 2, None)
+    inline.answer(run, "b", "yes", None, None)
+    assert output(inline, run_of(run.id))["a"] == given(value=1, by=None)
+
+
+def test_an_answer_after_the_time_is_refused(inline):
+    run = submit(inline, flow(ask("a", LONG_AGO), ask("b")))
+    with pytest.raises(Conflict, match="time to answer is over"):
+        inline.answer(run, "a", "yes", None, None)
+    inline.wake()
+    with pytest.raises(Conflict, match="time to answer is over"):
+        inline.answer(run, "a", "yes", None, None)
+    inline.answer(run, "b", "yes", None, None)
+    assert output(inline, run_of(run.id))["a"] == given("time", by=None)
+
+
+def test_a_run_that_something_else_executes_takes_no_answer(inline):
+    made = add_flow(flow(ask()))
+    run = Run.record(made, status="pending", triggered_by="manual")
+    with pytest.raises(Conflict, match="elsewhere"):
+        inline.answer(run, "a", "yes", None, None)
+    assert nothing_waits()
+
+
+def test_of_several_answers_at_once_one_wins(dispatcher, types):
+    run = submit(dispatcher, chain(ask(), node("b", "act")))
+    let_go(dispatcher, run)
+
+    def answer(number):
+        try:
+            dispatcher.answer(run, "a", "yes", number, None)
+        except Conflict:
+            return None
+        return number
+
+    won = [number for number in at_once(8, answer) if number is not None]
+    assert len(won) == 1
+    assert output(dispatcher, finished(dispatcher, run)) == given(value=won[0], by=None)
+    assert types.effects == [f"{run.id}:b:0"]
+
+
+def test_of_an_answer_and_the_timer_at_once_one_wins(start, types):
+    one, other = start(), start()
+    for _ in range(10):
+        run = submit(one, chain(ask(until=now_ms() + 3), node("b", "act")))
+        let_go(one, run)
+
+        def act(number, run=run):
+            if number == 0:
+                try:
+                    one.answer(run, "a", "yes", None, None)
+                except Conflict:
+                    return "time"
+                return "yes"
+            while Wait.select().where(Wait.answered_at.is_null()).exists():
+                (one, other)[number - 1].wake()
+            return None
+
+        winner = at_once(3, act)[0]
+        assert output(one, finished(one, run))["answer"] == winner
+        assert types.effects.count(f"{run.id}:b:0") == 1
+        assert run_of(run.id).claims == 2
+
+
+def test_several_processes_that_wake_at_once_wake_once(tmp_path, inline):
+    ids = [submit(inline, chain(ask(until=LONG_AGO), node("b", "act"))).id for _ in range(30)]
+    source = """
+import pathlib, sys
+import database
+from models import Run
+from nodes.base import Suspend
+from world import Types, process
+folder = pathlib.Path(sys.argv[1])
+database.connect(folder / "headrace.sqlite3", "normal")
+with Types() as types, process(folder, run_threads=2) as dispatcher:
+    types.offer("ask", lambda config, input, ctx: Suspend(1, ""), suspends=True, answers=("yes", "no"),
+                resume=lambda self, config, input, answer: answer.name)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    while Run.select().where(Run.status.in_(["pending", "running"])).exists():
+        dispatcher.wake()
+    print(*types.effects)
+database.disconnect()
+"""
+    processes = [start_python(source, tmp_path) for _ in range(2)]
+    for one in processes:
+        assert one.stdout.readline() == "ready\n"
+    for one in processes:
+        one.stdin.write("\n")
+        one.stdin.flush()
+    effects = [key for one in processes for key in said(one)]
+    assert sorted(effects) == sorted(f"{id_}:b:0" for id_ in ids)
+    assert {(run.status, run.claims, run.output) for run in Run.select()} == {("success", 2, '"time"')}
+    assert nothing_waits() and RunDay.get().total == 1  # each run is of a flow of its own
+
+
+# Failing, trying again
+
+
+def test_a_node_that_fails_after_its_wait_fails_the_run(inline):
+    run = submit(inline, chain(ask(), "b"))
+    inline.answer(run, "a", "no", None, None)
+    assert (run_of(run.id).status, run_of(run.id).error_text, run_of(run.id).error_node_id) == ("failed", "no", "a")
+    assert statuses(run.id) == [("a", "failed")] and nothing_waits()
+
+
+def test_retry_asks_again_under_another_number(inline):
+    run = submit(inline, chain(ask(retry={"attempts": 3, "delay": 0}), "b"))
+    inline.answer(run, "a", "no", None, None)
+    assert run_of(run.id).waiting == "an answer for a"
+    assert [(step.seq, step.status, step.attempt) for step in steps_of(run.id)] == [
+        (0, "failed", 1),
+        (1, "waiting", 2),
+    ]
+    inline.answer(run, "a", "yes", 5, "ann")
+    assert output(inline, run_of(run.id)) == given(value=5)
+    assert [(step.seq, step.node_id, step.status, step.attempt) for step in steps_of(run.id)] == [
+        (0, "a", "failed", 1),
+        (1, "a", "success", 2),
+        (2, "b", "success", 1),
+    ]
+
+
+def test_retry_ends_with_the_last_attempt(inline):
+    run = submit(inline, chain(ask(retry={"attempts": 2, "delay": 0})))
+    for _ in range(2):
+        inline.answer(run, "a", "no", None, None)
+    assert run_of(run.id).status == "failed" and [step.attempt for step in steps_of(run.id)] == [1, 2]
+
+
+def test_on_error_holds_after_a_wait(inline):
+    made = flow(ask("a", on_error="continue"), ask("b", on_error="branch"), "x", "y", edges=["a x", "b y error"])
+    run = submit(inline, made)
+    for id_ in "ab":
+        inline.answer(run, id_, "no", None, None)
+    assert output(inline, run_of(run.id)) == {"x": {"error": "no"}, "y": {"error": "no"}}
+    assert steps_of(run.id)[1].branch == "error"
+
+
+def test_a_run_that_fails_closes_the_steps_that_wait(inline):
+    run = submit(inline, flow(ask("a"), ask("b"), edges=[]))
+    inline.answer(run, "a", "no", None, None)
+    assert run_of(run.id).status == "failed" and nothing_waits()
+    closed = steps_of(run.id)[1]
+    assert (closed.status, closed.finished_at is not None) == ("failed", True)
+    assert "ended while this step waited" in closed.error_text
+
+
+def test_a_run_that_fails_in_the_pass_in_which_it_began_to_wait_leaves_nothing_open(inline):
+    run = submit(inline, flow(ask(), node("b", "fail")))
+    assert statuses(run.id) == [("a", "failed"), ("b", "failed")] and nothing_waits()
+
+
+def test_a_run_that_is_cancelled_while_it_waits_leaves_nothing_open(inline, types):
+    run = submit(inline, chain(ask(), node("b", "act")))
+    inline.cancel(run_of(run.id), "ann")
+    row = run_of(run.id)
+    assert (row.status, row.cancelled, row.waiting, row.error_text) == ("failed", True, None, "cancelled by ann")
+    assert statuses(run.id) == [("a", "failed")] and nothing_waits()
+    inline.wake()
+    inline.sweep()
+    assert types.effects == []
+
+
+@pytest.mark.parametrize("flushes", [False, True])
+@pytest.mark.parametrize("then", ["noop", "act"])
+def test_a_run_that_is_cancelled_in_the_pass_in_which_it_begins_to_wait_leaves_nothing_open(
+    dispatcher, gate, flushes, then
+):
+    """What was asked is on record already, or comes with what is written after the cancellation."""
+    made = flow(ask("a"), node("b", "act" if flushes else "noop"), node("g", "gate"), ask("c"), node("d", then))
+    run = submit(dispatcher, made)
+    dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
+    gate.opened.set()
+    assert finished(dispatcher, run).cancelled
+    let_go(dispatcher, run)
+    assert nothing_waits()
+
+
+def test_a_run_that_is_cancelled_just_before_it_suspends_leaves_nothing_open(dispatcher, gate):
+    run = submit(dispatcher, flow(node("g", "gate"), ask("z")))
+    at_gate(dispatcher, run, gate)
+    run_of(run.id).cancel("by another process")
+    gate.opened.set()
+    let_go(dispatcher, run)
+    assert nothing_waits() and run_of(run.id).error_text == "by another process"
+
+
+def test_an_answer_that_came_early_is_gone_with_the_run(dispatcher, gate):
+    run = submit(dispatcher, chain(node("g", "gate"), node("f", "fail"), ask()))
+    at_gate(dispatcher, run, gate)
+    dispatcher.answer(run, "a", "yes", None, None)
+    gate.opened.set()
+    assert finished(dispatcher, run).status == "failed" and nothing_waits()
+
+
+# Restarts and crashes
+
+
+def test_a_run_goes_on_in_another_process(tmp_path, types):
+    made = add_flow(chain(node("x", "act"), ask(), node("y", "act"), ask("b"), node("z", "act")))
+    with process(tmp_path, inline=True) as dispatcher:
+        run = dispatcher.submit(made, 1, "manual").run
+    with process(tmp_path, inline=True) as dispatcher:
+        dispatcher.sweep()
+        assert run_of(run.id).waiting == "an answer for a"
+        dispatcher.answer(run_of(run.id), "a", "yes", 5, "ann")
+    with process(tmp_path, inline=True) as dispatcher:
+        dispatcher.answer(run_of(run.id), "b", "yes", 6, None)
+        assert output(dispatcher, run_of(run.id)) == given(value=6, by=None)
+    assert types.effects == [f"{run.id}:{id_}:0" for id_ in "xyz"] and nothing_waits()
+
+
+def test_many_waits_in_a_row_are_no_poison(inline):
+    count = 10
+    run = submit(inline, chain(*[ask(f"a{number}") for number in range(count)]))
+    for number in range(count):
+        inline.answer(run, f"a{number}", "yes", None, None)
+    row = run_of(run.id)
+    assert (row.status, row.claims, row.deaths) == ("success", count + 1, 0)
+
+
+def test_a_crash_at_any_moment_changes_nothing(tmp_path, types):
+    made = flow(
+        node("x", "act"),
+        ask("a"),
+        node("beside", "act"),
+        node("s", "give", {"value": "{{ input.value }}"}),
+        node("y", "act"),
+        ask("b", retry={"attempts": 2, "delay": 0}),
+        ask("c", LONG_AGO, on_error="continue"),
+        node("z", "act", {"value": "{{ [steps.s, steps.beside] }}"}),
+        edges=["x a", "a s", "s y", "y b", "y c", "b z", "c z"],
+    )
+    answers = [("a", "yes", [1, "two"]), ("b", "no", None), ("b", "yes", 3)]
+    moments = crash_everywhere(
+        tmp_path,
+        types,
+        [
+            lambda dispatcher: dispatcher.submit(add_flow(made), 1, "manual"),
+            *[lambda dispatcher, answer=answer: dispatcher.answer(first_run(), *answer, "ann") for answer in answers],
+            lambda dispatcher: dispatcher.wake(),
+        ],
+        inline_value_bytes=8,
+    )
+    assert len(moments) > 15 and first_run().status == "success"
+
+
+def test_a_run_that_waits_survives_a_process_that_is_killed_after_its_answer(tmp_path, inline, types):
+    made = add_flow(chain(node("a", "act"), ask("w"), node("b", "act"), node("c", "die"), node("d", "act")))
+    source = """
+import os, pathlib, sys
+import database
+from models import Workflow
+from nodes.base import Suspend
+from world import Types, process
+folder = pathlib.Path(sys.argv[1])
+database.connect(folder / "headrace.sqlite3", "normal")
+with Types() as types, process(folder, inline=True) as dispatcher:
+    types.offer("die", lambda config, input, ctx: os._exit(9), pure=False)
+    types.offer("ask", lambda config, input, ctx: Suspend(None, ""), suspends=True, answers=("yes", "no"),
+                resume=lambda self, config, input, answer: answer.value)
+    run = dispatcher.submit(Workflow.get(), 1, "manual").run
+    dispatcher.answer(run, "w", "yes", 2, None)
+"""
+    types.offer("die", lambda config, input, ctx: input, pure=False)
+    killed = start_python(source, tmp_path)
+    killed.communicate()
+    assert killed.returncode == 9
+    run = Run.get(workflow_id=made.id)
+    assert (run.status, run.claims) == ("running", 2)
+    Lease.beat(run.lease_owner, -1)
+    inline.sweep()
+    assert (run_of(run.id).status, run_of(run.id).output, run_of(run.id).deaths) == ("success", "2", 1)
+    assert types.effects == [f"{run.id}:d:0"] and nothing_waits()
+
+
+def test_a_run_that_waits_is_given_up_after_three_deaths_and_leaves_nothing_open(inline, types):
+    run = submit(inline, flow(ask("a"), ask("b"), edges=[]))
+    for _ in range(3):
+        Run.update(status="running", waiting=None, lease_owner="proc_gone").where(Run.id == run.id).execute()
+        assert run_of(run.id).status == "running"
+        inline.sweep()
+    row = run_of(run.id)
+    assert (row.status, row.deaths) == ("failed", 3) and "3 processes died" in row.error_text
+    assert nothing_waits()
+
+
+def test_a_run_that_is_handed_back_while_one_of_its_nodes_waits_goes_on(start, gate, types):
+    one = start(run_threads=1)
+    run = submit(
+        one, flow(node("x", "act"), ask(), node("g", "gate"), "k", node("y", "act"), edges=["a y", "g k", "k y"]), 1
+    )
+    at_gate(one, run, gate)
+    stop_at_the_gate(one, gate)
+    assert (run_of(run.id).status, run_of(run.id).waiting) == ("pending", None)
+    other = start(inline=True)
+    other.sweep()
+    other.answer(run, "a", "yes", 2, None)
+    assert run_of(run.id).status == "success" and nothing_waits()
+    assert types.effects == [f"{run.id}:x:0", f"{run.id}:y:0"]
+
+
+def test_a_process_that_was_asleep_does_not_make_a_run_wait_that_another_has_finished(start, gate):
+    one, other = start(run_threads=1), start(inline=True)
+    run = submit(one, flow(node("g", "gate"), ask("a", LONG_AGO)))
+    at_gate(one, run, gate)
+    Run.update(claims=2).where(Run.id == run.id).execute()
+    gate.opened.set()
+    let_go(one, run)
+    assert (run_of(run.id).status, run_of(run.id).claims) == ("running", 2) and nothing_waits()
+    Lease.beat(one.owner, -1)
+    other.sweep()
+    other.wake()
+    assert run_of(run.id).status == "success" and nothing_waits()
