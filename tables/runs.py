@@ -22,9 +22,10 @@ NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND ow
 # What a run waits for that may not start yet, since the flow has as many running as it allows at once.
 QUEUED = "a free place (max_concurrent_runs)"
 RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running' AND o.recorded = 0)"
+QUEUEING = f"status = 'pending' AND recorded = 0 AND (waiting IS NULL OR waiting = '{QUEUED}')"
 BUSY = (
     "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'running' AND recorded = 0) + "
-    f"(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'pending' AND recorded = 0 AND (waiting IS NULL OR waiting = '{QUEUED}'))"
+    f"(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND {QUEUEING})"
 )
 OLDER = (
     "EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
@@ -219,10 +220,7 @@ class Run(Base):
     @classmethod
     def backlog(cls, most: int) -> int:
         """How many runs wait for a thread or a place, not for an answer; counted up to `most`."""
-        sql = (
-            "SELECT COUNT(*) FROM (SELECT 1 FROM runs WHERE status = 'pending' AND recorded = 0 "
-            f"AND (waiting IS NULL OR waiting = '{QUEUED}') LIMIT ?)"
-        )
+        sql = f"SELECT COUNT(*) FROM (SELECT 1 FROM runs WHERE {QUEUEING} LIMIT ?)"
         return int(execute(sql, (most,)).fetchone()[0])
 
     @classmethod
