@@ -34,7 +34,7 @@ def the_silent(path):
         silent = ask(path, "SELECT name FROM leases WHERE until < ?", time.time_ns() // 1_000_000)
         names = [row.name for row in silent]
         mine = ask(path, f"SELECT id FROM runs WHERE lease_owner IN ({', '.join('?' * len(names))})", *names)
-        return not mine and names
+        return len(names) == 1 and not mine and names
 
     (name,) = until(found, "the runs of the one that sleeps are taken up")
     return name
