@@ -133,32 +133,36 @@ class Flow:
         }
 
 
-class Done:
-    """Steps that were on record as done at some time: nothing of that may ever be asked for again."""
+class Crashes:
+    """What was on record at each crash. What was done by then is never asked for again; only what went on is resumed."""
 
     def __init__(self, effects):
         self.effects = effects
-        self._times = {}
+        self._done = {}
+        self._interrupted = Counter()
 
     def note(self, path):
-        """Note what is on record as done now."""
+        """Note what is on record now, just after something was killed."""
         keys = completed(path)
         seen = self.effects.seen()
         for key in keys:
-            self._times.setdefault(key, seen[key])
+            self._done.setdefault(key, seen[key])
+        self._interrupted.update(run.id for run in ask(path, "SELECT id FROM runs WHERE status = 'running'"))
 
-    def check(self):
+    def check(self, runs):
         seen = self.effects.seen()
-        again = [key for key, times in self._times.items() if seen[key] != times]
+        again = [key for key, times in self._done.items() if seen[key] != times]
         assert not again, f"done again, though it was on record: {again}"
+        taken = [run.id for run in runs if not 1 <= run.claims <= 1 + self._interrupted[run.id]]
+        assert not taken, f"taken from a process that was not killed: {taken}"
 
 
-def check(path, load, effects, done):
+def check(path, load, effects, crashes):
     """Every promise about the runs of this load, once all have ended."""
-    done.check()
     runs = ask(path, "SELECT * FROM runs ORDER BY id")
     broken = [(run.id, run.status, run.claims, run.error_text) for run in runs if run.status != "success"]
     assert not broken, f"{len(broken)} runs did not succeed: {broken[:5]}"
+    crashes.check(runs)
     _check_none_is_lost_or_doubled(path, load, runs)
     by_run = defaultdict(list)
     for step in steps(path):
