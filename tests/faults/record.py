@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
+from effects import http_node
 from servers import until
 
 UNFINISHED = "SELECT id FROM runs WHERE status IN ('pending', 'running')"
@@ -82,26 +83,19 @@ class Flow:
     """The flow that the load starts: four requests or five, two of them items, and a branch. What it must come to."""
 
     def __init__(self, url):
-        def http(id_, body, **more):
-            return {"id": id_, "type": "http", "config": {"method": "POST", "url": url, "body": body}, **more}
-
+        doubled = "{{ steps.twice.n + item }}"
+        end = {"each": "{{ steps.each | map(attribute='body') }}", "last": "{{ input.body.n }}"}
         self.definition = {
             "nodes": [
                 {"id": "start", "type": "manual"},
-                http("one", {"n": "{{ trigger.n }}"}),
+                http_node("one", url, {"n": "{{ trigger.n }}"}),
                 {"id": "twice", "type": "set", "config": {"values": {"n": "{{ input.body.n * 2 }}"}}},
-                http("each", {"n": "{{ steps.twice.n + item }}"}, foreach="{{ [1, 2] }}"),
+                http_node("each", url, {"n": doubled}, foreach="{{ [1, 2] }}"),
                 {"id": "third", "type": "if", "config": {"condition": "{{ trigger.n % 3 == 0 }}"}},
-                http("more", {"n": "{{ trigger.n }}"}),
+                http_node("more", url, {"n": "{{ trigger.n }}"}),
                 {"id": "less", "type": "set", "config": {"values": {"n": "{{ trigger.n }}"}}},
-                http("last", {"n": "{{ steps.twice.n }}"}),
-                {
-                    "id": "end",
-                    "type": "set",
-                    "config": {
-                        "values": {"each": "{{ steps.each | map(attribute='body') }}", "last": "{{ input.body.n }}"}
-                    },
-                },
+                http_node("last", url, {"n": "{{ steps.twice.n }}"}),
+                {"id": "end", "type": "set", "config": {"values": end}},
             ],
             "edges": [
                 ["start", "one"],
@@ -134,7 +128,7 @@ class Flow:
 
 
 class Crashes:
-    """What was on record at each crash. What was done by then is never asked for again; only what went on is resumed."""
+    """What was on record at each crash: what was done is not asked for again, and only what went on is resumed."""
 
     def __init__(self, effects):
         self.effects = effects
