@@ -71,6 +71,10 @@ class Active:
         self.let_go = False  # the process ends without it: whatever its node still comes to does not count
         self.response: Any = None
 
+    def is_durable(self) -> bool:
+        """Whether the run's row is on the disk, or will never be. A new run's is not even asked for at first."""
+        return not self.is_new or (self.accepted is not None and self.accepted.done())
+
     def durable(self) -> None:
         """Return when the run's row is on the disk. Unavailable where that failed, Conflict for a taken key."""
         try:
@@ -502,7 +506,7 @@ class Dispatcher:
     def _notice_the_taken(self) -> None:
         """Stop executing what was cancelled through another process, or given to one because we seemed dead."""
         running = {id_: active for id_, active in self._active.items() if active.run.status == "running"}
-        durable = {id_ for id_, active in running.items() if active.accepted is None or active.accepted.done()}
+        durable = {id_ for id_, active in running.items() if active.is_durable()}
         for id_ in durable - Run.still_running(durable, self.owner):
             running[id_].stop_reason = "the run was cancelled or is executed elsewhere"
 
