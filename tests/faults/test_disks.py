@@ -103,8 +103,10 @@ def test_a_disk_that_refuses_stops_nothing_for_good(disk, server, flow, effects)
 @pytest.mark.parametrize("disk", [Limited], indirect=True)
 def test_a_worker_that_starts_while_the_disk_refuses_takes_runs_as_soon_as_it_relents(disk, server, flow):
     disk.refuse(server)
-    for pid in server.workers():
+    for number, pid in enumerate(server.workers(), start=1):
         server.kill_worker(pid)
+        # One at a time: SQLite has to write before the first of all connections can read.
+        server.said("no runs are taken until", times=number)
     until(lambda: reads(server, "/api/health", "/api/runs"), "the new workers answer")
     told = at_once(lambda number: start(server, flow, number))
     assert {status for status, _ in told} == {503}
