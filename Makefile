@@ -5,7 +5,7 @@ BIN := .venv/bin
 LOCK := $(BIN)/pip-compile --quiet --no-header --strip-extras --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run test check bench docs lock clean
+.PHONY: run test check soak bench docs lock clean
 .NOTPARALLEL:
 
 run: .venv/runtime.stamp  ## serve on http://127.0.0.1:8000
@@ -19,6 +19,9 @@ check: .venv/dev.stamp  ## lint, format, types, then all tests, among them those
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest
+
+soak: .venv/dev.stamp  ## kill servers at random for ten minutes; HEADRACE_SOAK_SECONDS says for how long, ARGS="-k word" chooses
+	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m soak $(ARGS)
 
 bench: .venv/dev.stamp  ## measure the engine and the start
 	@$(BIN)/python benchmarks/engine.py

@@ -5,6 +5,7 @@ that `create_app` makes may hold a thread, a lock or an open database; those beg
 """
 
 import gc
+import queue
 import signal
 import sys
 import threading
@@ -46,12 +47,18 @@ def when_ready(server):
 def post_worker_init(worker):
     server = worker.app.wsgi().extensions["headrace"]
     server.start()
+    # A signal's handler may not wait for a lock, and of all queues only this one takes none: a thread does the rest.
+    stopped = queue.SimpleQueue()
+
+    def close():
+        stopped.get()
+        server.dispatcher.close()
 
     def stop(number, frame):
-        # In a thread, since a signal's handler may not wait for a lock.
-        threading.Thread(target=server.dispatcher.close, daemon=True).start()
+        stopped.put(number)
         worker.handle_exit(number, frame)
 
+    threading.Thread(target=close, name="close", daemon=True).start()
     signal.signal(signal.SIGTERM, stop)
     signal.siginterrupt(signal.SIGTERM, False)
 

@@ -61,10 +61,11 @@ class Active:
     def flush(self, writes: Sequence[Write]) -> Future[list[int]]:
         """Hand the writes to the recorder, after the row of the run."""
         with self._lock:
-            new, self._new = self._new() if self._new else (), None
+            new = self._new() if self._new else ()
             flushed = self.recorder.submit([*new, *writes])
             if new:
-                self._accepted = flushed
+                # In this order: who looks without the lock must not find neither of them.
+                self._accepted, self._new = flushed, None
         return flushed
 
     def durable(self) -> list[int]:

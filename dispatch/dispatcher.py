@@ -122,9 +122,12 @@ class Dispatcher:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._threads.clear()
-        self._let_go()
+        try:
+            self._let_go()
+            Lease.end(self.owner)
+        except Exception:
+            log.exception("the runs could not be handed back; others take them up when the lease has run out")
         self.services.close()
-        Lease.end(self.owner)
 
     def _let_go(self) -> None:
         """Hand back the runs whose node does not end: with the process it does, and they did nothing to that."""

@@ -656,6 +656,18 @@ def test_a_run_that_was_taken_from_us_is_not_gone_on_with(dispatcher, gate, type
     assert (row.status, row.lease_owner, row.finished_at, types.effects) == ("running", "proc_other", None, [])
 
 
+def test_a_run_that_is_just_being_accepted_is_not_thought_to_be_taken(dispatcher, monkeypatch):
+    submit_writes = dispatcher.recorder.submit
+
+    def after_a_sweep(writes):
+        monkeypatch.undo()
+        dispatcher.sweep()
+        return submit_writes(writes)
+
+    monkeypatch.setattr(dispatcher.recorder, "submit", after_a_sweep)
+    assert finished(dispatcher, submit(dispatcher, flow("a"))).error_text is None
+
+
 def test_a_process_that_was_asleep_starts_no_node_of_a_run_that_was_taken_from_it(start, gate, types):
     one = start(run_threads=1)
     run = submit(one, chain(node("a", "gate"), node("b", "act")))

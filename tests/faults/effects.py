@@ -13,6 +13,11 @@ from servers import PATIENCE
 SLOWEST = 0.02  # seconds that an answer takes at most, so that many are under way when something is killed
 
 
+def http_node(id_, url, body=1, **more):
+    """A node that asks one of the addresses below."""
+    return {"id": id_, "type": "http", "config": {"method": "POST", "url": url, "body": body}, **more}
+
+
 class Effects:
     """Two addresses, which give the body back: `url` after an instant, `held` once the test sets `opened`.
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
+from effects import http_node
 from servers import until
 
 UNFINISHED = "SELECT id FROM runs WHERE status IN ('pending', 'running')"
@@ -36,7 +37,7 @@ def the_silent(path):
         )
         names = [row.name for row in silent]
         mine = ask(path, f"SELECT id FROM runs WHERE lease_owner IN ({', '.join('?' * len(names))})", *names)
-        return not mine and names
+        return len(names) == 1 and not mine and names
 
     (name,) = until(found, "the runs of the one that sleeps are taken up")
     return name
@@ -84,26 +85,19 @@ class Flow:
     """The flow that the load starts: four requests or five, two of them items, and a branch. What it must come to."""
 
     def __init__(self, url):
-        def http(id_, body, **more):
-            return {"id": id_, "type": "http", "config": {"method": "POST", "url": url, "body": body}, **more}
-
+        doubled = "{{ steps.twice.n + item }}"
+        end = {"each": "{{ steps.each | map(attribute='body') }}", "last": "{{ input.body.n }}"}
         self.definition = {
             "nodes": [
                 {"id": "start", "type": "manual"},
-                http("one", {"n": "{{ trigger.n }}"}),
+                http_node("one", url, {"n": "{{ trigger.n }}"}),
                 {"id": "twice", "type": "set", "config": {"values": {"n": "{{ input.body.n * 2 }}"}}},
-                http("each", {"n": "{{ steps.twice.n + item }}"}, foreach="{{ [1, 2] }}"),
+                http_node("each", url, {"n": doubled}, foreach="{{ [1, 2] }}"),
                 {"id": "third", "type": "if", "config": {"condition": "{{ trigger.n % 3 == 0 }}"}},
-                http("more", {"n": "{{ trigger.n }}"}),
+                http_node("more", url, {"n": "{{ trigger.n }}"}),
                 {"id": "less", "type": "set", "config": {"values": {"n": "{{ trigger.n }}"}}},
-                http("last", {"n": "{{ steps.twice.n }}"}),
-                {
-                    "id": "end",
-                    "type": "set",
-                    "config": {
-                        "values": {"each": "{{ steps.each | map(attribute='body') }}", "last": "{{ input.body.n }}"}
-                    },
-                },
+                http_node("last", url, {"n": "{{ steps.twice.n }}"}),
+                {"id": "end", "type": "set", "config": {"values": end}},
             ],
             "edges": [
                 ["start", "one"],
@@ -135,32 +129,36 @@ class Flow:
         }
 
 
-class Done:
-    """Steps that were on record as done at some time: nothing of that may ever be asked for again."""
+class Crashes:
+    """What was on record at each crash: what was done is not asked for again, and only what went on is resumed."""
 
     def __init__(self, effects):
         self.effects = effects
-        self._times = {}
+        self._done = {}
+        self._interrupted = Counter()
 
     def note(self, path):
-        """Note what is on record as done now."""
+        """Note what is on record now, just after something was killed."""
         keys = completed(path)
         seen = self.effects.seen()
         for key in keys:
-            self._times.setdefault(key, seen[key])
+            self._done.setdefault(key, seen[key])
+        self._interrupted.update(run.id for run in ask(path, "SELECT id FROM runs WHERE status = 'running'"))
 
-    def check(self):
+    def check(self, runs):
         seen = self.effects.seen()
-        again = [key for key, times in self._times.items() if seen[key] != times]
+        again = [key for key, times in self._done.items() if seen[key] != times]
         assert not again, f"done again, though it was on record: {again}"
+        taken = [run.id for run in runs if not 1 <= run.claims <= 1 + self._interrupted[run.id]]
+        assert not taken, f"taken from a process that was not killed: {taken}"
 
 
-def check(path, load, effects, done):
+def check(path, load, effects, crashes):
     """Every promise about the runs of this load, once all have ended."""
-    done.check()
     runs = ask(path, "SELECT * FROM runs ORDER BY id")
     broken = [(run.id, run.status, run.claims, run.error_text) for run in runs if run.status != "success"]
     assert not broken, f"{len(broken)} runs did not succeed: {broken[:5]}"
+    crashes.check(runs)
     _check_none_is_lost_or_doubled(path, load, runs)
     by_run = defaultdict(list)
     for step in steps(path):

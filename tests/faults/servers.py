@@ -83,7 +83,7 @@ class Server:
             "HEADRACE_EGRESS_ALLOW": "127.0.0.1",
             "HEADRACE_DURABILITY": "normal",
             "HEADRACE_GRACE": "1",
-            "HEADRACE_LEASE_SECONDS": "2",
+            "HEADRACE_LEASE_SECONDS": "3",
             **{name: str(value) for name, value in settings.items()},
         }
         self.answering = threading.Event()

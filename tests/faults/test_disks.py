@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from disks import Full, Limited, ReadOnly
+from effects import http_node
 from record import ask, settled
 from servers import until
 
@@ -74,8 +75,8 @@ def check_told(told, database):
 
 
 def test_a_disk_that_refuses_stops_nothing_for_good(disk, server, flow, effects):
-    held = {"id": "a", "type": "http", "config": {"method": "POST", "url": effects.held, "body": 1}}
-    holding = server.add_flow({"nodes": [held, {"id": "b", "type": "noop"}], "edges": [["a", "b"]]})
+    nodes = [http_node("a", effects.held), {"id": "b", "type": "noop"}]
+    holding = server.add_flow({"nodes": nodes, "edges": [["a", "b"]]})
     at_work = [server.run(holding)["id"] for _ in range(AT_WORK)]
     effects.wait_for(AT_WORK)
     workers = server.workers()
@@ -102,11 +103,26 @@ def test_a_disk_that_refuses_stops_nothing_for_good(disk, server, flow, effects)
 @pytest.mark.parametrize("disk", [Limited], indirect=True)
 def test_a_worker_that_starts_while_the_disk_refuses_takes_runs_as_soon_as_it_relents(disk, server, flow):
     disk.refuse(server)
-    for pid in server.workers():
+    for number, pid in enumerate(server.workers(), start=1):
         server.kill_worker(pid)
+        # One at a time: SQLite has to write before the first of all connections can read.
+        server.said("no runs are taken until", times=number)
     until(lambda: reads(server, "/api/health", "/api/runs"), "the new workers answer")
     told = at_once(lambda number: start(server, flow, number))
     assert {status for status, _ in told} == {503}
     check_told(told, server.database)
     disk.relent(server)
     until(lambda: statuses(lambda number: start(server, flow, 1000 + number)) == {200}, "runs are accepted again")
+
+
+@pytest.mark.parametrize("disk", [Limited], indirect=True)
+def test_a_server_that_stops_while_the_disk_refuses_loses_no_run(disk, server, flow, effects):
+    id_ = server.run(server.add_flow({"nodes": [http_node("a", effects.held)], "edges": []}))["id"]
+    effects.wait_for(1)
+    disk.refuse(server)
+    server.terminate()
+    assert server.ended() == 0
+    server.start()
+    settled(server.database)
+    (run,) = ask(server.database, "SELECT * FROM runs WHERE id = ?", id_)
+    assert (run.status, run.claims, effects.count()) == ("success", 2, 2)

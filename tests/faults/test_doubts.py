@@ -4,6 +4,7 @@ import http.client
 from contextlib import suppress
 
 import pytest
+from effects import http_node
 from record import ask, settled, steps
 
 from dispatch import MAX_DEATHS
@@ -30,17 +31,13 @@ workflow_server.main()
 """
 
 
-def held_node(effects, **more):
-    return {"id": "held", "type": "http", "config": {"method": "POST", "url": effects.held, "body": 1}, **more}
-
-
 def run_of(server, id_):
     return server.call("GET", f"/api/runs/{id_}")
 
 
 def test_a_step_in_doubt_that_may_not_be_done_twice_fails_its_run(serve, effects):
     server = serve()
-    flow = server.add_flow({"nodes": [held_node(effects, on_interrupt="fail")], "edges": []})
+    flow = server.add_flow({"nodes": [http_node("held", effects.held, on_interrupt="fail")], "edges": []})
     ids = [server.run(flow)["id"] for _ in range(8)]
     effects.wait_for(8)
     server.kill()
@@ -56,7 +53,7 @@ def test_a_step_in_doubt_that_may_not_be_done_twice_fails_its_run(serve, effects
 
 def test_a_run_that_kills_every_process_is_given_up_and_the_others_end(serve, effects):
     server = serve(command=("-c", WITH_A_DEADLY_NODE))
-    innocent = server.add_flow({"nodes": [held_node(effects)], "edges": []})
+    innocent = server.add_flow({"nodes": [http_node("held", effects.held)], "edges": []})
     deadly = server.add_flow({"nodes": [{"id": "a", "type": "deadly"}], "edges": []})
     ids = [server.run(innocent)["id"] for _ in range(INNOCENT)]
     effects.wait_for(INNOCENT)

@@ -1,7 +1,7 @@
 """Processes are killed at random moments, with hundreds of runs under way: none is lost, none stuck, none doubled."""
 
 import pytest
-from record import Done, Flow, check, left_on_disk, settled, the_silent
+from record import Crashes, Flow, check, left_on_disk, settled, the_silent
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
@@ -21,13 +21,15 @@ def at_random(effects, seeded):
 
 
 @pytest.fixture
-def done(effects):
-    """What was on record as done at some time."""
-    return Done(effects)
+def crashes(effects):
+    """What was on record when something was killed."""
+    return Crashes(effects)
 
 
 @pytest.mark.parametrize("durability", ["full", "normal"])
-def test_a_server_is_killed_again_and_again(tmp_path, serve, start_load, effects, done, at_random, rounds, durability):
+def test_a_server_is_killed_again_and_again(
+    tmp_path, serve, start_load, effects, crashes, at_random, rounds, durability
+):
     server = serve(HEADRACE_DURABILITY=durability)
     load = start_load(server.add_flow(Flow(effects.url).definition), server)
     for _ in rounds(1 if durability == "full" else 2):
@@ -35,14 +37,14 @@ def test_a_server_is_killed_again_and_again(tmp_path, serve, start_load, effects
             load.start(RUNS)
             at_random()
             server.kill()
-            done.note(left_on_disk(server.database, tmp_path))
+            crashes.note(left_on_disk(server.database, tmp_path))
             server.start()
             load.join()
         settled(server.database)
-    check(server.database, load, effects, done)
+    check(server.database, load, effects, crashes)
 
 
-def test_workers_are_killed_while_their_siblings_go_on(serve, start_load, effects, done, at_random, seeded, rounds):
+def test_workers_are_killed_while_their_siblings_go_on(serve, start_load, effects, crashes, at_random, seeded, rounds):
     server = serve()
     load = start_load(server.add_flow(Flow(effects.url).definition), server)
     for _ in rounds(2):
@@ -50,14 +52,14 @@ def test_workers_are_killed_while_their_siblings_go_on(serve, start_load, effect
             load.start(RUNS)
             at_random()
             server.kill_worker(seeded.choice(server.workers()))
-            done.note(server.database)
+            crashes.note(server.database)
             load.join()
         settled(server.database)
-    check(server.database, load, effects, done)
+    check(server.database, load, effects, crashes)
 
 
 def test_a_server_takes_up_the_runs_of_another_on_the_same_database(
-    serve, start_load, effects, done, at_random, rounds
+    serve, start_load, effects, crashes, at_random, rounds
 ):
     servers = [serve(), serve()]
     load = start_load(servers[0].add_flow(Flow(effects.url).definition), *servers)
@@ -66,14 +68,14 @@ def test_a_server_takes_up_the_runs_of_another_on_the_same_database(
         at_random()
         killed, other = servers[number % 2], servers[1 - number % 2]
         killed.kill()
-        done.note(other.database)
+        crashes.note(other.database)
         load.join()
         settled(other.database)
         killed.start()
-    check(other.database, load, effects, done)
+    check(other.database, load, effects, crashes)
 
 
-def test_a_worker_that_slept_longer_than_its_lease_does_no_harm(serve, start_load, effects, done, at_random, rounds):
+def test_a_worker_that_slept_longer_than_its_lease_does_no_harm(serve, start_load, effects, crashes, at_random, rounds):
     server = serve()
     load = start_load(server.add_flow(Flow(effects.url).definition), server)
     sleeper = server.workers()[0]
@@ -81,10 +83,10 @@ def test_a_worker_that_slept_longer_than_its_lease_does_no_harm(serve, start_loa
         load.start(RUNS)
         at_random()
         server.freeze(sleeper)
-        done.note(server.database)
+        crashes.note(server.database)
         the_silent(server.database)
         server.thaw(sleeper)
         load.join()
         settled(server.database)
-    check(server.database, load, effects, done)
+    check(server.database, load, effects, crashes)
     assert sleeper in server.workers()

@@ -27,7 +27,7 @@ from recorder import Recorder
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
-EXAMPLES = 150 + 10 * int(os.environ.get("HEADRACE_SOAK_SECONDS") or 0)
+EXAMPLES = 150 + 4 * int(os.environ.get("HEADRACE_SOAK_SECONDS") or 0)
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a crash of a process needs no disk, and copies are many
 INLINE_BYTES = 12  # so that many a value lies in a file
 INPUT = {"x": ["a value", 1]}

@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from effects import http_node
 from record import ask, settled, steps, the_silent
-from servers import until
 
 pytestmark = pytest.mark.slow
 
@@ -17,18 +17,8 @@ LATER = 4  # seconds after the grace time in which the rest of the stop must be 
 
 def waiting(effects):
     """A flow of which the second node waits for the test, and the third tells that it went on."""
-
-    def http(id_, url):
-        return {"id": id_, "type": "http", "config": {"method": "POST", "url": url, "body": {"n": "{{ trigger }}"}}}
-
-    return {
-        "nodes": [
-            http("one", effects.url),
-            http("held", effects.held),
-            http("last", effects.url),
-        ],
-        "edges": [["one", "held"], ["held", "last"]],
-    }
+    nodes = [http_node("one", effects.url), http_node("held", effects.held), http_node("last", effects.url)]
+    return {"nodes": nodes, "edges": [["one", "held"], ["held", "last"]]}
 
 
 def held(effects, ids, times=1):
@@ -112,23 +102,27 @@ def owners_of(database):
     return found
 
 
+def rows(database, ids):
+    """The runs and their steps as they are on record."""
+    marks = ", ".join("?" * len(ids))
+    return ask(database, f"SELECT * FROM runs WHERE id IN ({marks}) ORDER BY id", *ids), [
+        steps(database, id_) for id_ in ids
+    ]
+
+
 def test_what_a_worker_does_after_it_slept_changes_nothing(serve, effects):
     server = serve()
     ids, owners = of_both(server, effects)
     sleeper = server.workers()[0]
     server.freeze(sleeper)
     taken = owners[the_silent(server.database)]
-    until(lambda: all(run.status == "success" for run in rows(server.database, taken)), "the taken runs succeed")
-    before = rows(server.database, taken), [steps(server.database, id_) for id_ in taken]
+    settled(server.database, *taken)
+    before = rows(server.database, taken)
     server.thaw(sleeper)
     effects.opened.set()
     settled(server.database)
     server.terminate()
     assert server.ended() == 0
-    assert before == (rows(server.database, taken), [steps(server.database, id_) for id_ in taken])
+    assert rows(server.database, taken) == before
     assert states(server.database) == {("success", None, 1): len(taken), ("success", None, 0): len(ids) - len(taken)}
     assert all(done_once(effects, id_, 2 if id_ in taken else 1) for id_ in ids)
-
-
-def rows(database, ids):
-    return ask(database, f"SELECT * FROM runs WHERE id IN ({', '.join('?' * len(ids))}) ORDER BY id", *ids)
