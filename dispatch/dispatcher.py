@@ -454,7 +454,11 @@ class Dispatcher:
         limit = active.plan.settings.max_concurrent_runs
         if not self.recorder.commit(Run.claim(active.run.id, self.owner, limit))[0]:
             return False
-        active.run = Run.get_by_id(active.run.id)
+        claimed = Run.get_by_id(active.run.id)
+        if claimed.lease_owner != self.owner:
+            # Asleep since the claim, and taken meanwhile: the number of claims in the row is somebody else's.
+            raise RunTaken
+        active.run = claimed
         active.is_claimed, active.is_new = True, False
         return True
 

@@ -764,6 +764,22 @@ def test_a_pending_run_that_another_process_claims_at_the_same_time_is_left_to_i
     assert (run_of(id_).lease_owner, types.effects) == ("proc_other", [])
 
 
+def test_a_process_that_slept_between_its_claim_and_the_next_look_lets_go_of_the_run(path, inline, types):
+    """Another has taken and claimed it meanwhile: the number of claims in the row is not the sleeper's."""
+    id_ = on_record(add_flow(flow(node("a", "act"))))
+
+    def is_claimed(sql):
+        with closing(sqlite3.connect(path)) as other:
+            return other.execute("SELECT lease_owner FROM runs WHERE id = ?", (id_,)).fetchone()[0] == inline.owner
+
+    taken = "UPDATE runs SET lease_owner = 'proc_other', claims = 2, deaths = 1 WHERE id = ?"
+    meddle(path, is_claimed, [alive("proc_other"), (taken, (id_,))])
+    inline.sweep()
+    row = run_of(id_)
+    assert (row.status, row.lease_owner, row.claims, types.effects) == ("running", "proc_other", 2, [])
+    assert inline.active_count() == 0
+
+
 def test_a_run_of_a_process_that_starts_during_a_sweep_is_left_alone(path, inline):
     id_ = on_record(add_flow(flow("a")), waiting="nothing")
     born = [
