@@ -62,6 +62,12 @@ class Refused(Exception):
         self.status, self.body = status, body
 
 
+def states_of(pid):
+    """What each thread of a process does: T for stopped."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return [stat.rpartition(")")[2].split()[0] for stat in stats]
+
+
 class Server:
     """`python workflow_server.py` on a data folder: a master and its workers, in a session of their own.
 
@@ -180,6 +186,8 @@ class Server:
 
         def stopped():
             os.kill(pid, signal.SIGSTOP)
+            # Its threads stop one by one, and the last may still be given the lock.
+            until(lambda: all(state == "T" for state in states_of(pid)), "all threads of the worker are stopped")
             with Path(f"{self.database}.lock").open() as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
