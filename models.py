@@ -5,6 +5,7 @@ since 1970 UTC; JSON is text. Ids are a prefix and a ULID, so they sort by age. 
 through `Write` values, which the recorder commits in groups; everything else writes itself inside `database.write()`.
 """
 
+from database import space
 from tables.agents import AgentMemory, AgentRun
 from tables.base import Base, Write, first_id, monotonic_ms, new_id, now_ms
 from tables.credentials import Credential
@@ -23,5 +24,5 @@ __all__ = [
     "Due", "Fact", "Fired", "Hook", "IdempotencyKey", "Lease", "LogEntry", "LoginFailure", "Membership", "Run",
     "RunDay", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait", "Webhook", "Workflow",
     "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token", "metrics", "monotonic_ms",
-    "new_id", "now_ms", "totals",
+    "new_id", "now_ms", "space", "totals",
 ]  # fmt: skip
