@@ -15,8 +15,8 @@ from itertools import islice
 import database
 from config import Config
 from models import Lease, first_id, new_id, now_ms
+from models import retention as rows
 from payloads import Payloads
-from tables import retention as rows
 
 log = logging.getLogger("headrace.retention")
 RIGHT = "retention"
@@ -51,6 +51,7 @@ class Retention:
         self._stopping = threading.Event()
         self._pause = self._stopping.wait if pause is None else pause
         self._until = 0
+        self._deleted = 0
         self._folders_seen = 0
         self._told = False
 
@@ -65,6 +66,7 @@ class Retention:
         try:
             return all(not self._pause(PAUSE_SECONDS) and self._leads() for _ in self.steps(self.wall()))
         finally:
+            self._tell()
             self._give_up()
 
     def steps(self, now: int) -> Steps:
@@ -87,6 +89,12 @@ class Retention:
         leads = Lease.lead(RIGHT, self.owner, LEASE_MS, now)
         self._until = now + LEASE_MS if leads else 0
         return leads
+
+    def _tell(self) -> None:
+        if self._deleted:
+            size = database.space()
+            log.info("%d runs had their time; the database has %d bytes, %d of them free", self._deleted, *size)
+        self._deleted = 0
 
     def _give_up(self) -> None:
         self._until = 0
@@ -157,6 +165,7 @@ class Retention:
         freed, more = 0, True
         while ids or more:
             taken, gone, more = rows.remove_runs(ids, self._time())
+            self._deleted += len(gone)
             # Rows first: files that no row speaks of are found again, a row must not speak of files that are gone.
             freed += sum(self.payloads.remove(id_) for id_ in gone)
             ids = ids[taken:]
