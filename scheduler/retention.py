@@ -21,12 +21,12 @@ from payloads import Payloads
 log = logging.getLogger("headrace.retention")
 RIGHT = "retention"
 LEASE_MS = 60_000
-STEP_SECONDS = 0.02  # that a transaction may take before it is ended
-PAUSE_SECONDS = 0.05
+STEP_SECONDS = 0.01  # that a transaction may take before it is ended
+PAUSE_SECONDS = 0.08
 DAY_MS = 86_400_000
 FRESH_MS = 60_000  # since the end of a run, in which who started it may still ask what became of it
 ALL_AGES_MS = 2**48  # later than any id
-FOLDERS_A_STEP = 200
+FOLDERS_A_STEP = 500
 FOLDERS_A_PASS = 20_000
 SLACK = 0.01  # of the file: what is deleted in an hour is needed again in the next, and is not worth moving pages for
 
@@ -156,9 +156,10 @@ class Retention:
 
     def _remove_all(self, pages: Iterator[list[str]]) -> Steps:
         for ids in pages:
-            yield
             if ids:
                 yield from self._remove(ids)
+            else:
+                yield
 
     def _remove(self, ids: list[str]) -> Generator[None, None, int]:
         """Delete these runs and their files; how many bytes of files that freed."""
