@@ -26,7 +26,10 @@ def disk(request, tmp_path):
 
 @pytest.fixture
 def server(disk, serve):
-    return serve(data_dir=disk.data_dir)
+    """A server of which every worker has begun: one that begins while the disk refuses is another matter."""
+    made = serve(data_dir=disk.data_dir)
+    until(lambda: len(ask(made.database, "SELECT * FROM leases")) == len(made.workers()) == 2, "the workers begin")
+    return made
 
 
 @pytest.fixture
