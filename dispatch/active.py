@@ -25,7 +25,7 @@ class HandedBack(Exception):
 class Active:
     """A run that this process has queued or executes. `ended` is set when it no longer does.
 
-    `new` makes the writes of a new run, its row last. They go to the disk with the first thing that is written for it
+    `new` makes the writes of a new run, its row first. They go to the disk with the first thing that is written for it
     (`flush`), or sooner where somebody has to know that it is there (`durable`): so a short run, whose caller waits for
     its end, costs one commit.
     """

@@ -81,6 +81,7 @@ class Dispatcher:
         self._active: dict[str, Active] = {}
         self._unrecorded: dict[str, list[Write]] = {}
         self._backlog = 0
+        self._looking = threading.Lock()
         self._more = False  # there was more to claim than threads to do it
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
         self._local = threading.local()
@@ -232,7 +233,7 @@ class Dispatcher:
 
         def made() -> list[Write]:
             bound = IdempotencyKey.take(flow.id, key, id_) if key is not None else []
-            return [*bound, run.insertion_unless_busy(unless) if unless else run.insertion()]
+            return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound]
 
         active = self._active[id_] = Active(run, plan, self.recorder, made)
         if not limit and (self.inline or len(self._active) <= self.config.run_threads):
@@ -242,7 +243,7 @@ class Dispatcher:
     def _settle_acceptance(self, active: Active, plan: Plan) -> None:
         """Wait for the row; Conflict for a key that is taken, or for one run too many at once."""
         counts = active.durable()
-        if not counts[-1]:
+        if not counts[0]:
             limit = plan.settings.max_concurrent_runs
             raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
 
@@ -420,6 +421,8 @@ class Dispatcher:
                     raise HandedBack
                 if active.begin(self.owner) or self._claim(active):
                     return self._perform(active, RunRecord(active.flush, self.payloads, active.run))
+                # It may have been let out of the queue again while it was still in hand here.
+                return bool(active.plan.settings.max_concurrent_runs)
             except HandedBack:
                 if not active.let_go:
                     active.flush([Run.release(active.run.id, self.owner)]).result()
@@ -582,16 +585,23 @@ class Dispatcher:
         """Take some up; whether one of them ended by that."""
         if self._stopping.is_set() or not self._is_alive():
             return False
-        free = (self.config.run_threads if not self.inline else 1_000) - len(self._active)
+        with self._looking:
+            chosen = self._choose()
+        return not all([self._take(id_) for id_ in chosen])
+
+    def _choose(self) -> list[str]:
+        """The runs to take up now. Whether there are more is known before the threads are counted: so a thread that
+        becomes free after that, sees it.
+        """
         self._backlog = Run.backlog(self.config.max_pending)
         self._more = self._backlog > 0
+        free = (self.config.run_threads if not self.inline else 1_000) - len(self._active)
         if free <= 0 or not self._backlog:
-            return False
+            return []
         # Other processes look at the same ones: each takes some of the oldest, not all the very oldest.
         found = [id_ for id_ in Run.claimable(4 * free + len(self._active)) if id_ not in self._active]
-        chosen = found if len(found) <= free else sorted(random.sample(found, free))
         self._more = len(found) > free
-        return not all([self._take(id_) for id_ in chosen])
+        return found if len(found) <= free else sorted(random.sample(found, free))
 
     def _look_around(self) -> None:
         """`pick_up`, for who has done its own work and can do nothing about it where that fails."""
@@ -670,4 +680,8 @@ def _sleeps_past(run: Run, seconds: float) -> bool:
     wake_at = Wait.next_wake(run.id)
     if wake_at is not None and wake_at <= now_ms() + seconds * 1000:
         return False
-    return all(_sleeps_past(child, seconds) for child in run.children())
+    if not all(_sleeps_past(child, seconds) for child in run.children()):
+        return False
+    # What was there no more may have come since the row was read.
+    present = Run.find(run.id)
+    return present is not None and present.status == "pending" and present.waiting == run.waiting

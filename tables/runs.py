@@ -270,7 +270,7 @@ class Run(Base):
         following = (
             "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.status = 'pending' "
             "AND o.workflow_id = (SELECT workflow_id FROM runs WHERE id = ?) "
-            f"AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1) AND {place}"
+            f"AND o.recorded = 0 AND (o.waiting IS NULL OR o.waiting = '{QUEUED}') ORDER BY o.id LIMIT 1) AND {place}"
         )
         return [
             Write(f"{sql} AND {place} AND NOT {OLDER}", (*params, limit)),
@@ -540,11 +540,14 @@ class IdempotencyKey(Base):
 
     @classmethod
     def take(cls, workflow_id: str, key: str, run_id: str) -> list[Write]:
-        """Writes that bind the key to the run; the second violates the primary key while the key is bound."""
+        """Writes that bind the key to the run, if that has a row; the second violates the primary key while the key is
+        bound.
+        """
         now = now_ms()
         stale = "DELETE FROM idempotency_keys WHERE workflow_id = ? AND key = ? AND created_at < ?"
         row = {"workflow_id": workflow_id, "key": key, "run_id": run_id, "created_at": now}
-        return [Write(stale, (workflow_id, key, now - DAY_MS)), insert("idempotency_keys", row)]
+        bound = insert("idempotency_keys", row).provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (run_id,))
+        return [Write(stale, (workflow_id, key, now - DAY_MS)), bound]
 
     @classmethod
     def run_of(cls, workflow_id: str, key: str) -> Run | None:
