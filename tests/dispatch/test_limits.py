@@ -263,7 +263,7 @@ def test_a_flow_may_call_itself_though_it_runs_once_at_a_time(inline):
         max_concurrent_runs=1,
     )
     body["edges"] = [["if", "c", "true"]]
-    made.change(None, definition_json=orjson.dumps(body).decode())
+    made.change(None, triggers=(), definition_json=orjson.dumps(body).decode())
     run = inline.submit(made, 3, "manual").run
     assert run_of(run.id).status == "success" and Run.select().count() == 4
 
