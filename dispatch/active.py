@@ -68,6 +68,15 @@ class Active:
                 self._accepted, self._new = flushed, None
         return flushed
 
+    def whole(self, writes: Callable[[], Sequence[Write]]) -> Future[list[int]] | None:
+        """Hand over the run as it has ended, with all that is written for it; None where some of it is written."""
+        with self._lock:
+            if not self._new:
+                return None
+            flushed = self.recorder.submit(writes())
+            self._accepted, self._new = flushed, None
+        return flushed
+
     def durable(self) -> list[int]:
         """Return when the run's row is on the disk; the row counts of what was written with it.
 

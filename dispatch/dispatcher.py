@@ -420,7 +420,7 @@ class Dispatcher:
                 if self._hand_back.is_set():
                     raise HandedBack
                 if active.begin(self.owner) or self._claim(active):
-                    return self._perform(active, RunRecord(active.flush, self.payloads, active.run))
+                    return self._perform(active, RunRecord(active.flush, self.payloads, active.run, active.whole))
                 # It may have been let out of the queue again while it was still in hand here.
                 return bool(active.plan.settings.max_concurrent_runs)
             except HandedBack:
@@ -487,7 +487,7 @@ class Dispatcher:
             output_bytes=kept.size, error_text=outcome.error_text, error_node_id=outcome.error_node_id,
             nodes_done=record.done, nodes_total=len(plan.nodes),
         )  # fmt: skip
-        if not record.finish([*told, *ending])[-1]:
+        if not record.finish([*told, *ending], whole=not told and not plan.suspends)[-1]:
             # Cancelled meanwhile, or taken from a process that seemed dead: the row as it is counts.
             active.run = Run.find(run.id) or run
         active.response = outcome.response
@@ -669,7 +669,12 @@ class Dispatcher:
     def _record_the_rest(self) -> None:
         """Try once more to write the ends of runs that the disk refused."""
         for id_, writes in list(self._unrecorded.items()):
-            self.recorder.commit(writes)
+            try:
+                self.recorder.commit(writes)
+            except Exception as error:
+                # The rest of a sweep must not suffer for it: it is tried again with the next.
+                log.warning("the end of run %s can still not be written: %s", id_, error)
+                return
             del self._unrecorded[id_]
 
 

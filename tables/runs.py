@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any, Self
 
 import orjson
@@ -49,6 +51,12 @@ def _arms(status: str | None, triggered_by: str | None) -> list[str]:
         arms = [f"{arm} AND triggered_by = '{triggers[0]}'" for arm in arms]
     ended = [name for name in statuses if name not in UNFINISHED]
     return arms + [f"status = '{name}' AND triggered_by = '{trigger}'" for name in ended for trigger in triggers]
+
+
+@cache
+def _blank() -> dict[str, Any]:
+    """All columns of a run that has nothing yet."""
+    return {column.name: column.default for column in Run._meta.sorted_fields}
 
 
 class Run(Base):
@@ -108,15 +116,14 @@ class Run(Base):
         # `since` and `until` go by the id, so the time that is shown is the id's.
         id_ = values.pop("id", None) or new_id("run")
         row = {
-            "id": id_, "workspace_id": flow.workspace_id,
-            "workflow_id": flow.id, "workflow_name": flow.name,
-            "workflow_version": flow.version, "status": "pending", "cancelled": False, "recorded": False, "claims": 0,
-            "depth": 0, "created_at": made_at(id_), **values,
+            **_blank(), "id": id_, "workspace_id": flow.workspace_id, "workflow_id": flow.id,
+            "workflow_name": flow.name, "workflow_version": flow.version, "status": "pending",
+            "created_at": made_at(id_), **values,
         }  # fmt: skip
         if row["status"] not in RUN_STATUSES or row["triggered_by"] not in TRIGGERS:
             # A list would not find it: see `select_where`.
             raise ValueError(f"no run can be {row['status']} and triggered by {row['triggered_by']}")
-        return cls(**row)
+        return cls.fresh(row)
 
     def insertion(self) -> Write:
         """The write that makes its row."""
@@ -287,6 +294,10 @@ class Run(Base):
         where = "status = 'running' AND lease_owner = ? AND claims = ?"
         return self._end(where, (owner, self.claims), status, waits, **values)
 
+    def counted(self) -> Write:
+        """The write that counts a run which has ended and is written in the same transaction."""
+        return RunDay.count(self, int(self.finished_at or 0), self.status, float(self.duration_ms or 0.0))
+
     def cancel(self, reason: str) -> bool:
         """End a pending or running run as cancelled, at once; whoever executes it notices. False if it had ended."""
         values = {"error_text": reason, "cancelled": True}
@@ -312,8 +323,7 @@ class Run(Base):
             writes += self._close_waits(now, still, (self.id, *params))
         if self.parent_node_id is not None:
             writes += self._answer_parent(now, still, (self.id, *params))
-        for name, value in row.items():
-            setattr(self, name, value)
+        self.__data__.update(row)
         ended = Write(f"UPDATE runs SET {columns} WHERE id = ? AND {where}", (*row.values(), self.id, *params))
         return [*writes, Write(NEXT, (self.workflow_id,)), ended]
 
@@ -355,6 +365,15 @@ REPLACE_STEP = ") ON CONFLICT (run_id, seq) DO UPDATE SET " + ", ".join(
 OF_NODES = "node_id IN (SELECT value FROM json_each(?))"
 SAVE_STEP = INSERT_STEP + REPLACE_STEP
 BEGIN_STEP = INSERT_STEP + " AND status = 'running'" + REPLACE_STEP
+
+
+STEPS_AT_ONCE = 20
+
+
+@cache
+def _inserting(count: int) -> str:
+    row = f"({', '.join('?' * len(STEP_COLUMNS))})"
+    return f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) VALUES {', '.join([row] * count)}"
 
 
 def _json_list(names: Sequence[str]) -> str:
@@ -401,6 +420,12 @@ class Step(Base):
     def has_output(self) -> bool:
         """Whether it gave something itself, in the row or in a file."""
         return self.output is not None or self.output_bytes is not None
+
+    @classmethod
+    def insertions(cls, rows: Sequence[Sequence[Any]]) -> list[Write]:
+        """Writes that insert the steps of a new run; values in the order of STEP_COLUMNS."""
+        pages = [rows[at : at + STEPS_AT_ONCE] for at in range(0, len(rows), STEPS_AT_ONCE)]
+        return [Write(_inserting(len(page)), tuple(chain.from_iterable(page))) for page in pages]
 
     @classmethod
     def save_one(cls, values: Sequence[Any], claims: int) -> Write:
