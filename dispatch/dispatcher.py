@@ -73,7 +73,7 @@ class Dispatcher:
         self.owner = ""
         self.on_step: Callable[[Run, engine.Step], None] | None = None
         self._active: dict[str, Active] = {}
-        self._unrecorded: dict[str, list[Write]] = {}
+        self._unrecorded: dict[str, tuple[Active, Outcome, list[Write]]] = {}
         self._backlog = 0
         self._looking = threading.Lock()
         self._more = False  # there was more to claim than threads to do it
@@ -369,7 +369,8 @@ class Dispatcher:
             self.payloads.remove(active.run.id)
             return
         text = f"could not be recorded: {error}"
-        self._unrecorded[active.run.id] = active.run.finish(self.owner, "failed", waits=True, error_text=text)
+        ending = active.run.finish(self.owner, "failed", waits=True, error_text=text)
+        self._unrecorded[active.run.id] = active, Outcome("failed", None, text), ending
         active.run.finished_at = None
 
     def _claim(self, active: Active) -> bool:
@@ -573,9 +574,13 @@ class Dispatcher:
 
     def _record_the_rest(self) -> None:
         """Try once more to write the ends of runs that the disk refused."""
-        for id_, writes in list(self._unrecorded.items()):
-            self.recorder.commit(writes)
-            del self._unrecorded[id_]
+        for id_, (active, outcome, ending) in list(self._unrecorded.items()):
+            try:
+                self.recorder.commit([*failure_writes(self, active, outcome), *ending])
+                del self._unrecorded[id_]
+                self._tidy(active)
+            except Exception as error:
+                log.error("the end of run %s can still not be recorded: %s", id_, error)
 
 
 def _sleeps_past(run: Run, seconds: float) -> bool:
