@@ -11,7 +11,7 @@ import heapq
 import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -105,7 +105,8 @@ class Constant:
 class PlannedNode:
     """A node, ready to run. `inputs` are its edges in: the source's position in the plan, the branch it leaves by.
 
-    `references` are the steps that its expressions look at, but for those that have something to show while they wait.
+    `references` are the steps that its expressions look at, but for those that may be answered: where it comes after
+    such a one, it sees its output; those in `addresses` show it where to answer them, however they were answered.
     """
 
     position: int
@@ -124,6 +125,7 @@ class PlannedNode:
     disabled: bool = False
     branching: bool = False
     references: frozenset[str] = frozenset()
+    addresses: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -344,7 +346,20 @@ def _nodes(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
         if built is not None:
             planned.append(built)
     _check_edges(shape, issues)
-    return tuple(planned)
+    return tuple(planned) if issues else _addressing(planned)
+
+
+def _addressing(nodes: list[PlannedNode]) -> tuple[PlannedNode, ...]:
+    """The nodes, with those in `addresses` alone that are not before the node: these it sees as they ended."""
+    bits = {id_: 1 << number for number, id_ in enumerate({id_ for node in nodes for id_ in node.addresses})}
+    before: list[int] = []  # for each node, the bits of what comes before it
+    for node in nodes if bits else ():
+        before.append(0)
+        for at, _ in node.inputs:
+            before[-1] |= before[at] | bits.get(nodes[at].id, 0)
+        outside = frozenset(id_ for id_ in node.addresses if not before[-1] & bits[id_])
+        nodes[node.position] = replace(node, addresses=outside)
+    return tuple(nodes)
 
 
 def _check_edges(shape: Graph, issues: Issues) -> None:
@@ -391,6 +406,7 @@ class _Builder:
         self.raw, self.path, self.place, self.nodes, self.issues = raw, path, place, nodes, issues
         self.id: str = raw["id"]
         self.references: set[str] = set()
+        self.addresses: set[str] = set()
 
     def build(self, inputs: tuple[tuple[int, str | None], ...], is_leaf: bool) -> PlannedNode | None:
         node = REGISTRY.get(self.raw["type"])
@@ -419,6 +435,7 @@ class _Builder:
             disabled=self.flag("disabled"),
             branching=bool(own_ways),
             references=frozenset(self.references),
+            addresses=frozenset(self.addresses),
         )
         return planned if len(self.issues) == before else None
 
@@ -503,6 +520,7 @@ class _Builder:
             return
         node = REGISTRY.get(self.nodes[id_]["type"])
         if node is not None and node.answers:
+            self.addresses.add(id_)
             return
         self.references.add(id_)
         if self.place[id_] >= self.place[self.id]:

@@ -18,7 +18,7 @@ import orjson
 from peewee import IntegrityError
 
 from database import disconnect_thread, execute_all, write
-from errors import Conflict
+from errors import Conflict, Unavailable
 from models import LogEntry, Run, Step, Wait, Write
 from payloads import Payloads
 
@@ -176,26 +176,35 @@ class Recorder:
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()  # nothing is queued after the word to stop, where nobody would ever answer it
+        self._has_ended = False
 
     def start(self) -> None:
         """Start the writer thread."""
+        self._has_ended = False
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Commit what is queued and end the thread."""
         if self._thread is not None:
-            self._queue.put(None)
+            with self._lock:
+                self._has_ended = True
+                self._queue.put(None)
             self._thread.join()
             self._thread = None
 
     def submit(self, writes: Sequence[Write]) -> Future[list[int]]:
         """Queue the writes as one unit. The future has their row counts once they are durable, or what went wrong:
 
-        Conflict for a unique key that is taken, else what the database raised.
+        Conflict for a unique key that is taken, Unavailable once the process ends, else what the database raised.
         """
         done: Future[list[int]] = Future()
-        self._queue.put(_Batch(writes, done))
+        with self._lock:
+            if not self._has_ended:
+                self._queue.put(_Batch(writes, done))
+                return done
+        done.set_exception(Unavailable("The server is ending; nothing is recorded any more", retry_after=5))
         return done
 
     def commit(self, writes: Sequence[Write]) -> list[int]:

@@ -79,7 +79,7 @@ class Dispatcher:
         self.owner = ""
         self.on_step: Callable[[Run, engine.Step], None] | None = None
         self._active: dict[str, Active] = {}
-        self._unrecorded: dict[str, list[Write]] = {}
+        self._unrecorded: dict[str, tuple[Active, Outcome, list[Write]]] = {}
         self._backlog = 0
         self._looking = threading.Lock()
         self._more = False  # there was more to claim than threads to do it
@@ -448,7 +448,8 @@ class Dispatcher:
             return
         run, text = active.run, f"could not be recorded: {error}"
         closed = Step.close_the_running(run.id, run.claims)
-        self._unrecorded[run.id] = [closed, *run.finish(self.owner, "failed", waits=True, error_text=text)]
+        ending = [closed, *run.finish(self.owner, "failed", waits=True, error_text=text)]
+        self._unrecorded[run.id] = active, Outcome("failed", None, text), ending
         run.finished_at = None
 
     def _claim(self, active: Active) -> bool:
@@ -668,14 +669,13 @@ class Dispatcher:
 
     def _record_the_rest(self) -> None:
         """Try once more to write the ends of runs that the disk refused."""
-        for id_, writes in list(self._unrecorded.items()):
+        for id_, (active, outcome, ending) in list(self._unrecorded.items()):
             try:
-                self.recorder.commit(writes)
+                self.recorder.commit([*failure_writes(self, active, outcome), *ending])
+                del self._unrecorded[id_]
+                self._tidy(active)
             except Exception as error:
-                # The rest of a sweep must not suffer for it: it is tried again with the next.
-                log.warning("the end of run %s can still not be written: %s", id_, error)
-                return
-            del self._unrecorded[id_]
+                log.error("the end of run %s can still not be recorded: %s", id_, error)
 
 
 def _sleeps_past(run: Run, seconds: float) -> bool:

@@ -24,14 +24,16 @@ NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND ow
 # What a run waits for that may not start yet, since the flow has as many running as it allows at once.
 QUEUED = "a free place (max_concurrent_runs)"
 RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running' AND o.recorded = 0)"
-QUEUEING = f"status = 'pending' AND recorded = 0 AND (waiting IS NULL OR waiting = '{QUEUED}')"
 BUSY = (
     "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'running' AND recorded = 0) + "
-    f"(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND {QUEUEING})"
+    "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'pending' AND recorded = 0 AND waiting IS NULL) + "
+    f"(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'pending' AND waiting = '{QUEUED}')"
 )
 OLDER = (
-    "EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
-    f"AND o.id < runs.id AND o.recorded = 0 AND (o.waiting IS NULL OR o.waiting = '{QUEUED}'))"
+    "(EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
+    "AND o.waiting IS NULL AND o.id < runs.id AND o.recorded = 0) "
+    "OR EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
+    f"AND o.waiting = '{QUEUED}' AND o.id < runs.id))"
 )
 NEXT = (
     "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.workflow_id = ? "
@@ -131,7 +133,7 @@ class Run(Base):
 
     def insertion_unless_busy(self, limit: int) -> Write:
         """The write that makes its row unless that many runs of the flow are under way; its row count tells."""
-        return self.insertion().provided(f"{BUSY} < ?", (self.workflow_id, self.workflow_id, limit))
+        return self.insertion().provided(f"{BUSY} < ?", (*[self.workflow_id] * 3, limit))
 
     def while_it_runs(self, made: Write) -> Write:
         """The insertion, to be done only while this run is executed by who claimed it last."""
@@ -227,8 +229,12 @@ class Run(Base):
     @classmethod
     def backlog(cls, most: int) -> int:
         """How many runs wait for a thread or a place, not for an answer; counted up to `most`."""
-        sql = f"SELECT COUNT(*) FROM (SELECT 1 FROM runs WHERE {QUEUEING} LIMIT ?)"
-        return int(execute(sql, (most,)).fetchone()[0])
+        sql = (
+            "SELECT COUNT(*) FROM (SELECT * FROM (SELECT 1 FROM runs "
+            "WHERE status = 'pending' AND waiting IS NULL AND recorded = 0 LIMIT ?) UNION ALL SELECT * FROM ("
+            f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT ?) LIMIT ?)"
+        )
+        return int(execute(sql, (most, most, most)).fetchone()[0])
 
     @classmethod
     def unqueue(cls) -> None:
@@ -243,7 +249,7 @@ class Run(Base):
     @classmethod
     def busy(cls, workflow_id: str) -> int:
         """How many runs of the flow are running or about to."""
-        return int(execute(f"SELECT {BUSY}", (workflow_id, workflow_id)).fetchone()[0])
+        return int(execute(f"SELECT {BUSY}", (workflow_id,) * 3).fetchone()[0])
 
     def children(self) -> list[Run]:
         """The unfinished runs for whose output this one waits."""
@@ -277,7 +283,7 @@ class Run(Base):
         following = (
             "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.status = 'pending' "
             "AND o.workflow_id = (SELECT workflow_id FROM runs WHERE id = ?) "
-            f"AND o.recorded = 0 AND (o.waiting IS NULL OR o.waiting = '{QUEUED}') ORDER BY o.id LIMIT 1) AND {place}"
+            f"AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1) AND {place} AND NOT {OLDER}"
         )
         return [
             Write(f"{sql} AND {place} AND NOT {OLDER}", (*params, limit)),
