@@ -10,18 +10,20 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from peewee import SQL, OperationalError, SqliteDatabase
+from peewee import SQL, DatabaseError, ExceptionWrapper, IntegrityError, OperationalError, SqliteDatabase
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MS = 5000
 PAGES_AT_ONCE = 32
 
 db = SqliteDatabase(None)
+# sqlite3's errors as Peewee's, as its own `execute_sql` gives them.
+_translated = ExceptionWrapper({error.__name__: error for error in (DatabaseError, IntegrityError, OperationalError)})
 
 
 class _WriteLock:
@@ -132,6 +134,13 @@ def _before_the_rollback(error: OperationalError) -> BaseException:
 def execute(sql: str, params: tuple[Any, ...] = ()) -> Any:
     """Run one statement; the cursor."""
     return db.execute_sql(sql, params)
+
+
+def execute_all(statements: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]:
+    """Run the statements one after the other; the row count of each. For many at once: it costs half of `execute`."""
+    cursor = db.cursor()
+    with _translated:
+        return [cursor.execute(sql, params).rowcount for sql, params in statements]
 
 
 def migrate() -> list[str]:

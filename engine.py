@@ -181,7 +181,8 @@ class _Run:
         self.waits: dict[str, str] = {}
         self.held: set[str] = set()
         links = job.links
-        self.steps: dict[str, Any] = {} if links is None else {id_: links(id_) for id_ in plan.answerable}
+        self.links = {} if links is None else {id_: links(id_) for id_ in plan.answerable}
+        self.steps: dict[str, Any] = dict(self.links)
         self.timeout = min(plan.settings.timeout or job.timeout, job.timeout)
         self.deadline = time.monotonic() + self.timeout
         self.scope = {
@@ -331,6 +332,10 @@ class _Execution:
         self.outputs = {source.id: run.states[source.position].output for source in live}
         self.given = run.given(live)
         self.scope: dict[str, Any] = {**run.scope, "input": self.given.output, "now": datetime.now(UTC)}
+        if node.addresses:
+            others = {id_: step for id_, step in run.steps.items() if id_ not in node.addresses}
+            shown = {id_: links for id_, links in run.links.items() if id_ in node.addresses}
+            self.scope["steps"] = {**others, **shown}
 
     def once(self) -> _State:
         """Execute the node for its input as a whole."""

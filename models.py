@@ -5,6 +5,8 @@ since 1970 UTC; JSON is text. Ids are a prefix and a ULID, so they sort by age. 
 through `Write` values, which the recorder commits in groups; everything else writes itself inside `database.write()`.
 """
 
+from peewee import OperationalError as DatabaseRefused
+
 from database import space
 from tables import retention
 from tables.agents import AgentMemory, AgentRun
@@ -21,6 +23,7 @@ from tables.waits import Wait
 from tables.webhooks import Fired, Hook, Webhook
 
 __all__ = [
+    "DatabaseRefused",
     "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "AgentMemory", "AgentRun", "ApiToken", "Base", "Credential",
     "Due", "Fact", "Fired", "Hook", "IdempotencyKey", "Lease", "LogEntry", "LoginFailure", "Membership", "Run",
     "RunDay", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait", "Webhook", "Workflow",

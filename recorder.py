@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 from peewee import IntegrityError
 
-from database import disconnect_thread, execute, write
-from errors import Conflict
+from database import disconnect_thread, execute_all, write
+from errors import Conflict, Unavailable
 from models import LogEntry, Run, Step, Wait, Write
 from payloads import Payloads
 
@@ -38,6 +38,11 @@ class _Batch(NamedTuple):
     done: Future[list[int]]
 
 
+Done: TypeAlias = Future[list[int]]
+# Hands over the writes that this makes, provided that nothing of the run has been; None where something was.
+Whole: TypeAlias = Callable[[Callable[[], Sequence[Write]]], Done | None]
+
+
 class RunTaken(Exception):
     """The run is no longer this process's: it was cancelled, or given to another that thought this one dead."""
 
@@ -50,13 +55,17 @@ class RunRecord:
     - pure steps go with the next of these, or when the buffer is full or a second old.
     """
 
-    def __init__(self, submit: Callable[[Sequence[Write]], Future[list[int]]], payloads: Payloads, run: Run) -> None:
+    def __init__(
+        self, submit: Callable[[Sequence[Write]], Done], payloads: Payloads, run: Run, whole: Whole | None = None
+    ) -> None:
         self.submit, self.payloads, self.run = submit, payloads, run
+        self._whole = whole
         self.entries = 0
         self.done = 0  # nodes that are settled
         self._told = 0
         self._buffer: list[Write] = []
-        self._pending: list[Future[list[int]]] = []
+        self._steps: list[tuple[Any, ...]] = []  # those that have ended, as values
+        self._pending: list[Done] = []
         self._flushed_at = time.monotonic()
 
     def step(self, step: Any) -> None:
@@ -79,13 +88,17 @@ class RunRecord:
             raise RunTaken
 
     def _ended(self, step: Any, values: tuple[Any, ...]) -> None:
-        run = self.run
-        save = Step.save_one if step.wait is None else Step.begin_one
-        self._buffer.append(save(values, run.claims))
-        if step.wait is not None:
-            wait = step.wait
+        run, wait = self.run, step.wait
+        if wait is None:
+            self._steps.append(values)
+        else:
+            self._buffer.append(Step.begin_one(values, run.claims))
             self._buffer.append(Wait.begin(run.id, run.claims, step.node_id, step.seq, wait.reason, wait.until))
-        elif step.item_index is None and (step.status != "failed" or step.final or step.output is not None):
+        if (
+            wait is None
+            and step.item_index is None
+            and (step.status != "failed" or step.final or step.output is not None)
+        ):
             self.done += 1
         if not step.pure or self._is_due():
             self.flush()
@@ -113,22 +126,36 @@ class RunRecord:
 
         Raises what an earlier flush of this run has met, and waits for it where the writer cannot keep up.
         """
-        self._settle(wait=len(self._buffer) >= FULL_BUFFER)
+        self._settle(wait=self._is_full())
         if self.done != self._told:
             self._buffer.append(self.run.tell_progress(self.done))
             self._told = self.done
-        writes, self._buffer = [*self._buffer, *more], []
+        claims = self.run.claims
+        writes = [*self._buffer, *[Step.save_one(values, claims) for values in self._steps], *more]
+        self._buffer, self._steps = [], []
         self._flushed_at = time.monotonic()
         flushed = self.submit(writes)
         self._pending.append(flushed)
         return flushed
 
-    def finish(self, writes: Sequence[Write]) -> list[int]:
-        """Write what is left and the run's end; the row counts of `writes`. Everything is durable when this returns."""
+    def finish(self, writes: Sequence[Write], whole: bool = False) -> list[int]:
+        """Write what is left and the run's end; the row counts of `writes`. Everything is durable when this returns.
+
+        Where nothing of the run is written yet, and it may be written as a `whole`, its row is written once, as it has
+        come to be, and the conditions of `writes` are not asked for: nobody can have changed what was not there.
+        """
+        written = self._whole(self._all) if whole and self._whole is not None else None
+        if written is not None:
+            written.result()
+            return [1]
         self._told = self.done  # the last of the writes tells it
         counts = self.flush(*writes).result()
         self._settle(wait=True)
         return counts[-len(writes) :]
+
+    def _all(self) -> list[Write]:
+        """Writes that make the row of the run that has ended, its steps and log, and count it."""
+        return [self.run.insertion(), *Step.insertions(self._steps), *self._buffer, self.run.counted()]
 
     def _settle(self, wait: bool) -> None:
         for flushed in self._pending:
@@ -137,7 +164,10 @@ class RunRecord:
         self._pending = [flushed for flushed in self._pending if not flushed.done()]
 
     def _is_due(self) -> bool:
-        return len(self._buffer) >= FULL_BUFFER or time.monotonic() - self._flushed_at > OLD_SECONDS
+        return self._is_full() or time.monotonic() - self._flushed_at > OLD_SECONDS
+
+    def _is_full(self) -> bool:
+        return len(self._buffer) + len(self._steps) >= FULL_BUFFER
 
 
 class Recorder:
@@ -146,26 +176,35 @@ class Recorder:
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()  # nothing is queued after the word to stop, where nobody would ever answer it
+        self._has_ended = False
 
     def start(self) -> None:
         """Start the writer thread."""
+        self._has_ended = False
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Commit what is queued and end the thread."""
         if self._thread is not None:
-            self._queue.put(None)
+            with self._lock:
+                self._has_ended = True
+                self._queue.put(None)
             self._thread.join()
             self._thread = None
 
     def submit(self, writes: Sequence[Write]) -> Future[list[int]]:
         """Queue the writes as one unit. The future has their row counts once they are durable, or what went wrong:
 
-        Conflict for a unique key that is taken, else what the database raised.
+        Conflict for a unique key that is taken, Unavailable once the process ends, else what the database raised.
         """
         done: Future[list[int]] = Future()
-        self._queue.put(_Batch(writes, done))
+        with self._lock:
+            if not self._has_ended:
+                self._queue.put(_Batch(writes, done))
+                return done
+        done.set_exception(Unavailable("The server is ending; nothing is recorded any more", retry_after=5))
         return done
 
     def commit(self, writes: Sequence[Write]) -> list[int]:
@@ -198,7 +237,7 @@ class Recorder:
     def _commit(self, group: list[_Batch]) -> None:
         try:
             with write():
-                counts = [[execute(*item).rowcount for item in batch.writes] for batch in group]
+                counts = [execute_all(batch.writes) for batch in group]
         except Exception as error:
             if len(group) == 1:
                 taken = isinstance(error, IntegrityError)

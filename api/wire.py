@@ -12,7 +12,8 @@ from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
-from errors import BadInput, HeadraceError, Issue, NotJson
+from errors import BadInput, HeadraceError, Issue, NotJson, Unavailable
+from models import DatabaseRefused
 from schemas import Error
 
 DEEPEST = 100
@@ -179,6 +180,9 @@ def install(app: Flask) -> None:
     def handle(error: Exception) -> Response:
         if not isinstance(error, HeadraceError | HTTPException):
             app.logger.exception("%s %s failed", request.method, request.path)
+        if isinstance(error, DatabaseRefused):
+            # A full disk, say: what was asked for is right, and will work again.
+            error = Unavailable("The database cannot take this at the moment; try again soon", retry_after=5)
         return answer_error(error)
 
     app.register_error_handler(Exception, handle)

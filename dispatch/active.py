@@ -25,7 +25,7 @@ class HandedBack(Exception):
 class Active:
     """A run that this process has queued or executes. `ended` is set when it no longer does.
 
-    `new` makes the writes of a new run, its row last. They go to the disk with the first thing that is written for it
+    `new` makes the writes of a new run, its row first. They go to the disk with the first thing that is written for it
     (`flush`), or sooner where somebody has to know that it is there (`durable`): so a short run, whose caller waits for
     its end, costs one commit.
     """
@@ -66,6 +66,15 @@ class Active:
             if new:
                 # In this order: who looks without the lock must not find neither of them.
                 self._accepted, self._new = flushed, None
+        return flushed
+
+    def whole(self, writes: Callable[[], Sequence[Write]]) -> Future[list[int]] | None:
+        """Hand over the run as it has ended, with all that is written for it; None where some of it is written."""
+        with self._lock:
+            if not self._new:
+                return None
+            flushed = self.recorder.submit(writes())
+            self._accepted, self._new = flushed, None
         return flushed
 
     def durable(self) -> list[int]:

@@ -79,8 +79,9 @@ class Dispatcher:
         self.owner = ""
         self.on_step: Callable[[Run, engine.Step], None] | None = None
         self._active: dict[str, Active] = {}
-        self._unrecorded: dict[str, list[Write]] = {}
+        self._unrecorded: dict[str, tuple[Active, Outcome, list[Write]]] = {}
         self._backlog = 0
+        self._looking = threading.Lock()
         self._more = False  # there was more to claim than threads to do it
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
         self._local = threading.local()
@@ -232,7 +233,7 @@ class Dispatcher:
 
         def made() -> list[Write]:
             bound = IdempotencyKey.take(flow.id, key, id_) if key is not None else []
-            return [*bound, run.insertion_unless_busy(unless) if unless else run.insertion()]
+            return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound]
 
         active = self._active[id_] = Active(run, plan, self.recorder, made)
         if not limit and (self.inline or len(self._active) <= self.config.run_threads):
@@ -242,7 +243,7 @@ class Dispatcher:
     def _settle_acceptance(self, active: Active, plan: Plan) -> None:
         """Wait for the row; Conflict for a key that is taken, or for one run too many at once."""
         counts = active.durable()
-        if not counts[-1]:
+        if not counts[0]:
             limit = plan.settings.max_concurrent_runs
             raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
 
@@ -419,7 +420,9 @@ class Dispatcher:
                 if self._hand_back.is_set():
                     raise HandedBack
                 if active.begin(self.owner) or self._claim(active):
-                    return self._perform(active, RunRecord(active.flush, self.payloads, active.run))
+                    return self._perform(active, RunRecord(active.flush, self.payloads, active.run, active.whole))
+                # It may have been let out of the queue again while it was still in hand here.
+                return bool(active.plan.settings.max_concurrent_runs)
             except HandedBack:
                 if not active.let_go:
                     active.flush([Run.release(active.run.id, self.owner)]).result()
@@ -445,7 +448,8 @@ class Dispatcher:
             return
         run, text = active.run, f"could not be recorded: {error}"
         closed = Step.close_the_running(run.id, run.claims)
-        self._unrecorded[run.id] = [closed, *run.finish(self.owner, "failed", waits=True, error_text=text)]
+        ending = [closed, *run.finish(self.owner, "failed", waits=True, error_text=text)]
+        self._unrecorded[run.id] = active, Outcome("failed", None, text), ending
         run.finished_at = None
 
     def _claim(self, active: Active) -> bool:
@@ -484,7 +488,7 @@ class Dispatcher:
             output_bytes=kept.size, error_text=outcome.error_text, error_node_id=outcome.error_node_id,
             nodes_done=record.done, nodes_total=len(plan.nodes),
         )  # fmt: skip
-        if not record.finish([*told, *ending])[-1]:
+        if not record.finish([*told, *ending], whole=not told and not plan.suspends)[-1]:
             # Cancelled meanwhile, or taken from a process that seemed dead: the row as it is counts.
             active.run = Run.find(run.id) or run
         active.response = outcome.response
@@ -582,16 +586,23 @@ class Dispatcher:
         """Take some up; whether one of them ended by that."""
         if self._stopping.is_set() or not self._is_alive():
             return False
-        free = (self.config.run_threads if not self.inline else 1_000) - len(self._active)
+        with self._looking:
+            chosen = self._choose()
+        return not all([self._take(id_) for id_ in chosen])
+
+    def _choose(self) -> list[str]:
+        """The runs to take up now. Whether there are more is known before the threads are counted: so a thread that
+        becomes free after that, sees it.
+        """
         self._backlog = Run.backlog(self.config.max_pending)
         self._more = self._backlog > 0
+        free = (self.config.run_threads if not self.inline else 1_000) - len(self._active)
         if free <= 0 or not self._backlog:
-            return False
+            return []
         # Other processes look at the same ones: each takes some of the oldest, not all the very oldest.
         found = [id_ for id_ in Run.claimable(4 * free + len(self._active)) if id_ not in self._active]
-        chosen = found if len(found) <= free else sorted(random.sample(found, free))
         self._more = len(found) > free
-        return not all([self._take(id_) for id_ in chosen])
+        return found if len(found) <= free else sorted(random.sample(found, free))
 
     def _look_around(self) -> None:
         """`pick_up`, for who has done its own work and can do nothing about it where that fails."""
@@ -658,9 +669,13 @@ class Dispatcher:
 
     def _record_the_rest(self) -> None:
         """Try once more to write the ends of runs that the disk refused."""
-        for id_, writes in list(self._unrecorded.items()):
-            self.recorder.commit(writes)
-            del self._unrecorded[id_]
+        for id_, (active, outcome, ending) in list(self._unrecorded.items()):
+            try:
+                self.recorder.commit([*failure_writes(self, active, outcome), *ending])
+                del self._unrecorded[id_]
+                self._tidy(active)
+            except Exception as error:
+                log.error("the end of run %s can still not be recorded: %s", id_, error)
 
 
 def _sleeps_past(run: Run, seconds: float) -> bool:
@@ -670,4 +685,8 @@ def _sleeps_past(run: Run, seconds: float) -> bool:
     wake_at = Wait.next_wake(run.id)
     if wake_at is not None and wake_at <= now_ms() + seconds * 1000:
         return False
-    return all(_sleeps_past(child, seconds) for child in run.children())
+    if not all(_sleeps_past(child, seconds) for child in run.children()):
+        return False
+    # What was there no more may have come since the row was read.
+    present = Run.find(run.id)
+    return present is not None and present.status == "pending" and present.waiting == run.waiting

@@ -28,8 +28,8 @@ class History:
 
     @property
     def done(self) -> int:
-        """How many nodes are settled."""
-        return sum(1 for _, index in self.settled if index is None)
+        """How many nodes are settled, the one whose failure ends the run included."""
+        return sum(1 for _, index in self.settled if index is None) + (self.final is not None)
 
     @classmethod
     def of(cls, run: Run, load: Load) -> History:

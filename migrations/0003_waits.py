@@ -35,7 +35,9 @@ STATEMENTS = (
     "DROP INDEX runs_running",
     "CREATE INDEX runs_claimable ON runs ((deaths > 1), id) "
     "WHERE status = 'pending' AND waiting IS NULL AND recorded = 0",
-    "CREATE INDEX runs_pending ON runs (workflow_id, id) WHERE status = 'pending'",
+    "CREATE INDEX runs_pending ON runs (workflow_id, waiting, id) WHERE status = 'pending'",
+    "CREATE INDEX runs_queued ON runs (workflow_id, id) "
+    "WHERE status = 'pending' AND waiting = 'a free place (max_concurrent_runs)'",
     "CREATE INDEX runs_running ON runs (workflow_id) WHERE status = 'running'",
     "CREATE INDEX runs_children ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL",
     "CREATE INDEX waits_due ON waits (wake_at) WHERE wake_at IS NOT NULL AND answered_at IS NULL",

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from apscheduler.executors.pool import BasePoolExecutor, ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.util import undefined
 
 from database import disconnect_thread
 from dispatch import Dispatcher
@@ -70,7 +71,9 @@ class Scheduler:
             (prune, PRUNE_SECONDS),
         ]
         for job, seconds in jobs:
-            self._scheduler.add_job(_closing(job), "interval", seconds=seconds)
+            # After a restart, what a crash left must not wait for the second round.
+            first = datetime.now(UTC) if job == dispatcher.sweep else undefined
+            self._scheduler.add_job(_closing(job), "interval", seconds=seconds, next_run_time=first)
         for tick, seconds in ((self.leader.tick, TICK_SECONDS), (dispatcher.wake, WAKE_SECONDS)):
             self._scheduler.add_job(tick, "interval", seconds=seconds, executor="ticks")
         self.retention = Retention(dispatcher.config, dispatcher.payloads)

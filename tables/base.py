@@ -123,6 +123,13 @@ class Base(Model):
             yield row
 
     @classmethod
+    def fresh(cls, values: dict[str, Any]) -> Self:
+        """A row that is not written yet, of these values of all its columns."""
+        row: Self = cls(__no_default__=True)
+        row.__data__ = values
+        return row
+
+    @classmethod
     def add(cls, **values: Any) -> Self:
         """Insert a row with a new id and the present time, unless given."""
         if cls.prefix:
@@ -177,6 +184,11 @@ class Rows(Generic[Row]):
         return self.newest(-1)
 
 
+@cache
+def _inserting(table: str, columns: tuple[str, ...]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
 def insert(table: str, row: dict[str, Any]) -> Write:
     """The write that inserts this row."""
-    return Write(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))
+    return Write(_inserting(table, tuple(row)), tuple(row.values()))

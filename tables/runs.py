@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any, Self
 
 import orjson
@@ -23,14 +25,16 @@ NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND ow
 # What a run waits for that may not start yet, since the flow has as many running as it allows at once.
 QUEUED = "a free place (max_concurrent_runs)"
 RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running' AND o.recorded = 0)"
-QUEUEING = f"status = 'pending' AND recorded = 0 AND (waiting IS NULL OR waiting = '{QUEUED}')"
 BUSY = (
     "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'running' AND recorded = 0) + "
-    f"(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND {QUEUEING})"
+    "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'pending' AND recorded = 0 AND waiting IS NULL) + "
+    f"(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'pending' AND waiting = '{QUEUED}')"
 )
 OLDER = (
-    "EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
-    f"AND o.id < runs.id AND o.recorded = 0 AND (o.waiting IS NULL OR o.waiting = '{QUEUED}'))"
+    "(EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
+    "AND o.waiting IS NULL AND o.id < runs.id AND o.recorded = 0) "
+    "OR EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
+    f"AND o.waiting = '{QUEUED}' AND o.id < runs.id))"
 )
 NEXT = (
     "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.workflow_id = ? "
@@ -50,6 +54,12 @@ def _arms(status: str | None, triggered_by: str | None) -> list[str]:
         arms = [f"{arm} AND triggered_by = '{triggers[0]}'" for arm in arms]
     ended = [name for name in statuses if name not in UNFINISHED]
     return arms + [f"status = '{name}' AND triggered_by = '{trigger}'" for name in ended for trigger in triggers]
+
+
+@cache
+def _blank() -> dict[str, Any]:
+    """All columns of a run that has nothing yet."""
+    return {column.name: column.default for column in Run._meta.sorted_fields}
 
 
 class Run(Base):
@@ -109,15 +119,14 @@ class Run(Base):
         # `since` and `until` go by the id, so the time that is shown is the id's.
         id_ = values.pop("id", None) or new_id("run")
         row = {
-            "id": id_, "workspace_id": flow.workspace_id,
-            "workflow_id": flow.id, "workflow_name": flow.name,
-            "workflow_version": flow.version, "status": "pending", "cancelled": False, "recorded": False, "claims": 0,
-            "depth": 0, "created_at": made_at(id_), **values,
+            **_blank(), "id": id_, "workspace_id": flow.workspace_id, "workflow_id": flow.id,
+            "workflow_name": flow.name, "workflow_version": flow.version, "status": "pending",
+            "created_at": made_at(id_), **values,
         }  # fmt: skip
         if row["status"] not in RUN_STATUSES or row["triggered_by"] not in TRIGGERS:
             # A list would not find it: see `select_where`.
             raise ValueError(f"no run can be {row['status']} and triggered by {row['triggered_by']}")
-        return cls(**row)
+        return cls.fresh(row)
 
     def insertion(self) -> Write:
         """The write that makes its row."""
@@ -125,7 +134,7 @@ class Run(Base):
 
     def insertion_unless_busy(self, limit: int) -> Write:
         """The write that makes its row unless that many runs of the flow are under way; its row count tells."""
-        return self.insertion().provided(f"{BUSY} < ?", (self.workflow_id, self.workflow_id, limit))
+        return self.insertion().provided(f"{BUSY} < ?", (*[self.workflow_id] * 3, limit))
 
     def while_it_runs(self, made: Write) -> Write:
         """The insertion, to be done only while this run is executed by who claimed it last."""
@@ -221,8 +230,12 @@ class Run(Base):
     @classmethod
     def backlog(cls, most: int) -> int:
         """How many runs wait for a thread or a place, not for an answer; counted up to `most`."""
-        sql = f"SELECT COUNT(*) FROM (SELECT 1 FROM runs WHERE {QUEUEING} LIMIT ?)"
-        return int(execute(sql, (most,)).fetchone()[0])
+        sql = (
+            "SELECT COUNT(*) FROM (SELECT * FROM (SELECT 1 FROM runs "
+            "WHERE status = 'pending' AND waiting IS NULL AND recorded = 0 LIMIT ?) UNION ALL SELECT * FROM ("
+            f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT ?) LIMIT ?)"
+        )
+        return int(execute(sql, (most, most, most)).fetchone()[0])
 
     @classmethod
     def unqueue(cls) -> None:
@@ -237,7 +250,7 @@ class Run(Base):
     @classmethod
     def busy(cls, workflow_id: str) -> int:
         """How many runs of the flow are running or about to."""
-        return int(execute(f"SELECT {BUSY}", (workflow_id, workflow_id)).fetchone()[0])
+        return int(execute(f"SELECT {BUSY}", (workflow_id,) * 3).fetchone()[0])
 
     def children(self) -> list[Run]:
         """The unfinished runs for whose output this one waits."""
@@ -269,7 +282,7 @@ class Run(Base):
         following = (
             "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.status = 'pending' "
             "AND o.workflow_id = (SELECT workflow_id FROM runs WHERE id = ?) "
-            f"AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1) AND {place}"
+            f"AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1) AND {place} AND NOT {OLDER}"
         )
         return [
             Write(f"{sql} AND {place} AND NOT {OLDER}", (*params, limit)),
@@ -285,6 +298,10 @@ class Run(Base):
         """
         where = "status = 'running' AND lease_owner = ? AND claims = ?"
         return self._end(where, (owner, self.claims), status, waits, **values)
+
+    def counted(self) -> Write:
+        """The write that counts a run which has ended and is written in the same transaction."""
+        return RunDay.count(self, int(self.finished_at or 0), self.status, float(self.duration_ms or 0.0))
 
     def cancel(self, reason: str) -> bool:
         """End a pending or running run as cancelled, at once; whoever executes it notices. False if it had ended."""
@@ -311,8 +328,7 @@ class Run(Base):
             writes += self._close_waits(now, still, (self.id, *params))
         if self.parent_node_id is not None:
             writes += self._answer_parent(now, still, (self.id, *params))
-        for name, value in row.items():
-            setattr(self, name, value)
+        self.__data__.update(row)
         ended = Write(f"UPDATE runs SET {columns} WHERE id = ? AND {where}", (*row.values(), self.id, *params))
         return [*writes, Write(NEXT, (self.workflow_id,)), ended]
 
@@ -354,6 +370,15 @@ REPLACE_STEP = ") ON CONFLICT (run_id, seq) DO UPDATE SET " + ", ".join(
 OF_NODES = "node_id IN (SELECT value FROM json_each(?))"
 SAVE_STEP = INSERT_STEP + REPLACE_STEP
 BEGIN_STEP = INSERT_STEP + " AND status = 'running'" + REPLACE_STEP
+
+
+STEPS_AT_ONCE = 20
+
+
+@cache
+def _inserting(count: int) -> str:
+    row = f"({', '.join('?' * len(STEP_COLUMNS))})"
+    return f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) VALUES {', '.join([row] * count)}"
 
 
 def _json_list(names: Sequence[str]) -> str:
@@ -400,6 +425,12 @@ class Step(Base):
     def has_output(self) -> bool:
         """Whether it gave something itself, in the row or in a file."""
         return self.output is not None or self.output_bytes is not None
+
+    @classmethod
+    def insertions(cls, rows: Sequence[Sequence[Any]]) -> list[Write]:
+        """Writes that insert the steps of a new run; values in the order of STEP_COLUMNS."""
+        pages = [rows[at : at + STEPS_AT_ONCE] for at in range(0, len(rows), STEPS_AT_ONCE)]
+        return [Write(_inserting(len(page)), tuple(chain.from_iterable(page))) for page in pages]
 
     @classmethod
     def save_one(cls, values: Sequence[Any], claims: int) -> Write:
@@ -539,11 +570,14 @@ class IdempotencyKey(Base):
 
     @classmethod
     def take(cls, workflow_id: str, key: str, run_id: str) -> list[Write]:
-        """Writes that bind the key to the run; the second violates the primary key while the key is bound."""
+        """Writes that bind the key to the run, if that has a row; the second violates the primary key while the key is
+        bound.
+        """
         now = now_ms()
         stale = "DELETE FROM idempotency_keys WHERE workflow_id = ? AND key = ? AND created_at < ?"
         row = {"workflow_id": workflow_id, "key": key, "run_id": run_id, "created_at": now}
-        return [Write(stale, (workflow_id, key, now - DAY_MS)), insert("idempotency_keys", row)]
+        bound = insert("idempotency_keys", row).provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (run_id,))
+        return [Write(stale, (workflow_id, key, now - DAY_MS)), bound]
 
     @classmethod
     def run_of(cls, workflow_id: str, key: str) -> Run | None:

@@ -131,6 +131,46 @@ def test_run_gives_a_template_its_sample_input_unless_told_otherwise(file):
     assert json.loads(call("run", template, "--input", "8").stdout) == 8
 
 
+def test_run_goes_on_after_the_time_for_which_it_waits(file):
+    nodes = [
+        {"id": "a", "type": "wait", "config": {"seconds": 0.05}},
+        {"id": "b", "type": "wait", "config": {"seconds": 0.05}},
+    ]
+    nodes.append({"id": "c", "type": "set", "config": {"values": {"x": "{{ input.x + 1 }}"}}})
+    result = call("run", file({"nodes": nodes, "edges": [["a", "b"], ["b", "c"]]}), "--input", '{"x": 1}')
+    assert json.loads(result.stdout) == {"x": 2}
+    assert [line.split()[:2] for line in result.stderr.splitlines()][:5] == [
+        ["waiting", "a"], ["success", "a"], ["waiting", "b"], ["success", "b"], ["success", "c"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("node", "reason"),
+    [
+        ({"type": "approval", "config": {"message": "Pay?"}}, "approval: Pay?"),
+        ({"type": "callback"}, "a callback"),
+    ],
+)
+def test_run_refuses_to_wait_for_an_answer_that_cannot_come(file, folder, node, reason):
+    beside = {"id": "b", "type": "wait", "config": {"seconds": 3600}}
+    result = CliRunner().invoke(
+        cli.main,
+        ["run", file({"nodes": [{"id": "a", **node}, beside], "edges": []})],
+        obj=serve,
+        catch_exceptions=False,
+    )
+    assert (result.exit_code, result.stdout) == (2, "")
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("Error: The run waits for ") and reason in line and "only a server can receive" in line
+    assert [path.name for path in folder.iterdir()] == ["flow.json"]
+
+
+def test_run_says_that_it_knows_no_other_flow(file):
+    nodes = [{"id": "a", "type": "subflow", "config": {"workflow_id": "wf_1"}}]
+    result = CliRunner().invoke(cli.main, ["run", file({"nodes": nodes, "edges": []})], obj=serve)
+    assert result.exit_code == 1 and "there is no flow 'wf_1'" in result.stderr
+
+
 def test_run_knows_an_exported_flow_by_its_name(file):
     values = {"values": {"name": "{{ workflow.name }}"}}
     definition = {"nodes": [{"id": "a", "type": "set", "config": values}]}

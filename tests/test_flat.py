@@ -7,8 +7,9 @@ import pytest
 from marshmallow import Schema, fields
 
 import schemas
+from flat import iso
+from kinds import Json, Out, Time
 from models import Run
-from schemas import Json, Out, Time, iso
 
 SCHEMAS = [
     made for made in vars(schemas).values() if isinstance(made, type) and issubclass(made, Out) and made is not Out

@@ -25,7 +25,8 @@ LAYERS = {
     "models": {"database", "tables"},
     "migrations": set(),
     "flat": set(),
-    "schemas": {"flat"},
+    "kinds": {"flat"},
+    "schemas": {"flat", "kinds"},
     "templates": set(),
     "nodes": {"expressions", "agent"},
     "definition": {"expressions", "nodes"},
@@ -37,8 +38,8 @@ LAYERS = {
     "worker": {"dispatch"},
     "scheduler": {"database", "models", "payloads", "dispatch", "nodes"},
     "api": {
-        *("accounts", "models", "payloads", "schemas", "templates", "definition", "engine", "nodes", "dispatch"),
-        *("scheduler", "agent", "triggers", "vault"),
+        *("accounts", "models", "payloads", "flat", "schemas", "templates", "definition", "engine", "nodes"),
+        *("dispatch", "scheduler", "agent", "triggers", "vault"),
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
@@ -55,7 +56,7 @@ HOMES = {
         ("flask", "flask_login", "flask_smorest", "flask_swagger_ui", "werkzeug"), {"api", "workflow_server"}
     ),
     **dict.fromkeys(("peewee", "playhouse"), {"database", "tables", "models", "recorder", "migrations"}),
-    "marshmallow": {"schemas", "nodes", "definition", "api"},
+    "marshmallow": {"kinds", "schemas", "nodes", "definition", "api"},
     "apscheduler": {"scheduler"},
     "celery": {"worker"},
     "gunicorn": {"workflow_server", "gunicorn.conf"},

@@ -12,38 +12,17 @@ from pathlib import Path
 import pytest
 from peewee import OperationalError
 from world import (
-    Background,
-    Types,
-    add_flow,
-    chain,
-    flow,
-    fresh_database,
-    node,
-    process,
-    run_of,
-    start_python,
-    started_recorder,
-    steps_of,
-)
+    Background, Types, add_flow, chain, flow, fresh_database, node, process, run_of, start_python,
+    started_recorder, steps_of,
+)  # fmt: skip
 
 import database
 from config import Config
 from database import execute, write
 from models import (
-    AgentRun,
-    Fact,
-    IdempotencyKey,
-    Lease,
-    LogEntry,
-    Run,
-    RunDay,
-    Step,
-    Wait,
-    Write,
-    first_id,
-    now_ms,
+    AgentRun, Fact, IdempotencyKey, Lease, LogEntry, Run, RunDay, Step, Wait, Write, first_id, now_ms,
     totals,
-)
+)  # fmt: skip
 from models import retention as rows
 from payloads import Kept, Payloads
 from scheduler import Scheduler

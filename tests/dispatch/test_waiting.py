@@ -3,10 +3,26 @@
 import pytest
 from crashes import crash_everywhere, first_run
 from test_dispatch import at_gate, finished, let_go, output, statuses, stop_at_the_gate, submit
-from world import PATIENCE, add_flow, at_once, chain, flow, node, process, run_of, said, start_python, steps_of
+from world import (
+    PATIENCE,
+    add_flow,
+    at_once,
+    chain,
+    flow,
+    node,
+    process,
+    run_of,
+    said,
+    start_python,
+    started_recorder,
+    steps_of,
+)
 
+from config import Config
+from dispatch import Dispatcher, Links, make_services
 from errors import BadInput, Conflict, NotFound
 from models import Lease, Run, RunDay, Step, Wait, now_ms
+from nodes.base import REGISTRY
 
 LONG_AGO = 1  # a time to wait until that has passed, in ms: the next `wake` is due
 FOREVER = 10**15
@@ -545,3 +561,38 @@ def test_a_process_that_was_asleep_does_not_make_a_run_wait_that_another_has_fin
     other.sweep()
     other.wake()
     assert run_of(run.id).status == "success" and nothing_waits()
+
+
+# Addresses
+
+
+ADDRESSED = flow(
+    ask("a"),
+    ask("b"),
+    node("beside", "give", {"value": "{{ steps.a.url }}"}),
+    node("later", "give", {"value": "{{ steps.a.url }}"}),
+    node("after", "give", {"value": "{{ steps.a.value }}"}),
+    edges=["b later", "a after"],
+)
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_a_node_that_does_not_come_after_another_sees_its_address_whatever_was_answered(tmp_path, order):
+    links = Links(lambda *parts: "-".join(parts), "https://example.org")
+    config = Config(data_dir=tmp_path, grace=0)
+    with started_recorder() as recorder:
+        dispatcher = Dispatcher(config, recorder, make_services(config), inline=True, links=links)
+        dispatcher.start()
+        run = submit(dispatcher, ADDRESSED)
+        for id_ in order:
+            dispatcher.answer(run, id_, "yes", id_, None)
+        dispatcher.stop()
+    url = links.of(run.id, "a", REGISTRY["ask"])["url"]
+    assert output(dispatcher, run_of(run.id)) == {"beside": url, "later": url, "after": "a"}
+
+
+def test_without_addresses_a_node_that_does_not_come_after_another_sees_nothing_of_it(inline):
+    run = submit(inline, flow(ask("a"), ask("b"), node("c", "give", {"value": "{{ steps.a.value }}"}), edges=["b c"]))
+    for id_ in "ab":
+        inline.answer(run, id_, "yes", 1, None)
+    assert run_of(run.id).error_node_id == "c" and "steps has no key 'a'" in run_of(run.id).error_text

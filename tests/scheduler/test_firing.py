@@ -49,7 +49,8 @@ def test_an_instant_becomes_a_pending_run():
 def test_a_run_has_the_version_of_the_flow_at_that_moment():
     made = schedule(every=60)
     fire_due(START)
-    made.change(None, definition_json=orjson.dumps(flow("other")).decode())
+    same = [("tick", "schedule", {"every": 60, "timezone": "UTC", "catch_up": "last"})]
+    made.change(None, triggers=same, definition_json=orjson.dumps(flow("other")).decode())
     fire_due(START + MINUTE)
     assert runs()[0].workflow_version == 2
     assert WorkflowVersion.select().where(WorkflowVersion.version == 2).count() == 1

@@ -1,0 +1,50 @@
+"""A WorkflowDefinition: what it may hold, what is wrong with it, and the `Plan` that the engine runs.
+
+Pure: a JSON object goes in, a plan or a list of issues comes out. The checks come in two stages, because a draft may be
+incomplete but never malformed: `graph` looks at ids and edges, `plan` also at node types, branches, config and
+expressions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from errors import DefinitionError, Issue
+
+from .builder import nodes_of
+from .planned import Config, Plan, PlannedNode, Retry, Settings
+from .settings import settings_of
+from .shape import Edge, Graph, Issues, graph_of, unknown_keys
+
+__all__ = ["Config", "Edge", "Graph", "Plan", "PlannedNode", "Retry", "Settings", "check", "graph", "plan"]
+
+
+def plan(definition: Any, max_nodes: int = 20_000) -> Plan:
+    """The plan of a definition (a JSON object). Raises DefinitionError with every issue found."""
+    made, issues = check(definition, max_nodes)
+    if made is None:
+        raise DefinitionError(issues)
+    return made
+
+
+def check(definition: Any, max_nodes: int = 20_000) -> tuple[Plan | None, list[Issue]]:
+    """The plan, or None, and all issues."""
+    issues = Issues()
+    shape = graph_of(definition, issues, max_nodes)
+    if shape is None:
+        return None, issues
+    if not shape.nodes:
+        issues.add("nodes", "a flow needs at least one node")
+    settings = settings_of(definition.get("settings"), issues)
+    unknown_keys(definition, ("nodes", "edges", "settings"), "", issues)
+    nodes = nodes_of(shape, issues)
+    return (None if issues else Plan(nodes, settings)), issues
+
+
+def graph(definition: Any, max_nodes: int = 20_000) -> Graph:
+    """Ids and edges of a draft; DefinitionError where they are malformed, doubled, dangling or form a cycle."""
+    issues = Issues()
+    shape = graph_of(definition, issues, max_nodes)
+    if shape is None:
+        raise DefinitionError(issues)
+    return shape

@@ -1,0 +1,249 @@
+"""The nodes of a definition, made ready to run; whatever is wrong with one of them is noted, node by node."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError
+
+from errors import ExpressionError
+from expressions import Template, compile_value
+from nodes.base import REGISTRY, Node, is_literal
+
+from .planned import Config, Constant, Dynamic, PlannedNode, Retry, paths_of
+from .shape import MAX_NAME, Graph, Issues, unknown_keys
+
+ON_ERROR = ("fail", "continue", "branch")
+ON_INTERRUPT = ("retry", "fail")
+
+
+def nodes_of(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
+    place = {id_: index for index, id_ in enumerate(shape.order)}
+    file_place = {id_: index for index, id_ in enumerate(shape.nodes)}
+    inputs: dict[str, list[tuple[int, str | None]]] = {id_: [] for id_ in shape.nodes}
+    sources = set()
+    for edge in shape.edges:
+        inputs[edge.target].append((place[edge.source], edge.branch))
+        sources.add(edge.source)
+    planned = []
+    for id_ in shape.order:
+        builder = _Builder(shape.nodes[id_], f"nodes[{file_place[id_]}]", place, shape.nodes, issues)
+        built = builder.build(tuple(sorted(inputs[id_], key=lambda pair: pair[0])), id_ not in sources)
+        if built is not None:
+            planned.append(built)
+    _check_edges(shape, issues)
+    return tuple(planned) if issues else _addressing(planned)
+
+
+def _addressing(nodes: list[PlannedNode]) -> tuple[PlannedNode, ...]:
+    """The nodes, with those in `addresses` alone that are not before the node: these it sees as they ended."""
+    bits = {id_: 1 << number for number, id_ in enumerate({id_ for node in nodes for id_ in node.addresses})}
+    before: list[int] = []  # for each node, the bits of what comes before it
+    for node in nodes if bits else ():
+        before.append(0)
+        for at, _ in node.inputs:
+            before[-1] |= before[at] | bits.get(nodes[at].id, 0)
+        outside = frozenset(id_ for id_ in node.addresses if not before[-1] & bits[id_])
+        nodes[node.position] = dataclasses.replace(node, addresses=outside)
+    return tuple(nodes)
+
+
+def _check_edges(shape: Graph, issues: Issues) -> None:
+    """Every edge leaves by a way that its source has, and enters no trigger."""
+    ways = {id_: _ways(raw) for id_, raw in shape.nodes.items()}
+    for edge in shape.edges:
+        path = f"edges ({edge.source} -> {edge.target})"
+        target = REGISTRY.get(shape.nodes[edge.target]["type"])
+        if target is not None and target.trigger:
+            issues.add(path, f"{edge.target!r} is a trigger and takes no incoming edge", edge.target)
+        known = ways[edge.source]
+        if known is None or edge.branch in known:
+            continue
+        names = ", ".join(repr(name) for name in known if name is not None)
+        if edge.branch is None:
+            issues.add(path, f"must name a branch of {edge.source!r}: {names}", edge.source)
+        else:
+            offer = f"it has {names}" if names else "it has none"
+            issues.add(path, f"{edge.source!r} has no branch {edge.branch[:MAX_NAME]!r}; {offer}", edge.source)
+
+
+def _ways(raw: Mapping[str, Any]) -> tuple[str | None, ...] | None:
+    """The branches of a node; None in them is the unnamed way. None for an unknown type."""
+    node = REGISTRY.get(raw["type"])
+    if node is None:
+        return None
+    config = raw.get("config")
+    ways: tuple[str | None, ...] = node.branches(config if isinstance(config, dict) else {}) or (None,)
+    return (*ways, "error") if raw.get("on_error") == "branch" else ways
+
+
+NODE_KEYS = (
+    "id", "type", "name", "config", "position", "foreach", "retry", "timeout", "on_error", "on_interrupt", "disabled",
+    "notes",
+)  # fmt: skip
+
+
+class _Builder:
+    """Turns one raw node into a `PlannedNode`, or notes what is wrong with it."""
+
+    def __init__(
+        self, raw: dict[str, Any], path: str, place: Mapping[str, int], nodes: Mapping[str, Any], issues: Issues
+    ) -> None:
+        self.raw, self.path, self.place, self.nodes, self.issues = raw, path, place, nodes, issues
+        self.id: str = raw["id"]
+        self.references: set[str] = set()
+        self.addresses: set[str] = set()
+
+    def build(self, inputs: tuple[tuple[int, str | None], ...], is_leaf: bool) -> PlannedNode | None:
+        node = REGISTRY.get(self.raw["type"])
+        if node is None:
+            self.bad("type", f"there is no node type {self.raw['type'][:MAX_NAME]!r}")
+            return None
+        before = len(self.issues)
+        unknown_keys(self.raw, NODE_KEYS, self.path, self.issues, self.id)
+        own_ways = node.branches(self.raw["config"] if isinstance(self.raw.get("config"), dict) else {})
+        if "error" in own_ways and self.raw.get("on_error") == "branch":
+            self.bad("on_error", "cannot be branch: the node has a branch of its own that is called error")
+        planned = PlannedNode(
+            position=self.place[self.id],
+            id=self.id,
+            type=node.type,
+            name=self.name(),
+            node=node,
+            config=self.config(node),
+            inputs=inputs,
+            is_leaf=is_leaf,
+            foreach=self.foreach(node, bool(own_ways)),
+            retry=self.retry(),
+            timeout=self.number("timeout", None, 0.001, 86_400),
+            on_error=self.choice("on_error", ON_ERROR),
+            on_interrupt=self.choice("on_interrupt", ON_INTERRUPT),
+            disabled=self.flag("disabled"),
+            branching=bool(own_ways),
+            references=frozenset(self.references),
+            addresses=frozenset(self.addresses),
+        )
+        return planned if len(self.issues) == before else None
+
+    def bad(self, key: str, message: str) -> None:
+        self.issues.add(f"{self.path}.{key}", message, self.id)
+
+    def name(self) -> str:
+        name = self.raw.get("name", self.id)
+        if not isinstance(name, str) or len(name) > MAX_NAME:
+            self.bad("name", f"must be text of at most {MAX_NAME} characters")
+            return self.id
+        return name or self.id
+
+    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
+        value = self.raw.get(key, allowed[0])
+        if value not in allowed:
+            self.bad(key, f"must be one of {', '.join(allowed)}")
+            return allowed[0]
+        return str(value)
+
+    def flag(self, key: str) -> bool:
+        value = self.raw.get(key, False)
+        if not isinstance(value, bool):
+            self.bad(key, "must be true or false")
+        return bool(value)
+
+    def number(self, key: str, default: Any, low: float, high: float, where: Any = None, whole: bool = False) -> Any:
+        holder = self.raw if where is None else where
+        value = holder.get(key, default)
+        if value is None and default is None:
+            return None
+        kind = int if whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+            word = "a whole number" if whole else "a number"
+            self.bad(key if where is None else f"retry.{key}", f"must be {word} from {low:g} to {high:g}")
+            return default
+        return value
+
+    def retry(self) -> Retry:
+        raw = self.raw.get("retry")
+        if raw is None:
+            return Retry()
+        if not isinstance(raw, dict):
+            self.bad("retry", 'must be an object such as {"attempts": 3, "delay": 1, "backoff": 2}')
+            return Retry()
+        unknown_keys(raw, ("attempts", "delay", "backoff"), f"{self.path}.retry", self.issues, self.id)
+        return Retry(
+            self.number("attempts", 3, 1, 20, raw, whole=True),
+            self.number("delay", 1.0, 0, 3600, raw),
+            self.number("backoff", 2.0, 1, 10, raw),
+        )
+
+    def foreach(self, node: Node, branching: bool) -> Template | Constant | None:
+        raw = self.raw.get("foreach")
+        if raw is None:
+            return None
+        if branching:
+            self.bad("foreach", f"cannot be used on {node.type!r}, which has branches; map with another node first")
+        elif node.suspends:
+            self.bad("foreach", f"cannot be used on {node.type!r}, which waits")
+        compiled = self.compiled("foreach", raw)
+        if compiled is None and isinstance(raw, list):
+            return Constant(raw)
+        if compiled is None:
+            self.bad("foreach", "must be an expression that gives a list, such as {{ input.orders }}")
+        return compiled
+
+    def compiled(self, key: str, value: Any) -> Template | None:
+        try:
+            compiled = compile_value(value)
+        except ExpressionError as error:
+            self.bad(key, str(error))
+            return None
+        for id_ in sorted(compiled.steps) if compiled is not None else ():
+            self.reference(key, id_)
+        return compiled
+
+    def reference(self, key: str, id_: str) -> None:
+        """An expression may only look at steps that exist and come earlier, or that have an address from the start."""
+        if id_ not in self.place:
+            self.bad(key, f"steps.{id_}: there is no node {id_!r}")
+            return
+        node = REGISTRY.get(self.nodes[id_]["type"])
+        if node is not None and node.answers:
+            self.addresses.add(id_)
+            return
+        self.references.add(id_)
+        if self.place[id_] >= self.place[self.id]:
+            self.bad(key, f"steps.{id_}: {id_!r} does not run before {self.id!r}")
+
+    def config(self, node: Node) -> Config:
+        raw = self.raw.get("config", {})
+        if not isinstance(raw, dict):
+            self.bad("config", "must be an object")
+            return Config({})
+        schema = _schema(node)
+        static, dynamic = {}, []
+        for key, value in raw.items():
+            field_ = schema.fields.get(key)
+            compiled = None if field_ is None or is_literal(field_) else self.compiled(f"config.{key}", value)
+            if compiled is None or field_ is None:
+                static[key] = value
+            else:
+                dynamic.append(Dynamic(key, compiled, field_))
+        try:
+            loaded = schema.load(static, partial=tuple(item.key for item in dynamic))
+        except ValidationError as error:
+            for path, message in paths_of(error.messages):
+                self.bad(f"config.{path}" if path else "config", message)
+            return Config({})
+        per_item = {item.key: item.compiled for item in dynamic if item.field.metadata.get("x-per-item")}
+        return Config({**loaded, **per_item}, tuple(item for item in dynamic if item.key not in per_item))
+
+
+_SCHEMAS: dict[type[Node], Any] = {}
+
+
+def _schema(node: Node) -> Any:
+    """The one instance of a node type's config schema: making one costs more than using it."""
+    schema = _SCHEMAS.get(type(node))
+    if schema is None:
+        schema = _SCHEMAS[type(node)] = node.Config()
+    return schema

@@ -1,0 +1,160 @@
+"""What the engine runs: a plan, its nodes and their config, checked and compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from marshmallow import ValidationError, fields
+
+from errors import ExpressionError, NodeError
+from expressions import Template
+from nodes.base import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often to try, and the pause before each further attempt: `delay * backoff ** n` seconds, with jitter."""
+
+    attempts: int = 1
+    delay: float = 1.0
+    backoff: float = 2.0
+
+    def pause(self, attempt: int, chance: float) -> float:
+        """Seconds before the attempt after number `attempt`; `chance` (0 to 1) spreads it over 50 to 100 percent."""
+        return min(self.delay * self.backoff ** (attempt - 1), 3600.0) * (0.5 + chance / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A flow's own settings; `timeout` is for the whole run, in seconds, None for the server's."""
+
+    timezone: str = "UTC"
+    timeout: float | None = None
+    max_concurrent_runs: int = 0
+    overlap: str = "queue"
+    error_workflow_id: str | None = None
+    vars: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Dynamic(NamedTuple):
+    """One config key whose value is made anew for every execution."""
+
+    key: str
+    compiled: Template
+    field: fields.Field[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A node's config, validated once: `static` is shared by all executions, `dynamic` is evaluated for each."""
+
+    static: dict[str, Any]
+    dynamic: tuple[Dynamic, ...] = ()
+
+    def evaluate(self, scope: Mapping[str, Any]) -> dict[str, Any]:
+        """The config with its expressions replaced; NodeError names the key whose value is not what the node takes."""
+        if not self.dynamic:
+            return self.static
+        config = dict(self.static)
+        for key, compiled, field_ in self.dynamic:
+            try:
+                value = compiled.evaluate(scope)
+                config[key] = value if type(field_) is fields.Raw else field_.deserialize(value)
+            except ExpressionError as error:
+                raise NodeError(f"config.{key}: {error}", permanent=True) from None
+            except ValidationError as error:
+                raise NodeError(f"config.{key}: {flat(error.messages)}", permanent=True) from None
+        return config
+
+
+class Constant:
+    """A list written out where an expression could stand."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def evaluate(self, scope: Mapping[str, Any]) -> Any:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedNode:
+    """A node, ready to run. `inputs` are its edges in: the source's position in the plan, the branch it leaves by.
+
+    `references` are the steps that its expressions look at, but for those that may be answered: where it comes after
+    such a one, it sees its output; those in `addresses` show it where to answer them, however they were answered.
+    """
+
+    position: int
+    id: str
+    type: str
+    name: str
+    node: Node
+    config: Config
+    inputs: tuple[tuple[int, str | None], ...]
+    is_leaf: bool
+    foreach: Template | Constant | None = None
+    retry: Retry = Retry()
+    timeout: float | None = None
+    on_error: str = "fail"
+    on_interrupt: str = "retry"
+    disabled: bool = False
+    branching: bool = False
+    references: frozenset[str] = frozenset()
+    addresses: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A valid definition in the order in which it runs."""
+
+    nodes: tuple[PlannedNode, ...]
+    settings: Settings
+
+    @cached_property
+    def by_id(self) -> dict[str, PlannedNode]:
+        """Every node under its id."""
+        return {node.id: node for node in self.nodes}
+
+    @cached_property
+    def answerable(self) -> tuple[str, ...]:
+        """The nodes that wait for an answer, and have addresses for it."""
+        return tuple(node.id for node in self.nodes if node.node.answers and not node.disabled)
+
+    @cached_property
+    def responding(self) -> frozenset[str]:
+        """The nodes that answer a webhook and after which there is more to do."""
+        return frozenset(node.id for node in self.nodes[:-1] if node.node.responds and not node.disabled)
+
+    @cached_property
+    def suspends(self) -> bool:
+        """Whether a run may have to wait."""
+        return any(node.node.suspends for node in self.nodes if not node.disabled)
+
+    @cached_property
+    def is_quick(self) -> bool:
+        """Whether a run is over in no time, as far as its nodes can tell."""
+        return all(node.node.quick and node.retry.attempts == 1 for node in self.nodes if not node.disabled)
+
+
+# marshmallow's messages as paths
+
+
+def paths_of(messages: Any, path: str = "") -> list[tuple[str, str]]:
+    """marshmallow's nested `{key: [text]}` as `[(path, text)]`."""
+    if isinstance(messages, dict):
+        found = []
+        for key, value in messages.items():
+            step = f"[{key}]" if isinstance(key, int) else ("" if key == "_schema" else f".{key}")
+            found += paths_of(value, (path + step).lstrip("."))
+        return found
+    texts = messages if isinstance(messages, list) else [messages]
+    return [(path, str(text).rstrip(".")[:1].lower() + str(text).rstrip(".")[1:]) for text in texts]
+
+
+def flat(messages: Any) -> str:
+    """The same in one line."""
+    return "; ".join(f"{path}: {text}" if path else text for path, text in paths_of(messages))

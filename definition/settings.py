@@ -1,0 +1,58 @@
+"""A flow's own settings."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Callable
+from typing import Any
+
+from .planned import Settings
+from .shape import MAX_ID, Issues, unknown_keys
+
+
+def settings_of(raw: Any, issues: Issues) -> Settings:
+    if raw is None:
+        return Settings()
+    if not isinstance(raw, dict):
+        issues.add("settings", "must be an object")
+        return Settings()
+    unknown_keys(raw, SETTING_CHECKS, "settings", issues)
+    good = {}
+    for key, (accepts, message) in SETTING_CHECKS.items():
+        if key not in raw:
+            continue
+        if accepts(raw[key]):
+            good[key] = raw[key]
+        else:
+            issues.add(f"settings.{key}", message)
+    return Settings(**good)
+
+
+def _number(value: Any, low: float, high: float) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int | float) and low <= value <= high
+
+
+def _is_zone(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+SETTING_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "timezone": (_is_zone, "must be an IANA time zone such as Europe/Berlin"),
+    "timeout": (lambda v: v is None or _number(v, 0.001, 2_592_000), "must be a number of seconds above 0"),
+    "max_concurrent_runs": (
+        lambda v: isinstance(v, int) and _number(v, 0, 10_000),
+        "must be a whole number from 0 to 10000",
+    ),
+    "overlap": (lambda v: v in ("queue", "skip"), "must be queue or skip"),
+    "error_workflow_id": (
+        lambda v: v is None or (isinstance(v, str) and len(v) <= MAX_ID),
+        "must be a flow's id or null",
+    ),
+    "vars": (lambda v: isinstance(v, dict), "must be an object"),
+}

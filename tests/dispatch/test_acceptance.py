@@ -1,0 +1,319 @@
+"""The row of a run, written with its first step; what a disk that refuses leaves; how far a run says that it is."""
+
+import time
+
+import pytest
+from test_dispatch import at_gate, finished, left_behind, let_go, on_record, submit
+from world import PATIENCE, Background, add_flow, at_once, chain, flow, node, run_of, started_recorder, steps_of
+
+from dispatch.active import Active
+from engine import plan
+from errors import Unavailable
+from models import Run, RunDay, Step, Wait, Write
+
+BIG = {"value": "x" * 50_000}
+
+
+def refusing(dispatcher, when, table="steps"):
+    """Let the database refuse the insertion of such rows, as a broken disk would, until the trigger is dropped."""
+    # A division by zero is null in SQLite; a sum that is too large is an error, and no broken constraint.
+    sql = f"CREATE TRIGGER refuse BEFORE INSERT ON {table} WHEN {when} BEGIN SELECT abs(-9223372036854775807 - 1); END"
+    dispatcher.recorder.commit([Write(sql, ())])
+
+
+def accepting(dispatcher):
+    dispatcher.recorder.commit([Write("DROP TRIGGER refuse", ())])
+
+
+def values_left(folder):
+    return sorted(path.name for path in folder.glob("values/*"))
+
+
+# The row
+
+
+def test_a_run_that_is_on_its_way_has_no_row_until_somebody_has_to_know(dispatcher, gate):
+    run = submit(dispatcher, flow(node("g", "gate")))
+    assert gate.reached.wait(PATIENCE) and Run.find(run.id) is None
+    assert dispatcher.wait(dispatcher.ticket_of(run), 0).status == "running"
+    row = run_of(run.id)
+    assert (row.status, row.lease_owner, row.claims) == ("running", dispatcher.owner, 1)
+    gate.opened.set()
+    assert finished(dispatcher, run).status == "success"
+
+
+def test_a_short_run_is_one_commit(start, monkeypatch):
+    dispatcher = start(inline=True)
+    groups = []
+    commit = dispatcher.recorder._commit
+    monkeypatch.setattr(dispatcher.recorder, "_commit", lambda group: (groups.append(group), commit(group)))
+    submit(dispatcher, chain("a", "b", "c"))
+    assert len(groups) == 1
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_process_that_stops_before_the_row_is_written_hands_the_run_over(start, gate, types, durable):
+    one = start(run_threads=1)
+    runs = [submit(one, chain(node("g", "gate"), node("a", "act"))), submit(one, flow(node("a", "act")))]
+    assert gate.reached.wait(PATIENCE)
+    if durable:
+        for run in runs:
+            one.wait(one.ticket_of(run), 0)
+    stopping = Background(one.stop)
+    assert one._hand_back.wait(PATIENCE)
+    gate.opened.set()
+    stopping.result()
+    rows = [run_of(run.id) for run in runs]
+    assert [(row.status, row.lease_owner, row.deaths) for row in rows] == [("pending", None, 0)] * 2
+    assert types.effects == []
+    start(inline=True).sweep()
+    assert [run_of(run.id).status for run in runs] == ["success"] * 2
+    assert sorted(types.effects) == sorted(f"{run.id}:a:0" for run in runs)
+
+
+def test_a_run_that_is_cancelled_before_its_row_is_written_is_cancelled(dispatcher, gate, types):
+    run = submit(dispatcher, chain(node("g", "gate"), node("a", "act")))
+    assert gate.reached.wait(PATIENCE) and Run.find(run.id) is None
+    dispatcher.cancel(run, "ann")
+    gate.opened.set()
+    let_go(dispatcher, run)
+    assert run_of(run.id).cancelled and types.effects == [] and RunDay.get().total == 1
+
+
+def test_many_who_need_the_row_at_once_get_it(dispatcher, gate):
+    run = submit(dispatcher, chain(node("g", "gate"), "b"))
+    ticket = dispatcher.ticket_of(run)
+    assert gate.reached.wait(PATIENCE)
+    gate.opened.set()
+    rows = at_once(8, lambda number: dispatcher.wait(ticket, number % 2 * PATIENCE))
+    assert {row.id for row in rows} == {run.id} and finished(dispatcher, run).status == "success"
+    assert Run.select().count() == 1 and [step.seq for step in steps_of(run.id)] == [0, 1]
+
+
+# A disk that refuses
+
+
+@pytest.mark.parametrize(
+    "definition", [flow("a"), chain(node("a", "act"), "b"), flow(node("w", "ask")), chain(node("a", "fail"))]
+)
+def test_a_run_whose_first_write_is_refused_leaves_nothing(start, tmp_path, definition):
+    dispatcher = start(run_threads=1, inline_value_bytes=100)
+    refusing(dispatcher, "1 = 1", "runs")
+    run = submit(dispatcher, definition, "x" * 200)
+    with pytest.raises(Unavailable) as caught:
+        dispatcher.wait(dispatcher.ticket_of(run), PATIENCE)
+    assert caught.value.retry_after == 5
+    let_go(dispatcher, run)
+    assert values_left(tmp_path) == [] and Run.select().count() == Step.select().count() == Wait.select().count() == 0
+    accepting(dispatcher)
+    dispatcher.sweep()
+    assert Run.select().count() == 0
+    again = submit(dispatcher, flow("a"), 1)
+    assert finished(dispatcher, again).status == "success"
+
+
+def test_a_run_whose_first_step_is_refused_leaves_nothing(start, tmp_path):
+    """The row and the step are one transaction."""
+    dispatcher = start(run_threads=1, inline_value_bytes=100)
+    refusing(dispatcher, "1 = 1")
+    tickets = [dispatcher.submit(add_flow(flow("a")), "x" * 200, "manual") for _ in range(5)]
+    for ticket in tickets:
+        with pytest.raises(Unavailable):
+            dispatcher.wait(ticket, PATIENCE)
+        with pytest.raises(Unavailable):
+            dispatcher.response(ticket, PATIENCE)
+    accepting(dispatcher)
+    assert Run.select().count() == 0 and values_left(tmp_path) == [] and dispatcher.active_count() == 0
+
+
+def test_who_waits_for_a_refused_run_without_time_is_told_too(dispatcher, gate):
+    run = submit(dispatcher, flow(node("g", "gate")))
+    assert gate.reached.wait(PATIENCE)
+    refusing(dispatcher, "1 = 1", "runs")
+    ticket = dispatcher.ticket_of(run)
+    with pytest.raises(Unavailable):
+        dispatcher.wait(ticket, 0)
+    with pytest.raises(Unavailable):
+        dispatcher.cancel(run, "ann")
+    gate.opened.set()
+    assert ticket.active.ended.wait(PATIENCE)
+    accepting(dispatcher)
+    assert Run.find(run.id) is None and dispatcher.active_count() == 0
+
+
+def test_a_run_that_cannot_even_be_handed_back_is_let_go_of(start, gate, tmp_path):
+    dispatcher = start(run_threads=1, inline_value_bytes=100)
+    run = submit(dispatcher, chain(node("g", "gate"), "b"), "x" * 200)
+    ticket = dispatcher.ticket_of(run)
+    assert gate.reached.wait(PATIENCE)
+    refusing(dispatcher, "1 = 1", "runs")
+    stopping = Background(dispatcher.stop)
+    assert dispatcher._hand_back.wait(PATIENCE)
+    gate.opened.set()
+    stopping.result()
+    assert ticket.active.ended.is_set() and dispatcher.active_count() == 0 and values_left(tmp_path) == []
+    with pytest.raises(Unavailable):
+        dispatcher.wait(ticket, PATIENCE)
+
+
+def test_an_accepted_run_that_cannot_be_recorded_fails_later_and_holds_up_no_other(start, gate, types):
+    dispatcher = start(run_threads=1)
+    teller = add_flow(chain(node("told", "error")), name="Teller")
+    bad, good = chain(node("g", "gate"), "bad"), chain(node("g", "gate"), "good")
+    runs = [submit(dispatcher, {**made, "settings": {"error_workflow_id": teller.id}}) for made in (bad, bad, good)]
+    at_gate(dispatcher, runs[0], gate)
+    for run in runs:
+        dispatcher.wait(dispatcher.ticket_of(run), 0)
+    refusing(dispatcher, "NEW.node_id = 'bad'")
+    gate.opened.set()
+    assert finished(dispatcher, runs[2]).status == "success"
+    let_go(dispatcher, runs[0])
+    assert [run_of(run.id).status for run in runs] == ["running", "running", "success"]
+    accepting(dispatcher)
+    refusing(dispatcher, "1 = 1", "run_days")
+    orphan = on_record(add_flow(flow(node("x", "act"))))
+    dispatcher.sweep()
+    accepting(dispatcher)
+    dispatcher.sweep()
+    for run in runs[:2]:
+        row = run_of(run.id)
+        assert row.status == "failed" and "could not be recorded" in row.error_text
+    assert finished(dispatcher, run_of(orphan)).status == "success"
+    for run in runs[:2]:
+        assert Run.select().where(Run.parent_run_id == run.id, Run.workflow_name == "Teller").count() == 1
+    assert dispatcher._unrecorded == {}
+
+
+def test_a_run_that_waits_and_cannot_be_suspended_fails_later_and_leaves_nothing_open(start, gate):
+    dispatcher = start(run_threads=1)
+    run = submit(dispatcher, flow(node("v", "ask"), node("a", "act"), node("g", "gate"), node("w", "ask")))
+    at_gate(dispatcher, run, gate)
+    assert Wait.select().count() == 1
+    refusing(dispatcher, "NEW.node_id = 'w'")
+    gate.opened.set()
+    let_go(dispatcher, run)
+    accepting(dispatcher)
+    dispatcher.sweep()
+    assert run_of(run.id).status == "failed" and Wait.select().count() == 0
+    assert not Step.select().where(Step.status == "waiting").exists()
+
+
+def test_threads_survive_whatever_the_disk_does(start, types):
+    """Errors everywhere: at the claim, in a run, while looking for more. Every thread is there afterwards."""
+    dispatcher = start(run_threads=2)
+    names = {thread.name for thread in dispatcher._threads}
+    made = add_flow(chain("a", max_concurrent_runs=1))
+    for table in ("runs", "steps", "run_days"):
+        refusing(dispatcher, "1 = 1", table)
+        tickets = []
+        for _ in range(4):
+            try:
+                tickets.append(dispatcher.submit(made, None, "manual"))
+            except Unavailable:
+                assert table == "runs"
+        for ticket in tickets:
+            assert ticket.active.ended.wait(PATIENCE)
+        accepting(dispatcher)
+        dispatcher.sweep()
+    assert {thread.name for thread in dispatcher._threads if thread.is_alive()} == names
+    last = dispatcher.submit(made, 1, "manual").run
+    end = time.monotonic() + PATIENCE
+    while Run.select().where(Run.finished_at.is_null()).exists() and time.monotonic() < end:
+        dispatcher.sweep()
+    assert run_of(last.id).status == "success" and dispatcher._unrecorded == {}
+
+
+# The recorder
+
+
+def test_who_hands_something_over_after_the_end_is_told_so():
+    with started_recorder() as recorder:
+        pass
+    with pytest.raises(Unavailable):
+        recorder.commit([])
+
+
+def test_whoever_hands_something_over_as_it_ends_is_answered():
+    for _ in range(20):
+        with started_recorder() as recorder:
+            threads = [Background(_commit_until_the_end, recorder) for _ in range(4)]
+        assert all(thread.result() > 0 for thread in threads)
+
+
+def _commit_until_the_end(recorder):
+    done = 0
+    while True:
+        try:
+            recorder.commit([])
+        except Unavailable:
+            return done + 1
+        done += 1
+
+
+def test_a_run_that_is_refused_is_refused_for_everybody(path):
+    with started_recorder() as recorder:
+        run = Run.accept(add_flow(flow("a")), triggered_by="manual")
+        active = Active(run, plan(flow("a")), recorder, lambda: [Write("INSERT INTO nowhere VALUES (1)", ())])
+
+        def need(number):
+            try:
+                active.durable()
+            except Unavailable:
+                return "refused"
+            return "accepted"
+
+        assert set(at_once(6, need)) == {"refused"}
+        assert active.refuse(RuntimeError()) and not active.is_durable()
+
+
+# Progress
+
+
+def progress(run_id):
+    row = run_of(run_id)
+    return row.nodes_done, row.nodes_total
+
+
+def test_a_run_that_has_ended_says_that_all_is_done(inline):
+    made = flow(
+        "a",
+        node("if", "if", {"condition": True}),
+        "yes",
+        "no",
+        node("off", disabled=True),
+        node("each", "act", foreach=[1, 2]),
+        edges=["a if", "if yes true", "if no false", "yes off"],
+    )
+    assert progress(submit(inline, made).id) == (6, 6)
+
+
+def test_a_run_says_how_far_it_is_while_it_runs(dispatcher, gate):
+    run = submit(dispatcher, chain("a", "b", node("x", "act"), node("g", "gate"), "c"))
+    at_gate(dispatcher, run, gate)
+    assert progress(run.id)[1] == 5 and progress(run.id)[0] in (2, 3)
+    gate.opened.set()
+    finished(dispatcher, run)
+    assert progress(run.id) == (5, 5)
+
+
+def test_a_run_that_waits_says_what_is_done_so_far(inline):
+    run = submit(inline, flow("a", node("w", "ask"), "b", "c", edges=["a w", "w b"]))
+    assert progress(run.id) == (2, 4)
+    inline.answer(run, "w", "yes", None, None)
+    assert progress(run.id) == (4, 4)
+
+
+def test_attempts_are_no_progress_and_a_failure_for_good_is(inline):
+    made = chain("a", node("f", "fail", retry={"attempts": 3, "delay": 0}), "c")
+    assert progress(submit(inline, made).id) == (2, 3)
+    going_on = chain("a", node("f", "fail", retry={"attempts": 3, "delay": 0}, on_error="continue"), "c")
+    assert progress(submit(inline, going_on).id) == (3, 3)
+
+
+@pytest.mark.parametrize("definition", [chain("a", node("b", "act"), "c"), chain("a", node("f", "fail"), "c")])
+def test_a_run_that_a_crash_cut_off_anywhere_ends_with_the_same_progress(inline, definition):
+    whole = progress(submit(inline, definition).id)
+    for cut in range(4):
+        id_ = left_behind(inline, definition, steps=cut)
+        inline.sweep()
+        assert progress(id_)[0] == whole[0]

@@ -1,0 +1,371 @@
+"""`max_concurrent_runs`: never more at once, all of them in the end, in their order; and what `overlap` refuses."""
+
+import random
+import threading
+import time
+from collections import Counter
+
+import orjson
+import pytest
+from test_calls import call
+from test_dispatch import at_gate, finished, let_go, on_record, output, stop_at_the_gate, submit
+from world import PATIENCE, Gate, add_flow, at_once, chain, flow, node, run_of, said, start_python
+
+from errors import Conflict
+from models import QUEUED, IdempotencyKey, Lease, Run, Wait
+
+
+def limited(*nodes, limit=1, overlap="queue", **values):
+    """A flow on record that runs so many times at once."""
+    return add_flow(chain(*nodes, max_concurrent_runs=limit, overlap=overlap), **values)
+
+
+class Busy:
+    """A node type that notes when it ran: `spans` are pairs of times."""
+
+    def __init__(self, types):
+        self.spans, self.order = [], []
+        types.offer("busy", self)
+
+    def __call__(self, config, input, ctx):
+        began = time.monotonic()
+        threading.Event().wait(random.random() * 0.003)
+        self.spans.append((began, time.monotonic()))
+        self.order.append(ctx.idempotency_key.partition(":")[0])
+        return input
+
+
+def most_at_once(spans):
+    """How many of the spans overlap at most."""
+    events = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
+    present = most = 0
+    for _, change in events:
+        present += change
+        most = max(most, present)
+    return most
+
+
+def until(holds):
+    """Return when this holds, which is to happen in another thread."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, "it never came"
+
+
+def drained(dispatcher, runs):
+    """The runs once all of them have ended."""
+    return [finished(dispatcher, run) for run in runs]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_threads_run_no_more_at_once_and_all_in_the_end(start, types, limit):
+    """Without a single sweep: nothing else than the end of a run lets the next one start."""
+    busy = Busy(types)
+    dispatcher = start(run_threads=6)
+    made = limited(node("a", "busy"), limit=limit)
+    runs = [dispatcher.submit(made, number, "manual").run for number in range(60)]
+    assert {run.status for run in drained(dispatcher, runs)} == {"success"}
+    assert len(busy.spans) == 60 and most_at_once(busy.spans) <= limit
+    if limit == 1:
+        assert busy.order == sorted(busy.order)
+
+
+def test_several_dispatchers_run_no_more_at_once(start, types):
+    busy = Busy(types)
+    processes = [start(run_threads=3) for _ in range(3)]
+    made = limited(node("a", "busy"), limit=2)
+    runs = [processes[number % 3].submit(made, number, "manual").run for number in range(60)]
+    assert {run.status for run in drained(processes[0], runs)} == {"success"}
+    assert len(busy.spans) == 60 and most_at_once(busy.spans) <= 2
+
+
+def test_many_who_submit_at_once_are_all_served(start, types):
+    busy = Busy(types)
+    dispatcher = start(run_threads=4)
+    made = [limited(node("a", "busy"), limit=limit) for limit in (1, 2)]
+    runs = at_once(8, lambda number: [dispatcher.submit(flow_, number, "manual").run for flow_ in made * 5])
+    assert {run.status for group in runs for run in drained(dispatcher, group)} == {"success"}
+    assert most_at_once(busy.spans) <= 3
+
+
+def test_two_processes_run_no_more_at_once(tmp_path):
+    made = [limited(node("a", "busy"), limit=limit) for limit in (1, 2)]
+    source = """
+import pathlib, sys, time
+import database
+from models import Run, Workflow
+from world import Types, process
+folder = pathlib.Path(sys.argv[1])
+database.connect(folder / "headrace.sqlite3", "normal")
+spans = []
+def busy(config, input, ctx):
+    began = time.monotonic()
+    time.sleep(0.001)
+    spans.append((ctx.scope["workflow"]["id"], ctx.scope["run"]["id"], began, time.monotonic()))
+with Types() as types, process(folder, run_threads=3) as dispatcher:
+    types.offer("busy", busy)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    flows = [Workflow.get_by_id(id_) for id_ in sys.argv[2:]]
+    tickets = [dispatcher.submit(flow, None, "manual") for _ in range(25) for flow in flows]
+    while Run.select().where(Run.status.in_(["pending", "running"])).exists():
+        dispatcher.wait(tickets[-1], 0.05)
+        dispatcher.sweep()
+    for span in spans:
+        print(*span)
+database.disconnect()
+"""
+    processes = [start_python(source, tmp_path, *[flow_.id for flow_ in made]) for _ in range(2)]
+    for one in processes:
+        assert one.stdout.readline() == "ready\n"
+    for one in processes:
+        one.stdin.write("\n")
+        one.stdin.flush()
+    words = [word for one in processes for word in said(one)]
+    spans = [(words[at], float(words[at + 2]), float(words[at + 3])) for at in range(0, len(words), 4)]
+    assert len(spans) == 100 and {run.status for run in Run.select()} == {"success"}
+    for flow_, limit in zip(made, (1, 2), strict=True):
+        assert most_at_once([span[1:] for span in spans if span[0] == flow_.id]) <= limit
+
+
+# The queue
+
+
+def test_one_too_many_waits_for_a_place_and_says_so(start, gate):
+    dispatcher = start(run_threads=2)
+    made = limited(node("a", "gate"))
+    first, second = [dispatcher.submit(made, number, "manual").run for number in range(2)]
+    at_gate(dispatcher, first, gate)
+    let_second = dispatcher.ticket_of(second).active
+    assert let_second is None or let_second.ended.wait(PATIENCE)
+    row = run_of(second.id)
+    assert (row.status, row.lease_owner, row.started_at, row.claims) == ("pending", None, None, 0)
+    assert row.waiting == QUEUED and "max_concurrent_runs" in QUEUED
+    gate.opened.set()
+    assert [run.status for run in drained(dispatcher, [first, second])] == ["success"] * 2
+    assert run_of(second.id).waiting is None
+
+
+def test_a_long_queue_does_not_hold_up_other_flows(start, gate):
+    dispatcher = start(run_threads=2)
+    made = limited(node("a", "gate"))
+    runs = [dispatcher.submit(made, number, "manual").run for number in range(500)]
+    at_gate(dispatcher, runs[0], gate)
+    assert finished(dispatcher, submit(dispatcher, flow("b"))).status == "success"
+    dispatcher.sweep()
+    assert finished(dispatcher, submit(dispatcher, flow("b"))).status == "success"
+    assert Run.select().where(Run.waiting.is_null(False)).count() == 499
+    gate.opened.set()
+    assert {run.status for run in drained(dispatcher, runs)} == {"success"}
+
+
+def test_a_queue_that_a_dead_process_left_is_worked_off_in_its_order(inline, types):
+    busy = Busy(types)
+    made = limited(node("a", "busy"))
+    ids = [on_record(made, waiting=QUEUED) for _ in range(5)]
+    Run.update(status="running", waiting=None, lease_owner="proc_gone", claims=1).where(Run.id == ids[1]).execute()
+    Lease.beat("proc_gone", 60_000)
+    inline.sweep()
+    assert busy.order == []
+    Lease.beat("proc_gone", -1)
+    for _ in range(5):
+        inline.sweep()
+    assert busy.order == [ids[1], *[id_ for id_ in ids if id_ != ids[1]]] or busy.order == ids
+    assert most_at_once(busy.spans) == 1 and {run.status for run in Run.select()} == {"success"}
+
+
+def test_a_queue_without_a_running_run_is_worked_off_by_the_next_sweep(inline, types):
+    busy = Busy(types)
+    made = limited(node("a", "busy"))
+    ids = [on_record(made, waiting=QUEUED) for _ in range(5)]
+    inline.sweep()
+    assert busy.order == ids
+
+
+def test_a_queued_run_that_is_cancelled_is_never_executed_and_holds_up_nobody(start, gate):
+    dispatcher = start(run_threads=2)
+    made = limited(node("a", "gate"))
+    runs = [dispatcher.submit(made, number, "manual").run for number in range(3)]
+    at_gate(dispatcher, runs[0], gate)
+    dispatcher.cancel(run_of(runs[1].id), "ann")
+    gate.opened.set()
+    assert [run.status for run in drained(dispatcher, [run_of(run.id) for run in runs])] == [
+        "success",
+        "failed",
+        "success",
+    ]
+    assert run_of(runs[1].id).claims == 0
+
+
+def test_a_running_run_that_is_cancelled_gives_its_place_to_the_next(start, types):
+    first, then = Gate(), Gate()
+    gates = iter([first, then])
+    types.offer("door", lambda config, input, ctx: next(gates)(config, input, ctx))
+    dispatcher = start(run_threads=2)
+    made = limited(node("a", "door"))
+    runs = [dispatcher.submit(made, number, "manual").run for number in range(2)]
+    at_gate(dispatcher, runs[0], first)
+    dispatcher.cancel(run_of(runs[0].id), "ann")
+    assert then.reached.wait(PATIENCE)
+    then.opened.set()
+    first.opened.set()
+    assert finished(dispatcher, run_of(runs[1].id)).status == "success"
+
+
+def test_a_run_that_waits_gives_its_place_away_and_comes_back_through_the_queue(start, types, gate):
+    dispatcher = start(run_threads=2)
+    made = limited(node("w", "ask"), node("g", "gate"))
+    runs = [dispatcher.submit(made, number, "manual").run for number in range(3)]
+    for run in runs:
+        until(lambda run=run: run_of(run.id).waiting == "an answer for w")
+    dispatcher.answer(runs[2], "w", "yes", None, None)
+    at_gate(dispatcher, runs[2], gate)
+    for run in runs[:2]:
+        dispatcher.answer(run, "w", "yes", None, None)
+    for run in runs[:2]:
+        until(lambda run=run: run_of(run.id).waiting == QUEUED)
+    assert [run_of(run.id).status for run in runs] == ["pending", "pending", "running"]
+    gate.opened.set()
+    assert {run.status for run in drained(dispatcher, runs)} == {"success"}
+    assert Wait.select().count() == 0
+
+
+def test_an_answer_to_a_run_in_the_queue_is_used_when_it_has_a_place(start, types, gate):
+    dispatcher = start(run_threads=2)
+    made = add_flow(flow(node("v", "ask"), node("w", "ask"), node("g", "gate"), edges=["v g"], max_concurrent_runs=1))
+    first, second = [dispatcher.submit(made, None, "manual").run for _ in range(2)]
+    until(lambda: (run_of(second.id).waiting or QUEUED) != QUEUED)
+    dispatcher.answer(first, "v", "yes", None, None)
+    at_gate(dispatcher, first, gate)
+    for id_ in "vw":
+        dispatcher.answer(second, id_, "yes", None, None)
+    dispatcher.answer(first, "w", "yes", None, None)
+    gate.opened.set()
+    assert {run.status for run in drained(dispatcher, [first, second])} == {"success"}
+
+
+def test_a_run_that_another_process_hands_back_goes_on_before_the_queue(start, gate, types):
+    one = start(run_threads=1)
+    made = limited(node("g", "gate"), node("b", "act"))
+    runs = [one.submit(made, None, "manual").run for _ in range(3)]
+    at_gate(one, runs[0], gate)
+    stop_at_the_gate(one, gate)
+    other = start(inline=True)
+    other.sweep()
+    assert types.effects == [f"{run.id}:b:0" for run in runs]
+
+
+def test_a_flow_may_call_itself_though_it_runs_once_at_a_time(inline):
+    made = add_flow(chain("a"))
+    body = chain(
+        node("if", "if", {"condition": "{{ trigger > 0 }}"}),
+        call(made, input="{{ trigger - 1 }}"),
+        max_concurrent_runs=1,
+    )
+    body["edges"] = [["if", "c", "true"]]
+    made.change(None, triggers=(), definition_json=orjson.dumps(body).decode())
+    run = inline.submit(made, 3, "manual").run
+    assert run_of(run.id).status == "success" and Run.select().count() == 4
+
+
+def test_a_run_that_something_else_executes_takes_no_place(inline):
+    made = limited("a", overlap="skip")
+    for status in ("running", "pending"):
+        Run.record(made, status=status, triggered_by="manual")
+    assert inline.submit(made, None, "manual").run.status == "success"
+    queued = limited("a")
+    Run.record(queued, status="running", triggered_by="manual")
+    assert run_of(inline.submit(queued, None, "manual").run.id).status == "success"
+
+
+def test_runs_of_a_deleted_flow_leave_the_queue_at_once(inline):
+    made = limited("a")
+    ids = [on_record(made, waiting=QUEUED) for _ in range(5)]
+    made.remove()
+    inline.sweep()
+    assert {run_of(id_).status for id_ in ids} == {"failed"}
+
+
+# Refusing
+
+
+def test_one_too_many_is_refused_where_overlap_is_skip(start, gate, tmp_path):
+    dispatcher = start(run_threads=2, inline_value_bytes=10)
+    made = limited(node("a", "gate"), overlap="skip")
+    first = dispatcher.submit(made, None, "manual").run
+    at_gate(dispatcher, first, gate)
+    for key in (None, "k"):
+        with pytest.raises(Conflict, match="1 times already"):
+            dispatcher.submit(made, "long enough for a file", "manual", key=key)
+    assert Run.select().count() == 1 and IdempotencyKey.select().count() == 0
+    assert dispatcher.active_count() == 1
+    assert not (tmp_path / "values").exists() or list((tmp_path / "values").iterdir()) == []
+    gate.opened.set()
+    assert finished(dispatcher, first).status == "success"
+    again = dispatcher.submit(made, 5, "manual", key="k")
+    assert again.is_new and output(dispatcher, finished(dispatcher, again.run)) == 5
+    assert dispatcher.submit(made, 6, "manual", key="k").run.id == again.run.id
+
+
+def test_of_many_at_once_no_more_than_the_limit_are_accepted(start, gate):
+    processes = [start(run_threads=4) for _ in range(2)]
+    made = limited(node("a", "gate"), limit=2, overlap="skip")
+
+    def begin(number):
+        try:
+            return processes[number % 2].submit(made, number, "manual").run
+        except Conflict:
+            return None
+
+    accepted = [run for run in at_once(8, begin) if run is not None]
+    assert len(accepted) == Run.select().count() == 2
+    gate.opened.set()
+    assert {run.status for run in drained(processes[0], accepted)} == {"success"}
+
+
+def test_the_same_key_gives_the_first_run_though_that_is_the_one_that_is_running(start, gate):
+    dispatcher = start(run_threads=2)
+    made = limited(node("a", "gate"), overlap="skip")
+    first = dispatcher.submit(made, None, "manual", key="k")
+    at_gate(dispatcher, first.run, gate)
+    second = dispatcher.submit(made, None, "manual", key="k")
+    assert not second.is_new and second.run.id == first.run.id
+
+
+def test_a_called_flow_that_skips_fails_the_node_which_may_try_again(start, gate):
+    dispatcher = start(run_threads=2)
+    made = limited(node("a", "gate"), overlap="skip", name="Once")
+    first = dispatcher.submit(made, None, "manual").run
+    at_gate(dispatcher, first, gate)
+    run = finished(dispatcher, submit(dispatcher, chain(call(made))))
+    assert "'Once' runs 1 times already" in run.error_text
+    gate.opened.set()
+    finished(dispatcher, first)
+    assert finished(dispatcher, submit(dispatcher, chain(call(made)))).status == "success"
+
+
+def test_a_run_that_waits_takes_no_place_of_those_that_skip(inline):
+    made = limited(node("w", "ask"), overlap="skip")
+    runs = [inline.submit(made, None, "manual").run for _ in range(3)]
+    for run in runs:
+        inline.answer(run, "w", "yes", None, None)
+    assert {run_of(run.id).status for run in runs} == {"success"}
+
+
+# Taking up
+
+
+def test_two_threads_that_look_for_runs_take_each_of_them_once(start, gate):
+    dispatcher = start(run_threads=8)
+    made = add_flow(flow(node("a", "gate")))
+    for _ in range(20):
+        ids = [on_record(made) for _ in range(4)]
+        at_once(4, lambda number: dispatcher.pick_up())
+        assert Counter(active.run.id for active in dispatcher._active.values()) == Counter(ids)
+        gate.opened.set()
+        drained(dispatcher, [run_of(id_) for id_ in ids])
+        for id_ in ids:
+            let_go(dispatcher, run_of(id_))
+            assert run_of(id_).claims == 1
+        gate.opened.clear()
+    assert dispatcher._queue.empty()

@@ -1,0 +1,195 @@
+"""What holds for every flow with nodes that wait: however it is answered, it ends as if it had the answers at once."""
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_engine_properties import BRANCHES, KINDS
+from world import Types, add_flow, at_top, flow, fresh_database, process, run, run_of, steps_of
+
+from engine import Open, Settled
+from errors import NodeError
+from models import Run, Step, Wait
+from nodes.base import Answer, Branch, Suspend
+from payloads import Kept
+
+MANY = settings(max_examples=200, deadline=None)
+WAITING = ("ask", "choose", "refuse")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def types():
+    """`ask`, `choose` (by a branch, yes or no) and `refuse` (fails) wait; `ask_now` and so on give the same at once."""
+
+    def ask(config):
+        return {"answer": config["value"]}
+
+    def choose(config):
+        return Branch("yes" if config["value"] % 2 else "no", [config["value"]])
+
+    def refuse(config):
+        raise NodeError(f"refused {config['value']}")
+
+    def burn(config, input, ctx):
+        raise NodeError("burnt")
+
+    with Types() as types:
+        types.offer("burn", burn, pure=False)
+        for name, give in (("ask", ask), ("choose", choose), ("refuse", refuse)):
+            branches = ("yes", "no") if name == "choose" else ()
+            types.offer(
+                name,
+                lambda config, input, ctx: Suspend(None, ctx.node_id),
+                suspends=True,
+                answers=("it",),
+                branches=branches,
+                resume=lambda self, config, input, answer, give=give: give(config),
+            )
+            types.offer(
+                f"{name}_now",
+                lambda config, input, ctx, give=give: give(config),
+                branches=branches,
+            )
+        yield types
+
+
+@st.composite
+def flows(draw, most=7):
+    """A valid definition in which some nodes wait, in any order; and the same in which none does."""
+    nodes, edges = [], []
+    for number in range(draw(st.integers(1, most))):
+        waits = draw(st.booleans())
+        made = (
+            {"type": draw(st.sampled_from(WAITING)), "config": {"value": draw(st.integers(0, 3))}}
+            if waits
+            else dict(draw(KINDS))
+        )
+        made |= {"id": f"n{number}", "on_error": draw(st.sampled_from(["continue", "branch", "fail", "continue"]))}
+        made |= {"disabled": draw(st.integers(0, 7)) == 0, "retry": {"attempts": draw(st.integers(1, 2)), "delay": 0}}
+        looked_at = [node["id"] for node in nodes if node["type"] not in WAITING]
+        if not waits and made["type"] == "noop" and looked_at and draw(st.booleans()):
+            other = draw(st.sampled_from(looked_at))
+            made |= {"type": "give", "config": {"value": f"{{{{ steps.{other} | default(none) }}}}"}}
+        for source in draw(st.lists(st.sampled_from(nodes), unique_by=id, max_size=3)) if nodes else []:
+            leaving = draw(st.lists(st.sampled_from(ways(source)), min_size=1, max_size=2, unique=True))
+            edges += [[source["id"], made["id"], branch] for branch in leaving]
+        nodes.append(made)
+    made = flow(*nodes, edges=draw(st.permutations(edges)))
+    at_once = [{**node, "type": f"{node['type']}_now"} if node["type"] in WAITING else node for node in nodes]
+    return made, {**made, "nodes": at_once}
+
+
+def ways(node):
+    """By which branches an edge may leave this node."""
+    own = ("yes", "no") if node["type"] == "choose" else BRANCHES.get(node["type"], (None,))
+    return (*own, "error") if node["on_error"] == "branch" else own
+
+
+def record_of(steps):
+    """What a record of these steps says: as `engine.Job` takes it, without any answer."""
+    rows = {step.seq: step for step in steps}
+    settled, tried, waiting = {}, {}, {}
+    for step in sorted(rows.values()):
+        key = (step.node_id, step.item_index)
+        if step.status == "waiting":
+            waiting[step.node_id] = Open(step.seq, step.attempt, step.started_at, "")
+        elif step.status in ("success", "skipped") or step.output is not None:
+            output = settled[step.same_as, None].output if step.same_as else orjson.loads(step.output or b"null")
+            skipped = step.status == "skipped" and step.output is None and step.same_as is None
+            settled[key] = Settled(output, step.branch, skipped)
+        else:
+            tried[key] = step.attempt
+    return {"settled": settled, "tried": tried, "waiting": waiting, "first_seq": max(rows, default=-1) + 1}
+
+
+def ends(steps):
+    """How each node ended: the last of its steps as a whole."""
+    last = {step.node_id: step for step in steps if at_top(step)}
+    return {id_: (step.status, step.branch, step.error_text, step.attempt) for id_, step in last.items()}
+
+
+def is_same_end(ended, whole):
+    """The same outcome. Which of several failures ends a run depends on which answer came first."""
+    if whole.status == "failed":
+        return ended.status == "failed"
+    return (ended.status, ended.output) == (whole.status, whole.output)
+
+
+@MANY
+@given(flows(), st.data())
+def test_whatever_the_order_of_the_answers_a_run_ends_as_if_nothing_had_waited(made, data):
+    definition, at_once = made
+    whole = run(at_once, {"x": 1})
+    steps, record = [], record_of([])
+    for _ in range(50):
+        ran = run(definition, {"x": 1}, **record)
+        steps += ran.steps
+        if ran.status != "waiting":
+            break
+        record = record_of(steps)
+        assert set(ran.waits) == set(record["waiting"])
+        answered = data.draw(st.sets(st.sampled_from(sorted(ran.waits)), min_size=1), label="answered")
+        for id_ in answered:
+            record["waiting"][id_] = record["waiting"][id_]._replace(answer=Answer("it"))
+    assert is_same_end(ran, whole)
+    if whole.status == "success":
+        assert ends(steps) == ends(whole.steps)
+        numbers = [step.seq for step in steps if step.status not in ("running", "waiting")]
+        assert len(set(numbers)) == len(numbers)
+
+
+@MANY
+@given(flows())
+def test_a_node_that_waits_holds_up_what_depends_on_it_and_nothing_else(made):
+    """All that can be done without an answer is done in the first pass."""
+    definition, at_once = made
+    ran, whole = run(definition, 1), run(at_once, 1)
+    if ran.status != "waiting":
+        assert is_same_end(ran, whole)
+        return
+    below = set(ran.waits)
+    looks = {node["id"]: str(node.get("config", {})) for node in definition["nodes"]}
+    for _ in definition["nodes"]:
+        below |= {target for source, target, _ in definition["edges"] if source in below}
+        below |= {id_ for id_, text in looks.items() if any(f"steps.{other} " in text for other in below)}
+    reached = ends(ran.steps)
+    if whole.status == "success":
+        assert {id_: end for id_, end in reached.items() if end[0] != "waiting"} == {
+            id_: end for id_, end in ends(whole.steps).items() if id_ not in below
+        }
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(flows(most=6), st.data())
+def test_whatever_the_order_of_answers_early_ones_and_restarts_a_run_ends_the_same(types, tmp_path_factory, made, data):
+    """On record, with another process for every pass; an answer may come before its question."""
+    definition, at_once = made
+    whole = run(at_once, {"x": 1})
+    folder = tmp_path_factory.mktemp("waits")
+    types.effects.clear()
+    with fresh_database(folder):
+        with process(folder, inline=True) as dispatcher:
+            id_ = dispatcher.submit(add_flow(definition), {"x": 1}, "manual").run.id
+        asked = [node["id"] for node in definition["nodes"] if node["type"] in WAITING and not node["disabled"]]
+        early = data.draw(st.sets(st.sampled_from(asked)) if asked else st.just(set()), label="early")
+        for _ in range(50):
+            row = run_of(id_)
+            if row.finished_at is not None:
+                break
+            with process(folder, inline=True) as dispatcher:
+                waiting = {step.node_id for step in Step.waiting(id_)}
+                known = {wait.node_id for wait in Wait.select() if wait.answered_at is not None}
+                open_ = sorted(waiting - known | (early - {step.node_id for step in steps_of(id_)} - known))
+                dispatcher.answer(row, data.draw(st.sampled_from(open_), label="answered"), "it", None, None)
+        row = run_of(id_)
+        assert row.status == whole.status
+        if whole.status == "success":
+            assert dispatcher.value(id_, "output", Kept(row.output, row.output_bytes)) == whole.output
+            last = {step.node_id: step for step in steps_of(id_) if at_top(step)}
+            assert {name: (step.status, step.branch) for name, step in last.items()} == {
+                name: end[:2] for name, end in ends(whole.steps).items()
+            }
+            assert row.nodes_done == row.nodes_total == len(definition["nodes"])
+        succeeded = [key for key in types.effects if types.effects.count(key) > 1]
+        assert not succeeded
+        assert Wait.select().count() == 0 and not Step.waiting(id_) and Run.select().count() == 1
