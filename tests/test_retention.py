@@ -10,19 +10,15 @@ from itertools import count, islice, pairwise, product
 from pathlib import Path
 
 import pytest
+import world
 from peewee import OperationalError
-from world import (
-    Background, Types, add_flow, chain, flow, fresh_database, node, process, run_of, start_python,
-    started_recorder, steps_of,
-)  # fmt: skip
+from world import add_flow, flow, fresh_database
 
 import database
+import models
 from config import Config
 from database import execute, write
-from models import (
-    AgentRun, Fact, IdempotencyKey, Lease, LogEntry, Run, RunDay, Step, Wait, Write, first_id, now_ms,
-    totals,
-)  # fmt: skip
+from models import Fact, IdempotencyKey, Lease, LogEntry, Run, Step, first_id, now_ms
 from models import retention as rows
 from payloads import Kept, Payloads
 from scheduler import Scheduler
@@ -108,7 +104,7 @@ def check_consistent(payloads):
     assert strays() == {} and Fact.find(rows.REMOVING) is None
     assert execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     for run in Run.select():
-        assert steps_of(run.id)
+        assert world.steps_of(run.id)
         if run.input_bytes is not None:
             assert len(payloads.load(run.id, "input", Kept(None, run.input_bytes))) == run.input_bytes
 
@@ -118,10 +114,10 @@ def check_consistent(payloads):
 
 def test_what_ended_longer_ago_than_the_days_goes_with_all_that_belongs_to_it(make, keep, payloads):
     gone = make(OLD, steps=3, large=5_000, key="k")
-    Wait.create(run_id=gone, node_id="a", created_at=OLD)
+    models.Wait.create(run_id=gone, node_id="a", created_at=OLD)
     stays = make(RECENT, steps=2, large=5_000, key="l")
     assert keep(days=30).work()
-    assert kept() == [stays] and len(steps_of(stays)) == 2 and IdempotencyKey.get().run_id == stays
+    assert kept() == [stays] and len(world.steps_of(stays)) == 2 and IdempotencyKey.get().run_id == stays
     assert list(payloads.run_ids()) == [stays]
     check_consistent(payloads)
 
@@ -166,17 +162,17 @@ def test_log_entries_go_by_age_where_they_have_no_run(make, keep):
 def test_agent_runs_go_by_age_when_they_have_ended(file, keep):
     for number, (at, status) in enumerate([(OLD, "success"), (OLD, "failed"), (OLD, "running"), (RECENT, "success")]):
         values = {"workspace_id": "ws_1", "agent_id": "a", "task": f"{number}", "status": status}
-        AgentRun.add(id=f"{first_id('arun', at)[:-1]}{number}", **values)
+        models.AgentRun.add(id=f"{first_id('arun', at)[:-1]}{number}", **values)
     keep(days=30).work()
-    assert [run.task for run in AgentRun.select().order_by(AgentRun.task)] == ["2", "3"]
+    assert [run.task for run in models.AgentRun.select().order_by(models.AgentRun.task)] == ["2", "3"]
 
 
 def test_the_counts_are_of_all_runs_ever(make, keep):
     for run in [Run.get_by_id(make(OLD)) for _ in range(3)]:
-        execute(*RunDay.count(run, OLD, "success", 1.0))
-    before = totals()
+        execute(*models.RunDay.count(run, OLD, "success", 1.0))
+    before = models.totals()
     keep(days=30).work()
-    assert kept() == [] and before["success"] == 3 and totals() == before
+    assert kept() == [] and before["success"] == 3 and models.totals() == before
 
 
 # By number
@@ -287,14 +283,14 @@ def test_a_run_stays_for_the_day_in_which_its_key_stands_for_it(make, keep, boun
 
 def test_a_retry_has_its_values_when_the_first_run_is_gone(file, tmp_path, keep):
     text = "large " * 1_000
-    with Types(), process(tmp_path, inline=True, inline_value_bytes=1_000) as dispatcher:
-        made = add_flow(chain(node("a", "act"), node("b", "fail")))
+    with world.Types(), world.process(tmp_path, inline=True, inline_value_bytes=1_000) as dispatcher:
+        made = add_flow(world.chain(world.node("a", "act"), world.node("b", "fail")))
         first = dispatcher.submit(made, text, "manual").run
-        retry = dispatcher.retry(run_of(first.id), "failed", "same").run
+        retry = dispatcher.retry(world.run_of(first.id), "failed", "same").run
         assert keep(wall=lambda: now_ms() + 2 * FRESH_MS, runs=1).work() and kept() == [retry.id]
-        again = dispatcher.retry(run_of(retry.id), "failed", "same").run
+        again = dispatcher.retry(world.run_of(retry.id), "failed", "same").run
         for id_ in (retry.id, again.id):
-            assert run_of(id_).error_node_id == "b" and run_of(id_).retry_of not in (None, again.id)
+            assert world.run_of(id_).error_node_id == "b" and world.run_of(id_).retry_of not in (None, again.id)
             for name in ("input", "step_0"):
                 value = dispatcher.payloads.load(id_, name, Kept(None, len(text) + 2))
                 assert value == f'"{text}"'.encode()
@@ -346,12 +342,12 @@ def test_others_write_meanwhile_and_do_not_wait_long(make, keep, payloads):
         make(OLD + number, steps=3)
     waited, flow_id = [], Run.get().workflow_id
     part = keep(days=30, pause=lambda seconds: time.sleep(seconds / 10))
-    with started_recorder() as recorder:
-        work = Background(part.work)
+    with world.started_recorder() as recorder:
+        work = world.Background(part.work)
         while work.thread.is_alive():
             began = time.monotonic()
             insert = "INSERT INTO store_entries (workspace_id, key, value, updated_at) VALUES (?, ?, '1', 1)"
-            recorder.commit([Write(insert, (flow_id, str(len(waited))))])
+            recorder.commit([models.Write(insert, (flow_id, str(len(waited))))])
             waited.append(time.monotonic() - began)
         assert work.result()
     assert kept() == []
@@ -428,7 +424,7 @@ def test_one_process_works_and_another_takes_over_when_it_has_died(make, keep, p
     for number in range(3):
         make(OLD + number, large=2_000)
     stays = make(RECENT)
-    first = start_python(HOLDS, tmp_path, NOW)
+    first = world.start_python(HOLDS, tmp_path, NOW)
     try:
         assert first.stdout.readline() == "at it\n"
         assert not keep(days=30, wall=lambda: NOW + LEASE_MS - 1).work() and len(kept()) == 4
@@ -584,7 +580,7 @@ def test_a_new_database_can_shrink(file):
 
 
 def test_every_process_does_it_each_hour_and_not_as_soon_as_it_starts(file, tmp_path):
-    with process(tmp_path) as dispatcher:
+    with world.process(tmp_path) as dispatcher:
         scheduler = Scheduler(dispatcher)
         scheduler.start()
         try:
