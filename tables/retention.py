@@ -46,7 +46,7 @@ ROWS_OF_RUNS = (
 # Tables whose rows go by age alone, with what their ids begin with and which of them go. An entry can outlive its run
 # where a process that was asleep wrote it.
 AGEING = {
-    "log_entries": ("log", "run_id IS NULL OR NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = log_entries.run_id)"),
+    "log_entries": ("log", "NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = log_entries.run_id)"),
     "agent_runs": ("arun", "status NOT IN ('pending', 'running')"),
 }
 
