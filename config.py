@@ -90,13 +90,13 @@ def _bytes(text: str) -> int:
     return int(match[1]) * UNITS[match[2]]
 
 
-def _size(high: str) -> Kind:
+def _size(high: str, low: int = 1) -> Kind:
     def parse(text: str) -> int:
-        if not 1 <= _bytes(text) <= _bytes(high):
+        if not low <= _bytes(text) <= _bytes(high):
             raise ValueError
         return _bytes(text)
 
-    return Kind(f"bytes, or a number with K, M or G (multiples of 1024), from 1 to {high}", parse)
+    return Kind(f"bytes, or a number with K, M or G (multiples of 1024), from {low} to {high}", parse)
 
 
 def _one_of(*choices: str) -> Kind:
@@ -241,6 +241,24 @@ class Config:
         "15",
         _number(1, 3600),
         "Seconds without a sign of life after which the runs of a process are taken up by another.",
+    )
+    retention_days: int = setting(
+        "HEADRACE_RETENTION_DAYS",
+        "30",
+        _number(0, 36_500),
+        "Days after its end for which a run is kept, with its steps and log. 0: for ever.",
+    )
+    retention_runs: int = setting(
+        "HEADRACE_RETENTION_RUNS",
+        "0",
+        _number(0, 1_000_000_000),
+        "Runs that are kept, the newest of the whole server; older ones go when they have ended. 0: any number.",
+    )
+    retention_bytes: int = setting(
+        "HEADRACE_RETENTION_BYTES",
+        "0",
+        _size("100000G", low=0),
+        "Size of the database and the large values together beyond which the oldest ended runs go. 0: any size.",
     )
 
     @classmethod

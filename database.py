@@ -10,14 +10,16 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from peewee import SQL, DatabaseError, ExceptionWrapper, IntegrityError, OperationalError, SqliteDatabase
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_MS = 5000
+PAGES_AT_ONCE = 32
 
 db = SqliteDatabase(None)
 # sqlite3's errors as Peewee's, as its own `execute_sql` gives them.
@@ -78,7 +80,7 @@ def connect(path: Path, durability: str = "full") -> None:
         "journal_mode": "wal",
         "synchronous": durability,
         "foreign_keys": 1,
-        "busy_timeout": 5000,
+        "busy_timeout": BUSY_MS,
         "cache_size": -2000,
         "temp_store": "memory",
     }
@@ -171,6 +173,59 @@ def matching(table: str, words: str) -> Any:
     quoted = " ".join('"' + word.replace('"', '""') + '"*' for word in words.replace("\0", " ").split())
     found = SQL(f"rowid IN (SELECT rowid FROM {table}_fts WHERE {table}_fts MATCH ?)", (quoted,))
     return found if quoted else SQL("1 = 1")
+
+
+class Space(NamedTuple):
+    """What the database takes on the disk, in bytes: all of it, and the part that is free for new rows."""
+
+    total: int
+    free: int
+
+    @property
+    def used(self) -> int:
+        return self.total - self.free
+
+
+def space() -> Space:
+    """How large the database is, without what still lies in the write-ahead log twice. Takes microseconds."""
+    size, pages, free = (
+        int(execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_size", "page_count", "freelist_count")
+    )
+    return Space(pages * size, free * size)
+
+
+def can_shrink() -> bool:
+    """Whether the file can give space back. One that was not told so when it was empty has to be rewritten for it."""
+    return bool(execute("PRAGMA auto_vacuum").fetchone()[0] == 2)
+
+
+def shrink(to_free: int, has_time: Callable[[], bool]) -> bool:
+    """Give free space back until `to_free` bytes are left, while there is time; whether that is done.
+
+    The file itself is cut off when the write-ahead log has gone into it: see `empty_log`.
+    """
+    with write():
+        while (before := space().free) > to_free:
+            # The pragma does a page a row that is read.
+            execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})").fetchall()
+            if space().free >= before:
+                return True
+            if not has_time():
+                return False
+    return True
+
+
+def empty_log() -> bool:
+    """Bring the write-ahead log into the file and cut it to nothing; False where somebody reads from it just then."""
+    # Most of the work, and the sync, disturbs nobody like this; what is left is quickly done while writers wait.
+    execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    with _lock:
+        execute("PRAGMA busy_timeout = 0")
+        try:
+            busy, _, _ = execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    return not busy
 
 
 def backup(target: Path) -> None:

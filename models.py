@@ -7,6 +7,8 @@ through `Write` values, which the recorder commits in groups; everything else wr
 
 from peewee import OperationalError as DatabaseRefused
 
+from database import space
+from tables import retention
 from tables.agents import AgentMemory, AgentRun
 from tables.base import Base, Write, first_id, monotonic_ms, new_id, now_ms
 from tables.credentials import Credential
@@ -26,5 +28,5 @@ __all__ = [
     "Due", "Fact", "Fired", "Hook", "IdempotencyKey", "Lease", "LogEntry", "LoginFailure", "Membership", "Run",
     "RunDay", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait", "Webhook", "Workflow",
     "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token", "metrics", "monotonic_ms",
-    "new_id", "now_ms", "totals",
+    "new_id", "now_ms", "retention", "space", "totals",
 ]  # fmt: skip

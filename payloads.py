@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +30,16 @@ def _sync(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _files(folder: Path) -> Iterator[os.stat_result]:
+    """What the file system knows of each file in the folder; nothing where others delete it meanwhile."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                yield entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return
 
 
 class Payloads:
@@ -74,9 +84,34 @@ class Payloads:
         for folder in (target, self.folder):
             _sync(folder)
 
-    def remove(self, run_id: str) -> None:
-        """Delete the files of a run."""
-        shutil.rmtree(self._path(run_id, "x").parent, ignore_errors=True)
+    def remove(self, run_id: str) -> int:
+        """Delete the files of a run; how many bytes that gives back: what another run shares stays on the disk."""
+        folder = self._path(run_id, "x").parent
+        freed = sum(file.st_size for file in _files(folder) if file.st_nlink == 1)
+        shutil.rmtree(folder, ignore_errors=True)
+        return freed
+
+    def size_of(self, run_id: str) -> int:
+        """How many bytes the files of a run take; what several share is counted in parts, so that the sum is right."""
+        return sum(file.st_size // file.st_nlink for file in _files(self._path(run_id, "x").parent) if file.st_nlink)
+
+    def run_ids(self) -> Iterator[str]:
+        """The runs that have files, in no order; read bit by bit, since there can be very many."""
+        try:
+            entries = os.scandir(self.folder)
+        except FileNotFoundError:
+            return
+        with entries:
+            for entry in entries:
+                if entry.name.startswith("run_") and NAME.match(entry.name):
+                    yield entry.name
+
+    def changed_at(self, run_id: str) -> int | None:
+        """When a file of the run was added or deleted, in milliseconds; None where it has none."""
+        try:
+            return self._path(run_id, "x").parent.stat().st_mtime_ns // 1_000_000
+        except FileNotFoundError:
+            return None
 
     def _latest(self, run_id: str, name: str) -> Path:
         """The file of whoever claimed the run last of those who wrote one."""

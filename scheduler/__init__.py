@@ -1,6 +1,7 @@
 """The one APScheduler of a process: what has to happen again and again. It keeps no job store; its jobs are these.
 
-`rhythm` says when a schedule fires, `firing` fires it, `leader` decides which process does.
+`rhythm` says when a schedule fires, `firing` fires it, `leader` decides which process does; `retention` deletes what
+has had its time.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.executors.pool import BasePoolExecutor, ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -19,6 +20,7 @@ from dispatch import Dispatcher
 from models import IdempotencyKey, Lease, ScheduleFire, Session, StoreEntry, now_ms
 from scheduler.firing import watch
 from scheduler.leader import Leader
+from scheduler.retention import Retention
 
 BEATS_IN_A_LEASE = 3
 SWEEP_SECONDS = 2
@@ -26,6 +28,8 @@ WAKE_SECONDS = 0.5
 TICK_SECONDS = 0.5
 WATCH_SECONDS = 30
 PRUNE_SECONDS = 3600
+RETAIN_SECONDS = 3600
+FIRST_RETAIN_SECONDS = 75  # a start has better things to do
 
 
 class OneThread(BasePoolExecutor):
@@ -46,11 +50,13 @@ class Scheduler:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
         self.leader: Leader | None = None
+        self.retention: Retention | None = None
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
         # Two threads, so that a slow sweep never delays the heartbeat; and one more, so that neither delays a tick.
+        # What retention does can take minutes.
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
-            executors={"default": ThreadPoolExecutor(2), "ticks": OneThread()},
+            executors={"default": ThreadPoolExecutor(2), "ticks": OneThread(), "retention": ThreadPoolExecutor(1)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
 
@@ -70,10 +76,20 @@ class Scheduler:
             self._scheduler.add_job(_closing(job), "interval", seconds=seconds, next_run_time=first)
         for tick, seconds in ((self.leader.tick, TICK_SECONDS), (dispatcher.wake, WAKE_SECONDS)):
             self._scheduler.add_job(tick, "interval", seconds=seconds, executor="ticks")
+        self.retention = Retention(dispatcher.config, dispatcher.payloads)
+        self._scheduler.add_job(
+            _closing(self.retention.work),
+            "interval",
+            seconds=RETAIN_SECONDS,
+            executor="retention",
+            next_run_time=datetime.now(UTC) + timedelta(seconds=FIRST_RETAIN_SECONDS),
+        )
         self._scheduler.start()
 
     def stop(self) -> None:
         """End, after the jobs that run."""
+        if self.retention is not None:
+            self.retention.stop()
         self._scheduler.shutdown(wait=True)
         if self.leader is not None:
             self.leader.stop()

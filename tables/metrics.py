@@ -6,7 +6,7 @@ from typing import Any
 
 from peewee import CompositeKey, FloatField, IntegerField, TextField
 
-from database import execute
+from database import execute, space
 from tables.base import DAY_MS, Base, Write, now_ms
 from tables.schedules import Schedule
 
@@ -64,6 +64,7 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
         "failure_rate": round(failed / total, 4) if total else 0.0,
         "last_run_at": _last_run_at(workspace_id),
         "overdue_schedules": Schedule.overdue(now_ms(), workspace_id),
+        "database_bytes": space().total,
         "p50_duration_ms": _quantile(durations, 0.50),
         "p95_duration_ms": _quantile(durations, 0.95),
         "daily": [_day(day, by_day.get(day, (0, 0, 0))) for day in range(first, today + 1)],

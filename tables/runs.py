@@ -14,6 +14,7 @@ from database import execute, write
 from tables.base import DAY_MS, Base, Rows, Write, boot_id, first_id, insert, made_at, monotonic_ms, new_id, now_ms
 from tables.flows import Workflow
 from tables.metrics import RunDay
+from tables.retention import clear
 
 RUN_STATUSES = ("pending", "running", "success", "failed")
 UNFINISHED = ("pending", "running")
@@ -259,10 +260,8 @@ class Run(Base):
     def remove(self) -> None:
         """Delete the run with its steps and log."""
         with write():
-            for table in ("steps", "log_entries", "waits"):
-                execute(f"DELETE FROM {table} WHERE run_id = ?", (self.id,))
-            execute("DELETE FROM idempotency_keys WHERE run_id = ?", (self.id,))
             self.delete_instance()
+            clear([str(self.id)])
 
     @classmethod
     def claim(cls, id_: str, owner: str, limit: int = 0) -> list[Write]:

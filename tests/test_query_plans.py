@@ -13,11 +13,11 @@ import pytest
 from world import add_flow, flow, fresh_database
 
 from database import execute, write
-from models import IdempotencyKey, LogEntry, Run, Step, Wait, Workflow, metrics, totals
+from models import IdempotencyKey, LogEntry, Run, Step, Wait, Workflow, metrics, retention, totals
 from tables.base import first_id
 from tables.runs import RUN_STATUSES, TRIGGERS
 
-LARGE_TABLES = re.compile(r"SCAN (runs|steps|log_entries|t1)\b")
+LARGE_TABLES = re.compile(r"SCAN (runs|steps|log_entries|waits|idempotency_keys|agent_runs|t1)\b")
 SMALL = ("runs_pending", "runs_queued", "runs_running", "runs_claimable", "runs_unfinished", "runs_children")
 BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED = "run_workspace_id_id", "runs_ended", "runs_ended_of_flow", "runs_unfinished"
 
@@ -168,6 +168,9 @@ PAGED = {
     "versions": lambda: Workflow(id="wf_1").versions(50, "5"),
     "abandoned": Run.abandoned,
     "claimable": lambda: Run.claimable(5),
+    "runs that may go": lambda: retention.runs_over("run_0", "run_1", 5, 5),
+    "log entries that may go": lambda: retention.rows_over("log_entries", "log_0", 5),
+    "agent runs that may go": lambda: retention.rows_over("agent_runs", "arun_0", 5),
 }
 A_RUN = Run(
     id="run_1", workspace_id="ws_1", workflow_id="wf_1", started_at=1, claims=1, parent_run_id="r", parent_node_id="n"
@@ -199,6 +202,9 @@ OTHERS = {
     "metrics for Prometheus": totals,
     "still running": lambda: Run.still_running(["run_1", "run_2"], "me"),
     "key": lambda: IdempotencyKey.run_of("wf_1", "k"),
+    "what goes with runs": lambda: retention.clear(["run_1"]),
+    "runs that go": lambda: retention.remove_runs(["run_1"], lambda: True),
+    "files without a run": lambda: retention.missing(["run_1"]),
 }
 
 
@@ -212,6 +218,10 @@ def test_a_page_is_read_in_the_order_of_an_index(plans, question):
 def test_a_question_reads_no_whole_table(plans, question):
     found = plans(OTHERS[question])
     assert found and not any(is_slow(line, paged=False) for line in found), found
+
+
+def test_the_nth_newest_run_is_counted_off_in_an_index_alone(plans):
+    assert plans(lambda: retention.nth_newest(100)) == ["SCAN runs USING COVERING INDEX sqlite_autoindex_runs_1"]
 
 
 def test_a_question_without_an_index_is_noticed(plans):

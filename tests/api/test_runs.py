@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from database import execute
 from models import now_ms
 
 FAILING = {"nodes": [{"id": "a", "type": "stop", "config": {"message": "no more milk"}}]}
@@ -377,9 +378,17 @@ def test_the_metrics_are_those_of_the_workspace(other, run):
     assert other.get("/api/metrics").json["total_runs"] == 0
 
 
+def test_the_metrics_have_the_size_of_the_database(owner, server):
+    answer = owner.get("/api/metrics").json
+    execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert answer["database_bytes"] == server.config.database_path.stat().st_size
+
+
 def test_prometheus_reads_text(token_client, run):
     answer = token_client("viewer").get("/metrics")
     assert answer.status_code == 200 and answer.content_type.startswith("text/plain; version=0.0.4")
     lines = answer.text.splitlines()
     assert 'headrace_runs{status="success"} 1.0' in lines and "headrace_process_active_runs 0.0" in lines
     assert all(line.startswith("#") or len(line.rsplit(" ", 1)) == 2 for line in lines)
+    figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert float(figures["headrace_database_bytes"]) > float(figures["headrace_database_free_bytes"]) >= 0

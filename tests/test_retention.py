@@ -1,0 +1,617 @@
+"""What is kept and what goes, over real files: rows, values, and the size of the database on the disk."""
+
+import logging
+import os
+import resource
+import sqlite3
+import time
+from contextlib import contextmanager
+from itertools import count, islice, pairwise, product
+from pathlib import Path
+
+import pytest
+from peewee import OperationalError
+from world import (
+    Background,
+    Types,
+    add_flow,
+    chain,
+    flow,
+    fresh_database,
+    node,
+    process,
+    run_of,
+    start_python,
+    started_recorder,
+    steps_of,
+)
+
+import database
+from config import Config
+from database import execute, write
+from models import (
+    AgentRun,
+    Fact,
+    IdempotencyKey,
+    Lease,
+    LogEntry,
+    Run,
+    RunDay,
+    Step,
+    Wait,
+    Write,
+    first_id,
+    now_ms,
+    totals,
+)
+from models import retention as rows
+from payloads import Kept, Payloads
+from scheduler import Scheduler
+from scheduler.retention import FRESH_MS, LEASE_MS, Retention
+
+DAY = 86_400_000
+NOW = 1_800_000_000_000
+OLD = NOW - 31 * DAY
+RECENT = NOW - 29 * DAY
+A_LEASE = 10_000  # bytes in the write-ahead log, after it was emptied, that giving the right up has taken
+
+
+@pytest.fixture
+def file(tmp_path):
+    """The database file."""
+    with fresh_database(tmp_path) as path:
+        yield path
+
+
+@pytest.fixture
+def payloads(tmp_path):
+    return Payloads(tmp_path / "values", 1_000)
+
+
+@pytest.fixture
+def make(file, payloads):
+    """`make(at, status)` gives the id of a run of that time, with a step, a log entry, and more where asked for.
+
+    `steps` are how many, `text` what each gives, `large` bytes of a file, `key` a key that was used `key_at`.
+    """
+    numbers = count()
+    made = add_flow(flow("a"))
+
+    def run(at, status="success", steps=1, text="", large=0, key=None, key_at=OLD, **values):
+        ended = at if status in ("success", "failed") else None
+        id_ = first_id("run", at)[:-6] + f"{next(numbers):06d}"
+        size = payloads.keep(id_, "input", b"x" * large).size if large else None
+        values = {"triggered_by": "manual", "finished_at": ended, "input_bytes": size, **values}
+        with write():
+            execute(*Run.accept(made, id=id_, status=status, **values).insertion())
+            for number in range(steps):
+                row = (id_, number, f"n{number}", "noop", "N", "success", 1, *[None] * 3, text, *[None] * 4)
+                execute(*Step.save_one((*row, at, at, 1.0, False), 0))
+            execute(*LogEntry.entry("ws_1", id_, None, "info", "m", None))
+            if key is not None:
+                IdempotencyKey.create(workflow_id=made.id, key=key, run_id=id_, created_at=key_at)
+        return id_
+
+    return run
+
+
+@pytest.fixture
+def keep(tmp_path, payloads):
+    """`keep(days=30, …)` gives the part that keeps so much, and never pauses."""
+
+    def part(wall=lambda: NOW, monotonic=time.monotonic, pause=lambda seconds: False, **bounds):
+        bounds = {f"retention_{name}": bound for name, bound in ({"days": 0} | bounds).items()}
+        return Retention(Config(data_dir=tmp_path, **bounds), payloads, wall, monotonic, pause)
+
+    return part
+
+
+def kept():
+    """The ids of the runs that there are, oldest first."""
+    return [id_ for (id_,) in execute("SELECT id FROM runs ORDER BY id").fetchall()]
+
+
+def log_size(file):
+    """Bytes of the write-ahead log."""
+    return Path(f"{file}-wal").stat().st_size
+
+
+def strays():
+    """Rows of each table that belong to no run."""
+    tables = ("steps", "log_entries", "waits", "idempotency_keys")
+    sql = "SELECT COUNT(*) FROM {} WHERE run_id NOT IN (SELECT id FROM runs)"
+    found = {table: execute(sql.format(table)).fetchone()[0] for table in tables}
+    return {table: number for table, number in found.items() if number}
+
+
+def check_consistent(payloads):
+    """No row belongs to nothing, every run is whole, and every value that a row speaks of can be read."""
+    assert strays() == {} and Fact.find(rows.REMOVING) is None
+    assert execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    for run in Run.select():
+        assert steps_of(run.id)
+        if run.input_bytes is not None:
+            assert len(payloads.load(run.id, "input", Kept(None, run.input_bytes))) == run.input_bytes
+
+
+# By age
+
+
+def test_what_ended_longer_ago_than_the_days_goes_with_all_that_belongs_to_it(make, keep, payloads):
+    gone = make(OLD, steps=3, large=5_000, key="k")
+    Wait.create(run_id=gone, node_id="a", created_at=OLD)
+    stays = make(RECENT, steps=2, large=5_000, key="l")
+    assert keep(days=30).work()
+    assert kept() == [stays] and len(steps_of(stays)) == 2 and IdempotencyKey.get().run_id == stays
+    assert list(payloads.run_ids()) == [stays]
+    check_consistent(payloads)
+
+
+@pytest.mark.parametrize(("bound", "left"), [({"days": 0}, 2), ({"days": 60}, 2), ({"days": 30}, 1), ({"days": 29}, 0)])
+def test_the_days_are_those_of_the_setting(make, keep, bound, left):
+    make(OLD), make(RECENT)
+    keep(wall=lambda: NOW + 1, **bound).work()
+    assert len(kept()) == left
+
+
+@pytest.mark.parametrize("status", ["success", "failed"])
+def test_a_run_goes_by_its_end(make, keep, status):
+    make(OLD, status, finished_at=OLD)
+    waited = make(OLD, status, finished_at=RECENT)
+    keep(days=30).work()
+    assert kept() == [waited]
+
+
+@pytest.mark.parametrize("status", ["pending", "running", "success", "failed"])
+def test_what_something_else_executed_goes_whatever_it_says_of_itself(make, keep, status):
+    make(OLD, status, recorded=True, finished_at=None)
+    stays = make(RECENT, status, recorded=True, finished_at=OLD)
+    keep(days=30).work()
+    assert kept() == [stays]
+
+
+def test_log_entries_go_by_age_where_they_have_no_run(make, keep):
+    run = make(OLD, "running")
+    ages = {"old": OLD, "recent": RECENT}
+    owners = {"alone": None, "left": "run_gone", "needed": run}
+    for number, (age, owner) in enumerate(product(ages, owners)):
+        values = {"workspace_id": "ws_1", "run_id": owners[owner], "level": "info", "message": f"{age} {owner}"}
+        LogEntry.add(id=f"{first_id('log', ages[age])[:-1]}{number}", **values)
+    LogEntry.delete().where(LogEntry.message == "m").execute()
+    keep(days=30).work()
+    assert {entry.message for entry in LogEntry.select()} == {
+        "old needed", "recent alone", "recent left", "recent needed"
+    }  # fmt: skip
+
+
+def test_agent_runs_go_by_age_when_they_have_ended(file, keep):
+    for number, (at, status) in enumerate([(OLD, "success"), (OLD, "failed"), (OLD, "running"), (RECENT, "success")]):
+        values = {"workspace_id": "ws_1", "agent_id": "a", "task": f"{number}", "status": status}
+        AgentRun.add(id=f"{first_id('arun', at)[:-1]}{number}", **values)
+    keep(days=30).work()
+    assert [run.task for run in AgentRun.select().order_by(AgentRun.task)] == ["2", "3"]
+
+
+def test_the_counts_are_of_all_runs_ever(make, keep):
+    for run in [Run.get_by_id(make(OLD)) for _ in range(3)]:
+        execute(*RunDay.count(run, OLD, "success", 1.0))
+    before = totals()
+    keep(days=30).work()
+    assert kept() == [] and before["success"] == 3 and totals() == before
+
+
+# By number
+
+
+def test_of_many_the_newest_stay(make, keep):
+    made = [make(NOW - DAY + number) for number in range(7)]
+    keep(runs=3).work()
+    assert kept() == made[-3:]
+
+
+@pytest.mark.parametrize("bound", [7, 8, 1_000])
+def test_of_as_many_as_allowed_all_stay(make, keep, bound):
+    made = [make(NOW - DAY + number) for number in range(7)]
+    keep(runs=bound).work()
+    assert kept() == made
+
+
+def test_the_number_counts_what_has_not_ended_but_does_not_delete_it(make, keep):
+    waits = make(NOW - 9 * DAY, "pending")
+    gone, stays, runs = make(NOW - 8 * DAY), make(NOW - 7 * DAY), make(NOW - 6 * DAY, "running")
+    keep(runs=2).work()
+    assert kept() == [waits, stays, runs] and gone not in kept()
+
+
+def test_what_has_just_ended_can_be_asked_for_still(make, keep):
+    ended, last = make(NOW - 2), make(NOW - 1)
+    keep(runs=1).work()
+    assert kept() == [ended, last]
+    keep(wall=lambda: NOW + FRESH_MS, runs=1).work()
+    assert kept() == [last]
+
+
+# By size
+
+
+def used(payloads):
+    return database.space().used + sum(payloads.size_of(id_) for id_ in payloads.run_ids())
+
+
+def test_the_oldest_go_until_nine_tenths_of_the_size_are_left(make, keep, payloads):
+    made = [make(NOW - DAY + number, text="t" * 900, large=20_000) for number in range(60)]
+    bound = used(payloads) - 1
+    keep(bytes=bound).work()
+    assert used(payloads) <= 0.9 * bound
+    left = kept()
+    assert left == made[-len(left) :] and 0.85 * bound < used(payloads)
+    check_consistent(payloads)
+
+
+def test_below_the_size_nothing_goes(make, keep, payloads):
+    made = [make(NOW - DAY + number, large=20_000) for number in range(10)]
+    keep(bytes=used(payloads)).work()
+    assert kept() == made
+
+
+def test_what_may_not_go_can_be_too_much_and_that_is_said(make, keep, payloads, caplog):
+    made = [make(NOW - DAY + number, "pending", large=20_000) for number in range(10)]
+    keep(bytes=100_000).work()
+    assert kept() == made and "no more runs may go" in caplog.text
+
+
+def test_values_that_runs_share_are_counted_once(make, keep, payloads):
+    first, retry = make(NOW - 2 * DAY, large=50_000), make(NOW - DAY)
+    payloads.share(first, retry, [])
+    assert payloads.size_of(first) + payloads.size_of(retry) == 50_000
+    assert payloads.remove(first) == 0 and payloads.size_of(retry) == 50_000
+    assert payloads.remove(retry) == 50_000 and payloads.remove(retry) == 0
+
+
+# What stays
+
+
+BOUNDS = {"age": {"days": 1}, "number": {"runs": 1}, "size": {"bytes": 1}}
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_nothing_that_has_not_ended_goes(make, keep, bound):
+    waiting = {"waiting": "a callback"}
+    unfinished = [make(OLD, "pending"), make(OLD, "running"), make(OLD, "pending", **waiting)]
+    ended = [make(OLD), make(OLD, "failed"), make(OLD, "failed", cancelled=True)]
+    make(NOW, "running")
+    keep(**BOUNDS[bound]).work()
+    assert kept()[:-1] == unfinished and not set(kept()) & set(ended)
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_the_end_of_a_run_stays_while_another_waits_for_it(make, keep, bound):
+    parent, over = make(OLD, "pending"), make(OLD, "success")
+    child = make(OLD, parent_run_id=parent, parent_node_id="call")
+    loose = make(OLD, parent_run_id=parent)
+    late = make(OLD, parent_run_id=over, parent_node_id="call")
+    make(NOW, "running")
+    keep(**BOUNDS[bound]).work()
+    assert kept()[:-1] == [parent, child] and not set(kept()) & {loose, late, over}
+
+
+@pytest.mark.parametrize("bound", ["number", "size"])
+def test_a_run_stays_for_the_day_in_which_its_key_stands_for_it(make, keep, bound):
+    at = NOW - DAY + 2
+    lapsed, named = make(at, key="a", key_at=NOW - DAY - 1), make(at, key="b", key_at=NOW - DAY)
+    make(NOW, "running")
+    keep(**BOUNDS[bound]).work()
+    assert kept()[:-1] == [named] and lapsed not in kept()
+    keep(wall=lambda: NOW + 1, **BOUNDS[bound]).work()
+    assert len(kept()) == 1 and IdempotencyKey.select().count() == 0
+
+
+def test_a_retry_has_its_values_when_the_first_run_is_gone(file, tmp_path, keep):
+    text = "large " * 1_000
+    with Types(), process(tmp_path, inline=True, inline_value_bytes=1_000) as dispatcher:
+        made = add_flow(chain(node("a", "act"), node("b", "fail")))
+        first = dispatcher.submit(made, text, "manual").run
+        retry = dispatcher.retry(run_of(first.id), "failed", "same").run
+        assert keep(wall=lambda: now_ms() + 2 * FRESH_MS, runs=1).work() and kept() == [retry.id]
+        again = dispatcher.retry(run_of(retry.id), "failed", "same").run
+        for id_ in (retry.id, again.id):
+            assert run_of(id_).error_node_id == "b" and run_of(id_).retry_of not in (None, again.id)
+            for name in ("input", "step_0"):
+                value = dispatcher.payloads.load(id_, name, Kept(None, len(text) + 2))
+                assert value == f'"{text}"'.encode()
+
+
+# Small steps
+
+
+def tick(seconds):
+    """A clock that is further by so much each time that it is read."""
+    times = count()
+    return lambda: next(times) * seconds
+
+
+def test_no_transaction_takes_more_than_its_time(make, keep):
+    for number in range(100):
+        make(OLD + number)
+    part = keep(days=30, monotonic=tick(0.005))
+    numbers = [len(kept()), *(len(kept()) for _ in part.steps(NOW))]
+    # The clock moves on twice for each group: four fit into the time of one transaction at the most.
+    assert numbers[-1] == 0 and max(before - after for before, after in pairwise(numbers)) <= 4 * rows.RUNS_AT_ONCE
+    assert len(set(numbers)) >= 3
+
+
+def test_a_run_of_very_many_rows_takes_many_transactions_and_is_never_half_there(make, keep, payloads):
+    make(OLD, steps=1_000), make(OLD, steps=7)
+    part, sizes = keep(days=30, monotonic=tick(0.005)), []
+    for _ in part.steps(NOW):
+        sizes.append(Step.select().count())
+        whole = {steps: Run.find(id_) is not None for id_, steps in _steps_by_run()}
+        assert not whole.get(1_000, False) or sizes[-1] == 1_007
+        assert all(number in (1_000, 7) for number, there in whole.items() if there)
+    assert max(before - after for before, after in pairwise(sizes)) <= 500 and len(set(sizes)) >= 3
+    assert sizes[-1] == 0
+    check_consistent(payloads)
+
+
+def _steps_by_run():
+    return execute("SELECT run_id, COUNT(*) FROM steps GROUP BY run_id").fetchall()
+
+
+def test_the_run_that_was_asked_for_goes_at_once_with_all_its_rows(make, payloads):
+    Run.get_by_id(make(OLD, steps=500, key="k")).remove()
+    assert kept() == [] and strays() == {}
+
+
+def test_others_write_meanwhile_and_do_not_wait_long(make, keep, payloads):
+    for number in range(1_500):
+        make(OLD + number, steps=3)
+    waited, flow_id = [], Run.get().workflow_id
+    part = keep(days=30, pause=lambda seconds: time.sleep(seconds / 10))
+    with started_recorder() as recorder:
+        work = Background(part.work)
+        while work.thread.is_alive():
+            began = time.monotonic()
+            insert = "INSERT INTO store_entries (workspace_id, key, value, updated_at) VALUES (?, ?, '1', 1)"
+            recorder.commit([Write(insert, (flow_id, str(len(waited))))])
+            waited.append(time.monotonic() - began)
+        assert work.result()
+    assert kept() == []
+    assert execute("SELECT COUNT(*) FROM store_entries").fetchone()[0] == len(waited) > 10
+    assert sorted(waited)[len(waited) // 2] < 0.2, sorted(waited)[-5:]
+    check_consistent(payloads)
+
+
+# Processes that die, and those that go on
+
+
+def test_wherever_it_stops_the_next_pass_ends_the_same(make, keep, payloads):
+    stays = make(RECENT, steps=2, large=2_000)
+    for steps in range(1, 30):
+        for number in range(3):
+            make(OLD + number, steps=150, large=2_000)
+        done = sum(1 for _ in islice(keep(days=30, monotonic=tick(0.005)).steps(NOW), steps))
+        if done < steps:
+            break
+        keep(days=30).work()
+        assert kept() == [stays]
+        check_consistent(payloads)
+    assert steps > 5
+    assert list(payloads.run_ids()) == [stays]
+
+
+def test_files_that_a_crash_has_left_go_a_day_later(make, keep, payloads):
+    gone, stays = make(OLD, large=5_000), make(RECENT, large=5_000)
+    # What is on the disk if the process dies here: the row is gone, the files are not.
+    rows.remove_runs([gone], lambda: True)
+    payloads.keep("run_new", "input", b"x" * 5_000)
+    (payloads.folder / "notes.txt").write_text("not ours")
+    os.utime(payloads.folder / "run_new", (0, (now_ms() - DAY) / 1000 + 60))
+    keep(wall=now_ms).work()
+    assert set(payloads.run_ids()) == {gone, stays, "run_new"}
+    keep(wall=lambda: now_ms() + 120_000).work()
+    assert set(payloads.run_ids()) == {gone, stays}
+    keep(wall=lambda: now_ms() + DAY + 60_000).work()
+    assert set(payloads.run_ids()) == {stays} and (payloads.folder / "notes.txt").exists()
+
+
+def test_however_many_folders_there_are_a_pass_looks_at_some_and_the_next_at_others(make, keep, payloads, monkeypatch):
+    monkeypatch.setattr("scheduler.retention.FOLDERS_A_PASS", 4)
+    monkeypatch.setattr("scheduler.retention.FOLDERS_A_STEP", 2)
+    stay = {make(RECENT, large=2_000) for _ in range(9)}
+    payloads.keep("run_orphan", "input", b"x" * 5_000)
+    part = keep(wall=lambda: now_ms() + 2 * DAY)
+    for _ in range(3):
+        part.work()
+    assert set(payloads.run_ids()) == stay
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+import database
+from config import Config
+from payloads import Payloads
+from scheduler.retention import Retention
+
+folder, now = Path(sys.argv[1]), int(sys.argv[2])
+database.connect(folder / "headrace.sqlite3", "normal")
+
+def pause(seconds):
+    print("at it", flush=True)
+    sys.stdin.readline()
+
+config = Config(data_dir=folder, retention_days=30)
+Retention(config, Payloads(folder / "values", 1000), lambda: now, pause=pause).work()
+"""
+
+
+def test_one_process_works_and_another_takes_over_when_it_has_died(make, keep, payloads, tmp_path):
+    for number in range(3):
+        make(OLD + number, large=2_000)
+    stays = make(RECENT)
+    first = start_python(HOLDS, tmp_path, NOW)
+    try:
+        assert first.stdout.readline() == "at it\n"
+        assert not keep(days=30, wall=lambda: NOW + LEASE_MS - 1).work() and len(kept()) == 4
+        first.kill()
+        first.wait()
+        assert not keep(days=30, wall=lambda: NOW + LEASE_MS - 1).work() and len(kept()) == 4
+        assert keep(days=30, wall=lambda: NOW + LEASE_MS).work() and kept() == [stays]
+    finally:
+        first.kill()
+        first.communicate()
+    check_consistent(payloads)
+
+
+def test_the_right_is_kept_up_while_it_is_needed_and_given_up_at_the_end(make, keep):
+    for number in range(1_000):
+        make(OLD + number)
+    clock, until = iter(range(NOW, NOW + 10**9, LEASE_MS // 3)), []
+
+    def pause(seconds):
+        until.append(Lease.get_by_id("retention").until)
+        return False
+
+    assert keep(days=30, wall=lambda: next(clock), pause=pause).work()
+    assert until == sorted(until) and until[-1] > until[0] + LEASE_MS
+    assert Lease.find("retention") is None
+
+
+def test_who_lost_the_right_stops(make, keep):
+    for number in range(300):
+        make(OLD + number)
+
+    def pause(seconds):
+        Lease.update(owner="another", until=NOW + 3 * LEASE_MS // 2).where(Lease.name == "retention").execute()
+        clock[0] = NOW + LEASE_MS
+        return False
+
+    clock = [NOW]
+    assert not keep(days=30, wall=lambda: clock[0], pause=pause).work()
+    assert kept() and Lease.find("retention").owner == "another"
+
+
+def test_a_process_that_ends_stops_after_the_step(make, keep):
+    for number in range(300):
+        make(OLD + number)
+    asked = []
+    assert not keep(days=30, pause=lambda seconds: asked.append(seconds) or len(asked) == 2).work()
+    assert len(asked) == 2 and Lease.find("retention") is None
+    stopped = Retention(Config(retention_days=30), Payloads(None, 1), lambda: NOW)
+    stopped.stop()
+    assert not stopped.work()
+
+
+# Disks that are full
+
+
+@contextmanager
+def files_up_to(size):
+    """Every write beyond this size of a file fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("more", [0, 10_000, 100_000])
+def test_a_full_disk_stops_it_and_leaves_all_consistent(make, keep, payloads, file, more):
+    for number in range(400):
+        make(OLD + number, steps=3, text="t" * 500, large=1_001)
+    database.empty_log()
+    database.disconnect()
+    part = keep(days=30)
+    list(islice(part.steps(NOW), 1))
+    with files_up_to(log_size(file) + more), pytest.raises(OperationalError):
+        part.work()
+    left = kept()
+    assert len(left) == 400 or more
+    assert strays() == {} or Fact.find(rows.REMOVING) is not None
+    assert set(left) <= set(payloads.run_ids())
+    assert keep(days=30, wall=lambda: NOW + LEASE_MS).work() and kept() == []
+    check_consistent(payloads)
+    assert list(payloads.run_ids()) == []
+
+
+# The file
+
+
+def fill(make, at):
+    for number in range(100):
+        make(at + number, steps=4, text="t" * 2_000)
+
+
+def test_the_file_shrinks_and_its_log_is_emptied(make, keep, file):
+    fill(make, OLD)
+    stays = make(RECENT)
+    database.empty_log()
+    before = file.stat().st_size
+    assert keep(days=30).work() and kept() == [stays]
+    assert file.stat().st_size < before / 2 and log_size(file) <= A_LEASE
+    left = database.space()
+    assert left.free <= before / 100 and left.total == file.stat().st_size
+
+
+def test_the_file_shrinks_in_small_steps(make, keep, file):
+    fill(make, OLD)
+    list(islice(keep(days=30).steps(NOW), 200))
+    fill(make, OLD)
+    for page in iter(lambda: rows.runs_over("", "run_z", NOW, NOW).ids, []):
+        rows.remove_runs(page, lambda: True)
+    sizes = [database.space().total]
+    for _ in keep(monotonic=tick(0.015)).steps(NOW):
+        sizes.append(database.space().total)
+    steps = [before - after for before, after in pairwise(sizes) if before > after]
+    assert len(steps) > 3 and max(steps) <= 2 * database.PAGES_AT_ONCE * 4096
+
+
+def test_who_reads_meanwhile_delays_the_end_but_nothing_else(make, keep, file):
+    fill(make, OLD)
+    reader = sqlite3.connect(file, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT COUNT(*) FROM runs").fetchone()
+    began = time.monotonic()
+    assert keep(days=30).work()
+    assert time.monotonic() - began < database.BUSY_MS / 1000 and kept() == []
+    assert reader.execute("SELECT COUNT(*) FROM runs").fetchone() == (100,)
+    assert log_size(file) > A_LEASE
+    reader.close()
+    assert keep(days=30).work() and log_size(file) <= A_LEASE
+    assert execute("PRAGMA busy_timeout").fetchone() == (database.BUSY_MS,)
+
+
+def test_a_file_that_was_never_told_so_cannot_shrink_which_is_said_once(tmp_path, payloads, keep, caplog):
+    old = sqlite3.connect(tmp_path / "headrace.sqlite3")
+    old.execute("CREATE TABLE first (a)")
+    old.executemany("INSERT INTO first VALUES (?)", [("x" * 3_000,)] * 100)
+    old.commit()
+    old.execute("DELETE FROM first")
+    old.commit()
+    old.close()
+    with fresh_database(tmp_path) as path, caplog.at_level(logging.WARNING):
+        assert not database.can_shrink()
+        part, before = keep(days=30), path.stat().st_size
+        assert part.work() and part.work()
+        assert caplog.text.count("cannot shrink") == 1 and path.stat().st_size >= before
+
+
+def test_a_new_database_can_shrink(file):
+    assert database.can_shrink()
+
+
+# The job
+
+
+def test_every_process_does_it_each_hour_and_not_as_soon_as_it_starts(file, tmp_path):
+    with process(tmp_path) as dispatcher:
+        scheduler = Scheduler(dispatcher)
+        scheduler.start()
+        try:
+            (job,) = [job for job in scheduler._scheduler.get_jobs() if job.executor == "retention"]
+            first = job.next_run_time.timestamp() - time.time()
+            assert 45 < first < 120 and job.trigger.interval.total_seconds() == 3600
+        finally:
+            scheduler.stop()
+        assert not scheduler.retention.work()
