@@ -680,6 +680,7 @@ def test_a_sweep_does_not_mind_that_a_run_begins_meanwhile(inline):
     inline._active["run_one"] = Beginning()
     inline.sweep()
     assert set(inline._active) == {"run_one", "run_another"}
+    inline._active.clear()
 
 
 def test_a_process_that_was_asleep_starts_no_node_of_a_run_that_was_taken_from_it(start, gate, types):
