@@ -11,8 +11,8 @@ TRIES = 500
 def insist(servers, method, path, body, done, headers=None, number=0, tries=TRIES):
     """Ask these servers in turn, from the `number`th on, until one answers with a status in `done`; 503 comes again.
 
-    `body(attempt)` is what is sent; gives the status, the JSON, and how often it was sent. With one try only, the status
-    and the JSON are None where it was in vain.
+    `body(attempt)` is what is sent; gives the status, the JSON, and how often it was sent. With one try only, the
+    status and the JSON are None where it was in vain.
     """
     for attempt in range(tries):
         server = answering(servers, number + attempt)

@@ -14,7 +14,7 @@ HOUR = 3_600_000
 RUNS = 8
 LEASE = 3  # seconds
 SOON = 12  # seconds within which all goes on after a jump
-FIRED = LEASE + 2  # once a second: so that leases would have run out
+FIRED = LEASE + 1  # once a second: so that leases would have run out
 
 
 @pytest.fixture

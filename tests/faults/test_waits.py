@@ -13,7 +13,7 @@ from servers import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
-RUNS = 40  # that are started between two kills; each of them calls a run, which calls another
+RUNS = 70  # that are started between two kills; each of them calls a run, which calls another
 REQUESTS = 9  # that each of them makes with those that it calls
 CLIENTS = 6  # that start runs and answer them at the same time
 N = {"n": "{{ trigger.n }}"}
@@ -178,7 +178,7 @@ def test_runs_that_wait_survive_that_everything_is_killed(tmp_path, serve, effec
     def at_random():
         effects.wait_for(effects.count() + seeded.randint(1, RUNS * REQUESTS // 3))
 
-    for _ in rounds(2):
+    for _ in rounds(1):
         answers.start(top, range(last + 1, last + RUNS + 1))
         last += RUNS
         at_random()

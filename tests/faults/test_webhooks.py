@@ -95,7 +95,7 @@ def test_calls_are_taken_once_when_processes_are_killed(tmp_path, serve, effects
     def at_random():
         effects.wait_for(effects.count() + seeded.randint(1, CALLS))
 
-    for _ in rounds(2):
+    for _ in rounds(1):
         for part in range(4):
             callers.call(ways[part % 3], CALLS // 4)
             callers.call(ways[(part + 1) % 3], CALLS // 4)
