@@ -47,8 +47,10 @@ def free_port() -> int:
     return port
 
 
-def headrace_environment(data_dir: Path, port: int, workers: int) -> dict[str, str]:
-    """The environment of a server with default settings: nothing of the caller's own settings gets in."""
+def headrace_environment(
+    data_dir: Path, port: int, workers: int, settings: Mapping[str, object] | None = None
+) -> dict[str, str]:
+    """The environment of a server with default settings but for these: none of the caller's own gets in."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV") if name in os.environ}
     return kept | {
         "HOST": "127.0.0.1",
@@ -57,14 +59,15 @@ def headrace_environment(data_dir: Path, port: int, workers: int) -> dict[str, s
         "HEADRACE_DATA_DIR": str(data_dir),
         "HEADRACE_ADMIN_EMAIL": "bench@localhost",
         "HEADRACE_ADMIN_PASSWORD": PASSWORD,
+        **{name: str(value) for name, value in (settings or {}).items()},
     }
 
 
 @contextlib.contextmanager
-def headrace(data_dir: Path, workers: int) -> Iterator[Server]:
-    """`python workflow_server.py` on this data folder."""
+def headrace(data_dir: Path, workers: int, settings: Mapping[str, object] | None = None) -> Iterator[Server]:
+    """`python workflow_server.py` on this data folder, with these settings of its environment."""
     port = free_port()
-    environment = headrace_environment(data_dir, port, workers)
+    environment = headrace_environment(data_dir, port, workers, settings)
     with serve([sys.executable, "workflow_server.py"], environment, port, "/api/health") as server:
         yield server
 
