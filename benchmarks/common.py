@@ -165,6 +165,11 @@ def machine() -> dict[str, Any]:
     }
 
 
+def load_average() -> float:
+    """How many processes wanted a processor in the last minute: asked before a benchmark, other people's work."""
+    return round(os.getloadavg()[0], 1)
+
+
 def _processor() -> str:
     with contextlib.suppress(OSError):
         if found := re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M):

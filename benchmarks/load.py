@@ -10,7 +10,9 @@ import json
 import multiprocessing
 import re
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -200,3 +202,68 @@ def echo_server(workers: int, folder: Path) -> Iterator[common.Server]:
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "benchmarks.echo:app"]
     with common.serve(command, environment, port, "/") as server:
         yield server
+
+
+# wrk (https://github.com/wg/wrk): the same load from a client in C, which leaves the server more of the cores
+
+WRK_SCRIPT = """\
+wrk.method = "{method}"
+wrk.body = {body}
+{headers}
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\\n{{"seconds": %.6f, "answers": %d, "bad": %d, "broken": %d, "p50_ms": %.3f, "p99_ms": %.3f}}\\n',
+    summary.duration / 1e6, summary.requests, errors.status,
+    errors.connect + errors.read + errors.write + errors.timeout,
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
+end
+"""
+
+
+def wrk_script(request: bytes) -> str:
+    """A script of wrk that sends this request and writes what came of it as JSON in its last line."""
+    head, _, body = request.decode().partition("\r\n\r\n")
+    first, *lines = head.split("\r\n")
+    headers = "\n".join(f"wrk.headers[ {_lua(name)} ] = {_lua(text)}" for name, text in (_pair(line) for line in lines))
+    return WRK_SCRIPT.format(method=first.split()[0], body=_lua(body) if body else "nil", headers=headers)
+
+
+def _pair(line: str) -> tuple[str, str]:
+    name, _, text = line.partition(": ")
+    return name, text
+
+
+def _lua(text: str) -> str:
+    """The text as a string of Lua."""
+    assert "]==]" not in text
+    return f"[==[{text}]==]"
+
+
+def measure_with_wrk(target: Target, concurrency: int, seconds: float) -> dict[str, Any]:
+    """As `measure`, from wrk, which looks at the status alone, and at the end leaves what it waits for unanswered.
+
+    It takes whole seconds, one at least.
+    """
+    path = target.request.split(maxsplit=2)[1].decode()
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(wrk_script(target.request))
+        script.flush()
+        url = f"http://127.0.0.1:{target.port}{path}"
+        threads = str(min(LOAD_PROCESSES, concurrency))
+        options = ["-t", threads, "-c", str(concurrency), "-d", f"{max(1, round(seconds))}s", "-s", script.name]
+        before = common.cpu_seconds(target.session)
+        done = subprocess.run(["wrk", *options, url], capture_output=True, text=True, check=False)
+        used = common.cpu_seconds(target.session) - before
+    if done.returncode:
+        raise SystemExit(f"wrk ended with code {done.returncode}: {done.stdout}{done.stderr}")
+    said = json.loads(done.stdout.splitlines()[-1])
+    good = said["answers"] - said["bad"]
+    return {
+        "answers": good,
+        "errors": said["bad"] + said["broken"],
+        "rate": good / said["seconds"],
+        "p50_ms": said["p50_ms"],
+        "p99_ms": said["p99_ms"],
+        "cpu_ms": used / max(good, 1) * 1000,
+    }
