@@ -23,6 +23,7 @@ from benchmarks import common
 
 LOAD_PROCESSES = 2
 LENGTH = re.compile(rb"content-length: *(\d+)", re.I)
+RETRY_AFTER = re.compile(rb"retry-after: *(\d+)", re.I)
 CLOSES = re.compile(rb"connection: *close", re.I)
 
 
@@ -38,10 +39,11 @@ class Target(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What one process saw: seconds of each good answer, and how many were not good."""
+    """What one process saw: seconds of each good answer, how many were not good, and how many said to come again."""
 
     times: list[float]
     errors: int
+    turned_away: int
 
 
 class Answer(NamedTuple):
@@ -107,7 +109,7 @@ def load_processes() -> Any:
 
 def load(target: Target, connections: int, seconds: float) -> Load:
     """Repeat the request over this many connections at once, from as many threads."""
-    loads = [Load([], 0)] * connections
+    loads = [Load([], 0, 0)] * connections
     end = time.perf_counter() + seconds
 
     def work(number: int) -> None:
@@ -118,24 +120,28 @@ def load(target: Target, connections: int, seconds: float) -> Load:
         thread.start()
     for thread in threads:
         thread.join()
-    return Load([taken for part in loads for taken in part.times], sum(part.errors for part in loads))
+    times = [taken for part in loads for taken in part.times]
+    return Load(times, sum(part.errors for part in loads), sum(part.turned_away for part in loads))
 
 
 def repeat(target: Target, end: float) -> Load:
-    """Repeat the request over one connection until `end`."""
-    client, times, errors = Client(target.port), [], 0
+    """Repeat the request over one connection until `end`; where the server is full, when it says."""
+    client, times, errors, turned_away = Client(target.port), [], 0, 0
     while (began := time.perf_counter()) < end:
         try:
             answer = client.exchange(target.request)
             if answer.status == target.status and target.contains in answer.body:
                 times.append(time.perf_counter() - began)
+            elif answer.status == 503 and (after := RETRY_AFTER.search(answer.head)):
+                turned_away += 1
+                time.sleep(max(0.0, min(float(after[1]), end - time.perf_counter())))
             else:
                 errors += 1
         except OSError:
             client.close()
             errors += 1
     client.close()
-    return Load(times, errors)
+    return Load(times, errors, turned_away)
 
 
 def measure(pool: Any, target: Target, concurrency: int, seconds: float) -> dict[str, Any]:
@@ -154,6 +160,7 @@ def measure(pool: Any, target: Target, concurrency: int, seconds: float) -> dict
     return {
         "answers": len(times),
         "errors": sum(part.errors for part in loads),
+        "turned_away": sum(part.turned_away for part in loads),
         "rate": len(times) / seconds,
         "p50_ms": quantile(times, 0.50),
         "p99_ms": quantile(times, 0.99),
@@ -207,26 +214,37 @@ def echo_server(workers: int, folder: Path) -> Iterator[common.Server]:
 # wrk (https://github.com/wg/wrk): the same load from a client in C, which leaves the server more of the cores
 
 WRK_SCRIPT = """\
+local threads = {{}}
+wrong, turned_away = 0, 0
+setup = function(thread) table.insert(threads, thread) end
+response = function(status)
+  if status == 503 then turned_away = turned_away + 1 elseif status ~= {status} then wrong = wrong + 1 end
+end
 wrk.method = "{method}"
 wrk.body = {body}
 {headers}
 done = function(summary, latency, requests)
-  local errors = summary.errors
+  local errors, bad, full = summary.errors, 0, 0
+  for _, thread in ipairs(threads) do
+    bad, full = bad + thread:get("wrong"), full + thread:get("turned_away")
+  end
   io.write(string.format(
-    '\\n{{"seconds": %.6f, "answers": %d, "bad": %d, "broken": %d, "p50_ms": %.3f, "p99_ms": %.3f}}\\n',
-    summary.duration / 1e6, summary.requests, errors.status,
+    '\\n{{"seconds": %.6f, "answers": %d, "bad": %d, "full": %d, "broken": %d, "p50_ms": %.3f, "p99_ms": %.3f}}\\n',
+    summary.duration / 1e6, summary.requests, bad, full,
     errors.connect + errors.read + errors.write + errors.timeout,
     latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
 end
 """
 
 
-def wrk_script(request: bytes) -> str:
-    """A script of wrk that sends this request and writes what came of it as JSON in its last line."""
-    head, _, body = request.decode().partition("\r\n\r\n")
+def wrk_script(target: Target) -> str:
+    """A script of wrk that sends the request and writes what came of it as JSON in its last line."""
+    head, _, body = target.request.decode().partition("\r\n\r\n")
     first, *lines = head.split("\r\n")
     headers = "\n".join(f"wrk.headers[ {_lua(name)} ] = {_lua(text)}" for name, text in (_pair(line) for line in lines))
-    return WRK_SCRIPT.format(method=first.split()[0], body=_lua(body) if body else "nil", headers=headers)
+    return WRK_SCRIPT.format(
+        status=target.status, method=first.split()[0], body=_lua(body) if body else "nil", headers=headers
+    )
 
 
 def _pair(line: str) -> tuple[str, str]:
@@ -241,13 +259,13 @@ def _lua(text: str) -> str:
 
 
 def measure_with_wrk(target: Target, concurrency: int, seconds: float) -> dict[str, Any]:
-    """As `measure`, from wrk, which looks at the status alone, and at the end leaves what it waits for unanswered.
+    """As `measure`, from wrk, for whole seconds, one at least.
 
-    It takes whole seconds, one at least.
+    It looks at the status alone, comes again at once where the server is full, and leaves at its end what it waits for.
     """
     path = target.request.split(maxsplit=2)[1].decode()
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(wrk_script(target.request))
+        script.write(wrk_script(target))
         script.flush()
         url = f"http://127.0.0.1:{target.port}{path}"
         threads = str(min(LOAD_PROCESSES, concurrency))
@@ -258,10 +276,11 @@ def measure_with_wrk(target: Target, concurrency: int, seconds: float) -> dict[s
     if done.returncode:
         raise SystemExit(f"wrk ended with code {done.returncode}: {done.stdout}{done.stderr}")
     said = json.loads(done.stdout.splitlines()[-1])
-    good = said["answers"] - said["bad"]
+    good = said["answers"] - said["bad"] - said["full"]
     return {
         "answers": good,
         "errors": said["bad"] + said["broken"],
+        "turned_away": said["full"],
         "rate": good / said["seconds"],
         "p50_ms": said["p50_ms"],
         "p99_ms": said["p99_ms"],

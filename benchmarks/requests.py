@@ -96,7 +96,7 @@ def summary(name: str, concurrency: int, rounds: Sequence[dict[str, dict[str, An
         "cpu_ms": round(statistics.median(found["cpu_ms"] for found in own), 3),
         "ratio_to_echo": round(statistics.median(ratios), 3),
         "answers": sum(found["answers"] for found in own),
-        "errors": sum(found["errors"] for found in own),
+        "errors": sum(found["errors"] + found["turned_away"] for found in own),
     }
 
 

@@ -77,9 +77,9 @@ def test_webhooks_are_measured_and_every_call_is_found_in_the_database():
     measured = {(result["target"], result["concurrency"]) for result in found["results"]}
     assert measured == {(name, number) for name in ("echo", "node", "last", "immediately") for number in (2, 32)}
     keys = {"target", "concurrency", "rate", "p50_ms", "p99_ms", "cpu_ms", "ratio_to_echo", "ended_s"}
-    keys |= {"answers", "errors", "lost", "extra", "incomplete"}
+    keys |= {"answers", "errors", "turned_away", "lost", "extra", "incomplete"}
     assert all(result.keys() == keys and result["answers"] for result in found["results"])
-    counted = {"errors", "runs_lost", "runs_without_an_answer", "runs_not_whole"}
+    counted = {"errors", "calls_turned_away", "runs_lost", "runs_without_an_answer", "runs_not_whole"}
     assert all(found["targets"][name]["value"] == 0 for name in counted)
     speed = {"requests_per_second", "p99_ms", "ratio_to_echo", "peak_rss_mib"}
     assert found["targets"].keys() == counted | speed
