@@ -168,12 +168,11 @@ def check_answers(run, answers):
 
 
 def test_runs_that_wait_survive_that_everything_is_killed(tmp_path, serve, effects, seeded, rounds, answers):
-    servers = [serve(), serve(WEB_CONCURRENCY=1)]
-    path = servers[0].database
-    lowest = servers[0].add_flow(called(effects.url, pause(1)))
-    middle = servers[0].add_flow(called(effects.url, calling(lowest)))
-    top = servers[0].add_flow(waiting(effects.url, middle))
-    answers, crashes, last = answers(*servers), Crashes(effects), 0
+    server = serve()
+    lowest = server.add_flow(called(effects.url, pause(1)))
+    middle = server.add_flow(called(effects.url, calling(lowest)))
+    top = server.add_flow(waiting(effects.url, middle))
+    answers, crashes, last = answers(server), Crashes(effects), 0
 
     def at_random():
         effects.wait_for(effects.count() + seeded.randint(1, RUNS * REQUESTS // 3))
@@ -182,15 +181,13 @@ def test_runs_that_wait_survive_that_everything_is_killed(tmp_path, serve, effec
         answers.start(top, range(last + 1, last + RUNS + 1))
         last += RUNS
         at_random()
-        servers[0].kill_worker(seeded.choice(servers[0].workers()))
-        crashes.note(path)
+        server.kill_worker(seeded.choice(server.workers()))
+        crashes.note(server.database)
         at_random()
-        for each in reversed(servers):
-            each.kill()
-        crashes.note(left_on_disk(path, tmp_path))
-        for each in servers:
-            each.start()
+        server.kill()
+        crashes.note(left_on_disk(server.database, tmp_path))
+        server.start()
         answers.join()
-        settled(path)
-    check(path, [top, middle, lowest], range(1, last + 1), answers, effects)
+        settled(server.database)
+    check(server.database, [top, middle, lowest], range(1, last + 1), answers, effects)
     crashes.check([])

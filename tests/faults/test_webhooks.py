@@ -85,12 +85,11 @@ def callers():
 
 
 def test_calls_are_taken_once_when_processes_are_killed(tmp_path, serve, effects, seeded, rounds, callers):
-    servers = [serve(), serve(WEB_CONCURRENCY=1)]
-    path = servers[0].database
+    server = serve()
     ways = ("immediately", "node", "last")
     for way in ways:
-        servers[0].add_flow(hooked(effects.url, way))
-    callers, crashes = callers(*servers), Crashes(effects)
+        server.add_flow(hooked(effects.url, way))
+    callers, crashes = callers(server), Crashes(effects)
 
     def at_random():
         effects.wait_for(effects.count() + seeded.randint(1, CALLS))
@@ -101,18 +100,16 @@ def test_calls_are_taken_once_when_processes_are_killed(tmp_path, serve, effects
             callers.call(ways[(part + 1) % 3], CALLS // 4)
             callers.call(ways[(part + 2) % 3], CALLS // 4)
         at_random()
-        servers[0].kill_worker(seeded.choice(servers[0].workers()))
-        crashes.note(path)
+        server.kill_worker(seeded.choice(server.workers()))
+        crashes.note(server.database)
         at_random()
-        for each in reversed(servers):
-            each.kill()
-        crashes.note(left_on_disk(path, tmp_path))
-        for each in servers:
-            each.start()
+        server.kill()
+        crashes.note(left_on_disk(server.database, tmp_path))
+        server.start()
         callers.join()
-        settled(path)
+        settled(server.database)
     crashes.check([])
-    check(path, callers, effects)
+    check(server.database, callers, effects)
 
 
 def check(path, callers, effects):
