@@ -24,7 +24,7 @@ from world import (
     start_python,
     started_recorder,
     steps_of,
-)
+)  # fmt: skip
 
 import database
 from config import Config
@@ -43,7 +43,7 @@ from models import (
     first_id,
     now_ms,
     totals,
-)
+)  # fmt: skip
 from models import retention as rows
 from payloads import Kept, Payloads
 from scheduler import Scheduler

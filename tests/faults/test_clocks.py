@@ -6,7 +6,7 @@ import pytest
 from effects import http_node
 from record import ask, settled
 from servers import until
-from test_schedules import archive, check_runs, fires, now, scheduled
+from test_killed_schedules import archive, check_runs, fires, now, scheduled
 
 pytestmark = pytest.mark.slow
 
