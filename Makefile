@@ -23,9 +23,10 @@ check: .venv/dev.stamp  ## lint, format, types, then all tests, among them those
 soak: .venv/dev.stamp  ## kill servers at random for ten minutes; HEADRACE_SOAK_SECONDS says for how long, ARGS="-k word" chooses
 	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m soak $(ARGS)
 
-bench: .venv/dev.stamp  ## measure the engine and the start
-	@$(BIN)/python benchmarks/engine.py
-	@$(BIN)/python benchmarks/startup.py
+bench: .venv/dev.stamp  ## measure all that docs/performance.md describes, in a few minutes
+	@for name in engine startup requests webhook schedules history recovery; do \
+		echo "# $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; \
+	done
 
 docs: .venv/runtime.stamp  ## write what is generated from the table of settings
 	@$(BIN)/python config.py > docs/settings.md

@@ -47,8 +47,10 @@ def free_port() -> int:
     return port
 
 
-def headrace_environment(data_dir: Path, port: int, workers: int) -> dict[str, str]:
-    """The environment of a server with default settings: nothing of the caller's own settings gets in."""
+def headrace_environment(
+    data_dir: Path, port: int, workers: int, settings: Mapping[str, object] | None = None
+) -> dict[str, str]:
+    """The environment of a server with default settings but for these: none of the caller's own gets in."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV") if name in os.environ}
     return kept | {
         "HOST": "127.0.0.1",
@@ -57,14 +59,15 @@ def headrace_environment(data_dir: Path, port: int, workers: int) -> dict[str, s
         "HEADRACE_DATA_DIR": str(data_dir),
         "HEADRACE_ADMIN_EMAIL": "bench@localhost",
         "HEADRACE_ADMIN_PASSWORD": PASSWORD,
+        **{name: str(value) for name, value in (settings or {}).items()},
     }
 
 
 @contextlib.contextmanager
-def headrace(data_dir: Path, workers: int) -> Iterator[Server]:
-    """`python workflow_server.py` on this data folder."""
+def headrace(data_dir: Path, workers: int, settings: Mapping[str, object] | None = None) -> Iterator[Server]:
+    """`python workflow_server.py` on this data folder, with these settings of its environment."""
     port = free_port()
-    environment = headrace_environment(data_dir, port, workers)
+    environment = headrace_environment(data_dir, port, workers, settings)
     with serve([sys.executable, "workflow_server.py"], environment, port, "/api/health") as server:
         yield server
 
@@ -78,7 +81,7 @@ def serve(command: Sequence[str], environment: Mapping[str, str], port: int, pat
             command, cwd=ROOT, env=dict(environment), stdout=output, stderr=output, start_new_session=True
         )
         try:
-            yield Server(process, port, _seconds_until_200(process, port, path, began))
+            yield Server(process, port, seconds_until_200(process, port, path, began))
         except ServerError as error:
             output.seek(0)
             said = output.read().decode(errors="replace")[-4000:]
@@ -91,7 +94,8 @@ class ServerError(Exception):
     """The server did not start."""
 
 
-def _seconds_until_200(process: subprocess.Popen[bytes], port: int, path: str, began: float) -> float:
+def seconds_until_200(process: subprocess.Popen[bytes], port: int, path: str, began: float) -> float:
+    """Seconds from `began` (of `time.perf_counter`) until the path answers 200."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
     while (passed := time.perf_counter() - began) < START_SECONDS:
         if process.poll() is not None:
@@ -115,12 +119,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def processes(session: int) -> list[int]:
-    """The ids of all processes of a session, as Linux lists them."""
+    """The ids of all living processes of a session, as Linux lists them."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # The name, in parentheses, may hold anything; the session is the fourth field after it.
-            if int(stat.read_text().rpartition(")")[2].split()[3]) == session:
+            # The name, in parentheses, may hold anything; after it come the state, the parent, the group, the session.
+            state, _, _, its_session, *_ = stat.read_text().rpartition(")")[2].split()
+            if int(its_session) == session and state not in "ZX":
                 found.append(int(stat.parent.name))
     return sorted(found)
 
@@ -160,6 +165,11 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
     }
+
+
+def load_average() -> float:
+    """How many processes wanted a processor in the last minute: asked before a benchmark, other people's work."""
+    return round(os.getloadavg()[0], 1)
 
 
 def _processor() -> str:

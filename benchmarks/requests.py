@@ -13,29 +13,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import multiprocessing
-import re
-import socket
 import statistics
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 # Run as a script, this folder comes first, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
+from benchmarks.load import Api, Target, echo_server, load_processes, measure, request
 
 TARGET_AT = 32
 TARGET_RATE, TARGET_P99_MS, TARGET_RATIO, TARGET_PEAK_MIB = 1_000.0, 60.0, 0.3, 300.0
-LOAD_PROCESSES = 2
-LENGTH = re.compile(rb"content-length: *(\d+)", re.I)
-CLOSES = re.compile(rb"connection: *close", re.I)
 INPUT = {"customer": "Ada", "items": [{"price": 30, "count": 2}, {"price": 45, "count": 1}]}
 FLOW = {
     "nodes": [
@@ -54,190 +46,19 @@ FLOW = {
 }
 
 
-class Target(NamedTuple):
-    """A request to repeat, and what its answer must contain. Plain values: it goes to other processes."""
-
-    name: str
-    port: int
-    session: int
-    request: bytes
-    contains: bytes
-
-
-class Load(NamedTuple):
-    """What one process saw: seconds of each good answer, and how many were not good."""
-
-    times: list[float]
-    errors: int
-
-
-class Answer(NamedTuple):
-    """What a server answered; `head` is the text of its status line and headers."""
-
-    status: int
-    head: bytes
-    body: bytes
-
-
-class Client:
-    """A connection that is kept open. As little work as can be, since the server needs the same cores."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.connection: socket.socket | None = None
-
-    def exchange(self, request: bytes) -> Answer:
-        """Send the request and wait for the whole answer."""
-        if self.connection is None:
-            self.connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
-            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.connection.sendall(request)
-        head = self._received(b"")
-        while b"\r\n\r\n" not in head:
-            head = self._received(head)
-        head, _, body = head.partition(b"\r\n\r\n")
-        found = LENGTH.search(head)
-        length = int(found[1]) if found else 0
-        while len(body) < length:
-            body = self._received(body)
-        if CLOSES.search(head):
-            self.close()
-        return Answer(int(head[9:12]), head, body)
-
-    def _received(self, so_far: bytes) -> bytes:
-        assert self.connection is not None
-        more = self.connection.recv(262_144)
-        if not more:
-            raise ConnectionError("the server closed the connection")
-        return so_far + more
-
-    def close(self) -> None:
-        """End the connection; the next exchange opens another."""
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
-
-
-def request(method: str, path: str, headers: dict[str, str], body: Any = None) -> bytes:
-    """The text of an HTTP/1.1 request."""
-    content = b"" if body is None else json.dumps(body).encode()
-    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *(f"{name}: {text}" for name, text in headers.items())]
-    if body is not None:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
-
-
-def load(target: Target, connections: int, seconds: float) -> Load:
-    """Repeat the request over this many connections at once, from as many threads."""
-    loads = [Load([], 0)] * connections
-    end = time.perf_counter() + seconds
-
-    def work(number: int) -> None:
-        loads[number] = repeat(target, end)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(connections)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return Load([taken for part in loads for taken in part.times], sum(part.errors for part in loads))
-
-
-def repeat(target: Target, end: float) -> Load:
-    """Repeat the request over one connection until `end`."""
-    client, times, errors = Client(target.port), [], 0
-    while (began := time.perf_counter()) < end:
-        try:
-            answer = client.exchange(target.request)
-            if answer.status == 200 and target.contains in answer.body:
-                times.append(time.perf_counter() - began)
-            else:
-                errors += 1
-        except OSError:
-            client.close()
-            errors += 1
-    client.close()
-    return Load(times, errors)
-
-
-def measure(pool: Any, target: Target, concurrency: int, seconds: float) -> dict[str, Any]:
-    """Load the target with this many connections, from separate processes.
-
-    Requests a second, times in ms, and `cpu_ms`, the server's processor time an answer, which other work on the
-    machine disturbs least.
-    """
-    shares = [
-        concurrency // LOAD_PROCESSES + (number < concurrency % LOAD_PROCESSES) for number in range(LOAD_PROCESSES)
-    ]
-    before = common.cpu_seconds(target.session)
-    loads = pool.starmap(load, [(target, share, seconds) for share in shares if share], chunksize=1)
-    used = common.cpu_seconds(target.session) - before
-    times = sorted(taken * 1000 for part in loads for taken in part.times)
-    return {
-        "answers": len(times),
-        "errors": sum(part.errors for part in loads),
-        "rate": len(times) / seconds,
-        "p50_ms": quantile(times, 0.50),
-        "p99_ms": quantile(times, 0.99),
-        "cpu_ms": used / max(len(times), 1) * 1000,
-    }
-
-
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """The nearest-rank quantile; infinity of nothing."""
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("inf")
-
-
-class Api:
-    """What the benchmark asks of the server once: as the owner, by an API token."""
-
-    def __init__(self, port: int) -> None:
-        self.client = Client(port)
-        credentials = {"email": "bench@localhost", "password": common.PASSWORD}
-        session = re.search(
-            rb"set-cookie: *([^;]+)", self.answer("POST", "/api/auth/login", {}, credentials).head, re.I
-        )
-        assert session is not None
-        cookie = {"Cookie": session[1].decode()}
-        made = json.loads(self.answer("POST", "/api/tokens", cookie, {"name": "bench", "role": "owner"}).body)
-        self.headers = {"Authorization": f"Bearer {made['token']}"}
-
-    def answer(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> Answer:
-        """The answer. Ends the benchmark where the server refuses."""
-        answer = self.client.exchange(request(method, path, headers, body))
-        # By the next call, minutes later, the server would have closed an idle connection.
-        self.client.close()
-        if answer.status not in (200, 201):
-            raise SystemExit(f"{method} {path} was answered with {answer.status}: {answer.body[:500]!r}")
-        return answer
-
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON of an answer."""
-        return json.loads(self.answer(method, path, self.headers, body).body)
-
-    def check(self, flow: str) -> None:
-        """One run must execute and record five steps."""
-        run = self.call("POST", f"/api/workflows/{flow}/run", {"input": INPUT})
-        steps = self.call("GET", f"/api/runs/{run['id']}/steps")["items"]
-        if [step["status"] for step in steps] != ["success"] * len(FLOW["nodes"]):
-            raise SystemExit(f"the flow did not run: {run}")
-
-
-@contextlib.contextmanager
-def echo_server(workers: int, folder: Path) -> Iterator[common.Server]:
-    """benchmarks/echo.py under Headrace's gunicorn.conf.py."""
-    port = common.free_port()
-    environment = common.headrace_environment(folder, port, workers)
-    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "benchmarks.echo:app"]
-    with common.serve(command, environment, port, "/") as server:
-        yield server
+def check(api: Api, flow: str) -> None:
+    """One run must execute and record five steps."""
+    run = api.call("POST", f"/api/workflows/{flow}/run", {"input": INPUT})
+    steps = api.call("GET", f"/api/runs/{run['id']}/steps")["items"]
+    if [step["status"] for step in steps] != ["success"] * len(FLOW["nodes"]):
+        raise SystemExit(f"the flow did not run: {run}")
 
 
 def targets_of(api: Api, server: common.Server, echo: common.Server) -> list[Target]:
     """What is measured, the echo first."""
     made = {"name": "Benchmark", "status": "active", "definition": FLOW}
     flow = api.call("POST", "/api/flows", made)["id"]
-    api.check(flow)
+    check(api, flow)
     run = request("POST", f"/api/workflows/{flow}/run", api.headers, {"input": INPUT})
     runs = request("GET", "/api/runs?limit=50", api.headers)
     return [
@@ -275,7 +96,7 @@ def summary(name: str, concurrency: int, rounds: Sequence[dict[str, dict[str, An
         "cpu_ms": round(statistics.median(found["cpu_ms"] for found in own), 3),
         "ratio_to_echo": round(statistics.median(ratios), 3),
         "answers": sum(found["answers"] for found in own),
-        "errors": sum(found["errors"] for found in own),
+        "errors": sum(found["errors"] + found["turned_away"] for found in own),
     }
 
 
@@ -304,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     concurrencies = [int(number) for number in options.concurrency.split(",")]
     with contextlib.ExitStack() as stack:
-        pool = stack.enter_context(multiprocessing.get_context("fork").Pool(LOAD_PROCESSES))
+        pool = stack.enter_context(load_processes())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-bench-")))
         echo = stack.enter_context(echo_server(options.workers, folder / "echo"))
         server = stack.enter_context(common.headrace(folder / "data", options.workers))

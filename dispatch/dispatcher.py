@@ -662,7 +662,7 @@ class Dispatcher:
 
     def _notice_the_taken(self) -> None:
         """Stop executing what was cancelled through another process, or given to one because we seemed dead."""
-        running = {id_: active for id_, active in self._active.items() if active.run.status == "running"}
+        running = {id_: active for id_, active in list(self._active.items()) if active.run.status == "running"}
         durable = {id_ for id_, active in running.items() if active.is_durable()}
         for id_ in durable - Run.still_running(durable, self.owner):
             running[id_].stop_reason = "the run was cancelled or is executed elsewhere"

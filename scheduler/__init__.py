@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from apscheduler.executors.pool import BasePoolExecutor, ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -30,6 +32,13 @@ WATCH_SECONDS = 30
 PRUNE_SECONDS = 3600
 RETAIN_SECONDS = 3600
 FIRST_RETAIN_SECONDS = 75  # a start has better things to do
+JUMP_SECONDS = 1.0
+LOOK_SECONDS = 0.5
+
+
+def clock_shift() -> float:
+    """By how many seconds the clock on the wall is ahead of the one that nobody sets."""
+    return time.time() - time.monotonic()
 
 
 class OneThread(BasePoolExecutor):
@@ -44,6 +53,28 @@ class OneThread(BasePoolExecutor):
         super().shutdown(wait)
 
 
+class Steady(BackgroundScheduler):
+    """Goes on when the clock on the wall is set, by which APScheduler goes.
+
+    Set back, it would do nothing until the clock shows again what it showed; set forward, it would count every time
+    that was skipped.
+    """
+
+    def __init__(self, shift: Callable[[], float] = clock_shift, **options: Any) -> None:
+        super().__init__(**options)
+        self._shift = shift
+        self._shifted = shift()
+
+    def _process_jobs(self) -> float:
+        before, self._shifted = self._shifted, self._shift()
+        if abs(self._shifted - before) > JUMP_SECONDS:
+            for job in self.get_jobs():
+                job.modify(next_run_time=datetime.now(self.timezone))
+        wait = super()._process_jobs()
+        # Not for longer, since the clock may have been set just now: the next look will notice.
+        return LOOK_SECONDS if wait is None else min(LOOK_SECONDS, wait)
+
+
 class Scheduler:
     """Start it once a process, after the fork."""
 
@@ -54,7 +85,7 @@ class Scheduler:
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
         # Two threads, so that a slow sweep never delays the heartbeat; and one more, so that neither delays a tick.
         # What retention does can take minutes.
-        self._scheduler = BackgroundScheduler(
+        self._scheduler = Steady(
             timezone="UTC",
             executors={"default": ThreadPoolExecutor(2), "ticks": OneThread(), "retention": ThreadPoolExecutor(1)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},

@@ -43,7 +43,7 @@ class Leader:
         if not self._leads:
             return
         if jumped or not led:
-            realign(now)
+            realign(self.wall)
         runs = fire_due(now, self.may_start)
         if runs:
             self.on_fired(runs)
@@ -61,7 +61,7 @@ class Leader:
         """Whether this process leads; asks the database when half of the time is over, or never was true."""
         if self._leads and LEASE_MS // 2 < self._until - now <= LEASE_MS:
             return True
-        leads = Lease.lead(RIGHT, self.owner, LEASE_MS, now)
+        leads = Lease.lead(RIGHT, self.owner, LEASE_MS, self.wall)
         self._until = now + LEASE_MS if leads else 0
         return leads
 
@@ -72,12 +72,13 @@ class Leader:
         return before is not None and abs(shift - before) > JUMP_MS
 
 
-def realign(now: int) -> None:
+def realign(wall: Callable[[], int]) -> None:
     """Let no schedule wait for a moment that was computed while the clock was ahead.
 
     What has fired already does not fire again for it: its row in `schedule_fires` is there.
     """
-    moved = Schedule.pull_intervals(now)
+    moved = Schedule.pull_intervals(wall)
+    now = wall()
     for expression, timezone in Schedule.rhythms():
         try:
             first = cron(expression, timezone).after(now)

@@ -86,7 +86,7 @@ class Retention:
         now = self.wall()
         if LEASE_MS // 2 < self._until - now <= LEASE_MS:
             return True
-        leads = Lease.lead(RIGHT, self.owner, LEASE_MS, now)
+        leads = Lease.lead(RIGHT, self.owner, LEASE_MS, self.wall)
         self._until = now + LEASE_MS if leads else 0
         return leads
 

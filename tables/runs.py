@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any, Self
@@ -622,11 +622,15 @@ class Lease(Base):
         cls.drop(name, boot_id())
 
     @classmethod
-    def lead(cls, name: str, owner: str, for_ms: int, now: int) -> bool:
-        """Hold the right for this long from now; False while somebody else does."""
+    def lead(cls, name: str, owner: str, for_ms: int, wall: Callable[[], int]) -> bool:
+        """Hold the right for this long from now; False while somebody else does.
+
+        The clock is looked at after the row: from an older time, a lease that was just renewed would seem too long.
+        """
         # Whoever has to wait looks only, and disturbs no writer. Nobody holds it for longer than `for_ms`: such a row
         # was written while the clock was ahead.
         row = execute("SELECT owner, until FROM leases WHERE name = ?", (name,)).fetchone()
+        now = wall()
         if row is not None and row[0] != owner and now < row[1] <= now + for_ms:
             return False
         sql = (
@@ -635,6 +639,7 @@ class Lease(Base):
             "WHERE owner = excluded.owner OR until <= ? OR until > excluded.until"
         )
         with write():
+            now = wall()
             return bool(execute(sql, (name, now + for_ms, owner, now)).rowcount)
 
     @classmethod

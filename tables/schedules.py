@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from peewee import CompositeKey, FloatField, IntegerField, TextField
@@ -128,11 +128,12 @@ class Schedule(Base):
             return int(execute(sql, (first, now, cron, timezone, first)).rowcount)
 
     @classmethod
-    def pull_intervals(cls, now: int) -> int:
+    def pull_intervals(cls, wall: Callable[[], int]) -> int:
         """Begin every interval anew whose next instant is further away than it is long; how many there were."""
         next_at = "? + CAST(ROUND(every * 1000) AS INTEGER)"
         sql = f"UPDATE schedules SET next_at = {next_at}, anchor_ms = ? WHERE every IS NOT NULL AND next_at > {next_at}"
         with write():
+            now = wall()  # an older time would find too far ahead what another leader has just moved on
             return int(execute(sql, (now, now, now)).rowcount)
 
     # What is overdue

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,48 @@ def test_requests_are_measured_without_an_error_or_a_lost_run():
     assert found["targets"]["errors"]["met"]
     assert found["targets"]["runs_lost"]["met"]
     assert {"runs_per_second", "run_p99_ms", "run_ratio_to_echo", "peak_rss_mib"} <= found["targets"].keys()
+
+
+@pytest.mark.slow
+@LINUX
+def test_webhooks_are_measured_and_every_call_is_found_in_the_database():
+    arguments = ("--seconds", "0.2", "--rounds", "1", "--concurrency", "2,32", "--workers", "1", "--client", "python")
+    found = document("webhook", *arguments)
+    measured = {(result["target"], result["concurrency"]) for result in found["results"]}
+    assert measured == {(name, number) for name in ("echo", "node", "last", "immediately") for number in (2, 32)}
+    keys = {"target", "concurrency", "rate", "p50_ms", "p99_ms", "cpu_ms", "ratio_to_echo", "ended_s"}
+    keys |= {"answers", "errors", "turned_away", "lost", "extra", "incomplete"}
+    assert all(result.keys() == keys and result["answers"] for result in found["results"])
+    counted = {"errors", "calls_turned_away", "runs_lost", "runs_without_an_answer", "runs_not_whole"}
+    assert all(found["targets"][name]["value"] == 0 for name in counted)
+    speed = {"requests_per_second", "p99_ms", "ratio_to_echo", "peak_rss_mib"}
+    assert found["targets"].keys() == counted | speed
+
+
+@pytest.mark.slow
+@LINUX
+def test_what_wrk_writes_is_read_where_it_is_installed():
+    if shutil.which("wrk") is None:
+        pytest.skip("wrk is not installed")
+    arguments = ("--seconds", "1", "--rounds", "1", "--concurrency", "4", "--respond", "node", "--client", "wrk")
+    found = document("webhook", *arguments)
+    assert found["client"] == "wrk"
+    assert all(result["answers"] and result["p99_ms"] >= result["p50_ms"] > 0 for result in found["results"])
+    assert all(found["targets"][name]["met"] for name in ("errors", "runs_lost", "runs_without_an_answer"))
+
+
+@pytest.mark.slow
+@LINUX
+def test_runs_of_killed_processes_all_come_to_their_end_once():
+    found = document("recovery", "--runs", "9", "--threads", "2", "--lease", "3")
+    assert [result["scenario"] for result in found["results"]] == ["server", "worker"]
+    for result in found["results"]:
+        runs = {way["way"]: way["runs"] for way in result["ways"]}
+        assert (runs["thread"], runs["wait"]) == (2, 3)
+        assert runs["node"] == result["in_doubt"] == {"server": 4, "worker": 2}[result["scenario"]]
+        assert 0 < result["first_s"] < result["ended_s"]
+        assert (result["lost"], result["doubled"]) == (0, 0)
+    assert {"runs_lost", "doubled", "server_health_s", "worker_slowest_s"} <= found["targets"].keys()
 
 
 @pytest.mark.slow

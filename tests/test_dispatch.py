@@ -668,6 +668,21 @@ def test_a_run_that_is_just_being_accepted_is_not_thought_to_be_taken(dispatcher
     assert finished(dispatcher, submit(dispatcher, flow("a"))).error_text is None
 
 
+def test_a_sweep_does_not_mind_that_a_run_begins_meanwhile(inline):
+    class Beginning:
+        """A run in hand; just when it is looked at, another one is taken in hand."""
+
+        @property
+        def run(self):
+            inline._active["run_another"] = self
+            return Run(status="pending")
+
+    inline._active["run_one"] = Beginning()
+    inline.sweep()
+    assert set(inline._active) == {"run_one", "run_another"}
+    inline._active.clear()
+
+
 def test_a_process_that_was_asleep_starts_no_node_of_a_run_that_was_taken_from_it(start, gate, types):
     one = start(run_threads=1)
     run = submit(one, chain(node("a", "gate"), node("b", "act")))

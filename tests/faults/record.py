@@ -166,7 +166,7 @@ def check(path, load, effects, crashes):
     seen = effects.seen()
     for run in runs:
         _check_record(run, by_run[run.id])
-        _check_effects(run, by_run[run.id], seen)
+        check_effects(run, by_run[run.id], seen)
     foreign = {key.partition(":")[0] for key in seen} - {run.id for run in runs}
     assert not foreign, f"requests of runs that are not on record: {foreign}"
 
@@ -202,7 +202,8 @@ def _check_record(run, of_it):
         assert len(ends) == len(of_it), describe(of_it)
 
 
-def _check_effects(run, of_it, seen):
+def check_effects(run, of_it, seen):
+    """Each request that is on record as done came once, and once more for each time that it was in doubt."""
     asked = [step for step in of_it if step.node_type == "http" and not is_map(step)]
     doubts = Counter(key_of(step) for step in asked if is_interrupted(step))
     for key in (key_of(step) for step in asked if is_done(step)):

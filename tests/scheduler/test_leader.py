@@ -85,6 +85,26 @@ def test_who_was_asleep_does_not_lead_any_more(clock):
     assert first.fired == [] and len(second.fired) == 10
 
 
+def test_who_hesitates_after_a_look_at_the_clock_takes_no_lead_and_shifts_no_interval(clock):
+    made = schedule(every=1)
+    first = Process(clock)
+    pass_by(clock, 2_500, first)
+    clock.pass_by(LEASE_MS)  # the first was busy, and its lease has run out
+
+    def look_and_hesitate():
+        second.wall, now = clock.wall, clock.wall()
+        clock.pass_by(700)
+        first.tick()
+        return now
+
+    second = Process(clock)
+    second.wall = look_and_hesitate
+    second.tick()
+    assert Lease.find(RIGHT).owner == first.owner
+    pass_by(clock, 4_800, first, second)
+    assert fires(made) == list(range(START + SECOND, clock.now + 1, SECOND))
+
+
 def test_whoever_stops_leaves_the_lead_at_once(clock):
     first, second = Process(clock), Process(clock)
     first.tick()
@@ -101,7 +121,7 @@ def test_of_many_that_begin_together_one_leads(clock):
     schedule(START - SECOND, every=1)
     at_once(8, lambda number: processes[number].tick())
     assert sum(len(process.fired) for process in processes) == 1
-    assert sum(Lease.lead(RIGHT, process.owner, LEASE_MS, clock.now) for process in processes) == 1
+    assert sum(Lease.lead(RIGHT, process.owner, LEASE_MS, clock.wall) for process in processes) == 1
 
 
 def test_processes_that_start_together_have_different_names(path):
@@ -132,16 +152,16 @@ def test_a_tick_with_nothing_to_do_asks_one_question(clock, caplog):
 
 
 def test_a_right_is_taken_where_it_is_free_or_over_or_ones_own():
-    assert Lease.lead("right", "me", 1_000, now=0)
-    assert not Lease.lead("right", "you", 1_000, now=999)
-    assert Lease.lead("right", "me", 1_000, now=500)
-    assert not Lease.lead("right", "you", 1_000, now=1_499)
-    assert Lease.lead("right", "you", 1_000, now=1_500)
-    assert not Lease.lead("right", "me", 1_000, now=1_500)
+    assert Lease.lead("right", "me", 1_000, lambda: 0)
+    assert not Lease.lead("right", "you", 1_000, lambda: 999)
+    assert Lease.lead("right", "me", 1_000, lambda: 500)
+    assert not Lease.lead("right", "you", 1_000, lambda: 1_499)
+    assert Lease.lead("right", "you", 1_000, lambda: 1_500)
+    assert not Lease.lead("right", "me", 1_000, lambda: 1_500)
 
 
 def test_a_right_is_given_up_by_its_owner_only():
-    Lease.lead("right", "me", 1_000, now=0)
+    Lease.lead("right", "me", 1_000, lambda: 0)
     Lease.drop("right", "you")
     assert Lease.find("right").owner == "me"
     Lease.drop("right", "me")
@@ -149,8 +169,8 @@ def test_a_right_is_given_up_by_its_owner_only():
 
 
 def test_a_right_that_was_taken_while_the_clock_was_ahead_is_free():
-    Lease.lead("right", "me", 1_000, now=HOUR)
-    assert Lease.lead("right", "you", 1_000, now=0)
+    Lease.lead("right", "me", 1_000, lambda: HOUR)
+    assert Lease.lead("right", "you", 1_000, lambda: 0)
 
 
 # The clock is set

@@ -7,7 +7,7 @@ from moments import fires, runs, schedule
 from world import PATIENCE, process
 
 from models import Lease, Run, now_ms
-from scheduler import Scheduler
+from scheduler import Scheduler, Steady
 from scheduler.leader import RIGHT
 
 
@@ -42,3 +42,18 @@ def test_no_thread_is_left_when_the_scheduler_has_stopped(dispatcher):
     scheduler.start()
     scheduler.stop()
     assert set(threading.enumerate()) == before
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_jobs_go_on_when_the_clock_on_the_wall_is_set(hours):
+    shift, done, again = [0.0], threading.Event(), threading.Event()
+    scheduler = Steady(lambda: shift[0], timezone="UTC")
+    job = scheduler.add_job(lambda: (again if done.is_set() else done).set(), "interval", hours=1)
+    scheduler.start()
+    try:
+        assert not done.is_set()
+        shift[0] += hours * 3600
+        assert done.wait(PATIENCE)
+        assert job.next_run_time is not None and not again.is_set(), "once, not once for every look"
+    finally:
+        scheduler.shutdown()

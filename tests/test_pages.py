@@ -1,0 +1,56 @@
+"""What docs/runs.md says to paste works against the real server, and docs/reliability.md names tests that are there."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from test_readme import server as real_server
+
+ROOT = Path(__file__).parent.parent
+RUNS = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
+RELIABILITY = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+LOG_IN = """
+URL={url}
+JSON='Content-Type: application/json'
+curl -s -c cookies.txt $URL/api/auth/login -H "$JSON" -d '{{"email": "me@example.com", "password": "change-me-please"}}'
+"""
+server = real_server
+
+
+@pytest.mark.slow
+def test_a_run_is_answered_and_repeated_as_the_page_says(server, tmp_path):
+    blocks = re.findall(r"```sh\n(.*?)```", RUNS, re.DOTALL)
+    wait = f"curl -s -b cookies.txt {server}/api/runs/$RUN/steps\n"
+    script = LOG_IN.format(url=server) + blocks[0] + wait + blocks[1] + wait
+    done = subprocess.run(["bash", "-e"], input=script, cwd=tmp_path, text=True, capture_output=True, timeout=60)
+    assert done.returncode == 0 and '"error"' not in done.stdout, done.stdout + done.stderr
+    assert '"waiting":"approval: Pay 30 to Ada?"' in (tmp_path / "waiting.json").read_text()
+    assert re.search(r'"retry_of":"run_\w+"', done.stdout)
+
+
+def named_tests():
+    """`(file, test)` for each test that the page names, in the file that was named last before it."""
+    file = None
+    for path, name in re.findall(r"`((?:[\w/]+/)?test_\w+\.py)`|`(test_\w+)`", RELIABILITY):
+        file = path or file
+        if name:
+            yield file, name
+
+
+def test_every_test_that_holds_a_promise_is_there():
+    named = list(named_tests())
+    assert len(named) > 50
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if f"def {name}(" not in (ROOT / "tests" / str(file)).read_text(encoding="utf-8")
+    ]
+    assert not missing, missing
+
+
+@pytest.mark.parametrize("page", [RUNS, RELIABILITY], ids=["runs", "reliability"])
+def test_every_setting_that_a_page_names_is_one(page):
+    settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"HEADRACE_[A-Z_]+", settings)) | {"HEADRACE_SOAK_SECONDS", "HEADRACE_FAULTS_SEED"}
+    assert set(re.findall(r"HEADRACE_[A-Z_]+", page)) <= known
