@@ -23,10 +23,14 @@ check: .venv/dev.stamp  ## lint, format, types, then all tests, among them those
 soak: .venv/dev.stamp  ## kill servers at random for ten minutes; HEADRACE_SOAK_SECONDS says for how long, ARGS="-k word" chooses
 	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m soak $(ARGS)
 
-bench: .venv/dev.stamp  ## measure all that docs/performance.md describes, in a few minutes
-	@for name in engine startup requests webhook schedules history recovery; do \
-		echo "# $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; \
-	done
+bench: .venv/dev.stamp  ## measure all that docs/performance.md describes, each for a short time
+	@$(BIN)/python benchmarks/engine.py
+	@$(BIN)/python benchmarks/startup.py --repeat 3
+	@$(BIN)/python benchmarks/requests.py --rounds 1
+	@$(BIN)/python benchmarks/webhook.py --rounds 1
+	@$(BIN)/python benchmarks/schedules.py
+	@$(BIN)/python benchmarks/history.py --runs 200000
+	@$(BIN)/python benchmarks/recovery.py
 
 docs: .venv/runtime.stamp  ## write what is generated from the table of settings
 	@$(BIN)/python config.py > docs/settings.md

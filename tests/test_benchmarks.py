@@ -5,9 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from argparse import Namespace
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from benchmarks.recovery import Seen, Trial
 
 ROOT = Path(__file__).parent.parent
 LINUX = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="memory is read from /proc")
@@ -109,6 +113,28 @@ def test_runs_of_killed_processes_all_come_to_their_end_once():
         assert 0 < result["first_s"] < result["ended_s"]
         assert (result["lost"], result["doubled"]) == (0, 0)
     assert {"runs_lost", "doubled", "server_health_s", "worker_slowest_s"} <= found["targets"].keys()
+
+
+def test_a_request_that_came_too_often_or_never_counts_against_the_server():
+    trial = Trial(Namespace(), Path(), None)
+    trial.accepted = ["run_a", "run_b", "run_c"]
+    trial.before = {
+        "run_a": Seen("run_a", "pending", None, 0, None),
+        "run_b": Seen("run_b", "running", None, 1, None),
+        "run_c": Seen("run_c", "pending", "a time", 1, None),
+    }
+    after = {id_: Seen(id_, "success", None, claims, 1) for id_, claims in (("run_a", 1), ("run_b", 2), ("run_c", 2))}
+
+    def counted(**times):
+        seen = Counter({f"run_{name}:0".replace("__", ":"): count for name, count in times.items()})
+        return sum(trial._is_lost(after[id_], seen) for id_ in trial.accepted), trial._doubled(after, seen)
+
+    right = {"a__held": 1, "b__held": 2, "c__before": 1, "c__after": 1}
+    assert counted(**right) == (0, 0)
+    assert counted(**right | {"a__held": 2}) == (0, 1)
+    assert counted(**right | {"b__held": 3}) == (0, 1)
+    assert counted(**right | {"c__after": 2, "x__held": 1}) == (0, 2)
+    assert counted(**right | {"c__after": 0}) == (1, 0)
 
 
 @pytest.mark.slow
