@@ -17,13 +17,13 @@ from errors import Conflict, NotFound
 from models import Run, Step, Workflow, WorkflowVersion, new_id
 
 if TYPE_CHECKING:
-    from .dispatcher import Dispatcher
+    from .executor import Executor
 
 # What may differ between two versions of a node that do the same.
 FOR_PEOPLE = ("name", "position", "notes")
 
 
-def make_retry(dispatcher: Dispatcher, run: Run, start: str, version: str | int) -> Run:
+def make_retry(executor: Executor, run: Run, start: str, version: str | int) -> Run:
     """A pending run that repeats this one, on record with the steps that it keeps.
 
     `start` is `start` or `failed`; `version` is `same`, `latest` or a number. Conflict where the run has not ended, did
@@ -32,7 +32,7 @@ def make_retry(dispatcher: Dispatcher, run: Run, start: str, version: str | int)
     flow = _flow_of(run, start)
     number = int({"same": run.workflow_version or 0, "latest": flow.version}.get(str(version), version))
     text = _definition(flow, number)
-    plan = dispatcher.plans.get(flow.id, number, lambda: text)
+    plan = executor.plans.get(flow.id, number, lambda: text)
     if run.trigger_node is not None and run.trigger_node not in plan.by_id:
         raise Conflict(f"version: the trigger {run.trigger_node!r} of the run is not in version {number}")
     kept = _kept_nodes(plan, run, text, number) if start == "failed" else []
@@ -42,7 +42,7 @@ def make_retry(dispatcher: Dispatcher, run: Run, start: str, version: str | int)
         triggered_by=run.triggered_by, trigger_node=run.trigger_node, retry_of=run.id, nodes_total=len(plan.nodes),
         nodes_done=0,
     )  # fmt: skip
-    dispatcher.payloads.share(run.id, made.id, Step.files(run.id, kept) if kept else [])
+    executor.payloads.share(run.id, made.id, Step.files(run.id, kept) if kept else [])
     with write():
         if not execute(*(made.insertion_unless_busy(limit) if limit else made.insertion())).rowcount:
             raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
