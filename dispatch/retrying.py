@@ -43,12 +43,23 @@ def make_retry(executor: Executor, run: Run, start: str, version: str | int) -> 
         nodes_done=0,
     )  # fmt: skip
     executor.payloads.share(run.id, made.id, Step.files(run.id, kept) if kept else [])
+    try:
+        _record(run, made, kept, limit)
+    except BaseException:
+        executor.payloads.remove(made.id)
+        raise
+    return made
+
+
+def _record(run: Run, made: Run, kept: list[str], limit: int) -> None:
+    """Write the new run with what it keeps of the first, which must still be there: it may have been deleted."""
     with write():
+        if Run.find(run.id) is None:
+            raise NotFound("The run was deleted")
         if not execute(*(made.insertion_unless_busy(limit) if limit else made.insertion())).rowcount:
             raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
         if kept:
             Step.keep(run.id, made.id, kept)
-    return made
 
 
 def _flow_of(run: Run, start: str) -> Workflow:
@@ -89,6 +100,8 @@ def _kept_nodes(plan: Plan, run: Run, text: str, number: int) -> list[str]:
     kept: set[str] = set()
     for node in plan.nodes:
         needs = {plan.nodes[at].id for at, _ in node.inputs} | node.references
+        if "*" in needs:
+            needs = {other.id for other in plan.nodes[: node.position]}
         if needs <= kept and old.get(node.id) == new[node.id]:
             kept.add(node.id)
     return [node.id for node in plan.nodes if node.id in kept]
