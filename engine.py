@@ -238,7 +238,8 @@ class _Run:
     def is_held(self, node: PlannedNode) -> bool:
         """Whether something that the node needs is not settled yet: a source, or a step that an expression looks at."""
         states = self.states
-        return any(states[at].held for at, _ in node.inputs) or not self.held.isdisjoint(node.references)
+        looks = "*" in node.references or not self.held.isdisjoint(node.references)
+        return looks or any(states[at].held for at, _ in node.inputs)
 
     def live(self, node: PlannedNode) -> tuple[PlannedNode, ...] | None:
         """The predecessors whose edge into this node is live; None when the node is not to run."""

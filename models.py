@@ -14,10 +14,14 @@ from tables.base import Base, Write, first_id, monotonic_ms, new_id, now_ms
 from tables.credentials import Credential
 from tables.facts import Fact
 from tables.flows import Workflow, WorkflowVersion
+from tables.keys import IdempotencyKey
+from tables.leases import Lease
+from tables.logs import LogEntry
 from tables.metrics import RunDay, metrics, totals
 from tables.people import ROLES, ApiToken, LoginFailure, Membership, Session, User, Workspace, hash_token
-from tables.runs import QUEUED, RUN_STATUSES, IdempotencyKey, Lease, LogEntry, Run, Step
+from tables.runs import QUEUED, RUN_STATUSES, Run
 from tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
+from tables.steps import Step
 from tables.store import StoreEntry, WorkspaceStore
 from tables.waits import Wait
 from tables.webhooks import Fired, Hook, Webhook

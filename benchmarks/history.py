@@ -38,8 +38,8 @@ import workflow_server
 from benchmarks import common
 from config import Config
 from database import execute
+from flat import iso
 from models import ApiToken, Run, User, Workflow, Workspace, now_ms
-from schemas import iso
 from tables.base import DAY_MS
 
 TARGET_MS = 15.0

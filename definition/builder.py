@@ -106,6 +106,8 @@ class _Builder:
         own_ways = node.branches(self.raw["config"] if isinstance(self.raw.get("config"), dict) else {})
         if "error" in own_ways and self.raw.get("on_error") == "branch":
             self.bad("on_error", "cannot be branch: the node has a branch of its own that is called error")
+        if node.looks_at_steps(self.raw["config"] if isinstance(self.raw.get("config"), dict) else {}):
+            self.references.add("*")
         planned = PlannedNode(
             position=self.place[self.id],
             id=self.id,
@@ -203,6 +205,9 @@ class _Builder:
 
     def reference(self, key: str, id_: str) -> None:
         """An expression may only look at steps that exist and come earlier, or that have an address from the start."""
+        if id_ == "*":
+            self.references.add(id_)
+            return
         if id_ not in self.place:
             self.bad(key, f"steps.{id_}: there is no node {id_!r}")
             return

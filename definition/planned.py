@@ -84,8 +84,9 @@ class Constant:
 class PlannedNode:
     """A node, ready to run. `inputs` are its edges in: the source's position in the plan, the branch it leaves by.
 
-    `references` are the steps that its expressions look at, but for those that may be answered: where it comes after
-    such a one, it sees its output; those in `addresses` show it where to answer them, however they were answered.
+    `references` are the steps that its expressions look at (`*`: perhaps any that come before it), but for those that
+    may be answered: where it comes after such a one, it sees its output; those in `addresses` show it where to answer
+    them, however they were answered.
     """
 
     position: int

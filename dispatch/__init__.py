@@ -1,7 +1,8 @@
 """Who executes a run, and when: accept, claim, execute, record, recover. The database decides who wins."""
 
 from dispatch.active import Ticket
-from dispatch.dispatcher import MAX_DEATHS, Dispatcher, make_services
+from dispatch.dispatcher import Dispatcher
+from dispatch.executor import MAX_DEATHS, make_services
 from dispatch.links import Links
 
 __all__ = ["MAX_DEATHS", "Dispatcher", "Links", "Ticket", "make_services"]

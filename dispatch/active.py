@@ -49,7 +49,7 @@ class Active:
     def begin(self, owner: str) -> bool:
         """Make a new run whose row is not written yet one that `owner` executes; False where it is written already."""
         with self._lock:
-            if not self._new:
+            if self.is_claimed or not self._new:
                 return self.is_claimed
             run = self.run
             run.status, run.lease_owner, run.claims, run.started_at = "running", owner, 1, now_ms()

@@ -1,4 +1,4 @@
-"""One process's runs: accepted, claimed, executed, suspended, recovered.
+"""One process's runs: which it accepts and takes up, which thread executes them, and who is told.
 
 Every run goes through `_execute`, whether a thread of the pool calls it, a request that waits for a quick one, or, with
 `inline`, the caller itself (tests, the command line).
@@ -13,73 +13,51 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any, TypeAlias
-
-import orjson
+from typing import Any
 
 import engine
 from config import Config
 from database import disconnect_thread, write
-from engine import Job, Outcome, Plan
+from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
 from models import (
     QUEUED,
-    Fired,
     IdempotencyKey,
     Lease,
     Run,
     Step,
     Wait,
     Workflow,
-    WorkflowVersion,
-    WorkspaceStore,
     Write,
     new_id,
     now_ms,
 )
-from nodes.base import REGISTRY, Node, Once, Services
-from nodes.egress import make_client
-from nodes.sandbox import Sandbox
-from payloads import Kept, Payloads
-from recorder import Recorder, RunRecord, RunTaken
+from nodes.base import REGISTRY, Node, Services
+from payloads import Kept
+from recorder import Recorder
 
-from .active import Active, HandedBack, Ticket
-from .flows import Starter, failure_writes, remains_of
-from .history import History
+from .active import Active, Ticket
+from .executor import Executor, Flow
 from .links import Links
-from .plans import Plans
 from .retrying import make_retry
 
 log = logging.getLogger("headrace.dispatch")
-Flow: TypeAlias = Workflow | Fired  # a row, or as much of one as it takes to run it
 
-MAX_DEATHS = 3
 SUSPECT_SECONDS = 60.0  # in which a run that kills its process has done so
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 0.5  # after which who waits for a run looks whether the process ends
 LAST_SECONDS = 1.0  # for what is between two nodes, once the grace time is over
 
 
-def make_services(config: Config) -> Services:
-    """What this process lends to its nodes."""
-    return Services(Once(lambda: make_client(config.egress_allow, config.http_max_bytes)), Once(Sandbox))
-
-
-class Dispatcher:
+class Dispatcher(Executor):
     """One process's runs. `start` it after the fork, `stop` it before the end."""
 
     def __init__(
         self, config: Config, recorder: Recorder, services: Services, inline: bool = False, links: Links | None = None
     ) -> None:
-        self.config, self.recorder, self.services = config, recorder, services
-        self.inline, self.links = inline, links
-        self.payloads = Payloads(config.data_dir / "values", config.inline_value_bytes)
-        self.plans = Plans(config.max_nodes)
-        self.owner = ""
-        self.on_step: Callable[[Run, engine.Step], None] | None = None
+        super().__init__(config, recorder, services, links)
+        self.inline = inline
         self._active: dict[str, Active] = {}
-        self._unrecorded: dict[str, tuple[Active, Outcome, list[Write]]] = {}
         self._backlog = 0
         self._looking = threading.Lock()
         self._more = False  # there was more to claim than threads to do it
@@ -89,7 +67,6 @@ class Dispatcher:
         self._stopping = threading.Event()
         self._grace_ends = math.inf
         self._alive_until = 0.0
-        self._hand_back = threading.Event()
 
     # The life of the process
 
@@ -157,7 +134,7 @@ class Dispatcher:
 
     def sweep(self) -> None:
         """Take up what nobody does: runs of dead processes, pending ones; and drop the runs that were taken from us."""
-        self._record_the_rest()
+        self.record_the_rest()
         for run in Run.abandoned():
             log.warning("run %s was left by a process that is gone; it will be resumed", run.id)
             self.recorder.commit([Run.take_from_the_dead(run.id)])
@@ -171,10 +148,6 @@ class Dispatcher:
         self.pick_up()
 
     # Starting runs
-
-    def plan_of(self, flow: Flow) -> Plan:
-        """The plan of the flow as it is; DefinitionError where it is not valid."""
-        return self.plans.get(flow.id, flow.version, lambda: str(flow.definition_json))
 
     def submit(
         self,
@@ -360,13 +333,13 @@ class Dispatcher:
         """Repeat an ended run, as retrying.py says."""
         self._check_open()
         made = make_retry(self, run, start, version)
-        active = self._active[made.id] = Active(made, self._plan_of_version(made), self.recorder)
+        active = self._active[made.id] = Active(made, self.plan_of_version(made), self.recorder)
         self._enqueue(active)
         return Ticket(made, True, active)
 
     def answerable(self, run: Run, node_id: str) -> Node:
         """The node of the run that takes an answer; NotFound where there is no such one."""
-        planned = self._plan_of_version(run).by_id.get(node_id)
+        planned = self.plan_of_version(run).by_id.get(node_id)
         if planned is None or planned.disabled or not planned.node.answers:
             raise NotFound(f"The run has no node {node_id[:64]!r} that could be answered")
         return planned.node
@@ -403,8 +376,8 @@ class Dispatcher:
         """
         follow = False
         try:
-            follow = self._attempt(active)
-            self._tidy(active)
+            follow = self.attempt(active)
+            self.tidy(active)
         except Exception:
             log.exception("run %s is let go of as it is on record", active.run.id)
         finally:
@@ -412,168 +385,6 @@ class Dispatcher:
             active.end()
         if follow:
             self._look_around()
-
-    def _attempt(self, active: Active) -> bool:
-        """Execute it where it is ours; whether something else may start now."""
-        try:
-            try:
-                if self._hand_back.is_set():
-                    raise HandedBack
-                if active.begin(self.owner) or self._claim(active):
-                    return self._perform(active, RunRecord(active.flush, self.payloads, active.run, active.whole))
-                # It may have been let out of the queue again while it was still in hand here.
-                return bool(active.plan.settings.max_concurrent_runs)
-            except HandedBack:
-                if not active.let_go:
-                    active.flush([Run.release(active.run.id, self.owner)]).result()
-        except RunTaken:
-            log.warning("run %s is no longer ours; it is let go of", active.run.id)
-        except Exception as error:
-            self._give_up(active, error)
-        return False
-
-    def _tidy(self, active: Active) -> None:
-        """Delete the files of runs that were never started, since what was to start them is not on record."""
-        if active.inputs:
-            self.recorder.commit([])  # what was handed over before is on the disk now, or will never be
-        for id_ in active.inputs:
-            if Run.find(id_) is None:
-                self.payloads.remove(id_)
-
-    def _give_up(self, active: Active, error: Exception) -> None:
-        """The disk refuses this run's record: it has failed, which is written as soon as the disk takes it."""
-        log.error("run %s could not be recorded", active.run.id, exc_info=error)
-        if active.refuse(error):
-            self.payloads.remove(active.run.id)
-            return
-        run, text = active.run, f"could not be recorded: {error}"
-        closed = Step.close_the_running(run.id, run.claims)
-        ending = [closed, *run.finish(self.owner, "failed", waits=True, error_text=text)]
-        self._unrecorded[run.id] = active, Outcome("failed", None, text), ending
-        run.finished_at = None
-
-    def _claim(self, active: Active) -> bool:
-        """Become the one that executes a pending run, unless another process or a cancellation was first."""
-        active.durable()
-        limit = active.plan.settings.max_concurrent_runs
-        if not self.recorder.commit(Run.claim(active.run.id, self.owner, limit))[0]:
-            return False
-        claimed = Run.get_by_id(active.run.id)
-        if claimed.lease_owner != self.owner:
-            # Asleep since the claim, and taken meanwhile: the number of claims in the row is somebody else's.
-            raise RunTaken
-        active.run = claimed
-        active.is_claimed, active.is_new = True, False
-        return True
-
-    def _perform(self, active: Active, record: RunRecord) -> bool:
-        """Execute it; whether something else may start now: what it called, what waited for it or for its place."""
-        run, plan = active.run, active.plan
-        began = time.perf_counter()
-        outcome = self._outcome(active, record)
-        if outcome.status == "waiting":
-            return self._suspend(active, record, outcome)
-        kept = Kept(None)
-        if outcome.status == "success":
-            try:
-                encoded = engine.encode(outcome.output, self.config.max_value_bytes)
-                kept = self.payloads.keep(run.id, "output", encoded, run.claims)
-            except NodeError as error:
-                outcome = Outcome("failed", None, error.message, response=outcome.response)
-        told = failure_writes(self, active, outcome) if plan.settings.error_workflow_id else []
-        # A run that was resumed has taken as long as the clock on the wall says; another is measured finely.
-        duration = (time.perf_counter() - began) * 1000 if run.claims == 1 else None
-        ending = run.finish(
-            self.owner, outcome.status, waits=plan.suspends, duration_ms=duration, output=kept.text,
-            output_bytes=kept.size, error_text=outcome.error_text, error_node_id=outcome.error_node_id,
-            nodes_done=record.done, nodes_total=len(plan.nodes),
-        )  # fmt: skip
-        if not record.finish([*told, *ending], whole=not told and not plan.suspends)[-1]:
-            # Cancelled meanwhile, or taken from a process that seemed dead: the row as it is counts.
-            active.run = Run.find(run.id) or run
-        active.response = outcome.response
-        return plan.suspends or run.parent_node_id is not None or bool(plan.settings.max_concurrent_runs or told)
-
-    def _outcome(self, active: Active, record: RunRecord) -> Outcome:
-        run = active.run
-        history = History() if active.is_new else History.of(run, self.value)
-        record.done = history.done
-        run.nodes_total = len(active.plan.nodes)
-        if history.running:
-            # With what comes next, be it the end: until then a step in doubt must be in doubt to who takes up the run.
-            record.add(Step.close_the_running(run.id, run.claims))
-        if run.deaths >= MAX_DEATHS:
-            text = f"given up: {MAX_DEATHS} processes died while they executed this run"
-            return Outcome("failed", None, text)
-        return history.end(active.plan) or engine.run(active.plan, self._job(active, record, history))
-
-    def _suspend(self, active: Active, record: RunRecord, outcome: Outcome) -> bool:
-        run, waits = active.run, outcome.waits
-        reason = "; ".join(waits.values())[:500]
-        record.finish(run.suspend(self.owner, reason, len(waits), record.done))
-        active.run = Run.find(run.id) or run
-        return True
-
-    def _job(self, active: Active, record: RunRecord, history: History) -> Job:
-        run, plan, config = active.run, active.plan, self.config
-
-        def on_step(step: engine.Step) -> None:
-            if active.let_go:
-                raise HandedBack
-            record.step(step)
-            if step.node_id in plan.responding and step.status == "success" and step.item_index is None:
-                active.respond(orjson.loads(step.output or b"null"), record.flush())
-            if self.on_step is not None:
-                self.on_step(run, step)
-
-        def stop() -> str | None:
-            if self._hand_back.is_set():
-                raise HandedBack
-            return active.stop_reason
-
-        return Job(
-            run_id=run.id,
-            input=self.value(run.id, "input", Kept(run.input, run.input_bytes)),
-            trigger_node=run.trigger_node,
-            scope={
-                "run": {"id": run.id, "triggered_by": run.triggered_by, "started_at": run.started_at},
-                "workflow": {"id": run.workflow_id, "name": run.workflow_name, "version": run.workflow_version},
-            },
-            on_step=on_step,
-            settled=history.settled,
-            tried=history.tried,
-            waiting=history.waiting,
-            first_seq=history.next_seq,
-            stop=stop,
-            sleep=lambda seconds: self._pause(active, seconds),
-            log=record.log,
-            store=WorkspaceStore(run.workspace_id),
-            services=self.services,
-            flows=Starter(self, active, record) if plan.suspends else None,
-            links=self._links(run, plan),
-            timeout=config.run_timeout,
-            max_steps=config.max_steps,
-            max_items=config.max_items,
-            max_value_bytes=config.max_value_bytes,
-        )
-
-    def _links(self, run: Run, plan: Plan) -> Callable[[str], dict[str, str]] | None:
-        links = self.links
-        if links is None or not plan.answerable:
-            return None
-        return lambda node_id: links.of(run.id, node_id, plan.by_id[node_id].node)
-
-    def _pause(self, active: Active, seconds: float) -> None:
-        """Sleep before another attempt; a cancellation or the process's end cuts it short."""
-        end = time.monotonic() + seconds
-        while active.stop_reason is None and (left := end - time.monotonic()) > 0:
-            if self._hand_back.wait(min(left, 0.5)):
-                return
-
-    def value(self, run_id: str, name: str, kept: Kept) -> Any:
-        """A recorded value as JSON data."""
-        text = self.payloads.load(run_id, name, kept)
-        return None if text is None else orjson.loads(text)
 
     # Recovering
 
@@ -614,7 +425,7 @@ class Dispatcher:
     def _take(self, id_: str) -> bool:
         """Take a run in hand; False where that ended it, which may let another one start."""
         run = Run.find(id_)
-        plan = None if run is None else self._plan_of_run(run)
+        plan = None if run is None else self.plan_of_run(run)
         if run is None or plan is None:
             return False
         active = Active(run, plan, self.recorder)
@@ -631,51 +442,12 @@ class Dispatcher:
         since = time.monotonic() - SUSPECT_SECONDS
         return any(active.is_suspect and active.taken_at > since for active in list(self._active.values()))
 
-    def _plan_of_run(self, run: Run) -> Plan | None:
-        """The plan of the version that the run began with; a run for which there is none any more fails."""
-        try:
-            return self._plan_of_version(run)
-        except HeadraceError as error:
-            outcome = Outcome("failed", None, error.message)
-        if self.recorder.commit(Run.claim(run.id, self.owner))[0]:
-            claimed = Run.get_by_id(run.id)
-            version = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=run.workflow_version)
-            left = remains_of(orjson.loads(version.definition_json) if version else {"nodes": []}, run)
-            active = Active(claimed, left, self.recorder)
-            told = failure_writes(self, active, outcome)
-            ending = claimed.finish(self.owner, "failed", waits=True, error_text=outcome.error_text)
-            self.recorder.commit([*told, *ending])
-            self._tidy(active)
-        return None
-
-    def _plan_of_version(self, run: Run) -> Plan:
-        """The plan of the version that the run began with; Conflict where there is none any more."""
-        version = int(run.workflow_version or 0)
-
-        def kept() -> str:
-            row = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=version)
-            if row is None:
-                raise Conflict("the flow was deleted before the run could start")
-            return str(row.definition_json)
-
-        return self.plans.get(run.workflow_id, version, kept)
-
     def _notice_the_taken(self) -> None:
         """Stop executing what was cancelled through another process, or given to one because we seemed dead."""
         running = {id_: active for id_, active in list(self._active.items()) if active.run.status == "running"}
         durable = {id_ for id_, active in running.items() if active.is_durable()}
         for id_ in durable - Run.still_running(durable, self.owner):
             running[id_].stop_reason = "the run was cancelled or is executed elsewhere"
-
-    def _record_the_rest(self) -> None:
-        """Try once more to write the ends of runs that the disk refused."""
-        for id_, (active, outcome, ending) in list(self._unrecorded.items()):
-            try:
-                self.recorder.commit([*failure_writes(self, active, outcome), *ending])
-                del self._unrecorded[id_]
-                self._tidy(active)
-            except Exception as error:
-                log.error("the end of run %s can still not be recorded: %s", id_, error)
 
 
 def _sleeps_past(run: Run, seconds: float) -> bool:

@@ -18,7 +18,7 @@ from recorder import RunRecord
 from .active import Active
 
 if TYPE_CHECKING:
-    from .dispatcher import Dispatcher
+    from .executor import Executor
 
 MAX_DEPTH = 10
 
@@ -31,8 +31,8 @@ def trigger_of(plan: Plan, type_: str) -> str | None:
 class Starter:
     """`ctx.flows` of one run: starts other flows of its workspace."""
 
-    def __init__(self, dispatcher: Dispatcher, active: Active, record: RunRecord) -> None:
-        self.dispatcher, self.active, self.run, self.record = dispatcher, active, active.run, record
+    def __init__(self, executor: Executor, active: Active, record: RunRecord) -> None:
+        self.executor, self.active, self.run, self.record = executor, active, active.run, record
 
     def start(self, node_id: str, workflow_id: str, input: Any, wait: bool) -> str:
         """Note a new run of that flow, to be written together with the step that starts it; its id."""
@@ -44,23 +44,23 @@ class Starter:
         if self.run.depth >= MAX_DEPTH:
             raise NodeError(f"flows call each other more than {MAX_DEPTH} deep", permanent=True)
         try:
-            plan = self.dispatcher.plan_of(flow)
+            plan = self.executor.plan_of(flow)
         except DefinitionError as error:
             raise NodeError(f"the flow {flow.name!r} cannot run: {error.message}", permanent=True) from None
         limit = plan.settings.max_concurrent_runs
         if limit and plan.settings.overlap == "skip" and Run.busy(flow.id) >= limit:
             raise NodeError(f"the flow {flow.name!r} runs {limit} times already, and overlap is skip")
-        made = _child(self.dispatcher, self.active, flow, plan, "called", input, node_id if wait else None)
+        made = _child(self.executor, self.active, flow, plan, "called", input, node_id if wait else None)
         self.record.add(self.run.while_it_runs(made.insertion()))
         return str(made.id)
 
 
 def _child(
-    dispatcher: Dispatcher, active: Active, flow: Workflow, plan: Plan, trigger: str, input: Any, answers: str | None
+    executor: Executor, active: Active, flow: Workflow, plan: Plan, trigger: str, input: Any, answers: str | None
 ) -> Run:
     """A pending run of the flow under that of `active`; `answers` is the node of this that waits for it."""
     run, id_ = active.run, new_id("run")
-    kept = dispatcher.payloads.keep(id_, "input", engine.encode(input, dispatcher.config.max_value_bytes))
+    kept = executor.payloads.keep(id_, "input", engine.encode(input, executor.config.max_value_bytes))
     if kept.size is not None:
         active.inputs.append(id_)
     return Run.accept(
@@ -70,7 +70,7 @@ def _child(
     )  # fmt: skip
 
 
-def failure_writes(dispatcher: Dispatcher, active: Active, outcome: Outcome) -> list[Write]:
+def failure_writes(executor: Executor, active: Active, outcome: Outcome) -> list[Write]:
     """Writes that start the flow which the failed run's flow names in `error_workflow_id`, provided that the run does
     end so; none where it names none. A run that tells of a failure starts no other one by its own.
     """
@@ -82,7 +82,7 @@ def failure_writes(dispatcher: Dispatcher, active: Active, outcome: Outcome) -> 
     try:
         if flow is None or flow.workspace_id != run.workspace_id or flow.status != "active":
             raise NodeError(f"there is no active flow {target!r} in this workspace")
-        error_plan = dispatcher.plan_of(flow)
+        error_plan = executor.plan_of(flow)
         if trigger_of(error_plan, "error") is None:
             raise NodeError(f"the flow {flow.name!r} has no trigger of the type error")
         told = {
@@ -91,7 +91,7 @@ def failure_writes(dispatcher: Dispatcher, active: Active, outcome: Outcome) -> 
             "node_id": outcome.error_node_id,
             "error_text": outcome.error_text,
         }
-        made = _child(dispatcher, active, flow, error_plan, "error", told, None).insertion()
+        made = _child(executor, active, flow, error_plan, "error", told, None).insertion()
     except (DefinitionError, NodeError) as error:
         message = f"the error workflow was not started: {error.message}"
         made = LogEntry.entry(run.workspace_id, run.id, None, "error", message, None)

@@ -17,13 +17,13 @@ from errors import Conflict, NotFound
 from models import Run, Step, Workflow, WorkflowVersion, new_id
 
 if TYPE_CHECKING:
-    from .dispatcher import Dispatcher
+    from .executor import Executor
 
 # What may differ between two versions of a node that do the same.
 FOR_PEOPLE = ("name", "position", "notes")
 
 
-def make_retry(dispatcher: Dispatcher, run: Run, start: str, version: str | int) -> Run:
+def make_retry(executor: Executor, run: Run, start: str, version: str | int) -> Run:
     """A pending run that repeats this one, on record with the steps that it keeps.
 
     `start` is `start` or `failed`; `version` is `same`, `latest` or a number. Conflict where the run has not ended, did
@@ -32,7 +32,7 @@ def make_retry(dispatcher: Dispatcher, run: Run, start: str, version: str | int)
     flow = _flow_of(run, start)
     number = int({"same": run.workflow_version or 0, "latest": flow.version}.get(str(version), version))
     text = _definition(flow, number)
-    plan = dispatcher.plans.get(flow.id, number, lambda: text)
+    plan = executor.plans.get(flow.id, number, lambda: text)
     if run.trigger_node is not None and run.trigger_node not in plan.by_id:
         raise Conflict(f"version: the trigger {run.trigger_node!r} of the run is not in version {number}")
     kept = _kept_nodes(plan, run, text, number) if start == "failed" else []
@@ -42,13 +42,24 @@ def make_retry(dispatcher: Dispatcher, run: Run, start: str, version: str | int)
         triggered_by=run.triggered_by, trigger_node=run.trigger_node, retry_of=run.id, nodes_total=len(plan.nodes),
         nodes_done=0,
     )  # fmt: skip
-    dispatcher.payloads.share(run.id, made.id, Step.files(run.id, kept) if kept else [])
+    executor.payloads.share(run.id, made.id, Step.files(run.id, kept) if kept else [])
+    try:
+        _record(run, made, kept, limit)
+    except BaseException:
+        executor.payloads.remove(made.id)
+        raise
+    return made
+
+
+def _record(run: Run, made: Run, kept: list[str], limit: int) -> None:
+    """Write the new run with what it keeps of the first, which must still be there: it may have been deleted."""
     with write():
+        if Run.find(run.id) is None:
+            raise NotFound("The run was deleted")
         if not execute(*(made.insertion_unless_busy(limit) if limit else made.insertion())).rowcount:
             raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
         if kept:
             Step.keep(run.id, made.id, kept)
-    return made
 
 
 def _flow_of(run: Run, start: str) -> Workflow:
@@ -89,6 +100,8 @@ def _kept_nodes(plan: Plan, run: Run, text: str, number: int) -> list[str]:
     kept: set[str] = set()
     for node in plan.nodes:
         needs = {plan.nodes[at].id for at, _ in node.inputs} | node.references
+        if "*" in needs:
+            needs = {other.id for other in plan.nodes[: node.position]}
         if needs <= kept and old.get(node.id) == new[node.id]:
             kept.add(node.id)
     return [node.id for node in plan.nodes if node.id in kept]

@@ -40,7 +40,8 @@ _MADE_BY_US = frozenset({"now", "run", "workflow"})  # small, and may hold datet
 class Template:
     """A compiled string, list or object. Immutable: one may be used by many threads at once.
 
-    `roots` are the names that it reads (`input`, `steps`…), `steps` the node ids that it names as `steps.<id>`.
+    `roots` are the names that it reads (`input`, `steps`…), `steps` the node ids that it names as `steps.<id>`, with
+    `*` among them where it may look at any.
     """
 
     __slots__ = ("_run", "roots", "steps")
@@ -145,12 +146,14 @@ class _Compiler:
         self.source = source
         self.roots: set[str] = set()
         self.steps: set[str] = set()
+        self.unnamed = 0  # how often it reads `steps` without saying which
         self.count = self.depth = 0
         self.carriage_return = "\r"  # or what stands for it: Jinja would make \n of \r\n
 
     def template(self) -> Template:
         try:
-            return Template(self.output(self.parse()), self.roots, self.steps)
+            run = self.output(self.parse())
+            return Template(run, self.roots, self.steps | {"*"} if self.unnamed else self.steps)
         except RecursionError:
             raise self.error(0, "the expression is nested too deep") from None
 
@@ -233,6 +236,7 @@ class _Compiler:
         if name in FUNCTIONS:
             raise self.error(node, f"'{name}' is a function: it needs parentheses")
         self.roots.add(name)
+        self.unnamed += name == "steps"
 
         def load(scope: Scope, work: Work) -> Any:
             try:
@@ -259,6 +263,7 @@ class _Compiler:
     def member(self, node: nodes.Expr, of: nodes.Expr, key: str) -> Eval:
         if isinstance(of, nodes.Name) and of.name == "steps":
             self.steps.add(key)
+            self.unnamed -= 1
         inner, label = self.compile(of), _label(of)
 
         def read(scope: Scope, work: Work) -> Any:
@@ -377,7 +382,9 @@ class _Compiler:
         if not offered:
             raise self.error(node, f"there is no method '{name[:60]}' (there is: {some(_METHOD_NAMES, name)})")
         if isinstance(called.node, nodes.Name) and called.node.name == "steps":
-            self.steps.update(part.value for part in node.args[:1] if isinstance(part, nodes.Const) and name == "get")
+            named = [part.value for part in node.args[:1] if isinstance(part, nodes.Const) and name == "get"]
+            self.steps.update(named)
+            self.unnamed -= len(named)
         for word, function in offered.items():
             self.fits(node, f"{name}() of {word}", function, 1)
         inner, label, arguments = self.compile(called.node), _label(called.node), self.arguments(node)

@@ -186,6 +186,11 @@ class Node:
         """The names of the ways out under this (raw, perhaps incomplete) config."""
         return ()
 
+    @classmethod
+    def looks_at_steps(cls, config: Mapping[str, Any]) -> bool:
+        """Whether it may look at outputs of any node before it, under this (raw, perhaps incomplete) config."""
+        return False
+
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         """Do the work: return JSON, a `Branch` of it or `Suspend`, or raise NodeError."""
         raise NodeError(f"{self.type} cannot run", permanent=True)

@@ -62,6 +62,10 @@ class Code(Node):
             literal=True,
         )
 
+    @classmethod
+    def looks_at_steps(cls, config: Mapping[str, Any]) -> bool:
+        return "steps" in str(config.get("source"))
+
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if ctx.services is None:
             raise NodeError("there is no sandbox here to run code in", permanent=True)

@@ -698,6 +698,21 @@ def test_a_template_knows_the_names_and_the_steps_that_it_reads() -> None:
     assert template.steps == {"one", "two-b", "three"}
 
 
+@pytest.mark.parametrize(
+    ("source", "steps"),
+    [
+        ("{{ steps }}", {"*"}),
+        ("{{ steps[input] }}", {"*"}),
+        ("{{ steps.items() | list | length + steps.a }}", {"a", "*"}),
+        ("{{ steps.a + steps['b'] + steps.get('c') }}", {"a", "b", "c"}),
+        ("{{ steps.get(input) }}", {"*"}),
+        ("{{ input.steps }}", set()),
+    ],
+)
+def test_a_template_says_when_it_may_look_at_any_step(source, steps):
+    assert compile_text(source).steps == steps
+
+
 @pytest.mark.parametrize("value", [None, 1, "text", "50% { x } }}", "{%d}", [], {"{{ x }}": [1, {"a": "b"}]}])
 def test_a_value_without_an_expression_is_static(value: Any) -> None:
     assert not has_expression(value)

@@ -31,7 +31,7 @@ from models import (
     now_ms,
     totals,
 )
-from tables.runs import PAGE_BYTES, STEP_COLUMNS
+from tables.steps import PAGE_BYTES, STEP_COLUMNS
 
 DAY_MS = 86_400_000
 

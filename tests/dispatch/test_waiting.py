@@ -79,6 +79,22 @@ def test_what_does_not_depend_on_it_goes_on(inline, types):
     assert output(inline, run_of(run.id)) == {name: given(value=5) for name in ("after", "looks")} | {"then": None}
 
 
+@pytest.mark.parametrize("looks", ["{{ steps }}", "{{ steps[input] }}"])
+def test_what_may_look_at_any_step_is_held(inline, looks):
+    run = submit(
+        inline, flow(ask(), node("b", "give", {"value": "c"}), node("c", "give", {"value": looks}), edges=["b c"])
+    )
+    assert statuses(run.id) == [("a", "waiting"), ("b", "success")]
+
+
+def test_code_that_mentions_the_steps_is_held_and_other_code_is_not(inline):
+    made = flow(ask(), node("b", "code", {"source": "1 + 1"}), node("c", "code", {"source": "len(steps)"}))
+    run = submit(inline, made)
+    assert statuses(run.id) == [("a", "waiting"), ("b", "success")]
+    inline.answer(run, "a", "yes", None, None)
+    assert output(inline, run_of(run.id))["c"] == 2
+
+
 def test_what_has_another_source_is_held_as_well(inline):
     run = submit(inline, flow(ask(), "b", "both", edges=["a both", "b both"]), 1)
     assert statuses(run.id) == [("a", "waiting"), ("b", "success")]

@@ -1,0 +1,263 @@
+"""The execution of one run: claimed, resumed from what is done of it, recorded, suspended, ended, or given up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import orjson
+
+import engine
+from config import Config
+from engine import Job, Outcome, Plan
+from errors import Conflict, HeadraceError, NodeError
+from models import (
+    Fired,
+    Run,
+    Step,
+    Workflow,
+    WorkflowVersion,
+    WorkspaceStore,
+    Write,
+)
+from nodes.base import Once, Services
+from nodes.egress import make_client
+from nodes.sandbox import Sandbox
+from payloads import Kept, Payloads
+from recorder import Recorder, RunRecord, RunTaken
+
+from .active import Active, HandedBack
+from .flows import Starter, failure_writes, remains_of
+from .history import History
+from .links import Links
+from .plans import Plans
+
+log = logging.getLogger("headrace.dispatch")
+Flow: TypeAlias = Workflow | Fired  # a row, or as much of one as it takes to run it
+MAX_DEATHS = 3
+
+
+def make_services(config: Config) -> Services:
+    """What this process lends to its nodes."""
+    return Services(Once(lambda: make_client(config.egress_allow, config.http_max_bytes)), Once(Sandbox))
+
+
+class Executor:
+    """Executes runs in the thread that calls it, in the name of one process (`owner`)."""
+
+    def __init__(self, config: Config, recorder: Recorder, services: Services, links: Links | None = None) -> None:
+        self.config, self.recorder, self.services, self.links = config, recorder, services, links
+        self.payloads = Payloads(config.data_dir / "values", config.inline_value_bytes)
+        self.plans = Plans(config.max_nodes)
+        self.owner = ""
+        self.on_step: Callable[[Run, engine.Step], None] | None = None
+        self._unrecorded: dict[str, tuple[Active, Outcome, list[Write]]] = {}
+        self._hand_back = threading.Event()
+
+    def plan_of(self, flow: Flow) -> Plan:
+        """The plan of the flow as it is; DefinitionError where it is not valid."""
+        return self.plans.get(flow.id, flow.version, lambda: str(flow.definition_json))
+
+    def attempt(self, active: Active) -> bool:
+        """Execute it where it is ours; whether something else may start now."""
+        try:
+            try:
+                if self._hand_back.is_set():
+                    raise HandedBack
+                if active.begin(self.owner) or self._claim(active):
+                    return self._perform(active, RunRecord(active.flush, self.payloads, active.run, active.whole))
+                # It may have been let out of the queue again while it was still in hand here.
+                return bool(active.plan.settings.max_concurrent_runs)
+            except HandedBack:
+                if not active.let_go:
+                    active.flush([Run.release(active.run.id, self.owner)]).result()
+        except RunTaken:
+            log.warning("run %s is no longer ours; it is let go of", active.run.id)
+        except Exception as error:
+            self._give_up(active, error)
+        return False
+
+    def tidy(self, active: Active) -> None:
+        """Delete the files of runs that were never started, since what was to start them is not on record."""
+        if active.inputs:
+            self.recorder.commit([])  # what was handed over before is on the disk now, or will never be
+        for id_ in active.inputs:
+            if Run.find(id_) is None:
+                self.payloads.remove(id_)
+
+    def _give_up(self, active: Active, error: Exception) -> None:
+        """The disk refuses this run's record: it has failed, which is written as soon as the disk takes it."""
+        log.error("run %s could not be recorded", active.run.id, exc_info=error)
+        if active.refuse(error):
+            self.payloads.remove(active.run.id)
+            return
+        run, text = active.run, f"could not be recorded: {error}"
+        closed = Step.close_the_running(run.id, run.claims)
+        ending = [closed, *run.finish(self.owner, "failed", waits=True, error_text=text)]
+        self._unrecorded[run.id] = active, Outcome("failed", None, text), ending
+        run.finished_at = None
+
+    def _claim(self, active: Active) -> bool:
+        """Become the one that executes a pending run, unless another process or a cancellation was first."""
+        active.durable()
+        limit = active.plan.settings.max_concurrent_runs
+        if not self.recorder.commit(Run.claim(active.run.id, self.owner, limit))[0]:
+            return False
+        claimed = Run.get_by_id(active.run.id)
+        if claimed.lease_owner != self.owner:
+            # Asleep since the claim, and taken meanwhile: the number of claims in the row is somebody else's.
+            raise RunTaken
+        active.run = claimed
+        active.is_claimed, active.is_new = True, False
+        return True
+
+    def _perform(self, active: Active, record: RunRecord) -> bool:
+        """Execute it; whether something else may start now: what it called, what waited for it or for its place."""
+        run, plan = active.run, active.plan
+        began = time.perf_counter()
+        outcome = self._outcome(active, record)
+        if outcome.status == "waiting":
+            return self._suspend(active, record, outcome)
+        kept = Kept(None)
+        if outcome.status == "success":
+            try:
+                encoded = engine.encode(outcome.output, self.config.max_value_bytes)
+                kept = self.payloads.keep(run.id, "output", encoded, run.claims)
+            except NodeError as error:
+                outcome = Outcome("failed", None, error.message, response=outcome.response)
+        told = failure_writes(self, active, outcome) if plan.settings.error_workflow_id else []
+        # A run that was resumed has taken as long as the clock on the wall says; another is measured finely.
+        duration = (time.perf_counter() - began) * 1000 if run.claims == 1 else None
+        ending = run.finish(
+            self.owner, outcome.status, waits=plan.suspends, duration_ms=duration, output=kept.text,
+            output_bytes=kept.size, error_text=outcome.error_text, error_node_id=outcome.error_node_id,
+            nodes_done=record.done, nodes_total=len(plan.nodes),
+        )  # fmt: skip
+        if not record.finish([*told, *ending], whole=not told and not plan.suspends)[-1]:
+            # Cancelled meanwhile, or taken from a process that seemed dead: the row as it is counts.
+            active.run = Run.find(run.id) or run
+        active.response = outcome.response
+        return plan.suspends or run.parent_node_id is not None or bool(plan.settings.max_concurrent_runs or told)
+
+    def _outcome(self, active: Active, record: RunRecord) -> Outcome:
+        run = active.run
+        history = History() if active.is_new else History.of(run, self.value)
+        record.done = history.done
+        run.nodes_total = len(active.plan.nodes)
+        if history.running:
+            # With what comes next, be it the end: until then a step in doubt must be in doubt to who takes up the run.
+            record.add(Step.close_the_running(run.id, run.claims))
+        if run.deaths >= MAX_DEATHS:
+            text = f"given up: {MAX_DEATHS} processes died while they executed this run"
+            return Outcome("failed", None, text)
+        return history.end(active.plan) or engine.run(active.plan, self._job(active, record, history))
+
+    def _suspend(self, active: Active, record: RunRecord, outcome: Outcome) -> bool:
+        run, waits = active.run, outcome.waits
+        reason = "; ".join(waits.values())[:500]
+        record.finish(run.suspend(self.owner, reason, len(waits), record.done))
+        active.run = Run.find(run.id) or run
+        return True
+
+    def _job(self, active: Active, record: RunRecord, history: History) -> Job:
+        run, plan, config = active.run, active.plan, self.config
+
+        def on_step(step: engine.Step) -> None:
+            if active.let_go:
+                raise HandedBack
+            record.step(step)
+            if step.node_id in plan.responding and step.status == "success" and step.item_index is None:
+                active.respond(orjson.loads(step.output or b"null"), record.flush())
+            if self.on_step is not None:
+                self.on_step(run, step)
+
+        def stop() -> str | None:
+            if self._hand_back.is_set():
+                raise HandedBack
+            return active.stop_reason
+
+        return Job(
+            run_id=run.id,
+            input=self.value(run.id, "input", Kept(run.input, run.input_bytes)),
+            trigger_node=run.trigger_node,
+            scope={
+                "run": {"id": run.id, "triggered_by": run.triggered_by, "started_at": run.started_at},
+                "workflow": {"id": run.workflow_id, "name": run.workflow_name, "version": run.workflow_version},
+            },
+            on_step=on_step,
+            settled=history.settled,
+            tried=history.tried,
+            waiting=history.waiting,
+            first_seq=history.next_seq,
+            stop=stop,
+            sleep=lambda seconds: self._pause(active, seconds),
+            log=record.log,
+            store=WorkspaceStore(run.workspace_id),
+            services=self.services,
+            flows=Starter(self, active, record) if plan.suspends else None,
+            links=self._links(run, plan),
+            timeout=config.run_timeout,
+            max_steps=config.max_steps,
+            max_items=config.max_items,
+            max_value_bytes=config.max_value_bytes,
+        )
+
+    def _links(self, run: Run, plan: Plan) -> Callable[[str], dict[str, str]] | None:
+        links = self.links
+        if links is None or not plan.answerable:
+            return None
+        return lambda node_id: links.of(run.id, node_id, plan.by_id[node_id].node)
+
+    def _pause(self, active: Active, seconds: float) -> None:
+        """Sleep before another attempt; a cancellation or the process's end cuts it short."""
+        end = time.monotonic() + seconds
+        while active.stop_reason is None and (left := end - time.monotonic()) > 0:
+            if self._hand_back.wait(min(left, 0.5)):
+                return
+
+    def value(self, run_id: str, name: str, kept: Kept) -> Any:
+        """A recorded value as JSON data."""
+        text = self.payloads.load(run_id, name, kept)
+        return None if text is None else orjson.loads(text)
+
+    def plan_of_run(self, run: Run) -> Plan | None:
+        """The plan of the version that the run began with; a run for which there is none any more fails."""
+        try:
+            return self.plan_of_version(run)
+        except HeadraceError as error:
+            outcome = Outcome("failed", None, error.message)
+        if self.recorder.commit(Run.claim(run.id, self.owner))[0]:
+            claimed = Run.get_by_id(run.id)
+            version = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=run.workflow_version)
+            left = remains_of(orjson.loads(version.definition_json) if version else {"nodes": []}, run)
+            active = Active(claimed, left, self.recorder)
+            told = failure_writes(self, active, outcome)
+            ending = claimed.finish(self.owner, "failed", waits=True, error_text=outcome.error_text)
+            self.recorder.commit([*told, *ending])
+            self.tidy(active)
+        return None
+
+    def plan_of_version(self, run: Run) -> Plan:
+        """The plan of the version that the run began with; Conflict where there is none any more."""
+        version = int(run.workflow_version or 0)
+
+        def kept() -> str:
+            row = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=version)
+            if row is None:
+                raise Conflict("the flow was deleted before the run could start")
+            return str(row.definition_json)
+
+        return self.plans.get(run.workflow_id, version, kept)
+
+    def record_the_rest(self) -> None:
+        """Try once more to write the ends of runs that the disk refused."""
+        for id_, (active, outcome, ending) in list(self._unrecorded.items()):
+            try:
+                self.recorder.commit([*failure_writes(self, active, outcome), *ending])
+                del self._unrecorded[id_]
+                self.tidy(active)
+            except Exception as error:
+                log.error("the end of run %s can still not be recorded: %s", id_, error)

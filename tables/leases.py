@@ -1,0 +1,74 @@
+"""The processes that are alive, and the rights that one of them holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from peewee import IntegerField, TextField
+
+from database import execute, write
+from tables.base import DAY_MS, Base, boot_id, monotonic_ms
+
+
+class Lease(Base):
+    """A process that is alive until `until`, unless it says so again; or a right that `owner` holds until then.
+
+    A process says so on a clock that nobody sets, since a clock that jumps must kill nobody: `until` is in milliseconds
+    since the machine started, and `owner` says which start that was. A right is held on the clock on the wall.
+    """
+
+    name = TextField(primary_key=True)
+    until = IntegerField()
+    owner = TextField(null=True)
+
+    class Meta:
+        table_name = "leases"
+
+    @classmethod
+    def beat(cls, name: str, for_ms: int) -> None:
+        """Be alive for this long from now."""
+        sql = (
+            "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET until = excluded.until"
+        )
+        with write():
+            execute(sql, (name, monotonic_ms() + for_ms, boot_id()))
+
+    @classmethod
+    def end(cls, name: str) -> None:
+        """Be alive no more."""
+        cls.drop(name, boot_id())
+
+    @classmethod
+    def lead(cls, name: str, owner: str, for_ms: int, wall: Callable[[], int]) -> bool:
+        """Hold the right for this long from now; False while somebody else does.
+
+        The clock is looked at after the row: from an older time, a lease that was just renewed would seem too long.
+        """
+        # Whoever has to wait looks only, and disturbs no writer. Nobody holds it for longer than `for_ms`: such a row
+        # was written while the clock was ahead.
+        row = execute("SELECT owner, until FROM leases WHERE name = ?", (name,)).fetchone()
+        now = wall()
+        if row is not None and row[0] != owner and now < row[1] <= now + for_ms:
+            return False
+        sql = (
+            "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+            "until = excluded.until, owner = excluded.owner "
+            "WHERE owner = excluded.owner OR until <= ? OR until > excluded.until"
+        )
+        with write():
+            now = wall()
+            return bool(execute(sql, (name, now + for_ms, owner, now)).rowcount)
+
+    @classmethod
+    def drop(cls, name: str, owner: str) -> None:
+        """Give the right up, if `owner` still holds it."""
+        with write():
+            execute("DELETE FROM leases WHERE name = ? AND owner = ?", (name, owner))
+
+    @classmethod
+    def prune(cls) -> None:
+        """Delete those of processes that ended a day ago, or before the machine started."""
+        old = "name LIKE 'proc%' AND (owner IS NOT ? OR until < ?)"
+        with write():
+            execute(f"DELETE FROM leases WHERE {old}", (boot_id(), monotonic_ms() - DAY_MS))

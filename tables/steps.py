@@ -1,0 +1,179 @@
+"""What happened to the nodes of runs: the record from which a run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import chain
+from typing import Any
+
+import orjson
+from peewee import BooleanField, CompositeKey, FloatField, IntegerField, TextField
+
+from database import execute
+from tables.base import Base, Write, now_ms
+
+PAGE_BYTES = 8 * 2**20
+
+STEP_COLUMNS = (
+    "run_id", "seq", "node_id", "node_type", "node_name", "status", "attempt", "item_index", "inputs", "item", "output",
+    "output_bytes", "same_as", "branch", "error_text", "started_at", "finished_at", "duration_ms", "final",
+)  # fmt: skip
+# A process that was asleep may still execute what another has taken from it. `claims` tells the two apart: only who
+# claimed the run last writes its steps, and a node with effects starts only while the run goes on.
+INSERT_STEP = (
+    f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) SELECT {', '.join('?' * len(STEP_COLUMNS))} "
+    "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ?"
+)
+REPLACE_STEP = ") ON CONFLICT (run_id, seq) DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}" for name in STEP_COLUMNS if name not in ("run_id", "seq")
+)
+OF_NODES = "node_id IN (SELECT value FROM json_each(?))"
+SAVE_STEP = INSERT_STEP + REPLACE_STEP
+BEGIN_STEP = INSERT_STEP + " AND status = 'running'" + REPLACE_STEP
+
+
+STEPS_AT_ONCE = 20
+
+
+@cache
+def _inserting(count: int) -> str:
+    row = f"({', '.join('?' * len(STEP_COLUMNS))})"
+    return f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) VALUES {', '.join([row] * count)}"
+
+
+def _json_list(names: Sequence[str]) -> str:
+    return orjson.dumps(list(names)).decode()
+
+
+class Step(Base):
+    """What happened to one node, once (see engine.Step): `seq` orders the steps of a run.
+
+    `inputs` is a JSON list of the nodes whose outputs made the input; null for the run's own input. `same_as` names the
+    node whose output this one passed on. `final` marks the failure that ends the run.
+    """
+
+    run_id = TextField()
+    seq = IntegerField()
+    node_id = TextField()
+    node_type = TextField()
+    node_name = TextField()
+    status = TextField()
+    attempt = IntegerField()
+    item_index = IntegerField(null=True)
+    inputs = TextField(null=True)
+    item = TextField(null=True)
+    output = TextField(null=True)
+    output_bytes = IntegerField(null=True)
+    same_as = TextField(null=True)
+    branch = TextField(null=True)
+    error_text = TextField(null=True)
+    started_at = IntegerField()
+    finished_at = IntegerField(null=True)
+    duration_ms = FloatField(null=True)
+    final = BooleanField(default=False)
+
+    class Meta:
+        table_name = "steps"
+        primary_key = CompositeKey("run_id", "seq")
+
+    @property
+    def id(self) -> str:
+        """`step_`, the run's ULID and the step's number."""
+        return f"step_{self.run_id.removeprefix('run_')}_{self.seq:06d}"
+
+    @property
+    def has_output(self) -> bool:
+        """Whether it gave something itself, in the row or in a file."""
+        return self.output is not None or self.output_bytes is not None
+
+    @classmethod
+    def insertions(cls, rows: Sequence[Sequence[Any]]) -> list[Write]:
+        """Writes that insert the steps of a new run; values in the order of STEP_COLUMNS."""
+        pages = [rows[at : at + STEPS_AT_ONCE] for at in range(0, len(rows), STEPS_AT_ONCE)]
+        return [Write(_inserting(len(page)), tuple(chain.from_iterable(page))) for page in pages]
+
+    @classmethod
+    def save_one(cls, values: Sequence[Any], claims: int) -> Write:
+        """Insert a step, or replace the one of its number; values in the order of STEP_COLUMNS.
+
+        Nothing is written for a run that was claimed again since.
+        """
+        return Write(SAVE_STEP, (*values, values[0], claims))
+
+    @classmethod
+    def begin_one(cls, values: Sequence[Any], claims: int) -> Write:
+        """Insert a step that is about to run or to wait; the row count is 0 where the run ended or was taken."""
+        return Write(BEGIN_STEP, (*values, values[0], claims))
+
+    @classmethod
+    def of(cls, run_id: str, limit: int, after: int = -1) -> tuple[list[Step], int | None]:
+        """The run's steps in their order, after number `after`, and the number to go on from, None at the end.
+
+        A page ends at `limit` rows or at PAGE_BYTES of output, whichever comes first.
+        """
+        rows: list[Step] = []
+        size = 0
+        for row in cls.each("run_id = ? AND seq > ? ORDER BY seq LIMIT ?", (run_id, after, limit + 1)):
+            if len(rows) == limit or (size > PAGE_BYTES and rows):
+                return rows, rows[-1].seq
+            size += len(row.output or "") + len(row.item or "")
+            rows.append(row)
+        return rows, None
+
+    @classmethod
+    def outputs(cls, run_id: str, node_ids: Iterable[str]) -> dict[str, Step]:
+        """The steps in which these nodes settled, with those whose output they passed on."""
+        found: dict[str, Step] = {}
+        wanted = set(node_ids)
+        settled = (
+            "run_id = ? AND item_index IS NULL AND node_id IN ({}) "
+            "AND (output IS NOT NULL OR output_bytes IS NOT NULL OR same_as IS NOT NULL)"
+        )
+        while wanted:
+            rows = cls.each(settled.format(", ".join("?" * len(wanted))), (run_id, *sorted(wanted)))
+            found |= {row.node_id: row for row in rows}
+            wanted = {row.same_as for row in found.values() if row.same_as} - found.keys()
+        return found
+
+    @classmethod
+    def successes(cls, run_id: str, types: Iterable[str]) -> list[Step]:
+        """The steps of these node types, as a whole, that gave something themselves."""
+        mine = (cls.run_id == run_id) & cls.node_type.in_(list(types)) & (cls.status == "success")
+        return list(cls.select().where(mine, cls.item_index.is_null(), cls._has_output()).order_by(cls.seq))
+
+    @classmethod
+    def _has_output(cls) -> Any:
+        return cls.output.is_null(False) | cls.output_bytes.is_null(False)
+
+    @classmethod
+    def files(cls, run_id: str, node_ids: Sequence[str]) -> list[str]:
+        """The names of the files in which outputs of these nodes lie."""
+        sql = f"SELECT seq FROM steps WHERE run_id = ? AND output_bytes IS NOT NULL AND {OF_NODES}"
+        return [f"step_{seq}" for (seq,) in execute(sql, (run_id, _json_list(node_ids))).fetchall()]
+
+    @classmethod
+    def keep(cls, run_id: str, for_id: str, node_ids: Sequence[str]) -> None:
+        """Copy what is completed of these nodes from one run to another."""
+        columns = ", ".join(STEP_COLUMNS[1:])
+        sql = (
+            f"INSERT INTO steps (run_id, {columns}) SELECT ?, {columns} FROM steps WHERE run_id = ? AND {OF_NODES} "
+            "AND (status IN ('success', 'skipped') OR (status = 'failed' AND final = 0 "
+            "AND (output IS NOT NULL OR output_bytes IS NOT NULL)))"
+        )
+        execute(sql, (for_id, run_id, _json_list(node_ids)))
+
+    @classmethod
+    def waiting(cls, run_id: str) -> list[Step]:
+        """The steps at which the run waits."""
+        return list(cls.select().where((cls.run_id == run_id) & (cls.status == "waiting")))
+
+    @classmethod
+    def close_the_running(cls, run_id: str, claims: int) -> Write:
+        """Close the steps that a crash left running, unless the run was claimed again since."""
+        sql = (
+            "UPDATE steps SET status = 'failed', error_text = 'interrupted: the server stopped while this step ran', "
+            "finished_at = ? WHERE run_id = ? AND status = 'running' "
+            "AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ?)"
+        )
+        return Write(sql, (now_ms(), run_id, run_id, claims))
