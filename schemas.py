@@ -239,7 +239,7 @@ class RunOut(Out):
     parent_run_id = fields.String(allow_none=True)
     retry_of = fields.String(allow_none=True)
     progress = Json(
-        allow_none=True, metadata={"type": ["object", "null"], "description": "`{done, total}`: nodes that are settled"}
+        allow_none=True, metadata={"type": "object", "description": "`{done, total}`: nodes that are settled"}
     )
 
 
