@@ -135,6 +135,7 @@ class Dispatcher(Executor):
     def sweep(self) -> None:
         """Take up what nobody does: runs of dead processes, pending ones; and drop the runs that were taken from us."""
         self.record_the_rest()
+        Lease.bury()
         for run in Run.abandoned():
             log.warning("run %s was left by a process that is gone; it will be resumed", run.id)
             self.recorder.commit([Run.take_from_the_dead(run.id)])

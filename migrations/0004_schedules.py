@@ -42,3 +42,4 @@ def up(migrator, db):
     with db.bind_ctx(TABLES, bind_refs=False, bind_backrefs=False):
         db.create_tables(TABLES, safe=False)
     db.execute_sql("ALTER TABLE leases ADD COLUMN owner TEXT")
+    db.execute_sql("ALTER TABLE leases ADD COLUMN process TEXT")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 from peewee import IntegerField, TextField
 
@@ -10,16 +12,40 @@ from database import execute, write
 from tables.base import DAY_MS, Base, boot_id, monotonic_ms
 
 
+def _this_process() -> str | None:
+    """Which process this is: its name space of process ids, its id, and when it started. None: nobody can see that."""
+    return _process("self", os.getpid())
+
+
+def _process(folder: str, pid: int) -> str | None:
+    try:
+        space = Path("/proc/self/ns/pid").readlink()
+        fields = Path(f"/proc/{folder}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    state, started = fields[0], fields[19]
+    return f"{space} {pid} {started}" if state not in "ZX" else None
+
+
+def _is_gone(process: str) -> bool:
+    """Whether a process whose id would mean the same here is there no more, or is another one by now."""
+    space, pid, _ = process.split()
+    own = _this_process()
+    return own is not None and own.split()[0] == space and _process(pid, int(pid)) != process
+
+
 class Lease(Base):
     """A process that is alive until `until`, unless it says so again; or a right that `owner` holds until then.
 
     A process says so on a clock that nobody sets, since a clock that jumps must kill nobody: `until` is in milliseconds
-    since the machine started, and `owner` says which start that was. A right is held on the clock on the wall.
+    since the machine started, and `owner` says which start that was. `process` says which process it is, for those who
+    can see it: who can see that it is gone need not wait. A right is held on the clock on the wall.
     """
 
     name = TextField(primary_key=True)
     until = IntegerField()
     owner = TextField(null=True)
+    process = TextField(null=True)
 
     class Meta:
         table_name = "leases"
@@ -28,11 +54,19 @@ class Lease(Base):
     def beat(cls, name: str, for_ms: int) -> None:
         """Be alive for this long from now."""
         sql = (
-            "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?) "
+            "INSERT INTO leases (name, until, owner, process) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (name) DO UPDATE SET until = excluded.until"
         )
         with write():
-            execute(sql, (name, monotonic_ms() + for_ms, boot_id()))
+            execute(sql, (name, monotonic_ms() + for_ms, boot_id(), _this_process()))
+
+    @classmethod
+    def bury(cls) -> None:
+        """Delete the leases of processes that are gone, as far as this one can see."""
+        sql = "SELECT name, process FROM leases WHERE owner = ? AND process IS NOT NULL"
+        gone = [name for name, process in execute(sql, (boot_id(),)).fetchall() if _is_gone(process)]
+        for name in gone:
+            cls.end(name)
 
     @classmethod
     def end(cls, name: str) -> None:

@@ -1,7 +1,9 @@
 """The tables: ids, pages, the legal changes of a run, counts, the store, and that every question has an index."""
 
 import logging
+import os
 import random
+import subprocess
 import time
 
 import orjson
@@ -598,6 +600,30 @@ def test_a_process_of_an_earlier_start_of_the_machine_is_dead(made):
     Lease.beat("me", 60_000)
     Lease.update(owner="another start of the machine").execute()
     assert Run.abandoned() == [run]
+
+
+def test_a_process_that_is_gone_is_dead_before_its_lease_runs_out(made):
+    run = running(made)
+    Lease.beat("me", 60_000)
+    Lease.bury()
+    assert Run.abandoned() == []
+    space, _, started = Lease.find("me").process.split()
+    child = subprocess.Popen(["true"])
+    child.wait()
+    for process in (f"{space} {child.pid} {started}", f"{space} {os.getpid()} {int(started) - 1}"):
+        Lease.beat("me", 60_000)
+        Lease.update(process=process).execute()
+        Lease.bury()
+        assert Run.abandoned() == [run] and Lease.find("me") is None
+
+
+@pytest.mark.parametrize("process", [None, "pid:[1] 1 1"], ids=["unknown", "of another container"])
+def test_a_process_that_cannot_be_seen_from_here_has_its_lease(made, process):
+    running(made)
+    Lease.beat("me", 60_000)
+    Lease.update(process=process).execute()
+    Lease.bury()
+    assert Run.abandoned() == []
 
 
 def test_a_clock_that_is_set_kills_no_process(made, monkeypatch):
