@@ -143,7 +143,8 @@ class Crashes:
         seen = self.effects.seen()
         for key in keys:
             self._done.setdefault(key, seen[key])
-        self._interrupted.update(run.id for run in ask(path, "SELECT id FROM runs WHERE status = 'running'"))
+        # One that was cut off may have been taken up already, for it can be seen that its process is gone.
+        self._interrupted.update(run.id for run in ask(path, UNFINISHED))
 
     def check(self, runs):
         seen = self.effects.seen()
