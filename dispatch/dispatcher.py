@@ -670,4 +670,8 @@ def _sleeps_past(run: Run, seconds: float) -> bool:
     wake_at = Wait.next_wake(run.id)
     if wake_at is not None and wake_at <= now_ms() + seconds * 1000:
         return False
-    return all(_sleeps_past(child, seconds) for child in run.children())
+    if not all(_sleeps_past(child, seconds) for child in run.children()):
+        return False
+    # What it waited for may have ended since the row was read: then there is no child left, and it goes on.
+    present = Run.find(run.id)
+    return present is not None and (present.status, present.waiting) == (run.status, run.waiting)
