@@ -460,6 +460,6 @@ def _sleeps_past(run: Run, seconds: float) -> bool:
         return False
     if not all(_sleeps_past(child, seconds) for child in run.children()):
         return False
-    # What was there no more may have come since the row was read.
+    # What it waited for may have ended since the row was read: then there is no child left, and it goes on.
     present = Run.find(run.id)
-    return present is not None and present.status == "pending" and present.waiting == run.waiting
+    return present is not None and (present.status, present.waiting) == (run.status, run.waiting)

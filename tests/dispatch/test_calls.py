@@ -65,6 +65,23 @@ def test_meanwhile_the_run_says_for_which_run_it_waits(start, gate):
     assert finished(one, run).status == "success"
 
 
+def test_who_waits_for_the_run_does_not_mind_that_what_it_calls_ends_just_then(start, gate, monkeypatch):
+    one = start(run_threads=1)
+    run = submit(one, chain(call(called(node("g", "gate")))))
+    assert gate.reached.wait(PATIENCE)
+    (child,) = children(run)
+    unfinished = Run.children
+
+    def after_its_end(of):
+        monkeypatch.undo()
+        gate.opened.set()
+        assert finished(one, child).status == "success"
+        return unfinished(of)
+
+    monkeypatch.setattr(Run, "children", after_its_end)
+    assert finished(one, run).status == "success"
+
+
 def test_who_waits_for_the_run_waits_for_what_it_calls(dispatcher):
     """A flow that is called ends by itself, unlike people: so nobody is told that the run is pending."""
     run = submit(dispatcher, chain(call(called(call(called("b"))))), 3)
