@@ -159,9 +159,10 @@ def _with_what_a_node_says(dispatcher: Dispatcher, ticket: Ticket) -> Response:
     return _json({"run_id": run.id}) if run.status == "success" else _unfinished(run)
 
 
-# How to answer, and whether the request's own thread may execute the run, since it waits for its end anyway.
+# How to answer, and whether the request's own thread may execute the run where it is a quick one: because it waits for
+# its end anyway, or because one commit for all of it is on the disk no later than one for its row alone.
 ANSWERS: dict[str, tuple[Callable[[Dispatcher, Ticket], Response], bool]] = {
-    "immediately": (_at_once, False),
+    "immediately": (_at_once, True),
     "last": (_with_the_output, True),
     "node": (_with_what_a_node_says, True),
 }
