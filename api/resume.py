@@ -74,8 +74,8 @@ def ask(run: Run) -> Response:
     node = _dispatcher().answerable(run, node_id)
     chosen = request.args.get("answer")
     answers = [chosen] if chosen in node.answers else list(node.answers)
-    text = (wait.reason if wait is not None else None) or "The run has not come to this question yet."
-    return _page(run, f"{run.workflow_name}: {node.title}", text, answers)
+    reason = (wait.reason if wait is not None else None) or "The run has not come to this question yet."
+    return _page(run, f"{run.workflow_name}: {node.title}", reason.removeprefix("approval: "), answers)
 
 
 @blueprint.post("/runs/<run>/resume")
@@ -83,7 +83,10 @@ def ask(run: Run) -> Response:
 @blueprint.doc(
     requestBody={"required": False, "content": {"application/json": {"schema": AnswerIn}, "*/*": {}}},
     responses={
-        "200": {"description": "The run", "content": {"application/json": {"schema": RunOut}, "text/html": {}}},
+        "200": {
+            "description": "The run; by a signed link `{run_id, node_id, answer}`",
+            "content": {"application/json": {"schema": RunOut}, "text/html": {}},
+        },
         "default": {"description": "An error", "content": {"application/json": {"schema": Error}}},
     },
 )
@@ -110,6 +113,9 @@ def answer(run: Run) -> Any:
         raise
     if _is_a_form():
         return _page(run, "Thank you", f"Your answer, {name}, has reached the run. You can close this page.")
+    if signed:
+        # Who has the link may answer, which is not to see what else the run knows.
+        return {"run_id": run.id, "node_id": node_id, "answer": name}
     return RunOut().dump(shown(Run.get_by_id(run.id)))
 
 

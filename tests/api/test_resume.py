@@ -123,7 +123,8 @@ def test_a_viewer_neither_answers_nor_sees_the_links(waiting, member):
 def test_a_link_is_good_without_a_session_and_only_once(owner, client, waiting, links):
     run = waiting(CALLBACK)
     url = links(run, "call")["url"]
-    assert client.post(url, {"order": 7}).status_code == 200
+    answer = client.post(url, {"order": 7})
+    assert (answer.status_code, answer.json) == (200, {"run_id": run["id"], "node_id": "call", "answer": "received"})
     assert ended(owner, run)["output"] == {"got": {"order": 7}}
     assert client.post(url, {"order": 8}).status_code == 409
 
