@@ -70,7 +70,7 @@ def test_requests_are_measured_without_an_error_or_a_lost_run():
     assert all(result.keys() == keys and result["answers"] for result in found["results"])
     assert found["targets"]["errors"]["met"]
     assert found["targets"]["runs_lost"]["met"]
-    assert {"runs_per_second", "run_p99_ms", "run_ratio_to_echo", "peak_rss_mib"} <= found["targets"].keys()
+    assert found["targets"].keys() == {"errors", "runs_lost", "peak_rss_mib"}
 
 
 @pytest.mark.slow
