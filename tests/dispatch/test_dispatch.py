@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from contextlib import ExitStack, closing
+from contextlib import closing
 
 import orjson
 import pytest
@@ -10,12 +10,10 @@ from world import (
     PATIENCE,
     Background,
     Gate,
-    Types,
     add_flow,
     at_once,
     chain,
     flow,
-    fresh_database,
     node,
     process,
     run_of,
@@ -35,49 +33,6 @@ from recorder import RunRecord
 from tables.base import boot_id, monotonic_ms
 
 DAY_MS = 86_400_000
-
-
-@pytest.fixture(autouse=True)
-def path(tmp_path):
-    with fresh_database(tmp_path) as path:
-        yield path
-
-
-@pytest.fixture(autouse=True)
-def types():
-    with Types() as types:
-        yield types
-
-
-@pytest.fixture
-def gate(types):
-    """The node type `gate`, where a run stops until the test sets `gate.opened`."""
-    gate = Gate()
-    types.offer("gate", gate)
-    return gate
-
-
-@pytest.fixture
-def start(tmp_path, gate):
-    """`start(inline=…, run_threads=…)` gives the dispatcher of a process of its own."""
-    with ExitStack() as stack:
-
-        def begin(**settings):
-            return stack.enter_context(process(tmp_path, **settings))
-
-        yield begin
-        gate.opened.set()
-
-
-@pytest.fixture
-def dispatcher(start):
-    return start()
-
-
-@pytest.fixture
-def inline(start):
-    """A dispatcher that executes in the test's own thread."""
-    return start(inline=True)
 
 
 def submit(dispatcher, definition, input=None, **more):
