@@ -1,11 +1,10 @@
 """Answering runs that wait: by session, by API token, by signed link and on the page of such a link."""
 
 import re
-import threading
 from urllib.parse import urlsplit
 
 import pytest
-from world import chain, flow, node
+from world import at_once, chain, flow, node
 
 from models import Run, Wait
 from nodes.base import REGISTRY, Node
@@ -237,17 +236,7 @@ def test_a_link_is_there_before_its_node_is_reached_and_an_answer_too(owner, cli
 
 def test_of_many_answers_at_once_one_counts(owner, app, waiting, links):
     run = waiting(CALLBACK)
-    url, statuses, together = links(run, "call")["url"], [], threading.Barrier(8)
-
-    def post(number):
-        client = app.test_client()
-        together.wait(20)
-        statuses.append(client.post(url, {"n": number}).status_code)
-
-    threads = [threading.Thread(target=post, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
+    url = links(run, "call")["url"]
+    statuses = at_once(8, lambda number: app.test_client().post(url, {"n": number}).status_code)
     assert sorted(statuses) == [200] + [409] * 7
     assert ended(owner, run)["status"] == "success"
