@@ -10,6 +10,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
+from flat import iso
 from nodes.base import Answer, Branch, Context, Node, Suspend, setting
 from nodes.kinds import Number, anything, text
 
@@ -26,11 +27,6 @@ def now_ms() -> int:
 def shown(ms: int) -> str:
     """A time in words for people: `2026-01-01 08:30:00 UTC`."""
     return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def iso(ms: int) -> str:
-    """`2026-01-01T08:30:00.000Z`."""
-    return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}.{ms % 1000:03d}Z"
 
 
 class Moment(fields.Field[int]):

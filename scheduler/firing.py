@@ -7,7 +7,6 @@ moves on only from where it was read, and an instant that has its row in `schedu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfoNotFoundError
@@ -16,6 +15,7 @@ import orjson
 from cronsim import CronSimError
 
 from database import execute, write
+from flat import iso
 from models import GRACE_MS, Due, LogEntry, Run, Schedule, ScheduleFire, Workflow
 from scheduler.rhythm import Every, Rhythm, cron
 
@@ -229,8 +229,3 @@ def lasting(ms: int) -> str:
     parts = ((seconds // 86_400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s"))
     first = next((at for at, (number, _) in enumerate(parts) if number), len(parts) - 1)
     return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number) or "0 s"
-
-
-def iso(ms: int) -> str:
-    """`2026-01-01T00:00:00.000Z`."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

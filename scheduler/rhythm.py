@@ -11,6 +11,7 @@ on a clock without a zone; what a zone's own changes of the clock do is decided 
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -28,9 +29,9 @@ class Rhythm(BaseTrigger):
 
     zone: tzinfo = UTC
 
+    @abstractmethod
     def after(self, instant: int) -> int | None:
         """The first instant after this one, or None where there is none any more."""
-        raise NotImplementedError
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         """The first time after the previous one, else after now."""

@@ -28,7 +28,7 @@ LAYERS = {
     "kinds": {"flat"},
     "schemas": {"flat", "kinds"},
     "templates": set(),
-    "nodes": {"expressions", "agent"},
+    "nodes": {"expressions", "agent", "flat"},
     "definition": {"expressions", "nodes"},
     "engine": {"definition", "expressions", "nodes"},
     "triggers": {"definition", "nodes"},
@@ -36,7 +36,7 @@ LAYERS = {
     "recorder": {"database", "models", "payloads"},
     "dispatch": {"database", "models", "payloads", "definition", "engine", "recorder", "nodes"},
     "worker": {"dispatch"},
-    "scheduler": {"database", "models", "payloads", "dispatch", "nodes"},
+    "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},
     "api": {
         *("accounts", "models", "payloads", "flat", "schemas", "templates", "definition", "engine", "nodes"),
         *("dispatch", "scheduler", "agent", "triggers", "vault"),
