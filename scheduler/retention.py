@@ -51,6 +51,7 @@ class Retention:
         self._stopping = threading.Event()
         self._pause = self._stopping.wait if pause is None else pause
         self._until = 0
+        self._shift = self._clock_shift()
         self._deleted = 0
         self._folders_seen = 0
         self._told = False
@@ -106,7 +107,15 @@ class Retention:
 
     # Runs
 
+    def _clock_shift(self) -> int:
+        """How far the clock on the wall is ahead of the one that nobody sets, in milliseconds."""
+        return self.wall() - int(self.monotonic() * 1000)
+
     def _by_age(self, now: int) -> Steps:
+        if self._clock_shift() - self._shift > DAY_MS:
+            # One wrong minute of a clock must not delete a history; what is too old can wait for a restart.
+            log.warning("the clock was set forward by more than a day: nothing is deleted for its age until a restart")
+            return
         before = now - self.config.retention_days * DAY_MS
         yield from self._remove_all(self._pages(first_id("run", before), before, now))
         for table in rows.AGEING:

@@ -129,6 +129,17 @@ def test_the_days_are_those_of_the_setting(make, keep, bound, left):
     assert len(kept()) == left
 
 
+def test_a_clock_that_is_set_far_ahead_deletes_nothing(make, keep, caplog):
+    """A process that starts with that clock takes it for right."""
+    clock = [NOW]
+    part = keep(days=30, wall=lambda: clock[0])
+    clock[0] += 400 * DAY
+    stays = make(RECENT)
+    assert part.work() and kept() == [stays]
+    assert "set forward" in caplog.text
+    assert keep(days=30, wall=lambda: clock[0]).work() and kept() == []
+
+
 @pytest.mark.parametrize("status", ["success", "failed"])
 def test_a_run_goes_by_its_end(make, keep, status):
     make(OLD, status, finished_at=OLD)
