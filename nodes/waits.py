@@ -84,7 +84,7 @@ class Wait(_Waiting):
             return input
         if until > min(now + LONGEST * 1000, LAST_MS):
             raise NodeError("until: is more than a year away", permanent=True)
-        return Suspend(until, shown(until))
+        return Suspend(until, f"until {shown(until)}")
 
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
         return input

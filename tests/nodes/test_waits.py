@@ -83,7 +83,7 @@ def test_wait_suspends_for_so_many_seconds(run):
     before = time.time() * 1000
     found = run("wait", {"seconds": 60})
     assert before + 59_000 < found.until < before + 62_000 and found.run_id is None
-    assert found.reason == f"{datetime.fromtimestamp(found.until // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    assert found.reason == f"until {datetime.fromtimestamp(found.until // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def test_wait_suspends_until_a_time_which_is_utc_unless_it_says_otherwise(run):
