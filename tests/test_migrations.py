@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from peewee import SqliteDatabase
 from playhouse.migrations import Runner
-from world import fresh_database, said, start_python
+from world import fresh_database, raced
 
 import database
 import models
@@ -116,13 +116,7 @@ sys.stdin.readline()
 print(*database.migrate())
 database.disconnect()
 """
-    processes = [start_python(source, tmp_path / "new.sqlite3") for _ in range(4)]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    done = [name for process in processes for name in said(process)]
+    done = raced(4, source, tmp_path / "new.sqlite3")
     assert done == sorted(file.stem for file in database.MIGRATIONS.glob("[0-9]*.py"))
 
 

@@ -1,13 +1,12 @@
 """The server's key: where it comes from, what is encrypted and signed with it, and that no other is taken for it."""
 
-import itertools
 import logging
 import stat
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from world import said, start_python
+from world import raced, said, start_python
 
 import database
 import workflow_server
@@ -171,13 +170,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 print(Vault.open(Config(data_dir=pathlib.Path(sys.argv[1]))).fingerprint())
 """
-    processes = [start_python(source, tmp_path / "data") for _ in range(6)]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    prints = list(itertools.chain.from_iterable(said(process) for process in processes))
+    prints = raced(6, source, tmp_path / "data")
     assert len(prints) == 6 and len(set(prints)) == 1
     assert [file.name for file in (tmp_path / "data").iterdir()] == [KEY_FILE]
 

@@ -239,3 +239,14 @@ def said(process):
     out, error = process.communicate(timeout=60)
     assert process.returncode == 0, error
     return out.split()
+
+
+def raced(count, source, *args):
+    """What so many processes print that run this source, a word an item; each prints `ready`, then all go on."""
+    processes = [start_python(source, *args) for _ in range(count)]
+    for one in processes:
+        assert one.stdout.readline() == "ready\n"
+    for one in processes:
+        one.stdin.write("\n")
+        one.stdin.flush()
+    return [word for one in processes for word in said(one)]

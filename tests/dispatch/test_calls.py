@@ -4,7 +4,7 @@ import orjson
 import pytest
 from crashes import crash_everywhere
 from test_dispatch import at_gate, finished, left_behind, let_go, output, statuses, submit
-from world import PATIENCE, add_flow, chain, flow, node, run_of, said, start_python, steps_of
+from world import PATIENCE, add_flow, chain, flow, node, raced, run_of, steps_of
 
 from errors import NodeError
 from models import LogEntry, Run, Step, Wait, Workflow
@@ -140,13 +140,7 @@ with Types() as types, process(folder, run_threads=2) as dispatcher:
     print(*types.effects)
 database.disconnect()
 """
-    processes = [start_python(source, tmp_path, parent.id) for _ in range(2)]
-    for one in processes:
-        assert one.stdout.readline() == "ready\n"
-    for one in processes:
-        one.stdin.write("\n")
-        one.stdin.flush()
-    effects = [key for one in processes for key in said(one)]
+    effects = raced(2, source, tmp_path, parent.id)
     assert len(effects) == len(set(effects)) == 20 + 40 + 40
     assert {(run.status, run.depth) for run in Run.select()} == {("success", depth) for depth in range(3)}
     assert Run.select().count() == 100 and nothing_waits()

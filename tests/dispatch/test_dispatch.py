@@ -16,8 +16,8 @@ from world import (
     flow,
     node,
     process,
+    raced,
     run_of,
-    said,
     start_python,
     steps_of,
 )
@@ -807,13 +807,7 @@ with Types() as types, process(folder, inline=True, run_threads=4) as dispatcher
     print(*types.effects)
 database.disconnect()
 """
-    processes = [start_python(source, tmp_path) for _ in range(2)]
-    for process_ in processes:
-        assert process_.stdout.readline() == "ready\n"
-    for process_ in processes:
-        process_.stdin.write("\n")
-        process_.stdin.flush()
-    effects = [key for process_ in processes for key in said(process_)]
+    effects = raced(2, source, tmp_path)
     assert sorted(effects) == sorted(f"{id_}:{name}:0" for id_ in ids for name in "ab")
     assert {run.status for run in Run.select()} == {"success"} and RunDay.get().total == 30
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from test_calls import call
 from test_dispatch import at_gate, finished, let_go, on_record, output, stop_at_the_gate, submit
-from world import PATIENCE, Gate, add_flow, at_once, chain, flow, node, run_of, said, start_python
+from world import PATIENCE, Gate, add_flow, at_once, chain, flow, node, raced, run_of
 
 from errors import Conflict
 from models import QUEUED, IdempotencyKey, Lease, Run, Wait
@@ -115,13 +115,7 @@ with Types() as types, process(folder, run_threads=3) as dispatcher:
         print(*span)
 database.disconnect()
 """
-    processes = [start_python(source, tmp_path, *[flow_.id for flow_ in made]) for _ in range(2)]
-    for one in processes:
-        assert one.stdout.readline() == "ready\n"
-    for one in processes:
-        one.stdin.write("\n")
-        one.stdin.flush()
-    words = [word for one in processes for word in said(one)]
+    words = raced(2, source, tmp_path, *[flow_.id for flow_ in made])
     spans = [(words[at], float(words[at + 2]), float(words[at + 3])) for at in range(0, len(words), 4)]
     assert len(spans) == 100 and {run.status for run in Run.select()} == {"success"}
     for flow_, limit in zip(made, (1, 2), strict=True):

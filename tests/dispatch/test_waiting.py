@@ -11,8 +11,8 @@ from world import (
     flow,
     node,
     process,
+    raced,
     run_of,
-    said,
     start_python,
     started_recorder,
     steps_of,
@@ -346,13 +346,7 @@ with Types() as types, process(folder, run_threads=2) as dispatcher:
     print(*types.effects)
 database.disconnect()
 """
-    processes = [start_python(source, tmp_path) for _ in range(2)]
-    for one in processes:
-        assert one.stdout.readline() == "ready\n"
-    for one in processes:
-        one.stdin.write("\n")
-        one.stdin.flush()
-    effects = [key for one in processes for key in said(one)]
+    effects = raced(2, source, tmp_path)
     assert sorted(effects) == sorted(f"{id_}:b:0" for id_ in ids)
     assert {(run.status, run.claims, run.output) for run in Run.select()} == {("success", 2, '"time"')}
     assert nothing_waits() and RunDay.get().total == 1  # each run is of a flow of its own

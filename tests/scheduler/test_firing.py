@@ -20,7 +20,7 @@ from moments import (
     sync,
     utc,
 )
-from world import add_flow, at_once, flow, fresh_database, said, start_python
+from world import add_flow, at_once, flow, fresh_database, raced
 
 from database import execute, write
 from models import GRACE_MS, LogEntry, Run, Schedule, ScheduleFire, Workflow, WorkflowVersion, metrics
@@ -160,13 +160,7 @@ for second in range(0, 40, 3):
     print(*fire_due(int(sys.argv[2]) + second * 1000))
 database.disconnect()
 """
-    processes = [start_python(source, path, START) for _ in range(3)]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    ids = [id_ for process in processes for id_ in said(process)]
+    ids = raced(3, source, path, START)
     assert len(ids) == len(set(ids)) == 200 * 7
     assert {run.id for run in runs()} == set(ids)
     assert len(fires()) == 200 * 7
