@@ -141,6 +141,7 @@ class Dispatcher(Executor):
             self.recorder.commit([Run.take_from_the_dead(run.id)])
         Run.unqueue()
         self._notice_the_taken()
+        self._hand_back_the_forgotten()
         self.pick_up()
 
     def wake(self) -> None:
@@ -449,6 +450,13 @@ class Dispatcher(Executor):
         durable = {id_ for id_, active in running.items() if active.is_durable()}
         for id_ in durable - Run.still_running(durable, self.owner):
             running[id_].stop_reason = "the run was cancelled or is executed elsewhere"
+
+    def _hand_back_the_forgotten(self) -> None:
+        """Release what this process has claimed and has not in hand: reading the row had failed after the claim."""
+        for id_ in Run.held_by(self.owner):
+            if id_ not in self._active and id_ not in self._unrecorded:
+                log.warning("run %s was claimed and then let go of; it is handed back", id_)
+                self.recorder.commit([Run.release(id_, self.owner)])
 
 
 def _sleeps_past(run: Run, seconds: float) -> bool:

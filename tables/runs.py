@@ -215,6 +215,12 @@ class Run(Base):
         return {row.id for row in cls.select(cls.id).where(mine & cls.id.in_(list(ids)))}
 
     @classmethod
+    def held_by(cls, owner: str) -> list[str]:
+        """Ids of the running runs that `owner` has claimed."""
+        sql = "SELECT id FROM runs WHERE status = 'running' AND lease_owner = ?"
+        return [id_ for (id_,) in execute(sql, (owner,)).fetchall()]
+
+    @classmethod
     def claimable(cls, limit: int) -> list[str]:
         """Ids of pending runs that are to be executed; what something else executes is not ours.
 

@@ -168,6 +168,7 @@ PAGED = {
     "versions": lambda: Workflow(id="wf_1").versions(50, "5"),
     "abandoned": Run.abandoned,
     "claimable": lambda: Run.claimable(5),
+    "held": lambda: Run.held_by("me"),
     "runs that may go": lambda: retention.runs_over("run_0", "run_1", 5, 5),
     "log entries that may go": lambda: retention.rows_over("log_entries", "log_0", 5),
     "agent runs that may go": lambda: retention.rows_over("agent_runs", "arun_0", 5),

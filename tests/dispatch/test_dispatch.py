@@ -750,6 +750,15 @@ def test_a_process_that_slept_between_its_claim_and_the_next_look_lets_go_of_the
     assert inline.active_count() == 0
 
 
+def test_a_run_that_was_claimed_and_then_forgotten_is_handed_back_and_goes_on(inline, types):
+    """As where the row cannot be read just after the claim."""
+    id_ = on_record(add_flow(flow(node("a", "act"))))
+    inline.recorder.commit(Run.claim(id_, inline.owner))
+    inline.sweep()
+    row = run_of(id_)
+    assert (row.status, row.deaths, types.effects) == ("success", 0, [f"{id_}:a:0"])
+
+
 def test_a_run_of_a_process_that_starts_during_a_sweep_is_left_alone(path, inline):
     id_ = on_record(add_flow(flow("a")), waiting="nothing")
     born = [
