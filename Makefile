@@ -39,6 +39,7 @@ docs: .venv/runtime.stamp  ## write what is generated from the table of settings
 lock: $(BIN)/python  ## pin everything that the .in files ask for, keeping the pins that still fit
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
 	@$(LOCK) --output-file requirements.txt requirements.in
+	@for extra in extras/*.in; do $(LOCK) --output-file $${extra%.in}.txt $$extra || exit 1; done
 	@$(LOCK) --output-file requirements-dev.txt requirements-dev.in
 
 clean:  ## remove what the other targets made, but never data/
