@@ -6,7 +6,7 @@ import functools
 import inspect
 from typing import Any
 
-from nodes import data, documents, files, http, logic, output, storage, triggers, waits
+from nodes import data, documents, files, http, logic, messaging, output, storage, triggers, waits
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.describe import json_schema
 
@@ -18,6 +18,7 @@ __all__ = [
     "files",
     "http",
     "logic",
+    "messaging",
     "output",
     "search",
     "storage",
