@@ -9,12 +9,14 @@ from typing import Any
 from marshmallow import Schema, validate
 
 from errors import NodeError
+from nodes import notices, smtp
 from nodes.base import Context, Node, setting
 from nodes.keyring import Credential, checks
-from nodes.kinds import Number, anything, credential, text
+from nodes.kinds import Number, anything, choice, credential, text
 from nodes.mail import Letter, Mailbox, attachments, mailbox, mailboxes, texts_of
-from nodes.smtp import logged_in, send
+from nodes.notices import FORMATS, LEVELS, Notice
 
+LONGEST = 60.0  # seconds for a notice
 PEOPLE = "jane@example.com, Shop <shop@example.com>; text with commas or a list"
 ATTACHED = 'Files: ["reports/today.csv"], {{ [steps.make] }}, [{"name": "a.txt", "content": "Hello"}]'
 
@@ -109,14 +111,67 @@ def _sent(letter: Letter, server: Credential, ctx: Context, end: float) -> dict[
     left = end - time.monotonic()
     if left <= 0:
         raise NodeError("timed out before it could be sent")
-    with logged_in(server, ctx, left) as client:
-        return send(client, letter.sender.address, letter.recipients, message, letter.is_international)
+    with smtp.logged_in(server, ctx, left) as client:
+        return smtp.send(client, letter.sender.address, letter.recipients, message, letter.is_international)
+
+
+class Notify(Node):
+    """Sends a message to Slack, Discord, Telegram, Teams, ntfy, Matrix, a phone or any other of a hundred services."""
+
+    type = "notify"
+    category = "integration"
+    title = "Notification"
+    pure = False
+    examples = (
+        {
+            "config": {
+                "credential": "team chat",
+                "title": "Backup failed",
+                "message": "{{ input.host }} has no backup since **{{ input.since }}**.",
+                "format": "markdown",
+                "level": "failure",
+            },
+            "input": {"host": "db1", "since": "Monday"},
+            "output": {"service": "Slack"},
+        },
+    )
+
+    class Config(Schema):
+        credential = credential("The address of the service", "service_url", required=True)
+        title = text("What stands above the message", most=1_000, load_default="")
+        message = text("The message; one that is too long for the service becomes several", required=True)
+        format = choice("How the message is written; the service gets what it can show", FORMATS, load_default="text")
+        level = choice("How it looks, where the service makes a difference", LEVELS, load_default="info")
+        attachments = anything(ATTACHED)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        seconds = ctx.seconds_left(LONGEST)
+        service = ctx.credential(config["credential"], "service_url")
+        attached = config.get("attachments") or []
+        notice = Notice(
+            message=config["message"],
+            title=config["title"],
+            format=config["format"],
+            level=config["level"],
+            attachments=attachments(attached, ctx.files),
+        )
+        return {"service": notices.send(service, notice, ctx, seconds, texts_of(attached))}
+
+
+@checks("service_url")
+def try_service(service: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+    """See which service the address is of, and send it a message where that is `asked` for: `{"send": true}`."""
+    seconds = ctx.seconds_left(15)
+    if asked.get("send") is not True:
+        return f"the address is one of {notices.understood(service, ctx, seconds)}; nothing was sent to it"
+    name = notices.send(service, Notice("A test: what your flows have to say arrives here.", "Headrace"), ctx, seconds)
+    return f"{name} took a test message"
 
 
 @checks("smtp")
 def try_mail_server(server: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Connect, encrypt, log in, and do nothing."""
-    with logged_in(server, ctx, ctx.seconds_left(15)) as client:
+    with smtp.logged_in(server, ctx, ctx.seconds_left(15)) as client:
         name = (client.ehlo_resp or client.helo_resp or b"").split(b"\n")[0].split(b" ")[0].decode("ascii", "replace")
         client.noop()
     who = f"{name[:100] or server.data['host']} answers"
