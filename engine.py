@@ -396,7 +396,7 @@ class _Execution:
         mark, answer = begun or (self.begin(index, tried + 1, item), None)
         while True:
             try:
-                return self.finish(mark, self.call(given, scope, index, answer))
+                return self.finish(mark, self.call(given, scope, index, answer, retry.attempts - mark.attempt))
             except NodeError as error:
                 if error.permanent or mark.attempt >= retry.attempts:
                     return self.fail(mark, error)
@@ -406,8 +406,11 @@ class _Execution:
             self.run.check(self.node)
             mark, answer = self.begin(index, mark.attempt + 1, item), None
 
-    def call(self, given: Any, scope: dict[str, Any], index: int | None, answer: Answer | None) -> Any:
-        """One attempt, or the end of one that waited for `answer`; whatever the node raises is a NodeError."""
+    def call(self, given: Any, scope: dict[str, Any], index: int | None, answer: Answer | None, retries: int) -> Any:
+        """One attempt, or the end of one that waited for `answer`; whatever the node raises is a NodeError.
+
+        `retries` more may follow.
+        """
         node, job = self.node, self.job
         deadline = self.run.deadline
         if node.timeout is not None:
@@ -415,7 +418,7 @@ class _Execution:
         key = f"{job.run_id}:{node.id}:{index or 0}"
         ctx = Context(
             node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services, job.flows, job.keyring,
-            job.files,
+            job.files, retries,
         )  # fmt: skip
         try:
             config = node.config.evaluate(scope)

@@ -43,12 +43,14 @@ class Suspend:
     """A node's result that is not there yet: the run holds no thread while it waits.
 
     It goes on with `Node.resume` at `until` (ms since 1970; None: no time is set) or when it is answered, whichever is
-    first. `reason` says what it waits for, in words. `run_id` is the run of another flow that will answer.
+    first. `reason` says what it waits for, in words. `run_id` is the run of another flow that will answer. Where
+    somebody was `told` of it, it goes on record at once: after a crash they would be told again.
     """
 
     until: int | None
     reason: str
     run_id: str | None = None
+    told: bool = False
 
 
 class Answer(NamedTuple):
@@ -138,6 +140,7 @@ class Context:
     `inputs` maps each live predecessor to its output; `scope` is what expressions see (`steps`, `trigger`, `vars`…).
     `deadline` is on the clock of `time.monotonic`, in seconds. `idempotency_key` is `run_id:node_id:index`, the same at
     every attempt and after a crash. `log(level, message, data)` writes to the run's log. `files` are the workspace's.
+    `retries` is how often it would be tried again if it failed now.
     """
 
     node_id: str
@@ -151,6 +154,7 @@ class Context:
     flows: Flows | None = None
     keyring: Keyring | None = None
     files: Files | None = None
+    retries: int = 0
 
     def log(self, level: str, message: str, data: Any = None) -> None:
         """Write to the run's log, without any secret; `level` is debug, info, warning or error."""
