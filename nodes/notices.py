@@ -29,7 +29,7 @@ from nodes.egress import MAX_BYTES
 from nodes.guard import guarded
 from nodes.http import is_permanent
 from nodes.keyring import Credential
-from nodes.mail import Attachment
+from nodes.mail import Attachment, sound
 
 FORMATS = ("text", "markdown", "html")
 LEVELS = ("info", "success", "warning", "failure")
@@ -137,6 +137,7 @@ def _plugin(url: str, end: float) -> Any:
     asset = apprise.AppriseAsset(
         app_id="Headrace",
         app_desc="Headrace",
+        language="en",
         async_mode=False,
         service_timeout=0,
         storage_mode="memory",
@@ -193,8 +194,8 @@ def _sent(plugin: Any, notice: Notice, copies: Sequence[Path]) -> str | None:
     sender = apprise.Apprise(asset=plugin.asset)
     sender.add(plugin)
     with sender.notify(
-        body=notice.message,
-        title=notice.title,
+        body=sound(notice.message),
+        title=sound(notice.title),
         notify_type=notice.level,
         body_format=notice.format,
         attach=attached if copies else None,

@@ -110,6 +110,11 @@ def test_a_message_that_is_too_long_becomes_several(notify, hook):
     assert len(hook.log) == 4
 
 
+def test_half_characters_do_no_harm(notify, hook):
+    notify(title="a\ud800b", message="c\ud800d")
+    assert hook.log[-1][0].get_json()["message"] == "c?d"
+
+
 def test_attachments_go_along(notify, hook, make_ctx):
     ctx, _ = make_ctx()
     ctx.files.write("reports/today.csv", b"a,b\n")
