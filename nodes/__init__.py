@@ -6,17 +6,37 @@ import functools
 import inspect
 from typing import Any
 
-from nodes import data, documents, files, http, logic, output, storage, triggers, waits
+from nodes import (
+    crypto,
+    data,
+    dates,
+    documents,
+    files,
+    formats,
+    http,
+    joins,
+    lists,
+    logic,
+    output,
+    storage,
+    triggers,
+    waits,
+)
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.describe import json_schema
 
 __all__ = [
     "REGISTRY",
     "catalogue",
+    "crypto",
     "data",
+    "dates",
     "documents",
     "files",
+    "formats",
     "http",
+    "joins",
+    "lists",
     "logic",
     "output",
     "search",
