@@ -20,7 +20,7 @@ from errors import NodeError
 from flat import iso
 
 LONGEST_NAME, DEEPEST, MOST_LISTED = 200, 20, 10_000
-BAD = re.compile(r"[\x00-\x1f\x7f\\]")
+BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 DRAFT = ".draft-"
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 WHY = {
