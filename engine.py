@@ -18,6 +18,7 @@ import orjson
 
 from definition import Plan, PlannedNode, plan
 from errors import ExpressionError, NodeError
+from nodes import apart
 from nodes.base import Answer, Branch, Context, Flows, Services, Store, Suspend, discard
 
 __all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "plan", "run"]
@@ -261,7 +262,7 @@ class _Run:
     def pass_by(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> _State:
         """A disabled node hands its input on, as if its edges met; a trigger or one with branches is skipped."""
         names = tuple(source.id for source in live)
-        if node.branching or node.node.trigger:
+        if node.branches or node.node.trigger:
             self.skip(node, names)
             return _State(False)
         given = self.given(live)
@@ -410,17 +411,41 @@ class _Execution:
         ctx = Context(node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services, job.flows)
         try:
             config = node.config.evaluate(scope)
-            result = node.node.run(config, given, ctx) if answer is None else node.node.resume(config, given, answer)
+            if node.node.own:
+                result = self.call_own(config, given, ctx, answer)
+            elif answer is None:
+                result = node.node.run(config, given, ctx)
+            else:
+                result = node.node.resume(config, given, answer)
         except NodeError:
             raise
         except Exception as error:
             log.exception("node %s (%s) of run %s raised", node.id, node.type, job.run_id)
-            raise NodeError(f"{type(error).__name__}: {error}") from error
+            place = apart.place_of(error)
+            raise NodeError(f"{type(error).__name__}: {error}{f' ({place})' if place else ''}") from error
         # A late result of a node with effects, or of one that starts a run, is kept: it has happened, and dropping it
         # would only invite a second one.
         if node.node.pure and not node.node.suspends and node.timeout is not None and time.monotonic() > deadline:
             raise NodeError(f"ran longer than its timeout of {node.timeout:g} s")
         return result
+
+    def call_own(self, config: dict[str, Any], given: Any, ctx: Context, answer: Answer | None) -> Any:
+        """What a node gives that is not ours. It works on copies, and what goes on is what will be on record."""
+        node, most = self.node, self.job.max_value_bytes
+        config, given = apart.copied(config), orjson.loads(encode(given, most))
+
+        def work(lent: Context) -> Any:
+            if answer is None:
+                return node.node.run(config, given, lent)
+            return node.node.resume(config, given, answer)
+
+        result = apart.call(node.node, work, ctx)
+        apart.check(node.node, node.branches, result)
+        if type(result) is Suspend:
+            return result
+        if type(result) is Branch:
+            return Branch(result.name, orjson.loads(encode(result.value, most)))
+        return orjson.loads(encode(result, most))
 
     def begin(self, index: int | None, attempt: int, item: bytes | None, announce: bool = True) -> Mark:
         """Number an execution; one with effects outside the run is on record before it starts."""

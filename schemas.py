@@ -382,7 +382,19 @@ class NodeOut(Out):
     branches = fields.List(fields.String(), required=True)
     trigger = fields.Boolean(required=True)
     pure = fields.Boolean(required=True)
+    own = fields.Boolean(required=True)
     config_schema = fields.Dict(required=True)
+
+
+class BrokenOut(Out):
+    file = fields.String(required=True)
+    reason = fields.String(required=True)
+
+
+class NodesOut(Out):
+    items = Items(fields.Nested(NodeOut), required=True)
+    next_cursor = Cursor(allow_none=True)
+    broken = Items(fields.Nested(BrokenOut), required=True)
 
 
 class NodeArgs(Schema):

@@ -12,18 +12,30 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from nodes import data, http, logic, output, storage, triggers, waits
 from nodes.base import CATEGORIES, REGISTRY
 
-__all__ = ["REGISTRY", "catalogue", "data", "http", "logic", "output", "search", "storage", "triggers", "waits"]
+__all__ = [
+    "REGISTRY",
+    "catalogue",
+    "data",
+    "entry_of",
+    "http",
+    "logic",
+    "output",
+    "search",
+    "storage",
+    "triggers",
+    "waits",
+]
 
 
 def catalogue() -> list[dict[str, Any]]:
     """What there is, category by category.
 
-    Entries are `{type, category, name, description, branches, trigger, pure, config_schema}`. `config_schema` is JSON
-    Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is no expression; `branches` are those of an
-    empty config.
+    Entries are `{type, category, name, description, branches, trigger, pure, own, config_schema}`. `config_schema` is
+    JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is no expression; `branches` are those
+    of an empty config; `own` says that the type comes from HEADRACE_NODES_DIR.
     """
     classes: list[Any] = [type(node) for node in REGISTRY.values()]
-    return [_entry(cls) for cls in sorted(classes, key=lambda cls: CATEGORIES.index(cls.category))]
+    return [entry_of(cls) for cls in sorted(classes, key=lambda cls: CATEGORIES.index(cls.category))]
 
 
 def search(text: str = "", category: str = "") -> list[dict[str, Any]]:
@@ -41,7 +53,8 @@ def _searchable(entry: dict[str, Any]) -> str:
 
 
 @functools.cache
-def _entry(cls: Any) -> dict[str, Any]:
+def entry_of(cls: Any) -> dict[str, Any]:
+    """The entry of one node type."""
     return {
         "type": cls.type,
         "category": cls.category,
@@ -50,6 +63,7 @@ def _entry(cls: Any) -> dict[str, Any]:
         "branches": list(cls.branches({})),
         "trigger": cls.trigger,
         "pure": cls.pure,
+        "own": cls.own,
         "config_schema": _json_schema(cls),
     }
 

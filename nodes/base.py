@@ -161,6 +161,8 @@ class Node:
     - `suspends` marks the nodes whose `run` may return `Suspend`; `resume` then gives the result. Such a node is pure:
       what it starts (`ctx.flows`) is recorded together with its step.
     - `answers` names what may be answered to one that waits, by people or by a signed link; empty: nothing.
+    - `examples` show it at work: `{"config", "input", "output"}` each. A test runs those of pure nodes.
+    - `own` marks those of HEADRACE_NODES_DIR; own.py sets it. The engine calls them as apart.py says.
     """
 
     type: ClassVar[str]
@@ -172,6 +174,8 @@ class Node:
     responds: ClassVar[bool] = False
     suspends: ClassVar[bool] = False
     answers: ClassVar[tuple[str, ...]] = ()
+    examples: ClassVar[tuple[dict[str, Any], ...]] = ()
+    own: ClassVar[bool] = False
 
     class Config(Schema):
         """No settings."""
@@ -209,7 +213,7 @@ def register(cls: type[Node]) -> None:
         raise TypeError(f"{cls.__qualname__}: the node type {cls.type!r} exists already")
     if getattr(cls, "category", None) not in CATEGORIES:
         raise TypeError(f"{cls.__qualname__}: category must be one of {', '.join(CATEGORIES)}")
-    if not inspect.getdoc(cls):
+    if inspect.getdoc(cls) in (None, "", inspect.getdoc(Node)):
         raise TypeError(f"{cls.__qualname__}: a node's docstring is its description; write one")
     REGISTRY[cls.type] = cls()
 
