@@ -431,8 +431,7 @@ class _Execution:
         except Exception as error:
             trace = job.keyring.clean_text(traceback.format_exc())
             log.error("node %s (%s) of run %s raised\n%s", node.id, node.type, job.run_id, trace)
-            place = apart.place_of(error)
-            raise NodeError(f"{type(error).__name__}: {error}{f' ({place})' if place else ''}") from error
+            raise NodeError(apart.told(error)) from error
         # A late result of a node with effects, or of one that starts a run, is kept: it has happened, and dropping it
         # would only invite a second one.
         if node.node.pure and not node.node.suspends and node.timeout is not None and time.monotonic() > deadline:

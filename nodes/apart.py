@@ -26,6 +26,7 @@ from nodes.base import Branch, Context, Node, Suspend
 log = logging.getLogger("headrace.nodes")
 LATE_SECONDS = 0.5  # beyond the deadline, for a node that notices it by itself: its own error says more
 MAX_LEFT = 50
+LEVELS = ("debug", "info", "warning", "error")
 PACKAGE = "headrace_nodes"  # of which the files of HEADRACE_NODES_DIR are modules
 # What a node may use in its own thread; all else in the context is asked for.
 FREE = {"node_id", "inputs", "scope", "idempotency_key", "deadline", "services", "files"}
@@ -74,10 +75,12 @@ def _outcome(result: Future[Any]) -> Any:
     error = result.exception()
     if error is None:
         return result.result()
+    if isinstance(error, NodeError):
+        raise NodeError(str(error.message), bool(error.permanent)) from error
     if isinstance(error, Exception):
         raise error
     # SystemExit and the like would end more than this node.
-    raise NodeError(f"{type(error).__name__}: {error}") from error
+    raise NodeError(told(error)) from error
 
 
 class Desk:
@@ -153,8 +156,20 @@ def _lent(ctx: Context, desk: Desk) -> Context:
         for field in dataclasses.fields(ctx)
         if field.name not in FREE and getattr(ctx, field.name) is not None
     }
+    asked["write_log"] = Asking(desk, _checked_log(ctx.write_log))
     scope = {key: value for key, value in ctx.scope.items() if key != "secrets"}
     return dataclasses.replace(ctx, inputs=Copies(ctx.inputs), scope=Copies(scope), **asked)
+
+
+def _checked_log(write: Callable[[str, str, str, Any], None]) -> Callable[[str, str, str, Any], None]:
+    """The log, where an entry that the database would not take fails its node, and not the whole run."""
+
+    def write_log(node_id: str, level: str, message: str, data: Any) -> None:
+        if level not in LEVELS:
+            raise NodeError(f"ctx.log: the level is {level!r:.50}; it must be {', '.join(LEVELS)}", permanent=True)
+        write(node_id, level, str(message), data)
+
+    return write_log
 
 
 class Copies(Mapping[str, Any]):
@@ -206,6 +221,22 @@ def _check_wait(node: Node, wait: Suspend) -> None:
         raise NodeError(f"{node.type} gave Suspend without a time, and there is nobody to answer", permanent=True)
 
 
+def said(error: BaseException) -> str:
+    """The error's class and message, such as `KeyError: 'rate'`."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        return f"{name}, which cannot be shown"
+    return f"{name}: {text}" if text else name
+
+
+def told(error: BaseException) -> str:
+    """The same, with its place in a file of HEADRACE_NODES_DIR where it comes from there: for those who wrote it."""
+    place = place_of(error)
+    return f"{said(error)} ({place})" if place else said(error)
+
+
 def place_of(error: BaseException) -> str:
     """Where in the files of HEADRACE_NODES_DIR it was raised, such as `rates.py, line 12`; empty where it was not."""
     found = ""
@@ -229,7 +260,7 @@ def contained(what: str) -> Iterator[None]:
     except (NodeError, ValidationError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise NodeError(f"{what} raised {type(error).__name__}: {error}", permanent=True) from error
+        raise NodeError(f"{what} raised {told(error)}", permanent=True) from error
 
 
 def branches(node: Node, config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -54,9 +54,11 @@ BROKEN: list[Broken] = []
 def load(folder: Path | None) -> list[Broken]:
     """Replace the own node types of this process by those of the folder (None: by none); what could not be loaded."""
     _forget()
-    BROKEN[:] = [] if folder is None else _load_all(folder)
-    for broken in BROKEN:
-        log.error("HEADRACE_NODES_DIR: %s could not be loaded: %s", broken.file, broken.reason)
+    BROKEN.clear()
+    if folder is not None:
+        BROKEN.extend(_load_all(folder))
+        for broken in BROKEN:
+            log.error("%s could not be loaded: %s", folder / broken.file, broken.reason)
     return list(BROKEN)
 
 
@@ -104,10 +106,10 @@ def _load(path: Path) -> Broken | None:
     before = _Before()
     try:
         _import(path, before)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
         before.restore()
+        if isinstance(error, KeyboardInterrupt):
+            raise
         return Broken(path.name, _reason(error, path), _types_in(path))
     return None
 
@@ -240,7 +242,7 @@ def _reason(error: BaseException, path: Path) -> str:
     elif isinstance(error, SyntaxError) and error.filename:
         place, text = f"{Path(error.filename).name}, line {error.lineno}", f"{type(error).__name__}: {error.msg}"
     else:
-        text = f"{type(error).__name__}: {error}"
+        text = apart.said(error)
     text = " ".join(f"{place.removeprefix(f'{path.name}, ')}: {text}".removeprefix(": ").split())
     return text if len(text) <= LONGEST_REASON else text[:LONGEST_REASON] + "…"
 
