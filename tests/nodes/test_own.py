@@ -156,8 +156,11 @@ BROKEN = [
         node_file(body="class Config(Schema):\n    at = fields.Raw(metadata={'x-thing': object()})"),
         "Shout: its entry in the catalogue raised TypeError", 8,
     ),
-    (node_file(body="def branches(self, config): return ('a',)"), "Shout: its entry in the catalogue raised TypeError", 8),
-    (node_file(body="@classmethod\ndef branches(cls, config): return config['cases']"), "raised KeyError: 'cases' (bad.py, line 14)", 8),
+    (node_file(body="def branches(self, config): return ('a',)"), "catalogue raised TypeError", 8),
+    (
+        node_file(body="@classmethod\ndef branches(cls, config): return config['cases']"),
+        "raised KeyError: 'cases' (bad.py, line 14)", 8,
+    ),
     (node_file(body="@classmethod\ndef branches(cls, config): return 'ab'"), "shout.branches must give a tuple", 8),
     (node_file(body="@classmethod\ndef branches(cls, config): return ('a', 'a')"), "gives the same name twice", 8),
     (HEAD + "from nodes.base import REGISTRY\nREGISTRY['http'] = REGISTRY['noop']", "it replaces or removes", None),
