@@ -1,8 +1,8 @@
 """The synchronous engine: runs a plan's nodes in topological order and hands every step, a value, to a callback.
 
 No database, no HTTP, no threads, no clock of its own choosing: whoever runs a job lends it those. Only a node type of
-HEADRACE_NODES_DIR has a thread to itself, see nodes/apart.py. `plan` is here too,
-so that `engine.run(engine.plan(definition), job)` is all there is to it.
+HEADRACE_NODES_DIR has a thread to itself (nodes/apart.py). `plan` is here too, so that
+`engine.run(engine.plan(definition), job)` is all there is to it.
 """
 
 from __future__ import annotations
