@@ -17,6 +17,15 @@ from nodes.base import Answer, Branch, Suspend
 from nodes.keyring import Credential, Keyring
 
 
+@pytest.fixture(autouse=True)
+def nobody_left():
+    """No thread that was given up lives on into the next test, where it would count."""
+    yield
+    for thread in list(apart._left):
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
 @pytest.fixture
 def types():
     with Types() as types:
@@ -265,8 +274,6 @@ def hang(own):
     gate = Gate()
     yield lambda **more: own(gate, **more) or gate
     gate.opened.set()
-    for thread in list(apart._left):
-        thread.join(PATIENCE)
 
 
 def test_a_node_that_does_not_end_is_given_up_and_the_run_goes_on(hang, caplog):
