@@ -148,7 +148,7 @@ class Context:
     def log(self, level: str, message: str, data: Any = None) -> None:
         """Write to the run's log, without any secret; `level` is debug, info, warning or error."""
         if self.keyring is not None:
-            message, data = self.keyring.clean_text(message), self.keyring.clean_value(data)
+            message, data = self.keyring.clean_text(message), self.keyring.clean_data(data)
         self.write_log(self.node_id, level, message, data)
 
     def credential(self, name: str, *types: str) -> Credential:
