@@ -76,6 +76,7 @@ class Webhook(_Trigger):
         )
         auth = choice("How a caller proves who it is", tuple(CREDENTIAL_TYPES), load_default="none")
         credential = text("The name of the credential that callers are checked against", most=200, literal=True)
+        credential.metadata["x-credential"] = [type_ for types in CREDENTIAL_TYPES.values() for type_ in types]
         respond = choice(
             "When to answer: at once with the run's id, with the output of the run, or with what a Respond node says",
             ("immediately", "last", "node"),

@@ -33,7 +33,7 @@ LAYERS = {
     "engine": {"definition", "expressions", "nodes"},
     "triggers": {"definition", "nodes"},
     "accounts": {"database", "models"},
-    "credentials": {"models", "nodes", "vault"},
+    "credentials": {"database", "models", "definition", "nodes", "vault"},
     "recorder": {"database", "models", "payloads"},
     "dispatch": {"database", "models", "payloads", "definition", "engine", "recorder", "nodes"},
     "worker": {"dispatch"},
