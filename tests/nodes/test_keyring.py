@@ -17,7 +17,7 @@ from errors import ExpressionError, NodeError, VaultError
 from expressions import compile_text
 from nodes.base import Context
 from nodes.credential_types import TYPES
-from nodes.keyring import HIDDEN, Credential, Keyring, Needles, forms
+from nodes.keyring import HIDDEN, Credential, Keyring, Needles, checks, forms
 
 TOKEN = "s3cr3t-T0ken/with+odd=signs&é'\"\\"
 BASIC = {"username": "ada", "password": "open sesame"}
@@ -325,3 +325,13 @@ def test_without_secrets_nothing_is_searched():
     for _ in range(10_000):
         ring.clean(encoded)
     assert time.perf_counter() - began < 0.5
+
+
+def test_a_family_of_nodes_says_how_its_credentials_are_tried_out(monkeypatch):
+    monkeypatch.setattr("nodes.keyring.CHECKS", found := {})
+
+    @checks("one", "two")
+    def check(credential, ctx, asked):
+        return "good"
+
+    assert found == {"one": check, "two": check}
