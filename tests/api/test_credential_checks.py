@@ -161,13 +161,13 @@ def test_only_so_many_are_tested_at_once(owner, member, keep, check):
 
     check(hold)
     path = keep()
-    held = [Background(lambda one=member("editor"): one.post(path).json["message"]) for _ in range(4)]
+    held = [Background(member("editor").post, path) for _ in range(4)]
     for _ in held:
         assert reached.acquire(timeout=20)
     answer = owner.post(path)
     assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
     opened.set()
-    assert [one.result() for one in held] == ["held"] * 4
+    assert [one.result().json["message"] for one in held] == ["held"] * 4
     assert tried(owner.post(path)) == (True, "held")
 
 
