@@ -68,10 +68,14 @@ class Credentials:
         check_unused(row, "deleted", [row.name, row.id])
         row.remove()
 
-    def _check_key(self) -> None:
-        """Unavailable where the database is under another key by now: nobody could read what is written with this."""
+    def are_under_this_key(self) -> bool:
+        """Whether the database is still under the key that this process has."""
         known = Fact.find("key")
-        if known is None or known.value != self.vault.fingerprint():
+        return known is not None and known.value == self.vault.fingerprint()
+
+    def _check_key(self) -> None:
+        """Unavailable where it is under another one by now: nobody could read what is written with this."""
+        if not self.are_under_this_key():
             raise Unavailable("The server's key was changed while it ran; it has to be started again")
 
 

@@ -34,6 +34,7 @@ LAYERS = {
     "triggers": {"definition", "nodes"},
     "accounts": {"database", "models"},
     "credentials": {"database", "models", "definition", "nodes", "vault"},
+    "server_key": {"database", "models", "nodes", "vault"},
     "recorder": {"database", "models", "payloads"},
     "dispatch": {"database", "models", "payloads", "definition", "engine", "recorder", "nodes"},
     "worker": {"dispatch"},
@@ -46,6 +47,7 @@ LAYERS = {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
         *("schemas", "templates", "nodes"),
     },
+    "administration": {"cli", "server_key"},
     "gunicorn.conf": set(),
 }
 # The top: it puts everything together.
