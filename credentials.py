@@ -13,16 +13,19 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import orjson
+from marshmallow import ValidationError
 
 import definition as definitions
 import models
 from database import write
-from errors import Conflict, Issue, NodeError, Unavailable
+from definition.planned import flat as in_one_line
+from errors import BadInput, Conflict, Issue, NodeError, Unavailable
 from models import Fact, Workflow
 from nodes.base import Context, Services
 from nodes.credential_types import TYPES
 from nodes.files import Files
 from nodes.keyring import CHECKS, Credential, Keyring
+from schemas import CredentialIn
 from vault import Vault
 
 log = logging.getLogger("headrace.credentials")
@@ -82,6 +85,36 @@ class Credentials:
 def opened(name: str, type_: str, data: Mapping[str, Any], hosts: list[str] | None) -> Credential:
     """A credential of these values; without `hosts` it is bound to those that the values name."""
     return Credential(name, type_, data, tuple(TYPES[type_].hosts(data) if hosts is None else hosts))
+
+
+def of_json(value: Any, what: str) -> dict[str, Credential]:
+    """Credentials as a file has them, by name: `{"shop": {"type": "smtp", "data": {…}, "hosts": […]}}`.
+
+    BadInput says what is wrong and repeats no value.
+    """
+    if not isinstance(value, dict):
+        raise BadInput(f'{what}: must be an object such as {{"shop": {{"type": "secret", "data": {{"value": "…"}}}}}}')
+    return {name: _of_entry(name, entry, what) for name, entry in value.items()}
+
+
+def _of_entry(name: str, entry: Any, what: str) -> Credential:
+    if not isinstance(entry, dict):
+        raise BadInput(f"{what}: {name!r} must be an object with type and data")
+    try:
+        given = CredentialIn().load({**entry, "name": name})
+        if given["type"] not in TYPES:
+            raise BadInput(f"{what}: {name!r}: type: must be one of {', '.join(TYPES)}")
+        return opened(name, given["type"], _loaded(given["type"], given["data"]), given["hosts"])
+    except ValidationError as error:
+        raise BadInput(f"{what}: {name!r}: {in_one_line(error.messages)}") from None
+
+
+def _loaded(type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = TYPES[type_].load(data)
+    except ValidationError as error:
+        raise ValidationError({"data": error.messages}) from None
+    return values
 
 
 # Trying one out

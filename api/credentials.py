@@ -13,7 +13,7 @@ from marshmallow import ValidationError
 from api.access import needs, workspace_id
 from api.wire import Resource, check_depth, flatten
 from credentials import Credentials, Trial, opened, try_out
-from dispatch import Dispatcher, files_of
+from dispatch import Dispatcher
 from errors import BadInput, Unavailable
 from models import Credential
 from nodes import keyring
@@ -122,7 +122,7 @@ def _tried(workspace: str, name: str, find: Callable[[], keyring.Credential], as
     if not _room.acquire(blocking=False):
         raise Unavailable("Other credentials are being tested; try again soon", retry_after=5)
     try:
-        return try_out(name, find, asked, dispatcher.services, files_of(dispatcher.config, workspace))
+        return try_out(name, find, asked, dispatcher.services, dispatcher.files(workspace))
     finally:
         _room.release()
 

@@ -73,6 +73,7 @@ class Executor:
     ) -> None:
         self.config, self.recorder, self.services, self.links = config, recorder, services, links
         self.find_credential = find_credential
+        self.files: Callable[[str], Files] = lambda workspace_id: files_of(config, workspace_id)
         self.payloads = Payloads(config.data_dir / "values", config.inline_value_bytes)
         self.plans = Plans(config.max_nodes)
         self.owner = ""
@@ -224,7 +225,7 @@ class Executor:
             flows=Starter(self, active, record, keyring) if plan.suspends else None,
             links=self._links(run, plan),
             keyring=keyring,
-            files=files_of(config, run.workspace_id),
+            files=self.files(run.workspace_id),
             timeout=config.run_timeout,
             max_steps=config.max_steps,
             max_items=config.max_items,

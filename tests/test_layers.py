@@ -33,7 +33,7 @@ LAYERS = {
     "engine": {"definition", "expressions", "nodes"},
     "triggers": {"definition", "nodes"},
     "accounts": {"database", "models"},
-    "credentials": {"database", "models", "definition", "nodes", "vault"},
+    "credentials": {"database", "models", "definition", "nodes", "schemas", "vault"},
     "server_key": {"database", "models", "nodes", "vault"},
     "recorder": {"database", "models", "payloads"},
     "dispatch": {"database", "models", "payloads", "definition", "engine", "recorder", "nodes"},
@@ -45,7 +45,7 @@ LAYERS = {
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
-        *("schemas", "templates", "nodes"),
+        *("schemas", "templates", "nodes", "credentials"),
     },
     "administration": {"cli", "server_key"},
     "gunicorn.conf": set(),
@@ -59,7 +59,7 @@ HOMES = {
         ("flask", "flask_login", "flask_smorest", "flask_swagger_ui", "werkzeug"), {"api", "workflow_server"}
     ),
     **dict.fromkeys(("peewee", "playhouse"), {"database", "tables", "models", "recorder", "migrations"}),
-    "marshmallow": {"kinds", "schemas", "nodes", "definition", "api"},
+    "marshmallow": {"kinds", "schemas", "nodes", "definition", "credentials", "api"},
     "apscheduler": {"scheduler"},
     "celery": {"worker"},
     "gunicorn": {"workflow_server", "gunicorn.conf"},
