@@ -34,7 +34,6 @@ from dispatch import Dispatcher, make_services
 from errors import BadInput, ConfigError, Conflict, HeadraceError, NotFound, TooLarge
 from models import ROLES, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
 from nodes import REGISTRY
-from nodes.files import Files
 from nodes.keyring import Credential
 from payloads import Kept
 from recorder import Recorder
@@ -195,8 +194,7 @@ def run(
     flow, found = flow_in(file), credentials_in(secrets_file)
     value = flow.sample_input if given is None else read_input(given)
     with scratch_dispatcher(replace(config, run_timeout=timeout or config.run_timeout), found) as dispatcher:
-        if files is not None:
-            dispatcher.files = lambda workspace_id: Files(files, config.file_max_bytes)
+        dispatcher.files_folder = files
         finished = execute(dispatcher, flow._replace(name=str(flow.name or file.stem)), value)
         print_run(dispatcher, finished, whole)
     if finished.status != "success":

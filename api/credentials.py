@@ -122,7 +122,7 @@ def _tried(workspace: str, name: str, find: Callable[[], keyring.Credential], as
     if not _room.acquire(blocking=False):
         raise Unavailable("Other credentials are being tested; try again soon", retry_after=5)
     try:
-        return try_out(name, find, asked, dispatcher.services, dispatcher.files(workspace))
+        return try_out(name, find, asked, dispatcher.services, dispatcher.files_of(workspace))
     finally:
         _room.release()
 
