@@ -151,6 +151,10 @@ class Context:
             message, data = self.keyring.clean_text(message), self.keyring.clean_data(data)
         self.write_log(self.node_id, level, message, data)
 
+    def clean(self, text: str) -> str:
+        """The text without any secret: to be called before a message is cut, for half a secret is hard to tell."""
+        return text if self.keyring is None else self.keyring.clean_text(text)
+
     def credential(self, name: str, *types: str) -> Credential:
         """The workspace's credential of this name or id, of one of these types; NodeError where there is none.
 

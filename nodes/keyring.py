@@ -35,6 +35,8 @@ FRAGMENT = 12
 LONG_LINE = 16
 MAX_DEPTH = 250
 ESCAPED = re.compile("%[0-9A-F]{2}")
+# What stands in an URL as it is, and how much of it a value must have for an URL to be searched for it.
+UNESCAPED, LONGEST_IN_URLS = re.compile("[A-Za-z0-9_.~-]+"), 2_000
 FOR_URLS = str.maketrans("+/", "-_")
 
 
@@ -75,6 +77,7 @@ class Keyring(Mapping[str, Any]):
         self._values: set[str] = set()
         self._forms: dict[str, bytes] = {}  # each as JSON has it, the longest first
         self._short: set[str] = set()
+        self._in_urls: list[tuple[str, re.Pattern[str]]] = []
         self._needles = Needles(())  # one of these is in JSON text that has anything to strike out
         self._shown: dict[str, Credential] = {}
 
@@ -121,7 +124,7 @@ class Keyring(Mapping[str, Any]):
             return
         text = "\n".join(sent)
         for found in unbound:
-            if any(form in text for value in TYPES[found.type].secrets(found.data) for form in forms(value)):
+            if any(is_in(value, text) for value in TYPES[found.type].secrets(found.data)):
                 found.check_host(host)
 
     # Striking out
@@ -138,6 +141,8 @@ class Keyring(Mapping[str, Any]):
             self._short |= short
             self._forms |= {form: _in_json(form) for form in found - short}
             needles += _least([*map(_in_json, found - short), *(needle for form in short for needle in _alone(form))])
+        self._in_urls += [found for value in new for found in in_urls(value)]
+        needles += [part.encode() for part, _ in self._in_urls]
         self._forms = dict(sorted(self._forms.items(), key=lambda form: len(form[0]), reverse=True))
         self._needles = Needles(needles)
 
@@ -157,8 +162,10 @@ class Keyring(Mapping[str, Any]):
         """A message without any of them, nor a longer piece of one: messages are cut where they get too long."""
         text = self._struck(text, self._forms)
         for form in self._forms:
-            if len(form) > FRAGMENT:
-                text = _headless(_headless(text, form)[::-1], form[::-1])[::-1]
+            if len(form) > FRAGMENT and form[:FRAGMENT] in text:
+                text = _headless(text, form)
+            if len(form) > FRAGMENT and form[-FRAGMENT:] in text:
+                text = _headless(text[::-1], form[::-1])[::-1]
         return text
 
     def _struck(self, text: str, found: Iterable[str]) -> str:
@@ -166,6 +173,9 @@ class Keyring(Mapping[str, Any]):
             return HIDDEN
         for form in found:
             text = text.replace(form, HIDDEN)
+        for part, pattern in self._in_urls:
+            if part in text:
+                text = pattern.sub(HIDDEN, text)
         return text
 
     def _without(self, value: Any, found: list[str], depth: int) -> Any:
@@ -243,6 +253,13 @@ def or_list(words: Iterable[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
+def is_in(value: str, text: str) -> bool:
+    """Whether the value is in the text in one of its forms."""
+    return any(form in text for form in forms(value)) or any(
+        part in text and pattern.search(text) for part, pattern in in_urls(value)
+    )
+
+
 def forms(value: str) -> set[str]:
     """The value as it may turn up: as it is, without the space around it, in an URL, in JSON, HTML, Python's own words
     or base64; and the long lines of a key.
@@ -251,7 +268,14 @@ def forms(value: str) -> set[str]:
     for text in {value, value.strip()} - {""}:
         raw = text.encode("utf-8", "surrogatepass")
         ascii_json = json.dumps(text)[1:-1]
-        found |= {text, orjson_text(text), ascii_json, ascii_json.replace("/", "\\/"), repr(text)[1:-1]}
+        found |= {
+            text,
+            orjson_text(text),
+            ascii_json,
+            ascii_json.replace("/", "\\/"),
+            repr(text)[1:-1],
+            repr(raw)[2:-1],
+        }
         found |= {escape(text), escape(text, quote=False)}
         found |= _in_urls(raw) | _in_base64(raw)
         found |= {text.lower(), text.upper()} if len(text) >= WIDE else set()
@@ -262,6 +286,25 @@ def _in_urls(raw: bytes) -> set[str]:
     """As Python and as browsers write it, with the digits of an escape in capitals or not."""
     found = {quote(raw, safe=""), quote_plus(raw), quote(raw), quote(raw, safe="!'()*")}
     return found | {ESCAPED.sub(lambda escaped: escaped[0].lower(), text) for text in found}
+
+
+def in_urls(value: str) -> list[tuple[str, re.Pattern[str]]]:
+    """A pattern that finds the value in an URL however many of its characters are escaped there, and the longest part
+    of it that never is; none where no character may be, or none may not.
+    """
+    text = value.strip()
+    part = max(UNESCAPED.findall(text), key=len, default="")
+    if not SHORTEST <= len(part) < len(text) <= LONGEST_IN_URLS:
+        return []
+    return [(part, re.compile("".join(map(_escaped_or_not, text))))]
+
+
+def _escaped_or_not(letter: str) -> str:
+    if UNESCAPED.match(letter):
+        return re.escape(letter)
+    escaped = "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogatepass"))
+    ways = {letter, escaped, escaped.lower(), *({"+"} if letter == " " else ())}
+    return f"(?:{'|'.join(map(re.escape, sorted(ways)))})"
 
 
 def _in_base64(raw: bytes) -> set[str]:

@@ -180,6 +180,24 @@ def test_a_value_is_struck_out_where_it_is_part_of_something_in_base64(before, a
     assert (len(left[0]) <= shared[0]) and (len(left[1]) <= shared[1])
 
 
+@given(st.data())
+def test_a_value_is_struck_out_of_an_url_whatever_part_of_it_is_escaped(data):
+    secret = "aB3/+=&?c d%é-4567"
+    written = "".join(
+        data.draw(st.sampled_from([letter, quote(letter, safe=""), quote(letter, safe="").lower()]))
+        if not letter.isalnum() or not letter.isascii()
+        else letter
+        for letter in secret
+    )
+    ring = keyring(shop=("secret", {"value": secret}))
+    assert ring["shop"] == secret
+    url = f"https://a.example/?key={written}&next=1"
+    assert cleaned(ring, [url]) == ["https://a.example/?key=***&next=1"]
+    assert ring.clean_text(url) == "https://a.example/?key=***&next=1"
+    with pytest.raises(NodeError, match="may not be sent"):
+        ring.check_host("a.example", [url])
+
+
 @given(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=4, max_size=40),
     st.sampled_from(sorted(set(WAYS) - {"capitals", "small"})),
@@ -258,6 +276,11 @@ def test_pieces_of_a_value_that_repeats_itself_take_no_time():
     began = time.perf_counter()
     assert "abababab" not in ring.clean_text("ab" * 4_000 + "x" + "ab" * 30_000)
     assert time.perf_counter() - began < 2
+
+
+def test_a_node_can_clean_a_text_before_it_cuts_it():
+    assert Context("node", {}, {}, "key").clean(f"x {TOKEN}") == f"x {TOKEN}"
+    assert Context("node", {}, {}, "key", keyring=hiding(TOKEN)).clean(f"x {TOKEN}") == "x ***"
 
 
 class Odd:
