@@ -249,7 +249,7 @@ class _Builder:
         if not isinstance(raw, dict):
             self.bad("config", "must be an object")
             return Config({})
-        schema = _schema(node)
+        schema = schema_of(node)
         static, dynamic = {}, []
         for key, value in raw.items():
             field_ = schema.fields.get(key)
@@ -275,7 +275,7 @@ class _Builder:
 _SCHEMAS: dict[type[Node], Any] = {}
 
 
-def _schema(node: Node) -> Any:
+def schema_of(node: Node) -> Any:
     """The one instance of a node type's config schema: making one costs more than using it."""
     schema = _SCHEMAS.get(type(node))
     if schema is None:
