@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from marshmallow import Schema, fields
 
 from errors import NodeError
+from nodes.egress import Rule, tls_context
 
 if TYPE_CHECKING:
-    from nodes.egress import Rule
     from nodes.files import Files
     from nodes.keyring import Credential, Keyring
 
@@ -107,12 +109,17 @@ class Once(Generic[T]):
 class Services:
     """What a process lends to its nodes, shared by all runs: the HTTP client with the egress rules, the sandbox.
 
-    `egress` is the rule itself, for what speaks another protocol.
+    `egress` is the rule itself, for what speaks another protocol, and `ca_file` has more authorities to believe.
     """
 
     http: Once[Any]
     sandbox: Once[Any]
     egress: Rule
+    ca_file: Path | None = None
+
+    def tls(self, use: str) -> ssl.SSLContext:
+        """How to know servers by their certificates; what has the same `use`, such as smtp, shares one."""
+        return tls_context(self.ca_file, use)
 
     def close(self) -> None:
         """Close them."""
