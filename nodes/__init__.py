@@ -6,7 +6,7 @@ import functools
 import inspect
 from typing import Any
 
-from nodes import data, documents, files, http, logic, output, storage, triggers, waits
+from nodes import data, databases, documents, files, http, logic, output, storage, triggers, waits
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.describe import json_schema
 
@@ -14,6 +14,7 @@ __all__ = [
     "REGISTRY",
     "catalogue",
     "data",
+    "databases",
     "documents",
     "files",
     "http",
