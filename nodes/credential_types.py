@@ -182,8 +182,7 @@ class DatabaseUrl(CredentialType):
     title = "Database"
     main = "url"
     url = _secret(
-        "postgresql://… or mysql://…, to both of which ?sslmode=verify-full can be added, or sqlite:///shop.db, a file of "
-        "the workspace",
+        "postgresql://… or mysql://…, perhaps with ?sslmode=verify-full, or sqlite:///shop.db, a file of the workspace",
         required=True,
     )
 
