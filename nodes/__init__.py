@@ -9,6 +9,7 @@ from typing import Any
 from nodes import (
     crypto,
     data,
+    databases,
     dates,
     documents,
     files,
@@ -44,6 +45,7 @@ FAMILIES = (
     http,
     graphql,
     messaging,
+    databases,
     files,
     storage,
     output,
