@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ import orjson
 
 import accounts
 import config as settings
+import credentials
 import database
 import definition as definitions
 import engine
@@ -32,13 +33,15 @@ from config import Config
 from dispatch import Dispatcher, make_services
 from errors import BadInput, ConfigError, Conflict, HeadraceError, NotFound, TooLarge
 from models import ROLES, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
-from nodes import REGISTRY
+from nodes import REGISTRY, own
+from nodes.keyring import Credential
 from payloads import Kept
 from recorder import Recorder
 from schemas import FlowIn, Login, LogOut, RunOut, StepOut
 
 HERE = Path(__file__).parent
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 STYLES = {"success": "green", "failed": "red", "running": "yellow", "skipped": "dim"}
 
@@ -138,14 +141,39 @@ def pretty(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2)
 
 
+def with_own_nodes() -> Config:
+    """The settings, with the node types of HEADRACE_NODES_DIR loaded. The log says which could not be."""
+    config = Config.from_env()
+    own.load(config.nodes_dir)
+    return config
+
+
+CREDENTIALS = click.option(
+    "--credentials", "secrets_file", type=FILE, metavar="FILE", help="The credentials that there are, as JSON."
+)
+
+
+def credentials_in(file: Path | None) -> dict[str, Credential]:
+    """The credentials of a file by name, none for None; a file that others can read is warned of."""
+    if file is None:
+        return {}
+    if file.stat().st_mode & 0o077:
+        click.echo(f"Warning: {file} can be read by other users; `chmod 600 {file}` puts that right", err=True)
+    return credentials.of_json(read_json(file.read_bytes(), str(file)), str(file))
+
+
 @main.command()
 @click.argument("file", type=FILE)
-def validate(file: Path) -> None:
+@CREDENTIALS
+def validate(file: Path, secrets_file: Path | None) -> None:
     """Check a flow: print everything that is wrong, and where. Exit code 2 if it cannot run."""
-    config = Config.from_env()
-    flow = flow_in(file)
+    config = with_own_nodes()
+    flow, found = flow_in(file), credentials_in(secrets_file)
     definition_text(flow.definition, config)
     plan, issues = definitions.check(flow.definition, config.max_nodes)
+    if secrets_file is not None:
+        types = {name: credential.type for name, credential in found.items()}
+        issues = [*issues, *definitions.missing(flow.definition, types.get)]
     for issue in issues:
         click.echo(one_line(f"{'' if issue.level == 'error' else f'{issue.level}: '}{issue}"))
     if plan is None:
@@ -163,12 +191,17 @@ def validate(file: Path) -> None:
 @click.option(
     "--json", "whole", is_flag=True, help="Print the whole run with its steps and logs, not the output alone."
 )
-def run(file: Path, given: str | None, timeout: int | None, whole: bool) -> None:
+@CREDENTIALS
+@click.option("--files", type=FOLDER, metavar="FOLDER", help="The files that the flow reads and writes are here.")
+def run(
+    file: Path, given: str | None, timeout: int | None, whole: bool, secrets_file: Path | None, files: Path | None
+) -> None:
     """Execute a flow here and now, with no server; nothing of it is kept. Exit code 1 if it fails."""
-    config = Config.from_env()
-    flow = flow_in(file)
+    config = with_own_nodes()
+    flow, found = flow_in(file), credentials_in(secrets_file)
     value = flow.sample_input if given is None else read_input(given)
-    with scratch_dispatcher(replace(config, run_timeout=timeout or config.run_timeout)) as dispatcher:
+    with scratch_dispatcher(replace(config, run_timeout=timeout or config.run_timeout), found) as dispatcher:
+        dispatcher.files_folder = files
         finished = execute(dispatcher, flow._replace(name=str(flow.name or file.stem)), value)
         print_run(dispatcher, finished, whole)
     if finished.status != "success":
@@ -186,14 +219,17 @@ def read_input(given: str) -> Any:
 
 
 @contextmanager
-def scratch_dispatcher(config: Config) -> Iterator[Dispatcher]:
+def scratch_dispatcher(config: Config, found: Mapping[str, Credential]) -> Iterator[Dispatcher]:
     """A dispatcher that runs inline, over a database and a data folder that are deleted afterwards."""
     with unwinding_at_sigterm(), tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         config = replace(config, data_dir=Path(folder), database_url="", durability="normal")
         database.connect(config.database_path, config.durability)
         database.migrate()
         recorder = Recorder()
-        dispatcher = Dispatcher(config, recorder, make_services(config), inline=True)
+        services = make_services(config)
+        dispatcher = Dispatcher(
+            config, recorder, services, inline=True, find_credential=lambda _, name: found.get(name)
+        )
         recorder.start()
         dispatcher.start()
         try:
@@ -562,6 +598,6 @@ def show_config() -> None:
     config = Config.from_env()
     for row, field in zip(settings.table(), fields(config), strict=True):
         value = getattr(config, field.name)
-        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        text = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
         click.echo(f"{row.env}={'********' if row.secret and text else text}")
     click.echo(f"# The database: {config.database_path}")

@@ -140,7 +140,8 @@ class Context:
     `inputs` maps each live predecessor to its output; `scope` is what expressions see (`steps`, `trigger`, `vars`…).
     `deadline` is on the clock of `time.monotonic`, in seconds. `idempotency_key` is `run_id:node_id:index`, the same at
     every attempt and after a crash. `log(level, message, data)` writes to the run's log. `files` are the workspace's.
-    `retries` is how often it would be tried again if it failed now.
+    `pause(seconds)` is how a node sleeps: it raises NodeError, and soon, when the run is to end. `retries` is how often
+    it would be tried again if it failed now.
     """
 
     node_id: str
@@ -154,13 +155,18 @@ class Context:
     flows: Flows | None = None
     keyring: Keyring | None = None
     files: Files | None = None
+    pause: Callable[[float], None] = time.sleep
     retries: int = 0
 
     def log(self, level: str, message: str, data: Any = None) -> None:
         """Write to the run's log, without any secret; `level` is debug, info, warning or error."""
         if self.keyring is not None:
-            message, data = self.keyring.clean_text(message), self.keyring.clean_value(data)
+            message, data = self.keyring.clean_text(message), self.keyring.clean_data(data)
         self.write_log(self.node_id, level, message, data)
+
+    def clean(self, text: str) -> str:
+        """The text without any secret: to be called before a message is cut, for half a secret is hard to tell."""
+        return text if self.keyring is None else self.keyring.clean_text(text)
 
     def credential(self, name: str, *types: str) -> Credential:
         """The workspace's credential of this name or id, of one of these types; NodeError where there is none.
@@ -209,6 +215,7 @@ class Node:
     - `answers` names what may be answered to one that waits, by people or by a signed link; empty: nothing.
     - `examples` show it at work: `{"config", "input", "output"}` each. A test runs those of pure nodes.
     - `extra` is the file of `extras/` that brings the modules which it `requires`.
+    - `own` marks those of HEADRACE_NODES_DIR; own.py sets it. The engine calls them as apart.py says.
     """
 
     type: ClassVar[str]
@@ -223,6 +230,7 @@ class Node:
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()
     extra: ClassVar[str] = ""
     requires: ClassVar[tuple[str, ...]] = ()
+    own: ClassVar[bool] = False
 
     class Config(Schema):
         """No settings."""
@@ -274,7 +282,7 @@ def register(cls: type[Node]) -> None:
         raise TypeError(f"{cls.__qualname__}: the node type {cls.type!r} exists already")
     if getattr(cls, "category", None) not in CATEGORIES:
         raise TypeError(f"{cls.__qualname__}: category must be one of {', '.join(CATEGORIES)}")
-    if not inspect.getdoc(cls):
+    if inspect.getdoc(cls) in (None, "", inspect.getdoc(Node)):
         raise TypeError(f"{cls.__qualname__}: a node's docstring is its description; write one")
     REGISTRY[cls.type] = cls()
 

@@ -23,11 +23,11 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError
 
 from errors import NodeError
+from nodes.answers import is_permanent
 from nodes.base import Context, Once
 from nodes.credential_types import check_service
 from nodes.egress import MAX_BYTES
 from nodes.guard import guarded
-from nodes.http import is_permanent
 from nodes.keyring import Credential
 from nodes.mail import Attachment, sound
 

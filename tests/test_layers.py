@@ -18,7 +18,8 @@ LAYERS = {
     "config": set(),
     "expressions": set(),
     "agent": set(),
-    "database": set(),
+    "drivers": set(),
+    "database": {"drivers"},
     "payloads": set(),
     "vault": set(),
     "tables": {"database"},
@@ -33,7 +34,8 @@ LAYERS = {
     "engine": {"definition", "expressions", "nodes"},
     "triggers": {"definition", "nodes"},
     "accounts": {"database", "models"},
-    "credentials": {"models", "nodes", "vault"},
+    "credentials": {"database", "models", "definition", "nodes", "schemas", "vault"},
+    "server_key": {"database", "models", "nodes", "vault"},
     "recorder": {"database", "models", "payloads"},
     "dispatch": {"database", "models", "payloads", "definition", "engine", "recorder", "nodes"},
     "worker": {"dispatch"},
@@ -44,8 +46,9 @@ LAYERS = {
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
-        *("schemas", "templates", "nodes"),
+        *("schemas", "templates", "nodes", "credentials"),
     },
+    "administration": {"cli", "server_key"},
     "gunicorn.conf": set(),
 }
 # The top: it puts everything together.
@@ -56,8 +59,8 @@ HOMES = {
     **dict.fromkeys(
         ("flask", "flask_login", "flask_smorest", "flask_swagger_ui", "werkzeug"), {"api", "workflow_server"}
     ),
-    **dict.fromkeys(("peewee", "playhouse"), {"database", "tables", "models", "recorder", "migrations"}),
-    "marshmallow": {"kinds", "schemas", "nodes", "definition", "api"},
+    **dict.fromkeys(("peewee", "playhouse"), {"drivers", "database", "tables", "models", "recorder", "migrations"}),
+    "marshmallow": {"kinds", "schemas", "nodes", "definition", "credentials", "api"},
     "apscheduler": {"scheduler"},
     "celery": {"worker"},
     "gunicorn": {"workflow_server", "gunicorn.conf"},

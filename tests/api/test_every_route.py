@@ -64,6 +64,8 @@ LEAST_ROLE = {
     "POST /api/credentials": "editor",
     "PUT /api/credentials/<credential>": "editor",
     "DELETE /api/credentials/<credential>": "editor",
+    "POST /api/credentials/<credential>/test": "editor",
+    "POST /api/credentials/test": "editor",
     "GET /api/agents": "viewer",
     "GET /api/agents/<name>": "viewer",
     "POST /api/agent/run": "operator",
