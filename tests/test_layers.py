@@ -29,6 +29,7 @@ LAYERS = {
     "schemas": {"flat", "kinds"},
     "templates": set(),
     "nodes": {"expressions", "agent", "flat"},
+    "importing": {"expressions", "nodes"},
     "definition": {"expressions", "nodes"},
     "engine": {"definition", "expressions", "nodes"},
     "triggers": {"definition", "nodes"},
@@ -39,11 +40,11 @@ LAYERS = {
     "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},
     "api": {
         *("accounts", "models", "payloads", "flat", "schemas", "templates", "definition", "engine", "nodes"),
-        *("dispatch", "scheduler", "agent", "triggers", "vault"),
+        *("dispatch", "scheduler", "agent", "triggers", "vault", "importing"),
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
-        *("schemas", "templates", "nodes"),
+        *("schemas", "templates", "nodes", "importing"),
     },
     "gunicorn.conf": set(),
 }
