@@ -230,6 +230,9 @@ class Config:
     http_max_bytes: int = setting(
         "HEADRACE_HTTP_MAX_BYTES", "10M", _size("1G"), "Largest response that a node reads over HTTP."
     )
+    file_max_bytes: int = setting(
+        "HEADRACE_FILE_MAX_BYTES", "100M", _size("10G"), "Largest file that a node keeps in the workspace's files."
+    )
     llm_model: str = setting(
         "HEADRACE_LLM_MODEL", "", ANY_TEXT, "Language model of AI nodes that name none. Empty: they must name one."
     )

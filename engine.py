@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import random
 import time
+import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ import orjson
 from definition import Plan, PlannedNode, plan
 from errors import ExpressionError, NodeError
 from nodes.base import Answer, Branch, Context, Flows, Services, Store, Suspend, discard
+from nodes.files import Files
+from nodes.keyring import Keyring
 
 __all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "plan", "run"]
 
@@ -107,7 +110,8 @@ class Job:
     the reason to end the run early, or None. `settled` maps (node_id, index or None) to what is done already, `tried`
     to how many attempts failed or were cut off, `waiting` a node id to its step that waits; `first_seq` is the next
     free number of a step. `sleep` is called with the pause before another attempt, in seconds. `links(node_id)` gives
-    the signed addresses at which a node that waits can be answered; `flows` starts other flows.
+    the signed addresses at which a node that waits can be answered; `flows` starts other flows; `keyring` has the
+    credentials, and keeps their values out of every step.
     """
 
     run_id: str
@@ -126,6 +130,8 @@ class Job:
     services: Services | None = None
     flows: Flows | None = None
     links: Callable[[str], dict[str, str]] | None = None
+    keyring: Keyring = field(default_factory=Keyring)
+    files: Files | None = None
     timeout: float = 3600.0
     max_steps: int = 100_000
     max_items: int = 10_000
@@ -189,8 +195,8 @@ class _Run:
             "run": {"id": job.run_id},
             "workflow": {},
             "vars": plan.settings.vars,
-            "secrets": {},
             **job.scope,
+            "secrets": job.keyring,
             "trigger": job.input,
             "steps": self.steps,
         }
@@ -373,7 +379,7 @@ class _Execution:
         if done is not None:
             return done.output
         self.run.check(self.node)
-        encoded = encode(item, self.job.max_value_bytes)
+        encoded = self.job.keyring.clean(encode(item, self.job.max_value_bytes))
         return self.attempts(index, item, {**self.scope, "item": item, "index": index}, encoded).output
 
     def attempts(
@@ -394,7 +400,7 @@ class _Execution:
             except NodeError as error:
                 if error.permanent or mark.attempt >= retry.attempts:
                     return self.fail(mark, error)
-                self.record(mark, "failed", error_text=_shown(error))
+                self.record(mark, "failed", error_text=self.shown(error))
             pause = retry.pause(mark.attempt, random.random())
             self.job.sleep(max(0.0, min(pause, self.run.deadline - time.monotonic())))
             self.run.check(self.node)
@@ -407,14 +413,18 @@ class _Execution:
         if node.timeout is not None:
             deadline = min(deadline, time.monotonic() + node.timeout)
         key = f"{job.run_id}:{node.id}:{index or 0}"
-        ctx = Context(node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services, job.flows)
+        ctx = Context(
+            node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services, job.flows, job.keyring,
+            job.files,
+        )  # fmt: skip
         try:
             config = node.config.evaluate(scope)
             result = node.node.run(config, given, ctx) if answer is None else node.node.resume(config, given, answer)
         except NodeError:
             raise
         except Exception as error:
-            log.exception("node %s (%s) of run %s raised", node.id, node.type, job.run_id)
+            trace = job.keyring.clean_text(traceback.format_exc())
+            log.error("node %s (%s) of run %s raised\n%s", node.id, node.type, job.run_id, trace)
             raise NodeError(f"{type(error).__name__}: {error}") from error
         # A late result of a node with effects, or of one that starts a run, is kept: it has happened, and dropping it
         # would only invite a second one.
@@ -433,6 +443,7 @@ class _Execution:
         """Record a success. What merely passed its input on is recorded by name, not copied."""
         branch = None
         if type(result) is Suspend:
+            result = replace(result, reason=self.job.keyring.clean_text(result.reason))
             self.record(mark, "waiting", wait=result)
             self.run.waits[self.node.id] = result.reason
             return HELD
@@ -441,12 +452,17 @@ class _Execution:
         if result is self.given.output and self.given.origin and mark.item_index is None:
             self.record(mark, "success", same_as=self.given.origin, branch=branch)
             return _State(True, result, branch, self.given.origin)
-        self.record(mark, "success", output=encode(result, self.job.max_value_bytes), branch=branch)
+        encoded = encode(result, self.job.max_value_bytes)
+        cleaned = self.job.keyring.clean(encoded)
+        if cleaned is not encoded:
+            # The next nodes see what is on record, as they would after a crash.
+            encoded, result = cleaned, orjson.loads(cleaned)
+        self.record(mark, "success", output=encoded, branch=branch)
         return _State(True, result, branch, self.node.id)
 
     def fail(self, mark: Mark, error: NodeError) -> _State:
         """Record a failure for good, and go on, leave by the error branch, or end the run, as `on_error` says."""
-        text = _shown(error)
+        text = self.shown(error)
         in_list = mark.item_index is not None
         mode = self.node.on_error
         if mode == "fail" or (in_list and mode == "branch"):
@@ -458,6 +474,12 @@ class _Execution:
         branch = "error" if mode == "branch" else None
         self.record(mark, "failed", output=orjson.dumps(value), branch=branch, error_text=text)
         return _State(True, value, branch, self.node.id)
+
+    def shown(self, error: NodeError) -> str:
+        """What went wrong, without secrets, of bearable length."""
+        # Half a surrogate pair is text to Python, but to no file and no database.
+        text = self.job.keyring.clean_text(error.message).encode("utf-8", "replace").decode()
+        return text if len(text) <= MAX_ERROR_TEXT else text[:MAX_ERROR_TEXT] + "…"
 
     def record(self, mark: Mark, status: str, **more: Any) -> None:
         """Hand a step that has ended to the record. Items of pure nodes have none: doing them again costs nothing."""
@@ -504,9 +526,3 @@ def encode(value: Any, max_bytes: int) -> bytes:
 def is_response(output: Any) -> bool:
     """Whether a node that responds has said what to answer: with `foreach` or an error that was gone on from, no."""
     return isinstance(output, dict) and output.keys() == RESPONSE
-
-
-def _shown(error: NodeError) -> str:
-    # Half a surrogate pair is text to Python, but to no file and no database.
-    text = error.message.encode("utf-8", "replace").decode()
-    return text if len(text) <= MAX_ERROR_TEXT else text[:MAX_ERROR_TEXT] + "…"

@@ -14,6 +14,8 @@ RUN_STATUSES = ("running", "success", "failed", "pending")
 TRIGGERS = ("manual", "schedule", "webhook")
 LEVELS = ("debug", "info", "warning", "error")
 ROLES = ("viewer", "operator", "editor", "owner")
+# A host or an address in lower case; a wildcard stands for the first part of at least three.
+HOST = r"(\*\.(?=[^.]+\.))?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9])?\Z|[0-9a-f:]{2,39}\Z"
 STEP_STATUSES = ("running", "success", "failed", "skipped", "waiting")
 
 
@@ -325,15 +327,26 @@ class FiredOut(Out):
 # Credentials
 
 
+def hosts(**options: Any) -> fields.List[Any]:
+    """A list of hosts, `*.example.com` for all below one."""
+    name = fields.String(validate=validate.Regexp(HOST, error="Must be a host, or *.example.com for all below it."))
+    told = "The hosts that it may be sent to; null: those that its values name"
+    return fields.List(
+        name, allow_none=True, validate=validate.Length(1, 50), metadata={"description": told}, **options
+    )
+
+
 class CredentialIn(Strict):
     name = text(200, required=True)
     type = text(50, required=True)
     data = fields.Dict(required=True, metadata={"description": "The values, as the type has them; they never come out"})
+    hosts = hosts(load_default=None)
 
 
 class CredentialChange(Strict):
     name = text(200)
     data = fields.Dict(metadata={"description": "All values anew"})
+    hosts = hosts()
 
 
 class CredentialOut(Out):
@@ -341,8 +354,16 @@ class CredentialOut(Out):
     workspace_id = fields.String(required=True)
     name = fields.String(required=True)
     type = fields.String(required=True)
+    hosts = Json(required=True, allow_none=True)
     created_at = Time(required=True)
     updated_at = Time(required=True)
+
+
+class CredentialTypeOut(Out):
+    type = fields.String(required=True)
+    name = fields.String(required=True)
+    description = fields.String(required=True)
+    schema = fields.Dict(required=True)
 
 
 # Logs
@@ -383,6 +404,9 @@ class NodeOut(Out):
     trigger = fields.Boolean(required=True)
     pure = fields.Boolean(required=True)
     config_schema = fields.Dict(required=True)
+    examples = fields.List(fields.Dict(), required=True)
+    extra = fields.String(required=True, allow_none=True)
+    install = fields.String(required=True, allow_none=True)
 
 
 class NodeArgs(Schema):

@@ -14,6 +14,7 @@ import api
 import cli
 import database
 from config import Config
+from credentials import Credentials
 from dispatch import Dispatcher, Links, make_services
 from errors import ConfigError
 from models import Fact
@@ -30,9 +31,11 @@ class Server:
     def __init__(self, config: Config, inline: bool = False) -> None:
         self.config = config
         self.vault = Vault.open(config)
+        self.credentials = Credentials(self.vault)
         self.recorder = Recorder()
         links = Links(self.vault.sign, config.public_url or f"http://{config.host}:{config.port}")
-        self.dispatcher = Dispatcher(config, self.recorder, make_services(config), inline, links)
+        services = make_services(config)
+        self.dispatcher = Dispatcher(config, self.recorder, services, inline, links, self.credentials.find)
         self.scheduler = Scheduler(self.dispatcher)
 
     def start(self) -> None:

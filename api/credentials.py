@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from flask import current_app
 from marshmallow import ValidationError
 
@@ -11,8 +12,8 @@ from api.access import needs, workspace_id
 from api.wire import Resource, check_depth, flatten
 from errors import BadInput
 from models import Credential
-from nodes.credential_types import TYPES
-from schemas import CredentialChange, CredentialIn, CredentialOut, PageArgs, listed
+from nodes.credential_types import TYPES, catalogue
+from schemas import CredentialChange, CredentialIn, CredentialOut, CredentialTypeOut, PageArgs, listed
 from vault import Vault
 
 blueprint = Resource("credentials", "Secrets that flows use")
@@ -28,22 +29,26 @@ def credentials(args: dict[str, Any]) -> Any:
     return {"items": items, "next_cursor": cursor}
 
 
+@blueprint.get("/credential-types")
+@needs("viewer")
+@blueprint.response(200, listed(CredentialTypeOut))
+def types() -> Any:
+    """What types there are; `schema` is the JSON Schema of what each holds."""
+    return {"items": catalogue(), "next_cursor": None}
+
+
 @blueprint.post("/credentials")
 @needs("editor")
 @blueprint.arguments(CredentialIn)
 @blueprint.response(201, CredentialOut)
 def create(body: dict[str, Any]) -> Any:
-    """Keep a credential. What `data` has, the type says:
-
-    - `http_basic`: `username`, `password`
-    - `http_header`: `name`, `value`
-    - `http_bearer`: `token`
-    - `hmac`: `secret`, `style` (`github`, `stripe`, `plain`); `header`, `algorithm`, `encoding`, `prefix`, `tolerance`
-    """
+    """Keep a credential. What `data` has, its type says: GET `/api/credential-types`."""
     if body["type"] not in TYPES:
         raise BadInput(f"type: must be one of {', '.join(TYPES)}")
     data = _sealed(body["type"], body["data"])
-    return Credential.keep(workspace_id(), name=body["name"], type=body["type"], data=data)
+    return Credential.keep(
+        workspace_id(), name=body["name"], type=body["type"], data=data, hosts=_as_text(body["hosts"])
+    )
 
 
 @blueprint.put("/credentials/<credential>")
@@ -51,7 +56,14 @@ def create(body: dict[str, Any]) -> Any:
 @blueprint.arguments(CredentialChange)
 @blueprint.response(200, CredentialOut)
 def change(body: dict[str, Any], credential: Credential) -> Any:
-    """Give it another name, or other values: `data` replaces all of them. Its type stays."""
+    """Give it another name, or other values: `data` replaces all of them. Its type stays.
+
+    Whoever lets it go to more hosts has to know its values, and give them too.
+    """
+    if "hosts" in body:
+        body["hosts"] = _as_text(body["hosts"])
+        if body["hosts"] != credential.hosts and "data" not in body:
+            raise BadInput("data: is required to send the credential to other hosts")
     if "data" in body:
         body["data"] = _sealed(credential.type, body["data"])
     credential.change(**body)
@@ -64,6 +76,11 @@ def change(body: dict[str, Any], credential: Credential) -> Any:
 def delete(credential: Credential) -> None:
     """Delete it; refused while a webhook of an active flow checks its callers with it."""
     credential.remove()
+
+
+def _as_text(hosts: list[str] | None) -> str | None:
+    """The hosts as the row has them."""
+    return None if hosts is None else orjson.dumps(sorted(set(hosts))).decode()
 
 
 def _sealed(type_: str, data: dict[str, Any]) -> str:

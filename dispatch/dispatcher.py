@@ -37,7 +37,7 @@ from payloads import Kept
 from recorder import Recorder
 
 from .active import Active, Ticket
-from .executor import Executor, Flow
+from .executor import Executor, FindCredential, Flow, no_credential
 from .links import Links
 from .retrying import make_retry
 
@@ -53,9 +53,15 @@ class Dispatcher(Executor):
     """One process's runs. `start` it after the fork, `stop` it before the end."""
 
     def __init__(
-        self, config: Config, recorder: Recorder, services: Services, inline: bool = False, links: Links | None = None
+        self,
+        config: Config,
+        recorder: Recorder,
+        services: Services,
+        inline: bool = False,
+        links: Links | None = None,
+        find_credential: FindCredential = no_credential,
     ) -> None:
-        super().__init__(config, recorder, services, links)
+        super().__init__(config, recorder, services, links, find_credential)
         self.inline = inline
         self._active: dict[str, Active] = {}
         self._backlog = 0

@@ -24,7 +24,9 @@ from models import (
     Write,
 )
 from nodes.base import Once, Services
-from nodes.egress import make_client
+from nodes.egress import Rule, make_client
+from nodes.files import Files
+from nodes.keyring import Credential, Keyring
 from nodes.sandbox import Sandbox
 from payloads import Kept, Payloads
 from recorder import Recorder, RunRecord, RunTaken
@@ -37,19 +39,40 @@ from .plans import Plans
 
 log = logging.getLogger("headrace.dispatch")
 Flow: TypeAlias = Workflow | Fired  # a row, or as much of one as it takes to run it
+# Opens a credential of a workspace, by the workspace's id and the credential's name or id.
+FindCredential: TypeAlias = Callable[[str, str], Credential | None]
 MAX_DEATHS = 3
 
 
 def make_services(config: Config) -> Services:
     """What this process lends to its nodes."""
-    return Services(Once(lambda: make_client(config.egress_allow, config.http_max_bytes)), Once(Sandbox))
+    rule = Rule(config.egress_allow)
+    return Services(Once(lambda: make_client(rule, config.http_max_bytes)), Once(Sandbox), rule)
+
+
+def files_of(config: Config, workspace_id: str) -> Files:
+    """The files of a workspace."""
+    return Files(config.data_dir / "files" / workspace_id, config.file_max_bytes)
+
+
+def no_credential(workspace_id: str, name: str) -> Credential | None:
+    """Where nobody keeps credentials."""
+    return None
 
 
 class Executor:
     """Executes runs in the thread that calls it, in the name of one process (`owner`)."""
 
-    def __init__(self, config: Config, recorder: Recorder, services: Services, links: Links | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        recorder: Recorder,
+        services: Services,
+        links: Links | None = None,
+        find_credential: FindCredential = no_credential,
+    ) -> None:
         self.config, self.recorder, self.services, self.links = config, recorder, services, links
+        self.find_credential = find_credential
         self.payloads = Payloads(config.data_dir / "values", config.inline_value_bytes)
         self.plans = Plans(config.max_nodes)
         self.owner = ""
@@ -164,6 +187,7 @@ class Executor:
 
     def _job(self, active: Active, record: RunRecord, history: History) -> Job:
         run, plan, config = active.run, active.plan, self.config
+        keyring = Keyring(lambda name: self.find_credential(run.workspace_id, name))
 
         def on_step(step: engine.Step) -> None:
             if active.let_go:
@@ -195,10 +219,12 @@ class Executor:
             stop=stop,
             sleep=lambda seconds: self._pause(active, seconds),
             log=record.log,
-            store=WorkspaceStore(run.workspace_id),
+            store=WorkspaceStore(run.workspace_id, keyring.clean),
             services=self.services,
-            flows=Starter(self, active, record) if plan.suspends else None,
+            flows=Starter(self, active, record, keyring) if plan.suspends else None,
             links=self._links(run, plan),
+            keyring=keyring,
+            files=files_of(config, run.workspace_id),
             timeout=config.run_timeout,
             max_steps=config.max_steps,
             max_items=config.max_items,

@@ -13,6 +13,7 @@ from definition import Settings
 from engine import Outcome, Plan
 from errors import DefinitionError, NodeError
 from models import LogEntry, Run, Workflow, Write, new_id
+from nodes.keyring import Keyring
 from recorder import RunRecord
 
 from .active import Active
@@ -29,10 +30,11 @@ def trigger_of(plan: Plan, type_: str) -> str | None:
 
 
 class Starter:
-    """`ctx.flows` of one run: starts other flows of its workspace."""
+    """`ctx.flows` of one run: starts other flows of its workspace, which get no secret of this run's keyring."""
 
-    def __init__(self, executor: Executor, active: Active, record: RunRecord) -> None:
+    def __init__(self, executor: Executor, active: Active, record: RunRecord, keyring: Keyring) -> None:
         self.executor, self.active, self.run, self.record = executor, active, active.run, record
+        self.keyring = keyring
 
     def start(self, node_id: str, workflow_id: str, input: Any, wait: bool) -> str:
         """Note a new run of that flow, to be written together with the step that starts it; its id."""
@@ -50,7 +52,8 @@ class Starter:
         limit = plan.settings.max_concurrent_runs
         if limit and plan.settings.overlap == "skip" and Run.busy(flow.id) >= limit:
             raise NodeError(f"the flow {flow.name!r} runs {limit} times already, and overlap is skip")
-        made = _child(self.executor, self.active, flow, plan, "called", input, node_id if wait else None)
+        given = self.keyring.clean_value(input)
+        made = _child(self.executor, self.active, flow, plan, "called", given, node_id if wait else None)
         self.record.add(self.run.while_it_runs(made.insertion()))
         return str(made.id)
 

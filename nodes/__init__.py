@@ -6,21 +6,33 @@ import functools
 import inspect
 from typing import Any
 
-from apispec import APISpec
-from apispec.ext.marshmallow import MarshmallowPlugin
+from nodes import data, documents, files, http, logic, output, storage, triggers, waits
+from nodes.base import CATEGORIES, REGISTRY, install_line
+from nodes.describe import json_schema
 
-from nodes import data, http, logic, output, storage, triggers, waits
-from nodes.base import CATEGORIES, REGISTRY
-
-__all__ = ["REGISTRY", "catalogue", "data", "http", "logic", "output", "search", "storage", "triggers", "waits"]
+__all__ = [
+    "REGISTRY",
+    "catalogue",
+    "data",
+    "documents",
+    "files",
+    "http",
+    "logic",
+    "output",
+    "search",
+    "storage",
+    "triggers",
+    "waits",
+]
 
 
 def catalogue() -> list[dict[str, Any]]:
     """What there is, category by category.
 
-    Entries are `{type, category, name, description, branches, trigger, pure, config_schema}`. `config_schema` is JSON
-    Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is no expression; `branches` are those of an
-    empty config.
+    Entries are `{type, category, name, description, branches, trigger, pure, config_schema, examples, extra, install}`.
+    `config_schema` is JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is no expression and
+    `x-credential` the types of credential that a key names; `branches` are those of an empty config. `install` is the
+    command that brings what the node lacks here, null where it lacks nothing.
     """
     classes: list[Any] = [type(node) for node in REGISTRY.values()]
     return [_entry(cls) for cls in sorted(classes, key=lambda cls: CATEGORIES.index(cls.category))]
@@ -50,13 +62,8 @@ def _entry(cls: Any) -> dict[str, Any]:
         "branches": list(cls.branches({})),
         "trigger": cls.trigger,
         "pure": cls.pure,
-        "config_schema": _json_schema(cls),
+        "config_schema": json_schema(cls.Config()),
+        "examples": list(cls.examples),
+        "extra": cls.extra or None,
+        "install": install_line(cls),
     }
-
-
-def _json_schema(cls: Any) -> dict[str, Any]:
-    plugin = MarshmallowPlugin(schema_name_resolver=lambda schema: "")
-    APISpec(title="", version="", openapi_version="3.1.0", plugins=[plugin])
-    assert plugin.converter is not None
-    schema = plugin.converter.schema2jsonschema(cls.Config())
-    return {"type": "object", "properties": {}, **schema, "additionalProperties": False}

@@ -7,16 +7,22 @@ HTTP or of the status of a run.
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from marshmallow import Schema, fields
 
 from errors import NodeError
+
+if TYPE_CHECKING:
+    from nodes.egress import Rule
+    from nodes.files import Files
+    from nodes.keyring import Credential, Keyring
 
 T = TypeVar("T")
 CATEGORIES = ("trigger", "logic", "data", "integration", "storage", "output", "ai")
@@ -99,10 +105,14 @@ class Once(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a process lends to its nodes, shared by all runs: the HTTP client with the egress rules, the sandbox."""
+    """What a process lends to its nodes, shared by all runs: the HTTP client with the egress rules, the sandbox.
+
+    `egress` is the rule itself, for what speaks another protocol.
+    """
 
     http: Once[Any]
     sandbox: Once[Any]
+    egress: Rule
 
     def close(self) -> None:
         """Close them."""
@@ -120,7 +130,7 @@ class Context:
 
     `inputs` maps each live predecessor to its output; `scope` is what expressions see (`steps`, `trigger`, `vars`…).
     `deadline` is on the clock of `time.monotonic`, in seconds. `idempotency_key` is `run_id:node_id:index`, the same at
-    every attempt and after a crash. `log(level, message, data)` writes to the run's log.
+    every attempt and after a crash. `log(level, message, data)` writes to the run's log. `files` are the workspace's.
     """
 
     node_id: str
@@ -132,10 +142,35 @@ class Context:
     store: Store | None = None
     services: Services | None = None
     flows: Flows | None = None
+    keyring: Keyring | None = None
+    files: Files | None = None
 
     def log(self, level: str, message: str, data: Any = None) -> None:
-        """Write to the run's log; `level` is debug, info, warning or error."""
+        """Write to the run's log, without any secret; `level` is debug, info, warning or error."""
+        if self.keyring is not None:
+            message, data = self.keyring.clean_text(message), self.keyring.clean_value(data)
         self.write_log(self.node_id, level, message, data)
+
+    def credential(self, name: str, *types: str) -> Credential:
+        """The workspace's credential of this name or id, of one of these types; NodeError where there is none.
+
+        Its values are struck out of whatever this run records from now on.
+        """
+        if self.keyring is None:
+            raise NodeError("there are no credentials here", permanent=True)
+        return self.keyring.use(name, *types)
+
+    def need_files(self) -> Files:
+        """The workspace's files; NodeError where there are none."""
+        if self.files is None:
+            raise NodeError("there are no files here", permanent=True)
+        return self.files
+
+    def need_services(self) -> Services:
+        """What the process lends; NodeError where it lends nothing."""
+        if self.services is None:
+            raise NodeError("there is no network here", permanent=True)
+        return self.services
 
     def seconds_left(self, at_most: float) -> float:
         """Seconds until the deadline, `at_most` where there is none or it is later.
@@ -161,6 +196,8 @@ class Node:
     - `suspends` marks the nodes whose `run` may return `Suspend`; `resume` then gives the result. Such a node is pure:
       what it starts (`ctx.flows`) is recorded together with its step.
     - `answers` names what may be answered to one that waits, by people or by a signed link; empty: nothing.
+    - `examples` show it at work: `{"config", "input", "output"}` each. A test runs those of pure nodes.
+    - `extra` is the file of `extras/` that brings the modules which it `requires`.
     """
 
     type: ClassVar[str]
@@ -172,6 +209,9 @@ class Node:
     responds: ClassVar[bool] = False
     suspends: ClassVar[bool] = False
     answers: ClassVar[tuple[str, ...]] = ()
+    examples: ClassVar[tuple[dict[str, Any], ...]] = ()
+    extra: ClassVar[str] = ""
+    requires: ClassVar[tuple[str, ...]] = ()
 
     class Config(Schema):
         """No settings."""
@@ -201,6 +241,20 @@ class Node:
 
 
 REGISTRY: dict[str, Node] = {}
+
+
+def install_line(cls: type[Node]) -> str | None:
+    """The command that brings what the node type lacks here; None where it lacks nothing."""
+    if all(importlib.util.find_spec(module) is not None for module in cls.requires):
+        return None
+    return f"pip install -r extras/{cls.extra}.txt"
+
+
+def check_installed(cls: type[Node]) -> None:
+    """NodeError that says how to install what the node type lacks here."""
+    line = install_line(cls)
+    if line is not None:
+        raise NodeError(f"{cls.type} needs a package that is not installed: {line}", permanent=True)
 
 
 def register(cls: type[Node]) -> None:

@@ -1,21 +1,110 @@
-"""The types of credential and what each holds. Their values are secret: no message here repeats one."""
+"""The types of credential and what each holds. Their values are secret: no message here repeats one.
+
+A type is one schema. It says which of its fields are secret, which hosts the values themselves name, and what
+`secrets.<name>` is in an expression. How one is tried out, its family of nodes knows (see `checks`).
+"""
 
 from __future__ import annotations
 
+import base64
+import inspect
+import ipaddress
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import unquote, urlsplit
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from nodes.base import setting
+from nodes.describe import json_schema
 from nodes.kinds import header_name, header_value
 
 LONGEST = 10_000
+LONGEST_KEY = 20_000
+HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\Z")
 
 
-def _secret(help: str, *checks: Any, least: int = 1, **options: Any) -> Any:
-    length = validate.Length(least, LONGEST)
-    return setting(fields.String, help, validate=[length, header_value, *checks], **options)
+class CredentialType(Schema):
+    """Base of all types. `main` is the field that `secrets.<name>` stands for; without it, it is the object of all."""
+
+    main: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        """The values that nobody may see, among them what they are turned into before they are sent."""
+        names = [name for name, field in cls._declared_fields.items() if field.metadata.get("x-secret")]
+        return [data[name] for name in names if data.get(name)]
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        """The hosts that the values themselves name, and may be sent to."""
+        return (str(data["host"]).lower(),) if data.get("host") else ()
+
+    @classmethod
+    def shown(cls, data: Mapping[str, Any]) -> Any:
+        """What an expression sees."""
+        return data[cls.main] if cls.main else dict(data)
+
+
+def _secret(help: str, *checks: Any, least: int = 1, most: int = LONGEST, lines: bool = False, **options: Any) -> Any:
+    rules = [validate.Length(least, most), *(() if lines else (header_value,)), *checks]
+    field = setting(fields.String, help, validate=rules, **options)
+    field.metadata["x-secret"] = True
+    return field
+
+
+def _text(help: str, *checks: Any, **options: Any) -> Any:
+    return setting(fields.String, help, validate=[validate.Length(1, 1_000), header_value, *checks], **options)
+
+
+def check_host(value: str) -> None:
+    """Refuse what is no host name and no address."""
+    if HOST.match(value.lower()):
+        return
+    try:
+        ipaddress.ip_address(value.strip("[]"))
+    except ValueError:
+        raise ValidationError("Must be a host name or an address.") from None
+
+
+def check_url(value: str) -> None:
+    """Refuse what is no http or https URL with a host."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.username
+    except ValueError:
+        good = False
+    if not good:
+        raise ValidationError("Must be an address that begins with https:// or http:// and has no user name in it.")
+
+
+def _url(help: str, **options: Any) -> Any:
+    return _text(help, check_url, **options)
+
+
+def _host_of(url: str) -> tuple[str, ...]:
+    host = urlsplit(url).hostname
+    return (host.lower(),) if host else ()
+
+
+def _port(default: int) -> Any:
+    return setting(fields.Integer, "The port", strict=True, validate=validate.Range(1, 65_535), load_default=default)
+
+
+def _security(default: str) -> Any:
+    return setting(
+        fields.String,
+        "How the connection is secured; none only within a network that one trusts",
+        validate=validate.OneOf(("tls", "starttls", "none")),
+        load_default=default,
+    )
+
+
+def _pair(name: str, password: str) -> str:
+    """What basic authentication sends (RFC 7617)."""
+    return base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
 def _no_colon(value: str) -> None:
@@ -23,34 +112,256 @@ def _no_colon(value: str) -> None:
         raise ValidationError("Must not contain a colon.")
 
 
-class HttpBasic(Schema):
+class Secret(CredentialType):
+    """Any secret text, for `secrets.<name>` in an expression, such as a key in the query of an address."""
+
+    main = "value"
+    value = _secret("The secret", most=LONGEST_KEY, lines=True, required=True)
+
+
+class HttpBasic(CredentialType):
     """A user name and a password, as `Authorization: Basic …` carries them."""
 
-    username = _secret("The user name", _no_colon, required=True)
+    title = "HTTP basic"
+    username = _text("The user name", _no_colon, required=True)
     password = _secret("The password", least=0, required=True)
 
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        return [*super().secrets(data), _pair(data["username"], data["password"])]
 
-class HttpHeader(Schema):
+
+class HttpHeader(CredentialType):
     """A secret in a header of its own."""
 
+    title = "HTTP header"
+    main = "value"
     name = setting(fields.String, "The header's name: X-Api-Key", required=True, validate=header_name)
     value = _secret("The secret", required=True)
 
 
-class HttpBearer(Schema):
+class HttpBearer(CredentialType):
     """A token, as `Authorization: Bearer …` carries it."""
 
+    title = "HTTP bearer token"
+    main = "token"
     token = _secret("The token", required=True)
 
 
-class Hmac(Schema):
+class OAuth2ClientCredentials(CredentialType):
+    """A client id and its secret, for which a server gives out tokens (RFC 6749, section 4.4)."""
+
+    title = "OAuth2 client credentials"
+    token_url = _url("Where tokens are got: https://login.example.com/oauth2/token", required=True)
+    client_id = _text("The id of the client", required=True)
+    client_secret = _secret("The secret of the client", required=True)
+    scope = _text("What the token is for, as the server names it; several with spaces between")
+    audience = _text("The audience, where the server asks for one")
+    auth = setting(
+        fields.String,
+        "Whether id and secret go in the header or in the body of the request for a token",
+        validate=validate.OneOf(("header", "body")),
+        load_default="header",
+    )
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        return [
+            *super().secrets(data),
+            base64.b64encode(f"{data['client_id']}:{data['client_secret']}".encode()).decode(),
+        ]
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        return _host_of(data["token_url"])
+
+
+class DatabaseUrl(CredentialType):
+    """The address of a database with user name and password: postgresql://user:password@host/name."""
+
+    title = "Database"
+    main = "url"
+    url = _secret("postgresql://…, mysql://… or sqlite:///file, a file of the workspace", required=True)
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        password = _parts(data["url"]).password
+        return [data["url"], *([password, unquote(password)] if password else [])]
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        return _host_of(data["url"])
+
+    @validates_schema
+    def is_an_address(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Of a kind of database that there is a driver for, with a host unless it is a file."""
+        parts = _parts(data.get("url", ""))
+        if parts.scheme not in ("sqlite", "postgresql", "postgres", "mysql"):
+            raise ValidationError("Must begin with postgresql://, mysql:// or sqlite:///.", "url")
+        if parts.scheme == "sqlite":
+            if parts.netloc or not parts.path.strip("/"):
+                raise ValidationError("Must be sqlite:/// and the path of a file.", "url")
+        elif not parts.hostname or not parts.path.strip("/"):
+            raise ValidationError("Must name a host and a database: postgresql://user:password@host/name.", "url")
+
+
+def _parts(url: str) -> Any:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  (reading it is what checks it)
+        return parts
+    except ValueError:
+        return urlsplit("")
+
+
+class Smtp(CredentialType):
+    """A server that mail is sent through."""
+
+    title = "SMTP"
+    host = _text("The server: smtp.example.com", check_host, required=True)
+    port = _port(587)
+    security = _security("starttls")
+    username = _text("The user name; without one, nobody logs in")
+    password = _secret("The password")
+    sender = _text("The address that mail comes from, unless the node says another: Shop <shop@example.com>")
+
+    @validates_schema
+    def has_both_or_none(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """A password goes with a user name, and neither goes over a connection that anybody can read."""
+        if bool(data.get("username")) != bool(data.get("password")):
+            raise ValidationError("A user name and a password belong together.", "password")
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        return [*super().secrets(data), *_plain_login(data)]
+
+
+class Imap(CredentialType):
+    """A mailbox."""
+
+    title = "IMAP"
+    host = _text("The server: imap.example.com", check_host, required=True)
+    port = _port(993)
+    security = _security("tls")
+    username = _text("The user name", required=True)
+    password = _secret("The password", required=True)
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        return [*super().secrets(data), *_plain_login(data)]
+
+
+def _plain_login(data: Mapping[str, Any]) -> list[str]:
+    """What SASL's PLAIN sends of a user name and a password (RFC 4616)."""
+    if not data.get("password"):
+        return []
+    return [base64.b64encode(f"\0{data['username']}\0{data['password']}".encode()).decode()]
+
+
+class ServiceUrl(CredentialType):
+    """Where messages go, as Apprise writes it: slack://…, discord://…, ntfy://…, mailto://… and a hundred more."""
+
+    title = "Notification service"
+    main = "url"
+    url = _secret("The address: https://github.com/caronc/apprise/wiki has them all", required=True)
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        """The address and its longer parts, each of which may be a key."""
+        return [data["url"], *(part for part in re.split(r"[/:@?&=]+", data["url"]) if len(part) >= 8)]
+
+
+class Ssh(CredentialType):
+    """A machine to log in to, by password or by key; its own key has to be known."""
+
+    title = "SSH"
+    host = _text("The machine: server.example.com", check_host, required=True)
+    port = _port(22)
+    username = _text("The user name", required=True)
+    password = _secret("The password")
+    private_key = _secret("The private key, in OpenSSH's or PEM format", most=LONGEST_KEY, lines=True)
+    passphrase = _secret("What the private key is locked with")
+    host_key = setting(
+        fields.String,
+        "The machine's public key, as `ssh-keyscan server.example.com` prints it: ssh-ed25519 AAAA…",
+        required=True,
+        validate=validate.Length(1, LONGEST),
+    )
+
+    @validates_schema
+    def can_log_in(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """With a password or a key."""
+        if not data.get("password") and not data.get("private_key"):
+            raise ValidationError("Either a password or a private key is required.", "password")
+
+
+class S3(CredentialType):
+    """An object store that speaks S3: AWS, MinIO, Garage, Ceph, R2, B2."""
+
+    title = "S3"
+    endpoint = _url("The address of the store", load_default="https://s3.amazonaws.com")
+    region = _text("The region: eu-central-1")
+    access_key = _text("The id of the key", required=True)
+    secret_key = _secret("The secret of the key", required=True)
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        (host,) = _host_of(data["endpoint"])
+        return host, f"*.{host}"
+
+
+class Mqtt(CredentialType):
+    """An MQTT broker."""
+
+    title = "MQTT"
+    host = _text("The broker: mqtt.example.com", check_host, required=True)
+    port = _port(8883)
+    tls = setting(fields.Boolean, "Whether the connection is encrypted", load_default=True)
+    username = _text("The user name")
+    password = _secret("The password")
+
+
+class Mcp(CredentialType):
+    """A server that speaks the Model Context Protocol over HTTP."""
+
+    title = "MCP server"
+    url = _url("The address: https://mcp.example.com/mcp", required=True)
+    token = _secret("The bearer token, where one is asked for")
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        return _host_of(data["url"])
+
+
+class Llm(CredentialType):
+    """The key of a language model's provider."""
+
+    title = "Language model"
+    provider = setting(
+        fields.String,
+        "Whose interface it speaks",
+        validate=validate.OneOf(("openai", "anthropic", "ollama")),
+        load_default="openai",
+    )
+    base_url = _url("The address, where it is not the provider's own: http://localhost:11434/v1")
+    api_key = _secret("The key")
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        own = {"openai": "api.openai.com", "anthropic": "api.anthropic.com", "ollama": "localhost"}
+        return _host_of(data["base_url"]) if data.get("base_url") else (own[data["provider"]],)
+
+
+class Hmac(CredentialType):
     """A secret with which bodies are signed, and how the signature is sent.
 
     GitHub's style is `X-Hub-Signature-256: sha256=<hex>`, Stripe's `Stripe-Signature: t=<seconds>,v1=<hex>` over
     `t.body`; plain is any header with the bare signature, perhaps after a prefix.
     """
 
-    secret = setting(fields.String, "The secret", required=True, validate=validate.Length(1, LONGEST))
+    title = "Signature (HMAC)"
+    main = "secret"
+    secret = _secret("The secret", lines=True, required=True)
     style = setting(fields.String, "Whose style", required=True, validate=validate.OneOf(("github", "stripe", "plain")))
     header = setting(
         fields.String, "The header with the signature; github and stripe have their own", validate=header_name
@@ -88,9 +399,33 @@ class Hmac(Schema):
             raise ValidationError("Only the style plain has an algorithm, encoding or prefix of its own.", "style")
 
 
-TYPES: dict[str, Schema] = {
+TYPES: dict[str, CredentialType] = {
     "http_basic": HttpBasic(),
-    "http_header": HttpHeader(),
     "http_bearer": HttpBearer(),
+    "http_header": HttpHeader(),
+    "oauth2_client_credentials": OAuth2ClientCredentials(),
+    "database_url": DatabaseUrl(),
+    "smtp": Smtp(),
+    "imap": Imap(),
+    "service_url": ServiceUrl(),
+    "ssh": Ssh(),
+    "s3": S3(),
+    "mqtt": Mqtt(),
+    "mcp": Mcp(),
     "hmac": Hmac(),
+    "llm": Llm(),
+    "secret": Secret(),
 }
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """The types for people and forms: `{type, name, description, schema}`, where `x-secret` marks secret fields."""
+    return [
+        {
+            "type": type_,
+            "name": kind.title or type_.capitalize(),
+            "description": " ".join((inspect.getdoc(kind) or "").split()),
+            "schema": json_schema(kind),
+        }
+        for type_, kind in TYPES.items()
+    ]

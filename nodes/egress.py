@@ -82,10 +82,12 @@ class Rule:
 
     def permits(self, host: str, address: Address) -> bool:
         """Whether a connection to `address`, which `host` resolved to, may be made."""
+        return self.names(host) or is_public(address) or any(address in network for network in self.networks)
+
+    def names(self, host: str) -> bool:
+        """Whether the allow list has this host by its name."""
         host = host.lower().rstrip(".")
-        if host in self.hosts or any(host.endswith(suffix) for suffix in self.suffixes):
-            return True
-        return is_public(address) or any(address in network for network in self.networks)
+        return host in self.hosts or any(host.endswith(suffix) for suffix in self.suffixes)
 
     def addresses(self, host: str, port: int) -> list[str]:
         """Where to connect to for `host`, best first. NodeError where nothing of it may be reached."""
@@ -188,9 +190,9 @@ class Answer:
     charset: str | None
 
 
-def make_client(allow: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> Client:
-    """The client of a process. `allow` is the parsed HEADRACE_EGRESS_ALLOW; `max_bytes` bounds a response's body."""
-    return Client(Rule(allow), max_bytes)
+def make_client(rule: Rule, max_bytes: int = MAX_BYTES) -> Client:
+    """The client of a process. `max_bytes` bounds a response's body."""
+    return Client(rule, max_bytes)
 
 
 class Client:

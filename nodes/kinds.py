@@ -80,3 +80,15 @@ def headers(help: str) -> Any:
     name = fields.String(validate=header_name)
     value = Text(validate=[validate.Length(max=8_000), header_value])
     return setting(fields.Dict(keys=name, values=value, validate=validate.Length(max=100)), help)
+
+
+def credential(help: str, *types: str, **options: Any) -> Any:
+    """A field with the name of a credential of one of these types."""
+    made = setting(fields.String, help, literal=True, validate=validate.Length(1, 200), **options)
+    made.metadata["x-credential"] = list(types)
+    return made
+
+
+def path(help: str, **options: Any) -> Any:
+    """A field with the path of a file of the workspace (`nodes.files`)."""
+    return text(help, most=1_000, **options)

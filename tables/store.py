@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -35,30 +36,33 @@ class StoreEntry(Base):
 
 
 class WorkspaceStore:
-    """One workspace's store, as nodes see it (`nodes.base.Store`). Values are JSON, `ttl` is in seconds."""
+    """One workspace's store, as nodes see it (`nodes.base.Store`). Values are JSON, `ttl` is in seconds.
 
-    def __init__(self, workspace_id: str) -> None:
-        self.workspace_id = workspace_id
+    `clean` takes secrets out of JSON text.
+    """
+
+    def __init__(self, workspace_id: str, clean: Callable[[bytes], bytes] = lambda encoded: encoded) -> None:
+        self.workspace_id, self.clean = workspace_id, clean
 
     def get(self, key: str) -> Any:
         """The value, None where there is none."""
-        row = StoreEntry.get_or_none(StoreEntry.live(self.workspace_id) & (StoreEntry.key == key))
+        row = StoreEntry.get_or_none(StoreEntry.live(self.workspace_id) & (StoreEntry.key == self._key(key)))
         return None if row is None else orjson.loads(row.value)
 
     def set(self, key: str, value: Any, ttl: float | None = None) -> None:
         """Keep the value under the key, replacing what was there. TypeError for what is no JSON."""
-        text = orjson.dumps(value).decode()
+        text = self.clean(orjson.dumps(value)).decode()
         now = now_ms()
         expires = None if ttl is None else now + int(ttl * 1000)
         with write():
             StoreEntry.replace(
-                workspace_id=self.workspace_id, key=key, value=text, expires_at=expires, updated_at=now
+                workspace_id=self.workspace_id, key=self._key(key), value=text, expires_at=expires, updated_at=now
             ).execute()
 
     def delete(self, key: str) -> bool:
         """Whether there was something to delete."""
         with write():
-            found = StoreEntry.live(self.workspace_id) & (StoreEntry.key == key)
+            found = StoreEntry.live(self.workspace_id) & (StoreEntry.key == self._key(key))
             return bool(StoreEntry.delete().where(found).execute())
 
     def increment(self, key: str, by: float = 1, ttl: float | None = None) -> float:
@@ -72,6 +76,10 @@ class WorkspaceStore:
             self.set(key, present + by, ttl)
         total: float = present + by
         return total
+
+    def _key(self, key: str) -> str:
+        """The key as it is kept: a secret in it, each use of it finds struck out in the same way."""
+        return str(orjson.loads(self.clean(orjson.dumps(key))))
 
     def list(self, prefix: str = "", limit: int = 100) -> list[dict[str, Any]]:
         """Entries whose key begins with the prefix, by key: `{"key", "value"}`."""

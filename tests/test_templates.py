@@ -10,7 +10,7 @@ import engine
 import nodes
 import templates
 from nodes.base import Services
-from nodes.egress import make_client
+from nodes.egress import Rule, make_client
 from nodes.sandbox import Sandbox
 
 TEMPLATES = templates.all_templates()
@@ -44,8 +44,8 @@ class DictStore(dict):
 
 @pytest.fixture(scope="module")
 def services():
-    sandbox, client = Sandbox(max_processes=1), make_client(["127.0.0.1"])
-    yield Services(http=lambda: client, sandbox=lambda: sandbox)
+    sandbox, client = Sandbox(max_processes=1), make_client(Rule(["127.0.0.1"]))
+    yield Services(lambda: client, lambda: sandbox, Rule(["127.0.0.1"]))
     client.close()
     sandbox.close()
 

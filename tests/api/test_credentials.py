@@ -61,7 +61,7 @@ def opened(server, id_):
 def test_each_type_takes_what_it_holds_and_shows_none_of_it(owner, server, type_, data):
     answer = owner.post("/api/credentials", {"name": "a", "type": type_, "data": data})
     assert answer.status_code == 201, answer.text
-    assert set(answer.json) == {"id", "workspace_id", "name", "type", "created_at", "updated_at"}
+    assert set(answer.json) == {"id", "workspace_id", "name", "type", "hosts", "created_at", "updated_at"}
     assert answer.json["id"].startswith("cred_") and "hunter2" not in answer.text
     assert data.items() <= opened(server, answer.json["id"]).items()
     assert "hunter2" not in Credential.find(answer.json["id"]).data

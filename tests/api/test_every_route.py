@@ -60,6 +60,7 @@ LEAST_ROLE = {
     "GET /api/templates": "viewer",
     "POST /api/templates/<name>/use": "editor",
     "GET /api/credentials": "viewer",
+    "GET /api/credential-types": "viewer",
     "POST /api/credentials": "editor",
     "PUT /api/credentials/<credential>": "editor",
     "DELETE /api/credentials/<credential>": "editor",

@@ -8,8 +8,13 @@ import pytest
 
 from nodes import REGISTRY
 from nodes.base import Context, Services
-from nodes.egress import make_client
+from nodes.credential_types import TYPES
+from nodes.egress import Rule, make_client
+from nodes.files import Files
+from nodes.keyring import Credential, Keyring
 from nodes.sandbox import Sandbox
+
+HERE = Rule(["127.0.0.1"])
 
 
 class DictStore:
@@ -36,6 +41,12 @@ class DictStore:
         return [{"key": key, "value": self.data[key]} for key in found[:limit]]
 
 
+def made_credential(name, type_, data, hosts=None):
+    """A credential as the server opens it."""
+    loaded = TYPES[type_].load(data)
+    return Credential(name, type_, loaded, tuple(TYPES[type_].hosts(loaded) if hosts is None else hosts))
+
+
 @pytest.fixture(scope="session")
 def sandbox():
     sandbox = Sandbox(max_processes=2)
@@ -46,17 +57,23 @@ def sandbox():
 @pytest.fixture(scope="session")
 def client():
     """A client that may reach 127.0.0.1, under that address, and nothing else of this machine."""
-    client = make_client(["127.0.0.1"], max_bytes=50_000)
+    client = make_client(HERE, max_bytes=50_000)
     yield client
     client.close()
 
 
 @pytest.fixture
-def make_ctx(sandbox, client):
-    """A context as a run has it; `ctx.store.data` and `ctx.lines`, the log, are there to look at."""
+def make_ctx(sandbox, client, tmp_path):
+    """A context as a run has it; `ctx.store.data` and `ctx.lines`, the log, are there to look at.
 
-    def make(seconds=None, scope=None, inputs=None, http=None):
+    `credentials` are those of the workspace: `{"name": ("smtp", {"host": …})}`, with a third part the hosts.
+    """
+
+    def make(seconds=None, scope=None, inputs=None, http=None, credentials=None):
         lines = []
+        keyring = Keyring(
+            lambda name: made_credential(name, *credentials[name]) if name in (credentials or {}) else None
+        )
         ctx = Context(
             node_id="node",
             inputs=inputs or {},
@@ -65,7 +82,9 @@ def make_ctx(sandbox, client):
             deadline=None if seconds is None else time.monotonic() + seconds,
             write_log=lambda *entry: lines.append(entry[1:]),
             store=DictStore(),
-            services=Services(http=lambda: http or client, sandbox=lambda: sandbox),
+            services=Services(http=lambda: http or client, sandbox=lambda: sandbox, egress=HERE),
+            keyring=keyring,
+            files=Files(tmp_path / "files", max_bytes=1_000_000),
         )
         return ctx, lines
 

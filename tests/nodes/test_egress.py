@@ -95,7 +95,7 @@ def test_empty_entries_are_none():
     ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "[::1]", "[::ffff:127.0.0.1]", "0", "LOCALHOST"],
 )
 def test_this_machine_is_refused_under_every_name(httpserver, host):
-    client = make_client()
+    client = make_client(Rule([]))
     assert "may not be reached" in refusal(client, f"http://{host}:{httpserver.port}/?token=hunter2")
     assert not httpserver.log
     client.close()
@@ -148,7 +148,7 @@ def test_secrets_do_not_follow_a_redirect_to_another_host(client, names, httpser
 def test_proxies_of_the_environment_are_ignored(client, httpserver, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     httpserver.expect_request("/").respond_with_data("here")
-    other = make_client(["127.0.0.1"])
+    other = make_client(Rule(["127.0.0.1"]))
     assert fetch(other, f"http://127.0.0.1:{httpserver.port}/").content == b"here"
     other.close()
 
