@@ -22,11 +22,11 @@ from importing.curl_body import (
     data_of,
     encoded,
 )
-from importing.curl_headers import Headers, credentials_of, headers_of, sent_by_node
+from importing.curl_headers import Headers, credential_of, headers_of, sent_by_node
 from importing.curl_options import SILENT, USED, Option, options_of
 from importing.fields import fields_of, guarded_fields, guarded_text
 from importing.notes import Notes
-from importing.secret import Suggestion
+from importing.secret import Suggestion, Suggestions
 from importing.shell import words_of
 from nodes.http import METHODS
 
@@ -73,21 +73,21 @@ def node_of(command: str) -> Imported:
     _note_what_is_lost(options, notes)
     address = address_of([url for _, url in options.all("url")], not options.has("globoff"), notes)
     headers = headers_of(options.all(*_HEADER_OPTIONS), notes)
-    credentials = credentials_of(headers, _user(options, notes), address, notes)
+    secrets = Suggestions(address.host_name or "api", tuple(filter(None, (address.host_name,))))
+    credential = credential_of(headers, _user(options, notes), address, secrets, notes)
     method = _method(options)
-    body, address = _body_and_address(options, headers, address, notes)
+    body, address = _body_and_address(options, headers, address, secrets, notes)
     config = {
         "method": method,
-        **_url_and_query(address, options, notes),
+        **_url_and_query(address, options, secrets, notes),
         **_some("headers", _headers(headers, body, notes)),
         **body.config,
-        **_some("credential", credentials[0].name if credentials else None),
+        **_some("credential", credential),
         **_some("timeout", _timeout(options, notes)),
         "follow_redirects": options.has("location") or options.has("location-trusted"),
     }
-    return Imported(
-        {"id": "request", "type": "http", "name": _name(method, address), "config": config}, credentials, list(notes)
-    )
+    node = {"id": "request", "type": "http", "name": _name(method, address), "config": config}
+    return Imported(node, list(secrets.found.values()), list(notes))
 
 
 def _some(key: str, value: Any) -> dict[str, Any]:
@@ -155,7 +155,9 @@ def _method(options: Options) -> str:
     return method
 
 
-def _body_and_address(options: Options, headers: Headers, address: Address, notes: Notes) -> tuple[Body, Address]:
+def _body_and_address(
+    options: Options, headers: Headers, address: Address, secrets: Suggestions, notes: Notes
+) -> tuple[Body, Address]:
     """The body, and the address to which -G appends the data and -T a file's name."""
     header = headers.pop("content-type", None)
     content_type = None if header is None else header.value
@@ -172,7 +174,7 @@ def _body_and_address(options: Options, headers: Headers, address: Address, note
     if not options.has("get"):
         if header is not None and not content_type:
             notes.add("curl is told to send no Content-Type, but the node sends one")
-        return body_of_data(data, content_type or None, notes), address
+        return body_of_data(data, content_type or None, secrets, notes), address
     if isinstance(data, File):
         notes.add("What the file would add to the query is left out")
         return Body({}, content_type), address
@@ -184,7 +186,7 @@ def _headers(headers: Headers, body: Body, notes: Notes) -> dict[str, str]:
     return sent if body.content_type is None else {**sent, "Content-Type": literal(body.content_type)}
 
 
-def _url_and_query(address: Address, options: Options, notes: Notes) -> dict[str, Any]:
+def _url_and_query(address: Address, options: Options, secrets: Suggestions, notes: Notes) -> dict[str, Any]:
     """The query as an object, or in the URL where the node would write another one."""
     added = []
     for _, value in options.all("url-query"):
@@ -196,8 +198,8 @@ def _url_and_query(address: Address, options: Options, notes: Notes) -> dict[str
     query = "&".join(filter(None, (address.query, *added)))
     fields = fields_of(query)
     if fields is not None:
-        return {"url": literal(address.base), "query": guarded_fields(fields, notes, in_query=True)}
-    return {"url": literal(address.base) + (f"?{guarded_text(query, notes, in_query=True)}" if query else "")}
+        return {"url": literal(address.base), "query": guarded_fields(fields, secrets, in_query=True)}
+    return {"url": literal(address.base) + (f"?{guarded_text(query, secrets, in_query=True)}" if query else "")}
 
 
 def _timeout(options: Options, notes: Notes) -> float | None:
@@ -219,4 +221,4 @@ def _timeout(options: Options, notes: Notes) -> float | None:
 
 def _name(method: str, address: Address) -> str:
     """What the node is called. The path stays out, since that of some services is a secret."""
-    return f"{method} {address.host}" if len(address.host) <= 100 else method
+    return f"{method} {address.host_name}".rstrip()

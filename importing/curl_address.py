@@ -24,6 +24,12 @@ class Address(NamedTuple):
     query: str
     user: str | None
 
+    @property
+    def host_name(self) -> str:
+        """The host without its port, in lower case; empty where it is none, such as a placeholder."""
+        match = re.fullmatch(r"([a-z0-9_](?:[a-z0-9_.-]{0,98}[a-z0-9])?)(?::[0-9]{1,5})?", self.host.lower())
+        return "" if match is None else match[1]
+
 
 def address_of(urls: Sequence[str], globs: bool, notes: Notes) -> Address:
     """The parts of the address. BadInput where there is not exactly one, or none that the node could call.

@@ -11,6 +11,7 @@ from errors import BadInput
 from expressions import literal
 from importing.fields import NotTheSame, fields_of, guarded_fields, guarded_json, guarded_text, json_of
 from importing.notes import Notes, shown
+from importing.secret import Suggestions
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -74,28 +75,28 @@ def encoded(value: str) -> str | File:
     return (f"{name}=" if name else "") + quote_plus(content)
 
 
-def body_of_data(data: str | File, content_type: str | None, notes: Notes) -> Body:
+def body_of_data(data: str | File, content_type: str | None, secrets: Suggestions, notes: Notes) -> Body:
     """The body that is this data, sent as `content_type`; None: as curl does by itself, as a form."""
     if isinstance(data, File):
         return _body_of_file(data, content_type or FORM, notes)
     media = (content_type or FORM).partition(";")[0].strip().lower()
     if media == JSON or media.endswith("+json"):
-        return _json_body(data, content_type or JSON, notes)
+        return _json_body(data, content_type or JSON, secrets)
     if media != FORM:
         return Body({"body": literal(data), "body_type": "text"}, content_type)
     if content_type is None and data.lstrip()[:1] in ("{", "["):
-        found = _json_body(data, FORM, notes)
+        found = _json_body(data, FORM, secrets)
         if found.config["body_type"] == "json":
             notes.add(f"The body is JSON, but curl calls it {FORM}, and so does the node; was a header forgotten?")
             return found
     fields = fields_of(data)
     if fields is None:
-        return Body({"body": guarded_text(data, notes), "body_type": "text"}, content_type or FORM)
-    config = {"body": guarded_fields(fields, notes), "body_type": "form"}
+        return Body({"body": guarded_text(data, secrets), "body_type": "text"}, content_type or FORM)
+    config = {"body": guarded_fields(fields, secrets), "body_type": "form"}
     return Body(config, None if content_type in (None, FORM) else content_type)
 
 
-def _json_body(data: str, content_type: str, notes: Notes) -> Body:
+def _json_body(data: str, content_type: str, secrets: Suggestions) -> Body:
     """JSON as data; as text where the node would send other data, or nothing, as it does for null."""
     try:
         value = json_of(data)
@@ -103,7 +104,7 @@ def _json_body(data: str, content_type: str, notes: Notes) -> Body:
             raise NotTheSame
     except NotTheSame:
         return Body({"body": literal(data), "body_type": "text"}, content_type)
-    config = {"body": guarded_json(value, notes), "body_type": "json"}
+    config = {"body": guarded_json(value, secrets), "body_type": "json"}
     return Body(config, None if content_type == JSON else content_type)
 
 

@@ -12,7 +12,7 @@ from errors import BadInput
 from expressions import literal
 from importing.curl_address import Address
 from importing.notes import Notes, shown
-from importing.secret import Suggestion, is_secret_header, stand_in
+from importing.secret import Suggestions, is_secret_header
 from nodes.kinds import CONTROL, TOKEN
 
 LONGEST, MOST = 8_000, 100
@@ -114,30 +114,30 @@ def sent_by_node(headers: Headers, notes: Notes) -> dict[str, str]:
 # Credentials
 
 
-def credentials_of(headers: Headers, user: str | None, address: Address, notes: Notes) -> list[Suggestion]:
-    """The credential that the node should name, if there is a secret; all of them are taken out of the headers.
+def credential_of(
+    headers: Headers, user: str | None, address: Address, secrets: Suggestions, notes: Notes
+) -> str | None:
+    """The name of the credential that the node should have, if there is a secret in the headers: none is left in them.
 
-    A node has one credential: another header gets an expression in its place, which fails until somebody sees to it.
+    A node has one: another header reads its secret by an expression, and cookies beside another proof are left out.
     """
-    name = address.host if re.fullmatch(r"[A-Za-z0-9.-]{1,100}(:[0-9]{1,5})?", address.host) else "api"
-    found: list[Suggestion] = []
+    name = None
     authorization = headers.pop("authorization", None)
     if authorization is not None and authorization.value is not None:
-        found.append(_of_authorization(name, authorization))
+        name = _of_authorization(secrets, authorization)
     elif user is not None or address.user is not None:
-        found.append(_of_user(name, user, address.user))
-    secret = [key for key, header in headers.items() if header.value and is_secret_header(key)]
-    for key in sorted(secret, key=_rank):
+        name = _of_user(secrets, user, address.user)
+    keys = [key for key, header in headers.items() if header.value and is_secret_header(key)]
+    for key in sorted(keys, key=_rank):
         header = headers.pop(key)
-        if not found:
-            found.append(_of_header(name, header))
+        if name is None:
+            name = _of_header(secrets, header)
         elif key == "cookie":
             notes.add("The cookies are left out: they look like a second secret, and a node has one credential")
         else:
-            headers[key] = header._replace(value=stand_in(header.name), is_expression=True)
-            reads = f"in its place stands {stand_in(header.name)}"
-            notes.add(f"The header {shown(header.name)} looks like a second secret and is not taken over: {reads}")
-    return found
+            expression = secrets.stand_in(header.name, _source(header))
+            headers[key] = header._replace(value=expression, is_expression=True)
+    return name
 
 
 def _rank(key: str) -> int:
@@ -145,16 +145,17 @@ def _rank(key: str) -> int:
     return 2 if "csrf" in key or "xsrf" in key else int(key == "cookie")
 
 
-def _of_authorization(name: str, header: Header) -> Suggestion:
-    value = header.value or ""
-    scheme, _, rest = value.partition(" ")
-    source = header.source if header.source != "-H" else "-H Authorization"
+def _source(header: Header) -> str:
+    return f"-H {header.name}" if header.source == "-H" else header.source
+
+
+def _of_authorization(secrets: Suggestions, header: Header) -> str:
+    scheme, _, rest = (header.value or "").partition(" ")
     if scheme.lower() == "bearer" and rest:
-        return Suggestion(name, "http_bearer", secrets={"token": f"{source}, behind Bearer"})
+        return secrets.add(secrets.base, "http_bearer", {}, {"token": f"{_source(header)}, behind Bearer"})
     if scheme.lower() == "basic" and _is_basic(rest):
-        where = f"{source}, behind Basic and decoded from base64"
-        return _basic(name, f"{where}, before the colon", f"{where}, behind the colon")
-    return _of_header(name, header)
+        return _basic(secrets, f"{_source(header)}, behind Basic and decoded from base64", has_colon=True)
+    return _of_header(secrets, header)
 
 
 def _is_basic(text: str) -> bool:
@@ -164,17 +165,17 @@ def _is_basic(text: str) -> bool:
         return False
 
 
-def _of_user(name: str, user: str | None, in_url: str | None) -> Suggestion:
+def _of_user(secrets: Suggestions, user: str | None, in_url: str | None) -> str:
     source, text = ("the URL, before the @", in_url or "") if user is None else ("-u", user)
-    if ":" not in text:
-        return _basic(name, source, "not in the command; curl would ask for it")
-    return _basic(name, f"{source}: before the colon", f"{source}: behind the colon")
+    return _basic(secrets, source, ":" in text)
 
 
-def _basic(name: str, username: str, password: str) -> Suggestion:
-    return Suggestion(name, "http_basic", secrets={"username": username, "password": password})
+def _basic(secrets: Suggestions, source: str, has_colon: bool) -> str:
+    sources = {"username": source, "password": "not in the command; curl would ask for it"}
+    if has_colon:
+        sources = {"username": f"{source}: before the colon", "password": f"{source}: behind the colon"}
+    return secrets.add(secrets.base, "http_basic", {}, sources)
 
 
-def _of_header(name: str, header: Header) -> Suggestion:
-    source = f"-H {header.name}" if header.source == "-H" else header.source
-    return Suggestion(name, "http_header", data={"name": header.name}, secrets={"value": source})
+def _of_header(secrets: Suggestions, header: Header) -> str:
+    return secrets.add(secrets.base, "http_header", {"name": header.name}, {"value": _source(header)})

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from expressions import literal
-from importing.notes import Notes, shown
-from importing.secret import is_secret_field, stand_in
+from importing.notes import shown
+from importing.secret import Suggestions, is_secret_field
 
 DEEPEST = 50
 Fields = dict[str, str | list[str]]
@@ -33,34 +33,31 @@ def fields_of(text: str) -> Fields | None:
     return {name: values[0] if len(values) == 1 else values for name, values in grouped.items()}
 
 
-def guarded_fields(fields: Fields, notes: Notes, in_query: bool = False) -> dict[str, Any]:
+def guarded_fields(fields: Fields, secrets: Suggestions, in_query: bool = False) -> dict[str, Any]:
     """The fields as a config has them: text is no expression, and what looks like a secret stays out."""
     guarded: dict[str, Any] = {}
     for name, value in fields.items():
         if is_secret_field(name, in_query):
-            guarded[name] = stand_in(name)
-            _note(notes, name)
+            guarded[name] = secrets.stand_in(name, _source(name, in_query))
         else:
             guarded[name] = [literal(item) for item in value] if isinstance(value, list) else literal(value)
     return guarded
 
 
-def guarded_text(text: str, notes: Notes, in_query: bool = False) -> str:
+def guarded_text(text: str, secrets: Suggestions, in_query: bool = False) -> str:
     """The same for a text that cannot be written as fields."""
     parts = []
     for part in text.split("&"):
         name, equals, _ = part.partition("=")
         if equals and is_secret_field(name, in_query):
-            parts.append(literal(f"{name}=") + stand_in(name))
-            _note(notes, name)
+            parts.append(literal(f"{name}=") + secrets.stand_in(name, _source(name, in_query)))
         else:
             parts.append(literal(part))
     return "&".join(parts)
 
 
-def _note(notes: Notes, name: str) -> None:
-    reads = f"in its place stands {stand_in(name)}"
-    notes.add(f"The value of {shown(name)} looks like a secret and is not taken over: {reads}")
+def _source(name: str, in_query: bool) -> str:
+    return f"the {'query' if in_query else 'body'}, {shown(name)}"
 
 
 class NotTheSame(ValueError):
@@ -120,19 +117,18 @@ def _children(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
-def guarded_json(value: Any, notes: Notes) -> Any:
+def guarded_json(value: Any, secrets: Suggestions) -> Any:
     """The data as a config has it: text is no expression, and what looks like a secret stays out."""
     if isinstance(value, str):
         return literal(value)
     if isinstance(value, list):
-        return [guarded_json(item, notes) for item in value]
+        return [guarded_json(item, secrets) for item in value]
     if not isinstance(value, dict):
         return value
     guarded = {}
     for name, item in value.items():
         if isinstance(item, str) and item and is_secret_field(name):
-            guarded[name] = stand_in(name)
-            _note(notes, name)
+            guarded[name] = secrets.stand_in(name, _source(name, in_query=False))
         else:
-            guarded[name] = guarded_json(item, notes)
+            guarded[name] = guarded_json(item, secrets)
     return guarded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 _HEADERS = {"authorization", "proxyauthorization", "cookie", "xsessionid", "sessionid", "xauth"}
 _NO_SECRETS = {"idempotencykey", "xidempotencykey", "secwebsocketkey"}
@@ -19,15 +20,45 @@ _QUERY = {"key", "token", "sig", "signature", "appid", "auth"}
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A credential to make: `data` is what is known of it and no secret, `secrets` says where each secret stands."""
+    """A credential to make: `data` is what is known of it, `sources` says where each other value stands.
+
+    `hosts` are those that it is for. With the values, it is what POST /api/credentials takes.
+    """
 
     name: str
     type: str
     data: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict[str, object]:
-        return {"name": self.name, "type": self.type, "data": dict(self.data), "secrets": dict(self.secrets)}
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "type": self.type,
+            "data": dict(self.data),
+            "sources": dict(self.sources),
+            "hosts": list(self.hosts) or None,
+        }
+
+
+class Suggestions:
+    """The credentials to make for what is imported. `base` is what their names begin with."""
+
+    def __init__(self, base: str, hosts: tuple[str, ...]) -> None:
+        self.base, self.hosts = base, hosts
+        self.found: dict[str, Suggestion] = {}
+
+    def add(self, name: str, type_: str, data: Mapping[str, str], sources: Mapping[str, str]) -> str:
+        """Suggest this credential; its name."""
+        self.found[name] = Suggestion(name, type_, data, sources, self.hosts)
+        return name
+
+    def stand_in(self, name: str, source: str) -> str:
+        """The expression that a secret of this name is read with, and the suggestion of it as a credential."""
+        slug = re.sub(r"[^a-z0-9]+", "_", f"{self.base}_{name}".lower()).strip("_")[:150]
+        slug = slug if slug[:1].isalpha() else f"secret_{slug}"
+        self.add(slug, "secret", {}, {"value": source})
+        return f"{{{{ secrets.{slug} }}}}"
 
 
 def _bare(name: str) -> str:
@@ -44,9 +75,3 @@ def is_secret_field(name: str, in_query: bool = False) -> bool:
     """Whether a field of a body, or a parameter of a query, does."""
     bare = _bare(name)
     return bare.endswith(_FIELD_ENDS) or (in_query and bare in _QUERY)
-
-
-def stand_in(name: str) -> str:
-    """The expression that a secret of this name is read with: `{{ secrets.api_key }}`."""
-    slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    return f"{{{{ secrets.{slug if slug[:1].isalpha() else 'secret'} }}}}"

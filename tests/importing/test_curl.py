@@ -20,6 +20,8 @@ from dispatch import make_services
 from errors import BadInput, HeadraceError, TooLarge
 from importing.curl import MAX_BYTES, node_of
 from nodes import REGISTRY
+from nodes.credential_types import TYPES
+from schemas import CredentialIn
 
 FIELDS = REGISTRY["http"].Config().fields
 SECRET = "hunter2hunter2"
@@ -113,7 +115,7 @@ def test_what_chrome_copies_becomes_a_node():
         },
     }
     (cookie,) = imported.credentials
-    assert (cookie.type, cookie.data, cookie.secrets) == ("http_header", {"name": "Cookie"}, {"value": "--cookie"})
+    assert (cookie.type, cookie.data, cookie.sources) == ("http_header", {"name": "Cookie"}, {"value": "--cookie"})
 
 
 def test_what_chrome_copies_for_cmd_becomes_the_same():
@@ -376,7 +378,7 @@ def test_a_backslash_with_blanks_behind_it_still_continues_the_line():
 
 
 @pytest.mark.parametrize(
-    ("options", "type_", "data", "secrets"),
+    ("options", "type_", "data", "sources"),
     [
         ("-u ada:{}", "http_basic", {}, {"username": "-u: before the colon", "password": "-u: behind the colon"}),
         ("-u {}", "http_basic", {}, {"username": "-u", "password": "not in the command; curl would ask for it"}),
@@ -389,23 +391,24 @@ def test_a_backslash_with_blanks_behind_it_still_continues_the_line():
         ("-H 'cookie: a={}' -H 'x-csrf-token: {}'", "http_header", {"name": "cookie"}, {"value": "-H cookie"}),
     ],
 )
-def test_a_secret_becomes_the_suggestion_of_a_credential(options, type_, data, secrets):
+def test_a_secret_becomes_the_suggestion_of_a_credential(options, type_, data, sources):
     imported = node_of(f"curl https://a.example {options.replace('{}', SECRET)}")
-    (found,) = imported.credentials
-    assert (found.name, found.type, found.data, found.secrets) == ("a.example", type_, data, secrets)
+    found = imported.credentials[0]
+    assert (found.name, found.type, found.data, found.sources) == ("a.example", type_, data, sources)
+    assert found.hosts == ("a.example",)
     assert imported.node["config"]["credential"] == "a.example"
     assert SECRET not in json.dumps([imported.node, found.as_dict(), imported.notes])
 
 
 def test_basic_written_out_in_a_header_is_basic():
     (found,) = node_of("curl https://a.example -H 'Authorization: Basic YWRhOmh1bnRlcjJodW50ZXIy'").credentials
-    assert found.type == "http_basic" and "decoded from base64" in found.secrets["password"]
+    assert found.type == "http_basic" and "decoded from base64" in found.sources["password"]
 
 
 def test_user_and_password_leave_the_address():
     imported = node_of(f"curl https://ada:{SECRET}@a.example/x")
     assert imported.node["config"]["url"] == "https://a.example/x"
-    assert imported.credentials[0].secrets["password"] == "the URL, before the @: behind the colon"
+    assert imported.credentials[0].sources["password"] == "the URL, before the @: behind the colon"
 
 
 def test_another_proof_than_basic_is_noted_and_the_password_goes_nowhere():
@@ -422,18 +425,42 @@ def test_what_else_is_secret_gets_an_expression_in_its_place():
     )
     imported = node_of(command)
     config = imported.node["config"]
-    assert config["query"] == {"api_key": "{{ secrets.api_key }}", "q": "1"}
-    assert config["headers"] == {"Accept": "application/json", "X-Auth-Token": "{{ secrets.x_auth_token }}"}
-    assert config["body"] == {"user": "ada", "client": {"password": "{{ secrets.password }}"}}
-    assert len(imported.credentials) == 1 and len(imported.notes) == 4
-    assert SECRET not in json.dumps([imported.node, imported.notes])
+    assert config["query"] == {"api_key": "{{ secrets.a_example_api_key }}", "q": "1"}
+    assert config["headers"] == {"Accept": "application/json", "X-Auth-Token": "{{ secrets.a_example_x_auth_token }}"}
+    assert config["body"] == {"user": "ada", "client": {"password": "{{ secrets.a_example_password }}"}}
+    assert [(found.name, found.type, *found.sources.values()) for found in imported.credentials] == [
+        ("a.example", "http_bearer", "-H Authorization, behind Bearer"),
+        ("a_example_x_auth_token", "secret", "-H X-Auth-Token"),
+        ("a_example_password", "secret", "the body, 'password'"),
+        ("a_example_api_key", "secret", "the query, 'api_key'"),
+    ]
+    assert "cookies are left out" in imported.notes[0]
+    assert SECRET not in json.dumps(
+        [imported.node, imported.notes, [found.as_dict() for found in imported.credentials]]
+    )
 
 
 def test_a_secret_in_a_query_or_form_that_stays_text_is_replaced_too():
     command = f"curl 'https://a.example/?flag&key={SECRET}' -d 'x&client_secret={SECRET}'"
     config = config_of(command)
-    assert config["url"] == "https://a.example/?flag&key={{ secrets.key }}"
-    assert config["body"] == "x&client_secret={{ secrets.client_secret }}"
+    assert config["url"] == "https://a.example/?flag&key={{ secrets.a_example_key }}"
+    assert config["body"] == "x&client_secret={{ secrets.a_example_client_secret }}"
+
+
+def test_what_is_suggested_can_be_made():
+    for command in (
+        CHROME,
+        POSTMAN,
+        POSTMAN_FORM,
+        STRIPE,
+        "curl 'https://a.example:8443/?key=x'",
+        "curl '{{base}}/?key=x'",
+    ):
+        for found in node_of(command).credentials:
+            body = {**found.as_dict(), "data": {**found.data, **dict.fromkeys(found.sources, "x")}}
+            del body["sources"]
+            loaded = CredentialIn().load(body)
+            TYPES[found.type].load(loaded["data"])
 
 
 # What is refused
