@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from errors import BadInput
 from importing.notes import Notes
+from importing.secret import is_host
 
 LONGEST = 8_000
 _PARTS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?")
@@ -27,8 +28,8 @@ class Address(NamedTuple):
     @property
     def host_name(self) -> str:
         """The host without its port, in lower case; empty where it is none, such as a placeholder."""
-        match = re.fullmatch(r"([a-z0-9_](?:[a-z0-9_.-]{0,98}[a-z0-9])?)(?::[0-9]{1,5})?", self.host.lower())
-        return "" if match is None else match[1]
+        name = re.sub(r":[0-9]{1,5}\Z", "", self.host.lower())
+        return name if is_host(name) else ""
 
 
 def address_of(urls: Sequence[str], globs: bool, notes: Notes) -> Address:

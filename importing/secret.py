@@ -48,9 +48,17 @@ class Suggestions:
         self.base, self.hosts = base, hosts
         self.found: dict[str, Suggestion] = {}
 
-    def add(self, name: str, type_: str, data: Mapping[str, str], sources: Mapping[str, str]) -> str:
+    def add(
+        self,
+        name: str,
+        type_: str,
+        data: Mapping[str, str],
+        sources: Mapping[str, str],
+        more_hosts: tuple[str, ...] = (),
+    ) -> str:
         """Suggest this credential; its name."""
-        self.found[name] = Suggestion(name, type_, data, sources, self.hosts)
+        hosts = tuple(dict.fromkeys((*self.hosts, *filter(is_host, more_hosts))))
+        self.found[name] = Suggestion(name, type_, data, sources, hosts)
         return name
 
     def stand_in(self, name: str, source: str) -> str:
@@ -59,6 +67,11 @@ class Suggestions:
         slug = slug if slug[:1].isalpha() else f"secret_{slug}"
         self.add(slug, "secret", {}, {"value": source})
         return f"{{{{ secrets.{slug} }}}}"
+
+
+def is_host(text: str) -> bool:
+    """Whether a credential can be bound to it: a name or an address of four numbers, in lower case."""
+    return re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]{0,98}[a-z0-9])?", text) is not None
 
 
 def _bare(name: str) -> str:
