@@ -10,6 +10,8 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
+
 from errors import BadInput, ExpressionError
 from expressions import compile_value, literal
 from importing.documents import Document, is_small, items, loaded, words
@@ -43,6 +45,12 @@ class Preset:
     node: dict[str, Any]
     parameters: dict[str, Any]
     credential_type: str | None
+
+    def as_row(self) -> dict[str, Any]:
+        """The preset as a table keeps it, with JSON as text."""
+        kept = {name: getattr(self, name) for name in ("key", "name", "description", "credential_type")}
+        parts = {"tags": self.tags, "node_json": self.node, "parameters_json": self.parameters}
+        return {**kept, **{name: orjson.dumps(part).decode() for name, part in parts.items()}}
 
 
 @dataclass(frozen=True)

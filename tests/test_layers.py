@@ -40,7 +40,7 @@ LAYERS = {
     "worker": {"dispatch"},
     "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},
     "api": {
-        *("accounts", "models", "payloads", "flat", "schemas", "templates", "definition", "engine", "nodes"),
+        *("accounts", "models", "payloads", "flat", "kinds", "schemas", "templates", "definition", "engine", "nodes"),
         *("dispatch", "scheduler", "agent", "credentials", "triggers", "vault", "importing"),
     },
     "cli": {

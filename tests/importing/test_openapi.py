@@ -8,11 +8,11 @@ from urllib.parse import unquote
 
 import orjson
 import pytest
-from documents_to_import import GITHUB, PETSTORE, STRIPE
 from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
+from openapi_documents import GITHUB, PETSTORE, STRIPE
 from werkzeug import Response
 from world import flow, run
 
