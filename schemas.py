@@ -414,13 +414,19 @@ class NodeArgs(Schema):
     category = text(50, 0, load_default="")
 
 
+class NeededOut(Out):
+    name = fields.String(required=True, metadata={"description": "The name by which the flow knows it"})
+    type = fields.String(required=True)
+    purpose = fields.String(required=True, data_key="for", attribute="for")
+
+
 class TemplateOut(Out):
     id = fields.String(required=True)
     name = fields.String(required=True)
     description = fields.String(required=True)
     category = fields.String(required=True)
     tags = fields.List(fields.String(), required=True)
-    credentials = fields.List(fields.String(), required=True)
+    credentials = fields.List(fields.Nested(NeededOut), required=True)
     needs = fields.List(fields.String(), metadata={"description": "What it cannot do without, such as internet"})
     sample_input = fields.Raw(required=True, allow_none=True)
     expected_output = fields.Raw(allow_none=True)
