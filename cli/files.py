@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,10 +12,12 @@ import orjson
 
 import database
 import definition as definitions
-from cli.base import FILE, NEW_FILE, find_workspace, main, opened, pretty, read_json
+from cli.base import FILE, NEW_FILE, find_workspace, main, one_line, opened, pretty, read_json
 from config import Config
 from errors import BadInput, NotFound, TooLarge
-from models import Workflow
+from importing import curl, openapi
+from importing.secret import Suggestion
+from models import Preset, Workflow
 from schemas import FlowIn
 
 
@@ -79,12 +83,34 @@ def exported(flow: Workflow) -> dict[str, Any]:
 
 
 @main.command("import")
-@click.argument("file", type=FILE)
+@click.argument("file", type=FILE, required=False)
+@click.option("--curl", "command", metavar="COMMAND|-", help="Print the http node that sends what this command sends.")
 @click.option("--workspace", "workspace_id", metavar="ID", help="Where to; needed where there are several.")
 @click.option("--name", help="The flow's name, for a file that has none, or to give it another.")
-def import_flows(file: Path, workspace_id: str | None, name: str | None) -> None:
-    """Make draft flows of an exported file, a template or a bare definition: all that the file holds, or none."""
-    value = read_json(file.read_bytes(), str(file))
+def import_file(file: Path | None, command: str | None, workspace_id: str | None, name: str | None) -> None:
+    """Make draft flows of an exported file, a template or a bare definition: all that the file holds, or none.
+
+    Of an OpenAPI document, JSON or YAML, make presets in the palette. With --curl, nothing is kept.
+    """
+    if (file is None) == (command is None):
+        raise click.UsageError("Give a file, or a cURL command by --curl")
+    if file is None:
+        if workspace_id or name:
+            raise click.UsageError("--workspace and --name are for files; of --curl nothing is kept")
+        print_node(str(command))
+        return
+    raw = file.read_bytes()
+    if not openapi.is_openapi(raw):
+        import_flows(file, raw, workspace_id, name)
+    elif name is not None:
+        raise click.UsageError(f"--name is for a flow; {file} is an OpenAPI document")
+    else:
+        import_palette(raw, workspace_id)
+
+
+def import_flows(file: Path, raw: bytes, workspace_id: str | None, name: str | None) -> None:
+    """Make draft flows of the file and print their ids and names."""
+    value = read_json(raw, str(file))
     found = [flow_of(item) for item in value] if isinstance(value, list) else [flow_of(value)]
     if name is not None and isinstance(value, list):
         raise click.UsageError(f"--name is for a single flow; {file} holds a list")
@@ -95,6 +121,37 @@ def import_flows(file: Path, workspace_id: str | None, name: str | None) -> None
             made = [Workflow.draft(workspace_id=workspace.id, **row) for row in rows]
     for flow in made:
         click.echo(f"{flow.id} {flow.name}")
+
+
+def import_palette(raw: bytes, workspace_id: str | None) -> None:
+    """Put the operations of the document into the palette and print their ids and names."""
+    palette = openapi.read(raw)
+    rows = [preset.as_row() for preset in palette.presets]
+    with opened():
+        workspace = find_workspace(workspace_id)
+        made = Preset.replace_source(workspace.id, palette.source, palette.title, rows)
+    for preset in made:
+        click.echo(one_line(f"{preset.id} {preset.name}"))
+    print_advice(palette.credentials, palette.notes)
+
+
+def print_node(command: str) -> None:
+    """Print the node that a cURL command becomes; it may be read from stdin, where nobody else sees it."""
+    if command == "-":
+        command = sys.stdin.buffer.read(curl.MAX_BYTES + 1).decode("utf-8", "surrogateescape")
+    imported = curl.node_of(command)
+    click.echo(pretty(imported.node))
+    print_advice(imported.credentials, imported.notes)
+
+
+def print_advice(credentials: Iterable[Suggestion], notes: Iterable[str]) -> None:
+    """The credentials to make, and what else there is to know, on stderr."""
+    for found in credentials:
+        known = [f"{key} {value}" for key, value in found.data.items()]
+        sources = [f"{key} from {source}" for key, source in found.sources.items()]
+        click.echo(one_line(f"Credential {found.name} ({found.type}): {', '.join(known + sources)}"), err=True)
+    for note in notes:
+        click.echo(one_line(note), err=True)
 
 
 def draft(flow: FlowFile, config: Config) -> dict[str, Any]:

@@ -65,9 +65,15 @@ class Palette:
     notes: list[str]
 
 
-def is_openapi(value: Any) -> bool:
-    """Whether the data says that it is an OpenAPI document, be it of a version that cannot be read."""
-    return isinstance(value, dict) and ("openapi" in value or "swagger" in value)
+def is_openapi(file: bytes) -> bool:
+    """Whether the file says at its top that it is an OpenAPI document, be it of a version that cannot be read."""
+    if file.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
+        return re.search(rb"^(?:\xef\xbb\xbf)?[\"']?(?:openapi|swagger)[\"']?[ \t]*:", file, re.MULTILINE) is not None
+    try:
+        value = orjson.loads(file.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError:
+        return False
+    return "openapi" in value or "swagger" in value
 
 
 def read(document: bytes | dict[str, Any]) -> Palette:
