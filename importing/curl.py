@@ -97,12 +97,10 @@ def _some(key: str, value: Any) -> dict[str, Any]:
 
 def _arguments(command: str, notes: Notes) -> list[str]:
     """What curl is given."""
-    try:
-        size = len(command.encode())
-    except UnicodeEncodeError:
-        raise BadInput("The command has characters that are no text") from None
-    if size > MAX_BYTES:
+    if len(command.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise TooLarge(f"A command may have {MAX_BYTES:,} bytes")
+    if re.search(r"[\ud800-\udfff]", command):
+        raise BadInput("The command has characters that are no text")
     line = words_of(command.replace("\0", " "))
     words = line.words[1:] if line.words[:1] == ["$"] else line.words  # a prompt that was copied along
     if not words or not re.fullmatch(r"(?:.*[/\\])?curl(?:\.exe)?", words[0], re.IGNORECASE | re.DOTALL):

@@ -109,8 +109,8 @@ def _json_body(data: str, content_type: str, secrets: Suggestions) -> Body:
 
 
 def _body_of_file(file: File, content_type: str | None, notes: Notes) -> Body:
-    if file.path in ("-", "."):
-        notes.add("The body comes from standard input, which is not known here: the node has none")
+    if file.name in ("", "-", "."):
+        notes.add("The body comes from standard input, or from no file: the node has none")
         return Body({})
     notes.add(f"The body is the file {shown(file.name)}: put it into the workspace's files")
     return Body({"body": literal(file.name), "body_type": "file"}, content_type)

@@ -33,7 +33,7 @@ def test_a_curl_command_is_printed_as_a_node_without_any_database(folder):
 def test_a_curl_command_is_read_from_stdin():
     assert json.loads(call("import", "--curl", "-", input="curl 'https://a.example/ü'").stdout)["type"] == "http"
     assert "no text" in refused("import", "--curl", "-", input=b"curl https://a.example/\xff")
-    assert "200,000 bytes" in refused("import", "--curl", "-", input="curl https://a.example/" + "x" * 300_000)
+    assert "200,000 bytes" in refused("import", "--curl", "-", input="curl https://a.example/" + "ü" * 300_000)
 
 
 @pytest.mark.parametrize(
