@@ -390,7 +390,10 @@ class _Execution:
         item: bytes | None,
         begun: tuple[Mark, Answer | None] | None = None,
     ) -> _State:
-        """Try, and try again as `retry` says. `begun` is a first attempt that has waited, and what came of it."""
+        """Try, and try again as `retry` says, but not before the other side wants it.
+
+        `begun` is a first attempt that has waited, and what came of it.
+        """
         retry = self.node.retry
         tried = self.job.tried.get((self.node.id, index), 0) if self.job.tried else 0
         mark, answer = begun or (self.begin(index, tried + 1, item), None)
@@ -398,11 +401,12 @@ class _Execution:
             try:
                 return self.finish(mark, self.call(given, scope, index, answer))
             except NodeError as error:
-                if error.permanent or mark.attempt >= retry.attempts:
+                left = self.run.deadline - time.monotonic()
+                if error.permanent or mark.attempt >= retry.attempts or 0 < left < error.retry_after:
                     return self.fail(mark, error)
                 self.record(mark, "failed", error_text=self.shown(error))
-            pause = retry.pause(mark.attempt, random.random())
-            self.job.sleep(max(0.0, min(pause, self.run.deadline - time.monotonic())))
+                pause = max(retry.pause(mark.attempt, random.random()), error.retry_after)
+            self.job.sleep(max(0.0, min(pause, left)))
             self.run.check(self.node)
             mark, answer = self.begin(index, mark.attempt + 1, item), None
 
@@ -415,7 +419,7 @@ class _Execution:
         key = f"{job.run_id}:{node.id}:{index or 0}"
         ctx = Context(
             node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services, job.flows, job.keyring,
-            job.files,
+            job.files, self.pause,
         )  # fmt: skip
         try:
             config = node.config.evaluate(scope)
@@ -431,6 +435,13 @@ class _Execution:
         if node.node.pure and not node.node.suspends and node.timeout is not None and time.monotonic() > deadline:
             raise NodeError(f"ran longer than its timeout of {node.timeout:g} s")
         return result
+
+    def pause(self, seconds: float) -> None:
+        """Hold up the node that executes; NodeError where the run is to end."""
+        self.job.sleep(seconds)
+        reason = self.job.stop()
+        if reason is not None:
+            raise NodeError(reason, permanent=True)
 
     def begin(self, index: int | None, attempt: int, item: bytes | None, announce: bool = True) -> Mark:
         """Number an execution; one with effects outside the run is on record before it starts."""

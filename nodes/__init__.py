@@ -6,24 +6,46 @@ import functools
 import inspect
 from typing import Any
 
-from nodes import data, documents, files, http, logic, output, storage, triggers, waits
+from nodes import (
+    crypto,
+    data,
+    dates,
+    documents,
+    files,
+    formats,
+    graphql,
+    http,
+    joins,
+    lists,
+    logic,
+    output,
+    storage,
+    triggers,
+    waits,
+)
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.describe import json_schema
 
-__all__ = [
-    "REGISTRY",
-    "catalogue",
-    "data",
-    "documents",
-    "files",
-    "http",
-    "logic",
-    "output",
-    "search",
-    "storage",
-    "triggers",
-    "waits",
-]
+__all__ = ["FAMILIES", "REGISTRY", "catalogue", "search"]
+
+# Importing a family registers its types, in the order in which the catalogue shows them.
+FAMILIES = (
+    triggers,
+    logic,
+    waits,
+    data,
+    lists,
+    joins,
+    formats,
+    dates,
+    crypto,
+    documents,
+    http,
+    graphql,
+    files,
+    storage,
+    output,
+)
 
 
 def catalogue() -> list[dict[str, Any]]:
@@ -35,7 +57,12 @@ def catalogue() -> list[dict[str, Any]]:
     command that brings what the node lacks here, null where it lacks nothing.
     """
     classes: list[Any] = [type(node) for node in REGISTRY.values()]
-    return [_entry(cls) for cls in sorted(classes, key=lambda cls: CATEGORIES.index(cls.category))]
+    places = {family.__name__: place for place, family in enumerate(FAMILIES)}
+
+    def place(cls: Any) -> tuple[int, int]:
+        return CATEGORIES.index(cls.category), places.get(cls.__module__, len(places))
+
+    return [_entry(cls) for cls in sorted(classes, key=place)]
 
 
 def search(text: str = "", category: str = "") -> list[dict[str, Any]]:

@@ -131,6 +131,7 @@ class Context:
     `inputs` maps each live predecessor to its output; `scope` is what expressions see (`steps`, `trigger`, `vars`…).
     `deadline` is on the clock of `time.monotonic`, in seconds. `idempotency_key` is `run_id:node_id:index`, the same at
     every attempt and after a crash. `log(level, message, data)` writes to the run's log. `files` are the workspace's.
+    `pause(seconds)` is how a node sleeps: it raises NodeError, and soon, when the run is to end.
     """
 
     node_id: str
@@ -144,6 +145,7 @@ class Context:
     flows: Flows | None = None
     keyring: Keyring | None = None
     files: Files | None = None
+    pause: Callable[[float], None] = time.sleep
 
     def log(self, level: str, message: str, data: Any = None) -> None:
         """Write to the run's log, without any secret; `level` is debug, info, warning or error."""
