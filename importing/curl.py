@@ -28,7 +28,7 @@ from importing.fields import fields_of, guarded_fields, guarded_text
 from importing.notes import Notes
 from importing.secret import Suggestion, Suggestions
 from importing.shell import words_of
-from nodes.http import METHODS
+from nodes.calls import METHODS
 
 MAX_BYTES = 200_000
 SECONDS = 0.1, 300.0  # that a node may take

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
@@ -12,6 +12,7 @@ from expressions import literal
 from importing.fields import NotTheSame, fields_of, guarded_fields, guarded_json, guarded_text, json_of
 from importing.notes import Notes, shown
 from importing.secret import Suggestions
+from nodes.bodies import content_type_of
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -123,52 +124,90 @@ def body_of_upload(path: str, content_type: str | None, notes: Notes) -> Body:
 
 # -F
 
-_WORD = re.compile(r'\s*"((?:[^"\\]|\\.)*)"\s*(?=;|\Z)|([^;]*)', re.DOTALL)
+_LABEL = re.compile(r"[ \t]*([A-Za-z]+)=")
+_QUOTED = r'[ \t]*(?:"((?:[^"\\]|\\.)*)"[^%(end)s]*|([^%(end)s]*))'
+_WORD, _WORD_OF_MANY = (re.compile(_QUOTED % {"end": end}, re.DOTALL) for end in (";", ";,"))
 
 
 def body_of_form(given: Given, notes: Notes) -> Body:
-    """A body of several parts. The node has each name once and writes no type beside a text: that is noted."""
-    parts: dict[str, Any] = {}
+    """A body of several parts: texts, and files by the names that they should have in the workspace."""
+    texts: dict[str, Any] = {}
+    files: dict[str, Any] = {}
     for option, value in given:
         name, equals, content = value.partition("=")
         if not equals:
             raise BadInput("A form's field has no =")
-        part = literal(content) if option == "form-string" else _part(name, content, notes)
-        if name in parts:
-            notes.add(f"The form has {shown(name)} several times, which the node cannot send: the first is kept")
-        elif part is not None:
-            parts[name] = part
-    return Body({"body": parts, "body_type": "multipart"})
+        if option == "form-string":
+            _put(texts, name, literal(content))
+        elif content.startswith("@"):
+            for file in _files(name, content, notes):
+                _put(files, name, file)
+        else:
+            _put_text(texts, name, content, notes)
+    return Body({"body": texts, **({"files": files} if files else {}), "body_type": "multipart"})
 
 
-def _part(name: str, content: str, notes: Notes) -> Any:
+def _put(fields: dict[str, Any], name: str, value: Any) -> None:
+    """One more value of this name; several are a list."""
+    if name not in fields:
+        fields[name] = value
+    elif isinstance(fields[name], list):
+        fields[name].append(value)
+    else:
+        fields[name] = [fields[name], value]
+
+
+def _put_text(texts: dict[str, Any], name: str, content: str, notes: Notes) -> None:
     if content.startswith("<"):
         notes.add(f"The form's {shown(name)} is the content of a file, which is not known here: it is left out")
-        return None
+        return
     if content[:1] in ("(", ")"):
         raise BadInput("A form within a form cannot be imported")
-    word, more = _words(content.removeprefix("@"))
-    if not content.startswith("@"):
-        if "type" in more:
-            notes.add(f"The form's {shown(name)} is sent as plain text, without its type")
-        return literal(word)
-    if "," in word and not content.startswith('@"'):
-        notes.add(f"The form's {shown(name)} has several files, of which the node sends the first")
-        word = word.partition(",")[0]
-    file = File(word)
-    notes.add(f"The form's {shown(name)} is the file {shown(file.name)}: put it into the workspace's files")
-    names = {"filename": "filename", "type": "content_type"}
-    return {"file": literal(file.name), **{names[key]: literal(more[key]) for key in names if key in more}}
+    ((word, more),) = _words(content, _WORD)
+    if "type" in more:
+        notes.add(f"The form's {shown(name)} is sent as plain text, without its type")
+    _put(texts, name, literal(word))
 
 
-def _words(text: str) -> tuple[str, dict[str, str]]:
-    """`"a;b";type=text/plain` as its first word and the settings behind it."""
-    words: list[str] = []
-    at = 0
+def _files(name: str, content: str, notes: Notes) -> Iterator[Any]:
+    """The file or files behind an @, as `files` of the node has them."""
+    found = _words(content[1:], _WORD_OF_MANY)
+    if len(found) > 1:
+        notes.add(f"The form's {shown(name)} has several files in one part, which the node sends in one each")
+    for path, more in found:
+        file = File(path)
+        if file.name in ("", "-"):
+            notes.add(f"The form's {shown(name)} is no file, or standard input: it is left out")
+            continue
+        notes.add(f"The form's {shown(name)} is the file {shown(file.name)}: put it into the workspace's files")
+        settings = {"content_type": literal(more["type"])} if more.get("type") else {}
+        if more.get("filename"):
+            # Of which type it is, curl concludes from the file's own name.
+            settings = {"name": literal(more["filename"]), "content_type": content_type_of(file.name), **settings}
+        yield {"path": literal(file.name), **settings} if settings else literal(file.name)
+
+
+def _words(text: str, pattern: re.Pattern[str]) -> list[tuple[str, dict[str, str]]]:
+    """`"a;b";type=text/plain` as words, each with the settings behind it; several where the pattern ends at commas."""
+    found: list[tuple[str, dict[str, str]]] = []
+    at, begins = 0, True
     while at <= len(text):
-        match = _WORD.match(text, at)
-        assert match is not None  # its last alternative takes nothing too
-        words.append(match[2] if match[1] is None else re.sub(r'\\(["\\])', r"\1", match[1]))
+        label = None if begins else _LABEL.match(text, at)
+        match = pattern.match(text, at if label is None else label.end())
+        assert match is not None  # it takes nothing, too
+        value = match[2].rstrip(" \t") if match[1] is None else re.sub(r'\\(["\\])', r"\1", match[1])
+        if begins:
+            found.append((value, {}))
+        else:
+            _set(found[-1][1], "" if label is None else label[1].lower(), value)
+        begins = text[match.end() : match.end() + 1] == ","
         at = match.end() + 1
-    settings = (word.strip().partition("=") for word in words[1:])
-    return words[0], {name.lower(): value.strip('"') for name, _, value in settings}
+    return found
+
+
+def _set(settings: dict[str, str], name: str, value: str) -> None:
+    """Note a setting; what curl does not know behind a type is a parameter of that."""
+    if name in ("type", "filename", "encoder", "headers"):
+        settings[name] = value
+    elif "type" in settings and name:
+        settings["type"] += f";{name}={value}"

@@ -19,7 +19,7 @@ from importing.inputs import Inputs, expression, reading
 from importing.notes import Notes, shown
 from importing.secret import Suggestion, Suggestions, is_host
 from importing.security import Proof, Security
-from nodes.http import METHODS, REFUSED_HEADERS
+from nodes.calls import METHODS, REFUSED_HEADERS
 from nodes.kinds import TOKEN
 
 MAX_OPERATIONS = 1_000
@@ -256,28 +256,24 @@ class _Reading:
     # Bodies
 
     def _body(self, operation: dict[str, Any], inputs: Inputs) -> tuple[dict[str, Any], str | None]:
-        """`body` and `body_type`, and the Content-Type where it is not the one that the node sends by itself."""
+        """The keys of the config, and the Content-Type where it is not the one that the node sends by itself."""
         body = self.document.at(operation, "requestBody")
         content = self.document.at(body, "content")
         if not content:
             return {}, None
         kinds = ((media, _kind(media)) for media in islice(content, 50))
         media, kind = min(kinds, key=lambda found: _KINDS.index(found[1]))
-        schema = self._body_schema(content[media], kind, inputs)
+        schema = _FILE if kind == "file" else self._body_schema(content[media], inputs)
         required = body.get("required") is True
-        key = inputs.ask("body", "body", schema, required)
-        config = {"body": expression(reading(key) if required else f"{reading(key)} | default(none)")}
+        if kind == "multipart":
+            return {"body_type": kind, **_parts(schema, required, inputs)}, None
         named = re.fullmatch(r"[\w.+-]+/[\w.+-]+", media, re.ASCII)
-        own = kind in ("form", "multipart") or media == "application/json" or not named
-        return {**config, "body_type": kind}, None if own else media
+        own = kind == "form" or media == "application/json" or not named
+        return {"body_type": kind, "body": _whole(schema, required, inputs)}, None if own else media
 
-    def _body_schema(self, holder: Any, kind: str, inputs: Inputs) -> dict[str, Any]:
-        if kind == "file":
-            return _FILE
+    def _body_schema(self, holder: Any, inputs: Inputs) -> dict[str, Any]:
         found = self.document.resolved(holder)
         schema = inputs.form.schema(found.get("schema"))
-        if kind == "multipart":
-            schema = _with_files(schema)
         examples = self.document.at(found, "examples")
         example = found.get("example", next((self.document.at(examples, name).get("value") for name in examples), None))
         if example is not None and is_small(example, 2_000):
@@ -301,12 +297,49 @@ def _kind(media: str) -> str:
     return "text" if name.startswith("text/") or name.endswith(("/xml", "+xml", "/graphql", "yaml")) else "file"
 
 
-def _with_files(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a multipart body, in which a file is what the node takes for one."""
-    if schema.get("format") == "binary" or str(schema.get("contentMediaType")).startswith(_BINARY):
-        return {"type": "object", "properties": {"file": _FILE, "filename": {"type": "string"}}, "required": ["file"]}
-    parts = {name: _with_files(part) for name, part in schema.get("properties", {}).items()}
-    return {**schema, "properties": parts} if parts else schema
+def _is_file(schema: dict[str, Any]) -> bool:
+    return schema.get("format") == "binary" or str(schema.get("contentMediaType")).startswith(_BINARY)
+
+
+def _whole(schema: dict[str, Any], required: bool, inputs: Inputs) -> str:
+    """The body as the input has it; one that is not required and missing is null, and so not sent."""
+    read = reading(inputs.ask("body", "body", schema, required))
+    return expression(read if required else f"{read} | default(none)")
+
+
+def _parts(schema: dict[str, Any], required: bool, inputs: Inputs) -> dict[str, Any]:
+    """The texts and the files of a multipart body. A file that is not required and missing is left out."""
+    texts, files = _apart(schema)
+    found: dict[str, Any] = {}
+    if texts["properties"] or not files["properties"]:
+        found["body"] = _whole(texts, required and bool(texts["required"]), inputs)
+    if files["properties"]:
+        key = inputs.ask("files", "body", files, bool(files["required"]))
+        read = {name: reading(key, name) for name in files["properties"]}
+        found["files"] = {
+            name: expression(text if name in files["required"] else f"{text} | default(none)")
+            for name, text in read.items()
+        }
+    return found
+
+
+def _apart(schema: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schema of a multipart body, split into that of its texts and that of its files."""
+    files: dict[str, Any] = {}
+    texts: dict[str, Any] = {}
+    for name, part in schema.get("properties", {}).items():
+        if _is_file(part):
+            files[name] = _FILE
+        elif _is_file(part.get("items", {})):
+            files[name] = {"type": "array", "items": _FILE}
+        else:
+            texts[name] = part
+    return _only(schema, texts), _only(schema, files)
+
+
+def _only(schema: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    needed = [name for name in items(schema, "required") if name in parts]
+    return {"type": "object", "properties": parts, "required": needed}
 
 
 def _filled(template: str, variables: dict[str, Any]) -> str:

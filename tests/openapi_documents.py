@@ -60,6 +60,8 @@ paths:
               properties:
                 caption: {type: string}
                 photo: {type: string, format: binary}
+                more: {type: array, items: {type: string, format: binary}}
+              required: [photo]
       responses:
         201: {description: Added}
 components:

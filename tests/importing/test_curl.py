@@ -19,11 +19,10 @@ from config import Config
 from dispatch import make_services
 from errors import BadInput, HeadraceError, TooLarge
 from importing.curl import MAX_BYTES, node_of
-from nodes import REGISTRY
 from nodes.credential_types import TYPES
+from nodes.files import Files
 from schemas import CredentialIn
 
-FIELDS = REGISTRY["http"].Config().fields
 SECRET = "hunter2hunter2"
 
 
@@ -33,12 +32,6 @@ def config_of(command):
 
 def notes_of(command):
     return " | ".join(node_of(command).notes)
-
-
-def plannable(node):
-    """Whether this version of the node takes everything that is in the config."""
-    config = node["config"]
-    return config.keys() <= set(FIELDS) and config.get("body_type", "json") in FIELDS["body_type"].validate.choices
 
 
 CHROME = r"""curl 'https://shop.example/api/search?q=red%20shoes&page=2' \
@@ -152,26 +145,27 @@ def test_what_postman_copies_becomes_a_node():
 
 def test_the_files_of_a_form_are_named_as_files_of_the_workspace():
     config = config_of(POSTMAN_FORM)
-    assert config["body_type"] == "multipart"
-    assert config["body"] == {"title": "Invoice; May", "file": {"file": "invoice 5.pdf"}}
+    assert (config["body_type"], config["body"], config["files"]) == (
+        "multipart", {"title": "Invoice; May"}, {"file": "invoice 5.pdf"},
+    )  # fmt: skip
     assert "'invoice 5.pdf': put it into the workspace's files" in notes_of(POSTMAN_FORM)
 
 
-def test_settings_of_a_forms_file_are_kept():
-    command = (
-        "curl https://a.example -F 'f=@a.bin;type=image/png;filename=b.png' -F 'n=1;type=text/x' --form-string 's=@;x'"
-    )
-    body = config_of(command)["body"]
-    assert body == {"f": {"file": "a.bin", "filename": "b.png", "content_type": "image/png"}, "n": "1", "s": "@;x"}
-    assert "'n' is sent as plain text, without its type" in notes_of(command)
+def test_settings_of_a_forms_file_are_kept_and_several_of_a_name_are_a_list():
+    fields = "-F 'f=@a.bin;type=image/png;filename=b.png' -F 'f=@c,d' -F 'n=1;type=text/x' -F n=2 --form-string 's=@;x'"
+    config = config_of(f"curl https://a.example {fields}")
+    assert config["body"] == {"n": ["1", "2"], "s": "@;x"}
+    assert config["files"] == {"f": [{"path": "a.bin", "name": "b.png", "content_type": "image/png"}, "c", "d"]}
+    notes = notes_of(f"curl https://a.example {fields}")
+    assert "'n' is sent as plain text, without its type" in notes and "several files in one part" in notes
 
 
 @pytest.mark.parametrize(
-    ("field", "word"),
-    [("-F 'a=1' -F 'a=2'", "several times"), ("-F 'a=@x,y'", "several files"), ("-F 'a=<x'", "content of a file")],
+    ("field", "word"), [("a=<x", "content of a file"), ("a=@-", "standard input"), ("a=@", "no file")]
 )
 def test_what_a_form_of_the_node_cannot_hold_is_noted(field, word):
-    assert word in notes_of(f"curl https://a.example {field}")
+    command = f"curl https://a.example -F '{field}' -F b=1"
+    assert word in notes_of(command) and config_of(command)["body"] == {"b": "1"}
 
 
 # Data
@@ -536,8 +530,7 @@ def test_any_text_is_a_node_or_refused(text):
         imported = node_of(f"curl https://a.example {text}")
     except HeadraceError:
         return
-    if plannable(imported.node):
-        engine.plan(flow(imported.node))
+    engine.plan(flow(imported.node))
 
 
 # Against curl itself
@@ -560,8 +553,9 @@ def seen(httpserver):
         media, body = (content_type or "").partition(";")[0], request.get_data()
         pairs = parse_qsl(request.query_string.decode(), keep_blank_values=True)
         if media == "multipart/form-data" and request.form | request.files:
-            files = [(name, file.filename, file.content_type, file.read()) for name, file in request.files.items()]
-            content_type, body = media, (list(request.form.items()), files)
+            found = request.files.items(multi=True)
+            files = [(name, file.filename, file.content_type, file.read()) for name, file in found]
+            content_type, body = media, (list(request.form.items(multi=True)), files)
         else:
             body = read_as_meant(body)
         requests.append((request.method, request.path, pairs, content_type, body))
@@ -587,7 +581,11 @@ LIKE_CURL = [
     POSTMAN,
     STRIPE,
     GITHUB,
-    POSTMAN_FORM.replace('file=@"/C:/Users/Ada/invoice 5.pdf"', 'comment="x"'),
+    POSTMAN_FORM.replace("/C:/Users/Ada/", ""),
+    "curl https://a.example -F 'f=@a.json;type=application/json;filename=\"b c.json\"' -F 'f=@a.txt' -F a=1 -F a=2",
+    "curl https://a.example/up --json @a.json",
+    "curl https://a.example/up -H 'Content-Type: image/png' --data-binary @a.txt",
+    "curl https://a.example/up/ -H 'Content-Type: text/plain' -T a.txt",
     "curl 'https://a.example/a/b?x=1&y=%20%2B+&z='",
     "curl 'https://a.example/search?flag&x=1'",
     "curl https://a.example/?q=%C3%A9 -I",
@@ -603,6 +601,8 @@ LIKE_CURL = [
     "curl -X DELETE https://a.example/things/5",
     "curl -X PUT https://a.example -H 'Content-Type: application/xml' --data-binary $'<a>\\n<b/></a>'",
     "curl -X GET https://a.example/_search -H 'Content-Type: application/json' -d '{\"query\":{\"match_all\":{}}}'",
+    "curl https://a.example -F 'f=@\"a.txt\";filename=\"q;r,s\"' -F 'g=@ a.txt ;type=text/x;charset=utf-8'",
+    "curl https://a.example -F 'a=\"b\\\"\\\\\"; type=text/x' -F 'b=  ' -F 'c= @d,e' -F $'d=\\n e \\n' -F 'h=\"q\"x'",
     "curl https://a.example -F a=1 -F 'b=\"x;y\"' --form-string 'c=@z;q' -F 'd= e '",
     "curl -g 'https://a.example/?f[a]=1&f[b]=2'",
     r"curl 'https://a.example/?f\[a\]=1'",
@@ -615,12 +615,12 @@ LIKE_CURL = [
 def test_the_node_sends_what_curl_sends(command, httpserver, seen, services, tmp_path):
     here = f"http://127.0.0.1:{httpserver.port}"
     command = re.sub(r"https://[a-z.]+", here, command, count=1)
+    for name, text in (("a.txt", "plain\n\ntext"), ("a.json", '{"a": 1}'), ("invoice 5.pdf", "%PDF")):
+        (tmp_path / name).write_text(text)
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, capture_output=True, timeout=20)
     node = node_of(command).node
     node["config"].pop("credential", None)  # there is none here
-    if not plannable(node):
-        pytest.skip("this version of the http node does not take such a body")
-    outcome = run(flow(node), services=services)
+    outcome = run(flow(node), services=services, files=Files(tmp_path, 2**20))
     assert outcome.status == "success", outcome.error_text
     by_curl, by_node = seen
     assert by_node == by_curl
@@ -628,10 +628,7 @@ def test_the_node_sends_what_curl_sends(command, httpserver, seen, services, tmp
 
 @pytest.mark.parametrize("command", [CHROME, CHROME_CMD, FIREFOX, POSTMAN, POSTMAN_FORM, STRIPE, GITHUB])
 def test_a_node_can_be_planned(command):
-    node = node_of(command).node
-    if not plannable(node):
-        pytest.skip("this version of the http node does not take all of it")
-    engine.plan(flow(node))
+    engine.plan(flow(node_of(command).node))
 
 
 @given(st.text(st.sampled_from("{}%#\"'\\ \r\né\0ab\u2028"), max_size=40), st.integers(0, 3_000))

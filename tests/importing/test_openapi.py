@@ -23,11 +23,9 @@ from dispatch import make_services
 from errors import BadInput, HeadraceError, TooLarge
 from importing.documents import MAX_BYTES, loaded
 from importing.openapi import MAX_OPERATIONS, read, slug_of
-from nodes import REGISTRY
 from nodes.credential_types import TYPES
+from nodes.files import Files
 from schemas import CredentialIn
-
-FIELDS = REGISTRY["http"].Config().fields
 
 
 def document(*operations, **root):
@@ -61,13 +59,10 @@ def parameter(name, place="query", **more):
 
 
 def planned(preset):
-    """The plan of a flow of this node, without what this version of the node does not take yet."""
-    node = {"id": "call", **preset.node, "config": dict(preset.node["config"])}
-    if "credential" not in FIELDS:
-        node["config"].pop("credential", None)
-    if node["config"].get("body_type", "json") not in FIELDS["body_type"].validate.choices:
-        pytest.skip("this version of the http node does not take such a body")
-    return engine.plan(flow(node)), node
+    """The node of a flow that has been planned."""
+    node = {"id": "call", **preset.node}
+    engine.plan(flow(node))
+    return node
 
 
 # Whole documents
@@ -135,9 +130,29 @@ def test_a_body_is_read_from_the_input_and_described_in_the_form():
 
 def test_a_file_of_a_form_is_a_file_of_the_workspace():
     preset = read(PETSTORE).presets[4]
-    assert preset.node["config"]["body_type"] == "multipart"
-    photo = preset.parameters["properties"]["body"]["properties"]["photo"]
-    assert photo["properties"]["file"]["description"] == "A path in the workspace's files"
+    config, asked = preset.node["config"], preset.parameters["properties"]
+    assert (config["body_type"], config["body"]) == ("multipart", "{{ input.body | default(none) }}")
+    assert config["files"] == {
+        "photo": "{{ input.files.photo }}",
+        "more": "{{ input.files.more | default(none) }}",
+    }
+    assert list(asked["body"]["properties"]) == ["caption"] and asked["files"]["required"] == ["photo"]
+    assert asked["files"]["properties"]["photo"]["description"] == "A path in the workspace's files"
+    assert preset.parameters["required"] == ["petId", "files"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "keys"),
+    [
+        ({"properties": {"f": {"type": "string", "contentMediaType": "image/png"}}}, ["body_type", "files"]),
+        ({"properties": {"t": {"type": "string"}}, "required": ["t"]}, ["body", "body_type"]),
+        ({}, ["body", "body_type"]),
+    ],
+)
+def test_a_form_has_texts_and_files_as_the_document_has_them(schema, keys):
+    body = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    config = config_of({"requestBody": body}, verb="post")
+    assert sorted(config.keys() - {"method", "url"}) == keys
 
 
 def test_an_api_like_stripes_takes_forms_and_a_token():
@@ -186,8 +201,7 @@ def test_every_node_can_be_planned_and_every_form_is_a_schema(text):
     palette = read(text)
     for preset in palette.presets:
         Draft202012Validator(preset.parameters)
-        if preset.node["config"].get("body_type") in FIELDS["body_type"].validate.choices:
-            planned(preset)
+        planned(preset)
     for found in palette.credentials:
         body = {**found.as_dict(), "data": {**found.data, **dict.fromkeys(found.sources, "x")}}
         del body["sources"]
@@ -198,7 +212,7 @@ def test_every_node_can_be_planned_and_every_form_is_a_schema(text):
 
 
 @pytest.fixture
-def ask(httpserver):
+def ask(httpserver, tmp_path):
     """`ask(preset, input)` runs the preset's node and gives method, path, query, content type and body."""
     seen = []
 
@@ -212,11 +226,12 @@ def ask(httpserver):
     services = make_services(Config(egress_allow=("127.0.0.1",)))
 
     def send(preset, input):
-        _, node = planned(preset)
+        node = planned(preset)
+        node["config"] = {key: value for key, value in node["config"].items() if key != "credential"}
         here = f"http://127.0.0.1:{httpserver.port}"
         node["config"]["url"] = re.sub(r"^https://[a-z.]+", here, node["config"]["url"])
         Draft202012Validator(preset.parameters).validate(input)
-        outcome = run(flow(node), input, services=services)
+        outcome = run(flow(node), input, services=services, files=Files(tmp_path, 2**20))
         assert outcome.status == "success", outcome.error_text
         return seen[-1]
 
@@ -350,7 +365,6 @@ def test_headers_and_cookies_are_set_where_they_are_required():
         ("application/vnd.api+json", "json", "application/vnd.api+json"),
         ("*/*", "json", None),
         ("application/x-www-form-urlencoded", "form", None),
-        ("multipart/form-data", "multipart", None),
         ("text/csv", "text", "text/csv"),
         ("application/xml", "text", "application/xml"),
         ("application/pdf", "file", "application/pdf"),
@@ -696,9 +710,7 @@ def test_a_damaged_document_is_read_as_far_as_it_can_be_or_refused(seed, junk):
         return
     for preset in palette.presets:
         assert orjson.dumps([preset.node, preset.parameters]) and len(preset.name) <= 200
-        config = {key: value for key, value in preset.node["config"].items() if key in FIELDS}
-        if config.get("body_type", "json") in FIELDS["body_type"].validate.choices:
-            engine.plan(flow({"id": "call", **preset.node, "config": config}))
+        planned(preset)
 
 
 @given(st.binary(max_size=60) | st.text("{}[]:,-&*!?'\"\n a1", max_size=60).map(str.encode))
