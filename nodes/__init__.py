@@ -51,10 +51,11 @@ FAMILIES = (
 def catalogue() -> list[dict[str, Any]]:
     """What there is, category by category.
 
-    Entries are `{type, category, name, description, branches, trigger, pure, config_schema, examples, extra, install}`.
-    `config_schema` is JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is no expression and
-    `x-credential` the types of credential that a key names; `branches` are those of an empty config. `install` is the
-    command that brings what the node lacks here, null where it lacks nothing.
+    Entries are `{type, category, name, description, branches, trigger, pure, own, config_schema, examples, extra,
+    install}`. `config_schema` is JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is no
+    expression and `x-credential` the types of credential that a key names; `branches` are those of an empty config.
+    `own` says that the type comes from HEADRACE_NODES_DIR. `install` is the command that brings what the node lacks
+    here, null where it lacks nothing.
     """
     classes: list[Any] = [type(node) for node in REGISTRY.values()]
     places = {family.__name__: place for place, family in enumerate(FAMILIES)}
@@ -62,7 +63,7 @@ def catalogue() -> list[dict[str, Any]]:
     def place(cls: Any) -> tuple[int, int]:
         return CATEGORIES.index(cls.category), places.get(cls.__module__, len(places))
 
-    return [_entry(cls) for cls in sorted(classes, key=place)]
+    return [entry_of(cls) for cls in sorted(classes, key=place)]
 
 
 def search(text: str = "", category: str = "") -> list[dict[str, Any]]:
@@ -80,7 +81,8 @@ def _searchable(entry: dict[str, Any]) -> str:
 
 
 @functools.cache
-def _entry(cls: Any) -> dict[str, Any]:
+def entry_of(cls: Any) -> dict[str, Any]:
+    """The entry of one node type."""
     return {
         "type": cls.type,
         "category": cls.category,
@@ -89,6 +91,7 @@ def _entry(cls: Any) -> dict[str, Any]:
         "branches": list(cls.branches({})),
         "trigger": cls.trigger,
         "pure": cls.pure,
+        "own": cls.own,
         "config_schema": json_schema(cls.Config()),
         "examples": list(cls.examples),
         "extra": cls.extra or None,
