@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Any
 from urllib.parse import unquote
 
 import orjson
-import yaml
 
-from errors import BadInput, TooLarge
+from errors import BadInput, NodeError, TooLarge
 from importing.notes import Notes, shown
+from nodes import yaml_text
 
 MAX_BYTES = 5 * 2**20
 MAX_DEPTH = 100
-MAX_PARTS = 1_000_000  # of YAML, whose aliases may stand for more than is written
 MAX_REF = 1_000
 MAX_HOPS = 20  # from one `$ref` to the next
-
-_Reader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-_TAG = "tag:yaml.org,2002:"
-# What plain text is, as YAML 1.2 has it: `yes`, dates and `1:30` are text.
-_IMPLICIT = {
-    "merge": (r"<<", "<"),
-    "null": (r"~|null|Null|NULL|", "~nN\0"),
-    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    "int": (r"[-+]?[0-9]{1,19}", "-+0123456789"),
-    "float": (r"[-+]?(?:\.[0-9]{1,40}|[0-9]{1,40}(?:\.[0-9]{0,40})?)(?:[eE][-+]?[0-9]{1,4})?", "-+.0123456789"),
-}
-_SCALARS: dict[str, Callable[[str], Any]] = {
-    "null": lambda text: None,
-    "bool": lambda text: {"true": True, "false": False}[text.lower()],
-    "int": int,
-    "float": float,
-    "str": str,
-}
-
-
-class _Loader(_Reader):
-    """Makes JSON of YAML and nothing else. PyYAML's own numbers take quadratic time for `1:1:1:…`."""
-
-    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {}
-    yaml_constructors: ClassVar[dict[Any, Any]] = {None: _Reader.construct_undefined}
-
-
-def _scalar(make: Callable[[str], Any]) -> Callable[[Any, Any], Any]:
-    return lambda loader, node: make(loader.construct_scalar(node))
-
-
-for _name, (_pattern, _first) in _IMPLICIT.items():
-    _starts = [("" if char == "\0" else char) for char in _first]
-    _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"(?:{_pattern})\\Z"), _starts)
-for _name, _make in _SCALARS.items():
-    _Loader.add_constructor(_TAG + _name, _scalar(_make))
-_Loader.add_constructor(f"{_TAG}seq", _Reader.construct_yaml_seq)
-_Loader.add_constructor(f"{_TAG}map", _Reader.construct_yaml_map)
 
 
 def loaded(document: bytes | dict[str, Any]) -> dict[str, Any]:
@@ -76,68 +33,21 @@ def loaded(document: bytes | dict[str, Any]) -> dict[str, Any]:
 
 
 def _parsed(document: bytes) -> Any:
-    if document.lstrip()[:1] == b"{":
-        try:
-            return orjson.loads(document)
-        except orjson.JSONDecodeError as error:
-            wrong = f"The document is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-        if b"\n" not in document:
-            raise BadInput(wrong)
     try:
-        _check_yaml(document)
-        return _plain(yaml.load(document, _Loader))
-    except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        raise BadInput(f"The document is neither JSON nor YAML: {str(problem)[:200]}{where}") from None
-
-
-def _check_yaml(document: bytes) -> None:
-    """BadInput for YAML that is nested too deeply, or is much more than it seems once its aliases are followed."""
-    sizes: dict[str, int] = {}
-    open_: list[tuple[str | None, int]] = []
-    total = 0
-    for event in yaml.parse(document, _Reader):
-        size = 0
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in sizes:
-                raise BadInput(f"The document has an alias {shown(event.anchor)} of something that is not complete")
-            size = sizes[event.anchor]
-        elif isinstance(event, yaml.NodeEvent):
-            size = 1
-            if isinstance(event, yaml.CollectionStartEvent):
-                open_.append((event.anchor, total))
-            elif event.anchor is not None:
-                sizes[event.anchor] = 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = open_.pop()
-            if anchor is not None:
-                sizes[anchor] = total - before + 1
-        total += size
-        if total > MAX_PARTS:
-            raise BadInput(f"The document has more than {MAX_PARTS:,} parts, those that its aliases repeat included")
-        if len(open_) > MAX_DEPTH:
-            raise BadInput(f"The document is nested more than {MAX_DEPTH} deep")
-
-
-def _plain(value: Any) -> Any:
-    """What YAML has and JSON has not, as JSON: keys are text, and so are numbers that are none."""
-    if isinstance(value, dict):
-        return {_key(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return float(value)
-    return value
-
-
-def _key(key: Any) -> str:
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    return "null" if key is None else str(key)
+        return orjson.loads(document)
+    except orjson.JSONDecodeError as error:
+        if document.lstrip()[:1] == b"{" and b"\n" not in document:
+            raise BadInput(f"The document is not JSON: {error.msg} (column {error.colno})") from None
+    try:
+        found = yaml_text.parse(document.decode(), several=True)
+    except UnicodeDecodeError:
+        raise BadInput("The document is not UTF-8 text") from None
+    except NodeError as error:
+        problem = error.message.removeprefix("data is not YAML: ")
+        raise BadInput(f"The document is neither JSON nor YAML: {problem}") from None
+    if len(found) > 1:
+        raise BadInput("The text holds several documents of YAML: import one at a time")
+    return found[0] if found else None
 
 
 def _check_depth(value: Any) -> None:
