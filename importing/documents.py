@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import unquote
 
 import orjson
@@ -127,6 +127,11 @@ def words(value: Any, key: str, most: int) -> str:
         return ""
     line = " ".join("".join(char if char.isprintable() else " " for char in found[: 4 * most]).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def is_name(value: Any) -> TypeGuard[str]:
+    """Whether it is a name that can be kept: text, not empty and not long, for it is kept with each operation."""
+    return isinstance(value, str) and 0 < len(value) <= 200
 
 
 def is_small(value: Any, most: int) -> bool:

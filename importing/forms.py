@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from importing.documents import Document, is_small, items, words
+from importing.documents import Document, is_name, is_small, items, words
 
 MAX_SIZE = 12_000  # characters of one form, roughly
 MAX_LEVELS = 8
@@ -60,11 +60,11 @@ class Form:
         """Those that may be sent: `readOnly` ones come only from the server."""
         made: dict[str, Any] = {}
         for name, part in properties.items():
-            self.left -= 1
+            self.left -= 10
             if self.left <= 0 or len(made) >= MAX_NAMES:
                 self.is_cut = True
                 break
-            if not self.document.resolved(part).get("readOnly"):
+            if is_name(name) and not self.document.resolved(part).get("readOnly"):
                 self.left -= len(name)
                 made[name] = self.schema(part, inside)
         yield "properties", made

@@ -71,7 +71,7 @@ class Inputs:
     def query(self, parameter: dict[str, Any]) -> dict[str, str]:
         """The keys of the query for a parameter; one that is not required and missing is null, and so left out."""
         required = parameter.get("required") is True
-        name, style = str(parameter["name"]), str(parameter.get("style", "form"))
+        name, style = str(parameter["name"]), words(parameter, "style", 20) or "form"
         explode = parameter.get("explode", style in ("form", "deepObject"))
         key, schema = self.ask_for(parameter, "query", required)
         read = reading(key)

@@ -8,23 +8,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
 from errors import BadInput, ExpressionError
 from expressions import compile_value, literal
-from importing.documents import Document, is_small, items, loaded, words
+from importing.documents import Document, is_name, is_small, items, loaded, words
 from importing.inputs import Inputs, expression, reading
 from importing.notes import Notes, shown
-from importing.secret import Suggestion, Suggestions, is_host
+from importing.secret import Suggestion, Suggestions, hosts_of
 from importing.security import Proof, Security
 from nodes.calls import METHODS, REFUSED_HEADERS
 from nodes.kinds import TOKEN
 
 MAX_OPERATIONS = 1_000
 MAX_PARAMETERS = 100  # of one operation
-MAX_PATH = 2_000
+MAX_PATH = 2_000  # and of a server's address
 _VERSION = re.compile(r"3\.[012](\.|\Z)")
 _VERBS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 # OpenAPI says of the first three that a parameter of this name means nothing; the node sends the last itself.
@@ -110,8 +109,7 @@ class _Reading:
         self.source = slug_of(self.title)
         self.server = self._server(document.root)
         self.variable = f"vars.api_{self.source.replace('-', '_')}_url"
-        host = urlsplit(self.server or "").hostname or ""
-        self.secrets = Suggestions(self.source, (host,) if is_host(host) else ())
+        self.secrets = Suggestions(self.source, hosts_of(self.server or ""))
         self.security = Security(document, self.secrets, self.server)
         self.keys: set[str] = set()
         self.cut = 0
@@ -151,8 +149,8 @@ class _Reading:
     def _server(self, holder: dict[str, Any]) -> str | None:
         """The first address with a host, its variables at their defaults."""
         for server in items(holder, "servers", 20):
-            url = _filled(words(server, "url", 2_000), self.document.at(server, "variables"))
-            if re.fullmatch(r"https?://[^\s/?#{}@]+(?:/[^\s?#{}]*)?", url):
+            url = _filled(words(server, "url", MAX_PATH), self.document.at(server, "variables"))
+            if len(url) <= MAX_PATH and re.fullmatch(r"https?://[^\s/?#{}@\[\]]+(?:/[^\s?#{}]*)?", url):
                 return url.rstrip("/")
         return None
 
@@ -221,7 +219,7 @@ class _Reading:
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for parameter in (*self.document.each(item, "parameters"), *self.document.each(operation, "parameters")):
             name, place = parameter.get("name"), parameter.get("in")
-            if isinstance(name, str) and name and isinstance(place, str):
+            if is_name(name) and isinstance(place, str):
                 found[place, name] = parameter
         return list(found.values())[:MAX_PARAMETERS]
 
@@ -267,7 +265,7 @@ class _Reading:
         required = body.get("required") is True
         if kind == "multipart":
             return {"body_type": kind, **_parts(schema, required, inputs)}, None
-        named = re.fullmatch(r"[\w.+-]+/[\w.+-]+", media, re.ASCII)
+        named = re.fullmatch(r"[\w.+-]{1,100}/[\w.+-]{1,100}", media, re.ASCII)
         own = kind == "form" or media == "application/json" or not named
         return {"body_type": kind, "body": _whole(schema, required, inputs)}, None if own else media
 

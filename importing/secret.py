@@ -57,7 +57,7 @@ class Suggestions:
         more_hosts: tuple[str, ...] = (),
     ) -> str:
         """Suggest this credential; its name."""
-        hosts = tuple(dict.fromkeys((*self.hosts, *filter(is_host, more_hosts))))
+        hosts = tuple(dict.fromkeys((*self.hosts, *more_hosts)))
         self.found[name] = Suggestion(name, type_, data, sources, hosts)
         return name
 
@@ -72,6 +72,12 @@ class Suggestions:
 def is_host(text: str) -> bool:
     """Whether a credential can be bound to it: a name or an address of four numbers, in lower case."""
     return re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]{0,98}[a-z0-9])?", text) is not None
+
+
+def hosts_of(url: str) -> tuple[str, ...]:
+    """The host of an http or https URL, if a credential can be bound to it."""
+    found = re.match(r"https?://([^/?#@:\[\]]+)(?:[:/?#]|\Z)", url.lower())
+    return (found[1],) if found is not None and is_host(found[1]) else ()
 
 
 def _bare(name: str) -> str:

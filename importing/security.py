@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from itertools import islice
 from typing import Any, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
-from importing.documents import Document, items
+from importing.documents import Document, is_name, items
 from importing.notes import shown
-from importing.secret import Suggestions
+from importing.secret import Suggestions, hosts_of
 from nodes.kinds import TOKEN
 
 _ELSEWHERE = "got elsewhere, as the API's documentation says"
@@ -59,21 +59,17 @@ class Security:
         return self.document.at(self.schemes, name)
 
     def _can(self, name: str) -> bool:
-        scheme = self._scheme(name)
-        type_, way = scheme.get("type"), str(scheme.get("scheme", "")).lower()
+        scheme = self._scheme(name) if is_name(name) else {}
+        type_ = scheme.get("type")
         if type_ == "apiKey":
             place, key = scheme.get("in"), scheme.get("name")
-            return (
-                place in ("header", "query", "cookie")
-                and isinstance(key, str)
-                and (place == "query" or TOKEN.match(key) is not None)
-            )
-        return type_ in ("oauth2", "openIdConnect") or (type_ == "http" and way in ("basic", "bearer"))
+            return is_name(key) and (place == "query" or (place in ("header", "cookie") and bool(TOKEN.match(key))))
+        return type_ in ("oauth2", "openIdConnect") or (type_ == "http" and _way(scheme) in ("basic", "bearer"))
 
     def _of(self, name: str, scopes: Any) -> Proof:
         scheme = self._scheme(name)
         type_, source = scheme["type"], f"the API's {shown(name)}"
-        if type_ == "http" and str(scheme["scheme"]).lower() == "basic":
+        if type_ == "http" and _way(scheme) == "basic":
             return self._credential(name, "http_basic", {}, {"username": source, "password": source})
         if type_ == "http":
             return self._credential(name, "http_bearer", {}, {"token": source})
@@ -110,12 +106,26 @@ class Security:
         )
         data, sources = {}, {"client_id": source, "client_secret": source}
         hosts: tuple[str, ...] = ()
-        url = urljoin(f"{self.server}/" if self.server else "", str(flow.get("tokenUrl", "")))
-        if re.match(r"https?://[^/?#]", url):
-            data["token_url"] = url[:1_000]
-            hosts = (urlsplit(url).hostname or "",)
+        url = _joined(self.server, flow.get("tokenUrl"))
+        if hosts_of(url):
+            data["token_url"], hosts = url, hosts_of(url)
         else:
             sources["token_url"] = _ELSEWHERE
         if asked:
             data["scope"] = " ".join(asked)[:1_000]
         return self._credential(name, "oauth2_client_credentials", data, sources, hosts)
+
+
+def _way(scheme: dict[str, Any]) -> str:
+    way = scheme.get("scheme")
+    return str(way).lower() if is_name(way) else ""
+
+
+def _joined(server: str | None, url: Any) -> str:
+    """The address, which may be beside the server's; empty where it is none."""
+    if not isinstance(url, str) or len(url) > 1_000:
+        return ""
+    try:
+        return urljoin(f"{server}/" if server else "", url)
+    except ValueError:
+        return ""

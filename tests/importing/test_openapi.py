@@ -397,6 +397,7 @@ def test_of_several_media_types_json_is_taken():
             "https://eu.a.example:8443/things",
         ),
         ([{"url": "https://{region}.a.example"}], "{{ vars.api_things_url }}/things"),
+        ([{"url": "https://[::1"}], "{{ vars.api_things_url }}/things"),
         ([{"url": "https://user:pass@a.example"}], "{{ vars.api_things_url }}/things"),
         ([{"url": "/api"}], "{{ vars.api_things_url }}/things"),
         ([], "{{ vars.api_things_url }}/things"),
@@ -470,6 +471,15 @@ def test_a_key_in_the_query_or_a_cookie_is_read_by_an_expression():
     assert palette.credentials[0].type == preset.credential_type == "secret" and "api_key" in palette.notes[0]
     preset, _ = secured({"cookie": []})
     assert preset.node["config"]["headers"] == {"Cookie": "sid={{ secrets.things_cookie }}"}
+
+
+@pytest.mark.parametrize("url", ["https://[::1", "", 5, "ftp://a.example/token", "x" * 2_000])
+def test_an_address_for_tokens_that_cannot_be_is_asked_for(url):
+    schemes = {"client": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": url}}}}
+    operation = {"security": [{"client": []}]}
+    _, palette = one(operation, servers=[], components={"securitySchemes": schemes})
+    (found,) = palette.credentials
+    assert found.data == {} and set(found.sources) == {"client_id", "client_secret", "token_url"}
 
 
 @pytest.mark.parametrize("scheme", ["digest", "tls", "unheard_of"])
@@ -636,6 +646,7 @@ def test_a_hostile_document_takes_no_long_time(shape):
         "readOnly": {"properties": {f"p{n}": {"readOnly": True} for n in range(big)}},
         "description": {"description": "x " * 1_000_000},
         "example": {"example": ["x"] * 400_000},
+        "names": {"properties": {"p" * 1_000_000: {}}, "required": ["p" * 1_000_000], "type": ["q" * 1_000_000]},
     }.get(shape, {})
     operation = {
         "parameters": [parameter(f"q{n}", schema={"$ref": "#/components/schemas/s"}) for n in range(3)],
@@ -647,10 +658,18 @@ def test_a_hostile_document_takes_no_long_time(shape):
         components={"schemas": {"s": schema}, "requestBodies": {"b": {"content": media}}, "pathItems": {"i": item}},
         security=[{f"s{n}": []} for n in range(big if shape == "security" else 0)],
     )
+    if shape == "names":
+        long = "n" * 500_000
+        item["parameters"] += [parameter(long), parameter(long, "path"), parameter("o", style=long, explode=long)]
+        item["get"]["security"] = [{"s": [long]}, {long: []}]
+        item["get"]["servers"] = [{"url": "https://{h}", "variables": {"h": {"default": long}}}]
+        hostile["components"]["securitySchemes"] = {"s": {"type": "apiKey", "in": "query", "name": long}}
     hostile["paths"] = {f"/{n}": {"$ref": "#/components/pathItems/i"} for n in range(MAX_OPERATIONS)}
     began = time.process_time()
-    assert len(read(orjson.dumps(hostile)).presets) == MAX_OPERATIONS
-    assert time.process_time() - began < 20
+    presets = read(orjson.dumps(hostile)).presets
+    assert len(presets) == MAX_OPERATIONS
+    assert max(len(orjson.dumps([preset.node, preset.parameters])) for preset in presets) < 40_000
+    assert time.process_time() - began < 30
 
 
 # Anything at all
