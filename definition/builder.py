@@ -232,7 +232,7 @@ class _Builder:
             if compiled is None or field_ is None:
                 static[key] = value
             else:
-                dynamic.append(Dynamic(key, compiled, field_))
+                dynamic.append(Dynamic(key, compiled, field_, value))
         try:
             loaded = schema.load(static, partial=tuple(item.key for item in dynamic))
         except ValidationError as error:
