@@ -6,11 +6,23 @@ import functools
 import inspect
 from typing import Any
 
-from nodes import data, http, logic, output, storage, triggers, waits
+from nodes import data, feeds, http, logic, output, storage, triggers, waits
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.describe import json_schema
 
-__all__ = ["REGISTRY", "catalogue", "data", "http", "logic", "output", "search", "storage", "triggers", "waits"]
+__all__ = [
+    "REGISTRY",
+    "catalogue",
+    "data",
+    "feeds",
+    "http",
+    "logic",
+    "output",
+    "search",
+    "storage",
+    "triggers",
+    "waits",
+]
 
 
 def catalogue() -> list[dict[str, Any]]:
