@@ -23,7 +23,7 @@ from nodes.keyring import Keyring
 from .executor import Executor, Flow, files_of
 
 log = logging.getLogger("headrace.dispatch")
-SECONDS = 60.0  # for one look
+SECONDS = 120.0  # for one look
 MAX_ITEMS = 10_000
 MAX_STATE = 256 * 1024
 MAX_LINES = 20

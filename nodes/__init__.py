@@ -6,7 +6,7 @@ import functools
 import inspect
 from typing import Any
 
-from nodes import data, feeds, http, logic, output, storage, triggers, waits
+from nodes import data, feeds, http, logic, mailbox, output, storage, triggers, waits
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.describe import json_schema
 
@@ -17,6 +17,7 @@ __all__ = [
     "feeds",
     "http",
     "logic",
+    "mailbox",
     "output",
     "search",
     "storage",

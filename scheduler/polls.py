@@ -24,7 +24,7 @@ from nodes.base import Item
 from scheduler.firing import active_flows
 
 log = logging.getLogger("headrace.scheduler")
-THREADS = 4
+THREADS = 8
 MOST_THREADS = 16  # with those that hang beyond their time
 RUNS_AT_ONCE = 100
 HOLD_MS = 10_000  # after which to ask again for what there was no room for

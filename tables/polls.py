@@ -16,7 +16,7 @@ from database import execute, execute_all, write
 from tables.base import DAY_MS, Base, now_ms
 from tables.schedules import GRACE_MS
 
-CLAIM_MS = 90_000  # after which a poll that has not ended is overtaken
+CLAIM_MS = 150_000  # after which a poll that has not ended is overtaken
 KEPT_MS = 30 * DAY_MS  # for a trigger that is not polled, and for an entry that the source shows no more
 KEPT_ENTRIES = 1_000  # of those that it shows no more, however long ago
 MOST_ENTRIES = 10_000
