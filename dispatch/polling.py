@@ -72,13 +72,17 @@ def _look(
     config = planned.config.evaluate(scope)
     ctx = _context(executor, flow, node_id, scope, lines, keyring)
     polled = planned.node.poll(config, None if state is None else orjson.loads(state), ctx)
-    if not isinstance(polled, Polled) or not all(isinstance(item, Item) for item in polled.items):
+    if not isinstance(polled, Polled) or not all(map(_is_item, polled.items)):
         raise NodeError(f"{planned.type} gave something else than Polled with a list of Item", permanent=True)
     if len(polled.items) > MAX_ITEMS:
         raise NodeError(f"found {len(polled.items)} entries at once; at most {MAX_ITEMS} are allowed", permanent=True)
     encoded = keyring.clean(engine.encode(polled.state, MAX_STATE))
     backlog = bool(config.get("backlog"))
     return Found(tuple(polled.items), encoded.decode(), polled.whole, polled.more, backlog, keyring)
+
+
+def _is_item(item: Any) -> bool:
+    return isinstance(item, Item) and isinstance(item.key, str)
 
 
 def _scope(flow: Flow, plan: Plan, keyring: Keyring) -> dict[str, Any]:

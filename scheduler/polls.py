@@ -19,7 +19,7 @@ import orjson
 from database import disconnect_thread, execute, write
 from dispatch import Dispatcher, Found, look
 from errors import HeadraceError, NodeError
-from models import CLAIM_MS, Claim, Fired, LogEntry, Poll, PollEntry, Run, Workflow, new_id, now_ms
+from models import CLAIM_MS, Claim, DatabaseRefused, Fired, LogEntry, Poll, PollEntry, Run, Workflow, new_id, now_ms
 from nodes.base import Item
 from scheduler.firing import active_flows
 
@@ -113,6 +113,8 @@ class Poller:
                 self.poll(asking.claim)
             except Stopped:
                 log.debug("the poll of %s is not over, and the process ends", asking.key)
+            except (DatabaseRefused, OSError) as error:
+                log.error("what the poll of %s found could not be recorded: %s", asking.key, error)
             except Exception:
                 log.exception("the poll of %s is let go of; it comes again in %d ms", asking.key, CLAIM_MS)
             finally:

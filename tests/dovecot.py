@@ -204,11 +204,9 @@ def quoted(text):
 def mail(text="hello", subject="Hello", sender="Ada <ada@example.com>", to="orders@example.org", **headers):
     """A mail as a program would write it: `mail("text", subject="…", message_id="…")`."""
     made = EmailMessage()
-    given = {"From": sender, "To": to, "Subject": subject, "Message-ID": f"<{os.urandom(8).hex()}@example.com>"}
-    dated = {"Date": "Mon, 02 Mar 2026 12:00:00 +0000"}
-    for name, value in (given | dated | {key.replace("_", "-").title(): value for key, value in headers.items()}).items():
-        if name in made:
-            del made[name]
+    given = {"from": sender, "to": to, "subject": subject, "message-id": f"<{os.urandom(8).hex()}@example.com>"}
+    given |= {"date": "Mon, 02 Mar 2026 12:00:00 +0000"}
+    for name, value in (given | {key.replace("_", "-"): value for key, value in headers.items()}).items():
         if value is not None:
             made[name] = value
     made.set_content(text)
