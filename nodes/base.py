@@ -74,7 +74,7 @@ class Polled(NamedTuple):
 
     The state moves on only when each entry that is new has its run; until then the next poll is given the old one, and
     is to find the others again. `whole` says that the source shows these entries and no others; `more` that it has
-    more, to be asked for at once.
+    more, to be asked for at once. A first look lasts until there is no more.
     """
 
     items: Sequence[Item]

@@ -70,6 +70,8 @@ class Poller:
     `owner` names the process, and `leads` says whether it is the one that polls. `start` does the work of one poll.
     """
 
+    runs_at_once = RUNS_AT_ONCE
+
     def __init__(
         self,
         dispatcher: Dispatcher,
@@ -218,7 +220,8 @@ class Keeping:
 
     def work(self) -> None:
         """Put all of it on record, or as much as there is room for. Raises Overtaken, or Stopped."""
-        self.known = {} if self.claim.is_new else PollEntry.known(self.claim)
+        needed = not self.claim.is_new and (self.found.items or self.found.whole)
+        self.known = PollEntry.known(self.claim) if needed else {}
         self.shown: dict[bytes, Item] = {}
         for item in self.found.items:
             self.shown.setdefault(PollEntry.digest(item.key), item)
@@ -227,7 +230,7 @@ class Keeping:
         if is_first and not self.found.backlog:
             self._put([(entry, None) for entry, _ in self.left])
             return
-        while self._fire(self.left[:RUNS_AT_ONCE]):
+        while self._fire(self.left[: self.poller.runs_at_once]):
             continue
 
     def _fire(self, batch: list[tuple[bytes, Item]]) -> bool:
@@ -305,5 +308,7 @@ class Keeping:
             self.lines.append(("info", f"{name_of(claim, self.flow)} can be polled again", None))
         # What claims to have more without having given anything would be asked for ever.
         at_once = found.more and (bool(self.shown) or found.state != claim.state_text)
-        values = {"state": found.state, "begun": True, "failures": 0, "last_error": None, "last_polled_at": now}
+        # What a first look finds is there already, in however many parts it comes.
+        begun = claim.begun or not at_once
+        values = {"state": found.state, "begun": begun, "failures": 0, "last_error": None, "last_polled_at": now}
         Poll.end(claim, now, now if at_once else now + round(claim.every * 1000), **values)

@@ -132,6 +132,17 @@ def test_what_has_more_is_asked_at_once(source, process):
     assert len(source.asked) == 2
 
 
+def test_what_was_there_before_may_come_in_parts(source, process):
+    active()
+    source.more, source.shown = True, ["a"]
+    process.look()
+    source.more, source.shown = False, ["b"]
+    process.tick()
+    source.shown = ["c"]
+    process.look()
+    assert fired() == ["c"]
+
+
 def test_what_claims_to_have_more_and_gives_nothing_is_not_asked_for_ever(source, process):
     made = active()
     source.more = True
