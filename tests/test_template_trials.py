@@ -166,6 +166,32 @@ def trial(owner, server, stage):  # noqa: F811
     return lambda template: Trial(template, owner, server, stage)
 
 
+def test_a_failed_run_is_told_to_the_chat(trial, stage, owner, make_flow):  # noqa: F811
+    watching = trial(templates.find_template("error-alert-to-chat"))
+    broken = {
+        "nodes": [{"id": "pay", "type": "stop", "name": "Pay", "config": {"message": "the bank is closed"}}],
+        "edges": [],
+        "settings": {"error_workflow_id": watching.flow["id"]},
+    }
+    flow = make_flow(broken, name="Payments")
+    failed = [owner.post(f"/api/workflows/{flow['id']}/run", {"input": None}).json for _ in range(3)]
+    assert [run["status"] for run in failed] == ["failed"] * 3
+    told = [watching.output(run)["told"] for run in watching.ended()]
+    assert sorted(told) == [False, False, True]
+    (message,) = stage.sent()["messages"]
+    assert message["title"] == "Payments failed"
+    assert message["message"].startswith("At pay: the bank is closed\n\nStarted by manual, version 1\n")
+    assert any(message["message"].endswith(f"http://127.0.0.1:8000/runs/{run['id']}") for run in failed)
+
+
+def test_a_sign_up_is_asked_to_come_again_when_the_database_cannot_be_used(trial):
+    form = trial(templates.find_template("form-to-database"))
+    form.folder.write("people.db", b"This is no database, however long one looks at it." * 20)
+    answer = form.call({"json": {"name": "Ada", "email": "ada@example.com"}})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
+    assert form.log() == [["error", "A sign-up could not be written down: SQLite: file is not a database"]]
+
+
 def skip_without_extras(template):
     for extra in {REGISTRY[node["type"]].extra for node in template["definition"]["nodes"]} - {""}:
         pytest.importorskip({"ssh": "asyncssh", "mqtt": "paho", "spreadsheet": "openpyxl", "s3": "minio"}[extra])

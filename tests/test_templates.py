@@ -88,7 +88,7 @@ def asked(id_, **query):
 
 
 def test_there_are_enough_to_choose_from():
-    assert len(TEMPLATES) >= 14
+    assert len(TEMPLATES) >= 30
     assert len({template["id"] for template in TEMPLATES}) == len(TEMPLATES)
     assert len({template["name"] for template in TEMPLATES}) == len(TEMPLATES)
 
