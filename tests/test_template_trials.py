@@ -33,10 +33,11 @@ class Trial:
         self.stage.serve(self.given.get("http", []))
         self.folder = server.dispatcher.files_of(owner.workspace.id)
         self.kept = WorkspaceStore(owner.workspace.id)
-        self.keep()
+        self.put()
+        self.trust()
         self.flow = self.prepared()
 
-    def keep(self):
+    def put(self):
         """Put into the workspace's files and its store what is there before."""
         for path, text in self.stage.filled(self.given.get("files", {})).items():
             self.folder.write(path, joined(text).encode())
@@ -48,17 +49,16 @@ class Trial:
         for key, value in self.given.get("store", {}).items():
             self.kept.set(key, value)
 
-    def prepared(self):
-        """The flow, with its credentials and the other flows that it knows."""
+    def trust(self):
+        """Give the server the credentials that the template names."""
         values = self.stage.filled(self.given.get("credentials", {}))
         for needed in self.template["credentials"]:
-            body = {
-                "name": needed["name"],
-                "type": needed["type"],
-                "hosts": ["127.0.0.1"],
-                "data": values[needed["name"]],
-            }
+            name, type_ = needed["name"], needed["type"]
+            body = {"name": name, "type": type_, "hosts": ["127.0.0.1"], "data": values[name]}
             self.made("/api/credentials", body)
+
+    def prepared(self):
+        """The flow, with its variables and the other flows that it knows. Its retries do not pause."""
         text = orjson.dumps(self.template["definition"]).decode()
         for id_, definition in self.given.get("flows", {}).items():
             other = self.made("/api/flows", {"name": id_, "status": "active", "definition": definition})
@@ -66,11 +66,8 @@ class Trial:
         definition = orjson.loads(text)
         for node in definition["nodes"]:
             node.get("retry", {})["delay"] = 0
-        definition["settings"] = definition.get("settings", {})
-        definition["settings"]["vars"] = {
-            **definition["settings"].get("vars", {}),
-            **self.stage.filled(self.given.get("vars", {})),
-        }
+        settings = definition.setdefault("settings", {})
+        settings["vars"] = settings.get("vars", {}) | self.stage.filled(self.given.get("vars", {}))
         return self.made("/api/flows", {"name": self.template["name"], "status": "active", "definition": definition})
 
     def made(self, path, body):
