@@ -1,0 +1,89 @@
+"""Templates together with the systems that they are made for, which here act as they do outside.
+
+The figures in data/github/ are cut from GitHub's own examples of its webhooks, as `@octokit/webhooks-examples` (MIT
+licence, © Gregor Martynus, GitHub and others) has collected them.
+"""
+
+import hashlib
+import hmac
+from pathlib import Path
+
+import pytest
+from stage import stage  # noqa: F401  (a fixture)
+from test_template_trials import config, trial  # noqa: F401  (fixtures)
+
+import templates
+
+GITHUB = Path(__file__).parent / "data" / "github"
+
+
+@pytest.fixture
+def github(trial, stage):  # noqa: F811
+    """`github(event, figure)` delivers as GitHub does; `github.flow` is the template, `github.told` gives messages."""
+    flow = trial(templates.find_template("github-to-chat"))
+
+    def deliver(event, figure, secret="a long secret", delivery="1"):
+        body = (GITHUB / f"{figure}.json").read_bytes()
+        headers = {
+            "User-Agent": "GitHub-Hookshot/044aadd",
+            "X-GitHub-Delivery": delivery,
+            "X-GitHub-Event": event,
+            "X-Hub-Signature-256": f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}",
+        }
+        client = flow.owner.application.test_client()
+        return client.post("/api/webhooks/github", data=body, content_type="application/json", headers=headers)
+
+    def told():
+        flow.ended()
+        return [(message["title"], message["message"]) for message in stage.sent()["messages"]]
+
+    deliver.flow, deliver.told = flow, told
+    return deliver
+
+
+@pytest.mark.parametrize(
+    ("event", "figure", "title", "message"),
+    [
+        (
+            "push",
+            "push",
+            "Codertocat/Hello-World: Codertocat pushed 1 commit to master",
+            "6113728 Initial commit (Codertocat)\n"
+            "https://github.com/Codertocat/Hello-World/commit/6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+        ),
+        (
+            "push",
+            "tag-deleted",
+            "Codertocat/Hello-World: Codertocat deleted simple-tag",
+            "https://github.com/Codertocat/Hello-World/compare/d70c5c6fa638^...000000000000",
+        ),
+        (
+            "issues",
+            "issues-opened",
+            "Codertocat/Hello-World: issue #1 opened by Codertocat",
+            "Spelling error in the README file\nLabels: bug\n\n"
+            "It looks like you accidently spelled 'commit' with two 't's.\n"
+            "https://github.com/Codertocat/Hello-World/issues/1",
+        ),
+        (
+            "ping",
+            "ping",
+            "Octocoders/Hello-World is connected",
+            "It tells of: *. Anything added dilutes everything else.",
+        ),
+    ],
+)
+def test_what_github_signs_is_told_to_the_chat(github, event, figure, title, message):
+    assert github(event, figure).status_code == 202
+    assert github.told() == [(title, message)]
+
+
+def test_a_delivery_that_github_repeats_is_told_once(github):
+    answers = [github("push", "push", delivery=delivery).json["run_id"] for delivery in ("1", "1", "2")]
+    assert answers[0] == answers[1] != answers[2]
+    assert len(github.told()) == 2
+
+
+def test_a_delivery_with_another_signature_is_refused_and_starts_nothing(github):
+    assert github("push", "push", secret="a guess").status_code == 401
+    assert github.flow.ended() == [] and github.told() == []
