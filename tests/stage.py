@@ -7,7 +7,7 @@ A trial is an object with any of these keys. `{name}` in its texts is replaced b
   several for the same request, each of the first is given once, or so many times, and the last again and again
 - `vars`: the variables of the flow that are another here
 - `credentials`: the values of those that the template names
-- `files`: files of the workspace that are there before, `{path: text}`
+- `files`: files of the workspace that are there before, `{path: text}`, or `{path: {"base64": …}}` for any bytes
 - `databases`: SQLite files that are there before, `{path: [statement]}`
 - `store`: what the store has before, `{key: value}`
 - `flows`: other flows, `{id in the template: definition}`
@@ -26,6 +26,7 @@ A text that is given or expected may be a list of its lines. Retries do not paus
 In what is expected, `…` stands for anything: alone for any value, inside a text for any part of it.
 """
 
+import base64
 import email
 import email.policy
 import json
@@ -125,6 +126,11 @@ class Stage:
 def joined(text):
     """Text that may be a list of its lines."""
     return text if isinstance(text, str) else "\n".join(text)
+
+
+def content(file):
+    """The bytes of a file that is there before."""
+    return base64.b64decode(file["base64"]) if isinstance(file, dict) else joined(file).encode()
 
 
 def _asked(answer):

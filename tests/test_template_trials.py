@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from stage import differs, joined, lacks, stage  # noqa: F401  (a fixture)
+from stage import content, differs, lacks, stage  # noqa: F401  (a fixture)
 
 import templates
 from models import LogEntry, Run, Workflow
@@ -39,8 +39,8 @@ class Trial:
 
     def put(self):
         """Put into the workspace's files and its store what is there before."""
-        for path, text in self.stage.filled(self.given.get("files", {})).items():
-            self.folder.write(path, joined(text).encode())
+        for path, file in self.stage.filled(self.given.get("files", {})).items():
+            self.folder.write(path, content(file))
         for path, statements in self.given.get("databases", {}).items():
             self.folder.write(path, b"")
             with closing(sqlite3.connect(self.folder.real_path(path))) as database, database:
