@@ -12,8 +12,8 @@ A trial is an object with any of these keys. `{name}` in its texts is replaced b
 - `store`: what the store has before, `{key: value}`
 - `flows`: other flows, `{id in the template: definition}`
 - `answers`: what is answered to the nodes that wait, in turn, `{"node", "answer", "comment"?, "data"?}`
-- `runs`: how often it runs (1), or a list of what is another in each run, `{"input"?, "output"?, "status"?,
-  "error_text"?}`; the template's expected output is that of the last, unless it says another
+- `runs`: how often it runs (1), or a list of what is another in each run, `{"input"?, "answers"?, "output"?,
+  "status"?, "error_text"?}`; the template's expected output is that of the last, unless it says another
 - `status`, `error_text`: how a run ends that is to fail
 - `calls`: what callers of its webhook get, after the runs, `{"method"?, "query"?, "headers"?, "json"?, "status",
   "answer"?}`; the path, and a method that is not said, are those of the node

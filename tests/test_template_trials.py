@@ -81,7 +81,7 @@ class Trial:
         trigger = next(node for node in dispatcher.plan_of(flow).nodes if node.node.trigger)
         input = different.get("input", self.template["sample_input"])
         run = dispatcher.wait(dispatcher.submit(flow, input, "manual", trigger.id), PATIENCE)
-        for answer in self.given.get("answers", []):
+        for answer in different.get("answers", self.given.get("answers", [])):
             body = {"node_id": answer["node"], **{key: answer[key] for key in answer.keys() - {"node"}}}
             answered = self.owner.post(f"/api/runs/{run.id}/resume", body)
             assert answered.status_code == 200, answered.text
