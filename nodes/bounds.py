@@ -16,8 +16,8 @@ from nodes.logic import kind_of
 
 # Characters of a text that is read or written: as much as a step's value may have, by default, on the record.
 MAX_TEXT = 16 * 2**20
-# Items of a list. Sorting so many takes two seconds; of objects with two short keys, no more fit into a step's value.
-MAX_ITEMS = 500_000
+# Items of a list. Sorting so many takes a second or two, in which no other thread of the process does anything.
+MAX_ITEMS = 250_000
 # Levels of a nested value. What writes the record gives up at 254, and other nodes wrap what they get.
 MAX_DEPTH = 200
 # JSON on the record has integers from the least signed to the greatest unsigned one of 64 bits.
@@ -147,8 +147,9 @@ def _unfit(value: Any, depth: int) -> tuple[str, str] | None:
     if depth >= MAX_DEPTH:
         return "", f"is nested more than {MAX_DEPTH} deep"
     for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-        if type(part) is str:
-            continue
+        kind = type(part)
+        if kind is str or (kind is int and LEAST <= part <= GREATEST):
+            continue  # most of what there is, quickly
         found = _unfit(part, depth + 1)
         if found is not None:
             return (f".{key:.100}" if isinstance(key, str) else f"[{key}]") + found[0], found[1]

@@ -207,6 +207,9 @@ def _lists(rows: list[Any]) -> Iterator[list[Any]]:
 
 
 def _cell(value: Any) -> str:
+    kind = type(value)
+    if kind is str or kind is int:
+        return str(value)
     return "" if value is None else text_of(value)
 
 

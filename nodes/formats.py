@@ -30,8 +30,8 @@ MAX_NAME = 200
 HTML_PROGRAM = Path(__file__).with_name("html_apart.py")
 HTML_SECONDS = 30.0
 MAX_SELECTORS, MAX_SELECTOR, MAX_NESTED = 100, 500, 3
-# Markdown is read by Python alone, at some microseconds a character where it is written to be slow: two seconds.
-MAX_MARKDOWN = 250_000
+# Markdown is read by Python alone; so much of it, written to be slow, takes two seconds.
+MAX_MARKDOWN = 100_000
 
 
 def operation() -> Any:
@@ -154,8 +154,8 @@ def json_value(text: str, what: str) -> Any:
         # An integer of many digits takes long; what stands for it does not fit into 64 bits either.
         value = json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 25 else GREATEST + 1)
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise refusal(f"{what} is not JSON: {where[0].lower()}{where[1:]}") from None
+        problem = error.msg[:1].lower() + error.msg[1:]
+        raise refusal(f"{what} is not JSON: line {error.lineno}, column {error.colno}: {problem}") from None
     except RecursionError:
         raise refusal(f"{what} is nested too deeply") from None
     return check_json(value, what)

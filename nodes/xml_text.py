@@ -135,7 +135,7 @@ class _Writer:
     def __init__(self, item: str, indent: int) -> None:
         self.item, self.indent = item, indent
         self.made: list[str] = []
-        self.left = MAX_TEXT
+        self.left, self.parts = MAX_TEXT, 0
 
     def put(self, text: str) -> None:
         self.left -= len(text)
@@ -149,6 +149,9 @@ class _Writer:
 
     def element(self, name: str, value: Any, level: int) -> None:
         """One element; its content is an object, a list or text."""
+        self.parts += 1
+        if self.parts > MAX_PARTS:
+            raise refusal(f"data would have more than {MAX_PARTS:,} elements")
         self.put(f"<{_named(name)}")
         content = value if isinstance(value, dict) else {self.item if isinstance(value, list) else "#text": value}
         children = {}

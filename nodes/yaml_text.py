@@ -36,6 +36,7 @@ TIME = re.compile(
 )
 # Sexagesimal numbers and numbers with _ in them, which YAML 1.1 has besides.
 OLD_NUMBER = re.compile(r"[-+]?[0-9][0-9_:.]*")
+OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029]")
 # A few tags are no more than another way to write a text.
 TEXT_TAGS = (None, "!", "tag:yaml.org,2002:str")
 MERGE: Any = object()
@@ -318,6 +319,8 @@ class _Writer:
     def text(self, text: str) -> None:
         """Tell of a text; in quotes where it would be read as anything else."""
         style = "|" if "\n" in text else None
+        if OTHER_BREAKS.search(text):
+            style = '"'  # as they are, readers would take them for the end of a line
         self.emit(self.yaml.ScalarEvent(None, None, (_stays_text(text), True), text, style=style))
 
 
