@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any
 from xml.sax import ContentHandler, SAXParseException
 
-from nodes.bounds import MAX_TEXT, check_json, refusal
+from nodes.bounds import MAX_TEXT, check_data, refusal
 from nodes.kinds import text_of
 from nodes.logic import kind_of
 
@@ -115,7 +115,7 @@ def write(value: Any, root: str, item: str, indent: int, declaration: bool) -> s
 
     What is in a list without a name of its own, at the top or in another list, becomes elements named `item`.
     """
-    check_json(value, "data")
+    check_data(value, "data")
     content = value
     if not root and isinstance(value, dict) and len(value) == 1:
         ((name, inside),) = value.items()

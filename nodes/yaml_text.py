@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from errors import NodeError
 from expressions.values import iso
-from nodes.bounds import GREATEST, MAX_DEPTH, MAX_TEXT, LimitedText, Room, check_json, refusal, too_deep, unfit_scalar
+from nodes.bounds import GREATEST, MAX_DEPTH, MAX_TEXT, LimitedText, Room, check_data, refusal, too_deep, unfit_scalar
 from nodes.logic import kind_of
 
 # Scalars, lists and objects: each costs some microseconds and some hundred bytes.
@@ -265,7 +265,7 @@ def write(value: Any, several: bool) -> str:
     """The document of the value; with `several`, one for each item of a list."""
     import yaml
 
-    check_json(value, "data")
+    check_data(value, "data")
     if several and not isinstance(value, list):
         raise refusal(f"data must be the list of the documents, but is {kind_of(value)}")
     made = LimitedText()
