@@ -13,7 +13,6 @@ from itertools import chain, islice
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
 
-from defusedxml.common import DefusedXmlException
 from marshmallow import Schema, fields, validate
 
 from errors import NodeError
@@ -81,6 +80,7 @@ class Spreadsheet(Node):
 def _read(file: IO[bytes], where: str, name: str | None, ctx: Context) -> Iterator[list[Any]]:
     """The rows of a sheet that are not empty, as JSON values."""
     import openpyxl
+    from defusedxml.common import DefusedXmlException
     from openpyxl.utils.exceptions import InvalidFileException
 
     _check_zip(file, where)
