@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any
 from xml.sax import ContentHandler, SAXParseException
 
-from nodes.bounds import MAX_TEXT, check_json, refusal
+from nodes.bounds import MAX_TEXT, check_data, refusal
 from nodes.kinds import text_of
 from nodes.logic import kind_of
 
@@ -115,7 +115,7 @@ def write(value: Any, root: str, item: str, indent: int, declaration: bool) -> s
 
     What is in a list without a name of its own, at the top or in another list, becomes elements named `item`.
     """
-    check_json(value, "data")
+    check_data(value, "data")
     content = value
     if not root and isinstance(value, dict) and len(value) == 1:
         ((name, inside),) = value.items()
@@ -135,7 +135,7 @@ class _Writer:
     def __init__(self, item: str, indent: int) -> None:
         self.item, self.indent = item, indent
         self.made: list[str] = []
-        self.left = MAX_TEXT
+        self.left, self.parts = MAX_TEXT, 0
 
     def put(self, text: str) -> None:
         self.left -= len(text)
@@ -149,6 +149,9 @@ class _Writer:
 
     def element(self, name: str, value: Any, level: int) -> None:
         """One element; its content is an object, a list or text."""
+        self.parts += 1
+        if self.parts > MAX_PARTS:
+            raise refusal(f"data would have more than {MAX_PARTS:,} elements")
         self.put(f"<{_named(name)}")
         content = value if isinstance(value, dict) else {self.item if isinstance(value, list) else "#text": value}
         children = {}
