@@ -33,7 +33,7 @@ from config import Config
 from dispatch import Dispatcher, make_services
 from errors import BadInput, ConfigError, Conflict, HeadraceError, NotFound, TooLarge
 from models import ROLES, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
-from nodes import REGISTRY
+from nodes import REGISTRY, own
 from nodes.keyring import Credential
 from payloads import Kept
 from recorder import Recorder
@@ -141,6 +141,13 @@ def pretty(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2)
 
 
+def with_own_nodes() -> Config:
+    """The settings, with the node types of HEADRACE_NODES_DIR loaded. The log says which could not be."""
+    config = Config.from_env()
+    own.load(config.nodes_dir)
+    return config
+
+
 CREDENTIALS = click.option(
     "--credentials", "secrets_file", type=FILE, metavar="FILE", help="The credentials that there are, as JSON."
 )
@@ -160,7 +167,7 @@ def credentials_in(file: Path | None) -> dict[str, Credential]:
 @CREDENTIALS
 def validate(file: Path, secrets_file: Path | None) -> None:
     """Check a flow: print everything that is wrong, and where. Exit code 2 if it cannot run."""
-    config = Config.from_env()
+    config = with_own_nodes()
     flow, found = flow_in(file), credentials_in(secrets_file)
     definition_text(flow.definition, config)
     plan, issues = definitions.check(flow.definition, config.max_nodes)
@@ -190,7 +197,7 @@ def run(
     file: Path, given: str | None, timeout: int | None, whole: bool, secrets_file: Path | None, files: Path | None
 ) -> None:
     """Execute a flow here and now, with no server; nothing of it is kept. Exit code 1 if it fails."""
-    config = Config.from_env()
+    config = with_own_nodes()
     flow, found = flow_in(file), credentials_in(secrets_file)
     value = flow.sample_input if given is None else read_input(given)
     with scratch_dispatcher(replace(config, run_timeout=timeout or config.run_timeout), found) as dispatcher:
@@ -591,6 +598,6 @@ def show_config() -> None:
     config = Config.from_env()
     for row, field in zip(settings.table(), fields(config), strict=True):
         value = getattr(config, field.name)
-        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        text = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
         click.echo(f"{row.env}={'********' if row.secret and text else text}")
     click.echo(f"# The database: {config.database_path}")

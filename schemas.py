@@ -430,10 +430,22 @@ class NodeOut(Out):
     branches = fields.List(fields.String(), required=True)
     trigger = fields.Boolean(required=True)
     pure = fields.Boolean(required=True)
+    own = fields.Boolean(required=True)
     config_schema = fields.Dict(required=True)
     examples = fields.List(fields.Dict(), required=True)
     extra = fields.String(required=True, allow_none=True)
     install = fields.String(required=True, allow_none=True)
+
+
+class BrokenOut(Out):
+    file = fields.String(required=True)
+    reason = fields.String(required=True)
+
+
+class NodesOut(Out):
+    items = Items(fields.Nested(NodeOut), required=True)
+    next_cursor = Cursor(allow_none=True)
+    broken = Items(fields.Nested(BrokenOut), required=True)
 
 
 class NodeArgs(Schema):

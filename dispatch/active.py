@@ -19,8 +19,8 @@ from recorder import Recorder
 log = logging.getLogger("headrace.dispatch")
 
 
-class HandedBack(Exception):
-    """The process ends, and this run is given back unfinished."""
+class HandedBack(BaseException):
+    """The process ends, and this run is given back unfinished. No handler of a node's errors may take it for one."""
 
 
 class Active:

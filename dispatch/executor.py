@@ -48,7 +48,8 @@ MAX_DEATHS = 3
 def make_services(config: Config) -> Services:
     """What this process lends to its nodes."""
     rule = Rule(config.egress_allow)
-    return Services(Once(lambda: make_client(rule, config.http_max_bytes)), Once(Sandbox), rule)
+    client = Once(lambda: make_client(rule, config.http_max_bytes, config.ca_file))
+    return Services(client, Once(Sandbox), rule, config.ca_file)
 
 
 def no_credential(workspace_id: str, name: str) -> Credential | None:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from marshmallow import Schema, fields
 
 from errors import NodeError
+from nodes.egress import Rule, tls_context
 
 if TYPE_CHECKING:
-    from nodes.egress import Rule
     from nodes.files import Files
     from nodes.keyring import Credential, Keyring
 
@@ -107,12 +109,17 @@ class Once(Generic[T]):
 class Services:
     """What a process lends to its nodes, shared by all runs: the HTTP client with the egress rules, the sandbox.
 
-    `egress` is the rule itself, for what speaks another protocol.
+    `egress` is the rule itself, for what speaks another protocol, and `ca_file` has more authorities to believe.
     """
 
     http: Once[Any]
     sandbox: Once[Any]
     egress: Rule
+    ca_file: Path | None = None
+
+    def tls(self, use: str) -> ssl.SSLContext:
+        """How to know servers by their certificates; what has the same `use`, such as smtp, shares one."""
+        return tls_context(self.ca_file, use)
 
     def close(self) -> None:
         """Close them."""
@@ -131,6 +138,7 @@ class Context:
     `inputs` maps each live predecessor to its output; `scope` is what expressions see (`steps`, `trigger`, `vars`…).
     `deadline` is on the clock of `time.monotonic`, in seconds. `idempotency_key` is `run_id:node_id:index`, the same at
     every attempt and after a crash. `log(level, message, data)` writes to the run's log. `files` are the workspace's.
+    `pause(seconds)` is how a node sleeps: it raises NodeError, and soon, when the run is to end.
     """
 
     node_id: str
@@ -144,6 +152,7 @@ class Context:
     flows: Flows | None = None
     keyring: Keyring | None = None
     files: Files | None = None
+    pause: Callable[[float], None] = time.sleep
 
     def log(self, level: str, message: str, data: Any = None) -> None:
         """Write to the run's log, without any secret; `level` is debug, info, warning or error."""
@@ -202,6 +211,7 @@ class Node:
     - `answers` names what may be answered to one that waits, by people or by a signed link; empty: nothing.
     - `examples` show it at work: `{"config", "input", "output"}` each. A test runs those of pure nodes.
     - `extra` is the file of `extras/` that brings the modules which it `requires`.
+    - `own` marks those of HEADRACE_NODES_DIR; own.py sets it. The engine calls them as apart.py says.
     """
 
     type: ClassVar[str]
@@ -216,6 +226,7 @@ class Node:
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()
     extra: ClassVar[str] = ""
     requires: ClassVar[tuple[str, ...]] = ()
+    own: ClassVar[bool] = False
 
     class Config(Schema):
         """No settings."""
@@ -267,7 +278,7 @@ def register(cls: type[Node]) -> None:
         raise TypeError(f"{cls.__qualname__}: the node type {cls.type!r} exists already")
     if getattr(cls, "category", None) not in CATEGORIES:
         raise TypeError(f"{cls.__qualname__}: category must be one of {', '.join(CATEGORIES)}")
-    if not inspect.getdoc(cls):
+    if inspect.getdoc(cls) in (None, "", inspect.getdoc(Node)):
         raise TypeError(f"{cls.__qualname__}: a node's docstring is its description; write one")
     REGISTRY[cls.type] = cls()
 

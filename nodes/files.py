@@ -28,7 +28,7 @@ from nodes.kinds import anything, choice
 from nodes.kinds import path as field_of_path
 
 LONGEST_NAME, DEEPEST, MOST_LISTED = 200, 20, 10_000
-BAD = re.compile(r"[\x00-\x1f\x7f\\]")
+BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 MOST_READ = 16 * 2**20
 DRAFT = ".draft-"
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

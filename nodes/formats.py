@@ -11,7 +11,6 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from errors import NodeError
 from nodes import csv_text, xml_text, yaml_text
-from nodes.apart import run_apart
 from nodes.base import Context, Node, setting
 from nodes.bounds import (
     GREATEST,
@@ -23,11 +22,12 @@ from nodes.bounds import (
     size_of,
     text_of_config,
 )
+from nodes.confined import run_confined
 from nodes.kinds import anything, choice
 from nodes.lists import flag, whole
 
 MAX_NAME = 200
-HTML_PROGRAM = Path(__file__).with_name("html_apart.py")
+HTML_PROGRAM = Path(__file__).with_name("html_confined.py")
 HTML_SECONDS = 30.0
 MAX_SELECTORS, MAX_SELECTOR, MAX_NESTED = 100, 500, 3
 # Markdown is read by Python alone, at some microseconds a character where it is written to be slow: two seconds.
@@ -355,7 +355,7 @@ class Html(Node):
         html = text_of_config(config, input, "html")
         request = {"html": html, "selectors": config["selectors"], "most": MAX_TEXT}
         try:
-            return run_apart(HTML_PROGRAM, request, ctx.seconds_left(HTML_SECONDS))
+            return run_confined(HTML_PROGRAM, request, ctx.seconds_left(HTML_SECONDS))
         except NodeError as error:
             raise NodeError(f"html: {error.message}", error.permanent) from None
 

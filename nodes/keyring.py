@@ -117,6 +117,11 @@ class Keyring(Mapping[str, Any]):
     def __len__(self) -> int:
         return 0
 
+    @property
+    def has_shown(self) -> bool:
+        """Whether an expression has got any secret."""
+        return bool(self._shown)
+
     def check_host(self, host: str, sent: Iterable[str]) -> None:
         """NodeError where one of these texts has a value that an expression got and that this host may not be told."""
         unbound = [found for found in self._shown.values() if not found.may_go_to(host)]
