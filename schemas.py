@@ -578,6 +578,7 @@ class MetricsOut(Out):
     failure_rate = fields.Float(required=True)
     last_run_at = Time(required=True, allow_none=True)
     overdue_schedules = fields.Integer(required=True)
+    failing_polls = fields.Integer(required=True, metadata={"description": "Triggers whose last poll failed"})
     database_bytes = fields.Integer(required=True, metadata={"description": "Size of the whole server's database"})
     p50_duration_ms = fields.Float(required=True, allow_none=True)
     p95_duration_ms = fields.Float(required=True, allow_none=True)

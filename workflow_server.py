@@ -10,8 +10,8 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import accounts
-import administration
 import api
+import cli
 import database
 import server_key
 from config import Config
@@ -116,7 +116,7 @@ def serve() -> None:
 def main() -> None:
     """Serve, or run the command that the arguments name."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    administration.main(obj=serve)
+    cli.main(obj=serve)
 
 
 if __name__ == "__main__":

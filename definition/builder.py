@@ -257,7 +257,7 @@ class _Builder:
             if compiled is None or field_ is None:
                 static[key] = value
             else:
-                dynamic.append(Dynamic(key, compiled, field_))
+                dynamic.append(Dynamic(key, compiled, field_, value))
         try:
             partial = tuple(item.key for item in dynamic)
             loaded = apart.loaded(node, schema, static, partial) if node.own else schema.load(static, partial=partial)

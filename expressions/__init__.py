@@ -1,8 +1,9 @@
 """`{{ … }}` in the strings of a config: compile once, evaluate often. Pure: no I/O, no eval.
 
-`compile_value` takes any JSON value, `compile_text` one string; both give a `Template`. What an expression may say is
-in docs/expressions.md. `compiler.py` makes closures of Jinja2's syntax tree, `library.py` has the closed tables of
-filters, tests, functions and methods, `operators.py` and `values.py` what they work with and every bound.
+`compile_value` takes any JSON value, `compile_text` one string; both give a `Template`. `literal` writes text so that
+nothing in it is an expression. What an expression may say is in docs/expressions.md. `compiler.py` makes closures of
+Jinja2's syntax tree, `library.py` has the closed tables of filters, tests, functions and methods, `operators.py` and
+`values.py` what they work with and every bound.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any
 from errors import ExpressionError
 
 from .compiler import Eval, Scope, Template, compile_text
+from .literals import literal, quoted
 from .values import MAX_DEPTH, Work
 
-__all__ = ["ExpressionError", "Template", "compile_text", "compile_value", "has_expression"]
+__all__ = ["ExpressionError", "Template", "compile_text", "compile_value", "has_expression", "literal", "quoted"]
 
 
 def has_expression(value: Any) -> bool:

@@ -10,12 +10,17 @@ from peewee import CompositeKey, IntegerField, ModelSelect, TextField
 
 from database import execute, write
 from tables.base import Base, now_ms
+from tables.polls import Poll
 from tables.schedules import Schedule
 from tables.webhooks import Webhook
 
-# What keeps the rows of each type of trigger: `sync(flow, [(node id, config)])`.
-SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {"webhook": Webhook.sync, "schedule": Schedule.sync}
-# Node id, node type and config of each trigger that a flow wants fired (see triggers.py).
+# What keeps the rows of each kind of trigger: `sync(flow, [(node id, config)])`.
+SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {
+    "webhook": Webhook.sync,
+    "schedule": Schedule.sync,
+    "poll": Poll.sync,
+}
+# Node id, kind and config of each trigger that a flow wants fired (see triggers.py).
 Triggers = Sequence[tuple[str, str, Any]]
 
 
@@ -100,6 +105,7 @@ class Workflow(Base):
             execute("DELETE FROM idempotency_keys WHERE workflow_id = ?", (self.id,))
             for sync in SYNCS.values():
                 sync(self, [])
+            Poll.drop(self.id)
             self.delete_instance()
 
     @classmethod

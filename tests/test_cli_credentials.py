@@ -6,7 +6,7 @@ import re
 import pytest
 from click.testing import CliRunner
 
-import administration
+import cli
 import database
 from config import table
 
@@ -49,7 +49,7 @@ def file(folder):
 
 
 def call(*args, code=0):
-    result = CliRunner().invoke(administration.main, args, catch_exceptions=False)
+    result = CliRunner().invoke(cli.main, args, catch_exceptions=False)
     assert result.exit_code == code, result.output
     return result
 

@@ -29,7 +29,9 @@ LAYERS = {
     "kinds": {"flat"},
     "schemas": {"flat", "kinds"},
     "templates": set(),
-    "nodes": {"expressions", "agent", "flat"},
+    "readers": set(),
+    "nodes": {"expressions", "agent", "flat", "readers"},
+    "importing": {"expressions", "nodes"},
     "definition": {"expressions", "nodes"},
     "engine": {"definition", "expressions", "nodes"},
     "triggers": {"definition", "nodes"},
@@ -41,14 +43,13 @@ LAYERS = {
     "worker": {"dispatch"},
     "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},
     "api": {
-        *("accounts", "models", "payloads", "flat", "schemas", "templates", "definition", "engine", "nodes"),
-        *("dispatch", "scheduler", "agent", "credentials", "triggers", "vault"),
+        *("accounts", "models", "payloads", "flat", "kinds", "schemas", "templates", "definition", "engine", "nodes"),
+        *("dispatch", "scheduler", "agent", "credentials", "triggers", "vault", "importing"),
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
-        *("schemas", "templates", "nodes", "credentials"),
+        *("schemas", "templates", "nodes", "credentials", "importing", "server_key"),
     },
-    "administration": {"cli", "server_key"},
     "gunicorn.conf": set(),
 }
 # The top: it puts everything together.

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from world import start_python
 
-import administration
+import cli
 import database
 import server_key
 import workflow_server
@@ -91,7 +91,7 @@ ALL = [f"{SECRET}{number}" for number in range(COUNT)]
 
 def rotate(*options, input=None):
     """The command, which works: what it prints."""
-    result = CliRunner().invoke(administration.main, ["rotate-key", *options], input=input, catch_exceptions=False)
+    result = CliRunner().invoke(cli.main, ["rotate-key", *options], input=input, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     database.connect(Config.from_env().database_path, "normal")
     return result.stdout
@@ -99,7 +99,7 @@ def rotate(*options, input=None):
 
 def refused(*options, input=None):
     """The command, which is refused: the one line that it says."""
-    result = CliRunner().invoke(administration.main, ["rotate-key", *options], input=input, catch_exceptions=False)
+    result = CliRunner().invoke(cli.main, ["rotate-key", *options], input=input, catch_exceptions=False)
     assert (result.exit_code, result.stdout) == (2, ""), result.output
     assert re.fullmatch(r"Error: .+\n", result.stderr), result.stderr
     database.connect(Config.from_env().database_path, "normal")

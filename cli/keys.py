@@ -1,4 +1,4 @@
-"""Commands for whoever keeps the server, beside those of `cli.py`, and as thin. `main` has all of them."""
+"""The command that changes the server's key."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 import click
 
 import server_key
-from cli import main, one_line, opened
+from cli.base import main, one_line, opened
 
-__all__ = ["main"]
 NEW_KEY = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
