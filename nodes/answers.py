@@ -34,6 +34,7 @@ ERROR_BYTES = 64 * 1024
 ERROR_SHOWN = 300
 TAG = re.compile(r"<[^<>]*>")
 NAMELESS = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|\ud800-\udfff]+")
+EXTENDED_NAME = re.compile(r";\s*filename\*\s*=\s*utf-8'[^';]*'([^\s;]+)", re.IGNORECASE)
 LONGEST_NAME, LONGEST_ENDING = 120, 20
 LONGEST_HEADER = 2_000
 FOLDER = "downloads/"
@@ -170,8 +171,12 @@ def name_of(answer: Answer) -> str:
 
 
 def _said(answer: Answer) -> str:
+    """The name in Content-Disposition (RFC 6266): the one in UTF-8 before another."""
+    header = answer.headers.get("content-disposition", "")[:LONGEST_HEADER]
+    if extended := EXTENDED_NAME.search(header):
+        return unquote(extended[1])
     message = email.message.Message()
-    message["Content-Disposition"] = answer.headers.get("content-disposition", "")[:LONGEST_HEADER]
+    message["Content-Disposition"] = header
     try:
         return message.get_filename("")
     except ValueError:  # text that is none in the charset that it claims to be in

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nodes.keyring import Credential
 
 LINK = re.compile(r"<([^<>]*)>([^<>]*)")
-REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
+PARAM = re.compile(r';\s*([^\s=;,"]+)\s*(?:=\s*(?:"([^"]*)"|([^\s;,"]*)))?')
 LONGEST_LINK = 8_000
 USUAL = {"cursor": ("cursor", None), "page": ("page", 1), "offset": ("offset", 0)}
 COUNTED = {"param", "place", "start", "size", "size_param"}
@@ -248,7 +248,7 @@ def _without(url: str, names: set[str]) -> str:
 def _link_of(answer: Answer) -> str | None:
     """The link to the next page in the header Link (RFC 8288)."""
     for link, params in LINK.findall(answer.headers.get("link", "")):
-        for quoted, bare in REL.findall(params):
-            if "next" in (quoted or bare).lower().split():
+        for name, quoted, bare in PARAM.findall(params):
+            if name.lower() == "rel" and "next" in (quoted or bare).lower().split():
                 return str(link)
     return None

@@ -1,12 +1,10 @@
 import gzip
-import json
 import time
 
 import pytest
 from marshmallow import ValidationError
-from werkzeug import Response
+from web import echoing, failure
 
-from errors import NodeError
 from nodes import REGISTRY
 
 
@@ -16,31 +14,10 @@ def refused(**config):
     return caught.value.messages
 
 
-def failure(run, config, **context):
-    with pytest.raises(NodeError) as caught:
-        run("http", config, **context)
-    return caught.value
-
-
 @pytest.fixture
 def echo(httpserver):
-    """The URL of a page that answers with what it was asked; `echo.seen` are the requests."""
-
-    def answer(request):
-        return Response(
-            json.dumps(
-                {
-                    "method": request.method,
-                    "query": request.query_string.decode(),
-                    "headers": {name.lower(): value for name, value in request.headers.items()},
-                    "body": request.get_data(as_text=True),
-                }
-            ),
-            content_type="application/json",
-        )
-
-    httpserver.expect_request("/echo").respond_with_handler(answer)
-    return httpserver.url_for("/echo").replace("localhost", "127.0.0.1")
+    """The URL of a page that answers with what it was asked."""
+    return echoing(httpserver)
 
 
 @pytest.fixture
