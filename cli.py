@@ -32,7 +32,7 @@ from config import Config
 from dispatch import Dispatcher, make_services
 from errors import BadInput, ConfigError, Conflict, HeadraceError, NotFound, TooLarge
 from models import ROLES, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
-from nodes import REGISTRY
+from nodes import REGISTRY, own
 from payloads import Kept
 from recorder import Recorder
 from schemas import FlowIn, Login, LogOut, RunOut, StepOut
@@ -138,11 +138,18 @@ def pretty(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2)
 
 
+def with_own_nodes() -> Config:
+    """The settings, with the node types of HEADRACE_NODES_DIR loaded. The log says which could not be."""
+    config = Config.from_env()
+    own.load(config.nodes_dir)
+    return config
+
+
 @main.command()
 @click.argument("file", type=FILE)
 def validate(file: Path) -> None:
     """Check a flow: print everything that is wrong, and where. Exit code 2 if it cannot run."""
-    config = Config.from_env()
+    config = with_own_nodes()
     flow = flow_in(file)
     definition_text(flow.definition, config)
     plan, issues = definitions.check(flow.definition, config.max_nodes)
@@ -165,7 +172,7 @@ def validate(file: Path) -> None:
 )
 def run(file: Path, given: str | None, timeout: int | None, whole: bool) -> None:
     """Execute a flow here and now, with no server; nothing of it is kept. Exit code 1 if it fails."""
-    config = Config.from_env()
+    config = with_own_nodes()
     flow = flow_in(file)
     value = flow.sample_input if given is None else read_input(given)
     with scratch_dispatcher(replace(config, run_timeout=timeout or config.run_timeout)) as dispatcher:
@@ -562,6 +569,6 @@ def show_config() -> None:
     config = Config.from_env()
     for row, field in zip(settings.table(), fields(config), strict=True):
         value = getattr(config, field.name)
-        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        text = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
         click.echo(f"{row.env}={'********' if row.secret and text else text}")
     click.echo(f"# The database: {config.database_path}")

@@ -18,6 +18,7 @@ from credentials import Credentials
 from dispatch import Dispatcher, Links, make_services
 from errors import ConfigError
 from models import Fact
+from nodes import own
 from recorder import Recorder
 from scheduler import Scheduler
 from vault import IF_LOST, Vault
@@ -53,8 +54,12 @@ class Server:
 
 
 def create_app(config: Config | None = None, inline: bool = False) -> Flask:
-    """The app over the database of the config, migrated and with an owner. `extensions["headrace"]` is its `Server`."""
+    """The app over the database of the config, migrated and with an owner. `extensions["headrace"]` is its `Server`.
+
+    A process has one set of node types: those of the config that came last.
+    """
     config = config or Config.from_env()
+    own.load(config.nodes_dir)
     prepare(config)
     app = Flask("headrace", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes

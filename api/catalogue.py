@@ -12,7 +12,8 @@ from api.access import needs, who, workspace_id
 from api.wire import Resource
 from errors import NotFound
 from models import Workflow
-from schemas import AgentOut, FlowOut, NodeArgs, NodeOut, TemplateOut, UseIn, listed
+from nodes import own
+from schemas import AgentOut, FlowOut, NodeArgs, NodesOut, TemplateOut, UseIn, listed
 
 blueprint = Resource("catalogue", "Node types, templates and agents to build with")
 
@@ -20,10 +21,14 @@ blueprint = Resource("catalogue", "Node types, templates and agents to build wit
 @blueprint.get("/nodes")
 @needs("viewer")
 @blueprint.arguments(NodeArgs, location="query")
-@blueprint.response(200, listed(NodeOut))
+@blueprint.response(200, NodesOut)
 def nodes(args: dict[str, str]) -> Any:
-    """The node types; `config_schema` is the JSON Schema of their config."""
-    return {"items": node_types.search(args["search"], args["category"]), "next_cursor": None}
+    """The node types; `config_schema` is the JSON Schema of their config, `own` marks those of HEADRACE_NODES_DIR.
+
+    `broken` are the files of that folder which could not be loaded at the start.
+    """
+    found = node_types.search(args["search"], args["category"])
+    return {"items": found, "next_cursor": None, "broken": [broken._asdict() for broken in own.BROKEN]}
 
 
 @blueprint.get("/templates")

@@ -2,7 +2,7 @@
 
 from dispatch.active import Ticket
 from dispatch.dispatcher import Dispatcher
-from dispatch.executor import MAX_DEATHS, files_of, make_services
+from dispatch.executor import MAX_DEATHS, make_services
 from dispatch.links import Links
 
-__all__ = ["MAX_DEATHS", "Dispatcher", "Links", "Ticket", "files_of", "make_services"]
+__all__ = ["MAX_DEATHS", "Dispatcher", "Links", "Ticket", "make_services"]

@@ -50,11 +50,6 @@ def make_services(config: Config) -> Services:
     return Services(Once(lambda: make_client(rule, config.http_max_bytes)), Once(Sandbox), rule)
 
 
-def files_of(config: Config, workspace_id: str) -> Files:
-    """The files of a workspace."""
-    return Files(config.data_dir / "files" / workspace_id, config.file_max_bytes)
-
-
 def no_credential(workspace_id: str, name: str) -> Credential | None:
     """Where nobody keeps credentials."""
     return None
@@ -79,6 +74,10 @@ class Executor:
         self.on_step: Callable[[Run, engine.Step], None] | None = None
         self._unrecorded: dict[str, tuple[Active, Outcome, list[Write]]] = {}
         self._hand_back = threading.Event()
+
+    def files_of(self, workspace_id: str) -> Files:
+        """The files of a workspace."""
+        return Files(self.config.data_dir / "files" / workspace_id, self.config.file_max_bytes)
 
     def plan_of(self, flow: Flow) -> Plan:
         """The plan of the flow as it is; DefinitionError where it is not valid."""
@@ -224,7 +223,7 @@ class Executor:
             flows=Starter(self, active, record, keyring) if plan.suspends else None,
             links=self._links(run, plan),
             keyring=keyring,
-            files=files_of(config, run.workspace_id),
+            files=self.files_of(run.workspace_id),
             timeout=config.run_timeout,
             max_steps=config.max_steps,
             max_items=config.max_items,

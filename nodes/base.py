@@ -200,6 +200,7 @@ class Node:
     - `answers` names what may be answered to one that waits, by people or by a signed link; empty: nothing.
     - `examples` show it at work: `{"config", "input", "output"}` each. A test runs those of pure nodes.
     - `extra` is the file of `extras/` that brings the modules which it `requires`.
+    - `own` marks those of HEADRACE_NODES_DIR; own.py sets it. The engine calls them as apart.py says.
     """
 
     type: ClassVar[str]
@@ -214,6 +215,7 @@ class Node:
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()
     extra: ClassVar[str] = ""
     requires: ClassVar[tuple[str, ...]] = ()
+    own: ClassVar[bool] = False
 
     class Config(Schema):
         """No settings."""
@@ -265,7 +267,7 @@ def register(cls: type[Node]) -> None:
         raise TypeError(f"{cls.__qualname__}: the node type {cls.type!r} exists already")
     if getattr(cls, "category", None) not in CATEGORIES:
         raise TypeError(f"{cls.__qualname__}: category must be one of {', '.join(CATEGORIES)}")
-    if not inspect.getdoc(cls):
+    if inspect.getdoc(cls) in (None, "", inspect.getdoc(Node)):
         raise TypeError(f"{cls.__qualname__}: a node's docstring is its description; write one")
     REGISTRY[cls.type] = cls()
 

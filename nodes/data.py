@@ -25,6 +25,13 @@ class Set(Node):
     category = "data"
     quick = True
     title = "Set values"
+    examples = (
+        {
+            "config": {"values": {"total": "{{ input.price * input.count }}"}, "keep_input": True},
+            "input": {"price": 2, "count": 3},
+            "output": {"price": 2, "count": 3, "total": 6},
+        },
+    )
 
     class Config(Schema):
         values = setting(
@@ -50,6 +57,15 @@ class Code(Node):
     category = "data"
     title = "Python code"
     names = ("input", "steps", "trigger", "vars")
+    examples = (
+        {
+            "config": {
+                "source": "total = sum(input['prices'])\n{'total': total, 'mean': total / len(input['prices'])}"
+            },
+            "input": {"prices": [1, 2, 6]},
+            "output": {"total": 9, "mean": 3.0},
+        },
+    )
 
     class Config(Schema):
         source = text("The Python source; what it prints goes to the log of the run", literal=True, required=True)
@@ -99,6 +115,13 @@ class JMESPath(Node):
     type = "jmespath"
     category = "data"
     title = "JMESPath query"
+    examples = (
+        {
+            "config": {"query": "orders[?total > `100`].{id: id, who: customer.name}"},
+            "input": {"orders": [{"id": 1, "total": 120, "customer": {"name": "Ada"}}, {"id": 2, "total": 5}]},
+            "output": [{"id": 1, "who": "Ada"}],
+        },
+    )
 
     class Config(Schema):
         query = setting(
@@ -174,6 +197,14 @@ class Validate(Node):
     category = "data"
     quick = True
     title = "Validate"
+    examples = (
+        {
+            "config": {"schema": {"type": "object", "required": ["email"]}},
+            "input": {"name": "Ada"},
+            "branch": "invalid",
+            "output": [{"path": "", "message": '"email" is a required property'}],
+        },
+    )
 
     class Config(Schema):
         schema = setting(

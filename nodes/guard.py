@@ -46,9 +46,11 @@ class _Guard:
             found = ipaddress.ip_address(str(host).partition("%")[0])
         except ValueError:
             found = None
+        self.refused = ""  # of several addresses of a host, the last one counts
         if host is None or found is None or not (str(host) in self.allowed or self.rule.permits("", found)):
             self.refused = str(host or "a socket of this machine")
-            raise refusal(self.refused)
+            # An error of the system, after which every library tidies up.
+            raise PermissionError(f"{self.refused} may not be reached")
 
 
 _guard: ContextVar[_Guard | None] = ContextVar("guard", default=None)

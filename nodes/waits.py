@@ -64,6 +64,7 @@ class Wait(_Waiting):
 
     type = "wait"
     title = "Wait"
+    examples = ({"config": {"until": "{{ now + timedelta(hours=2) }}"}, "input": {"id": 7}, "output": {"id": 7}},)
 
     class Config(Schema):
         seconds = seconds("How many seconds to wait")
@@ -147,6 +148,13 @@ class Subflow(_Waiting):
 
     type = "subflow"
     title = "Run a workflow"
+    examples = (
+        {
+            "config": {"workflow_id": "wf_01J9ZQ4N5Y8S2T6V7W8X9YABCD", "input": {"order": "{{ input.id }}"}},
+            "input": {"id": 7},
+            "output": {"shipped": True},
+        },
+    )
 
     class Config(Schema):
         workflow_id = text("The id of the workflow: wf_…", most=64, literal=True, required=True)

@@ -18,7 +18,8 @@ LAYERS = {
     "config": set(),
     "expressions": set(),
     "agent": set(),
-    "database": set(),
+    "drivers": set(),
+    "database": {"drivers"},
     "payloads": set(),
     "vault": set(),
     "tables": {"database"},
@@ -56,7 +57,7 @@ HOMES = {
     **dict.fromkeys(
         ("flask", "flask_login", "flask_smorest", "flask_swagger_ui", "werkzeug"), {"api", "workflow_server"}
     ),
-    **dict.fromkeys(("peewee", "playhouse"), {"database", "tables", "models", "recorder", "migrations"}),
+    **dict.fromkeys(("peewee", "playhouse"), {"drivers", "database", "tables", "models", "recorder", "migrations"}),
     "marshmallow": {"kinds", "schemas", "nodes", "definition", "api"},
     "apscheduler": {"scheduler"},
     "celery": {"worker"},

@@ -448,6 +448,7 @@ def test_a_good_file_is_read(folder):
         ({**GOOD, "colour": 1}, "broken.json: colour: is no field here"),
         ({**GOOD, "name": " "}, "broken.json: name: must be text"),
         ({**GOOD, "tags": ["a", "a"]}, "broken.json: tags: must be a list of texts"),
+        ({**GOOD, "credentials": ["mail"]}, "broken.json: credentials: must be a list of objects"),
         ({**GOOD, "needs": "internet"}, "broken.json: needs: must be a list of texts"),
         ({**GOOD, "definition": []}, "broken.json: definition: must be an object"),
         ({key: value for key, value in GOOD.items() if key != "sample_input"}, "broken.json: sample_input: is missing"),
