@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from errors import NodeError
-from nodes.bodies import MEDIA_TYPE, content_type_of
+from nodes.bodies import MEDIA_TYPE
 from nodes.egress import Answer, Sink
-from nodes.files import Files
+from nodes.files import Files, described
 
 KINDS = ("auto", "json", "text", "file")
 # Codecs that are no charsets of text, one of them of quadratic cost.
@@ -150,9 +150,8 @@ class Download:
         path = self.path(answer)
         with self.files.writing(path) as file:
             yield file
-        media, name = media_type(answer), path.rpartition("/")[2]
-        content_type = media if MEDIA_TYPE.match(media) else content_type_of(name)
-        self.made = {"path": path, "name": name, "size": file.size, "content_type": content_type}
+        media = media_type(answer)
+        self.made = described(path, file.size) | ({"content_type": media} if MEDIA_TYPE.match(media) else {})
 
     def path(self, answer: Answer) -> str:
         """The path for this answer."""

@@ -131,7 +131,7 @@ class Context:
     `inputs` maps each live predecessor to its output; `scope` is what expressions see (`steps`, `trigger`, `vars`…).
     `deadline` is on the clock of `time.monotonic`, in seconds. `idempotency_key` is `run_id:node_id:index`, the same at
     every attempt and after a crash. `log(level, message, data)` writes to the run's log. `files` are the workspace's.
-    `pause(seconds)` is how a node sleeps: it raises NodeError, and soon, when the run is to end.
+    `pause(seconds)` is how a node sleeps, until the deadline at most; it raises NodeError when the run is to end.
     """
 
     node_id: str

@@ -57,7 +57,7 @@ class Pagination(Schema):
     )
     path = _path("Where the link or the cursor is in the body, as JMESPath: meta.next; without it, in the header Link")
     param = text("The name that the cursor, number or offset is sent under; without it, that of the type", most=200)
-    place = choice("Whether that goes into the query or into the body, an object", ("query", "body"))
+    place = choice("Whether that goes into the query, as is usual, or into the body, an object", ("query", "body"))
     start = _whole("The first number or offset; without it, 1 or 0", 0, 10**9)
     size = _whole("How many items a full page has; a page with fewer is the last", 1, 100_000)
     size_param = text("The name that the size is sent under: limit", most=200)

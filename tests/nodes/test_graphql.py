@@ -1,8 +1,9 @@
 import json
 
 import pytest
+from contract import Case, Contract
 from marshmallow import ValidationError
-from web import answering, failure
+from web import answering, failure, silent
 
 from nodes import REGISTRY
 from nodes.base import is_literal
@@ -102,3 +103,21 @@ def test_a_bad_status_is_a_failure_that_shows_what_is_said(run, httpserver):
 def test_a_config_that_cannot_be_is_refused(config):
     with pytest.raises(ValidationError):
         REGISTRY["graphql"].Config().load({"url": "https://a.example", **config})
+
+
+@pytest.fixture
+def case_graphql(httpserver, asked):
+    listener, nobody = silent()
+    with listener:
+        yield Case(
+            config={"url": asked, "query": QUERY, "variables": {"id": "{{ input }}"}, "credential": "key"},
+            input="7",
+            credentials={"key": ("http_header", {"name": "X-Key", "value": "hunter2-and-more"}, ["127.0.0.1"])},
+            secret="hunter2-and-more",
+            stalled={"url": nobody},
+            count=lambda: len(httpserver.log),
+        )
+
+
+class TestGraphQLKeepsTheContract(Contract):
+    type_ = "graphql"

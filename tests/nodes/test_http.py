@@ -2,8 +2,9 @@ import gzip
 import time
 
 import pytest
+from contract import Case, Contract
 from marshmallow import ValidationError
-from web import echoing, failure
+from web import echoing, failure, silent
 
 from nodes import REGISTRY
 
@@ -236,3 +237,23 @@ def test_a_refused_connection_is_a_failure_that_a_retry_may_cure(run, serve_byte
     failure(run, {"url": server.url})
     server.thread.join()
     assert not failure(run, {"url": "http://127.0.0.1:1/?token=hunter2"}).permanent
+
+
+# What holds for every node with effects
+
+
+@pytest.fixture
+def case_http(httpserver, echo):
+    listener, nobody = silent()
+    with listener:
+        yield Case(
+            config={"method": "POST", "url": echo, "body": {"a": 1}, "credential": "key"},
+            credentials={"key": ("http_bearer", {"token": "hunter2-and-more"}, ["127.0.0.1"])},
+            secret="hunter2-and-more",
+            stalled={"url": nobody},
+            count=lambda: len(httpserver.log),
+        )
+
+
+class TestHttpKeepsTheContract(Contract):
+    type_ = "http"

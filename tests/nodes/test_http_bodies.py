@@ -8,7 +8,8 @@ from web import address, echoing, failure
 from werkzeug import Response
 
 from errors import NodeError
-from nodes.bodies import Sent, content_type_of, encoded
+from nodes.bodies import Sent, encoded
+from nodes.files import content_type_of
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from conftest import made_credential
 from web import address, answering, echoing, failure, paths
 
 from errors import NodeError
 from nodes.calls import try_out
-from nodes.keyring import CHECKS
+from nodes.credential_types import TYPES
+from nodes.keyring import CHECKS, Credential
 from nodes.tokens import Tokens, token_of
 
 HERE = ["127.0.0.1"]
@@ -282,7 +282,7 @@ def test_one_run_asks_and_the_others_wait_for_it(run, server):
 
 def credential(**data):
     values = {"token_url": "https://a.example/token", "client_id": "me", "client_secret": "s"} | data
-    return made_credential("key", "oauth2_client_credentials", values)
+    return Credential("key", "oauth2_client_credentials", TYPES["oauth2_client_credentials"].load(values))
 
 
 class Clock:

@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from conftest import made_credential
 from marshmallow import ValidationError
 from web import address, answering, failure, paths
 from werkzeug import Response
 
 from errors import NodeError
 from nodes import REGISTRY, catalogue
+from nodes.keyring import Credential
 from nodes.pages import Pages, Place
 
 ITEMS = list(range(1, 8))
@@ -262,7 +262,7 @@ def test_a_link_that_is_no_address_is_refused(run, httpserver, link):
 
 
 def resolved(first, link, hosts=()):
-    found = made_credential("key", "http_bearer", {"token": "t"}, tuple(hosts)) if hosts else None
+    found = Credential("key", "http_bearer", {"token": "t"}, tuple(hosts)) if hosts else None
     options = {"type": "next_link", "max_pages": 2}
     return Pages(options, Place(first, None), None, 100, found)._resolved(first, link)
 

@@ -1,6 +1,7 @@
 """Pages of a real server for tests of the nodes that speak HTTP, all at 127.0.0.1."""
 
 import json
+import socket
 
 import pytest
 from werkzeug import Response
@@ -47,6 +48,12 @@ def answering(httpserver, path, *answers):
 
     httpserver.expect_request(path).respond_with_handler(answer)
     return address(httpserver, path)
+
+
+def silent():
+    """A socket at `127.0.0.1` that takes connections and says nothing; its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    return listener, f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
 
 def failure(run, config, type_="http", **context):
