@@ -94,7 +94,8 @@ class Page(NamedTuple):
     items: list[Any]
 
 
-Ask = Callable[[Place], Answer]
+# Given where a page is, and its number.
+Ask = Callable[[Place, int], Answer]
 
 
 class Pages:
@@ -141,7 +142,7 @@ class Pages:
         }
 
     def _page(self, place: Place, number: int) -> Page:
-        answer = self.ask(place)
+        answer = self.ask(place, number)
         data = as_json(answer)
         path = self.options.get("items")
         items = data if path is None else search(path, data)

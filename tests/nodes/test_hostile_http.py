@@ -249,6 +249,15 @@ def test_a_server_that_drips_gains_no_time(run, serve_bytes, pieces, response):
     assert time.monotonic() - began < 1.5
 
 
+def test_a_file_that_does_not_end_in_time_leaves_nothing(run, make_ctx, serve_bytes):
+    ctx, _ = make_ctx()
+    ctx.files.max_bytes = 2**40
+    config = {"url": serve_bytes(endless(), pause=0).url, "response": "file", "save_to": "a/b", "timeout": 0.2}
+    error = failure(run, config, ctx=ctx)
+    assert error.message == "GET 127.0.0.1: no complete answer within 0.2 s" and not error.permanent
+    assert ctx.files.list("a") == []
+
+
 @pytest.mark.parametrize("body_type", ["file", "multipart"])
 def test_a_server_that_does_not_read_gains_no_time(run, make_ctx, serve_bytes, body_type):
     ctx, _ = make_ctx()

@@ -191,6 +191,12 @@ def test_a_credential_goes_along_to_every_page(run, httpserver, cursor):
     assert {request.headers["Authorization"] for request, _ in httpserver.log} == {"Bearer t"}
 
 
+def test_each_page_is_a_request_of_its_own_to_who_does_nothing_twice(run, httpserver, cursor):
+    pages(run, cursor, {"type": "cursor", "path": "meta.next", "items": "list"}, method="POST")
+    keys = [request.headers["Idempotency-Key"] for request, _ in httpserver.log]
+    assert keys == ["run:node:0", "run:node:0:2", "run:node:0:3"]
+
+
 # Bounds
 
 
