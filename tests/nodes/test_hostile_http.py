@@ -1,13 +1,20 @@
 """Peers and inputs that mean harm to the nodes that speak HTTP: each is refused or cut off, soon, with its reason."""
 
 import gzip
+import ipaddress
 import itertools
 import json
+import ssl
 import time
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from marshmallow import ValidationError
+from pytest_httpserver import HTTPServer
 from web import address, answering, echoing, failure
 from werkzeug import Response
 
@@ -99,6 +106,59 @@ def test_a_page_that_shows_the_credential_back_does_not_get_it_into_the_error(ru
     ctx, _ = make_ctx(credentials=BEARER)
     error = failure(run, {"url": address(httpserver), "credential": "key"}, ctx=ctx)
     assert error.message == "GET 127.0.0.1 answered 400 BAD REQUEST: Bearer ***"
+
+
+# Over TLS
+
+
+@pytest.fixture(scope="module")
+def identity(tmp_path_factory):
+    """The files of a certificate for 127.0.0.1 that nobody but itself vouches for, and of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1))
+    made = builder.add_extension(alternative, critical=False).sign(key, hashes.SHA256())
+    folder = tmp_path_factory.mktemp("identity")
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(key.private_bytes(*private))
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def secure(identity):
+    """A server that speaks TLS, with that certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*identity)
+    with HTTPServer("127.0.0.1", ssl_context=context) as server:
+        yield server
+
+
+@pytest.fixture
+def trusting(identity):
+    """A client that takes the certificate."""
+    client = make_client(Rule(["127.0.0.1"]))
+    client._http._transport._pool._ssl_context.load_verify_locations(identity[0])
+    yield client
+    client.close()
+
+
+def test_a_server_that_cannot_prove_its_name_is_not_talked_to(run, secure):
+    error = failure(run, {"url": f"https://127.0.0.1:{secure.port}/", "credential": "key"}, credentials=BEARER)
+    assert "certificate" in error.message.lower() and not secure.log
+
+
+def test_a_credential_goes_over_tls_and_not_down_from_it(run, secure, trusting, httpserver):
+    echoing(httpserver)
+    echoing(secure, "/safe")
+    secure.expect_request("/down").respond_with_data(status=307, headers={"Location": address(httpserver, "/echo")})
+    for path, kept in (("/safe", True), ("/down", False)):
+        config = {"url": f"https://127.0.0.1:{secure.port}{path}", "credential": "key"}
+        seen = run("http", config, credentials=BEARER, http=trusting)["body"]["headers"]
+        assert ("authorization" in seen) is kept
 
 
 # Out of a field, into the request

@@ -74,6 +74,14 @@ def test_a_zipped_answer_without_its_end_is_a_failure_that_a_retry_may_cure(run,
     assert error.message == "GET 127.0.0.1: the answer ends in the midst of its gzip data" and not error.permanent
 
 
+@pytest.mark.parametrize(
+    "content", [b"tea", b"\x1f\x8b" + b"\xff" * 50, gzip.compress(b"tea") + b"\x1f\x8b\xff\xff\xff"]
+)
+def test_what_is_not_zipped_as_it_says_is_a_failure_that_a_retry_may_cure(run, page, content):
+    error = failure(run, {"url": page(content, content_encoding="gzip")})
+    assert error.message == "GET 127.0.0.1: the answer is not valid gzip" and not error.permanent
+
+
 def test_what_unzips_to_much_more_than_a_piece_is_whole(run, page):
     text = bytes(range(32, 127)) * 400 + b"0" * 10_000
     url = page(gzip.compress(text), content_encoding="gzip", content_type="text/plain")

@@ -132,6 +132,18 @@ def test_what_a_file_holds_is_guessed_by_its_name(name, content_type):
     assert content_type_of(name) == content_type
 
 
+def test_without_a_workspace_there_are_no_files(run, make_ctx, form):
+    ctx, _ = make_ctx()
+    ctx.files = None
+    error = failure(run, {"url": form, "body_type": "file", "body": "a.txt"}, ctx=ctx)
+    assert error.message == "there are no files here" and error.permanent
+
+
+def test_a_query_that_is_no_unicode_is_refused(run, form):
+    error = failure(run, {"url": form, "query": {"a": "\ud800"}})
+    assert error.message == "query: has text that is no Unicode" and error.permanent
+
+
 @pytest.mark.parametrize("body_type", ["file", "multipart"])
 def test_a_file_goes_along_a_redirect(run, httpserver, form, files, body_type):
     files.write("a.txt", b"tea")
