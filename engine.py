@@ -346,6 +346,9 @@ class _Execution:
             others = {id_: step for id_, step in run.steps.items() if id_ not in node.addresses}
             shown = {id_: links for id_, links in run.links.items() if id_ in node.addresses}
             self.scope["steps"] = {**others, **shown}
+        elif "*" in node.references:
+            # As they are now: what the node makes of them must not come to hold itself.
+            self.scope["steps"] = dict(run.steps)
 
     def once(self) -> _State:
         """Execute the node for its input as a whole."""

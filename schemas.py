@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from marshmallow import Schema, fields, pre_load, validate
+from marshmallow import INCLUDE, Schema, fields, pre_load, validate
 
 from kinds import Cursor, Items, Json, Out, Strict, Time, Whole, choice, text
 
@@ -158,6 +158,13 @@ class FlowOut(Out):
     definition_json = fields.String(required=True, metadata={"description": "A WorkflowDefinition as JSON text"})
     created_at = Time(required=True)
     updated_at = Time(required=True)
+    warnings = fields.List(
+        fields.Nested(Detail),
+        metadata={"description": "Only in answers to writes that leave any: a credential that is missing, say"},
+    )
+
+
+READ_ONLY = {"id", "workspace_id", "created_at", "updated_at", "warnings"}
 
 
 class _FlowBody(Strict):
@@ -170,9 +177,7 @@ class _FlowBody(Strict):
     def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {
-            key: value for key, value in data.items() if key not in ("id", "workspace_id", "created_at", "updated_at")
-        }
+        return {key: value for key, value in data.items() if key not in READ_ONLY}
 
 
 class FlowIn(_FlowBody):
@@ -357,6 +362,28 @@ class CredentialOut(Out):
     hosts = Json(required=True, allow_none=True)
     created_at = Time(required=True)
     updated_at = Time(required=True)
+
+
+class TrialIn(Schema):
+    """What the check of the type asks for; other keys go to it too."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    url = text(8_000, metadata={"description": "For credentials that go to no host of their own: where to send it"})
+    send = fields.Boolean(metadata={"description": "Whether a message may be sent to see whether it arrives"})
+
+
+class TrialOf(TrialIn):
+    type = text(50, required=True)
+    data = fields.Dict(required=True, metadata={"description": "The values, which are not kept"})
+    hosts = hosts(load_default=None)
+
+
+class TrialOut(Out):
+    ok = fields.Boolean(required=True)
+    message = fields.String(required=True)
+    duration_ms = fields.Float(required=True)
 
 
 class CredentialTypeOut(Out):
@@ -547,6 +574,7 @@ class MetricsOut(Out):
     failure_rate = fields.Float(required=True)
     last_run_at = Time(required=True, allow_none=True)
     overdue_schedules = fields.Integer(required=True)
+    failing_polls = fields.Integer(required=True, metadata={"description": "Triggers whose last poll failed"})
     database_bytes = fields.Integer(required=True, metadata={"description": "Size of the whole server's database"})
     p50_duration_ms = fields.Float(required=True, allow_none=True)
     p95_duration_ms = fields.Float(required=True, allow_none=True)

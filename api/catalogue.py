@@ -10,6 +10,7 @@ import nodes as node_types
 import templates as files
 from api.access import needs, who, workspace_id
 from api.wire import Resource
+from credentials import warned
 from errors import NotFound
 from models import Workflow
 from nodes import own
@@ -50,7 +51,8 @@ def use(body: dict[str, str], name: str) -> Any:
         raise NotFound(f"There is no template {name[:64]!r}")
     text = orjson.dumps(template["definition"]).decode()
     title = body.get("name", template["name"])
-    return Workflow.draft(who().id, workspace_id=workspace_id(), name=title, status="draft", definition_json=text)
+    flow = Workflow.draft(who().id, workspace_id=workspace_id(), name=title, status="draft", definition_json=text)
+    return warned(flow)
 
 
 @blueprint.get("/agents")

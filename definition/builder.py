@@ -249,7 +249,7 @@ class _Builder:
         if not isinstance(raw, dict):
             self.bad("config", "must be an object")
             return Config({})
-        schema = _schema(node)
+        schema = schema_of(node)
         static, dynamic = {}, []
         for key, value in raw.items():
             field_ = schema.fields.get(key)
@@ -257,7 +257,7 @@ class _Builder:
             if compiled is None or field_ is None:
                 static[key] = value
             else:
-                dynamic.append(Dynamic(key, compiled, field_))
+                dynamic.append(Dynamic(key, compiled, field_, value))
         try:
             partial = tuple(item.key for item in dynamic)
             loaded = apart.loaded(node, schema, static, partial) if node.own else schema.load(static, partial=partial)
@@ -275,7 +275,7 @@ class _Builder:
 _SCHEMAS: dict[type[Node], Any] = {}
 
 
-def _schema(node: Node) -> Any:
+def schema_of(node: Node) -> Any:
     """The one instance of a node type's config schema: making one costs more than using it."""
     schema = _SCHEMAS.get(type(node))
     if schema is None:

@@ -40,11 +40,12 @@ class Settings:
 
 
 class Dynamic(NamedTuple):
-    """One config key whose value is made anew for every execution."""
+    """One config key whose value is made anew for every execution, from what is `written` there."""
 
     key: str
     compiled: Template
     field: fields.Field[Any]
+    written: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Config:
         if not self.dynamic:
             return self.static
         config = dict(self.static)
-        for key, compiled, field_ in self.dynamic:
+        for key, compiled, field_, _ in self.dynamic:
             try:
                 value = compiled.evaluate(scope)
                 config[key] = value if type(field_) is fields.Raw else field_.deserialize(value)

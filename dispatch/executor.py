@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import orjson
@@ -47,7 +48,8 @@ MAX_DEATHS = 3
 def make_services(config: Config) -> Services:
     """What this process lends to its nodes."""
     rule = Rule(config.egress_allow)
-    return Services(Once(lambda: make_client(rule, config.http_max_bytes)), Once(Sandbox), rule)
+    client = Once(lambda: make_client(rule, config.http_max_bytes, config.ca_file))
+    return Services(client, Once(Sandbox), rule, config.ca_file)
 
 
 def no_credential(workspace_id: str, name: str) -> Credential | None:
@@ -68,6 +70,7 @@ class Executor:
     ) -> None:
         self.config, self.recorder, self.services, self.links = config, recorder, services, links
         self.find_credential = find_credential
+        self.files_folder: Path | None = None  # of all flows, where there is but one workspace
         self.payloads = Payloads(config.data_dir / "values", config.inline_value_bytes)
         self.plans = Plans(config.max_nodes)
         self.owner = ""
@@ -77,7 +80,8 @@ class Executor:
 
     def files_of(self, workspace_id: str) -> Files:
         """The files of a workspace."""
-        return Files(self.config.data_dir / "files" / workspace_id, self.config.file_max_bytes)
+        folder = self.files_folder or self.config.data_dir / "files" / workspace_id
+        return Files(folder, self.config.file_max_bytes)
 
     def plan_of(self, flow: Flow) -> Plan:
         """The plan of the flow as it is; DefinitionError where it is not valid."""

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from marshmallow import Schema, fields
 
 from errors import NodeError
+from nodes.egress import Rule, tls_context
 
 if TYPE_CHECKING:
-    from nodes.egress import Rule
     from nodes.files import Files
     from nodes.keyring import Credential, Keyring
 
@@ -58,6 +60,29 @@ class Answer(NamedTuple):
     value: Any = None
     by: str | None = None
     at: int = 0
+
+
+class Item(NamedTuple):
+    """An entry that a poll found. `key` marks it for ever: what is known by its key starts no run again. `value` is
+    the run's input.
+    """
+
+    key: str
+    value: Any
+
+
+class Polled(NamedTuple):
+    """What a poll found: entries, oldest first, new or not, and the `state` (JSON) that the next poll is given.
+
+    The state moves on only when each entry that is new has its run; until then the next poll is given the old one, and
+    is to find the others again. `whole` says that the source shows these entries and no others; `more` that it has
+    more, to be asked for at once. A first look lasts until there is no more.
+    """
+
+    items: Sequence[Item]
+    state: Any = None
+    whole: bool = False
+    more: bool = False
 
 
 class Flows(Protocol):
@@ -107,12 +132,17 @@ class Once(Generic[T]):
 class Services:
     """What a process lends to its nodes, shared by all runs: the HTTP client with the egress rules, the sandbox.
 
-    `egress` is the rule itself, for what speaks another protocol.
+    `egress` is the rule itself, for what speaks another protocol, and `ca_file` has more authorities to believe.
     """
 
     http: Once[Any]
     sandbox: Once[Any]
     egress: Rule
+    ca_file: Path | None = None
+
+    def tls(self, use: str) -> ssl.SSLContext:
+        """How to know servers by their certificates; what has the same `use`, such as smtp, shares one."""
+        return tls_context(self.ca_file, use)
 
     def close(self) -> None:
         """Close them."""
@@ -150,8 +180,12 @@ class Context:
     def log(self, level: str, message: str, data: Any = None) -> None:
         """Write to the run's log, without any secret; `level` is debug, info, warning or error."""
         if self.keyring is not None:
-            message, data = self.keyring.clean_text(message), self.keyring.clean_value(data)
+            message, data = self.keyring.clean_text(message), self.keyring.clean_data(data)
         self.write_log(self.node_id, level, message, data)
+
+    def clean(self, text: str) -> str:
+        """The text without any secret: to be called before a message is cut, for half a secret is hard to tell."""
+        return text if self.keyring is None else self.keyring.clean_text(text)
 
     def credential(self, name: str, *types: str) -> Credential:
         """The workspace's credential of this name or id, of one of these types; NodeError where there is none.
@@ -195,6 +229,9 @@ class Node:
     - `quick` says that it takes no noticeable time: it is pure, computes little and waits for nothing.
     - `responds` says that its output, `{"status": int, "headers": {}, "body": any}`, answers the webhook that fired.
     - `trigger` marks the nodes that start a run and take no incoming edge.
+    - `polls` marks the triggers that look for new entries themselves, by `poll`: every `every` seconds of their config,
+      a quarter of an hour without it. `source` names the config keys that say where they look; without it, all but
+      `every` and `backlog`. What was there at the first poll of a source starts nothing, unless `backlog` is true.
     - `suspends` marks the nodes whose `run` may return `Suspend`; `resume` then gives the result. Such a node is pure:
       what it starts (`ctx.flows`) is recorded together with its step.
     - `answers` names what may be answered to one that waits, by people or by a signed link; empty: nothing.
@@ -209,6 +246,8 @@ class Node:
     pure: ClassVar[bool] = True
     quick: ClassVar[bool] = False
     trigger: ClassVar[bool] = False
+    polls: ClassVar[bool] = False
+    source: ClassVar[tuple[str, ...]] = ()
     responds: ClassVar[bool] = False
     suspends: ClassVar[bool] = False
     answers: ClassVar[tuple[str, ...]] = ()
@@ -239,6 +278,15 @@ class Node:
         """Do the work: return JSON, a `Branch` of it or `Suspend`, or raise NodeError."""
         raise NodeError(f"{self.type} cannot run", permanent=True)
 
+    def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
+        """Look for new entries; NodeError where that fails. `state` is None at the first poll of a source.
+
+        A state that is given here is on the disk, together with the runs of the entries that it came with. The
+        expressions of the config see `vars`, `secrets`, `workflow` and `now`. Nothing that this does may depend on its
+        being done once: it may be cut off anywhere, and be repeated with the same state.
+        """
+        raise NodeError(f"{self.type} does not poll", permanent=True)
+
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
         """The result after `Suspend`, made of what came: JSON, a `Branch` of it, or NodeError."""
         raise NodeError(f"{self.type} does not wait", permanent=True)
@@ -267,6 +315,8 @@ def register(cls: type[Node]) -> None:
         raise TypeError(f"{cls.__qualname__}: the node type {cls.type!r} exists already")
     if getattr(cls, "category", None) not in CATEGORIES:
         raise TypeError(f"{cls.__qualname__}: category must be one of {', '.join(CATEGORIES)}")
+    if cls.polls and not cls.trigger:
+        raise TypeError(f"{cls.__qualname__}: only a trigger polls")
     if inspect.getdoc(cls) in (None, "", inspect.getdoc(Node)):
         raise TypeError(f"{cls.__qualname__}: a node's docstring is its description; write one")
     REGISTRY[cls.type] = cls()

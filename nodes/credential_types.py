@@ -181,7 +181,10 @@ class DatabaseUrl(CredentialType):
 
     title = "Database"
     main = "url"
-    url = _secret("postgresql://…, mysql://… or sqlite:///file, a file of the workspace", required=True)
+    url = _secret(
+        "postgresql://… or mysql://…, perhaps with ?sslmode=verify-full, or sqlite:///shop.db, a file of the workspace",
+        required=True,
+    )
 
     @classmethod
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:

@@ -7,9 +7,11 @@ Every new connection goes through this, and thereby every redirect.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 import socket
+import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +19,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import Any, Protocol
 
 from errors import ConfigError, NodeError
@@ -102,6 +105,21 @@ class Rule:
                 permanent=True,
             )
         return allowed
+
+
+@functools.cache
+def tls_context(ca_file: Path | None, use: str) -> ssl.SSLContext:
+    """How servers prove who they are: to the authorities of the system, those that come with Python, and the file's.
+
+    There is one for each `use`, since libraries write into it: those that speak HTTP offer the server just that.
+    """
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 @contextmanager
@@ -210,15 +228,15 @@ Save = Callable[[Answer], AbstractContextManager[Sink]]
 Allow = Callable[[str, bool], None]
 
 
-def make_client(rule: Rule, max_bytes: int = MAX_BYTES) -> Client:
+def make_client(rule: Rule, max_bytes: int = MAX_BYTES, ca_file: Path | None = None) -> Client:
     """The client of a process. `max_bytes` bounds a response's body."""
-    return Client(rule, max_bytes)
+    return Client(rule, max_bytes, ca_file)
 
 
 class Client:
     """One pool of connections for all runs. It keeps no cookies and takes nothing from the environment. Thread-safe."""
 
-    def __init__(self, rule: Rule, max_bytes: int) -> None:
+    def __init__(self, rule: Rule, max_bytes: int, ca_file: Path | None) -> None:
         import httpcore
         import httpx
 
@@ -227,7 +245,7 @@ class Client:
             logging.getLogger(name).setLevel(logging.WARNING)
         transport = httpx.HTTPTransport.__new__(httpx.HTTPTransport)
         transport._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
+            ssl_context=tls_context(ca_file, "http"),
             max_connections=100,
             max_keepalive_connections=20,
             keepalive_expiry=30.0,

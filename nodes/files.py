@@ -32,6 +32,8 @@ BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 MOST_READ = 16 * 2**20
 DRAFT = ".draft-"
 UNKNOWN = "application/octet-stream"
+# What SQLite keeps beside a database. It believes what is in there, even which other file is to be deleted.
+BESIDE = re.compile(r"\.(db|sqlite|sqlite3)-(journal|wal|shm)\Z", re.IGNORECASE)
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 WHY = {
     errno.ENOENT: "there is no such file",
@@ -55,6 +57,8 @@ def names_of(path: str) -> list[str]:
         raise NodeError(f"{path[:200]!r} leads out of the workspace's files", permanent=True)
     if any(name.startswith(DRAFT) for name in names):
         raise NodeError(f"{path[:200]!r}: names that begin with {DRAFT} are not for nodes", permanent=True)
+    if any(BESIDE.search(name) for name in names):
+        raise NodeError(f"{path[:200]!r}: what SQLite keeps beside a database is not for nodes", permanent=True)
     if len(names) > DEEPEST or any(len(name.encode("utf-8", "replace")) > LONGEST_NAME for name in names):
         raise NodeError(f"the path {path[:50]!r}… is too long or too deep", permanent=True)
     return names
@@ -129,7 +133,7 @@ class Files:
             found = []
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.is_symlink() or entry.name.startswith(DRAFT):
+                    if entry.is_symlink() or entry.name.startswith(DRAFT) or BESIDE.search(entry.name):
                         continue
                     found.append(self._entry(path, entry))
                     if len(found) > limit:

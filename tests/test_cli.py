@@ -643,7 +643,7 @@ def test_a_wrong_setting_is_refused(file, monkeypatch, args):
 
 
 def test_an_unexpected_error_stays_a_traceback(data_dir, monkeypatch):
-    monkeypatch.setattr(cli.User, "select", lambda: 1 / 0)
+    monkeypatch.setattr(User, "select", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         CliRunner().invoke(cli.main, ["user", "list"], catch_exceptions=False)
 

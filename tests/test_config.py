@@ -5,6 +5,7 @@ import runpy
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
+import certifi
 import pytest
 
 import config
@@ -71,6 +72,14 @@ def test_a_wrong_value_is_refused_with_its_name_the_value_and_what_is_allowed(na
 def test_egress_takes_hosts_addresses_and_networks():
     given = Config.from_env({"HEADRACE_EGRESS_ALLOW": "Localhost, 10.0.0.0/8,192.168.1.7, ::1,fd00::/8,"})
     assert given.egress_allow == ("localhost", "10.0.0.0/8", "192.168.1.7/32", "::1/128", "fd00::/8")
+
+
+def test_authorities_are_in_a_file_that_has_certificates(tmp_path):
+    assert Config.from_env({"HEADRACE_CA_FILE": certifi.where()}).ca_file == Path(certifi.where())
+    (tmp_path / "empty.pem").write_text("no certificate")
+    for path in (tmp_path / "missing.pem", tmp_path / "empty.pem", tmp_path, "a\0b"):
+        with pytest.raises(ConfigError, match="HEADRACE_CA_FILE is .* in PEM format"):
+            Config.from_env({"HEADRACE_CA_FILE": str(path)})
 
 
 # Secrets

@@ -820,3 +820,11 @@ def test_a_chain_of_ten_thousand_nodes_runs():
 def test_the_output_of_a_run_can_be_written_as_json():
     ran = run(flow("a", "b"), {"x": [1, None, "é"]})
     assert orjson.loads(orjson.dumps(ran.output)) == {"a": {"x": [1, None, "é"]}, "b": {"x": [1, None, "é"]}}
+
+
+def test_what_a_node_makes_of_all_steps_does_not_come_to_hold_itself():
+    given = {"all": "{{ steps }}"}
+    ran = run(
+        chain(node("a", "give", {"value": 1}), node("b", "set", {"values": given}), node("c", "set", {"values": given}))
+    )
+    assert ran.output == {"all": {"a": 1, "b": {"all": {"a": 1}}}}
