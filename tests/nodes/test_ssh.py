@@ -95,7 +95,10 @@ class Server:
                 copy(shell.stderr, process.stderr),
                 self.mind(process, shell),
             )
-            process.exit(shell.returncode)
+            if shell.returncode < 0:
+                process.exit_with_signal(signal.Signals(-shell.returncode).name.removeprefix("SIG"))
+            else:
+                process.exit(shell.returncode)
         except (BrokenPipeError, asyncssh.Error):
             process.close()
 
@@ -271,6 +274,12 @@ def test_a_status_that_is_not_zero_is_a_failure_unless_it_may_be(execute, fails)
     error = fails("echo no such thing >&2; exit 3")
     assert error.message == "the command ended with status 3: no such thing" and not error.permanent
     assert execute("exit 3", fail_on_status=False)["exit_status"] == 3
+
+
+def test_a_command_that_a_signal_ended_says_which(execute, fails):
+    assert fails("kill -TERM $$").message == "the command was ended by the signal TERM"
+    answer = execute("echo in; kill -KILL $$", fail_on_status=False)
+    assert (answer["exit_status"], answer["signal"], answer["stdout"]) == (None, "KILL", "in\n")
 
 
 def test_too_much_is_cut_and_it_says_so(execute, run):
