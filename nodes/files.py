@@ -330,16 +330,20 @@ def read_as(files: Files, path: str, encoding: str) -> Any:
     """The content of a file as text, JSON or base64."""
     if files.size(path) > MOST_READ:
         raise NodeError(f"{path!r} has more than {MOST_READ} bytes, too many for a value", permanent=True)
-    raw = files.read(path)
+    return value_of(files.read(path), path, encoding)
+
+
+def value_of(raw: bytes, name: str, encoding: str) -> Any:
+    """The content of what has this name as text, JSON or base64."""
     if encoding == "base64":
         return base64.b64encode(raw).decode()
     try:
         content = raw.decode("utf-8-sig")
         return content if encoding == "text" else orjson.loads(content)
     except UnicodeDecodeError as error:
-        raise NodeError(f"{path!r} is no UTF-8 text (byte {error.start}); read it as base64", permanent=True) from None
+        raise NodeError(f"{name!r} is no UTF-8 text (byte {error.start}); read it as base64", permanent=True) from None
     except orjson.JSONDecodeError as error:
-        raise NodeError(f"{path!r} is not JSON: {error.msg} (line {error.lineno})", permanent=True) from None
+        raise NodeError(f"{name!r} is not JSON: {error.msg} (line {error.lineno})", permanent=True) from None
 
 
 def written_as(data: Any, encoding: str) -> bytes:
