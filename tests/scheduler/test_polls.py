@@ -10,7 +10,7 @@ from world import PATIENCE, Background, Gate, at_once, chain, flow, node, raced
 
 import engine
 from database import execute, write
-from errors import DefinitionError
+from errors import DefinitionError, NodeError
 from models import CLAIM_MS, Lease, LogEntry, Poll, PollEntry, Run, metrics, now_ms
 from nodes.base import Item, Node, Polled
 from nodes.keyring import Credential
@@ -271,6 +271,23 @@ def test_what_an_overtaken_process_found_does_not_count(source, tmp_path):
         assert orjson.loads(row(made).state) == {"polls": 2}
         other.look()
     assert fired(made) == ["a", "b", "c"]
+
+
+def test_that_an_overtaken_process_failed_does_not_count(source, tmp_path):
+    made = active()
+    clock = Clock(now_ms())
+    with polling(tmp_path, clock) as slow, polling(tmp_path, clock) as other:
+
+        def be_overtaken(ctx):
+            source.during = lambda ctx: None
+            clock.pass_by(CLAIM_MS)
+            other.tick()
+            raise NodeError("too late")
+
+        source.during = be_overtaken
+        slow.look()
+    assert (row(made).failures, row(made).last_error, row(made).state) == (0, None, '{"polls":1}')
+    assert row(made).next_at == clock.now + MINUTE and logged() == []
 
 
 def test_until_its_time_is_over_nobody_else_looks(source, tmp_path):
