@@ -6,6 +6,7 @@ prefixes as they are written; comments and processing instructions are passed ov
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection
 from typing import Any
@@ -21,8 +22,7 @@ MAX_LEVELS = 100
 MAX_PARTS = 1_000_000
 START = "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d\u2070-\u218f\u2c00-\u2fef"
 START += "\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufffd\U00010000-\U000effff"
-NAME = re.compile(f"[:{START}][:{START}.0-9\u00b7\u0300-\u036f\u203f\u2040-]*")
-NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 IN_TEXT = str.maketrans(ESCAPES)
 IN_QUOTES = str.maketrans({**ESCAPES, '"': "&quot;", "\n": "&#10;", "\t": "&#9;"})
@@ -180,8 +180,14 @@ class _Writer:
             self.put(f' {_named(name)}="{_text(value, element).translate(IN_QUOTES)}"')
 
 
+@functools.cache
+def _name() -> re.Pattern[str]:
+    """What names look like. Made at its first use, since so large a class of characters takes long to make."""
+    return re.compile(f"[:{START}][:{START}.0-9\u00b7\u0300-\u036f\u203f\u2040-]*")
+
+
 def _named(name: str) -> str:
-    if not NAME.fullmatch(name):
+    if not _name().fullmatch(name):
         raise refusal(f"{name[:100]!r} is no name that XML allows; rename that key first")
     return name
 
