@@ -11,7 +11,7 @@ from werkzeug import Response
 
 from errors import NodeError
 from nodes import REGISTRY
-from nodes.apart import Reader, Unreadable
+from nodes.reading import Reader, Unreadable
 from nodes.feeds import keyed, oldest_first
 
 RSS = '<?xml version="1.0" encoding="utf-8"?><rss version="2.0"><channel><title>T</title>{}</channel></rss>'
