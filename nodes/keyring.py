@@ -266,8 +266,8 @@ def is_in(value: str, text: str) -> bool:
 
 
 def forms(value: str) -> set[str]:
-    """The value as it may turn up: as it is, without the space around it, in an URL, in JSON, HTML, Python's own words
-    or base64; and the long lines of a key.
+    """The value as it may turn up: as it is, without the space around it, in an URL, in JSON, HTML, Python's own words,
+    base64 or hexadecimal; and the long lines of a key.
     """
     found = {line for line in value.splitlines() if len(line) >= LONG_LINE}
     for text in {value, value.strip()} - {""}:
@@ -282,7 +282,7 @@ def forms(value: str) -> set[str]:
             repr(raw)[2:-1],
         }
         found |= {escape(text), escape(text, quote=False)}
-        found |= _in_urls(raw) | _in_base64(raw)
+        found |= _in_urls(raw) | _in_base64(raw) | {raw.hex(), raw.hex().upper()}
         found |= {text.lower(), text.upper()} if len(text) >= WIDE else set()
     return found
 

@@ -151,6 +151,8 @@ WAYS = {
     "html": html.escape,
     "python": repr,
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "hex": lambda text: text.encode().hex(),
+    "hex_upper": lambda text: text.encode().hex().upper(),
     "base64_url": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
     "capitals": str.upper,
     "small": str.lower,
