@@ -7,6 +7,7 @@ HEADRACE_NODES_DIR has a thread to itself (nodes/apart.py). `plan` is here too, 
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import time
@@ -427,7 +428,7 @@ class _Execution:
         key = f"{job.run_id}:{node.id}:{index or 0}"
         ctx = Context(
             node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services, job.flows, job.keyring,
-            job.files, self.pause, retries,
+            job.files, functools.partial(self.pause, deadline), retries,
         )  # fmt: skip
         try:
             config = node.config.evaluate(scope)
@@ -449,9 +450,9 @@ class _Execution:
             raise NodeError(f"ran longer than its timeout of {node.timeout:g} s")
         return result
 
-    def pause(self, seconds: float) -> None:
-        """Hold up the node that executes; NodeError where the run is to end."""
-        self.job.sleep(seconds)
+    def pause(self, deadline: float, seconds: float) -> None:
+        """Hold up the node that executes, until its deadline at most; NodeError where the run is to end."""
+        self.job.sleep(max(0.0, min(seconds, deadline - time.monotonic())))
         reason = self.job.stop()
         if reason is not None:
             raise NodeError(reason, permanent=True)

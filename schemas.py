@@ -158,9 +158,13 @@ class FlowOut(Out):
     definition_json = fields.String(required=True, metadata={"description": "A WorkflowDefinition as JSON text"})
     created_at = Time(required=True)
     updated_at = Time(required=True)
+
+
+class SavedOut(FlowOut):
+    """A flow that was just written."""
+
     warnings = fields.List(
-        fields.Nested(Detail),
-        metadata={"description": "Only in answers to writes that leave any: a credential that is missing, say"},
+        fields.Nested(Detail), metadata={"description": "Where there are any: a credential that is missing, say"}
     )
 
 

@@ -14,7 +14,7 @@ from credentials import warned
 from errors import NotFound
 from models import Workflow
 from nodes import own
-from schemas import AgentOut, FlowOut, NodeArgs, NodesOut, TemplateOut, UseIn, listed
+from schemas import AgentOut, NodeArgs, NodesOut, SavedOut, TemplateOut, UseIn, listed
 
 blueprint = Resource("catalogue", "Node types, templates and agents to build with")
 
@@ -43,7 +43,7 @@ def templates() -> Any:
 @blueprint.post("/templates/<name>/use")
 @needs("editor")
 @blueprint.arguments(UseIn, required=False)
-@blueprint.response(201, FlowOut)
+@blueprint.response(201, SavedOut)
 def use(body: dict[str, str], name: str) -> Any:
     """Make a draft flow of a template."""
     template = files.find_template(name)

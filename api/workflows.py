@@ -25,6 +25,7 @@ from schemas import (
     PageArgs,
     RestoreIn,
     RunOut,
+    SavedOut,
     StartArgs,
     StartIn,
     VersionOut,
@@ -51,7 +52,7 @@ def flows(args: dict[str, Any]) -> Any:
 @blueprint.post("/flows")
 @needs("editor")
 @blueprint.arguments(FlowIn)
-@blueprint.response(201, FlowOut)
+@blueprint.response(201, SavedOut)
 def create(body: dict[str, Any]) -> Any:
     """Create a flow: as a draft, which may be incomplete, or active, which must be valid."""
     text = EMPTY if (given := _definition(body)) is None else given
@@ -73,7 +74,7 @@ def read(flow: Workflow) -> Any:
 @blueprint.put("/workflows/<flow>")
 @needs("editor", flow=Workflow)
 @blueprint.arguments(FlowChange)
-@blueprint.response(200, FlowOut)
+@blueprint.response(200, SavedOut)
 def change(body: dict[str, Any], flow: Workflow) -> Any:
     """Change what the body names. A changed definition is the next version; a stale `version` is refused."""
     text = _definition(body)
@@ -135,7 +136,7 @@ def version(flow: Workflow, number: int) -> Any:
 @blueprint.post("/workflows/<flow>/restore")
 @needs("editor", flow=Workflow)
 @blueprint.arguments(RestoreIn)
-@blueprint.response(200, FlowOut)
+@blueprint.response(200, SavedOut)
 def restore(body: dict[str, int], flow: Workflow) -> Any:
     """Make an earlier version's definition the flow's again, as its next version."""
     text = _version(flow, body["version"]).definition_json

@@ -150,7 +150,8 @@ class Executor:
         kept = Kept(None)
         if outcome.status == "success":
             try:
-                encoded = engine.encode(outcome.output, self.config.max_value_bytes)
+                # Each step is clean already; but not what a node has put into its input, or got before it was a secret.
+                encoded = active.keyring.clean(engine.encode(outcome.output, self.config.max_value_bytes))
                 kept = self.payloads.keep(run.id, "output", encoded, run.claims)
             except NodeError as error:
                 outcome = Outcome("failed", None, error.message, response=outcome.response)
@@ -190,7 +191,7 @@ class Executor:
 
     def _job(self, active: Active, record: RunRecord, history: History) -> Job:
         run, plan, config = active.run, active.plan, self.config
-        keyring = Keyring(lambda name: self.find_credential(run.workspace_id, name))
+        keyring = active.keyring = Keyring(lambda name: self.find_credential(run.workspace_id, name))
 
         def on_step(step: engine.Step) -> None:
             if active.let_go:

@@ -76,7 +76,8 @@ def _outcome(result: Future[Any]) -> Any:
     if error is None:
         return result.result()
     if isinstance(error, NodeError):
-        raise NodeError(str(error.message), bool(error.permanent)) from error
+        seconds = error.retry_after if isinstance(error.retry_after, int | float) else 0.0
+        raise NodeError(str(error.message), bool(error.permanent), seconds) from error
     if isinstance(error, Exception):
         raise error
     # SystemExit and the like would end more than this node.

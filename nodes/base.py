@@ -163,8 +163,8 @@ class Context:
     `inputs` maps each live predecessor to its output; `scope` is what expressions see (`steps`, `trigger`, `vars`…).
     `deadline` is on the clock of `time.monotonic`, in seconds. `idempotency_key` is `run_id:node_id:index`, the same at
     every attempt and after a crash. `log(level, message, data)` writes to the run's log. `files` are the workspace's.
-    `pause(seconds)` is how a node sleeps: it raises NodeError, and soon, when the run is to end. `retries` is how often
-    it would be tried again if it failed now.
+    `pause(seconds)` is how a node sleeps, until the deadline at most; it raises NodeError, and soon, when the run is to
+    end. `retries` is how often it would be tried again if it failed now.
     """
 
     node_id: str

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,13 @@ def run_confined(program: Path, request: Any, seconds: float, megabytes: int = M
         asked = orjson.dumps(request)
     except TypeError:
         raise refusal("the text has half a surrogate pair, which no text can have") from None
+    end = time.monotonic() + seconds
     if not _places.acquire(timeout=seconds):
         raise NodeError(f"no process became free within {seconds:.3g} s")
     try:
-        told = [str(math.ceil(seconds)), str(megabytes << 20)]
-        done = subprocess.run(
-            [sys.executable, "-I", str(program), *told], input=asked, capture_output=True, timeout=seconds, env={}
-        )
+        command = [sys.executable, "-I", str(program), str(math.ceil(seconds)), str(megabytes << 20)]
+        left = max(0.0, end - time.monotonic())
+        done = subprocess.run(command, input=asked, capture_output=True, timeout=left, env={})
     except subprocess.TimeoutExpired:
         raise NodeError(f"took longer than {seconds:.3g} s") from None
     finally:

@@ -22,6 +22,7 @@ from nodes.kinds import header_name, header_value
 
 LONGEST = 10_000
 LONGEST_KEY = 20_000
+HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]+)[ \t]+(AAAA[\w+/]+=*)")
 HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\Z")
 
 
@@ -67,6 +68,12 @@ def check_host(value: str) -> None:
         ipaddress.ip_address(value.strip("[]"))
     except ValueError:
         raise ValidationError("Must be a host name or an address.") from None
+
+
+def check_host_key(value: str) -> None:
+    """Refuse what has no public key in OpenSSH's format in it."""
+    if not HOST_KEY.search(value):
+        raise ValidationError("Must be a public key, as ssh-keyscan prints it: ssh-ed25519 AAAA…")
 
 
 def check_url(value: str) -> None:
@@ -332,7 +339,7 @@ class Ssh(CredentialType):
         fields.String,
         "The machine's public key, as `ssh-keyscan server.example.com` prints it: ssh-ed25519 AAAA…",
         required=True,
-        validate=validate.Length(1, LONGEST),
+        validate=[validate.Length(1, LONGEST), check_host_key],
     )
 
     @validates_schema

@@ -266,8 +266,8 @@ def is_in(value: str, text: str) -> bool:
 
 
 def forms(value: str) -> set[str]:
-    """The value as it may turn up: as it is, without the space around it, in an URL, in JSON, HTML, Python's own words
-    or base64; and the long lines of a key.
+    """The value as it may turn up: as it is, without the space around it, in an URL, in JSON, HTML, Python's own words,
+    base64 or hexadecimal; and the long lines of a key.
     """
     found = {line for line in value.splitlines() if len(line) >= LONG_LINE}
     for text in {value, value.strip()} - {""}:
@@ -283,6 +283,8 @@ def forms(value: str) -> set[str]:
         }
         found |= {escape(text), escape(text, quote=False)}
         found |= _in_urls(raw) | _in_base64(raw)
+        # Of a shorter one, the digits would be found in every other number.
+        found |= {raw.hex(), raw.hex().upper()} if len(raw) >= SHORTEST else set()
         found |= {text.lower(), text.upper()} if len(text) >= WIDE else set()
     return found
 

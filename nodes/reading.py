@@ -51,12 +51,8 @@ class Reader:
             answer, pieces = self._exchange(process, options, data)
         except (OSError, ValueError) as error:
             self.close(at_once=True)
-            why = (
-                f"it took longer than {seconds:.3g} s"
-                if late.is_set()
-                else "it took too much memory, or ended its reader"
-            )
-            raise Unreadable(f"the {self.kind} cannot be read: it took {why}", permanent=True) from error
+            why = f"it takes longer than {seconds:.3g} s" if late.is_set() else "it takes too much, or ends its reader"
+            raise Unreadable(f"the {self.kind} cannot be read: {why}", permanent=True) from error
         finally:
             timer.cancel()
         if "error" in answer:

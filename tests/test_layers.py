@@ -74,8 +74,7 @@ LAZY = {
     *("pydantic_ai", "pydantic_monty", "jsonschema_rs", "httpx", "httpcore", "rich", "cryptography", "jmespath"),
     *("prometheus_client", "argon2", "apprise", "openpyxl", "playhouse", "celery", "gunicorn", "worker"),
     *("asyncssh", "defusedxml", "feedparser", "imap_tools", "markdown_it", "mcp", "minio", "nh3", "paho", "psycopg"),
-    *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests"),
-    "urllib3",
+    *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),
 }
 
 # A single file that may import what its folder may not.

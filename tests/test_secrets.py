@@ -99,6 +99,7 @@ def types(app):
 
     with Types() as types:
         types.offer("leak", lambda config, input, ctx: {"a": [config["value"]], str(config["value"]): 1}, pure=False)
+        types.offer("spoil", lambda config, input, ctx: input.update(key=config["value"]) or input)
         types.offer("fail_with", fail, pure=False)
         types.offer("crash_with", crash)
         types.offer("log_it", log)
@@ -394,6 +395,17 @@ def test_a_retry_from_where_a_run_failed_knows_none(owner, start, check):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     check()
+
+
+def test_one_that_a_node_puts_into_its_input_is_not_in_the_output_of_the_run(start, check):
+    run = start(chain(node("a", "set", {"values": {"x": 1}}), node("b", "spoil", SHOP)))
+    assert run["output"] == {"x": 1, "key": "***"}
+    check()
+
+
+def test_what_was_there_before_it_was_a_secret_is_not_in_the_output_of_the_run(start, owner):
+    run = start(flow(node("a", "noop"), node("b", "leak", {"value": "{{ secrets.pin }}"})), {"given": PIN})
+    assert run["output"]["a"] == {"given": "***"}
 
 
 def test_a_credential_of_another_workspace_is_none(owner, other, start):

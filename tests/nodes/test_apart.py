@@ -42,6 +42,32 @@ def mine(config=None, **more):
     return node("a", "mine", config, **more)
 
 
+def test_what_the_other_side_asks_to_wait_for_is_waited_for(own):
+    slept, errors = [], [NodeError("busy", retry_after=90), NodeError("busy", retry_after="soon")]
+
+    def ask(config, input, ctx):
+        if errors:
+            raise errors.pop(0)
+        return "done"
+
+    own(ask)
+    assert run(flow(mine(retry={"attempts": 3, "delay": 1})), sleep=slept.append).output == "done"
+    assert slept[0] == 90 and slept[1] <= 2
+
+
+def test_a_pause_is_the_runs_and_no_longer_than_until_the_deadline(own):
+    slept, threads = [], set()
+
+    def sleep(seconds):
+        slept.append(seconds)
+        threads.add(threading.current_thread())
+
+    own(lambda config, input, ctx: [ctx.pause(seconds) for seconds in (2, 3600, -1)])
+    assert run(flow(mine(timeout=5)), sleep=sleep).status == "success"
+    assert slept[0] == 2 and 0 < slept[1] <= 5 and slept[2] == 0
+    assert threads == {threading.current_thread()}
+
+
 # Copies
 
 
