@@ -282,7 +282,9 @@ def forms(value: str) -> set[str]:
             repr(raw)[2:-1],
         }
         found |= {escape(text), escape(text, quote=False)}
-        found |= _in_urls(raw) | _in_base64(raw) | {raw.hex(), raw.hex().upper()}
+        found |= _in_urls(raw) | _in_base64(raw)
+        # Of a shorter one, the digits would be found in every other number.
+        found |= {raw.hex(), raw.hex().upper()} if len(raw) >= SHORTEST else set()
         found |= {text.lower(), text.upper()} if len(text) >= WIDE else set()
     return found
 

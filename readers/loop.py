@@ -45,14 +45,14 @@ def send(stream: BinaryIO, *pieces: bytes) -> None:
 def serve(kind: str) -> None:
     """Answer with `read` of the module of this name, which gives JSON and a list of bytes."""
     read = importlib.import_module(f"readers.{kind}").read
-    _limit()
+    problem = _limit()
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
     while (options := receive(stdin)) is not None:
         data = receive(stdin)
         answer: dict[str, Any]
         pieces: Sequence[bytes]
         try:
-            answer, pieces = read(json.loads(options), data)
+            answer, pieces = ({"error": problem}, ()) if problem else read(json.loads(options), data)
         except Exception as error:
             answer, pieces = {"error": f"{type(error).__name__}: {error}"[:500]}, ()
         # Half a surrogate pair is text to Python, but no UTF-8.
@@ -60,14 +60,20 @@ def serve(kind: str) -> None:
         send(stdout, text, *pieces)
 
 
-def _limit() -> None:
-    """Bounds on this process, which only make it weaker; a process that is beyond them is ended by the system."""
-    for what, most in (
-        (resource.RLIMIT_AS, MEMORY),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-    ):
-        _, hard = resource.getrlimit(what)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (most, hard))
+def _limit() -> str | None:
+    """Bounds on this process; the system ends it beyond them. What is wrong where they cannot be set: nothing is read
+    without them.
+    """
+    bounds = {
+        resource.RLIMIT_AS: MEMORY,
+        resource.RLIMIT_CPU: CPU_SECONDS,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+    }
+    try:
+        for what, most in bounds.items():
+            _, hard = resource.getrlimit(what)
+            resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    except (ValueError, OSError) as error:
+        return f"the process that reads it cannot be bounded (setrlimit): {error}"
+    return None

@@ -1,5 +1,6 @@
 import gzip
 import html
+import resource
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from errors import NodeError
 from nodes import REGISTRY
 from nodes.feeds import keyed, oldest_first
 from nodes.reading import Reader, Unreadable
+from readers import loop
 
 RSS = '<?xml version="1.0" encoding="utf-8"?><rss version="2.0"><channel><title>T</title>{}</channel></rss>'
 ATOM = '<?xml version="1.0" encoding="utf-8"?><feed xmlns="http://www.w3.org/2005/Atom"><title>T</title>{}</feed>'
@@ -388,6 +390,14 @@ def test_the_process_that_reads_knows_nothing_of_the_server(monkeypatch):
     with Reader("feed") as reader:
         reader.read({"url": "http://a/", "content_type": "text/xml"}, rss().encode(), 10.0)
         assert Path(f"/proc/{reader._process.pid}/environ").read_text() == ""
+
+
+def test_where_the_process_that_reads_cannot_be_bounded_nothing_is_read(monkeypatch):
+    def refuse(what, limits):
+        raise ValueError("not allowed")
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert loop._limit() == "the process that reads it cannot be bounded (setrlimit): not allowed"
 
 
 @pytest.fixture

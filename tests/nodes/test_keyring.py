@@ -226,6 +226,7 @@ def test_what_has_nothing_of_it_is_the_same_object():
         ("7", [7, 7.0, "7", 77, "a7", True], [HIDDEN, HIDDEN, HIDDEN, 77, "a7", True]),
         ("1", [True, 1, "1", 10], [True, HIDDEN, HIDDEN, 10]),
         ("4711", [4711, 4711.0, "4711", "no. 4711", 94711, 4.5], [HIDDEN, HIDDEN, HIDDEN, "no. ***", HIDDEN, 4.5]),
+        ("12", [3132, "3132", 12], [3132, "3132", HIDDEN]),
         ("12.5", [12.5, "12.5", 12], [HIDDEN, HIDDEN, 12]),
         ("null", [None, "null"], [None, HIDDEN]),
         ("true", [True, "true"], [True, HIDDEN]),
