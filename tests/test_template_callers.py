@@ -4,13 +4,17 @@ The figures in data/github/ are cut from GitHub's own examples of its webhooks, 
 licence, © Gregor Martynus, GitHub and others) has collected them.
 """
 
+import copy
 import hashlib
 import hmac
+import threading
 from pathlib import Path
 
+import orjson
 import pytest
 from stage import stage  # noqa: F401  (a fixture)
 from test_template_trials import config, trial  # noqa: F401  (fixtures)
+from werkzeug.serving import make_server
 
 import templates
 
@@ -87,3 +91,33 @@ def test_a_delivery_that_github_repeats_is_told_once(github):
 def test_a_delivery_with_another_signature_is_refused_and_starts_nothing(github):
     assert github("push", "push", secret="a guess").status_code == 401
     assert github.flow.ended() == [] and github.told() == []
+
+
+@pytest.fixture
+def address(app):
+    """Where the server under test really listens."""
+    listening = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{listening.port}"
+    listening.shutdown()
+    thread.join()
+    listening.server_close()
+
+
+def test_a_backup_of_this_server_gives_its_flows_back(trial, owner, make_flow, address):  # noqa: F811
+    definitions = {f"Flow {number}": {"nodes": [{"id": f"n{number}", "type": "manual"}]} for number in range(60)}
+    flows = {make_flow(definition, name=name)["id"]: name for name, definition in definitions.items()}
+    template = copy.deepcopy(templates.find_template("nightly-backup-of-flows"))
+    token = owner.post("/api/tokens", {"name": "backup"}).json["token"]
+    template["trial"] = {"vars": {"server": address}, "credentials": {"headrace": {"token": token}}}
+    backup = trial(template)
+    output = backup.output(backup.run())
+    assert output["flows"] == 61
+    assert {entry["name"] for entry in backup.folder.list(output["folder"])} == {
+        f"{id_}.json" for id_ in [*flows, backup.flow["id"]]
+    }
+    for id_, name in flows.items():
+        saved = orjson.loads(backup.folder.read(f"{output['folder']}/{id_}.json"))
+        assert owner.post("/api/flows", saved).status_code == 201
+        assert (saved["name"], saved["definition"]["nodes"]) == (name, definitions[name]["nodes"])
