@@ -11,7 +11,7 @@ A trial is an object with any of these keys. `{name}` in its texts is replaced b
 - `databases`: SQLite files that are there before, `{path: [statement]}`
 - `store`: what the store has before, `{key: value}`
 - `flows`: other flows, `{id in the template: definition}`
-- `answers`: what is answered to the nodes that wait, in turn, `{"node", "answer", "comment"?, "data"?}`
+- `answers`: what is answered to the nodes that wait, in turn, `{"node", "answer", "comment"?, "body"?}`
 - `runs`: how often it runs (1), or a list of what is another in each run, `{"input"?, "answers"?, "output"?,
   "status"?, "error_text"?}`; the template's expected output is that of the last, unless it says another
 - `status`, `error_text`: how a run ends that is to fail

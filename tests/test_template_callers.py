@@ -17,6 +17,8 @@ from test_template_trials import config, trial  # noqa: F401  (fixtures)
 from werkzeug.serving import make_server
 
 import templates
+from database import write
+from models import Wait, now_ms
 
 GITHUB = Path(__file__).parent / "data" / "github"
 
@@ -121,3 +123,74 @@ def test_a_backup_of_this_server_gives_its_flows_back(trial, owner, make_flow, a
         saved = orjson.loads(backup.folder.read(f"{output['folder']}/{id_}.json"))
         assert owner.post("/api/flows", saved).status_code == 201
         assert (saved["name"], saved["definition"]["nodes"]) == (name, definitions[name]["nodes"])
+
+
+@pytest.fixture
+def long_job(trial, stage):  # noqa: F811
+    """The template of a long job, which has been started; `handed` is the address that the service was given."""
+    flow = trial(copy.deepcopy(templates.find_template("job-with-callback")) | {"trial": LONG_JOB})
+    flow.waiting = flow.run()
+    assert flow.waiting.status == "pending"
+    (asked,) = stage.sent()["http"]
+    flow.handed = asked["json"]["callback_url"]
+    return flow
+
+
+LONG_JOB = {
+    "credentials": {"service": {"token": "the-token-of-the-service"}, "chat": {"url": "{messages}"}},
+    "vars": {"service": "{http}"},
+    "http": [
+        {"path": "/jobs", "method": "POST", "status": 202, "json": {"id": "j-1"}},
+        {"path": "/jobs/j-1/result", "text": "sku,sold\n"},
+        {"path": "/jobs/j-1", "method": "DELETE", "status": 204},
+    ],
+}
+
+
+def run_out(flow):
+    """Have the time that it waits be over; its run, ended."""
+    with write():
+        Wait.update(wake_at=now_ms() - 1).where(Wait.run_id == flow.waiting.id).execute()
+    flow.server.dispatcher.wake()
+    (run,) = flow.ended()
+    return run
+
+
+def test_a_job_calls_back_once_at_the_address_that_it_was_handed(long_job, client, stage):  # noqa: F811
+    path = "/" + long_job.handed.split("/", 3)[3]
+    assert client.post(path, {"status": "done"}).status_code == 200
+    (run,) = long_job.ended()
+    assert long_job.output(run) == {"job": "j-1", "file": f"results/{run.id}.csv", "size": 9}
+    assert client.post(path, {"status": "failed"}).status_code == 409
+    assert [message["title"] for message in stage.sent()["messages"]] == ["Nightly export is ready"]
+
+
+def test_a_job_that_never_calls_back_is_called_off_and_told(long_job, stage):  # noqa: F811
+    run = run_out(long_job)
+    reason = "the job has not called back in four hours and was called off"
+    assert (run.status, run.error_text) == ("failed", f"Nightly export: {reason}")
+    assert stage.sent()["http"][-1]["method"] == "DELETE"
+    (message,) = stage.sent()["messages"]
+    assert (message["title"], message["message"].lower()) == ("Nightly export failed", reason)
+
+
+def test_a_payment_that_nobody_decides_on_is_not_made(trial, stage):  # noqa: F811
+    payment = trial(templates.find_template("approval-before-payment"))
+    payment.waiting = payment.run(answers=[])
+    assert payment.output(run_out(payment)) == {"payment_id": "P-2026-014", "status": "expired"}
+    assert stage.sent()["http"] == []
+    assert stage.sent()["messages"][-1]["message"] == "180.00 EUR to Tea Ltd: nobody has decided in three days"
+
+
+def test_orders_of_a_graphql_service_can_be_read_in_excel(trial):  # noqa: F811
+    openpyxl = pytest.importorskip("openpyxl")
+    orders = trial(templates.find_template("graphql-to-spreadsheet"))
+    orders.check_runs()
+    with orders.folder.reading("exports/orders-2026-01-05.xlsx") as file:
+        rows = list(openpyxl.load_workbook(file)["Orders"].values)
+    assert rows == [
+        ("Order", "Day", "Customer", "Country", "Amount", "Currency"),
+        ("A-8", "2026-01-05", None, None, 20, "USD"),
+        ("A-9", "2026-01-06", '=HYPERLINK("x")', None, 180, "EUR"),
+        ("A-10", "2026-01-06", "Zoë", "FR", 9.9, "EUR"),
+    ]
