@@ -181,12 +181,41 @@ def test_a_failed_run_is_told_to_the_chat(trial, stage, owner, make_flow):  # no
     assert any(message["message"].endswith(f"http://127.0.0.1:8000/runs/{run['id']}") for run in failed)
 
 
-def test_a_sign_up_is_asked_to_come_again_when_the_database_cannot_be_used(trial):
-    form = trial(templates.find_template("form-to-database"))
-    form.folder.write("people.db", b"This is no database, however long one looks at it." * 20)
+@pytest.mark.parametrize(
+    ("statement", "wrong"),
+    [
+        ("CREATE VIEW sign_ups AS SELECT 1 AS email", "cannot modify sign_ups because it is a view"),
+        ("CREATE INDEX sign_ups ON others (id)", "there is already an index named sign_ups"),
+    ],
+)
+def test_a_sign_up_that_cannot_be_written_down_is_asked_to_come_again(trial, statement, wrong):
+    form = trial(broken("form-to-database", {"people.db": ["CREATE TABLE others (id)", statement]}))
     answer = form.call({"json": {"name": "Ada", "email": "ada@example.com"}})
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
-    assert form.log() == [["error", "A sign-up could not be written down: SQLite: file is not a database"]]
+    assert form.log() == [["error", f"A sign-up could not be written down: SQLite: {wrong}"]]
+
+
+@pytest.mark.parametrize(
+    ("statement", "wrong"),
+    [
+        ("CREATE VIEW products AS SELECT 1 AS sku", "item 0: SQLite: cannot modify products because it is a view"),
+        ("CREATE INDEX products ON others (id)", "SQLite: there is already an index named products"),
+    ],
+)
+def test_an_import_that_the_database_does_not_take_says_why(trial, statement, wrong):
+    run = trial(broken("csv-to-database", {"shop.db": ["CREATE TABLE others (id)", statement]})).run()
+    assert (run.status, run.error_text) == ("failed", f"The import failed: {wrong}")
+
+
+def test_an_export_that_the_database_does_not_give_says_why(trial):
+    run = trial(broken("database-to-csv", {"shop.db": []})).run()
+    assert (run.status, run.error_text) == ("failed", "The database gave no answer: SQLite: no such table: orders")
+
+
+def broken(id_, databases):
+    """The template, with these databases on the stage."""
+    template = templates.find_template(id_)
+    return {**template, "trial": {**template["trial"], "databases": databases}}
 
 
 def skip_without_extras(template):
