@@ -21,6 +21,7 @@ from nodes.credential_types import HOST_KEY
 from nodes.guard import dial
 from nodes.keyring import Credential, checks
 from nodes.kinds import Number, anything, credential, text, text_of
+from nodes.loops import in_time
 
 MOST_OUTPUT, MOST_INPUT, MOST_ARGS, LONGEST_COMMAND = 2**20, 10 * 2**20, 1_000, 100_000
 MOST_SHOWN = 500
@@ -73,7 +74,7 @@ class Ssh(Node):
         command, stdin = _command(config), _stdin(config)
         if ctx.keyring is not None:
             ctx.keyring.check_host(found.data["host"], [command, stdin.decode()])
-        answer = in_time(_run(found, ctx, command, stdin, end), end)
+        answer = in_time(_run(found, ctx, command, stdin, end), end, "the command has not ended in time")
         if config["fail_on_status"] and answer["exit_status"] != 0:
             raise NodeError(_reason(answer))
         if answer["truncated"]:
@@ -109,19 +110,6 @@ def _reason(answer: Mapping[str, Any]) -> str:
         how = f"the command ended with status {answer['exit_status']}"
     said = (answer["stderr"] or answer["stdout"]).strip()
     return f"{how}: {said[-MOST_SHOWN:]}" if said else how
-
-
-def in_time(work: Any, end: float) -> Any:
-    """What the coroutine gives, in an event loop of its own; what it raises as NodeError, also when the time is up."""
-
-    async def bounded() -> Any:
-        async with asyncio.timeout(end - time.monotonic()):
-            return await work
-
-    try:
-        return asyncio.run(bounded())
-    except TimeoutError:
-        raise NodeError("the command has not ended in time") from None
 
 
 async def _run(found: Credential, ctx: Context, command: str, stdin: bytes, end: float) -> dict[str, Any]:
@@ -296,5 +284,5 @@ def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
         async with _connected(found, ctx, end) as connection:
             return str(connection.get_extra_info("server_version"))
 
-    version = in_time(log_in(), end)
+    version = in_time(log_in(), end, f"{found.data['host']} has not answered in time")
     return f"logged in to {found.data['host']} as {found.data['username']} ({version[:100]})"

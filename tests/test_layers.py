@@ -72,6 +72,7 @@ LAZY = {
     *("prometheus_client", "argon2", "apprise", "openpyxl", "playhouse", "celery", "gunicorn", "worker"),
     *("asyncssh", "defusedxml", "feedparser", "imap_tools", "markdown_it", "mcp", "minio", "nh3", "paho", "psycopg"),
     *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "urllib3", "yaml", "certifi", "idna"),
+    *("httpx2", "mcp_types"),
 }
 
 # A single file that may import what its folder may not.
