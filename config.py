@@ -137,6 +137,7 @@ def _authorities(text: str) -> Path | None:
 ANY_TEXT = Kind("any text", str)
 HOST = _matching("a host name or address", r"[A-Za-z0-9_.:-]+")
 FOLDER = Kind("a path", lambda text: Path(text).expanduser().absolute())
+OPTIONAL_FOLDER = Kind("empty or a path", lambda text: Path(text).expanduser().absolute() if text else None)
 DATABASE = Kind("`sqlite:///path/to/file` (other databases are not supported yet)", _sqlite_url)
 AUTHORITIES = Kind("empty or the path of a file with certificates in PEM format", _authorities)
 EGRESS = Kind("host names, addresses and CIDR networks without host bits, separated by commas", _egress)
@@ -251,6 +252,12 @@ class Config:
     )
     file_max_bytes: int = setting(
         "HEADRACE_FILE_MAX_BYTES", "100M", _size("10G"), "Largest file that a node keeps in the workspace's files."
+    )
+    nodes_dir: Path | None = setting(
+        "HEADRACE_NODES_DIR",
+        "",
+        OPTIONAL_FOLDER,
+        "Folder of node types of your own, a Python file each; they are read at the start. Empty: none.",
     )
     llm_model: str = setting(
         "HEADRACE_LLM_MODEL", "", ANY_TEXT, "Language model of AI nodes that name none. Empty: they must name one."

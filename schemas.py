@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from marshmallow import Schema, fields, pre_load, validate
+from marshmallow import INCLUDE, Schema, fields, pre_load, validate
 
 from kinds import Cursor, Items, Json, Out, Strict, Time, Whole, choice, text
 
@@ -160,6 +160,17 @@ class FlowOut(Out):
     updated_at = Time(required=True)
 
 
+class SavedOut(FlowOut):
+    """A flow that was just written."""
+
+    warnings = fields.List(
+        fields.Nested(Detail), metadata={"description": "Where there are any: a credential that is missing, say"}
+    )
+
+
+READ_ONLY = {"id", "workspace_id", "created_at", "updated_at", "warnings"}
+
+
 class _FlowBody(Strict):
     """What POST and PUT share. A Flow that was read can be sent back: what only the server sets is passed over."""
 
@@ -170,9 +181,7 @@ class _FlowBody(Strict):
     def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {
-            key: value for key, value in data.items() if key not in ("id", "workspace_id", "created_at", "updated_at")
-        }
+        return {key: value for key, value in data.items() if key not in READ_ONLY}
 
 
 class FlowIn(_FlowBody):
@@ -359,6 +368,28 @@ class CredentialOut(Out):
     updated_at = Time(required=True)
 
 
+class TrialIn(Schema):
+    """What the check of the type asks for; other keys go to it too."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    url = text(8_000, metadata={"description": "For credentials that go to no host of their own: where to send it"})
+    send = fields.Boolean(metadata={"description": "Whether a message may be sent to see whether it arrives"})
+
+
+class TrialOf(TrialIn):
+    type = text(50, required=True)
+    data = fields.Dict(required=True, metadata={"description": "The values, which are not kept"})
+    hosts = hosts(load_default=None)
+
+
+class TrialOut(Out):
+    ok = fields.Boolean(required=True)
+    message = fields.String(required=True)
+    duration_ms = fields.Float(required=True)
+
+
 class CredentialTypeOut(Out):
     type = fields.String(required=True)
     name = fields.String(required=True)
@@ -403,10 +434,22 @@ class NodeOut(Out):
     branches = fields.List(fields.String(), required=True)
     trigger = fields.Boolean(required=True)
     pure = fields.Boolean(required=True)
+    own = fields.Boolean(required=True)
     config_schema = fields.Dict(required=True)
     examples = fields.List(fields.Dict(), required=True)
     extra = fields.String(required=True, allow_none=True)
     install = fields.String(required=True, allow_none=True)
+
+
+class BrokenOut(Out):
+    file = fields.String(required=True)
+    reason = fields.String(required=True)
+
+
+class NodesOut(Out):
+    items = Items(fields.Nested(NodeOut), required=True)
+    next_cursor = Cursor(allow_none=True)
+    broken = Items(fields.Nested(BrokenOut), required=True)
 
 
 class NodeArgs(Schema):
@@ -535,6 +578,7 @@ class MetricsOut(Out):
     failure_rate = fields.Float(required=True)
     last_run_at = Time(required=True, allow_none=True)
     overdue_schedules = fields.Integer(required=True)
+    failing_polls = fields.Integer(required=True, metadata={"description": "Triggers whose last poll failed"})
     database_bytes = fields.Integer(required=True, metadata={"description": "Size of the whole server's database"})
     p50_duration_ms = fields.Float(required=True, allow_none=True)
     p95_duration_ms = fields.Float(required=True, allow_none=True)

@@ -1,16 +1,24 @@
-"""What an active flow wants from those who fire triggers: the webhooks' addresses, the schedules' times."""
+"""What an active flow wants from those who fire triggers: addresses of webhooks, times of schedules, what is polled."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import orjson
+
 from definition import Plan, PlannedNode
+from errors import DefinitionError, Issue
 from nodes.triggers import CREDENTIAL_TYPES
+
+EVERY = 900.0  # seconds between two polls, where a node does not say
+NOT_SOURCE = {"every", "backlog"}
+IN_A_RUN = {"input", "steps", "trigger", "run", "item", "index"}
 
 
 class Trigger(NamedTuple):
-    """A trigger node: its loaded config, and with it what only the plan or the node type knows."""
+    """A trigger node: who fires it, its loaded config, and with it what only the plan or the node type knows."""
 
     node_id: str
     type: str
@@ -18,9 +26,19 @@ class Trigger(NamedTuple):
 
 
 def triggers_of(plan: Plan) -> list[Trigger]:
-    """The triggers of the plan that something outside the run fires; disabled ones want nothing."""
-    found = [node for node in plan.nodes if node.type in KNOWN and not node.disabled]
-    return [Trigger(node.id, node.type, {**node.config.static, **KNOWN[node.type](node, plan)}) for node in found]
+    """The triggers of the plan that something outside the run fires; disabled ones want nothing.
+
+    DefinitionError where one is polled by an expression that only a run could answer.
+    """
+    found = []
+    for node in plan.nodes:
+        if node.disabled:
+            continue
+        if node.node.polls:
+            found.append(Trigger(node.id, "poll", _poll(node, plan)))
+        elif node.type in KNOWN:
+            found.append(Trigger(node.id, node.type, {**node.config.static, **KNOWN[node.type](node, plan)}))
+    return found
 
 
 def _webhook(node: PlannedNode, plan: Plan) -> dict[str, Any]:
@@ -29,6 +47,24 @@ def _webhook(node: PlannedNode, plan: Plan) -> dict[str, Any]:
 
 def _schedule(node: PlannedNode, plan: Plan) -> dict[str, Any]:
     return {"timezone": node.config.static.get("timezone") or plan.settings.timezone}
+
+
+def _poll(node: PlannedNode, plan: Plan) -> dict[str, Any]:
+    """`{type, every, source}`; `source` stays the same as long as the config says the same about where to look.
+
+    Expressions count as they are written, so that a secret may be renewed; `vars` count where one looks at them.
+    """
+    written = {**node.config.static, **{item.key: item.written for item in node.config.dynamic}}
+    keys = node.node.source or sorted(written.keys() - NOT_SOURCE)
+    roots: set[str] = set()
+    for item in node.config.dynamic:
+        if wrong := item.compiled.roots & IN_A_RUN:
+            text = f"{min(wrong)} is known only within a run, and this is asked for before there is one"
+            raise DefinitionError([Issue(f"nodes ({node.id}).config.{item.key}", text, node.id)])
+        roots |= item.compiled.roots
+    said = [node.type, {key: written.get(key) for key in keys}, plan.settings.vars if "vars" in roots else None]
+    digest = hashlib.sha256(orjson.dumps(said, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return {"type": node.type, "every": float(node.config.static.get("every") or EVERY), "source": digest[:32]}
 
 
 # Node type to what is added to its config.

@@ -10,7 +10,7 @@ from api.access import everybody, needs, workspace_id
 from api.wire import Resource
 from errors import Unavailable
 from flat import iso
-from models import Schedule, Workspace, now_ms, space, totals
+from models import Poll, Schedule, Workspace, now_ms, space, totals
 from models import metrics as figures
 from schemas import HealthOut, MetricsArgs, MetricsOut
 
@@ -70,6 +70,9 @@ def prometheus() -> Response:
             yield GaugeMetricFamily("headrace_process_active_runs", "Runs in hand in the answering process", active)
             overdue = Schedule.overdue(now_ms())
             yield GaugeMetricFamily("headrace_schedules_overdue", "Schedules that are late by over a minute", overdue)
+            yield GaugeMetricFamily("headrace_polls_failing", "Triggers whose last poll failed", Poll.failing())
+            waiting = Poll.overdue(now_ms())
+            yield GaugeMetricFamily("headrace_polls_overdue", "Polls that are late by over a minute", waiting)
             total, free = space()
             yield GaugeMetricFamily("headrace_database_bytes", "Size of the database", total)
             yield GaugeMetricFamily("headrace_database_free_bytes", "Part of it that is free for new rows", free)

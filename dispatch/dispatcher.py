@@ -255,7 +255,7 @@ class Dispatcher(Executor):
             disconnect_thread()
 
     def may_start(self, flow: Workflow) -> str | None:
-        """Why a schedule is not to start this flow now, if its `overlap` is skip. In the transaction that would."""
+        """Why no schedule or poll may start this flow now, its `overlap` being skip. In the transaction that would."""
         plan = self.plans.get(flow.id, flow.version, lambda: str(Workflow.get_by_id(flow.id).definition_json))
         limit = plan.settings.max_concurrent_runs
         if limit and plan.settings.overlap == "skip" and Run.busy(flow.id) >= limit:

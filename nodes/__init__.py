@@ -12,6 +12,7 @@ from nodes import (
     databases,
     dates,
     documents,
+    feeds,
     files,
     formats,
     graphql,
@@ -19,7 +20,9 @@ from nodes import (
     joins,
     lists,
     logic,
+    mailbox,
     mcp,
+    messaging,
     mqtt,
     output,
     s3,
@@ -47,9 +50,12 @@ FAMILIES = (
     documents,
     http,
     graphql,
+    messaging,
     databases,
-    s3,
+    feeds,
+    mailbox,
     ssh,
+    s3,
     mqtt,
     mcp,
     files,
@@ -61,10 +67,11 @@ FAMILIES = (
 def catalogue() -> list[dict[str, Any]]:
     """What there is, category by category.
 
-    Entries are `{type, category, name, description, branches, trigger, pure, config_schema, examples, extra, install}`.
-    `config_schema` is JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is no expression and
-    `x-credential` the types of credential that a key names; `branches` are those of an empty config. `install` is the
-    command that brings what the node lacks here, null where it lacks nothing.
+    Entries are `{type, category, name, description, branches, trigger, pure, own, config_schema, examples, extra,
+    install}`. `config_schema` is JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is no
+    expression and `x-credential` the types of credential that a key names; `branches` are those of an empty config.
+    `own` says that the type comes from HEADRACE_NODES_DIR. `install` is the command that brings what the node lacks
+    here, null where it lacks nothing.
     """
     classes: list[Any] = [type(node) for node in REGISTRY.values()]
     places = {family.__name__: place for place, family in enumerate(FAMILIES)}
@@ -72,7 +79,7 @@ def catalogue() -> list[dict[str, Any]]:
     def place(cls: Any) -> tuple[int, int]:
         return CATEGORIES.index(cls.category), places.get(cls.__module__, len(places))
 
-    return [_entry(cls) for cls in sorted(classes, key=place)]
+    return [entry_of(cls) for cls in sorted(classes, key=place)]
 
 
 def search(text: str = "", category: str = "") -> list[dict[str, Any]]:
@@ -90,7 +97,8 @@ def _searchable(entry: dict[str, Any]) -> str:
 
 
 @functools.cache
-def _entry(cls: Any) -> dict[str, Any]:
+def entry_of(cls: Any) -> dict[str, Any]:
+    """The entry of one node type."""
     return {
         "type": cls.type,
         "category": cls.category,
@@ -99,6 +107,7 @@ def _entry(cls: Any) -> dict[str, Any]:
         "branches": list(cls.branches({})),
         "trigger": cls.trigger,
         "pure": cls.pure,
+        "own": cls.own,
         "config_schema": json_schema(cls.Config()),
         "examples": list(cls.examples),
         "extra": cls.extra or None,

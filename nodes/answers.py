@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from errors import NodeError
-from nodes.bodies import MEDIA_TYPE, content_type_of
+from nodes.bodies import MEDIA_TYPE
 from nodes.egress import Answer, Sink
-from nodes.files import Files
+from nodes.files import Files, described
 
 KINDS = ("auto", "json", "text", "file")
 # Codecs that are no charsets of text, one of them of quadratic cost.
@@ -34,6 +34,7 @@ ERROR_BYTES = 64 * 1024
 ERROR_SHOWN = 300
 TAG = re.compile(r"<[^<>]*>")
 NAMELESS = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|\ud800-\udfff]+")
+EXTENDED_NAME = re.compile(r";\s*filename\*\s*=\s*utf-8'[^';]*'([^\s;]+)", re.IGNORECASE)
 LONGEST_NAME, LONGEST_ENDING = 120, 20
 LONGEST_HEADER = 2_000
 FOLDER = "downloads/"
@@ -149,9 +150,8 @@ class Download:
         path = self.path(answer)
         with self.files.writing(path) as file:
             yield file
-        media, name = media_type(answer), path.rpartition("/")[2]
-        content_type = media if MEDIA_TYPE.match(media) else content_type_of(name)
-        self.made = {"path": path, "name": name, "size": file.size, "content_type": content_type}
+        media = media_type(answer)
+        self.made = described(path, file.size) | ({"content_type": media} if MEDIA_TYPE.match(media) else {})
 
     def path(self, answer: Answer) -> str:
         """The path for this answer."""
@@ -170,8 +170,12 @@ def name_of(answer: Answer) -> str:
 
 
 def _said(answer: Answer) -> str:
+    """The name in Content-Disposition (RFC 6266): the one in UTF-8 before another."""
+    header = answer.headers.get("content-disposition", "")[:LONGEST_HEADER]
+    if extended := EXTENDED_NAME.search(header):
+        return unquote(extended[1])
     message = email.message.Message()
-    message["Content-Disposition"] = answer.headers.get("content-disposition", "")[:LONGEST_HEADER]
+    message["Content-Disposition"] = header
     try:
         return message.get_filename("")
     except ValueError:  # text that is none in the charset that it claims to be in

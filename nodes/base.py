@@ -12,7 +12,7 @@ import inspect
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -43,12 +43,14 @@ class Suspend:
     """A node's result that is not there yet: the run holds no thread while it waits.
 
     It goes on with `Node.resume` at `until` (ms since 1970; None: no time is set) or when it is answered, whichever is
-    first. `reason` says what it waits for, in words. `run_id` is the run of another flow that will answer.
+    first. `reason` says what it waits for, in words. `run_id` is the run of another flow that will answer. Where
+    somebody was `told` of it, it goes on record at once: after a crash they would be told again.
     """
 
     until: int | None
     reason: str
     run_id: str | None = None
+    told: bool = False
 
 
 class Answer(NamedTuple):
@@ -60,6 +62,29 @@ class Answer(NamedTuple):
     value: Any = None
     by: str | None = None
     at: int = 0
+
+
+class Item(NamedTuple):
+    """An entry that a poll found. `key` marks it for ever: what is known by its key starts no run again. `value` is
+    the run's input.
+    """
+
+    key: str
+    value: Any
+
+
+class Polled(NamedTuple):
+    """What a poll found: entries, oldest first, new or not, and the `state` (JSON) that the next poll is given.
+
+    The state moves on only when each entry that is new has its run; until then the next poll is given the old one, and
+    is to find the others again. `whole` says that the source shows these entries and no others; `more` that it has
+    more, to be asked for at once. A first look lasts until there is no more.
+    """
+
+    items: Sequence[Item]
+    state: Any = None
+    whole: bool = False
+    more: bool = False
 
 
 class Flows(Protocol):
@@ -138,7 +163,8 @@ class Context:
     `inputs` maps each live predecessor to its output; `scope` is what expressions see (`steps`, `trigger`, `vars`…).
     `deadline` is on the clock of `time.monotonic`, in seconds. `idempotency_key` is `run_id:node_id:index`, the same at
     every attempt and after a crash. `log(level, message, data)` writes to the run's log. `files` are the workspace's.
-    `pause(seconds)` is how a node sleeps: it raises NodeError, and soon, when the run is to end.
+    `pause(seconds)` is how a node sleeps, until the deadline at most; it raises NodeError, and soon, when the run is to
+    end. `retries` is how often it would be tried again if it failed now.
     """
 
     node_id: str
@@ -153,12 +179,17 @@ class Context:
     keyring: Keyring | None = None
     files: Files | None = None
     pause: Callable[[float], None] = time.sleep
+    retries: int = 0
 
     def log(self, level: str, message: str, data: Any = None) -> None:
         """Write to the run's log, without any secret; `level` is debug, info, warning or error."""
         if self.keyring is not None:
-            message, data = self.keyring.clean_text(message), self.keyring.clean_value(data)
+            message, data = self.keyring.clean_text(message), self.keyring.clean_data(data)
         self.write_log(self.node_id, level, message, data)
+
+    def clean(self, text: str) -> str:
+        """The text without any secret: to be called before a message is cut, for half a secret is hard to tell."""
+        return text if self.keyring is None else self.keyring.clean_text(text)
 
     def credential(self, name: str, *types: str) -> Credential:
         """The workspace's credential of this name or id, of one of these types; NodeError where there is none.
@@ -202,11 +233,15 @@ class Node:
     - `quick` says that it takes no noticeable time: it is pure, computes little and waits for nothing.
     - `responds` says that its output, `{"status": int, "headers": {}, "body": any}`, answers the webhook that fired.
     - `trigger` marks the nodes that start a run and take no incoming edge.
+    - `polls` marks the triggers that look for new entries themselves, by `poll`: every `every` seconds of their config,
+      a quarter of an hour without it. `source` names the config keys that say where they look; without it, all but
+      `every` and `backlog`. What was there at the first poll of a source starts nothing, unless `backlog` is true.
     - `suspends` marks the nodes whose `run` may return `Suspend`; `resume` then gives the result. Such a node is pure:
       what it starts (`ctx.flows`) is recorded together with its step.
     - `answers` names what may be answered to one that waits, by people or by a signed link; empty: nothing.
     - `examples` show it at work: `{"config", "input", "output"}` each. A test runs those of pure nodes.
     - `extra` is the file of `extras/` that brings the modules which it `requires`.
+    - `own` marks those of HEADRACE_NODES_DIR; own.py sets it. The engine calls them as apart.py says.
     """
 
     type: ClassVar[str]
@@ -215,12 +250,15 @@ class Node:
     pure: ClassVar[bool] = True
     quick: ClassVar[bool] = False
     trigger: ClassVar[bool] = False
+    polls: ClassVar[bool] = False
+    source: ClassVar[tuple[str, ...]] = ()
     responds: ClassVar[bool] = False
     suspends: ClassVar[bool] = False
     answers: ClassVar[tuple[str, ...]] = ()
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()
     extra: ClassVar[str] = ""
     requires: ClassVar[tuple[str, ...]] = ()
+    own: ClassVar[bool] = False
 
     class Config(Schema):
         """No settings."""
@@ -243,6 +281,15 @@ class Node:
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         """Do the work: return JSON, a `Branch` of it or `Suspend`, or raise NodeError."""
         raise NodeError(f"{self.type} cannot run", permanent=True)
+
+    def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
+        """Look for new entries; NodeError where that fails. `state` is None at the first poll of a source.
+
+        A state that is given here is on the disk, together with the runs of the entries that it came with. The
+        expressions of the config see `vars`, `secrets`, `workflow` and `now`. Nothing that this does may depend on its
+        being done once: it may be cut off anywhere, and be repeated with the same state.
+        """
+        raise NodeError(f"{self.type} does not poll", permanent=True)
 
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
         """The result after `Suspend`, made of what came: JSON, a `Branch` of it, or NodeError."""
@@ -272,7 +319,9 @@ def register(cls: type[Node]) -> None:
         raise TypeError(f"{cls.__qualname__}: the node type {cls.type!r} exists already")
     if getattr(cls, "category", None) not in CATEGORIES:
         raise TypeError(f"{cls.__qualname__}: category must be one of {', '.join(CATEGORIES)}")
-    if not inspect.getdoc(cls):
+    if cls.polls and not cls.trigger:
+        raise TypeError(f"{cls.__qualname__}: only a trigger polls")
+    if inspect.getdoc(cls) in (None, "", inspect.getdoc(Node)):
         raise TypeError(f"{cls.__qualname__}: a node's docstring is its description; write one")
     REGISTRY[cls.type] = cls()
 

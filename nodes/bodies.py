@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mimetypes
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,14 +12,13 @@ from typing import IO, Any
 from urllib.parse import urlencode
 
 from errors import NodeError
-from nodes.files import Files
+from nodes.files import Files, content_type_of
 from nodes.kinds import text_of
 
 PIECE = 64 * 1024
 MOST_FIELDS = 1_000
 MOST_FILES = 20
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(;[\x20-\x7e]{1,200})?\Z", re.ASCII)
-UNKNOWN = "application/octet-stream"
 KINDS = ("json", "form", "multipart", "text", "file")
 CONTENT_TYPES = {
     "json": "application/json",
@@ -89,14 +87,6 @@ class FileName:
         self.content_type = str(given.get("content_type") or content_type_of(self.name))
         if not MEDIA_TYPE.match(self.content_type):
             raise NodeError(f"{where}: {self.content_type[:100]!r} is no content type", permanent=True)
-
-
-def content_type_of(name: str) -> str:
-    """What a file of this name most likely holds."""
-    found, packing = mimetypes.guess_type(name)
-    if packing is not None:
-        return "application/gzip" if packing == "gzip" else UNKNOWN
-    return found or UNKNOWN
 
 
 def encoded(body: Any, kind: str, uploads: Mapping[str, Any], files: Files | None, stack: ExitStack) -> Body:

@@ -16,8 +16,8 @@ from nodes.logic import kind_of
 
 # Characters of a text that is read or written: as much as a step's value may have, by default, on the record.
 MAX_TEXT = 16 * 2**20
-# Items of a list. Sorting so many takes two seconds; of objects with two short keys, no more fit into a step's value.
-MAX_ITEMS = 500_000
+# Items of a list. Sorting so many takes a second or two, in which no other thread of the process does anything.
+MAX_ITEMS = 250_000
 # Levels of a nested value. What writes the record gives up at 254, and other nodes wrap what they get.
 MAX_DEPTH = 200
 # JSON on the record has integers from the least signed to the greatest unsigned one of 64 bits.
@@ -99,21 +99,28 @@ def size_of(value: Any, what: str) -> int:
 
     NodeError where it is too large or nested too deeply; no more than MAX_TEXT of it is looked at.
     """
-    size, todo = 0, [(value, 0)]
+    size, todo = 0, [([value], 0)]  # what is in lists and objects is counted there, which is quick
     while todo:
         part, depth = todo.pop()
-        if isinstance(part, str):
-            size += len(part) + 2
-        elif isinstance(part, list | dict):
-            size += 2 + len(part) + (sum(map(len, part)) + 3 * len(part) if isinstance(part, dict) else 0)
-            if depth >= MAX_DEPTH:
-                raise too_deep(what)
-            if size <= MAX_TEXT:
-                todo.extend((inner, depth + 1) for inner in (part.values() if isinstance(part, dict) else part))
-        else:
-            size += 4
+        size += 2 + len(part)
+        if isinstance(part, dict):
+            size += sum(map(len, part)) + 3 * len(part)
         if size > MAX_TEXT:
             raise refusal(f"{what} has more than {MAX_TEXT:,} characters of JSON")
+        if depth > MAX_DEPTH:
+            raise too_deep(what)
+        for inner in part.values() if isinstance(part, dict) else part:
+            kind = type(inner)
+            if kind is str:
+                size += len(inner) + 2
+            elif kind is int:
+                size += 1 + (inner.bit_length() >> 2)
+            elif kind is list or kind is dict:
+                todo.append((inner, depth + 1))
+            else:
+                size += 4
+    if size > MAX_TEXT:
+        raise refusal(f"{what} has more than {MAX_TEXT:,} characters of JSON")
     return size
 
 
@@ -137,6 +144,12 @@ def check_json(value: Any, what: str) -> Any:
     return value
 
 
+def check_data(value: Any, what: str) -> Any:
+    """The same for a value that others have made: it may be too large as well, as a part can be in it many times."""
+    size_of(value, what)
+    return check_json(value, what)
+
+
 def _unfit(value: Any, depth: int) -> tuple[str, str] | None:
     """Where something is that is no JSON, or too much of it, and what."""
     if isinstance(value, str) or value is None:
@@ -147,8 +160,9 @@ def _unfit(value: Any, depth: int) -> tuple[str, str] | None:
     if depth >= MAX_DEPTH:
         return "", f"is nested more than {MAX_DEPTH} deep"
     for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-        if type(part) is str:
-            continue
+        kind = type(part)
+        if kind is str or (kind is int and LEAST <= part <= GREATEST) or (kind is float and math.isfinite(part)):
+            continue  # most of what there is, quickly
         found = _unfit(part, depth + 1)
         if found is not None:
             return (f".{key:.100}" if isinstance(key, str) else f"[{key}]") + found[0], found[1]

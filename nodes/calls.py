@@ -31,7 +31,8 @@ MOST_TRIES, LONGEST_WAIT = 3, 60.0
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request. With `only_good`, an answer of status 400 or more is a failure, and one that asks to wait is waited
-    for. `save` says where the body of the answer goes, None for into memory.
+    for. `save` says where the body of the answer goes, None for into memory. `part` tells the idempotency keys of
+    several requests of one execution apart.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Call:
     follow_redirects: bool = True
     only_good: bool = True
     save: Save | None = None
+    part: str = ""
 
 
 class Caller:
@@ -126,36 +128,36 @@ class Caller:
             raise NodeError(f"the header {min(names & REFUSED_HEADERS)} cannot be set", permanent=True)
         if self.credential is not None:
             sent.append(self._proof(self.credential, call.url, names))
-        ours = {"Idempotency-Key": self.ctx.idempotency_key, **call.body.headers}
+        ours = {"Idempotency-Key": self.ctx.idempotency_key + call.part, **call.body.headers}
         sent += [(name, value) for name, value in ours.items() if name.lower() not in names]
         return sent
 
     def _proof(self, credential: Credential, url: str, names: set[str]) -> tuple[str, str]:
         """The header with the credential, if the host may be told."""
         credential.check_host(host_of(url))
-        if credential.type == OAUTH2:
-            self.token = token_of(credential, self.ctx, self.tokens)
-            name, value = "Authorization", f"Bearer {self.token.value}"
-        else:
-            name, value = header_of(credential)
+        name: str = credential.data["name"] if credential.type == "http_header" else "Authorization"
         if name.lower() in names:
             raise NodeError(f"the header {name} is in the headers and in the credential: leave one out", permanent=True)
         if name.lower() in HARMLESS | REFUSED_HEADERS:
             raise NodeError(f"the header {name} of the credential {credential.name!r} is no place for a secret", True)
         if name == "Authorization" and has_user(url):
             raise NodeError("the address has a user name, and there is a credential: leave one out", permanent=True)
-        return name, value
+        if credential.type == OAUTH2:
+            self.token = token_of(credential, self.ctx, self.tokens)
+            return name, f"Bearer {self.token.value}"
+        return name, proof_of(credential)
 
 
-def header_of(credential: Credential) -> tuple[str, str]:
-    """The header that carries a credential whose values are sent as they are."""
+def proof_of(credential: Credential) -> str:
+    """The header's value for a credential whose own values are sent."""
     data = credential.data
-    if credential.type == "http_header":
-        return data["name"], data["value"].strip()
+    if credential.type == "http_basic":
+        pair = f"{data['username']}:{data['password']}".encode()
+        return "Basic " + base64.b64encode(pair).decode()
     if credential.type == "http_bearer":
-        return "Authorization", f"Bearer {data['token'].strip()}"
-    pair = f"{data['username']}:{data['password']}".encode()
-    return "Authorization", "Basic " + base64.b64encode(pair).decode()
+        return f"Bearer {data['token'].strip()}"
+    value: str = data["value"]
+    return value.strip()
 
 
 def has_user(url: str) -> bool:

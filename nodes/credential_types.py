@@ -268,17 +268,61 @@ def _plain_login(data: Mapping[str, Any]) -> list[str]:
     return [base64.b64encode(f"\0{data['username']}\0{data['password']}".encode()).decode()]
 
 
+# What these name is this machine itself, or (the last) needs threads of its own, which no rule would reach.
+LOCAL_SERVICES = {
+    *("blink1", "dbus", "exec", "file", "gio", "glib", "gnome", "kde", "macosx", "memory", "qt", "syslog", "windows"),
+    *("mqtt", "mqtts", "smpp", "smpps", "xmpp", "xmpps"),
+}
+# Settings of Apprise's addresses that are no secret, whatever their value.
+OPEN_OPTIONS = {
+    *("avatar", "batch", "bcc", "cc", "cto", "emojis", "footer", "format", "from", "image", "lang", "method", "mode"),
+    *("name", "optional", "overflow", "priority", "redirect", "region", "retry", "rto", "sound", "store", "tags", "to"),
+    *("tts", "tz", "verify", "wait"),
+}
+# What has neither digits nor signs nor a capital in the middle is rather a word than a key.
+WORD = re.compile(r"[A-Za-z]?[a-z]{0,20}\Z|[A-Z]{0,12}\Z")
+
+
+def check_service(url: str) -> None:
+    """Refuse what is no address of a service, and services that are this machine itself."""
+    scheme, colon, rest = url.strip().partition("://")
+    if colon and scheme.lower() in LOCAL_SERVICES:
+        raise ValidationError(f"{scheme.lower()}:// cannot be used here.")
+    if not colon or not rest or not re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,30}\Z", scheme):
+        raise ValidationError("Must be an address such as slack://… or https://…, as Apprise writes it.")
+
+
 class ServiceUrl(CredentialType):
     """Where messages go, as Apprise writes it: slack://…, discord://…, ntfy://…, mailto://… and a hundred more."""
 
     title = "Notification service"
     main = "url"
-    url = _secret("The address: https://github.com/caronc/apprise/wiki has them all", required=True)
+    url = _secret("The address: https://appriseit.com/services/ has them all", check_service, required=True)
 
     @classmethod
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
-        """The address and its longer parts, each of which may be a key."""
-        return [data["url"], *(part for part in re.split(r"[/:@?&=]+", data["url"]) if len(part) >= 8)]
+        """The address, the password in it, and what looks like a key: which parts are keys, only the service knows."""
+        url = data["url"]
+        head, _, query = url.partition("://")[2].partition("?")
+        place, _, path = head.partition("/")
+        login, _, host = place.rpartition("@")
+        name, _, password = login.partition(":")
+        options = [pair.partition("=") for pair in query.split("&")]
+        values = [value for key, _, value in options if key.lower().lstrip("+-:") not in OPEN_OPTIONS]
+        if len(name) >= 8 and not password:
+            password = name  # a token, as a rule
+        keys = [part for part in (name, *_parts_of(host), *path.split("/"), *values) if _is_key(unquote(part))]
+        return [url, *({form for part in (password, *keys) if part for form in (part, unquote(part))})]
+
+
+def _parts_of(host: str) -> list[str]:
+    """What could be keys where a host would be; of a host there are none."""
+    return [] if "." in host or host.startswith("[") else host.split(":")
+
+
+def _is_key(text: str) -> bool:
+    text = text.lstrip("#")  # of a channel's name
+    return len(text) >= 8 and "@" not in text and WORD.match(text) is None
 
 
 class Ssh(CredentialType):

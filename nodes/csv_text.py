@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from nodes.bounds import GREATEST, LEAST, MAX_ITEMS, LimitedText, refusal
+from nodes.bounds import GREATEST, LEAST, MAX_ITEMS, LimitedText, refusal, size_of
 from nodes.kinds import text_of
 from nodes.logic import kind_of
 from nodes.paths import MISSING, Path, path, read
@@ -207,6 +207,11 @@ def _lists(rows: list[Any]) -> Iterator[list[Any]]:
 
 
 def _cell(value: Any) -> str:
+    kind = type(value)
+    if kind is str or kind is int:
+        return str(value)
+    if kind is list or kind is dict:
+        size_of(value, "a cell")
     return "" if value is None else text_of(value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -16,6 +16,7 @@ from nodes.base import Branch, Context, Node, setting
 from nodes.kinds import Number, anything, text
 
 MAX_ISSUES, MAX_ISSUE_TEXT = 50, 300
+MAX_LOOKED_AT = 30_000  # of a message, for secrets: more than the longest has, so that none is half in what is shown
 
 
 class Set(Node):
@@ -181,13 +182,16 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     validator_of(schema)
 
 
-def issues_of(schema: Mapping[str, Any], data: Any) -> list[dict[str, str]]:
-    """What the schema finds wrong with the data, as `{"path", "message"}`."""
+def issues_of(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str) -> list[dict[str, str]]:
+    """What the schema finds wrong with the data, as `{"path", "message"}`. `clean` takes secrets out of a message."""
     try:
         errors = list(itertools.islice(validator_of(schema).iter_errors(data), MAX_ISSUES))
     except ValueError as error:
         raise NodeError(f"the data cannot be checked: {error}", permanent=True) from None
-    return [{"path": path_of(error.instance_path), "message": _short(error.message)} for error in errors]
+    return [
+        {"path": path_of(error.instance_path), "message": _short(clean(error.message[:MAX_LOOKED_AT]))}
+        for error in errors
+    ]
 
 
 class Validate(Node):
@@ -220,5 +224,5 @@ class Validate(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         data = config.get("data", input)
-        issues = issues_of(config["schema"], data)
+        issues = issues_of(config["schema"], data, ctx.clean)
         return Branch("invalid", issues) if issues else Branch("valid", data)

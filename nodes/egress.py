@@ -336,8 +336,7 @@ class Client:
         )
         if save is not None and not is_cut:
             with save(answer) as sink:
-                for piece in _pieces(response):
-                    sink.write(piece)
+                _pour(response, sink)
         return answer
 
     def _body(self, response: Any) -> bytes:
@@ -348,6 +347,18 @@ class Client:
             if len(body) > self.max_bytes:
                 raise NodeError(f"the answer has more than {self.max_bytes} bytes", permanent=True)
         return bytes(body)
+
+
+def _pour(response: Any, sink: Sink) -> None:
+    """Write the body to the sink."""
+    import httpx
+
+    try:
+        for piece in _pieces(response):
+            sink.write(piece)
+    except TimeoutError:
+        # To whoever keeps the file, this is an error of the disk, for it is an OSError.
+        raise httpx.ReadTimeout("") from None
 
 
 def _start(response: Any, most: int) -> bytes:

@@ -31,6 +31,7 @@ LONGEST_NAME, DEEPEST, MOST_LISTED = 200, 20, 10_000
 BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 MOST_READ = 16 * 2**20
 DRAFT = ".draft-"
+UNKNOWN = "application/octet-stream"
 # What SQLite keeps beside a database. It believes what is in there, even which other file is to be deleted.
 BESIDE = re.compile(r"\.(db|sqlite|sqlite3)-(journal|wal|shm)\Z", re.IGNORECASE)
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -254,8 +255,15 @@ def _make(name: str, folder: int) -> None:
 
 def described(path: str, size: int) -> dict[str, Any]:
     """How a node names a file to the next one: `{"path", "name", "size", "content_type"}`."""
-    kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-    return {"path": path, "name": path.rpartition("/")[2], "size": size, "content_type": kind}
+    return {"path": path, "name": path.rpartition("/")[2], "size": size, "content_type": content_type_of(path)}
+
+
+def content_type_of(name: str) -> str:
+    """What a file of this name most likely holds."""
+    found, packing = mimetypes.guess_type(name)
+    if packing is not None:
+        return "application/gzip" if packing == "gzip" else UNKNOWN
+    return found or UNKNOWN
 
 
 def path_of(value: Any) -> str:

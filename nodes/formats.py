@@ -11,27 +11,27 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from errors import NodeError
 from nodes import csv_text, xml_text, yaml_text
-from nodes.apart import run_apart
 from nodes.base import Context, Node, setting
 from nodes.bounds import (
     GREATEST,
     MAX_ITEMS,
     MAX_TEXT,
+    check_data,
     check_json,
     fits_text,
     refusal,
-    size_of,
     text_of_config,
 )
+from nodes.confined import run_confined
 from nodes.kinds import anything, choice
 from nodes.lists import flag, whole
 
 MAX_NAME = 200
-HTML_PROGRAM = Path(__file__).with_name("html_apart.py")
+HTML_PROGRAM = Path(__file__).with_name("html_confined.py")
 HTML_SECONDS = 30.0
 MAX_SELECTORS, MAX_SELECTOR, MAX_NESTED = 100, 500, 3
-# Markdown is read by Python alone, at some microseconds a character where it is written to be slow: two seconds.
-MAX_MARKDOWN = 250_000
+# Markdown is read by Python alone; so much of it, written to be slow, takes two seconds.
+MAX_MARKDOWN = 100_000
 
 
 def operation() -> Any:
@@ -139,8 +139,7 @@ class Json(Node):
         if config["operation"] == "parse":
             text = text_of_config(config, input).removeprefix("\ufeff")
             return _json_lines(text) if config["lines"] else json_value(text, "data")
-        value = check_json(config.get("data", input), "data")
-        size_of(value, "data")
+        value = check_data(config.get("data", input), "data")
         if not config["lines"]:
             return json_text(value, config["indent"], config["sort_keys"])
         if not isinstance(value, list):
@@ -151,14 +150,23 @@ class Json(Node):
 def json_value(text: str, what: str) -> Any:
     """The data of a JSON text; NodeError says where it is none, or has a number that the record cannot hold."""
     try:
-        # An integer of many digits takes long; what stands for it does not fit into 64 bits either.
-        value = json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 25 else GREATEST + 1)
+        value = _loaded(text)
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise refusal(f"{what} is not JSON: {where[0].lower()}{where[1:]}") from None
+        problem = error.msg[:1].lower() + error.msg[1:]
+        raise refusal(f"{what} is not JSON: line {error.lineno}, column {error.colno}: {problem}") from None
     except RecursionError:
         raise refusal(f"{what} is nested too deeply") from None
     return check_json(value, what)
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # An integer of more digits than Python reads: what stands for it does not fit into 64 bits either.
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 25 else GREATEST + 1)
 
 
 def _json_lines(text: str) -> list[Any]:
@@ -355,7 +363,7 @@ class Html(Node):
         html = text_of_config(config, input, "html")
         request = {"html": html, "selectors": config["selectors"], "most": MAX_TEXT}
         try:
-            return run_apart(HTML_PROGRAM, request, ctx.seconds_left(HTML_SECONDS))
+            return run_confined(HTML_PROGRAM, request, ctx.seconds_left(HTML_SECONDS))
         except NodeError as error:
             raise NodeError(f"html: {error.message}", error.permanent) from None
 

@@ -191,6 +191,7 @@ _REACTIONS: dict[str, _Reaction] = {
     "socket.__new__": lambda guard, event, args: guard.made(args[0]),
     "socket.connect": lambda guard, event, args: guard.connecting(args[0], args[1]),
     "socket.sendto": lambda guard, event, args: guard.connecting(args[0], args[1]),
+    "socket.sendmsg": lambda guard, event, args: None if args[1] is None else guard.connecting(args[0], args[1]),
     "socket.getaddrinfo": _asked,
     "open": lambda guard, event, args: guard.opening(args[0], args[2]),
     **dict.fromkeys(PROGRAMS, lambda guard, event, args: guard.running(event)),

@@ -100,14 +100,16 @@ class HTTPRequest(Node):
         caller = Caller(ctx, found)
         place = Place(bodies.with_query(config["url"].strip(), config.get("query", {})), config.get("body"))
         if "pagination" in config:
-            ask = functools.partial(self.ask_more, config, caller)
+            ask = functools.partial(self.ask_page, config, caller)
             return Pages(config["pagination"], place, ask, caller.client.max_bytes, found).all()
         download = download_of(config, ctx)
         answer = self.ask(config, caller, place, download)
         body = decoded(answer, config["response"]) if download is None else download.made
         return {"status": answer.status, "headers": answer.headers, "body": body}
 
-    def ask(self, config: dict[str, Any], caller: Caller, place: Place, download: Download | None = None) -> Any:
+    def ask(
+        self, config: dict[str, Any], caller: Caller, place: Place, download: Download | None = None, part: str = ""
+    ) -> Any:
         """The answer to one request."""
         with ExitStack() as stack:
             kind, uploads = config["body_type"], config.get("files", {})
@@ -117,21 +119,22 @@ class HTTPRequest(Node):
                 raise NodeError("the header content-type of a multipart body cannot be set", permanent=True)
             return caller.answer(
                 Call(
-                    config["method"],
-                    place.url,
-                    config["timeout"],
-                    given,
-                    body,
-                    config["follow_redirects"],
-                    config["fail_on_status"],
-                    download,
+                    method=config["method"],
+                    url=place.url,
+                    seconds=config["timeout"],
+                    headers=given,
+                    body=body,
+                    follow_redirects=config["follow_redirects"],
+                    only_good=config["fail_on_status"],
+                    save=download,
+                    part=part,
                 )
             )
 
-    def ask_more(self, config: dict[str, Any], caller: Caller, place: Place) -> Any:
-        """The answer for one of many pages; NodeError where the run is to end."""
+    def ask_page(self, config: dict[str, Any], caller: Caller, place: Place, number: int) -> Any:
+        """The answer for one of many pages, each a request of its own; NodeError where the run is to end."""
         caller.ctx.pause(0)
-        return self.ask(config, caller, place)
+        return self.ask(config, caller, place, part=f":{number}" if number > 1 else "")
 
 
 def download_of(config: dict[str, Any], ctx: Context) -> Download | None:

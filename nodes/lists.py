@@ -207,7 +207,10 @@ def _average(values: list[Any]) -> Any:
 
 
 def _unique(values: list[Any]) -> Any:
-    return list({identity([value]): value for value in reversed(values)}.values())[::-1]
+    found: dict[bytes, Any] = {}
+    for value in values:
+        found.setdefault(identity([value]), value)
+    return list(found.values())
 
 
 OPERATIONS: dict[str, Callable[[list[Any]], Any]] = {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 
-from nodes.bounds import too_deep
+from nodes.bounds import GREATEST, LEAST, too_deep
 from nodes.paths import MISSING
 
 # The kinds in order. What is null or missing is no value, and comes last whichever way the others run.
@@ -64,22 +65,23 @@ class Order:
 
 
 def identity(values: list[Any]) -> bytes:
-    """Something hashable that is equal for equal values: 1 and 1.0 are, 1 and true and the text 1 are not.
+    """Something short and hashable that is equal for equal values: 1 and 1.0 are, 1 and true and the text 1 are not.
 
-    It is a text, since Python's hash of numbers can be foreseen: whoever sends many of the same one stops the process.
+    It is a digest, since the hash of a number can be foreseen: whoever sends many of the same one stops the process.
     """
     try:
         bare = [value if isinstance(value, str) else _normal(value) for value in values]
         try:
-            return orjson.dumps(bare, option=orjson.OPT_SORT_KEYS)
+            written = orjson.dumps(bare, option=orjson.OPT_SORT_KEYS)
         except TypeError:  # integers of more than 64 bits, half surrogate pairs
-            return json.dumps(bare, sort_keys=True).encode()
+            written = json.dumps(bare, sort_keys=True).encode()
     except RecursionError:
         raise too_deep("an item") from None
+    return blake2b(written, digest_size=20).digest()
 
 
 def _normal(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+    if isinstance(value, float) and value.is_integer() and LEAST <= value <= GREATEST:
         return int(value)
     if isinstance(value, list):
         return [_normal(item) for item in value]

@@ -60,8 +60,7 @@ def _section(entry: dict[str, Any]) -> Iterator[str]:
     schema = entry["config_schema"]
     if schema["properties"]:
         yield "| setting | what it is | takes |\n|---|---|---|\n"
-        required = schema.get("required", ())
-        yield "".join(_row(key, field, key in required) for key, field in schema["properties"].items()) + "\n"
+        yield "".join(_rows(schema)) + "\n"
     for example in entry["examples"]:
         yield _example(example)
 
@@ -75,7 +74,17 @@ def _remarks(entry: dict[str, Any]) -> Iterator[str]:
         yield f"Needs an extra: `pip install -r extras/{entry['extra']}.txt`."
 
 
-def _row(key: str, field: dict[str, Any], required: bool) -> str:
+def _rows(schema: dict[str, Any], within: str = "", literal: bool = False) -> Iterator[str]:
+    """The settings, and after one that is an object those that it has."""
+    for key, field in schema["properties"].items():
+        as_written = literal or field.get("x-literal", False)
+        yield row(within + key, field | {"x-literal": as_written}, key in schema.get("required", ()))
+        if "properties" in field:
+            yield from _rows(field, f"{within}{key}.", as_written)
+
+
+def row(key: str, field: dict[str, Any], required: bool, remark: str | None = None) -> str:
+    """The row of a table for one setting, by its JSON Schema."""
     takes = [takes_of(field)]
     if field.get("x-credential"):
         takes = [f"a credential: {', '.join(f'`{type_}`' for type_ in field['x-credential'])}"]
@@ -85,6 +94,7 @@ def _row(key: str, field: dict[str, Any], required: bool) -> str:
         takes.append(f"default `{orjson.dumps(field['default']).decode()}`")
     if field.get("x-literal") and not field.get("x-credential"):
         takes.append("*as written*")
+    takes += [remark] if remark else []
     return f"| `{key}` | {_cell(field['description'])} | {_cell(', '.join(takes))} |\n"
 
 

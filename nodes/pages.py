@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nodes.keyring import Credential
 
 LINK = re.compile(r"<([^<>]*)>([^<>]*)")
-REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
+PARAM = re.compile(r';\s*([^\s=;,"]+)\s*(?:=\s*(?:"([^"]*)"|([^\s;,"]*)))?')
 LONGEST_LINK = 8_000
 USUAL = {"cursor": ("cursor", None), "page": ("page", 1), "offset": ("offset", 0)}
 COUNTED = {"param", "place", "start", "size", "size_param"}
@@ -57,7 +57,7 @@ class Pagination(Schema):
     )
     path = _path("Where the link or the cursor is in the body, as JMESPath: meta.next; without it, in the header Link")
     param = text("The name that the cursor, number or offset is sent under; without it, that of the type", most=200)
-    place = choice("Whether that goes into the query or into the body, an object", ("query", "body"))
+    place = choice("Whether that goes into the query, as is usual, or into the body, an object", ("query", "body"))
     start = _whole("The first number or offset; without it, 1 or 0", 0, 10**9)
     size = _whole("How many items a full page has; a page with fewer is the last", 1, 100_000)
     size_param = text("The name that the size is sent under: limit", most=200)
@@ -94,7 +94,8 @@ class Page(NamedTuple):
     items: list[Any]
 
 
-Ask = Callable[[Place], Answer]
+# Given where a page is, and its number.
+Ask = Callable[[Place, int], Answer]
 
 
 class Pages:
@@ -141,7 +142,7 @@ class Pages:
         }
 
     def _page(self, place: Place, number: int) -> Page:
-        answer = self.ask(place)
+        answer = self.ask(place, number)
         data = as_json(answer)
         path = self.options.get("items")
         items = data if path is None else search(path, data)
@@ -248,7 +249,7 @@ def _without(url: str, names: set[str]) -> str:
 def _link_of(answer: Answer) -> str | None:
     """The link to the next page in the header Link (RFC 8288)."""
     for link, params in LINK.findall(answer.headers.get("link", "")):
-        for quoted, bare in REL.findall(params):
-            if "next" in (quoted or bare).lower().split():
+        for name, quoted, bare in PARAM.findall(params):
+            if name.lower() == "rel" and "next" in (quoted or bare).lower().split():
                 return str(link)
     return None

@@ -19,8 +19,6 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-import certifi
-
 from errors import NodeError
 from nodes.base import Services
 from nodes.kinds import text_of
@@ -108,6 +106,8 @@ def _settings(place: Place, port: int, address: str, ca_file: Path | None) -> st
 @functools.cache
 def authorities(ca_file: Path | None) -> str:
     """A file with the certificates of all authorities that are believed: libpq takes one file."""
+    import certifi
+
     if ca_file is None:
         return certifi.where()
     with NamedTemporaryFile(prefix="headrace-authorities-", suffix=".pem", delete=False) as file:

@@ -27,7 +27,7 @@ CREDENTIAL_TYPES: dict[str, tuple[str, ...]] = {
 PATH = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*\Z")
 
 
-class _Trigger(Node):
+class TriggerNode(Node):
     """What all triggers have in common."""
 
     category = "trigger"
@@ -38,7 +38,7 @@ class _Trigger(Node):
         return input
 
 
-class Manual(_Trigger):
+class Manual(TriggerNode):
     """Starts a run by hand or through the API, with the input that is given there."""
 
     type = "manual"
@@ -57,7 +57,7 @@ class WebhookPath(fields.String):
         return path
 
 
-class Webhook(_Trigger):
+class Webhook(TriggerNode):
     """Starts a run for each HTTP request to an address of this workflow, and answers it."""
 
     type = "webhook"
@@ -117,7 +117,7 @@ def check_zone(name: str) -> None:
         raise ValidationError("Is not a time zone; it looks like Europe/Paris.") from None
 
 
-class Schedule(_Trigger):
+class Schedule(TriggerNode):
     """Starts a run at the times of a cron expression, or every so many seconds."""
 
     type = "schedule"
@@ -152,14 +152,14 @@ class Schedule(_Trigger):
                 raise ValidationError("Exactly one of cron and every must be given.", "cron")
 
 
-class Error(_Trigger):
+class Error(TriggerNode):
     """Starts a run when a workflow that names this one as its error workflow fails: {workflow, run, node_id, …}."""
 
     type = "error"
     title = "On error"
 
 
-class Called(_Trigger):
+class Called(TriggerNode):
     """Starts a run when another workflow runs this one, with the input that it is given there."""
 
     type = "called"

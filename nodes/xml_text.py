@@ -6,12 +6,13 @@ prefixes as they are written; comments and processing instructions are passed ov
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection
 from typing import Any
 from xml.sax import ContentHandler, SAXParseException
 
-from nodes.bounds import MAX_TEXT, check_json, refusal
+from nodes.bounds import MAX_TEXT, check_data, refusal
 from nodes.kinds import text_of
 from nodes.logic import kind_of
 
@@ -21,8 +22,7 @@ MAX_LEVELS = 100
 MAX_PARTS = 1_000_000
 START = "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d\u2070-\u218f\u2c00-\u2fef"
 START += "\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufffd\U00010000-\U000effff"
-NAME = re.compile(f"[:{START}][:{START}.0-9\u00b7\u0300-\u036f\u203f\u2040-]*")
-NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 IN_TEXT = str.maketrans(ESCAPES)
 IN_QUOTES = str.maketrans({**ESCAPES, '"': "&quot;", "\n": "&#10;", "\t": "&#9;"})
@@ -115,7 +115,7 @@ def write(value: Any, root: str, item: str, indent: int, declaration: bool) -> s
 
     What is in a list without a name of its own, at the top or in another list, becomes elements named `item`.
     """
-    check_json(value, "data")
+    check_data(value, "data")
     content = value
     if not root and isinstance(value, dict) and len(value) == 1:
         ((name, inside),) = value.items()
@@ -135,7 +135,7 @@ class _Writer:
     def __init__(self, item: str, indent: int) -> None:
         self.item, self.indent = item, indent
         self.made: list[str] = []
-        self.left = MAX_TEXT
+        self.left, self.parts = MAX_TEXT, 0
 
     def put(self, text: str) -> None:
         self.left -= len(text)
@@ -149,6 +149,9 @@ class _Writer:
 
     def element(self, name: str, value: Any, level: int) -> None:
         """One element; its content is an object, a list or text."""
+        self.parts += 1
+        if self.parts > MAX_PARTS:
+            raise refusal(f"data would have more than {MAX_PARTS:,} elements")
         self.put(f"<{_named(name)}")
         content = value if isinstance(value, dict) else {self.item if isinstance(value, list) else "#text": value}
         children = {}
@@ -177,8 +180,14 @@ class _Writer:
             self.put(f' {_named(name)}="{_text(value, element).translate(IN_QUOTES)}"')
 
 
+@functools.cache
+def _name() -> re.Pattern[str]:
+    """What names look like. Made at its first use, since so large a class of characters takes long to make."""
+    return re.compile(f"[:{START}][:{START}.0-9\u00b7\u0300-\u036f\u203f\u2040-]*")
+
+
 def _named(name: str) -> str:
-    if not NAME.fullmatch(name):
+    if not _name().fullmatch(name):
         raise refusal(f"{name[:100]!r} is no name that XML allows; rename that key first")
     return name
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from errors import NodeError
 from expressions.values import iso
-from nodes.bounds import GREATEST, MAX_DEPTH, MAX_TEXT, LimitedText, Room, check_json, refusal, too_deep, unfit_scalar
+from nodes.bounds import GREATEST, MAX_DEPTH, MAX_TEXT, LimitedText, Room, check_data, refusal, too_deep, unfit_scalar
 from nodes.logic import kind_of
 
 # Scalars, lists and objects: each costs some microseconds and some hundred bytes.
@@ -36,6 +36,7 @@ TIME = re.compile(
 )
 # Sexagesimal numbers and numbers with _ in them, which YAML 1.1 has besides.
 OLD_NUMBER = re.compile(r"[-+]?[0-9][0-9_:.]*")
+OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029]")
 # A few tags are no more than another way to write a text.
 TEXT_TAGS = (None, "!", "tag:yaml.org,2002:str")
 MERGE: Any = object()
@@ -264,7 +265,7 @@ def write(value: Any, several: bool) -> str:
     """The document of the value; with `several`, one for each item of a list."""
     import yaml
 
-    check_json(value, "data")
+    check_data(value, "data")
     if several and not isinstance(value, list):
         raise refusal(f"data must be the list of the documents, but is {kind_of(value)}")
     made = LimitedText()
@@ -318,6 +319,8 @@ class _Writer:
     def text(self, text: str) -> None:
         """Tell of a text; in quotes where it would be read as anything else."""
         style = "|" if "\n" in text else None
+        if OTHER_BREAKS.search(text):
+            style = '"'  # as they are, readers would take them for the end of a line
         self.emit(self.yaml.ScalarEvent(None, None, (_stays_text(text), True), text, style=style))
 
 

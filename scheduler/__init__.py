@@ -1,7 +1,7 @@
 """The one APScheduler of a process: what has to happen again and again. It keeps no job store; its jobs are these.
 
-`rhythm` says when a schedule fires, `firing` fires it, `leader` decides which process does; `retention` deletes what
-has had its time.
+`rhythm` says when a schedule fires, `firing` fires it, `polls` asks for what is new elsewhere; `leader` decides which
+process does both. `retention` deletes what has had its time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dispatch import Dispatcher
 from models import IdempotencyKey, Lease, ScheduleFire, Session, StoreEntry, now_ms
 from scheduler.firing import watch
 from scheduler.leader import Leader
+from scheduler.polls import Poller
 from scheduler.retention import Retention
 
 BEATS_IN_A_LEASE = 3
@@ -81,6 +82,7 @@ class Scheduler:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
         self.leader: Leader | None = None
+        self.poller: Poller | None = None
         self.retention: Retention | None = None
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
         # Two threads, so that a slow sweep never delays the heartbeat; and one more, so that neither delays a tick.
@@ -95,6 +97,7 @@ class Scheduler:
         """Begin."""
         dispatcher = self.dispatcher
         self.leader = Leader(lambda runs: dispatcher.pick_up(), dispatcher.may_start)
+        self.poller = Poller(dispatcher, self.leader.owner, self.leader.leads)
         jobs: list[tuple[Callable[[], object], float]] = [
             (dispatcher.beat, dispatcher.config.lease / BEATS_IN_A_LEASE),
             (dispatcher.sweep, SWEEP_SECONDS),
@@ -105,7 +108,8 @@ class Scheduler:
             # After a restart, what a crash left must not wait for the second round.
             first = datetime.now(UTC) if job == dispatcher.sweep else undefined
             self._scheduler.add_job(_closing(job), "interval", seconds=seconds, next_run_time=first)
-        for tick, seconds in ((self.leader.tick, TICK_SECONDS), (dispatcher.wake, WAKE_SECONDS)):
+        ticks = ((self.leader.tick, TICK_SECONDS), (self.poller.tick, TICK_SECONDS), (dispatcher.wake, WAKE_SECONDS))
+        for tick, seconds in ticks:
             self._scheduler.add_job(tick, "interval", seconds=seconds, executor="ticks")
         self.retention = Retention(dispatcher.config, dispatcher.payloads)
         self._scheduler.add_job(
@@ -122,6 +126,8 @@ class Scheduler:
         if self.retention is not None:
             self.retention.stop()
         self._scheduler.shutdown(wait=True)
+        if self.poller is not None:
+            self.poller.stop()
         if self.leader is not None:
             self.leader.stop()
 

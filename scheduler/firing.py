@@ -132,7 +132,7 @@ def _carry_out(batch: list[Decision], now: int, may_start: MayStart | None) -> l
     """Fire these in one transaction; the ids of the runs."""
     runs: list[str] = []
     with write():
-        flows = _active([decision.due.workflow_id for decision in batch])
+        flows = active_flows([decision.due.workflow_id for decision in batch])
         for decision in batch:
             flow = flows.get(decision.due.workflow_id)
             if flow is None:
@@ -144,7 +144,7 @@ def _carry_out(batch: list[Decision], now: int, may_start: MayStart | None) -> l
     return runs
 
 
-def _active(ids: Iterable[str]) -> dict[str, Workflow]:
+def active_flows(ids: Iterable[str]) -> dict[str, Workflow]:
     """The active ones of these flows with what a run needs of them: a definition may be large, and is not read."""
     wanted = sorted(set(ids))
     sql = (
@@ -203,7 +203,7 @@ def watch(now: int) -> int:
     told = 0
     if found:
         with write():
-            flows = _active([due.workflow_id for due in found])
+            flows = active_flows([due.workflow_id for due in found])
             for due in found:
                 flow = flows.get(due.workflow_id)
                 if flow is not None and Schedule.tell(due, now):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from models import Lease, Schedule, monotonic_ms, new_id, now_ms
+from models import Lease, Poll, Schedule, monotonic_ms, new_id, now_ms
 from scheduler.firing import UNREADABLE, MayStart, fire_due
 from scheduler.rhythm import cron
 
@@ -44,9 +44,14 @@ class Leader:
             return
         if jumped or not led:
             realign(self.wall)
+            Poll.take_over(self.owner, self.wall())
         runs = fire_due(now, self.may_start)
         if runs:
             self.on_fired(runs)
+
+    def leads(self) -> bool:
+        """Whether this process leads, as far as it knows without asking."""
+        return self._leads and self.wall() < self._until
 
     def stop(self) -> None:
         """Let another process lead at once."""

@@ -14,7 +14,7 @@ from itertools import islice
 
 import database
 from config import Config
-from models import Lease, first_id, new_id, now_ms
+from models import Lease, Poll, first_id, new_id, now_ms
 from models import retention as rows
 from payloads import Payloads
 
@@ -79,6 +79,7 @@ class Retention:
             yield from self._by_number(now)
         if self.config.retention_bytes:
             yield from self._by_size(now)
+        yield from self._idle_polls(now)
         yield from self._orphans(now)
         yield from self._shrink()
 
@@ -111,9 +112,15 @@ class Retention:
         """How far the clock on the wall is ahead of the one that nobody sets, in milliseconds."""
         return self.wall() - int(self.monotonic() * 1000)
 
+    def _is_ahead(self) -> bool:
+        """Whether the clock was set forward by so much that it must not decide what is old.
+
+        One wrong minute of a clock must not delete a history; what is too old can wait for a restart.
+        """
+        return self._clock_shift() - self._shift > DAY_MS
+
     def _by_age(self, now: int) -> Steps:
-        if self._clock_shift() - self._shift > DAY_MS:
-            # One wrong minute of a clock must not delete a history; what is too old can wait for a restart.
+        if self._is_ahead():
             log.warning("the clock was set forward by more than a day: nothing is deleted for its age until a restart")
             return
         before = now - self.config.retention_days * DAY_MS
@@ -198,6 +205,12 @@ class Retention:
         return has_time
 
     # The rest
+
+    def _idle_polls(self, now: int) -> Steps:
+        """Forget how far triggers had come that have not been polled for long."""
+        if not self._is_ahead():
+            Poll.prune(now)
+        yield
 
     def _age(self, table: str, before: int) -> Steps:
         last: str | None = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -10,12 +10,17 @@ from peewee import CompositeKey, IntegerField, ModelSelect, TextField
 
 from database import execute, write
 from tables.base import Base, now_ms
+from tables.polls import Poll
 from tables.schedules import Schedule
 from tables.webhooks import Webhook
 
-# What keeps the rows of each type of trigger: `sync(flow, [(node id, config)])`.
-SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {"webhook": Webhook.sync, "schedule": Schedule.sync}
-# Node id, node type and config of each trigger that a flow wants fired (see triggers.py).
+# What keeps the rows of each kind of trigger: `sync(flow, [(node id, config)])`.
+SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {
+    "webhook": Webhook.sync,
+    "schedule": Schedule.sync,
+    "poll": Poll.sync,
+}
+# Node id, kind and config of each trigger that a flow wants fired (see triggers.py).
 Triggers = Sequence[tuple[str, str, Any]]
 
 
@@ -100,6 +105,7 @@ class Workflow(Base):
             execute("DELETE FROM idempotency_keys WHERE workflow_id = ?", (self.id,))
             for sync in SYNCS.values():
                 sync(self, [])
+            Poll.drop(self.id)
             self.delete_instance()
 
     @classmethod
@@ -109,6 +115,13 @@ class Workflow(Base):
         if status is not None:
             query = query.where(cls.status == status)
         return query if search is None else query.where(cls.name.contains(search))
+
+    @classmethod
+    def active_with(cls, workspace_id: str, texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Name and definition of the workspace's active flows that have one of these texts in them; none given: all."""
+        having = " OR ".join("instr(definition_json, ?)" for _ in texts) or "1"
+        sql = f"SELECT name, definition_json FROM workflows WHERE workspace_id = ? AND status = 'active' AND ({having})"
+        yield from execute(sql, (workspace_id, *texts))
 
     def versions(self, limit: int, before: str | None) -> tuple[list[WorkflowVersion], str | None]:
         """A page of its versions, newest first, and the number to go on from."""

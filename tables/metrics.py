@@ -8,6 +8,7 @@ from peewee import CompositeKey, FloatField, IntegerField, TextField
 
 from database import execute, space
 from tables.base import DAY_MS, Base, Write, now_ms
+from tables.polls import Poll
 from tables.schedules import Schedule
 
 SAMPLE = 1_000
@@ -64,6 +65,7 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
         "failure_rate": round(failed / total, 4) if total else 0.0,
         "last_run_at": _last_run_at(workspace_id),
         "overdue_schedules": Schedule.overdue(now_ms(), workspace_id),
+        "failing_polls": Poll.failing(workspace_id),
         "database_bytes": space().total,
         "p50_duration_ms": _quantile(durations, 0.50),
         "p95_duration_ms": _quantile(durations, 0.95),

@@ -131,6 +131,12 @@ def test_the_data_folder_is_absolute(tmp_path, monkeypatch):
     assert Config.from_env({"HEADRACE_DATA_DIR": "x/y"}).data_dir == tmp_path / "x" / "y"
 
 
+def test_a_folder_of_own_nodes_may_be_missing_and_is_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Config().nodes_dir is None is Config.from_env({"HEADRACE_NODES_DIR": " "}).nodes_dir
+    assert Config.from_env({"HEADRACE_NODES_DIR": "own"}).nodes_dir == tmp_path / "own"
+
+
 def test_the_database_lies_in_the_data_folder_unless_its_url_says_otherwise(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Config(data_dir=Path("/srv")).database_path == Path("/srv/headrace.sqlite3")

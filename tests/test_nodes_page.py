@@ -18,6 +18,10 @@ def test_every_type_has_its_section():
     assert sorted(re.findall(r"^### `(\w+)`$", PAGE, re.MULTILINE)) == sorted(REGISTRY)
 
 
+def test_the_settings_within_a_setting_have_their_rows():
+    assert "| `pagination.type` | How the next page is asked for" in PAGE
+
+
 def test_every_page_that_it_leads_to_is_there():
     linked = set(re.findall(r"\]\(([\w-]+\.md)\)", PAGE))
     assert linked and not [name for name in linked if not (DOCS / name).is_file()]

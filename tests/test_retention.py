@@ -18,7 +18,7 @@ import database
 import models
 from config import Config
 from database import execute, write
-from models import Fact, IdempotencyKey, Lease, LogEntry, Run, Step, first_id, now_ms
+from models import Fact, IdempotencyKey, Lease, LogEntry, Poll, Run, Step, first_id, now_ms
 from models import retention as rows
 from payloads import Kept, Payloads
 from scheduler import Scheduler
@@ -138,6 +138,17 @@ def test_a_clock_that_is_set_far_ahead_deletes_nothing(make, keep, caplog):
     assert part.work() and kept() == [stays]
     assert "set forward" in caplog.text
     assert keep(days=30, wall=lambda: clock[0]).work() and kept() == []
+
+
+def test_how_far_triggers_had_come_goes_when_they_have_not_been_polled_for_a_month(file, keep):
+    clock = [NOW]
+    part = keep(days=0, wall=lambda: clock[0])
+    Poll.sync(add_flow(flow("a")), [("a", {"type": "x", "every": 60, "source": "here"})], NOW)
+    Poll.update(next_at=None, idle_since=RECENT).execute()
+    assert part.work() and Poll.select().count() == 1
+    clock[0] += 400 * DAY
+    assert part.work() and Poll.select().count() == 1, "the clock was set"
+    assert keep(days=0, wall=lambda: clock[0]).work() and Poll.select().count() == 0
 
 
 @pytest.mark.parametrize("status", ["success", "failed"])

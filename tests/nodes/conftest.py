@@ -1,5 +1,6 @@
 """Runs one node as the engine does: its config through the schema first, then `run` with a context."""
 
+import socket
 import threading
 import time
 from types import SimpleNamespace
@@ -112,10 +113,27 @@ def run(make_ctx):
 
 
 @pytest.fixture
+def names(monkeypatch):
+    """`names["host"] = [addresses]` is what the host resolves to; `names.asked` counts."""
+
+    class Names(dict):
+        asked = 0
+
+    names, real = Names(), socket.getaddrinfo
+
+    def resolve(host, port, *args, **kwargs):
+        if host not in names:
+            return real(host, port, *args, **kwargs)
+        names.asked += 1
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (text, port)) for text in names[host]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return names
+
+
+@pytest.fixture
 def serve_bytes():
     """A server of one connection that writes what the test says, piece by piece, until the client hangs up."""
-    import socket
-
     listener = socket.create_server(("127.0.0.1", 0))
     done = threading.Event()
 

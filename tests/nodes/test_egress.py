@@ -23,25 +23,6 @@ def refusal(client, url):
     return caught.value.message
 
 
-@pytest.fixture
-def names(monkeypatch):
-    """`names["host"] = [addresses]` is what the host resolves to; `names.asked` counts."""
-
-    class Names(dict):
-        asked = 0
-
-    names, real = Names(), socket.getaddrinfo
-
-    def resolve(host, port, *args, **kwargs):
-        if host not in names:
-            return real(host, port, *args, **kwargs)
-        names.asked += 1
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (text, port)) for text in names[host]]
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    return names
-
-
 @pytest.mark.parametrize(
     "text", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"]
 )

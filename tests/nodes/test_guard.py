@@ -74,6 +74,16 @@ def test_sockets_of_this_machine_are_refused(tmp_path):
             s.connect(str(tmp_path / "sock"))
 
 
+def test_datagrams_are_refused_too(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for send in sock.sendto, lambda data, address: sock.sendmsg([data], (), 0, address):
+            with pytest.raises(NodeError, match="127.0.0.1 may not be reached"), guarded(NOBODY):
+                send(b"hello", ("127.0.0.1", port))
+        with guarded(HERE):
+            sock.connect(("127.0.0.1", port))
+            sock.sendmsg([b"hello"])
+
+
 def test_asyncio_connects_under_the_rule_of_its_thread(port):
     async def connect():
         _, writer = await asyncio.open_connection("127.0.0.1", port)

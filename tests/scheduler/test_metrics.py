@@ -1,10 +1,12 @@
-"""How many schedules are overdue, as the API and Prometheus see it."""
+"""How many schedules are overdue, and polls fail, as the API and Prometheus see it."""
 
 import pytest
 from moments import START, schedule
+from world import add_flow, flow
 
 import database
 import workflow_server
+from models import Poll
 
 
 @pytest.fixture
@@ -27,3 +29,13 @@ def test_prometheus_counts_all(token_client, workspace):
     schedule(START - 10**11, workspace=workspace.id, every=60)
     schedule(START - 10**11, workspace="ws_else", every=60)
     assert "headrace_schedules_overdue 2.0" in token_client("viewer").get("/metrics").text
+
+
+def test_what_fails_to_be_polled_is_counted(owner, token_client, workspace):
+    for where, failures in ((workspace.id, 1), ("ws_else", 2), (workspace.id, 0)):
+        made = add_flow(flow("a"), where)
+        Poll.sync(made, [("a", {"type": "x", "every": 60, "source": "here"})], 0)
+        Poll.update(failures=failures).where(Poll.workflow_id == made.id).execute()
+    assert owner.get("/api/metrics").json["failing_polls"] == 1
+    text = token_client("viewer").get("/metrics").text
+    assert "headrace_polls_failing 2.0" in text and "headrace_polls_overdue 3.0" in text

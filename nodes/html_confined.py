@@ -1,9 +1,9 @@
-"""A program of its own, which `apart.py` starts: reads HTML and picks parts of it by CSS selectors.
+"""A program of its own, which `confined.py` starts: reads HTML and picks parts of it by CSS selectors.
 
 The rules by which HTML is mended let a few kilobytes grow to gigabytes, and some selectors take a time that grows with
 the square of the document. Neither has a bound in the library; so all of it happens in a process that has one.
 
-It gets `{"html", "selectors": {name: {selector, attribute, all, get, separator, fields}}}` on its standard input and
+It gets `{"html", "selectors": {name: {selector, attribute, all, get, fields}}}` on its standard input and
 answers `{"result"}` or `{"error"}`. Nothing of ours is imported here.
 """
 

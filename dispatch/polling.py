@@ -1,0 +1,121 @@
+"""One look of a trigger that is polled: its config is evaluated, its credentials are opened, its source is asked.
+
+Nothing is written here, so a look may be cut off or be overtaken at any moment.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+import engine
+from engine import Plan
+from errors import HeadraceError, NodeError
+from models import WorkspaceStore
+from nodes.base import Context, Item, Polled
+from nodes.keyring import Keyring
+
+from .executor import Executor, Flow
+
+log = logging.getLogger("headrace.dispatch")
+SECONDS = 120.0  # for one look
+MAX_ITEMS = 10_000
+MAX_STATE = 256 * 1024
+MAX_LINES = 20
+MAX_LINE = 2_000
+Line = tuple[str, str, Any]  # level, message and data of a log entry
+
+
+class Found(NamedTuple):
+    """What a look found. `state` is JSON text; `backlog` says that what a first look finds starts runs too."""
+
+    items: tuple[Item, ...]
+    state: str
+    whole: bool
+    more: bool
+    backlog: bool
+    keyring: Keyring
+
+    def encoded(self, item: Item, max_bytes: int) -> bytes:
+        """The entry's value as JSON text, without secrets. NodeError where it is none, or too large."""
+        return self.keyring.clean(engine.encode(item.value, max_bytes))
+
+
+def look(executor: Executor, flow: Flow, node_id: str, state: str | None, lines: list[Line]) -> Found:
+    """What the trigger finds now, given the state of its last look as JSON text. What it logs is added to `lines`.
+
+    Raises NodeError with a message without secrets, whatever went wrong.
+    """
+    keyring = Keyring(lambda name: executor.find_credential(flow.workspace_id, name))
+    try:
+        return _look(executor, flow, node_id, state, lines, keyring)
+    except (NodeError, HeadraceError) as error:
+        text = error.message
+    except Exception as error:
+        trace = keyring.clean_text(traceback.format_exc())
+        log.error("the trigger %s of the flow %s raised\n%s", node_id, flow.id, trace)
+        text = f"{type(error).__name__}: {error}"
+    raise NodeError(_short(keyring.clean_text(text)))
+
+
+def _look(
+    executor: Executor, flow: Flow, node_id: str, state: str | None, lines: list[Line], keyring: Keyring
+) -> Found:
+    plan = executor.plan_of(flow)
+    planned = plan.by_id[node_id]
+    scope = _scope(flow, plan, keyring)
+    config = planned.config.evaluate(scope)
+    ctx = _context(executor, flow, node_id, scope, lines, keyring)
+    polled = planned.node.poll(config, None if state is None else orjson.loads(state), ctx)
+    if not isinstance(polled, Polled) or not all(map(_is_item, polled.items)):
+        raise NodeError(f"{planned.type} gave something else than Polled with a list of Item", permanent=True)
+    if len(polled.items) > MAX_ITEMS:
+        raise NodeError(f"found {len(polled.items)} entries at once; at most {MAX_ITEMS} are allowed", permanent=True)
+    encoded = keyring.clean(engine.encode(polled.state, MAX_STATE))
+    backlog = bool(config.get("backlog"))
+    return Found(tuple(polled.items), encoded.decode(), polled.whole, polled.more, backlog, keyring)
+
+
+def _is_item(item: Any) -> bool:
+    return isinstance(item, Item) and isinstance(item.key, str)
+
+
+def _scope(flow: Flow, plan: Plan, keyring: Keyring) -> dict[str, Any]:
+    return {
+        "workflow": {"id": flow.id, "name": flow.name, "version": flow.version},
+        "vars": plan.settings.vars,
+        "secrets": keyring,
+        "now": datetime.now(UTC),
+    }
+
+
+def _context(
+    executor: Executor, flow: Flow, node_id: str, scope: dict[str, Any], lines: list[Line], keyring: Keyring
+) -> Context:
+    def note(node_id: str, level: str, message: str, data: Any) -> None:
+        if len(lines) < MAX_LINES:
+            lines.append((level, _short(message), data))
+
+    return Context(
+        node_id=node_id,
+        inputs={},
+        scope=scope,
+        idempotency_key=f"{flow.id}:{node_id}:poll",
+        deadline=time.monotonic() + SECONDS,
+        write_log=note,
+        store=WorkspaceStore(flow.workspace_id, keyring.clean),
+        services=executor.services,
+        keyring=keyring,
+        files=executor.files_of(flow.workspace_id),
+    )
+
+
+def _short(text: str) -> str:
+    """Of bearable length, and fit for a database, which half a surrogate pair is not."""
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= MAX_LINE else text[:MAX_LINE] + "…"

@@ -1,0 +1,134 @@
+"""Sources that a test can change, the trigger that polls them, and processes that do so by hand."""
+
+from contextlib import contextmanager
+
+import orjson
+from marshmallow import Schema, fields
+from moments import Clock
+from world import Types, add_flow, flow, node, process
+
+import engine
+from database import write
+from errors import NodeError
+from models import Poll, PollEntry, Run, now_ms
+from nodes.base import Item, Polled, setting
+from nodes.kinds import Number, text
+from scheduler.leader import Leader
+from scheduler.polls import Poller
+from triggers import triggers_of
+
+
+class Config(Schema):
+    url = text("Where to look", load_default="here")
+    every = setting(Number, "Seconds", literal=True, load_default=60.0)
+    backlog = setting(fields.Boolean, "Whether what is there counts", literal=True, load_default=False)
+
+
+class Source:
+    """What the trigger `watch` looks at: `shown` are the keys of its entries, oldest first.
+
+    `during` is called while it is asked. `asked` has the config and the state of each time.
+    """
+
+    def __init__(self, *shown):
+        self.shown = list(shown)
+        self.whole, self.more, self.problem = True, False, None
+        self.value = lambda key: {"key": key}
+        self.during = lambda ctx: None
+        self.asked = []
+
+    def poll(self, node, config, state, ctx):
+        self.asked.append((config, state))
+        shown, state = list(self.shown), {"polls": (state or {"polls": 0})["polls"] + 1}
+        self.during(ctx)
+        if self.problem is not None:
+            raise NodeError(self.problem)
+        return Polled([Item(key, self.value(key)) for key in shown], state, self.whole, self.more)
+
+
+@contextmanager
+def watched(source):
+    """The node type `watch`, which polls the source."""
+    with Types() as types:
+        attributes = {"trigger": True, "polls": True, "quick": True, "Config": Config, "source": ("url",)}
+        poll = lambda self, config, state, ctx: source.poll(self, config, state, ctx)  # noqa: E731
+        types.offer("watch", lambda config, input, ctx: input, poll=poll, **attributes)
+        yield types
+
+
+def definition(**config):
+    """A flow with one such trigger; `settings` are the flow's."""
+    settings = config.pop("settings", {})
+    return flow(node("new", "watch", config), node("end"), edges=["new end"], **settings)
+
+
+def active(made=None, workspace="ws_1", **values):
+    """An active flow, its trigger to be polled from now on."""
+    made = definition() if made is None else made
+    return add_flow(made, workspace, triggers=triggers_of(engine.plan(made)), **values)
+
+
+def change(made, changed=None, **values):
+    """Change a flow as the API does."""
+    wanted = None
+    if changed is not None:
+        values["definition_json"] = orjson.dumps(changed).decode()
+    if values.get("status", made.status) == "active":
+        wanted = triggers_of(engine.plan(changed or orjson.loads(made.definition_json)))
+    assert made.change(None, triggers=wanted, **values)
+    return made
+
+
+class Process:
+    """A process that polls in the test's thread, on the clock of the test."""
+
+    def __init__(self, dispatcher, clock=None, start=lambda work: work()):
+        self.dispatcher, self.clock = dispatcher, clock or Clock(now_ms())
+        wall, monotonic = self.clock.wall, self.clock.monotonic
+        self.leader = Leader(lambda ids: dispatcher.pick_up(), dispatcher.may_start, wall, monotonic)
+        seconds = lambda: monotonic() / 1000  # noqa: E731
+        self.poller = Poller(dispatcher, self.leader.owner, self.leader.leads, start, wall, seconds)
+
+    def tick(self):
+        self.leader.tick()
+        self.poller.tick()
+
+    def look(self, after=0):
+        """Let everything be due, and poll it."""
+        self.clock.pass_by(after)
+        with write():
+            Poll.update(next_at=self.clock.now).where(Poll.next_at.is_null(False)).execute()
+        self.tick()
+
+
+@contextmanager
+def polling(folder, clock=None, **settings):
+    """A process over the database in the folder. Runs stay pending, unless `runs=True`."""
+    runs = settings.pop("runs", False)
+    with process(folder, inline=True, **settings) as dispatcher:
+        if not runs:
+            dispatcher.close()
+        yield Process(dispatcher, clock)
+
+
+def fired(made=None):
+    """The keys of the entries that have a run, in the order of the runs."""
+    query = Run.select().where(Run.trigger_node == "new")
+    if made is not None:
+        query = query.where(Run.workflow_id == made.id)
+    return [orjson.loads(run.input)["key"] for run in query.order_by(Run.id)]
+
+
+def row(made):
+    """What is on record of the trigger."""
+    return Poll.get(Poll.workflow_id == made.id)
+
+
+def entries(made):
+    """What the trigger knows: digest to whether the source shows it."""
+    rows = PollEntry.select().where(PollEntry.workflow_id == made.id)
+    return {bytes(entry.entry): entry.gone_at is None for entry in rows}
+
+
+def keys(first, last):
+    return [f"entry {number}" for number in range(first, last + 1)]

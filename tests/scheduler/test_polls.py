@@ -1,0 +1,656 @@
+"""What is polled: each new entry has one run, whatever the source shows, whoever asks, whenever somebody stops."""
+
+import threading
+
+import orjson
+import pytest
+from moments import HOUR, MINUTE, SECOND, Clock, logged
+from sources import Process, active, change, definition, entries, fired, keys, polling, row
+from world import PATIENCE, Background, Gate, at_once, chain, flow, node, raced
+
+from database import execute, write
+from errors import DefinitionError, NodeError
+from models import CLAIM_MS, LogEntry, Poll, PollEntry, Run, metrics, now_ms
+from nodes.base import Item, Node, Polled
+from nodes.keyring import Credential
+from scheduler.polls import HOLD_MS, MOST_THREADS, RUNS_AT_ONCE, THREADS, backoff, in_a_thread
+
+pytestmark = pytest.mark.usefixtures("path")
+
+
+# What starts a run
+
+
+def test_what_was_there_before_starts_nothing_and_what_comes_after_does(source, process):
+    source.shown = ["old"]
+    made = active()
+    process.look()
+    assert fired() == [] and entries(made) == {PollEntry.digest("old"): True}
+    source.shown = ["old", "new"]
+    process.look()
+    (run,) = Run.select()
+    assert (run.status, run.triggered_by, run.trigger_node) == ("pending", "schedule", "new")
+    assert (run.workflow_id, run.workflow_version, run.workspace_id) == (made.id, 1, "ws_1")
+    assert orjson.loads(run.input) == {"key": "new"}
+    entry = PollEntry.get(PollEntry.entry == PollEntry.digest("new"))
+    assert entry.run_id == run.id
+    assert logged() == []
+
+
+def test_its_run_is_executed_at_once(source, tmp_path):
+    active()
+    with polling(tmp_path, runs=True) as process:
+        process.look()
+        source.shown = ["new"]
+        process.look()
+    (run,) = Run.select()
+    assert run.status == "success" and orjson.loads(run.output) == {"key": "new"}
+
+
+def test_with_backlog_what_is_there_counts_oldest_first(source, process):
+    source.shown = ["a", "b", "c"]
+    active(definition(backlog=True))
+    process.look()
+    assert fired() == ["a", "b", "c"]
+
+
+def test_a_first_look_that_fails_is_not_the_first(source, process):
+    source.shown, source.problem = ["old"], "no"
+    active()
+    process.look()
+    source.problem = None
+    process.look()
+    source.shown = ["old", "new"]
+    process.look()
+    assert fired() == ["new"]
+
+
+def test_an_entry_starts_one_run_however_often_it_goes_and_comes_back(source, process):
+    made = active()
+    process.look()
+    for shown in (["a"], ["b", "a"], [], ["a"], ["c", "a", "b", "c"], ["b"], ["c", "b", "a"]):
+        source.shown = shown
+        process.look()
+    assert fired(made) == ["a", "b", "c"]
+
+
+def test_entries_of_two_triggers_are_different_ones(source, process):
+    first, second = active(), active()
+    process.look()
+    source.shown = ["a"]
+    process.look()
+    assert fired(first) == fired(second) == ["a"]
+
+
+def test_each_look_is_given_the_state_of_the_last_one(source, process):
+    made = active()
+    for _ in range(3):
+        process.look()
+    assert [state for _, state in source.asked] == [None, {"polls": 1}, {"polls": 2}]
+    assert orjson.loads(row(made).state) == {"polls": 3}
+
+
+def test_it_looks_at_once_and_then_every_so_often(source, process):
+    made = active(definition(every=30))
+    process.clock.pass_by(SECOND)
+    process.tick()
+    assert len(source.asked) == 1 and row(made).next_at == process.clock.now + 30 * SECOND
+    process.clock.pass_by(29 * SECOND)
+    process.tick()
+    assert len(source.asked) == 1
+    process.clock.pass_by(SECOND)
+    process.tick()
+    assert len(source.asked) == 2
+
+
+def test_what_has_more_is_asked_at_once(source, process):
+    made = active()
+    source.more = True
+    process.look()
+    assert row(made).next_at == process.clock.now
+    process.tick()
+    assert len(source.asked) == 2
+
+
+def test_what_was_there_before_may_come_in_parts(source, process):
+    active()
+    source.more, source.shown = True, ["a"]
+    process.look()
+    source.more, source.shown = False, ["b"]
+    process.tick()
+    source.shown = ["c"]
+    process.look()
+    assert fired() == ["c"]
+
+
+def test_what_claims_to_have_more_and_gives_nothing_is_not_asked_for_ever(source, process):
+    made = active()
+    source.more = True
+    process.look()
+    source.poll = lambda node, config, state, ctx: Polled((), state, more=True)
+    process.look()
+    assert row(made).next_at == process.clock.now + MINUTE
+
+
+def test_many_entries_are_put_on_record_in_steps(source, process, caplog):
+    made = active()
+    process.look()
+    source.shown = keys(1, 2 * RUNS_AT_ONCE + 1)
+    with caplog.at_level("DEBUG", "peewee"):
+        process.look()
+    assert fired() == source.shown
+    assert orjson.loads(row(made).state) == {"polls": 2}
+
+
+def test_a_large_value_lies_in_a_file(source, tmp_path):
+    active()
+    source.value = lambda key: {"key": key, "text": "x" * 100}
+    with polling(tmp_path, inline_value_bytes=50) as process:
+        process.look()
+        source.shown = ["a"]
+        process.look()
+        (run,) = Run.select()
+        assert run.input is None and run.input_bytes > 100
+        assert (tmp_path / "values" / run.id / "input.json").read_bytes() == b'{"key":"a","text":"' + b"x" * 100 + b'"}'
+
+
+def test_a_value_that_can_be_no_input_is_told_of_and_holds_nothing_up(source, tmp_path):
+    active()
+    source.value = lambda key: {"key": key, "text": "x" * (200 if key == "large" else 1)}
+    with polling(tmp_path, max_value_bytes=100) as process:
+        process.look()
+        source.shown = ["a", "large", "b"]
+        process.look()
+        process.look()
+    assert fired() == ["a", "b"]
+    ((level, message),) = logged()
+    assert level == "error" and message.startswith(
+        "The trigger new of the flow Flow found 'large', which starts no run"
+    )
+
+
+def test_its_expressions_see_vars_secrets_and_the_flow(source, process):
+    found = Credential("token", "secret", {"value": "s3cret-value"})
+    process.dispatcher.find_credential = lambda workspace, name: (
+        found if (workspace, name) == ("ws_1", "token") else None
+    )
+    url = "{{ vars.host }}/{{ secrets.token }}/{{ workflow.name }}"
+    made = active(definition(url=url, settings={"vars": {"host": "example.com"}}))
+    process.look()
+    assert source.asked[0][0]["url"] == "example.com/s3cret-value/Flow"
+    source.shown = ["s3cret-value"]
+    source.during = lambda ctx: ctx.log("info", "found s3cret-value", {"a": "s3cret-value"})
+    process.look()
+    source.problem = "s3cret-value is wrong"
+    process.look()
+    assert fired() == ["***"]
+    assert row(made).last_error == "*** is wrong"
+    texts = [f"{entry.message} {entry.data}" for entry in LogEntry.select()]
+    assert len(texts) == 3 and not any("s3cret" in text for text in texts), texts
+
+
+@pytest.mark.parametrize("name", ["input", "trigger", "run", "item"])
+def test_an_expression_that_only_a_run_could_answer_is_refused(source, name):
+    with pytest.raises(DefinitionError, match=rf"nodes \(new\).config.url: {name} is known only within a run"):
+        active(definition(url=f"{{{{ {name}.a }}}}"))
+
+
+def test_what_a_trigger_logs_is_in_the_log_of_the_workspace(source, process):
+    made = active()
+    source.during = lambda ctx: [ctx.log("info", f"line {number}") for number in range(30)]
+    process.look()
+    assert logged() == [("info", f"line {number}") for number in range(20)]
+    entry = LogEntry.select().first()
+    assert (entry.workspace_id, entry.run_id, entry.node_id) == ("ws_1", None, "new")
+    assert orjson.loads(entry.data) == {"workflow_id": made.id}
+
+
+# Whose it is
+
+
+def test_of_many_that_look_at_once_one_does(source, tmp_path):
+    made = active()
+    with polling(tmp_path) as first, polling(tmp_path) as second:
+        first.look()
+        source.shown = keys(1, 20)
+        processes = [Process(dispatcher, first.clock) for dispatcher in (first.dispatcher, second.dispatcher) * 3]
+        for process in processes:
+            process.poller.leads = lambda: True
+        with write():
+            Poll.update(next_at=first.clock.now).execute()
+        at_once(6, lambda number: processes[number].poller.tick())
+    assert fired(made) == keys(1, 20) and len(source.asked) == 2
+
+
+def test_who_does_not_lead_does_not_look(source, tmp_path):
+    active()
+    clock = Clock(now_ms())
+    with polling(tmp_path, clock) as first, polling(tmp_path, clock) as second:
+        first.look()
+        second.look()
+    assert len(source.asked) == 1
+
+
+def test_what_an_overtaken_process_found_does_not_count(source, tmp_path):
+    made = active()
+    clock = Clock(now_ms())
+    with polling(tmp_path, clock) as slow, polling(tmp_path, clock) as other:
+        slow.look()
+        source.shown = ["a", "b"]
+
+        def be_overtaken(ctx):
+            source.during = lambda ctx: None
+            clock.pass_by(CLAIM_MS)
+            other.tick()
+            assert fired(made) == ["a", "b"], "the other has found them"
+            source.shown = ["c"]
+
+        source.during = be_overtaken
+        slow.look()
+        assert fired(made) == ["a", "b"] and len(source.asked) == 3
+        assert orjson.loads(row(made).state) == {"polls": 2}
+        other.look()
+    assert fired(made) == ["a", "b", "c"]
+
+
+def test_that_an_overtaken_process_failed_does_not_count(source, tmp_path):
+    made = active()
+    clock = Clock(now_ms())
+    with polling(tmp_path, clock) as slow, polling(tmp_path, clock) as other:
+
+        def be_overtaken(ctx):
+            source.during = lambda ctx: None
+            clock.pass_by(CLAIM_MS)
+            other.tick()
+            raise NodeError("too late")
+
+        source.during = be_overtaken
+        slow.look()
+    assert (row(made).failures, row(made).last_error, row(made).state) == (0, None, '{"polls":1}')
+    assert row(made).next_at == clock.now + MINUTE and logged() == []
+
+
+def test_until_its_time_is_over_nobody_else_looks(source, tmp_path):
+    active()
+    clock = Clock(now_ms())
+    with polling(tmp_path, clock) as slow, polling(tmp_path, clock) as other:
+
+        def wait(ctx):
+            clock.pass_by(6 * SECOND)
+            other.poller.leads = lambda: True
+            other.poller.tick()
+
+        source.during = wait
+        slow.look()
+    assert len(source.asked) == 1
+
+
+def test_who_takes_over_does_not_wait_for_who_led_before(source, tmp_path):
+    made = active()
+    clock = Clock(now_ms())
+    with polling(tmp_path, clock) as dead, polling(tmp_path, clock) as other:
+        dead.look()
+        dead.poller.start = lambda work: None  # killed while it looks
+        dead.look()
+        assert row(made).owner == dead.leader.owner
+        source.shown = ["a"]
+        clock.pass_by(5 * SECOND)
+        other.tick()
+    assert fired(made) == ["a"]
+
+
+def test_a_process_asks_one_source_once_at_a_time(source, tmp_path):
+    gate, clock = Gate(), Clock(now_ms())
+    made = active()
+    with polling(tmp_path, clock) as process:
+        process.poller.start = threads = Threads()
+        source.during = lambda ctx: gate(None, None, None)
+        process.look()
+        assert gate.reached.wait(PATIENCE)
+        with write():
+            Poll.update(next_at=clock.now).execute()
+        process.tick()
+        assert len(source.asked) == 1
+        gate.opened.set()
+        threads.join()
+    # What ended it had been made due by hand, and so not by who had claimed it.
+    assert row(made).begun
+
+
+class Threads:
+    """Starts polls in threads that the test can wait for."""
+
+    def __init__(self):
+        self.made = []
+
+    def __call__(self, work):
+        self.made.append(Background(work))
+
+    def join(self):
+        for thread in self.made:
+            thread.result()
+
+
+def test_slow_sources_hold_up_no_schedule_and_no_more_than_their_number_of_threads(source, tmp_path):
+    gate, clock = Gate(), Clock(now_ms())
+    for _ in range(2 * THREADS):
+        active()
+    with polling(tmp_path, clock) as process:
+        process.poller.start = threads = Threads()
+        source.during = lambda ctx: gate(None, None, None)
+        process.look()
+        process.tick()
+        assert len(threads.made) == THREADS
+        clock.pass_by(CLAIM_MS)  # these hang: others go on in their place, up to a bound
+        process.look()
+        process.look()
+        assert len(threads.made) == MOST_THREADS
+        clock.pass_by(CLAIM_MS)
+        process.look()
+        assert len(threads.made) == MOST_THREADS
+        gate.opened.set()
+        threads.join()
+        process.look()
+        assert len(threads.made) == MOST_THREADS + THREADS
+        threads.join()
+
+
+def test_a_thread_that_has_polled_gives_its_connection_back(source, tmp_path):
+    done = threading.Event()
+    active()
+    with polling(tmp_path) as process:
+        process.poller.start = lambda work: in_a_thread(lambda: (work(), done.set()))
+        process.look()
+        assert done.wait(PATIENCE)
+    assert PollEntry.select().count() == 0 and Poll.get().begun
+
+
+def test_once_the_process_ends_nothing_is_written_and_others_go_on_at_once(source, tmp_path):
+    made = active()
+    clock = Clock(now_ms())
+    with polling(tmp_path, clock) as process, polling(tmp_path, clock) as other:
+        process.look()
+        source.shown = ["a"]
+
+        def end(ctx):
+            source.during = lambda ctx: None
+            process.poller.stop()
+            process.leader.stop()
+
+        source.during = end
+        process.look()
+        assert fired() == [] and row(made).next_at == clock.now and row(made).owner is None
+        other.tick()
+        assert fired() == ["a"]
+        process.look()
+        assert len(source.asked) == 3
+
+
+RACER = """
+import sys, pathlib, database
+sys.path.append("tests/scheduler")
+from world import process
+from sources import Process, Source, watched
+from models import Poll
+database.connect(pathlib.Path(sys.argv[1]), "normal")
+source = Source()
+with watched(source), process(pathlib.Path(sys.argv[2]), inline=True) as dispatcher:
+    dispatcher.close()
+    made = Process(dispatcher)
+    made.poller.leads = lambda: True
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for step in range(1, 80):
+        source.shown = [f"entry {number}" for number in range(max(1, step - 10), step + 1)]
+        with database.write():
+            Poll.update(next_at=0).execute()
+        made.poller.tick()
+    print(len(source.asked))
+database.disconnect()
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_poll_at_once_start_each_run_once(source, process, path, tmp_path):
+    made = [active() for _ in range(4)]
+    process.look()
+    looks = raced(3, RACER, path, tmp_path)
+    assert all(int(count) > 100 for count in looks)
+    for each in made:
+        assert len(fired(each)) == len(set(fired(each))) == len(entries(each))
+    source.shown = keys(1, 79)
+    process.look()
+    for each in made:
+        assert sorted(fired(each)) == sorted(keys(1, 79))
+
+
+# What fails
+
+
+def test_only_a_trigger_can_poll():
+    with pytest.raises(TypeError, match="only a trigger polls"):
+
+        class Wrong(Node):
+            """Is refused."""
+
+            type, category, polls = "wrong_here", "logic", True
+
+
+def test_a_trigger_that_says_that_it_polls_and_does_not_fails(source, process):
+    source.poll = lambda node, config, state, ctx: Node.poll(node, config, state, ctx)
+    made = active()
+    process.look()
+    assert row(made).last_error == "watch does not poll"
+
+
+def test_a_source_that_fails_is_asked_later_and_later(source, process):
+    made = active(definition(every=600))
+    source.problem = "it is down"
+    waits = []
+    for _ in range(9):
+        process.look()
+        waits.append((row(made).next_at - process.clock.now) // SECOND)
+    assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    source.problem = None
+    process.look()
+    assert (row(made).next_at - process.clock.now, row(made).failures) == (600 * SECOND, 0)
+
+
+def test_the_first_try_again_comes_no_later_than_the_next_look_would(source, process):
+    assert [backoff(10, failures) for failures in (0, 1, 5, 20, 10_000)] == [
+        10 * SECOND,
+        20 * SECOND,
+        320 * SECOND,
+        HOUR,
+        HOUR,
+    ]
+
+
+def test_a_failure_is_told_once_and_so_is_its_end(source, process):
+    active()
+    for problem in ("down", "down", "up side down", "up side down", None, None, "down"):
+        source.problem = problem
+        process.look()
+    name = "The trigger new of the flow Flow"
+    assert logged() == [
+        ("warning", f"{name} cannot be polled: down"),
+        ("warning", f"{name} cannot be polled: up side down"),
+        ("info", f"{name} can be polled again"),
+        ("warning", f"{name} cannot be polled: down"),
+    ]
+
+
+def test_nothing_is_lost_by_failures(source, process):
+    made = active()
+    process.look()
+    source.shown, source.problem = ["a"], "down"
+    process.look()
+    source.problem = None
+    process.look()
+    assert fired() == ["a"] and orjson.loads(row(made).state) == {"polls": 2}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["a"], "watch gave something else than Polled with a list of Item"),
+        (Polled([("a", 1)]), "watch gave something else than Polled with a list of Item"),
+        (Polled([Item(str(number), 1) for number in range(10_001)]), "found 10001 entries at once"),
+        (Polled((), {"a": object()}), "the output is not JSON"),
+        (Polled((), "x" * 300_000), "the output has 300002 bytes"),
+        (Polled([Item(5, 1)]), "watch gave something else than Polled with a list of Item"),
+    ],
+)
+def test_a_trigger_that_gives_what_it_may_not_has_failed(source, process, given, told):
+    source.poll = lambda node, config, state, ctx: given
+    made = active()
+    process.look()
+    assert told in row(made).last_error and not row(made).begun
+
+
+def test_a_trigger_that_raises_anything_has_failed(source, process, caplog):
+    made = active()
+
+    def fall(ctx):
+        raise ZeroDivisionError("by \ud800")
+
+    source.during = fall
+    process.look()
+    assert row(made).last_error == "ZeroDivisionError: by ?" and "Traceback" in caplog.text
+
+
+def test_a_flow_whose_definition_cannot_be_read_any_more_fails(source, process):
+    made = active()
+    with write():
+        execute("UPDATE workflow_versions SET definition_json = ?", (orjson.dumps(chain("mystery")).decode(),))
+        broken = orjson.dumps(flow(node("new", "no_such_type"))).decode()
+        execute("UPDATE workflow_versions SET definition_json = ?", (broken,))
+        execute("UPDATE workflows SET definition_json = ?", (broken,))
+    process.look()
+    assert "there is no node type 'no_such_type'" in row(made).last_error
+
+
+def test_what_fails_is_counted(source, process):
+    active()
+    active(workspace="ws_2")
+    process.look()
+    assert (Poll.failing(), Poll.failing("ws_1"), metrics("ws_1", 1)["failing_polls"]) == (0, 0, 0)
+    source.problem = "down"
+    made = active()
+    process.look()
+    assert (Poll.failing(), Poll.failing("ws_1"), Poll.failing("ws_2")) == (3, 2, 1)
+    assert metrics("ws_1", 1)["failing_polls"] == 2
+    change(made, status="draft")
+    assert Poll.failing("ws_1") == 1
+
+
+def test_what_nobody_polls_is_counted(source, process):
+    active()
+    process.look()
+    now = process.clock.now
+    assert Poll.overdue(now + 2 * MINUTE) == 0 and Poll.overdue(now + 2 * MINUTE + 1) == 1
+    assert Poll.overdue(now + HOUR, "ws_1") == 1 and Poll.overdue(now + HOUR, "ws_2") == 0
+
+
+def test_a_database_that_refuses_loses_nothing(source, process, caplog):
+    made = active()
+    process.look()
+    source.shown = ["a"]
+    source.during = lambda ctx: execute("PRAGMA query_only = 1")
+    process.look()
+    source.during = lambda ctx: None
+    execute("PRAGMA query_only = 0")
+    assert fired() == [] and entries(made) == {}
+    assert "could not be recorded: attempt to write a readonly database" in caplog.text
+    process.look()
+    assert fired() == ["a"]
+
+
+# What there is no room for
+
+
+def test_while_too_many_runs_wait_nothing_is_asked_and_nothing_lost(source, tmp_path):
+    made = active()
+    with polling(tmp_path, max_pending=10) as process:
+        process.look()
+        source.shown = keys(1, 8)
+        process.look()
+        assert fired() == keys(1, 5), "half of the room is for those who call"
+        assert orjson.loads(row(made).state) == {"polls": 1} and row(made).next_at == process.clock.now + HOLD_MS
+        process.look()
+        assert len(source.asked) == 2 and row(made).next_at == process.clock.now + HOLD_MS
+        Run.update(status="success").execute()
+        source.shown = keys(2, 9)
+        process.look()
+    assert fired() == keys(1, 9)
+    assert orjson.loads(row(made).state) == {"polls": 2}
+
+
+def test_a_flow_that_may_not_start_leaves_its_entries_where_they_are(source, tmp_path):
+    made = active(definition(settings={"max_concurrent_runs": 1, "overlap": "skip"}))
+    with polling(tmp_path) as process:
+        process.look()
+        source.shown = ["a", "b"]
+        process.look()
+        assert fired() == ["a"]
+        process.look()
+        assert fired() == ["a"] and len(source.asked) == 2
+        Run.update(status="success").execute()
+        process.look()
+    assert fired() == ["a", "b"] and entries(made).keys() == {PollEntry.digest("a"), PollEntry.digest("b")}
+
+
+def test_a_flow_that_queues_takes_all(source, tmp_path):
+    active(definition(settings={"max_concurrent_runs": 1}))
+    with polling(tmp_path, runs=True) as process:
+        process.look()
+        source.shown = ["a", "b", "c"]
+        process.look()
+    assert fired() == ["a", "b", "c"] and {run.status for run in Run.select()} == {"success"}
+
+
+def test_files_of_runs_that_did_not_come_about_are_deleted(source, tmp_path):
+    active()
+    with polling(tmp_path, max_pending=4, inline_value_bytes=1) as process:
+        process.look()
+        source.shown = keys(1, 4)
+        process.look()
+    assert sorted(path.name for path in (tmp_path / "values").iterdir()) == sorted(run.id for run in Run.select())
+    assert Run.select().count() == 2
+
+
+# Questions
+
+
+def test_an_idle_tick_asks_one_question(source, process, caplog):
+    active()
+    process.look()
+    process.clock.pass_by(500)
+    with caplog.at_level("DEBUG", "peewee"):
+        process.poller.tick()
+    (asked,) = [record.msg[0] for record in caplog.records if record.name == "peewee"]
+    assert asked.startswith("SELECT")
+
+
+def test_a_question_uses_an_index(source, process, caplog):
+    made = active()
+    source.shown = ["a"]
+    process.look()
+    source.shown, source.problem = ["b"], None
+    with caplog.at_level("DEBUG", "peewee"):
+        process.look()
+        Poll.overdue(0)
+        Poll.failing("ws_1")
+        Poll.release("nobody", 1)
+        Poll.prune(1)
+        change(made, status="draft")
+        made.remove()
+    asked = [record.msg for record in caplog.records if record.name == "peewee" and "poll" in record.msg[0]]
+    plans = [
+        (sql, step[3])
+        for sql, params in asked
+        if sql.startswith(("SELECT", "UPDATE", "DELETE", "INSERT")) and 'SET "next_at"' not in sql
+        for step in execute(f"EXPLAIN QUERY PLAN {sql}", tuple(params or ())).fetchall()
+    ]
+    assert len(plans) > 10
+    assert not [plan for plan in plans if plan[1].startswith("SCAN")]

@@ -1,0 +1,315 @@
+"""What a trigger knows, and for how long: flows change, the clock is set, the source forgets."""
+
+import pytest
+from moments import DAY, HOUR, MINUTE, SECOND, Clock
+from sources import active, change, definition, entries, fired, keys, polling, row
+from world import flow
+
+import engine
+from database import execute
+from models import CLAIM_MS, Lease, Poll, PollEntry, Run, now_ms
+from tables.polls import KEPT_ENTRIES, KEPT_MS, MOST_ENTRIES, outlived
+from triggers import triggers_of
+
+pytestmark = pytest.mark.usefixtures("path")
+
+
+# A flow changes
+
+
+def test_a_flow_that_changes_while_it_is_polled_is_polled_anew(source, process):
+    made = active()
+    process.look()
+    source.shown = ["a"]
+
+    def edit(ctx):
+        source.during = lambda ctx: None
+        change(made, definition(settings={"vars": {"a": 1}}))
+
+    source.during = edit
+    process.look()
+    assert fired() == [] and row(made).state == '{"polls":1}'
+    process.clock.pass_by(SECOND)
+    process.tick()
+    (run,) = Run.select()
+    assert run.workflow_version == 2 and len(source.asked) == 3
+
+
+@pytest.mark.parametrize("status", ["draft", "archived"])
+def test_a_flow_that_is_stopped_while_it_is_polled_starts_nothing(source, process, status):
+    made = active()
+    process.look()
+    source.shown = ["a"]
+    source.during = lambda ctx: change(made, status=status)
+    process.look()
+    process.look(HOUR)
+    assert fired() == [] and len(source.asked) == 2
+
+
+def test_what_comes_while_a_flow_is_stopped_starts_its_runs_when_it_is_active_again(source, process):
+    made = active()
+    process.look()
+    change(made, status="draft")
+    source.shown = ["a"]
+    process.look(KEPT_MS - HOUR)
+    assert fired() == [] and row(made).next_at is None
+    change(made, status="active")
+    process.look()
+    assert fired() == ["a"]
+
+
+def test_a_flow_that_was_stopped_for_a_month_begins_anew(source, process):
+    made = active()
+    source.shown = ["a"]
+    process.look()
+    change(made, status="draft")
+    Poll.update(idle_since=now_ms() - KEPT_MS - SECOND).execute()
+    change(made, status="active")
+    assert entries(made) == {}
+    source.shown = ["a", "b"]
+    process.look()
+    source.shown = ["a", "b", "c"]
+    process.look()
+    assert fired() == ["c"]
+
+
+def test_a_flow_that_is_not_active_whatever_made_it_so_is_polled_no_more(source, process):
+    made = active()
+    process.look()
+    execute("UPDATE workflows SET status = 'draft'")
+    process.look()
+    assert len(source.asked) == 1 and row(made).next_at is None and row(made).idle_since == process.clock.now
+
+
+def test_another_source_begins_anew(source, process):
+    made = active()
+    source.shown = ["a"]
+    process.look()
+    change(made, definition(url="there"))
+    source.shown = ["b"]
+    process.look()
+    assert [state for _, state in source.asked] == [None, None]
+    assert fired() == [] and entries(made) == {PollEntry.digest("b"): True}
+    source.shown = ["b", "a"]
+    process.look()
+    assert fired() == ["a"]
+
+
+def test_a_change_of_source_that_is_taken_back_before_it_was_looked_at_changes_nothing(source, process):
+    made = active()
+    source.shown = ["a"]
+    process.look()
+    change(made, definition(url="wrong"))
+    source.problem = "there is no such place"
+    process.look()
+    change(made, definition())
+    source.problem, source.shown = None, ["a", "b"]
+    process.look()
+    assert fired() == ["b"] and source.asked[-1][1] == {"polls": 1}
+
+
+def test_vars_are_part_of_the_source_where_it_looks_at_them(source, process):
+    made = active(definition(url="{{ vars.a }}", settings={"vars": {"a": 1}}))
+    other = active(definition(settings={"vars": {"a": 1}}))
+    sources = (row(made).source, row(other).source)
+    change(made, definition(url="{{ vars.a }}", settings={"vars": {"a": 2}}))
+    change(other, definition(settings={"vars": {"a": 2}}))
+    assert row(made).source != sources[0] and row(other).source == sources[1]
+
+
+def test_every_and_backlog_are_no_part_of_the_source(source, process):
+    made = active(definition(every=60))
+    process.look()
+    before = row(made)
+    change(made, definition(every=30, backlog=True))
+    assert row(made).source == before.source
+    assert (row(made).every, row(made).next_at) == (30, min(before.next_at, row(made).moved_at + 30 * SECOND))
+
+
+def test_a_type_that_names_no_source_has_all_of_its_config_as_one(source):
+    plan = engine.plan(definition(url="there", every=5))
+    node = plan.nodes[0].node
+    named = triggers_of(plan)[0].config["source"]
+    del type(node).source
+    try:
+        assert triggers_of(plan)[0].config["source"] == named
+    finally:
+        type(node).source = ("url",)
+
+
+def test_another_edit_does_not_shift_the_next_look(source, process):
+    made = active(definition(every=600))
+    process.look()
+    before = row(made).next_at
+    change(made, definition(every=600, settings={"vars": {"a": 1}}))
+    assert row(made).next_at == before
+
+
+def test_a_change_has_a_trigger_that_failed_looked_at_at_once(source, process):
+    made = active()
+    source.problem = "no"
+    process.look()
+    change(made, definition(settings={"vars": {"a": 1}}))
+    assert (row(made).next_at, row(made).failures) == (row(made).moved_at, 0)
+
+
+def test_a_node_that_is_taken_out_and_put_back_goes_on(source, process):
+    made = active()
+    source.shown = ["a"]
+    process.look()
+    change(made, flow("end"))
+    change(made, definition())
+    source.shown = ["a", "b"]
+    process.look()
+    assert fired() == ["b"]
+
+
+def test_a_disabled_trigger_is_not_polled(source, process):
+    changed = definition()
+    changed["nodes"][0]["disabled"] = True
+    active(changed)
+    process.look()
+    assert source.asked == []
+
+
+def test_a_flow_that_is_deleted_leaves_nothing(source, process):
+    made = active()
+    source.shown = ["a"]
+    process.look()
+    other = active()
+    process.look()
+    made.remove()
+    assert [poll.workflow_id for poll in Poll.select()] == [other.id]
+    assert {entry.workflow_id for entry in PollEntry.select()} == {other.id}
+
+
+def test_what_was_not_polled_for_a_month_is_forgotten(source, process):
+    made, other = active(), active()
+    source.shown = ["a"]
+    process.look()
+    change(made, status="draft")
+    idle_since = row(made).idle_since
+    assert Poll.prune(idle_since + KEPT_MS) == 0
+    assert Poll.prune(idle_since + KEPT_MS + 1) == 1
+    assert entries(made) == {} and entries(other)
+
+
+# The clock
+
+
+def test_set_back_it_looks_at_once(source, process):
+    made = active(definition(every=3600))
+    process.look()
+    process.clock.jump(-5 * HOUR)
+    process.clock.pass_by(500)
+    process.tick()
+    assert len(source.asked) == 2 and row(made).next_at == process.clock.now + HOUR
+
+
+def test_set_forward_it_looks_at_once_and_starts_nothing_again(source, process):
+    source.shown = ["a"]
+    active(definition(every=3600))
+    process.look()
+    process.clock.jump(60 * DAY)
+    process.clock.pass_by(500)
+    process.tick()
+    process.clock.jump(-60 * DAY)
+    process.look()
+    assert len(source.asked) == 3 and fired() == []
+
+
+def test_set_back_while_it_is_polled_the_poll_still_counts(source, process):
+    made = active()
+    process.look()
+    source.shown = ["a"]
+
+    def set_back(ctx):
+        process.clock.jump(-5 * HOUR)
+        process.clock.pass_by(500)
+        process.leader.tick()
+        assert row(made).next_at == process.clock.now + CLAIM_MS
+
+    source.during = set_back
+    process.look()
+    assert fired() == ["a"] and row(made).next_at == process.clock.now + MINUTE
+
+
+def test_whoever_takes_over_finds_what_was_computed_while_the_clock_was_ahead(source, tmp_path):
+    active(definition(every=3600))
+    ahead, right = Clock(now_ms() + 9 * DAY), Clock(now_ms())
+    with polling(tmp_path, ahead) as first:
+        first.look()
+    Lease.delete().execute()
+    with polling(tmp_path, right) as second:
+        second.tick()
+    assert len(source.asked) == 2
+
+
+# What may be forgotten
+
+
+def test_what_the_source_shows_is_never_forgotten(source, process):
+    made = active()
+    source.shown = keys(1, 50)
+    process.look()
+    for _ in range(3):
+        process.look(90 * DAY)
+    assert fired() == [] and set(entries(made).values()) == {True}
+
+
+def test_when_an_entry_was_last_shown_counts_from_the_look_that_did_not_find_it(source, process):
+    made = active()
+    source.shown = ["a", "b"]
+    process.look()
+    process.clock.pass_by(90 * DAY)
+    source.shown = ["b"]
+    process.look()
+    (gone,) = PollEntry.select().where(PollEntry.gone_at.is_null(False))
+    assert (gone.entry, gone.gone_at) == (PollEntry.digest("a"), process.clock.now)
+    source.shown = ["b", "a"]
+    process.look()
+    assert entries(made) == {PollEntry.digest("a"): True, PollEntry.digest("b"): True}
+
+
+def test_of_a_source_that_never_shows_all_nothing_is_found_to_be_gone(source, process):
+    source.whole = False
+    source.shown = ["a"]
+    made = active()
+    process.look()
+    source.shown = ["b"]
+    process.look(DAY)
+    gone = dict(PollEntry.select(PollEntry.entry, PollEntry.gone_at).tuples())
+    assert gone == {
+        PollEntry.digest("a"): process.clock.now - DAY,
+        PollEntry.digest("b"): process.clock.now,
+    }
+    assert fired(made) == ["b"]
+
+
+def test_the_newest_thousand_are_kept_and_others_for_a_month(source, process):
+    made = active()
+    source.shown = keys(1, KEPT_ENTRIES + 10)
+    process.look()
+    source.shown = keys(5_000, 5_000)
+    process.look()
+    process.look(KEPT_MS)
+    assert len(entries(made)) == KEPT_ENTRIES + 11
+    process.look(SECOND)
+    assert len(entries(made)) == KEPT_ENTRIES + 1
+
+
+def test_there_is_a_bound_on_all_of_them():
+    shown = {bytes([0, *number.to_bytes(2, "big")]): None for number in range(100)}
+    gone = {bytes([1, *number.to_bytes(2, "big")]): number for number in range(MOST_ENTRIES)}
+    old = outlived(shown | gone, 0)
+    assert len(old) == 100 and {gone[entry] for entry in old} == set(range(100))
+
+
+@pytest.mark.slow
+def test_a_source_with_as_many_entries_as_may_be_is_polled_in_bearable_time(source, process):
+    made = active()
+    source.shown = keys(1, 10_000)
+    process.look()
+    source.shown = keys(2, 10_001)
+    process.look()
+    assert fired() == ["entry 10001"] and len(entries(made)) == 10_000
