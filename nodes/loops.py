@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -12,6 +11,7 @@ from errors import NodeError
 
 def in_time(work: Coroutine[Any, Any, Any], end: float, otherwise: str) -> Any:
     """What the coroutine gives; NodeError with this text when it has not ended at `end`, by `time.monotonic`."""
+    import asyncio
 
     async def bounded() -> Any:
         async with asyncio.timeout(end - time.monotonic()):

@@ -5,7 +5,6 @@ The machine has to show the key that the credential names. Of this machine nothi
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shlex
 import time
@@ -113,6 +112,8 @@ def _reason(answer: Mapping[str, Any]) -> str:
 
 
 async def _run(found: Credential, ctx: Context, command: str, stdin: bytes, end: float) -> dict[str, Any]:
+    import asyncio
+
     async with _connected(found, ctx, end) as connection, _process(connection, command) as process:
         out, err, _ = await asyncio.gather(_read(process.stdout), _read(process.stderr), _write(process, stdin))
         await process.wait_closed()
@@ -161,6 +162,8 @@ async def _process(connection: Any, command: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def _connected(found: Credential, ctx: Context, end: float) -> AsyncIterator[Any]:
+    import asyncio
+
     import asyncssh
 
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
