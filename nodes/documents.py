@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from io import BytesIO
-from itertools import chain, islice
+from itertools import chain
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
 
@@ -19,16 +18,16 @@ from errors import NodeError
 from nodes.base import Context, Node, check_installed, setting
 from nodes.files import described, path_of
 from nodes.kinds import anything, choice, text, text_of
+from nodes.reading import read_apart
 
 MOST_ROWS, MOST_COLUMNS, MOST_CELL = 100_000, 1_000, 32_767
 # A spreadsheet is a zip of XML: what it unzips to is bounded before anything is parsed.
 MOST_UNZIPPED, MOST_PARTS = 64 * 2**20, 5_000
-MOST_PDF, MOST_PAGES, MOST_TEXT = 50 * 2**20, 2_000, 10 * 2**20
+MOST_PDF, MOST_PAGES, MOST_TEXT, PDF_SECONDS = 50 * 2**20, 2_000, 10 * 2**20, 60.0
 # What XML 1.0 cannot have.
 ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # What libraries raise over a file in which something is not what they take it for.
 SLIPS = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
-INFO = ("title", "author", "subject", "creator", "producer")
 
 
 class Spreadsheet(Node):
@@ -228,31 +227,8 @@ class Pdf(Node):
         files = ctx.need_files()
         if files.size(where) > MOST_PDF:
             raise NodeError(f"{where!r} has more than {MOST_PDF} bytes", permanent=True)
-        with files.reading(where) as file:
-            return _extracted(file, where, config, ctx)
-
-
-def _extracted(file: IO[bytes], where: str, config: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
-    import pypdf
-    from pypdf.errors import FileNotDecryptedError, PyPdfError
-
-    # It warns of every slip of the programs that wrote a file.
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-    try:
-        reader = pypdf.PdfReader(file, password=config.get("password"))
-        pages: list[str] = []
-        room = MOST_TEXT
-        for page in islice(reader.pages, config["max_pages"]):
-            ctx.seconds_left(1)
-            pages.append(page.extract_text().strip())
-            room -= len(pages[-1])
-            if room < 0:
-                raise NodeError(f"{where!r} has more than {MOST_TEXT} characters of text", permanent=True)
-        info = {name: str(value)[:1_000] for name in INFO if (value := getattr(reader.metadata, name, None))}
-        return {"text": "\n\n".join(pages), "pages": pages, "page_count": len(reader.pages), "info": info}
-    except NodeError:
-        raise
-    except FileNotDecryptedError:
-        raise NodeError(f"{where!r} is locked with a password, which is missing or wrong", permanent=True) from None
-    except (PyPdfError, *SLIPS) as error:
-        raise NodeError(f"{where!r} is no PDF that can be read: {error}", permanent=True) from None
+        options = {"password": config.get("password"), "max_pages": config["max_pages"], "most": MOST_TEXT}
+        found = read_apart("pdf", options, files.read(where), ctx.seconds_left(PDF_SECONDS))
+        if "problem" in found:
+            raise NodeError(f"{where!r} {found['problem']}", permanent=True)
+        return {key: found[key] for key in ("text", "pages", "page_count", "info")}

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-from pathlib import Path
 from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from errors import NodeError
 from nodes import csv_text, xml_text, yaml_text
 from nodes.base import Context, Node, setting
 from nodes.bounds import (
@@ -22,12 +20,11 @@ from nodes.bounds import (
     refusal,
     text_of_config,
 )
-from nodes.confined import run_confined
 from nodes.kinds import anything, choice
 from nodes.lists import flag, whole
+from nodes.reading import read_apart
 
 MAX_NAME = 200
-HTML_PROGRAM = Path(__file__).with_name("html_confined.py")
 HTML_SECONDS = 30.0
 MAX_SELECTORS, MAX_SELECTOR, MAX_NESTED = 100, 500, 3
 # Markdown is read by Python alone; so much of it, written to be slow, takes two seconds.
@@ -361,11 +358,12 @@ class Html(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         html = text_of_config(config, input, "html")
-        request = {"html": html, "selectors": config["selectors"], "most": MAX_TEXT}
-        try:
-            return run_confined(HTML_PROGRAM, request, ctx.seconds_left(HTML_SECONDS))
-        except NodeError as error:
-            raise NodeError(f"html: {error.message}", error.permanent) from None
+        options = {"selectors": config["selectors"], "most": MAX_TEXT}
+        data = html.encode("utf-8", "replace")
+        found = read_apart("html", options, data, ctx.seconds_left(HTML_SECONDS))
+        if "problem" in found:
+            raise refusal(f"html: {found['problem']}")
+        return found["result"]
 
 
 class Markdown(Node):

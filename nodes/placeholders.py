@@ -7,6 +7,7 @@ value would become part of, so that is refused.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ _OPENERS = {"sqlite": "'\"`[", "postgresql": "'\"", "mysql": "'\"`", "mysql-plai
 _COMMENT = re.compile(r"/\*|\*/")
 
 
-def _compiled(dialect: str) -> re.Pattern[str]:
+@functools.cache
+def _pattern(dialect: str) -> re.Pattern[str]:
     quoted = "|".join(_QUOTED[dialect])
     openers = re.escape(_OPENERS[dialect])
     return re.compile(
@@ -43,9 +45,6 @@ def _compiled(dialect: str) -> re.Pattern[str]:
         r"|(?P<mark>\?\??)|(?<![\w:]):(?P<name>[^\W\d]\w*)",
         re.DOTALL,
     )
-
-
-_PATTERNS = {dialect: _compiled(dialect) for dialect in _QUOTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def _plain(text: str, dialect: str) -> str:
 def _marks(statement: str, dialect: str) -> Iterator[tuple[str, int, int]]:
     """Where the placeholders are: (mark or name, start, end); question is `??`."""
     position = 0
-    while found := _PATTERNS[dialect].search(statement, position):
+    while found := _pattern(dialect).search(statement, position):
         kind, start, position = str(found.lastgroup), *found.span()
         if kind == "comment":
             position = _end_of_comment(statement, start, dialect == "postgresql")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from readers.loop import receive, send
 ROOT = Path(__file__).parent.parent
 # `-I`: nothing from the environment, where the server's secrets are, nor from the working directory.
 CODE = "import sys; sys.path.append(sys.argv[1]); from readers.loop import serve; serve(sys.argv[2])"
+# As many at a time as there are processors: more would only take each other's time and memory.
+_places = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
 MOST_TEXT, MOST_PIECE, MOST_PIECES = 64 * 2**20, 64 * 2**20, 1_000
 
 
@@ -23,8 +27,20 @@ class Unreadable(NodeError):
     """What was to be read ended its reader, by the time or the memory that it would have taken, or by a fault."""
 
 
+def read_apart(kind: str, options: dict[str, Any], data: bytes, seconds: float) -> dict[str, Any]:
+    """What a reader of this kind says of the data, within so many seconds; Unreadable, or NodeError if none is free."""
+    end = time.monotonic() + seconds
+    if not _places.acquire(timeout=seconds):
+        raise NodeError(f"nobody was free to read the {kind} within {seconds:.3g} s")
+    try:
+        with Reader(kind) as reader:
+            return reader.read(options, data, max(0.0, end - time.monotonic()))[0]
+    finally:
+        _places.release()
+
+
 class Reader:
-    """A process that reads one kind of text, `feed` or `mail`. It is started at the first use, and again if need be."""
+    """A process that reads `feed`, `mail`, `html` or `pdf`. It is started at the first use, and again if need be."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -52,7 +68,7 @@ class Reader:
         except (OSError, ValueError) as error:
             self.close(at_once=True)
             why = f"it takes longer than {seconds:.3g} s" if late.is_set() else "it takes too much, or ends its reader"
-            raise Unreadable(f"the {self.kind} cannot be read: {why}", permanent=True) from error
+            raise Unreadable(f"the {self.kind} cannot be read: {why}", permanent=not late.is_set()) from error
         finally:
             timer.cancel()
         if "error" in answer:

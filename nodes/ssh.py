@@ -5,7 +5,6 @@ The machine has to show the key that the credential names. Of this machine nothi
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shlex
 import time
@@ -21,6 +20,7 @@ from nodes.credential_types import HOST_KEY
 from nodes.guard import dial
 from nodes.keyring import Credential, checks
 from nodes.kinds import Number, anything, credential, text, text_of
+from nodes.loops import in_time
 
 MOST_OUTPUT, MOST_INPUT, MOST_ARGS, LONGEST_COMMAND = 2**20, 10 * 2**20, 1_000, 100_000
 MOST_SHOWN = 500
@@ -73,7 +73,7 @@ class Ssh(Node):
         command, stdin = _command(config), _stdin(config)
         if ctx.keyring is not None:
             ctx.keyring.check_host(found.data["host"], [command, stdin.decode()])
-        answer = in_time(_run(found, ctx, command, stdin, end), end)
+        answer = in_time(_run(found, ctx, command, stdin, end), end, "the command has not ended in time")
         if config["fail_on_status"] and answer["exit_status"] != 0:
             raise NodeError(_reason(answer))
         if answer["truncated"]:
@@ -111,20 +111,9 @@ def _reason(answer: Mapping[str, Any]) -> str:
     return f"{how}: {said[-MOST_SHOWN:]}" if said else how
 
 
-def in_time(work: Any, end: float) -> Any:
-    """What the coroutine gives, in an event loop of its own; what it raises as NodeError, also when the time is up."""
-
-    async def bounded() -> Any:
-        async with asyncio.timeout(end - time.monotonic()):
-            return await work
-
-    try:
-        return asyncio.run(bounded())
-    except TimeoutError:
-        raise NodeError("the command has not ended in time") from None
-
-
 async def _run(found: Credential, ctx: Context, command: str, stdin: bytes, end: float) -> dict[str, Any]:
+    import asyncio
+
     async with _connected(found, ctx, end) as connection, _process(connection, command) as process:
         out, err, _ = await asyncio.gather(_read(process.stdout), _read(process.stderr), _write(process, stdin))
         await process.wait_closed()
@@ -173,6 +162,8 @@ async def _process(connection: Any, command: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def _connected(found: Credential, ctx: Context, end: float) -> AsyncIterator[Any]:
+    import asyncio
+
     import asyncssh
 
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
@@ -296,5 +287,5 @@ def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
         async with _connected(found, ctx, end) as connection:
             return str(connection.get_extra_info("server_version"))
 
-    version = in_time(log_in(), end)
+    version = in_time(log_in(), end, f"{found.data['host']} has not answered in time")
     return f"logged in to {found.data['host']} as {found.data['username']} ({version[:100]})"

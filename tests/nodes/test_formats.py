@@ -544,7 +544,7 @@ def test_what_is_no_selector_is_refused_at_once(selectors):
 
 
 def test_html_gives_up_when_its_time_is_over(run):
-    with pytest.raises(NodeError, match=r"html: took longer than 0\.0") as caught:
+    with pytest.raises(NodeError, match=r"the html cannot be read: it takes longer than 0\.0") as caught:
         run("html", {"selectors": {"x": {"selector": "p:nth-child(3n)", "all": True}}}, "<p>" * 100_000, seconds=0.05)
     assert not caught.value.permanent
 

@@ -1,17 +1,11 @@
-"""A program of its own, which `confined.py` starts: reads HTML and picks parts of it by CSS selectors.
+"""HTML, of which CSS selectors pick parts.
 
 The rules by which HTML is mended let a few kilobytes grow to gigabytes, and some selectors take a time that grows with
-the square of the document. Neither has a bound in the library; so all of it happens in a process that has one.
-
-It gets `{"html", "selectors": {name: {selector, attribute, all, get, fields}}}` on its standard input and
-answers `{"result"}` or `{"error"}`. Nothing of ours is imported here.
+the square of the document. Neither has a bound in the library.
 """
 
 from __future__ import annotations
 
-import json
-import resource
-import sys
 from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
@@ -27,11 +21,25 @@ BLOCKS = {
 }
 
 
+def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+    """`{result}`, what `selectors` find (`{name: {selector, attribute, all, get, fields}}`); `{problem}` if too much.
+
+    `most` is how many characters may come out.
+    """
+    try:
+        document = LexborHTMLParser(data.decode("utf-8", "replace"))
+        return {"result": Picker(options["most"]).picked(document, options["selectors"])}, ()
+    except TooMuch as error:
+        return {"problem": str(error)}, ()
+    except (SelectolaxError, UnicodeError, MemoryError) as error:
+        return {"problem": f"cannot be read within its bounds: {error}"}, ()
+
+
 class TooMuch(Exception):
     """A result that is too large, in words."""
 
 
-class Reader:
+class Picker:
     """Applies selectors; `left` is how many characters may still come out."""
 
     def __init__(self, most: int) -> None:
@@ -81,21 +89,3 @@ def text_of(node: Any) -> str:
         if part.is_text_node and part.parent.tag not in HIDDEN:
             pieces.append(part.text_content or "")
     return " ".join("".join(pieces).split())
-
-
-def answer(request: dict[str, Any]) -> dict[str, Any]:
-    try:
-        document = LexborHTMLParser(request["html"])
-        return {"result": Reader(request["most"]).picked(document, request["selectors"])}
-    except TooMuch as error:
-        return {"error": str(error)}
-    except (SelectolaxError, UnicodeError, MemoryError) as error:
-        return {"error": f"cannot be read within its bounds: {error}"}
-
-
-if __name__ == "__main__":
-    seconds, bytes_ = int(sys.argv[1]), int(sys.argv[2])
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_AS, (bytes_, bytes_))
-    answered = json.dumps(answer(json.load(sys.stdin.buffer)), ensure_ascii=False)
-    sys.stdout.buffer.write(answered.encode("utf-8", "replace"))
