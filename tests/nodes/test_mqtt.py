@@ -1,94 +1,28 @@
 """The node `mqtt` with a real broker: Mosquitto where this machine has it, else aMQTT."""
 
 import json
-import shutil
 import socket
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
+import brokers
 import pytest
+from brokers import PASSWORD, free_port
 from contract import Case, Contract
 from marshmallow import ValidationError
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
-from pwdlib import PasswordHash
-from pwdlib.hashers.argon2 import Argon2Hasher
 
 from errors import NodeError
 from nodes import REGISTRY, mqtt
 from nodes.egress import Rule
 
-PASSWORD = "Pa'ss wörd"
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-def listening(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-        return True
-    except OSError:
-        return False
-
-
-class Mosquitto:
-    quality = 2
-
-    def __init__(self, folder, pem):
-        self.port, self.tls_port = free_port(), free_port()
-        passwords, settings = folder / "passwords", folder / "mosquitto.conf"
-        subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "zoe", PASSWORD], check=True, capture_output=True)
-        common = f"allow_anonymous false\npassword_file {passwords}\n"
-        settings.write_text(
-            f"user root\nper_listener_settings true\nlistener {self.port} 127.0.0.1\n{common}"
-            f"listener {self.tls_port} 127.0.0.1\n{common}certfile {pem}\nkeyfile {pem}\n"
-        )
-        self.process = subprocess.Popen(["mosquitto", "-c", settings], stderr=subprocess.DEVNULL)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(10)
-
-
-class Amqtt:
-    """In a process of its own, for it leaves connections open. It delivers with the subscriber's quality."""
-
-    quality = 0
-
-    def __init__(self, folder, pem):
-        self.port, self.tls_port = free_port(), free_port()
-        passwords, settings = folder / "passwords", folder / "amqtt.yaml"
-        passwords.write_text(f"zoe:{PasswordHash((Argon2Hasher(),)).hash(PASSWORD)}\n", "utf-8")
-        listeners = {
-            "default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"},
-            "tls": {"bind": f"127.0.0.1:{self.tls_port}", "ssl": True, "certfile": str(pem), "keyfile": str(pem)},
-        }
-        plugin = {"amqtt.plugins.authentication.FileAuthPlugin": {"password_file": str(passwords)}}
-        settings.write_text(json.dumps({"listeners": listeners, "plugins": plugin}))  # which is YAML too
-        command = [Path(sys.executable).with_name("amqtt"), "-c", settings]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait(10)
-
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory, authority):
     authority.server("localhost")
-    kind = Mosquitto if shutil.which("mosquitto") and shutil.which("mosquitto_passwd") else Amqtt
-    broker = kind(tmp_path_factory.mktemp("broker"), authority.folder / "localhost.pem")
-    end = time.monotonic() + 10
-    while not (listening(broker.port) and listening(broker.tls_port)):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    broker = brokers.started(tmp_path_factory.mktemp("broker"), authority.folder / "localhost.pem")
     yield broker
     broker.stop()
 

@@ -1,0 +1,83 @@
+"""MQTT brokers for tests: Mosquitto where this machine has it, else aMQTT. `zoe` logs in with PASSWORD."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PASSWORD = "Pa'ss wörd"
+
+
+def started(folder, pem=None):
+    """A broker that listens at `port`, and with a certificate, a file with its key too, at `tls_port`."""
+    kind = Mosquitto if shutil.which("mosquitto") and shutil.which("mosquitto_passwd") else Amqtt
+    broker = kind(folder, pem)
+    end = time.monotonic() + 10
+    while not all(map(listening, broker.ports)):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return broker
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def listening(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+class _Broker:
+    def __init__(self, folder, pem):
+        self.port, self.tls_port = free_port(), free_port()
+        self.ports = (self.port, self.tls_port) if pem else (self.port,)
+        self.process = self.start(folder, pem)
+
+
+class Mosquitto(_Broker):
+    quality = 2
+
+    def start(self, folder, pem):
+        passwords, settings = folder / "passwords", folder / "mosquitto.conf"
+        subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "zoe", PASSWORD], check=True, capture_output=True)
+        common = f"allow_anonymous false\npassword_file {passwords}\n"
+        secured = f"listener {self.tls_port} 127.0.0.1\n{common}certfile {pem}\nkeyfile {pem}\n" if pem else ""
+        settings.write_text(f"user root\nper_listener_settings true\nlistener {self.port} 127.0.0.1\n{common}{secured}")
+        return subprocess.Popen(["mosquitto", "-c", settings], stderr=subprocess.DEVNULL)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+class Amqtt(_Broker):
+    """In a process of its own, for it leaves connections open. It delivers with the subscriber's quality."""
+
+    quality = 0
+
+    def start(self, folder, pem):
+        from pwdlib import PasswordHash
+        from pwdlib.hashers.argon2 import Argon2Hasher
+
+        passwords, settings = folder / "passwords", folder / "amqtt.yaml"
+        passwords.write_text(f"zoe:{PasswordHash((Argon2Hasher(),)).hash(PASSWORD)}\n", "utf-8")
+        listeners = {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}}
+        if pem:
+            files = {"certfile": str(pem), "keyfile": str(pem)}
+            listeners["tls"] = {"bind": f"127.0.0.1:{self.tls_port}", "ssl": True, **files}
+        plugin = {"amqtt.plugins.authentication.FileAuthPlugin": {"password_file": str(passwords)}}
+        settings.write_text(json.dumps({"listeners": listeners, "plugins": plugin}))  # which is YAML too
+        command = [Path(sys.executable).with_name("amqtt"), "-c", settings]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait(10)
