@@ -7,7 +7,8 @@ A trial is an object with any of these keys. `{name}` in its texts is replaced b
   several for the same request, each of the first is given once, or so many times, and the last again and again
 - `vars`: the variables of the flow that are another here
 - `credentials`: the values of those that the template names
-- `files`: files of the workspace that are there before, `{path: text}`, or `{path: {"base64": …}}` for any bytes
+- `files`: files of the workspace that are there before, `{path: text}`, or `{path: {"text" | "base64", "days"?}}`, for
+  any bytes and for files that were changed so many days ago
 - `databases`: SQLite files that are there before, `{path: [statement]}`
 - `store`: what the store has before, `{key: value}`
 - `flows`: other flows, `{id in the template: definition}`
@@ -20,6 +21,7 @@ A trial is an object with any of these keys. `{name}` in its texts is replaced b
 - `sent`: what all of that has sent, or left: `http` requests `{"method", "path", "query", "json" | "text", "headers"}`,
   `mail` `{"to", "subject", "text", "html", "attachments"}`, `messages` `{"title", "message"}`, `files` `{path: text}`,
   `rows` `{path of a SQLite file: {query: [row]}}`, `store` `{key: value}`, `log` `[level, message]` of the runs
+- `ssh`, `mqtt`, `s3`: what those servers have before, and in `sent` what they were sent (stage_servers.py)
 
 A text that is given or expected may be a list of its lines. Retries do not pause here.
 
@@ -74,7 +76,7 @@ class Stage:
             self._mailbox.stop()
 
     def named(self, name):
-        """What `{name}` stands for; a fixture of this name may give further ones."""
+        """What `{name}` stands for; `{ssh_port}` is the attribute `port` of the server `ssh`."""
         if name == "http":
             return self.web
         if name == "host":
@@ -84,7 +86,12 @@ class Stage:
             return f"json://127.0.0.1:{self.httpserver.port}/messages"
         if name == "smtp_port":
             return self.mailbox.port
-        return self.request.getfixturevalue(f"stage_{name}")
+        kind, _, attribute = name.partition("_")
+        return getattr(self.server(kind), attribute)
+
+    def server(self, kind):
+        """The server of stage_servers.py."""
+        return self.request.getfixturevalue(f"stage_{kind}")
 
     def filled(self, value):
         """The value with every `{name}` in it replaced; a text that is one name alone becomes what that stands for."""
@@ -130,7 +137,9 @@ def joined(text):
 
 def content(file):
     """The bytes of a file that is there before."""
-    return base64.b64decode(file["base64"]) if isinstance(file, dict) else joined(file).encode()
+    if isinstance(file, dict) and "base64" in file:
+        return base64.b64decode(file["base64"])
+    return joined(file["text"] if isinstance(file, dict) else file).encode()
 
 
 def _asked(answer):

@@ -1,12 +1,15 @@
 """Every template at work: a flow with real credentials, run by the server against local servers."""
 
+import os
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import replace
 
 import orjson
 import pytest
 from stage import content, differs, lacks, stage  # noqa: F401  (a fixture)
+from stage_servers import stage_mqtt, stage_s3, stage_ssh  # noqa: F401  (fixtures)
 
 import templates
 from models import LogEntry, Run, Workflow
@@ -16,6 +19,7 @@ from tables.store import WorkspaceStore
 
 TEMPLATES = templates.all_templates()
 PATIENCE = 20
+SERVERS = {"ssh", "mqtt", "s3"}
 
 
 @pytest.fixture
@@ -38,9 +42,12 @@ class Trial:
         self.flow = self.prepared()
 
     def put(self):
-        """Put into the workspace's files and its store what is there before."""
+        """Put into the workspace's files, its store and the servers what is there before."""
         for path, file in self.stage.filled(self.given.get("files", {})).items():
             self.folder.write(path, content(file))
+            if isinstance(file, dict) and "days" in file:
+                then = time.time() - file["days"] * 86_400
+                os.utime(self.folder.real_path(path), (then, then))
         for path, statements in self.given.get("databases", {}).items():
             self.folder.write(path, b"")
             with closing(sqlite3.connect(self.folder.real_path(path))) as database, database:
@@ -48,6 +55,8 @@ class Trial:
                     database.execute(statement)
         for key, value in self.given.get("store", {}).items():
             self.kept.set(key, value)
+        for kind in self.given.keys() & SERVERS:
+            self.stage.server(kind).put(self.stage.filled(self.given[kind]))
 
     def trust(self):
         """Give the server the credentials that the template names."""
@@ -136,6 +145,8 @@ class Trial:
             assert kind not in sent or lacks(found, sent[kind], kind) is None
         for kind in sent.keys() & {"files", "rows", "store", "log"}:
             assert differs(getattr(self, kind)(sent[kind]), sent[kind], kind) is None
+        for kind in sent.keys() & SERVERS:
+            assert lacks(self.stage.server(kind).sent(), sent[kind], kind) is None
 
     def files(self, expected):
         return {path: self.folder.read(path).decode() for path in expected}

@@ -1,0 +1,184 @@
+"""Local servers for trials (stage.py) of templates that speak SSH, MQTT or S3. Each is a fixture `stage_<kind>`.
+
+Its attributes are what `{<kind>_<attribute>}` stands for in a trial, which gives it what it has before
+(`put`, the trial's key `<kind>`), and looks at what it was sent afterwards (`sent`, a list of objects):
+
+- `ssh`: `{ssh_port}`, `{ssh_key}`; user `headrace`, password `open sesame`. Before: what it answers to commands, in
+  turn, the last again and again: `{"stdout"?, "stderr"?, "status"?}`. Sent: `{"command"}`
+- `mqtt`: `{mqtt_port}`, user `zoe`, `{mqtt_password}`. Before: kept messages, `{topic: payload}`. Sent: all others,
+  `{"topic", "payload", "retained"}`
+- `s3`: `{s3_url}`; any key. Before: a list of its buckets. Sent: its objects, `{"bucket", "key", "text"}`
+"""
+
+import asyncio
+import json
+import threading
+from urllib.request import Request, urlopen
+
+import brokers
+import pytest
+from stage import joined
+from werkzeug.serving import make_server
+
+
+class Machine:
+    """A real SSH server whose commands end as they are told to."""
+
+    def __init__(self):
+        import asyncssh
+
+        class Login(asyncssh.SSHServer):
+            def password_auth_supported(self):
+                return True
+
+            def validate_password(self, username, password):
+                return (username, password) == ("headrace", "open sesame")
+
+        self.login, self.answers, self.commands = Login, [], []
+        self.host_key = asyncssh.generate_private_key("ssh-ed25519")
+        self.key = self.host_key.export_public_key().decode().strip()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        self.acceptor = self.do(self.listen())
+        self.port = self.acceptor.get_port()
+
+    def do(self, work):
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+
+    async def listen(self):
+        import asyncssh
+
+        keys = {"server_host_keys": [self.host_key], "server_factory": self.login, "process_factory": self.answer}
+        return await asyncssh.listen("127.0.0.1", 0, **keys)
+
+    async def answer(self, process):
+        self.commands.append({"command": process.command})
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        process.stdout.write(joined(answer.get("stdout", "")))
+        process.stderr.write(answer.get("stderr", ""))
+        process.exit(answer.get("status", 0))
+
+    def put(self, answers):
+        self.answers = list(answers)
+
+    def sent(self):
+        return self.commands
+
+    def stop(self):
+        self.acceptor.close()
+        self.do(self.acceptor.wait_closed())
+        self.do(self.cancel())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    async def cancel(self):
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Plant:
+    """A real MQTT broker, and somebody who hears all that is published there."""
+
+    password = brokers.PASSWORD
+
+    def __init__(self, broker):
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        self.port, self.heard, self.news = broker.port, [], threading.Condition()
+        subscribed = threading.Event()
+        self.client = Client(CallbackAPIVersion.VERSION2)
+        self.client.username_pw_set("zoe", self.password)
+        self.client.on_connect = lambda *args: self.client.subscribe("#", broker.quality)
+        self.client.on_subscribe = lambda *args: subscribed.set()
+        self.client.on_message = self.hear
+        self.client.connect("127.0.0.1", self.port)
+        self.client.loop_start()
+        assert subscribed.wait(10)
+
+    def hear(self, client, userdata, message):
+        with self.news:
+            payload = message.payload.decode()
+            self.heard.append({"topic": message.topic, "payload": payload, "retained": message.retain})
+            self.news.notify_all()
+
+    def put(self, messages):
+        for topic, payload in messages.items():
+            text = payload if isinstance(payload, str) else json.dumps(payload)
+            self.client.publish(topic, text, qos=1, retain=True).wait_for_publish(10)
+        self.sent()
+        self.heard.clear()
+
+    def sent(self):
+        """What was heard up to now: a message of our own comes after all that came before it."""
+        self.client.publish("stage/now", "", qos=1).wait_for_publish(10)
+        with self.news:
+            assert self.news.wait_for(lambda: self.heard and self.heard[-1]["topic"] == "stage/now", 10)
+        return [message for message in self.heard if message["topic"] != "stage/now"]
+
+    def stop(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+class Objects:
+    """Moto's store behind a real HTTP server."""
+
+    def __init__(self):
+        from moto.s3.models import s3_backends
+        from moto.server import DomainDispatcherApplication, create_backend_app
+
+        for account in s3_backends.values():
+            for backend in account.values():
+                backend.reset()
+        self.backends = s3_backends
+        self.server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+        self.url = f"http://127.0.0.1:{self.server.port}"
+
+    def put(self, buckets):
+        for bucket in buckets:
+            urlopen(Request(f"{self.url}/{bucket}", method="PUT")).close()
+
+    def sent(self):
+        found = []
+        for account in self.backends.values():
+            for bucket in account["aws"].buckets.values():
+                for key, item in bucket.keys.items():
+                    found.append({"bucket": bucket.name, "key": key, "text": item.value.decode("utf-8", "replace")})
+        return sorted(found, key=lambda item: item["key"])
+
+    def stop(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def stage_ssh():
+    machine = Machine()
+    yield machine
+    machine.stop()
+
+
+@pytest.fixture
+def stage_mqtt(tmp_path):
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    broker = brokers.started(folder)
+    plant = Plant(broker)
+    yield plant
+    plant.stop()
+    broker.stop()
+
+
+@pytest.fixture
+def stage_s3():
+    store = Objects()
+    yield store
+    store.stop()
