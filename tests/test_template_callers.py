@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 from stage import stage  # noqa: F401  (a fixture)
+from stage_servers import stage_mqtt, stage_s3, stage_ssh  # noqa: F401  (fixtures)
 from test_template_trials import config, trial  # noqa: F401  (fixtures)
 from werkzeug.serving import make_server
 
@@ -194,3 +195,25 @@ def test_orders_of_a_graphql_service_can_be_read_in_excel(trial):  # noqa: F811
         ("A-9", "2026-01-06", '=HYPERLINK("x")', None, 180, "EUR"),
         ("A-10", "2026-01-06", "Zoë", "FR", 9.9, "EUR"),
     ]
+
+
+def test_files_that_the_store_does_not_take_stay_here(trial):  # noqa: F811
+    pytest.importorskip("minio")
+    template = copy.deepcopy(templates.find_template("s3-archive"))
+    template["trial"]["s3"] = ["another-bucket"]
+    archive = trial(template)
+    run = archive.run()
+    assert run.status == "failed"
+    assert run.error_text.startswith(
+        "2 of 2 files were not archived and are still here, the first, reports/a report.csv: "
+    )
+    assert len(archive.folder.list("reports")) == 4
+
+
+def test_a_broker_that_is_not_there_fails_the_run_with_the_reason(trial):  # noqa: F811
+    pytest.importorskip("paho")
+    template = copy.deepcopy(templates.find_template("sensor-threshold-mqtt"))
+    template["trial"] = {"credentials": {"plant": {"host": "127.0.0.1", "port": 1, "tls": False}}}
+    run = trial(template).run()
+    assert (run.status, run.error_node_id) == ("failed", "deaf")
+    assert run.error_text.startswith("No readings: ")
