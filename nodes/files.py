@@ -29,7 +29,7 @@ from nodes.kinds import path as field_of_path
 
 LONGEST_NAME, DEEPEST, MOST_LISTED = 200, 20, 10_000
 BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
-MOST_READ = 16 * 2**20
+MOST_READ, PIECE = 16 * 2**20, 2**20
 DRAFT = ".draft-"
 UNKNOWN = "application/octet-stream"
 # What SQLite keeps beside a database. It believes what is in there, even which other file is to be deleted.
@@ -123,6 +123,23 @@ class Files:
                 os.fsync(file.fileno())
             os.fsync(folder)
             return found.st_size + len(data)
+
+    def copy(self, path: str, to: str) -> int:
+        """Write a copy, in place of what is there; its size."""
+        with self.reading(path) as source, self.writing(to) as target:
+            while piece := source.read(PIECE):
+                target.write(piece)
+            return target.size
+
+    def move(self, path: str, to: str) -> int:
+        """Give the file another place, at once or not at all; what is there is replaced. Its size."""
+        with self._place(path) as (folder, name), self._place(to, make=True) as (new_folder, new_name):
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            self._check(path, found)
+            os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
+            os.fsync(new_folder)
+            os.fsync(folder)
+            return found.st_size
 
     def list(self, path: str = "", limit: int = MOST_LISTED) -> list[dict[str, Any]]:
         """What is in a folder, by name: `{"path", "name", "type", "size", "modified_at"}`; type is file or folder."""
@@ -276,7 +293,7 @@ def path_of(value: Any) -> str:
 
 
 class FileNode(Node):
-    """Reads, writes, lists and deletes the files of the workspace, which lie in the server's data folder."""
+    """Reads, writes, copies, moves, lists and deletes files of the workspace, which lie in the server's data folder."""
 
     type = "file"
     category = "storage"
@@ -304,8 +321,9 @@ class FileNode(Node):
     )
 
     class Config(Schema):
-        operation = choice("What to do", ("read", "write", "append", "list", "delete"), required=True)
+        operation = choice("What to do", ("read", "write", "append", "copy", "move", "list", "delete"), required=True)
         path = field_of_path("The file: reports/today.csv; for list, the folder", load_default="")
+        to = field_of_path("For copy and move: where to; with a slash at its end, the folder that it goes into")
         data = anything("What to write: text as it is, anything else as JSON; without it, the input")
         encoding = choice(
             "How the file is read and written: as text, as JSON, or as any bytes that the data has in base64",
@@ -321,9 +339,20 @@ class FileNode(Node):
             return {"deleted": files.delete(path)}
         if operation == "read":
             return read_as(files, path, config["encoding"])
+        if operation in ("copy", "move"):
+            return self.put(files, path, config.get("to", ""), operation)
         data = written_as(config.get("data", input), config["encoding"])
         size = files.write(path, data) if operation == "write" else files.append(path, data)
         return described(path, size)
+
+    def put(self, files: Files, path: str, to: str, operation: str) -> dict[str, Any]:
+        """Copy or move; the file at its new place."""
+        if not to:
+            raise NodeError(f"to: is required to {operation} a file", permanent=True)
+        to = to + path.rpartition("/")[2] if to.endswith("/") else to
+        if names_of(to) == names_of(path):
+            raise NodeError(f"to: is where {path!r} is already", permanent=True)
+        return described(to, files.copy(path, to) if operation == "copy" else files.move(path, to))
 
 
 def read_as(files: Files, path: str, encoding: str) -> Any:

@@ -185,6 +185,40 @@ def test_the_node_lists_and_deletes(run):
         run("file", {"operation": "read", "path": "in/a.txt"})
 
 
+def test_the_node_copies_and_moves(run, make_ctx):
+    ctx, _ = make_ctx()
+    run("file", {"operation": "write", "path": "in/a.txt", "data": "hello"}, ctx=ctx)
+    run("file", {"operation": "write", "path": "old.txt", "data": "what was there"}, ctx=ctx)
+    copied = run("file", {"operation": "copy", "path": "in/a.txt", "to": "old.txt"}, ctx=ctx)
+    assert (copied["path"], copied["size"], ctx.files.read("old.txt")) == ("old.txt", 5, b"hello")
+    moved = run("file", {"operation": "move", "path": "in/a.txt", "to": "done/2026/"}, ctx=ctx)
+    assert (moved["path"], ctx.files.read("done/2026/a.txt")) == ("done/2026/a.txt", b"hello")
+    assert ctx.files.list("in") == []
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"path": "a", "to": "../b"}, "leads out"),
+        ({"path": "../a", "to": "b"}, "leads out"),
+        ({"path": "a"}, "to: is required to"),
+        ({"path": "a", "to": "./a"}, "to: is where 'a' is already"),
+        ({"path": "no", "to": "b"}, "there is no such file"),
+        ({"path": "link", "to": "b"}, "link"),
+        ({"path": "a", "to": "folder"}, "is a folder"),
+    ],
+)
+@pytest.mark.parametrize("operation", ["copy", "move"])
+def test_what_cannot_be_copied_or_moved_stays_as_it_was(run, make_ctx, outside, operation, config, message):
+    ctx, _ = make_ctx()
+    ctx.files.write("a", b"hello")
+    ctx.files.write("folder/x", b"")
+    (ctx.files.root / "link").symlink_to(outside / "secret.txt")
+    with pytest.raises(NodeError, match=message):
+        run("file", {"operation": operation, **config}, ctx=ctx)
+    assert ctx.files.read("a") == b"hello" and [entry["name"] for entry in ctx.files.list()] == ["a", "folder"]
+
+
 def test_the_node_says_where_json_is_broken(run):
     run("file", {"operation": "write", "path": "a.json", "data": '{\n"a": }'})
     with pytest.raises(NodeError, match=r"'a.json' is not JSON: .* \(line 2\)"):
