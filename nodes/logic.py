@@ -164,6 +164,13 @@ class Merge(Node):
         "list": lambda inputs: list(inputs.values()),
         "first": lambda inputs: next(iter(inputs.values()), None),
     }
+    examples = (
+        {
+            "config": {"mode": "object"},
+            "input": {"orders": [1, 2], "stock": {"pen": 3}},
+            "output": {"orders": [1, 2], "stock": {"pen": 3}},
+        },
+    )
 
     class Config(Schema):
         mode = choice(
@@ -183,6 +190,13 @@ class Stop(Node):
     category = "logic"
     quick = True
     title = "Stop with an error"
+    examples = (
+        {
+            "config": {"message": "There is no order {{ input.id }}"},
+            "input": {"id": 7},
+            "error": "There is no order 7",
+        },
+    )
 
     class Config(Schema):
         message = text("Why the run failed", most=2_000, required=True)
@@ -198,6 +212,7 @@ class Noop(Node):
     category = "logic"
     quick = True
     title = "No operation"
+    examples = ({"config": {}, "input": {"id": 7}, "output": {"id": 7}},)
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         return input

@@ -117,7 +117,7 @@ def _cell(text: str) -> str:
 
 
 def _example(example: dict[str, Any]) -> str:
-    shown = {key: example[key] for key in ("config", "input", "branch", "output") if key in example}
+    shown = {key: example[key] for key in ("config", "input", "branch", "output", "error") if key in example}
     return f"```json\n{orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()}\n```\n\n"
 
 

@@ -43,6 +43,7 @@ class Manual(TriggerNode):
 
     type = "manual"
     title = "Manual start"
+    examples = ({"config": {}, "input": {"id": 7}, "output": {"id": 7}},)
 
 
 class WebhookPath(fields.String):
@@ -62,6 +63,18 @@ class Webhook(TriggerNode):
 
     type = "webhook"
     title = "Webhook"
+    examples = (
+        {
+            "config": {"path": "orders/new", "auth": "hmac", "credential": "shop", "respond": "node"},
+            "output": {
+                "method": "POST",
+                "path": "orders/new",
+                "query": {},
+                "headers": {"content-type": "application/json"},
+                "body": {"id": 7},
+            },
+        },
+    )
 
     class Config(Schema):
         path = setting(WebhookPath, "The address, after /api/webhooks/: orders/new", literal=True, required=True)
@@ -122,6 +135,12 @@ class Schedule(TriggerNode):
 
     type = "schedule"
     title = "Schedule"
+    examples = (
+        {
+            "config": {"cron": "30 8 * * MON-FRI", "timezone": "Europe/Paris"},
+            "output": {"scheduled_for": "2026-01-05T07:30:00.000Z", "fired_at": "2026-01-05T07:30:00.012Z"},
+        },
+    )
 
     class Config(Schema):
         cron = setting(
@@ -157,6 +176,17 @@ class Error(TriggerNode):
 
     type = "error"
     title = "On error"
+    examples = (
+        {
+            "config": {},
+            "output": {
+                "workflow": {"id": "wf_01J9ZQ4N5Y8S2T6V7W8X9YABCD", "name": "Orders", "version": 3},
+                "run": {"id": "run_01J9ZQ4N5Y8S2T6V7W8X9YABCD", "triggered_by": "webhook"},
+                "node_id": "pay",
+                "error_text": "POST pay.example.com answered 502 Bad Gateway",
+            },
+        },
+    )
 
 
 class Called(TriggerNode):
@@ -164,6 +194,13 @@ class Called(TriggerNode):
 
     type = "called"
     title = "Called by a workflow"
+    examples = (
+        {
+            "config": {"input_schema": {"type": "object", "required": ["id"]}},
+            "input": {"id": 7},
+            "output": {"id": 7},
+        },
+    )
 
     class Config(Schema):
         input_schema = setting(

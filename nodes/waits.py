@@ -103,6 +103,19 @@ class Approval(_Waiting):
     type = "approval"
     title = "Approval"
     answers = ("approved", "rejected")
+    examples = (
+        {
+            "config": {"message": "Pay {{ input.sum }} to {{ input.to }}?", "notify": "chat", "timeout": 86400},
+            "input": {"sum": 30, "to": "Ada"},
+            "branch": "approved",
+            "output": {
+                "answer": "approved",
+                "by": "kim@example.com",
+                "comment": "go ahead",
+                "at": "2026-01-05T07:20:00.000Z",
+            },
+        },
+    )
 
     class Config(Schema):
         message = text("What is to be decided, for those who decide", most=2_000, required=True)
@@ -158,6 +171,9 @@ class Callback(_Waiting):
     type = "callback"
     title = "Callback"
     answers = ("received",)
+    examples = (
+        {"config": {"timeout": 3600}, "input": {"job": 7}, "branch": "received", "output": {"job": 7, "ok": True}},
+    )
 
     class Config(Schema):
         timeout = timeout("Seconds until it goes on by the branch timeout; a week without it")

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from marshmallow import ValidationError, fields, missing
 import engine
 from nodes import REGISTRY, catalogue, search
 from nodes.base import CATEGORIES, Node
+from nodes.keyring import Keyring
 
 ENTRIES = {entry["type"]: entry for entry in catalogue()}
 TYPES = sorted(REGISTRY)
@@ -91,22 +93,94 @@ def test_a_default_passes_the_checks_of_its_own_key(type_, key):
 EXAMPLES = [(type_, number) for type_ in TYPES for number in range(len(REGISTRY[type_].examples))]
 
 
+# What needs other nodes, other flows or files to show anything.
+NOT_ALONE = {"merge", "pdf", "rss"}
+ALONE = [
+    (type_, number)
+    for type_, number in EXAMPLES
+    if REGISTRY[type_].pure
+    and not REGISTRY[type_].suspends
+    and type_ not in NOT_ALONE
+    # The other triggers are given what fires them.
+    and (not REGISTRY[type_].trigger or "input" in REGISTRY[type_].examples[number])
+]
+
+
+def test_every_type_has_an_example():
+    assert [type_ for type_ in TYPES if not REGISTRY[type_].examples] == []
+
+
 @pytest.mark.parametrize(("type_", "number"), EXAMPLES)
-def test_its_examples_do_what_they_say(type_, number, make_ctx):
-    """What needs somebody or something to work on is planned alone; what it does, its own tests show."""
+def test_its_examples_can_be_planned(type_, number):
     example = REGISTRY[type_].examples[number]
-    plan = engine.plan({"nodes": [{"id": "it", "type": type_, "config": example["config"]}]})
-    assert example.keys() <= {"config", "input", "output", "branch"}
-    alone = REGISTRY[type_].pure and not REGISTRY[type_].suspends
-    if not alone or not example["config"].keys().isdisjoint({"file", "url", "credential"}):
-        return
-    ctx, _ = make_ctx()
-    steps = []
-    job = engine.Job("run_1", example.get("input"), on_step=steps.append, services=ctx.services, keyring=ctx.keyring)
-    outcome = engine.run(plan, job)
-    assert outcome.error_text is None and steps[-1].branch == example.get("branch")
+    assert example.keys() <= {"config", "input", "output", "branch", "error"}
+    engine.plan({"nodes": [{"id": "it", "type": type_, "config": example["config"]}]})
+
+
+@pytest.fixture
+def show(make_ctx):
+    """`show(type, number, **job)` runs an example: the outcome and the steps. `timeout` is the node's."""
+
+    def run(type_, number, timeout=None, **job):
+        example = REGISTRY[type_].examples[number]
+        node = {"id": "it", "type": type_, "config": example["config"]} | ({"timeout": timeout} if timeout else {})
+        ctx, _ = make_ctx()
+        steps = []
+        lent = {"on_step": steps.append, "services": ctx.services, "keyring": ctx.keyring, "files": ctx.files}
+        return engine.run(
+            engine.plan({"nodes": [node]}), engine.Job("run_1", example.get("input"), **lent | job)
+        ), steps
+
+    return run
+
+
+@pytest.mark.parametrize(("type_", "number"), ALONE)
+def test_its_examples_do_what_they_say(type_, number, show):
+    example = REGISTRY[type_].examples[number]
+    outcome, steps = show(type_, number)
+    assert (outcome.error_text, steps[-1].branch) == (example.get("error"), example.get("branch"))
     if "output" in example:
         assert outcome.output == example["output"]
+
+
+@pytest.mark.parametrize(("type_", "number"), ALONE)
+def test_what_is_on_record_is_not_done_again_after_a_crash(type_, number, show):
+    outcome, steps = show(type_, number)
+    if outcome.status == "failed":
+        assert steps[-1].final
+        return
+    settled = {("it", None): engine.Settled(outcome.output, steps[-1].branch)}
+    again, more = show(type_, number, settled=settled, first_seq=1)
+    assert (again.output, more) == (outcome.output, [])
+
+
+@pytest.mark.parametrize(("type_", "number"), ALONE)
+def test_a_secret_in_what_it_gives_is_not_on_record(type_, number, show):
+    outcome, _ = show(type_, number)
+    texts = [text for text in texts_in([outcome.output, outcome.error_text]) if len(text) > 5]
+    if not texts:
+        pytest.skip("it gives no text that a secret could be")
+    keyring = Keyring()
+    keyring.hide(texts[0])
+    cleaned, steps = show(type_, number, keyring=keyring)
+    assert texts[0] not in repr((cleaned, [(step.output, step.error_text) for step in steps]))
+
+
+def texts_in(value):
+    """Every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts_in(item)
+
+
+@pytest.mark.parametrize(("type_", "number"), ALONE)
+def test_a_time_that_is_over_is_a_failure_that_says_so(type_, number, show):
+    outcome, steps = show(type_, number, timeout=0.001)
+    if outcome.status == "failed" and "error" not in REGISTRY[type_].examples[number]:
+        assert re.search(r"time|longer|within", outcome.error_text), outcome.error_text
+    assert len(steps) == 1
 
 
 def test_every_type_with_effects_keeps_the_contract():
