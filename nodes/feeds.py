@@ -159,6 +159,7 @@ class Rss(Node):
     type = "rss"
     category = "integration"
     title = "Read a feed"
+    pure = False
     examples = ({"config": {"url": "https://example.com/feed.xml", "limit": 10}, "input": None, "output": [EXAMPLE]},)
 
     class Config(Schema):

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields, validate
 from errors import NodeError
 from nodes.apart import Reader, Unreadable
 from nodes.base import Context, Item, Polled, setting
-from nodes.imap import MAX_MAIL, About, Session, session
+from nodes.imap import MAX_MAIL, About, Late, Session, session
 from nodes.kinds import Number, credential, header_value
 from nodes.triggers import TriggerNode
 
@@ -171,7 +171,7 @@ class Look:
             about = described.get(uid)
             try:
                 value = None if about is None else self._mail(about, place.validity)
-            except TimeoutError:
+            except Late:
                 if not items:
                     raise
                 break
