@@ -28,7 +28,8 @@ MAX_ITEMS = 10_000
 MAX_STATE = 256 * 1024
 MAX_LINES = 20
 MAX_LINE = 2_000
-Line = tuple[str, str, Any]  # level, message and data of a log entry
+MAX_DATA = 64 * 1024
+Line = tuple[str, str, str | None]  # level, message and data (JSON text) of a log entry
 
 
 class Found(NamedTuple):
@@ -98,8 +99,11 @@ def _context(
     executor: Executor, flow: Flow, node_id: str, scope: dict[str, Any], lines: list[Line], keyring: Keyring
 ) -> Context:
     def note(node_id: str, level: str, message: str, data: Any) -> None:
+        text = None if data is None else orjson.dumps(data, default=str).decode()
+        if text is not None and len(text) > MAX_DATA:
+            text = orjson.dumps({"dropped": f"{len(text)} characters of JSON"}).decode()
         if len(lines) < MAX_LINES:
-            lines.append((level, _short(message), data))
+            lines.append((level, _short(message), text))
 
     return Context(
         node_id=node_id,

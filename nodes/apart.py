@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ class Reader:
             return
         if at_once:
             process.kill()
-        with process:  # closes its pipes, at which it ends, and waits for that
+        # Closes its pipes, at which it ends, and waits for that. It may have died before it had heard all.
+        with suppress(BrokenPipeError), process:
             return
 
     def _start(self) -> subprocess.Popen[bytes]:

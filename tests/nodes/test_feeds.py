@@ -385,6 +385,16 @@ def test_what_takes_longer_than_its_time_is_ended():
             reader.read({"url": "http://a/", "content_type": "text/xml"}, text, 0.3)
 
 
+def test_a_process_that_died_is_replaced():
+    with Reader("feed") as reader:
+        options = {"url": "http://a/", "content_type": "text/xml"}
+        reader.read(options, rss().encode(), 10.0)
+        reader._process.kill()
+        with pytest.raises(Unreadable, match="it takes too much, or ends its reader"):
+            reader.read(options, b"x" * 10_000_000, 10.0)
+        assert reader.read(options, rss().encode(), 10.0)[0]["entries"] == []
+
+
 def test_the_process_that_reads_knows_nothing_of_the_server(monkeypatch):
     monkeypatch.setenv("HEADRACE_SECRET_KEY", "the key of the server")
     with Reader("feed") as reader:

@@ -205,6 +205,15 @@ def test_what_a_trigger_logs_is_in_the_log_of_the_workspace(source, process):
     assert orjson.loads(entry.data) == {"workflow_id": made.id}
 
 
+def test_what_a_trigger_logs_is_of_bearable_length(source, process):
+    active()
+    source.during = lambda ctx: (ctx.log("info", "x" * 3_000, "y" * 70_000), ctx.log("info", "small", {"a": [1]}))
+    process.look()
+    (long, dropped), (_, small) = ((entry.message, orjson.loads(entry.data)) for entry in LogEntry.select())
+    assert len(long) == 2_001 and dropped["data"] == {"dropped": "70002 characters of JSON"}
+    assert small["data"] == {"a": [1]}
+
+
 # Whose it is
 
 
@@ -584,6 +593,20 @@ def test_while_too_many_runs_wait_nothing_is_asked_and_nothing_lost(source, tmp_
         process.look()
     assert fired() == keys(1, 9)
     assert orjson.loads(row(made).state) == {"polls": 2}
+
+
+def test_for_a_little_room_alone_nothing_is_asked(source, tmp_path):
+    active()
+    with polling(tmp_path, max_pending=100) as process:
+        process.look()
+        source.shown = keys(1, 60)
+        process.look()
+        assert fired() == keys(1, 50)
+        for left, looks in ((46, 2), (45, 3)):
+            Run.update(status="success").where(Run.id.not_in([run.id for run in Run.select().limit(left)])).execute()
+            process.look()
+            assert len(source.asked) == looks
+    assert len(fired()) == 55
 
 
 def test_a_flow_that_may_not_start_leaves_its_entries_where_they_are(source, tmp_path):
