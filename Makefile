@@ -32,8 +32,10 @@ bench: .venv/dev.stamp  ## measure all that docs/performance.md describes, each 
 	@$(BIN)/python benchmarks/history.py --runs 200000
 	@$(BIN)/python benchmarks/recovery.py
 
-docs: .venv/runtime.stamp  ## write what is generated from the table of settings
+docs: .venv/runtime.stamp  ## write what is generated from the code: settings, nodes, credentials
 	@$(BIN)/python config.py > docs/settings.md
+	@$(BIN)/python -m nodes.page > docs/nodes.md
+	@$(BIN)/python -m nodes.credentials_page > docs/credential-types.md
 	@$(BIN)/python config.py --env > .env.example
 
 lock: $(BIN)/python  ## pin everything that the .in files ask for, keeping the pins that still fit

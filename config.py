@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import ssl
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -122,10 +123,23 @@ def _host_or_network(text: str) -> str:
     return text
 
 
+def _authorities(text: str) -> Path | None:
+    if not text:
+        return None
+    path = Path(text).expanduser().absolute()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:
+        raise ValueError from None
+    return path
+
+
 ANY_TEXT = Kind("any text", str)
 HOST = _matching("a host name or address", r"[A-Za-z0-9_.:-]+")
 FOLDER = Kind("a path", lambda text: Path(text).expanduser().absolute())
+OPTIONAL_FOLDER = Kind("empty or a path", lambda text: Path(text).expanduser().absolute() if text else None)
 DATABASE = Kind("`sqlite:///path/to/file` (other databases are not supported yet)", _sqlite_url)
+AUTHORITIES = Kind("empty or the path of a file with certificates in PEM format", _authorities)
 EGRESS = Kind("host names, addresses and CIDR networks without host bits, separated by commas", _egress)
 
 
@@ -188,6 +202,12 @@ class Config:
     egress_allow: tuple[str, ...] = setting(
         "HEADRACE_EGRESS_ALLOW", "", EGRESS, "Loopback, private and reserved targets that nodes may reach all the same."
     )
+    ca_file: Path | None = setting(
+        "HEADRACE_CA_FILE",
+        "",
+        AUTHORITIES,
+        "Certificates of authorities that nodes believe besides the usual ones, such as your own.",
+    )
     durability: str = setting(
         "HEADRACE_DURABILITY",
         "full",
@@ -232,6 +252,12 @@ class Config:
     )
     file_max_bytes: int = setting(
         "HEADRACE_FILE_MAX_BYTES", "100M", _size("10G"), "Largest file that a node keeps in the workspace's files."
+    )
+    nodes_dir: Path | None = setting(
+        "HEADRACE_NODES_DIR",
+        "",
+        OPTIONAL_FOLDER,
+        "Folder of node types of your own, a Python file each; they are read at the start. Empty: none.",
     )
     llm_model: str = setting(
         "HEADRACE_LLM_MODEL", "", ANY_TEXT, "Language model of AI nodes that name none. Empty: they must name one."

@@ -1,16 +1,38 @@
-"""The stored credentials, opened: rows of the database, the server's key and the types of credential put together."""
+"""The stored credentials, opened: rows of the database, the server's key and the types of credential put together.
+
+Here too: how one is tried out, and which flows name which.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, NamedTuple
 
 import orjson
+from marshmallow import ValidationError
 
+import definition as definitions
 import models
+from database import write
+from definition.planned import flat as in_one_line
+from errors import BadInput, Conflict, Issue, NodeError, Unavailable
+from models import Fact, Workflow
+from nodes.base import Context, Services
 from nodes.credential_types import TYPES
-from nodes.keyring import Credential
+from nodes.files import Files
+from nodes.keyring import CHECKS, Credential, Keyring
+from schemas import CredentialIn
 from vault import Vault
+
+log = logging.getLogger("headrace.credentials")
+TRIAL_SECONDS = 15.0
+LONGEST_ANSWER = 2_000
+READABLE = "Its values can be read. There is nothing that it could be tried on."
+BROKEN = "It could not be tried because of an error in Headrace; the server's log has the details"
 
 
 class Credentials:
@@ -27,5 +49,139 @@ class Credentials:
     def open(self, row: models.Credential) -> Credential:
         """A row with its values to be used. It is bound to its hosts, or to those that the values name."""
         data: Mapping[str, Any] = self.vault.unseal(row.id, row.updated_at, row.data)
-        hosts = orjson.loads(row.hosts) if row.hosts else TYPES[row.type].hosts(data)
-        return Credential(row.name, row.type, data, tuple(hosts))
+        return opened(row.name, row.type, data, orjson.loads(row.hosts) if row.hosts else None)
+
+    def keep(self, workspace_id: str, data: Mapping[str, Any], **values: Any) -> models.Credential:
+        """A new credential with these values, which are checked already; Conflict for a name that there is."""
+        with write():
+            self._check_key()
+            return models.Credential.keep(workspace_id, data=self.vault.seal(data), **values)
+
+    def change(self, row: models.Credential, values: Mapping[str, Any]) -> None:
+        """Set these columns, `data` to values that are checked already. Conflict where its name is in use."""
+        sealed = {"data": self.vault.seal(values["data"])} if "data" in values else {}
+        if values.get("name", row.name) != row.name:
+            check_unused(row, "renamed", [row.name])
+        with write():
+            self._check_key()
+            row.change(**{**values, **sealed})
+
+    def remove(self, row: models.Credential) -> None:
+        """Delete it; Conflict while an active flow uses it."""
+        check_unused(row, "deleted", [row.name, row.id])
+        row.remove()
+
+    def are_under_this_key(self) -> bool:
+        """Whether the database is still under the key that this process has."""
+        known = Fact.find("key")
+        return known is not None and known.value == self.vault.fingerprint()
+
+    def _check_key(self) -> None:
+        """Unavailable where it is under another one by now: nobody could read what is written with this."""
+        if not self.are_under_this_key():
+            raise Unavailable("The server's key was changed while it ran; it has to be started again")
+
+
+def opened(name: str, type_: str, data: Mapping[str, Any], hosts: list[str] | None) -> Credential:
+    """A credential of these values; without `hosts` it is bound to those that the values name."""
+    return Credential(name, type_, data, tuple(TYPES[type_].hosts(data) if hosts is None else hosts))
+
+
+def of_json(value: Any, what: str) -> dict[str, Credential]:
+    """Credentials as a file has them, by name: `{"shop": {"type": "smtp", "data": {…}, "hosts": […]}}`.
+
+    BadInput says what is wrong and repeats no value.
+    """
+    if not isinstance(value, dict):
+        raise BadInput(f'{what}: must be an object such as {{"shop": {{"type": "secret", "data": {{"value": "…"}}}}}}')
+    return {name: _of_entry(name, entry, what) for name, entry in value.items()}
+
+
+def _of_entry(name: str, entry: Any, what: str) -> Credential:
+    if not isinstance(entry, dict):
+        raise BadInput(f"{what}: {name!r} must be an object with type and data")
+    try:
+        given = CredentialIn().load({**entry, "name": name})
+        if given["type"] not in TYPES:
+            raise BadInput(f"{what}: {name!r}: type: must be one of {', '.join(TYPES)}")
+        return opened(name, given["type"], _loaded(given["type"], given["data"]), given["hosts"])
+    except ValidationError as error:
+        raise BadInput(f"{what}: {name!r}: {in_one_line(error.messages)}") from None
+
+
+def _loaded(type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = TYPES[type_].load(data)
+    except ValidationError as error:
+        raise ValidationError({"data": error.messages}) from None
+    return values
+
+
+# Trying one out
+
+
+class Trial(NamedTuple):
+    """What came of it, in words for people."""
+
+    ok: bool
+    message: str
+    duration_ms: float
+
+
+def try_out(
+    name: str, find: Callable[[], Credential], asked: Mapping[str, Any], services: Services, files: Files
+) -> Trial:
+    """Connect with a credential, as its type's check does it, within TRIAL_SECONDS. `asked` is what the caller adds.
+
+    `find` opens it; that it cannot is an answer like any other. No value of it is in the answer or in the log.
+    """
+    keyring = Keyring(lambda name: find())
+    ctx = Context(
+        "credential", {}, {}, f"trial:{models.new_id('trial')}", time.monotonic() + TRIAL_SECONDS,
+        services=services, keyring=keyring, files=files,
+    )  # fmt: skip
+    began = time.perf_counter()
+    ok, message = False, BROKEN
+    try:
+        credential = keyring.use(name)
+        check = CHECKS.get(credential.type)
+        message = READABLE if check is None else check(credential, ctx, asked)
+        ok = True
+    except NodeError as error:
+        message = error.message
+    except Exception:
+        log.error("a credential could not be tried\n%s", keyring.clean_text(traceback.format_exc()))
+    return Trial(ok, keyring.clean_text(message)[:LONGEST_ANSWER], (time.perf_counter() - began) * 1000)
+
+
+# Who uses them
+
+
+def warnings_of(definition: Any, workspace_id: str) -> list[Issue]:
+    """A warning for each credential that the definition names and the workspace does not have."""
+
+    @cache
+    def type_of(name: str) -> str | None:
+        row = models.Credential.named(workspace_id, name)
+        return None if row is None else str(row.type)
+
+    return definitions.missing(definition, type_of)
+
+
+def warned(flow: Workflow) -> Workflow:
+    """The flow that was just written, with such warnings for whoever did so, if there are any."""
+    if found := warnings_of(orjson.loads(flow.definition_json), flow.workspace_id):
+        flow.warnings = found  # type: ignore[attr-defined]
+    return flow
+
+
+def check_unused(row: models.Credential, done: str, names: list[str]) -> None:
+    """Conflict that names an active flow whose nodes name the credential by one of these names.
+
+    A flow that is activated in this very moment is not seen; like any other, it then fails at that node.
+    """
+    # What JSON may write in several ways cannot be looked for in its text.
+    plain = all(name.isascii() and name.isprintable() and not set(name) & set('"\\/') for name in names)
+    for flow, text in Workflow.active_with(row.workspace_id, names if plain else []):
+        if any(use.name in names for use in definitions.uses(orjson.loads(text))):
+            raise Conflict(f"The active flow {flow!r} uses this credential; it cannot be {done}")

@@ -6,6 +6,9 @@ wait.
 
 from __future__ import annotations
 
+import drivers  # noqa: F401
+
+# isort: split
 import fcntl
 import os
 import sqlite3

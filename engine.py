@@ -1,11 +1,13 @@
 """The synchronous engine: runs a plan's nodes in topological order and hands every step, a value, to a callback.
 
-No database, no HTTP, no threads, no clock of its own choosing: whoever runs a job lends it those. `plan` is here too,
-so that `engine.run(engine.plan(definition), job)` is all there is to it.
+No database, no HTTP, no threads, no clock of its own choosing: whoever runs a job lends it those. Only a node type of
+HEADRACE_NODES_DIR has a thread to itself (nodes/apart.py). `plan` is here too, so that
+`engine.run(engine.plan(definition), job)` is all there is to it.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import time
@@ -19,6 +21,7 @@ import orjson
 
 from definition import Plan, PlannedNode, plan
 from errors import ExpressionError, NodeError
+from nodes import apart
 from nodes.base import Answer, Branch, Context, Flows, Services, Store, Suspend, discard
 from nodes.files import Files
 from nodes.keyring import Keyring
@@ -267,7 +270,7 @@ class _Run:
     def pass_by(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> _State:
         """A disabled node hands its input on, as if its edges met; a trigger or one with branches is skipped."""
         names = tuple(source.id for source in live)
-        if node.branching or node.node.trigger:
+        if node.branches or node.node.trigger:
             self.skip(node, names)
             return _State(False)
         given = self.given(live)
@@ -343,6 +346,9 @@ class _Execution:
             others = {id_: step for id_, step in run.steps.items() if id_ not in node.addresses}
             shown = {id_: links for id_, links in run.links.items() if id_ in node.addresses}
             self.scope["steps"] = {**others, **shown}
+        elif "*" in node.references:
+            # As they are now: what the node makes of them must not come to hold itself.
+            self.scope["steps"] = dict(run.steps)
 
     def once(self) -> _State:
         """Execute the node for its input as a whole."""
@@ -390,24 +396,31 @@ class _Execution:
         item: bytes | None,
         begun: tuple[Mark, Answer | None] | None = None,
     ) -> _State:
-        """Try, and try again as `retry` says. `begun` is a first attempt that has waited, and what came of it."""
+        """Try, and try again as `retry` says, but not before the other side wants it.
+
+        `begun` is a first attempt that has waited, and what came of it.
+        """
         retry = self.node.retry
         tried = self.job.tried.get((self.node.id, index), 0) if self.job.tried else 0
         mark, answer = begun or (self.begin(index, tried + 1, item), None)
         while True:
             try:
-                return self.finish(mark, self.call(given, scope, index, answer))
+                return self.finish(mark, self.call(given, scope, index, answer, retry.attempts - mark.attempt))
             except NodeError as error:
-                if error.permanent or mark.attempt >= retry.attempts:
+                left = self.run.deadline - time.monotonic()
+                if error.permanent or mark.attempt >= retry.attempts or 0 < left < error.retry_after:
                     return self.fail(mark, error)
                 self.record(mark, "failed", error_text=self.shown(error))
-            pause = retry.pause(mark.attempt, random.random())
-            self.job.sleep(max(0.0, min(pause, self.run.deadline - time.monotonic())))
+                pause = max(retry.pause(mark.attempt, random.random()), error.retry_after)
+            self.job.sleep(max(0.0, min(pause, left)))
             self.run.check(self.node)
             mark, answer = self.begin(index, mark.attempt + 1, item), None
 
-    def call(self, given: Any, scope: dict[str, Any], index: int | None, answer: Answer | None) -> Any:
-        """One attempt, or the end of one that waited for `answer`; whatever the node raises is a NodeError."""
+    def call(self, given: Any, scope: dict[str, Any], index: int | None, answer: Answer | None, retries: int) -> Any:
+        """One attempt, or the end of one that waited for `answer`; whatever the node raises is a NodeError.
+
+        `retries` more may follow.
+        """
         node, job = self.node, self.job
         deadline = self.run.deadline
         if node.timeout is not None:
@@ -415,22 +428,52 @@ class _Execution:
         key = f"{job.run_id}:{node.id}:{index or 0}"
         ctx = Context(
             node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services, job.flows, job.keyring,
-            job.files,
+            job.files, functools.partial(self.pause, deadline), retries,
         )  # fmt: skip
         try:
             config = node.config.evaluate(scope)
-            result = node.node.run(config, given, ctx) if answer is None else node.node.resume(config, given, answer)
+            if node.node.own:
+                result = self.call_own(config, given, ctx, answer)
+            elif answer is None:
+                result = node.node.run(config, given, ctx)
+            else:
+                result = node.node.resume(config, given, answer)
         except NodeError:
             raise
         except Exception as error:
             trace = job.keyring.clean_text(traceback.format_exc())
             log.error("node %s (%s) of run %s raised\n%s", node.id, node.type, job.run_id, trace)
-            raise NodeError(f"{type(error).__name__}: {error}") from error
+            raise NodeError(apart.told(error)) from error
         # A late result of a node with effects, or of one that starts a run, is kept: it has happened, and dropping it
         # would only invite a second one.
         if node.node.pure and not node.node.suspends and node.timeout is not None and time.monotonic() > deadline:
             raise NodeError(f"ran longer than its timeout of {node.timeout:g} s")
         return result
+
+    def pause(self, deadline: float, seconds: float) -> None:
+        """Hold up the node that executes, until its deadline at most; NodeError where the run is to end."""
+        self.job.sleep(max(0.0, min(seconds, deadline - time.monotonic())))
+        reason = self.job.stop()
+        if reason is not None:
+            raise NodeError(reason, permanent=True)
+
+    def call_own(self, config: dict[str, Any], given: Any, ctx: Context, answer: Answer | None) -> Any:
+        """What a node gives that is not ours. It works on copies, and what goes on is what will be on record."""
+        node, most = self.node, self.job.max_value_bytes
+        config, given = apart.copied(config), orjson.loads(encode(given, most))
+
+        def work(lent: Context) -> Any:
+            if answer is None:
+                return node.node.run(config, given, lent)
+            return node.node.resume(config, given, answer)
+
+        result = apart.call(node.node, work, ctx)
+        apart.check(node.node, node.branches, result)
+        if type(result) is Suspend:
+            return result
+        if type(result) is Branch:
+            return Branch(result.name, orjson.loads(encode(result.value, most)))
+        return orjson.loads(encode(result, most))
 
     def begin(self, index: int | None, attempt: int, item: bytes | None, announce: bool = True) -> Mark:
         """Number an execution; one with effects outside the run is on record before it starts."""

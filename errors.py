@@ -119,9 +119,13 @@ class ExpressionError(Exception):
 
 
 class NodeError(Exception):
-    """A node that failed. `permanent` says that another attempt cannot help, so `retry` does not make one."""
+    """A node that failed. `permanent` says that another attempt cannot help, so `retry` does not make one.
 
-    def __init__(self, message: str, permanent: bool = False) -> None:
+    `retry_after` is how many seconds whoever answered has asked to wait before another attempt.
+    """
+
+    def __init__(self, message: str, permanent: bool = False, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.message = message
         self.permanent = permanent
+        self.retry_after = retry_after

@@ -20,6 +20,7 @@ from tables.logs import LogEntry
 from tables.metrics import RunDay, metrics, totals
 from tables.people import ROLES, ApiToken, LoginFailure, Membership, Session, User, Workspace, hash_token
 from tables.polls import CLAIM_MS, Claim, Poll, PollEntry
+from tables.presets import Preset
 from tables.runs import QUEUED, RUN_STATUSES, Run
 from tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
 from tables.steps import Step
@@ -31,7 +32,7 @@ __all__ = [
     "DatabaseRefused",
     "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "AgentMemory", "AgentRun", "ApiToken", "Base", "Claim",
     "Credential", "Due", "Fact", "Fired", "Hook", "IdempotencyKey", "Lease", "LogEntry", "LoginFailure", "Membership",
-    "Poll", "PollEntry", "Run", "RunDay", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait",
-    "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token",
+    "Poll", "PollEntry", "Preset", "Run", "RunDay", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "User",
+    "Wait", "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token",
     "metrics", "monotonic_ms", "new_id", "now_ms", "retention", "space", "totals",
 ]  # fmt: skip

@@ -51,7 +51,7 @@ class RunRecord:
     """What one run has to write. Steps wait in a buffer, because a pure one can be done again at no cost:
 
     - before an impure node starts, everything so far and its `running` step are durable;
-    - its result is handed to the writer at once;
+    - its result is handed to the writer at once, and so is a step that waits if somebody was told of it;
     - pure steps go with the next of these, or when the buffer is full or a second old.
     """
 
@@ -100,7 +100,7 @@ class RunRecord:
             and (step.status != "failed" or step.final or step.output is not None)
         ):
             self.done += 1
-        if not step.pure or self._is_due():
+        if not step.pure or (wait is not None and wait.told) or self._is_due():
             self.flush()
 
     def add(self, item: Write) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from marshmallow import Schema, fields, pre_load, validate
+from marshmallow import INCLUDE, Schema, fields, pre_load, validate
 
 from kinds import Cursor, Items, Json, Out, Strict, Time, Whole, choice, text
 
@@ -160,6 +160,17 @@ class FlowOut(Out):
     updated_at = Time(required=True)
 
 
+class SavedOut(FlowOut):
+    """A flow that was just written."""
+
+    warnings = fields.List(
+        fields.Nested(Detail), metadata={"description": "Where there are any: a credential that is missing, say"}
+    )
+
+
+READ_ONLY = {"id", "workspace_id", "created_at", "updated_at", "warnings"}
+
+
 class _FlowBody(Strict):
     """What POST and PUT share. A Flow that was read can be sent back: what only the server sets is passed over."""
 
@@ -170,9 +181,7 @@ class _FlowBody(Strict):
     def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {
-            key: value for key, value in data.items() if key not in ("id", "workspace_id", "created_at", "updated_at")
-        }
+        return {key: value for key, value in data.items() if key not in READ_ONLY}
 
 
 class FlowIn(_FlowBody):
@@ -359,6 +368,28 @@ class CredentialOut(Out):
     updated_at = Time(required=True)
 
 
+class TrialIn(Schema):
+    """What the check of the type asks for; other keys go to it too."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    url = text(8_000, metadata={"description": "For credentials that go to no host of their own: where to send it"})
+    send = fields.Boolean(metadata={"description": "Whether a message may be sent to see whether it arrives"})
+
+
+class TrialOf(TrialIn):
+    type = text(50, required=True)
+    data = fields.Dict(required=True, metadata={"description": "The values, which are not kept"})
+    hosts = hosts(load_default=None)
+
+
+class TrialOut(Out):
+    ok = fields.Boolean(required=True)
+    message = fields.String(required=True)
+    duration_ms = fields.Float(required=True)
+
+
 class CredentialTypeOut(Out):
     type = fields.String(required=True)
     name = fields.String(required=True)
@@ -403,15 +434,33 @@ class NodeOut(Out):
     branches = fields.List(fields.String(), required=True)
     trigger = fields.Boolean(required=True)
     pure = fields.Boolean(required=True)
+    own = fields.Boolean(required=True)
     config_schema = fields.Dict(required=True)
     examples = fields.List(fields.Dict(), required=True)
     extra = fields.String(required=True, allow_none=True)
     install = fields.String(required=True, allow_none=True)
 
 
+class BrokenOut(Out):
+    file = fields.String(required=True)
+    reason = fields.String(required=True)
+
+
+class NodesOut(Out):
+    items = Items(fields.Nested(NodeOut), required=True)
+    next_cursor = Cursor(allow_none=True)
+    broken = Items(fields.Nested(BrokenOut), required=True)
+
+
 class NodeArgs(Schema):
     search = text(200, 0, load_default="")
     category = text(50, 0, load_default="")
+
+
+class NeededOut(Out):
+    name = fields.String(required=True, metadata={"description": "The name by which the flow knows it"})
+    type = fields.String(required=True)
+    purpose = fields.String(required=True, data_key="for", attribute="for")
 
 
 class TemplateOut(Out):
@@ -420,7 +469,7 @@ class TemplateOut(Out):
     description = fields.String(required=True)
     category = fields.String(required=True)
     tags = fields.List(fields.String(), required=True)
-    credentials = fields.List(fields.String(), required=True)
+    credentials = fields.List(fields.Nested(NeededOut), required=True)
     needs = fields.List(fields.String(), metadata={"description": "What it cannot do without, such as internet"})
     sample_input = fields.Raw(required=True, allow_none=True)
     expected_output = fields.Raw(allow_none=True)

@@ -27,8 +27,9 @@ class TemplateError(ValueError):
 def all_templates() -> list[dict[str, Any]]:
     """Every template, by category and name.
 
-    Each has `id`, `name`, `description`, `category`, `tags`, `credentials`, `needs`, `sample_input`, `definition`, and
-    `expected_output` where a run with the sample input always gives the same.
+    Each has `id`, `name`, `description`, `category`, `tags`, `credentials` (`{"name", "type", "for"}` each), `needs`,
+    `sample_input`, `definition`, and `expected_output`, in which `…` stands for what is another each time. `trial` says
+    how a test tries it out against local servers (tests/stage.py).
     """
     return list(_templates(FOLDER))
 
@@ -98,6 +99,15 @@ def _texts(value: Any) -> str | None:
     return None if fits else "must be a list of texts, none of them twice"
 
 
+def _credentials(value: Any) -> str | None:
+    """What the flow needs: a name, its type, and what for."""
+    fits = isinstance(value, list) and all(
+        isinstance(item, dict) and item.keys() == {"name", "type", "for"} and not any(map(_text, item.values()))
+        for item in value
+    )
+    return None if fits else "must be a list of objects with name, type and for, each a text"
+
+
 def _object(value: Any) -> str | None:
     return None if isinstance(value, dict) else "must be an object"
 
@@ -134,10 +144,11 @@ TEMPLATE: dict[str, Check] = {
     "description": _text,
     "category": _text,
     "tags": _texts,
-    "credentials": _texts,
+    "credentials": _credentials,
     "needs?": _texts,
     "sample_input": _anything,
     "expected_output?": _anything,
+    "trial?": _object,
     "definition": _object,
 }
 

@@ -140,25 +140,89 @@ def read_key(path: Path, make: bool) -> bytes:
     return text
 
 
+def write_new_key(path: Path) -> Vault:
+    """Write a key beside this key file, as `secret.key.new`, whole and on the disk, for the database to be put under.
+
+    One that lies there belongs to a rotation that came to nothing, and is replaced.
+    """
+    draft, new = _written_key(path), _new(path)
+    draft.replace(new)
+    _sync(path.parent)
+    return Vault(read_key(new, make=False), str(path))
+
+
+def take_up_new_key(path: Path, fingerprint: str) -> Path | None:
+    """Let `secret.key.new` be the key file if it has this fingerprint; where the old one is kept then, for old backups.
+
+    Whether it was cut off at any point of it before, it can be done again. Only one process may be at it.
+    """
+    new, old = _vault_at(_new(path)), _vault_at(path)
+    if new is None or new.fingerprint() != fingerprint or (old and old.fingerprint() == fingerprint):
+        return None
+    kept = None
+    if old is not None:
+        kept = path.with_name(f"{path.name}.old-{old.fingerprint()[:8]}")
+        kept.unlink(missing_ok=True)
+        os.link(path, kept)
+        kept.chmod(0o600)
+        _sync(path.parent)
+    _new(path).replace(path)
+    _sync(path.parent)
+    log.info("took up the server's new key %s; keep a copy of it apart from the database", path)
+    return kept
+
+
+def fitting_key(path: Path, fingerprint: str) -> Path | None:
+    """The file beside this key file, one of an earlier or another key, that has the key of this fingerprint."""
+    for other in sorted(path.parent.glob(f"{path.name}*")):
+        vault = _vault_at(other)
+        if vault is not None and vault.fingerprint() == fingerprint:
+            return other
+    return None
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
+
+
+def _vault_at(path: Path) -> Vault | None:
+    """The vault of the key in this file; None where there is no whole one."""
+    try:
+        text = path.read_bytes().strip()
+    except OSError:
+        return None
+    return Vault(text, str(path)) if len(text) >= SHORTEST_KEY else None
+
+
 def _make_key(path: Path) -> None:
     """Write a new key file, whole and on the disk, unless another process was quicker: then its key is the one."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    draft = _written_key(path)
     try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(base64.urlsafe_b64encode(secrets.token_bytes(32)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-        log.info("made the server's key %s; keep a copy of it apart from the database", path)
+        os.link(draft, path)
+    except FileExistsError:
+        return
     finally:
         draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
+    log.info("made the server's key %s; keep a copy of it apart from the database", path)
+    _sync(path.parent)
+
+
+def _written_key(path: Path) -> Path:
+    """A new key in a file of its own beside this path, whole and on the disk."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(base64.urlsafe_b64encode(secrets.token_bytes(32)) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+def _sync(folder: Path) -> None:
+    """Bring the folder's entries to the disk."""
+    fd = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(fd)
     finally:
-        os.close(folder)
+        os.close(fd)

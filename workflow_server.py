@@ -13,14 +13,16 @@ import accounts
 import api
 import cli
 import database
+import server_key
 from config import Config
 from credentials import Credentials
 from dispatch import Dispatcher, Links, make_services
 from errors import ConfigError
-from models import Fact
+from models import DatabaseRefused
+from nodes import own
 from recorder import Recorder
 from scheduler import Scheduler
-from vault import IF_LOST, Vault
+from vault import Vault
 
 log = logging.getLogger("headrace")
 
@@ -39,10 +41,21 @@ class Server:
         self.scheduler = Scheduler(self.dispatcher)
 
     def start(self) -> None:
-        """Start the threads of this process."""
+        """Start the threads of this process. ConfigError where its key is no longer the one of the database."""
         self.recorder.start()
         self.dispatcher.start()
+        self.check_key()
         self.scheduler.start()
+
+    def check_key(self) -> None:
+        """Look again, now that `rotate-key` can see this process: it may have done its work since the key was read."""
+        try:
+            is_right = self.credentials.are_under_this_key()
+        except DatabaseRefused:
+            log.exception("the database cannot be read; whatever is encrypted for it waits until it can")
+            return
+        if not is_right:
+            raise ConfigError("The server's key was changed while the server started; start it again")
 
     def stop(self) -> None:
         """End them, runs first."""
@@ -53,8 +66,12 @@ class Server:
 
 
 def create_app(config: Config | None = None, inline: bool = False) -> Flask:
-    """The app over the database of the config, migrated and with an owner. `extensions["headrace"]` is its `Server`."""
+    """The app over the database of the config, migrated and with an owner. `extensions["headrace"]` is its `Server`.
+
+    A process has one set of node types: those of the config that came last.
+    """
     config = config or Config.from_env()
+    own.load(config.nodes_dir)
     prepare(config)
     app = Flask("headrace", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
@@ -72,24 +89,13 @@ def prepare(config: Config) -> None:
     database.connect(config.database_path, config.durability)
     database.migrate()
     with database.write():
-        check_key(config)
+        server_key.check(config)
         made = accounts.make_first_owner(config)
     if made is not None:
         address, password = made
         told = f"with the generated password {password}" if password else "with the password of HEADRACE_ADMIN_PASSWORD"
         print(f"Headrace made the owner {address} {told}", file=sys.stderr, flush=True)
     database.disconnect()
-
-
-def check_key(config: Config) -> None:
-    """ConfigError unless the server's key is the one that this database was begun with; the first start notes it."""
-    known = Fact.find("key")
-    vault = Vault.open(config, make=known is None)
-    if known is None:
-        Fact.add(name="key", value=vault.fingerprint())
-    elif known.value != vault.fingerprint():
-        begun = f"the key that the database {config.database_path} was begun with"
-        raise ConfigError(f"{vault.source} is not {begun}; put that one back. {IF_LOST}")
 
 
 def serve() -> None:

@@ -15,6 +15,7 @@ from api import (
     agents,
     catalogue,
     credentials,
+    importing,
     logs,
     metrics,
     people,
@@ -26,7 +27,20 @@ from api import (
     workflows,
 )
 
-RESOURCES = (sessions, people, workflows, runs, logs, catalogue, agents, metrics, credentials, webhooks, resume)
+RESOURCES = (
+    sessions,
+    people,
+    workflows,
+    runs,
+    logs,
+    catalogue,
+    agents,
+    metrics,
+    credentials,
+    webhooks,
+    resume,
+    importing,
+)
 BLUEPRINTS = [module.blueprint for module in RESOURCES]
 
 OPENAPI = {

@@ -10,9 +10,11 @@ import nodes as node_types
 import templates as files
 from api.access import needs, who, workspace_id
 from api.wire import Resource
+from credentials import warned
 from errors import NotFound
 from models import Workflow
-from schemas import AgentOut, FlowOut, NodeArgs, NodeOut, TemplateOut, UseIn, listed
+from nodes import own
+from schemas import AgentOut, NodeArgs, NodesOut, SavedOut, TemplateOut, UseIn, listed
 
 blueprint = Resource("catalogue", "Node types, templates and agents to build with")
 
@@ -20,10 +22,14 @@ blueprint = Resource("catalogue", "Node types, templates and agents to build wit
 @blueprint.get("/nodes")
 @needs("viewer")
 @blueprint.arguments(NodeArgs, location="query")
-@blueprint.response(200, listed(NodeOut))
+@blueprint.response(200, NodesOut)
 def nodes(args: dict[str, str]) -> Any:
-    """The node types; `config_schema` is the JSON Schema of their config."""
-    return {"items": node_types.search(args["search"], args["category"]), "next_cursor": None}
+    """The node types; `config_schema` is the JSON Schema of their config, `own` marks those of HEADRACE_NODES_DIR.
+
+    `broken` are the files of that folder which could not be loaded at the start.
+    """
+    found = node_types.search(args["search"], args["category"])
+    return {"items": found, "next_cursor": None, "broken": [broken._asdict() for broken in own.BROKEN]}
 
 
 @blueprint.get("/templates")
@@ -37,7 +43,7 @@ def templates() -> Any:
 @blueprint.post("/templates/<name>/use")
 @needs("editor")
 @blueprint.arguments(UseIn, required=False)
-@blueprint.response(201, FlowOut)
+@blueprint.response(201, SavedOut)
 def use(body: dict[str, str], name: str) -> Any:
     """Make a draft flow of a template."""
     template = files.find_template(name)
@@ -45,7 +51,8 @@ def use(body: dict[str, str], name: str) -> Any:
         raise NotFound(f"There is no template {name[:64]!r}")
     text = orjson.dumps(template["definition"]).decode()
     title = body.get("name", template["name"])
-    return Workflow.draft(who().id, workspace_id=workspace_id(), name=title, status="draft", definition_json=text)
+    flow = Workflow.draft(who().id, workspace_id=workspace_id(), name=title, status="draft", definition_json=text)
+    return warned(flow)
 
 
 @blueprint.get("/agents")

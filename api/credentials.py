@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -10,13 +12,27 @@ from marshmallow import ValidationError
 
 from api.access import needs, workspace_id
 from api.wire import Resource, check_depth, flatten
-from errors import BadInput
+from credentials import Credentials, Trial, opened, try_out
+from dispatch import Dispatcher
+from errors import BadInput, Unavailable
 from models import Credential
+from nodes import keyring
 from nodes.credential_types import TYPES, catalogue
-from schemas import CredentialChange, CredentialIn, CredentialOut, CredentialTypeOut, PageArgs, listed
-from vault import Vault
+from schemas import (
+    CredentialChange,
+    CredentialIn,
+    CredentialOut,
+    CredentialTypeOut,
+    PageArgs,
+    TrialIn,
+    TrialOf,
+    TrialOut,
+    listed,
+)
 
 blueprint = Resource("credentials", "Secrets that flows use")
+TRIALS_AT_ONCE = 4  # of a process, whose threads have others to answer too
+_room = threading.BoundedSemaphore(TRIALS_AT_ONCE)
 
 
 @blueprint.get("/credentials")
@@ -43,12 +59,8 @@ def types() -> Any:
 @blueprint.response(201, CredentialOut)
 def create(body: dict[str, Any]) -> Any:
     """Keep a credential. What `data` has, its type says: GET `/api/credential-types`."""
-    if body["type"] not in TYPES:
-        raise BadInput(f"type: must be one of {', '.join(TYPES)}")
-    data = _sealed(body["type"], body["data"])
-    return Credential.keep(
-        workspace_id(), name=body["name"], type=body["type"], data=data, hosts=_as_text(body["hosts"])
-    )
+    data = _checked(body["type"], body["data"])
+    return _kept().keep(workspace_id(), data, name=body["name"], type=body["type"], hosts=_as_text(body["hosts"]))
 
 
 @blueprint.put("/credentials/<credential>")
@@ -58,15 +70,16 @@ def create(body: dict[str, Any]) -> Any:
 def change(body: dict[str, Any], credential: Credential) -> Any:
     """Give it another name, or other values: `data` replaces all of them. Its type stays.
 
-    Whoever lets it go to more hosts has to know its values, and give them too.
+    So does a name by which an active flow uses it. Whoever lets it go to more hosts has to know its values, and give
+    them too.
     """
     if "hosts" in body:
         body["hosts"] = _as_text(body["hosts"])
         if body["hosts"] != credential.hosts and "data" not in body:
             raise BadInput("data: is required to send the credential to other hosts")
     if "data" in body:
-        body["data"] = _sealed(credential.type, body["data"])
-    credential.change(**body)
+        body["data"] = _checked(credential.type, body["data"])
+    _kept().change(credential, body)
     return credential
 
 
@@ -74,8 +87,44 @@ def change(body: dict[str, Any], credential: Credential) -> Any:
 @needs("editor", credential=Credential)
 @blueprint.response(204)
 def delete(credential: Credential) -> None:
-    """Delete it; refused while a webhook of an active flow checks its callers with it."""
-    credential.remove()
+    """Delete it; refused while an active flow uses it."""
+    _kept().remove(credential)
+
+
+@blueprint.post("/credentials/<credential>/test")
+@needs("editor", credential=Credential)
+@blueprint.arguments(TrialIn, required=False)
+@blueprint.response(200, TrialOut)
+def test(body: dict[str, Any], credential: Credential) -> Any:
+    """Connect with it and say whether that works: `ok` and a `message` for people, which holds no value of it."""
+    return _tried(credential.workspace_id, credential.name, lambda: _kept().open(credential), body)
+
+
+@blueprint.post("/credentials/test")
+@needs("editor")
+@blueprint.arguments(TrialOf)
+@blueprint.response(200, TrialOut)
+def test_unsaved(body: dict[str, Any]) -> Any:
+    """The same with values that are not kept."""
+    type_, data, hosts = body.pop("type"), body.pop("data"), body.pop("hosts")
+    made = opened("this one", type_, _checked(type_, data), hosts)
+    return _tried(workspace_id(), made.name, lambda: made, body)
+
+
+def _kept() -> Credentials:
+    kept: Credentials = current_app.extensions["headrace"].credentials
+    return kept
+
+
+def _tried(workspace: str, name: str, find: Callable[[], keyring.Credential], asked: Mapping[str, Any]) -> Trial:
+    """What comes of trying it out; Unavailable while enough others are at it."""
+    dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
+    if not _room.acquire(blocking=False):
+        raise Unavailable("Other credentials are being tested; try again soon", retry_after=5)
+    try:
+        return try_out(name, find, asked, dispatcher.services, dispatcher.files_of(workspace))
+    finally:
+        _room.release()
 
 
 def _as_text(hosts: list[str] | None) -> str | None:
@@ -83,13 +132,14 @@ def _as_text(hosts: list[str] | None) -> str | None:
     return None if hosts is None else orjson.dumps(sorted(set(hosts))).decode()
 
 
-def _sealed(type_: str, data: dict[str, Any]) -> str:
-    """The values, checked and encrypted. BadInput names what is wrong, and no value."""
+def _checked(type_: str, data: dict[str, Any]) -> dict[str, Any]:
+    """The values as the type has them. BadInput names what is wrong, and no value."""
+    if type_ not in TYPES:
+        raise BadInput(f"type: must be one of {', '.join(TYPES)}")
     check_depth(data, "data")
     try:
-        values = TYPES[type_].load(data)
+        values: dict[str, Any] = TYPES[type_].load(data)
     except ValidationError as error:
         issues = flatten(error.messages, "data")
         raise BadInput("; ".join(str(issue) for issue in issues[:5]), issues) from None
-    vault: Vault = current_app.extensions["headrace"].vault
-    return vault.seal(values)
+    return values

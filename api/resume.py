@@ -140,12 +140,18 @@ def _node_id(run: Run, given: Any) -> str:
     """The node that is meant: the one that is named, else the only one at which the run waits for an answer."""
     if given is not None:
         return str(given)
-    open_ = [step.node_id for step in Step.waiting(run.id) if REGISTRY[step.node_type].answers]
+    open_ = [step.node_id for step in Step.waiting(run.id) if _takes_answers(step.node_type)]
     if len(open_) == 1:
         return str(open_[0])
     if not open_:
         raise Conflict("The run waits for no answer")
     raise BadInput(f"node_id: must be one of {', '.join(open_)}")
+
+
+def _takes_answers(type_: str) -> bool:
+    """Whether nodes of this type are answered; of one that is no longer there, nobody knows."""
+    node = REGISTRY.get(type_)
+    return node is not None and bool(node.answers)
 
 
 def _is_a_form() -> bool:

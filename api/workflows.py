@@ -11,6 +11,7 @@ import definition as definitions
 from api.access import needs, who, workspace_id
 from api.runs import shown
 from api.wire import Resource, check_depth, parse
+from credentials import warned, warnings_of
 from dispatch import Dispatcher
 from errors import BadInput, Conflict, NotFound, TooLarge
 from models import Workflow, WorkflowVersion
@@ -24,6 +25,7 @@ from schemas import (
     PageArgs,
     RestoreIn,
     RunOut,
+    SavedOut,
     StartArgs,
     StartIn,
     VersionOut,
@@ -50,14 +52,15 @@ def flows(args: dict[str, Any]) -> Any:
 @blueprint.post("/flows")
 @needs("editor")
 @blueprint.arguments(FlowIn)
-@blueprint.response(201, FlowOut)
+@blueprint.response(201, SavedOut)
 def create(body: dict[str, Any]) -> Any:
     """Create a flow: as a draft, which may be incomplete, or active, which must be valid."""
     text = EMPTY if (given := _definition(body)) is None else given
     triggers = _checked(text, body["status"])
-    return Workflow.draft(
+    flow = Workflow.draft(
         who().id, triggers, workspace_id=workspace_id(), name=body["name"], status=body["status"], definition_json=text
     )
+    return warned(flow)
 
 
 @blueprint.get("/workflows/<flow>")
@@ -71,7 +74,7 @@ def read(flow: Workflow) -> Any:
 @blueprint.put("/workflows/<flow>")
 @needs("editor", flow=Workflow)
 @blueprint.arguments(FlowChange)
-@blueprint.response(200, FlowOut)
+@blueprint.response(200, SavedOut)
 def change(body: dict[str, Any], flow: Workflow) -> Any:
     """Change what the body names. A changed definition is the next version; a stale `version` is refused."""
     text = _definition(body)
@@ -84,7 +87,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
         changes["definition_json"] = text
     if not flow.change(who().id, body.get("version"), triggers, **changes):
         raise Conflict("version: the flow has changed since; read it again and repeat your change")
-    return flow
+    return warned(flow)
 
 
 @blueprint.delete("/workflows/<flow>")
@@ -133,14 +136,14 @@ def version(flow: Workflow, number: int) -> Any:
 @blueprint.post("/workflows/<flow>/restore")
 @needs("editor", flow=Workflow)
 @blueprint.arguments(RestoreIn)
-@blueprint.response(200, FlowOut)
+@blueprint.response(200, SavedOut)
 def restore(body: dict[str, int], flow: Workflow) -> Any:
     """Make an earlier version's definition the flow's again, as its next version."""
     text = _version(flow, body["version"]).definition_json
     triggers = _checked(text, flow.status)
     if not flow.change(who().id, triggers=triggers, definition_json=text):
         raise Conflict("The flow has changed meanwhile; try again")
-    return flow
+    return warned(flow)
 
 
 @blueprint.post("/workflows/validate")
@@ -148,9 +151,10 @@ def restore(body: dict[str, int], flow: Workflow) -> Any:
 @blueprint.arguments(CheckIn)
 @blueprint.response(200, CheckOut)
 def validate(body: dict[str, Any]) -> Any:
-    """What is wrong with a definition, node by node. Nothing is kept."""
+    """What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept."""
     plan, issues = definitions.check(body["definition"], current_app.extensions["headrace"].config.max_nodes)
-    return {"ok": plan is not None, "issues": [issue.as_dict() for issue in issues]}
+    found = [*issues, *warnings_of(body["definition"], workspace_id())]
+    return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found]}
 
 
 def _version(flow: Workflow, number: int) -> WorkflowVersion:

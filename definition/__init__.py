@@ -15,8 +15,12 @@ from .builder import nodes_of
 from .planned import Config, Plan, PlannedNode, Retry, Settings
 from .settings import settings_of
 from .shape import Edge, Graph, Issues, graph_of, unknown_keys
+from .uses import Use, missing, uses
 
-__all__ = ["Config", "Edge", "Graph", "Plan", "PlannedNode", "Retry", "Settings", "check", "graph", "plan"]
+__all__ = [
+    "Config", "Edge", "Graph", "Plan", "PlannedNode", "Retry", "Settings", "Use", "check", "graph", "missing", "plan",
+    "uses",
+]  # fmt: skip
 
 
 def plan(definition: Any, max_nodes: int = 20_000) -> Plan:

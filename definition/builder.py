@@ -8,8 +8,9 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from errors import ExpressionError
+from errors import ExpressionError, NodeError
 from expressions import Template, compile_value
+from nodes import apart, own
 from nodes.base import REGISTRY, Node, is_literal
 
 from .planned import Config, Constant, Dynamic, PlannedNode, Retry, paths_of
@@ -74,9 +75,21 @@ def _ways(raw: Mapping[str, Any]) -> tuple[str | None, ...] | None:
     node = REGISTRY.get(raw["type"])
     if node is None:
         return None
-    config = raw.get("config")
-    ways: tuple[str | None, ...] = node.branches(config if isinstance(config, dict) else {}) or (None,)
+    try:
+        ways: tuple[str | None, ...] = _branches(node, raw) or (None,)
+    except NodeError:
+        return None
     return (*ways, "error") if raw.get("on_error") == "branch" else ways
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _branches(node: Node, raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """The branches of the node's type under its raw config. NodeError where a type that is not ours fails at that."""
+    config = _object(raw.get("config"))
+    return apart.branches(node, config) if node.own else node.branches(config)
 
 
 NODE_KEYS = (
@@ -99,15 +112,12 @@ class _Builder:
     def build(self, inputs: tuple[tuple[int, str | None], ...], is_leaf: bool) -> PlannedNode | None:
         node = REGISTRY.get(self.raw["type"])
         if node is None:
-            self.bad("type", f"there is no node type {self.raw['type'][:MAX_NAME]!r}")
+            type_ = self.raw["type"][:MAX_NAME]
+            self.bad("type", f"there is no node type {type_!r}{own.why_missing(type_)}")
             return None
         before = len(self.issues)
         unknown_keys(self.raw, NODE_KEYS, self.path, self.issues, self.id)
-        own_ways = node.branches(self.raw["config"] if isinstance(self.raw.get("config"), dict) else {})
-        if "error" in own_ways and self.raw.get("on_error") == "branch":
-            self.bad("on_error", "cannot be branch: the node has a branch of its own that is called error")
-        if node.looks_at_steps(self.raw["config"] if isinstance(self.raw.get("config"), dict) else {}):
-            self.references.add("*")
+        branches = self.branches(node)
         planned = PlannedNode(
             position=self.place[self.id],
             id=self.id,
@@ -117,13 +127,13 @@ class _Builder:
             config=self.config(node),
             inputs=inputs,
             is_leaf=is_leaf,
-            foreach=self.foreach(node, bool(own_ways)),
+            foreach=self.foreach(node, bool(branches)),
             retry=self.retry(),
             timeout=self.number("timeout", None, 0.001, 86_400),
             on_error=self.choice("on_error", ON_ERROR),
             on_interrupt=self.choice("on_interrupt", ON_INTERRUPT),
             disabled=self.flag("disabled"),
-            branching=bool(own_ways),
+            branches=branches,
             references=frozenset(self.references),
             addresses=frozenset(self.addresses),
         )
@@ -131,6 +141,21 @@ class _Builder:
 
     def bad(self, key: str, message: str) -> None:
         self.issues.add(f"{self.path}.{key}", message, self.id)
+
+    def branches(self, node: Node) -> tuple[str, ...]:
+        """Its branches; notes too whether it looks at steps, which hangs on the config as well."""
+        config = _object(self.raw.get("config"))
+        try:
+            found = _branches(node, self.raw)
+            looks = apart.looks_at_steps(node, config) if node.own else node.looks_at_steps(config)
+        except NodeError as error:
+            self.bad("config", error.message)
+            return ()
+        if looks:
+            self.references.add("*")
+        if "error" in found and self.raw.get("on_error") == "branch":
+            self.bad("on_error", "cannot be branch: the node has a branch of its own that is called error")
+        return found
 
     def name(self) -> str:
         name = self.raw.get("name", self.id)
@@ -224,7 +249,7 @@ class _Builder:
         if not isinstance(raw, dict):
             self.bad("config", "must be an object")
             return Config({})
-        schema = _schema(node)
+        schema = schema_of(node)
         static, dynamic = {}, []
         for key, value in raw.items():
             field_ = schema.fields.get(key)
@@ -234,10 +259,14 @@ class _Builder:
             else:
                 dynamic.append(Dynamic(key, compiled, field_, value))
         try:
-            loaded = schema.load(static, partial=tuple(item.key for item in dynamic))
+            partial = tuple(item.key for item in dynamic)
+            loaded = apart.loaded(node, schema, static, partial) if node.own else schema.load(static, partial=partial)
         except ValidationError as error:
             for path, message in paths_of(error.messages):
                 self.bad(f"config.{path}" if path else "config", message)
+            return Config({})
+        except NodeError as error:
+            self.bad("config", error.message)
             return Config({})
         per_item = {item.key: item.compiled for item in dynamic if item.field.metadata.get("x-per-item")}
         return Config({**loaded, **per_item}, tuple(item for item in dynamic if item.key not in per_item))
@@ -246,7 +275,7 @@ class _Builder:
 _SCHEMAS: dict[type[Node], Any] = {}
 
 
-def _schema(node: Node) -> Any:
+def schema_of(node: Node) -> Any:
     """The one instance of a node type's config schema: making one costs more than using it."""
     schema = _SCHEMAS.get(type(node))
     if schema is None:

@@ -83,7 +83,8 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class PlannedNode:
-    """A node, ready to run. `inputs` are its edges in: the source's position in the plan, the branch it leaves by.
+    """A node, ready to run. `inputs` are its edges in: the source's position in the plan, the branch it leaves by;
+    `branches` the ways out that its type gives it under its config.
 
     `references` are the steps that its expressions look at (`*`: perhaps any that come before it), but for those that
     may be answered: where it comes after such a one, it sees its output; those in `addresses` show it where to answer
@@ -104,7 +105,7 @@ class PlannedNode:
     on_error: str = "fail"
     on_interrupt: str = "retry"
     disabled: bool = False
-    branching: bool = False
+    branches: tuple[str, ...] = ()
     references: frozenset[str] = frozenset()
     addresses: frozenset[str] = frozenset()
 

@@ -2,8 +2,8 @@
 
 from dispatch.active import Ticket
 from dispatch.dispatcher import Dispatcher
-from dispatch.executor import MAX_DEATHS, files_of, make_services
+from dispatch.executor import MAX_DEATHS, make_services
 from dispatch.links import Links
 from dispatch.polling import Found, Line, look
 
-__all__ = ["MAX_DEATHS", "Dispatcher", "Found", "Line", "Links", "Ticket", "files_of", "look", "make_services"]
+__all__ = ["MAX_DEATHS", "Dispatcher", "Found", "Line", "Links", "Ticket", "look", "make_services"]

@@ -13,13 +13,14 @@ import engine
 from engine import Plan
 from errors import Conflict, Unavailable
 from models import Run, Write, now_ms
+from nodes.keyring import Keyring
 from recorder import Recorder
 
 log = logging.getLogger("headrace.dispatch")
 
 
-class HandedBack(Exception):
-    """The process ends, and this run is given back unfinished."""
+class HandedBack(BaseException):
+    """The process ends, and this run is given back unfinished. No handler of a node's errors may take it for one."""
 
 
 class Active:
@@ -41,6 +42,7 @@ class Active:
         self.stop_reason: str | None = None
         self.let_go = False  # the process ends without it: whatever its node still comes to does not count
         self.response: Any = None
+        self.keyring = Keyring()
         self.inputs: list[str] = []  # the runs that it starts whose input lies in a file
         self._new = new
         self._accepted: Future[list[int]] | None = None

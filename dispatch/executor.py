@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import orjson
@@ -47,12 +48,8 @@ MAX_DEATHS = 3
 def make_services(config: Config) -> Services:
     """What this process lends to its nodes."""
     rule = Rule(config.egress_allow)
-    return Services(Once(lambda: make_client(rule, config.http_max_bytes)), Once(Sandbox), rule)
-
-
-def files_of(config: Config, workspace_id: str) -> Files:
-    """The files of a workspace."""
-    return Files(config.data_dir / "files" / workspace_id, config.file_max_bytes)
+    client = Once(lambda: make_client(rule, config.http_max_bytes, config.ca_file))
+    return Services(client, Once(Sandbox), rule, config.ca_file)
 
 
 def no_credential(workspace_id: str, name: str) -> Credential | None:
@@ -73,12 +70,18 @@ class Executor:
     ) -> None:
         self.config, self.recorder, self.services, self.links = config, recorder, services, links
         self.find_credential = find_credential
+        self.files_folder: Path | None = None  # of all flows, where there is but one workspace
         self.payloads = Payloads(config.data_dir / "values", config.inline_value_bytes)
         self.plans = Plans(config.max_nodes)
         self.owner = ""
         self.on_step: Callable[[Run, engine.Step], None] | None = None
         self._unrecorded: dict[str, tuple[Active, Outcome, list[Write]]] = {}
         self._hand_back = threading.Event()
+
+    def files_of(self, workspace_id: str) -> Files:
+        """The files of a workspace."""
+        folder = self.files_folder or self.config.data_dir / "files" / workspace_id
+        return Files(folder, self.config.file_max_bytes)
 
     def plan_of(self, flow: Flow) -> Plan:
         """The plan of the flow as it is; DefinitionError where it is not valid."""
@@ -147,7 +150,8 @@ class Executor:
         kept = Kept(None)
         if outcome.status == "success":
             try:
-                encoded = engine.encode(outcome.output, self.config.max_value_bytes)
+                # Each step is clean already; but not what a node has put into its input, or got before it was a secret.
+                encoded = active.keyring.clean(engine.encode(outcome.output, self.config.max_value_bytes))
                 kept = self.payloads.keep(run.id, "output", encoded, run.claims)
             except NodeError as error:
                 outcome = Outcome("failed", None, error.message, response=outcome.response)
@@ -187,7 +191,7 @@ class Executor:
 
     def _job(self, active: Active, record: RunRecord, history: History) -> Job:
         run, plan, config = active.run, active.plan, self.config
-        keyring = Keyring(lambda name: self.find_credential(run.workspace_id, name))
+        keyring = active.keyring = Keyring(lambda name: self.find_credential(run.workspace_id, name))
 
         def on_step(step: engine.Step) -> None:
             if active.let_go:
@@ -224,7 +228,7 @@ class Executor:
             flows=Starter(self, active, record, keyring) if plan.suspends else None,
             links=self._links(run, plan),
             keyring=keyring,
-            files=files_of(config, run.workspace_id),
+            files=self.files_of(run.workspace_id),
             timeout=config.run_timeout,
             max_steps=config.max_steps,
             max_items=config.max_items,

@@ -52,18 +52,21 @@ class Starter:
         limit = plan.settings.max_concurrent_runs
         if limit and plan.settings.overlap == "skip" and Run.busy(flow.id) >= limit:
             raise NodeError(f"the flow {flow.name!r} runs {limit} times already, and overlap is skip")
-        given = self.keyring.clean_value(input)
+        given = self.keyring.clean(engine.encode(input, self.executor.config.max_value_bytes))
         made = _child(self.executor, self.active, flow, plan, "called", given, node_id if wait else None)
         self.record.add(self.run.while_it_runs(made.insertion()))
         return str(made.id)
 
 
 def _child(
-    executor: Executor, active: Active, flow: Workflow, plan: Plan, trigger: str, input: Any, answers: str | None
+    executor: Executor, active: Active, flow: Workflow, plan: Plan, trigger: str, input: bytes, answers: str | None
 ) -> Run:
-    """A pending run of the flow under that of `active`; `answers` is the node of this that waits for it."""
+    """A pending run of the flow under that of `active`; `answers` is the node of this that waits for it.
+
+    `input` is JSON text.
+    """
     run, id_ = active.run, new_id("run")
-    kept = executor.payloads.keep(id_, "input", engine.encode(input, executor.config.max_value_bytes))
+    kept = executor.payloads.keep(id_, "input", input)
     if kept.size is not None:
         active.inputs.append(id_)
     return Run.accept(
@@ -94,7 +97,8 @@ def failure_writes(executor: Executor, active: Active, outcome: Outcome) -> list
             "node_id": outcome.error_node_id,
             "error_text": outcome.error_text,
         }
-        made = _child(executor, active, flow, error_plan, "error", told, None).insertion()
+        encoded = engine.encode(told, executor.config.max_value_bytes)
+        made = _child(executor, active, flow, error_plan, "error", encoded, None).insertion()
     except (DefinitionError, NodeError) as error:
         message = f"the error workflow was not started: {error.message}"
         made = LogEntry.entry(run.workspace_id, run.id, None, "error", message, None)

@@ -17,10 +17,11 @@ import engine
 from engine import Plan
 from errors import HeadraceError, NodeError
 from models import WorkspaceStore
+from nodes import apart
 from nodes.base import Context, Item, Polled
 from nodes.keyring import Keyring
 
-from .executor import Executor, Flow, files_of
+from .executor import Executor, Flow
 
 log = logging.getLogger("headrace.dispatch")
 SECONDS = 120.0  # for one look
@@ -53,15 +54,18 @@ def look(executor: Executor, flow: Flow, node_id: str, state: str | None, lines:
     Raises NodeError with a message without secrets, whatever went wrong.
     """
     keyring = Keyring(lambda name: executor.find_credential(flow.workspace_id, name))
+    wait = 0.0
     try:
         return _look(executor, flow, node_id, state, lines, keyring)
-    except (NodeError, HeadraceError) as error:
+    except NodeError as error:
+        text, wait = error.message, error.retry_after
+    except HeadraceError as error:
         text = error.message
     except Exception as error:
         trace = keyring.clean_text(traceback.format_exc())
         log.error("the trigger %s of the flow %s raised\n%s", node_id, flow.id, trace)
-        text = f"{type(error).__name__}: {error}"
-    raise NodeError(_short(keyring.clean_text(text)))
+        text = apart.told(error)
+    raise NodeError(_short(keyring.clean_text(text)), retry_after=wait)
 
 
 def _look(
@@ -72,7 +76,12 @@ def _look(
     scope = _scope(flow, plan, keyring)
     config = planned.config.evaluate(scope)
     ctx = _context(executor, flow, node_id, scope, lines, keyring)
-    polled = planned.node.poll(config, None if state is None else orjson.loads(state), ctx)
+    before = None if state is None else orjson.loads(state)
+    if planned.node.own:
+        given = apart.copied(config)
+        polled = apart.call(planned.node, lambda lent: planned.node.poll(given, before, lent), ctx)
+    else:
+        polled = planned.node.poll(config, before, ctx)
     if not isinstance(polled, Polled) or not all(map(_is_item, polled.items)):
         raise NodeError(f"{planned.type} gave something else than Polled with a list of Item", permanent=True)
     if len(polled.items) > MAX_ITEMS:
@@ -115,7 +124,7 @@ def _context(
         store=WorkspaceStore(flow.workspace_id, keyring.clean),
         services=executor.services,
         keyring=keyring,
-        files=files_of(executor.config, flow.workspace_id),
+        files=executor.files_of(flow.workspace_id),
     )
 
 

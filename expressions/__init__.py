@@ -1,21 +1,24 @@
 """`{{ … }}` in the strings of a config: compile once, evaluate often. Pure: no I/O, no eval.
 
-`compile_value` takes any JSON value, `compile_text` one string; both give a `Template`. What an expression may say is
-in docs/expressions.md. `compiler.py` makes closures of Jinja2's syntax tree, `library.py` has the closed tables of
-filters, tests, functions and methods, `operators.py` and `values.py` what they work with and every bound.
+`compile_value` takes any JSON value, `compile_text` one string; both give a `Template`. `literal` writes text so that
+nothing in it is an expression. What an expression may say is in docs/expressions.md. `compiler.py` makes closures of
+Jinja2's syntax tree, `library.py` has the closed tables of filters, tests, functions and methods, `operators.py` and
+`values.py` what they work with and every bound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 from errors import ExpressionError
 
 from .compiler import Eval, Scope, Template, compile_text
+from .literals import literal, quoted
 from .values import MAX_DEPTH, Work
 
-__all__ = ["ExpressionError", "Template", "compile_text", "compile_value", "has_expression"]
+__all__ = ["ExpressionError", "Template", "compile_text", "compile_value", "has_expression", "literal", "quoted"]
 
 
 def has_expression(value: Any) -> bool:
@@ -41,15 +44,18 @@ def compile_value(value: Any) -> Template | None:
     """
     if isinstance(value, str):
         return compile_text(value) if has_expression(value) else None
-    roots: set[str] = set()
-    steps: set[str] = set()
-    run = _structure(value, "", 0, roots, steps)
-    return Template(run, roots, steps) if run else None
+    found: list[Template] = []
+    run = _structure(value, "", 0, found)
+    if run is None:
+        return None
+    names = (frozenset().union(*map(attrgetter(kind), found)) for kind in ("roots", "steps", "secrets"))
+    return Template(run, *names)
 
 
-def _structure(value: Any, path: str, depth: int, roots: set[str], steps: set[str]) -> Eval | None:
+def _structure(value: Any, path: str, depth: int, found: list[Template]) -> Eval | None:
+    """What gives the value with its expressions replaced, None where it has none; `found` gets their templates."""
     if isinstance(value, str):
-        return _leaf(value, path, roots, steps) if has_expression(value) else None
+        return _leaf(value, path, found) if has_expression(value) else None
     if not isinstance(value, Mapping | list):
         return None
     if depth >= MAX_DEPTH:
@@ -59,7 +65,7 @@ def _structure(value: Any, path: str, depth: int, roots: set[str], steps: set[st
     parts: dict[Any, Eval] = {}
     for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
         where = f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}".removeprefix(".")
-        run = _structure(item, where, depth + 1, roots, steps)
+        run = _structure(item, where, depth + 1, found)
         if run:
             parts[key] = run
     if not parts:
@@ -81,13 +87,12 @@ def _filled_list(value: list[Any], parts: Mapping[int, Eval]) -> Eval:
     return fill
 
 
-def _leaf(source: str, path: str, roots: set[str], steps: set[str]) -> Eval:
+def _leaf(source: str, path: str, found: list[Template]) -> Eval:
     try:
         template = compile_text(source)
     except ExpressionError as error:
         raise ExpressionError(f"{path}: {error}") from None
-    roots |= template.roots
-    steps |= template.steps
+    found.append(template)
 
     def evaluate(scope: Scope, work: Work) -> Any:
         try:

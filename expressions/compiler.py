@@ -41,15 +41,16 @@ class Template:
     """A compiled string, list or object. Immutable: one may be used by many threads at once.
 
     `roots` are the names that it reads (`input`, `steps`…), `steps` the node ids that it names as `steps.<id>`, with
-    `*` among them where it may look at any.
+    `*` among them where it may look at any, `secrets` the credentials that it names as `secrets.<name>`.
     """
 
-    __slots__ = ("_run", "roots", "steps")
+    __slots__ = ("_run", "roots", "secrets", "steps")
 
-    def __init__(self, run: Eval, roots: Iterable[str], steps: Iterable[str]) -> None:
+    def __init__(self, run: Eval, roots: Iterable[str], steps: Iterable[str] = (), secrets: Iterable[str] = ()) -> None:
         self._run = run
         self.roots = frozenset(roots)
         self.steps = frozenset(steps)
+        self.secrets = frozenset(secrets)
 
     def evaluate(self, scope: Scope) -> Any:
         """The value as plain JSON: datetimes are ISO 8601 text in UTC, durations seconds.
@@ -145,7 +146,7 @@ class _Compiler:
     def __init__(self, source: str) -> None:
         self.source = source
         self.roots: set[str] = set()
-        self.steps: set[str] = set()
+        self.named: dict[str, set[str]] = {"steps": set(), "secrets": set()}
         self.unnamed = 0  # how often it reads `steps` without saying which
         self.count = self.depth = 0
         self.carriage_return = "\r"  # or what stands for it: Jinja would make \n of \r\n
@@ -153,7 +154,8 @@ class _Compiler:
     def template(self) -> Template:
         try:
             run = self.output(self.parse())
-            return Template(run, self.roots, self.steps | {"*"} if self.unnamed else self.steps)
+            steps, secrets = self.named.values()
+            return Template(run, self.roots, steps | {"*"} if self.unnamed else steps, secrets)
         except RecursionError:
             raise self.error(0, "the expression is nested too deep") from None
 
@@ -261,9 +263,7 @@ class _Compiler:
         return lambda scope, work: member(inner(scope, work), key(scope, work), label)
 
     def member(self, node: nodes.Expr, of: nodes.Expr, key: str) -> Eval:
-        if isinstance(of, nodes.Name) and of.name == "steps":
-            self.steps.add(key)
-            self.unnamed -= 1
+        self.note(of, [key])
         inner, label = self.compile(of), _label(of)
 
         def read(scope: Scope, work: Work) -> Any:
@@ -279,6 +279,12 @@ class _Compiler:
             raise Missing(lambda: f"{explain()}; a method needs parentheses: {key}()")
 
         return read
+
+    def note(self, of: nodes.Expr, keys: list[str]) -> None:
+        """Remember which steps or secrets are read."""
+        if isinstance(of, nodes.Name) and of.name in self.named:
+            self.named[of.name].update(keys)
+            self.unnamed -= len(keys) if of.name == "steps" else 0
 
     def slice(self, of: nodes.Expr, node: nodes.Slice) -> Eval:
         inner = self.compile(of)
@@ -381,10 +387,8 @@ class _Compiler:
         offered = {word: table[name] for word, table in METHODS.items() if name in table}
         if not offered:
             raise self.error(node, f"there is no method '{name[:60]}' (there is: {some(_METHOD_NAMES, name)})")
-        if isinstance(called.node, nodes.Name) and called.node.name == "steps":
-            named = [part.value for part in node.args[:1] if isinstance(part, nodes.Const) and name == "get"]
-            self.steps.update(named)
-            self.unnamed -= len(named)
+        keys = [part.value for part in node.args[:1] if isinstance(part, nodes.Const) and name == "get"]
+        self.note(called.node, [key for key in keys if isinstance(key, str)])
         for word, function in offered.items():
             self.fits(node, f"{name}() of {word}", function, 1)
         inner, label, arguments = self.compile(called.node), _label(called.node), self.arguments(node)

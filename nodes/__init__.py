@@ -6,36 +6,80 @@ import functools
 import inspect
 from typing import Any
 
-from nodes import data, feeds, http, logic, mailbox, output, storage, triggers, waits
+from nodes import (
+    crypto,
+    data,
+    databases,
+    dates,
+    documents,
+    feeds,
+    files,
+    formats,
+    graphql,
+    http,
+    joins,
+    lists,
+    logic,
+    mailbox,
+    mcp,
+    messaging,
+    mqtt,
+    output,
+    s3,
+    ssh,
+    storage,
+    triggers,
+    waits,
+)
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.describe import json_schema
 
-__all__ = [
-    "REGISTRY",
-    "catalogue",
-    "data",
-    "feeds",
-    "http",
-    "logic",
-    "mailbox",
-    "output",
-    "search",
-    "storage",
-    "triggers",
-    "waits",
-]
+__all__ = ["FAMILIES", "REGISTRY", "catalogue", "search"]
+
+# Importing a family registers its types, in the order in which the catalogue shows them.
+FAMILIES = (
+    triggers,
+    logic,
+    waits,
+    data,
+    lists,
+    joins,
+    formats,
+    dates,
+    crypto,
+    documents,
+    http,
+    graphql,
+    messaging,
+    databases,
+    feeds,
+    mailbox,
+    ssh,
+    s3,
+    mqtt,
+    mcp,
+    files,
+    storage,
+    output,
+)
 
 
 def catalogue() -> list[dict[str, Any]]:
     """What there is, category by category.
 
-    Entries are `{type, category, name, description, branches, trigger, pure, config_schema, examples, extra, install}`.
-    `config_schema` is JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is no expression and
-    `x-credential` the types of credential that a key names; `branches` are those of an empty config. `install` is the
-    command that brings what the node lacks here, null where it lacks nothing.
+    Entries are `{type, category, name, description, branches, trigger, pure, own, config_schema, examples, extra,
+    install}`. `config_schema` is JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is no
+    expression and `x-credential` the types of credential that a key names; `branches` are those of an empty config.
+    `own` says that the type comes from HEADRACE_NODES_DIR. `install` is the command that brings what the node lacks
+    here, null where it lacks nothing.
     """
     classes: list[Any] = [type(node) for node in REGISTRY.values()]
-    return [_entry(cls) for cls in sorted(classes, key=lambda cls: CATEGORIES.index(cls.category))]
+    places = {family.__name__: place for place, family in enumerate(FAMILIES)}
+
+    def place(cls: Any) -> tuple[int, int]:
+        return CATEGORIES.index(cls.category), places.get(cls.__module__, len(places))
+
+    return [entry_of(cls) for cls in sorted(classes, key=place)]
 
 
 def search(text: str = "", category: str = "") -> list[dict[str, Any]]:
@@ -53,7 +97,8 @@ def _searchable(entry: dict[str, Any]) -> str:
 
 
 @functools.cache
-def _entry(cls: Any) -> dict[str, Any]:
+def entry_of(cls: Any) -> dict[str, Any]:
+    """The entry of one node type."""
     return {
         "type": cls.type,
         "category": cls.category,
@@ -62,6 +107,7 @@ def _entry(cls: Any) -> dict[str, Any]:
         "branches": list(cls.branches({})),
         "trigger": cls.trigger,
         "pure": cls.pure,
+        "own": cls.own,
         "config_schema": json_schema(cls.Config()),
         "examples": list(cls.examples),
         "extra": cls.extra or None,

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from marshmallow import Schema, fields
 
 from errors import NodeError
+from nodes.egress import Rule, tls_context
 
 if TYPE_CHECKING:
-    from nodes.egress import Rule
     from nodes.files import Files
     from nodes.keyring import Credential, Keyring
 
@@ -41,12 +43,14 @@ class Suspend:
     """A node's result that is not there yet: the run holds no thread while it waits.
 
     It goes on with `Node.resume` at `until` (ms since 1970; None: no time is set) or when it is answered, whichever is
-    first. `reason` says what it waits for, in words. `run_id` is the run of another flow that will answer.
+    first. `reason` says what it waits for, in words. `run_id` is the run of another flow that will answer. Where
+    somebody was `told` of it, it goes on record at once: after a crash they would be told again.
     """
 
     until: int | None
     reason: str
     run_id: str | None = None
+    told: bool = False
 
 
 class Answer(NamedTuple):
@@ -130,12 +134,17 @@ class Once(Generic[T]):
 class Services:
     """What a process lends to its nodes, shared by all runs: the HTTP client with the egress rules, the sandbox.
 
-    `egress` is the rule itself, for what speaks another protocol.
+    `egress` is the rule itself, for what speaks another protocol, and `ca_file` has more authorities to believe.
     """
 
     http: Once[Any]
     sandbox: Once[Any]
     egress: Rule
+    ca_file: Path | None = None
+
+    def tls(self, use: str) -> ssl.SSLContext:
+        """How to know servers by their certificates; what has the same `use`, such as smtp, shares one."""
+        return tls_context(self.ca_file, use)
 
     def close(self) -> None:
         """Close them."""
@@ -154,6 +163,8 @@ class Context:
     `inputs` maps each live predecessor to its output; `scope` is what expressions see (`steps`, `trigger`, `vars`…).
     `deadline` is on the clock of `time.monotonic`, in seconds. `idempotency_key` is `run_id:node_id:index`, the same at
     every attempt and after a crash. `log(level, message, data)` writes to the run's log. `files` are the workspace's.
+    `pause(seconds)` is how a node sleeps, until the deadline at most; it raises NodeError, and soon, when the run is to
+    end. `retries` is how often it would be tried again if it failed now.
     """
 
     node_id: str
@@ -167,12 +178,18 @@ class Context:
     flows: Flows | None = None
     keyring: Keyring | None = None
     files: Files | None = None
+    pause: Callable[[float], None] = time.sleep
+    retries: int = 0
 
     def log(self, level: str, message: str, data: Any = None) -> None:
         """Write to the run's log, without any secret; `level` is debug, info, warning or error."""
         if self.keyring is not None:
-            message, data = self.keyring.clean_text(message), self.keyring.clean_value(data)
+            message, data = self.keyring.clean_text(message), self.keyring.clean_data(data)
         self.write_log(self.node_id, level, message, data)
+
+    def clean(self, text: str) -> str:
+        """The text without any secret: to be called before a message is cut, for half a secret is hard to tell."""
+        return text if self.keyring is None else self.keyring.clean_text(text)
 
     def credential(self, name: str, *types: str) -> Credential:
         """The workspace's credential of this name or id, of one of these types; NodeError where there is none.
@@ -224,6 +241,7 @@ class Node:
     - `answers` names what may be answered to one that waits, by people or by a signed link; empty: nothing.
     - `examples` show it at work: `{"config", "input", "output"}` each. A test runs those of pure nodes.
     - `extra` is the file of `extras/` that brings the modules which it `requires`.
+    - `own` marks those of HEADRACE_NODES_DIR; own.py sets it. The engine calls them as apart.py says.
     """
 
     type: ClassVar[str]
@@ -240,6 +258,7 @@ class Node:
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()
     extra: ClassVar[str] = ""
     requires: ClassVar[tuple[str, ...]] = ()
+    own: ClassVar[bool] = False
 
     class Config(Schema):
         """No settings."""
@@ -302,7 +321,7 @@ def register(cls: type[Node]) -> None:
         raise TypeError(f"{cls.__qualname__}: category must be one of {', '.join(CATEGORIES)}")
     if cls.polls and not cls.trigger:
         raise TypeError(f"{cls.__qualname__}: only a trigger polls")
-    if not inspect.getdoc(cls):
+    if inspect.getdoc(cls) in (None, "", inspect.getdoc(Node)):
         raise TypeError(f"{cls.__qualname__}: a node's docstring is its description; write one")
     REGISTRY[cls.type] = cls()
 

@@ -22,6 +22,7 @@ from nodes.kinds import header_name, header_value
 
 LONGEST = 10_000
 LONGEST_KEY = 20_000
+HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]+)[ \t]+(AAAA[\w+/]+=*)")
 HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\Z")
 
 
@@ -67,6 +68,12 @@ def check_host(value: str) -> None:
         ipaddress.ip_address(value.strip("[]"))
     except ValueError:
         raise ValidationError("Must be a host name or an address.") from None
+
+
+def check_host_key(value: str) -> None:
+    """Refuse what has no public key in OpenSSH's format in it."""
+    if not HOST_KEY.search(value):
+        raise ValidationError("Must be a public key, as ssh-keyscan prints it: ssh-ed25519 AAAA…")
 
 
 def check_url(value: str) -> None:
@@ -181,7 +188,10 @@ class DatabaseUrl(CredentialType):
 
     title = "Database"
     main = "url"
-    url = _secret("postgresql://…, mysql://… or sqlite:///file, a file of the workspace", required=True)
+    url = _secret(
+        "postgresql://… or mysql://…, perhaps with ?sslmode=verify-full, or sqlite:///shop.db, a file of the workspace",
+        required=True,
+    )
 
     @classmethod
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
@@ -258,17 +268,61 @@ def _plain_login(data: Mapping[str, Any]) -> list[str]:
     return [base64.b64encode(f"\0{data['username']}\0{data['password']}".encode()).decode()]
 
 
+# What these name is this machine itself, or (the last) needs threads of its own, which no rule would reach.
+LOCAL_SERVICES = {
+    *("blink1", "dbus", "exec", "file", "gio", "glib", "gnome", "kde", "macosx", "memory", "qt", "syslog", "windows"),
+    *("mqtt", "mqtts", "smpp", "smpps", "xmpp", "xmpps"),
+}
+# Settings of Apprise's addresses that are no secret, whatever their value.
+OPEN_OPTIONS = {
+    *("avatar", "batch", "bcc", "cc", "cto", "emojis", "footer", "format", "from", "image", "lang", "method", "mode"),
+    *("name", "optional", "overflow", "priority", "redirect", "region", "retry", "rto", "sound", "store", "tags", "to"),
+    *("tts", "tz", "verify", "wait"),
+}
+# What has neither digits nor signs nor a capital in the middle is rather a word than a key.
+WORD = re.compile(r"[A-Za-z]?[a-z]{0,20}\Z|[A-Z]{0,12}\Z")
+
+
+def check_service(url: str) -> None:
+    """Refuse what is no address of a service, and services that are this machine itself."""
+    scheme, colon, rest = url.strip().partition("://")
+    if colon and scheme.lower() in LOCAL_SERVICES:
+        raise ValidationError(f"{scheme.lower()}:// cannot be used here.")
+    if not colon or not rest or not re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,30}\Z", scheme):
+        raise ValidationError("Must be an address such as slack://… or https://…, as Apprise writes it.")
+
+
 class ServiceUrl(CredentialType):
     """Where messages go, as Apprise writes it: slack://…, discord://…, ntfy://…, mailto://… and a hundred more."""
 
     title = "Notification service"
     main = "url"
-    url = _secret("The address: https://github.com/caronc/apprise/wiki has them all", required=True)
+    url = _secret("The address: https://appriseit.com/services/ has them all", check_service, required=True)
 
     @classmethod
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
-        """The address and its longer parts, each of which may be a key."""
-        return [data["url"], *(part for part in re.split(r"[/:@?&=]+", data["url"]) if len(part) >= 8)]
+        """The address, the password in it, and what looks like a key: which parts are keys, only the service knows."""
+        url = data["url"]
+        head, _, query = url.partition("://")[2].partition("?")
+        place, _, path = head.partition("/")
+        login, _, host = place.rpartition("@")
+        name, _, password = login.partition(":")
+        options = [pair.partition("=") for pair in query.split("&")]
+        values = [value for key, _, value in options if key.lower().lstrip("+-:") not in OPEN_OPTIONS]
+        if len(name) >= 8 and not password:
+            password = name  # a token, as a rule
+        keys = [part for part in (name, *_parts_of(host), *path.split("/"), *values) if _is_key(unquote(part))]
+        return [url, *({form for part in (password, *keys) if part for form in (part, unquote(part))})]
+
+
+def _parts_of(host: str) -> list[str]:
+    """What could be keys where a host would be; of a host there are none."""
+    return [] if "." in host or host.startswith("[") else host.split(":")
+
+
+def _is_key(text: str) -> bool:
+    text = text.lstrip("#")  # of a channel's name
+    return len(text) >= 8 and "@" not in text and WORD.match(text) is None
 
 
 class Ssh(CredentialType):
@@ -285,7 +339,7 @@ class Ssh(CredentialType):
         fields.String,
         "The machine's public key, as `ssh-keyscan server.example.com` prints it: ssh-ed25519 AAAA…",
         required=True,
-        validate=validate.Length(1, LONGEST),
+        validate=[validate.Length(1, LONGEST), check_host_key],
     )
 
     @validates_schema

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -16,6 +16,7 @@ from nodes.base import Branch, Context, Node, setting
 from nodes.kinds import Number, anything, text
 
 MAX_ISSUES, MAX_ISSUE_TEXT = 50, 300
+MAX_LOOKED_AT = 30_000  # of a message, for secrets: more than the longest has, so that none is half in what is shown
 
 
 class Set(Node):
@@ -25,6 +26,13 @@ class Set(Node):
     category = "data"
     quick = True
     title = "Set values"
+    examples = (
+        {
+            "config": {"values": {"total": "{{ input.price * input.count }}"}, "keep_input": True},
+            "input": {"price": 2, "count": 3},
+            "output": {"price": 2, "count": 3, "total": 6},
+        },
+    )
 
     class Config(Schema):
         values = setting(
@@ -50,6 +58,15 @@ class Code(Node):
     category = "data"
     title = "Python code"
     names = ("input", "steps", "trigger", "vars")
+    examples = (
+        {
+            "config": {
+                "source": "total = sum(input['prices'])\n{'total': total, 'mean': total / len(input['prices'])}"
+            },
+            "input": {"prices": [1, 2, 6]},
+            "output": {"total": 9, "mean": 3.0},
+        },
+    )
 
     class Config(Schema):
         source = text("The Python source; what it prints goes to the log of the run", literal=True, required=True)
@@ -99,6 +116,13 @@ class JMESPath(Node):
     type = "jmespath"
     category = "data"
     title = "JMESPath query"
+    examples = (
+        {
+            "config": {"query": "orders[?total > `100`].{id: id, who: customer.name}"},
+            "input": {"orders": [{"id": 1, "total": 120, "customer": {"name": "Ada"}}, {"id": 2, "total": 5}]},
+            "output": [{"id": 1, "who": "Ada"}],
+        },
+    )
 
     class Config(Schema):
         query = setting(
@@ -158,13 +182,16 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     validator_of(schema)
 
 
-def issues_of(schema: Mapping[str, Any], data: Any) -> list[dict[str, str]]:
-    """What the schema finds wrong with the data, as `{"path", "message"}`."""
+def issues_of(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str) -> list[dict[str, str]]:
+    """What the schema finds wrong with the data, as `{"path", "message"}`. `clean` takes secrets out of a message."""
     try:
         errors = list(itertools.islice(validator_of(schema).iter_errors(data), MAX_ISSUES))
     except ValueError as error:
         raise NodeError(f"the data cannot be checked: {error}", permanent=True) from None
-    return [{"path": path_of(error.instance_path), "message": _short(error.message)} for error in errors]
+    return [
+        {"path": path_of(error.instance_path), "message": _short(clean(error.message[:MAX_LOOKED_AT]))}
+        for error in errors
+    ]
 
 
 class Validate(Node):
@@ -174,6 +201,14 @@ class Validate(Node):
     category = "data"
     quick = True
     title = "Validate"
+    examples = (
+        {
+            "config": {"schema": {"type": "object", "required": ["email"]}},
+            "input": {"name": "Ada"},
+            "branch": "invalid",
+            "output": [{"path": "", "message": '"email" is a required property'}],
+        },
+    )
 
     class Config(Schema):
         schema = setting(
@@ -189,5 +224,5 @@ class Validate(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         data = config.get("data", input)
-        issues = issues_of(config["schema"], data)
+        issues = issues_of(config["schema"], data, ctx.clean)
         return Branch("invalid", issues) if issues else Branch("valid", data)

@@ -7,17 +7,20 @@ Every new connection goes through this, and thereby every redirect.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 import socket
+import ssl
 import time
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from errors import ConfigError, NodeError
 
@@ -25,6 +28,8 @@ MAX_BYTES = 10 * 2**20
 MAX_REDIRECTS = 10
 USER_AGENT = "Headrace"
 PIECE = 16 * 1024
+UNZIPPED = 64 * 1024
+GZIP = b"\x1f"
 GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # Protocol assignments and 6to4 relays, which `is_global` judges differently from one Python to the next.
@@ -100,6 +105,21 @@ class Rule:
                 permanent=True,
             )
         return allowed
+
+
+@functools.cache
+def tls_context(ca_file: Path | None, use: str) -> ssl.SSLContext:
+    """How servers prove who they are: to the authorities of the system, those that come with Python, and the file's.
+
+    There is one for each `use`, since libraries write into it: those that speak HTTP offer the server just that.
+    """
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 @contextmanager
@@ -181,24 +201,42 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete HTTP response; the names of `headers` are in lower case, and `charset` is what the server says."""
+    """An HTTP response; the names of `headers` are in lower case, and `charset` is what the server says.
+
+    `content` is empty where it was saved elsewhere, and may be cut where only its start was asked for. `url` is where
+    it came from, after redirects; `who` is what was asked, for messages: `GET api.example.com`.
+    """
 
     status: int
     reason: str
     headers: dict[str, str]
     content: bytes
     charset: str | None
+    url: str
+    who: str
 
 
-def make_client(rule: Rule, max_bytes: int = MAX_BYTES) -> Client:
+class Sink(Protocol):
+    """What a body is written to, piece by piece; it raises NodeError where it is full."""
+
+    def write(self, data: bytes) -> Any: ...
+
+
+# Given an answer without its content: a context that gives what the content is written to.
+Save = Callable[[Answer], AbstractContextManager[Sink]]
+# Given the address of a redirect to another site, and whether the request's body goes along: NodeError if it may not.
+Allow = Callable[[str, bool], None]
+
+
+def make_client(rule: Rule, max_bytes: int = MAX_BYTES, ca_file: Path | None = None) -> Client:
     """The client of a process. `max_bytes` bounds a response's body."""
-    return Client(rule, max_bytes)
+    return Client(rule, max_bytes, ca_file)
 
 
 class Client:
     """One pool of connections for all runs. It keeps no cookies and takes nothing from the environment. Thread-safe."""
 
-    def __init__(self, rule: Rule, max_bytes: int) -> None:
+    def __init__(self, rule: Rule, max_bytes: int, ca_file: Path | None) -> None:
         import httpcore
         import httpx
 
@@ -207,7 +245,7 @@ class Client:
             logging.getLogger(name).setLevel(logging.WARNING)
         transport = httpx.HTTPTransport.__new__(httpx.HTTPTransport)
         transport._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
+            ssl_context=tls_context(ca_file, "http"),
             max_connections=100,
             max_keepalive_connections=20,
             keepalive_expiry=30.0,
@@ -232,21 +270,34 @@ class Client:
         *,
         seconds: float,
         headers: Sequence[tuple[str, str]] = (),
-        content: bytes | None = None,
+        content: bytes | Iterable[bytes] | None = None,
         follow_redirects: bool = True,
+        save: Save | None = None,
+        error_bytes: int | None = None,
+        allow: Allow | None = None,
     ) -> Answer:
         """Make a request and read the whole response, of whatever status, within `seconds`.
+
+        Content that is no bytes is iterated anew for each redirect, and its Content-Length is to be among the headers.
+        With `save`, the body goes there; else it is in the answer, up to the client's bound. With `error_bytes`, no
+        more than that is read from an answer of status 400 or more, which then is in the answer. `allow` is asked
+        before a redirect to another site.
 
         Raises NodeError where there is none; its message names the method, the host and the cause, and nothing secret.
         """
         import httpx
 
-        who = f"{method} {host_of(url)}"
+        target = parsed(url)
+        who = f"{method} {target.host}"
         try:
             with within(seconds):
                 raw = [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
-                request = self._http.build_request(method, url, headers=raw, content=content, timeout=seconds)
-                return self._follow(request, follow_redirects)
+                request = self._http.build_request(method, target, headers=raw, content=content, timeout=seconds)
+                response = self._follow(request, follow_redirects, allow)
+                try:
+                    return self._answer(response, who, save, error_bytes)
+                finally:
+                    response.close()
         except NodeError as error:
             raise NodeError(f"{who}: {error.message}", error.permanent) from None
         except (TimeoutError, httpx.TimeoutException):
@@ -256,52 +307,104 @@ class Client:
         except httpx.HTTPError as error:
             raise NodeError(f"{who}: {str(error) or type(error).__name__}") from None
 
-    def _follow(self, request: Any, follow_redirects: bool) -> Answer:
+    def _follow(self, request: Any, follow_redirects: bool, allow: Allow | None) -> Any:
+        """The response, its body unread, of where the redirects end."""
         for _ in range(MAX_REDIRECTS + 1):
             response = self._http.send(request, stream=True, follow_redirects=False)
-            try:
-                following = response.next_request if follow_redirects else None
-                if following is None:
-                    return self._answer(response)
-            finally:
-                response.close()
-            request = _without_secrets(request, following)
+            following = response.next_request if follow_redirects else None
+            if following is None:
+                return response
+            response.close()
+            request = _without_secrets(request, following, allow)
         raise NodeError(f"more than {MAX_REDIRECTS} redirects", permanent=True)
 
-    def _answer(self, response: Any) -> Answer:
-        return Answer(
-            response.status_code,
+    def _answer(self, response: Any, who: str, save: Save | None, error_bytes: int | None) -> Answer:
+        status, content = response.status_code, b""
+        is_cut = error_bytes is not None and status >= 400
+        if is_cut:
+            content = _start(response, error_bytes or 0)
+        elif save is None:
+            content = self._body(response)
+        answer = Answer(
+            status,
             response.reason_phrase,
             dict(response.headers),
-            self._body(response),
+            content,
             response.charset_encoding,
+            str(response.url),
+            who,
         )
+        if save is not None and not is_cut:
+            with save(answer) as sink:
+                _pour(response, sink)
+        return answer
 
     def _body(self, response: Any) -> bytes:
-        """The body, unzipped. The bound is on the unzipped size and holds while unzipping, whatever is announced."""
-        unzip = _decoder(response.headers.get("content-encoding", "identity").strip().lower())
+        """The whole body, unzipped. The bound is on the unzipped size and holds while unzipping."""
         body = bytearray()
-        for raw in response.iter_raw():
-            _left(None)
-            body += unzip.decompress(raw, self.max_bytes + 1 - len(body)) if unzip else raw
+        for piece in _pieces(response):
+            body += piece
             if len(body) > self.max_bytes:
                 raise NodeError(f"the answer has more than {self.max_bytes} bytes", permanent=True)
         return bytes(body)
 
 
-def host_of(url: str) -> str:
-    """The host of an http or https URL, for messages. NodeError where it is no such URL."""
+def _pour(response: Any, sink: Sink) -> None:
+    """Write the body to the sink."""
     import httpx
 
     try:
-        parsed = httpx.URL(url)
+        for piece in _pieces(response):
+            sink.write(piece)
+    except TimeoutError:
+        # To whoever keeps the file, this is an error of the disk, for it is an OSError.
+        raise httpx.ReadTimeout("") from None
+
+
+def _start(response: Any, most: int) -> bytes:
+    """The first bytes of a body; what follows is left unread."""
+    body = bytearray()
+    for piece in _pieces(response):
+        body += piece
+        if len(body) >= most:
+            break
+    return bytes(body[:most])
+
+
+def _pieces(response: Any) -> Iterator[bytes]:
+    """The body, unzipped, in pieces of a bounded size, whatever they are unzipped from."""
+    unzip = _decoder(response.headers.get("content-encoding", "identity").strip().lower())
+    for raw in response.iter_raw():
+        _left(None)
+        if unzip is None:
+            yield raw
+        else:
+            for piece in unzip.pieces(raw):
+                _left(None)
+                yield piece
+    if unzip is not None:
+        unzip.end()
+
+
+def parsed(url: str) -> Any:
+    """An http or https URL as an `httpx.URL`. NodeError where it is no such URL."""
+    import httpx
+
+    try:
+        found = httpx.URL(url)
     except (httpx.InvalidURL, ValueError, TypeError):
         raise NodeError("the URL is not valid", permanent=True) from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if found.scheme not in ("http", "https") or not found.host:
         raise NodeError("the URL must begin with http:// or https:// and name a host", permanent=True)
-    if not 0 < (parsed.port or 80) < 65_536:
+    if not 0 < (found.port or 80) < 65_536:
         raise NodeError("the URL has a port that does not exist", permanent=True)
-    return parsed.host
+    return found
+
+
+def host_of(url: str) -> str:
+    """The host of an http or https URL. NodeError where it is no such URL."""
+    host: str = parsed(url).host
+    return host
 
 
 def _decoder(encoding: str) -> Any:
@@ -313,24 +416,49 @@ def _decoder(encoding: str) -> Any:
 
 
 class _Gzip:
-    """Unzips piece by piece, never more than asked for."""
+    """Unzips piece by piece, also what was zipped in several parts; what follows the last one is passed over."""
 
     def __init__(self) -> None:
         self.inner = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        self.begun = self.over = False
 
-    def decompress(self, data: bytes, most: int) -> bytes:
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """What these bytes unzip to, in pieces of at most UNZIPPED bytes."""
+        while data and not self.over:
+            self.begun = True
+            yield from self._part(data)
+            data = self.inner.unused_data
+            if data.startswith(GZIP):
+                self.inner = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            elif self.inner.eof and data:
+                self.over = True
+
+    def _part(self, data: bytes) -> Iterator[bytes]:
         try:
-            return self.inner.decompress(data, most)
+            while True:
+                piece = self.inner.decompress(data, UNZIPPED)
+                yield piece
+                data = self.inner.unconsumed_tail
+                # More may be on its way out although all that came in is taken.
+                if not data and len(piece) < UNZIPPED:
+                    return
         except zlib.error:
             raise NodeError("the answer is not valid gzip") from None
 
+    def end(self) -> None:
+        """NodeError where there should have been more."""
+        if self.begun and not self.inner.eof:
+            raise NodeError("the answer ends in the midst of its gzip data")
 
-def _without_secrets(request: Any, following: Any) -> Any:
+
+def _without_secrets(request: Any, following: Any, allow: Allow | None) -> Any:
     """The redirected request, without the headers that only the first host was meant to see."""
     host_of(str(following.url))
     if not _same_site(request.url, following.url):
         for name in set(following.headers) - HARMLESS:
             del following.headers[name]
+        if allow is not None:
+            allow(str(following.url), following.stream is request.stream)
     return following
 
 

@@ -10,11 +10,11 @@ import orjson
 from marshmallow import Schema, fields, validate
 
 from errors import NodeError
-from nodes.apart import Reader
+from nodes.answers import asked_to_wait, is_permanent
 from nodes.base import Context, Item, Node, Polled, setting
 from nodes.egress import Answer, host_of
-from nodes.http import is_permanent
 from nodes.kinds import Number, text
+from nodes.reading import Reader
 from nodes.triggers import TriggerNode
 
 FETCH_SECONDS, READ_SECONDS = 30.0, 20.0
@@ -63,7 +63,8 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
     if answer.status == 304 and marks:
         return None
     if answer.status != 200:
-        raise NodeError(f"GET {host} answered {answer.status} {answer.reason}".rstrip(), is_permanent(answer.status))
+        text = f"GET {host} answered {answer.status} {answer.reason}".rstrip()
+        raise NodeError(text, is_permanent(answer.status), asked_to_wait(answer) or 0.0)
     return _read(url, host, answer, ctx)
 
 

@@ -1,4 +1,4 @@
-"""The workspace's files, `files/<workspace id>/` in the data folder: what nodes read and write of them.
+"""The workspace's files, `files/<workspace id>/` in the data folder, and the node that reads and writes them.
 
 A path is relative, of plain names between slashes. It is walked name by name from the folder, and no name may be a
 symlink; so nothing outside is ever reached, whoever changes the folder meanwhile.
@@ -6,22 +6,34 @@ symlink; so nothing outside is ever reached, whoever changes the folder meanwhil
 
 from __future__ import annotations
 
+import base64
 import errno
+import mimetypes
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
+from marshmallow import Schema
+
 from errors import NodeError
 from flat import iso
+from nodes.base import Context, Node
+from nodes.kinds import anything, choice
+from nodes.kinds import path as field_of_path
 
 LONGEST_NAME, DEEPEST, MOST_LISTED = 200, 20, 10_000
-BAD = re.compile(r"[\x00-\x1f\x7f\\]")
+BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+MOST_READ = 16 * 2**20
 DRAFT = ".draft-"
+UNKNOWN = "application/octet-stream"
+# What SQLite keeps beside a database. It believes what is in there, even which other file is to be deleted.
+BESIDE = re.compile(r"\.(db|sqlite|sqlite3)-(journal|wal|shm)\Z", re.IGNORECASE)
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 WHY = {
     errno.ENOENT: "there is no such file",
@@ -45,6 +57,8 @@ def names_of(path: str) -> list[str]:
         raise NodeError(f"{path[:200]!r} leads out of the workspace's files", permanent=True)
     if any(name.startswith(DRAFT) for name in names):
         raise NodeError(f"{path[:200]!r}: names that begin with {DRAFT} are not for nodes", permanent=True)
+    if any(BESIDE.search(name) for name in names):
+        raise NodeError(f"{path[:200]!r}: what SQLite keeps beside a database is not for nodes", permanent=True)
     if len(names) > DEEPEST or any(len(name.encode("utf-8", "replace")) > LONGEST_NAME for name in names):
         raise NodeError(f"the path {path[:50]!r}… is too long or too deep", permanent=True)
     return names
@@ -119,7 +133,7 @@ class Files:
             found = []
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.is_symlink() or entry.name.startswith(DRAFT):
+                    if entry.is_symlink() or entry.name.startswith(DRAFT) or BESIDE.search(entry.name):
                         continue
                     found.append(self._entry(path, entry))
                     if len(found) > limit:
@@ -234,3 +248,111 @@ def _make(name: str, folder: int) -> None:
     except FileExistsError:
         return
     os.fsync(folder)
+
+
+# The node
+
+
+def described(path: str, size: int) -> dict[str, Any]:
+    """How a node names a file to the next one: `{"path", "name", "size", "content_type"}`."""
+    return {"path": path, "name": path.rpartition("/")[2], "size": size, "content_type": content_type_of(path)}
+
+
+def content_type_of(name: str) -> str:
+    """What a file of this name most likely holds."""
+    found, packing = mimetypes.guess_type(name)
+    if packing is not None:
+        return "application/gzip" if packing == "gzip" else UNKNOWN
+    return found or UNKNOWN
+
+
+def path_of(value: Any) -> str:
+    """The path of a file that is named by its path or, as nodes name one, by an object that has it."""
+    if isinstance(value, Mapping):
+        value = value.get("path")
+    if not isinstance(value, str) or not value:
+        raise NodeError("a file is named by its path, or by what another node gave for it", permanent=True)
+    return value
+
+
+class FileNode(Node):
+    """Reads, writes, lists and deletes the files of the workspace, which lie in the server's data folder."""
+
+    type = "file"
+    category = "storage"
+    title = "File"
+    pure = False
+    examples = (
+        {
+            "config": {"operation": "write", "path": "reports/today.txt", "data": "{{ input.text }}"},
+            "input": {"text": "All is well"},
+            "output": {"path": "reports/today.txt", "name": "today.txt", "size": 11, "content_type": "text/plain"},
+        },
+        {
+            "config": {"operation": "list", "path": "reports"},
+            "input": None,
+            "output": [
+                {
+                    "path": "reports/today.txt",
+                    "name": "today.txt",
+                    "type": "file",
+                    "size": 11,
+                    "modified_at": "2026-01-05T07:20:00.000Z",
+                }
+            ],
+        },
+    )
+
+    class Config(Schema):
+        operation = choice("What to do", ("read", "write", "append", "list", "delete"), required=True)
+        path = field_of_path("The file: reports/today.csv; for list, the folder", load_default="")
+        data = anything("What to write: text as it is, anything else as JSON; without it, the input")
+        encoding = choice(
+            "How the file is read and written: as text, as JSON, or as any bytes that the data has in base64",
+            ("text", "json", "base64"),
+            load_default="text",
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        files, path, operation = ctx.need_files(), config["path"], config["operation"]
+        if operation == "list":
+            return files.list(path)
+        if operation == "delete":
+            return {"deleted": files.delete(path)}
+        if operation == "read":
+            return read_as(files, path, config["encoding"])
+        data = written_as(config.get("data", input), config["encoding"])
+        size = files.write(path, data) if operation == "write" else files.append(path, data)
+        return described(path, size)
+
+
+def read_as(files: Files, path: str, encoding: str) -> Any:
+    """The content of a file as text, JSON or base64."""
+    if files.size(path) > MOST_READ:
+        raise NodeError(f"{path!r} has more than {MOST_READ} bytes, too many for a value", permanent=True)
+    return value_of(files.read(path), path, encoding)
+
+
+def value_of(raw: bytes, name: str, encoding: str) -> Any:
+    """The content of what has this name as text, JSON or base64."""
+    if encoding == "base64":
+        return base64.b64encode(raw).decode()
+    try:
+        content = raw.decode("utf-8-sig")
+        return content if encoding == "text" else orjson.loads(content)
+    except UnicodeDecodeError as error:
+        raise NodeError(f"{name!r} is no UTF-8 text (byte {error.start}); read it as base64", permanent=True) from None
+    except orjson.JSONDecodeError as error:
+        raise NodeError(f"{name!r} is not JSON: {error.msg} (line {error.lineno})", permanent=True) from None
+
+
+def written_as(data: Any, encoding: str) -> bytes:
+    """What to put into a file for this value."""
+    if encoding == "base64":
+        try:
+            return base64.b64decode(data, validate=True)
+        except (TypeError, ValueError):
+            raise NodeError("data: is not base64", permanent=True) from None
+    if isinstance(data, str) and encoding == "text":
+        return data.encode("utf-8", "replace")
+    return orjson.dumps(data)

@@ -1,155 +1,145 @@
-"""The node that calls services over HTTP. The client, with its rules about addresses and sizes, is `egress.py`."""
+"""The nodes that call services over HTTP. How a call is made is `calls.py`'s, what is sent and got `bodies.py`'s and
+`answers.py`'s, lists in pages are `pages.py`'s.
+"""
 
 from __future__ import annotations
 
-import json
+import functools
+from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
-from urllib.parse import urlencode
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
+from nodes import answers, bodies
+from nodes.answers import Download, decoded
 from nodes.base import Context, Node, setting
-from nodes.egress import Answer, host_of
-from nodes.kinds import Number, anything, choice, headers, text, text_of
+from nodes.calls import CREDENTIALS, METHODS, Call, Caller
+from nodes.kinds import Number, anything, choice, credential, headers, path, text
+from nodes.pages import Pages, Pagination, Place
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-# The length and the connection are the client's business: a wrong one would let a request smuggle in another.
-REFUSED_HEADERS = {"connection", "content-length", "transfer-encoding", "upgrade"}
-RETRY_HELPS = {408, 425, 429}
-# Codecs that are no charsets of text, one of them of quadratic cost.
-NOT_CHARSETS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"}
-CONTENT_TYPES = {
-    "json": "application/json",
-    "form": "application/x-www-form-urlencoded",
-    "text": "text/plain; charset=utf-8",
-}
+
+def timeout() -> Any:
+    """The field with the time that a request may take."""
+    return setting(
+        Number,
+        "Seconds for a request and its answer",
+        literal=True,
+        load_default=30.0,
+        validate=validate.Range(0.1, 300),
+    )
 
 
 class HTTPRequest(Node):
-    """Calls a web service and hands on its answer: the status, the headers and the body."""
+    """Calls a web service and hands on its answer: the status, the headers and the body. Sends JSON, forms, text and
+    files, waits where the service asks to (Retry-After), and can collect a list that comes in pages.
+    """
 
     type = "http"
     category = "integration"
     title = "HTTP request"
     pure = False
+    examples = (
+        {
+            "config": {
+                "method": "POST",
+                "url": "https://api.example.com/orders",
+                "credential": "shop",
+                "body": {"item": "{{ input.item }}"},
+            },
+            "input": {"item": "tea"},
+            "output": {"status": 201, "headers": {"content-type": "application/json"}, "body": {"id": 7}},
+        },
+        {
+            "config": {
+                "url": "https://api.example.com/orders",
+                "credential": "shop",
+                "pagination": {"type": "cursor", "path": "meta.next", "items": "orders"},
+            },
+            "input": None,
+            "output": {"status": 200, "headers": {}, "body": [{"id": 7}, {"id": 8}], "pages": 2, "truncated": False},
+        },
+    )
 
     class Config(Schema):
         method = choice("The HTTP method", METHODS, literal=False, load_default="GET")
         url = text("The address, with http:// or https://", most=8_000, required=True)
         query = setting(fields.Dict(keys=fields.String()), "What to append to the address; a list repeats its key")
         headers = headers('The headers: {"Authorization": "Bearer {{ secrets.token }}"}')
-        body = anything("The body; without it, none is sent")
-        body_type = choice("How the body is written", ("json", "form", "text"), load_default="json")
-        timeout = setting(
-            Number,
-            "Seconds for the whole exchange",
-            literal=True,
-            load_default=30.0,
-            validate=validate.Range(0.1, 300),
+        credential = credential("The credential that goes along", *CREDENTIALS)
+        body = anything("The body; without it, none is sent. For the type file, the path of one")
+        body_type = choice("How the body is written", bodies.KINDS, load_default="json")
+        files = setting(
+            fields.Dict(keys=fields.String(), validate=validate.Length(max=bodies.MOST_FILES)),
+            'Files of a multipart body, by field: {"photo": "shop/tea.jpg"}, or as another node gives them',
         )
+        timeout = timeout()
         follow_redirects = setting(fields.Boolean, "Whether to follow redirects", literal=True, load_default=True)
+        pagination = setting(
+            fields.Nested(Pagination), "How to collect a list that comes in pages, which the body then is", literal=True
+        )
         response = choice(
-            "How to read the answer: as the server says, as JSON, or as text",
-            ("auto", "json", "text"),
+            "How to read the answer: as the server says, as JSON, as text, or into a file",
+            answers.KINDS,
             load_default="auto",
         )
+        save_to = path("Where a file goes, or with a slash at its end its folder; without it, to downloads/")
         fail_on_status = setting(
             fields.Boolean, "Whether a status from 400 on is a failure", literal=True, load_default=True
         )
 
+        @validates_schema
+        def has_pages_of_data(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """Items of pages are found in JSON alone."""
+            if data.get("pagination") is not None and data.get("response") in ("text", "file"):
+                raise ValidationError("Must be auto or json where there is pagination.", "response")
+
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        if ctx.services is None:
-            raise NodeError("there is no HTTP client here", permanent=True)
-        seconds = ctx.seconds_left(config["timeout"])
-        content = encoded(config.get("body"), config["body_type"])
-        url = with_query(config["url"].strip(), config.get("query", {}))
-        answer = ctx.services.http().fetch(
-            config["method"],
-            url,
-            seconds=seconds,
-            headers=self.headers(config, content, ctx),
-            content=content,
-            follow_redirects=config["follow_redirects"],
-        )
-        who = f"{config['method']} {host_of(url)}"
-        if config["fail_on_status"] and answer.status >= 400:
-            raise NodeError(f"{who} answered {answer.status} {answer.reason}".rstrip(), is_permanent(answer.status))
-        return {
-            "status": answer.status,
-            "headers": answer.headers,
-            "body": decoded(answer, config["response"], who),
-        }
+        found = ctx.credential(config["credential"], *CREDENTIALS) if "credential" in config else None
+        caller = Caller(ctx, found)
+        place = Place(bodies.with_query(config["url"].strip(), config.get("query", {})), config.get("body"))
+        if "pagination" in config:
+            ask = functools.partial(self.ask_page, config, caller)
+            return Pages(config["pagination"], place, ask, caller.client.max_bytes, found).all()
+        download = download_of(config, ctx)
+        answer = self.ask(config, caller, place, download)
+        body = decoded(answer, config["response"]) if download is None else download.made
+        return {"status": answer.status, "headers": answer.headers, "body": body}
 
-    def headers(self, config: dict[str, Any], content: bytes | None, ctx: Context) -> list[tuple[str, str]]:
-        given = config.get("headers", {})
-        names = {name.lower() for name in given}
-        if refused := sorted(names & REFUSED_HEADERS):
-            raise NodeError(f"the header {refused[0]} cannot be set", permanent=True)
-        ours = {"Idempotency-Key": ctx.idempotency_key}
-        if content is not None:
-            ours["Content-Type"] = CONTENT_TYPES[config["body_type"]]
-        return [*given.items(), *((name, value) for name, value in ours.items() if name.lower() not in names)]
+    def ask(
+        self, config: dict[str, Any], caller: Caller, place: Place, download: Download | None = None, part: str = ""
+    ) -> Any:
+        """The answer to one request."""
+        with ExitStack() as stack:
+            kind, uploads = config["body_type"], config.get("files", {})
+            body = bodies.encoded(place.body, kind, uploads, caller.ctx.files, stack)
+            given = config.get("headers", {})
+            if kind == "multipart" and any(name.lower() == "content-type" for name in given):
+                raise NodeError("the header content-type of a multipart body cannot be set", permanent=True)
+            return caller.answer(
+                Call(
+                    method=config["method"],
+                    url=place.url,
+                    seconds=config["timeout"],
+                    headers=given,
+                    body=body,
+                    follow_redirects=config["follow_redirects"],
+                    only_good=config["fail_on_status"],
+                    save=download,
+                    part=part,
+                )
+            )
 
-
-def is_permanent(status: int) -> bool:
-    """Whether the same request would get the same answer again."""
-    return status < 500 and status not in RETRY_HELPS
-
-
-def with_query(url: str, query: dict[str, Any]) -> str:
-    """The URL with `query` appended. Null leaves a key out, a list repeats it; what the URL has already stays."""
-    pairs = [
-        (key, text_of(item))
-        for key, value in query.items()
-        for item in (value if isinstance(value, list) else [value])
-        if item is not None
-    ]
-    if not pairs:
-        return url
-    base, hash_, fragment = url.partition("#")
-    joint = "" if base.endswith(("?", "&")) else "&" if "?" in base else "?"
-    return base + joint + urlencode(pairs) + hash_ + fragment
+    def ask_page(self, config: dict[str, Any], caller: Caller, place: Place, number: int) -> Any:
+        """The answer for one of many pages, each a request of its own; NodeError where the run is to end."""
+        caller.ctx.pause(0)
+        return self.ask(config, caller, place, part=f":{number}" if number > 1 else "")
 
 
-def encoded(body: Any, kind: str) -> bytes | None:
-    """The body as bytes; None where there is none."""
-    if body is None:
+def download_of(config: dict[str, Any], ctx: Context) -> Download | None:
+    """Where the answer is saved, None where it is handed on. Items of a `foreach` do not meet under one name."""
+    if config["response"] != "file":
         return None
-    try:
-        if kind == "json":
-            return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        if kind == "text":
-            return text_of(body).encode()
-        if isinstance(body, dict):
-            return with_query("", body).removeprefix("?").encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise NodeError(f"the body cannot be written as {kind}: {error}", permanent=True) from None
-    raise NodeError("the body of a form must be an object", permanent=True)
-
-
-def decoded(answer: Answer, kind: str, who: str) -> Any:
-    """The body of an answer as JSON or text. An empty body that should be JSON is null."""
-    media = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_json = media == "application/json" or media.endswith("+json")
-    if kind == "text" or (kind == "auto" and not is_json):
-        return as_text(answer)
-    if not answer.content.strip():
-        return None
-    try:
-        return json.loads(answer.content, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise NodeError(f"{who} answered {answer.status} with a body that is not JSON", permanent=True) from None
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def as_text(answer: Answer) -> str:
-    """The body as text, in the charset that the server names if there is such a one, else in UTF-8."""
-    charset = (answer.charset or "utf-8").lower().replace("-", "_")
-    try:
-        return answer.content.decode("utf-8" if charset in NOT_CHARSETS else charset, errors="replace")
-    except (LookupError, UnicodeError, ValueError):
-        return answer.content.decode("utf-8", errors="replace")
+    index = ctx.scope.get("index")
+    return Download(ctx.need_files(), config.get("save_to", ""), "" if index is None else f"{index}-")

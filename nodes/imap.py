@@ -36,11 +36,6 @@ class Late(NodeError):
     """The server did not answer in time."""
 
 
-def tls() -> ssl.SSLContext:
-    """What certificates are checked with."""
-    return ssl.create_default_context()
-
-
 class Wire:
     """A connection on which everything ends at a deadline, and whose other side cannot send without end."""
 
@@ -164,11 +159,12 @@ def session(found: Credential, ctx: Context) -> Iterator[Session]:
     host, port, security = str(found.data["host"]), int(found.data["port"]), found.data["security"]
     found.check_host(host)
     seconds = ctx.seconds_left(SESSION_SECONDS)
-    wire = Wire(dial(ctx.need_services().egress, host, port, seconds), seconds)
+    services = ctx.need_services()
+    wire = Wire(dial(services.egress, host, port, seconds), seconds)
     where = f"{host}:{port}"
     try:
         with _errors(where):
-            box = _opened(wire, host, security)
+            box = _opened(wire, host, security, services.tls("imap"))
             _log_in(box, found.data["username"], found.data["password"])
         opened = Session(box, where)
         yield opened
@@ -177,14 +173,14 @@ def session(found: Credential, ctx: Context) -> Iterator[Session]:
         wire.close()
 
 
-def _opened(wire: Wire, host: str, security: str) -> Any:
+def _opened(wire: Wire, host: str, security: str, context: ssl.SSLContext) -> Any:
     """A mailbox over the wire, which is secured before anything is said."""
     client_of, box_of = _classes()
     if security == "tls":
-        wire.secure(tls(), host)
+        wire.secure(context, host)
     client = client_of(wire)
     if security == "starttls":
-        client.secure(tls(), host)
+        client.secure(context, host)
     return box_of(client)
 
 

@@ -28,6 +28,14 @@ class If(Node):
     category = "logic"
     quick = True
     title = "If"
+    examples = (
+        {
+            "config": {"condition": "{{ input.total > 100 }}"},
+            "input": {"total": 120},
+            "branch": "true",
+            "output": {"total": 120},
+        },
+    )
 
     class Config(Schema):
         condition = anything("What decides: {{ input.total > 100 }}", required=True)
@@ -67,6 +75,15 @@ class Switch(Node):
     category = "logic"
     quick = True
     title = "Switch"
+    examples = (
+        {
+            "config": {"value": "{{ input.status }}", "cases": ["open", "closed"]},
+            "input": {"status": "open"},
+            "branch": "open",
+            "output": {"status": "open"},
+        },
+        {"config": {"value": "{{ input }}", "cases": [1, 2]}, "input": 3, "branch": "default", "output": 3},
+    )
 
     class Config(Schema):
         value = anything("What to compare: {{ input.status }}", required=True)
@@ -94,6 +111,13 @@ class Filter(Node):
     category = "logic"
     quick = True
     title = "Filter"
+    examples = (
+        {
+            "config": {"keep": "{{ item.price < 20 }}"},
+            "input": [{"price": 10}, {"price": 30}],
+            "output": [{"price": 10}],
+        },
+    )
 
     class Config(Schema):
         items = anything("The list; without it, the input")

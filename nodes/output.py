@@ -18,6 +18,13 @@ class Respond(Node):
     quick = True
     title = "Respond to webhook"
     responds = True
+    examples = (
+        {
+            "config": {"status": 201, "headers": {"Cache-Control": "no-store"}, "body": {"id": "{{ input.id }}"}},
+            "input": {"id": 7},
+            "output": {"status": 201, "headers": {"Cache-Control": "no-store"}, "body": {"id": 7}},
+        },
+    )
 
     class Config(Schema):
         status = setting(
@@ -41,6 +48,13 @@ class Log(Node):
     category = "output"
     quick = True
     title = "Log"
+    examples = (
+        {
+            "config": {"level": "warning", "message": "Only {{ input.left }} left", "data": "{{ input }}"},
+            "input": {"left": 2},
+            "output": {"left": 2},
+        },
+    )
 
     class Config(Schema):
         level = choice("How much it matters", ("debug", "info", "warning", "error"), load_default="info")

@@ -52,6 +52,13 @@ class StoreNode(Node):
         "increment": _increment,
         "list": _list,
     }
+    examples = (
+        {
+            "config": {"operation": "increment", "key": "visits/{{ input.page }}"},
+            "input": {"page": "home"},
+            "output": 1,
+        },
+    )
 
     class Config(Schema):
         operation = choice("What to do", ("get", "set", "delete", "increment", "list"), required=True)

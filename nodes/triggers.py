@@ -14,7 +14,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from errors import NodeError
 from nodes.base import Context, Node, setting
 from nodes.data import check_schema, issues_of
-from nodes.kinds import Number, choice, header_name, text
+from nodes.kinds import Number, choice, credential, header_name
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # How a webhook's caller proves who it is, and the types of credential that such a proof can be checked with.
@@ -75,7 +75,9 @@ class Webhook(TriggerNode):
             literal=True,
         )
         auth = choice("How a caller proves who it is", tuple(CREDENTIAL_TYPES), load_default="none")
-        credential = text("The name of the credential that callers are checked against", most=200, literal=True)
+        credential = credential(
+            "The credential that callers are checked against", "http_basic", "http_header", "http_bearer", "hmac"
+        )
         respond = choice(
             "When to answer: at once with the run's id, with the output of the run, or with what a Respond node says",
             ("immediately", "last", "node"),

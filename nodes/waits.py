@@ -11,11 +11,14 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from errors import NodeError
 from flat import iso
+from nodes import notices
 from nodes.base import Answer, Branch, Context, Node, Suspend, setting
-from nodes.kinds import Number, anything, text
+from nodes.kinds import Number, anything, credential, text
 
 DAY = 86_400
 LONGEST = 366 * DAY
+NOTICE_SECONDS = 30.0
+LINKS = (("Approve", "approved_url"), ("Reject", "rejected_url"), ("Look at it", "url"))
 LAST_MS = 253_402_300_799_999  # the end of the year 9999
 
 
@@ -64,6 +67,7 @@ class Wait(_Waiting):
 
     type = "wait"
     title = "Wait"
+    examples = ({"config": {"until": "{{ now + timedelta(hours=2) }}"}, "input": {"id": 7}, "output": {"id": 7}},)
 
     class Config(Schema):
         seconds = seconds("How many seconds to wait")
@@ -93,7 +97,7 @@ class Wait(_Waiting):
 class Approval(_Waiting):
     """Asks people for a decision and goes on by the branch approved or rejected, or timeout when nobody decides.
 
-    They answer in the app or at `steps.<id>.url`, a signed link for a message that an earlier node sends.
+    They answer in the app or by a signed link, which `notify` sends, or an earlier node: `steps.<id>.url`.
     """
 
     type = "approval"
@@ -103,19 +107,46 @@ class Approval(_Waiting):
     class Config(Schema):
         message = text("What is to be decided, for those who decide", most=2_000, required=True)
         timeout = timeout("Seconds until it goes on by the branch timeout; a week without it")
+        notify = credential("Whom to send the message and the links: the address of a service", "service_url")
 
     @classmethod
     def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
         return "approved", "rejected", "timeout"
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        return Suspend(now_ms() + int(config["timeout"] * 1000), f"approval: {config['message']}")
+        until = now_ms() + int(config["timeout"] * 1000)
+        told = "notify" in config and self.tell(config, ctx)
+        return Suspend(until, f"approval: {config['message']}", told=told)
+
+    def tell(self, config: Mapping[str, Any], ctx: Context) -> bool:
+        """Send the question; whether that was done.
+
+        A failure that may pass is tried again as often as `retry` says. Then the run waits all the same, with a warning
+        in its log: people can still answer in the app.
+        """
+        try:
+            service = ctx.credential(config["notify"], "service_url")
+            notices.send(service, question(config["message"], ctx), ctx, ctx.seconds_left(NOTICE_SECONDS))
+        except NodeError as error:
+            if ctx.retries and not error.permanent:
+                raise
+            ctx.log("warning", f"nobody was told of the approval: {error.message}")
+            return False
+        return True
 
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
         if answer.name == "time":
             return Branch("timeout", {"answer": "timeout", "by": None, "comment": None, "at": iso(answer.at)})
         decided = {"answer": answer.name, "by": answer.by, "comment": answer.value, "at": iso(answer.at)}
         return Branch(answer.name, decided)
+
+
+def question(message: str, ctx: Context) -> notices.Notice:
+    """What those who decide are sent: the message, and the links where the server has any."""
+    links = ctx.scope.get("steps", {}).get(ctx.node_id, {})
+    flow = ctx.scope.get("workflow", {}).get("name")
+    lines = [f"{word}: {links[key]}" for word, key in LINKS if key in links]
+    return notices.Notice("\n".join([message, "", *lines]).strip(), f"Approval: {flow}" if flow else "Approval")
 
 
 class Callback(_Waiting):
@@ -147,6 +178,13 @@ class Subflow(_Waiting):
 
     type = "subflow"
     title = "Run a workflow"
+    examples = (
+        {
+            "config": {"workflow_id": "wf_01J9ZQ4N5Y8S2T6V7W8X9YABCD", "input": {"order": "{{ input.id }}"}},
+            "input": {"id": 7},
+            "output": {"shipped": True},
+        },
+    )
 
     class Config(Schema):
         workflow_id = text("The id of the workflow: wf_…", most=64, literal=True, required=True)

@@ -30,6 +30,7 @@ RUNS_AT_ONCE = 100
 HOLD_MS = 10_000  # after which to ask again for what there was no room for
 FIRST_BACKOFF_MS = 60_000
 LONGEST_BACKOFF_MS = 3_600_000
+LONGEST_WAIT_MS = 24 * LONGEST_BACKOFF_MS  # of what a server asks for
 
 
 class Stopped(Exception):
@@ -143,7 +144,9 @@ class Poller:
                 return
             fired = Fired(flow.id, flow.version, flow.name, flow.workspace_id, "active")
             found = look(self.dispatcher, fired, claim.node_id, claim.state_text, lines)
-        except (NodeError, HeadraceError) as error:
+        except NodeError as error:
+            self._fail(claim, flow, error.message, lines, error.retry_after)
+        except HeadraceError as error:
             self._fail(claim, flow, error.message, lines)
         else:
             self._keep(Keeping(self, claim, flow, found, lines))
@@ -170,12 +173,16 @@ class Poller:
         with self.writing():
             Poll.end(claim, self.wall(), next_at, **values)
 
-    def _fail(self, claim: Claim, flow: Workflow, text: str, lines: list[Line]) -> None:
-        """Ask again later, and later each time. The log tells it once, not each time."""
+    def _fail(self, claim: Claim, flow: Workflow, text: str, lines: list[Line], wait: float = 0.0) -> None:
+        """Ask again later, and later each time, but not before the other side wants it (`wait` seconds).
+
+        The log tells it once, not each time.
+        """
         now = self.wall()
+        pause = max(backoff(claim.every, claim.failures), min(round(wait * 1000), LONGEST_WAIT_MS))
         values = {"failures": claim.failures + 1, "last_error": text, "last_polled_at": now}
         with self.writing():
-            if Poll.end(claim, now, now + backoff(claim.every, claim.failures), **values):
+            if Poll.end(claim, now, now + pause, **values):
                 if text != claim.last_error:
                     lines = [*lines, ("warning", f"{name_of(claim, flow)} cannot be polled: {text}", None)]
                 write_log(claim, flow, lines)

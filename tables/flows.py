@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -115,6 +115,13 @@ class Workflow(Base):
         if status is not None:
             query = query.where(cls.status == status)
         return query if search is None else query.where(cls.name.contains(search))
+
+    @classmethod
+    def active_with(cls, workspace_id: str, texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Name and definition of the workspace's active flows that have one of these texts in them; none given: all."""
+        having = " OR ".join("instr(definition_json, ?)" for _ in texts) or "1"
+        sql = f"SELECT name, definition_json FROM workflows WHERE workspace_id = ? AND status = 'active' AND ({having})"
+        yield from execute(sql, (workspace_id, *texts))
 
     def versions(self, limit: int, before: str | None) -> tuple[list[WorkflowVersion], str | None]:
         """A page of its versions, newest first, and the number to go on from."""

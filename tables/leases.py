@@ -27,11 +27,11 @@ def _process(folder: str, pid: int) -> str | None:
     return f"{space} {pid} {started}" if state not in "ZX" else None
 
 
-def _is_gone(process: str) -> bool:
-    """Whether a process whose id would mean the same here is there no more, or is another one by now."""
+def _is_there(process: str) -> bool | None:
+    """Whether the process is there, and no other one by now; None where its id would not mean the same here."""
     space, pid, _ = process.split()
     own = _this_process()
-    return own is not None and own.split()[0] == space and _process(pid, int(pid)) != process
+    return _process(pid, int(pid)) == process if own is not None and own.split()[0] == space else None
 
 
 class Lease(Base):
@@ -64,9 +64,20 @@ class Lease(Base):
     def bury(cls) -> None:
         """Delete the leases of processes that are gone, as far as this one can see."""
         sql = "SELECT name, process FROM leases WHERE owner = ? AND process IS NOT NULL"
-        gone = [name for name, process in execute(sql, (boot_id(),)).fetchall() if _is_gone(process)]
+        gone = [name for name, process in execute(sql, (boot_id(),)).fetchall() if _is_there(process) is False]
         for name in gone:
             cls.end(name)
+
+    @classmethod
+    def living(cls) -> list[str]:
+        """The processes that are there, as far as this one can see, even if silent; of others, those that are alive."""
+        sql = "SELECT name, until, process FROM leases WHERE name LIKE 'proc%' AND owner = ?"
+        found = []
+        for name, until, process in execute(sql, (boot_id(),)).fetchall():
+            is_there = None if process is None else _is_there(process)
+            if until > monotonic_ms() if is_there is None else is_there:
+                found.append(name if process is None else f"process {process.split()[1]}")
+        return found
 
     @classmethod
     def end(cls, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from peewee import CompositeKey, IntegerField, TextField
@@ -109,6 +110,16 @@ class Wait(Base):
                 execute(GO_ON, (run_id, node_id))
                 woken.append(run_id)
         return woken
+
+    @classmethod
+    def count_open(cls, types: Sequence[str]) -> int:
+        """How many runs wait for an answer at a node of one of these types."""
+        sql = (
+            "SELECT COUNT(DISTINCT w.run_id) FROM waits w JOIN runs r ON r.id = w.run_id AND r.finished_at IS NULL "
+            "JOIN steps s ON s.run_id = w.run_id AND s.seq = w.seq "
+            f"WHERE w.answered_at IS NULL AND s.node_type IN ({', '.join('?' * len(types))})"
+        )
+        return int(execute(sql, tuple(types)).fetchone()[0])
 
     @classmethod
     def next_wake(cls, run_id: str) -> int | None:

@@ -5,6 +5,7 @@ import runpy
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
+import certifi
 import pytest
 
 import config
@@ -73,6 +74,14 @@ def test_egress_takes_hosts_addresses_and_networks():
     assert given.egress_allow == ("localhost", "10.0.0.0/8", "192.168.1.7/32", "::1/128", "fd00::/8")
 
 
+def test_authorities_are_in_a_file_that_has_certificates(tmp_path):
+    assert Config.from_env({"HEADRACE_CA_FILE": certifi.where()}).ca_file == Path(certifi.where())
+    (tmp_path / "empty.pem").write_text("no certificate")
+    for path in (tmp_path / "missing.pem", tmp_path / "empty.pem", tmp_path, "a\0b"):
+        with pytest.raises(ConfigError, match="HEADRACE_CA_FILE is .* in PEM format"):
+            Config.from_env({"HEADRACE_CA_FILE": str(path)})
+
+
 # Secrets
 
 
@@ -120,6 +129,12 @@ def test_the_data_folder_is_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Config().data_dir == tmp_path / "data"
     assert Config.from_env({"HEADRACE_DATA_DIR": "x/y"}).data_dir == tmp_path / "x" / "y"
+
+
+def test_a_folder_of_own_nodes_may_be_missing_and_is_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Config().nodes_dir is None is Config.from_env({"HEADRACE_NODES_DIR": " "}).nodes_dir
+    assert Config.from_env({"HEADRACE_NODES_DIR": "own"}).nodes_dir == tmp_path / "own"
 
 
 def test_the_database_lies_in_the_data_folder_unless_its_url_says_otherwise(tmp_path, monkeypatch):

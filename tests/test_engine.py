@@ -357,6 +357,40 @@ def test_a_pause_is_an_hour_at_most_and_no_longer_than_the_run_may_take(types):
     assert max(slept) <= 5
 
 
+@pytest.mark.parametrize(("asked", "pause"), [(90, 90), (0.1, 1)])
+def test_a_pause_is_no_shorter_than_the_other_side_asked_for(types, asked, pause):
+    slept = []
+    failing(types, NodeError("1", retry_after=asked), "done")
+    ran = run(flow(node("a", "flaky", retry={"attempts": 2, "delay": 1})), sleep=slept.append)
+    assert ran.output == "done" and slept[0] == pytest.approx(pause, rel=0.5)
+
+
+def test_nobody_waits_for_what_will_come_too_late_for_the_run(types):
+    slept = []
+    left = failing(types, NodeError("come back tomorrow", retry_after=86_400), "never")
+    ran = run(flow(node("a", "flaky", retry={"attempts": 5})), sleep=slept.append, timeout=60)
+    assert (ran.status, ran.error_text, slept, left) == ("failed", "come back tomorrow", [], ["never"])
+
+
+def test_a_node_can_pause(types):
+    slept = []
+    types.offer("nap", lambda config, input, ctx: ctx.pause(5) or "rested")
+    assert run(flow(node("a", "nap")), sleep=slept.append).output == "rested"
+    assert slept == [5]
+
+
+def test_a_cancellation_ends_the_node_that_pauses(types):
+    reasons, after = [], []
+    types.offer("nap", lambda config, input, ctx: (ctx.pause(5), after.append(1)))
+    ran = run(
+        chain(node("a", "nap", retry={"attempts": 3}), "b"),
+        sleep=lambda seconds: reasons.append("cancelled by me"),
+        stop=lambda: reasons[0] if reasons else None,
+    )
+    assert (ran.status, ran.error_text, after) == ("failed", "cancelled by me", [])
+    assert [(step.node_id, step.status) for step in ran.steps] == [("a", "failed")]
+
+
 def test_a_cancellation_during_a_pause_ends_the_run(types):
     left = failing(types, NodeError("1"), "never")
     reasons = []
@@ -786,3 +820,11 @@ def test_a_chain_of_ten_thousand_nodes_runs():
 def test_the_output_of_a_run_can_be_written_as_json():
     ran = run(flow("a", "b"), {"x": [1, None, "é"]})
     assert orjson.loads(orjson.dumps(ran.output)) == {"a": {"x": [1, None, "é"]}, "b": {"x": [1, None, "é"]}}
+
+
+def test_what_a_node_makes_of_all_steps_does_not_come_to_hold_itself():
+    given = {"all": "{{ steps }}"}
+    ran = run(
+        chain(node("a", "give", {"value": 1}), node("b", "set", {"values": given}), node("c", "set", {"values": given}))
+    )
+    assert ran.output == {"all": {"a": 1, "b": {"all": {"a": 1}}}}

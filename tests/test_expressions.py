@@ -713,6 +713,25 @@ def test_a_template_says_when_it_may_look_at_any_step(source, steps):
     assert compile_text(source).steps == steps
 
 
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("{{ secrets.shop }}", {"shop"}),
+        ("{{ secrets['a shop'] ~ secrets.till.password }}", {"a shop", "till"}),
+        ("{{ secrets.get('shop') }}", {"shop"}),
+        ({"a": ["{{ secrets.one }}", "x"], "b": "{{ [secrets.two]|join }}"}, {"one", "two"}),
+        ("{{ secrets[input.name] }}", set()),
+        ("{{ secrets }} {{ input.secrets.shop }} {{ secrets.get(1) }}", set()),
+    ],
+)
+def test_a_template_knows_which_secrets_it_names(value, names):
+    assert compile_value(value).secrets == names
+
+
+def test_a_step_that_is_asked_for_by_a_number_is_none_that_is_named():
+    assert compile_text("{{ steps.get(1) }} {{ steps.a }}").steps == {"a", "*"}
+
+
 @pytest.mark.parametrize("value", [None, 1, "text", "50% { x } }}", "{%d}", [], {"{{ x }}": [1, {"a": "b"}]}])
 def test_a_value_without_an_expression_is_static(value: Any) -> None:
     assert not has_expression(value)

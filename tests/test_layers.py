@@ -18,7 +18,8 @@ LAYERS = {
     "config": set(),
     "expressions": set(),
     "agent": set(),
-    "database": set(),
+    "drivers": set(),
+    "database": {"drivers"},
     "payloads": set(),
     "vault": set(),
     "tables": {"database"},
@@ -30,22 +31,24 @@ LAYERS = {
     "templates": set(),
     "readers": set(),
     "nodes": {"expressions", "agent", "flat", "readers"},
+    "importing": {"expressions", "nodes"},
     "definition": {"expressions", "nodes"},
     "engine": {"definition", "expressions", "nodes"},
     "triggers": {"definition", "nodes"},
     "accounts": {"database", "models"},
-    "credentials": {"models", "nodes", "vault"},
+    "credentials": {"database", "models", "definition", "nodes", "schemas", "vault"},
+    "server_key": {"database", "models", "nodes", "vault"},
     "recorder": {"database", "models", "payloads"},
     "dispatch": {"database", "models", "payloads", "definition", "engine", "recorder", "nodes"},
     "worker": {"dispatch"},
     "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},
     "api": {
-        *("accounts", "models", "payloads", "flat", "schemas", "templates", "definition", "engine", "nodes"),
-        *("dispatch", "scheduler", "agent", "credentials", "triggers", "vault"),
+        *("accounts", "models", "payloads", "flat", "kinds", "schemas", "templates", "definition", "engine", "nodes"),
+        *("dispatch", "scheduler", "agent", "credentials", "triggers", "vault", "importing"),
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
-        *("schemas", "templates", "nodes"),
+        *("schemas", "templates", "nodes", "credentials", "importing", "server_key"),
     },
     "gunicorn.conf": set(),
 }
@@ -57,8 +60,8 @@ HOMES = {
     **dict.fromkeys(
         ("flask", "flask_login", "flask_smorest", "flask_swagger_ui", "werkzeug"), {"api", "workflow_server"}
     ),
-    **dict.fromkeys(("peewee", "playhouse"), {"database", "tables", "models", "recorder", "migrations"}),
-    "marshmallow": {"kinds", "schemas", "nodes", "definition", "api"},
+    **dict.fromkeys(("peewee", "playhouse"), {"drivers", "database", "tables", "models", "recorder", "migrations"}),
+    "marshmallow": {"kinds", "schemas", "nodes", "definition", "credentials", "api"},
     "apscheduler": {"scheduler"},
     "celery": {"worker"},
     "gunicorn": {"workflow_server", "gunicorn.conf"},
@@ -71,7 +74,8 @@ LAZY = {
     *("pydantic_ai", "pydantic_monty", "jsonschema_rs", "httpx", "httpcore", "rich", "cryptography", "jmespath"),
     *("prometheus_client", "argon2", "apprise", "openpyxl", "playhouse", "celery", "gunicorn", "worker"),
     *("asyncssh", "defusedxml", "feedparser", "imap_tools", "markdown_it", "mcp", "minio", "nh3", "paho", "psycopg"),
-    *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml"),
+    *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),
+    *("asyncio", "httpx2", "mcp_types"),
 }
 
 # A single file that may import what its folder may not.

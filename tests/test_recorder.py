@@ -24,6 +24,7 @@ from database import disconnect_thread, execute, write
 from engine import Step
 from errors import Conflict
 from models import LogEntry, Run, RunDay, Workspace, Write, now_ms
+from nodes.base import Suspend
 from payloads import Payloads
 from recorder import FULL_BUFFER, MAX_LOG_DATA, MAX_LOG_ENTRIES, MAX_LOG_TEXT, Recorder, RunRecord
 
@@ -272,6 +273,15 @@ def test_the_end_of_a_step_with_effects_is_handed_over_at_once(record, recorder,
     record.step(step(0, pure=False))
     recorder.commit([])
     assert on_disk() == [(0, "success")]
+
+
+def test_a_step_that_waits_is_handed_over_at_once_where_somebody_was_told_of_it(record, recorder, on_disk):
+    record.step(step(0, "waiting", finished_at=None, wait=Suspend(None, "quietly")))
+    recorder.commit([])
+    assert on_disk() == []
+    record.step(step(1, "waiting", finished_at=None, wait=Suspend(None, "loudly", told=True)))
+    recorder.commit([])
+    assert on_disk() == [(0, "waiting"), (1, "waiting")]
 
 
 def test_a_full_buffer_is_handed_over(record, recorder, on_disk):

@@ -1,4 +1,6 @@
-"""The official templates: every file is well formed, plans, and does with the engine what its description says."""
+"""The official templates: every file is well formed and plans, and the engine does with it what its description says,
+whatever it is given. That each works in the server as its own file says is for `test_template_trials.py`.
+"""
 
 import copy
 import json
@@ -14,13 +16,6 @@ from nodes.egress import Rule, make_client
 from nodes.sandbox import Sandbox
 
 TEMPLATES = templates.all_templates()
-NODE_TYPES = {
-    *("manual", "webhook", "schedule", "if", "switch", "filter", "merge", "noop", "stop", "set", "code", "http"),
-    *("jmespath", "validate", "respond", "log", "store"),
-}
-CALLS_HTTP = {
-    template["id"] for template in TEMPLATES if any(node["type"] == "http" for node in template["definition"]["nodes"])
-}
 CLOSED_PORT = "http://127.0.0.1:1"
 
 
@@ -50,23 +45,17 @@ def services():
     sandbox.close()
 
 
-def redirected(id_, variables, base):
-    """The vars of a template, with every address that it may call led to `base`."""
-    text = json.dumps(variables)
-    return json.loads(re.sub(r"https://[^/\"]+", base, text) if id_ in CALLS_HTTP else text)
-
-
 @pytest.fixture
 def run(services):
-    """`run(id, input)` runs a template from its trigger, with what it calls led to `base`.
+    """`run(id, input)` runs a template from its trigger; `variables` are those of its vars that are another.
 
     `run.store` lasts for the test, `run.log` has the (level, message) pairs of the latest run.
     """
 
-    def execute(id_, input=..., base=CLOSED_PORT, **variables):
+    def execute(id_, input=..., **variables):
         template = copy.deepcopy(templates.find_template(id_))
         settings = template["definition"]["settings"]
-        settings["vars"] = redirected(id_, settings.get("vars", {}), base) | variables
+        settings["vars"] = settings.get("vars", {}) | variables
         plan = engine.plan(template["definition"])
         trigger = next(node.id for node in plan.nodes if node.node.trigger)
         execute.log = []
@@ -85,11 +74,6 @@ def run(services):
     return execute
 
 
-@pytest.fixture
-def base(httpserver):
-    return f"http://127.0.0.1:{httpserver.port}"
-
-
 def posted(id_, **changes):
     """The webhook's sample input with these fields of its body changed."""
     sample = templates.find_template(id_)["sample_input"]
@@ -104,7 +88,7 @@ def asked(id_, **query):
 
 
 def test_there_are_enough_to_choose_from():
-    assert len(TEMPLATES) >= 14
+    assert len(TEMPLATES) >= 30
     assert len({template["id"] for template in TEMPLATES}) == len(TEMPLATES)
     assert len({template["name"] for template in TEMPLATES}) == len(TEMPLATES)
 
@@ -113,14 +97,12 @@ def test_there_are_enough_to_choose_from():
 def test_a_template_is_complete(template):
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", template["id"])
     assert template["description"].count(".") >= 2 and template["description"].endswith(".")
-    assert template["tags"] and "sample_input" in template
-    assert template["id"] in CALLS_HTTP or "expected_output" in template
+    assert template["tags"] and "expected_output" in template
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
 def test_a_template_plans(template):
     plan = engine.plan(template["definition"])
-    assert {node.type for node in plan.nodes} <= NODE_TYPES
     assert [node.id for node in plan.nodes if not node.inputs] == [node.id for node in plan.nodes if node.node.trigger]
 
 
@@ -153,19 +135,6 @@ def test_webhook_paths_are_not_used_twice():
 
 
 # Running them
-
-
-@pytest.mark.parametrize("id_", [template["id"] for template in TEMPLATES if "expected_output" in template])
-def test_a_sample_gives_what_is_expected(run, id_):
-    outcome = run(id_)
-    assert (outcome.status, outcome.error_text) == ("success", None)
-    assert outcome.output == templates.find_template(id_)["expected_output"]
-
-
-@pytest.mark.parametrize("id_", sorted(CALLS_HTTP))
-def test_what_calls_others_ends_well_without_them_or_says_that_it_needs_them(run, id_):
-    needs_internet = "internet" in templates.find_template(id_)["needs"]
-    assert run(id_).status == ("failed" if needs_internet else "success")
 
 
 @pytest.mark.parametrize(
@@ -289,116 +258,14 @@ def test_an_empty_table_has_no_sales(run):
     assert run("csv-sales-summary", {"csv": "\n"}).output == {"regions": [], "total": 0, "lines_left_out": []}
 
 
-# With a server to call
-
-
-def test_uptime_alerts_when_a_site_goes_down_and_when_it_is_back(run, httpserver, base):
-    urls = [f"{base}/a", f"{base}/b"]
-    httpserver.expect_request("/a").respond_with_data("fine")
-    httpserver.expect_oneshot_request("/b").respond_with_data("broken", status=404)
-    httpserver.expect_oneshot_request("/b").respond_with_data("broken", status=404)
-    httpserver.expect_request("/b").respond_with_data("fine")
-    assert run("uptime-check", urls=urls).output["newly_down"] == [urls[1]]
-    assert run.log == [("error", f"Down: {urls[1]}; back: none")]
-    assert run("uptime-check", urls=urls).output["down"] == [urls[1]]
-    assert run.log == []
-    assert run("uptime-check", urls=urls).output["recovered"] == [urls[1]]
-    assert run.log == [("error", f"Down: none; back: {urls[1]}")]
-
-
-def test_the_daily_report_is_written_and_kept(run, httpserver, base):
-    daily = {
-        "time": ["2026-01-05"],
-        "temperature_2m_min": [-3.2],
-        "temperature_2m_max": [1.7],
-        "precipitation_sum": [2.4],
-        "wind_speed_10m_max": [18.4],
-    }
-    query = {
-        "latitude": "52.52",
-        "longitude": "13.41",
-        "timezone": "auto",
-        "forecast_days": "1",
-        "daily": ",".join(daily),
-    }
-    query["daily"] = query["daily"].removeprefix("time,")
-    httpserver.expect_request("/v1/forecast", query_string=query).respond_with_json({"daily": daily})
-    report = run("daily-weather-report", base=base).output
-    assert report["text"] == "Berlin, 2026-01-05: -3 to 2 °C, 2.4 mm of rain, wind up to 18 km/h."
-    assert report["take_umbrella"] is True
-    assert run.store["reports/weather"] == report
-
-
-def test_an_api_becomes_a_table(run, httpserver, base):
-    issue = {"user": {"login": "kim"}, "created_at": "2026-01-01T00:00:00Z"}
-    httpserver.expect_request("/repos/pallets/flask/issues").respond_with_json(
-        [
-            {**issue, "number": 1, "title": "Quiet", "labels": [], "comments": 0},
-            {**issue, "number": 2, "title": "A change", "labels": [], "comments": 9, "pull_request": {"url": "…"}},
-            {**issue, "number": 3, "title": "Busy", "labels": [{"name": "bug"}, {"name": "docs"}], "comments": 4},
-        ]
-    )
-    assert run("api-to-table", base=base).output == {
-        "columns": ["number", "title", "author", "labels", "comments", "opened"],
-        "rows": [
-            [3, "Busy", "kim", "bug, docs", 4, "2026-01-01T00:00:00Z"],
-            [1, "Quiet", "kim", "", 0, "2026-01-01T00:00:00Z"],
-        ],
-    }
-
-
-def test_a_price_is_told_once_it_has_moved_far_from_the_last_one_told(run, httpserver, base):
-    for price in (1.10, 1.11, 1.12):
-        httpserver.expect_oneshot_request("/v1/latest").respond_with_json({"base": "EUR", "rates": {"USD": price}})
-    assert run("exchange-rate-watch", base=base).output["last"] is None
-    assert run("exchange-rate-watch", base=base).output["moved"] is False
-    assert run.log == []
-    assert run("exchange-rate-watch", base=base).output["change_percent"] == 1.82
-    assert run.log == [("warning", "EUR/USD moved by 1.82 % to 1.12")]
-    assert run.store["price-watch/EUR-USD"]["price"] == 1.12
-
-
-def test_a_page_has_changed_when_its_visible_text_has(run, httpserver, base):
-    for page in ("<p>Open <script>t=1</script></p>", "<p class=x>Open</p><!-- 2 -->", "<p>Closed for good</p>"):
-        httpserver.expect_oneshot_request("/").respond_with_data(page, content_type="text/html")
-    states = [run("website-change-alert", base=base).output["state"] for _ in range(3)]
-    assert states == ["first", "same", "changed"]
-    assert run.log == [("warning", f"{base}/ has changed (2 words more)")]
-
-
-def test_a_delivery_goes_through_at_once_or_after_a_busy_answer(run, httpserver, base):
-    httpserver.expect_oneshot_request("/events").respond_with_data("slow down", status=429)
-    httpserver.expect_request("/events", "POST", json=posted("reliable-delivery")["body"]).respond_with_json(
-        {}, status=201
-    )
-    assert run("reliable-delivery", base=base).response == {
-        "status": 200,
-        "headers": {},
-        "body": {"delivered": True, "status": 201},
-    }
-    assert len({request.headers["Idempotency-Key"] for request, _ in httpserver.log}) == 1
-    assert run.store == {}
-
-
-def test_what_could_not_be_delivered_is_delivered_later_under_the_same_key(run, httpserver, base):
-    assert run("reliable-delivery").response["body"] == {"delivered": False, "kept": True}
-    assert run("deliver-leftovers").output == {"arrived": 0, "left": 1}
+def test_what_could_not_be_delivered_is_delivered_later_under_the_same_key(run, httpserver):
+    assert run("reliable-delivery", url=CLOSED_PORT).response["body"] == {"delivered": False, "kept": True}
+    assert run("deliver-leftovers", url=CLOSED_PORT).output == {"arrived": 0, "left": 1}
     httpserver.expect_request("/events", "POST", json=posted("reliable-delivery")["body"]).respond_with_data("")
-    assert run("deliver-leftovers", base=base).output == {"arrived": 1, "left": 0}
+    url = f"http://127.0.0.1:{httpserver.port}/events"
+    assert run("deliver-leftovers", url=url).output == {"arrived": 1, "left": 0}
     assert run.store == {}
     assert httpserver.log[0][0].headers["Idempotency-Key"] == "undelivered/run_reliable-delivery"
-
-
-def test_the_nightly_digest_names_what_is_new_and_what_is_back(run, httpserver, base):
-    services = [{"name": "Shop", "url": f"{base}/shop"}, {"name": "Wiki", "url": f"{base}/wiki"}]
-    httpserver.expect_oneshot_request("/shop").respond_with_data("")
-    httpserver.expect_oneshot_request("/wiki").respond_with_data("", status=503)
-    assert run("nightly-health-digest", services=services).output["lines"] == ["Shop: ok", "Wiki: answered 503"]
-    httpserver.expect_oneshot_request("/shop").respond_with_data("", status=500)
-    httpserver.expect_oneshot_request("/wiki").respond_with_data("")
-    digest = run("nightly-health-digest", services=services).output
-    assert digest["title"] == "1 of 2 services are healthy"
-    assert digest["lines"] == ["Shop: answered 500 (new)", "Wiki: ok (back)"]
 
 
 # Reading them
@@ -448,6 +315,7 @@ def test_a_good_file_is_read(folder):
         ({**GOOD, "colour": 1}, "broken.json: colour: is no field here"),
         ({**GOOD, "name": " "}, "broken.json: name: must be text"),
         ({**GOOD, "tags": ["a", "a"]}, "broken.json: tags: must be a list of texts"),
+        ({**GOOD, "credentials": ["mail"]}, "broken.json: credentials: must be a list of objects"),
         ({**GOOD, "needs": "internet"}, "broken.json: needs: must be a list of texts"),
         ({**GOOD, "definition": []}, "broken.json: definition: must be an object"),
         ({key: value for key, value in GOOD.items() if key != "sample_input"}, "broken.json: sample_input: is missing"),

@@ -114,6 +114,8 @@ def test_an_error_of_nobody_is_500_and_tells_nothing_of_the_inside(app, monkeypa
         ("POST", "/api/tokens"),
         ("POST", "/api/credentials"),
         ("PUT", "/api/credentials/{credential}"),
+        ("POST", "/api/import/curl"),
+        ("POST", "/api/import/openapi"),
     ],
 )
 class TestEveryBody:
@@ -196,6 +198,10 @@ def test_a_wrong_body_is_refused_where_none_is_needed_too(owner, run, path, data
             ("/api/agent/memory", "search", ("%00", "x" * 201)),
             ("/api/credentials", "limit", ("0", "201", "-1", "x")),
             ("/api/credentials", "cursor", ("x", "%00")),
+            ("/api/presets", "limit", ("0", "201", "-1", "x")),
+            ("/api/presets", "cursor", ("x", "%00")),
+            ("/api/presets", "search", ("%00", "x" * 201)),
+            ("/api/presets", "source", ("", "%00", "x" * 65)),
             ("/api/metrics", "days", ("0", "366", "-1", "x", "9" * 30)),
             ("/api/nodes", "search", ("%00", "x" * 201)),
         ]
@@ -277,6 +283,7 @@ UNKNOWN = [
         ("DELETE", "/api/agent/memory/{}"),
         ("PUT", "/api/credentials/{}"),
         ("DELETE", "/api/credentials/{}"),
+        ("DELETE", "/api/presets/{}"),
     ],
 )
 def test_an_id_that_exists_nowhere_is_404(owner, method, path, id_):
@@ -345,6 +352,7 @@ def test_a_doubled_slash_is_an_unknown_url_too(owner, path):
         ("POST", "/api/openapi.json"),
         ("POST", "/metrics"),
         ("PATCH", "/api/credentials"),
+        ("GET", "/api/import/curl"),
         ("GET", "/api/credentials/x"),
         ("PROPFIND", "/api/webhooks/x"),
     ],

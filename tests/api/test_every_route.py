@@ -64,6 +64,12 @@ LEAST_ROLE = {
     "POST /api/credentials": "editor",
     "PUT /api/credentials/<credential>": "editor",
     "DELETE /api/credentials/<credential>": "editor",
+    "POST /api/credentials/<credential>/test": "editor",
+    "POST /api/credentials/test": "editor",
+    "POST /api/import/curl": "editor",
+    "POST /api/import/openapi": "editor",
+    "GET /api/presets": "viewer",
+    "DELETE /api/presets/<source>": "editor",
     "GET /api/agents": "viewer",
     "GET /api/agents/<name>": "viewer",
     "POST /api/agent/run": "operator",
@@ -81,6 +87,7 @@ OTHER_PARTS = {
     "<int(max=999999999):number>": "1",
     "<any(input, output):name>": "output",
     "<path:path>": "index.css",
+    "<source>": "pet-store",
     "<slashes:path>": "orders",
 }
 WITH_ROW = [route for route in LEAST_ROLE if any(row in route for row in ROWS)]

@@ -16,12 +16,15 @@ def fill(owner, flow, path):
             owner.post("/api/logs", {"message": str(number)})
         elif path == "/api/agent/memory":
             owner.post("/api/agent/memory", {"agent_id": "a", "key": str(number), "content": "c"})
+        elif path == "/api/presets":
+            document = {"openapi": "3.1.0", "info": {"title": f"T{number}"}, "paths": {"/a": {"get": {}}}}
+            owner.post("/api/import/openapi", {"document": document})
         else:
             definition = {"nodes": [{"id": f"n{number}", "type": "noop"}]}
             owner.put(f"/api/workflows/{flow['id']}", {"definition": definition})
 
 
-LISTS = ["/api/flows", "/api/runs", "/api/logs", "/api/agent/memory", "/api/workflows/{flow}/versions"]
+LISTS = ["/api/flows", "/api/runs", "/api/logs", "/api/agent/memory", "/api/presets", "/api/workflows/{flow}/versions"]
 
 
 @pytest.fixture(params=LISTS)

@@ -21,6 +21,7 @@ import database
 import workflow_server
 from config import Config
 from models import AgentMemory, ApiToken, Credential, Membership, Run, Workflow, new_id
+from vault import KEY_FILE
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # Coverage tries every bound of every parameter, fuzzing as many examples as BOUNDS says.
@@ -51,6 +52,7 @@ def live(first_app, tmp_path_factory):
     first = first_app.extensions["headrace"]
     folder = tmp_path_factory.mktemp("live")
     shutil.copy(first.config.database_path, folder / "headrace.sqlite3")
+    shutil.copy(first.config.data_dir / KEY_FILE, folder)
     config = Config(data_dir=folder, durability="normal", run_threads=2, grace=1)
     database.connect(config.database_path, config.durability)
     server = workflow_server.Server(config)

@@ -894,6 +894,38 @@ def test_a_run_whose_node_outlasts_the_process_is_handed_back_all_the_same(start
     assert types.effects == [f"{run.id}:a:0", f"{run.id}:c:0"]
 
 
+@pytest.mark.parametrize("pure", [True, False])
+def test_a_run_whose_node_pauses_is_handed_back_at_once_and_goes_on(start, types, pure):
+    pausing, pauses = threading.Event(), [3600, 0]
+
+    def nap(config, input, ctx):
+        pausing.set()
+        ctx.pause(pauses.pop(0))
+        return input
+
+    types.offer("nap", nap, pure=pure)
+    dispatcher = start(run_threads=1)
+    run = submit(dispatcher, chain(node("a", "act"), node("b", "nap"), node("c", "act")), 5)
+    assert pausing.wait(PATIENCE)
+    dispatcher.stop()
+    assert (run_of(run.id).status, run_of(run.id).lease_owner, run_of(run.id).deaths) == ("pending", None, 0)
+    assert ("b", "failed") not in statuses(run.id)
+    start(inline=True).sweep()
+    assert (run_of(run.id).status, run_of(run.id).output, pauses) == ("success", "5", [])
+    assert types.effects == [f"{run.id}:a:0", f"{run.id}:c:0"]
+
+
+def test_a_cancellation_ends_a_node_that_pauses(dispatcher, types):
+    pausing = threading.Event()
+    types.offer("nap", lambda config, input, ctx: (pausing.set(), ctx.pause(3600)), pure=False)
+    run = submit(dispatcher, chain(node("a", "nap"), node("b", "act")))
+    assert pausing.wait(PATIENCE)
+    dispatcher.cancel(dispatcher.wait(dispatcher.ticket_of(run), 0), "ann")
+    assert finished(dispatcher, run).error_text == "cancelled by ann"
+    let_go(dispatcher, run)
+    assert ("a", "running") not in statuses(run.id) and types.effects == []
+
+
 def test_a_run_that_was_handed_back_goes_on_from_its_completed_steps(start, gate, types):
     dispatcher = start(run_threads=1)
     run = submit(dispatcher, chain(node("a", "act"), node("b", "gate"), node("c", "act")), 5)

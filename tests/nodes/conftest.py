@@ -1,10 +1,12 @@
 """Runs one node as the engine does: its config through the schema first, then `run` with a context."""
 
+import socket
 import threading
 import time
 from types import SimpleNamespace
 
 import pytest
+from certificates import Authority
 
 from nodes import REGISTRY
 from nodes.base import Context, Services
@@ -62,6 +64,12 @@ def client():
     client.close()
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """An authority of its own that makes certificates; `authority.file` is for `HEADRACE_CA_FILE`."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
 @pytest.fixture
 def make_ctx(sandbox, client, tmp_path):
     """A context as a run has it; `ctx.store.data` and `ctx.lines`, the log, are there to look at.
@@ -69,7 +77,7 @@ def make_ctx(sandbox, client, tmp_path):
     `credentials` are those of the workspace: `{"name": ("smtp", {"host": …})}`, with a third part the hosts.
     """
 
-    def make(seconds=None, scope=None, inputs=None, http=None, credentials=None):
+    def make(seconds=None, scope=None, inputs=None, http=None, credentials=None, rule=HERE, ca_file=None):
         lines = []
         keyring = Keyring(
             lambda name: made_credential(name, *credentials[name]) if name in (credentials or {}) else None
@@ -82,7 +90,7 @@ def make_ctx(sandbox, client, tmp_path):
             deadline=None if seconds is None else time.monotonic() + seconds,
             write_log=lambda *entry: lines.append(entry[1:]),
             store=DictStore(),
-            services=Services(http=lambda: http or client, sandbox=lambda: sandbox, egress=HERE),
+            services=Services(lambda: http or client, lambda: sandbox, rule, ca_file),
             keyring=keyring,
             files=Files(tmp_path / "files", max_bytes=1_000_000),
         )
@@ -105,10 +113,27 @@ def run(make_ctx):
 
 
 @pytest.fixture
+def names(monkeypatch):
+    """`names["host"] = [addresses]` is what the host resolves to; `names.asked` counts."""
+
+    class Names(dict):
+        asked = 0
+
+    names, real = Names(), socket.getaddrinfo
+
+    def resolve(host, port, *args, **kwargs):
+        if host not in names:
+            return real(host, port, *args, **kwargs)
+        names.asked += 1
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (text, port)) for text in names[host]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return names
+
+
+@pytest.fixture
 def serve_bytes():
     """A server of one connection that writes what the test says, piece by piece, until the client hangs up."""
-    import socket
-
     listener = socket.create_server(("127.0.0.1", 0))
     done = threading.Event()
 

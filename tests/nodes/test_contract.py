@@ -1,11 +1,15 @@
-"""What holds for every node type, whoever wrote it."""
+"""What holds for every node type, whoever wrote it. For those with effects there is more in `contract.py`."""
 
+import importlib
 import json
+from pathlib import Path
 
 import pytest
+from contract import Contract
 from jsonschema import Draft202012Validator
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, missing
 
+import engine
 from nodes import REGISTRY, catalogue, search
 from nodes.base import CATEGORIES, Node
 
@@ -75,6 +79,41 @@ def test_its_branches_are_known_whatever_the_config(type_, config):
 @pytest.mark.parametrize("type_", TYPES)
 def test_only_triggers_are_in_the_category_of_triggers(type_):
     assert REGISTRY[type_].trigger == (REGISTRY[type_].category == "trigger")
+
+
+@pytest.mark.parametrize(("type_", "key"), KEYS)
+def test_a_default_passes_the_checks_of_its_own_key(type_, key):
+    field = field_of(type_, key)
+    if field.load_default is not missing and field.load_default is not None:
+        assert field.deserialize(json.loads(json.dumps(field.load_default))) == field.load_default
+
+
+EXAMPLES = [(type_, number) for type_ in TYPES for number in range(len(REGISTRY[type_].examples))]
+
+
+@pytest.mark.parametrize(("type_", "number"), EXAMPLES)
+def test_its_examples_do_what_they_say(type_, number, make_ctx):
+    """What needs somebody or something to work on is planned alone; what it does, its own tests show."""
+    example = REGISTRY[type_].examples[number]
+    plan = engine.plan({"nodes": [{"id": "it", "type": type_, "config": example["config"]}]})
+    assert example.keys() <= {"config", "input", "output", "branch"}
+    alone = REGISTRY[type_].pure and not REGISTRY[type_].suspends
+    if not alone or not example["config"].keys().isdisjoint({"file", "url", "credential"}):
+        return
+    ctx, _ = make_ctx()
+    steps = []
+    job = engine.Job("run_1", example.get("input"), on_step=steps.append, services=ctx.services, keyring=ctx.keyring)
+    outcome = engine.run(plan, job)
+    assert outcome.error_text is None and steps[-1].branch == example.get("branch")
+    if "output" in example:
+        assert outcome.output == example["output"]
+
+
+def test_every_type_with_effects_keeps_the_contract():
+    for path in sorted(Path(__file__).parent.glob("test_*.py")):
+        importlib.import_module(path.stem)
+    covered = {case.type_ for case in Contract.__subclasses__()}
+    assert {type_ for type_ in TYPES if not REGISTRY[type_].pure} <= covered
 
 
 def test_the_catalogue_is_json_and_stays_the_same():

@@ -2,9 +2,10 @@ import ipaddress
 import socket
 
 import pytest
+from pytest_httpserver import HTTPServer
 
 from errors import ConfigError, NodeError
-from nodes.egress import Rule, is_public, make_client
+from nodes.egress import Rule, is_public, make_client, tls_context
 
 
 def address(text):
@@ -20,25 +21,6 @@ def refusal(client, url):
         fetch(client, url)
     assert caught.value.permanent
     return caught.value.message
-
-
-@pytest.fixture
-def names(monkeypatch):
-    """`names["host"] = [addresses]` is what the host resolves to; `names.asked` counts."""
-
-    class Names(dict):
-        asked = 0
-
-    names, real = Names(), socket.getaddrinfo
-
-    def resolve(host, port, *args, **kwargs):
-        if host not in names:
-            return real(host, port, *args, **kwargs)
-        names.asked += 1
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (text, port)) for text in names[host]]
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    return names
 
 
 @pytest.mark.parametrize(
@@ -168,3 +150,34 @@ def test_urls_are_not_logged(client, httpserver, caplog):
     httpserver.expect_request("/").respond_with_data("x")
     fetch(client, f"http://127.0.0.1:{httpserver.port}/?token=hunter2")
     assert "hunter2" not in "".join(record.getMessage() for record in caplog.records if record.name.startswith("http"))
+
+
+@pytest.fixture
+def secure(authority):
+    """A server whose certificate an authority of its own vouches for."""
+    with HTTPServer("127.0.0.1", ssl_context=authority.server("127.0.0.1")) as server:
+        server.expect_request("/").respond_with_data("here")
+        yield server
+
+
+def test_a_server_is_believed_where_its_authority_is(client, authority, secure):
+    url = secure.url_for("/")
+    with pytest.raises(NodeError, match="CERTIFICATE_VERIFY_FAILED"):
+        fetch(client, url)
+    believing = make_client(Rule(["127.0.0.1"]), ca_file=authority.file)
+    assert fetch(believing, url).content == b"here"
+    believing.close()
+
+
+def test_a_server_has_to_be_the_one_that_the_certificate_names(authority, secure, names):
+    names["other.example"] = ["127.0.0.1"]
+    believing = make_client(Rule(["127.0.0.1"]), ca_file=authority.file)
+    with pytest.raises(NodeError, match="CERTIFICATE_VERIFY_FAILED"):
+        fetch(believing, f"https://other.example:{secure.port}/")
+    believing.close()
+
+
+def test_more_authorities_do_not_replace_the_usual_ones(authority):
+    usual, more = tls_context(None, "test"), tls_context(authority.file, "test")
+    assert len(more.get_ca_certs()) == len(usual.get_ca_certs()) + 1 > 50
+    assert tls_context(None, "test") is usual is not tls_context(None, "other")

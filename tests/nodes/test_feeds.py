@@ -1,19 +1,20 @@
 import gzip
 import html
 import resource
+import socket
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import orjson
 import pytest
+from contract import Case, Contract
 from marshmallow import ValidationError
 from werkzeug import Response
 
 from errors import NodeError
 from nodes import REGISTRY
-from nodes.apart import Reader, Unreadable
 from nodes.feeds import keyed, oldest_first
+from nodes.reading import Reader, Unreadable
 from readers import loop
 
 RSS = '<?xml version="1.0" encoding="utf-8"?><rss version="2.0"><channel><title>T</title>{}</channel></rss>'
@@ -366,7 +367,7 @@ def test_a_feed_that_is_meant_to_do_harm_does_none(name):
             found, _ = reader.read({"url": "http://a/", "content_type": "text/xml"}, HARMFUL[name].encode(), 2.0)
             assert len(orjson.dumps(found)) < 10 * len(HARMFUL[name]) + 10_000
         except Unreadable as error:
-            assert error.permanent and error.message.startswith("the feed cannot be read: ")
+            assert error.message.startswith("the feed cannot be read: ")
         assert time.monotonic() - began < 6
         again, _ = reader.read({"url": "http://a/", "content_type": "text/xml"}, rss(item("1")).encode(), 10.0)
         assert again["entries"][0]["id"] == "1"
@@ -410,13 +411,20 @@ def test_where_the_process_that_reads_cannot_be_bounded_nothing_is_read(monkeypa
     assert loop._limit() == "the process that reads it cannot be bounded (setrlimit): not allowed"
 
 
+def test_a_server_that_asks_to_be_left_alone_is(run, page):
+    page.status, page.headers = 429, {"Retry-After": "7200"}
+    with pytest.raises(NodeError) as caught:
+        run("rss", {"url": page.url})
+    assert caught.value.retry_after == 7200
+
+
 @pytest.fixture
 def case_rss(page):
     page.text = rss(item("1"))
-    return SimpleNamespace(
-        config={"url": page.url}, input=None, credentials={}, secret=None, stalled=None, count=lambda: len(page.seen)
-    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        stalled = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}/"}
+        yield Case(config={"url": page.url}, stalled=stalled, count=lambda: len(page.seen))
 
 
-def test_the_case_works(run, case_rss):
-    assert run("rss", case_rss.config, credentials=case_rss.credentials) and case_rss.count() == 1
+class TestRssKeepsTheContract(Contract):
+    type_ = "rss"

@@ -1,12 +1,11 @@
 import gzip
-import json
 import time
 
 import pytest
+from contract import Case, Contract
 from marshmallow import ValidationError
-from werkzeug import Response
+from web import echoing, failure, silent
 
-from errors import NodeError
 from nodes import REGISTRY
 
 
@@ -16,31 +15,10 @@ def refused(**config):
     return caught.value.messages
 
 
-def failure(run, config, **context):
-    with pytest.raises(NodeError) as caught:
-        run("http", config, **context)
-    return caught.value
-
-
 @pytest.fixture
 def echo(httpserver):
-    """The URL of a page that answers with what it was asked; `echo.seen` are the requests."""
-
-    def answer(request):
-        return Response(
-            json.dumps(
-                {
-                    "method": request.method,
-                    "query": request.query_string.decode(),
-                    "headers": {name.lower(): value for name, value in request.headers.items()},
-                    "body": request.get_data(as_text=True),
-                }
-            ),
-            content_type="application/json",
-        )
-
-    httpserver.expect_request("/echo").respond_with_handler(answer)
-    return httpserver.url_for("/echo").replace("localhost", "127.0.0.1")
+    """The URL of a page that answers with what it was asked."""
+    return echoing(httpserver)
 
 
 @pytest.fixture
@@ -259,3 +237,23 @@ def test_a_refused_connection_is_a_failure_that_a_retry_may_cure(run, serve_byte
     failure(run, {"url": server.url})
     server.thread.join()
     assert not failure(run, {"url": "http://127.0.0.1:1/?token=hunter2"}).permanent
+
+
+# What holds for every node with effects
+
+
+@pytest.fixture
+def case_http(httpserver, echo):
+    listener, nobody = silent()
+    with listener:
+        yield Case(
+            config={"method": "POST", "url": echo, "body": {"a": 1}, "credential": "key"},
+            credentials={"key": ("http_bearer", {"token": "hunter2-and-more"}, ["127.0.0.1"])},
+            secret="hunter2-and-more",
+            stalled={"url": nobody},
+            count=lambda: len(httpserver.log),
+        )
+
+
+class TestHttpKeepsTheContract(Contract):
+    type_ = "http"

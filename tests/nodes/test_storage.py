@@ -1,4 +1,5 @@
 import pytest
+from contract import Case, Contract
 
 from errors import NodeError
 
@@ -62,3 +63,12 @@ def test_all_but_list_need_a_key(store, operation):
     with pytest.raises(NodeError, match=f"key is required to {operation}") as caught:
         store(operation)
     assert caught.value.permanent
+
+
+@pytest.fixture
+def case_store():
+    return Case(config={"operation": "set", "key": "a", "value": {"b": 1}})
+
+
+class TestTheStoreKeepsTheContract(Contract):
+    type_ = "store"

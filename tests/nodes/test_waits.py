@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import engine
 from definition import check
 from errors import NodeError
 from nodes import REGISTRY
@@ -195,6 +196,104 @@ def test_they_say_how_they_leave_and_what_may_be_answered(type_, branches, answe
 def test_what_waits_cannot_be_mapped_over_a_list(type_):
     made = {"nodes": [{"id": "a", "type": type_, "config": {}, "foreach": [1]}], "edges": []}
     assert "nodes[0].foreach" in {issue.path for issue in check(made)[1]}
+
+
+# approval that tells people
+
+PASSWORD = "hunter2hunter2"
+LINKS = {
+    "url": "http://flows.example/1",
+    "approved_url": "http://flows.example/2",
+    "rejected_url": "http://flows.example/3",
+}
+
+
+@pytest.fixture
+def ask(httpserver):
+    """`ask(path, **job)` runs an approval that tells a service at `/chat` or elsewhere; its outcome, steps and log."""
+    httpserver.expect_request("/chat").respond_with_data("taken")
+    httpserver.expect_request("/busy").respond_with_data("no", status=503)
+    httpserver.expect_request("/gone").respond_with_data("no", status=404)
+
+    def ask(make_ctx, path="chat", url=None, retry=None, links=LINKS, **job):
+        place = url or f"json://me:{PASSWORD}@127.0.0.1:{httpserver.port}/{path}"
+        ctx, _ = make_ctx(credentials={"chat": ("service_url", {"url": place})})
+        config = {"message": "Pay {{ 5 }} €?", "notify": "chat"}
+        node = {"id": "ask", "type": "approval", "config": config} | ({"retry": retry} if retry else {})
+        steps, lines = [], []
+        job = engine.Job(
+            "run_1",
+            scope={"workflow": {"name": "Bills"}},
+            on_step=steps.append,
+            log=lambda *entry: lines.append(entry[1:3]),
+            sleep=lambda seconds: None,
+            keyring=ctx.keyring,
+            services=ctx.services,
+            links=None if links is None else lambda node_id: links,
+            **job,
+        )
+        return engine.run(engine.plan({"nodes": [node]}), job), steps, lines
+
+    ask.log = httpserver.log
+    return ask
+
+
+def test_an_approval_tells_those_who_decide_where_to_do_so(ask, make_ctx):
+    outcome, steps, lines = ask(make_ctx)
+    (request, _), sent = ask.log[0], ask.log[0][0].get_json()
+    assert outcome.status == "waiting" and steps[-1].wait.told and lines == []
+    assert (sent["title"], len(ask.log)) == ("Approval: Bills", 1)
+    assert sent["message"].split("\n") == [
+        "Pay 5 €?",
+        "",
+        "Approve: http://flows.example/2",
+        "Reject: http://flows.example/3",
+        "Look at it: http://flows.example/1",
+    ]
+    assert request.authorization.password == PASSWORD and PASSWORD not in repr((outcome, steps))
+
+
+def test_where_there_are_no_links_an_approval_tells_the_question_alone(ask, make_ctx):
+    ask(make_ctx, links=None)
+    assert ask.log[0][0].get_json()["message"] == "Pay 5 €?"
+
+
+@pytest.mark.parametrize(
+    ("path", "url", "words"),
+    [
+        ("busy", None, "JSON (status 503): "),
+        ("gone", None, "JSON (status 404): "),
+        ("", "json://127.0.0.2:1/", "127.0.0.2 may not be reached"),
+        ("", "slack://bad", "the address of the service is not valid"),
+    ],
+)
+def test_an_approval_waits_all_the_same_where_nobody_can_be_told(ask, make_ctx, path, url, words):
+    outcome, steps, lines = ask(make_ctx, path, url)
+    assert outcome.status == "waiting" and not steps[-1].wait.told
+    ((level, message),) = lines
+    assert level == "warning" and message.startswith(f"nobody was told of the approval: {words}")
+
+
+def test_an_approval_whose_credential_is_gone_waits_all_the_same(run):
+    found = run("approval", {"message": "Pay?", "notify": "chat"})
+    assert isinstance(found, Suspend) and not found.told
+    assert run.lines == [
+        ("warning", "nobody was told of the approval: there is no credential 'chat' in this workspace", None)
+    ]
+
+
+def test_telling_is_tried_again_as_retry_says_and_not_where_that_is_no_use(ask, make_ctx):
+    outcome, steps, lines = ask(make_ctx, "busy", retry={"attempts": 3})
+    assert [step.status for step in steps] == ["failed", "failed", "waiting"] and outcome.status == "waiting"
+    assert len(ask.log) == 3 and len(lines) == 1
+    outcome, steps, _ = ask(make_ctx, "gone", retry={"attempts": 3})
+    assert [step.status for step in steps] == ["waiting"] and len(ask.log) == 4
+
+
+def test_nobody_is_told_again_when_the_decision_is_there(ask, make_ctx):
+    answered = engine.Open(0, 1, 0, "approval", Answer("approved", None, "ann@example.org", 0))
+    outcome, steps, _ = ask(make_ctx, waiting={"ask": answered})
+    assert outcome.status == "success" and steps[-1].branch == "approved" and not ask.log
 
 
 # subflow

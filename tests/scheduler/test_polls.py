@@ -475,6 +475,26 @@ def test_the_first_try_again_comes_no_later_than_the_next_look_would(source, pro
     ]
 
 
+def test_a_source_that_asks_to_be_left_alone_is(source, process):
+    made = active(definition(every=600))
+
+    waits = [7_200.0, 1.0, 1e9]
+
+    def refuse(ctx):
+        raise NodeError("too many questions", retry_after=waits.pop(0))
+
+    source.during = refuse
+    for seconds in (7_200, 120, 86_400):
+        process.look()
+        assert (row(made).next_at - process.clock.now) // SECOND == seconds
+
+
+@pytest.mark.parametrize("every", [0, -1, 1e9])
+def test_every_is_a_number_of_seconds(source, every):
+    with pytest.raises(DefinitionError, match=r"nodes \(new\)\.config\.every"):
+        active(definition(every=every))
+
+
 def test_a_failure_is_told_once_and_so_is_its_end(source, process):
     active()
     for problem in ("down", "down", "up side down", "up side down", None, None, "down"):

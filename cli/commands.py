@@ -1,12 +1,7 @@
-"""The command line. Thin: each command reads its arguments, hands on to what does the work, and prints what came of it.
-
-Wrong input is one line on stderr, `Error: …`, and exit code 2; a run that failed is exit code 1. What is printed for
-programs goes to stdout, everything else to stderr.
-"""
+"""The commands that run flows with no server, that know users, and that take care of the server's data."""
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import shutil
@@ -14,146 +9,77 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-import orjson
 
 import accounts
 import config as settings
+import credentials
 import database
 import definition as definitions
 import engine
+from cli.base import FILE, Refused, find_workspace, main, one_line, opened, pretty, read_json
+from cli.files import FlowFile, definition_text, flow_in
 from config import Config
 from dispatch import Dispatcher, make_services
-from errors import BadInput, ConfigError, Conflict, HeadraceError, NotFound, TooLarge
+from errors import BadInput, Conflict, NotFound
 from models import ROLES, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
-from nodes import REGISTRY
+from nodes import REGISTRY, own
+from nodes.keyring import Credential
 from payloads import Kept
 from recorder import Recorder
-from schemas import FlowIn, Login, LogOut, RunOut, StepOut
+from schemas import Login, LogOut, RunOut, StepOut
 
-HERE = Path(__file__).parent
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
 STYLES = {"success": "green", "failed": "red", "running": "yellow", "skipped": "dim"}
 
 
-class Refused(click.ClickException):
-    """Wrong input, said in one line."""
-
-    exit_code = 2
-
-    def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+# Flows in files, with no server
 
 
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Turn every error that its user can help into `Refused`; the others stay what they are."""
-    try:
-        yield
-    except click.exceptions.NoArgsIsHelpError:
-        raise
-    except click.UsageError as error:
-        raise Refused(error.format_message()) from None
-    except (HeadraceError, ConfigError) as error:
-        raise Refused(str(error)) from None
-    except OSError as error:
-        if error.filename is None:
-            raise
-        raise Refused(f"{error.filename}: {error.strerror}") from None
+def with_own_nodes() -> Config:
+    """The settings, with the node types of HEADRACE_NODES_DIR loaded. The log says which could not be."""
+    config = Config.from_env()
+    own.load(config.nodes_dir)
+    return config
 
 
-class Commands(click.Group):
-    """A group of commands whose refusals are one line each."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with refusals():
-            return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with refusals():
-            return super().invoke(ctx)
+CREDENTIALS = click.option(
+    "--credentials", "secrets_file", type=FILE, metavar="FILE", help="The credentials that there are, as JSON."
+)
 
 
-@click.group(cls=Commands, invoke_without_command=True)
-@click.pass_context
-def main(context: click.Context) -> None:
-    """Headrace, a workflow server. Without a command: serve."""
-    if context.invoked_subcommand is None:
-        context.obj()
-    # Commands say themselves what there is to say.
-    logging.getLogger().setLevel(logging.WARNING)
-
-
-# Flows in files
-
-
-class FlowFile(NamedTuple):
-    """A flow as a file has it: a template, an exported flow, or a bare definition, which has no name."""
-
-    name: Any
-    definition: Any
-    sample_input: Any = None
-
-
-def read_json(raw: bytes, what: str) -> Any:
-    """JSON text as data; BadInput says where it is broken."""
-    try:
-        return orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError as error:
-        raise BadInput(f"{what} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
-
-
-def flow_of(value: Any) -> FlowFile:
-    """What a file holds, whichever of the three it is."""
-    if isinstance(value, dict) and "definition" in value:
-        return FlowFile(value.get("name"), value["definition"], value.get("sample_input"))
-    return FlowFile(None, value)
-
-
-def flow_in(file: Path) -> FlowFile:
-    """The one flow of a file."""
-    return flow_of(read_json(file.read_bytes(), str(file)))
-
-
-def definition_text(definition: Any, config: Config) -> str:
-    """The definition as the database keeps it, within its bounds."""
-    try:
-        text = orjson.dumps(definition)
-    except orjson.JSONEncodeError as error:
-        raise BadInput(f"The definition is nested too deeply: {error}") from None
-    if len(text) > config.max_definition_bytes:
-        raise TooLarge(f"The definition has more than {config.max_definition_bytes} bytes")
-    return text.decode()
-
-
-def pretty(value: Any) -> bytes:
-    """JSON for people, as UTF-8 whatever the terminal's encoding."""
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2)
+def credentials_in(file: Path | None) -> dict[str, Credential]:
+    """The credentials of a file by name, none for None; a file that others can read is warned of."""
+    if file is None:
+        return {}
+    if file.stat().st_mode & 0o077:
+        click.echo(f"Warning: {file} can be read by other users; `chmod 600 {file}` puts that right", err=True)
+    return credentials.of_json(read_json(file.read_bytes(), str(file)), str(file))
 
 
 @main.command()
 @click.argument("file", type=FILE)
-def validate(file: Path) -> None:
+@CREDENTIALS
+def validate(file: Path, secrets_file: Path | None) -> None:
     """Check a flow: print everything that is wrong, and where. Exit code 2 if it cannot run."""
-    config = Config.from_env()
-    flow = flow_in(file)
+    config = with_own_nodes()
+    flow, found = flow_in(file), credentials_in(secrets_file)
     definition_text(flow.definition, config)
     plan, issues = definitions.check(flow.definition, config.max_nodes)
+    if secrets_file is not None:
+        types = {name: credential.type for name, credential in found.items()}
+        issues = [*issues, *definitions.missing(flow.definition, types.get)]
     for issue in issues:
         click.echo(one_line(f"{'' if issue.level == 'error' else f'{issue.level}: '}{issue}"))
     if plan is None:
         raise Refused(f"{file} is not valid: {len(issues)} {'issue' if len(issues) == 1 else 'issues'}")
     click.echo(f"{file} is valid: {len(plan.nodes)} {'node' if len(plan.nodes) == 1 else 'nodes'}")
-
-
-# Running a flow with no server
 
 
 @main.command()
@@ -163,12 +89,17 @@ def validate(file: Path) -> None:
 @click.option(
     "--json", "whole", is_flag=True, help="Print the whole run with its steps and logs, not the output alone."
 )
-def run(file: Path, given: str | None, timeout: int | None, whole: bool) -> None:
+@CREDENTIALS
+@click.option("--files", type=FOLDER, metavar="FOLDER", help="The files that the flow reads and writes are here.")
+def run(
+    file: Path, given: str | None, timeout: int | None, whole: bool, secrets_file: Path | None, files: Path | None
+) -> None:
     """Execute a flow here and now, with no server; nothing of it is kept. Exit code 1 if it fails."""
-    config = Config.from_env()
-    flow = flow_in(file)
+    config = with_own_nodes()
+    flow, found = flow_in(file), credentials_in(secrets_file)
     value = flow.sample_input if given is None else read_input(given)
-    with scratch_dispatcher(replace(config, run_timeout=timeout or config.run_timeout)) as dispatcher:
+    with scratch_dispatcher(replace(config, run_timeout=timeout or config.run_timeout), found) as dispatcher:
+        dispatcher.files_folder = files
         finished = execute(dispatcher, flow._replace(name=str(flow.name or file.stem)), value)
         print_run(dispatcher, finished, whole)
     if finished.status != "success":
@@ -186,14 +117,17 @@ def read_input(given: str) -> Any:
 
 
 @contextmanager
-def scratch_dispatcher(config: Config) -> Iterator[Dispatcher]:
+def scratch_dispatcher(config: Config, found: Mapping[str, Credential]) -> Iterator[Dispatcher]:
     """A dispatcher that runs inline, over a database and a data folder that are deleted afterwards."""
     with unwinding_at_sigterm(), tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         config = replace(config, data_dir=Path(folder), database_url="", durability="normal")
         database.connect(config.database_path, config.durability)
         database.migrate()
         recorder = Recorder()
-        dispatcher = Dispatcher(config, recorder, make_services(config), inline=True)
+        services = make_services(config)
+        dispatcher = Dispatcher(
+            config, recorder, services, inline=True, find_credential=lambda _, name: found.get(name)
+        )
         recorder.start()
         dispatcher.start()
         try:
@@ -331,106 +265,6 @@ def pages(read: Callable[[Any], tuple[list[Any], Any]]) -> Iterator[Any]:
             return
 
 
-def one_line(text: str) -> str:
-    """The text without line breaks and whatever else could upset a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-# Flows of the server's database
-
-
-@contextmanager
-def opened() -> Iterator[Config]:
-    """The settings, with the server's database open and up to date; NotFound where there is none."""
-    config = Config.from_env()
-    path = config.database_path
-    if not path.is_file():
-        raise NotFound(f"There is no database {path}; start the server once, or name its folder in HEADRACE_DATA_DIR")
-    with path.open("rb") as file:
-        if file.read(16) != b"SQLite format 3\0":
-            raise BadInput(f"{path} is no SQLite database")
-    database.connect(path, config.durability)
-    try:
-        database.migrate()
-        yield config
-    finally:
-        database.disconnect()
-
-
-def find_workspace(id_: str | None) -> Workspace:
-    """The workspace of this id; without one, the only workspace."""
-    if id_ is not None:
-        found = Workspace.find(id_)
-        if found is None:
-            raise NotFound(f"There is no workspace {id_!r}; `user list` shows all")
-        return found
-    all_of_them = list(Workspace.select().order_by(Workspace.id).limit(10))
-    if len(all_of_them) != 1:
-        names = ", ".join(f"{row.id} ({row.name})" for row in all_of_them)
-        raise BadInput(f"Choose a workspace with --workspace: {names}" if names else "There is no workspace yet")
-    return all_of_them[0]
-
-
-@main.command("export")
-@click.argument("flow_id", required=False)
-@click.option("--all", "every", is_flag=True, help="All flows of all workspaces, as a list.")
-@click.option("--out", type=NEW_FILE, metavar="FILE", help="Write to this file, not to stdout.")
-def export_flows(flow_id: str | None, every: bool, out: Path | None) -> None:
-    """Print a flow as JSON that `import`, `run` and `validate` read."""
-    if (flow_id is None) != every:
-        raise click.UsageError("Give the id of a flow, or --all")
-    with opened():
-        found = pretty([exported(flow) for flow in Workflow.select().order_by(Workflow.id)] if every else one(flow_id))
-    if out is None:
-        click.echo(found)
-    else:
-        out.write_bytes(found + b"\n")
-
-
-def one(flow_id: str | None) -> dict[str, Any]:
-    """The flow of this id as a file has it."""
-    flow = Workflow.find(flow_id)
-    if flow is None:
-        raise NotFound(f"There is no flow {flow_id!r}")
-    return exported(flow)
-
-
-def exported(flow: Workflow) -> dict[str, Any]:
-    """A flow as a file has it."""
-    definition = orjson.loads(flow.definition_json)
-    return {"name": flow.name, "status": flow.status, "version": flow.version, "definition": definition}
-
-
-@main.command("import")
-@click.argument("file", type=FILE)
-@click.option("--workspace", "workspace_id", metavar="ID", help="Where to; needed where there are several.")
-@click.option("--name", help="The flow's name, for a file that has none, or to give it another.")
-def import_flows(file: Path, workspace_id: str | None, name: str | None) -> None:
-    """Make draft flows of an exported file, a template or a bare definition: all that the file holds, or none."""
-    value = read_json(file.read_bytes(), str(file))
-    found = [flow_of(item) for item in value] if isinstance(value, list) else [flow_of(value)]
-    if name is not None and isinstance(value, list):
-        raise click.UsageError(f"--name is for a single flow; {file} holds a list")
-    with opened() as config:
-        workspace = find_workspace(workspace_id)
-        rows = [draft(flow if name is None else flow._replace(name=name), config) for flow in found]
-        with database.write():
-            made = [Workflow.draft(workspace_id=workspace.id, **row) for row in rows]
-    for flow in made:
-        click.echo(f"{flow.id} {flow.name}")
-
-
-def draft(flow: FlowFile, config: Config) -> dict[str, Any]:
-    """The columns of a draft made of this flow; BadInput for a name that cannot be, or a graph that is malformed."""
-    if flow.name is None:
-        raise BadInput("The flow has no name; give it one with --name")
-    wrong = FlowIn().validate({"name": flow.name}).get("name")
-    if wrong:
-        raise BadInput(f"name: {' '.join(wrong)}")
-    definitions.graph(flow.definition, config.max_nodes)
-    return {"name": flow.name, "status": "draft", "definition_json": definition_text(flow.definition, config)}
-
-
 # Users
 
 
@@ -562,6 +396,6 @@ def show_config() -> None:
     config = Config.from_env()
     for row, field in zip(settings.table(), fields(config), strict=True):
         value = getattr(config, field.name)
-        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        text = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
         click.echo(f"{row.env}={'********' if row.secret and text else text}")
     click.echo(f"# The database: {config.database_path}")

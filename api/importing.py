@@ -1,0 +1,60 @@
+"""Requests as other tools describe them, made into nodes, and the palette of those that are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.access import needs, workspace_id
+from api.import_schemas import CurlIn, DocumentIn, ImportedOut, PaletteOut, PresetArgs, PresetOut
+from api.wire import Resource
+from errors import BadInput, NotFound
+from importing import curl as curl_lines
+from importing import openapi as openapi_documents
+from models import Preset
+from schemas import listed
+
+blueprint = Resource("importing", "cURL commands and OpenAPI documents as nodes")
+
+
+@blueprint.post("/import/curl")
+@needs("editor")
+@blueprint.arguments(CurlIn)
+@blueprint.response(200, ImportedOut)
+def curl(body: dict[str, str]) -> Any:
+    """The `http` node that sends what a cURL command sends. Nothing is kept, and no secret comes back."""
+    return curl_lines.node_of(body["command"])
+
+
+@blueprint.post("/import/openapi")
+@needs("editor")
+@blueprint.arguments(DocumentIn)
+@blueprint.response(201, PaletteOut)
+def openapi(body: dict[str, Any]) -> Any:
+    """Put a node for each operation of an OpenAPI 3 document into the palette; it replaces those of the same title."""
+    document = body["document"]
+    if not isinstance(document, str | dict):
+        raise BadInput("document: must be text or an object")
+    palette = openapi_documents.read(document.encode() if isinstance(document, str) else document)
+    rows = [preset.as_row() for preset in palette.presets]
+    presets = Preset.replace_source(workspace_id(), palette.source, palette.title, rows)
+    return {**vars(palette), "count": len(presets), "presets": presets}
+
+
+@blueprint.get("/presets")
+@needs("viewer")
+@blueprint.arguments(PresetArgs, location="query")
+@blueprint.response(200, listed(PresetOut))
+def presets(args: dict[str, Any]) -> Any:
+    """The palette, document by document, the latest first."""
+    found = Preset.select_where(workspace_id(), args["search"], args["source"])
+    items, cursor = Preset.page(found, args["limit"], args["cursor"])
+    return {"items": items, "next_cursor": cursor}
+
+
+@blueprint.delete("/presets/<source>")
+@needs("editor")
+@blueprint.response(204)
+def delete(source: str) -> None:
+    """Take all presets of a document out of the palette. Nodes that were made of them stay."""
+    if not Preset.remove_source(workspace_id(), source):
+        raise NotFound(f"There are no presets of {source[:64]!r}")

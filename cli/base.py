@@ -1,0 +1,121 @@
+"""What all commands share: the group that they belong to, refusals of one line, files and the server's database."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+import database
+from config import Config
+from errors import BadInput, ConfigError, HeadraceError, NotFound
+from models import Workspace
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class Refused(click.ClickException):
+    """Wrong input, said in one line."""
+
+    exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn every error that its user can help into `Refused`; the others stay what they are."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        raise Refused(error.format_message()) from None
+    except (HeadraceError, ConfigError) as error:
+        raise Refused(str(error)) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise Refused(f"{error.filename}: {error.strerror}") from None
+
+
+class Commands(click.Group):
+    """A group of commands whose refusals are one line each."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with refusals():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with refusals():
+            return super().invoke(ctx)
+
+
+@click.group(cls=Commands, invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Headrace, a workflow server. Without a command: serve."""
+    if context.invoked_subcommand is None:
+        context.obj()
+    # Commands say themselves what there is to say.
+    logging.getLogger().setLevel(logging.WARNING)
+
+
+def read_json(raw: bytes, what: str) -> Any:
+    """JSON text as data; BadInput says where it is broken."""
+    try:
+        return orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"{what} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+
+
+def pretty(value: Any) -> bytes:
+    """JSON for people, as UTF-8 whatever the terminal's encoding."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2)
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and whatever else could upset a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+# The server's database
+
+
+@contextmanager
+def opened() -> Iterator[Config]:
+    """The settings, with the server's database open and up to date; NotFound where there is none."""
+    config = Config.from_env()
+    path = config.database_path
+    if not path.is_file():
+        raise NotFound(f"There is no database {path}; start the server once, or name its folder in HEADRACE_DATA_DIR")
+    with path.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\0":
+            raise BadInput(f"{path} is no SQLite database")
+    database.connect(path, config.durability)
+    try:
+        database.migrate()
+        yield config
+    finally:
+        database.disconnect()
+
+
+def find_workspace(id_: str | None) -> Workspace:
+    """The workspace of this id; without one, the only workspace."""
+    if id_ is not None:
+        found = Workspace.find(id_)
+        if found is None:
+            raise NotFound(f"There is no workspace {id_!r}; `user list` shows all")
+        return found
+    all_of_them = list(Workspace.select().order_by(Workspace.id).limit(10))
+    if len(all_of_them) != 1:
+        names = ", ".join(f"{row.id} ({row.name})" for row in all_of_them)
+        raise BadInput(f"Choose a workspace with --workspace: {names}" if names else "There is no workspace yet")
+    return all_of_them[0]

@@ -1,0 +1,95 @@
+"""Which credentials the nodes of a definition name, and which of them the workspace does not have.
+
+A draft may be incomplete, so this goes by the raw definition and passes over whatever is malformed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from marshmallow import fields
+
+from errors import ExpressionError, Issue
+from expressions import compile_value
+from nodes.base import REGISTRY, Node, is_literal
+from nodes.keyring import or_list
+from nodes.triggers import CREDENTIAL_TYPES
+
+from .builder import schema_of
+
+LONGEST = 200  # characters of a name in a message
+
+
+class Use(NamedTuple):
+    """A node names a credential at `path`. It has to be of one of `types`; none of them: of any."""
+
+    node_id: str
+    path: str
+    name: str
+    types: tuple[str, ...] = ()
+
+
+def uses(definition: Any) -> list[Use]:
+    """The credentials that its nodes name: in a key for one, or as `secrets.<name>`. Disabled ones name none."""
+    nodes = definition.get("nodes") if isinstance(definition, dict) else None
+    found: list[Use] = []
+    for position, raw in enumerate(nodes if isinstance(nodes, list) else ()):
+        if isinstance(raw, dict) and isinstance(raw.get("id"), str) and not raw.get("disabled"):
+            found += _of_node(raw, f"nodes[{position}]")
+    return found
+
+
+def missing(definition: Any, type_of: Callable[[str], str | None]) -> list[Issue]:
+    """A warning for each use of a credential that there is not, or not of the type that it has to be.
+
+    `type_of` gives the type of the one that has this name or id, None where there is none.
+    """
+    return [
+        Issue(use.path, problem, use.node_id, "warning")
+        for use in uses(definition)
+        if (problem := _problem(use, type_of))
+    ]
+
+
+def _problem(use: Use, type_of: Callable[[str], str | None]) -> str | None:
+    name, type_ = use.name[:LONGEST], type_of(use.name)
+    if type_ is None:
+        return f"there is no credential {name!r} in this workspace"
+    if use.types and type_ not in use.types:
+        return f"the credential {name!r} is of type {type_}; it must be {or_list(use.types)}"
+    return None
+
+
+def _of_node(raw: Mapping[str, Any], path: str) -> Iterator[Use]:
+    node = REGISTRY.get(raw["type"]) if isinstance(raw.get("type"), str) else None
+    if node is None:
+        return
+    id_, schema = raw["id"], schema_of(node)
+    config: dict[str, Any] = raw["config"] if isinstance(raw.get("config"), dict) else {}
+    for key, value in config.items():
+        field = schema.fields.get(key)
+        types = None if field is None else _types(node, config, field)
+        if types is not None and isinstance(value, str) and value:
+            yield Use(id_, f"{path}.config.{key}", value, types)
+        elif field is not None and not is_literal(field):
+            yield from _secrets(id_, f"{path}.config.{key}", value)
+    yield from _secrets(id_, f"{path}.foreach", raw.get("foreach"))
+
+
+def _types(node: Node, config: Mapping[str, Any], field: fields.Field[Any]) -> tuple[str, ...] | None:
+    """The types of credential that the key takes; None where it is for none, or none is asked for."""
+    types = field.metadata.get("x-credential")
+    if types is None or node.type != "webhook":
+        return None if types is None else tuple(types)
+    auth = config.get("auth")
+    return (CREDENTIAL_TYPES.get(auth) if isinstance(auth, str) else None) or None
+
+
+def _secrets(id_: str, path: str, value: Any) -> Iterator[Use]:
+    try:
+        compiled = compile_value(value)
+    except ExpressionError:
+        return
+    for name in sorted(compiled.secrets) if compiled is not None else ():
+        yield Use(id_, path, name)

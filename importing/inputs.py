@@ -1,0 +1,109 @@
+"""What a preset asks for: each thing a property of a JSON Schema, and the expression that reads it from the input."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from expressions import quoted
+from importing.documents import Document, is_small, items, words
+from importing.forms import Form
+from importing.notes import shown
+
+MAX_PROPERTIES = 50  # of an object that is written into the query
+_PLAIN = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*\Z")
+_SEPARATORS = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
+
+
+def reading(*keys: str) -> str:
+    """`input.a.b`, or `input["a-b"]` for what is no name."""
+    return "input" + "".join(f".{key}" if _PLAIN.match(key) else f"[{quoted(key)}]" for key in keys)
+
+
+def expression(text: str) -> str:
+    """`{{ text }}`."""
+    return f"{{{{ {text} }}}}"
+
+
+class Inputs:
+    """The properties that were asked for so far, and which of them cannot be missing."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.form = Form(document)
+        self.properties: dict[str, Any] = {}
+        self.required: list[str] = []
+
+    def ask(self, name: str, where: str, schema: dict[str, Any], required: bool) -> str:
+        """Ask for one more; the key under which the input has it, which is not `name` where that is taken."""
+        key, number = name, 1
+        while key in self.properties or (key == "body" and where != "body"):
+            key = f"{where}_{name}" if number == 1 else f"{where}_{name}_{number}"
+            number += 1
+        self.properties[key] = {**schema, "x-in": where}
+        if required:
+            self.required.append(key)
+        return key
+
+    def ask_for(self, parameter: dict[str, Any], where: str, required: bool) -> tuple[str, dict[str, Any]]:
+        """The same for a parameter of the document, and its schema."""
+        content = parameter.get("content")
+        holder = next(iter(content.values()), {}) if isinstance(content, dict) and content else parameter
+        schema = self.form.schema(holder.get("schema") if isinstance(holder, dict) else None)
+        if description := words(parameter, "description", 300):
+            schema.setdefault("description", description)
+        if "example" in parameter and is_small(parameter["example"], 300):
+            schema.setdefault("examples", [parameter["example"]])
+        return self.ask(str(parameter["name"]), where, schema, required), schema
+
+    def as_schema(self) -> dict[str, Any]:
+        """The JSON Schema of all of them."""
+        return {"type": "object", "properties": self.properties, "required": self.required}
+
+    # How a parameter is written (OpenAPI 3.1, 4.8.12)
+
+    def text(self, parameter: dict[str, Any], where: str, filters: str = "") -> str:
+        """The expression of a required parameter that is written as one text."""
+        key, schema = self.ask_for(parameter, where, required=True)
+        joined = ' | join(",")' if _is(schema, "array") else ""
+        return expression(f"{reading(key)}{joined}{filters}")
+
+    def query(self, parameter: dict[str, Any]) -> dict[str, str]:
+        """The keys of the query for a parameter; one that is not required and missing is null, and so left out."""
+        required = parameter.get("required") is True
+        name, style = str(parameter["name"]), words(parameter, "style", 20) or "form"
+        explode = parameter.get("explode", style in ("form", "deepObject"))
+        key, schema = self.ask_for(parameter, "query", required)
+        read = reading(key)
+        if "content" in parameter:
+            return {name: _with_filter(read, "tojson", required)}
+        if _is(schema, "object"):
+            return self._object(name, key, schema, style, explode is True)
+        if _is(schema, "array") and not explode:
+            return {name: _with_filter(read, f"join({quoted(_SEPARATORS.get(style, ','))})", required)}
+        return {name: expression(read if required else f"{read} | default(none)")}
+
+    def _object(self, name: str, key: str, schema: dict[str, Any], style: str, explode: bool) -> dict[str, str]:
+        names = list(schema.get("properties", {}))[:MAX_PROPERTIES]
+        if not names or not explode:
+            self.document.notes.add(
+                f"The query's {shown(name)} is an object that the node cannot write: it is left out"
+            )
+            del self.properties[key]
+            self.required = [other for other in self.required if other != key]
+            return {}
+        return {
+            f"{name}[{part}]" if style == "deepObject" else part: expression(f"{reading(key, part)} | default(none)")
+            for part in names
+        }
+
+
+def _with_filter(read: str, filter_: str, required: bool) -> str:
+    if required:
+        return expression(f"{read} | {filter_}")
+    return expression(f"{read} | {filter_} if {read} is defined and {read} else none")
+
+
+def _is(schema: dict[str, Any], type_: str) -> bool:
+    types = schema.get("type")
+    return types == type_ or type_ in items(schema, "type")

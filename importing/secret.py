@@ -1,0 +1,96 @@
+"""What looks like a secret, and what stands in a node in its place: a credential to make, or an expression."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_HEADERS = {"authorization", "proxyauthorization", "cookie", "xsessionid", "sessionid", "xauth"}
+_NO_SECRETS = {"idempotencykey", "xidempotencykey", "secwebsocketkey"}
+_HEADER_ENDS = ("key", "token", "secret", "password", "passwd", "signature", "credential", "credentials", "jwt")
+_FIELD_ENDS = (
+    *("apikey", "accesskey", "secretkey", "privatekey", "accesstoken", "refreshtoken", "authtoken", "sessiontoken"),
+    *("apitoken", "bearertoken", "securitytoken", "password", "passwd", "secret"),
+)
+# In a query these are; in a body they may be anything's.
+_QUERY = {"key", "token", "sig", "signature", "appid", "auth"}
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A credential to make: `data` is what is known of it, `sources` says where each other value stands.
+
+    `hosts` are those that it is for. With the values, it is what POST /api/credentials takes.
+    """
+
+    name: str
+    type: str
+    data: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "type": self.type,
+            "data": dict(self.data),
+            "sources": dict(self.sources),
+            "hosts": list(self.hosts) or None,
+        }
+
+
+class Suggestions:
+    """The credentials to make for what is imported. `base` is what their names begin with."""
+
+    def __init__(self, base: str, hosts: tuple[str, ...]) -> None:
+        self.base, self.hosts = base, hosts
+        self.found: dict[str, Suggestion] = {}
+
+    def add(
+        self,
+        name: str,
+        type_: str,
+        data: Mapping[str, str],
+        sources: Mapping[str, str],
+        more_hosts: tuple[str, ...] = (),
+    ) -> str:
+        """Suggest this credential; its name."""
+        hosts = tuple(dict.fromkeys((*self.hosts, *more_hosts)))
+        self.found[name] = Suggestion(name, type_, data, sources, hosts)
+        return name
+
+    def stand_in(self, name: str, source: str) -> str:
+        """The expression that a secret of this name is read with, and the suggestion of it as a credential."""
+        slug = re.sub(r"[^a-z0-9]+", "_", f"{self.base}_{name}".lower()).strip("_")[:150]
+        slug = slug if slug[:1].isalpha() else f"secret_{slug}"
+        self.add(slug, "secret", {}, {"value": source})
+        return f"{{{{ secrets.{slug} }}}}"
+
+
+def is_host(text: str) -> bool:
+    """Whether a credential can be bound to it: a name or an address of four numbers, in lower case."""
+    return re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]{0,98}[a-z0-9])?", text) is not None
+
+
+def hosts_of(url: str) -> tuple[str, ...]:
+    """The host of an http or https URL, if a credential can be bound to it."""
+    found = re.match(r"https?://([^/?#@:\[\]]+)(?:[:/?#]|\Z)", url.lower())
+    return (found[1],) if found is not None and is_host(found[1]) else ()
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def is_secret_header(name: str) -> bool:
+    """Whether a header of this name carries what nobody else should know."""
+    bare = _bare(name)
+    return bare not in _NO_SECRETS and (bare in _HEADERS or bare.endswith(_HEADER_ENDS))
+
+
+def is_secret_field(name: str, in_query: bool = False) -> bool:
+    """Whether a field of a body, or a parameter of a query, does."""
+    bare = _bare(name)
+    return bare.endswith(_FIELD_ENDS) or (in_query and bare in _QUERY)

@@ -1,0 +1,23 @@
+"""How a node uses a library of coroutines: in an event loop of its own, in its own thread, until a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from errors import NodeError
+
+
+def in_time(work: Coroutine[Any, Any, Any], end: float, otherwise: str) -> Any:
+    """What the coroutine gives; NodeError with this text when it has not ended at `end`, by `time.monotonic`."""
+    import asyncio
+
+    async def bounded() -> Any:
+        async with asyncio.timeout(end - time.monotonic()):
+            return await work
+
+    try:
+        return asyncio.run(bounded())
+    except TimeoutError:
+        raise NodeError(otherwise) from None

@@ -1,0 +1,151 @@
+"""SQL for SQLite files of the workspace. Nothing else of this machine can be reached from a statement."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from errors import NodeError
+from nodes.kinds import text_of
+from nodes.rows import MOST_BYTES, Work, collect, late, too_large
+
+SUFFIXES = (".db", ".sqlite", ".sqlite3")
+MOST_PATTERN = 500  # characters of a LIKE: matching one is a single step, however long it takes
+STEPS = 5_000  # of SQLite's machine between two looks at the clock
+PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_INTERRUPT", "SQLITE_NOMEM")
+# What a statement may ask of the file itself: to look at its tables, and nothing that changes how it is written.
+PRAGMAS = {
+    *("table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"),
+    *("foreign_key_check", "integrity_check", "quick_check", "user_version", "application_id", "encoding"),
+    *("page_count", "page_size", "freelist_count", "compile_options", "data_version"),
+}
+TABLE_MODULES = {"fts4", "fts5", "rtree", "geopoly"}
+FORBIDDEN = {
+    sqlite3.SQLITE_ATTACH: "ATTACH",
+    sqlite3.SQLITE_DETACH: "DETACH",
+    sqlite3.SQLITE_TRANSACTION: "BEGIN, COMMIT and ROLLBACK (each execution is a transaction of its own)",
+    sqlite3.SQLITE_SAVEPOINT: "SAVEPOINT",
+}
+
+
+def check_name(path: str) -> None:
+    """NodeError unless the path is one that a database can have: its name says what it is."""
+    if not path.lower().endswith(SUFFIXES):
+        raise NodeError(f"{path!r}: the name of a SQLite file must end with {' or '.join(SUFFIXES)}", permanent=True)
+
+
+def execute(path: Path, work: Work, max_bytes: int) -> dict[str, Any]:
+    """Do the work on the file, which is made where it is not there and may have so many bytes."""
+    denied: list[str] = []
+    with _opened(path, work, max_bytes) as connection:
+        try:
+            connection.set_progress_handler(lambda: time.monotonic() > work.end, STEPS)
+            connection.execute("BEGIN")
+            connection.set_authorizer(_authorizer(denied))
+            answer = _answer(connection, work)
+            connection.set_authorizer(None)
+            connection.execute("COMMIT")
+            return answer
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            raise failure(error, denied, work) from None
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise NodeError(f"SQLite: a value cannot be stored: {error}", permanent=True) from None
+
+
+@contextmanager
+def _opened(path: Path, work: Work, max_bytes: int) -> Iterator[sqlite3.Connection]:
+    mode = "rw" if work.read_only else "rwc"
+    try:
+        connection = sqlite3.connect(f"{path.as_uri()}?mode={mode}", work.left(), isolation_level=None, uri=True)
+    except sqlite3.Error as error:
+        raise failure(error, [], work) from None
+    try:
+        _set_up(connection, work, max_bytes)
+        yield connection
+    except sqlite3.Error as error:
+        raise failure(error, [], work) from None
+    finally:
+        connection.close()
+
+
+def _set_up(connection: sqlite3.Connection, work: Work, max_bytes: int) -> None:
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MOST_PATTERN)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA foreign_keys = ON")
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // size)}")
+    if work.read_only:
+        connection.execute("PRAGMA query_only = ON")
+
+
+def _authorizer(denied: list[str]) -> Callable[..., int]:
+    """What is asked before a statement is compiled, for each thing that it would do; `denied` gets what was not."""
+
+    def allowed(action: int, first: str | None, second: str | None, *rest: Any) -> int:
+        what = _forbidden(action, (first or "").lower(), (second or "").lower())
+        if what is None:
+            return sqlite3.SQLITE_OK
+        denied.append(what)
+        return sqlite3.SQLITE_DENY
+
+    return allowed
+
+
+def _forbidden(action: int, first: str, second: str) -> str | None:
+    """The name of what may not be done, None where it may."""
+    if action in FORBIDDEN:
+        return FORBIDDEN[action]
+    if action == sqlite3.SQLITE_PRAGMA and first not in PRAGMAS:
+        return f"PRAGMA {first}"
+    if action == sqlite3.SQLITE_FUNCTION and second in ("load_extension", "fts3_tokenizer"):
+        return second
+    if action == sqlite3.SQLITE_CREATE_VTABLE and second not in TABLE_MODULES:
+        return f"a virtual table of {second}"
+    return None
+
+
+def _answer(connection: sqlite3.Connection, work: Work) -> dict[str, Any]:
+    prepared = work.prepared("sqlite")
+    sets = [[_bound(value) for value in values] for values in work.values(prepared)]
+    if work.many:
+        return {"row_count": max(connection.executemany(prepared.text, sets).rowcount, 0)}
+    cursor = connection.execute(prepared.text, *sets)
+    if cursor.description is None:
+        return {"row_count": max(cursor.rowcount, 0)}
+    return collect([column[0] for column in cursor.description], _measured(cursor), work.max_rows)
+
+
+def _measured(rows: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
+    """The rows, as long as they are not too large together."""
+    room = MOST_BYTES
+    for row in rows:
+        room -= sum(len(value) if isinstance(value, str | bytes) else 8 for value in row)
+        if room < 0:
+            raise too_large()
+        yield row
+
+
+def _bound(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    return text_of(value) if isinstance(value, list | dict) else value
+
+
+def failure(error: Exception, denied: list[str], work: Work) -> NodeError:
+    """The error of a run for SQLite's."""
+    if denied:
+        return NodeError(f"SQLite: {denied[0]} cannot be used here", permanent=True)
+    name = getattr(error, "sqlite_errorname", None) or ""
+    if name.startswith("SQLITE_INTERRUPT") or time.monotonic() > work.end:
+        return late()
+    text = re.sub(r"^You can only execute one statement at a time\.$", "one statement at a time", str(error))
+    return NodeError(f"SQLite: {text}", permanent=not name.startswith(PASSING))

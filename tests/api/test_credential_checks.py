@@ -1,0 +1,302 @@
+"""To test a credential before it is needed; and what flows that name credentials are told about them."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+from world import Background, at_once
+
+from database import execute, write
+from errors import NodeError, Unavailable
+from models import Credential
+from nodes.keyring import CHECKS
+from vault import Vault
+
+SECRET = "hunter2hunter2"
+BEARER = {"type": "http_bearer", "data": {"token": SECRET}}
+KEY = {"type": "secret", "data": {"value": SECRET}}
+
+
+@pytest.fixture
+def api(httpserver):
+    """A service that knows the bearer and answers with what it was sent."""
+    httpserver.expect_request("/me", headers={"Authorization": f"Bearer {SECRET}"}).respond_with_data(SECRET)
+    httpserver.expect_request("/me").respond_with_data("no", status=401)
+    return httpserver.url_for("/me")
+
+
+@pytest.fixture
+def check(monkeypatch):
+    """The type http_bearer is tried out as the test's own function says: by default, over HTTP."""
+
+    def get(credential, ctx, asked):
+        url = asked.get("url")
+        if url is None:
+            raise NodeError("url: is required to test this", permanent=True)
+        credential.check_host("localhost")
+        authorization = f"Bearer {credential.data['token']}"
+        http, seconds = ctx.need_services().http(), ctx.seconds_left(15)
+        answer = http.fetch("GET", url, seconds=seconds, headers=[("Authorization", authorization)])
+        if answer.status != 200:
+            raise NodeError(f"answered {answer.status} to {authorization}")
+        return f"logged in, and was told {answer.content.decode()}"
+
+    def register(function):
+        monkeypatch.setitem(CHECKS, "http_bearer", function)
+
+    register(get)
+    return register
+
+
+@pytest.fixture
+def config(config):
+    """A server that may reach the service on this machine."""
+    return replace(config, egress_allow=("localhost", "127.0.0.0/8"))
+
+
+@pytest.fixture
+def keep(owner):
+    """`keep(**more)` gives the path at which a credential that is kept is tested."""
+
+    def make(**more):
+        answer = owner.post("/api/credentials", {"name": "shop", **BEARER, **more})
+        assert answer.status_code == 201, answer.text
+        return f"/api/credentials/{answer.json['id']}/test"
+
+    return make
+
+
+def tried(answer):
+    """The verdict and the message; the value is nowhere in the answer."""
+    assert answer.status_code == 200 and SECRET not in answer.text, answer.text
+    assert set(answer.json) == {"ok", "message", "duration_ms"} and answer.json["duration_ms"] >= 0
+    return answer.json["ok"], answer.json["message"]
+
+
+# One that is kept
+
+
+def test_a_credential_that_works_is_ok_and_its_value_is_in_no_answer(owner, keep, check, api):
+    path = keep(hosts=["localhost"])
+    assert tried(owner.post(path, {"url": api})) == (True, "logged in, and was told ***")
+
+
+def test_one_that_is_wrong_is_not_ok_and_the_message_says_why(owner, keep, check, api, httpserver):
+    path = keep(data={"token": "another token"}, hosts=["localhost"])
+    assert tried(owner.post(path, {"url": api})) == (False, "answered 401 to Bearer ***")
+
+
+def test_one_is_not_sent_to_hosts_that_it_is_not_bound_to(owner, keep, check, api, httpserver):
+    ok, message = tried(owner.post(keep(hosts=["api.example.com"]), {"url": api}))
+    assert not ok and "may not be sent to localhost" in message and not httpserver.log
+
+
+def test_a_target_that_is_not_allowed_is_not_reached(owner, keep, check):
+    ok, message = tried(owner.post(keep(hosts=["localhost"]), {"url": "http://169.254.169.254/latest"}))
+    assert not ok and "169.254.169.254" in message
+
+
+def test_what_the_check_asks_for_and_does_not_get_is_told(owner, keep, check):
+    assert tried(owner.post(keep())) == (False, "url: is required to test this")
+
+
+def test_the_check_gets_whatever_else_the_caller_says(owner, keep, check):
+    check(lambda credential, ctx, asked: f"asked: {sorted(asked.items())}")
+    assert tried(owner.post(keep(), {"send": True, "folder": "x"})) == (
+        True,
+        "asked: [('folder', 'x'), ('send', True)]",
+    )
+
+
+@pytest.mark.parametrize("body", [{"url": 5}, {"url": ""}, {"send": "perhaps"}, ["url"]])
+def test_a_body_that_cannot_be_is_400(owner, keep, check, body):
+    assert owner.post(keep(), body).status_code == 400
+
+
+def test_a_check_that_fails_in_an_unforeseen_way_says_so_and_its_log_has_no_value(owner, keep, check, caplog):
+    def fail(credential, ctx, asked):
+        raise RuntimeError(f"cannot parse {credential.data['token']}")
+
+    check(fail)
+    ok, message = tried(owner.post(keep()))
+    assert not ok and "error in Headrace" in message
+    assert "RuntimeError: cannot parse ***" in caplog.text and SECRET not in caplog.text
+
+
+def test_a_check_has_files_a_network_and_a_deadline(owner, keep, check):
+    seen = []
+
+    def look(credential, ctx, asked):
+        seen.append(ctx)
+        ctx.need_files().write("seen.txt", b"x")
+        return f"{ctx.seconds_left(100):.0f} seconds"
+
+    check(look)
+    assert tried(owner.post(keep())) == (True, "15 seconds")
+    assert seen[0].need_services().egress is not None
+
+
+@pytest.mark.parametrize("made", [KEY, {"type": "hmac", "data": {"secret": SECRET, "style": "github"}}])
+def test_what_there_is_nobody_to_ask_about_can_be_read(owner, keep, made):
+    ok, message = tried(owner.post(keep(**made)))
+    assert ok and "can be read" in message
+
+
+def test_one_that_this_key_does_not_open_is_not_ok(owner, keep, server):
+    path = keep(**KEY)
+    row = Credential.get()
+    sealed = Vault(b"another key altogether", "test").seal({"value": SECRET})
+    row.change(data=sealed)
+    ok, message = tried(owner.post(path))
+    assert not ok and "'shop' cannot be read" in message
+
+
+def test_only_so_many_are_tested_at_once(owner, member, keep, check):
+    reached, opened = threading.Semaphore(0), threading.Event()
+
+    def hold(credential, ctx, asked):
+        reached.release()
+        assert opened.wait(20)
+        return "held"
+
+    check(hold)
+    path = keep()
+    held = [Background(member("editor").post, path) for _ in range(4)]
+    for _ in held:
+        assert reached.acquire(timeout=20)
+    answer = owner.post(path)
+    assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
+    opened.set()
+    assert [one.result().json["message"] for one in held] == ["held"] * 4
+    assert tried(owner.post(path)) == (True, "held")
+
+
+# One that is not
+
+
+def test_values_are_tested_before_they_are_kept(owner, check, api):
+    body = {**BEARER, "hosts": ["localhost"], "url": api}
+    assert tried(owner.post("/api/credentials/test", body)) == (True, "logged in, and was told ***")
+    assert tried(owner.post("/api/credentials/test", KEY))[0]
+    assert Credential.select().count() == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"type": "from_the_future", "data": {}}, "type"),
+        ({"type": "http_bearer", "data": {"token": ""}}, "data.token"),
+        ({"type": "http_bearer", "data": {"token": SECRET, "more": SECRET}}, "data.more"),
+        ({"type": "http_bearer"}, "data"),
+        ({**KEY, "hosts": ["*"]}, "hosts"),
+    ],
+)
+def test_values_that_cannot_be_are_400_and_not_repeated(owner, body, path):
+    answer = owner.post("/api/credentials/test", body)
+    assert answer.status_code == 400 and path in answer.text and SECRET not in answer.text
+
+
+# The key
+
+
+def test_nothing_is_kept_under_a_key_that_the_database_is_no_longer_under(owner, server, keep):
+    path = keep().removesuffix("/test")
+    before = Credential.get().data
+    with write():
+        execute("UPDATE server_facts SET value = 'of another key' WHERE name = 'key'")
+    for answer in (
+        owner.post("/api/credentials", {"name": "new", **KEY}),
+        owner.put(path, {"data": {"token": "new"}}),
+    ):
+        assert answer.status_code == 503 and "started again" in answer.json["error"]
+    assert [row.data for row in Credential.select()] == [before]
+    with pytest.raises(Unavailable):
+        server.credentials.keep("ws_1", {"value": "x"}, name="x", type="secret", hosts=None)
+
+
+# Flows that name credentials
+
+
+def http(secret="key"):
+    node = {"id": "get", "type": "http", "config": {"url": "https://a.example", "headers": {"X-Key": secret}}}
+    return {"nodes": [node], "edges": []}
+
+
+USING = http("{{ secrets.key }}")
+WARNING = {
+    "path": "nodes[0].config.headers",
+    "message": "there is no credential 'key' in this workspace",
+    "node_id": "get",
+    "level": "warning",
+}
+
+
+def test_checking_a_flow_warns_of_credentials_that_are_missing(owner, member, other):
+    body = {"definition": USING}
+    assert member("viewer").post("/api/workflows/validate", body).json == {"ok": True, "issues": [WARNING]}
+    other.post("/api/credentials", {"name": "key", **KEY})
+    assert owner.post("/api/workflows/validate", body).json["issues"] == [WARNING]
+    owner.post("/api/credentials", {"name": "key", **KEY})
+    assert owner.post("/api/workflows/validate", body).json == {"ok": True, "issues": []}
+
+
+def test_one_of_a_wrong_type_is_a_warning_too(owner):
+    owner.post("/api/credentials", {"name": "key", **KEY})
+    node = {"id": "h", "type": "webhook", "config": {"path": "p", "auth": "basic", "credential": "key"}}
+    answer = owner.post("/api/workflows/validate", {"definition": {"nodes": [node]}}).json
+    assert answer["ok"] and "is of type secret; it must be http_basic" in answer["issues"][0]["message"]
+
+
+def test_saving_and_activating_a_flow_warns_and_does_it(owner, make_flow):
+    flow = make_flow(USING)
+    assert flow["status"] == "draft" and flow["warnings"] == [WARNING]
+    path = f"/api/workflows/{flow['id']}"
+    for body in ({"status": "active"}, {"definition": USING}, {**flow, "name": "Other"}):
+        answer = owner.put(path, body)
+        assert answer.status_code == 200 and answer.json["warnings"] == [WARNING], answer.text
+    assert owner.post(f"{path}/restore", {"version": 1}).json["warnings"] == [WARNING]
+    assert "warnings" not in owner.get(path).json
+    owner.post("/api/credentials", {"name": "key", **KEY})
+    assert "warnings" not in owner.put(path, {"definition": USING}).json
+
+
+def test_a_webhook_that_cannot_check_its_callers_is_still_refused(owner):
+    node = {"id": "h", "type": "webhook", "config": {"path": "p", "auth": "basic", "credential": "key"}}
+    body = {"name": "Hook", "definition": {"nodes": [node]}}
+    assert owner.post("/api/flows", body).status_code == 201
+    assert owner.post("/api/flows", {**body, "status": "active"}).status_code == 400
+
+
+@pytest.mark.parametrize("name", ["key", 'k"ey', "clé", "k/y"])
+def test_one_that_an_active_flow_names_is_neither_deleted_nor_renamed(owner, make_flow, name):
+    id_ = owner.post("/api/credentials", {"name": name, **KEY}).json["id"]
+    named = name.replace('"', '\\"')
+    flow = make_flow(http('{{ secrets["' + named + '"] }}'), status="active", name="Orders")
+    path = f"/api/credentials/{id_}"
+    for answer in (owner.delete(path), owner.put(path, {"name": "other"})):
+        assert answer.status_code == 409 and "The active flow 'Orders' uses" in answer.json["error"]
+    assert owner.put(path, {"name": name, "data": {"value": "new"}}).status_code == 200
+    owner.put(f"/api/workflows/{flow['id']}", {"status": "draft"})
+    assert owner.put(path, {"name": "other"}).status_code == 200
+    assert owner.delete(path).status_code == 204
+
+
+def test_one_that_is_named_by_its_id_may_get_another_name(owner, make_flow):
+    id_ = owner.post("/api/credentials", {"name": "key", **KEY}).json["id"]
+    make_flow(http("{{ secrets." + id_ + " }}"), status="active")
+    assert owner.put(f"/api/credentials/{id_}", {"name": "other"}).status_code == 200
+    assert owner.delete(f"/api/credentials/{id_}").status_code == 409
+
+
+def test_one_whose_name_an_active_flow_only_mentions_may_go(owner, make_flow, other):
+    id_ = owner.post("/api/credentials", {"name": "key", **KEY}).json["id"]
+    make_flow(http("the key is not secrets.key"), status="active")
+    make_flow(USING, status="active", who=other)
+    assert owner.delete(f"/api/credentials/{id_}").status_code == 204
+
+
+def test_of_two_who_take_the_same_name_one_is_refused(member):
+    clients = [member("editor") for _ in range(2)]
+    path = "/api/credentials"
+    codes = at_once(2, lambda number: clients[number].post(path, {"name": "key", **KEY}).status_code)
+    assert sorted(codes) == [201, 409]

@@ -1,0 +1,42 @@
+"""A value that was drawn, such as a UUID, is the same after a crash wherever something outside has seen it.
+
+The node that draws is pure, so its step may be forgotten; but never once a node with effects has started.
+"""
+
+from crashes import Copying, Moments, inline_process
+from test_dispatch import output
+from world import add_flow, chain, node, run_of
+
+import database
+from models import Lease, Run
+from recorder import Recorder
+
+
+def test_an_effect_sees_the_same_uuid_after_a_crash_at_any_moment(tmp_path, types):
+    moments, seen, before = Moments(tmp_path), [], []
+
+    def see(config, input, ctx):
+        before.append(len(moments))
+        seen.append((ctx.node_id, input))
+        return input
+
+    types.offer("see", see, pure=False)
+    made = chain(node("uuid", "crypto", {"operation": "uuid"}), node("first", "see"), node("second", "see"))
+    with inline_process(tmp_path, Copying(moments.copy)) as dispatcher:
+        dispatcher.submit(add_flow(made), None, "manual")
+        moments.copy()
+        run = run_of(Run.select(Run.id).scalar())
+        drawn = output(dispatcher, run)
+    assert seen == [("first", drawn), ("second", drawn)]
+    again = []
+    for moment in moments[before[0] :]:
+        database.disconnect()
+        database.connect(moment.path, "normal")
+        Lease.delete().execute()
+        seen.clear()
+        with inline_process(tmp_path, Recorder()) as dispatcher:
+            dispatcher.sweep()
+            assert output(dispatcher, run_of(run.id)) == drawn
+        assert {value for _, value in seen} <= {drawn}
+        again += seen
+    assert again, "at no moment was there anything left to do"

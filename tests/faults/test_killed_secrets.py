@@ -1,0 +1,82 @@
+"""A flow that uses secrets is killed with SIGKILL: what lies on the disk knows none of them, and the run goes on with
+them as if nothing had been.
+"""
+
+import base64
+import json
+from urllib.parse import quote
+
+import pytest
+from effects import http_node
+from record import ask, settled
+
+pytestmark = pytest.mark.slow
+
+SECRET = "s3cr3t/T0ken+with=odd&chars"
+PASSWORD = "open s3same, please"
+BASIC = base64.b64encode(f"ada:{PASSWORD}".encode()).decode()
+FORMS = {SECRET, quote(SECRET), quote(SECRET, safe=""), base64.b64encode(SECRET.encode()).decode(), PASSWORD, BASIC}
+USED = {
+    "key": "{{ secrets.shop }}",
+    "url": "{{ secrets.shop|urlencode }}",
+    "basic": "Basic {{ (secrets.till.username ~ ':' ~ secrets.till.password)|b64encode }}",
+}
+
+
+def credentials(server):
+    for name, type_, data in (
+        ("shop", "secret", {"value": SECRET}),
+        ("till", "http_basic", {"username": "ada", "password": PASSWORD}),
+    ):
+        body = {"name": name, "type": type_, "data": data, "hosts": ["127.0.0.1"]}
+        server.call("POST", "/api/credentials", body)
+
+
+def left(server):
+    """Where a secret is among what lies on the disk, the pages of the database and of its log as they are."""
+    found = []
+    for path in server.data_dir.rglob("*"):
+        if path.is_file():
+            text = path.read_bytes().decode("utf-8", "replace")
+            found += [(path.name, form) for form in FORMS if form in text]
+    said = "".join(list(server.lines))
+    return found + [("log", form) for form in FORMS if form in said]
+
+
+def test_what_a_kill_leaves_knows_no_secret_and_the_run_goes_on_with_it(serve, effects):
+    server = serve()
+    credentials(server)
+    nodes = [
+        http_node("first", effects.url, USED),
+        {"id": "keep", "type": "store", "config": {"operation": "set", "key": "{{ secrets.shop }}", "value": USED}},
+        http_node("each", effects.url, {"item": "{{ item }}", **USED}, foreach="{{ [secrets.shop, secrets.till] }}"),
+        {"id": "note", "type": "log", "config": {"message": "so far {{ secrets.shop }}", "data": "{{ steps }}"}},
+        http_node("held", effects.held, {"before": "{{ input }}", **USED}),
+        {"id": "wait", "type": "wait", "config": {"seconds": 0.5}},
+        http_node("last", effects.url, {"all": "{{ steps }}", **USED}),
+    ]
+    ids = [item["id"] for item in nodes]
+    flow = server.add_flow({"nodes": nodes, "edges": [list(pair) for pair in zip(ids, ids[1:], strict=False)]})
+    run = server.run(flow)["id"]
+    effects.wait_for_keys(f"{run}:held:0")
+    server.kill()
+    assert not left(server)
+    server.start()
+    settled(server.database)
+    (row,) = ask(server.database, "SELECT * FROM runs")
+    assert row.status == "success", row.error_text
+    assert not left(server)
+    # Each asked once, but for the one that was cut off; and the service gave back what it was sent.
+    seen = effects.seen()
+    assert {key.partition(":")[2]: times for key, times in seen.items()} == {
+        "first:0": 1, "each:0": 1, "each:1": 1, "held:0": 2, "last:0": 1,
+    }  # fmt: skip
+    output = server.call("GET", f"/api/runs/{run}/output")
+    assert (output["body"]["key"], output["body"]["basic"]) == ("***", "Basic ***")
+    assert json.dumps(output).count("***") > 10
+
+
+def test_the_search_sees_what_is_there(serve, effects):
+    server = serve()
+    server.add_flow({"nodes": [{"id": "a", "type": "set", "config": {"values": {"x": SECRET}}}], "edges": []})
+    assert ("headrace.sqlite3-wal", SECRET) in left(server)

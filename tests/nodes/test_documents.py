@@ -1,0 +1,260 @@
+"""Spreadsheets and PDF files: what is read of real ones, and what is refused of broken and hostile ones."""
+
+import io
+import time
+import zipfile
+import zlib
+from datetime import date, datetime
+
+import openpyxl
+import pytest
+from contract import Case, Contract
+from pypdf import PdfReader, PdfWriter
+
+from errors import NodeError
+
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+@pytest.fixture
+def ctx(make_ctx):
+    return make_ctx()[0]
+
+
+@pytest.fixture
+def put(ctx):
+    """Write a file of the workspace; its path."""
+
+    def write(content, path="in/file"):
+        ctx.files.max_bytes = 20 * 2**20
+        ctx.files.write(path, content)
+        return path
+
+    return write
+
+
+def book(*rows, title="Sheet1"):
+    """A real xlsx file with these rows."""
+    made = openpyxl.Workbook()
+    made.active.title = title
+    for row in rows:
+        made.active.append(row)
+    file = io.BytesIO()
+    made.save(file)
+    return file.getvalue()
+
+
+def with_part(content, name, part):
+    """The zip with one of its parts replaced."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
+        for item in old.namelist():
+            new.writestr(item, part if item == name else old.read(item))
+    return file.getvalue()
+
+
+# Reading spreadsheets
+
+
+def test_rows_become_objects_under_the_names_of_the_first(run, put, ctx):
+    put(
+        book(["id", "total", "at", "paid"], [1, 9.5, date(2026, 5, 1), True], [2, None, datetime(2026, 5, 2, 8), False])
+    )
+    assert run("spreadsheet", {"operation": "read", "file": "in/file"}, ctx=ctx) == [
+        {"id": 1, "total": 9.5, "at": "2026-05-01T00:00:00", "paid": True},
+        {"id": 2, "total": None, "at": "2026-05-02T08:00:00", "paid": False},
+    ]
+
+
+def test_columns_without_a_name_and_with_the_same_name_are_told_apart(run, put, ctx):
+    put(book(["a", None, "a"], [1, 2, 3]))
+    assert run("spreadsheet", {"operation": "read", "file": "in/file"}, ctx=ctx) == [{"a": 1, "column 2": 2, "a 2": 3}]
+
+
+def test_without_a_header_rows_are_lists_and_empty_ones_are_left_out(run, put, ctx):
+    put(book(["a", 1], [None, None], ["b", 2]))
+    config = {"operation": "read", "file": {"path": "in/file"}, "header": False}
+    assert run("spreadsheet", config, ctx=ctx) == [["a", 1], ["b", 2]]
+
+
+def test_a_sheet_is_found_by_its_name(run, put, ctx):
+    put(book(["a"], [1], title="May"))
+    assert run("spreadsheet", {"operation": "read", "file": "in/file", "sheet": "May"}, ctx=ctx) == [{"a": 1}]
+    with pytest.raises(NodeError, match="has no sheet 'June'; there are May"):
+        run("spreadsheet", {"operation": "read", "file": "in/file", "sheet": "June"}, ctx=ctx)
+
+
+# Writing spreadsheets
+
+
+def test_what_is_written_is_read_again(run, ctx):
+    items = [{"id": 1, "name": "Ü"}, {"id": 2, "tags": ["a", "b"]}]
+    done = run("spreadsheet", {"operation": "write", "file": "out/a.xlsx"}, items, ctx=ctx)
+    assert done["name"] == "a.xlsx" and done["content_type"].endswith("spreadsheetml.sheet")
+    assert run("spreadsheet", {"operation": "read", "file": done}, ctx=ctx) == [
+        {"id": 1, "name": "Ü", "tags": None},
+        {"id": 2, "name": None, "tags": '["a", "b"]'},
+    ]
+
+
+def test_text_is_never_a_formula(run, ctx):
+    run("spreadsheet", {"operation": "write", "file": "a.xlsx", "items": [{"a": '=HYPERLINK("http://x")'}]}, ctx=ctx)
+    sheet = openpyxl.load_workbook(io.BytesIO(ctx.files.read("a.xlsx"))).active
+    assert (sheet["A2"].value, sheet["A2"].data_type) == ('=HYPERLINK("http://x")', "s")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"items": "text"}, "items: must be a list"),
+        ({"items": [1]}, r"items\[0\]: must be an object or a list"),
+        ({"items": [], "sheet": "a/b"}, "may not have / in it"),
+        ({"items": [[0] * 1_001], "header": False}, "more than 1000 columns"),
+        ({"items": [], "file": 7}, "a file is named by its path"),
+    ],
+)
+def test_what_cannot_be_written_is_said(run, ctx, config, message):
+    with pytest.raises(NodeError, match=message):
+        run("spreadsheet", {"operation": "write", "file": "a.xlsx", **config}, ctx=ctx)
+    assert ctx.files.list() == []
+
+
+# Hostile spreadsheets
+
+
+def refused(run, ctx, message, type_="spreadsheet", **config):
+    """It fails with this message, for good, within two seconds."""
+    began = time.monotonic()
+    if type_ == "spreadsheet":
+        config = {"operation": "read", **config}
+    with pytest.raises(NodeError, match=message) as caught:
+        run(type_, {"file": "in/file", **config}, ctx=ctx)
+    assert caught.value.permanent and time.monotonic() - began < 2
+
+
+def test_what_is_no_spreadsheet_is_refused(run, put, ctx):
+    put(b"a,b\n1,2\n")
+    refused(run, ctx, "is no xlsx file")
+    put(with_part(book(["a"]), "[Content_Types].xml", b"nonsense"))
+    refused(run, ctx, "no xlsx file that can be read")
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unzipped(run, put, ctx):
+    put(with_part(book(["a"]), SHEET, b"0" * (65 * 2**20)))
+    refused(run, ctx, "unzips to more than")
+
+
+def test_a_zip_that_lies_about_its_size_gains_nothing(run, put, ctx):
+    bomb = with_part(book(["a"]), SHEET, b"<worksheet>" + b" " * (40 * 2**20))
+    size = (40 * 2**20 + 11).to_bytes(4, "little")
+    assert bomb.count(size) == 2
+    put(bomb.replace(size, (100).to_bytes(4, "little")))
+    refused(run, ctx, "no xlsx file that can be read")
+
+
+def test_an_xml_bomb_inside_is_refused(run, put, ctx):
+    entities = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+    bomb = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a0 "ha">{entities}]><worksheet>&a9;</worksheet>'
+    put(with_part(book(["a"]), SHEET, bomb.encode()))
+    refused(run, ctx, "no xlsx file that can be read")
+
+
+def test_a_cell_at_the_end_of_the_world_costs_nothing(run, put, ctx):
+    far = (
+        '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><dimension ref="A1:XFD1048576"/>'
+        '<sheetData><row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData></worksheet>'
+    )
+    put(with_part(book(["a"]), SHEET, far.encode()))
+    refused(run, ctx, "more than 100000 rows")
+
+
+def test_the_deadline_holds_while_reading(run, put, make_ctx):
+    ctx, _ = make_ctx(seconds=0)
+    put(book(["a"]))
+    ctx.files.write("in/file", book(["a"], [1]))
+    with pytest.raises(NodeError, match="timed out"):
+        run("spreadsheet", {"operation": "read", "file": "in/file"}, ctx=ctx)
+
+
+# PDF
+
+TEXT = b"BT /F1 18 Tf 20 100 Td (Invoice 2026-17) Tj ET"
+OBJECTS = (
+    b"<</Type/Catalog/Pages 2 0 R>>",
+    b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+    b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 5 0 R/Resources<</Font<</F1 4 0 R>>>>>>",
+    b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+)
+
+
+def page(content=TEXT, more=b""):
+    """A PDF of one page, written by hand: its objects, and where each begins."""
+    stream = b"<</Length %d%s>> stream\n%s\nendstream" % (len(content), more, content)
+    made, offsets = b"%PDF-1.4\n", []
+    for number, body in enumerate((*OBJECTS, stream), 1):
+        offsets.append(len(made))
+        made += b"%d 0 obj %s endobj\n" % (number, body)
+    rows = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    table = b"xref\n0 6\n0000000000 65535 f \n" + rows
+    return made + table + b"trailer <</Root 1 0 R/Size 6>>\nstartxref\n%d\n%%%%EOF\n" % len(made)
+
+
+PDF = page()
+
+
+def pdf(pages=1, password=None, **info):
+    writer = PdfWriter()
+    for _ in range(pages):
+        writer.append(PdfReader(io.BytesIO(PDF)))
+    writer.add_metadata({f"/{name.capitalize()}": value for name, value in info.items()})
+    if password:
+        writer.encrypt(password, algorithm="AES-256")
+    file = io.BytesIO()
+    writer.write(file)
+    return file.getvalue()
+
+
+def test_a_pdf_gives_its_text_page_by_page(run, put, ctx):
+    put(pdf(pages=2, title="Invoice", author="Shop"))
+    assert run("pdf", {"file": "in/file"}, ctx=ctx) == {
+        "text": "Invoice 2026-17\n\nInvoice 2026-17",
+        "pages": ["Invoice 2026-17", "Invoice 2026-17"],
+        "page_count": 2,
+        "info": {"title": "Invoice", "author": "Shop", "producer": "pypdf"},
+    }
+    assert len(run("pdf", {"file": "in/file", "max_pages": 1}, ctx=ctx)["pages"]) == 1
+
+
+def test_a_locked_pdf_opens_with_its_password(run, put, ctx):
+    put(pdf(password="hunter2"))
+    assert run("pdf", {"file": "in/file", "password": "hunter2"}, ctx=ctx)["text"] == "Invoice 2026-17"
+    for wrong in ({}, {"password": "other"}):
+        refused(run, ctx, "locked with a password", "pdf", **wrong)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"hello",
+        b"",
+        b"%PDF-1.4\n" + b"x" * 10_000,
+        PDF.replace(b"/Kids[3 0 R]", b"/Kids[2 0 R]"),
+    ],
+)
+def test_what_is_no_pdf_is_refused(run, put, ctx, content):
+    put(content)
+    refused(run, ctx, "is no PDF that can be read", "pdf")
+
+
+def test_a_pdf_whose_stream_unzips_to_very_much_is_refused(run, put, ctx):
+    put(page(zlib.compress(b" " * (200 * 2**20), 9), b"/Filter/FlateDecode"))
+    refused(run, ctx, "is no PDF that can be read: Limit reached", "pdf")
+
+
+@pytest.fixture
+def case_spreadsheet():
+    return Case(config={"operation": "write", "file": "a.xlsx", "items": [{"a": 1}]})
+
+
+class TestTheSpreadsheetKeepsTheContract(Contract):
+    type_ = "spreadsheet"

@@ -1,0 +1,192 @@
+"""Local servers for trying templates out: each says in its own file (`trial`) whom it talks to and what comes of it.
+
+A trial is an object with any of these keys. `{name}` in its texts is replaced by an address of a local server: `{http}`
+(http://127.0.0.1:…), `{host}`, `{smtp_port}`, `{messages}` (a service URL whose messages are received here).
+
+- `http`: answers of a web server, `{"path", "method"?, "query"?, "status"?, "json" | "text", "headers"?, "times"?}`; of
+  several for the same request, each of the first is given once, or so many times, and the last again and again
+- `vars`: the variables of the flow that are another here
+- `credentials`: the values of those that the template names
+- `files`: files of the workspace that are there before, `{path: text}`
+- `databases`: SQLite files that are there before, `{path: [statement]}`
+- `store`: what the store has before, `{key: value}`
+- `flows`: other flows, `{id in the template: definition}`
+- `answers`: what is answered to the nodes that wait, in turn, `{"node", "answer", "comment"?, "data"?}`
+- `runs`: how often it runs (1), or a list of what is another in each run, `{"input"?, "output"?, "status"?,
+  "error_text"?}`; the template's expected output is that of the last, unless it says another
+- `status`, `error_text`: how a run ends that is to fail
+- `calls`: what callers of its webhook get, after the runs, `{"method"?, "query"?, "headers"?, "json"?, "status",
+  "answer"?}`; the path, and a method that is not said, are those of the node
+- `sent`: what all of that has sent, or left: `http` requests `{"method", "path", "query", "json" | "text", "headers"}`,
+  `mail` `{"to", "subject", "text", "html", "attachments"}`, `messages` `{"title", "message"}`, `files` `{path: text}`,
+  `rows` `{path of a SQLite file: {query: [row]}}`, `store` `{key: value}`, `log` `[level, message]` of the runs
+
+A text that is given or expected may be a list of its lines. Retries do not pause here.
+
+In what is expected, `…` stands for anything: alone for any value, inside a text for any part of it.
+"""
+
+import email
+import email.policy
+import json
+import re
+
+import pytest
+from aiosmtpd.controller import Controller
+
+
+class Mailbox(Controller):
+    """A real SMTP server that keeps what it gets: `messages`, as `email.message.EmailMessage`."""
+
+    def __init__(self):
+        self.messages = []
+        super().__init__(self, hostname="127.0.0.1", port=0)
+        self.start()
+
+    async def handle_DATA(self, server, session, envelope):
+        content = envelope.content.replace(b"\r\n", b"\n")
+        self.messages.append(email.message_from_bytes(content, policy=email.policy.default))
+        return "250 OK"
+
+    def _trigger_server(self):
+        # It connects to its port to see whether it is there; the port is known only now.
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
+class Stage:
+    """The local servers of one test, each started when it is first named. `httpserver` is pytest-httpserver's."""
+
+    def __init__(self, httpserver, request):
+        self.httpserver, self.request = httpserver, request
+        self.web = f"http://127.0.0.1:{httpserver.port}"
+        self._mailbox = None
+
+    @property
+    def mailbox(self):
+        if self._mailbox is None:
+            self._mailbox = Mailbox()
+        return self._mailbox
+
+    def close(self):
+        if self._mailbox is not None:
+            self._mailbox.stop()
+
+    def named(self, name):
+        """What `{name}` stands for; a fixture of this name may give further ones."""
+        if name == "http":
+            return self.web
+        if name == "host":
+            return "127.0.0.1"
+        if name == "messages":
+            self.httpserver.expect_request("/messages", method="POST").respond_with_json({})
+            return f"json://127.0.0.1:{self.httpserver.port}/messages"
+        if name == "smtp_port":
+            return self.mailbox.port
+        return self.request.getfixturevalue(f"stage_{name}")
+
+    def filled(self, value):
+        """The value with every `{name}` in it replaced; a text that is one name alone becomes what that stands for."""
+        if isinstance(value, dict):
+            return {self.filled(key): self.filled(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.filled(item) for item in value]
+        if not isinstance(value, str):
+            return value
+        alone = re.fullmatch(r"\{(\w+)\}", value)
+        return self.named(alone[1]) if alone else re.sub(r"\{([a-z_]+)\}", lambda m: str(self.named(m[1])), value)
+
+    def serve(self, answers):
+        """Have the web server give these answers."""
+        answers = [answer for answer in answers for _ in range(answer.get("times", 1))]
+        for number, answer in enumerate(answers):
+            same = [other for other in answers[number + 1 :] if _asked(other) == _asked(answer)]
+            expect = self.httpserver.expect_oneshot_request if same else self.httpserver.expect_request
+            handler = expect(answer["path"], method=answer.get("method", "GET"), query_string=answer.get("query"))
+            text = json.dumps(answer["json"]) if "json" in answer else joined(answer.get("text", ""))
+            kind = "application/json" if "json" in answer else "text/html; charset=utf-8"
+            handler.respond_with_data(
+                self.filled(text) if "{http}" in text else text,
+                status=answer.get("status", 200),
+                headers=self.filled(answer.get("headers", {})),
+                content_type=answer.get("headers", {}).get("Content-Type", kind),
+            )
+
+    def sent(self):
+        """What the web server was asked, but for the messages; the messages; and the mails that came."""
+        asked = [request for request, _ in self.httpserver.log]
+        return {
+            "http": [_request(request) for request in asked if request.path != "/messages"],
+            "messages": [request.get_json() for request in asked if request.path == "/messages"],
+            "mail": [_mail(message) for message in (self._mailbox.messages if self._mailbox else [])],
+        }
+
+
+def joined(text):
+    """Text that may be a list of its lines."""
+    return text if isinstance(text, str) else "\n".join(text)
+
+
+def _asked(answer):
+    return answer["path"], answer.get("method", "GET"), answer.get("query")
+
+
+def _request(request):
+    found = {"method": request.method, "path": request.path, "query": request.args.to_dict()}
+    text = request.get_data(as_text=True)
+    found |= {"text": text, "headers": dict(request.headers)}
+    return found | ({"json": request.get_json()} if request.is_json and text else {})
+
+
+def _mail(message):
+    text, html = message.get_body(("plain", "html")), message.get_body(("html",))
+    return {
+        "to": str(message["To"]),
+        "subject": str(message["Subject"]),
+        "text": text.get_content() if text else "",
+        "html": html.get_content() if html else "",
+        "attachments": {part.get_filename(): _content(part) for part in message.iter_attachments()},
+    }
+
+
+def _content(part):
+    """A file as its receiver saves it: text where it is text."""
+    data = part.get_payload(decode=True)
+    return data.decode() if part.get_content_maintype() == "text" else data
+
+
+def differs(found, expected, where="it"):
+    """Where what was found is not what is expected, in words; None where it is."""
+    if expected == "…":
+        return None
+    if isinstance(found, str) and isinstance(expected, list):
+        found = found.splitlines()
+    if isinstance(expected, str) and "…" in expected and isinstance(found, str):
+        pattern = ".*".join(map(re.escape, expected.split("…")))
+        return None if re.fullmatch(pattern, found, re.DOTALL) else f"{where} is {found!r}, not {expected!r}"
+    if isinstance(expected, dict) and isinstance(found, dict) and found.keys() == expected.keys():
+        return next(filter(None, (differs(found[key], expected[key], f"{where}.{key}") for key in expected)), None)
+    if isinstance(expected, list) and isinstance(found, list) and len(found) == len(expected):
+        pairs = enumerate(zip(found, expected, strict=True))
+        return next(filter(None, (differs(a, b, f"{where}[{number}]") for number, (a, b) in pairs)), None)
+    return None if found == expected else f"{where} is {found!r}, not {expected!r}"
+
+
+def lacks(found, expected, where):
+    """As `differs`, of a list of objects of which each has at least the keys that are expected."""
+    if len(found) != len(expected):
+        return f"{where}: {len(found)}, not {len(expected)}: {found}"
+    for number, (one, wanted) in enumerate(zip(found, expected, strict=True)):
+        part = {key: one.get(key) for key in wanted}
+        if "headers" in wanted:
+            part["headers"] = {key: one["headers"].get(key) for key in wanted["headers"]}
+        if wrong := differs(part, wanted, f"{where}[{number}]"):
+            return wrong
+    return None
+
+
+@pytest.fixture
+def stage(httpserver, request):
+    stage = Stage(httpserver, request)
+    yield stage
+    stage.close()

@@ -1,0 +1,132 @@
+"""What `import` makes of cURL commands and OpenAPI documents, and that docs/importing.md tells the truth."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import test_cli
+from openapi_documents import GITHUB, PETSTORE
+from test_cli import call, refused
+
+from importing.curl_options import SHORT, USED
+from models import Preset, User, Workflow, Workspace
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs/importing.md").read_text(encoding="utf-8")
+SECRET = "hunter2hunter2"
+folder, data_dir, file = test_cli.folder, test_cli.data_dir, test_cli.file
+
+
+def test_a_curl_command_is_printed_as_a_node_without_any_database(folder):
+    result = call("import", "--curl", f"curl https://a.example/x -u ada:{SECRET} -k")
+    assert json.loads(result.stdout)["config"]["credential"] == "a.example"
+    assert result.stderr.splitlines() == [
+        "Credential a.example (http_basic): username from -u: before the colon, password from -u: behind the colon",
+        "Certificates are checked all the same: -k cannot be imported",
+    ]
+    assert SECRET not in result.output and list(folder.iterdir()) == []
+
+
+def test_a_curl_command_is_read_from_stdin():
+    assert json.loads(call("import", "--curl", "-", input="curl 'https://a.example/ü'").stdout)["type"] == "http"
+    assert "no text" in refused("import", "--curl", "-", input=b"curl https://a.example/\xff")
+    assert "200,000 bytes" in refused("import", "--curl", "-", input="curl https://a.example/" + "ü" * 300_000)
+
+
+@pytest.mark.parametrize(
+    ("args", "word"),
+    [
+        ([], "--curl"),
+        (["flow.json", "--curl", "curl https://a.example"], "--curl"),
+        (["--curl", f"wget https://a.example -u ada:{SECRET}"], "must begin with curl"),
+        (["--curl", "curl https://a.example", "--name", "A"], "nothing is kept"),
+        (["--curl", "curl https://a.example", "--workspace", "ws_1"], "nothing is kept"),
+    ],
+)
+def test_what_cannot_be_imported_is_refused_and_no_secret_repeated(file, args, word):
+    file({}, "flow.json")
+    message = refused("import", *args)
+    assert word in message and SECRET not in message
+
+
+@pytest.mark.parametrize("name", ["pets.yaml", "pets.json", "pets"])
+def test_an_openapi_document_fills_the_palette_whatever_it_is_called(data_dir, file, name):
+    result = call("import", file(PETSTORE.decode(), name))
+    lines = [line.split(" ", 1) for line in result.stdout.splitlines()]
+    assert [name for _, name in lines] == ["List the pets", "Add a pet", "Show a pet", "removePet", "addPhoto"]
+    assert [Preset.get_by_id(id_).name for id_, _ in lines] == [name for _, name in lines]
+    assert "Credential pet-store (http_header): name X-Api-Key, value from the API's 'key'" in result.stderr
+    assert Workflow.select().count() == 0
+
+
+def test_a_document_as_json_is_recognized_too(data_dir, file):
+    call("import", file({"openapi": "3.1.0", "info": {"title": "T"}, "paths": {"/a": {"get": {}}}}, "api.json"))
+    assert [preset.key for preset in Preset.select()] == ["GET /a"]
+
+
+def test_the_palette_is_the_one_of_the_workspace_that_is_named(data_dir, file):
+    other = Workspace.found("Other", User.get())
+    assert "--workspace" in refused("import", file(GITHUB.decode(), "api.yaml"))
+    call("import", "api.yaml", "--workspace", other.id)
+    assert {preset.workspace_id for preset in Preset.select()} == {other.id}
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "word"),
+    [
+        ("swagger: '2.0'", [], "Swagger 2"),
+        ("openapi: 3.1.0\npaths: [", [], "neither JSON nor YAML"),
+        (PETSTORE.decode(), ["--name", "A"], "--name is for a flow"),
+    ],
+)
+def test_a_document_that_cannot_be_is_refused(data_dir, file, text, args, word):
+    assert word in refused("import", file(text, "api.yaml"), *args)
+    assert Preset.select().count() == 0
+
+
+# The page
+
+
+def blocks(kind):
+    return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def pasted(script, folder):
+    """What the lines print that the page has to be pasted."""
+    script = script.replace("python workflow_server.py", f"{sys.executable} {ROOT / 'workflow_server.py'}")
+    done = subprocess.run(["bash", "-e"], input=script, cwd=folder, text=True, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.slow
+def test_the_pages_command_prints_what_the_page_shows(folder):
+    done = pasted(blocks("sh")[0], folder)
+    assert done.stdout == blocks("json")[0] and done.stderr == blocks("text")[0]
+
+
+@pytest.mark.slow
+def test_the_pages_document_makes_the_preset_that_the_page_shows(data_dir, folder):
+    (folder / "shop.yaml").write_text(blocks("yaml")[0])
+    done = pasted(blocks("sh")[1], folder)
+    assert done.stderr.strip() in PAGE and len(done.stdout.splitlines()) == 2
+    shown, preset = json.loads(blocks("json")[1]), Preset.get(Preset.key == "getOrder")
+    kept = {"node": preset.node_json, "parameters": preset.parameters_json, "tags": preset.tags}
+    own = {name: getattr(preset, name) for name in ("key", "name", "credential_type")}
+    assert {**own, **{name: json.loads(text) for name, text in kept.items()}} == shown
+
+
+def test_the_page_leaves_out_no_option_that_is_read():
+    letters = {name: f"-{letter}" for letter, name in SHORT.items()}
+    shown = re.sub(r"\s+", " ", PAGE)
+    missing = [
+        name
+        for name in USED
+        if f"`{letters.get(name)}`" not in shown
+        and f"`{letters.get(name)} " not in shown
+        and f"`--{name}`" not in shown
+    ]
+    assert missing == ["data-ascii", "location-trusted", "globoff"]

@@ -1,0 +1,27 @@
+"""docs/nodes.md is what the node types say of themselves, and leads to pages that are there."""
+
+import re
+from pathlib import Path
+
+from nodes import REGISTRY
+from nodes.page import page
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = (DOCS / "nodes.md").read_text(encoding="utf-8")
+
+
+def test_the_page_is_generated_from_the_node_types():
+    assert page() == PAGE, "run `make docs`"
+
+
+def test_every_type_has_its_section():
+    assert sorted(re.findall(r"^### `(\w+)`$", PAGE, re.MULTILINE)) == sorted(REGISTRY)
+
+
+def test_the_settings_within_a_setting_have_their_rows():
+    assert "| `pagination.type` | How the next page is asked for" in PAGE
+
+
+def test_every_page_that_it_leads_to_is_there():
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", PAGE))
+    assert linked and not [name for name in linked if not (DOCS / name).is_file()]

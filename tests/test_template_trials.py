@@ -1,0 +1,245 @@
+"""Every template at work: a flow with real credentials, run by the server against local servers."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+
+import orjson
+import pytest
+from stage import differs, joined, lacks, stage  # noqa: F401  (a fixture)
+
+import templates
+from models import LogEntry, Run, Workflow
+from nodes import REGISTRY
+from payloads import Kept
+from tables.store import WorkspaceStore
+
+TEMPLATES = templates.all_templates()
+PATIENCE = 20
+
+
+@pytest.fixture
+def config(config):
+    return replace(config, egress_allow=("127.0.0.1",))
+
+
+class Trial:
+    """A template on the stage: what it needs is there, and `run` runs it."""
+
+    def __init__(self, template, owner, server, stage):  # noqa: F811
+        self.template, self.owner, self.server, self.stage = template, owner, server, stage
+        self.given = template.get("trial", {})
+        self.nodes = template["definition"]["nodes"]
+        self.stage.serve(self.given.get("http", []))
+        self.folder = server.dispatcher.files_of(owner.workspace.id)
+        self.kept = WorkspaceStore(owner.workspace.id)
+        self.put()
+        self.trust()
+        self.flow = self.prepared()
+
+    def put(self):
+        """Put into the workspace's files and its store what is there before."""
+        for path, text in self.stage.filled(self.given.get("files", {})).items():
+            self.folder.write(path, joined(text).encode())
+        for path, statements in self.given.get("databases", {}).items():
+            self.folder.write(path, b"")
+            with closing(sqlite3.connect(self.folder.real_path(path))) as database, database:
+                for statement in statements:
+                    database.execute(statement)
+        for key, value in self.given.get("store", {}).items():
+            self.kept.set(key, value)
+
+    def trust(self):
+        """Give the server the credentials that the template names."""
+        values = self.stage.filled(self.given.get("credentials", {}))
+        for needed in self.template["credentials"]:
+            name, type_ = needed["name"], needed["type"]
+            body = {"name": name, "type": type_, "hosts": ["127.0.0.1"], "data": values[name]}
+            self.made("/api/credentials", body)
+
+    def prepared(self):
+        """The flow, with its variables and the other flows that it knows. Its retries do not pause."""
+        text = orjson.dumps(self.template["definition"]).decode()
+        for id_, definition in self.given.get("flows", {}).items():
+            other = self.made("/api/flows", {"name": id_, "status": "active", "definition": definition})
+            text = text.replace(id_, other["id"])
+        definition = orjson.loads(text)
+        for node in definition["nodes"]:
+            node.get("retry", {})["delay"] = 0
+        settings = definition.setdefault("settings", {})
+        settings["vars"] = settings.get("vars", {}) | self.stage.filled(self.given.get("vars", {}))
+        return self.made("/api/flows", {"name": self.template["name"], "status": "active", "definition": definition})
+
+    def made(self, path, body):
+        answer = self.owner.post(path, body)
+        assert answer.status_code == 201, answer.text
+        return answer.json
+
+    def run(self, **different):
+        """One run with the sample input, or another `input`, to its end."""
+        flow, dispatcher = Workflow.find(self.flow["id"]), self.server.dispatcher
+        trigger = next(node for node in dispatcher.plan_of(flow).nodes if node.node.trigger)
+        input = different.get("input", self.template["sample_input"])
+        run = dispatcher.wait(dispatcher.submit(flow, input, "manual", trigger.id), PATIENCE)
+        for answer in self.given.get("answers", []):
+            body = {"node_id": answer["node"], **{key: answer[key] for key in answer.keys() - {"node"}}}
+            answered = self.owner.post(f"/api/runs/{run.id}/resume", body)
+            assert answered.status_code == 200, answered.text
+            run = dispatcher.wait(dispatcher.ticket_of(Run.get_by_id(run.id)), PATIENCE)
+        return run
+
+    def check_runs(self):
+        """Run it as often as its file says, each time to the end that it names."""
+        runs = self.given.get("runs", 1)
+        runs = [{}] * runs if isinstance(runs, int) else runs
+        for number, different in enumerate(runs):
+            expected = {"status": "success", "error_text": None} | self.given | different
+            if number == len(runs) - 1 and "expected_output" in self.template:
+                expected = {"output": self.template["expected_output"]} | expected
+            run = self.run(**self.stage.filled(different))
+            found = {"status": run.status, "error_text": run.error_text, "output": self.output(run)}
+            wanted = {key: value for key, value in expected.items() if key in found}
+            assert differs({key: found[key] for key in wanted}, self.stage.filled(wanted), f"run {number}") is None
+
+    def check_calls(self):
+        """Call its webhook as its file says."""
+        for number, call in enumerate(self.given.get("calls", [])):
+            answer = self.call(call)
+            found = {"status": answer.status_code}
+            if "answer" in call:
+                found["answer"] = answer.json if answer.is_json else answer.text
+            assert differs(found, {key: call[key] for key in found}, f"call {number}") is None
+            self.ended()
+
+    def ended(self):
+        """All its runs, the oldest first, once they have ended: some go on after they have answered."""
+        listed = self.owner.get(f"/api/runs?workflow_id={self.flow['id']}&limit=100").json["items"]
+        dispatcher = self.server.dispatcher
+        runs = [dispatcher.ticket_of(Run.get_by_id(run["id"])) for run in reversed(listed)]
+        return [dispatcher.wait(run, PATIENCE) for run in runs]
+
+    def call(self, call):
+        """What a stranger gets from its webhook."""
+        hook = next(node["config"] for node in self.nodes if node["type"] == "webhook")
+        return self.owner.application.test_client().open(
+            f"/api/webhooks/{hook['path']}",
+            call.get("json"),
+            method=call.get("method", hook["methods"][0]),
+            query_string=call.get("query"),
+            headers=call.get("headers"),
+        )
+
+    def check_sent(self):
+        """Look at all that it has sent and left behind."""
+        sent = self.stage.filled(self.given.get("sent", {}))
+        for kind, found in self.stage.sent().items():
+            assert kind not in sent or lacks(found, sent[kind], kind) is None
+        for kind in sent.keys() & {"files", "rows", "store", "log"}:
+            assert differs(getattr(self, kind)(sent[kind]), sent[kind], kind) is None
+
+    def files(self, expected):
+        return {path: self.folder.read(path).decode() for path in expected}
+
+    def rows(self, expected):
+        return {path: self.answers(path, queries) for path, queries in expected.items()}
+
+    def answers(self, path, queries):
+        with closing(sqlite3.connect(self.folder.real_path(path))) as database:
+            return {query: [list(row) for row in database.execute(query)] for query in queries}
+
+    def store(self, expected):
+        return {key: self.kept.get(key) for key in expected}
+
+    def log(self, expected=None):
+        entries = [entry for run in self.ended() for entry in LogEntry.of(run.id, 1000, None)[0]]
+        return [[entry.level, entry.message] for entry in entries]
+
+    def output(self, run):
+        return self.server.dispatcher.value(run.id, "output", Kept(run.output, run.output_bytes))
+
+
+@pytest.fixture
+def trial(owner, server, stage):  # noqa: F811
+    return lambda template: Trial(template, owner, server, stage)
+
+
+def test_a_failed_run_is_told_to_the_chat(trial, stage, owner, make_flow):  # noqa: F811
+    watching = trial(templates.find_template("error-alert-to-chat"))
+    broken = {
+        "nodes": [{"id": "pay", "type": "stop", "name": "Pay", "config": {"message": "the bank is closed"}}],
+        "edges": [],
+        "settings": {"error_workflow_id": watching.flow["id"]},
+    }
+    flow = make_flow(broken, name="Payments")
+    failed = [owner.post(f"/api/workflows/{flow['id']}/run", {"input": None}).json for _ in range(3)]
+    assert [run["status"] for run in failed] == ["failed"] * 3
+    told = [watching.output(run)["told"] for run in watching.ended()]
+    assert sorted(told) == [False, False, True]
+    (message,) = stage.sent()["messages"]
+    assert message["title"] == "Payments failed"
+    assert message["message"].startswith("At pay: the bank is closed\n\nStarted by manual, version 1\n")
+    assert any(message["message"].endswith(f"http://127.0.0.1:8000/runs/{run['id']}") for run in failed)
+
+
+@pytest.mark.parametrize(
+    ("statement", "wrong"),
+    [
+        ("CREATE VIEW sign_ups AS SELECT 1 AS email", "cannot modify sign_ups because it is a view"),
+        ("CREATE INDEX sign_ups ON others (id)", "there is already an index named sign_ups"),
+    ],
+)
+def test_a_sign_up_that_cannot_be_written_down_is_asked_to_come_again(trial, statement, wrong):
+    form = trial(broken("form-to-database", {"people.db": ["CREATE TABLE others (id)", statement]}))
+    answer = form.call({"json": {"name": "Ada", "email": "ada@example.com"}})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
+    assert form.log() == [["error", f"A sign-up could not be written down: SQLite: {wrong}"]]
+
+
+@pytest.mark.parametrize(
+    ("statement", "wrong"),
+    [
+        ("CREATE VIEW products AS SELECT 1 AS sku", "item 0: SQLite: cannot modify products because it is a view"),
+        ("CREATE INDEX products ON others (id)", "SQLite: there is already an index named products"),
+    ],
+)
+def test_an_import_that_the_database_does_not_take_says_why(trial, statement, wrong):
+    run = trial(broken("csv-to-database", {"shop.db": ["CREATE TABLE others (id)", statement]})).run()
+    assert (run.status, run.error_text) == ("failed", f"The import failed: {wrong}")
+
+
+def test_an_export_that_the_database_does_not_give_says_why(trial):
+    run = trial(broken("database-to-csv", {"shop.db": []})).run()
+    assert (run.status, run.error_text) == ("failed", "The database gave no answer: SQLite: no such table: orders")
+
+
+def broken(id_, databases):
+    """The template, with these databases on the stage."""
+    template = templates.find_template(id_)
+    return {**template, "trial": {**template["trial"], "databases": databases}}
+
+
+def skip_without_extras(template):
+    for extra in {REGISTRY[node["type"]].extra for node in template["definition"]["nodes"]} - {""}:
+        pytest.importorskip({"ssh": "asyncssh", "mqtt": "paho", "spreadsheet": "openpyxl", "s3": "minio"}[extra])
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
+def test_a_template_does_what_its_file_says(trial, template):
+    skip_without_extras(template)
+    played = trial(template)
+    played.check_runs()
+    played.check_calls()
+    played.check_sent()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [template for template in TEMPLATES if "http" in {node["type"] for node in template["definition"]["nodes"]}],
+    ids=lambda template: template["id"],
+)
+def test_a_template_whose_services_are_down_goes_on_or_says_why(trial, stage, template):  # noqa: F811
+    skip_without_extras(template)
+    stage.web = "http://127.0.0.1:1"
+    run = trial(template).run()
+    types = {node["id"]: node["type"] for node in template["definition"]["nodes"]}
+    assert run.status == "success" or types[run.error_node_id] == "stop", run.error_text
