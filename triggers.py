@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-
-import orjson
 
 from definition import Plan, PlannedNode
 from errors import DefinitionError, Issue
 from nodes.triggers import CREDENTIAL_TYPES
 
 EVERY = 900.0  # seconds between two polls, where a node does not say
+YEAR = 366 * 86_400
 NOT_SOURCE = {"every", "backlog"}
 IN_A_RUN = {"input", "steps", "trigger", "run", "item", "index"}
 
@@ -63,8 +63,16 @@ def _poll(node: PlannedNode, plan: Plan) -> dict[str, Any]:
             raise DefinitionError([Issue(f"nodes ({node.id}).config.{item.key}", text, node.id)])
         roots |= item.compiled.roots
     said = [node.type, {key: written.get(key) for key in keys}, plan.settings.vars if "vars" in roots else None]
-    digest = hashlib.sha256(orjson.dumps(said, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return {"type": node.type, "every": float(node.config.static.get("every") or EVERY), "source": digest[:32]}
+    digest = hashlib.sha256(json.dumps(said, default=str, sort_keys=True).encode()).hexdigest()
+    return {"type": node.type, "every": _every(node), "source": digest[:32]}
+
+
+def _every(node: PlannedNode) -> float:
+    every = node.config.static.get("every", EVERY)
+    if isinstance(every, bool) or not isinstance(every, int | float) or not 1 <= every <= YEAR:
+        text = "must be a number of seconds, from 1 to those of a year"
+        raise DefinitionError([Issue(f"nodes ({node.id}).config.every", text, node.id)])
+    return float(every)
 
 
 # Node type to what is added to its config.

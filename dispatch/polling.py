@@ -17,6 +17,7 @@ import engine
 from engine import Plan
 from errors import HeadraceError, NodeError
 from models import WorkspaceStore
+from nodes import apart
 from nodes.base import Context, Item, Polled
 from nodes.keyring import Keyring
 
@@ -28,7 +29,8 @@ MAX_ITEMS = 10_000
 MAX_STATE = 256 * 1024
 MAX_LINES = 20
 MAX_LINE = 2_000
-Line = tuple[str, str, Any]  # level, message and data of a log entry
+MAX_DATA = 64 * 1024
+Line = tuple[str, str, str | None]  # level, message and data (JSON text) of a log entry
 
 
 class Found(NamedTuple):
@@ -52,15 +54,18 @@ def look(executor: Executor, flow: Flow, node_id: str, state: str | None, lines:
     Raises NodeError with a message without secrets, whatever went wrong.
     """
     keyring = Keyring(lambda name: executor.find_credential(flow.workspace_id, name))
+    wait = 0.0
     try:
         return _look(executor, flow, node_id, state, lines, keyring)
-    except (NodeError, HeadraceError) as error:
+    except NodeError as error:
+        text, wait = error.message, error.retry_after
+    except HeadraceError as error:
         text = error.message
     except Exception as error:
         trace = keyring.clean_text(traceback.format_exc())
         log.error("the trigger %s of the flow %s raised\n%s", node_id, flow.id, trace)
-        text = f"{type(error).__name__}: {error}"
-    raise NodeError(_short(keyring.clean_text(text)))
+        text = apart.told(error)
+    raise NodeError(_short(keyring.clean_text(text)), retry_after=wait)
 
 
 def _look(
@@ -71,7 +76,12 @@ def _look(
     scope = _scope(flow, plan, keyring)
     config = planned.config.evaluate(scope)
     ctx = _context(executor, flow, node_id, scope, lines, keyring)
-    polled = planned.node.poll(config, None if state is None else orjson.loads(state), ctx)
+    before = None if state is None else orjson.loads(state)
+    if planned.node.own:
+        given = apart.copied(config)
+        polled = apart.call(planned.node, lambda lent: planned.node.poll(given, before, lent), ctx)
+    else:
+        polled = planned.node.poll(config, before, ctx)
     if not isinstance(polled, Polled) or not all(map(_is_item, polled.items)):
         raise NodeError(f"{planned.type} gave something else than Polled with a list of Item", permanent=True)
     if len(polled.items) > MAX_ITEMS:
@@ -98,8 +108,11 @@ def _context(
     executor: Executor, flow: Flow, node_id: str, scope: dict[str, Any], lines: list[Line], keyring: Keyring
 ) -> Context:
     def note(node_id: str, level: str, message: str, data: Any) -> None:
+        text = None if data is None else orjson.dumps(data, default=str).decode()
+        if text is not None and len(text) > MAX_DATA:
+            text = orjson.dumps({"dropped": f"{len(text)} characters of JSON"}).decode()
         if len(lines) < MAX_LINES:
-            lines.append((level, _short(message), data))
+            lines.append((level, _short(message), text))
 
     return Context(
         node_id=node_id,

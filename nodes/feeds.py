@@ -10,7 +10,7 @@ import orjson
 from marshmallow import Schema, fields, validate
 
 from errors import NodeError
-from nodes.answers import is_permanent
+from nodes.answers import asked_to_wait, is_permanent
 from nodes.base import Context, Item, Node, Polled, setting
 from nodes.egress import Answer, host_of
 from nodes.kinds import Number, text
@@ -63,7 +63,8 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
     if answer.status == 304 and marks:
         return None
     if answer.status != 200:
-        raise NodeError(f"GET {host} answered {answer.status} {answer.reason}".rstrip(), is_permanent(answer.status))
+        text = f"GET {host} answered {answer.status} {answer.reason}".rstrip()
+        raise NodeError(text, is_permanent(answer.status), asked_to_wait(answer) or 0.0)
     return _read(url, host, answer, ctx)
 
 
@@ -159,6 +160,7 @@ class Rss(Node):
     type = "rss"
     category = "integration"
     title = "Read a feed"
+    pure = False
     examples = ({"config": {"url": "https://example.com/feed.xml", "limit": 10}, "input": None, "output": [EXAMPLE]},)
 
     class Config(Schema):

@@ -8,16 +8,17 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from errors import NodeError
 from nodes.base import Context
 from nodes.guard import dial
 from nodes.keyring import Credential, checks
 
+T = TypeVar("T")
 SESSION_SECONDS = 100.0
 MAX_MAIL = 25 * 2**20  # bytes; of a larger one only the headers are read
 MAX_HEADERS = 256 * 1024
@@ -31,9 +32,8 @@ HAS_ID = re.compile(rb"^message-id:\s*\S", re.IGNORECASE | re.MULTILINE)
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
-def tls() -> ssl.SSLContext:
-    """What certificates are checked with."""
-    return ssl.create_default_context()
+class Late(NodeError):
+    """The server did not answer in time."""
 
 
 class Wire:
@@ -155,30 +155,33 @@ def _classes() -> tuple[Any, Any]:
 
 @contextmanager
 def session(found: Credential, ctx: Context) -> Iterator[Session]:
-    """A session of the credential's user, logged in. Whatever goes wrong in it is a NodeError that names the host."""
-    import imaplib
-
-    from imap_tools.errors import ImapToolsError
-
+    """A session of the credential's user, logged in. Whatever goes wrong with it is a NodeError that names the host."""
     host, port, security = str(found.data["host"]), int(found.data["port"]), found.data["security"]
     found.check_host(host)
     seconds = ctx.seconds_left(SESSION_SECONDS)
-    wire = Wire(dial(ctx.need_services().egress, host, port, seconds), seconds)
-    client_of, box_of = _classes()
+    services = ctx.need_services()
+    wire = Wire(dial(services.egress, host, port, seconds), seconds)
+    where = f"{host}:{port}"
     try:
-        with _errors(f"{host}:{port}"):
-            if security == "tls":
-                wire.secure(tls(), host)
-            client = client_of(wire)
-            if security == "starttls":
-                client.secure(tls(), host)
-            box = box_of(client)
+        with _errors(where):
+            box = _opened(wire, host, security, services.tls("imap"))
             _log_in(box, found.data["username"], found.data["password"])
-            yield Session(box)
-            with suppress(OSError, imaplib.IMAP4.error, ImapToolsError):  # what was to be done is done
-                box.logout()
+        opened = Session(box, where)
+        yield opened
+        opened.log_out()
     finally:
         wire.close()
+
+
+def _opened(wire: Wire, host: str, security: str, context: ssl.SSLContext) -> Any:
+    """A mailbox over the wire, which is secured before anything is said."""
+    client_of, box_of = _classes()
+    if security == "tls":
+        wire.secure(context, host)
+    client = client_of(wire)
+    if security == "starttls":
+        client.secure(context, host)
+    return box_of(client)
 
 
 def _log_in(box: Any, username: str, password: str) -> None:
@@ -199,11 +202,11 @@ def _errors(where: str) -> Iterator[None]:
     except ssl.SSLCertVerificationError as error:
         raise NodeError(f"{where}: the certificate is not to be trusted: {error.verify_message}") from None
     except TimeoutError:
-        raise NodeError(f"{where}: no complete answer in time") from None
+        raise Late(f"{where}: no complete answer in time") from None
     except (OSError, imaplib.IMAP4.error, ImapToolsError, ValueError, LookupError) as error:
         raise NodeError(f"{where}: {_said(error)}") from None
     except NodeError as error:
-        raise NodeError(f"{where}: {error.message}".replace(f"{where}: {where}", where), error.permanent) from None
+        raise NodeError(f"{where}: {error.message}", error.permanent) from None
 
 
 def _said(error: Exception) -> str:
@@ -213,6 +216,17 @@ def _said(error: Exception) -> str:
         said = [part.decode("utf-8", "replace") for part in result[1] if isinstance(part, bytes)]
         return " ".join(said)[:300] or str(result[0])
     return (str(error) or type(error).__name__)[:300]
+
+
+def _told(method: Callable[..., T]) -> Callable[..., T]:
+    """The method, of whose errors people can read what they mean."""
+
+    @functools.wraps(method)
+    def call(self: Session, *args: Any, **options: Any) -> T:
+        with _errors(self.where):
+            return method(self, *args, **options)
+
+    return call
 
 
 class About(NamedTuple):
@@ -225,12 +239,13 @@ class About(NamedTuple):
 
 
 class Session:
-    """What is asked of a mailbox. Reading marks nothing as seen."""
+    """What is asked of a mailbox. Reading marks nothing as seen. NodeError names the server, `where`."""
 
-    def __init__(self, box: Any) -> None:
-        self.box, self.client = box, box.client
+    def __init__(self, box: Any, where: str) -> None:
+        self.box, self.client, self.where = box, box.client, where
         self.is_readonly = True
 
+    @_told
     def look_at(self, folder: str, to_mark: bool) -> tuple[int, int, int]:
         """Open the folder: the number of its numbering (UIDVALIDITY), the next free one, how many mails there are."""
         import imaplib
@@ -246,6 +261,7 @@ class Session:
             raise NodeError("the server does not number its mails")
         return status["UIDVALIDITY"], status["UIDNEXT"], int((count or [b"0"])[-1] or 0)
 
+    @_told
     def uids(self, after: int, since: int | None = None) -> list[int]:
         """The numbers of the mails with a higher one than this, in order; `since`: that arrived after that, or a day
         before.
@@ -257,10 +273,12 @@ class Session:
         # Where there is none, `*` is the last one there is, whatever its number.
         return sorted({int(uid) for uid in self.box.uids(words, charset=None) if int(uid) > after})
 
+    @_told
     def about(self, uids: Sequence[int]) -> list[About]:
         """These mails, those that are gone left out."""
         return self._about(self.client.uid("FETCH", ",".join(map(str, uids)), ABOUT)) if uids else []
 
+    @_told
     def newest(self, count: int, of: int) -> list[About]:
         """The last mails of the folder, of which there are so many."""
         return self._about(self.client.fetch(f"{max(1, of - count + 1)}:{of}", ABOUT)) if of else []
@@ -270,6 +288,7 @@ class Session:
         found = [about_of(head, text) for head, text in _with_text(answer[1])]
         return sorted((about for about in found if about is not None), key=lambda about: about.uid)
 
+    @_told
     def content(self, uid: int, headers_only: bool) -> bytes | None:
         """The mail as it is, or its headers; None where it is gone."""
         part = f"BODY.PEEK[HEADER]<0.{MAX_HEADERS}>" if headers_only else f"BODY.PEEK[]<0.{MAX_MAIL}>"
@@ -277,6 +296,7 @@ class Session:
         self._check(answer)
         return next((text for _, text in _with_text(answer[1])), None)
 
+    @_told
     def mark_seen(self, uids: Sequence[int]) -> bool:
         """Mark them as seen; False where that is not allowed.
 
@@ -287,11 +307,21 @@ class Session:
         answer = self.client.uid("STORE", ",".join(map(str, uids)), "+FLAGS.SILENT", r"(\Seen)")
         return bool(answer[0] == "OK")
 
+    @_told
     def folder_count(self) -> int:
         """How many folders there are."""
         answer = self.client.list()
         self._check(answer)
         return sum(item is not None for item in answer[1])
+
+    def log_out(self) -> None:
+        """Say good-bye, which may go wrong: what was to be done is done."""
+        import imaplib
+
+        from imap_tools.errors import ImapToolsError
+
+        with suppress(OSError, imaplib.IMAP4.error, ImapToolsError, NodeError):
+            self.box.logout()
 
     @staticmethod
     def _check(answer: tuple[str, Any]) -> None:

@@ -9,12 +9,12 @@ from marshmallow import Schema, fields, validate
 
 from errors import NodeError
 from nodes.base import Context, Item, Polled, setting
-from nodes.imap import MAX_MAIL, About, Session, session
+from nodes.imap import MAX_MAIL, About, Late, Session, session
 from nodes.kinds import Number, credential, header_value
 from nodes.reading import Reader, Unreadable
 from nodes.triggers import TriggerNode
 
-READ_SECONDS = 10.0  # for one mail
+READ_SECONDS = 20.0  # for one mail
 BATCH, ENOUGH_BYTES, ENOUGH_SECONDS = 50, 40 * 2**20, 40.0
 KNOWN_AT_FIRST = 1_000  # mails that are known by their keys from the first look on
 MOST_ATTACHMENTS = 50
@@ -171,7 +171,7 @@ class Look:
             about = described.get(uid)
             try:
                 value = None if about is None else self._mail(about, place.validity)
-            except TimeoutError:
+            except Late:
                 if not items:
                     raise
                 break

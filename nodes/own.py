@@ -173,9 +173,9 @@ def _check(type_: str, node: Node) -> None:
 def _complaints(cls: Any) -> Iterator[str]:
     if not isinstance(cls.type, str) or not TYPE.fullmatch(cls.type):
         yield f"type must be at most 64 small letters, digits and _, such as fetch_rates; it is {cls.type!r:.80}"
-    if cls.trigger or cls.category == "trigger":
-        yield "it cannot be a trigger; start the flow with a webhook, a schedule or a manual trigger"
-    for name in ("pure", "responds", "suspends"):
+    if (cls.trigger, cls.category == "trigger") != (cls.polls, cls.polls):
+        yield "a trigger of your own says category = 'trigger', trigger = True and polls = True, and has a method poll"
+    for name in ("pure", "responds", "suspends", "polls"):
         if not isinstance(getattr(cls, name), bool):
             yield f"{name} must be True or False"
     if not isinstance(cls.title, str):
@@ -186,13 +186,17 @@ def _complaints(cls: Any) -> Iterator[str]:
         yield "it has answers, so it must say suspends = True"
     if not isinstance(cls.examples, tuple) or not all(isinstance(example, dict) for example in cls.examples):
         yield "examples must be a tuple of dicts"
-    yield from _method(cls, "run")
+    if not isinstance(cls.source, tuple) or not all(name in cls.Config._declared_fields for name in cls.source):
+        yield "source must be a tuple of keys of its Config"
+    yield from _method(cls, "run", "input, ctx")
     if cls.suspends:
-        yield from _method(cls, "resume")
+        yield from _method(cls, "resume", "input, answer")
+    if cls.polls:
+        yield from _method(cls, "poll", "state, ctx")
 
 
-def _method(cls: Any, name: str) -> Iterator[str]:
-    """What is wrong with `run` or `resume`, which take the config, the input, and the context or the answer."""
+def _method(cls: Any, name: str, takes: str) -> Iterator[str]:
+    """What is wrong with a method that takes the config and two more."""
     method = getattr(cls, name)
     if method is getattr(Node, name):
         yield f"it has no method {name}"
@@ -206,8 +210,7 @@ def _method(cls: Any, name: str) -> Iterator[str]:
         try:
             inspect.signature(method).bind(None, {}, None, None)
         except TypeError as error:
-            last = "ctx" if name == "run" else "answer"
-            yield f"{name} must take (self, config, input, {last}): {error}"
+            yield f"{name} must take (self, config, {takes}): {error}"
 
 
 def _check_config(cls: Any) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,8 @@ class Reader:
             return
         if at_once:
             process.kill()
-        with process:  # closes its pipes, at which it ends, and waits for that
+        # Closes its pipes, at which it ends, and waits for that. It may have died before it had heard all.
+        with suppress(BrokenPipeError), process:
             return
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from database import disconnect_thread, execute, write
-from dispatch import Dispatcher, Found, look
+from dispatch import Dispatcher, Found, Line, look
 from errors import HeadraceError, NodeError
 from models import CLAIM_MS, Claim, DatabaseRefused, Fired, LogEntry, Poll, PollEntry, Run, Workflow, new_id, now_ms
 from nodes.base import Item
@@ -30,6 +30,7 @@ RUNS_AT_ONCE = 100
 HOLD_MS = 10_000  # after which to ask again for what there was no room for
 FIRST_BACKOFF_MS = 60_000
 LONGEST_BACKOFF_MS = 3_600_000
+LONGEST_WAIT_MS = 24 * LONGEST_BACKOFF_MS  # of what a server asks for
 
 
 class Stopped(Exception):
@@ -136,14 +137,16 @@ class Poller:
             # Whatever made the two differ; it is polled again when the flow is active again.
             self._end(claim, None, idle_since=self.wall())
             return
-        lines: list[tuple[str, str, Any]] = []
+        lines: list[Line] = []
         try:
-            if self.room() <= 0 or self.dispatcher.may_start(flow) is not None:
+            if self.room() < self.least_room() or self.dispatcher.may_start(flow) is not None:
                 self._end(claim, self.wall() + HOLD_MS)
                 return
             fired = Fired(flow.id, flow.version, flow.name, flow.workspace_id, "active")
             found = look(self.dispatcher, fired, claim.node_id, claim.state_text, lines)
-        except (NodeError, HeadraceError) as error:
+        except NodeError as error:
+            self._fail(claim, flow, error.message, lines, error.retry_after)
+        except HeadraceError as error:
             self._fail(claim, flow, error.message, lines)
         else:
             self._keep(Keeping(self, claim, flow, found, lines))
@@ -152,6 +155,10 @@ class Poller:
         """For how many runs there is room: half of what may wait is left to those who call and cannot come again."""
         most = self.dispatcher.config.max_pending
         return max(1, most // 2) - Run.backlog(most)
+
+    def least_room(self) -> int:
+        """How much of it there has to be to ask at all: for one run it would not be worth to read fifty mails again."""
+        return max(1, self.dispatcher.config.max_pending // 20)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -166,12 +173,16 @@ class Poller:
         with self.writing():
             Poll.end(claim, self.wall(), next_at, **values)
 
-    def _fail(self, claim: Claim, flow: Workflow, text: str, lines: list[tuple[str, str, Any]]) -> None:
-        """Ask again later, and later each time. The log tells it once, not each time."""
+    def _fail(self, claim: Claim, flow: Workflow, text: str, lines: list[Line], wait: float = 0.0) -> None:
+        """Ask again later, and later each time, but not before the other side wants it (`wait` seconds).
+
+        The log tells it once, not each time.
+        """
         now = self.wall()
+        pause = max(backoff(claim.every, claim.failures), min(round(wait * 1000), LONGEST_WAIT_MS))
         values = {"failures": claim.failures + 1, "last_error": text, "last_polled_at": now}
         with self.writing():
-            if Poll.end(claim, now, now + backoff(claim.every, claim.failures), **values):
+            if Poll.end(claim, now, now + pause, **values):
                 if text != claim.last_error:
                     lines = [*lines, ("warning", f"{name_of(claim, flow)} cannot be polled: {text}", None)]
                 write_log(claim, flow, lines)
@@ -195,11 +206,11 @@ def name_of(claim: Claim, flow: Workflow) -> str:
     return f"The trigger {claim.node_id} of the flow {flow.name}"
 
 
-def write_log(claim: Claim, flow: Workflow, lines: list[tuple[str, str, Any]]) -> None:
+def write_log(claim: Claim, flow: Workflow, lines: list[Line]) -> None:
     """Write these to the workspace's log. In a transaction."""
     for level, message, data in lines:
-        told = {"workflow_id": claim.workflow_id, **({} if data is None else {"data": data})}
-        text = orjson.dumps(told, default=str).decode()
+        told = {"workflow_id": claim.workflow_id, **({} if data is None else {"data": orjson.Fragment(data)})}
+        text = orjson.dumps(told).decode()
         execute(*LogEntry.entry(flow.workspace_id, None, claim.node_id, level, message, text))
 
 
@@ -215,14 +226,16 @@ class Keeping:
     claim: Claim
     flow: Workflow
     found: Found
-    lines: list[tuple[str, str, Any]]
+    lines: list[Line]
     fired: list[str] = field(default_factory=list)
+    known: dict[bytes, int | None] = field(init=False, default_factory=dict)
+    shown: dict[bytes, Item] = field(init=False, default_factory=dict)
+    left: list[tuple[bytes, Item]] = field(init=False, default_factory=list)
 
     def work(self) -> None:
         """Put all of it on record, or as much as there is room for. Raises Overtaken, or Stopped."""
-        needed = not self.claim.is_new and (self.found.items or self.found.whole)
-        self.known = PollEntry.known(self.claim) if needed else {}
-        self.shown: dict[bytes, Item] = {}
+        if not self.claim.is_new and (self.found.items or self.found.whole):
+            self.known = PollEntry.known(self.claim)
         for item in self.found.items:
             self.shown.setdefault(PollEntry.digest(item.key), item)
         self.left = [(entry, item) for entry, item in self.shown.items() if entry not in self.known]

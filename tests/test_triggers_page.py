@@ -2,11 +2,21 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
+import pytest
+from werkzeug import Response
+from world import fresh_database
+
 import engine
-from nodes.base import REGISTRY, Item, Node, Polled
+from models import Run
+from nodes import own
+from nodes.base import REGISTRY
 from triggers import triggers_of
+
+sys.path.append(str(Path(__file__).parent / "scheduler"))
+from sources import active, polling, row  # noqa: E402
 
 PAGE = (Path(__file__).parent.parent / "docs" / "triggers.md").read_text(encoding="utf-8")
 
@@ -25,17 +35,36 @@ def test_the_keys_that_it_names_are_those_of_the_nodes():
         assert set(example["output"]) <= named, type_
 
 
-def test_a_trigger_of_your_own_is_as_it_says():
+@pytest.fixture
+def page_nodes(tmp_path):
+    """The file of the page, in a folder of own nodes that is loaded."""
     (source,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    rows = [{"id": 1}, {"id": 2}, {"id": 3}]
-    names = {"Node": Node, "Item": Item, "Polled": Polled, "rows_after": lambda id_: rows[id_:]}
-    try:
-        exec(source, names)  # noqa: S102
-        node = REGISTRY["new_rows"]
-        first = node.poll({}, None, None)
-        assert first == Polled([Item("1", rows[0]), Item("2", rows[1]), Item("3", rows[2])], 3)
-        assert node.poll({}, 3, None) == Polled([], 3)
-        (wanted,) = triggers_of(engine.plan({"nodes": [{"id": "a", "type": "new_rows"}]}))
-        assert wanted.config["every"] == 900
-    finally:
-        REGISTRY.pop("new_rows", None)
+    folder = tmp_path / "own-nodes"
+    folder.mkdir()
+    (tmp_path / source.splitlines()[0].removeprefix("# ")).write_text(source)
+    assert own.load(folder) == []
+    yield
+    own.load(None)
+
+
+def test_a_trigger_of_your_own_starts_a_run_for_each_new_entry(page_nodes, tmp_path, httpserver):
+    url = httpserver.url_for("/tickets")
+    tickets = [{"number": 1}]
+
+    def answer(request):
+        after = int(request.args["after"])
+        return Response(json.dumps([ticket for ticket in tickets if ticket["number"] > after]))
+
+    httpserver.expect_request("/tickets").respond_with_handler(answer)
+    node = {"id": "new", "type": "acme_new_tickets", "config": {"url": url}}
+    with fresh_database(tmp_path), polling(tmp_path, egress_allow=("localhost",)) as process:
+        made = active({"nodes": [node], "edges": []})
+        process.look()
+        tickets += [{"number": 2}, {"number": 3}]
+        process.look()
+        process.look()
+        assert row(made).every == 900 and row(made).state == "3" and row(made).last_error is None
+        assert [json.loads(run.input) for run in Run.select().order_by(Run.id)] == [{"number": 2}, {"number": 3}]
+        httpserver.clear()
+        process.look()
+        assert row(made).last_error == "the help desk answered 500"

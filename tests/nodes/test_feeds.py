@@ -1,12 +1,13 @@
 import gzip
 import html
 import resource
+import socket
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import orjson
 import pytest
+from contract import Case, Contract
 from marshmallow import ValidationError
 from werkzeug import Response
 
@@ -385,6 +386,16 @@ def test_what_takes_longer_than_its_time_is_ended():
             reader.read({"url": "http://a/", "content_type": "text/xml"}, text, 0.3)
 
 
+def test_a_process_that_died_is_replaced():
+    with Reader("feed") as reader:
+        options = {"url": "http://a/", "content_type": "text/xml"}
+        reader.read(options, rss().encode(), 10.0)
+        reader._process.kill()
+        with pytest.raises(Unreadable, match="it takes too much, or ends its reader"):
+            reader.read(options, b"x" * 10_000_000, 10.0)
+        assert reader.read(options, rss().encode(), 10.0)[0]["entries"] == []
+
+
 def test_the_process_that_reads_knows_nothing_of_the_server(monkeypatch):
     monkeypatch.setenv("HEADRACE_SECRET_KEY", "the key of the server")
     with Reader("feed") as reader:
@@ -400,13 +411,20 @@ def test_where_the_process_that_reads_cannot_be_bounded_nothing_is_read(monkeypa
     assert loop._limit() == "the process that reads it cannot be bounded (setrlimit): not allowed"
 
 
+def test_a_server_that_asks_to_be_left_alone_is(run, page):
+    page.status, page.headers = 429, {"Retry-After": "7200"}
+    with pytest.raises(NodeError) as caught:
+        run("rss", {"url": page.url})
+    assert caught.value.retry_after == 7200
+
+
 @pytest.fixture
 def case_rss(page):
     page.text = rss(item("1"))
-    return SimpleNamespace(
-        config={"url": page.url}, input=None, credentials={}, secret=None, stalled=None, count=lambda: len(page.seen)
-    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        stalled = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}/"}
+        yield Case(config={"url": page.url}, stalled=stalled, count=lambda: len(page.seen))
 
 
-def test_the_case_works(run, case_rss):
-    assert run("rss", case_rss.config, credentials=case_rss.credentials) and case_rss.count() == 1
+class TestRssKeepsTheContract(Contract):
+    type_ = "rss"

@@ -157,6 +157,37 @@ def test_a_server_that_hangs_up_is_told_of(poll, fake):
         )
 
 
+def test_what_was_read_before_the_time_is_over_counts(poll, fake, monkeypatch):
+    monkeypatch.setattr("nodes.mailbox.ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr("nodes.imap.SESSION_SECONDS", 1.0)
+    over = threading.Event()
+    raw = "Message-ID: <{0}@a>\r\nSubject: Mail {0}\r\n\r\n"
+
+    def literal(uid, part):
+        text = raw.format(uid)
+        return f"* {uid} FETCH (UID {uid} RFC822.SIZE 50 {part} {{{len(text)}}}\r\n{text})\r\n"
+
+    def answer(command, tag):
+        said = polite(command, tag, STATUS='* STATUS "INBOX" (UIDVALIDITY 1 UIDNEXT 3)\r\n')
+        if command.startswith("UID SEARCH"):
+            return f"* SEARCH 1 2\r\n{tag} OK done\r\n".encode()
+        if command.startswith("UID FETCH 1,2"):
+            return f"{literal(1, 'BODY[HEADER]')}{literal(2, 'BODY[HEADER]')}{tag} OK done\r\n".encode()
+        if command.startswith("UID FETCH 1 "):
+            return f"{literal(1, 'BODY[]<0>')}{tag} OK done\r\n".encode()
+        if command.startswith("UID FETCH 2 "):
+            over.wait(20)
+        return said
+
+    poll.state = {"validity": 1, "uid": 0, "marks": []}
+    try:
+        polled = poll({**fake(answer), "security": "none"})
+    finally:
+        over.set()
+    assert [item.value["subject"] for item in polled.items] == ["Mail 1"]
+    assert poll.state["uid"] == 1 and polled.more
+
+
 def test_a_folder_that_may_not_be_changed_is_told_of_once(poll, fake):
     def answer(command, tag):
         words = command.split()

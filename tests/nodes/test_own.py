@@ -18,6 +18,7 @@ from errors import NodeError
 from nodes.base import Branch, Node, setting
 from nodes.kinds import text
 """
+POLLS = "category = 'trigger'\ntrigger = polls = True"
 
 
 def node_file(type_="shout", body="", name="Shout", head=HEAD, run="return input"):
@@ -120,8 +121,14 @@ BROKEN = [
     (node_file("a" * 65), "Shout: type must be", 8),
     (node_file(body="type = 5"), "Shout: type must be", 8),
     (node_file(body="type = []"), "TypeError: unhashable type", 8),
-    (node_file(body="trigger = True"), "Shout: it cannot be a trigger", 8),
-    (node_file(body="category = 'trigger'"), "Shout: it cannot be a trigger", 8),
+    (node_file(body="trigger = True"), "Shout: a trigger of your own says category = 'trigger', trigger", 8),
+    (node_file(body="category = 'trigger'"), "Shout: a trigger of your own says", 8),
+    (node_file(body="polls = True"), "TypeError: Shout: only a trigger polls", 8),
+    (node_file(body="trigger = polls = True"), "Shout: a trigger of your own says", 8),
+    (node_file(body=POLLS), "Shout: it has no method poll", 8),
+    (node_file(body=f"{POLLS}\ndef poll(self, config): ..."), "Shout: poll must take (self, config, state, ctx)", 8),
+    (node_file(body="source = ['at']"), "Shout: source must be a tuple of keys of its Config", 8),
+    (node_file(body="source = ('at',)"), "Shout: source must be a tuple of keys of its Config", 8),
     (node_file(body="pure = 'no'"), "Shout: pure must be True or False", 8),
     (node_file(body="title = None"), "Shout: title must be text", 8),
     (node_file(body="answers = ['yes']"), "Shout: answers must be a tuple of names", 8),

@@ -205,6 +205,15 @@ def test_what_a_trigger_logs_is_in_the_log_of_the_workspace(source, process):
     assert orjson.loads(entry.data) == {"workflow_id": made.id}
 
 
+def test_what_a_trigger_logs_is_of_bearable_length(source, process):
+    active()
+    source.during = lambda ctx: (ctx.log("info", "x" * 3_000, "y" * 70_000), ctx.log("info", "small", {"a": [1]}))
+    process.look()
+    (long, dropped), (_, small) = ((entry.message, orjson.loads(entry.data)) for entry in LogEntry.select())
+    assert len(long) == 2_001 and dropped["data"] == {"dropped": "70002 characters of JSON"}
+    assert small["data"] == {"a": [1]}
+
+
 # Whose it is
 
 
@@ -466,6 +475,26 @@ def test_the_first_try_again_comes_no_later_than_the_next_look_would(source, pro
     ]
 
 
+def test_a_source_that_asks_to_be_left_alone_is(source, process):
+    made = active(definition(every=600))
+
+    waits = [7_200.0, 1.0, 1e9]
+
+    def refuse(ctx):
+        raise NodeError("too many questions", retry_after=waits.pop(0))
+
+    source.during = refuse
+    for seconds in (7_200, 120, 86_400):
+        process.look()
+        assert (row(made).next_at - process.clock.now) // SECOND == seconds
+
+
+@pytest.mark.parametrize("every", [0, -1, 1e9])
+def test_every_is_a_number_of_seconds(source, every):
+    with pytest.raises(DefinitionError, match=r"nodes \(new\)\.config\.every"):
+        active(definition(every=every))
+
+
 def test_a_failure_is_told_once_and_so_is_its_end(source, process):
     active()
     for problem in ("down", "down", "up side down", "up side down", None, None, "down"):
@@ -584,6 +613,20 @@ def test_while_too_many_runs_wait_nothing_is_asked_and_nothing_lost(source, tmp_
         process.look()
     assert fired() == keys(1, 9)
     assert orjson.loads(row(made).state) == {"polls": 2}
+
+
+def test_for_a_little_room_alone_nothing_is_asked(source, tmp_path):
+    active()
+    with polling(tmp_path, max_pending=100) as process:
+        process.look()
+        source.shown = keys(1, 60)
+        process.look()
+        assert fired() == keys(1, 50)
+        for left, looks in ((46, 2), (45, 3)):
+            Run.update(status="success").where(Run.id.not_in([run.id for run in Run.select().limit(left)])).execute()
+            process.look()
+            assert len(source.asked) == looks
+    assert len(fired()) == 55
 
 
 def test_a_flow_that_may_not_start_leaves_its_entries_where_they_are(source, tmp_path):
