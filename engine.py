@@ -12,7 +12,7 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from definition import Plan, PlannedNode, plan
 from errors import ExpressionError, NodeError
 from nodes import apart
 from nodes.base import Answer, Branch, Context, Flows, Services, Store, Suspend, discard
+from nodes.bounds import UNMEASURED, size_of
 from nodes.files import Files
 from nodes.keyring import Keyring
 
@@ -213,13 +214,14 @@ class _Run:
                     self.steps[node.id] = state.output
                 elif state.held:
                     self.held.add(node.id)
+            output = None if self.waits else self.output()
         except _Failure as failure:
             return Outcome("failed", None, failure.message, failure.node.id, self.response())
         except Cancelled as cancelled:
             return Outcome("failed", None, str(cancelled), None, self.response())
         if self.waits:
             return Outcome("waiting", response=self.response(), waits=self.waits)
-        return Outcome("success", self.output(), response=self.response())
+        return Outcome("success", output, response=self.response())
 
     def settle(self, node: PlannedNode) -> _State:
         """Decide about one node: done already, skipped, disabled or to be executed; then do that."""
@@ -265,7 +267,17 @@ class _Run:
             return _State(True, self.job.input)
         if len(live) == 1:
             return self.states[live[0].position]
-        return _State(True, {node.id: self.states[node.position].output for node in live})
+        return _State(True, self.together(live))
+
+    def together(self, nodes: Sequence[PlannedNode]) -> dict[str, Any]:
+        """An object of their outputs. Where many of them handed the same large value on, that is too much."""
+        outputs = {node.id: self.states[node.position].output for node in nodes}
+        if len(nodes) > UNMEASURED:
+            try:
+                size_of(outputs, f"what {len(nodes)} nodes give together", 2 * self.job.max_value_bytes)
+            except NodeError as error:
+                raise _Failure(nodes[-1], error.message) from None
+        return outputs
 
     def pass_by(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> _State:
         """A disabled node hands its input on, as if its edges met; a trigger or one with branches is skipped."""
@@ -305,7 +317,7 @@ class _Run:
         executed = [node for node in self.plan.nodes if states[node.position].executed]
         ends = [node for node in executed if node.is_leaf] or executed[-1:]
         if len(ends) > 1:
-            return {node.id: states[node.position].output for node in ends}
+            return self.together(ends)
         return states[ends[0].position].output if ends else None
 
     def response(self) -> Any:
@@ -341,6 +353,7 @@ class _Execution:
         self.inputs = tuple([source.id for source in live])
         self.outputs = {source.id: run.states[source.position].output for source in live}
         self.given = run.given(live)
+        self.size = 0  # bytes of what it has given so far, for all items
         self.scope: dict[str, Any] = {**run.scope, "input": self.given.output, "now": datetime.now(UTC)}
         if node.addresses:
             others = {id_: step for id_, step in run.steps.items() if id_ not in node.addresses}
@@ -363,7 +376,12 @@ class _Execution:
         """Execute the node for each item; the output is the list of outputs, an error object where one failed."""
         mark = self.begin(None, 1, None, announce=False)
         try:
-            results = [self.item(index, item) for index, item in enumerate(self.items(foreach))]
+            results = []
+            for index, item in enumerate(self.items(foreach)):
+                results.append(self.item(index, item))
+                if self.size > self.job.max_value_bytes:
+                    text = f"the outputs of {index + 1} items have {self.size} bytes"
+                    raise NodeError(f"{text}; at most {self.job.max_value_bytes} are allowed", permanent=True)
             return self.finish(mark, results)
         except NodeError as error:
             return self.fail(mark, error)
@@ -431,7 +449,7 @@ class _Execution:
             job.files, functools.partial(self.pause, deadline), retries,
         )  # fmt: skip
         try:
-            config = node.config.evaluate(scope)
+            config = node.config.evaluate(scope, job.max_value_bytes)
             if node.node.own:
                 result = self.call_own(config, given, ctx, answer)
             elif answer is None:
@@ -500,6 +518,7 @@ class _Execution:
         if cleaned is not encoded:
             # The next nodes see what is on record, as they would after a crash.
             encoded, result = cleaned, orjson.loads(cleaned)
+        self.size += len(encoded)
         self.record(mark, "success", output=encoded, branch=branch)
         return _State(True, result, branch, self.node.id)
 

@@ -12,6 +12,7 @@ from marshmallow import ValidationError, fields
 from errors import ExpressionError, NodeError
 from expressions import Template
 from nodes.base import Node
+from nodes.bounds import MAX_TEXT, UNMEASURED, size_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,19 @@ class Config:
     static: dict[str, Any]
     dynamic: tuple[Dynamic, ...] = ()
 
-    def evaluate(self, scope: Mapping[str, Any]) -> dict[str, Any]:
-        """The config with its expressions replaced; NodeError names the key whose value is not what the node takes."""
+    def evaluate(self, scope: Mapping[str, Any], most: int = MAX_TEXT) -> dict[str, Any]:
+        """The config with its expressions replaced; NodeError names the key whose value is not what the node takes.
+
+        So it does where a key in which many expressions repeat a value has far more than `most` characters of JSON.
+        """
         if not self.dynamic:
             return self.static
         config = dict(self.static)
         for key, compiled, field_, _ in self.dynamic:
             try:
                 value = compiled.evaluate(scope)
+                if compiled.count > UNMEASURED:
+                    size_of(value, f"config.{key}", 2 * most)
                 config[key] = value if type(field_) is fields.Raw else field_.deserialize(value)
             except ExpressionError as error:
                 raise NodeError(f"config.{key}: {error}", permanent=True) from None

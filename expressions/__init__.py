@@ -48,8 +48,8 @@ def compile_value(value: Any) -> Template | None:
     run = _structure(value, "", 0, found)
     if run is None:
         return None
-    names = (frozenset().union(*map(attrgetter(kind), found)) for kind in ("roots", "steps", "secrets"))
-    return Template(run, *names)
+    roots, steps, secrets = (frozenset().union(*map(attrgetter(kind), found)) for kind in ("roots", "steps", "secrets"))
+    return Template(run, roots, steps, secrets, len(found))
 
 
 def _structure(value: Any, path: str, depth: int, found: list[Template]) -> Eval | None:

@@ -41,13 +41,16 @@ class Template:
     """A compiled string, list or object. Immutable: one may be used by many threads at once.
 
     `roots` are the names that it reads (`input`, `steps`…), `steps` the node ids that it names as `steps.<id>`, with
-    `*` among them where it may look at any, `secrets` the credentials that it names as `secrets.<name>`.
+    `*` among them where it may look at any, `secrets` the credentials that it names as `secrets.<name>`. `count` is
+    how many strings with expressions it is made of, each of which may hand on a large value.
     """
 
-    __slots__ = ("_run", "roots", "secrets", "steps")
+    __slots__ = ("_run", "count", "roots", "secrets", "steps")
 
-    def __init__(self, run: Eval, roots: Iterable[str], steps: Iterable[str] = (), secrets: Iterable[str] = ()) -> None:
-        self._run = run
+    def __init__(
+        self, run: Eval, roots: Iterable[str], steps: Iterable[str] = (), secrets: Iterable[str] = (), count: int = 1
+    ) -> None:
+        self._run, self.count = run, count
         self.roots = frozenset(roots)
         self.steps = frozenset(steps)
         self.secrets = frozenset(secrets)

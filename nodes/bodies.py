@@ -168,7 +168,8 @@ def _multipart(body: Any, uploads: Mapping[str, Any], files: Files | None, stack
         raise NodeError(f"the body cannot be written as multipart: {error}", permanent=True) from None
     headers = {name: made.headers[name] for name in ("Content-Type", "Content-Length")}
     assert isinstance(made.stream, httpx.SyncByteStream)
-    return Body(made.stream, headers, [text for pair in fields for text in pair])
+    about = [text for name, file in named for text in (name, file.name, file.content_type)]
+    return Body(made.stream, headers, [*about, *(text for pair in fields for text in pair)])
 
 
 def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -16,6 +16,8 @@ from nodes.logic import kind_of
 
 # Characters of a text that is read or written: as much as a step's value may have, by default, on the record.
 MAX_TEXT = 16 * 2**20
+# So many values, each of a bounded size, are put together without a look at how large that becomes.
+UNMEASURED = 8
 # Items of a list. Sorting so many takes a second or two, in which no other thread of the process does anything.
 MAX_ITEMS = 250_000
 # Levels of a nested value. What writes the record gives up at 254, and other nodes wrap what they get.
@@ -94,10 +96,10 @@ class Room:
         self.take(size_of(value, self.what))
 
 
-def size_of(value: Any, what: str) -> int:
+def size_of(value: Any, what: str, most: int = MAX_TEXT) -> int:
     """About how many characters of JSON the value is, a part that appears twice counted twice.
 
-    NodeError where it is too large or nested too deeply; no more than MAX_TEXT of it is looked at.
+    NodeError where it is too large or nested too deeply; no more than `most` of it is looked at.
     """
     size, todo = 0, [([value], 0)]  # what is in lists and objects is counted there, which is quick
     while todo:
@@ -105,8 +107,8 @@ def size_of(value: Any, what: str) -> int:
         size += 2 + len(part)
         if isinstance(part, dict):
             size += sum(map(len, part)) + 3 * len(part)
-        if size > MAX_TEXT:
-            raise refusal(f"{what} has more than {MAX_TEXT:,} characters of JSON")
+        if size > most:
+            raise refusal(f"{what} has more than {most:,} characters of JSON")
         if depth > MAX_DEPTH:
             raise too_deep(what)
         for inner in part.values() if isinstance(part, dict) else part:
@@ -119,8 +121,8 @@ def size_of(value: Any, what: str) -> int:
                 todo.append((inner, depth + 1))
             else:
                 size += 4
-    if size > MAX_TEXT:
-        raise refusal(f"{what} has more than {MAX_TEXT:,} characters of JSON")
+    if size > most:
+        raise refusal(f"{what} has more than {most:,} characters of JSON")
     return size
 
 

@@ -6,6 +6,7 @@ The client, with its rules about addresses and sizes, is `egress.py`.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 CREDENTIALS = ("http_basic", "http_bearer", "http_header", OAUTH2)
 # The length and the connection are the client's business: a wrong one would let a request smuggle in another.
 REFUSED_HEADERS = {"connection", "content-length", "transfer-encoding", "upgrade"}
+PORT = re.compile(r":[0-9]*\Z")
 # How often a server that asks to wait is asked again, and how many seconds are waited for it in all.
 MOST_TRIES, LONGEST_WAIT = 3, 60.0
 
@@ -92,7 +94,8 @@ class Caller:
         return answer
 
     def _send(self, call: Call) -> Answer:
-        self._check(call.url, self._texts(call))
+        for host in _hosts(call):
+            self._check(host, self._texts(call))
         answer: Answer = self.client.fetch(
             call.method,
             call.url,
@@ -102,23 +105,29 @@ class Caller:
             follow_redirects=call.follow_redirects,
             save=call.save,
             error_bytes=ERROR_BYTES if call.only_good else None,
-            # The headers that may hold a secret are gone by then.
-            allow=lambda url, with_body: self._check(url, (url, *(call.body.texts if with_body else ()))),
+            allow=lambda url, with_body: self._check(host_of(url), self._led_on(call, url, with_body)),
         )
         return answer
 
-    def _check(self, url: str, texts: Iterable[str]) -> None:
+    def _check(self, host: str, texts: Iterable[str]) -> None:
         """NodeError where a secret that came by an expression would go to a host that it is not bound to."""
         if self.ctx.keyring is not None and self.ctx.keyring.has_shown:
-            self.ctx.keyring.check_host(host_of(url), texts)
+            self.ctx.keyring.check_host(host, texts)
 
     def _texts(self, call: Call) -> Iterator[str]:
         """What an expression may have put a secret into."""
         yield call.url
-        for name, value in call.headers.items():
+        for name, value in (*call.headers.items(), *call.body.headers.items()):
             yield name
             yield value
         yield from call.body.texts
+
+    def _led_on(self, call: Call, url: str, with_body: bool) -> Iterator[str]:
+        """What of that goes along to another site, which a redirect leads to: not the headers, but for a few."""
+        yield url
+        yield from (value for name, value in call.headers.items() if name.lower() in HARMLESS)
+        if with_body:
+            yield from (*call.body.headers.values(), *call.body.texts)
 
     def _headers(self, call: Call) -> list[tuple[str, str]]:
         """The headers: as the call says, then the credential's, then ours where the call has none of that name."""
@@ -127,25 +136,34 @@ class Caller:
         if not names.isdisjoint(REFUSED_HEADERS):
             raise NodeError(f"the header {min(names & REFUSED_HEADERS)} cannot be set", permanent=True)
         if self.credential is not None:
-            sent.append(self._proof(self.credential, call.url, names))
+            sent.append(self._proof(self.credential, call, names))
         ours = {"Idempotency-Key": self.ctx.idempotency_key + call.part, **call.body.headers}
         sent += [(name, value) for name, value in ours.items() if name.lower() not in names]
         return sent
 
-    def _proof(self, credential: Credential, url: str, names: set[str]) -> tuple[str, str]:
+    def _proof(self, credential: Credential, call: Call, names: set[str]) -> tuple[str, str]:
         """The header with the credential, if the host may be told."""
-        credential.check_host(host_of(url))
+        for host in _hosts(call):
+            credential.check_host(host)
         name: str = credential.data["name"] if credential.type == "http_header" else "Authorization"
         if name.lower() in names:
             raise NodeError(f"the header {name} is in the headers and in the credential: leave one out", permanent=True)
         if name.lower() in HARMLESS | REFUSED_HEADERS:
             raise NodeError(f"the header {name} of the credential {credential.name!r} is no place for a secret", True)
-        if name == "Authorization" and has_user(url):
+        if name == "Authorization" and has_user(call.url):
             raise NodeError("the address has a user name, and there is a credential: leave one out", permanent=True)
         if credential.type == OAUTH2:
             self.token = token_of(credential, self.ctx, self.tokens)
             return name, f"Bearer {self.token.value}"
         return name, proof_of(credential)
+
+
+def _hosts(call: Call) -> Iterator[str]:
+    """Who is asked: the host of the address and, where a server has several sites, the one that a header names."""
+    yield host_of(call.url)
+    for name, value in call.headers.items():
+        if name.lower() == "host":
+            yield PORT.sub("", value.strip()).strip("[]")
 
 
 def proof_of(credential: Credential) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import xml.etree.ElementTree as ET
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from io import BytesIO
 from itertools import chain
 from typing import IO, Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from marshmallow import Schema, fields, validate
 
@@ -22,7 +24,7 @@ from nodes.reading import read_apart
 
 MOST_ROWS, MOST_COLUMNS, MOST_CELL = 100_000, 1_000, 32_767
 # A spreadsheet is a zip of XML: what it unzips to is bounded before anything is parsed.
-MOST_UNZIPPED, MOST_PARTS = 64 * 2**20, 5_000
+MOST_UNZIPPED, MOST_PARTS, PIECE = 64 * 2**20, 5_000, 64 * 1024
 MOST_PDF, MOST_PAGES, MOST_TEXT, PDF_SECONDS = 50 * 2**20, 2_000, 10 * 2**20, 60.0
 # What XML 1.0 cannot have.
 ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -82,9 +84,8 @@ def _read(file: IO[bytes], where: str, name: str | None, ctx: Context) -> Iterat
     from defusedxml.common import DefusedXmlException
     from openpyxl.utils.exceptions import InvalidFileException
 
-    _check_zip(file, where)
     try:
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+        book = openpyxl.load_workbook(_as_it_says(file, where), read_only=True, data_only=True, keep_links=False)
         names = book.sheetnames
         if not names or (name is not None and name not in names):
             raise NodeError(f"{where!r} has no sheet {name!r}; there are {', '.join(names)[:300]}", permanent=True)
@@ -105,16 +106,32 @@ def _read(file: IO[bytes], where: str, name: str | None, ctx: Context) -> Iterat
         raise NodeError(f"{where!r} is no xlsx file that can be read: {why}", permanent=True) from None
 
 
-def _check_zip(file: IO[bytes], where: str) -> None:
-    """Refuse what is no zip, or what unzips to too much: reading stops at the sizes that the zip itself announces."""
+def _as_it_says(file: IO[bytes], where: str) -> IO[bytes]:
+    """The zip anew, each part as long as it says. NodeError for what is no zip, or unzips to too much.
+
+    The library reads parts as a whole, and Python unzips all of one, up to 2 GB, before it cuts it to that size.
+    """
     try:
         with ZipFile(file) as archive:
-            parts = archive.infolist()
-    except (BadZipFile, ValueError, NotImplementedError, OSError):
-        raise NodeError(f"{where!r} is no xlsx file (older xls files have to be saved anew)", permanent=True) from None
+            parts = list({part.filename: part for part in archive.infolist()}.values())
+            _check_parts(parts, where)
+            made = BytesIO()
+            with ZipFile(made, "w") as copy:
+                for part in parts:
+                    with archive.open(part) as source, copy.open(part.filename, "w") as target:
+                        shutil.copyfileobj(source, target, PIECE)
+    except (BadZipFile, ValueError, NotImplementedError, OSError, RuntimeError, EOFError, zlib.error):
+        raise NodeError(
+            f"{where!r} is no xlsx file that can be read (older xls files have to be saved anew)", True
+        ) from None
+    return made
+
+
+def _check_parts(parts: Sequence[ZipInfo], where: str) -> None:
     if len(parts) > MOST_PARTS or sum(part.file_size for part in parts) > MOST_UNZIPPED:
         raise NodeError(f"{where!r} unzips to more than {MOST_UNZIPPED} bytes or {MOST_PARTS} parts", permanent=True)
-    file.seek(0)
+    if any(part.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for part in parts):
+        raise NodeError(f"{where!r} is zipped in a way that no spreadsheet is", permanent=True)
 
 
 def _trimmed(row: Sequence[Any]) -> list[Any]:

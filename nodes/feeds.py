@@ -47,8 +47,12 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
     """The feed; None where it is as it was when the server gave these marks. NodeError where there is none."""
     url = url.strip()
     host = host_of(url)
-    if ctx.keyring is not None:
-        ctx.keyring.check_host(host, [url])
+
+    def check(place: str, with_body: bool = False) -> None:
+        if ctx.keyring is not None:
+            ctx.keyring.check_host(host_of(place), [place])
+
+    check(url)
     conditions = {"If-None-Match": marks.get("etag"), "If-Modified-Since": marks.get("modified")}
     answer = (
         ctx.need_services()
@@ -58,6 +62,7 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
             url,
             seconds=ctx.seconds_left(FETCH_SECONDS),
             headers=[("Accept", ACCEPT), *((name, value) for name, value in conditions.items() if value)],
+            allow=check,
         )
     )
     if answer.status == 304 and marks:

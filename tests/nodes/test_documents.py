@@ -2,6 +2,7 @@
 
 import io
 import time
+import tracemalloc
 import zipfile
 import zlib
 from datetime import date, datetime
@@ -150,6 +151,32 @@ def test_a_zip_that_lies_about_its_size_gains_nothing(run, put, ctx):
     assert bomb.count(size) == 2
     put(bomb.replace(size, (100).to_bytes(4, "little")))
     refused(run, ctx, "no xlsx file that can be read")
+
+
+def test_a_part_that_lies_about_its_size_is_read_no_further_than_it_says(run, put, ctx):
+    """Libraries read parts as a whole, and Python unzips all of one before it looks at the size that it should have."""
+    content, name = book(["a"], ["b"]), "[Content_Types].xml"
+    part = zipfile.ZipFile(io.BytesIO(content)).read(name)
+    true = len(part).to_bytes(4, "little"), zlib.crc32(part).to_bytes(4, "little")
+    bomb = with_part(content, name, part + b" " * (200 * 2**20))
+    info = zipfile.ZipFile(io.BytesIO(bomb)).getinfo(name)
+    bomb = bomb.replace(info.file_size.to_bytes(4, "little"), true[0]).replace(info.CRC.to_bytes(4, "little"), true[1])
+    put(bomb)
+    tracemalloc.start()
+    try:
+        assert run("spreadsheet", {"operation": "read", "file": "in/file"}, ctx=ctx) == [{"a": "b"}]
+        assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_part_that_is_zipped_in_another_way_is_refused(run, put, ctx):
+    """There is no bound to what bzip2 makes of a few bytes at once."""
+    file = io.BytesIO(book(["a"]))
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("more.xml", b"0" * 1000)
+    put(file.getvalue())
+    refused(run, ctx, "is zipped in a way")
 
 
 def test_an_xml_bomb_inside_is_refused(run, put, ctx):

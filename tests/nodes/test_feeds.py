@@ -204,6 +204,17 @@ def test_a_secret_in_the_address_goes_to_its_own_host_alone(run, page, make_ctx)
     assert len(page.seen) == 1
 
 
+def test_a_secret_in_the_address_follows_no_redirect_to_another_host(run, httpserver, names, make_ctx):
+    names["b.example"] = ["127.0.0.1"]
+    away = {"Location": f"http://b.example:{httpserver.port}/s3cret"}
+    httpserver.expect_request("/go").respond_with_data(status=302, headers=away)
+    ctx, _ = make_ctx(credentials={"token": ("secret", {"value": "s3cret"}, ["127.0.0.1"])})
+    url = f"http://127.0.0.1:{httpserver.port}/go?to=http://b.example/{ctx.keyring['token']}"
+    with pytest.raises(NodeError, match="may not be sent to b.example"):
+        run("rss", {"url": url}, ctx=ctx)
+    assert len(httpserver.log) == 1
+
+
 def test_a_server_that_drips_is_not_waited_for(run, serve_bytes):
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
     server = serve_bytes([head, *[b"<"] * 1_000])

@@ -129,6 +129,44 @@ def test_a_secret_by_expression_does_not_follow_a_redirect(run, make_ctx, httpse
         assert run("http", config, ctx=ctx)["body"]["body"] == ""
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"body": {"path": "a.txt", "content_type": "x/hunter2"}, "body_type": "file"},
+        {"files": {"photo": {"path": "a.txt", "name": "hunter2.txt"}}, "body_type": "multipart"},
+        {"files": {"photo": {"path": "a.txt", "content_type": "x/hunter2"}}, "body_type": "multipart"},
+    ],
+)
+def test_a_secret_goes_nowhere_in_what_is_said_of_a_file(run, make_ctx, httpserver, config):
+    ctx, _ = make_ctx(credentials={"key": ("secret", {"value": "hunter2"}, ["api.example.com"])})
+    assert ctx.keyring["key"] == "hunter2"
+    ctx.files.write("a.txt", b"hello")
+    error = failure(run, {"url": echoing(httpserver), "method": "POST", **config}, ctx=ctx)
+    assert "the credential 'key' may not be sent to 127.0.0.1" in error.message and not httpserver.log
+
+
+@pytest.mark.parametrize("header", ["User-Agent", "accept", "Idempotency-Key"])
+def test_a_secret_in_a_header_that_stays_does_not_follow_a_redirect(run, make_ctx, httpserver, names, header):
+    names["b.example"] = ["127.0.0.1"]
+    echoing(httpserver)
+    location = {"Location": f"http://b.example:{httpserver.port}/echo"}
+    httpserver.expect_request("/old").respond_with_data(status=302, headers=location)
+    config = {"url": address(httpserver, "/old"), "headers": {header: "hunter2+x"}}
+    error = failure(run, config, ctx=with_secret(make_ctx, HERE))
+    assert "may not be sent to b.example" in error.message and paths(httpserver) == ["/old"]
+
+
+def test_a_header_that_names_another_site_of_the_host_has_to_be_bound_too(run, make_ctx, httpserver):
+    """A server with several sites hands a request to the one that its header Host names."""
+    config = {"url": echoing(httpserver), "credential": "key", "headers": {"host": "evil.example:80"}}
+    error = failure(run, config, credentials={"key": BEARER})
+    assert "may not be sent to evil.example" in error.message
+    config = {"url": echoing(httpserver), "headers": {"Host": "evil.example", "X-Key": "hunter2+x"}}
+    assert "may not be sent to evil.example" in failure(run, config, ctx=with_secret(make_ctx, HERE)).message
+    assert not httpserver.log
+    assert run("http", config, ctx=with_secret(make_ctx, [*HERE, "evil.example"]))["status"] == 200
+
+
 # OAuth2
 
 
