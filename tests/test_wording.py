@@ -76,3 +76,42 @@ def test_what_an_expression_gave_is_said_where_the_node_does_not_take_it(type_, 
 
 def test_the_value_itself_is_not_repeated():
     assert "hunter2" not in failure("wait", {"password": "hunter2"}, seconds="{{ input.password }}")
+
+
+@pytest.mark.parametrize(("type_", "key"), [("if", "condition"), ("filter", "keep")])
+@pytest.mark.parametrize("written", ["input.total > 100", "item.paid", "yes"])
+def test_a_condition_without_braces_is_refused_for_it_would_always_hold(type_, key, written):
+    assert complaints(type_, **{key: written}) == {
+        f"nodes[0].config.{key}": f"is mere text, which always holds; write it as {{{{ {written} }}}}"
+    }
+
+
+@pytest.mark.parametrize("written", [True, "true", "false", "", None, 0, "{{ input.text }}"])
+def test_other_conditions_are_as_good_as_they_were(written):
+    assert complaints("if", condition=written) == {}
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("{{ input.t = 3 }}", "expected token '}}', got '='; to compare, write =="),
+        ("{{ input.t === 3 }}", "unexpected '='; to compare, write =="),
+        ("{{ input.t", "unexpected end of the text, expected '}}'"),
+        ("{{ $json.total }}", "unexpected char '$'; names have no $; write input.total for $json.total, now for $now"),
+        ("{{ a && b }}", "unexpected char '&'; write and"),
+        ("{{ a || b }}", "expected token 'name', got '|'; write or"),
+        ("{{ !a }}", "unexpected char '!'; write not, or != to compare"),
+        ("{{ a ? b : c }}", "unexpected char '?'; write a if b else c, or a|default(b)"),
+        ("{{ 'open }}", 'unexpected char "\'"; the quote is not closed'),
+        ("{{ a and }}", "unexpected '}}'"),
+        ("{{ }}", "expected an expression, got '}}'"),
+    ],
+)
+def test_a_slip_in_an_expression_is_answered_with_what_to_write(written, message):
+    (found,) = complaints("log", message=written).values()
+    assert found.startswith(f"{message} (line 1, column ")
+
+
+def test_null_may_be_written_as_json_has_it():
+    done = run(plan(flow(node("it", "set", {"values": {"a": "{{ input.n == null }}"}}))), Job("run_1", {"n": None}))
+    assert done.output == {"a": True}
