@@ -70,9 +70,8 @@ class Config:
             except ExpressionError as error:
                 raise NodeError(f"config.{key}: {error}", permanent=True) from None
             except ValidationError as error:
-                raise NodeError(
-                    joined(f"config.{key}", error.messages) + _gave(written, value), permanent=True
-                ) from None
+                problem = joined(f"config.{key}", error.messages)
+                raise NodeError(problem + _gave(written, value), permanent=True) from None
         return config
 
 

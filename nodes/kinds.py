@@ -48,7 +48,7 @@ class Number(fields.Float):
 
 
 class Named(fields.Dict):
-    """An object whose keys people choose. What is wrong with one is said under its own name: `X-Key`, not `X-Key.value`."""
+    """An object whose keys people choose. What is wrong is said under such a key: `X-Key`, not `X-Key.value`."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
