@@ -18,7 +18,7 @@ from marshmallow import ValidationError
 import definition as definitions
 import models
 from database import write
-from definition.planned import flat as in_one_line
+from definition.wording import flat as in_one_line
 from errors import BadInput, Conflict, Issue, NodeError, Unavailable
 from models import Fact, Workflow
 from nodes.base import Context, Services

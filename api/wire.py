@@ -12,6 +12,7 @@ from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
+from definition.wording import plain
 from errors import BadInput, HeadraceError, Issue, NotJson, Unavailable
 from models import DatabaseRefused
 from schemas import Error
@@ -136,7 +137,7 @@ def flatten(messages: Any, path: str = "") -> list[Issue]:
             found += flatten(value, (path + step).lstrip("."))
         return found
     texts = messages if isinstance(messages, list) else [messages]
-    return [Issue(path, str(text).rstrip(".")) for text in texts]
+    return [Issue(path, plain(text)) for text in texts]
 
 
 def answer_error(error: Exception) -> Response:

@@ -6,15 +6,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError
 
 from errors import ExpressionError, NodeError
 from expressions import Template, compile_value
 from nodes import apart, own
 from nodes.base import REGISTRY, Node, is_literal
 
-from .planned import Config, Constant, Dynamic, PlannedNode, Retry, paths_of
+from .planned import Config, Constant, Dynamic, PlannedNode, Retry
 from .shape import MAX_NAME, Graph, Issues, unknown_keys
+from .wording import meant, paths_of
 
 ON_ERROR = ("fail", "continue", "branch")
 ON_INTERRUPT = ("retry", "fail")
@@ -113,7 +114,7 @@ class _Builder:
         node = REGISTRY.get(self.raw["type"])
         if node is None:
             type_ = self.raw["type"][:MAX_NAME]
-            self.bad("type", f"there is no node type {type_!r}{own.why_missing(type_)}")
+            self.bad("type", f"there is no node type {type_!r}{own.why_missing(type_) or meant(type_, REGISTRY)}")
             return None
         before = len(self.issues)
         unknown_keys(self.raw, NODE_KEYS, self.path, self.issues, self.id)
@@ -263,13 +264,23 @@ class _Builder:
             loaded = apart.loaded(node, schema, static, partial) if node.own else schema.load(static, partial=partial)
         except ValidationError as error:
             for path, message in paths_of(error.messages):
-                self.bad(f"config.{path}" if path else "config", message)
+                self.bad(f"config.{path}" if path else "config", self.hinted(schema, raw, path, message))
             return Config({})
         except NodeError as error:
             self.bad("config", error.message)
             return Config({})
         per_item = {item.key: item.compiled for item in dynamic if item.field.metadata.get("x-per-item")}
         return Config({**loaded, **per_item}, tuple(item for item in dynamic if item.key not in per_item))
+
+    def hinted(self, schema: Schema, raw: Mapping[str, Any], path: str, message: str) -> str:
+        """The message, with what may help: the settings that there are, or why an expression does nothing here."""
+        if path in raw and path not in schema.fields:
+            offer = meant(path, schema.fields) or f"; {self.raw['type']} has {', '.join(schema.fields) or 'none'}"
+            return f"there is no such setting{offer}"
+        field_, value = schema.fields.get(path), raw.get(path)
+        if field_ is not None and is_literal(field_) and isinstance(value, str) and "{{" in value:
+            return f"{message}; it is taken as written, so {{{{ … }}}} is no expression here"
+        return message
 
 
 _SCHEMAS: dict[type[Node], Any] = {}

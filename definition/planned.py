@@ -13,6 +13,9 @@ from errors import ExpressionError, NodeError
 from expressions import Template
 from nodes.base import Node
 from nodes.bounds import MAX_TEXT, UNMEASURED, size_of
+from nodes.logic import kind_of
+
+from .wording import LONGEST, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Config:
         if not self.dynamic:
             return self.static
         config = dict(self.static)
-        for key, compiled, field_, _ in self.dynamic:
+        for key, compiled, field_, written in self.dynamic:
             try:
                 value = compiled.evaluate(scope)
                 if compiled.count > UNMEASURED:
@@ -73,8 +76,15 @@ class Config:
             except ExpressionError as error:
                 raise NodeError(f"config.{key}: {error}", permanent=True) from None
             except ValidationError as error:
-                raise NodeError(f"config.{key}: {flat(error.messages)}", permanent=True) from None
+                problem = joined(f"config.{key}", error.messages)
+                raise NodeError(problem + _gave(written, value), permanent=True) from None
         return config
+
+
+def _gave(written: Any, value: Any) -> str:
+    """What an expression came to, by its kind alone, for its value may be a secret."""
+    whole = isinstance(written, str) and len(written) <= LONGEST and written.startswith("{{") and written.endswith("}}")
+    return f"; {written} is {kind_of(value)}" if whole else ""
 
 
 class Constant:
@@ -147,23 +157,3 @@ class Plan:
     def is_quick(self) -> bool:
         """Whether a run is over in no time, as far as its nodes can tell."""
         return all(node.node.quick and node.retry.attempts == 1 for node in self.nodes if not node.disabled)
-
-
-# marshmallow's messages as paths
-
-
-def paths_of(messages: Any, path: str = "") -> list[tuple[str, str]]:
-    """marshmallow's nested `{key: [text]}` as `[(path, text)]`."""
-    if isinstance(messages, dict):
-        found = []
-        for key, value in messages.items():
-            step = f"[{key}]" if isinstance(key, int) else ("" if key == "_schema" else f".{key}")
-            found += paths_of(value, (path + step).lstrip("."))
-        return found
-    texts = messages if isinstance(messages, list) else [messages]
-    return [(path, str(text).rstrip(".")[:1].lower() + str(text).rstrip(".")[1:]) for text in texts]
-
-
-def flat(messages: Any) -> str:
-    """The same in one line."""
-    return "; ".join(f"{path}: {text}" if path else text for path, text in paths_of(messages))

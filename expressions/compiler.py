@@ -140,6 +140,29 @@ def _tokens(environment: Environment, source: str) -> Iterator[tuple[int, str, s
 _environment = _Environment(keep_trailing_newline=True, autoescape=False)
 
 
+# What people try out who come from JavaScript, and what to write instead.
+_INSTEAD = (
+    ("$", "names have no $; write input.total for $json.total, now for $now"),
+    ("&", "write and"),
+    ("|", "write or"),
+    ("!", "write not, or != to compare"),
+    ("?", "write a if b else c, or a|default(b)"),
+    ("=", "to compare, write =="),
+    ("`", "text stands in ' or \""),
+    ("'", "the quote is not closed"),
+    ('"', "the quote is not closed"),
+)
+
+
+def _in_words(message: str, rest: str) -> str:
+    """Jinja's message, which speaks of its templates, with what to write instead; `rest` is the source from there."""
+    message = message.replace("end of print statement", "}}").replace("end of template", "end of the text").rstrip(".")
+    if "expected" not in message or message.startswith("Expected an expression"):
+        return message[:1].lower() + message[1:]
+    hint = next((words for start, words in _INSTEAD if rest.startswith(start)), "")
+    return f"{message}; {hint}" if hint else message
+
+
 # -- the tree to closures
 
 
@@ -170,7 +193,7 @@ class _Compiler:
         try:
             body = Parser(_environment, source).parse().body
         except TemplateSyntaxError as error:
-            raise self.error(error.lineno, str(error.message)) from None
+            raise self.error(error.lineno, _in_words(str(error.message), source[error.lineno :])) from None
         except RecursionError:
             raise
         except Exception as error:  # the lexer lets ValueError, SyntaxError and more through for odd literals
@@ -240,6 +263,8 @@ class _Compiler:
         name = node.name
         if name in FUNCTIONS:
             raise self.error(node, f"'{name}' is a function: it needs parentheses")
+        if name == "null":  # as JSON has it
+            return lambda scope, work: None
         self.roots.add(name)
         self.unnamed += name == "steps"
 

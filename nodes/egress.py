@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import logging
+import re
 import socket
 import ssl
 import time
@@ -143,6 +144,14 @@ def _left(timeout: float | None) -> float | None:
     return left if timeout is None else min(left, timeout)
 
 
+def unresolved(host: str, error: Exception) -> str:
+    """Why the host has no address, in words."""
+    if isinstance(error, socket.gaierror):
+        known = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+        return f"{host} cannot be resolved: {'there is no host of this name' if known else error.strerror}"
+    return f"{host} cannot be resolved: {error}"
+
+
 class Backend:
     """What httpcore's pool opens connections with (an `httpcore.NetworkBackend` in shape)."""
 
@@ -158,7 +167,7 @@ class Backend:
         try:
             addresses = self.rule.addresses(host, port)
         except (OSError, UnicodeError, OverflowError) as error:
-            raise self.failed(f"{host} cannot be resolved: {error}") from None
+            raise self.failed(unresolved(host, error)) from None
         for address in addresses[:-1]:
             try:
                 return self._dial(address, port, timeout, options)
@@ -305,7 +314,8 @@ class Client:
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, UnicodeError):
             raise NodeError(f"{who}: the request or a redirect of it is not valid HTTP", permanent=True) from None
         except httpx.HTTPError as error:
-            raise NodeError(f"{who}: {str(error) or type(error).__name__}") from None
+            text = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+            raise NodeError(f"{who}: {text}") from None
 
     def _follow(self, request: Any, follow_redirects: bool, allow: Allow | None) -> Any:
         """The response, its body unread, of where the redirects end."""

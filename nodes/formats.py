@@ -20,7 +20,7 @@ from nodes.bounds import (
     refusal,
     text_of_config,
 )
-from nodes.kinds import anything, choice
+from nodes.kinds import Named, anything, choice
 from nodes.lists import flag, whole
 from nodes.reading import read_apart
 
@@ -346,7 +346,7 @@ class Html(Node):
     class Config(Schema):
         html = anything("The page: {{ input.body }}; without it, the input")
         selectors = setting(
-            fields.Dict(
+            Named(
                 keys=fields.String(validate=validate.Length(1, MAX_NAME)),
                 values=Selector(),
                 required=True,

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import NodeError
-from nodes.egress import Rule
+from nodes.egress import Rule, unresolved
 
 # What a thread that is kept away from this machine may not do: begin what would not be watched, and touch files.
 PROGRAMS = {
@@ -208,7 +208,7 @@ def dial(rule: Rule, host: str, port: int, seconds: float) -> socket.socket:
     try:
         addresses = rule.addresses(host, port)
     except (OSError, UnicodeError, OverflowError) as error:
-        raise NodeError(f"{host} cannot be resolved: {error}") from None
+        raise NodeError(unresolved(host, error)) from None
     last: OSError = TimeoutError()
     for address in addresses:
         left = end - time.monotonic()

@@ -47,6 +47,23 @@ class Number(fields.Float):
         return number
 
 
+class Named(fields.Dict):
+    """An object whose keys people choose. What is wrong is said under such a key: `X-Key`, not `X-Key.value`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._deserialize(value, attr, data, **kwargs)
+        except ValidationError as error:
+            if not isinstance(error.messages, dict):
+                raise
+            raise ValidationError({name: _of_pair(wrong) for name, wrong in error.messages.items()}) from None
+
+
+def _of_pair(wrong: Any) -> Any:
+    """What is wrong with a key or, where that is right, with its value."""
+    return wrong.get("key", wrong.get("value", wrong)) if isinstance(wrong, dict) else wrong
+
+
 def header_name(name: str) -> None:
     """Refuse what is no token of HTTP."""
     if not TOKEN.match(name):
@@ -79,7 +96,7 @@ def headers(help: str) -> Any:
     """A field of HTTP headers, an object of text by name."""
     name = fields.String(validate=header_name)
     value = Text(validate=[validate.Length(max=8_000), header_value])
-    return setting(fields.Dict(keys=name, values=value, validate=validate.Length(max=100)), help)
+    return setting(Named(keys=name, values=value, validate=validate.Length(max=100)), help)
 
 
 def credential(help: str, *types: str, **options: Any) -> Any:

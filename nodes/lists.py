@@ -22,7 +22,7 @@ from nodes.bounds import (
     refusal,
     size_of,
 )
-from nodes.kinds import Text, anything, choice
+from nodes.kinds import Named, Text, anything, choice
 from nodes.logic import kind_of
 from nodes.order import Order, identity
 from nodes.paths import (
@@ -285,7 +285,7 @@ class Group(Node):
         items = items_setting()
         by = several_paths("The values that the items of a group share: customer.city; without it, all are one group")
         aggregate = setting(
-            fields.Dict(
+            Named(
                 keys=fields.String(validate=validate.Length(1, 200)),
                 values=fields.Nested(Aggregate),
                 validate=validate.Length(1, MAX_AGGREGATES),

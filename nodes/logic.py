@@ -21,6 +21,12 @@ def is_true(value: Any) -> bool:
     return bool(value)
 
 
+def check_condition(value: Any) -> None:
+    """Refuse text that is no expression: it would always hold, whatever it seems to say."""
+    if isinstance(value, str) and value.strip().lower() not in ("", "true", "false"):
+        raise ValidationError(f"Is mere text, which always holds; write it as {{{{ {value[:100]} }}}}.")
+
+
 class If(Node):
     """Goes on by the branch true or false, as a condition says. Empty, zero, null and the text false are false."""
 
@@ -38,7 +44,7 @@ class If(Node):
     )
 
     class Config(Schema):
-        condition = anything("What decides: {{ input.total > 100 }}", required=True)
+        condition = anything("What decides: {{ input.total > 100 }}", required=True, validate=check_condition)
 
     @classmethod
     def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -122,7 +128,7 @@ class Filter(Node):
     class Config(Schema):
         items = anything("The list; without it, the input")
         keep = setting(
-            fields.Raw(required=True, allow_none=True, metadata={"x-per-item": True}),
+            fields.Raw(required=True, allow_none=True, validate=check_condition, metadata={"x-per-item": True}),
             "What must hold for an item: {{ item.price < 20 }}",
         )
 

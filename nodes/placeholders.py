@@ -67,7 +67,11 @@ class Prepared:
         if not isinstance(params, list):
             raise NodeError("params must be a list, as those before it", permanent=True)
         if len(params) != self.count:
-            raise NodeError(f"the statement has {self.count} placeholders, but params {len(params)} values", True)
+            raise NodeError(
+                f"the statement has {_many(self.count, 'placeholder')} by ?, but params {_many(len(params), 'value')}; "
+                "values for :name are an object",
+                permanent=True,
+            )
         return params
 
 
@@ -89,6 +93,10 @@ def prepare(statement: str, dialect: str, named: bool) -> Prepared:
             done = end
     parts.append(_plain(statement[done:], dialect))
     return Prepared("".join(parts), len(names), tuple(names) if named else None)
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _placeholder(dialect: str, number: int) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 
 from errors import NodeError
 from nodes.base import Services
+from nodes.egress import unresolved
 from nodes.kinds import text_of
 from nodes.rows import MOST_BYTES, Place, Work, collect, too_large
 
@@ -62,7 +63,7 @@ def _connected(place: Place, work: Work, services: Services) -> Iterator[Any]:
     try:
         addresses = services.egress.addresses(place.host, port)
     except (OSError, UnicodeError, OverflowError) as error:
-        raise NodeError(f"{place.host} cannot be resolved: {error}") from None
+        raise NodeError(unresolved(place.host, error)) from None
     for last, address in ((address == addresses[-1], address) for address in addresses):
         try:
             connection = _session().open(_settings(place, port, address, services.ca_file), work)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import mimetypes
 import os
+import re
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
@@ -301,7 +302,7 @@ def failure(error: Exception, host: str) -> NodeError:
         status = getattr(error, "_code", getattr(error, "status_code", 0))
         return NodeError(f"{host} answered {status}, and not as S3 does", is_permanent(status))
     if isinstance(error, HTTPError | OSError):
-        reason = str(error).rpartition(">: ")[2] or type(error).__name__
+        reason = re.sub(r".*(\[Errno -?\d+\] |>: )", "", str(error), flags=re.DOTALL) or type(error).__name__
         return NodeError(f"{host}: {reason[:500]}", permanent="CERTIFICATE_VERIFY_FAILED" in reason)
     return NodeError(f"{host}: {str(error)[:500]}", permanent=True)
 

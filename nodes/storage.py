@@ -31,7 +31,10 @@ def _increment(store: Store, key: str, config: dict[str, Any]) -> Any:
     by = config.get("value", 1)
     if isinstance(by, bool) or not isinstance(by, int | float):
         raise NodeError("value must be the number to add", permanent=True)
-    return store.increment(key, by, config.get("ttl"))
+    try:
+        return store.increment(key, by, config.get("ttl"))
+    except TypeError:
+        raise NodeError(f"the value under {key!r} is no number; delete it or set it to one", permanent=True) from None
 
 
 def _list(store: Store, key: str, config: dict[str, Any]) -> Any:

@@ -307,8 +307,8 @@ def test_validate_prints_every_issue_with_its_path(file):
     result = CliRunner().invoke(cli.main, ["validate", file({"nodes": nodes})])
     assert result.exit_code == 2
     assert result.stdout.splitlines() == [
-        "nodes[0].type: there is no node type 'sett'",
-        "nodes[1].config.condition: missing data for required field",
+        "nodes[0].type: there is no node type 'sett'; did you mean 'set'?",
+        "nodes[1].config.condition: is required",
     ]
     assert result.stderr == "Error: flow.json is not valid: 2 issues\n"
 

@@ -400,7 +400,7 @@ def test_an_error_says_what_is_wrong(source: str, message: str) -> None:
         ("{{ input", "(line 1, column "),
         ("a\nb {{ 1 + }}", "(line 2, column 10)"),
         ("a\r\nb {{ 1 + }}", "(line 2, column 10)"),
-        ("{{ a ! b }}", "unexpected char '!' (line 1, column 6)"),
+        ("{{ a ! b }}", "unexpected char '!'; write not, or != to compare (line 1, column 6)"),
         ("{{ 'open }}", "unexpected char"),
         ("{% if input.x %}a{% endif %}", "statements ({% … %}) are not offered"),
         ("{% raw %}{{ x }}{% endraw %}", "statements ({% … %}) are not offered"),

@@ -236,7 +236,8 @@ def test_a_refused_connection_is_a_failure_that_a_retry_may_cure(run, serve_byte
     server = serve_bytes([b""])
     failure(run, {"url": server.url})
     server.thread.join()
-    assert not failure(run, {"url": "http://127.0.0.1:1/?token=hunter2"}).permanent
+    error = failure(run, {"url": "http://127.0.0.1:1/?token=hunter2"})
+    assert (error.message, error.permanent) == ("GET 127.0.0.1: Connection refused", False)
 
 
 # What holds for every node with effects

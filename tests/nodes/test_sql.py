@@ -270,7 +270,7 @@ def test_time_is_up_when_it_is_up(fails, shop):
         ({"batch": [[1], 5]}, "batch[1] must be a list or an object"),
         ({"batch": [[1]] * 10_001}, "of 10,000 at most"),
         ({"batch": [[1]], "params": [1]}, "cannot both"),
-        ({"params": [1]}, "has 2 placeholders, but params 1 values"),
+        ({"params": [1]}, "has 2 placeholders by ?, but params 1 value; values for :name are an object"),
         ({"params": {"a": 1}}, "number of bindings"),
     ],
 )

@@ -41,6 +41,12 @@ def test_increment_refuses_what_is_no_number(store, value):
         store("increment", key="n", value=value)
 
 
+def test_increment_refuses_to_add_to_what_is_no_number_and_names_the_key(store):
+    store("set", key="name", value="Ada")
+    with pytest.raises(NodeError, match="the value under 'name' is no number"):
+        store("increment", key="name")
+
+
 def test_list_takes_the_key_as_a_prefix(store):
     for key in ("b:2", "b:1", "a"):
         store("set", key=key, value=key)
