@@ -14,7 +14,7 @@ from nodes.answers import asked_to_wait, is_permanent
 from nodes.base import Context, Item, Node, Polled, setting
 from nodes.egress import Answer, host_of
 from nodes.kinds import Number, text
-from nodes.reading import Reader
+from nodes.reading import read_apart
 from nodes.triggers import TriggerNode
 
 FETCH_SECONDS, READ_SECONDS = 30.0, 20.0
@@ -75,8 +75,7 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
 
 def _read(url: str, host: str, answer: Answer, ctx: Context) -> Feed:
     options = {"url": url, "content_type": answer.headers.get("content-type", "")}
-    with Reader("feed") as reader:
-        found, _ = reader.read(options, answer.content, ctx.seconds_left(READ_SECONDS))
+    found = read_apart("feed", options, answer.content, ctx.seconds_left(READ_SECONDS))
     if "problem" in found:
         raise NodeError(f"what {host} answered {found['problem']}", permanent=True)
     given = {"etag": answer.headers.get("etag", ""), "modified": answer.headers.get("last-modified", "")}
