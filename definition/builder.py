@@ -278,7 +278,8 @@ class _Builder:
             offer = meant(path, schema.fields) or f"; {self.raw['type']} has {', '.join(schema.fields) or 'none'}"
             return f"there is no such setting{offer}"
         field_, value = schema.fields.get(path), raw.get(path)
-        if field_ is not None and is_literal(field_) and isinstance(value, str) and "{{" in value:
+        literal = field_ is not None and is_literal(field_)
+        if literal and isinstance(value, str) and "{{" in value and "taken as written" not in message:
             return f"{message}; it is taken as written, so {{{{ … }}}} is no expression here"
         return message
 

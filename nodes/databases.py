@@ -72,6 +72,7 @@ class SQL(Node):
             most=20_000,
             literal=True,
             required=True,
+            instead="write :name there, and give its value in params",
         )
         params = anything('The values: a list for ?, an object for :name: {"id": "{{ input.id }}"}')
         batch = anything("A list of such lists or objects; the statement is executed with each, all in one transaction")

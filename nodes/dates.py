@@ -80,6 +80,8 @@ EPOCH_TEXT = re.compile(r"-?[0-9]{9,16}(?:\.[0-9]{1,9})?")
 
 def check_format(format: str) -> None:
     """Refuse a directive that is not offered."""
+    if "%" not in format:
+        raise ValidationError("Has no %, so it would be the same for every time; it looks like %Y-%m-%d %H:%M.")
     for _, letter in DIRECTIVE.findall(format):
         if letter not in DIRECTIVES:
             raise ValidationError(f"Has %{letter}, which is not offered; there are %{' %'.join(DIRECTIVES)}.")

@@ -43,7 +43,12 @@ class GraphQL(Node):
 
     class Config(Schema):
         url = text("The address, with http:// or https://", most=8_000, required=True)
-        query = text("The query or mutation, as it is written: { orders { id total } }", literal=True, required=True)
+        query = text(
+            "The query or mutation, as it is written: { orders { id total } }",
+            literal=True,
+            required=True,
+            instead="write $name there, and give its value in variables",
+        )
         variables = setting(fields.Dict(keys=fields.String()), 'Its variables: {"id": "{{ input.id }}"}')
         operation_name = text("Which operation to execute, where the query has several", most=200)
         headers = headers('More headers: {"X-Shop": "{{ vars.shop }}"}')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from marshmallow import ValidationError, fields, validate
 
 from nodes.base import setting
 
+EXPRESSION = re.compile(r"\{\{-?\s*(input|steps|trigger|item|index|vars|secrets|run|workflow|now)\b")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}\Z")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 MAX_TEXT = 100_000
@@ -64,6 +66,16 @@ def _of_pair(wrong: Any) -> Any:
     return wrong.get("key", wrong.get("value", wrong)) if isinstance(wrong, dict) else wrong
 
 
+def no_expression(instead: str) -> Callable[[str], None]:
+    """A check of text that is taken as written: what is meant as an expression is refused, with what to do instead."""
+
+    def check(value: str) -> None:
+        if EXPRESSION.search(value):
+            raise ValidationError(f"Is taken as written, so {{{{ … }}}} is no expression here; {instead}.")
+
+    return check
+
+
 def header_name(name: str) -> None:
     """Refuse what is no token of HTTP."""
     if not TOKEN.match(name):
@@ -76,10 +88,16 @@ def header_value(value: str) -> None:
         raise ValidationError("Must not contain line breaks or other control characters.")
 
 
-def text(help: str, *, most: int = MAX_TEXT, least: int = 0, literal: bool = False, **options: Any) -> Any:
-    """A field of text with `least` to `most` characters. Text that must be there is not empty."""
+def text(
+    help: str, *, most: int = MAX_TEXT, least: int = 0, literal: bool = False, instead: str = "", **options: Any
+) -> Any:
+    """A field of text with `least` to `most` characters. Text that must be there is not empty.
+
+    `instead` says of text that is taken as written what to do where somebody would write an expression.
+    """
     least = max(least, 1 if options.get("required") else 0)
-    return setting(Text, help, literal=literal, validate=validate.Length(least, most), **options)
+    checks: list[Any] = [validate.Length(least, most), *([no_expression(instead)] if instead else [])]
+    return setting(Text, help, literal=literal, validate=checks, **options)
 
 
 def anything(help: str, **options: Any) -> Any:

@@ -147,5 +147,7 @@ def failure(error: Exception, denied: list[str], work: Work) -> NodeError:
     name = getattr(error, "sqlite_errorname", None) or ""
     if name.startswith("SQLITE_INTERRUPT") or time.monotonic() > work.end:
         return late()
+    if "Incorrect number of bindings" in str(error):
+        return NodeError("SQLite: the statement has placeholders that params has no values for", permanent=True)
     text = re.sub(r"^You can only execute one statement at a time\.$", "one statement at a time", str(error))
     return NodeError(f"SQLite: {text}", permanent=not name.startswith(PASSING))

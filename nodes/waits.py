@@ -203,7 +203,13 @@ class Subflow(_Waiting):
     )
 
     class Config(Schema):
-        workflow_id = text("The id of the workflow: wf_…", most=64, literal=True, required=True)
+        workflow_id = text(
+            "The id of the workflow: wf_…",
+            most=64,
+            literal=True,
+            required=True,
+            instead="tell the workflows apart with a switch node",
+        )
         input = anything("What it is given; without it, the input")
         wait = setting(fields.Boolean, "Whether to wait for its output", literal=True, load_default=True)
 

@@ -62,6 +62,38 @@ def test_an_expression_in_a_setting_that_takes_none_is_named_as_the_reason():
 
 
 @pytest.mark.parametrize(
+    ("type_", "config", "key", "instead"),
+    [
+        (
+            "sql",
+            {"statement": "select '{{ input.n }}'"},
+            "statement",
+            "write :name there, and give its value in params",
+        ),
+        (
+            "graphql",
+            {"query": '{ a(id: "{{input.id}}") }'},
+            "query",
+            "write $name there, and give its value in variables",
+        ),
+        ("subflow", {"workflow_id": "{{ vars.x }}"}, "workflow_id", "tell the workflows apart with a switch node"),
+    ],
+)
+def test_an_expression_that_would_be_sent_as_it_is_written_is_refused(type_, config, key, instead):
+    found = complaints(type_, **config)[f"nodes[0].config.{key}"]
+    assert found == f"is taken as written, so {{{{ … }}}} is no expression here; {instead}"
+
+
+def test_two_braces_that_are_no_expression_are_let_through():
+    assert complaints("sql", credential="db", statement="select '{{1,2},{3,4}}'::int[]") == {}
+
+
+def test_a_format_of_dates_without_a_directive_is_refused():
+    found = complaints("date", operation="format", format="YYYY-MM-DD")
+    assert "it looks like %Y-%m-%d %H:%M" in found["nodes[0].config.format"]
+
+
+@pytest.mark.parametrize(
     ("type_", "config", "message"),
     [
         ("log", {"message": "{{ input.n }}"}, "config.message: must not be null; {{ input.n }} is null"),

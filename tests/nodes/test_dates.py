@@ -147,7 +147,6 @@ def test_parse_gives_all_parts_in_the_time_zone(date):
         ("%z %Z", "+0200 CEST"),
         ("%s", "1783256649"),
         ("%F %T%%", "2026-07-05 15:04:09%"),
-        ("no directive", "no directive"),
     ],
 )
 def test_a_time_is_written_in_a_format(date, format, text):

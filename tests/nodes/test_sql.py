@@ -271,7 +271,7 @@ def test_time_is_up_when_it_is_up(fails, shop):
         ({"batch": [[1]] * 10_001}, "of 10,000 at most"),
         ({"batch": [[1]], "params": [1]}, "cannot both"),
         ({"params": [1]}, "has 2 placeholders by ?, but params 1 value; values for :name are an object"),
-        ({"params": {"a": 1}}, "number of bindings"),
+        ({"params": {"a": 1}}, "the statement has placeholders that params has no values for"),
     ],
 )
 def test_values_that_are_none_are_refused(fails, sqlite, config, part):
