@@ -18,8 +18,9 @@ from marshmallow import Schema, fields, validate
 
 from errors import NodeError
 from nodes.base import Context, Node, check_installed, setting
-from nodes.files import described, path_of
+from nodes.files import check_secrets, described, path_of
 from nodes.kinds import anything, choice, text, text_of
+from nodes.placeholders import texts
 from nodes.reading import read_apart
 
 MOST_ROWS, MOST_COLUMNS, MOST_CELL = 100_000, 1_000, 32_767
@@ -71,7 +72,9 @@ class Spreadsheet(Node):
         check_installed(type(self))
         where = path_of(config["file"])
         if config["operation"] == "write":
-            rows = rows_of(config.get("items", input), config["header"])
+            items = config.get("items", input)
+            check_secrets(ctx, [where, config.get("sheet", ""), *texts([items])])
+            rows = rows_of(items, config["header"])
             return _write(rows, where, config.get("sheet", "Sheet1"), ctx)
         with ctx.need_files().reading(where) as file:
             found = list(_read(file, where, config.get("sheet"), ctx))

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -333,6 +333,7 @@ class FileNode(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         files, path, operation = ctx.need_files(), config["path"], config["operation"]
+        check_secrets(ctx, [path])
         if operation == "list":
             return files.list(path)
         if operation == "delete":
@@ -342,6 +343,7 @@ class FileNode(Node):
         if operation in ("copy", "move"):
             return self.put(files, path, config.get("to", ""), operation)
         data = written_as(config.get("data", input), config["encoding"])
+        check_secrets(ctx, [data.decode("utf-8", "replace")])
         size = files.write(path, data) if operation == "write" else files.append(path, data)
         return described(path, size)
 
@@ -353,6 +355,12 @@ class FileNode(Node):
         if names_of(to) == names_of(path):
             raise NodeError(f"to: is where {path!r} is already", permanent=True)
         return described(to, files.copy(path, to) if operation == "copy" else files.move(path, to))
+
+
+def check_secrets(ctx: Context, texts: Iterable[str]) -> None:
+    """NodeError where a secret that an expression got is in what is kept: another run would read it in the clear."""
+    if ctx.keyring is not None and ctx.keyring.has_shown:
+        ctx.keyring.check_host("a file of the workspace", texts)
 
 
 def read_as(files: Files, path: str, encoding: str) -> Any:

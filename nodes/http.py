@@ -16,6 +16,7 @@ from nodes import answers, bodies
 from nodes.answers import Download, decoded
 from nodes.base import Context, Node, setting
 from nodes.calls import CREDENTIALS, METHODS, Call, Caller
+from nodes.files import check_secrets
 from nodes.kinds import Number, anything, choice, credential, headers, path, text
 from nodes.pages import Pages, Pagination, Place
 
@@ -141,5 +142,6 @@ def download_of(config: dict[str, Any], ctx: Context) -> Download | None:
     """Where the answer is saved, None where it is handed on. Items of a `foreach` do not meet under one name."""
     if config["response"] != "file":
         return None
+    check_secrets(ctx, [config.get("save_to", "")])
     index = ctx.scope.get("index")
     return Download(ctx.need_files(), config.get("save_to", ""), "" if index is None else f"{index}-")

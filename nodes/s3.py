@@ -26,7 +26,7 @@ from errors import NodeError
 from flat import iso
 from nodes.answers import is_permanent
 from nodes.base import Context, Node, check_installed, setting
-from nodes.files import MOST_READ, described, path_of, value_of, written_as
+from nodes.files import MOST_READ, check_secrets, described, path_of, value_of, written_as
 from nodes.guard import guarded
 from nodes.keyring import Credential, checks
 from nodes.kinds import Number, anything, choice, credential, text
@@ -162,6 +162,7 @@ def _get(store: Any, job: Job) -> dict[str, Any]:
         content_type = response.headers.get("content-type", "application/octet-stream")
         if "file" in job.config:
             path = path_of(job.config["file"])
+            check_secrets(job.ctx, [path])
             with job.ctx.need_files().writing(path) as file:
                 for piece in response.stream(PIECE, decode_content=False):
                     file.write(piece)

@@ -225,6 +225,25 @@ def test_the_node_says_where_json_is_broken(run):
         run("file", {"operation": "read", "path": "a.json", "encoding": "json"})
 
 
+@pytest.mark.parametrize(
+    ("type_", "config"),
+    [
+        ("file", {"operation": "write", "path": "a.txt", "data": "the key is hunter2"}),
+        ("file", {"operation": "write", "path": "hunter2.txt", "data": "hello"}),
+        ("file", {"operation": "append", "path": "a.txt", "data": {"key": "hunter2"}}),
+        ("file", {"operation": "write", "path": "a.txt", "data": "aHVudGVyMg==", "encoding": "base64"}),
+        ("spreadsheet", {"operation": "write", "file": "a.xlsx", "items": [{"key": "hunter2"}]}),
+        ("http", {"url": "http://127.0.0.1:1/", "response": "file", "save_to": "hunter2/"}),
+    ],
+)
+def test_a_secret_by_expression_is_not_kept_for_others_to_read(run, make_ctx, type_, config):
+    ctx, _ = make_ctx(credentials={"key": ("secret", {"value": "hunter2"}, ["example.com"])})
+    assert ctx.keyring["key"] == "hunter2"
+    with pytest.raises(NodeError, match="the credential 'key' may not be sent to a file of the workspace") as caught:
+        run(type_, config, ctx=ctx)
+    assert caught.value.permanent and ctx.files.list() == []
+
+
 @pytest.fixture
 def case_file():
     return Case(config={"operation": "write", "path": "a/b.txt", "data": "hello"})
