@@ -69,6 +69,10 @@ class Spreadsheet(Node):
         check_installed(type(self))
         where = path_of(config["file"])
         if config["operation"] == "write":
+            if where.lower().endswith((".csv", ".xls", ".ods", ".tsv")):
+                raise NodeError(
+                    "file: has to end in .xlsx, for that is what is written; the node csv writes CSV", permanent=True
+                )
             rows = rows_of(config.get("items", input), config["header"])
             return _write(rows, where, config.get("sheet", "Sheet1"), ctx)
         with ctx.need_files().reading(where) as file:
