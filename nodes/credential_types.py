@@ -211,6 +211,8 @@ class DatabaseUrl(CredentialType):
         if parts.scheme == "sqlite":
             if parts.netloc or not parts.path.strip("/"):
                 raise ValidationError("Must be sqlite:/// and the path of a file.", "url")
+            if parts.path.startswith("//"):
+                raise ValidationError("Must lead to one of the workspace's files: sqlite:///shop.sqlite3.", "url")
         elif not parts.hostname or not parts.path.strip("/"):
             raise ValidationError("Must name a host and a database: postgresql://user:password@host/name.", "url")
 

@@ -72,6 +72,10 @@ class Spreadsheet(Node):
         check_installed(type(self))
         where = path_of(config["file"])
         if config["operation"] == "write":
+            if where.lower().endswith((".csv", ".xls", ".ods", ".tsv")):
+                raise NodeError(
+                    "file: has to end in .xlsx, for that is what is written; the node csv writes CSV", permanent=True
+                )
             items = config.get("items", input)
             check_secrets(ctx, [where, config.get("sheet", ""), *texts([items])])
             rows = rows_of(items, config["header"])

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from nodes import REGISTRY
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -69,3 +71,14 @@ def test_each_document_that_it_names_is_there():
 def test_each_template_that_it_names_is_there():
     for path in re.findall(r"templates_data/[\w-]+\.json", README):
         assert (ROOT / path).exists(), path
+
+
+def test_it_tells_how_many_node_types_there_are():
+    ours = [type_ for type_, node in REGISTRY.items() if not node.own and type(node).__module__.startswith("nodes.")]
+    assert f"**{len(ours)} node types**" in README
+
+
+def test_it_names_every_document_and_every_extra():
+    for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / "extras").glob("*.txt")]:
+        name = path.name if path.suffix == ".md" else f"`{path.stem}`"
+        assert name in README, name

@@ -278,6 +278,14 @@ def test_a_pdf_whose_stream_unzips_to_very_much_is_refused(run, put, ctx):
     refused(run, ctx, "is no PDF that can be read: Limit reached", "pdf")
 
 
+@pytest.mark.parametrize("name", ["a.csv", "A.CSV", "a.xls"])
+def test_a_sheet_is_not_written_under_the_name_of_something_else(run, make_ctx, name):
+    ctx, _ = make_ctx()
+    with pytest.raises(NodeError, match=r"has to end in \.xlsx"):
+        run("spreadsheet", {"operation": "write", "file": name, "items": [{"a": 1}]}, ctx=ctx)
+    assert ctx.need_files().list() == []
+
+
 @pytest.fixture
 def case_spreadsheet():
     return Case(config={"operation": "write", "file": "a.xlsx", "items": [{"a": 1}]})

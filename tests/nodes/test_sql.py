@@ -15,6 +15,7 @@ from sql_servers import MYSQL, PASSWORD, POSTGRES, MySQL, Postgres, program
 
 from errors import NodeError
 from nodes import REGISTRY, databases
+from nodes.credential_types import TYPES
 from nodes.egress import Rule
 from nodes.rows import distinct, plain
 
@@ -641,7 +642,7 @@ def test_foreign_keys_are_minded(ask, fails, sqlite):
     [
         ("sqlite:///../data/headrace.db", "leads out"),
         ("sqlite:///%2e%2e/headrace.db", "leads out"),
-        ("sqlite:////etc/passwd.db", "no path of the workspace"),
+        ("sqlite:///%2Fetc/passwd.db", "no path of the workspace"),
         ("sqlite:///notes.txt", "must end with .db"),
         ("sqlite:///a.db?mode=memory", "'mode' is not known"),
         ("sqlite:///a.db%3Fvfs=unix-none", "must end with .db"),
@@ -768,3 +769,9 @@ def case_sql(postgres, postgres_server):
 
 class TestSqlKeepsTheContract(Contract):
     type_ = "sql"
+
+
+@pytest.mark.parametrize("address", ["sqlite:////etc/passwd.db", "sqlite:////srv/shop.db"])
+def test_a_credential_for_a_file_elsewhere_on_the_machine_is_refused_when_it_is_made(address):
+    with pytest.raises(ValidationError, match="one of the workspace's files: sqlite:///shop.sqlite3"):
+        TYPES["database_url"].load({"url": address})
