@@ -17,7 +17,10 @@ from nodes.rows import MOST_BYTES, Work, collect, late, too_large
 
 SUFFIXES = (".db", ".sqlite", ".sqlite3")
 MOST_PATTERN = 500  # characters of a LIKE: matching one is a single step, however long it takes
-STEPS = 5_000  # of SQLite's machine between two looks at the clock
+# Of SQLite's machine between two looks at the clock and the disk. One can make 32 MB, so it may not be many.
+STEPS = 500
+LOOK = 0.005  # seconds between two looks at the disk
+IO = Path("/proc/thread-self/io")
 PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_INTERRUPT", "SQLITE_NOMEM")
 # What a statement may ask of the file itself: to look at its tables, and nothing that changes how it is written.
 PRAGMAS = {
@@ -45,7 +48,8 @@ def execute(path: Path, work: Work, max_bytes: int) -> dict[str, Any]:
     denied: list[str] = []
     with _opened(path, work, max_bytes) as connection:
         try:
-            connection.set_progress_handler(lambda: time.monotonic() > work.end, STEPS)
+            disk = Disk(4 * max_bytes + MOST_BYTES)
+            connection.set_progress_handler(lambda: disk.is_over(work.end), STEPS)
             connection.execute("BEGIN")
             connection.set_authorizer(_authorizer(denied))
             answer = _answer(connection, work)
@@ -53,9 +57,43 @@ def execute(path: Path, work: Work, max_bytes: int) -> dict[str, Any]:
             connection.execute("COMMIT")
             return answer
         except (sqlite3.Error, sqlite3.Warning) as error:
+            if disk.is_used_up():
+                raise NodeError("SQLite: the statement needs too much room on the disk", permanent=True) from None
             raise failure(error, denied, work) from None
         except (OverflowError, UnicodeEncodeError) as error:
             raise NodeError(f"SQLite: a value cannot be stored: {error}", permanent=True) from None
+
+
+class Disk:
+    """How much this thread may write. SQLite has no bound to what it sorts in files that nobody sees.
+
+    Where the system does not say what a thread writes, there is none.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = _written() + most
+        self.next_look = 0.0
+
+    def is_over(self, end: float) -> bool:
+        """Whether it has written more, which costs some time to look at, or this time has come."""
+        now = time.monotonic()
+        if now < self.next_look:
+            return now > end
+        self.next_look = now + LOOK
+        return now > end or self.is_used_up()
+
+    def is_used_up(self) -> bool:
+        """Whether it has written more."""
+        return _written() > self.most
+
+
+def _written() -> int:
+    """Bytes that this thread has written so far, of all kinds."""
+    try:
+        with IO.open("rb", buffering=0) as file:
+            return int(file.read(200).split(b"wchar: ")[1].split()[0])
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 @contextmanager

@@ -164,6 +164,19 @@ def test_a_message_that_is_too_large_is_refused(fails, ear, monkeypatch):
     assert error.permanent and "more than 10000 bytes" in error.message
 
 
+def test_messages_that_are_too_large_together_end_it_at_once(fails, ear, monkeypatch):
+    """And not when the time is up, until when there could be any number of them."""
+    monkeypatch.setattr(mqtt, "MOST_IN_ALL", 10_000)
+    for number in range(30):
+        ear.client.publish(f"many/{number}", b"x" * 1_000, retain=True).wait_for_publish(10)
+    began = time.monotonic()
+    error = fails("many/#", operation="receive", limit=1_000, seconds=60)
+    for number in range(30):
+        ear.client.publish(f"many/{number}", b"", retain=True).wait_for_publish(10)
+    assert error.permanent and "more than 10000 bytes" in error.message
+    assert time.monotonic() - began < 30
+
+
 @pytest.mark.parametrize(
     "config", [{"qos": 3}, {"limit": 0}, {"limit": 1_001}, {"seconds": 301}, {"timeout": 0}, {"operation": "forget"}]
 )
@@ -270,12 +283,12 @@ def case_mqtt(broker, ear):
     def count():
         ear.client.publish("count", qos=1).wait_for_publish(10)
         ear.wait(len([message for message in ear.messages if message.topic != "count"]) + 1)
-        return len([message for message in ear.messages if message.topic == "a/b"])
+        return len([message for message in ear.messages if message.topic == f"a/{PASSWORD}"])
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         silent = credential(broker, port=listener.getsockname()[1])
         yield Case(
-            config={"credential": "plant", "topic": "a/b", "payload": json.dumps({"note": PASSWORD})},
+            config={"credential": "plant", "topic": f"a/{PASSWORD}", "payload": json.dumps({"note": PASSWORD})},
             credentials=credential(broker) | {"silent": silent["plant"]},
             secret=PASSWORD,
             stalled={"credential": "silent"},

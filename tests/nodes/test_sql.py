@@ -4,6 +4,7 @@ import socket
 import sqlite3
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -651,6 +652,26 @@ def test_foreign_keys_are_minded(ask, fails, sqlite):
 def test_only_databases_among_the_files_can_be_opened(fails, url, part):
     error = fails(database("sqlite", url), "SELECT 1")
     assert part in error.message and error.permanent
+
+
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT "
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/io").exists(), reason="the system does not say what a thread writes")
+def test_what_is_sorted_does_not_fill_the_disk(fails, sqlite):
+    """SQLite sorts in files of its own, which no setting bounds."""
+    error = fails(sqlite, f"{ENDLESS} randomblob(100000) AS b FROM n ORDER BY b")
+    assert error.permanent and "needs too much room on the disk" in error.message
+
+
+@pytest.mark.slow
+def test_the_time_is_minded_where_each_step_is_a_long_one(fails, sqlite):
+    began = time.monotonic()
+    assert (
+        "not answered in time"
+        in fails(sqlite, f"{ENDLESS} max(length(randomblob(30000000))) FROM n", timeout=0.5).message
+    )
+    assert time.monotonic() - began < 6
 
 
 def test_a_link_is_not_followed(fails, sqlite, tmp_path):
