@@ -8,8 +8,8 @@ import sys
 import workflow_server
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
-# What something else that is needed at once loads: apispec reads docstrings as YAML.
-NEEDED = {"playhouse", "yaml"}
+# What something else that is needed at once loads: apispec reads docstrings as YAML, APScheduler knows coroutines.
+NEEDED = {"playhouse", "yaml", "asyncio"}
 
 
 def test_starting_loads_nothing_that_only_some_nodes_need():
