@@ -80,7 +80,7 @@ def test_a_file_that_others_can_read_is_warned_of(file, folder):
     [
         ([SECRET], "must be an object such as"),
         ({"shop": SECRET}, "'shop' must be an object with type and data"),
-        ({"shop": {"type": "secret"}}, "'shop': data: missing data"),
+        ({"shop": {"type": "secret"}}, "'shop': data: is required"),
         ({"shop": {"type": "unheard of", "data": {}}}, "'shop': type: must be one of http_basic,"),
         ({"shop": {"type": "secret", "data": {"value": 5, "note": SECRET}}}, "'shop': data.value: "),
         ({"shop": {"type": "http_basic", "data": {"username": f"a:{SECRET}"}}}, "data.password: "),

@@ -13,14 +13,14 @@ class Keep:
         self.evaluate = function
 
 
-@pytest.mark.parametrize("condition", [True, 1, "yes", "true", "TRUE", [0], {"a": 1}, "0", "no", " x "])
-def test_if_goes_by_true(run, condition):
-    assert run("if", {"condition": condition}, "in") == Branch("true", "in")
+@pytest.mark.parametrize("found", [True, 1, "yes", "true", "TRUE", [0], {"a": 1}, "0", "no", " x "])
+def test_if_goes_by_true(make_ctx, found):
+    assert REGISTRY["if"].run({"condition": found}, "in", make_ctx()[0]) == Branch("true", "in")
 
 
-@pytest.mark.parametrize("condition", [False, 0, 0.0, "", " ", "false", "False", None, [], {}])
-def test_if_goes_by_false(run, condition):
-    assert run("if", {"condition": condition}, "in") == Branch("false", "in")
+@pytest.mark.parametrize("found", [False, 0, 0.0, "", " ", "false", "False", None, [], {}])
+def test_if_goes_by_false(make_ctx, found):
+    assert REGISTRY["if"].run({"condition": found}, "in", make_ctx()[0]) == Branch("false", "in")
 
 
 def test_if_hands_on_the_very_input(run):
