@@ -13,7 +13,7 @@ from errors import NodeError
 from nodes.answers import asked_to_wait, is_permanent
 from nodes.base import Context, Item, Node, Polled, setting
 from nodes.egress import Answer, host_of
-from nodes.kinds import Number, text
+from nodes.kinds import Number, text, web_address
 from nodes.reading import read_apart
 from nodes.triggers import TriggerNode
 
@@ -133,7 +133,7 @@ class RssTrigger(TriggerNode):
     examples = ({"config": {"url": "https://example.com/feed.xml"}, "input": EXAMPLE, "output": EXAMPLE},)
 
     class Config(Schema):
-        url = text(URL_HELP, most=8_000, required=True)
+        url = text(URL_HELP, web_address, most=8_000, required=True)
         every = setting(
             Number,
             "Seconds from one look to the next",
@@ -168,7 +168,7 @@ class Rss(Node):
     examples = ({"config": {"url": "https://example.com/feed.xml", "limit": 10}, "input": None, "output": [EXAMPLE]},)
 
     class Config(Schema):
-        url = text(URL_HELP, most=8_000, required=True)
+        url = text(URL_HELP, web_address, most=8_000, required=True)
         limit = setting(
             fields.Integer,
             "How many entries at most",

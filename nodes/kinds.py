@@ -89,15 +89,27 @@ def header_value(value: str) -> None:
 
 
 def text(
-    help: str, *, most: int = MAX_TEXT, least: int = 0, literal: bool = False, instead: str = "", **options: Any
+    help: str,
+    *checks: Any,
+    most: int = MAX_TEXT,
+    least: int = 0,
+    literal: bool = False,
+    instead: str = "",
+    **options: Any,
 ) -> Any:
-    """A field of text with `least` to `most` characters. Text that must be there is not empty.
+    """A field of text with `least` to `most` characters that passes these checks. If it must be there, it is not empty.
 
     `instead` says of text that is taken as written what to do where somebody would write an expression.
     """
     least = max(least, 1 if options.get("required") else 0)
-    checks: list[Any] = [validate.Length(least, most), *([no_expression(instead)] if instead else [])]
-    return setting(Text, help, literal=literal, validate=checks, **options)
+    rules = [validate.Length(least, most), *checks, *([no_expression(instead)] if instead else [])]
+    return setting(Text, help, literal=literal, validate=rules, **options)
+
+
+def web_address(value: str) -> None:
+    """Refuse what is no address of the web."""
+    if not value.strip().lower().startswith(("http://", "https://")):
+        raise ValidationError("Must begin with http:// or https://.")
 
 
 def anything(help: str, **options: Any) -> Any:

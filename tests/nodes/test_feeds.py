@@ -11,7 +11,8 @@ from contract import Case, Contract
 from marshmallow import ValidationError
 from werkzeug import Response
 
-from errors import NodeError
+import engine
+from errors import DefinitionError, NodeError
 from nodes import REGISTRY
 from nodes.feeds import keyed, oldest_first
 from nodes.reading import Reader, Unreadable
@@ -162,6 +163,15 @@ def test_half_a_surrogate_pair_in_a_feed_does_no_harm(run, page):
     page.text = rss(item("1", title="a&amp;#xD800;b", description="&amp;#xD83D;"))
     (entry,) = run("rss", {"url": page.url})
     assert orjson.loads(orjson.dumps(entry)) == entry
+
+
+@pytest.mark.parametrize("type_", ["rss", "rss_trigger"])
+def test_an_address_that_is_none_of_the_web_is_refused_before_anything_runs(type_):
+    definition = {"nodes": [{"id": "it", "type": type_, "config": {"url": "example.com/feed"}}]}
+    with pytest.raises(DefinitionError, match="config.url: must begin with http:// or https://"):
+        engine.plan(definition)
+    definition["nodes"][0]["config"]["url"] = "{{ vars.url }}"
+    engine.plan(definition)
 
 
 @pytest.mark.parametrize("text", ["<html><body>Hello</body></html>", "", "{}", "hello", "<rss", "\0\0\0"])
