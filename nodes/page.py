@@ -107,9 +107,13 @@ def takes_of(field: dict[str, Any]) -> str:
     text = " or ".join(WORDS[item] for item in kinds) or "anything"
     low, high = field.get("minimum"), field.get("maximum")
     if low is not None or high is not None:
-        text += f" from {low:g}" if low is not None else ""
-        text += f" to {high:g}" if high is not None else ""
+        text += f" from {_plain(low)}" if low is not None else ""
+        text += f" to {_plain(high)}" if high is not None else ""
     return text
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else str(number)
 
 
 def _cell(text: str) -> str:
