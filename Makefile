@@ -11,14 +11,22 @@ LOCK := $(BIN)/pip-compile --quiet --no-header --strip-extras --annotation-style
 run: .venv/runtime.stamp  ## serve on http://127.0.0.1:8000
 	@exec $(BIN)/python workflow_server.py
 
+# Tests that kill servers or measure them want the machine for themselves; all others share it, a process each core.
+ALONE := tests/faults tests/test_benchmarks.py
+
 test: .venv/dev.stamp  ## all tests; choose with ARGS="-k word"
+ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
+else
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ALONE:%=--ignore=%)
+	@$(BIN)/python -m pytest $(ALONE)
+endif
 
 check: .venv/dev.stamp  ## lint, format, types, then all tests, among them those of the generated documents
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory test ARGS=
 
 soak: .venv/dev.stamp  ## kill servers at random for ten minutes; HEADRACE_SOAK_SECONDS says for how long, ARGS="-k word" chooses
 	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m soak $(ARGS)
