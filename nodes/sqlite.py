@@ -100,7 +100,9 @@ def _written() -> int:
 def _opened(path: Path, work: Work, max_bytes: int) -> Iterator[sqlite3.Connection]:
     mode = "rw" if work.read_only else "rwc"
     try:
-        connection = sqlite3.connect(f"{path.as_uri()}?mode={mode}", work.left(), isolation_level=None, uri=True)
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode={mode}", timeout=work.left(), isolation_level=None, uri=True
+        )
     except sqlite3.Error as error:
         raise failure(error, [], work) from None
     try:

@@ -18,7 +18,7 @@ from test_template_trials import config, trial  # noqa: F401  (fixtures)
 from werkzeug.serving import make_server
 
 import templates
-from database import write
+from database import disconnect_thread, write
 from models import Wait, now_ms
 
 GITHUB = Path(__file__).parent / "data" / "github"
@@ -99,8 +99,15 @@ def test_a_delivery_with_another_signature_is_refused_and_starts_nothing(github)
 @pytest.fixture
 def address(app):
     """Where the server under test really listens."""
-    listening = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+    listening = make_server("127.0.0.1", 0, app)
+
+    def serve():
+        try:
+            listening.serve_forever(0.01)
+        finally:
+            disconnect_thread()
+
+    thread = threading.Thread(target=serve)
     thread.start()
     yield f"http://127.0.0.1:{listening.port}"
     listening.shutdown()

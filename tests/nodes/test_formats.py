@@ -237,7 +237,7 @@ def test_json_lines(run):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": [1,]}', "data is not JSON: line 1, column 10: expecting value"),
+        ('{"a": [1 2]}', "data is not JSON: line 1, column 10: expecting ',' delimiter"),
         ("{}\n{}", "data is not JSON: line 2, column 1: extra data"),
         ("", "data is not JSON: line 1, column 1: expecting value"),
         ('{"a": [1, {"b": NaN}]}', "data, at a[1].b: a number that is not finite"),
