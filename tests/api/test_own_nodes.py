@@ -52,15 +52,21 @@ FLOW = {
 
 
 @pytest.fixture
-def folder(tmp_path, owner):
-    """A folder with one node type and one file that is broken, loaded."""
+def files(tmp_path):
+    """A folder with one node type and one file that is broken."""
     place = tmp_path / "own"
     place.mkdir()
     (place / "shout.py").write_text(SHOUT)
     (place / "whisper.py").write_text("x = 1\n1 / 0\n")
-    own.load(place)
     yield place
     own.load(None)
+
+
+@pytest.fixture
+def folder(files, owner):
+    """The same, loaded by a server that is up."""
+    own.load(files)
+    return files
 
 
 def test_an_own_type_is_in_the_catalogue_and_marked(folder, owner):
@@ -117,9 +123,10 @@ def test_an_own_type_can_wait_for_an_answer(folder, owner, make_flow, server):
     assert (finished.status, finished.output) == ("success", '"yes"')
 
 
-def test_an_app_has_the_node_types_of_its_config(folder, config):
+def test_an_app_has_the_node_types_of_its_config(files, config):
+    """With no server up in this process, which has one database open at a time."""
     for _ in range(2):
-        workflow_server.create_app(replace(config, nodes_dir=folder))
+        workflow_server.create_app(replace(config, nodes_dir=files))
         assert REGISTRY["shout"].own and [broken.file for broken in own.BROKEN] == ["whisper.py"]
     workflow_server.create_app(config)
     assert "shout" not in REGISTRY and own.BROKEN == []
