@@ -47,6 +47,7 @@ class Wait(Base):
     node_id = TextField()
     seq = IntegerField(null=True)
     reason = TextField(null=True)
+    question = TextField(null=True)
     wake_at = IntegerField(null=True)
     created_at = IntegerField()
     name = TextField(null=True)
