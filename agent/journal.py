@@ -1,0 +1,85 @@
+"""The record of one agent's run, from which it goes on after a crash or a wait without doing anything twice.
+
+An agent that goes on begins anew, and whatever it does first is looked up here instead of being done: the answers of
+the model are given as they were, and so are the results of tools. Since everything else depends on those alone, it
+comes to the same place again. (So do Temporal, DBOS and the durable agents of Pydantic AI.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+KINDS = ("start", "model", "tool")
+ENDED = ("success", "failed")
+
+
+class DoesNotFit(Exception):
+    """The record is of another course of things than this run takes now."""
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class Entry:
+    """One thing that an agent did. `status` is new, running, success, failed, asking or waiting.
+
+    A tool's that is `asking` needs a person to agree before it is called; `waiting` is one whose result another run
+    will bring. `request` and `result` are JSON: of a tool its arguments and what the model is told, of a model
+    `{"messages"}` and its answer. Times are milliseconds, `cost` is in US dollars.
+    """
+
+    seq: int
+    kind: str
+    name: str
+    status: str
+    request: Any = None
+    result: Any = None
+    error_text: str | None = None
+    prompt_chars: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+    started_at: int = field(default_factory=now_ms)
+    finished_at: int | None = None
+    duration_ms: float | None = None
+
+
+class Journal(Protocol):
+    """Where entries are kept. What it raises when the run is no longer ours to go on with goes through everything."""
+
+    entries: Sequence[Entry]
+
+    def write(self, entry: Entry) -> None:
+        """Keep it, or replace the one of its number. It is on the disk when this returns."""
+
+    def note(self, entry: Entry) -> None:
+        """The same, but together with the step that is recorded next."""
+
+
+class Tape:
+    """A journal that is read from its start to its end, and then written on."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self._recorded = {entry.seq: entry for entry in journal.entries}
+        self._at = 0
+
+    def next(self, kind: str, name: str) -> Entry:
+        """The entry of what is done next: the recorded one, or one that is `new` and not written yet."""
+        entry = self._recorded.get(self._at)
+        if entry is None:
+            entry = Entry(self._at, kind, name, "new")
+        elif (entry.kind, entry.name) != (kind, name):
+            raise DoesNotFit(f"step {entry.seq} was {entry.kind} {entry.name!r} and is now {kind} {name!r}")
+        self._at += 1
+        return entry
+
+    def spent(self) -> float:
+        """Seconds that what is recorded took, as far as it has ended."""
+        return sum(entry.duration_ms or 0.0 for entry in self._recorded.values()) / 1000

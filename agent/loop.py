@@ -1,0 +1,372 @@
+"""The loop of one agent: model, tools, model…, by Pydantic AI. Loaded at first use, for that library is large.
+
+What the library does in between (which tool is meant, whether its arguments are JSON, what the model is told of a
+mistake, how often) follows from the model's answers and the tools' results, and both come from the journal here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import time
+from typing import Any, NoReturn
+
+from pydantic_ai import Agent, ModelRetry, StructuredDict, ToolOutput
+from pydantic_ai.exceptions import AgentRunError, ToolFailed, UsageLimitExceeded, UserError
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    UserPromptPart,
+)
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
+from pydantic_ai.toolsets.abstract import AbstractToolset, ToolsetTool
+from pydantic_ai.usage import UsageLimits
+from pydantic_core import SchemaValidator, core_schema
+
+from agent import prompts
+from agent.journal import DoesNotFit, Entry, Tape, now_ms
+from agent.running import Done, Given, Usage, Waiting, Work
+from agent.tools import Later, Tool
+from errors import NodeError
+
+LOOK_SECONDS = 0.25  # how soon a run that is to end notices it while a model thinks
+REPAIRS = 3  # times a model is told what is wrong with what it gives, before the run fails
+MOST_CALLS = 32  # tools in one answer
+MOST_ANSWER = 1_000_000  # characters of JSON
+MOST_SHOWN = 1_500
+INTERRUPTED = (
+    "the server stopped while this call was made; it may have had its effect or not. Find out before you repeat it."
+)
+ANY_ARGUMENTS = SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()))
+
+
+class Suspended(BaseException):
+    """The run waits; no handler of the library may take this for an error."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        super().__init__(waiting.reason)
+        self.waiting = waiting
+
+
+def execute(work: Work) -> Done | Waiting:
+    """Run the agent from where its journal ends. NodeError where it comes to no answer."""
+    tape = Tape(work.journal)
+    counted = _Counted()
+    try:
+        output = asyncio.run(_within(work, _answer(work, tape, counted)))
+    except Suspended as suspended:
+        return suspended.waiting
+    except UsageLimitExceeded as error:
+        raise NodeError(f"the agent has used up its limits: {_sentence(error)}", permanent=True) from None
+    except (AgentRunError, UserError) as error:
+        raise NodeError(f"the model gave no usable answer: {_sentence(error)}", permanent=True) from None
+    except DoesNotFit as error:
+        raise NodeError(f"the agent cannot go on from its record: {error}", permanent=True) from None
+    return Done(output, counted.usage())
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split())[:MOST_SHOWN]
+
+
+class _Counted:
+    """What the run has used, the recorded part included."""
+
+    def __init__(self) -> None:
+        self.requests = self.tool_calls = self.input_tokens = self.output_tokens = 0
+        self.cost: float | None = 0.0
+
+    def add(self, entry: Entry) -> None:
+        if entry.kind == "tool":
+            self.tool_calls += 1
+            return
+        self.requests += 1
+        self.input_tokens += entry.input_tokens or 0
+        self.output_tokens += entry.output_tokens or 0
+        self.cost = None if self.cost is None or entry.cost is None else self.cost + entry.cost
+
+    def usage(self) -> Usage:
+        return Usage(self.requests, self.tool_calls, self.input_tokens, self.output_tokens, self.cost)
+
+
+async def _within(work: Work, answering: Any) -> Any:
+    """What the coroutine gives, unless the run is to end before, or its time is over."""
+    task = asyncio.ensure_future(answering)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=LOOK_SECONDS)
+            if not task.done():
+                _check(work)
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=5)
+    return task.result()
+
+
+def _check(work: Work) -> None:
+    reason = work.stopped()
+    if reason is not None:
+        raise NodeError(reason, permanent=True)
+    if time.monotonic() >= work.deadline:
+        seconds = work.start["agent"]["limits"]["seconds"]
+        raise NodeError(f"the agent has used up its time; its limit is {seconds:g} s", permanent=True)
+
+
+async def _answer(work: Work, tape: Tape, counted: _Counted) -> Any:
+    start, agent = work.start, work.start["agent"]
+    limits, schema = agent["limits"], agent.get("output_schema")
+    wrapped = schema is not None and schema.get("type") != "object"
+    async with work.open_model() as model:
+        made: Agent[None, Any] = Agent(
+            _Recorded(model, work, tape, counted),
+            output_type=str if schema is None else _output(schema, wrapped),
+            instructions=start["instructions"],
+            toolsets=[_Tools(work, tape, counted)],
+            retries={"tools": REPAIRS, "output": REPAIRS},
+            end_strategy="early",
+        )
+        if schema is not None:
+            made.output_validator(functools.partial(_checked, work, wrapped))
+        with Agent.parallel_tool_call_execution_mode("sequential"):
+            result = await made.run(
+                start["prompt"],
+                message_history=_history(start["history"]),
+                usage_limits=UsageLimits(request_limit=limits["steps"], total_tokens_limit=limits["tokens"]),
+            )
+    return result.output["value"] if wrapped else result.output
+
+
+def _output(schema: dict[str, Any], wrapped: bool) -> Any:
+    """The type of an output that follows the schema; one that is no object is put into one, as models need it."""
+    if wrapped:
+        schema = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
+    try:
+        made = StructuredDict(json.loads(json.dumps(schema)))
+    except UserError:
+        # It refers to itself, which the library cannot hand on: the model reads it in words, and is checked as well.
+        text = f"An object that follows this JSON Schema: {json.dumps(schema)}"
+        made = StructuredDict({"type": "object", "description": text})
+    return ToolOutput(made, name="final_result", description="Give the final answer, and end with it.")
+
+
+def _checked(work: Work, wrapped: bool, output: dict[str, Any]) -> dict[str, Any]:
+    if wrapped and "value" not in output:
+        raise ModelRetry("value: is missing")
+    issues = list(work.wrong_output(output["value"] if wrapped else output))
+    if issues:
+        raise ModelRetry("; ".join(issues[:10]))
+    return output
+
+
+def _history(turns: Any) -> list[ModelMessage]:
+    made: list[ModelMessage] = []
+    for task, answer in turns:
+        made += [ModelRequest([UserPromptPart(task)]), ModelResponse([TextPart(answer)])]
+    return made
+
+
+class _Recorded(WrapperModel):
+    """The model, asked only what the journal has no answer to."""
+
+    def __init__(self, model: Any, work: Work, tape: Tape, counted: _Counted) -> None:
+        super().__init__(model)
+        self.work, self.tape, self.counted = work, tape, counted
+
+    async def request(
+        self, messages: list[ModelMessage], model_settings: ModelSettings | None, model_request_parameters: Any
+    ) -> ModelResponse:
+        entry = self.tape.next("model", str(self.work.start["model"]))
+        if entry.status != "success":
+            await self._ask(entry, messages, model_settings, model_request_parameters)
+        self.counted.add(entry)
+        self._check_cost()
+        (response,) = ModelMessagesTypeAdapter.validate_python([entry.result])
+        assert isinstance(response, ModelResponse)
+        return response
+
+    async def _ask(self, entry: Entry, messages: list[ModelMessage], settings: Any, parameters: Any) -> None:
+        work = self.work
+        _check(work)
+        entry.status, entry.error_text, entry.started_at = "running", None, now_ms()
+        entry.request = {"messages": len(messages), "tools": len(parameters.function_tools)}
+        entry.prompt_chars = _size(messages, parameters)
+        work.journal.write(entry)
+        began = time.perf_counter()
+        try:
+            response = await self.wrapped.request(messages, settings, parameters)
+            entry.result = self._recorded(response)
+        except NodeError as error:
+            _end(entry, began, "failed", error.message)
+            work.journal.write(entry)
+            raise
+        entry.input_tokens, entry.output_tokens = response.usage.input_tokens, response.usage.output_tokens
+        entry.cost = work.cost_of(response)
+        _end(entry, began, "success")
+        work.journal.write(entry)
+
+    def _recorded(self, response: ModelResponse) -> Any:
+        """The answer as it will be on record, without secrets; it is what the run goes on with, too."""
+        calls = sum(isinstance(part, ToolCallPart) for part in response.parts)
+        if calls > MOST_CALLS:
+            raise NodeError(f"the model calls {calls} tools at once; at most {MOST_CALLS} are allowed", permanent=True)
+        (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json")
+        size = len(json.dumps(dumped, ensure_ascii=False))
+        if size > MOST_ANSWER:
+            raise NodeError(f"the model's answer has {size} characters; at most {MOST_ANSWER} are allowed", True)
+        return self.work.clean(dumped)
+
+    def _check_cost(self) -> None:
+        most, cost = self.work.start["agent"]["limits"].get("cost"), self.counted.cost
+        if most is not None and cost is not None and cost > most:
+            raise NodeError(f"the agent has used up its limits: it cost {cost:.4f} of {most:g} dollars", permanent=True)
+
+
+def _size(messages: list[ModelMessage], parameters: Any) -> int:
+    """Characters of what the model is sent, as JSON; its instructions and tools are counted once."""
+    tools = sum(len(json.dumps(tool.parameters_json_schema)) for tool in parameters.function_tools)
+    return len(ModelMessagesTypeAdapter.dump_json(messages)) + tools
+
+
+def _end(entry: Entry, began: float, status: str, error_text: str | None = None) -> None:
+    entry.status, entry.error_text, entry.finished_at = status, error_text, now_ms()
+    entry.duration_ms = (entry.duration_ms or 0.0) + (time.perf_counter() - began) * 1000
+
+
+class _Tools(AbstractToolset[None]):
+    """The agent's tools, called only where the journal has no result."""
+
+    def __init__(self, work: Work, tape: Tape, counted: _Counted) -> None:
+        self.work, self.tape, self.counted = work, tape, counted
+        self.tools = {tool.name: tool for tool in work.tools}
+
+    @property
+    def id(self) -> str:
+        return "tools"
+
+    async def get_tools(self, ctx: Any) -> dict[str, ToolsetTool[None]]:
+        return {
+            tool.name: ToolsetTool(
+                toolset=self,
+                tool_def=ToolDefinition(
+                    name=tool.name, description=tool.description, parameters_json_schema=dict(tool.parameters)
+                ),
+                max_retries=REPAIRS,
+                args_validator=ANY_ARGUMENTS,
+            )
+            for tool in self.work.tools
+        }
+
+    async def call_tool(self, name: str, tool_args: dict[str, Any], ctx: Any, tool: Any) -> Any:
+        """What the model is told of the call. It blocks the loop of events, in which nothing else is going on."""
+        called = self.tools[name]
+        issues = list(self.work.wrong(called, tool_args))
+        if issues:
+            raise ModelRetry("; ".join(issues[:10]))
+        entry = self.tape.next("tool", name)
+        if entry.status not in ("success", "failed"):
+            _check(self.work)
+            _Call(self.work, called, tool_args, entry).settle()
+        self.counted.add(entry)
+        mark = self.work.start["mark"]
+        if entry.status == "failed":
+            raise ToolFailed("The call failed.\n" + prompts.marked(mark, name, entry.error_text or ""))
+        return prompts.marked(mark, name, prompts.as_text(entry.result))
+
+
+class _Call:
+    """One call of a tool, until it is settled or the run has to wait."""
+
+    def __init__(self, work: Work, tool: Tool, arguments: dict[str, Any], entry: Entry) -> None:
+        self.work, self.tool, self.arguments, self.entry = work, tool, arguments, entry
+
+    def settle(self) -> None:
+        entry = self.entry
+        if entry.status == "new":
+            entry.request = self.work.clean(self.arguments)
+            entry.status = "asking" if self.tool.approval else "called"
+        elif entry.status == "running" and not self._is_repeatable():
+            self._end(time.perf_counter(), None, INTERRUPTED)
+            return
+        if entry.status == "waiting":
+            self._resume()
+            return
+        if entry.status == "asking" and not self._is_approved():
+            return
+        self._call()
+
+    def _is_repeatable(self) -> bool:
+        repeatable = self.tool.repeatable
+        return repeatable(self.arguments) if callable(repeatable) else repeatable
+
+    def _is_approved(self) -> bool:
+        """Whether a person has agreed. Without an answer, the run waits; where it is no, the call has failed."""
+        given = self._given("approval")
+        if given is None:
+            shown = json.dumps(self.entry.request, ensure_ascii=False)
+            shown = shown if len(shown) <= MOST_SHOWN else shown[:MOST_SHOWN] + "…"
+            agent = self.work.start["agent"]["name"]
+            self._wait(f"approval: {agent} wants to call {self.tool.name} with {shown}", "approval")
+        if given.name == "approved":
+            return True
+        text = "nobody agreed to this call in time" if given.name == "time" else _refusal(given)
+        self._end(time.perf_counter(), None, text)
+        return False
+
+    def _call(self) -> None:
+        entry = self.entry
+        entry.status, entry.started_at = "running", now_ms()
+        self.work.journal.write(entry)
+        began = time.perf_counter()
+        try:
+            result = self.tool.call(self.arguments, str(entry.seq))
+        except NodeError as error:
+            self._end(began, None, error.message)
+            return
+        if isinstance(result, Later):
+            entry.status, entry.result = "waiting", {"run_id": result.run_id, "reason": result.reason}
+            self._wait(result.reason, "run", result.run_id)
+        self._end(began, result)
+
+    def _resume(self) -> None:
+        """Settle a call whose result another run has brought."""
+        waited, given = self.entry.result, self._given("run")
+        if given is None:
+            self._wait(waited["reason"], "run", waited["run_id"])
+        began = time.perf_counter()
+        assert self.tool.resume is not None
+        try:
+            result = self.tool.resume(given.value)
+        except NodeError as error:
+            self._end(began, None, error.message)
+            return
+        self._end(began, result)
+
+    def _given(self, what: str) -> Given | None:
+        given = self.work.given
+        return given if given is not None and given.question == self._question(what) else None
+
+    def _question(self, what: str) -> str:
+        return f"{self.entry.seq}:{what}"
+
+    def _wait(self, reason: str, what: str, run_id: str | None = None) -> NoReturn:
+        self.work.journal.note(self.entry)
+        raise Suspended(Waiting(reason, self._question(what), run_id))
+
+    def _end(self, began: float, result: Any, error_text: str | None = None) -> None:
+        entry = self.entry
+        entry.result = None if error_text is not None else self.work.clean(result)
+        text = None if error_text is None else str(self.work.clean(error_text))
+        _end(entry, began, "success" if text is None else "failed", text)
+        self.work.journal.write(entry)
+
+
+def _refusal(given: Given) -> str:
+    who = f" by {given.by}" if given.by else ""
+    return f"the call was refused{who}" + (f": {given.value}" if given.value else "")

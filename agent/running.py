@@ -1,0 +1,78 @@
+"""What one run of an agent needs, and how it may come out. The libraries are loaded when one is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from agent.journal import Journal
+from agent.tools import Tool
+
+
+class Usage(NamedTuple):
+    """What a run has used so far; `cost` is in US dollars, None where the price of the model is not known."""
+
+    requests: int = 0
+    tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+
+
+class Done(NamedTuple):
+    """The agent has answered: `output` is text, or data where there is a schema for it."""
+
+    output: Any
+    usage: Usage
+
+
+class Waiting(NamedTuple):
+    """The run waits: for the end of another run, `run_id`, or for a person who agrees to a tool's call.
+
+    `question` tells this wait from others of the same agent.
+    """
+
+    reason: str
+    question: str
+    run_id: str | None = None
+
+
+class Given(NamedTuple):
+    """What came of a wait: `name` is approved, rejected, time or ended; `value` a comment, or how a run ended."""
+
+    question: str
+    name: str
+    value: Any = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One run of an agent.
+
+    `start` is what it began with, as JSON: `{"agent", "instructions", "prompt", "history", "mark"}`, the same at every
+    resumption. `open_model()` connects to the model. `wrong(tool, arguments)` and `wrong_output(data)` say what is
+    wrong, in words, or nothing. `clean` strikes secrets out of JSON. `stopped()` gives the reason to end early, if
+    there is one. `deadline` is on the clock of `time.monotonic`, in seconds.
+    """
+
+    journal: Journal
+    start: Mapping[str, Any]
+    tools: Sequence[Tool]
+    open_model: Callable[[], AbstractAsyncContextManager[Any]]
+    wrong: Callable[[Tool, Any], Sequence[str]]
+    wrong_output: Callable[[Any], Sequence[str]]
+    deadline: float
+    clean: Callable[[Any], Any] = field(default=lambda value: value)
+    stopped: Callable[[], str | None] = field(default=lambda: None)
+    given: Given | None = None
+    cost_of: Callable[[Any], float | None] = field(default=lambda response: None)
+
+
+def run(work: Work) -> Done | Waiting:
+    """Let the agent work from where its journal ends. AgentFailed where it comes to no answer."""
+    from .loop import execute  # loads the libraries
+
+    return execute(work)
