@@ -114,7 +114,8 @@ class Job:
     the reason to end the run early, or None. `settled` maps (node_id, index or None) to what is done already, `tried`
     to how many attempts failed or were cut off, `waiting` a node id to its step that waits; `first_seq` is the next
     free number of a step. `sleep` is called with the pause before another attempt, in seconds. `links(node_id)` gives
-    the signed addresses at which a node that waits can be answered; `flows` starts other flows; `keyring` has the
+    the signed addresses at which a node that waits can be answered, `links(node_id, question)` those of one that asks;
+    `flows` starts other flows; `keyring` has the
     credentials, and keeps their values out of every step.
     """
 
@@ -133,7 +134,7 @@ class Job:
     store: Store | None = None
     services: Services | None = None
     flows: Flows | None = None
-    links: Callable[[str], dict[str, str]] | None = None
+    links: Callable[..., dict[str, str]] | None = None
     keyring: Keyring = field(default_factory=Keyring)
     files: Files | None = None
     timeout: float = 3600.0
@@ -446,13 +447,13 @@ class _Execution:
         key = f"{job.run_id}:{node.id}:{index or 0}"
         ctx = Context(
             node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services, job.flows, job.keyring,
-            job.files, functools.partial(self.pause, deadline), retries,
+            job.files, functools.partial(self.pause, deadline), retries, job.stop, index, answer, self.links(),
         )  # fmt: skip
         try:
             config = node.config.evaluate(scope, job.max_value_bytes)
             if node.node.own:
                 result = self.call_own(config, given, ctx, answer)
-            elif answer is None:
+            elif answer is None or node.node.asks:
                 result = node.node.run(config, given, ctx)
             else:
                 result = node.node.resume(config, given, answer)
@@ -467,6 +468,11 @@ class _Execution:
         if node.node.pure and not node.node.suspends and node.timeout is not None and time.monotonic() > deadline:
             raise NodeError(f"ran longer than its timeout of {node.timeout:g} s")
         return result
+
+    def links(self) -> Callable[[str], dict[str, str]] | None:
+        """What gives the addresses of this node's questions, where it asks any and the server has addresses."""
+        links = self.job.links
+        return None if links is None or not self.node.node.asks else functools.partial(links, self.node.id)
 
     def pause(self, deadline: float, seconds: float) -> None:
         """Hold up the node that executes, until its deadline at most; NodeError where the run is to end."""

@@ -29,10 +29,10 @@ from tables.waits import Wait
 from tables.webhooks import Fired, Hook, Webhook
 
 __all__ = [
-    "DatabaseRefused",
-    "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "AgentMemory", "AgentRun", "AgentStep",
-    "ApiToken", "Base", "Claim", "Credential", "Due", "Fact", "Fired", "Hook", "IdempotencyKey", "Lease", "LogEntry", "LoginFailure", "Membership",
-    "Poll", "PollEntry", "Preset", "Run", "RunDay", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "User",
-    "Wait", "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token",
-    "metrics", "monotonic_ms", "new_id", "now_ms", "retention", "space", "totals",
+    "DatabaseRefused", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "AgentMemory", "AgentRun",
+    "AgentStep", "ApiToken", "Base", "Claim", "Credential", "Due", "Fact", "Fired", "Hook", "IdempotencyKey", "Lease",
+    "LogEntry", "LoginFailure", "Membership", "Poll", "PollEntry", "Preset", "Run", "RunDay", "Schedule",
+    "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion",
+    "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token", "metrics", "monotonic_ms", "new_id", "now_ms",
+    "retention", "space", "totals",
 ]  # fmt: skip

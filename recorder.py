@@ -43,8 +43,11 @@ Done: TypeAlias = Future[list[int]]
 Whole: TypeAlias = Callable[[Callable[[], Sequence[Write]]], Done | None]
 
 
-class RunTaken(Exception):
-    """The run is no longer this process's: it was cancelled, or given to another that thought this one dead."""
+class RunTaken(BaseException):
+    """The run is no longer this process's: it was cancelled, or given to another that thought this one dead.
+
+    No handler of a node's errors may take it for one.
+    """
 
 
 class RunRecord:
@@ -93,7 +96,7 @@ class RunRecord:
             self._steps.append(values)
         else:
             self._buffer.append(Step.begin_one(values, run.claims))
-            self._buffer.append(Wait.begin(run.id, run.claims, step.node_id, step.seq, wait.reason, wait.until))
+            self._buffer.append(Wait.begin(run.id, run.claims, step.node_id, step.seq, wait))
         if (
             wait is None
             and step.item_index is None

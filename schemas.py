@@ -307,6 +307,7 @@ class AnswerIn(Strict):
     answer = text(64, allow_none=True)
     comment = text(2_000, 0, allow_none=True)
     body = fields.Raw(allow_none=True, metadata={"description": "What a callback receives"})
+    question = text(64, allow_none=True)
 
 
 class StepOut(Out):

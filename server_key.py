@@ -79,7 +79,7 @@ def rotate(config: Config, new_key: bytes | None = None, skip_unreadable: bool =
         with write():
             kept = take_up_new_key(path, new.fingerprint())
     empty_log()
-    answering = [type_ for type_, node in REGISTRY.items() if node.answers]
+    answering = [type_ for type_, node in REGISTRY.items() if node.has_address]
     return Rotated(len(opened), unreadable, Wait.count_open(answering), kept)
 
 

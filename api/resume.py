@@ -56,7 +56,7 @@ def by_link(path: dict[str, Any]) -> bool:
     if token is None:
         return False
     links = _dispatcher().links
-    if links is None or not links.is_good(token, path["run"], node_id):
+    if links is None or not links.is_good(token, path["run"], node_id, request.args.get("question")):
         raise Forbidden("The link is not valid")
     return True
 
@@ -67,11 +67,11 @@ def by_link(path: dict[str, Any]) -> bool:
 def ask(run: Run) -> Response:
     """A page on which a run that waits is answered. Opening it does nothing."""
     node_id = _node_id(run, request.args.get("node"))
-    problem = Wait.why_closed(run.id, node_id, now_ms())
+    node = _dispatcher().answerable(run, node_id)
+    problem = Wait.why_closed(run.id, node_id, now_ms(), node.asks, request.args.get("question"))
     if problem is not None:
         return _page(run, problem, "")
     wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
-    node = _dispatcher().answerable(run, node_id)
     chosen = request.args.get("answer")
     answers = [chosen] if chosen in node.answers else list(node.answers)
     reason = (wait.reason if wait is not None else None) or "The run has not come to this question yet."
@@ -93,20 +93,22 @@ def ask(run: Run) -> Response:
 def answer(run: Run) -> Any:
     """Answer a run that waits, once: an approval with `approved` or `rejected`, a callback with any body.
 
-    With a session or API token the body is `{node_id?, answer?, comment?, body?}`; `node_id` may be left out where the
-    run waits at one node only. By a signed link the node is in the link, and a callback takes the whole body, of
-    whatever type, as what it received. 409 for what was answered before, whose time is over, or whose run has ended.
+    With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; `node_id` may be left out
+    where the run waits at one node only. `question` is for an agent, which may ask several: the answer is then to none
+    but this one. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as
+    what it received. 409 for what was answered before, whose time is over, or whose run has ended.
     """
     signed = request.args.get("token") is not None
     node_id = _node_id(run, request.args.get("node") if signed else read_body().get("node_id"))
     node = _dispatcher().answerable(run, node_id)
-    name, value = _by_a_link(node) if signed else _by_a_member()
+    name, value, question = _by_a_link(node) if signed else _by_a_member()
     if name is None and len(node.answers) == 1:
         name = node.answers[0]
     if name is None:
         raise BadInput(f"answer: must be one of {', '.join(node.answers)}")
     try:
-        _dispatcher().answer(run, node_id, name, value, BY_LINK if not current_user.is_authenticated else who().email)
+        by = BY_LINK if not current_user.is_authenticated else who().email
+        _dispatcher().answer(run, node_id, name, value, by, question)
     except HeadraceError as error:
         if _is_a_form():
             return _page(run, error.message, "", status=error.status)
@@ -119,21 +121,22 @@ def answer(run: Run) -> Any:
     return RunOut().dump(shown(Run.get_by_id(run.id)))
 
 
-def _by_a_member() -> tuple[str | None, Any]:
+def _by_a_member() -> tuple[str | None, Any, str | None]:
     body = loaded(AnswerIn(), read_body())
-    return body.get("answer"), body["comment"] if body.get("comment") is not None else body.get("body")
+    value = body["comment"] if body.get("comment") is not None else body.get("body")
+    return body.get("answer"), value, body.get("question")
 
 
-def _by_a_link(node: Node) -> tuple[str | None, Any]:
-    """The name of the answer and what comes with it: a callback's body is taken as it is."""
+def _by_a_link(node: Node) -> tuple[str | None, Any, str | None]:
+    """The name of the answer, what comes with it, and to which question: a callback's body is taken as it is."""
     body = body_of(request, read_raw(request))
     if len(node.answers) == 1:
-        return node.answers[0], body
+        return node.answers[0], body, None
     given = body if isinstance(body, dict) else {}
     comment = given.get("comment") or None
     if comment is not None and (not isinstance(comment, str) or len(comment) > LONGEST_COMMENT):
         raise BadInput(f"comment: must be text of at most {LONGEST_COMMENT} characters")
-    return given.get("answer") or request.args.get("answer"), comment
+    return given.get("answer") or request.args.get("answer"), comment, request.args.get("question")
 
 
 def _node_id(run: Run, given: Any) -> str:

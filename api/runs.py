@@ -10,7 +10,7 @@ from flask import Response, current_app
 from api.access import find, may, needs, who, workspace_id
 from api.wire import Resource
 from errors import BadInput, Conflict, NotFound
-from models import Run, Step, Workflow, now_ms
+from models import Run, Step, Wait, Workflow, now_ms
 from nodes.base import REGISTRY
 from payloads import Kept, Payloads
 from schemas import RetryIn, RunArgs, RunIn, RunOut, StartArgs, StepOut, WholeArgs, listed
@@ -182,7 +182,13 @@ class _Values:
         node = REGISTRY.get(row.node_type)
         if links is None or node is None or not node.answers or not may("operator", self.run.workspace_id):
             return None
-        found: dict[str, str] = links.of(row.run_id, row.node_id, node)
+        question = None
+        if node.asks:
+            wait = Wait.one("run_id = ? AND node_id = ?", row.run_id, row.node_id)
+            if wait is None or wait.question is None:
+                return None
+            question = wait.question
+        found: dict[str, str] = links.of(row.run_id, row.node_id, node, question)
         return found
 
     def input_of(self, row: Step) -> Any:

@@ -210,7 +210,7 @@ class _Builder:
             return None
         if branching:
             self.bad("foreach", f"cannot be used on {node.type!r}, which has branches; map with another node first")
-        elif node.suspends:
+        elif node.suspends and not node.asks:
             self.bad("foreach", f"cannot be used on {node.type!r}, which waits")
         compiled = self.compiled("foreach", raw)
         if compiled is None and isinstance(raw, list):
@@ -238,7 +238,7 @@ class _Builder:
             self.bad(key, f"steps.{id_}: there is no node {id_!r}")
             return
         node = REGISTRY.get(self.nodes[id_]["type"])
-        if node is not None and node.answers:
+        if node is not None and node.has_address:
             self.addresses.add(id_)
             return
         self.references.add(id_)

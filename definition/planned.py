@@ -140,8 +140,8 @@ class Plan:
 
     @cached_property
     def answerable(self) -> tuple[str, ...]:
-        """The nodes that wait for an answer, and have addresses for it."""
-        return tuple(node.id for node in self.nodes if node.node.answers and not node.disabled)
+        """The nodes that wait for an answer, and have addresses for it from the start."""
+        return tuple(node.id for node in self.nodes if node.node.has_address and not node.disabled)
 
     @cached_property
     def responding(self) -> frozenset[str]:

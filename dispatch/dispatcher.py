@@ -352,8 +352,12 @@ class Dispatcher(Executor):
             raise NotFound(f"The run has no node {node_id[:64]!r} that could be answered")
         return planned.node
 
-    def answer(self, run: Run, node_id: str, name: str, value: Any, by: str | None) -> None:
+    def answer(
+        self, run: Run, node_id: str, name: str, value: Any, by: str | None, question: str | None = None
+    ) -> None:
         """Answer a node of the run that waits, or soon will, once; then the run goes on.
+
+        Of a node that asks several questions, `question` says which one is meant; without it, the present one.
 
         NotFound for a node that takes no answer, BadInput for an answer that it does not know, Conflict where it was
         answered before, its time is over or the run has ended.
@@ -368,7 +372,7 @@ class Dispatcher(Executor):
         if (active := self._active.get(run.id)) is not None:
             active.durable()
         with write():
-            problem = Wait.why_closed(run.id, node_id, now_ms())
+            problem = Wait.why_closed(run.id, node_id, now_ms(), node.asks, question)
             if problem is not None:
                 raise Conflict(problem)
             kept = self.payloads.keep(run.id, f"answer_{node_id}", encoded)

@@ -235,11 +235,11 @@ class Executor:
             max_value_bytes=config.max_value_bytes,
         )
 
-    def _links(self, run: Run, plan: Plan) -> Callable[[str], dict[str, str]] | None:
+    def _links(self, run: Run, plan: Plan) -> Callable[..., dict[str, str]] | None:
         links = self.links
-        if links is None or not plan.answerable:
+        if links is None or not plan.suspends:
             return None
-        return lambda node_id: links.of(run.id, node_id, plan.by_id[node_id].node)
+        return lambda node_id, question=None: links.of(run.id, node_id, plan.by_id[node_id].node, question)
 
     def _pause(self, active: Active, seconds: float) -> None:
         """Sleep before another attempt; a cancellation or the process's end cuts it short."""

@@ -70,7 +70,7 @@ class History:
             value = load(step.run_id, f"answer_{step.node_id}", Kept(wait.answer, wait.answer_bytes))
             if wait.name == "ended":
                 value = _end_of(value, load)
-            answer = Answer(str(wait.name), value, wait.answered_by, wait.answered_at)
+            answer = Answer(str(wait.name), value, wait.answered_by, wait.answered_at, wait.question)
         reason = "" if wait is None else wait.reason or ""
         return Open(step.seq, step.attempt, step.started_at, reason, answer)
 

@@ -22,13 +22,18 @@ class Links:
         self._sign = sign
         self._base = base
 
-    def of(self, run_id: str, node_id: str, node: Node) -> dict[str, str]:
-        """`{"url"}`, and for a node with several answers one more for each: `approved_url`."""
-        query = {"node": node_id, "token": self._sign(PURPOSE, run_id, node_id)}
+    def of(self, run_id: str, node_id: str, node: Node, question: str | None = None) -> dict[str, str]:
+        """`{"url"}`, and for a node with several answers one more for each: `approved_url`.
+
+        The links to a `question` are good for that one alone.
+        """
+        asked = {} if question is None else {"question": question}
+        query = {"node": node_id, **asked, "token": self._sign(PURPOSE, run_id, node_id, *asked.values())}
         url = f"{self._base}/api/runs/{run_id}/resume?{urlencode(query)}"
         each = node.answers if len(node.answers) > 1 else ()
         return {"url": url, **{f"{name}_url": f"{url}&answer={name}" for name in each}}
 
-    def is_good(self, token: str, run_id: str, node_id: str) -> bool:
+    def is_good(self, token: str, run_id: str, node_id: str, question: str | None = None) -> bool:
         """Whether the token is of such a link."""
-        return hmac.compare_digest(self._sign(PURPOSE, run_id, node_id).encode(), token.encode())
+        asked = () if question is None else (question,)
+        return hmac.compare_digest(self._sign(PURPOSE, run_id, node_id, *asked).encode(), token.encode())

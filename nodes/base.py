@@ -44,24 +44,27 @@ class Suspend:
 
     It goes on with `Node.resume` at `until` (ms since 1970; None: no time is set) or when it is answered, whichever is
     first. `reason` says what it waits for, in words. `run_id` is the run of another flow that will answer. Where
-    somebody was `told` of it, it goes on record at once: after a crash they would be told again.
+    somebody was `told` of it, it goes on record at once: after a crash they would be told again. A node that `asks`
+    names the `question` that people are to answer.
     """
 
     until: int | None
     reason: str
     run_id: str | None = None
     told: bool = False
+    question: str | None = None
 
 
 class Answer(NamedTuple):
     """What a node that waited has got. `name` is `time` when its time came, `ended` from the run that it started,
-    else one of the node's `answers`; `by` says who gave it, `at` when, in ms.
+    else one of the node's `answers`; `by` says who gave it, `at` when, in ms. `question` is that of `Suspend`.
     """
 
     name: str
     value: Any = None
     by: str | None = None
     at: int = 0
+    question: str | None = None
 
 
 class Item(NamedTuple):
@@ -164,7 +167,9 @@ class Context:
     `deadline` is on the clock of `time.monotonic`, in seconds. `idempotency_key` is `run_id:node_id:index`, the same at
     every attempt and after a crash. `log(level, message, data)` writes to the run's log. `files` are the workspace's.
     `pause(seconds)` is how a node sleeps, until the deadline at most; it raises NodeError, and soon, when the run is to
-    end. `retries` is how often it would be tried again if it failed now.
+    end, for which `stopped()` gives the reason. `retries` is how often it would be tried again if it failed now.
+    `index` is the number of the item. A node that `asks` gets here the `answer` with which it goes on, and from
+    `links(question)` the addresses at which a question can be answered.
     """
 
     node_id: str
@@ -180,6 +185,10 @@ class Context:
     files: Files | None = None
     pause: Callable[[float], None] = time.sleep
     retries: int = 0
+    stopped: Callable[[], str | None] = lambda: None
+    index: int | None = None
+    answer: Answer | None = None
+    links: Callable[[str], dict[str, str]] | None = None
 
     def log(self, level: str, message: str, data: Any = None) -> None:
         """Write to the run's log, without any secret; `level` is debug, info, warning or error."""
@@ -239,6 +248,9 @@ class Node:
     - `suspends` marks the nodes whose `run` may return `Suspend`; `resume` then gives the result. Such a node is pure:
       what it starts (`ctx.flows`) is recorded together with its step.
     - `answers` names what may be answered to one that waits, by people or by a signed link; empty: nothing.
+    - `asks` marks the nodes that may wait several times, with a question each. Their `run` is called again with each
+      answer, and keeps by itself what it has done; so such a node need not be pure, and may be mapped over a list, in
+      which it cannot wait. It can be answered when it has asked, not before.
     - `examples` show it at work: `{"config", "input", "output"}` each. A test runs those of pure nodes.
     - `extra` is the file of `extras/` that brings the modules which it `requires`.
     - `own` marks those of HEADRACE_NODES_DIR; own.py sets it. The engine calls them as apart.py says.
@@ -255,6 +267,7 @@ class Node:
     responds: ClassVar[bool] = False
     suspends: ClassVar[bool] = False
     answers: ClassVar[tuple[str, ...]] = ()
+    asks: ClassVar[bool] = False
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()
     extra: ClassVar[str] = ""
     requires: ClassVar[tuple[str, ...]] = ()
@@ -272,6 +285,11 @@ class Node:
     def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
         """The names of the ways out under this (raw, perhaps incomplete) config."""
         return ()
+
+    @property
+    def has_address(self) -> bool:
+        """Whether the place to answer it is known from the start of a run."""
+        return bool(self.answers) and not self.asks
 
     @classmethod
     def looks_at_steps(cls, config: Mapping[str, Any]) -> bool:

@@ -15,10 +15,10 @@ WAKE_AT_ONCE = 500
 # where nobody would ever close it. An answer that came before its question is kept; one to an earlier question of the
 # same node (a retry) is not.
 BEGIN = (
-    "INSERT INTO waits (run_id, node_id, seq, reason, wake_at, created_at) SELECT ?, ?, ?, ?, ?, ? "
+    "INSERT INTO waits (run_id, node_id, seq, reason, wake_at, question, created_at) SELECT ?, ?, ?, ?, ?, ?, ? "
     "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running') "
     "ON CONFLICT (run_id, node_id) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, "
-    "wake_at = excluded.wake_at, "
+    "wake_at = excluded.wake_at, question = excluded.question, "
     + ", ".join(
         f"{name} = CASE WHEN waits.seq IS NULL THEN waits.{name} END"
         for name in ("name", "answer", "answer_bytes", "answered_by", "answered_at")
@@ -40,6 +40,7 @@ GO_ON = (
 class Wait(Base):
     """A node of a run that waits. `seq` is its step's number, null while only the answer is there.
 
+    `question` is that of a node which may ask several; one that waits for a run has none.
     `name`, `answer` (JSON text, or a file of `answer_bytes`), `answered_by` and `answered_at` are what came of it.
     """
 
@@ -61,9 +62,9 @@ class Wait(Base):
         primary_key = CompositeKey("run_id", "node_id")
 
     @classmethod
-    def begin(cls, run_id: str, claims: int, node_id: str, seq: int, reason: str, wake_at: int | None) -> Write:
-        """The write that goes with the step `seq`, which waits."""
-        return Write(BEGIN, (run_id, node_id, seq, reason, wake_at, now_ms(), run_id, claims))
+    def begin(cls, run_id: str, claims: int, node_id: str, seq: int, wait: Any) -> Write:
+        """The write that goes with the step `seq`, which waits; `wait` is a `Suspend` of nodes.base."""
+        return Write(BEGIN, (run_id, node_id, seq, wait.reason, wait.until, wait.question, now_ms(), run_id, claims))
 
     @classmethod
     def of(cls, run_id: str) -> dict[str, Wait]:
@@ -71,8 +72,13 @@ class Wait(Base):
         return {row.node_id: row for row in cls.select().where(cls.run_id == run_id)}
 
     @classmethod
-    def why_closed(cls, run_id: str, node_id: str, now: int) -> str | None:
-        """Why this node of the run takes no answer; None where it does, if asked in the transaction that settles."""
+    def why_closed(
+        cls, run_id: str, node_id: str, now: int, asks: bool = False, question: str | None = None
+    ) -> str | None:
+        """Why this node of the run takes no answer; None where it does, if asked in the transaction that settles.
+
+        One that `asks` takes none before it has asked, nor to another `question` than its present one.
+        """
         run = execute("SELECT status, recorded FROM runs WHERE id = ?", (run_id,)).fetchone()
         if run is None or run[0] not in ("pending", "running"):
             return "The run has ended already"
@@ -81,6 +87,10 @@ class Wait(Base):
         wait = cls.one("run_id = ? AND node_id = ?", run_id, node_id)
         if wait is not None and wait.answered_at is not None:
             return "The time to answer is over" if wait.name == "time" else "It was answered already"
+        if asks and (wait is None or wait.question is None):
+            return "The run has no question here at the moment"
+        if asks and wait is not None and question not in (None, wait.question):
+            return "That question was answered already"
         over = wait is not None and wait.wake_at is not None and wait.wake_at <= now
         return "The time to answer is over" if over else None
 
@@ -114,11 +124,12 @@ class Wait(Base):
 
     @classmethod
     def count_open(cls, types: Sequence[str]) -> int:
-        """How many runs wait for an answer at a node of one of these types."""
+        """How many runs wait for an answer at a node of one of these types, or at one that asks."""
         sql = (
             "SELECT COUNT(DISTINCT w.run_id) FROM waits w JOIN runs r ON r.id = w.run_id AND r.finished_at IS NULL "
             "JOIN steps s ON s.run_id = w.run_id AND s.seq = w.seq "
-            f"WHERE w.answered_at IS NULL AND s.node_type IN ({', '.join('?' * len(types))})"
+            "WHERE w.answered_at IS NULL AND (w.question IS NOT NULL "
+            f"OR s.node_type IN ({', '.join('?' * len(types))}))"
         )
         return int(execute(sql, tuple(types)).fetchone()[0])
 
