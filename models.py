@@ -9,7 +9,8 @@ from peewee import OperationalError as DatabaseRefused
 
 from database import space
 from tables import retention
-from tables.agents import AgentMemory, AgentRun, AgentStep
+from tables.agent_runs import AgentRun, AgentStep
+from tables.agents import AgentMemory
 from tables.base import Base, Write, first_id, monotonic_ms, new_id, now_ms
 from tables.credentials import Credential
 from tables.facts import Fact

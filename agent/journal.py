@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 KINDS = ("start", "model", "tool")
 ENDED = ("success", "failed")
@@ -50,6 +50,30 @@ class Entry:
     duration_ms: float | None = None
 
 
+class Usage(NamedTuple):
+    """What a run has used so far; `cost` is in US dollars, None where the price of the model is not known."""
+
+    requests: int = 0
+    tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = 0.0
+
+
+def usage_of(entries: Sequence[Entry]) -> Usage:
+    """What these entries used, as far as it is known."""
+    asked = [entry for entry in entries if entry.kind == "model" and entry.status == "success"]
+    called = sum(entry.kind == "tool" for entry in entries)
+    prices = [entry.cost for entry in asked]
+    return Usage(
+        len(asked),
+        called,
+        sum(entry.input_tokens or 0 for entry in asked),
+        sum(entry.output_tokens or 0 for entry in asked),
+        None if None in prices else sum(price or 0.0 for price in prices),
+    )
+
+
 class Journal(Protocol):
     """Where entries are kept. What it raises when the run is no longer ours to go on with goes through everything."""
 
@@ -68,18 +92,20 @@ class Tape:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self._recorded = {entry.seq: entry for entry in journal.entries}
-        self._at = 0
+        self.taken: list[Entry] = []
 
     def next(self, kind: str, name: str) -> Entry:
         """The entry of what is done next: the recorded one, or one that is `new` and not written yet."""
-        entry = self._recorded.get(self._at)
+        seq = len(self.taken) + 1  # 0 is what the run began with
+        entry = self._recorded.get(seq)
         if entry is None:
-            entry = Entry(self._at, kind, name, "new")
+            entry = Entry(seq, kind, name, "new")
         elif (entry.kind, entry.name) != (kind, name):
             raise DoesNotFit(f"step {entry.seq} was {entry.kind} {entry.name!r} and is now {kind} {name!r}")
-        self._at += 1
+        self.taken.append(entry)
         return entry
 
-    def spent(self) -> float:
-        """Seconds that what is recorded took, as far as it has ended."""
-        return sum(entry.duration_ms or 0.0 for entry in self._recorded.values()) / 1000
+
+def spent(entries: Sequence[Entry]) -> float:
+    """Seconds that what is recorded took, as far as it has ended."""
+    return sum(entry.duration_ms or 0.0 for entry in entries) / 1000

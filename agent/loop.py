@@ -31,8 +31,8 @@ from pydantic_ai.usage import UsageLimits
 from pydantic_core import SchemaValidator, core_schema
 
 from agent import prompts
-from agent.journal import DoesNotFit, Entry, Tape, now_ms
-from agent.running import Done, Given, Usage, Waiting, Work
+from agent.journal import DoesNotFit, Entry, Tape, now_ms, usage_of
+from agent.running import Done, Given, Waiting, Work
 from agent.tools import Later, Tool
 from errors import NodeError
 
@@ -58,9 +58,8 @@ class Suspended(BaseException):
 def execute(work: Work) -> Done | Waiting:
     """Run the agent from where its journal ends. NodeError where it comes to no answer."""
     tape = Tape(work.journal)
-    counted = _Counted()
     try:
-        output = asyncio.run(_within(work, _answer(work, tape, counted)))
+        output = asyncio.run(_within(work, _answer(work, tape)))
     except Suspended as suspended:
         return suspended.waiting
     except UsageLimitExceeded as error:
@@ -69,31 +68,11 @@ def execute(work: Work) -> Done | Waiting:
         raise NodeError(f"the model gave no usable answer: {_sentence(error)}", permanent=True) from None
     except DoesNotFit as error:
         raise NodeError(f"the agent cannot go on from its record: {error}", permanent=True) from None
-    return Done(output, counted.usage())
+    return Done(output)
 
 
 def _sentence(error: Exception) -> str:
     return " ".join(str(error).split())[:MOST_SHOWN]
-
-
-class _Counted:
-    """What the run has used, the recorded part included."""
-
-    def __init__(self) -> None:
-        self.requests = self.tool_calls = self.input_tokens = self.output_tokens = 0
-        self.cost: float | None = 0.0
-
-    def add(self, entry: Entry) -> None:
-        if entry.kind == "tool":
-            self.tool_calls += 1
-            return
-        self.requests += 1
-        self.input_tokens += entry.input_tokens or 0
-        self.output_tokens += entry.output_tokens or 0
-        self.cost = None if self.cost is None or entry.cost is None else self.cost + entry.cost
-
-    def usage(self) -> Usage:
-        return Usage(self.requests, self.tool_calls, self.input_tokens, self.output_tokens, self.cost)
 
 
 async def _within(work: Work, answering: Any) -> Any:
@@ -119,16 +98,16 @@ def _check(work: Work) -> None:
         raise NodeError(f"the agent has used up its time; its limit is {seconds:g} s", permanent=True)
 
 
-async def _answer(work: Work, tape: Tape, counted: _Counted) -> Any:
+async def _answer(work: Work, tape: Tape) -> Any:
     start, agent = work.start, work.start["agent"]
     limits, schema = agent["limits"], agent.get("output_schema")
     wrapped = schema is not None and schema.get("type") != "object"
     async with work.open_model() as model:
         made: Agent[None, Any] = Agent(
-            _Recorded(model, work, tape, counted),
+            _Recorded(model, work, tape),
             output_type=str if schema is None else _output(schema, wrapped),
             instructions=start["instructions"],
-            toolsets=[_Tools(work, tape, counted)],
+            toolsets=[_Tools(work, tape)],
             retries={"tools": REPAIRS, "output": REPAIRS},
             end_strategy="early",
         )
@@ -175,9 +154,9 @@ def _history(turns: Any) -> list[ModelMessage]:
 class _Recorded(WrapperModel):
     """The model, asked only what the journal has no answer to."""
 
-    def __init__(self, model: Any, work: Work, tape: Tape, counted: _Counted) -> None:
+    def __init__(self, model: Any, work: Work, tape: Tape) -> None:
         super().__init__(model)
-        self.work, self.tape, self.counted = work, tape, counted
+        self.work, self.tape = work, tape
 
     async def request(
         self, messages: list[ModelMessage], model_settings: ModelSettings | None, model_request_parameters: Any
@@ -185,7 +164,6 @@ class _Recorded(WrapperModel):
         entry = self.tape.next("model", str(self.work.start["model"]))
         if entry.status != "success":
             await self._ask(entry, messages, model_settings, model_request_parameters)
-        self.counted.add(entry)
         self._check_cost()
         (response,) = ModelMessagesTypeAdapter.validate_python([entry.result])
         assert isinstance(response, ModelResponse)
@@ -223,7 +201,10 @@ class _Recorded(WrapperModel):
         return self.work.clean(dumped)
 
     def _check_cost(self) -> None:
-        most, cost = self.work.start["agent"]["limits"].get("cost"), self.counted.cost
+        most, cost = self.work.start["agent"]["limits"].get("cost"), usage_of(self.tape.taken).cost
+        if most is not None and cost is None:
+            name = self.work.start["model"]
+            raise NodeError(f"limits.cost cannot be kept to: the price of {name} is not known", permanent=True)
         if most is not None and cost is not None and cost > most:
             raise NodeError(f"the agent has used up its limits: it cost {cost:.4f} of {most:g} dollars", permanent=True)
 
@@ -242,8 +223,8 @@ def _end(entry: Entry, began: float, status: str, error_text: str | None = None)
 class _Tools(AbstractToolset[None]):
     """The agent's tools, called only where the journal has no result."""
 
-    def __init__(self, work: Work, tape: Tape, counted: _Counted) -> None:
-        self.work, self.tape, self.counted = work, tape, counted
+    def __init__(self, work: Work, tape: Tape) -> None:
+        self.work, self.tape = work, tape
         self.tools = {tool.name: tool for tool in work.tools}
 
     @property
@@ -273,7 +254,6 @@ class _Tools(AbstractToolset[None]):
         if entry.status not in ("success", "failed"):
             _check(self.work)
             _Call(self.work, called, tool_args, entry).settle()
-        self.counted.add(entry)
         mark = self.work.start["mark"]
         if entry.status == "failed":
             raise ToolFailed("The call failed.\n" + prompts.marked(mark, name, entry.error_text or ""))
@@ -307,12 +287,12 @@ class _Call:
 
     def _is_approved(self) -> bool:
         """Whether a person has agreed. Without an answer, the run waits; where it is no, the call has failed."""
-        given = self._given("approval")
-        if given is None:
+        given = self.work.given
+        if given is None or given.question != self._question():
             shown = json.dumps(self.entry.request, ensure_ascii=False)
             shown = shown if len(shown) <= MOST_SHOWN else shown[:MOST_SHOWN] + "…"
             agent = self.work.start["agent"]["name"]
-            self._wait(f"approval: {agent} wants to call {self.tool.name} with {shown}", "approval")
+            self._wait(f"approval: {agent} wants to call {self.tool.name} with {shown}", self._question())
         if given.name == "approved":
             return True
         text = "nobody agreed to this call in time" if given.name == "time" else _refusal(given)
@@ -331,14 +311,14 @@ class _Call:
             return
         if isinstance(result, Later):
             entry.status, entry.result = "waiting", {"run_id": result.run_id, "reason": result.reason}
-            self._wait(result.reason, "run", result.run_id)
+            self._wait(result.reason, run_id=result.run_id)
         self._end(began, result)
 
     def _resume(self) -> None:
         """Settle a call whose result another run has brought."""
-        waited, given = self.entry.result, self._given("run")
-        if given is None:
-            self._wait(waited["reason"], "run", waited["run_id"])
+        waited, given = self.entry.result, self.work.given
+        if given is None or given.name != "ended" or given.value["run_id"] != waited["run_id"]:
+            self._wait(waited["reason"], run_id=waited["run_id"])
         began = time.perf_counter()
         assert self.tool.resume is not None
         try:
@@ -348,16 +328,12 @@ class _Call:
             return
         self._end(began, result)
 
-    def _given(self, what: str) -> Given | None:
-        given = self.work.given
-        return given if given is not None and given.question == self._question(what) else None
+    def _question(self) -> str:
+        return f"call {self.entry.seq}"
 
-    def _question(self, what: str) -> str:
-        return f"{self.entry.seq}:{what}"
-
-    def _wait(self, reason: str, what: str, run_id: str | None = None) -> NoReturn:
+    def _wait(self, reason: str, question: str | None = None, run_id: str | None = None) -> NoReturn:
         self.work.journal.note(self.entry)
-        raise Suspended(Waiting(reason, self._question(what), run_id))
+        raise Suspended(Waiting(reason, question, run_id))
 
     def _end(self, began: float, result: Any, error_text: str | None = None) -> None:
         entry = self.entry

@@ -11,38 +11,24 @@ from agent.journal import Journal
 from agent.tools import Tool
 
 
-class Usage(NamedTuple):
-    """What a run has used so far; `cost` is in US dollars, None where the price of the model is not known."""
-
-    requests: int = 0
-    tool_calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: float | None = None
-
-
 class Done(NamedTuple):
     """The agent has answered: `output` is text, or data where there is a schema for it."""
 
     output: Any
-    usage: Usage
 
 
 class Waiting(NamedTuple):
-    """The run waits: for the end of another run, `run_id`, or for a person who agrees to a tool's call.
-
-    `question` tells this wait from others of the same agent.
-    """
+    """The run waits: for the end of another run, `run_id`, or for a person's answer to the `question`."""
 
     reason: str
-    question: str
+    question: str | None = None
     run_id: str | None = None
 
 
 class Given(NamedTuple):
     """What came of a wait: `name` is approved, rejected, time or ended; `value` a comment, or how a run ended."""
 
-    question: str
+    question: str | None
     name: str
     value: Any = None
     by: str | None = None

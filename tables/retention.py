@@ -1,4 +1,4 @@
-"""Which runs, log entries and agent runs have had their time, and their deletion in small transactions.
+"""Which runs and log entries have had their time, and their deletion in small transactions.
 
 What is there is read a page at a time in the order of the ids, that is by age, so no question takes long whatever it
 finds. Who decides how much is kept, and when, is `scheduler/retention.py`.
@@ -41,13 +41,15 @@ ROWS_OF_RUNS = (
     f"DELETE FROM steps WHERE (run_id, seq) IN (SELECT run_id, seq FROM steps WHERE {OF_THEM})",
     f"DELETE FROM log_entries WHERE id IN (SELECT id FROM log_entries WHERE {OF_THEM})",
     f"DELETE FROM waits WHERE (run_id, node_id) IN (SELECT run_id, node_id FROM waits WHERE {OF_THEM})",
+    "DELETE FROM agent_steps WHERE (agent_run_id, seq) IN (SELECT s.agent_run_id, s.seq FROM agent_runs AS r "
+    f"JOIN agent_steps AS s ON s.agent_run_id = r.id WHERE r.{OF_THEM})",
+    f"DELETE FROM agent_runs WHERE id IN (SELECT id FROM agent_runs WHERE {OF_THEM})",
     f"DELETE FROM idempotency_keys WHERE rowid IN (SELECT rowid FROM idempotency_keys WHERE {OF_THEM})",
 )
 # Tables whose rows go by age alone, with what their ids begin with and which of them go. An entry can outlive its run
 # where a process that was asleep wrote it.
 AGEING = {
     "log_entries": ("log", "NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = log_entries.run_id)"),
-    "agent_runs": ("arun", "status NOT IN ('pending', 'running')"),
 }
 
 

@@ -48,7 +48,6 @@ class Wait(Base):
     node_id = TextField()
     seq = IntegerField(null=True)
     reason = TextField(null=True)
-    question = TextField(null=True)
     wake_at = IntegerField(null=True)
     created_at = IntegerField()
     name = TextField(null=True)
@@ -56,6 +55,7 @@ class Wait(Base):
     answer_bytes = IntegerField(null=True)
     answered_by = TextField(null=True)
     answered_at = IntegerField(null=True)
+    question = TextField(null=True)
 
     class Meta:
         table_name = "waits"

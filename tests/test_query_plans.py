@@ -13,11 +13,11 @@ import pytest
 from world import add_flow, flow, fresh_database
 
 from database import execute, write
-from models import IdempotencyKey, LogEntry, Run, Step, Wait, Workflow, metrics, retention, totals
+from models import AgentRun, AgentStep, IdempotencyKey, LogEntry, Run, Step, Wait, Workflow, metrics, retention, totals
 from tables.base import first_id
 from tables.runs import RUN_STATUSES, TRIGGERS
 
-LARGE_TABLES = re.compile(r"SCAN (runs|steps|log_entries|waits|idempotency_keys|agent_runs|t1)\b")
+LARGE_TABLES = re.compile(r"SCAN (runs|steps|log_entries|waits|idempotency_keys|agent_runs|agent_steps|t1)\b")
 SMALL = ("runs_pending", "runs_queued", "runs_running", "runs_claimable", "runs_unfinished", "runs_children")
 BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED = "run_workspace_id_id", "runs_ended", "runs_ended_of_flow", "runs_unfinished"
 
@@ -171,7 +171,9 @@ PAGED = {
     "held": lambda: Run.held_by("me"),
     "runs that may go": lambda: retention.runs_over("run_0", "run_1", 5, 5),
     "log entries that may go": lambda: retention.rows_over("log_entries", "log_0", 5),
-    "agent runs that may go": lambda: retention.rows_over("agent_runs", "arun_0", 5),
+    "a conversation": lambda: AgentRun.conversation("ws_1", "a", "s", 20),
+    "an agent's run": lambda: AgentRun.of("run_1", "n", -1),
+    "an agent's steps": lambda: AgentStep.of(["arun_1", "arun_2"]),
 }
 A_RUN = Run(
     id="run_1", workspace_id="ws_1", workflow_id="wf_1", started_at=1, claims=1, parent_run_id="r", parent_node_id="n"

@@ -181,12 +181,17 @@ def test_log_entries_go_by_age_where_they_have_no_run(make, keep):
     }  # fmt: skip
 
 
-def test_agent_runs_go_by_age_when_they_have_ended(file, keep):
-    for number, (at, status) in enumerate([(OLD, "success"), (OLD, "failed"), (OLD, "running"), (RECENT, "success")]):
-        values = {"workspace_id": "ws_1", "agent_id": "a", "task": f"{number}", "status": status}
-        models.AgentRun.add(id=f"{first_id('arun', at)[:-1]}{number}", **values)
+def test_what_agents_did_goes_with_their_run(make, keep):
+    for run_id in (make(OLD), make(RECENT)):
+        run = Run.get_by_id(run_id)
+        values = {"agent_id": "a", "node_id": "n", "item_index": -1, "task": "t", "session": ""}
+        execute(*models.AgentRun.accepted(run, f"arun_{run_id}", **values))
+        for seq in range(3):
+            step = {"kind": "tool", "name": "t", "status": "success", "started_at": 1}
+            models.AgentStep.create(agent_run_id=f"arun_{run_id}", seq=seq, **step)
     keep(days=30).work()
-    assert [run.task for run in models.AgentRun.select().order_by(models.AgentRun.task)] == ["2", "3"]
+    assert [run.id for run in models.AgentRun.select()] == [f"arun_{kept()[0]}"]
+    assert {step.agent_run_id for step in models.AgentStep.select()} == {f"arun_{kept()[0]}"}
 
 
 def test_the_counts_are_of_all_runs_ever(make, keep):

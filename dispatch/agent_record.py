@@ -1,0 +1,101 @@
+"""What an agent did in a node of a run, kept as it does it: the journal from which it goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from agent.journal import Entry, Usage, usage_of
+from models import AgentRun, AgentStep, new_id, now_ms
+from recorder import RunRecord, RunTaken
+
+NOT_MAPPED = -1
+
+
+class AgentRecord:
+    """An `agent.journal.Journal` in the tables, for one agent's run. Its first entry, number 0, is what it began with.
+
+    What it writes is only written by who executes the run; RunTaken for anybody else.
+    """
+
+    def __init__(self, record: RunRecord, node_id: str, index: int | None) -> None:
+        self.record, self.run = record, record.run
+        self.node_id, self.item_index = node_id, NOT_MAPPED if index is None else index
+        row = AgentRun.of(self.run.id, node_id, self.item_index)
+        self.id = new_id(AgentRun.prefix) if row is None else str(row.id)
+        found = [] if row is None else [_entry(step) for step in AgentStep.of([self.id])[self.id]]
+        self.start: Any = found[0].request if found else None
+        self.entries = found[1:]
+        self._now = {entry.seq: entry for entry in self.entries}
+        self._since = now_ms() if row is None else row.created_at
+
+    def begin(self, agent_id: str, task: str, input: Any, session: str, model: str) -> None:
+        """Say that the agent begins, or goes on."""
+        self._write(
+            AgentRun.begun(
+                self.run, self.id, agent_id=agent_id, node_id=self.node_id, item_index=self.item_index, task=task,
+                input=_json(input), session=session, model=model,
+            )
+        )  # fmt: skip
+
+    def keep_start(self, start: Any) -> None:
+        """Keep what the agent begins with, JSON, before it does anything."""
+        self.start = start
+        entry = Entry(0, "start", start["agent"]["id"], "success", start, finished_at=now_ms(), duration_ms=0.0)
+        self._write(self._saved(entry))
+
+    def write(self, entry: Entry) -> None:
+        self._now[entry.seq] = entry
+        self._write(self._saved(entry))
+
+    def note(self, entry: Entry) -> None:
+        self._now[entry.seq] = entry
+        self.record.add(self._saved(entry))
+
+    def usage(self) -> Usage:
+        """What the agent has used until now."""
+        return usage_of(list(self._now.values()))
+
+    def calls(self) -> list[Entry]:
+        """The calls of tools until now, in their order."""
+        return [entry for _, entry in sorted(self._now.items()) if entry.kind == "tool"]
+
+    def end(self, status: str, output: Any = None, error_text: str | None = None) -> None:
+        """Note how it ended, or that it waits, together with the step that is recorded next."""
+        values = {**self.usage()._asdict(), "output": _json(output), "error_text": error_text}
+        if status != "waiting":
+            now = now_ms()
+            values |= {"finished_at": now, "duration_ms": float(max(0, now - self._since))}
+        self.record.add(AgentRun.ended(self.run, self.id, status, **values))
+
+    def _saved(self, entry: Entry) -> Any:
+        return AgentStep.save_one(
+            (
+                self.id, entry.seq, entry.kind, entry.name, entry.status, _json(entry.request), _json(entry.result),
+                entry.error_text, entry.prompt_chars, entry.input_tokens, entry.output_tokens, entry.cost,
+                entry.started_at, entry.finished_at, entry.duration_ms,
+            ),
+            self.run,
+        )  # fmt: skip
+
+    def _write(self, *writes: Any) -> None:
+        counts = self.record.flush(*writes).result()
+        if not all(counts[-len(writes) :]):
+            raise RunTaken
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def _entry(row: AgentStep) -> Entry:
+    return Entry(
+        row.seq, row.kind, row.name, row.status, _data(row.request), _data(row.result), row.error_text,
+        row.prompt_chars, row.input_tokens, row.output_tokens, row.cost, row.started_at, row.finished_at,
+        row.duration_ms,
+    )  # fmt: skip
+
+
+def _data(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)

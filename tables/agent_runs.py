@@ -1,0 +1,166 @@
+"""What agents did: their runs, each a part of a run, and the steps from which they go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from peewee import CompositeKey, FloatField, IntegerField, ModelSelect, TextField
+
+from database import execute
+from tables.base import Base, Write, insert, now_ms
+from tables.runs import Run
+
+STEP_COLUMNS = (
+    "agent_run_id", "seq", "kind", "name", "status", "request", "result", "error_text", "prompt_chars", "input_tokens",
+    "output_tokens", "cost", "started_at", "finished_at", "duration_ms",
+)  # fmt: skip
+# As with the steps of runs: who was asleep while another took up the run writes nothing, and does nothing any more.
+SAVE_STEP = (
+    f"INSERT INTO agent_steps ({', '.join(STEP_COLUMNS)}) SELECT {', '.join('?' * len(STEP_COLUMNS))} "
+    "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running') "
+    "ON CONFLICT (agent_run_id, seq) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in STEP_COLUMNS[2:])
+)
+BEGIN = (
+    " ON CONFLICT (id) DO UPDATE SET status = 'running', model = excluded.model, error_text = NULL, finished_at = NULL"
+)
+COUNTS = ("requests", "tool_calls", "input_tokens", "output_tokens")
+
+
+class AgentRun(Base):
+    """One task given to an agent, and what came of it. It is a part of the run `run_id`: its node, its item.
+
+    `output` is JSON: `{"text"}` or `{"data"}`. `cost` is in US dollars, None where the price of the model is not known.
+    `item_index` is -1 where the node is not mapped over a list.
+    """
+
+    prefix = "arun"
+    id = TextField(primary_key=True)
+    workspace_id = TextField()
+    agent_id = TextField()
+    run_id = TextField()
+    node_id = TextField()
+    item_index = IntegerField()
+    task = TextField()
+    input = TextField(null=True)
+    session = TextField(default="")
+    model = TextField(null=True)
+    status = TextField()
+    output = TextField(null=True)
+    error_text = TextField(null=True)
+    requests = IntegerField(default=0)
+    tool_calls = IntegerField(default=0)
+    input_tokens = IntegerField(default=0)
+    output_tokens = IntegerField(default=0)
+    cost = FloatField(null=True)
+    created_at = IntegerField()
+    finished_at = IntegerField(null=True)
+    duration_ms = FloatField(null=True)
+
+    class Meta:
+        table_name = "agent_runs"
+
+    @classmethod
+    def of(cls, run_id: str, node_id: str, item_index: int) -> AgentRun | None:
+        """The agent's run in this node of the run."""
+        return cls.one("run_id = ? AND node_id = ? AND item_index = ?", run_id, node_id, item_index)
+
+    @classmethod
+    def accepted(cls, run: Run, id_: str, **values: Any) -> Write:
+        """The write that makes the row of a task which is the whole run, not begun yet."""
+        row = {"id": id_, "workspace_id": run.workspace_id, "run_id": run.id, "created_at": run.created_at, **values}
+        return insert("agent_runs", {**row, "status": "pending"} | dict.fromkeys(COUNTS, 0))
+
+    @classmethod
+    def begun(cls, run: Run, id_: str, **values: Any) -> Write:
+        """The write that makes or changes the row as the agent begins, or goes on; only for who executes the run."""
+        row = {
+            "id": id_, "workspace_id": run.workspace_id, "run_id": run.id, "status": "running",
+            "created_at": now_ms(), **values,
+        } | dict.fromkeys(COUNTS, 0)  # fmt: skip
+        made = run.while_it_runs(insert("agent_runs", row))
+        return Write(made.sql + BEGIN, made.params)
+
+    @classmethod
+    def ended(cls, run: Run, id_: str, status: str, **values: Any) -> Write:
+        """The write that says how it ended, or that it waits; only for who executes the run."""
+        row = {"status": status, **values}
+        columns = ", ".join(f"{name} = ?" for name in row)
+        still = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?)"
+        return Write(
+            f"UPDATE agent_runs SET {columns} WHERE id = ? AND {still}", (*row.values(), id_, run.id, run.claims)
+        )
+
+    @classmethod
+    def select_where(cls, workspace_id: str, agent_id: str | None, session: str | None = None) -> ModelSelect:
+        """The workspace's agent runs, of one agent and one session where given."""
+        query = cls.select().where(cls.workspace_id == workspace_id)
+        if agent_id is not None:
+            query = query.where(cls.agent_id == agent_id)
+        return query if session is None else query.where(cls.session == session)
+
+    @classmethod
+    def conversation(cls, workspace_id: str, agent_id: str, session: str, most: int) -> list[tuple[str, str]]:
+        """The last tasks of a session that the agent has answered, with its answers as JSON; the oldest first."""
+        sql = (
+            "SELECT task, output FROM agent_runs WHERE workspace_id = ? AND agent_id = ? AND session = ? "
+            "AND status = 'success' ORDER BY id DESC LIMIT ?"
+        )
+        found = execute(sql, (workspace_id, agent_id, session, most)).fetchall()
+        return [(str(task), str(output)) for task, output in found][::-1]
+
+    @classmethod
+    def tell_ends(cls, rows: Sequence[AgentRun]) -> None:
+        """Let rows that nobody ended say what became of their runs: cancelled, failed elsewhere, waiting, queued."""
+        open_ = [row for row in rows if row.finished_at is None]
+        runs = {run.id: run for run in Run.select().where(Run.id.in_([row.run_id for row in open_]))} if open_ else {}
+        for row in open_:
+            run = runs.get(row.run_id)
+            if run is None or run.finished_at is not None:
+                row.status = "failed"
+                row.error_text = (run.error_text if run is not None else None) or "the run ended without it"
+                row.finished_at = None if run is None else run.finished_at
+            elif run.status == "pending":
+                row.status = "pending" if run.waiting is None or run.started_at is None else "waiting"
+
+
+class AgentStep(Base):
+    """One thing that an agent did: `kind` is start, model or tool. `seq` orders the steps of an agent's run.
+
+    `request` and `result` are JSON, without secrets; of a model's, they are what makes its answer known after a crash.
+    """
+
+    agent_run_id = TextField()
+    seq = IntegerField()
+    kind = TextField()
+    name = TextField()
+    status = TextField()
+    request = TextField(null=True)
+    result = TextField(null=True)
+    error_text = TextField(null=True)
+    prompt_chars = IntegerField(null=True)
+    input_tokens = IntegerField(null=True)
+    output_tokens = IntegerField(null=True)
+    cost = FloatField(null=True)
+    started_at = IntegerField()
+    finished_at = IntegerField(null=True)
+    duration_ms = FloatField(null=True)
+
+    class Meta:
+        table_name = "agent_steps"
+        primary_key = CompositeKey("agent_run_id", "seq")
+
+    @classmethod
+    def save_one(cls, values: Sequence[Any], run: Run) -> Write:
+        """Insert or replace a step; values in the order of STEP_COLUMNS. The count is 0 where the run is not ours."""
+        return Write(SAVE_STEP, (*values, run.id, run.claims))
+
+    @classmethod
+    def of(cls, agent_run_ids: Iterable[str]) -> dict[str, list[AgentStep]]:
+        """The steps of these runs of agents, in their order."""
+        found: dict[str, list[AgentStep]] = {id_: [] for id_ in agent_run_ids}
+        marks = ", ".join("?" * len(found))
+        for row in cls.each(f"agent_run_id IN ({marks}) ORDER BY agent_run_id, seq", tuple(found)):
+            found[row.agent_run_id].append(row)
+        return found
