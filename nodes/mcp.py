@@ -6,7 +6,6 @@ schema, whose patterns could take any time. All that a server sends has a bound.
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -92,11 +91,13 @@ def result_of(answer: Any, tool: str) -> Any:
 
 def ask(found: Credential, ctx: Context, end: float, question: Any) -> Any:
     """What `question` gives for a client that is connected to the server. What goes wrong is a NodeError."""
+    from wire import Wire
+
     for name, level in (("mcp", logging.CRITICAL), ("httpx2", logging.WARNING), ("httpcore2", logging.WARNING)):
         logging.getLogger(name).setLevel(level)
     host, services = host_of(found), ctx.need_services()
     found.check_host(host)
-    wire = _wire()(services.tls("mcp"))
+    wire = Wire(services.tls("mcp"), MOST_BYTES)
     url = urlsplit(found.data["url"])
 
     async def asked() -> Any:
@@ -135,48 +136,6 @@ async def _connected(found: Credential, wire: Any, end: float) -> AsyncIterator[
 
 async def _unchecked(name: str, result: Any) -> None:
     """Takes every result."""
-
-
-@functools.cache
-def _wire() -> Any:
-    """The class of what sends requests for the library; made at first use, for httpx2 is loaded then."""
-    import httpx2
-
-    class Counted(httpx2.AsyncByteStream):
-        """A body that ends with an error where all of them together are too large."""
-
-        def __init__(self, inner: Any, wire: Wire) -> None:
-            self.inner, self.wire = inner, wire
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for piece in self.inner:
-                self.wire.room -= len(piece)
-                if self.wire.room < 0:
-                    self.wire.too_large = True
-                    raise httpx2.ReadError("the answers are too large")
-                yield piece
-
-        async def aclose(self) -> None:
-            await self.inner.aclose()
-
-    class Wire(httpx2.AsyncHTTPTransport):
-        """Notes the last status that was an error, and lets no body through that would grow when it is unpacked."""
-
-        def __init__(self, tls: Any) -> None:
-            super().__init__(verify=tls, trust_env=False)
-            self.room, self.too_large, self.status = MOST_BYTES, False, 0
-
-        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            response = await super().handle_async_request(request)
-            if response.status_code >= 400 and request.method == "POST":
-                self.status = response.status_code
-            if response.headers.get("content-encoding", "identity").lower() != "identity":
-                await response.aclose()
-                raise httpx2.DecodingError("the answer is compressed, which was not asked for")
-            response.stream = Counted(response.stream, self)
-            return response
-
-    return Wire
 
 
 def failure(error: Exception, host: str, wire: Any) -> NodeError:

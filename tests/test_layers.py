@@ -17,7 +17,8 @@ LAYERS = {
     "errors": set(),
     "config": set(),
     "expressions": set(),
-    "agent": set(),
+    "wire": set(),
+    "agent": {"wire"},
     "drivers": set(),
     "database": {"drivers"},
     "payloads": set(),
@@ -30,7 +31,7 @@ LAYERS = {
     "schemas": {"flat", "kinds"},
     "templates": set(),
     "readers": set(),
-    "nodes": {"expressions", "agent", "flat", "readers"},
+    "nodes": {"expressions", "agent", "flat", "readers", "wire"},
     "importing": {"expressions", "nodes"},
     "definition": {"expressions", "nodes"},
     "engine": {"definition", "expressions", "nodes"},
@@ -76,6 +77,7 @@ LAZY = {
     *("asyncssh", "defusedxml", "feedparser", "imap_tools", "markdown_it", "mcp", "minio", "nh3", "paho", "psycopg"),
     *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),
     *("asyncio", "httpx2", "mcp_types", "openai", "anthropic", "pydantic", "pydantic_core", "genai_prices"),
+    "wire",
 }
 
 # A single file that may import what its folder may not.

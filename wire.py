@@ -1,0 +1,102 @@
+"""What libraries of coroutines send their HTTP requests through: httpx2's transport, with bounds on what comes back.
+
+It takes no setting from the environment, and may be told where to connect. Loaded at first use, for httpx2 is then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+import httpcore2
+import httpx2
+
+from errors import NodeError
+
+# For a host and a port, the addresses to connect to, best first; NodeError where none of them may be reached.
+Addresses = Callable[[str, int], list[str]]
+
+
+class Wire(httpx2.AsyncHTTPTransport):
+    """Lets `room` bytes of answers in, all together, and none that would grow when it is unpacked.
+
+    `too_large` says that there were more, and `status` is the last one that was an error. With `addresses`, it connects
+    to those only.
+    """
+
+    def __init__(self, tls: ssl.SSLContext, room: int, addresses: Addresses | None = None) -> None:
+        super().__init__(verify=tls, trust_env=False)
+        if addresses is not None:
+            self._pool = httpcore2.AsyncConnectionPool(ssl_context=tls, network_backend=_Backend(addresses))
+        self.room, self.too_large, self.status = room, False, 0
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await super().handle_async_request(request)
+        if response.status_code >= 400 and request.method == "POST":
+            self.status = response.status_code
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            await response.aclose()
+            raise httpx2.DecodingError("the answer is compressed, which was not asked for")
+        response.stream = _Counted(response.stream, self)
+        return response
+
+
+class _Counted(httpx2.AsyncByteStream):
+    """A body that ends with an error where all of them together are too large."""
+
+    def __init__(self, inner: Any, wire: Wire) -> None:
+        self.inner, self.wire = inner, wire
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self.inner:
+            self.wire.room -= len(piece)
+            if self.wire.room < 0:
+                self.wire.too_large = True
+                raise httpx2.ReadError("the answers are too large")
+            yield piece
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+class _Backend(httpcore2.AsyncNetworkBackend):
+    """Connects to the first of a host's addresses that answers."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        self.addresses, self.inner = addresses, httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        found = await self._resolved(host, port, timeout)
+        for address in found[:-1]:
+            try:
+                return await self.inner.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return await self.inner.connect_tcp(found[-1], port, timeout, local_address, socket_options)
+
+    async def _resolved(self, host: str, port: int, timeout: float | None) -> list[str]:
+        """The host's addresses; a thread looks them up, for that may take long."""
+        looking = asyncio.get_running_loop().run_in_executor(None, self.addresses, host, port)
+        try:
+            return await asyncio.wait_for(looking, timeout)
+        except TimeoutError:
+            raise httpcore2.ConnectTimeout(f"{host} has not been resolved in time") from None
+        except (OSError, UnicodeError, OverflowError) as error:
+            raise httpcore2.ConnectError(f"{host} cannot be resolved: {error}") from None
+
+    async def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        raise NodeError("a socket of this machine may not be reached", permanent=True)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
