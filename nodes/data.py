@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
 from marshmallow import Schema, ValidationError, fields, validate
 
+import json_schemas
 from errors import NodeError
 from nodes import query
 from nodes.base import Branch, Context, Node, setting
 from nodes.kinds import Number, anything, text
-
-MAX_ISSUES, MAX_ISSUE_TEXT = 50, 300
-MAX_LOOKED_AT = 30_000  # of a message, for secrets: more than the longest has, so that none is half in what is shown
 
 
 class Set(Node):
@@ -138,60 +133,20 @@ class JMESPath(Node):
         return query.search(config["query"], config.get("data", input))
 
 
-@functools.lru_cache(maxsize=256)
-def _validator(schema: bytes) -> Any:
-    """A validator that fetches nothing, and whose regular expressions take time linear in the text."""
-    import jsonschema_rs
-
-    def refuse(uri: str) -> Any:
-        raise ValueError(f"{uri} is elsewhere, and schemas are not fetched")
-
-    return jsonschema_rs.validator_for(
-        orjson.loads(schema), retriever=refuse, pattern_options=jsonschema_rs.RegexOptions()
-    )
-
-
-def validator_of(schema: Mapping[str, Any]) -> Any:
-    """The validator of a JSON Schema (draft 2020-12 unless it names another); ValidationError where it is none.
-
-    The Rust engine is used because Python's `re` can take hours over a pattern such as `^(a+)+$`, which any caller of a
-    webhook could provoke. In exchange, patterns have no look-around and no back-references.
-    """
-    import jsonschema_rs
-
-    try:
-        return _validator(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
-    except jsonschema_rs.ValidationError as error:
-        where = path_of(error.instance_path)
-        raise ValidationError(f"Is not a JSON Schema: {where + ': ' if where else ''}{_short(error.message)}") from None
-    except (ValueError, TypeError) as error:
-        raise ValidationError(f"Is not a JSON Schema: {error}") from None
-
-
-def path_of(parts: Iterable[str | int]) -> str:
-    """`["orders", 0, "id"]` as `orders[0].id`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
-
-
-def _short(message: str) -> str:
-    return message if len(message) <= MAX_ISSUE_TEXT else message[: MAX_ISSUE_TEXT - 1] + "…"
-
-
 def check_schema(schema: Mapping[str, Any]) -> None:
     """Refuse what is no JSON Schema, or refers to one elsewhere."""
-    validator_of(schema)
+    try:
+        json_schemas.validator_of(schema)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
 
 
 def issues_of(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str) -> list[dict[str, str]]:
     """What the schema finds wrong with the data, as `{"path", "message"}`. `clean` takes secrets out of a message."""
     try:
-        errors = list(itertools.islice(validator_of(schema).iter_errors(data), MAX_ISSUES))
+        return json_schemas.issues_of(schema, data, clean)
     except ValueError as error:
         raise NodeError(f"the data cannot be checked: {error}", permanent=True) from None
-    return [
-        {"path": path_of(error.instance_path), "message": _short(clean(error.message[:MAX_LOOKED_AT]))}
-        for error in errors
-    ]
 
 
 class Validate(Node):
