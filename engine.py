@@ -22,7 +22,7 @@ import orjson
 from definition import Plan, PlannedNode, plan
 from errors import ExpressionError, NodeError
 from nodes import apart
-from nodes.base import Answer, Branch, Context, Flows, Services, Store, Suspend, discard
+from nodes.base import Agents, Answer, Branch, Context, Flows, Services, Store, Suspend, discard
 from nodes.bounds import UNMEASURED, size_of
 from nodes.files import Files
 from nodes.keyring import Keyring
@@ -137,6 +137,7 @@ class Job:
     links: Callable[..., dict[str, str]] | None = None
     keyring: Keyring = field(default_factory=Keyring)
     files: Files | None = None
+    agents: Agents | None = None
     timeout: float = 3600.0
     max_steps: int = 100_000
     max_items: int = 10_000
@@ -447,7 +448,7 @@ class _Execution:
         key = f"{job.run_id}:{node.id}:{index or 0}"
         ctx = Context(
             node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services, job.flows, job.keyring,
-            job.files, functools.partial(self.pause, deadline), retries, job.stop, index, answer, self.links(),
+            job.files, functools.partial(self.pause, deadline), retries, job.agents, job.stop, index, answer, self.links(),
         )  # fmt: skip
         try:
             config = node.config.evaluate(scope, job.max_value_bytes)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, 
 
 from marshmallow import Schema, fields
 
+from agent.journal import Entry, Journal, Usage
 from errors import NodeError
 from nodes.egress import Rule, tls_context
 
@@ -111,6 +112,87 @@ class Store(Protocol):
     def list(self, prefix: str = "", limit: int = 100) -> list[dict[str, Any]]: ...
 
 
+class Memory(Protocol):
+    """What the agents of the workspace remember; every call is atomic across processes, and no secret is kept.
+
+    An entry is `{"id", "agent_id", "session", "key", "content", "tags", "expires_at", "created_at", "updated_at"}`, the
+    times as ISO 8601 text. The session "" is shared by all sessions of the agent. NodeError where a value is too large.
+    """
+
+    def read(self, agent_id: str, key: str, session: str = "") -> dict[str, Any] | None: ...
+
+    def write(
+        self,
+        agent_id: str,
+        key: str,
+        content: str,
+        session: str = "",
+        tags: Sequence[str] = (),
+        expires_in: float | None = None,
+    ) -> dict[str, Any]:
+        """Keep it under the key, replacing what was there; the entry. `expires_in` is in seconds, None: for ever."""
+
+    def delete(self, agent_id: str, key: str, session: str = "") -> bool: ...
+
+    def search(self, agent_id: str, query: str, session: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
+        """The entries that fit the query best, of all sessions, or of one and those that all share."""
+
+    def recall(self, agent_id: str, session: str, task: str, token_budget: int) -> list[dict[str, Any]]:
+        """What to remind an agent of that gets this task: `{"key", "content", "tags", "updated_at"}` each."""
+
+
+class AgentRecord(Journal, Protocol):
+    """What is on record of the agent in this node, and where it is kept. `start` is what it began with, if it has."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def start(self) -> Any: ...
+
+    def begin(self, agent_id: str, task: str, input: Any, session: str, model: str) -> None:
+        """Say that it begins, or goes on."""
+
+    def keep_start(self, start: Any) -> None:
+        """Keep what it begins with, JSON, before it does anything."""
+
+    def usage(self) -> Usage:
+        """What it has used until now."""
+
+    def calls(self) -> Sequence[Entry]:
+        """The calls of tools until now."""
+
+    def end(self, status: str, output: Any = None, error_text: str | None = None) -> None:
+        """Note how it ended, or that it is `waiting`, together with the step that is recorded next."""
+
+
+class Agents(Protocol):
+    """What agents, and nodes that serve them, have of their workspace and of the server's settings."""
+
+    @property
+    def memory(self) -> Memory: ...
+
+    @property
+    def models(self) -> Any:
+        """The settings of language models (`agent.models.Models`)."""
+
+    @property
+    def inspection(self) -> Any:
+        """What there is to be looked at: flows, runs, types of nodes."""
+
+    def definition(self, agent_id: str) -> Any:
+        """The agent of this id (`agent.definition.Agent`), or None: one of the workspace's or of those that everybody has."""
+
+    def record(self, node_id: str, index: int | None) -> AgentRecord:
+        """What is on record of the agent in this node, of this item."""
+
+    def conversation(self, agent_id: str, session: str, most: int) -> Sequence[tuple[str, str]]:
+        """The last tasks of the session, each with the answer, the oldest first."""
+
+    def callable_flows(self) -> Sequence[Any]:
+        """The active flows of the workspace that other flows can call."""
+
+
 class Once(Generic[T]):
     """Something costly, made at its first use and kept; call it to have it."""
 
@@ -185,6 +267,7 @@ class Context:
     files: Files | None = None
     pause: Callable[[float], None] = time.sleep
     retries: int = 0
+    agents: Agents | None = None
     stopped: Callable[[], str | None] = lambda: None
     index: int | None = None
     answer: Answer | None = None
@@ -220,6 +303,12 @@ class Context:
         if self.services is None:
             raise NodeError("there is no network here", permanent=True)
         return self.services
+
+    def need_agents(self) -> Agents:
+        """What agents have of the workspace; NodeError where there is none."""
+        if self.agents is None:
+            raise NodeError("there are no agents here", permanent=True)
+        return self.agents
 
     def seconds_left(self, at_most: float) -> float:
         """Seconds until the deadline, `at_most` where there is none or it is later.
