@@ -7,12 +7,14 @@ from typing import Any
 import orjson
 from flask import current_app
 
-import templates as files
-from api.access import needs, workspace_id
+from api.access import needs, who, workspace_id
+from api.agent_shapes import IN_LISTS, WHOLE, shown
 from api.wire import Resource, check_depth
-from errors import BadInput, Unavailable
-from models import AgentMemory, AgentRun
-from schemas import AgentLogArgs, AgentRunOut, MemoryArgs, MemoryIn, MemoryOut, TaskIn, listed
+from dispatch import Dispatcher
+from dispatch.tasks import Task, agent_run_id
+from errors import BadInput, Conflict
+from models import AgentMemory, AgentRun, Run
+from schemas import AgentLogArgs, AgentLogOut, AgentRunOut, MemoryArgs, MemoryIn, MemoryOut, TaskIn, listed
 
 blueprint = Resource("agent", "Agent runs and memory")
 
@@ -21,27 +23,59 @@ blueprint = Resource("agent", "Agent runs and memory")
 @needs("operator")
 @blueprint.arguments(TaskIn)
 @blueprint.response(200, AgentRunOut)
+@blueprint.alt_response(202, schema=AgentRunOut)
 def run(body: dict[str, Any]) -> Any:
-    """Give an agent a task. Needs a model: 503 while none is configured."""
-    agent = files.find_agent(body["agent_id"])
+    """Give an agent a task. Waits up to `wait` seconds: 200 with the answer, else 202 with the run as it stands.
+
+    It is a run like those of flows: it survives a restart of the server, and where a tool needs approval it waits for
+    that. 503 while no model is configured.
+    """
+    dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
+    check_depth(body["input"], "input")
+    wait = body.pop("wait")
+    agent = dispatcher.agent(workspace_id(), body["agent_id"])
     if agent is None:
         raise BadInput(f"agent_id: there is no agent {body['agent_id']!r}; GET /api/agents lists them")
-    check_depth(body["input"], "input")
-    if not (body["model"] or agent["model"] or current_app.extensions["headrace"].config.llm_model):
-        raise Unavailable("No model is configured: set HEADRACE_LLM_MODEL (such as openai:gpt-5 or ollama:llama3)")
-    raise Unavailable("This server cannot run agents yet; HEADRACE_LLM_MODEL has no effect in this version")
+    dispatcher.check_model(workspace_id(), agent, body)
+    ticket = dispatcher.submit(Task(workspace_id(), agent.name, body), body, "manual")
+    finished = dispatcher.wait(ticket, wait)
+    row = AgentRun.find(agent_run_id(finished))
+    (answer,) = shown([row], WHOLE, with_steps=False)
+    return answer, 200 if finished.finished_at is not None else 202
 
 
 @blueprint.get("/agent/logs")
 @needs("viewer")
 @blueprint.arguments(AgentLogArgs, location="query")
-@blueprint.response(200, listed(AgentRunOut))
+@blueprint.response(200, listed(AgentLogOut))
 def logs(args: dict[str, Any]) -> Any:
-    """The runs of agents, newest first."""
-    items, cursor = AgentRun.page(
-        AgentRun.select_where(workspace_id(), args["agent_id"]), args["limit"], args["cursor"]
-    )
-    return {"items": items, "next_cursor": cursor}
+    """What agents did, newest first, each with its steps: prompt sizes, calls of tools, tokens, times.
+
+    Long values are cut; GET /api/agent/runs/:id has them whole.
+    """
+    query = AgentRun.select_where(workspace_id(), args["agent_id"], args["session"])
+    items, cursor = AgentRun.page(query, args["limit"], args["cursor"])
+    return {"items": shown(items, IN_LISTS), "next_cursor": cursor}
+
+
+@blueprint.get("/agent/runs/<agent_run>")
+@needs("viewer", agent_run=AgentRun)
+@blueprint.response(200, AgentLogOut)
+def one(agent_run: AgentRun) -> Any:
+    """One run of an agent with its steps, as far as it has come."""
+    return shown([agent_run], WHOLE)[0]
+
+
+@blueprint.post("/agent/runs/<agent_run>/cancel")
+@needs("operator", agent_run=AgentRun)
+@blueprint.response(200, AgentRunOut)
+def cancel(agent_run: AgentRun) -> Any:
+    """Cancel the run in which the agent works: it is `failed` at once, and the agent takes no further step."""
+    found = Run.find(agent_run.run_id)
+    if found is None:
+        raise Conflict("The run has ended already")
+    current_app.extensions["headrace"].dispatcher.cancel(found, who().email)
+    return shown([AgentRun.get_by_id(agent_run.id)], WHOLE, with_steps=False)[0]
 
 
 @blueprint.get("/agent/memory")

@@ -40,6 +40,7 @@ from .active import Active, Ticket
 from .executor import Executor, FindCredential, Flow, no_credential
 from .links import Links
 from .retrying import make_retry
+from .tasks import Task
 
 log = logging.getLogger("headrace.dispatch")
 
@@ -214,7 +215,8 @@ class Dispatcher(Executor):
 
         def made() -> list[Write]:
             bound = IdempotencyKey.take(flow.id, key, id_) if key is not None else []
-            return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound]
+            more = flow.record(run) if isinstance(flow, Task) else []
+            return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound, *more]
 
         active = self._active[id_] = Active(run, plan, self.recorder, made)
         if not limit and (self.inline or len(self._active) <= self.config.run_threads):

@@ -37,9 +37,10 @@ from .flows import Starter, failure_writes, remains_of
 from .history import History
 from .links import Links
 from .plans import Plans
+from .tasks import Task, is_task
 
 log = logging.getLogger("headrace.dispatch")
-Flow: TypeAlias = Workflow | Fired  # a row, or as much of one as it takes to run it
+Flow: TypeAlias = Workflow | Fired | Task  # a row, or as much of one as it takes to run it
 # Opens a credential of a workspace, by the workspace's id and the credential's name or id.
 FindCredential: TypeAlias = Callable[[str, str], Credential | None]
 MAX_DEATHS = 3
@@ -85,6 +86,8 @@ class Executor:
 
     def plan_of(self, flow: Flow) -> Plan:
         """The plan of the flow as it is; DefinitionError where it is not valid."""
+        if isinstance(flow, Task):
+            return flow.plan()
         return self.plans.get(flow.id, flow.version, lambda: str(flow.definition_json))
 
     def attempt(self, active: Active) -> bool:
@@ -272,6 +275,9 @@ class Executor:
 
     def plan_of_version(self, run: Run) -> Plan:
         """The plan of the version that the run began with; Conflict where there is none any more."""
+        if is_task(run):
+            body = self.value(run.id, "input", Kept(run.input, run.input_bytes))
+            return Task(run.workspace_id, run.workflow_name, body).plan()
         version = int(run.workflow_version or 0)
 
         def kept() -> str:

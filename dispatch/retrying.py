@@ -16,6 +16,8 @@ from engine import Plan
 from errors import Conflict, NotFound
 from models import Run, Step, Workflow, WorkflowVersion, new_id
 
+from .tasks import is_task
+
 if TYPE_CHECKING:
     from .executor import Executor
 
@@ -69,6 +71,8 @@ def _flow_of(run: Run, start: str) -> Workflow:
         raise Conflict("The run has not ended; cancel it first")
     if start == "failed" and run.status != "failed":
         raise Conflict("from: the run did not fail; repeat it from its start")
+    if is_task(run):
+        raise Conflict("The run is a task of an agent; give the task again by POST /api/agent/run")
     flow = Workflow.find(run.workflow_id)
     if flow is None:
         raise Conflict("The flow of the run was deleted")
