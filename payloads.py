@@ -72,6 +72,11 @@ class Payloads:
             return self._latest(run_id, name).read_bytes()
         return None if kept.text is None else kept.text.encode()
 
+    def beginning(self, run_id: str, name: str, most: int) -> bytes:
+        """The first bytes of the JSON text in a file, for those who only want to see what it is."""
+        with self._latest(run_id, name).open("rb") as file:
+            return file.read(most)
+
     def share(self, run_id: str, with_id: str, names: Iterable[str]) -> None:
         """Let another run have these values of a run, its input among them, for as long as it likes."""
         target = self._path(with_id, "x").parent

@@ -190,13 +190,16 @@ class Error(TriggerNode):
 
 
 class Called(TriggerNode):
-    """Starts a run when another workflow runs this one, with the input that it is given there."""
+    """Starts a run when another workflow, an agent or an MCP client calls this one, with the input given there."""
 
     type = "called"
     title = "Called by a workflow"
     examples = (
         {
-            "config": {"input_schema": {"type": "object", "required": ["id"]}},
+            "config": {
+                "description": "Looks up an order by its number.",
+                "input_schema": {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]},
+            },
             "input": {"id": 7},
             "output": {"id": 7},
         },
@@ -207,6 +210,12 @@ class Called(TriggerNode):
             fields.Dict(keys=fields.String(), validate=check_schema),
             "A JSON Schema that the input must follow",
             literal=True,
+        )
+        description = setting(
+            fields.String,
+            "What the workflow does, for agents and MCP clients that are to choose it",
+            literal=True,
+            validate=validate.Length(1, 1_000),
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -123,6 +123,15 @@ class Workflow(Base):
         sql = f"SELECT name, definition_json FROM workflows WHERE workspace_id = ? AND status = 'active' AND ({having})"
         yield from execute(sql, (workspace_id, *texts))
 
+    @classmethod
+    def mentioning(cls, workspace_id: str, text: str, most: int) -> Iterator[tuple[str, str, str, int]]:
+        """Id, name, status and version of the workspace's flows that have this text in them, oldest first."""
+        sql = (
+            "SELECT id, name, status, version FROM workflows "
+            "WHERE workspace_id = ? AND instr(definition_json, ?) ORDER BY id LIMIT ?"
+        )
+        yield from execute(sql, (workspace_id, text, most))
+
     def versions(self, limit: int, before: str | None) -> tuple[list[WorkflowVersion], str | None]:
         """A page of its versions, newest first, and the number to go on from."""
         query = WorkflowVersion.select().where(WorkflowVersion.workflow_id == self.id)

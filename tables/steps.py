@@ -164,6 +164,11 @@ class Step(Base):
         execute(sql, (for_id, run_id, _json_list(node_ids)))
 
     @classmethod
+    def ending(cls, run_id: str) -> Step | None:
+        """The step whose failure ended the run."""
+        return cls.one("run_id = ? AND final = 1", run_id)
+
+    @classmethod
     def waiting(cls, run_id: str) -> list[Step]:
         """The steps at which the run waits."""
         return list(cls.select().where((cls.run_id == run_id) & (cls.status == "waiting")))

@@ -1,0 +1,145 @@
+"""Flows that can be called as tools, by agents and over MCP: active ones with a `called` trigger that is not disabled.
+
+Pure data: who calls one checks roles and starts the run.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from errors import DefinitionError, NodeError, NotFound
+from models import Workflow
+from nodes.data import issues_of
+
+from .executor import Executor
+from .flows import trigger_of
+
+MOST_FLOWS = 1_000
+# Clients put the name of the server before that of the tool, and some models take no more than 64 characters of both.
+LONGEST_NAME = 48
+LONGEST_DESCRIPTION, LARGEST_SCHEMA = 1_000, 20_000
+MOST_ISSUES = 5
+# Where a JSON Schema has schemas by name, and where it has data, in which nothing is a keyword.
+MAPS = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
+DATA = {"const", "enum", "default", "examples"}
+# It would have a client repeat an argument in an HTTP header, for proxies to look at.
+HEADER = "x-mcp-header"
+INSIDE = re.compile(r"#(/|\Z)")
+ANYTHING: dict[str, Any] = {"type": "object"}
+
+
+@dataclass(frozen=True, slots=True)
+class CallableFlow:
+    """A flow as a tool. `name` is unique in the workspace, and of a-z, 0-9 and `_`.
+
+    `input_schema` is the JSON Schema of the tool's arguments, always an object; with `wrapped` the flow's input is its
+    key `input`, for the flow may take something else than an object. `takes` is what the trigger says of the input.
+    """
+
+    name: str
+    title: str
+    description: str
+    input_schema: dict[str, Any]
+    workflow_id: str
+    trigger_node: str
+    wrapped: bool = False
+    takes: Mapping[str, Any] | None = None
+
+    def input_of(self, arguments: Mapping[str, Any]) -> Any:
+        """The flow's input; NodeError says what is wrong with the arguments, and where."""
+        if self.wrapped and set(arguments) != {"input"}:
+            raise NodeError("the arguments must be an object with the key input, and no other", permanent=True)
+        value = arguments["input"] if self.wrapped else dict(arguments)
+        issues = issues_of(self.takes, value) if self.takes is not None else []
+        if issues:
+            told = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:MOST_ISSUES])
+            raise NodeError(f"the input is not what this workflow takes: {told}", permanent=True)
+        return value
+
+
+def callable_flows(workspace_id: str, executor: Executor) -> list[CallableFlow]:
+    """Those of the workspace, oldest first, MOST_FLOWS of them at most."""
+    taken: set[str] = set()
+    found = []
+    # Those that are switched off have their names too: clients keep a name, so it must not pass to another flow.
+    for id_, title, status, version in Workflow.mentioning(workspace_id, '"called"', MOST_FLOWS):
+        name = _name(id_, title, taken)
+        taken.add(name)
+        tool = _tool(executor, id_, title, version, name) if status == "active" else None
+        if tool is not None:
+            found.append(tool)
+    return found
+
+
+def _name(id_: str, title: str, taken: set[str]) -> str:
+    """A name of its own: of the title alone where no older flow has that, else with the end of the flow's id."""
+    plain = unicodedata.normalize("NFKD", title.casefold()).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    most, end = LONGEST_NAME - len("flow_"), id_[-6:].lower()
+    names = [slug[:most].strip("_"), f"{slug[: most - 7].strip('_')}_{end}".strip("_"), id_.lower()]
+    return next(f"flow_{name}" for name in names if name and f"flow_{name}" not in taken)
+
+
+def _tool(executor: Executor, id_: str, title: str, version: int, name: str) -> CallableFlow | None:
+    """The flow as a tool; None where nothing starts it by a call, or it is not valid here any more."""
+    try:
+        plan = executor.plans.get(id_, version, lambda: _definition_of(id_))
+    except (DefinitionError, NotFound):
+        return None
+    trigger = trigger_of(plan, "called")
+    if trigger is None:
+        return None
+    config = plan.by_id[trigger].config.static
+    takes: Mapping[str, Any] | None = config.get("input_schema")
+    schema, wrapped = arguments_schema(takes)
+    described = config.get("description") or (takes or {}).get("description") or f"Runs the workflow {title!r}."
+    if len(orjson.dumps(schema)) > LARGEST_SCHEMA:
+        schema = _wrapping({}) if wrapped else ANYTHING
+        described = f"{described} (The schema of its input is too large to be shown here.)"
+    return CallableFlow(name, title, described[:LONGEST_DESCRIPTION], schema, id_, trigger, wrapped, takes)
+
+
+def _definition_of(id_: str) -> str:
+    flow = Workflow.find(id_)
+    if flow is None:
+        raise NotFound(f"There is no flow {id_!r}")
+    return str(flow.definition_json)
+
+
+def arguments_schema(takes: Mapping[str, Any] | None) -> tuple[dict[str, Any], bool]:
+    """The JSON Schema of a tool's arguments, and whether they hold the flow's input under the key `input`."""
+    if not takes:
+        return ANYTHING, False
+    is_object = takes.get("type") == "object" or ("type" not in takes and {"properties", "required"} & takes.keys())
+    if is_object:
+        return {**_fitted(takes, ""), "type": "object"}, False
+    inner = _fitted(takes, "" if "$id" in takes else "#/properties/input")
+    dialect = {"$schema": inner.pop("$schema")} if "$schema" in inner else {}
+    return {**dialect, **_wrapping(inner)}, True
+
+
+def _wrapping(inner: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": {"input": inner}, "required": ["input"], "additionalProperties": False}
+
+
+def _fitted(schema: Any, base: str) -> Any:
+    """The schema for a place at `base` (empty: where it was): what it refers to in itself lies there now."""
+    if isinstance(schema, list):
+        return [_fitted(part, base) for part in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {key: _part(key, value, base) for key, value in schema.items() if key != HEADER}
+
+
+def _part(key: str, value: Any, base: str) -> Any:
+    if key in MAPS and isinstance(value, Mapping):
+        return {name: _fitted(part, base) for name, part in value.items()}
+    if key == "$ref" and base and isinstance(value, str) and INSIDE.match(value):
+        return base + value[1:]
+    return value if key in DATA else _fitted(value, base)

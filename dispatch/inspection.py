@@ -1,0 +1,216 @@
+"""What can be told of one workspace to agents and MCP clients: its flows, runs and logs, and the node types there are.
+
+All of it is plain data for JSON, and bounded, since a language model is to read it: what is cut says so. It only reads.
+NotFound for an id that the workspace has not, be it another's; BadInput for a parameter that cannot be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+import definition as definitions
+import nodes
+from credentials import warnings_of
+from definition.wording import meant
+from errors import BadInput, NodeError, NotFound
+from flat import iso
+from models import RUN_STATUSES, LogEntry, Run, Step, Workflow
+from nodes.base import REGISTRY
+from nodes.bounds import size_of
+from payloads import Kept
+
+from .executor import Executor
+
+USUAL, MOST = 20, 100  # rows of a list
+# Characters: of a text, of a value as JSON, of the outputs of all steps of a run, of a definition.
+TEXT, VALUE, OUTPUTS, DEFINITION = 2_000, 4_000, 60_000, 60_000
+LEAST_VALUE = 300
+MOST_STEPS, MOST_NODES, MOST_ISSUES, MOST_ENTRIES = 100, 20, 100, 200
+FLOW_STATUSES = ("draft", "active", "archived")
+# What is shown of rows as it is there; times are written out.
+FLOW = ("id", "name", "status", "version", "created_at", "updated_at")
+RUN = (
+    "id", "workflow_id", "workflow_name", "workflow_version", "status", "triggered_by", "waiting", "cancelled",
+    "progress", "error_text", "error_node_id", "parent_run_id", "retry_of", "created_at", "started_at", "finished_at",
+    "duration_ms",
+)  # fmt: skip
+STEP = (
+    "node_id", "node_type", "node_name", "status", "attempt", "branch", "same_as", "error_text", "started_at",
+    "finished_at", "duration_ms",
+)  # fmt: skip
+
+
+class Inspection:
+    """Looks at one workspace with the plans and files of a process."""
+
+    def __init__(self, workspace_id: str, executor: Executor) -> None:
+        self.workspace_id, self.executor = workspace_id, executor
+
+    # Flows
+
+    def list_flows(
+        self, search: str = "", status: str | None = None, limit: int = USUAL, cursor: str | None = None
+    ) -> dict[str, Any]:
+        """`{"flows": […], "next_cursor"}`, newest first: those with these letters in their name, of this status."""
+        _check_one_of("status", status, FLOW_STATUSES)
+        query = Workflow.select_where(self.workspace_id, status, search or None)
+        rows, more = Workflow.page(query, _limit(limit), cursor)
+        return {"flows": [_shown(row, FLOW) for row in rows], "next_cursor": more}
+
+    def get_flow(self, workflow_id: str) -> dict[str, Any]:
+        """The flow with its `definition`."""
+        flow = Workflow.find(workflow_id)
+        if flow is None or flow.workspace_id != self.workspace_id:
+            raise NotFound(f"There is no flow {workflow_id[:64]!r}")
+        return {**_shown(flow, FLOW), "definition": _value(flow.definition_json, DEFINITION)}
+
+    def validate_flow(self, definition: Any) -> dict[str, Any]:
+        """`{"ok", "issues": [{"level", "node_id", "path", "message"}]}`, as POST /api/workflows/validate has them."""
+        config = self.executor.config
+        try:
+            size_of([definition], "definition", config.max_definition_bytes)
+        except NodeError as error:
+            raise BadInput(error.message) from None
+        plan, issues = definitions.check(definition, config.max_nodes)
+        found = [*issues, *warnings_of(definition, self.workspace_id)]
+        told: dict[str, Any] = {
+            "ok": plan is not None,
+            "issues": [{**issue.as_dict(), "message": _text(issue.message)} for issue in found[:MOST_ISSUES]],
+        }
+        if len(found) > MOST_ISSUES:
+            told["more_issues"] = len(found) - MOST_ISSUES
+        return told
+
+    # Runs
+
+    def list_runs(
+        self,
+        status: str | None = None,
+        workflow_id: str | None = None,
+        limit: int = USUAL,
+        cursor: str | None = None,
+    ) -> dict[str, Any]:
+        """`{"runs": […], "next_cursor"}`, newest first, without what went in and came out."""
+        _check_one_of("status", status, RUN_STATUSES)
+        query = Run.select_where(self.workspace_id, status=status, workflow_id=workflow_id)
+        rows, more = Run.page(query, _limit(limit), cursor)
+        return {"runs": [_shown(row, RUN) for row in rows], "next_cursor": more}
+
+    def get_run(self, run_id: str, after: int = -1) -> dict[str, Any]:
+        """The run with its `input`, `output` and `steps`, those after number `after`; `more_after` is where to go on.
+
+        The step that ended a failed run is always there. A step's input are the outputs of the nodes in `input_of`.
+        """
+        run = self.run(run_id)
+        rows, more = Step.of(run.id, MOST_STEPS, after)
+        if (final := Step.ending(run.id)) is not None and final.seq not in {row.seq for row in rows}:
+            rows.append(final)
+        most = max(LEAST_VALUE, min(VALUE, OUTPUTS // max(1, len(rows))))
+        told = {
+            **_shown(run, RUN),
+            "input": self.value(run.id, "input", Kept(run.input, run.input_bytes)),
+            "output": self.value(run.id, "output", Kept(run.output, run.output_bytes)),
+            "steps": [self._step(row, most) for row in rows],
+        }
+        return told if more is None else {**told, "more_after": more}
+
+    def _step(self, row: Step, most: int) -> dict[str, Any]:
+        told: dict[str, Any] = {"number": row.seq, **_shown(row, STEP)}
+        if row.inputs:
+            told["input_of"] = orjson.loads(row.inputs)
+        if row.item_index is not None:
+            told |= {"index": row.item_index, "item": _value(row.item, most)}
+        if row.has_output:
+            told["output"] = self.value(row.run_id, f"step_{row.seq}", Kept(row.output, row.output_bytes), most)
+        return told
+
+    def get_run_log(self, run_id: str, cursor: str | None = None) -> dict[str, Any]:
+        """`{"entries": [{"level", "message", "node_id", "data", "created_at"}], "next_cursor"}`, oldest first."""
+        rows, more = LogEntry.of(self.run(run_id).id, MOST_ENTRIES, cursor)
+        entries = [
+            _shown(row, ("level", "message", "node_id", "created_at"))
+            | ({} if row.data is None else {"data": _value(row.data, LEAST_VALUE)})
+            for row in rows
+        ]
+        return {"entries": entries, "next_cursor": more}
+
+    def run(self, run_id: str) -> Run:
+        """The workspace's run of this id."""
+        run = Run.find(run_id)
+        if run is None or run.workspace_id != self.workspace_id:
+            raise NotFound(f"There is no run {run_id[:64]!r}")
+        return run
+
+    def value(self, run_id: str, name: str, kept: Kept, most: int = VALUE) -> Any:
+        """A recorded value; where it is larger than `most`, `{"$cut": {"bytes", "start"}}` with its beginning."""
+        if kept.size is None:
+            return _value(kept.text, most)
+        start = self.executor.payloads.beginning(run_id, name, most)
+        return {"$cut": {"bytes": kept.size, "start": start.decode(errors="ignore")}}
+
+    # Node types
+
+    def search_nodes(self, query: str = "", category: str = "") -> dict[str, Any]:
+        """`{"nodes": [{"type", "name", "category", "description"}]}`: those with most of these words, the best first.
+
+        Without words all of the category; `more_nodes` says how many are left out.
+        """
+        words = set(query[:TEXT].lower().split())
+        # What is as short as that is in every description.
+        words = {word for word in words if len(word) > 2} or words
+        found = [(entry, _matches(entry, words)) for entry in nodes.search("", category)]
+        best = sorted((pair for pair in found if pair[1] or not words), key=lambda pair: -pair[1])
+        shown = ("type", "name", "category", "description")
+        most = MOST_NODES if words else MOST
+        told: dict[str, Any] = {"nodes": [{key: entry[key] for key in shown} for entry, _ in best[:most]]}
+        return told | {"more_nodes": len(best) - most} if len(best) > most else told
+
+    def describe_node(self, type: str) -> dict[str, Any]:
+        """All that the catalogue says of a node type: its `config_schema`, its branches, examples."""
+        node = REGISTRY.get(type)
+        if node is None:
+            raise NotFound(f"There is no node type {type[:64]!r}{meant(type, REGISTRY)}")
+        cls: Any = node.__class__
+        return nodes.entry_of(cls)
+
+
+def _matches(entry: Mapping[str, Any], words: set[str]) -> int:
+    """How many of the words it has; in its type or name they count twice."""
+    named = f"{entry['type']} {entry['name']}".lower()
+    described = f"{entry['category']} {entry['description']}".lower()
+    return sum(2 * (word in named) + (word in described) for word in words)
+
+
+def _shown(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """What the row has of these."""
+    told = {}
+    for name in names:
+        value = getattr(row, name)
+        if value is not None and value is not False:
+            told[name] = iso(value) if name.endswith("_at") else _text(value) if isinstance(value, str) else value
+    return told
+
+
+def _text(text: str, most: int = TEXT) -> str:
+    return text if len(text) <= most else f"{text[:most]}… (cut: {len(text):,} characters)"
+
+
+def _value(text: str | None, most: int) -> Any:
+    """JSON text as data, or its beginning."""
+    if text is None or len(text) <= most:
+        return None if text is None else orjson.loads(text)
+    return {"$cut": {"bytes": len(text.encode()), "start": text[:most]}}
+
+
+def _check_one_of(name: str, value: str | None, known: tuple[str, ...]) -> None:
+    if value is not None and value not in known:
+        raise BadInput(f"{name}: must be one of {', '.join(known)}")
+
+
+def _limit(limit: int) -> int:
+    if not 1 <= limit <= MOST:
+        raise BadInput(f"limit: must be from 1 to {MOST}")
+    return limit
