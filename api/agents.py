@@ -11,7 +11,7 @@ from api.access import needs, who, workspace_id
 from api.agent_shapes import IN_LISTS, WHOLE, shown
 from api.wire import Resource, check_depth
 from dispatch import Dispatcher
-from dispatch.tasks import Task, agent_run_id
+from dispatch.tasks import Task, agent_run_id, check
 from errors import BadInput, Conflict
 from models import AgentMemory, AgentRun, Run
 from schemas import AgentLogArgs, AgentLogOut, AgentRunOut, MemoryArgs, MemoryIn, MemoryOut, TaskIn, listed
@@ -36,7 +36,7 @@ def run(body: dict[str, Any]) -> Any:
     agent = dispatcher.agent(workspace_id(), body["agent_id"])
     if agent is None:
         raise BadInput(f"agent_id: there is no agent {body['agent_id']!r}; GET /api/agents lists them")
-    dispatcher.check_model(workspace_id(), agent, body)
+    check(agent, body, dispatcher.models, dispatcher.finder(workspace_id()))
     ticket = dispatcher.submit(Task(workspace_id(), agent.name, body), body, "manual")
     finished = dispatcher.wait(ticket, wait)
     row = AgentRun.find(agent_run_id(finished))

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import orjson
 
 import engine
+from agent.models import Models
 from config import Config
 from engine import Job, Outcome, Plan
 from errors import Conflict, HeadraceError, NodeError
@@ -33,6 +34,7 @@ from payloads import Kept, Payloads
 from recorder import Recorder, RunRecord, RunTaken
 
 from .active import Active, HandedBack
+from .agents import AgentServices
 from .flows import Starter, failure_writes, remains_of
 from .history import History
 from .links import Links
@@ -74,6 +76,7 @@ class Executor:
         self.files_folder: Path | None = None  # of all flows, where there is but one workspace
         self.payloads = Payloads(config.data_dir / "values", config.inline_value_bytes)
         self.plans = Plans(config.max_nodes)
+        self.models = Models.of(config)
         self.owner = ""
         self.on_step: Callable[[Run, engine.Step], None] | None = None
         self._unrecorded: dict[str, tuple[Active, Outcome, list[Write]]] = {}
@@ -232,6 +235,7 @@ class Executor:
             links=self._links(run, plan),
             keyring=keyring,
             files=self.files_of(run.workspace_id),
+            agents=AgentServices(self, run, record, keyring),
             timeout=config.run_timeout,
             max_steps=config.max_steps,
             max_items=config.max_items,

@@ -9,8 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import engine
+from agent.definition import Agent, needs_credentials
+from agent.models import Models, NoModel, resolve
 from engine import Plan
+from errors import BadInput, NodeError, Unavailable
 from models import AgentRun, Run, Write
+from nodes.base import REGISTRY, install_line
+from nodes.keyring import Find, Keyring
 
 PREFIX = "agent:"  # of what such a run has for the id of its flow
 NODE = "agent"
@@ -52,3 +57,25 @@ def agent_run_id(run: Run) -> str:
 def is_task(run: Run) -> bool:
     """Whether the run is a task that was given to an agent by itself."""
     return str(run.workflow_id).startswith(PREFIX)
+
+
+def check(agent: Agent, body: Mapping[str, Any], models: Models, find: Find) -> None:
+    """Whether the agent can take the task: Unavailable where there is no model or library, BadInput for what is wrong.
+
+    `find` opens a credential of the workspace.
+    """
+    line = install_line(type(REGISTRY["agent"]))
+    if line is not None:
+        raise Unavailable(f"Agents need a package that is not installed: {line}")
+    given = body["credentials"]
+    for type_ in needs_credentials(agent):
+        if type_ not in given:
+            raise BadInput(f"credentials.{type_}: {agent.id} needs a credential for its tool {type_}; name one here")
+    name = given.get("llm") or agent.credential
+    try:
+        found = Keyring(find).use(name, "llm") if name else None
+        resolve(models, body["model"] or agent.model, found and found.data, name or "")
+    except NoModel as error:
+        raise Unavailable(error.message) from None
+    except NodeError as error:
+        raise BadInput(error.message) from None

@@ -128,24 +128,9 @@ class Approval(_Waiting):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         until = now_ms() + int(config["timeout"] * 1000)
-        told = "notify" in config and self.tell(config, ctx)
+        links = ctx.scope.get("steps", {}).get(ctx.node_id, {})
+        told = "notify" in config and tell(config["notify"], question(config["message"], ctx, links), ctx)
         return Suspend(until, f"approval: {config['message']}", told=told)
-
-    def tell(self, config: Mapping[str, Any], ctx: Context) -> bool:
-        """Send the question; whether that was done.
-
-        A failure that may pass is tried again as often as `retry` says. Then the run waits all the same, with a warning
-        in its log: people can still answer in the app.
-        """
-        try:
-            service = ctx.credential(config["notify"], "service_url")
-            notices.send(service, question(config["message"], ctx), ctx, ctx.seconds_left(NOTICE_SECONDS))
-        except NodeError as error:
-            if ctx.retries and not error.permanent:
-                raise
-            ctx.log("warning", f"nobody was told of the approval: {error.message}")
-            return False
-        return True
 
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
         if answer.name == "time":
@@ -154,9 +139,25 @@ class Approval(_Waiting):
         return Branch(answer.name, decided)
 
 
-def question(message: str, ctx: Context) -> notices.Notice:
+def tell(service: str, notice: notices.Notice, ctx: Context) -> bool:
+    """Send the question by this credential, the address of a service; whether that was done.
+
+    A failure that may pass is tried again as often as `retry` says. Then the run waits all the same, with a warning in
+    its log: people can still answer in the app.
+    """
+    try:
+        found = ctx.credential(service, "service_url")
+        notices.send(found, notice, ctx, ctx.seconds_left(NOTICE_SECONDS))
+    except NodeError as error:
+        if ctx.retries and not error.permanent:
+            raise
+        ctx.log("warning", f"nobody was told of the approval: {error.message}")
+        return False
+    return True
+
+
+def question(message: str, ctx: Context, links: Mapping[str, str]) -> notices.Notice:
     """What those who decide are sent: the message, and the links where the server has any."""
-    links = ctx.scope.get("steps", {}).get(ctx.node_id, {})
     flow = ctx.scope.get("workflow", {}).get("name")
     lines = [f"{word}: {links[key]}" for word, key in LINKS if key in links]
     return notices.Notice("\n".join([message, "", *lines]).strip(), f"Approval: {flow}" if flow else "Approval")

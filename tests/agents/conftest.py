@@ -1,0 +1,72 @@
+"""A server whose agents ask a model that answers from a script, over the real wire."""
+
+import dataclasses
+
+import pytest
+from llm_server import LlmServer
+
+from database import execute
+from models import AgentRun, Run
+
+
+@pytest.fixture
+def llm():
+    """The model: `llm.then(say("hello"))` adds to its script."""
+    with LlmServer() as server:
+        yield server
+
+
+@pytest.fixture
+def config(config, llm):
+    """Settings by which the scripted model is the server's own."""
+    return dataclasses.replace(config, openai_base_url=llm.openai_url, llm_model="openai:gpt-4o-mini")
+
+
+@pytest.fixture
+def add_agent(owner):
+    """`add_agent(tools=["store"])` makes an agent of the workspace; its id is `helper` unless given."""
+
+    def add(**values):
+        usual = {"id": "helper", "name": "Helper", "instructions": "You help.", "limits": {"steps": 6}}
+        answer = owner.post("/api/agents", usual | values)
+        assert answer.status_code == 201, answer.text
+        return answer.json
+
+    return add
+
+
+@pytest.fixture
+def ask(owner):
+    """`ask("do it")` gives the answer of POST /api/agent/run by the agent `helper`, which must be 200 or 202."""
+
+    def give(task="Do it.", expect=200, **values):
+        answer = owner.post("/api/agent/run", {"agent_id": "helper", "task": task, **values})
+        assert answer.status_code == expect, answer.text
+        return answer.json
+
+    return give
+
+
+@pytest.fixture
+def log_of(owner):
+    """`log_of(answer)` gives what the agent did, with its steps."""
+    return lambda answer: owner.get(f"/api/agent/runs/{answer['id']}").json
+
+
+@pytest.fixture
+def all_text(app):
+    """`all_text()` gives everything that the tables hold, as text, to look for something in it."""
+
+    def read():
+        names = [row[0] for row in execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
+        tables = [name for name in names if name != "credentials" and "_fts" not in name]
+        return "\n".join(str(row) for name in tables for row in execute(f'SELECT * FROM "{name}"').fetchall())
+
+    return read
+
+
+def ended(server, answer, seconds=20):
+    """The agent's run when the run that it is a part of has ended."""
+    run = Run.get_by_id(answer["run_id"])
+    server.dispatcher.wait(server.dispatcher.ticket_of(run), seconds)
+    return AgentRun.get_by_id(answer["id"])

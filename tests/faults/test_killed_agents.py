@@ -1,0 +1,179 @@
+"""Servers that are killed while an agent works: it goes on where it was, and does nothing twice.
+
+The model and the world are servers of the test, so what they were asked is known from there.
+"""
+
+import threading
+
+import pytest
+from llm_server import LlmServer, call, calls, forever, say, stall
+from servers import until
+
+POST = {"type": "http", "methods": ["GET", "POST"]}
+
+
+@pytest.fixture
+def llm():
+    with LlmServer() as server:
+        yield server
+
+
+@pytest.fixture
+def settings(llm):
+    return {"OPENAI_BASE_URL": llm.openai_url, "HEADRACE_LLM_MODEL": "openai:gpt-4o-mini"}
+
+
+@pytest.fixture
+def server(serve, settings):
+    made = serve(**settings)
+    add_agent(made)
+    return made
+
+
+def add_agent(server):
+    agent = {"id": "helper", "name": "Helper", "instructions": "You help.", "tools": [POST, "store", "run_flow"]}
+    server.call("POST", "/api/agents", agent)
+
+
+def ask(server, task="Do it."):
+    return server.call("POST", "/api/agent/run", {"agent_id": "helper", "task": task, "wait": 0})["id"]
+
+
+def ended(server, id_):
+    """The agent's run as soon as it has ended."""
+    return until(lambda: (got := server.call("GET", f"/api/agent/runs/{id_}"))["finished_at"] and got, "it ends")
+
+
+def post(url, body="1"):
+    return call("http_request", {"method": "POST", "url": url, "body": body})
+
+
+def restart(server):
+    server.kill()
+    server.start()
+
+
+def test_a_finished_call_is_not_made_again(server, llm, effects):
+    never = threading.Event()
+    llm.then(post(effects.url), stall(never), say("Both are done."))
+    id_ = ask(server)
+    llm.wait_for_requests(2)
+    restart(server)
+    answer = ended(server, id_)
+    assert (answer["status"], answer["text"]) == ("success", "Both are done.")
+    assert effects.count() == 1 and len(llm.requests) == 3
+    # The model is asked what it was asked before, to the letter.
+    assert llm.requests[2].messages == llm.requests[1].messages
+    assert answer["usage"]["requests"] == 2 and len(answer["tool_calls"]) == 1
+    never.set()
+
+
+def test_of_several_calls_only_those_that_were_not_finished_are_made(server, llm, effects):
+    llm.then(
+        calls(
+            [
+                ("http_request", {"method": "POST", "url": effects.url, "body": "a"}),
+                ("store_set", {"key": "k", "value": 1}),
+                ("http_request", {"method": "GET", "url": effects.held}),
+            ]
+        ),
+        say("Done."),
+    )  # fmt: skip
+    id_ = ask(server)
+    effects.wait_for(2)
+    restart(server)
+    effects.opened.set()
+    answer = ended(server, id_)
+    assert answer["text"] == "Done." and len(llm.requests) == 2
+    assert [made["status"] for made in answer["tool_calls"]] == ["success"] * 3
+    # The GET was cut off, and may be made again; the POST was finished.
+    assert effects.count() == 3
+
+
+def test_a_call_that_was_cut_off_and_may_have_had_its_effect_is_told_and_not_repeated(server, llm, effects):
+    llm.then(post(effects.held), say("I cannot know."))
+    id_ = ask(server)
+    effects.wait_for(1)
+    restart(server)
+    answer = ended(server, id_)
+    assert answer["text"] == "I cannot know." and effects.count() == 1
+    assert answer["tool_calls"][0]["status"] == "failed"
+    assert "may have had its effect" in llm.requests[1].messages[-1]["content"]
+
+
+def test_a_flow_that_an_agent_waits_for_runs_once(server, llm, effects):
+    nodes = [
+        {"id": "called", "type": "called"},
+        {"id": "post", "type": "http", "config": {"method": "POST", "url": effects.held, "body": "{{ input }}"}},
+    ]
+    definition = {"nodes": nodes, "edges": [{"from": "called", "to": "post"}]}
+    server.add_flow(definition, "Notify")
+    llm.then(call("flow_notify", {"a": 1}), say("Told."))
+    id_ = ask(server)
+    effects.wait_for(1)
+    restart(server)
+    effects.opened.set()
+    answer = ended(server, id_)
+    assert (answer["status"], answer["text"]) == ("success", "Told.")
+    # The flow's node was cut off and is repeated with its key; there is one run of the flow.
+    assert len(effects.seen()) == 1 and len(llm.requests) == 2
+    runs = server.call("GET", "/api/runs")["items"]
+    assert len([run for run in runs if run["workflow_name"] == "Notify"]) == 1
+
+
+def test_a_question_and_its_answer_survive(server, llm, effects):
+    spec = {**POST, "approval": True}
+    server.call("POST", "/api/agents", {"id": "asker", "name": "Asker", "instructions": "x", "tools": [spec]})
+    llm.then(post(effects.url), post(effects.url, "2"), say("Done."))
+    id_ = server.call("POST", "/api/agent/run", {"agent_id": "asker", "task": "x", "wait": 0})["id"]
+
+    def waiting():
+        got = server.call("GET", f"/api/agent/runs/{id_}")
+        return got if got["status"] == "waiting" and got["waiting"] else None
+
+    first = until(waiting, "it asks")
+    restart(server)
+    assert server.call("GET", f"/api/agent/runs/{id_}")["waiting"] == first["waiting"] and effects.count() == 0
+    server.call("POST", f"/api/runs/{first['run_id']}/resume", {"answer": "approved"})
+    until(lambda: len(server.call("GET", f"/api/agent/runs/{id_}")["tool_calls"]) == 2 and waiting(), "it asks again")
+    restart(server)
+    assert effects.count() == 1
+    server.call("POST", f"/api/runs/{first['run_id']}/resume", {"answer": "rejected", "comment": "no"})
+    answer = ended(server, id_)
+    assert answer["text"] == "Done." and effects.count() == 1
+    assert [made["status"] for made in answer["tool_calls"]] == ["success", "failed"]
+
+
+def test_a_worker_that_was_asleep_makes_no_further_step(serve, settings, llm, effects):
+    """Its run was given to another meanwhile; when it wakes up it gets the model's answer, and may do nothing by it."""
+    woken = threading.Event()
+    sleeper, other = serve(WEB_CONCURRENCY=1, **settings), serve(WEB_CONCURRENCY=1, **settings)
+    add_agent(other)
+    llm.then(stall(woken, then=post(effects.url)), say("Done."))
+    id_ = ask(sleeper)
+    llm.wait_for_requests(1)
+    (pid,) = sleeper.workers()
+    sleeper.freeze(pid)
+    answer = ended(other, id_)
+    assert answer["text"] == "Done."
+    woken.set()
+    sleeper.thaw(pid)
+    sleeper.said("is no longer ours")
+    assert effects.count() == 0 and ended(other, id_) == answer
+
+
+def test_agents_survive_kills_at_any_moment(server, llm, effects, seeded, rounds):
+    turns = [post(effects.url), call("store_set", {"key": "k", "value": 1}), post(effects.url), say("Done.")]
+    # By how far the conversation is, for a kill may lose an answer.
+    llm.then(forever(lambda request: turns[sum(message["role"] == "tool" for message in request.messages)]))
+    for _ in rounds(4):
+        before = effects.count()
+        id_ = ask(server)
+        threading.Event().wait(seeded.uniform(0, 0.4))
+        restart(server)
+        answer = ended(server, id_)
+        assert (answer["status"], answer["text"]) == ("success", "Done."), answer
+        assert [made["name"] for made in answer["tool_calls"]] == ["http_request", "store_set", "http_request"]
+        made = sum(made["status"] == "success" for made in answer["tool_calls"] if made["name"] == "http_request")
+        # What was cut off may have reached the other side or not; nothing was sent twice.
+        assert made <= effects.count() - before <= 2
