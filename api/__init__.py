@@ -17,6 +17,7 @@ from api import (
     credentials,
     importing,
     logs,
+    mcp,
     metrics,
     people,
     resume,
@@ -73,6 +74,7 @@ def install(app: Flask) -> None:
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
     app.add_url_rule("/metrics", "prometheus", metrics.prometheus)
+    app.add_url_rule("/mcp", "mcp", mcp.answer, methods=["POST"], provide_automatic_options=False)
     docs: Any = get_swaggerui_blueprint("/api/docs", "/api/openapi.json", config={"app_name": "Headrace"})
     app.register_blueprint(docs)
     app.after_request(_secure)

@@ -30,12 +30,14 @@ View = TypeVar("View", bound=Callable[..., Any])
 class Access:
     """The mark of a view: the least role, None for everybody, the rows that its path names, and what stands for a role.
 
-    `link(path)` says whether the request comes by a signed link for what the path names.
+    `link(path)` says whether the request comes by a signed link for what the path names. `by_token` is for programs: a
+    session does not count there, and the view reads the body itself.
     """
 
     role: str | None
     rows: dict[str, type[Base]]
     link: Callable[[dict[str, Any]], bool] | None = None
+    by_token: bool = False
 
 
 class Identity(UserMixin):
@@ -66,7 +68,7 @@ def everybody(view: View) -> View:
 
 
 def needs(
-    role: str, link: Callable[[dict[str, Any]], bool] | None = None, **rows: type[Base]
+    role: str, link: Callable[[dict[str, Any]], bool] | None = None, by_token: bool = False, **rows: type[Base]
 ) -> Callable[[View], View]:
     """Mark a view as open to members with at least this role.
 
@@ -75,7 +77,7 @@ def needs(
     """
 
     def mark(view: View) -> View:
-        view.access = Access(role, rows, link)
+        view.access = Access(role, rows, link, by_token)
         return view
 
     return mark
@@ -156,9 +158,11 @@ def _guard() -> None:
     if access.link is not None and access.link(path):
         path.update({name: present(model, path[name], name) for name, model in access.rows.items()})
         return
+    if access.by_token and (not current_user.is_authenticated or current_user.token is None):
+        raise Unauthenticated("There is no valid API token: send one in the header Authorization: Bearer …")
     if not current_user.is_authenticated:
         raise Unauthenticated("Sign in first: there is no valid session cookie or API token")
-    if current_user.token is None:
+    if access.by_token or current_user.token is None:
         check_origin()
     g.workspace_id = _chosen_workspace()
     if not access.rows:
@@ -167,7 +171,7 @@ def _guard() -> None:
         raise Forbidden("You are no member of this workspace")
     for name, model in access.rows.items():
         path[name] = find(model, path[name], access.role, name)
-    if request.method not in SAFE_METHODS:
+    if request.method not in SAFE_METHODS and not access.by_token:
         # Views that take no body must not swallow a malformed one, nor a form from another site.
         read_body()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, current_app, g, jsonify, request
 from flask.json.provider import JSONProvider
 from flask_smorest import Api, Blueprint
 from marshmallow import Schema, ValidationError
@@ -54,7 +54,7 @@ class HeadraceApi(Api):
     ERROR_SCHEMA = Error
 
     def handle_http_exception(self, error: HTTPException) -> Any:
-        return answer_error(error)
+        return _answered(error)
 
 
 class Resource(Blueprint):
@@ -151,7 +151,7 @@ def answer_error(error: Exception) -> Response:
             response.headers["Retry-After"] = str(error.retry_after)
         return response
     if isinstance(error, HTTPException):
-        response = _json({"error": _text_of(error)}, error.code or 500)
+        response = _json({"error": text_of(error)}, error.code or 500)
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
@@ -159,7 +159,13 @@ def answer_error(error: Exception) -> Response:
     return _json({"error": "Internal error; the server's log has the details"}, 500)
 
 
-def _text_of(error: HTTPException) -> str:
+def refused_by_the_database() -> Unavailable:
+    """What to tell of DatabaseRefused."""
+    return Unavailable("The database cannot take this at the moment; try again soon", retry_after=5)
+
+
+def text_of(error: HTTPException) -> str:
+    """What is wrong, for people."""
     texts = {
         404: f"There is nothing at {request.path[:200]}",
         405: f"{request.method} is not allowed here",
@@ -174,8 +180,14 @@ def _json(body: Any, status: int) -> Response:
     return response
 
 
+def _answered(error: Exception) -> Response:
+    view = current_app.view_functions.get(request.endpoint or "")
+    answered: Response = getattr(view, "answer_error", answer_error)(error)
+    return answered
+
+
 def install(app: Flask) -> None:
-    """Answer every exception in our shape."""
+    """Answer every exception in our shape, or in that of the view's own `answer_error`."""
     app.json = Orjson(app)
 
     def handle(error: Exception) -> Response:
@@ -183,8 +195,8 @@ def install(app: Flask) -> None:
             app.logger.exception("%s %s failed", request.method, request.path)
         if isinstance(error, DatabaseRefused):
             # A full disk, say: what was asked for is right, and will work again.
-            error = Unavailable("The database cannot take this at the moment; try again soon", retry_after=5)
-        return answer_error(error)
+            error = refused_by_the_database()
+        return _answered(error)
 
     app.register_error_handler(Exception, handle)
     app.register_error_handler(HTTPException, handle)

@@ -62,10 +62,15 @@ class Inspection:
 
     def get_flow(self, workflow_id: str) -> dict[str, Any]:
         """The flow with its `definition`."""
+        flow = self.flow(workflow_id)
+        return {**_shown(flow, FLOW), "definition": _value(flow.definition_json, DEFINITION)}
+
+    def flow(self, workflow_id: str) -> Workflow:
+        """The workspace's flow of this id."""
         flow = Workflow.find(workflow_id)
         if flow is None or flow.workspace_id != self.workspace_id:
             raise NotFound(f"There is no flow {workflow_id[:64]!r}")
-        return {**_shown(flow, FLOW), "definition": _value(flow.definition_json, DEFINITION)}
+        return flow
 
     def validate_flow(self, definition: Any) -> dict[str, Any]:
         """`{"ok", "issues": [{"level", "node_id", "path", "message"}]}`, as POST /api/workflows/validate has them."""

@@ -81,6 +81,9 @@ LEAST_ROLE = {
     "GET /metrics": "viewer",
 }
 
+# What programs use with an API token alone: no session counts there. They have tests of their own.
+BY_TOKEN = {"POST /mcp": "viewer"}
+
 # What stands in a path for a row of a workspace; such a row decides by itself which workspace is meant.
 ROWS = ("<flow>", "<run>", "<token>", "<memory>", "<credential>")
 OTHER_PARTS = {
@@ -126,11 +129,13 @@ def ids(owner, flow, run):
 
 def test_every_route_is_in_the_table(first_app):
     routes = set(routes_of(first_app))
-    assert routes - OPEN - set(LEAST_ROLE) == set(), "say in tests/api/test_every_route.py who may use these"
+    assert routes - OPEN - set(LEAST_ROLE) - set(BY_TOKEN) == set(), (
+        "say in tests/api/test_every_route.py who may use these"
+    )
 
 
 def test_every_row_of_the_table_is_a_route(first_app):
-    assert (OPEN | set(LEAST_ROLE)) - set(routes_of(first_app)) == set()
+    assert (OPEN | set(LEAST_ROLE) | set(BY_TOKEN)) - set(routes_of(first_app)) == set()
 
 
 def test_every_part_of_a_path_is_known_here(first_app):
@@ -177,6 +182,24 @@ def test_an_owners_api_token_may_use_what_its_own_role_allows_and_nothing_else(t
         assert answer.status_code not in (401, 403), answer.text
     else:
         assert answer.status_code == 403 and set(answer.json) == {"error"}
+
+
+@pytest.mark.parametrize("route", BY_TOKEN)
+def test_what_is_for_programs_takes_no_session(owner, client, route):
+    assert ask(owner, route, {}).status_code == ask(client, route, {}).status_code == 401
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("route", BY_TOKEN)
+def test_what_is_for_programs_takes_tokens_by_their_role(token_client, route, role):
+    allowed = ROLES.index(role) >= ROLES.index(BY_TOKEN[route])
+    assert (ask(token_client(role), route, {}).status_code in (401, 403)) != allowed
+
+
+@pytest.mark.parametrize("route", BY_TOKEN)
+def test_what_is_for_programs_answers_no_page_and_no_foreign_workspace(other, token_client, route):
+    for name, value in (("Origin", "https://evil.example"), ("X-Workspace-Id", other.workspace.id)):
+        assert ask(token_client("owner"), route, {}, headers={name: value}).status_code == 403
 
 
 @pytest.mark.parametrize("route", WITH_ROW)

@@ -1,0 +1,319 @@
+"""Headrace as a server of the Model Context Protocol (https://modelcontextprotocol.io/specification), at POST /mcp.
+
+A request is JSON-RPC and is answered as JSON; no stream is offered, and nothing is kept between two requests. Both ways
+of the protocol are spoken: the handshake of the versions up to 2025-11-25, and that of 2026-07-28, where each request
+says for itself which version it is. What the tools do is in mcp_tools.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import orjson
+from flask import Response, current_app, request
+from marshmallow import ValidationError
+from werkzeug.exceptions import HTTPException
+
+from api import mcp_tools
+from api.access import check_role, may, needs, who, workspace_id
+from api.bodies import read_raw
+from api.mcp_tools import Caller
+from api.wire import check_depth, refused_by_the_database, text_of
+from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
+from kinds import Cursor
+from models import DatabaseRefused
+
+HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+LATEST = "2026-07-28"
+# The only version that has batches; clients of it do not name it.
+UNNAMED = "2025-03-26"
+MOST_MESSAGES = 50
+PAGE = 100  # tools
+LONGEST_KEY = 200
+MOST_SECONDS = 60.0  # that all calls of a request may wait together
+
+PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS, INTERNAL = -32700, -32600, -32601, -32602, -32603
+MISMATCH, UNSUPPORTED = -32020, -32022
+# As 2026-07-28 asks for; before it, only what is no request at all has another status than 200.
+STATUSES = {NO_METHOD: 404, INTERNAL: 200}
+
+META = "io.modelcontextprotocol/"
+SERVER = {"name": "headrace", "title": "Headrace", "version": "0.1.0"}
+INSTRUCTIONS = (
+    "Headrace runs workflows. Each flow_… tool runs one workflow and waits for its result; run_flow runs any other. "
+    "A run that takes longer goes on by itself: look at it with get_run. To find out why a run failed, use get_run and "
+    "get_run_log. search_nodes, describe_node and validate_flow help to write a workflow's definition."
+)
+CURSOR = Cursor()
+
+
+class RpcError(Exception):
+    """A request that JSON-RPC answers with an error."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.data = code, message, data
+
+
+class Asked(NamedTuple):
+    """One request: its params, and for whom it is carried out."""
+
+    params: dict[str, Any]
+    caller: Caller
+
+
+Method: TypeAlias = Callable[[Asked], Mapping[str, Any]]
+
+
+# HTTP
+
+
+@needs("viewer", by_token=True)
+def answer() -> Response:
+    """Answer one JSON-RPC message, or a batch where the version has them."""
+    if not request.is_json:
+        raise NotJson("The message must be JSON with the header Content-Type: application/json")
+    version = request.headers.get("MCP-Protocol-Version", UNNAMED)
+    try:
+        message = orjson.loads(read_raw(request))
+    except orjson.JSONDecodeError as error:
+        return _failed(None, RpcError(PARSE_ERROR, f"The message is not JSON: {error}"), 400)
+    check_depth(message, "the message")
+    if isinstance(message, list) and version == UNNAMED and 0 < len(message) <= MOST_MESSAGES:
+        replies = [reply for reply in map(_handshake_reply, message) if reply is not None]
+        return _json(replies) if replies else Response(status=202)
+    if not isinstance(message, dict):
+        return _failed(None, RpcError(INVALID_REQUEST, "The body must be one JSON-RPC message"), 400)
+    reply = _handshake_reply(message) if version in HANDSHAKE else _latest_reply(message, version)
+    return Response(status=202) if reply is None else _json(reply, _status(reply, version))
+
+
+def answer_error(error: Exception) -> Response:
+    """What went wrong before there was a message to answer, as JSON-RPC with the status of HTTP."""
+    if isinstance(error, HeadraceError):
+        status, text = error.status, error.message
+    elif isinstance(error, HTTPException):
+        status, text = error.code or 500, text_of(error)
+    else:
+        status, text = 500, "Internal error; the server's log has the details"
+    response = _failed(None, RpcError(INVALID_REQUEST if status < 500 else INTERNAL, text), status)
+    if isinstance(error, Unauthenticated):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="Headrace"'
+    if isinstance(error, HeadraceError) and error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+answer.answer_error = answer_error
+
+
+def _status(reply: dict[str, Any], version: str) -> int:
+    """The status of HTTP for a reply."""
+    code = reply.get("error", {}).get("code")
+    if code is None or (version in HANDSHAKE and code != INVALID_REQUEST):
+        return 200
+    return STATUSES.get(code, 400)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status, mimetype="application/json")
+
+
+def _failed(id_: Any, error: RpcError, status: int) -> Response:
+    return _json(_error(id_, error), status)
+
+
+# JSON-RPC
+
+
+def _handshake_reply(message: Any) -> dict[str, Any] | None:
+    """The reply to a message of the versions with a handshake; None for one that has none."""
+    if isinstance(message, dict) and "method" not in message and message.keys() & {"result", "error"}:
+        return None  # an answer, though we never ask
+    return _reply(message, lambda: _carry_out(message, HANDSHAKE_METHODS))
+
+
+def _latest_reply(message: dict[str, Any], version: str) -> dict[str, Any] | None:
+    """The reply to a message of the latest version, which says of each result what it is."""
+
+    def result() -> dict[str, Any]:
+        _check_envelope(message, version)
+        found = _carry_out(message, LATEST_METHODS)
+        return {**found, "resultType": "complete", "_meta": {f"{META}serverInfo": SERVER}}
+
+    if "id" not in message and version != LATEST:
+        return _error(None, _unsupported(version))
+    return _reply(message, result)
+
+
+def _reply(message: Any, result: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """The reply with this result or with what went wrong instead; None for a notification."""
+    id_ = message.get("id") if isinstance(message, dict) else None
+    try:
+        _check_message(message)
+        if "id" not in message:
+            return None
+        return {"jsonrpc": "2.0", "id": id_, "result": result()}
+    except RpcError as error:
+        return _error(id_ if _is_id(id_) else None, error)
+    except Exception as error:
+        current_app.logger.exception("%s of MCP failed", message["method"])
+        refused = isinstance(error, DatabaseRefused)
+        text = refused_by_the_database().message if refused else "Internal error; the server's log has the details"
+        return _error(id_, RpcError(INTERNAL, text))
+
+
+def _check_message(message: Any) -> None:
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0" or not isinstance(message.get("method"), str):
+        raise RpcError(INVALID_REQUEST, 'A message must be an object with "jsonrpc": "2.0" and a method')
+    if "id" in message and not _is_id(message["id"]):
+        raise RpcError(INVALID_REQUEST, "The id of a request must be text or a whole number")
+
+
+def _is_id(id_: Any) -> bool:
+    return isinstance(id_, int | str) and not isinstance(id_, bool)
+
+
+def _error(id_: Any, error: RpcError) -> dict[str, Any]:
+    told = {"code": error.code, "message": error.message}
+    return {"jsonrpc": "2.0", "id": id_, "error": told if error.data is None else {**told, "data": error.data}}
+
+
+def _carry_out(message: dict[str, Any], methods: Mapping[str, Method]) -> dict[str, Any]:
+    method = methods.get(message["method"])
+    if method is None:
+        raise RpcError(NO_METHOD, f"There is no method {message['method'][:100]!r}")
+    params = {} if message.get("params") is None else message["params"]
+    if not isinstance(params, dict):
+        raise RpcError(INVALID_PARAMS, "params must be an object")
+    dispatcher = current_app.extensions["headrace"].dispatcher
+    caller = Caller(workspace_id(), who().email, dispatcher, _key(params), _deadline())
+    return dict(method(Asked(params, caller)))
+
+
+def _deadline() -> float:
+    """When the request has waited long enough, on the clock of `time.monotonic`."""
+    deadline: float = request.environ.setdefault("headrace.deadline", time.monotonic() + MOST_SECONDS)
+    return deadline
+
+
+def _key(params: dict[str, Any]) -> str | None:
+    """What marks a call, so that its repetition starts no second run: in `_meta`, else in the header."""
+    meta = params.get("_meta")
+    key = meta.get("idempotency-key") if isinstance(meta, dict) else None
+    key = request.headers.get("Idempotency-Key") if key is None else key
+    if key is not None and (not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY):
+        raise RpcError(INVALID_PARAMS, f"idempotency-key: must be text of 1 to {LONGEST_KEY} characters")
+    return key
+
+
+# The envelope of the latest version
+
+
+def _check_envelope(message: dict[str, Any], version: str) -> None:
+    """What a request says of itself in `_meta` must be all there, be supported, and be what the headers say."""
+    params = message.get("params")
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    needed = [f"{META}protocolVersion", f"{META}clientCapabilities"]
+    if not isinstance(params, dict) or not isinstance(meta, dict) or any(key not in meta for key in needed):
+        if version != LATEST:
+            raise _unsupported(version)
+        raise RpcError(INVALID_PARAMS, f"params._meta must have {' and '.join(needed)}")
+    said = {"MCP-Protocol-Version": meta[needed[0]], "Mcp-Method": message["method"]}
+    if message["method"] == "tools/call" and params.get("name") is not None:
+        said["Mcp-Name"] = params["name"]
+    for header, value in said.items():
+        if _header(header) != value:
+            raise RpcError(MISMATCH, f"The header {header} is not what the message says")
+    if version != LATEST:
+        raise _unsupported(version)
+
+
+def _unsupported(version: str) -> RpcError:
+    supported = [*HANDSHAKE, LATEST]
+    return RpcError(UNSUPPORTED, "Unsupported protocol version", {"supported": supported, "requested": version[:100]})
+
+
+def _header(name: str) -> str | None:
+    """The header's value, which is in base64 where it could not be written plainly: `=?base64?…?=`."""
+    text = request.headers.get(name)
+    if text is None or not text.startswith("=?base64?") or not text.endswith("?="):
+        return text
+    try:
+        return base64.b64decode(text[9:-2], validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+# Methods
+
+
+def _initialize(asked: Asked) -> dict[str, Any]:
+    wanted = asked.params.get("protocolVersion")
+    if not isinstance(wanted, str):
+        raise RpcError(INVALID_PARAMS, "protocolVersion must be text")
+    version = wanted if wanted in HANDSHAKE else HANDSHAKE[-1]
+    return {"protocolVersion": version, "serverInfo": SERVER, **_abilities()}
+
+
+def _abilities() -> dict[str, Any]:
+    return {"capabilities": {"tools": {}}, "instructions": INSTRUCTIONS}
+
+
+def _discover(asked: Asked) -> dict[str, Any]:
+    return {"supportedVersions": [LATEST], **_abilities(), "ttlMs": 3_600_000, "cacheScope": "private"}
+
+
+def _ping(asked: Asked) -> dict[str, Any]:
+    return {}
+
+
+def _list(asked: Asked) -> dict[str, Any]:
+    """A page of the tools that the caller's role may use: ours, then the flows, oldest first."""
+    cursor = asked.params.get("cursor")
+    try:
+        after = None if cursor is None else CURSOR.deserialize(cursor)
+    except ValidationError:
+        raise RpcError(INVALID_PARAMS, "cursor: is not one that this server gave") from None
+    tools = [tool for tool in mcp_tools.TOOLS if after is None and may(tool.role, asked.caller.workspace_id)]
+    flows = asked.caller.flows() if may(mcp_tools.RUNS, asked.caller.workspace_id) else []
+    left = [flow for flow in flows if after is None or flow.workflow_id > after]
+    room = PAGE - len(tools)
+    shown = [tool.shown() for tool in (*tools, *map(mcp_tools.tool_of, left[:room]))]
+    more = {"nextCursor": CURSOR.serialize("at", {"at": left[room - 1].workflow_id})} if len(left) > room else {}
+    return {"tools": shown, **more}
+
+
+def _latest_list(asked: Asked) -> dict[str, Any]:
+    # Flows are switched on and off at any time.
+    return {**_list(asked), "ttlMs": 0, "cacheScope": "private"}
+
+
+def _call(asked: Asked) -> dict[str, Any]:
+    """Use a tool. What goes wrong in it is a result, for a model to see and to do better."""
+    name, arguments = asked.params.get("name"), asked.params.get("arguments")
+    if not isinstance(name, str) or not isinstance(arguments, dict | None):
+        raise RpcError(INVALID_PARAMS, "name must be text and arguments an object")
+    tool = mcp_tools.find(name, asked.caller)
+    if tool is None:
+        raise RpcError(INVALID_PARAMS, f"There is no tool {name[:100]!r}")
+    try:
+        check_role(asked.caller.workspace_id, tool.role)
+        return tool.call(asked.caller, tool.checked(arguments or {}))
+    except (HeadraceError, NodeError) as error:
+        details = error.details if isinstance(error, BadInput) else ()
+        text = "\n".join([error.message, *(str(issue) for issue in details[:20])])
+        return {"content": [{"type": "text", "text": text}], "isError": True}
+
+
+HANDSHAKE_METHODS: dict[str, Method] = {
+    "initialize": _initialize,
+    "ping": _ping,
+    "tools/list": _list,
+    "tools/call": _call,
+}
+LATEST_METHODS: dict[str, Method] = {"server/discover": _discover, "tools/list": _latest_list, "tools/call": _call}
