@@ -22,7 +22,7 @@ import orjson
 from definition import Plan, PlannedNode, plan
 from errors import ExpressionError, NodeError
 from nodes import apart
-from nodes.base import Answer, Branch, Context, Flows, Services, Store, Suspend, discard
+from nodes.base import Agents, Answer, Branch, Context, Flows, Services, Store, Suspend, discard
 from nodes.bounds import UNMEASURED, size_of
 from nodes.files import Files
 from nodes.keyring import Keyring
@@ -136,6 +136,7 @@ class Job:
     links: Callable[[str], dict[str, str]] | None = None
     keyring: Keyring = field(default_factory=Keyring)
     files: Files | None = None
+    agents: Agents | None = None
     timeout: float = 3600.0
     max_steps: int = 100_000
     max_items: int = 10_000
@@ -446,7 +447,7 @@ class _Execution:
         key = f"{job.run_id}:{node.id}:{index or 0}"
         ctx = Context(
             node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services, job.flows, job.keyring,
-            job.files, functools.partial(self.pause, deadline), retries,
+            job.files, functools.partial(self.pause, deadline), retries, job.agents,
         )  # fmt: skip
         try:
             config = node.config.evaluate(scope, job.max_value_bytes)

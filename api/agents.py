@@ -1,20 +1,19 @@
-"""What agents do and remember."""
+"""What agents do. What they remember is in memory.py."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from flask import current_app
 
 import templates as files
 from api.access import needs, workspace_id
 from api.wire import Resource, check_depth
 from errors import BadInput, Unavailable
-from models import AgentMemory, AgentRun
-from schemas import AgentLogArgs, AgentRunOut, MemoryArgs, MemoryIn, MemoryOut, TaskIn, listed
+from models import AgentRun
+from schemas import AgentLogArgs, AgentRunOut, TaskIn, listed
 
-blueprint = Resource("agent", "Agent runs and memory")
+blueprint = Resource("agent", "Agent runs")
 
 
 @blueprint.post("/agent/run")
@@ -42,34 +41,3 @@ def logs(args: dict[str, Any]) -> Any:
         AgentRun.select_where(workspace_id(), args["agent_id"]), args["limit"], args["cursor"]
     )
     return {"items": items, "next_cursor": cursor}
-
-
-@blueprint.get("/agent/memory")
-@needs("viewer")
-@blueprint.arguments(MemoryArgs, location="query")
-@blueprint.response(200, listed(MemoryOut))
-def memories(args: dict[str, Any]) -> Any:
-    """What agents remember, newest first; `search` finds words, by their beginnings, in key, content and tags."""
-    equal = {"agent_id": args["agent_id"], "session": args["session"]}
-    query = AgentMemory.select_where(workspace_id(), args["search"], **equal)
-    items, cursor = AgentMemory.page(query, args["limit"], args["cursor"])
-    return {"items": items, "next_cursor": cursor}
-
-
-@blueprint.post("/agent/memory")
-@needs("operator")
-@blueprint.arguments(MemoryIn)
-@blueprint.response(201, MemoryOut)
-def remember(body: dict[str, Any]) -> Any:
-    """Write a memory; the same agent, session and key overwrite the earlier one."""
-    tags = orjson.dumps(body.pop("tags")).decode()
-    session = body.pop("session") or ""
-    return AgentMemory.put(workspace_id(), body.pop("agent_id"), session, body.pop("key"), tags=tags, **body)
-
-
-@blueprint.delete("/agent/memory/<memory>")
-@needs("operator", memory=AgentMemory)
-@blueprint.response(204)
-def forget(memory: AgentMemory) -> None:
-    """Delete a memory."""
-    memory.remove()

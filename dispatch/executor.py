@@ -33,9 +33,11 @@ from payloads import Kept, Payloads
 from recorder import Recorder, RunRecord, RunTaken
 
 from .active import Active, HandedBack
+from .agents import AgentServices
 from .flows import Starter, failure_writes, remains_of
 from .history import History
 from .links import Links
+from .memory import Memory
 from .plans import Plans
 
 log = logging.getLogger("headrace.dispatch")
@@ -229,6 +231,7 @@ class Executor:
             links=self._links(run, plan),
             keyring=keyring,
             files=self.files_of(run.workspace_id),
+            agents=AgentServices(Memory(run.workspace_id, keyring.clean, config.memory_entries)),
             timeout=config.run_timeout,
             max_steps=config.max_steps,
             max_items=config.max_items,

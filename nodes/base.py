@@ -108,6 +108,42 @@ class Store(Protocol):
     def list(self, prefix: str = "", limit: int = 100) -> list[dict[str, Any]]: ...
 
 
+class Memory(Protocol):
+    """What the agents of the workspace remember; every call is atomic across processes, and no secret is kept.
+
+    An entry is `{"id", "agent_id", "session", "key", "content", "tags", "expires_at", "created_at", "updated_at"}`, the
+    times as ISO 8601 text. The session "" is shared by all sessions of the agent. NodeError where a value is too large.
+    """
+
+    def read(self, agent_id: str, key: str, session: str = "") -> dict[str, Any] | None: ...
+
+    def write(
+        self,
+        agent_id: str,
+        key: str,
+        content: str,
+        session: str = "",
+        tags: Sequence[str] = (),
+        expires_in: float | None = None,
+    ) -> dict[str, Any]:
+        """Keep it under the key, replacing what was there; the entry. `expires_in` is in seconds, None: for ever."""
+
+    def delete(self, agent_id: str, key: str, session: str = "") -> bool: ...
+
+    def search(self, agent_id: str, query: str, session: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
+        """The entries that fit the query best, of all sessions, or of one and those that all share."""
+
+    def recall(self, agent_id: str, session: str, task: str, token_budget: int) -> list[dict[str, Any]]:
+        """What to remind an agent of that gets this task: `{"key", "content", "tags", "updated_at"}` each."""
+
+
+class Agents(Protocol):
+    """What agents, and nodes that serve them, have of their workspace."""
+
+    @property
+    def memory(self) -> Memory: ...
+
+
 class Once(Generic[T]):
     """Something costly, made at its first use and kept; call it to have it."""
 
@@ -180,6 +216,7 @@ class Context:
     files: Files | None = None
     pause: Callable[[float], None] = time.sleep
     retries: int = 0
+    agents: Agents | None = None
 
     def log(self, level: str, message: str, data: Any = None) -> None:
         """Write to the run's log, without any secret; `level` is debug, info, warning or error."""
@@ -211,6 +248,12 @@ class Context:
         if self.services is None:
             raise NodeError("there is no network here", permanent=True)
         return self.services
+
+    def need_agents(self) -> Agents:
+        """What agents have of the workspace; NodeError where there is none."""
+        if self.agents is None:
+            raise NodeError("there are no agents here", permanent=True)
+        return self.agents
 
     def seconds_left(self, at_most: float) -> float:
         """Seconds until the deadline, `at_most` where there is none or it is later.

@@ -39,7 +39,7 @@ LAYERS = {
     "credentials": {"database", "models", "definition", "nodes", "schemas", "vault"},
     "server_key": {"database", "models", "nodes", "vault"},
     "recorder": {"database", "models", "payloads"},
-    "dispatch": {"database", "models", "payloads", "definition", "engine", "recorder", "nodes"},
+    "dispatch": {"database", "models", "payloads", "definition", "engine", "recorder", "flat", "nodes"},
     "worker": {"dispatch"},
     "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},
     "api": {
