@@ -262,6 +262,12 @@ class Config:
     llm_model: str = setting(
         "HEADRACE_LLM_MODEL", "", ANY_TEXT, "Language model of AI nodes that name none. Empty: they must name one."
     )
+    memory_entries: int = setting(
+        "HEADRACE_MEMORY_ENTRIES",
+        "1000",
+        _number(1, 100_000),
+        "Entries that an agent's memory keeps in a workspace; past it, those go that were updated longest ago.",
+    )
     grace: int = setting(
         "HEADRACE_GRACE", "10", _number(0, 3600), "Seconds that runs may take to finish when the server stops."
     )

@@ -11,6 +11,7 @@ import drivers  # noqa: F401
 # isort: split
 import fcntl
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -18,11 +19,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from peewee import SQL, DatabaseError, ExceptionWrapper, IntegrityError, OperationalError, SqliteDatabase
+from peewee import DatabaseError, ExceptionWrapper, IntegrityError, OperationalError, SqliteDatabase
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MS = 5000
 PAGES_AT_ONCE = 32
+MOST_WORDS = 100  # of those that all must be there
+MOST_TEXT, FIRST_WORDS, ANY_WORDS, BEGINS = 20_000, 200, 32, 4
+BETWEEN_WORDS = re.compile(r"[\s\0-/:-@\[-`{-\x7f]+")
 
 db = SqliteDatabase(None)
 # sqlite3's errors as Peewee's, as its own `execute_sql` gives them.
@@ -168,14 +172,30 @@ def _prepare_a_new_file(path: Path) -> None:
         new.close()
 
 
-def matching(table: str, words: str) -> Any:
-    """The condition that a row of the table matches all the words in its full-text index, `<table>_fts` (FTS5).
+def all_words(text: str) -> str:
+    """What to look for in a full-text index (FTS5), by MATCH, for rows with all of the words; empty without words.
 
     Each word is quoted, so nothing in it is FTS5 syntax; its last letters may be missing.
     """
-    quoted = " ".join('"' + word.replace('"', '""') + '"*' for word in words.replace("\0", " ").split())
-    found = SQL(f"rowid IN (SELECT rowid FROM {table}_fts WHERE {table}_fts MATCH ?)", (quoted,))
-    return found if quoted else SQL("1 = 1")
+    return " ".join(map(_beginning, text.replace("\0", " ").split()[:MOST_WORDS]))
+
+
+def any_word(text: str) -> str:
+    """The same for rows with any of the words. Of many words the longest count, as they say most.
+
+    Those of one or two letters count only where there are no others, and no short one stands for a beginning: there is
+    hardly a text without `in`, or without a word that begins so.
+    """
+    found = dict.fromkeys(word.lower() for word in BETWEEN_WORDS.split(text[:MOST_TEXT]) if word)
+    first = list(found)[:FIRST_WORDS]
+    telling = [word for word in first if len(word) > 2 or not word.isascii()] or first
+    words = sorted(telling, key=len, reverse=True)[:ANY_WORDS]
+    return " OR ".join(f'"{word}"' if word.isascii() and len(word) < BEGINS else _beginning(word) for word in words)
+
+
+def _beginning(word: str) -> str:
+    quoted = word.replace('"', '""')
+    return f'"{quoted}"*'
 
 
 class Space(NamedTuple):

@@ -10,7 +10,6 @@ from peewee import OperationalError as DatabaseRefused
 from database import space
 from tables import retention
 from tables.agent_runs import AgentRun, AgentStep
-from tables.agents import AgentMemory
 from tables.base import Base, Write, first_id, monotonic_ms, new_id, now_ms
 from tables.credentials import Credential
 from tables.facts import Fact
@@ -18,6 +17,7 @@ from tables.flows import Workflow, WorkflowVersion
 from tables.keys import IdempotencyKey
 from tables.leases import Lease
 from tables.logs import LogEntry
+from tables.memory import AgentMemory, MemoryScope
 from tables.metrics import RunDay, metrics, totals
 from tables.people import ROLES, ApiToken, LoginFailure, Membership, Session, User, Workspace, hash_token
 from tables.polls import CLAIM_MS, Claim, Poll, PollEntry
@@ -32,7 +32,7 @@ from tables.webhooks import Fired, Hook, Webhook
 __all__ = [
     "DatabaseRefused", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "AgentMemory", "AgentRun",
     "AgentStep", "ApiToken", "Base", "Claim", "Credential", "Due", "Fact", "Fired", "Hook", "IdempotencyKey", "Lease",
-    "LogEntry", "LoginFailure", "Membership", "Poll", "PollEntry", "Preset", "Run", "RunDay", "Schedule",
+    "LogEntry", "LoginFailure", "Membership", "MemoryScope", "Poll", "PollEntry", "Preset", "Run", "RunDay", "Schedule",
     "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion",
     "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token", "metrics", "monotonic_ms", "new_id", "now_ms",
     "retention", "space", "totals",

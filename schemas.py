@@ -587,12 +587,28 @@ class MemoryIn(Strict):
     content = text(100_000, 0, required=True)
     session = text(200, 0, load_default="", allow_none=True)
     tags = fields.List(text(100), load_default=list, validate=validate.Length(max=50))
+    expires_in = fields.Integer(
+        strict=True,
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(1, 3_660 * 86_400),
+        metadata={"description": "Seconds after which it is forgotten; without it, never"},
+    )
 
 
 class MemoryArgs(PageArgs):
     agent_id = text(64, load_default=None)
     session = text(200, 0, load_default=None)
     search = text(200, 0, load_default=None)
+
+
+class ForgetArgs(Schema):
+    agent_id = text(64, required=True)
+    session = text(200, 0, load_default=None, metadata={"description": "Without it, all; empty: what all share"})
+
+
+class ForgottenOut(Out):
+    deleted = fields.Integer(required=True, metadata={"description": "How many entries there were"})
 
 
 class MemoryOut(Out):
@@ -602,6 +618,7 @@ class MemoryOut(Out):
     key = fields.String(required=True)
     content = fields.String(required=True)
     tags = Json(required=True)
+    expires_at = Time(required=True, allow_none=True)
     created_at = Time(required=True)
     updated_at = Time(required=True)
 

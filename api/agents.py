@@ -1,10 +1,9 @@
-"""What agents do and remember."""
+"""What agents do. What they remember is in memory.py."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from flask import current_app
 
 from api.access import needs, who, workspace_id
@@ -13,10 +12,10 @@ from api.wire import Resource, check_depth
 from dispatch import Dispatcher
 from dispatch.tasks import Task, agent_run_id, check
 from errors import BadInput, Conflict
-from models import AgentMemory, AgentRun, Run
-from schemas import AgentLogArgs, AgentLogOut, AgentRunOut, MemoryArgs, MemoryIn, MemoryOut, TaskIn, listed
+from models import AgentRun, Run
+from schemas import AgentLogArgs, AgentLogOut, AgentRunOut, TaskIn, listed
 
-blueprint = Resource("agent", "Agent runs and memory")
+blueprint = Resource("agent", "Agent runs")
 
 
 @blueprint.post("/agent/run")

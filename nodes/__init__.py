@@ -22,6 +22,7 @@ from nodes import (
     logic,
     mailbox,
     mcp,
+    memory,
     messaging,
     mqtt,
     output,
@@ -61,6 +62,7 @@ FAMILIES = (
     files,
     storage,
     output,
+    memory,
 )
 
 

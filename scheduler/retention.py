@@ -14,7 +14,7 @@ from itertools import islice
 
 import database
 from config import Config
-from models import Lease, Poll, first_id, new_id, now_ms
+from models import AgentMemory, Lease, Poll, first_id, new_id, now_ms
 from models import retention as rows
 from payloads import Payloads
 
@@ -80,6 +80,7 @@ class Retention:
         if self.config.retention_bytes:
             yield from self._by_size(now)
         yield from self._idle_polls(now)
+        yield from self._expired_memories(now)
         yield from self._orphans(now)
         yield from self._shrink()
 
@@ -210,6 +211,12 @@ class Retention:
         """Forget how far triggers had come that have not been polled for long."""
         if not self._is_ahead():
             Poll.prune(now)
+        yield
+
+    def _expired_memories(self, now: int) -> Steps:
+        """Delete what agents were to remember for so long."""
+        while not self._is_ahead() and not AgentMemory.remove_expired(now, self._time()):
+            yield
         yield
 
     def _age(self, table: str, before: int) -> Steps:

@@ -10,7 +10,7 @@ from world import fresh_database, raced
 
 import database
 import models
-from models import AgentMemory, Base
+from models import Base
 
 TABLES = {model._meta.table_name: model for model in Base.__subclasses__()}
 
@@ -123,16 +123,6 @@ database.disconnect()
 def test_a_migration_imports_no_model_of_ours():
     for file in database.MIGRATIONS.glob("[0-9]*.py"):
         assert "import models" not in file.read_text() and "from tables" not in file.read_text()
-
-
-def test_the_full_text_index_follows_every_change(path):
-    memory = AgentMemory.put("ws", "a", "s", "k", content="first words", tags="[]")
-    AgentMemory.put("ws", "a", "s", "k", content="other words", tags="[]")
-    AgentMemory.put("ws", "a", "s", "gone", content="lost words", tags="[]").remove()
-    database.execute("INSERT INTO agent_memories_fts (agent_memories_fts, rank) VALUES ('integrity-check', 1)")
-    found = [row.id for row in AgentMemory.select_where("ws", "words")]
-    assert found == [memory.id]
-    assert not list(AgentMemory.select_where("ws", "first")) and not list(AgentMemory.select_where("ws", "lost"))
 
 
 def test_a_new_database_shrinks_when_rows_go(path):

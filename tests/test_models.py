@@ -8,14 +8,11 @@ import time
 
 import orjson
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from world import add_flow, at_once, flow, fresh_database, run_of, steps_of
 
 import database
 from database import execute, write
 from models import (
-    AgentMemory,
     IdempotencyKey,
     Lease,
     LogEntry,
@@ -717,71 +714,6 @@ def test_a_value_that_is_no_json_is_refused_and_nothing_changed(store):
     assert store.get("k") == 1
 
 
-# Memories
-
-
-def remember(key, content, tags="[]", agent="a", session="s", workspace="ws_1"):
-    return AgentMemory.put(workspace, agent, session, key, content=content, tags=tags)
-
-
-def recalled(search, **equal):
-    return {row.key for row in AgentMemory.select_where("ws_1", search, **equal)}
-
-
-def test_the_same_agent_session_and_key_are_one_memory():
-    first, second = remember("k", "one"), remember("k", "two")
-    assert first.id == second.id and second.updated_at >= first.created_at
-    assert AgentMemory.find(first.id).content == "two"
-    remember("k", "x", session="t")
-    remember("k", "x", agent="b")
-    assert AgentMemory.select().count() == 3
-
-
-def test_memories_written_at_the_same_time_under_one_key_are_one():
-    at_once(8, lambda number: remember("k", str(number)).id)
-    assert AgentMemory.select().count() == 1
-
-
-def test_a_search_wants_every_word_anywhere():
-    remember("likes", "green tea in the morning", tags='["drink"]')
-    remember("address", "Green Street 5")
-    assert recalled("green") == {"likes", "address"}
-    assert recalled("green tea") == {"likes"} and recalled("drink GREEN") == {"likes"}
-    assert recalled("address") == {"address"} and recalled("coffee") == set()
-
-
-def test_a_search_finds_words_by_their_beginning():
-    remember("k", "international orders")
-    assert recalled("inter") == recalled("order") == {"k"} and recalled("national") == set()
-
-
-def test_a_search_of_nothing_finds_everything():
-    remember("k", "x")
-    assert recalled(None) == recalled("") == recalled("  ") == {"k"}
-
-
-def test_memories_are_filtered_and_those_of_another_workspace_are_not_there():
-    remember("one", "word", agent="a")
-    remember("two", "word", agent="b")
-    remember("three", "word", workspace="ws_2")
-    assert recalled("word") == {"one", "two"} and recalled("word", agent_id="b") == {"two"}
-
-
-@pytest.mark.parametrize(
-    "odd", ['"', "a AND", "NOT", "NEAR(", "key:x", "^a", "a*b", "-", "()", "'; --", "a\0b", "\ud7ff"]
-)
-def test_nothing_in_a_search_is_syntax(odd):
-    remember("k", "plain words")
-    assert recalled(odd) == set()
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.text(max_size=30))
-@example("\0")
-def test_any_search_is_answered(text):
-    assert isinstance(list(AgentMemory.select_where("ws_1", text)), list)
-
-
 # Indexes
 
 
@@ -831,9 +763,6 @@ QUESTIONS = {
     "key": lambda: IdempotencyKey.run_of("wf_1", "k"),
     "flows": lambda: list(Workflow.page(Workflow.select_where("ws_1"), 10, None)),
     "versions": lambda: Workflow(id="wf_1").versions(10, "5"),
-    "memories": lambda: list(
-        AgentMemory.page(AgentMemory.select_where("ws_1", None, agent_id="a", session="s"), 10, None)
-    ),
     "store": lambda: WorkspaceStore("ws_1").list("a"),
     "claim": lambda: do([*Run.claim("run_1", "me", 2), Run.release("run_1", "me")]),
     "end": lambda: do(Run(id="run_1", workspace_id="w", workflow_id="f", started_at=1).finish("me", "success")),

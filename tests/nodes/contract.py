@@ -65,6 +65,7 @@ class Contract:
                 "services": ctx.services,
                 "files": ctx.files,
                 "store": ctx.store,
+                "agents": ctx.agents,
                 **job,
             }
             outcome = engine.run(engine.plan(definition), engine.Job("run_1", case.input, **job))

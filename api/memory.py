@@ -1,0 +1,81 @@
+"""What agents remember: people read it, correct it and make agents forget."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+from flask import current_app
+
+from api.access import needs, workspace_id
+from api.wire import Resource
+from models import AgentMemory, MemoryScope, now_ms
+from schemas import ForgetArgs, ForgottenOut, MemoryArgs, MemoryIn, MemoryOut, listed
+
+blueprint = Resource("memory", "What agents remember")
+PAUSE_SECONDS = 0.005  # in which others get to write
+
+
+@blueprint.get("/agent/memory")
+@needs("viewer")
+@blueprint.arguments(MemoryArgs, location="query")
+@blueprint.response(200, listed(MemoryOut))
+def memories(args: dict[str, Any]) -> Any:
+    """What agents remember, newest first; `search` finds words, by their beginnings, in key, content and tags."""
+    scope = _scope(args)
+    items, cursor = AgentMemory.listed(scope, args["search"] or "", args["limit"], args["cursor"])
+    return {"items": items, "next_cursor": cursor}
+
+
+@blueprint.post("/agent/memory")
+@needs("operator")
+@blueprint.arguments(MemoryIn)
+@blueprint.response(201, MemoryOut)
+def remember(body: dict[str, Any]) -> Any:
+    """Write a memory; the same agent, session and key overwrite the earlier one."""
+    now, seconds = now_ms(), body["expires_in"]
+    names = workspace_id(), body["agent_id"], body["session"] or "", body["key"]
+    return AgentMemory.put(
+        *names,
+        content=body["content"],
+        tags=orjson.dumps(body["tags"]).decode(),
+        expires_at=None if seconds is None else now + seconds * 1000,
+        most=current_app.extensions["headrace"].config.memory_entries,
+        now=now,
+    )
+
+
+@blueprint.get("/agent/memory/<memory>")
+@needs("viewer", memory=AgentMemory)
+@blueprint.response(200, MemoryOut)
+def memory(memory: AgentMemory) -> Any:
+    """A memory."""
+    return memory
+
+
+@blueprint.delete("/agent/memory/<memory>")
+@needs("operator", memory=AgentMemory)
+@blueprint.response(204)
+def forget(memory: AgentMemory) -> None:
+    """Delete a memory."""
+    memory.remove()
+
+
+@blueprint.delete("/agent/memory")
+@needs("operator")
+@blueprint.arguments(ForgetArgs, location="query")
+@blueprint.response(200, ForgottenOut)
+def forget_all(args: dict[str, Any]) -> Any:
+    """Make an agent forget all, or one session."""
+    deleted = 0
+    for gone in AgentMemory.forget(_scope(args)):
+        deleted += gone
+        time.sleep(PAUSE_SECONDS)
+    return {"deleted": deleted}
+
+
+def _scope(args: dict[str, Any]) -> MemoryScope:
+    """The memories of the workspace that a query means."""
+    sessions = None if args["session"] is None else (args["session"],)
+    return MemoryScope(workspace_id(), args["agent_id"], sessions, now_ms())

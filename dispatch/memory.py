@@ -1,0 +1,184 @@
+"""What agents remember, as their runs and the nodes see it (`nodes.base.Memory`).
+
+Whatever comes in here can be a model's answer, so everything is checked; and no secret that the run has seen is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from database import all_words, any_word
+from errors import NodeError
+from flat import iso
+from models import AgentMemory, MemoryScope, now_ms
+from nodes.memory import LONGEST, MAX_AGENT, MAX_CONTENT, MAX_FOUND, MAX_KEY, MAX_TAG, MAX_TAGS
+
+CHARS_A_TOKEN = 4  # an estimate: of English a little less, of Chinese much more
+RECALLED = 100  # that are looked at, of each sort
+AROUND = 40  # characters: the time of an entry, and what stands between its parts
+WORTH_CUTTING = 200  # characters: what is left of a content in less says too little
+MORE = "…"
+
+
+class Memory:
+    """What the agents of one workspace remember. `clean` takes secrets out of JSON text, `now` gives the time in ms.
+
+    An agent keeps `most` entries. Entries are as `nodes.base.Memory` says.
+    """
+
+    def __init__(
+        self,
+        workspace_id: str,
+        clean: Callable[[bytes], bytes] = lambda encoded: encoded,
+        most: int = 1_000,
+        now: Callable[[], int] = now_ms,
+    ) -> None:
+        self.workspace_id, self.clean, self.most, self.now = workspace_id, clean, most, now
+
+    def read(self, agent_id: str, key: str, session: str = "") -> dict[str, Any] | None:
+        """The entry under the key, None where there is none."""
+        row = AgentMemory.under(self.workspace_id, *self._names(agent_id, session, key), self.now())
+        return None if row is None else _entry(row)
+
+    def write(
+        self,
+        agent_id: str,
+        key: str,
+        content: str,
+        session: str = "",
+        tags: Sequence[str] = (),
+        expires_in: float | None = None,
+    ) -> dict[str, Any]:
+        """Keep the content under the key, replacing what was there, its end too; the entry.
+
+        `expires_in` is in seconds, None: for ever. NodeError where a value is too long or no text.
+        """
+        names, now = self._names(agent_id, session, key), self.now()
+        content, tags = self._cleaned([_text("content", content, MAX_CONTENT), _tags(tags)])
+        expires_at = None if expires_in is None else now + int(_seconds(expires_in) * 1000)
+        row = AgentMemory.put(
+            self.workspace_id, *names, content=content, tags=orjson.dumps(tags).decode(),
+            expires_at=expires_at, most=self.most, now=now,
+        )  # fmt: skip
+        return _entry(row)
+
+    def delete(self, agent_id: str, key: str, session: str = "") -> bool:
+        """Whether there was something to delete."""
+        return AgentMemory.drop(self.workspace_id, *self._names(agent_id, session, key), self.now())
+
+    def search(self, agent_id: str, query: str, session: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
+        """The entries with all words of the query, best first; where none has all, those with any of them.
+
+        They are of all sessions, or of one and those that all share. No query: the latest.
+        """
+        scope, text, limit = self._scope(agent_id, session), _question("query", query), _limit(limit)
+        if text.strip():
+            found = AgentMemory.best(scope, all_words(text), limit) or AgentMemory.best(scope, any_word(text), limit)
+        else:
+            found = AgentMemory.latest(scope, limit)
+        return [_entry(row) for row in AgentMemory.rows(found, scope)]
+
+    def recall(self, agent_id: str, session: str, task: str, token_budget: int) -> list[dict[str, Any]]:
+        """What to remind an agent of, in so many tokens: `{"key", "content", "tags", "updated_at"}` each.
+
+        They are of this session, or of those that all share: first what has words of the task, best first, then the
+        latest. A token is taken for four characters. What does not fit is left out, or cut where enough of it fits:
+        such a content ends with `…`.
+        """
+        scope = self._scope(agent_id, session)
+        best = AgentMemory.best(scope, any_word(_question("task", task)), RECALLED)
+        numbers = dict.fromkeys([*best, *AgentMemory.latest(scope, RECALLED)])
+        return _fitting(AgentMemory.rows(numbers, scope), token_budget * CHARS_A_TOKEN)
+
+    def _scope(self, agent_id: str, session: str | None) -> MemoryScope:
+        """What a session of the agent may see: its own and what all share. None: everything."""
+        sessions = None if session is None else tuple({self._name("session", session, MAX_KEY, 0), ""})
+        return MemoryScope(self.workspace_id, self._name("agent_id", agent_id, MAX_AGENT), sessions, self.now())
+
+    def _names(self, agent_id: str, session: str, key: str) -> tuple[str, str, str]:
+        return (
+            self._name("agent_id", agent_id, MAX_AGENT),
+            self._name("session", session, MAX_KEY, 0),
+            self._name("key", key, MAX_KEY),
+        )
+
+    def _name(self, what: str, value: str, most: int, least: int = 1) -> str:
+        """The name as it is kept: a secret in it, each use of it finds struck out in the same way."""
+        return str(self._cleaned(_text(what, value, most, least)))
+
+    def _cleaned(self, value: Any) -> Any:
+        return orjson.loads(self.clean(orjson.dumps(value)))
+
+
+def _text(what: str, value: Any, most: int, least: int = 0) -> str:
+    """The value, which is text of that many characters, and not of blanks alone if it must be there; NodeError."""
+    if not isinstance(value, str):
+        raise NodeError(f"{what} must be text", permanent=True)
+    if len(value) > most:
+        raise NodeError(f"{what} has {len(value)} characters; at most {most} are allowed", permanent=True)
+    if least and not value.strip():
+        raise NodeError(f"{what} must not be empty", permanent=True)
+    if "\0" in value or _question(what, value) != value:
+        raise NodeError(f"{what} must not contain NUL or half a surrogate pair", permanent=True)
+    return value
+
+
+def _tags(values: Any) -> list[str]:
+    if not isinstance(values, list | tuple):
+        raise NodeError("tags must be a list of texts", permanent=True)
+    if len(values) > MAX_TAGS:
+        raise NodeError(f"there are {len(values)} tags; at most {MAX_TAGS} are allowed", permanent=True)
+    return [_text("a tag", value, MAX_TAG, 1) for value in values]
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= LONGEST:
+        raise NodeError(f"expires_in must be a number of seconds from 1 to {LONGEST}", permanent=True)
+    return value
+
+
+def _limit(value: Any) -> int:
+    if type(value) is not int:
+        raise NodeError("limit must be a whole number", permanent=True)
+    return max(1, min(value, MAX_FOUND))
+
+
+def _question(what: str, value: Any) -> str:
+    """Text to search for, as a database takes it, which half a surrogate pair is not."""
+    if not isinstance(value, str):
+        raise NodeError(f"{what} must be text", permanent=True)
+    return value.encode("utf-8", "replace").decode()
+
+
+def _entry(row: AgentMemory) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "agent_id": row.agent_id,
+        "session": row.session,
+        "key": row.key,
+        "content": row.content,
+        "tags": orjson.loads(row.tags),
+        "expires_at": None if row.expires_at is None else iso(row.expires_at),
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
+    }
+
+
+def _fitting(rows: Iterable[AgentMemory], room: int) -> list[dict[str, Any]]:
+    """What of these fits into so many characters, in their order."""
+    found = []
+    for row in rows:
+        tags, content = orjson.loads(row.tags), row.content
+        left = room - AROUND - len(row.key) - sum(map(len, tags))
+        if len(content) > left:
+            if left < WORTH_CUTTING:
+                continue
+            content = content[: left - len(MORE)] + MORE
+        found.append({"key": row.key, "content": content, "tags": tags, "updated_at": iso(row.updated_at)})
+        room = left - len(content)
+        if room <= AROUND:
+            break
+    return found

@@ -1,0 +1,628 @@
+"""What agents remember: one entry a key, found by words, forgotten in time, in bounds, without secrets."""
+
+import random
+import time
+import uuid
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from world import at_once, fresh_database, raced
+
+from config import Config
+from database import execute, write
+from dispatch.memory import Memory
+from errors import NodeError
+from flat import iso
+from models import AgentMemory, MemoryScope, new_id, now_ms
+from nodes.keyring import Keyring
+from payloads import Payloads
+from scheduler.retention import Retention
+
+NOW = 1_800_000_000_000
+SECRET = "correct-horse-battery"
+OPERATORS = [
+    '"', '""', '"Rome', "'", "*", "Ro*", "^Rome", "NEAR(Rome city)", "Rome AND", "AND", "OR", "NOT", "NOT Rome",
+    "key:Rome", "content : Rome", "-Rome", "(", ")", "{", "Rome + city", "Rome,city", ";", "--", "' OR 1=1 --", "%",
+    "_", "\\", "😀", '" OR "a', "rowid", "agent_memories_fts", "…", " ", "\t", "a\0b", "\0", "\ud800", "", "مرحبا",
+    "東京", "a" * 50_000, "word " * 20_000, '"' * 20_000, "é\u0301", "\u202e",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def path(tmp_path):
+    with fresh_database(tmp_path) as path:
+        yield path
+
+
+@pytest.fixture
+def clock():
+    return [NOW]
+
+
+@pytest.fixture
+def memory(clock):
+    """The memory of a workspace whose agents keep five entries each; `clock[0]` is the time in milliseconds."""
+    return Memory("ws_1", most=5, now=lambda: clock[0])
+
+
+def keys(found):
+    return [entry["key"] for entry in found]
+
+
+def row_count():
+    return AgentMemory.select().count()
+
+
+def check_index():
+    """The full-text index says what the table says."""
+    execute("INSERT INTO agent_memories_fts (agent_memories_fts, rank) VALUES ('integrity-check', 1)")
+
+
+# One entry a key
+
+
+def test_an_entry_is_what_was_written(memory):
+    written = memory.write("a", "city", "Rome", "s", ["place", "old"], 60)
+    named = {"agent_id": "a", "session": "s", "key": "city", "content": "Rome", "tags": ["place", "old"]}
+    times = {"expires_at": iso(NOW + 60_000), "created_at": iso(NOW), "updated_at": iso(NOW)}
+    assert written == {"id": written["id"], **named, **times} == memory.read("a", "city", "s")
+
+
+def test_the_same_agent_session_and_key_are_one_entry(memory, clock):
+    first = memory.write("a", "k", "one", "s", ["t"], 60)
+    clock[0] += 5
+    second = memory.write("a", "k", "two", "s")
+    assert first["id"] == second["id"] and second["created_at"] == iso(NOW) and second["updated_at"] == iso(NOW + 5)
+    assert (second["content"], second["tags"], second["expires_at"]) == ("two", [], None)
+    memory.write("a", "k", "x")
+    memory.write("b", "k", "x", "s")
+    Memory("ws_2").write("a", "k", "x", "s")
+    assert row_count() == 4 and memory.read("a", "k", "s")["content"] == "two"
+
+
+def test_threads_that_write_the_same_key_at_once_leave_one_entry():
+    at_once(8, lambda number: Memory("ws_1").write("a", "k", str(number)))
+    assert row_count() == 1
+    check_index()
+
+
+@pytest.mark.slow
+def test_processes_that_write_the_same_keys_at_once_leave_one_entry_each(path):
+    source = """
+import sys, pathlib, database
+from dispatch.memory import Memory
+database.connect(pathlib.Path(sys.argv[1]), "normal")
+print("ready", flush=True)
+sys.stdin.readline()
+ids = {Memory("ws_1").write("a", f"k{number % 3}", f"words {number}")["id"] for number in range(150)}
+print(*ids)
+database.disconnect()
+"""
+    ids = raced(2, source, path)
+    assert len(ids) == 6 and len(set(ids)) == 3 == row_count()
+    check_index()
+
+
+def test_a_write_that_fails_leaves_what_was_there(memory):
+    """Its place among the others is made in the same transaction."""
+    for number in range(5):
+        memory.write("a", f"k{number}", "x")
+    execute("CREATE TRIGGER no BEFORE DELETE ON agent_memories BEGIN SELECT RAISE (ABORT, 'the disk says no'); END")
+    with pytest.raises(Exception, match="the disk says no"):
+        memory.write("a", "one more", "x")
+    assert memory.read("a", "one more") is None and row_count() == 5
+
+
+def test_delete_takes_one_entry(memory):
+    memory.write("a", "k", "x", "s")
+    memory.write("a", "k", "x", "t")
+    assert memory.delete("a", "k", "s") and not memory.delete("a", "k", "s") and not memory.delete("b", "k", "t")
+    assert memory.read("a", "k", "t") and row_count() == 1
+    check_index()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"agent_id": ""}, "agent_id must not be empty"),
+        ({"agent_id": "x" * 65}, "agent_id has 65 characters; at most 64"),
+        ({"agent_id": None}, "agent_id must be text"),
+        ({"key": " "}, "key must not be empty"),
+        ({"key": "x" * 201}, "key has 201 characters"),
+        ({"key": 5}, "key must be text"),
+        ({"session": "x" * 201}, "session has 201"),
+        ({"session": None}, "session must be text"),
+        ({"content": "x" * 100_001}, "content has 100001 characters; at most 100000"),
+        ({"content": {"a": 1}}, "content must be text"),
+        ({"content": "a\0b"}, "content must not contain NUL"),
+        ({"content": "\ud800"}, "half a surrogate pair"),
+        ({"tags": "abc"}, "tags must be a list"),
+        ({"tags": ["x"] * 51}, "51 tags; at most 50"),
+        ({"tags": [1]}, "a tag must be text"),
+        ({"tags": ["x" * 101]}, "a tag has 101"),
+        ({"tags": [""]}, "a tag must not be empty"),
+        ({"expires_in": 0}, "expires_in must be a number of seconds from 1 to 316224000"),
+        ({"expires_in": float("nan")}, "expires_in"),
+        ({"expires_in": float("inf")}, "expires_in"),
+        ({"expires_in": True}, "expires_in"),
+        ({"expires_in": "60"}, "expires_in"),
+        ({"expires_in": 10**30}, "expires_in"),
+    ],
+    ids=lambda value: ascii(value)[:50],
+)
+def test_a_wrong_value_is_named_and_nothing_is_kept(memory, change, message):
+    with pytest.raises(NodeError, match=message) as caught:
+        memory.write(**{"agent_id": "a", "key": "k", "content": "c", **change})
+    assert caught.value.permanent and row_count() == 0
+
+
+@pytest.mark.parametrize("ask", [{"limit": "10"}, {"limit": None}, {"query": None}, {"query": 5}, {"session": 5}])
+def test_a_wrong_search_is_named(memory, ask):
+    with pytest.raises(NodeError, match=next(iter(ask))):
+        memory.search(**{"agent_id": "a", "query": "x", **ask})
+
+
+def test_the_largest_entry_is_kept_whole(memory):
+    names, content, tags = ("x" * 64, "k" * 200, "s" * 200), "é" * 100_000, ["t" * 100] * 50
+    agent, key, session = names
+    assert memory.write(agent, key, content, session, tags)["content"] == content
+    assert memory.read(agent, key, session)["tags"] == tags
+
+
+# Secrets
+
+
+def test_a_secret_is_kept_nowhere_and_each_use_of_it_finds_the_same_entry(path):
+    keyring = Keyring()
+    keyring.hide(SECRET)
+    memory = Memory("ws_1", keyring.clean)
+    written = memory.write("a", f"k {SECRET}", f"it is {SECRET}", SECRET, [SECRET])
+    assert memory.read("a", f"k {SECRET}", SECRET) == written and written["content"] == "it is ***"
+    assert memory.search("a", SECRET, SECRET) == [] == memory.search("a", "horse", SECRET)
+    assert memory.recall("a", SECRET, "it is", 100)[0]["key"] == "k ***"
+    files = [file.read_bytes() for file in path.parent.iterdir()]
+    assert files and not any(SECRET.encode() in content for content in files)
+    assert memory.delete("a", f"k {SECRET}", SECRET)
+
+
+# Expiry
+
+
+def test_what_has_expired_is_there_for_nobody(memory, clock):
+    memory.write("a", "k", "Rome", expires_in=60)
+    scope = MemoryScope("ws_1", "a", None, NOW + 60_000)
+    clock[0] += 59_999
+    assert memory.read("a", "k") and memory.search("a", "Rome") and memory.recall("a", "", "Rome", 100)
+    clock[0] += 1
+    assert memory.read("a", "k") is None and not memory.delete("a", "k")
+    assert memory.search("a", "Rome") == memory.search("a", "") == memory.recall("a", "", "Rome", 100) == []
+    assert AgentMemory.listed(scope, "", 10, None) == AgentMemory.listed(scope, "Rome", 10, None) == ([], None)
+    assert list(AgentMemory.forget(scope)) == [] and row_count() == 1
+
+
+def test_an_entry_that_expired_a_moment_ago_has_no_id_any_more():
+    row = AgentMemory.put("ws_1", "a", "", "k", content="x", tags="[]", expires_at=now_ms() - 1)
+    other = AgentMemory.put("ws_1", "a", "", "l", content="x", tags="[]", expires_at=now_ms() + 60_000)
+    assert AgentMemory.find(row.id) is None and AgentMemory.find(other.id).key == "l"
+
+
+def test_what_is_written_over_an_expired_entry_is_a_new_one(memory, clock):
+    old = memory.write("a", "k", "Rome", tags=["t"], expires_in=60)
+    clock[0] += 60_000
+    new = memory.write("a", "k", "Oslo")
+    assert new["id"] != old["id"] and new["created_at"] == iso(clock[0]) and row_count() == 1
+    check_index()
+
+
+def test_expired_entries_are_deleted_and_no_others(memory, clock):
+    for number in range(5):
+        memory.write("a", f"k{number}", "x", expires_in=60 if number % 2 else None)
+    memory.write("b", "k", "x", expires_in=61)
+    assert AgentMemory.remove_expired(NOW + 60_000, lambda: True)
+    assert sorted(row.key for row in AgentMemory.select()) == ["k", "k0", "k2", "k4"]
+    check_index()
+
+
+def test_many_are_deleted_in_small_transactions_with_pauses(clock, tmp_path):
+    with write():
+        for number in range(25):
+            AgentMemory.put("ws_1", "a", "", f"k{number}", content="x", tags="[]", expires_at=NOW, now=NOW - 1)
+    left = []
+    monotonic = iter(range(10_000))
+
+    def pause(seconds):
+        left.append(row_count())
+        return False
+
+    config = Config(data_dir=tmp_path, retention_days=0)
+    part = Retention(config, Payloads(tmp_path / "values", 1_000), lambda: NOW, lambda: next(monotonic), pause)
+    # The clock that nobody sets stands against the one on the wall as it did at the start.
+    part._clock_shift = lambda: part._shift
+    assert part.work() and row_count() == 0
+    assert sorted(set(left), reverse=True) == [25, 15, 5, 0]
+
+
+def test_a_clock_that_is_set_far_ahead_makes_nobody_forget(memory, clock, tmp_path):
+    memory.write("a", "k", "x", expires_in=86_400)
+    part = Retention(
+        Config(data_dir=tmp_path, retention_days=0), Payloads(tmp_path / "values", 1_000), lambda: clock[0]
+    )
+    clock[0] += 3 * 86_400_000
+    assert part.work() and row_count() == 1
+    clock[0] = NOW
+    assert memory.read("a", "k")
+
+
+# The bound
+
+
+def test_past_the_bound_goes_what_was_updated_longest_ago(memory, clock):
+    for number in range(5):
+        clock[0] += 1
+        memory.write("a", f"k{number}", "x")
+    clock[0] += 1
+    memory.write("a", "k0", "again")
+    memory.write("b", "other agent", "x")
+    Memory("ws_2", most=5).write("a", "other workspace", "x")
+    clock[0] += 1
+    memory.write("a", "new", "x", "some session")
+    assert sorted(keys(memory.search("a", ""))) == ["k0", "k2", "k3", "k4", "new"]
+    assert row_count() == 7
+    check_index()
+
+
+def test_what_has_expired_goes_first(memory, clock):
+    memory.write("a", "oldest", "x")
+    clock[0] += 1
+    memory.write("a", "short", "x", expires_in=1)
+    for number in range(3):
+        clock[0] += 1_000
+        memory.write("a", f"k{number}", "x")
+    memory.write("a", "new", "x")
+    assert sorted(keys(memory.search("a", ""))) == ["k0", "k1", "k2", "new", "oldest"] and row_count() == 5
+
+
+def test_what_is_written_stays_even_where_the_clock_was_set_back(memory, clock):
+    for number in range(5):
+        memory.write("a", f"k{number}", "x")
+    clock[0] -= 86_400_000
+    memory.write("a", "new", "x")
+    assert memory.read("a", "new") and len(memory.search("a", "")) == 5
+
+
+def test_a_bound_that_was_lowered_is_reached_in_steps():
+    many, few = Memory("ws_1", most=200), Memory("ws_1", most=10)
+    for number in range(130):
+        many.write("a", f"k{number}", "x")
+    found = []
+    for _ in range(4):
+        few.write("a", "k129", "x")
+        found.append(row_count())
+    assert found == [80, 30, 10, 10]
+
+
+# Any sequence of writes, deletions and waiting, against a dictionary
+
+
+class Remembering(RuleBasedStateMachine):
+    """Each step of it in a workspace of its own, in the database of the test."""
+
+    NAMES = {"agent": st.sampled_from("ab"), "session": st.sampled_from(["", "s"]), "key": st.sampled_from("xyz")}
+    MOST = 4
+
+    @initialize()
+    def begin(self):
+        self.now = NOW
+        self.workspace = uuid.uuid4().hex
+        self.memory = Memory(self.workspace, most=self.MOST, now=lambda: self.now)
+        self.known = {}
+
+    @rule(**NAMES, word=st.sampled_from(["rome", "oslo"]), expires_in=st.none() | st.integers(1, 4))
+    def write(self, agent, session, key, word, expires_in):
+        self.now += 1
+        self.memory.write(agent, key, word, session, [word], expires_in)
+        self.known.pop((agent, session, key), None)
+        end = None if expires_in is None else self.now + expires_in * 1000
+        self.known[agent, session, key] = word, end
+        self.forget_the_expired()
+        mine = [name for name in self.known if name[0] == agent]
+        for name in mine[: max(0, len(mine) - self.MOST)]:
+            del self.known[name]
+
+    @rule(**NAMES)
+    def delete(self, agent, session, key):
+        there = self.known.pop((agent, session, key), None) is not None
+        assert self.memory.delete(agent, key, session) == there
+
+    @rule(seconds=st.integers(1, 3))
+    def wait(self, seconds):
+        self.now += seconds * 1000
+        self.forget_the_expired()
+
+    @rule()
+    def clean_up(self):
+        assert AgentMemory.remove_expired(self.now, lambda: True)
+
+    def forget_the_expired(self):
+        self.known = {name: (word, end) for name, (word, end) in self.known.items() if end is None or end > self.now}
+
+    @invariant()
+    def it_knows_what_the_dictionary_knows(self):
+        for agent in "ab":
+            mine = {name: word for name, (word, _) in self.known.items() if name[0] == agent}
+            # Later is nearer to the front, which the order of the dictionary has too.
+            latest = [name[2] for name in reversed(mine)]
+            assert keys(self.memory.search(agent, "", limit=100)) == latest
+            for word in ("rome", "oslo"):
+                found = self.memory.search(agent, word, limit=100)
+                assert sorted((one["session"], one["key"]) for one in found) == sorted(
+                    name[1:] for name, given in mine.items() if given == word
+                )
+            shared = [name[2] for name in reversed(mine) if name[1] == ""]
+            assert sorted(keys(self.memory.recall(agent, "", "oslo", 10_000))) == sorted(shared)
+            for name, word in mine.items():
+                assert self.memory.read(agent, name[2], name[1])["content"] == word
+
+    def teardown(self):
+        check_index()
+
+
+def test_any_sequence_leaves_what_a_dictionary_would_hold(path):
+    from hypothesis.stateful import run_state_machine_as_test
+
+    quick = settings(max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+    run_state_machine_as_test(Remembering, settings=quick)
+
+
+# Searching
+
+
+def remember(memory, **texts):
+    for key, content in texts.items():
+        memory.write("a", key, content)
+
+
+def test_a_search_is_for_all_words_and_where_none_has_them_for_any(memory):
+    remember(memory, tea="green tea in the morning", street="Green Street 5", coffee="black coffee")
+    assert keys(memory.search("a", "green tea")) == ["tea"]
+    assert keys(memory.search("a", "GREEN street")) == ["street"]
+    assert sorted(keys(memory.search("a", "green coffee"))) == ["coffee", "street", "tea"]
+    assert memory.search("a", "water") == []
+
+
+def test_a_search_finds_words_by_their_beginning_in_key_content_and_tags(memory):
+    memory.write("a", "favourite", "international orders", tags=["shipping"])
+    assert all(memory.search("a", word) for word in ("fav", "INTER", "order", "ship", "ship favour"))
+    assert memory.search("a", "national") == []
+
+
+def test_the_best_match_comes_first_and_of_equal_ones_the_latest(memory, clock):
+    remember(memory, long="tea " + "and a lot of other things " * 30, old="tea", new="tea")
+    clock[0] += 1
+    memory.write("a", "old", "tea")
+    assert keys(memory.search("a", "tea")) == ["old", "new", "long"]
+    assert keys(memory.search("a", "tea", limit=2)) == ["old", "new"]
+
+
+@pytest.mark.parametrize("limit", [-5, 0, 1])
+def test_a_search_gives_at_least_one(memory, limit):
+    remember(memory, one="tea", two="tea")
+    assert len(memory.search("a", "tea", limit=limit)) == 1
+
+
+def test_a_search_is_bounded_however_much_is_asked_for():
+    memory = Memory("ws_1")
+    with write():
+        for number in range(120):
+            memory.write("a", f"k{number}", "tea")
+    assert len(memory.search("a", "tea", limit=10**9)) == len(memory.search("a", "", limit=10**9)) == 100
+
+
+@pytest.mark.parametrize("text", OPERATORS, ids=lambda text: ascii(text)[:30])
+def test_nothing_in_a_search_is_syntax(memory, text):
+    remember(memory, plain="some other words")
+    for found in (memory.search("a", text), memory.recall("a", "", text, 100)):
+        assert isinstance(found, list)
+    assert [row.key for row in AgentMemory.listed(MemoryScope("ws_1", "a", None, NOW), "plain", 9, None)[0]] == [
+        "plain"
+    ]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=40))
+@example("\0")
+@example('" OR "a')
+def test_any_text_is_searched_for(path, text):
+    memory = Memory("ws_1", now=lambda: NOW)
+    memory.write("a", "k", "word")
+    assert len(memory.search("a", text)) <= 1
+    assert keys(memory.recall("a", "", text, 100)) == ["k"]
+    assert len(AgentMemory.listed(MemoryScope("ws_1", None, None, NOW), text.replace("\0", ""), 10, None)[0]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("content", "query"),
+    [
+        ("Die Straße nach Köln", "straße köln"),
+        ("café au lait", "cafe"),
+        ("Любимый город Рим", "город"),
+        ("הבית של דנה", "דנה"),
+        ("मेरा शहर दिल्ली", "दिल्ली"),
+        ("東京 は 首都", "東京"),
+        ("İstanbul", "istanbul"),
+        ("ein 😀 lacht", "lacht 😀"),
+    ],
+)
+def test_words_of_any_language_are_found(memory, content, query):
+    memory.write("a", "k", content)
+    memory.write("a", "other", "something else")
+    assert keys(memory.search("a", query)) == ["k"]
+    assert keys(memory.recall("a", "", f"({query})?", 1_000))[0] == "k"
+
+
+def test_an_emoji_finds_nothing_and_harms_nothing(memory):
+    memory.write("a", "k", "ein 😀 lacht")
+    assert memory.search("a", "😀") == []
+
+
+# Recall
+
+
+def test_the_matches_come_first_then_the_latest(memory, clock):
+    facts = {"city": "lives in Rome", "old": "likes tea", "new": "has a dog", "pair": "Rome and tea"}
+    for key, content in facts.items():
+        clock[0] += 1
+        memory.write("a", key, content)
+    found = keys(memory.recall("a", "", "Book a table in Rome, with tea!", 1_000))
+    assert (found[0], set(found[1:3]), found[3]) == ("pair", {"city", "old"}, "new")
+    assert keys(memory.recall("a", "", "A dog?", 1_000)) == ["new", "pair", "old", "city"]
+    assert keys(memory.recall("a", "", "nothing of that kind", 1_000)) == ["pair", "new", "old", "city"]
+
+
+def test_words_that_are_in_every_text_do_not_count(memory, clock):
+    facts = {"match": "Rome", "common": "it is in a box", "latest": "so be it"}
+    for key, content in facts.items():
+        clock[0] += 1
+        memory.write("a", key, content)
+    assert keys(memory.recall("a", "", "is it in Rome", 1_000)) == ["match", "latest", "common"]
+    assert keys(memory.recall("a", "", "is in", 1_000)) == ["common", "latest", "match"]
+
+
+def test_entries_of_other_sessions_agents_and_workspaces_are_never_recalled(memory):
+    for session in ("s", "t", ""):
+        memory.write("a", f"in {session}", "Rome", session)
+    memory.write("b", "other agent", "Rome")
+    Memory("ws_2").write("a", "other workspace", "Rome")
+    assert sorted(keys(memory.recall("a", "s", "Rome", 1_000))) == ["in ", "in s"]
+    assert sorted(keys(memory.recall("a", "s", "Oslo", 1_000))) == ["in ", "in s"]
+    assert keys(memory.recall("a", "", "Rome", 1_000)) == ["in "]
+    assert memory.recall("a", "unknown", "Rome", 0) == []
+
+
+def test_what_is_recalled_is_for_a_prompt(memory):
+    memory.write("a", "city", "Rome", tags=["place"])
+    assert memory.recall("a", "", "", 100) == [
+        {"key": "city", "content": "Rome", "tags": ["place"], "updated_at": iso(NOW)}
+    ]
+
+
+def size_of(entry):
+    return sum(map(len, (entry["key"], entry["content"], *entry["tags"])))
+
+
+def test_what_does_not_fit_is_cut_where_it_is_worth_it_and_else_left_out(memory, clock):
+    memory.write("a", "small", "y" * 100)
+    clock[0] += 1
+    memory.write("a", "large", "x" * 5_000)
+    (large,) = memory.recall("a", "", "", 100)
+    assert large["key"] == "large" and large["content"].endswith("x…") and 300 < size_of(large) <= 400
+    assert keys(memory.recall("a", "", "", 50)) == ["small"]
+    assert memory.recall("a", "", "", 30) == [] == memory.recall("a", "", "", -1)
+    assert [len(entry["content"]) for entry in memory.recall("a", "", "", 2_000)] == [5_000, 100]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 3_000), max_size=6), st.integers(-10, 1_500))
+def test_what_is_recalled_never_takes_more_than_the_budget(path, sizes, budget):
+    memory = Memory(uuid.uuid4().hex)
+    for number, size in enumerate(sizes):
+        memory.write("a", str(number), "word " * (size // 5), tags=["tag"])
+    found = memory.recall("a", "", "word", budget)
+    assert sum(map(size_of, found)) <= max(0, budget * 4)
+    if budget > 0 and sum(sizes) + 100 * len(sizes) <= budget * 4:
+        assert len(found) == len(sizes) and not any("…" in entry["content"] for entry in found)
+
+
+def test_a_long_task_is_searched_by_its_longest_words(memory):
+    memory.write("a", "k", "about Constantinople")
+    for number in range(4):
+        memory.write("a", f"l{number}", "nothing")
+    task = " ".join(f"w{number}" for number in range(100)) + " Constantinople " + "x" * 1_000_000
+    assert keys(memory.recall("a", "", task, 1_000))[0] == "k"
+
+
+def test_short_words_are_not_taken_for_beginnings(memory, clock):
+    memory.write("a", "in", "international")
+    clock[0] += 1
+    memory.write("a", "latest", "something")
+    assert keys(memory.recall("a", "", "i int", 1_000)) == ["latest", "in"]
+    assert keys(memory.recall("a", "", "inte", 1_000)) == ["in", "latest"]
+
+
+# Forgetting
+
+
+def test_an_agent_forgets_all_or_one_session(memory):
+    for session in ("s", "t", ""):
+        memory.write("a", "k", "x", session)
+    memory.write("b", "k", "x")
+    Memory("ws_2").write("a", "k", "x")
+    assert sum(AgentMemory.forget(MemoryScope("ws_1", "a", ("",), NOW))) == 1
+    assert sum(AgentMemory.forget(MemoryScope("ws_1", "a", None, NOW))) == 2
+    assert sorted((row.workspace_id, row.agent_id) for row in AgentMemory.select()) == [("ws_1", "b"), ("ws_2", "a")]
+    check_index()
+
+
+def test_what_is_written_while_an_agent_forgets_stays():
+    memory = Memory("ws_1")
+    with write():
+        for number in range(300):
+            memory.write("a", f"k{number}", "some words " * 100)
+    steps = AgentMemory.forget(MemoryScope("ws_1", "a", None, now_ms()))
+    first = next(steps)
+    memory.write("a", "new", "x")
+    assert first > 0 and first + sum(steps) == 300
+    assert keys(memory.search("a", "")) == ["new"]
+
+
+# Ten thousand entries
+
+
+@pytest.fixture
+def many():
+    """Ten agents that remember as much as they may, in words as common as those of a language."""
+    chance = random.Random(5)
+    words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(5_000)]
+    weights = [1 / (rank + 1) for rank in range(len(words))]
+    sql = (
+        "INSERT INTO agent_memories (id, workspace_id, agent_id, session, key, content, tags, created_at, updated_at) "
+        "VALUES (?, 'ws_1', ?, ?, ?, ?, '[]', ?, ?)"
+    )
+    with write():
+        for number in range(10_000):
+            content = " ".join(chance.choices(words, weights, k=40))
+            row = (new_id("mem"), f"a{number % 10}", f"s{number % 7}", f"k{number}", content, number, number)
+            execute(sql, row)
+    return words
+
+
+def quickest(work):
+    """Milliseconds of the quickest of several times."""
+    taken = []
+    for _ in range(5):
+        began = time.perf_counter()
+        assert work()
+        taken.append((time.perf_counter() - began) * 1000)
+    return min(taken)
+
+
+@pytest.mark.slow
+def test_among_ten_thousand_entries_a_search_takes_milliseconds(many):
+    memory = Memory("ws_1")
+    common, task = many[0], " ".join(many[:20] + many[100:120])
+    scope = MemoryScope("ws_1", None, None, NOW)
+    taken = {
+        "search for the most common word": quickest(lambda: memory.search("a3", common)),
+        "search for three words": quickest(lambda: memory.search("a3", " ".join(many[:3]))),
+        "recall": quickest(lambda: memory.recall("a3", "s1", task, 2_000)),
+        "list": quickest(lambda: AgentMemory.listed(scope, "", 50, None)),
+        "list of a search": quickest(lambda: AgentMemory.listed(scope, common, 50, None)),
+        "write": quickest(lambda: memory.write("a3", "k", "some words")),
+    }
+    # On an idle machine each takes less than ten.
+    assert not {what: ms for what, ms in taken.items() if ms > 50}, taken
