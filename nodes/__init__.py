@@ -23,6 +23,7 @@ from nodes import (
     mailbox,
     mcp,
     messaging,
+    model_wire,  # noqa: F401  (importing it is what registers its check)
     mqtt,
     output,
     s3,
