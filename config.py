@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 
@@ -134,7 +134,23 @@ def _authorities(text: str) -> Path | None:
     return path
 
 
+def _address(text: str) -> str:
+    if text:
+        parts = urlsplit(text)
+        plain = parts.username is None and not parts.query and not parts.fragment and text.isprintable()
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not plain or " " in text:
+            raise ValueError
+    return text
+
+
 ANY_TEXT = Kind("any text", str)
+KEY = _matching("empty or a key of printable ASCII characters without spaces", "[!-~]*")
+ADDRESS = Kind("empty or an address such as https://llm.example.org/v1", _address)
+FLAG = Kind("`true` or `false`", lambda text: ("false", "true").index(text) == 1)
+MODEL = _matching(
+    "empty, `test`, or `openai:`, `anthropic:` or `ollama:` with the name of a model",
+    r"(test|(openai|anthropic|ollama):[!-~]{1,200})?",
+)
 HOST = _matching("a host name or address", r"[A-Za-z0-9_.:-]+")
 FOLDER = Kind("a path", lambda text: Path(text).expanduser().absolute())
 OPTIONAL_FOLDER = Kind("empty or a path", lambda text: Path(text).expanduser().absolute() if text else None)
@@ -260,7 +276,49 @@ class Config:
         "Folder of node types of your own, a Python file each; they are read at the start. Empty: none.",
     )
     llm_model: str = setting(
-        "HEADRACE_LLM_MODEL", "", ANY_TEXT, "Language model of AI nodes that name none. Empty: they must name one."
+        "HEADRACE_LLM_MODEL",
+        "",
+        MODEL,
+        "Language model of agents that name none: `openai:gpt-5`, `anthropic:claude-opus-5`, `ollama:llama3`; "
+        "`test` makes answers up, for trials. Empty: they must name one.",
+    )
+    openai_api_key: str = setting(
+        "OPENAI_API_KEY", "", KEY, "Key for models of OpenAI, or of the server at `OPENAI_BASE_URL`.", secret=True
+    )
+    openai_base_url: str = setting(
+        "OPENAI_BASE_URL",
+        "",
+        ADDRESS,
+        "Address of a server that speaks OpenAI's interface; it may be in a network of your own. Empty: OpenAI's.",
+    )
+    anthropic_api_key: str = setting(
+        "ANTHROPIC_API_KEY",
+        "",
+        KEY,
+        "Key for models of Anthropic, or of the server at `ANTHROPIC_BASE_URL`.",
+        secret=True,
+    )
+    anthropic_base_url: str = setting(
+        "ANTHROPIC_BASE_URL",
+        "",
+        ADDRESS,
+        "Address of a server that speaks Anthropic's interface; it may be in a network of your own. "
+        "Empty: Anthropic's.",
+    )
+    ollama_base_url: str = setting(
+        "OLLAMA_BASE_URL", "http://localhost:11434/v1", ADDRESS, "Address of Ollama, for models named `ollama:…`."
+    )
+    llm_timeout: int = setting(
+        "HEADRACE_LLM_TIMEOUT",
+        "120",
+        _number(1, 3600),
+        "Seconds that a language model may take for an answer; with a stream, for the next piece of one.",
+    )
+    llm_stream: bool = setting(
+        "HEADRACE_LLM_STREAM",
+        "true",
+        FLAG,
+        "Whether answers of language models are read as a stream, which tells sooner that a model has stopped.",
     )
     memory_entries: int = setting(
         "HEADRACE_MEMORY_ENTRIES",

@@ -75,34 +75,3 @@ def cancel(agent_run: AgentRun) -> Any:
         raise Conflict("The run has ended already")
     current_app.extensions["headrace"].dispatcher.cancel(found, who().email)
     return shown([AgentRun.get_by_id(agent_run.id)], WHOLE, with_steps=False)[0]
-
-
-@blueprint.get("/agent/memory")
-@needs("viewer")
-@blueprint.arguments(MemoryArgs, location="query")
-@blueprint.response(200, listed(MemoryOut))
-def memories(args: dict[str, Any]) -> Any:
-    """What agents remember, newest first; `search` finds words, by their beginnings, in key, content and tags."""
-    equal = {"agent_id": args["agent_id"], "session": args["session"]}
-    query = AgentMemory.select_where(workspace_id(), args["search"], **equal)
-    items, cursor = AgentMemory.page(query, args["limit"], args["cursor"])
-    return {"items": items, "next_cursor": cursor}
-
-
-@blueprint.post("/agent/memory")
-@needs("operator")
-@blueprint.arguments(MemoryIn)
-@blueprint.response(201, MemoryOut)
-def remember(body: dict[str, Any]) -> Any:
-    """Write a memory; the same agent, session and key overwrite the earlier one."""
-    tags = orjson.dumps(body.pop("tags")).decode()
-    session = body.pop("session") or ""
-    return AgentMemory.put(workspace_id(), body.pop("agent_id"), session, body.pop("key"), tags=tags, **body)
-
-
-@blueprint.delete("/agent/memory/<memory>")
-@needs("operator", memory=AgentMemory)
-@blueprint.response(204)
-def forget(memory: AgentMemory) -> None:
-    """Delete a memory."""
-    memory.remove()

@@ -24,6 +24,7 @@ from nodes import (
     mcp,
     memory,
     messaging,
+    model_wire,  # noqa: F401  (importing it is what registers its check)
     mqtt,
     output,
     s3,

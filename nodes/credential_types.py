@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from agent.models import OWN
 from nodes.base import setting
 from nodes.describe import json_schema
 from nodes.kinds import header_name, header_value
@@ -87,8 +88,13 @@ def check_url(value: str) -> None:
         raise ValidationError("Must be an address that begins with https:// or http:// and has no user name in it.")
 
 
-def _url(help: str, **options: Any) -> Any:
-    return _text(help, check_url, **options)
+def _url(help: str, *checks: Any, **options: Any) -> Any:
+    return _text(help, check_url, *checks, **options)
+
+
+def _plain_address(value: str) -> None:
+    if "?" in value or "#" in value:
+        raise ValidationError("Must be an address to which paths can be added: without ? and #.")
 
 
 def _host_of(url: str) -> tuple[str, ...]:
@@ -112,6 +118,16 @@ def _security(default: str) -> Any:
 def _pair(name: str, password: str) -> str:
     """What basic authentication sends (RFC 7617)."""
     return base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def _ascii(value: str) -> None:
+    if not value.isascii():
+        raise ValidationError("Must have no other characters than those of ASCII.")
+
+
+def _one_word(value: str) -> None:
+    if " " in value:
+        raise ValidationError("Must not contain a space.")
 
 
 def _no_colon(value: str) -> None:
@@ -396,16 +412,16 @@ class Llm(CredentialType):
     provider = setting(
         fields.String,
         "Whose interface it speaks",
-        validate=validate.OneOf(("openai", "anthropic", "ollama")),
+        validate=validate.OneOf(tuple(OWN)),
         load_default="openai",
     )
-    base_url = _url("The address, where it is not the provider's own: http://localhost:11434/v1")
-    api_key = _secret("The key")
+    base_url = _url("The address, where it is not the provider's own: https://llm.example.com/v1", _plain_address)
+    api_key = _secret("The key", _ascii)
+    model = _text("The model of agents that name none: gpt-5", _one_word)
 
     @classmethod
     def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
-        own = {"openai": "api.openai.com", "anthropic": "api.anthropic.com", "ollama": "localhost"}
-        return _host_of(data["base_url"]) if data.get("base_url") else (own[data["provider"]],)
+        return _host_of(data.get("base_url") or OWN[data["provider"]])
 
 
 class Hmac(CredentialType):

@@ -74,14 +74,14 @@ def data(value, **more):
     return Turn(output=value, **more)
 
 
-def status(code, headers=None, message=None, **more):
+def status(code, headers=None, message=None):
     """An HTTP status instead of an answer."""
     error = {"error": {"type": "error", "message": message or f"the script says {code}"}}
-    return Turn(status=code, headers=dict(headers or {}), raw=json.dumps(error).encode(), **more)
+    return raw(json.dumps(error).encode(), "application/json", status=code, headers=dict(headers or {}))
 
 
 def raw(body, content_type=None, **more):
-    """A body as it is, with status 200."""
+    """A body as it is; `status=400` is its status, 200 by default, and `headers={…}` are more of them."""
     return Turn(raw=body, content_type=content_type, **more)
 
 
@@ -150,10 +150,10 @@ class LlmServer:
     """The server; `requests` are those that asked a model, `others` the rest. Thread-safe.
 
     With `api_key`, another key is refused with 401, in words that repeat it. With `models`, others than these are
-    refused with 404. After its last turn it answers 400.
+    refused with 404. `tls` is the context of a server that speaks https. After its last turn it answers 400.
     """
 
-    def __init__(self, turns=(), api_key=None, models=None):
+    def __init__(self, turns=(), api_key=None, models=None, tls=None):
         self.requests: list[Request] = []
         self.others: list[Request] = []
         self.api_key, self.models = api_key, models
@@ -161,10 +161,10 @@ class LlmServer:
         self._lock = threading.Condition()
         self._turns: deque[Any] = deque([turns] if isinstance(turns, Turn) or callable(turns) else turns)
         self._ids = 0
-        self._http = _Http(self)
+        self._http = _Http(self, tls)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), name="llm-server")
         self.host, self.port = "127.0.0.1", self._http.server_address[1]
-        self.anthropic_url = f"http://127.0.0.1:{self.port}"
+        self.anthropic_url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.openai_url = f"{self.anthropic_url}/v1"
 
     def __enter__(self):
@@ -225,9 +225,11 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 128
 
-    def __init__(self, script):
+    def __init__(self, script, tls):
         self.script, self._open, self._lock = script, set(), threading.Lock()
         super().__init__(("127.0.0.1", 0), _Handler)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
 
     def process_request(self, request, client_address):
         with self._lock:

@@ -1,0 +1,195 @@
+"""Asking a language model by Pydantic AI, within bounds. Loaded at first use, for that library is large.
+
+The libraries of the providers read settings of their own from the environment, such as headers to add. So the wire lets
+out only what is known here, and puts on the key itself, which those libraries never see. Nor do they repeat requests:
+they know of no deadline, and of no answer that breaks off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx2
+import pydantic_ai
+from anthropic import AsyncAnthropic
+from openai import AsyncOpenAI
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.models.ollama import OllamaModel
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.test import TestModel
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.profiles.openai import OpenAIModelProfile
+from pydantic_ai.providers.anthropic import AnthropicProvider
+from pydantic_ai.providers.ollama import OllamaProvider
+from pydantic_ai.providers.openai import OpenAIProvider
+from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.usage import RequestUsage
+
+from agent.failing import BrokenOff, failure
+from agent.models import TEST, Access, Choice, ModelFailed, Models
+from wire import Wire
+
+TRIES = 3
+MOST_BYTES = 8 * 2**20  # of one answer
+CONNECT_SECONDS = 10.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds
+CHARACTERS = 4  # of a token, roughly
+KEY_IS_PUT_ON_LATER = "unused"
+# All that the providers need to be told in headers, but for the key.
+HEADERS = {
+    *("accept", "anthropic-beta", "anthropic-version", "connection", "content-length", "content-type", "host"),
+    "transfer-encoding",
+}
+# Where an answer does not say that it is at its end, it was cut off on its way.
+PROFILE = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
+
+
+@asynccontextmanager
+async def opened(
+    choice: Choice,
+    models: Models,
+    access: Access,
+    end: float,
+    now: Callable[[], float],
+    sleep: Callable[[float], Awaitable[None]] | None,
+) -> AsyncIterator[Model]:
+    """See `agent.models.open_model`."""
+    pydantic_ai.BANNER_ENABLED = False
+    if choice.provider == TEST:
+        yield TestModel()
+        return
+    for name in ("openai", "anthropic", "httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    line = Line(choice, access)
+    seconds = httpx2.Timeout(models.timeout, connect=min(CONNECT_SECONDS, models.timeout))
+    async with httpx2.AsyncClient(transport=line, timeout=seconds, trust_env=False) as http:
+        model = _made(choice, {"base_url": choice.base_url, "http_client": http, "timeout": seconds, "max_retries": 0})
+        yield Patient(model, choice, models, line, end, now, sleep or asyncio.sleep)
+
+
+def _made(choice: Choice, options: dict[str, Any]) -> Model:
+    """The library's model for a provider."""
+    if choice.provider == "anthropic":
+        asks = AsyncAnthropic(api_key=KEY_IS_PUT_ON_LATER, open_telemetry=False, **options)
+        return AnthropicModel(choice.model, provider=AnthropicProvider(anthropic_client=asks))
+    client = AsyncOpenAI(api_key=KEY_IS_PUT_ON_LATER, **options)
+    if choice.provider == "ollama":
+        return OllamaModel(choice.model, provider=OllamaProvider(openai_client=client), profile=PROFILE)
+    if choice.host == "api.openai.com" or choice.host.endswith(".api.openai.com"):
+        return OpenAIChatModel(choice.model, provider=OpenAIProvider(openai_client=client), profile=PROFILE)
+    # Others understand less than OpenAI does. By that name their prices are found, where they have models of OpenAI's.
+    other = OpenAICompatibleProvider("openai", openai_client=client)
+    return OpenAIChatModel(choice.model, provider=other, profile=PROFILE)
+
+
+class Line(Wire):
+    """The wire to a provider: with the key, without headers that are not known, and with a bound on each answer."""
+
+    def __init__(self, choice: Choice, access: Access) -> None:
+        super().__init__(access.tls, MOST_BYTES, access.addresses)
+        self.own = {"Accept-Encoding": "identity", "User-Agent": "Headrace"}
+        if choice.key:
+            self.own["Authorization"] = f"Bearer {choice.key}"
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.room, self.too_large = MOST_BYTES, False
+        known = {name: value for name, value in request.headers.items() if name.lower() in HEADERS}
+        request.headers = httpx2.Headers({**known, **self.own})
+        return await super().handle_async_request(request)
+
+
+class Patient(WrapperModel):
+    """A model that is asked again when it fails in a way that may pass, as long as there is time.
+
+    A stream is read to its end here: with one, it shows soon that a model has stopped in the middle of an answer.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        choice: Choice,
+        models: Models,
+        line: Line,
+        end: float,
+        now: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        super().__init__(model)
+        self.choice, self.models, self.line = choice, models, line
+        self.end, self.now, self.sleep = end, now, sleep
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """The answer, or ModelFailed."""
+        number = 1
+        while True:
+            try:
+                return _counted(await self._once(messages, model_settings, model_request_parameters), messages)
+            except (ModelFailed, UserError):
+                raise
+            except Exception as error:
+                failed = failure(error, self.choice, self.models.timeout, self.line.too_large)
+                pause = self._pause(error, failed, number)
+            if pause is None:
+                times = f"; it was asked {number} times" if number > 1 else ""
+                raise ModelFailed(failed.message + times, failed.permanent, failed.retry_after)
+            await self.sleep(pause)
+            number += 1
+
+    def _pause(self, error: Exception, failed: ModelFailed, number: int) -> float | None:
+        """Seconds until it is asked again; None if it is not."""
+        if failed.permanent or number >= TRIES or getattr(error, "provider_retry_hint", None) is False:
+            return None
+        asked: float | None = getattr(error, "retry_after", None)
+        pause = FIRST_PAUSE * 2 ** (number - 1) * (1 + random.random()) if asked is None else asked
+        return None if pause > LONGEST_PAUSE or self.now() + pause >= self.end else pause
+
+    async def _once(self, *asked: Any) -> ModelResponse:
+        left = self.end - self.now()
+        if left <= 0:
+            raise ModelFailed(f"there is no time left to ask {self.choice.name}")
+        if self.models.stream:
+            async with asyncio.timeout(left):
+                return await self._streamed(*asked)
+        async with asyncio.timeout(min(left, self.models.timeout)):
+            return await self.wrapped.request(*asked)
+
+    async def _streamed(self, *asked: Any) -> ModelResponse:
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(self.models.timeout):
+                stream = await stack.enter_async_context(self.wrapped.request_stream(*asked))
+            events, over = aiter(stream), object()
+            while True:
+                async with asyncio.timeout(self.models.timeout):
+                    if await anext(events, over) is over:
+                        break
+        response = stream.get()
+        if response.finish_reason is None and not (response.provider_details or {}).get("finish_reason"):
+            raise BrokenOff
+        return response
+
+
+def _counted(response: ModelResponse, messages: list[ModelMessage]) -> ModelResponse:
+    """The answer with a guess at its tokens where the server does not count them, for limits to hold all the same."""
+    if response.usage.input_tokens or response.usage.output_tokens:
+        return response
+    read, said = _tokens(messages), _tokens([response])
+    response.usage = RequestUsage(input_tokens=read, output_tokens=said, unmeasured_requests=1)
+    return response
+
+
+def _tokens(messages: list[ModelMessage]) -> int:
+    return len(ModelMessagesTypeAdapter.dump_json(messages)) // CHARACTERS + 1
