@@ -37,10 +37,10 @@ LAYERS = {
     "engine": {"definition", "expressions", "nodes"},
     "triggers": {"definition", "nodes"},
     "accounts": {"database", "models"},
-    "credentials": {"database", "models", "definition", "nodes", "schemas", "vault"},
+    "credentials": {"agent", "database", "models", "definition", "nodes", "schemas", "vault"},
     "server_key": {"database", "models", "nodes", "vault"},
     "recorder": {"database", "models", "payloads"},
-    "dispatch": {"database", "models", "payloads", "definition", "engine", "recorder", "nodes"},
+    "dispatch": {"agent", "database", "models", "payloads", "definition", "engine", "recorder", "nodes", "templates"},
     "worker": {"dispatch"},
     "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},
     "api": {
