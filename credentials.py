@@ -1,6 +1,6 @@
 """The stored credentials, opened: rows of the database, the server's key and the types of credential put together.
 
-Here too: how one is tried out, and which flows name which.
+Here too: how one is tried out, and which flows and agents name which.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from marshmallow import ValidationError
 
 import definition as definitions
 import models
+from agent.definition import Agent, credentials_of
 from database import write
 from definition.wording import flat as in_one_line
 from errors import BadInput, Conflict, Issue, NodeError, Unavailable
@@ -159,13 +160,24 @@ def try_out(
 
 def warnings_of(definition: Any, workspace_id: str) -> list[Issue]:
     """A warning for each credential that the definition names and the workspace does not have."""
+    return definitions.missing(definition, _types_in(workspace_id))
+
+
+def agent_warnings(agent: Agent, workspace_id: str) -> list[Issue]:
+    """The same for what an agent's definition names."""
+    uses = [definitions.Use(None, *named) for named in credentials_of(agent)]
+    return definitions.missing_of(uses, _types_in(workspace_id))
+
+
+def _types_in(workspace_id: str) -> Callable[[str], str | None]:
+    """What gives the type of the workspace's credential of a name, None where there is none."""
 
     @cache
     def type_of(name: str) -> str | None:
         row = models.Credential.named(workspace_id, name)
         return None if row is None else str(row.type)
 
-    return definitions.missing(definition, type_of)
+    return type_of
 
 
 def warned(flow: Workflow) -> Workflow:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
@@ -54,6 +54,7 @@ class Json(fields.Field[Any]):
 class Cursor(fields.String):
     """Where a page begins: opaque to clients, the id before it inside."""
 
+    inside: ClassVar[re.Pattern[str]] = CURSOR
     default_error_messages = {"invalid": "is not a cursor that this server gave"}
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
@@ -64,7 +65,7 @@ class Cursor(fields.String):
             text = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True).decode("ascii")
         except (TypeError, ValueError, binascii.Error):
             raise self.make_error("invalid") from None
-        if not CURSOR.match(text):
+        if not self.inside.match(text):
             raise self.make_error("invalid")
         return text
 

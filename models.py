@@ -9,6 +9,7 @@ from peewee import OperationalError as DatabaseRefused
 
 from database import space
 from tables import retention
+from tables.agent_definitions import Agent
 from tables.agent_runs import AgentRun, AgentStep
 from tables.base import Base, Write, first_id, monotonic_ms, new_id, now_ms
 from tables.credentials import Credential
@@ -30,7 +31,7 @@ from tables.waits import Wait
 from tables.webhooks import Fired, Hook, Webhook
 
 __all__ = [
-    "DatabaseRefused", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "AgentMemory", "AgentRun",
+    "DatabaseRefused", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "Agent", "AgentMemory", "AgentRun",
     "AgentStep", "ApiToken", "Base", "Claim", "Credential", "Due", "Fact", "Fired", "Hook", "IdempotencyKey", "Lease",
     "LogEntry", "LoginFailure", "Membership", "MemoryScope", "Poll", "PollEntry", "Preset", "Run", "RunDay", "Schedule",
     "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion",

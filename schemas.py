@@ -484,18 +484,6 @@ class UseIn(Strict):
 # Agents
 
 
-class AgentOut(Out):
-    id = fields.String(required=True)
-    name = fields.String(required=True)
-    description = fields.String(required=True)
-    instructions = fields.String(required=True)
-    model = fields.String(required=True, allow_none=True)
-    tools = fields.List(fields.String(), required=True)
-    memory = fields.Boolean(required=True)
-    output_schema = fields.Dict(required=True, allow_none=True)
-    limits = fields.Dict(required=True)
-
-
 class TaskIn(Strict):
     agent_id = text(64, required=True)
     task = text(100_000, required=True)

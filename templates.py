@@ -1,8 +1,8 @@
 """The official templates and agent definitions, read from `templates_data/` and checked at their first use.
 
-One file holds one of them and is named after its id. Only their shape is checked here; whether a template's definition
-can run is for `engine.plan`, and a test asks it about every one. What these functions give is cached and shared: copy
-it before changing it.
+One file holds one of them and is named after its id. Of a template only the shape is checked here; whether its
+definition can run is for `engine.plan`, and a test asks it about every one. What these functions give is cached and
+shared: copy it before changing it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from agent.definition import check
+
 FOLDER = Path(__file__).parent / "templates_data"
-AGENT_TOOLS = ("http", "code", "store", "memory", "run_flow", "sql")
-AGENT_LIMITS = ("steps", "tokens", "seconds")
 
 Check = Callable[[Any], str | None]
 
@@ -40,16 +40,12 @@ def find_template(id_: str) -> dict[str, Any] | None:
 
 
 def agent_definitions() -> list[dict[str, Any]]:
-    """Every agent definition, by name.
-
-    Each has `id`, `name`, `description`, `instructions`, `model` (None: the server's), `tools`, `memory`,
-    `output_schema` (None: text) and `limits` (`steps`, `tokens`, `seconds`).
-    """
+    """Every agent definition that is built in, by name, with every default written out (see agent/definition.py)."""
     return list(_agents(FOLDER))
 
 
 def find_agent(id_: str) -> dict[str, Any] | None:
-    """The agent definition with this id, or None."""
+    """The built-in agent definition with this id, or None."""
     return next((agent for agent in _agents(FOLDER) if agent["id"] == id_), None)
 
 
@@ -61,19 +57,24 @@ def _templates(folder: Path) -> tuple[dict[str, Any], ...]:
 
 @cache
 def _agents(folder: Path) -> tuple[dict[str, Any], ...]:
-    read = [_read(path, AGENT) for path in (folder / "agents").glob("*.json")]
+    read = [_agent(path) for path in (folder / "agents").glob("*.json")]
     return tuple(sorted(read, key=lambda agent: str(agent["name"])))
+
+
+def _agent(path: Path) -> dict[str, Any]:
+    """The file's agent, once it has passed all checks that those of people have to."""
+    content = _content(path)
+    made, issues = check(content)
+    if made is None:
+        raise TemplateError(f"{path}: {'; '.join(map(str, issues))}")
+    _check_id(content, path)
+    return made.snapshot()
 
 
 def _read(path: Path, checks: Mapping[str, Check]) -> dict[str, Any]:
     """The file's object, once every field has passed its check; a name with `?` is a field that may be absent."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TemplateError(f"{path}: is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise TemplateError(f"{path}: must hold an object")
-    fields = {name.removesuffix("?"): check for name, check in checks.items()}
+    content = _content(path)
+    fields = {name.removesuffix("?"): is_good for name, is_good in checks.items()}
     for name in content.keys() - fields:
         raise TemplateError(f"{path}: {name}: is no field here; there are {', '.join(fields)}")
     for name in checks:
@@ -82,9 +83,23 @@ def _read(path: Path, checks: Mapping[str, Check]) -> dict[str, Any]:
     for name, value in content.items():
         if wrong := fields[name](value):
             raise TemplateError(f"{path}: {name}: {wrong}")
+    _check_id(content, path)
+    return content
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TemplateError(f"{path}: is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise TemplateError(f"{path}: must hold an object")
+    return content
+
+
+def _check_id(content: Mapping[str, Any], path: Path) -> None:
     if content["id"] != path.stem:
         raise TemplateError(f"{path}: id: must be the file's name, {path.stem!r}")
-    return content
 
 
 # What a field may hold: each check gives what is wrong, or None
@@ -112,30 +127,8 @@ def _object(value: Any) -> str | None:
     return None if isinstance(value, dict) else "must be an object"
 
 
-def _flag(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "must be true or false"
-
-
 def _anything(value: Any) -> str | None:
     return None
-
-
-def _or_null(check: Check) -> Check:
-    return lambda value: None if value is None else check(value)
-
-
-def _tools(value: Any) -> str | None:
-    fits = not _texts(value) and set(value) <= set(AGENT_TOOLS)
-    return None if fits else f"must be a list of some of {', '.join(AGENT_TOOLS)}"
-
-
-def _limits(value: Any) -> str | None:
-    fits = isinstance(value, dict) and set(value) == set(AGENT_LIMITS) and all(map(_is_count, value.values()))
-    return None if fits else f"must hold {', '.join(AGENT_LIMITS)}, each a whole number above 0"
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 TEMPLATE: dict[str, Check] = {
@@ -150,16 +143,4 @@ TEMPLATE: dict[str, Check] = {
     "expected_output?": _anything,
     "trial?": _object,
     "definition": _object,
-}
-
-AGENT: dict[str, Check] = {
-    "id": _text,
-    "name": _text,
-    "description": _text,
-    "instructions": _text,
-    "model": _or_null(_text),
-    "tools": _tools,
-    "memory": _flag,
-    "output_schema": _or_null(_object),
-    "limits": _limits,
 }

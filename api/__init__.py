@@ -12,6 +12,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from api import (
     access,
+    agent_definitions,
     agents,
     catalogue,
     credentials,
@@ -36,6 +37,7 @@ RESOURCES = (
     runs,
     logs,
     catalogue,
+    agent_definitions,
     agents,
     memory,
     metrics,

@@ -1,4 +1,4 @@
-"""What there is to build with: node types, templates and agents."""
+"""What there is to build with: node types and templates."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from credentials import warned
 from errors import NotFound
 from models import Workflow
 from nodes import own
-from schemas import AgentOut, NodeArgs, NodesOut, SavedOut, TemplateOut, UseIn, listed
+from schemas import NodeArgs, NodesOut, SavedOut, TemplateOut, UseIn, listed
 
-blueprint = Resource("catalogue", "Node types, templates and agents to build with")
+blueprint = Resource("catalogue", "Node types and templates to build with")
 
 
 @blueprint.get("/nodes")
@@ -53,22 +53,3 @@ def use(body: dict[str, str], name: str) -> Any:
     title = body.get("name", template["name"])
     flow = Workflow.draft(who().id, workspace_id=workspace_id(), name=title, status="draft", definition_json=text)
     return warned(flow)
-
-
-@blueprint.get("/agents")
-@needs("viewer")
-@blueprint.response(200, listed(AgentOut))
-def agents() -> Any:
-    """The agent definitions of the catalogue."""
-    return {"items": files.agent_definitions(), "next_cursor": None}
-
-
-@blueprint.get("/agents/<name>")
-@needs("viewer")
-@blueprint.response(200, AgentOut)
-def agent(name: str) -> Any:
-    """One agent definition."""
-    found = files.find_agent(name)
-    if found is None:
-        raise NotFound(f"There is no agent {name[:64]!r}")
-    return found

@@ -5,7 +5,7 @@ A draft may be incomplete, so this goes by the raw definition and passes over wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from marshmallow import fields
@@ -22,9 +22,9 @@ LONGEST = 200  # characters of a name in a message
 
 
 class Use(NamedTuple):
-    """A node names a credential at `path`. It has to be of one of `types`; none of them: of any."""
+    """A node names a credential at `path`. It has to be of one of `types`; none of them: of any. No node: an agent."""
 
-    node_id: str
+    node_id: str | None
     path: str
     name: str
     types: tuple[str, ...] = ()
@@ -45,11 +45,12 @@ def missing(definition: Any, type_of: Callable[[str], str | None]) -> list[Issue
 
     `type_of` gives the type of the one that has this name or id, None where there is none.
     """
-    return [
-        Issue(use.path, problem, use.node_id, "warning")
-        for use in uses(definition)
-        if (problem := _problem(use, type_of))
-    ]
+    return missing_of(uses(definition), type_of)
+
+
+def missing_of(found: Iterable[Use], type_of: Callable[[str], str | None]) -> list[Issue]:
+    """The same for these uses."""
+    return [Issue(use.path, problem, use.node_id, "warning") for use in found if (problem := _problem(use, type_of))]
 
 
 def _problem(use: Use, type_of: Callable[[str], str | None]) -> str | None:

@@ -38,7 +38,7 @@ LAYERS = {
     "engine": {"definition", "expressions", "nodes"},
     "triggers": {"definition", "nodes"},
     "accounts": {"database", "models"},
-    "credentials": {"database", "models", "definition", "nodes", "schemas", "vault"},
+    "credentials": {"agent", "database", "models", "definition", "nodes", "schemas", "vault"},
     "server_key": {"database", "models", "nodes", "vault"},
     "recorder": {"database", "models", "payloads"},
     "dispatch": {
