@@ -448,7 +448,8 @@ class _Execution:
         key = f"{job.run_id}:{node.id}:{index or 0}"
         ctx = Context(
             node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services, job.flows, job.keyring,
-            job.files, functools.partial(self.pause, deadline), retries, job.agents, job.stop, index, answer, self.links(),
+            job.files, functools.partial(self.pause, deadline), retries, job.agents, job.stop, index, answer,
+            self.links(),
         )  # fmt: skip
         try:
             config = node.config.evaluate(scope, job.max_value_bytes)

@@ -20,7 +20,7 @@ from errors import DefinitionError, Issue
 from json_schemas import validator_of
 
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
-MODEL = re.compile(r"[a-z][a-z0-9_.-]*:\S+\Z")
+MODEL = re.compile(r"test\Z|[a-z][a-z0-9_.-]*:\S+\Z")
 # A host or an address; a wildcard stands for the first part of at least three.
 HOST = re.compile(r"((\*\.(?=[^.]+\.))?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9])?|[0-9a-f:]{2,39})\Z")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
@@ -78,16 +78,20 @@ class ToolSpec:
     workflows: tuple[str, ...] | None = None
     tools: tuple[str, ...] | None = None
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that its type has beside type and approval, as far as they say something."""
+        given = {key: getattr(self, key) for key in KINDS[self.type].keys}
+        return {key: value for key, value in given.items() if value is not None}
+
     def asks(self, tool: str) -> bool:
         """Whether a person must agree to each call of the tool of this name."""
         return self.approval if isinstance(self.approval, bool) else tool in self.approval
 
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON, with the keys of its type."""
-        given = {key: getattr(self, key) for key in ("type", "approval", *KINDS[self.type].keys)}
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in given.items() if value is not None
-        }
+        given = {"type": self.type, "approval": self.approval, **self.options}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import logging
 import time
+import traceback
 from typing import Any, NoReturn
 
 from pydantic_ai import Agent, ModelRetry, StructuredDict, ToolOutput
@@ -35,6 +37,8 @@ from agent.journal import DoesNotFit, Entry, Tape, now_ms, usage_of
 from agent.running import Done, Given, Waiting, Work
 from agent.tools import Later, Tool
 from errors import NodeError
+
+log = logging.getLogger("headrace.agent")
 
 LOOK_SECONDS = 0.25  # how soon a run that is to end notices it while a model thinks
 REPAIRS = 3  # times a model is told what is wrong with what it gives, before the run fails
@@ -246,18 +250,26 @@ class _Tools(AbstractToolset[None]):
 
     async def call_tool(self, name: str, tool_args: dict[str, Any], ctx: Any, tool: Any) -> Any:
         """What the model is told of the call. It blocks the loop of events, in which nothing else is going on."""
-        called = self.tools[name]
-        issues = list(self.work.wrong(called, tool_args))
+        called, arguments = self.tools[name], self._arguments(tool_args)
+        issues = list(self.work.wrong(called, arguments))
         if issues:
             raise ModelRetry("; ".join(issues[:10]))
         entry = self.tape.next("tool", name)
         if entry.status not in ("success", "failed"):
             _check(self.work)
-            _Call(self.work, called, tool_args, entry).settle()
+            _Call(self.work, called, arguments, entry).settle()
         mark = self.work.start["mark"]
         if entry.status == "failed":
             raise ToolFailed("The call failed.\n" + prompts.marked(mark, name, entry.error_text or ""))
         return prompts.marked(mark, name, prompts.as_text(entry.result))
+
+
+    def _arguments(self, given: dict[str, Any]) -> Any:
+        """What the model gives, as what can be on record."""
+        try:
+            return self.work.clean(given)
+        except NodeError as error:
+            raise ModelRetry(error.message) from None
 
 
 class _Call:
@@ -269,7 +281,7 @@ class _Call:
     def settle(self) -> None:
         entry = self.entry
         if entry.status == "new":
-            entry.request = self.work.clean(self.arguments)
+            entry.request = self.arguments
             entry.status = "asking" if self.tool.approval else "called"
         elif entry.status == "running" and not self._is_repeatable():
             self._end(time.perf_counter(), None, INTERRUPTED)
@@ -308,6 +320,10 @@ class _Call:
             result = self.tool.call(self.arguments, str(entry.seq))
         except NodeError as error:
             self._end(began, None, error.message)
+            return
+        except Exception as error:
+            log.error("the tool %s raised\n%s", self.tool.name, self.work.clean(traceback.format_exc()))
+            self._end(began, None, f"the tool itself is at fault ({type(error).__name__})")
             return
         if isinstance(result, Later):
             entry.status, entry.result = "waiting", {"run_id": result.run_id, "reason": result.reason}

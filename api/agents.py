@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flask import current_app
@@ -10,6 +11,7 @@ from api.access import needs, who, workspace_id
 from api.agent_shapes import IN_LISTS, WHOLE, shown
 from api.wire import Resource, check_depth
 from dispatch import Dispatcher
+from dispatch.agent_definitions import find_agent
 from dispatch.tasks import Task, agent_run_id, check
 from errors import BadInput, Conflict
 from models import AgentRun, Run
@@ -32,14 +34,13 @@ def run(body: dict[str, Any]) -> Any:
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
     check_depth(body["input"], "input")
     wait = body.pop("wait")
-    agent = dispatcher.agent(workspace_id(), body["agent_id"])
+    agent = find_agent(workspace_id(), body["agent_id"])
     if agent is None:
         raise BadInput(f"agent_id: there is no agent {body['agent_id']!r}; GET /api/agents lists them")
-    check(agent, body, dispatcher.models, dispatcher.finder(workspace_id()))
+    check(agent, body, dispatcher.models, partial(dispatcher.find_credential, workspace_id()))
     ticket = dispatcher.submit(Task(workspace_id(), agent.name, body), body, "manual")
     finished = dispatcher.wait(ticket, wait)
-    row = AgentRun.find(agent_run_id(finished))
-    (answer,) = shown([row], WHOLE, with_steps=False)
+    (answer,) = shown([AgentRun.get_by_id(agent_run_id(finished))], WHOLE, with_steps=False)
     return answer, 200 if finished.finished_at is not None else 202
 
 

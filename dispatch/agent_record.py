@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -26,7 +27,7 @@ class AgentRecord:
         self.id = new_id(AgentRun.prefix) if row is None else str(row.id)
         found = [] if row is None else [_entry(step) for step in AgentStep.of([self.id])[self.id]]
         self.start: Any = found[0].request if found else None
-        self.entries = found[1:]
+        self.entries: Sequence[Entry] = found[1:]
         self._now = {entry.seq: entry for entry in self.entries}
         self._since = now_ms() if row is None else row.created_at
 

@@ -11,6 +11,7 @@ from models import AgentRun, Run
 from nodes.keyring import Keyring
 from recorder import RunRecord
 
+from .agent_definitions import find_agent
 from .agent_record import AgentRecord
 from .callable_flows import CallableFlow, callable_flows
 from .inspection import Inspection
@@ -35,7 +36,7 @@ class AgentServices:
 
     def definition(self, agent_id: str) -> Agent | None:
         """The workspace's agent of this id, or the one that everybody has."""
-        return self._executor.agent(self._run.workspace_id, agent_id)
+        return find_agent(self._run.workspace_id, agent_id)
 
     def record(self, node_id: str, index: int | None) -> AgentRecord:
         """What is on record of the agent in this node, of this item."""

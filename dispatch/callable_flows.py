@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -17,8 +17,10 @@ from errors import DefinitionError, NodeError, NotFound
 from models import Workflow
 from nodes.data import issues_of
 
-from .executor import Executor
 from .flows import trigger_of
+
+if TYPE_CHECKING:
+    from .executor import Executor
 
 MOST_FLOWS = 1_000
 # Clients put the name of the server before that of the tool, and some models take no more than 64 characters of both.

@@ -7,7 +7,7 @@ NotFound for an id that the workspace has not, be it another's; BadInput for a p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -22,7 +22,9 @@ from nodes.base import REGISTRY
 from nodes.bounds import size_of
 from payloads import Kept
 
-from .executor import Executor
+if TYPE_CHECKING:
+    from .executor import Executor
+
 
 USUAL, MOST = 20, 100  # rows of a list
 # Characters: of a text, of a value as JSON, of the outputs of all steps of a run, of a definition.

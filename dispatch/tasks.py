@@ -74,7 +74,7 @@ def check(agent: Agent, body: Mapping[str, Any], models: Models, find: Find) -> 
     name = given.get("llm") or agent.credential
     try:
         found = Keyring(find).use(name, "llm") if name else None
-        resolve(models, body["model"] or agent.model, found and found.data, name or "")
+        resolve(models, body["model"] or agent.model, None if found is None else found.data, name or "")
     except NoModel as error:
         raise Unavailable(error.message) from None
     except NodeError as error:

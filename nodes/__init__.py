@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 from nodes import (
+    agents,
     crypto,
     data,
     databases,
@@ -63,6 +64,7 @@ FAMILIES = (
     files,
     storage,
     output,
+    agents,
     memory,
 )
 

@@ -20,7 +20,7 @@ from agent.running import Done, Given, Waiting, Work
 from errors import NodeError
 from json_schemas import issues_of
 from nodes import toolbox
-from nodes.base import Agents, AgentRecord, Context, Node, Suspend, check_installed, setting
+from nodes.base import AgentRecord, Agents, Context, Node, Suspend, check_installed, setting
 from nodes.data import check_schema
 from nodes.kinds import anything, text
 from nodes.model_wire import choose, model_access
@@ -49,7 +49,11 @@ class Agent(Node):
     requires = ("pydantic_ai",)
     examples = (
         {
-            "config": {"agent_id": "summarizer", "task": "Summarize this in two sentences.", "input": "{{ input.text }}"},
+            "config": {
+                "agent_id": "summarizer",
+                "task": "Summarize this in two sentences.",
+                "input": "{{ input.text }}",
+            },
             "input": {"text": "A long text…"},
             "output": {
                 "data": {"summary": "In short…"},
@@ -65,7 +69,9 @@ class Agent(Node):
         task = text("What is to be done, in words", most=100_000, required=True)
         input = anything("What the task is about, for the agent to read as data; without it, the node's input")
         session = text("The conversation that this is a part of; without it, each task stands for itself", most=200)
-        model = text("The model, such as openai:gpt-5; without it, the agent's own or the server's", most=200, literal=True)
+        model = text(
+            "The model, such as openai:gpt-5; without it, the agent's own or the server's", most=200, literal=True
+        )
         credentials = setting(
             fields.Dict(keys=fields.String(), values=fields.String(validate=validate.Length(1, 200))),
             'Credentials for tools that name none, and for the model: {"sql": "warehouse", "llm": "our-openai"}',
@@ -93,7 +99,13 @@ class _Turn:
     """One execution of the node: from where the agent's record ends to its answer, or to where it waits."""
 
     def __init__(
-        self, config: Mapping[str, Any], input: Any, ctx: Context, agents: Agents, record: AgentRecord, agent: Definition
+        self,
+        config: Mapping[str, Any],
+        input: Any,
+        ctx: Context,
+        agents: Agents,
+        record: AgentRecord,
+        agent: Definition,
     ) -> None:
         self.config, self.input, self.agents, self.record = config, input, agents, record
         if "output_schema" in config:

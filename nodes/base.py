@@ -181,7 +181,7 @@ class Agents(Protocol):
         """What there is to be looked at: flows, runs, types of nodes."""
 
     def definition(self, agent_id: str) -> Any:
-        """The agent of this id (`agent.definition.Agent`), or None: one of the workspace's or of those that everybody has."""
+        """The workspace's agent of this id, or one that everybody has (`agent.definition.Agent`), or None."""
 
     def record(self, node_id: str, index: int | None) -> AgentRecord:
         """What is on record of the agent in this node, of this item."""

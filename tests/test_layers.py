@@ -42,7 +42,8 @@ LAYERS = {
     "server_key": {"database", "models", "nodes", "vault"},
     "recorder": {"database", "models", "payloads"},
     "dispatch": {
-        *("database", "models", "payloads", "definition", "engine", "recorder", "nodes", "credentials", "flat"),
+        *("agent", "database", "models", "payloads", "definition", "engine", "recorder", "nodes", "credentials"),
+        *("flat", "templates"),
     },
     "worker": {"dispatch"},
     "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},

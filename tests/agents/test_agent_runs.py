@@ -144,7 +144,7 @@ def test_time_ends_a_run_too(add_agent, ask, llm):
     never.set()
 
 
-@pytest.mark.parametrize("turn", [status(500), status(429, {"retry-after": "0"}), drop_connection()])
+@pytest.mark.parametrize("turn", [status(500), status(429, {"retry-after": "0"}), drop_connection(), raw(b"<html>")])
 def test_what_passes_is_tried_again(add_agent, ask, llm, turn):
     add_agent()
     llm.then(turn, say("At last."))
@@ -155,8 +155,8 @@ def test_what_passes_is_tried_again(add_agent, ask, llm, turn):
     ("turn", "text"),
     [
         (status(401, message="no such key"), "401"),
-        (raw(b"<html>not a model</html>"), "gpt-4o-mini"),
-        (huge(9 * 2**20), "bytes"),
+        (status(404, message="no such model"), "no such model"),
+        (huge(9 * 2**20), "too large"),
     ],
 )
 def test_what_does_not_pass_is_said_at_once(add_agent, ask, llm, turn, text):
