@@ -26,7 +26,7 @@ from llm_server import (
 )
 from pydantic import BaseModel
 from pydantic_ai import Agent
-from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart, UserPromptPart
+from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
@@ -465,12 +465,28 @@ def test_no_body_is_read_that_would_grow(fails, code):
 @EACH
 @pytest.mark.parametrize(
     "body",
-    [b'{"id": "1", "choices": [{"in', b"<html>It works!</html>", b"", b"null", b"[]", b'{"choices": null}', b"\xff\xfe"],
+    [
+        b'{"id": "1", "choices": [{"in',
+        b"<html>It works!</html>",
+        b"",
+        b"null",
+        b"[]",
+        b'{"choices": null}',
+        b"\xff\xfe",
+    ],
 )
 def test_a_body_that_is_no_answer_is_a_plain_error(fails, provider, stream, body):
     with LlmServer(forever(raw(body, content_type="application/json"))) as server:
         error = fails(chosen(server, provider), stream=stream)
     assert error.message.startswith(f"{provider}:{MODEL[provider]} at 127.0.0.1: ") and len(error.message) < 600
+
+
+@BOTH
+@EACH
+def test_a_page_where_a_model_should_be_is_told(fails, provider, stream):
+    with LlmServer(forever(raw(b"<html>It works!</html>", content_type="text/html; charset=utf-8"))) as server:
+        error = fails(chosen(server, provider), stream=stream)
+    assert "it answered with a page, as no language model does; is its address right?" in error.message
 
 
 @EACH
@@ -594,7 +610,9 @@ def test_without_a_key_it_is_said_which_one(provider, setting):
         resolve(SETTINGS, f"{provider}:m", {"provider": provider}, "mine")
 
 
-@pytest.mark.parametrize("name", ["gpt-5", "mistral:large", "openai:", "openai: gpt", "openai:a\nb", "test:x", "x" * 900])
+@pytest.mark.parametrize(
+    "name", ["gpt-5", "mistral:large", "openai:", "openai: gpt", "openai:a\nb", "test:x", "x" * 900]
+)
 def test_a_name_of_no_provider_is_refused_with_those_that_there_are(name):
     with pytest.raises(WrongModel, match="providers are openai, anthropic, ollama") as caught:
         resolve(SETTINGS, name)
@@ -652,15 +670,18 @@ def test_knowing_models_loads_no_library():
     process = start_python("import sys, agent.models\nprint(*{name.partition('.')[0] for name in sys.modules})")
     loaded = set(process.communicate(timeout=60)[0].split())
     assert "agent" in loaded and process.returncode == 0
-    assert not loaded & {"pydantic_ai", "openai", "anthropic", "httpx2", "httpcore2", "genai_prices", "pydantic", "wire"}
+    assert not loaded & {
+        "pydantic_ai",
+        "openai",
+        "anthropic",
+        "httpx2",
+        "httpcore2",
+        "genai_prices",
+        "pydantic",
+        "wire",
+    }
 
 
 def test_a_request_without_an_end_is_possible(ask):
     with LlmServer([say("hello")]) as server:
         assert ask(chosen(server), seconds=math.inf).text == "hello"
-
-
-def test_parts_of_answers_can_be_recorded(ask):
-    with LlmServer([call("weather", {"city": "Bonn"})]) as server:
-        (part,) = ask(chosen(server), tools=[TOOL]).parts
-    assert isinstance(part, ToolCallPart)
