@@ -168,10 +168,16 @@ class Patient(WrapperModel):
         left = self.end - self.now()
         if left <= 0:
             raise ModelFailed(f"there is no time left to ask {self.choice.name}")
-        if self.models.stream:
-            async with asyncio.timeout(left):
-                return await self._streamed(*asked)
-        async with asyncio.timeout(min(left, self.models.timeout)):
+        try:
+            async with asyncio.timeout(left) as rest:
+                return await (self._streamed(*asked) if self.models.stream else self._whole(*asked))
+        except TimeoutError:
+            if not rest.expired():
+                raise
+            raise ModelFailed(f"there was no time left for {self.choice.name} to answer") from None
+
+    async def _whole(self, *asked: Any) -> ModelResponse:
+        async with asyncio.timeout(self.models.timeout):
             return await self.wrapped.request(*asked)
 
     async def _streamed(self, *asked: Any) -> ModelResponse:

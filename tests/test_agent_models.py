@@ -304,6 +304,17 @@ def test_without_time_nobody_is_asked(fails):
 
 @BOTH
 @EACH
+def test_a_request_ends_at_the_deadline(fails, ask, provider, stream):
+    with LlmServer([stall(threading.Event())]) as server:
+        began = time.monotonic()
+        error = fails(chosen(server, provider), stream=stream, seconds=0.3)
+        assert 0.3 <= time.monotonic() - began < 5
+        assert server.requests[0].hung_up.wait(5)
+    assert not error.permanent and "no time left for" in error.message and len(server.requests) == 1
+
+
+@BOTH
+@EACH
 def test_after_three_times_it_is_not_asked_again(fails, ask, provider, stream):
     with LlmServer(forever(status(500, message="out of\norder"))) as server:
         error = fails(chosen(server, provider), stream=stream)
