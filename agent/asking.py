@@ -16,21 +16,12 @@ from typing import Any
 
 import httpx2
 import pydantic_ai
-from anthropic import AsyncAnthropic
-from openai import AsyncOpenAI
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.models import Model, ModelRequestParameters
-from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.models.ollama import OllamaModel
-from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
-from pydantic_ai.providers.anthropic import AnthropicProvider
-from pydantic_ai.providers.ollama import OllamaProvider
-from pydantic_ai.providers.openai import OpenAIProvider
-from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
@@ -72,15 +63,28 @@ async def opened(
     line = Line(choice, access)
     seconds = httpx2.Timeout(models.timeout, connect=min(CONNECT_SECONDS, models.timeout))
     async with httpx2.AsyncClient(transport=line, timeout=seconds, trust_env=False) as http:
-        model = _made(choice, {"base_url": choice.base_url, "http_client": http, "timeout": seconds, "max_retries": 0})
-        yield Patient(model, choice, models, line, end, now, sleep or asyncio.sleep)
+        options = {"base_url": choice.base_url, "http_client": http, "timeout": seconds, "max_retries": 0}
+        made = _anthropic if choice.provider == "anthropic" else _openai
+        yield Patient(made(choice, options), choice, models, line, end, now, sleep or asyncio.sleep)
 
 
-def _made(choice: Choice, options: dict[str, Any]) -> Model:
-    """The library's model for a provider."""
-    if choice.provider == "anthropic":
-        asks = AsyncAnthropic(api_key=KEY_IS_PUT_ON_LATER, open_telemetry=False, **options)
-        return AnthropicModel(choice.model, provider=AnthropicProvider(anthropic_client=asks))
+def _anthropic(choice: Choice, options: dict[str, Any]) -> Model:
+    from anthropic import AsyncAnthropic
+    from pydantic_ai.models.anthropic import AnthropicModel
+    from pydantic_ai.providers.anthropic import AnthropicProvider
+
+    client = AsyncAnthropic(api_key=KEY_IS_PUT_ON_LATER, open_telemetry=False, **options)
+    return AnthropicModel(choice.model, provider=AnthropicProvider(anthropic_client=client))
+
+
+def _openai(choice: Choice, options: dict[str, Any]) -> Model:
+    from openai import AsyncOpenAI
+    from pydantic_ai.models.ollama import OllamaModel
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.ollama import OllamaProvider
+    from pydantic_ai.providers.openai import OpenAIProvider
+    from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+
     client = AsyncOpenAI(api_key=KEY_IS_PUT_ON_LATER, **options)
     if choice.provider == "ollama":
         return OllamaModel(choice.model, provider=OllamaProvider(openai_client=client), profile=PROFILE)
@@ -96,15 +100,18 @@ class Line(Wire):
 
     def __init__(self, choice: Choice, access: Access) -> None:
         super().__init__(access.tls, MOST_BYTES, access.addresses)
+        self.media = ""  # of the last answer, as the server says
         self.own = {"Accept-Encoding": "identity", "User-Agent": "Headrace"}
         if choice.key:
             self.own["Authorization"] = f"Bearer {choice.key}"
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        self.room, self.too_large = MOST_BYTES, False
+        self.room, self.too_large, self.media = MOST_BYTES, False, ""
         known = {name: value for name, value in request.headers.items() if name.lower() in HEADERS}
         request.headers = httpx2.Headers({**known, **self.own})
-        return await super().handle_async_request(request)
+        response = await super().handle_async_request(request)
+        self.media = response.headers.get("content-type", "")
+        return response
 
 
 class Patient(WrapperModel):
@@ -141,7 +148,7 @@ class Patient(WrapperModel):
             except (ModelFailed, UserError):
                 raise
             except Exception as error:
-                failed = failure(error, self.choice, self.models.timeout, self.line.too_large)
+                failed = failure(error, self.choice, self.models.timeout, self.line.too_large, self.line.media)
                 pause = self._pause(error, failed, number)
             if pause is None:
                 times = f"; it was asked {number} times" if number > 1 else ""
@@ -161,10 +168,16 @@ class Patient(WrapperModel):
         left = self.end - self.now()
         if left <= 0:
             raise ModelFailed(f"there is no time left to ask {self.choice.name}")
-        if self.models.stream:
-            async with asyncio.timeout(left):
-                return await self._streamed(*asked)
-        async with asyncio.timeout(min(left, self.models.timeout)):
+        try:
+            async with asyncio.timeout(left) as rest:
+                return await (self._streamed(*asked) if self.models.stream else self._whole(*asked))
+        except TimeoutError:
+            if not rest.expired():
+                raise
+            raise ModelFailed(f"there was no time left for {self.choice.name} to answer") from None
+
+    async def _whole(self, *asked: Any) -> ModelResponse:
+        async with asyncio.timeout(self.models.timeout):
             return await self.wrapped.request(*asked)
 
     async def _streamed(self, *asked: Any) -> ModelResponse:

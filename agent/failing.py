@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from httpx2 import DecodingError, HTTPError, TimeoutException
-from pydantic_ai.exceptions import ContentFilterError, ModelQuotaExceededError
+from pydantic_ai.exceptions import AgentRunError, ContentFilterError, ModelQuotaExceededError
 
 from agent.models import Choice, ModelFailed
 from errors import NodeError
@@ -17,15 +18,21 @@ MOST_SAID = 300
 PASSING = {408, 409, 425, 429}
 
 
-class BrokenOff(Exception):
+ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+
+
+class BrokenOff(AgentRunError):
     """An answer that ended without saying so."""
 
-    def __str__(self) -> str:
-        return "the answer breaks off"
+    def __init__(self) -> None:
+        super().__init__("the answer breaks off")
 
 
-def failure(error: Exception, choice: Choice, timeout: float, too_large: bool) -> ModelFailed:
-    """The error of a run for the library's. `timeout` is in seconds; `too_large` says that the answer was."""
+def failure(error: Exception, choice: Choice, timeout: float, too_large: bool, media: str) -> ModelFailed:
+    """The error of a run for the library's.
+
+    `timeout` is in seconds. `too_large` says that the answer was, and `media` is the type that it was said to be of.
+    """
     who, causes = f"{choice.name} at {choice.host}", list(_causes(error))
     if too_large:
         return ModelFailed(f"{who}: the answer is too large", permanent=True)
@@ -38,9 +45,19 @@ def failure(error: Exception, choice: Choice, timeout: float, too_large: bool) -
     if any(isinstance(cause, TimeoutError | TimeoutException) for cause in causes):
         return ModelFailed(f"{who} has not answered in time (HEADRACE_LLM_TIMEOUT is {timeout:g} s)")
     lost = next((cause for cause in causes if isinstance(cause, HTTPError)), None)
-    text = cleaned(str(lost or error), choice.key) or type(lost or error).__name__
-    lasts = isinstance(error, ContentFilterError) or isinstance(lost, DecodingError) or "CERTIFICATE_VERIFY" in text
-    return ModelFailed(f"{who}: {text}", permanent=lasts)
+    if lost is not None:
+        text = ERRNO.sub("", cleaned(str(lost), choice.key)) or type(lost).__name__
+        return ModelFailed(f"{who}: {text}", isinstance(lost, DecodingError) or "CERTIFICATE_VERIFY" in text)
+    return ModelFailed(f"{who}: {_unlike(error, media, choice.key)}", isinstance(error, ContentFilterError))
+
+
+def _unlike(error: Exception, media: str, key: str) -> str:
+    """What is wrong with an answer that came, and is not like those that a language model gives."""
+    if "html" in media:
+        return "it answered with a page, as no language model does; is its address right?"
+    if isinstance(error, AgentRunError):
+        return cleaned(error.message.partition("\n")[0], key)
+    return f"the answer cannot be understood ({type(error).__name__})"
 
 
 def _answered(error: Exception, who: str, status: int, key: str) -> ModelFailed:

@@ -26,7 +26,7 @@ from llm_server import (
 )
 from pydantic import BaseModel
 from pydantic_ai import Agent
-from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart, UserPromptPart
+from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
@@ -304,6 +304,17 @@ def test_without_time_nobody_is_asked(fails):
 
 @BOTH
 @EACH
+def test_a_request_ends_at_the_deadline(fails, ask, provider, stream):
+    with LlmServer([stall(threading.Event())]) as server:
+        began = time.monotonic()
+        error = fails(chosen(server, provider), stream=stream, seconds=0.3)
+        assert 0.3 <= time.monotonic() - began < 5
+        assert server.requests[0].hung_up.wait(5)
+    assert not error.permanent and "no time left for" in error.message and len(server.requests) == 1
+
+
+@BOTH
+@EACH
 def test_after_three_times_it_is_not_asked_again(fails, ask, provider, stream):
     with LlmServer(forever(status(500, message="out of\norder"))) as server:
         error = fails(chosen(server, provider), stream=stream)
@@ -479,6 +490,14 @@ def test_a_body_that_is_no_answer_is_a_plain_error(fails, provider, stream, body
     with LlmServer(forever(raw(body, content_type="application/json"))) as server:
         error = fails(chosen(server, provider), stream=stream)
     assert error.message.startswith(f"{provider}:{MODEL[provider]} at 127.0.0.1: ") and len(error.message) < 600
+
+
+@BOTH
+@EACH
+def test_a_page_where_a_model_should_be_is_told(fails, provider, stream):
+    with LlmServer(forever(raw(b"<html>It works!</html>", content_type="text/html; charset=utf-8"))) as server:
+        error = fails(chosen(server, provider), stream=stream)
+    assert "it answered with a page, as no language model does; is its address right?" in error.message
 
 
 @EACH
@@ -677,9 +696,3 @@ def test_knowing_models_loads_no_library():
 def test_a_request_without_an_end_is_possible(ask):
     with LlmServer([say("hello")]) as server:
         assert ask(chosen(server), seconds=math.inf).text == "hello"
-
-
-def test_parts_of_answers_can_be_recorded(ask):
-    with LlmServer([call("weather", {"city": "Bonn"})]) as server:
-        (part,) = ask(chosen(server), tools=[TOOL]).parts
-    assert isinstance(part, ToolCallPart)

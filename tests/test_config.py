@@ -60,6 +60,21 @@ def test_a_size_is_a_number_or_has_a_unit(text, size):
         ("HEADRACE_EGRESS_ALLOW", "300.1.1.1"),
         ("HEADRACE_EGRESS_ALLOW", "https://example.com"),
         ("HEADRACE_EGRESS_ALLOW", "example.com:80"),
+        ("HEADRACE_LLM_MODEL", "gpt-5"),
+        ("HEADRACE_LLM_MODEL", "mistral:large"),
+        ("HEADRACE_LLM_MODEL", "openai:"),
+        ("HEADRACE_LLM_MODEL", "openai:gpt 5"),
+        ("HEADRACE_LLM_MODEL", "test:x"),
+        ("OPENAI_BASE_URL", "llm.internal:8000"),
+        ("OPENAI_BASE_URL", "http://user:password@llm.internal"),
+        ("ANTHROPIC_BASE_URL", "https://llm.internal/?key=1"),
+        ("ANTHROPIC_BASE_URL", "ftp://llm.internal"),
+        ("OLLAMA_BASE_URL", "http://"),
+        ("OLLAMA_BASE_URL", "http://gpu:0/v1"),
+        ("OLLAMA_BASE_URL", "http://gpu:99999/v1"),
+        ("HEADRACE_LLM_TIMEOUT", "0"),
+        ("HEADRACE_LLM_TIMEOUT", "1.5"),
+        ("HEADRACE_LLM_STREAM", "yes"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name_the_value_and_what_is_allowed(name, text):
@@ -67,6 +82,27 @@ def test_a_wrong_value_is_refused_with_its_name_the_value_and_what_is_allowed(na
     with pytest.raises(ConfigError) as refused:
         Config.from_env({name: text})
     assert str(refused.value) == f"{name} is {text!r}; it must be {allowed}"
+
+
+@pytest.mark.parametrize("name", ["test", "openai:gpt-5", "anthropic:claude-opus-5", "ollama:llama3:8b", "openai:a/b"])
+def test_a_model_is_named_with_its_provider(name):
+    assert Config.from_env({"HEADRACE_LLM_MODEL": name}).llm_model == name
+
+
+def test_models_can_be_at_addresses_of_ones_own():
+    given = Config.from_env({"OPENAI_BASE_URL": "http://[::1]:8000/v1", "HEADRACE_LLM_STREAM": "false"})
+    assert (given.openai_base_url, given.llm_stream) == ("http://[::1]:8000/v1", False)
+    assert (Config().ollama_base_url, Config().llm_stream) == ("http://localhost:11434/v1", True)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"])
+def test_the_key_of_a_provider_is_a_secret(name, tmp_path):
+    (tmp_path / "key").write_text("sk-0123\n")
+    given = Config.from_env({f"{name}_FILE": str(tmp_path / "key")})
+    assert getattr(given, name.lower()) == "sk-0123" and "sk-0123" not in repr(given)
+    with pytest.raises(ConfigError) as refused:
+        Config.from_env({name: "sk 0123"})
+    assert str(refused.value).startswith(f"{name} has a wrong value; it must be empty or a key")
 
 
 def test_egress_takes_hosts_addresses_and_networks():
@@ -118,7 +154,8 @@ def test_a_wrong_secret_is_refused_without_being_shown():
 
 def test_secrets_are_never_in_the_repr():
     secrets = {row.env: f"sqlite:///hidden-{row.env}" for row in config.table() if row.secret}
-    assert set(secrets) == {"DATABASE_URL", "HEADRACE_SECRET_KEY", "HEADRACE_ADMIN_PASSWORD"}
+    keys = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY"}
+    assert set(secrets) == {"DATABASE_URL", "HEADRACE_SECRET_KEY", "HEADRACE_ADMIN_PASSWORD"} | keys
     assert "hidden" not in repr(Config.from_env(secrets))
 
 
