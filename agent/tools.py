@@ -25,7 +25,8 @@ class Tool:
     `call(arguments, key)` gives JSON or `Later`; a NodeError is told to the model, which may try something else. `key`
     is the same for the same call after a crash. `resume(ended)` makes the result of what was waited for:
     `{"run_id", "status", "output", "error_text"}`. With `approval`, a person must agree before each call. `repeatable`
-    says that a call which a crash cut off may be made again, having no effect outside, or one that `key` makes single.
+    says that a call which a crash cut off may be made again, having no effect outside, or one that `key` makes single;
+    where that depends on the arguments, it is asked with them.
     """
 
     name: str
@@ -33,5 +34,9 @@ class Tool:
     parameters: Mapping[str, Any]
     call: Callable[[dict[str, Any], str], Any]
     approval: bool = False
-    repeatable: bool = False
+    repeatable: bool | Callable[[dict[str, Any]], bool] = False
     resume: Callable[[dict[str, Any]], Any] | None = None
+
+    def may_repeat(self, arguments: dict[str, Any]) -> bool:
+        """Whether a call with these arguments, which a crash cut off, may be made again."""
+        return self.repeatable(arguments) if callable(self.repeatable) else self.repeatable
