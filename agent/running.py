@@ -57,8 +57,13 @@ class Work:
     cost_of: Callable[[Any], float | None] = field(default=lambda response: None)
 
 
+def load() -> None:
+    """Load the libraries, which takes a second or several the first time: no agent's time is to be spent on that."""
+    from . import asking, loop  # noqa: F401
+
+
 def run(work: Work) -> Done | Waiting:
     """Let the agent work from where its journal ends. AgentFailed where it comes to no answer."""
-    from .loop import execute  # loads the libraries
+    from .loop import execute
 
     return execute(work)

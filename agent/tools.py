@@ -36,3 +36,7 @@ class Tool:
     approval: bool = False
     repeatable: bool | Callable[[dict[str, Any]], bool] = False
     resume: Callable[[dict[str, Any]], Any] | None = None
+
+    def may_repeat(self, arguments: dict[str, Any]) -> bool:
+        """Whether a call with these arguments, which a crash cut off, may be made again."""
+        return self.repeatable(arguments) if callable(self.repeatable) else self.repeatable

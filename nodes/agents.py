@@ -119,6 +119,7 @@ class _Turn:
         name, credential = self.model()
         choice = choose(self.ctx, self.agents.models, name, credential)
         task, given = self.clean(self.config["task"]), self.clean(self.input)
+        running.load()
         self.record.begin(self.agent.id, task, given, self.session, choice.name)
         try:
             outcome = running.run(self.work(choice, task, given))
@@ -151,7 +152,7 @@ class _Turn:
         return Work(
             journal=record,
             start=record.start,
-            tools=box.tools,
+            tools=list(box.tools.values()),
             open_model=lambda: models.open_model(choice, self.agents.models, model_access(ctx, choice), end),
             wrong=functools.partial(toolbox.checked, clean=ctx.clean),
             wrong_output=functools.partial(misfits, schema),

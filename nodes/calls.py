@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +49,20 @@ class Call:
 
 
 class Caller:
-    """What one execution of a node calls services with."""
+    """What one execution of a node calls services with. `allow` raises NodeError for a host that may not be asked, also
+    where a redirect leads there.
+    """
 
     def __init__(
-        self, ctx: Context, credential: Credential | None = None, *, patient: bool = True, tokens: Tokens = TOKENS
+        self,
+        ctx: Context,
+        credential: Credential | None = None,
+        *,
+        patient: bool = True,
+        tokens: Tokens = TOKENS,
+        allow: Callable[[str], None] | None = None,
     ) -> None:
-        self.ctx, self.credential, self.patient, self.tokens = ctx, credential, patient, tokens
+        self.ctx, self.credential, self.patient, self.tokens, self.allow = ctx, credential, patient, tokens, allow
         self.client = ctx.need_services().http()
         self.clean = str if ctx.keyring is None else ctx.keyring.clean_text
         self.token: Token | None = None
@@ -110,7 +118,9 @@ class Caller:
         return answer
 
     def _check(self, host: str, texts: Iterable[str]) -> None:
-        """NodeError where a secret that came by an expression would go to a host that it is not bound to."""
+        """NodeError for a host that may not be asked, or that may not be told a secret which came by an expression."""
+        if self.allow is not None:
+            self.allow(host)
         if self.ctx.keyring is not None and self.ctx.keyring.has_shown:
             self.ctx.keyring.check_host(host, texts)
 

@@ -38,7 +38,8 @@ def execute(place: Place, work: Work, services: Services) -> dict[str, Any]:
             for statement in _beginning(connection, work):
                 connection.query(statement)
             answer = _answer(connection, work)
-            connection.commit()
+            if not work.read_only:
+                connection.commit()
             return answer
     except pymysql.MySQLError as error:
         raise failure(error, work) from None

@@ -113,7 +113,7 @@ def _marks(statement: str, dialect: str) -> Iterator[tuple[str, int, int]]:
     while found := _pattern(dialect).search(statement, position):
         kind, start, position = str(found.lastgroup), *found.span()
         if kind == "comment":
-            position = _end_of_comment(statement, start, dialect == "postgresql")
+            position = end_of_comment(statement, start, dialect == "postgresql")
         elif kind == "open" and statement[start] == '"' and dialect.startswith("mysql"):
             raise _unclosed(
                 statement, start, 'a string in " (or has a backslash, which only those in single quotes may)'
@@ -132,7 +132,7 @@ def _check_mark(statement: str, start: int, end: int) -> None:
         raise NodeError(f"the statement: the ? in line {_line(statement, start)} runs into a word or number", True)
 
 
-def _end_of_comment(statement: str, start: int, nested: bool) -> int:
+def end_of_comment(statement: str, start: int, nested: bool) -> int:
     """Where the comment that begins at `start` ends; those of PostgreSQL can hold others."""
     depth = 0
     for found in _COMMENT.finditer(statement, start):

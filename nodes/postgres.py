@@ -46,7 +46,8 @@ def execute(place: Place, work: Work, services: Services) -> dict[str, Any]:
             # In one message, and without the options of a connection, which a pooler before the server may not know.
             connection.execute(f"BEGIN {mode}; SET LOCAL statement_timeout = {math.ceil(work.left() * 1000)}")
             answer = _answer(connection, work)
-            connection.execute("COMMIT")
+            # What only reads has nothing to keep, and a notice that it sent would go out at its end.
+            connection.execute("ROLLBACK" if work.read_only else "COMMIT")
             return answer
     except psycopg.Error as error:
         raise failure(error) from None

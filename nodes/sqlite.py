@@ -35,6 +35,13 @@ FORBIDDEN = {
     sqlite3.SQLITE_TRANSACTION: "BEGIN, COMMIT and ROLLBACK (each execution is a transaction of its own)",
     sqlite3.SQLITE_SAVEPOINT: "SAVEPOINT",
 }
+# What a statement may do where it is to change nothing. All else is refused, beside the file being opened for reading;
+# but for what an index of rectangles prepares to write into its own tables, and then does not, when it is asked.
+READS = {
+    *(sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE),
+    *(sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_PRAGMA),
+}
+SHADOWS = ("_node", "_rowid", "_parent")
 
 
 def check_name(path: str) -> None:
@@ -51,7 +58,7 @@ def execute(path: Path, work: Work, max_bytes: int) -> dict[str, Any]:
             disk = Disk(4 * max_bytes + MOST_BYTES)
             connection.set_progress_handler(lambda: disk.is_over(work.end), STEPS)
             connection.execute("BEGIN")
-            connection.set_authorizer(_authorizer(denied))
+            connection.set_authorizer(_authorizer(denied, work.read_only))
             answer = _answer(connection, work)
             connection.set_authorizer(None)
             connection.execute("COMMIT")
@@ -98,8 +105,10 @@ def _written() -> int:
 
 @contextmanager
 def _opened(path: Path, work: Work, max_bytes: int) -> Iterator[sqlite3.Connection]:
-    mode = "rw" if work.read_only else "rwc"
+    mode = "ro" if work.read_only else "rwc"
     try:
+        if work.read_only and Path(f"{path}-journal").exists():
+            _mend(path, work)
         connection = sqlite3.connect(
             f"{path.as_uri()}?mode={mode}", timeout=work.left(), isolation_level=None, uri=True
         )
@@ -110,6 +119,15 @@ def _opened(path: Path, work: Work, max_bytes: int) -> Iterator[sqlite3.Connecti
         yield connection
     except sqlite3.Error as error:
         raise failure(error, [], work) from None
+    finally:
+        connection.close()
+
+
+def _mend(path: Path, work: Work) -> None:
+    """Take back what a crash has left half written: a connection that may only read cannot, and would always fail."""
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", timeout=work.left(), isolation_level=None, uri=True)
+    try:
+        connection.execute("PRAGMA schema_version")
     finally:
         connection.close()
 
@@ -127,11 +145,13 @@ def _set_up(connection: sqlite3.Connection, work: Work, max_bytes: int) -> None:
         connection.execute("PRAGMA query_only = ON")
 
 
-def _authorizer(denied: list[str]) -> Callable[..., int]:
+def _authorizer(denied: list[str], read_only: bool) -> Callable[..., int]:
     """What is asked before a statement is compiled, for each thing that it would do; `denied` gets what was not."""
 
     def allowed(action: int, first: str | None, second: str | None, *rest: Any) -> int:
         what = _forbidden(action, (first or "").lower(), (second or "").lower())
+        if what is None and read_only and action not in READS and not (first or "").lower().endswith(SHADOWS):
+            what = "what changes anything (this may only read)"
         if what is None:
             return sqlite3.SQLITE_OK
         denied.append(what)

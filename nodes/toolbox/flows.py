@@ -1,0 +1,71 @@
+"""The tools with which an agent runs flows of the workspace: one for each that others may call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from agent.tools import Later, Tool
+from errors import NodeError
+from nodes.toolbox.making import MOST_DESCRIPTION, Bench, CallableFlow, Spec
+from nodes.toolbox.schemas import MOST_SCHEMA, OPEN, wrapped
+
+FLOWS = "flows"  # under which they are in the listings
+
+
+def tools(spec: Spec, bench: Bench) -> list[Tool]:
+    """A tool for each flow that may be called, or for those of `workflows`."""
+    if bench.ctx.flows is None:
+        raise NodeError("the tool run_flow: other flows cannot be run here", permanent=True)
+    if FLOWS not in bench.listings:
+        bench.listings[FLOWS] = [_listed(flow) for flow in bench.agents.callable_flows()]
+    wanted = spec.options.get("workflows")
+    listed = bench.listings[FLOWS]
+    return [_tool(flow, bench) for flow in (listed if wanted is None else _chosen(listed, wanted))]
+
+
+def _listed(flow: CallableFlow) -> dict[str, Any]:
+    schema = flow.input_schema
+    fits = len(orjson.dumps(schema)) <= MOST_SCHEMA
+    return {
+        "name": flow.name,
+        "title": flow.title,
+        "description": flow.description[:MOST_DESCRIPTION],
+        # The flow checks its input itself.
+        "input_schema": dict(schema) if fits else OPEN,
+        "workflow_id": flow.workflow_id,
+    }
+
+
+def _chosen(listed: Sequence[dict[str, Any]], wanted: Sequence[str]) -> list[dict[str, Any]]:
+    by_id = {flow["workflow_id"]: flow for flow in listed}
+    missing = [id_ for id_ in wanted if id_ not in by_id]
+    if missing:
+        raise NodeError(
+            f"the tool run_flow: {missing[0]!r} is no active workflow with the trigger called", permanent=True
+        )
+    return [by_id[id_] for id_ in wanted]
+
+
+def _tool(flow: Mapping[str, Any], bench: Bench) -> Tool:
+    schema, is_wrapped = wrapped(flow["input_schema"])
+    title = flow["title"]
+
+    def call(arguments: dict[str, Any], key: str) -> Later:
+        flows = bench.ctx.flows
+        if flows is None:
+            raise NodeError("other flows cannot be run here", permanent=True)
+        given = arguments["input"] if is_wrapped else arguments
+        run_id = flows.start(bench.ctx.node_id, flow["workflow_id"], given, True)
+        return Later(f"the run {run_id} of {title}", run_id)
+
+    def resume(ended: dict[str, Any]) -> Any:
+        if ended["status"] != "success":
+            raise NodeError(f"the run {ended['run_id']} of {title} failed: {ended['error_text']}")
+        return ended["output"]
+
+    description = f"Run the flow {title!r} and wait for its output. {flow['description']}".strip()
+    # The run is on the disk together with the step that waits for it, so it is never started twice.
+    return bench.foreign_tool(flow["name"], description, schema, call, repeatable=True, resume=resume)

@@ -1,0 +1,271 @@
+"""What all families of tools share: how a tool is made, and how much of a result a model is shown."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from agent.tools import Later, Tool
+from errors import HeadraceError, NodeError
+from nodes.base import Context
+from nodes.bounds import GREATEST, LEAST, size_of
+from nodes.toolbox import schemas
+
+MOST_SHOWN = 20_000  # characters of a result, about: some 5,000 tokens
+MOST_NAME, MOST_DESCRIPTION = 64, 2_000  # characters
+MOST_ARGUMENTS = 200_000  # characters of JSON
+MOST_DEPTH = 50
+CALL_SECONDS = 60.0
+KEY_ROOM = 60  # characters that each key of an object may have at least, its value with it
+NOTE_ROOM = 36  # of those, what it takes to say how much was cut
+
+
+class Spec(Protocol):
+    """What a definition says of some tools: their type, the other keys, and which of them a person has to agree to."""
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+
+    @property
+    def approval(self) -> bool | tuple[str, ...]: ...
+
+
+class CallableFlow(Protocol):
+    """A flow that others may call, as a tool: `name` is the tool's."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def input_schema(self) -> Mapping[str, Any]: ...
+
+    @property
+    def workflow_id(self) -> str: ...
+
+
+class Memory(Protocol):
+    """What the agents of a workspace remember; a session of "" is shared by all sessions of an agent."""
+
+    def search(
+        self, agent_id: str, query: str, session: str | None = None, limit: int = 10
+    ) -> list[dict[str, Any]]: ...
+
+    def write(
+        self,
+        agent_id: str,
+        key: str,
+        content: str,
+        session: str = "",
+        tags: Sequence[str] = (),
+        expires_in: float | None = None,
+    ) -> dict[str, Any]: ...
+
+
+class Agents(Protocol):
+    """What a process lends to the agents of a workspace. `inspection` has a method for each tool that looks at flows
+    and runs, with the tool's arguments by name.
+    """
+
+    @property
+    def memory(self) -> Memory: ...
+
+    @property
+    def inspection(self) -> Any: ...
+
+    def callable_flows(self) -> Sequence[CallableFlow]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What the tools of one run of an agent are made with. `input` is the agent's; `credentials` names one for a type
+    of tools. `listings` are what others have listed for it (`Toolbox.listings`), and what they list is noted there.
+    `aliases` has other names by which a definition may speak of the tools of a spec.
+    """
+
+    ctx: Context
+    agents: Agents
+    agent_id: str
+    session: str
+    credentials: Mapping[str, str]
+    input: Any = None
+    listings: dict[str, Any] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    def credential_name(self, spec: Spec) -> str | None:
+        """The credential that the spec names, else the one that whoever runs the agent gave for its type."""
+        return spec.options.get("credential") or self.credentials.get(spec.type)
+
+    def need_credential(self, spec: Spec, what: str) -> str:
+        """The same; NodeError where there is none."""
+        name = self.credential_name(spec)
+        if not name:
+            raise NodeError(
+                f"the tool {spec.type} needs a credential: {what}; name it in the tool's credential, or give one with "
+                f'the run, as credentials: {{"{spec.type}": "its name"}}',
+                permanent=True,
+            )
+        return name
+
+    def tool(
+        self,
+        name: str,
+        description: str,
+        properties: Mapping[str, Any],
+        call: Callable[[dict[str, Any], str], Any],
+        *,
+        required: Sequence[str] = (),
+        repeatable: bool | Callable[[dict[str, Any]], bool] = False,
+    ) -> Tool:
+        """A tool of ours, whose arguments have these properties and no others."""
+        parameters = {
+            "type": "object",
+            "properties": dict(properties),
+            "required": list(required),
+            "additionalProperties": False,
+        }
+        return self.foreign_tool(name, description, parameters, call, repeatable=repeatable)
+
+    def foreign_tool(
+        self,
+        name: str,
+        description: str,
+        parameters: Mapping[str, Any],
+        call: Callable[[dict[str, Any], str], Any],
+        **options: Any,
+    ) -> Tool:
+        """A tool with the schema that somebody else wrote for its arguments."""
+        if "resume" in options:
+            options["resume"] = functools.partial(_told, options["resume"])
+        return Tool(name, description, parameters, functools.partial(self._call, call), **options)
+
+    def _call(self, call: Callable[[dict[str, Any], str], Any], arguments: dict[str, Any], key: str) -> Any:
+        self.ctx.seconds_left(CALL_SECONDS)
+        return _told(call, arguments, key)
+
+
+def _told(make: Callable[..., Any], *args: Any) -> Any:
+    """What a model is told of what `make` gives; NodeError."""
+    try:
+        result = make(*args)
+    except HeadraceError as error:
+        raise NodeError(error.message, permanent=True) from None
+    return result if isinstance(result, Later) else shortened(result)
+
+
+def checked(tool: Tool, arguments: Any, clean: Callable[[str], str] = str) -> list[str]:
+    """What is wrong with these arguments for the tool, for the model to mend; `clean` takes secrets out of it."""
+    if not isinstance(arguments, dict):
+        return ["the arguments must be a JSON object"]
+    try:
+        size_of(arguments, "the object of the arguments", MOST_ARGUMENTS)
+        return list(schemas.issues(tool.parameters, arguments, clean))
+    except NodeError as error:
+        return [clean(error.message)]
+
+
+# How much of a result is shown
+
+
+def shortened(value: Any, max_chars: int = MOST_SHOWN) -> Any:
+    """The value as JSON of about so many characters: what is too long in it is cut, and says how much that was."""
+    return _cut(value, max_chars, 0)
+
+
+def _cut(value: Any, room: int, depth: int) -> Any:
+    if isinstance(value, str):
+        return _cut_text(value, room)
+    if isinstance(value, Mapping | list | tuple) and depth >= MOST_DEPTH:
+        return "(nested too deeply to be shown)"
+    if isinstance(value, Mapping):
+        return _cut_object(value, room, depth)
+    if isinstance(value, list | tuple):
+        return _cut_list(value, room, depth)
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    """A value that JSON has no kind for is text, as a number is that its readers would not take."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value) if LEAST <= value <= GREATEST else str(value)[:100]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return _cut_text(str(value), 1_000)
+
+
+def _cut_text(text: str, room: int) -> str:
+    if len(text) > room - 2:
+        kept = max(0, room - 2 - NOTE_ROOM)
+        text = f"{text[:kept]}… ({len(text) - kept:,} more characters were cut)"
+    # Half a surrogate pair is text to Python, but no Unicode.
+    return text.encode("utf-8", "replace").decode()
+
+
+def _cut_list(items: Sequence[Any], room: int, depth: int) -> list[Any]:
+    """The first items, whole as far as they fit; the first one is shown in any case, cut if need be."""
+    kept: list[Any] = []
+    room -= 2
+    for number, item in enumerate(items):
+        size = _size(item, room) + 2
+        if size > room and number:
+            kept.append(f"… ({len(items) - number:,} more items were cut)")
+            break
+        kept.append(_cut(item, room, depth + 1))
+        room -= size
+    return kept
+
+
+def _cut_object(members: Mapping[Any, Any], room: int, depth: int) -> dict[str, Any]:
+    """All that fits of every member: the small ones whole, the others as large as they may be beside these."""
+    most = max(1, room // KEY_ROOM)
+    names = list(members)[:most]
+    sizes = {name: _size(members[name], room) + len(str(name)) + 4 for name in names}
+    rooms: dict[Any, int] = {}
+    left = room - 2
+    for number, name in enumerate(sorted(names, key=sizes.__getitem__)):
+        rooms[name] = min(sizes[name], max(KEY_ROOM, left // (len(names) - number)))
+        left -= rooms[name]
+    cut: dict[str, Any] = {}
+    for name in names:
+        shown = _cut_text(str(name), max(KEY_ROOM // 2, rooms[name] // 2))
+        shown = f"{shown} {len(cut)}" if shown in cut else shown
+        cut[shown] = _cut(members[name], rooms[name] - len(shown) - 4, depth + 1)
+    if len(members) > most:
+        cut["…"] = f"({len(members) - most:,} more keys were cut)"
+    return cut
+
+
+def _size(value: Any, most: int) -> int:
+    """About how many characters of JSON the value has; something above `most` where it has more."""
+    size, todo = 0, [value]
+    while todo and size <= most:
+        part = todo.pop()
+        if isinstance(part, str):
+            size += len(part) + 2
+        elif isinstance(part, Mapping):
+            size += 2 + 4 * len(part)
+            if size <= most:
+                size += sum(len(str(key)) for key in part)
+                todo += part.values()
+        elif isinstance(part, list | tuple):
+            size += 2 + 2 * len(part)
+            if size <= most:
+                todo += part
+        elif isinstance(part, int):
+            size += 2 + (part.bit_length() >> 2)
+        else:
+            size += len(str(part))
+    return size

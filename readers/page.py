@@ -1,0 +1,202 @@
+"""Pages of the web as text for those who read them as text: headings, lists, tables and links as in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+
+# What is in them is nothing to read, or the same on every page of a site.
+SKIPPED = {
+    *("script", "style", "template", "noscript", "svg", "math", "iframe", "object", "canvas", "video", "audio", "head"),
+    *("nav", "button", "select", "input", "textarea", "dialog", "-comment"),
+}
+PARAGRAPHS = {
+    *("article", "aside", "blockquote", "body", "details", "div", "dl", "fieldset", "figure", "footer", "form"),
+    *("h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "main", "ol", "p", "pre", "section", "table", "ul"),
+}
+LINES = {"br", "caption", "dd", "dt", "figcaption", "legend", "li", "option", "summary", "tr"}
+HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
+LONGEST_ADDRESS, LONGEST_TITLE, DEEPEST_LIST = 500, 300, 6
+MORE = "… (the page goes on)"
+
+
+class Full(Exception):
+    """There is no more room."""
+
+
+def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+    """`{text}` of the page at `url`, as much as goes into about `most` characters; `{problem}` if it is not to be read."""
+    try:
+        document = LexborHTMLParser(data.decode("utf-8", "replace"))
+        title = document.css_first("title")
+        page = Page(options["url"], options["most"])
+        if title is not None:
+            page.start("# ")
+            page.text(title.text()[:LONGEST_TITLE])
+        for root in _roots(document):
+            page.write(root)
+        return {"text": page.read()}, ()
+    except (SelectolaxError, UnicodeError, MemoryError) as error:
+        return {"problem": f"the page cannot be read within its bounds: {error}"}, ()
+
+
+def _roots(document: Any) -> Iterator[Any]:
+    """Where the page says that its matter is, else all of it."""
+    for selector in ("main", "article", "body"):
+        found = document.css(selector)
+        if len(found) == 1 and found[0].text().strip():
+            yield found[0]
+            return
+    if document.root is not None:
+        yield document.root
+
+
+class Page:
+    """The text of a page as it comes about."""
+
+    def __init__(self, url: str, most: int) -> None:
+        self.url, self.left = url, most
+        self.pieces: list[str] = []
+        self.newlines, self.space, self.prefix = 0, False, ""
+        self.lists: list[int | None] = []  # the number of the last item of each list that is open, None for bullets
+        self.verbatim = 0
+        self.links: list[int] = []
+        self.is_first_cell = self.is_full = False
+
+    def read(self) -> str:
+        """The text."""
+        text = "".join(self.pieces).strip()
+        return f"{text}\n\n{MORE}" if self.is_full else text
+
+    def write(self, root: Any) -> None:
+        """Add what is in this element, as far as there is room for it."""
+        todo = [(root, False)]
+        try:
+            while todo:
+                node, is_end = todo.pop()
+                if is_end:
+                    self.close(node)
+                elif node.is_text_node:
+                    self.text(node.text_content or "")
+                elif node.tag not in SKIPPED:
+                    self.open(node)
+                    todo.append((node, True))
+                    todo += [(child, False) for child in reversed(list(node.iter(include_text=True)))]
+        except Full:
+            self.is_full = True
+
+    def open(self, node: Any) -> None:
+        tag = node.tag
+        self.part(tag)
+        if tag in HEADINGS:
+            self.start(HEADINGS[tag])
+        elif tag in ("ul", "ol"):
+            self.lists.append(0 if tag == "ol" else None)
+        elif tag == "li":
+            self.start(self.bullet())
+        elif tag == "pre":
+            self.add("```\n")
+            self.verbatim += 1
+        elif tag == "a":
+            self.links.append(len(self.pieces))
+        elif tag == "tr":
+            self.is_first_cell = True
+        elif tag in ("td", "th"):
+            self.cell()
+        elif tag == "img" and (node.attributes.get("alt") or "").strip():
+            self.text(f"[image: {node.attributes['alt']}]")
+
+    def close(self, node: Any) -> None:
+        tag = node.tag
+        if tag in ("ul", "ol") and self.lists:
+            self.lists.pop()
+        elif tag == "pre":
+            self.verbatim -= 1
+            self.newlines = 0 if self.pieces[-1].endswith("\n") else 1
+            self.add("```")
+        elif tag == "a":
+            self.link(self.links.pop(), node.attributes.get("href") or "")
+        if tag in HEADINGS or tag == "li":
+            self.prefix = ""
+        self.part(tag)
+
+    def part(self, tag: str) -> None:
+        """What stands before and after such an element."""
+        if tag in PARAGRAPHS:
+            self.newlines = max(self.newlines, 1 if self.lists else 2)
+        elif tag in LINES:
+            self.newlines = max(self.newlines, 1)
+
+    def cell(self) -> None:
+        """Part the cells of a row."""
+        if not self.is_first_cell:
+            self.newlines = 0
+            self.add(" | ")
+        self.is_first_cell = False
+
+    def bullet(self) -> str:
+        if not self.lists:
+            return "- "
+        indent = "  " * min(len(self.lists) - 1, DEEPEST_LIST)
+        number = self.lists[-1]
+        if number is None:
+            return f"{indent}- "
+        self.lists[-1] = number + 1
+        return f"{indent}{number + 1}. "
+
+    def start(self, prefix: str) -> None:
+        """Begin the next line with this, if there is one."""
+        self.prefix = prefix
+
+    def link(self, since: int, href: str) -> None:
+        """Make what was written since then a link."""
+        words = "".join(self.pieces[since:])
+        address = _absolute(self.url, href.strip())
+        if not words.strip() or not address:
+            return
+        lead = words[: len(words) - len(words.lstrip())]
+        self.pieces[since:] = [f"{lead}[{' '.join(words.split())}]({address})"]
+        self.take(len(address) + 4)
+
+    def text(self, text: str) -> None:
+        """Add text; blanks run together unless they are meant."""
+        if self.verbatim:
+            self.add(text)
+            return
+        words = text.split()
+        if not words:
+            self.space = self.space or bool(text)
+            return
+        self.space = self.space or text[0].isspace()
+        self.add(" ".join(words))
+        self.space = text[-1].isspace()
+
+    def add(self, text: str) -> None:
+        """Add this as it is, after the line breaks or the blank that are due."""
+        if self.newlines or not self.pieces:
+            lead = "\n" * (self.newlines if self.pieces else 0) + self.prefix
+        else:
+            lead = self.prefix or (" " if self.space else "")
+        self.newlines, self.space, self.prefix = 0, False, ""
+        room = max(0, self.left - len(lead))
+        self.pieces.append(lead + text[:room])
+        self.take(len(lead) + len(text))
+
+    def take(self, size: int) -> None:
+        self.left -= size
+        if self.left < 0:
+            raise Full
+
+
+def _absolute(base: str, href: str) -> str:
+    """The address of a link; empty where it leads nowhere else on the web."""
+    if not href or href.startswith("#") or len(href) > LONGEST_ADDRESS:
+        return ""
+    try:
+        found = urljoin(base, href)
+        return found if urlsplit(found).scheme in ("http", "https") and len(found) <= LONGEST_ADDRESS else ""
+    except ValueError:
+        return ""
