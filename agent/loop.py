@@ -263,7 +263,6 @@ class _Tools(AbstractToolset[None]):
             raise ToolFailed("The call failed.\n" + prompts.marked(mark, name, entry.error_text or ""))
         return prompts.marked(mark, name, prompts.as_text(entry.result))
 
-
     def _arguments(self, given: dict[str, Any]) -> Any:
         """What the model gives, as what can be on record."""
         try:

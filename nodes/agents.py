@@ -29,6 +29,7 @@ from nodes.waits import DAY, now_ms, question, tell
 MOST_TURNS = 50
 HISTORY_TOKENS, RECALLED_TOKENS = 8_000, 2_000
 MOST_CALLS = 100
+GRACE = 2.0  # seconds: whose time was over, the agent's or the model's, is to be told right
 FREE = (models.TEST, "ollama")
 
 
@@ -153,7 +154,7 @@ class _Turn:
             journal=record,
             start=record.start,
             tools=list(box.tools.values()),
-            open_model=lambda: models.open_model(choice, self.agents.models, model_access(ctx, choice), end),
+            open_model=lambda: models.open_model(choice, self.agents.models, model_access(ctx, choice), end + GRACE),
             wrong=functools.partial(toolbox.checked, clean=ctx.clean),
             wrong_output=functools.partial(misfits, schema),
             deadline=end if ctx.deadline is None else min(end, ctx.deadline),

@@ -12,8 +12,9 @@ import orjson
 from marshmallow import ValidationError
 
 from errors import NodeError
+from json_schemas import MAX_ISSUE_TEXT, MAX_LOOKED_AT, issues_of, path_of
 from nodes.bounds import size_of
-from nodes.data import MAX_ISSUE_TEXT, MAX_LOOKED_AT, check_schema, issues_of, path_of
+from nodes.data import check_schema
 from nodes.reading import Reader, Unreadable, read_apart
 
 MOST_SCHEMA = 32 * 1024  # bytes of JSON

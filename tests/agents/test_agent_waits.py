@@ -27,7 +27,7 @@ def asked(add_agent, ask, llm):
 
 @pytest.fixture
 def resume(owner, server):
-    """`resume(answer, answer="approved")` answers its question, and gives the run of the agent when it goes on no more."""
+    """`resume(answer, answer="approved")` answers its question, and gives the agent's run when it goes on no more."""
 
     def give(task, expect=200, **body):
         path = f"/api/runs/{task['run_id']}"
@@ -192,7 +192,7 @@ def test_a_flow_can_need_approval_first(add_agent, add_callable, ask, llm, resum
 
 def test_flows_that_are_switched_off_are_no_tools(add_agent, add_callable, ask, llm, owner):
     flow = add_callable("Double", DOUBLE)
-    assert owner.put(f"/api/flows/{flow['id']}", {"status": "draft"}).status_code == 200
+    assert owner.put(f"/api/workflows/{flow['id']}", {"status": "draft"}).status_code == 200
     add_agent(tools=["run_flow"])
     llm.then(say("I have nothing."))
     assert ask()["text"] == "I have nothing." and llm.requests[0].tools == []
