@@ -6,7 +6,6 @@ mistake, how often) follows from the model's answers and the tools' results, and
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
 import logging
@@ -33,6 +32,7 @@ from pydantic_ai.usage import UsageLimits
 from pydantic_core import SchemaValidator, core_schema
 
 from agent import prompts
+from agent.desk import Desk
 from agent.journal import DoesNotFit, Entry, Tape, now_ms, usage_of
 from agent.running import Done, Given, Waiting, Work
 from agent.tools import Later, Tool
@@ -40,7 +40,6 @@ from errors import NodeError
 
 log = logging.getLogger("headrace.agent")
 
-LOOK_SECONDS = 0.25  # how soon a run that is to end notices it while a model thinks
 REPAIRS = 3  # times a model is told what is wrong with what it gives, before the run fails
 MOST_CALLS = 32  # tools in one answer
 MOST_ANSWER = 1_000_000  # characters of JSON
@@ -61,9 +60,9 @@ class Suspended(BaseException):
 
 def execute(work: Work) -> Done | Waiting:
     """Run the agent from where its journal ends. NodeError where it comes to no answer."""
-    tape = Tape(work.journal)
+    tape, desk = Tape(work.journal), Desk()
     try:
-        output = asyncio.run(_within(work, _answer(work, tape)))
+        output = desk.serve(_answer(work, tape, desk), functools.partial(_check, work))
     except Suspended as suspended:
         return suspended.waiting
     except UsageLimitExceeded as error:
@@ -79,20 +78,6 @@ def _sentence(error: Exception) -> str:
     return " ".join(str(error).split())[:MOST_SHOWN]
 
 
-async def _within(work: Work, answering: Any) -> Any:
-    """What the coroutine gives, unless the run is to end before, or its time is over."""
-    task = asyncio.ensure_future(answering)
-    try:
-        while not task.done():
-            await asyncio.wait({task}, timeout=LOOK_SECONDS)
-            if not task.done():
-                _check(work)
-    finally:
-        task.cancel()
-        await asyncio.wait({task}, timeout=5)
-    return task.result()
-
-
 def _check(work: Work) -> None:
     reason = work.stopped()
     if reason is not None:
@@ -102,16 +87,16 @@ def _check(work: Work) -> None:
         raise NodeError(f"the agent has used up its time; its limit is {seconds:g} s", permanent=True)
 
 
-async def _answer(work: Work, tape: Tape) -> Any:
+async def _answer(work: Work, tape: Tape, desk: Desk) -> Any:
     start, agent = work.start, work.start["agent"]
     limits, schema = agent["limits"], agent.get("output_schema")
     wrapped = schema is not None and schema.get("type") != "object"
     async with work.open_model() as model:
         made: Agent[None, Any] = Agent(
-            _Recorded(model, work, tape),
+            _Recorded(model, work, tape, desk),
             output_type=str if schema is None else _output(schema, wrapped),
             instructions=start["instructions"],
-            toolsets=[_Tools(work, tape)],
+            toolsets=[_Tools(work, tape, desk)],
             retries={"tools": REPAIRS, "output": REPAIRS},
             end_strategy="early",
         )
@@ -158,9 +143,9 @@ def _history(turns: Any) -> list[ModelMessage]:
 class _Recorded(WrapperModel):
     """The model, asked only what the journal has no answer to."""
 
-    def __init__(self, model: Any, work: Work, tape: Tape) -> None:
+    def __init__(self, model: Any, work: Work, tape: Tape, desk: Desk) -> None:
         super().__init__(model)
-        self.work, self.tape = work, tape
+        self.work, self.tape, self.desk = work, tape, desk
 
     async def request(
         self, messages: list[ModelMessage], model_settings: ModelSettings | None, model_request_parameters: Any
@@ -174,24 +159,23 @@ class _Recorded(WrapperModel):
         return response
 
     async def _ask(self, entry: Entry, messages: list[ModelMessage], settings: Any, parameters: Any) -> None:
-        work = self.work
-        _check(work)
+        write = functools.partial(self.desk.do, self.work.journal.write, entry)
         entry.status, entry.error_text, entry.started_at = "running", None, now_ms()
         entry.request = {"messages": len(messages), "tools": len(parameters.function_tools)}
         entry.prompt_chars = _size(messages, parameters)
-        work.journal.write(entry)
+        await write()
         began = time.perf_counter()
         try:
             response = await self.wrapped.request(messages, settings, parameters)
             entry.result = self._recorded(response)
         except NodeError as error:
             _end(entry, began, "failed", error.message)
-            work.journal.write(entry)
+            await write()
             raise
         entry.input_tokens, entry.output_tokens = response.usage.input_tokens, response.usage.output_tokens
-        entry.cost = work.cost_of(response)
+        entry.cost = self.work.cost_of(response)
         _end(entry, began, "success")
-        work.journal.write(entry)
+        await write()
 
     def _recorded(self, response: ModelResponse) -> Any:
         """The answer as it will be on record, without secrets; it is what the run goes on with, too."""
@@ -227,8 +211,8 @@ def _end(entry: Entry, began: float, status: str, error_text: str | None = None)
 class _Tools(AbstractToolset[None]):
     """The agent's tools, called only where the journal has no result."""
 
-    def __init__(self, work: Work, tape: Tape) -> None:
-        self.work, self.tape = work, tape
+    def __init__(self, work: Work, tape: Tape, desk: Desk) -> None:
+        self.work, self.tape, self.desk = work, tape, desk
         self.tools = {tool.name: tool for tool in work.tools}
 
     @property
@@ -249,15 +233,14 @@ class _Tools(AbstractToolset[None]):
         }
 
     async def call_tool(self, name: str, tool_args: dict[str, Any], ctx: Any, tool: Any) -> Any:
-        """What the model is told of the call. It blocks the loop of events, in which nothing else is going on."""
+        """What the model is told of the call."""
         called, arguments = self.tools[name], self._arguments(tool_args)
-        issues = list(self.work.wrong(called, arguments))
+        issues = list(await self.desk.do(self.work.wrong, called, arguments))
         if issues:
             raise ModelRetry("; ".join(issues[:10]))
         entry = self.tape.next("tool", name)
         if entry.status not in ("success", "failed"):
-            _check(self.work)
-            _Call(self.work, called, arguments, entry).settle()
+            await self.desk.do(_Call(self.work, called, arguments, entry).settle)
         mark = self.work.start["mark"]
         if entry.status == "failed":
             raise ToolFailed("The call failed.\n" + prompts.marked(mark, name, entry.error_text or ""))
@@ -278,6 +261,7 @@ class _Call:
         self.work, self.tool, self.arguments, self.entry = work, tool, arguments, entry
 
     def settle(self) -> None:
+        _check(self.work)
         entry = self.entry
         if entry.status == "new":
             entry.request = self.arguments
