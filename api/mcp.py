@@ -161,7 +161,7 @@ def _reply(message: Any, result: Callable[[], dict[str, Any]]) -> dict[str, Any]
     except RpcError as error:
         return _error(id_ if _is_id(id_) else None, error)
     except Exception as error:
-        current_app.logger.exception("%s of MCP failed", message["method"])
+        current_app.logger.exception("the method %.100r of MCP failed", message["method"])
         refused = isinstance(error, DatabaseRefused)
         text = refused_by_the_database().message if refused else "Internal error; the server's log has the details"
         return _error(id_, RpcError(INTERNAL, text))

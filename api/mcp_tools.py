@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from dispatch import Dispatcher, Ticket
-from dispatch.callable_flows import CallableFlow, callable_flows
+from dispatch.callable_flows import CallableFlow, callable_flow, callable_flows
 from dispatch.inspection import FLOW_STATUSES, MOST, Inspection
 from errors import NodeError
 from models import RUN_STATUSES, Run
@@ -268,4 +268,5 @@ def find(name: str, caller: Caller) -> Tool | None:
     ours = next((tool for tool in TOOLS if tool.name == name), None)
     if ours is not None or not name.startswith("flow_"):
         return ours
-    return next((tool_of(flow) for flow in caller.flows() if flow.name == name), None)
+    flow = callable_flow(caller.workspace_id, caller.dispatcher, name)
+    return None if flow is None else tool_of(flow)
