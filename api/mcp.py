@@ -23,6 +23,7 @@ from api.access import check_role, may, needs, who, workspace_id
 from api.bodies import read_raw
 from api.mcp_tools import Caller
 from api.wire import check_depth, refused_by_the_database, text_of
+from dispatch.inspection import cut
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
 from kinds import Cursor
 from models import DatabaseRefused
@@ -307,7 +308,7 @@ def _call(asked: Asked) -> dict[str, Any]:
     except (HeadraceError, NodeError) as error:
         details = error.details if isinstance(error, BadInput) else ()
         text = "\n".join([error.message, *(str(issue) for issue in details[:20])])
-        return {"content": [{"type": "text", "text": text}], "isError": True}
+        return {"content": [{"type": "text", "text": cut(text)}], "isError": True}
 
 
 HANDSHAKE_METHODS: dict[str, Method] = {
