@@ -23,6 +23,7 @@ from api.access import check_role, may, needs, who, workspace_id
 from api.bodies import read_raw
 from api.mcp_tools import Caller
 from api.wire import check_depth, refused_by_the_database, text_of
+from dispatch.inspection import cut
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
 from kinds import Cursor
 from models import DatabaseRefused
@@ -161,7 +162,7 @@ def _reply(message: Any, result: Callable[[], dict[str, Any]]) -> dict[str, Any]
     except RpcError as error:
         return _error(id_ if _is_id(id_) else None, error)
     except Exception as error:
-        current_app.logger.exception("%s of MCP failed", message["method"])
+        current_app.logger.exception("the method %.100r of MCP failed", message["method"])
         refused = isinstance(error, DatabaseRefused)
         text = refused_by_the_database().message if refused else "Internal error; the server's log has the details"
         return _error(id_, RpcError(INTERNAL, text))
@@ -307,7 +308,7 @@ def _call(asked: Asked) -> dict[str, Any]:
     except (HeadraceError, NodeError) as error:
         details = error.details if isinstance(error, BadInput) else ()
         text = "\n".join([error.message, *(str(issue) for issue in details[:20])])
-        return {"content": [{"type": "text", "text": text}], "isError": True}
+        return {"content": [{"type": "text", "text": cut(text)}], "isError": True}
 
 
 HANDSHAKE_METHODS: dict[str, Method] = {

@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 
 from dispatch import Dispatcher, Ticket
-from dispatch.callable_flows import CallableFlow, callable_flows
-from dispatch.inspection import FLOW_STATUSES, MOST, Inspection
+from dispatch.callable_flows import CallableFlow, callable_flow, callable_flows
+from dispatch.inspection import FLOW_STATUSES, MOST, Inspection, cut
 from errors import NodeError
 from models import RUN_STATUSES, Run
 from nodes.base import CATEGORIES
@@ -108,10 +108,11 @@ def _call_flow(caller: Caller, called: CallableFlow, arguments: dict[str, Any]) 
 def _ended(caller: Caller, ticket: Ticket, wait: float) -> dict[str, Any]:
     """What came of a run, or that it goes on."""
     run = caller.dispatcher.wait(ticket, max(0.0, min(wait, caller.deadline - time.monotonic())))
-    told = {"run_id": run.id, "status": run.status, "output": _output(caller, run), "error_text": run.error_text}
+    why = None if run.error_text is None else cut(run.error_text)
+    told = {"run_id": run.id, "status": run.status, "output": _output(caller, run), "error_text": why}
     if run.finished_at is None:
-        why = f"waits for {run.waiting}" if run.waiting else "has not ended"
-        told["note"] = f"The run {run.id} {why}; ask get_run for it later."
+        state = f"waits for {run.waiting}" if run.waiting else "has not ended"
+        told["note"] = f"The run {run.id} {state}; ask get_run for it later."
     return result(told, is_error=run.status == "failed")
 
 
@@ -268,4 +269,5 @@ def find(name: str, caller: Caller) -> Tool | None:
     ours = next((tool for tool in TOOLS if tool.name == name), None)
     if ours is not None or not name.startswith("flow_"):
         return ours
-    return next((tool_of(flow) for flow in caller.flows() if flow.name == name), None)
+    flow = callable_flow(caller.workspace_id, caller.dispatcher, name)
+    return None if flow is None else tool_of(flow)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,16 +67,25 @@ class CallableFlow:
 
 def callable_flows(workspace_id: str, executor: Executor) -> list[CallableFlow]:
     """Those of the workspace, oldest first, MOST_FLOWS of them at most."""
+    tools = (_tool(executor, *flow) for flow in _active(workspace_id))
+    return [tool for tool in tools if tool is not None]
+
+
+def callable_flow(workspace_id: str, executor: Executor, name: str) -> CallableFlow | None:
+    """The one of this name, if there is one; it costs less than all of them."""
+    flow = next((flow for flow in _active(workspace_id) if flow[0] == name), None)
+    return None if flow is None else _tool(executor, *flow)
+
+
+def _active(workspace_id: str) -> Iterator[tuple[str, str, str, int]]:
+    """Name as a tool, id, name and version of each active flow that may be one."""
     taken: set[str] = set()
-    found = []
     # Those that are switched off have their names too: clients keep a name, so it must not pass to another flow.
     for id_, title, status, version in Workflow.mentioning(workspace_id, '"called"', MOST_FLOWS):
         name = _name(id_, title, taken)
         taken.add(name)
-        tool = _tool(executor, id_, title, version, name) if status == "active" else None
-        if tool is not None:
-            found.append(tool)
-    return found
+        if status == "active":
+            yield name, id_, title, version
 
 
 def _name(id_: str, title: str, taken: set[str]) -> str:
@@ -88,7 +97,7 @@ def _name(id_: str, title: str, taken: set[str]) -> str:
     return next(f"flow_{name}" for name in names if name and f"flow_{name}" not in taken)
 
 
-def _tool(executor: Executor, id_: str, title: str, version: int, name: str) -> CallableFlow | None:
+def _tool(executor: Executor, name: str, id_: str, title: str, version: int) -> CallableFlow | None:
     """The flow as a tool; None where nothing starts it by a call, or it is not valid here any more."""
     try:
         plan = executor.plans.get(id_, version, lambda: _definition_of(id_))

@@ -85,7 +85,7 @@ class Inspection:
         found = [*issues, *warnings_of(definition, self.workspace_id)]
         told: dict[str, Any] = {
             "ok": plan is not None,
-            "issues": [{**issue.as_dict(), "message": _text(issue.message)} for issue in found[:MOST_ISSUES]],
+            "issues": [{**issue.as_dict(), "message": cut(issue.message)} for issue in found[:MOST_ISSUES]],
         }
         if len(found) > MOST_ISSUES:
             told["more_issues"] = len(found) - MOST_ISSUES
@@ -197,11 +197,12 @@ def _shown(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
     for name in names:
         value = getattr(row, name)
         if value is not None and value is not False:
-            told[name] = iso(value) if name.endswith("_at") else _text(value) if isinstance(value, str) else value
+            told[name] = iso(value) if name.endswith("_at") else cut(value) if isinstance(value, str) else value
     return told
 
 
-def _text(text: str, most: int = TEXT) -> str:
+def cut(text: str, most: int = TEXT) -> str:
+    """The text, or its beginning with a word on that."""
     return text if len(text) <= most else f"{text[:most]}… (cut: {len(text):,} characters)"
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dispatch.callable_flows import LARGEST_SCHEMA, LONGEST_NAME, arguments_schema, callable_flows
+from dispatch.callable_flows import LARGEST_SCHEMA, LONGEST_NAME, arguments_schema, callable_flow, callable_flows
 from errors import NodeError
 from nodes.data import issues_of
 
@@ -95,6 +95,17 @@ def test_of_two_flows_of_one_name_the_older_has_it_and_keeps_it_while_it_is_off(
     assert ours == {first["id"]: "flow_same", second["id"]: f"flow_same_{second['id'][-6:].lower()}"}
     owner.put(f"/api/workflows/{first['id']}", {"status": "draft"})
     assert list(tools()) == [ours[second["id"]]]
+
+
+def test_one_is_found_by_its_name(server, workspace, offer, make_flow):
+    flow = offer("Same")
+    offer("Not callable", {"nodes": [{"id": "called", "type": "manual"}]})
+    make_flow(called(), name="Draft")
+    found = [
+        callable_flow(workspace.id, server.dispatcher, f"flow_{name}")
+        for name in ("same", "not_callable", "draft", "x")
+    ]
+    assert found[0].workflow_id == flow["id"] and found[1:] == [None, None, None]
 
 
 def test_names_stay_apart_where_one_is_called_as_another_is_made(tools, offer):

@@ -2,13 +2,14 @@
 
 import base64
 import json
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from api import mcp, mcp_tools
-from models import Workflow
+from models import DatabaseRefused, Workflow
 
 LATEST = "2026-07-28"
 CALLED = {"nodes": [{"id": "begin", "type": "called"}]}
@@ -184,13 +185,30 @@ def test_a_batch_has_a_bound(ask):
     error_of(ask([message("ping", id=number) for number in range(51)]), 400, -32600)
 
 
-def test_an_error_of_ours_is_told_without_what_it_is(ask, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("a detail"), "Internal error; the server's log has the details"),
+        (DatabaseRefused("a detail"), "The database cannot take this at the moment; try again soon"),
+    ],
+)
+def test_an_error_of_ours_is_told_without_what_it_is(ask, monkeypatch, caplog, error, told):
     def fail(*args):
-        raise RuntimeError("a detail")
+        raise error
 
     monkeypatch.setattr(Workflow, "select_where", fail)
     answer = ask(message("tools/call", name="list_flows"))
-    assert "a detail" not in error_of(answer, 200, -32603) and "a detail" in caplog.text
+    assert error_of(answer, 200, -32603) == told and "a detail" in caplog.text
+
+
+def test_calls_of_a_batch_share_the_time_that_a_request_may_wait(ask, gate, make_flow, monkeypatch):
+    monkeypatch.setattr(mcp, "MOST_SECONDS", 0.2)
+    flow = make_flow({"nodes": [{"id": "g", "type": "gate"}]})
+    call = message("tools/call", name="run_flow", arguments={"workflow_id": flow["id"], "wait": 60})
+    began = time.monotonic()
+    replies = ask([call, call, call]).json
+    assert time.monotonic() - began < 10
+    assert ["has not ended" in reply["result"]["structuredContent"]["note"] for reply in replies] == [True] * 3
 
 
 # The handshake
