@@ -24,6 +24,7 @@ class Desk:
     def __init__(self) -> None:
         self._orders: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         self._outcome: Future[Any] = Future()
+        self._begun = threading.Event()
         self._cancel: Callable[[], None] = lambda: None
 
     async def do(self, work: Callable[..., T], *args: Any) -> T:
@@ -37,6 +38,7 @@ class Desk:
         thread = threading.Thread(target=self._loop, args=(coroutine,), name=f"{threading.current_thread().name}-loop")
         thread.daemon = True
         thread.start()
+        self._begun.wait()
         try:
             while self._serve_one(check):
                 continue
@@ -67,6 +69,7 @@ class Desk:
         except BaseException as error:
             self._outcome.set_exception(error)
         finally:
+            self._begun.set()
             self._orders.put(None)
 
     async def _cancellable(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -78,4 +81,5 @@ class Desk:
                 loop.call_soon_threadsafe(task.cancel)
 
         self._cancel = cancel
+        self._begun.set()
         return await coroutine
