@@ -26,7 +26,10 @@ TOOL = {
             "description": "Whether a person must agree to each call, or to those of which of its tools",
         },
         "credential": {"type": "string", "description": "http, sql, mcp: the name of one"},
-        "hosts": {**TEXTS, "description": "http: where it may go, `*.example.com` for all below; without it, anywhere"},
+        "hosts": {
+            **TEXTS,
+            "description": "http: where it may go, `*.example.com` for all below; else wherever nodes may",
+        },
         "methods": {"type": "array", "items": {"enum": list(agents.METHODS)}, "description": "http: GET without it"},
         "write": {"type": "boolean", "description": "store: whether it may set values"},
         "workflows": {**TEXTS, "description": "run_flow: the ids of the flows; without it, all that can be called"},
@@ -43,7 +46,7 @@ LIMITS = {
     },
 }
 APPROVAL = {
-    "type": ["object", "null"],
+    "type": "object",
     "properties": {
         "notify": {"type": ["string", "null"], "description": "The service_url credential that is told"},
         "timeout": {"type": ["number", "null"], "minimum": 1, "maximum": agents.MAX_WAIT, "description": "Seconds"},
@@ -51,8 +54,8 @@ APPROVAL = {
 }
 
 
-def _described(type_: str | list[str], most: int = 0, told: str = "", required: bool = False) -> fields.Raw:
-    """A field that is described, and checked elsewhere."""
+def _described(type_: str, most: int = 0, told: str = "", required: bool = False) -> fields.Raw:
+    """A field that is described, and checked elsewhere; null is none, unless it is required."""
     shape: dict[str, Any] = {"type": type_}
     shape |= {"maxLength": most} if most else {}
     shape |= {"description": told} if told else {}
@@ -63,23 +66,22 @@ class AgentIn(Schema):
     """An agent that was read can be sent back: what only the server sets is passed over."""
 
     class Meta:
-        unknown = INCLUDE
+        unknown = INCLUDE  # here: the check of the definition says what may have been meant
+        description = "An agent's definition. A key that is not here is refused."
 
     read_only = READ_ONLY
-    id = _described(
-        ["string", "null"], agents.MAX_ID, "a-z, 0-9 and single dashes; made of the name where it is left out"
-    )
+    id = _described("string", agents.MAX_ID, "a-z, 0-9 and single dashes; made of the name where it is left out")
     name = _described("string", agents.MAX_NAME, required=True)
-    description = _described(["string", "null"], agents.MAX_DESCRIPTION)
+    description = _described("string", agents.MAX_DESCRIPTION)
     instructions = _described("string", agents.MAX_INSTRUCTIONS, required=True)
-    model = _described(["string", "null"], agents.MAX_NAME, "provider:name; null: the server's")
-    credential = _described(["string", "null"], agents.MAX_NAME, "The name of an llm credential")
+    model = _described("string", agents.MAX_NAME, "provider:name; null: the server's")
+    credential = _described("string", agents.MAX_NAME, "The name of an llm credential")
     tools = fields.Raw(
         allow_none=True,
         metadata={"type": "array", "items": {"oneOf": [TYPES, TOOL]}, "maxItems": agents.MAX_TOOLS},
     )
-    memory = _described(["boolean", "null"], told="Whether it is told what it remembers")
-    output_schema = _described(["object", "null"], told="The JSON Schema of an object; null: it answers text")
+    memory = _described("boolean", told="Whether it is told what it remembers")
+    output_schema = _described("object", told="The JSON Schema of an object; null: it answers text")
     limits = fields.Raw(allow_none=True, metadata=LIMITS)
     approval = fields.Raw(allow_none=True, metadata=APPROVAL)
 
