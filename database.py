@@ -25,7 +25,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MS = 5000
 PAGES_AT_ONCE = 32
 MOST_WORDS = 100  # of those that all must be there
-MOST_TEXT, FIRST_WORDS, ANY_WORDS, BEGINS = 20_000, 200, 32, 4
+MOST_TEXT, FIRST_WORDS, ANY_WORDS, BEGINS = 20_000, 200, 16, 4
 BETWEEN_WORDS = re.compile(r"[\s\0-/:-@\[-`{-\x7f]+")
 
 db = SqliteDatabase(None)

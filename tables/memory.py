@@ -66,9 +66,9 @@ class AgentMemory(Base):
     key = TextField()
     content = TextField()
     tags = TextField()
-    expires_at = IntegerField(null=True)
     created_at = IntegerField()
     updated_at = IntegerField()
+    expires_at = IntegerField(null=True)
 
     class Meta:
         table_name = "agent_memories"

@@ -13,11 +13,26 @@ import pytest
 from world import add_flow, flow, fresh_database
 
 from database import execute, write
-from models import AgentRun, AgentStep, IdempotencyKey, LogEntry, Run, Step, Wait, Workflow, metrics, retention, totals
+from dispatch.memory import Memory
+from models import (
+    AgentMemory,
+    AgentRun,
+    AgentStep,
+    IdempotencyKey,
+    LogEntry,
+    MemoryScope,
+    Run,
+    Step,
+    Wait,
+    Workflow,
+    metrics,
+    retention,
+    totals,
+)
 from tables.base import first_id
 from tables.runs import RUN_STATUSES, TRIGGERS
 
-LARGE_TABLES = re.compile(r"SCAN (runs|steps|log_entries|waits|idempotency_keys|agent_runs|agent_steps|t1)\b")
+LARGE_TABLES = re.compile(r"SCAN (runs|steps|log_entries|waits|idempotency_keys|agent_runs|agent_steps|agent_memories|t1)\b")
 SMALL = ("runs_pending", "runs_queued", "runs_running", "runs_claimable", "runs_unfinished", "runs_children")
 BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED = "run_workspace_id_id", "runs_ended", "runs_ended_of_flow", "runs_unfinished"
 
@@ -32,6 +47,9 @@ def record(made, count):
         execute(*run.insertion())
         execute(*Step.save_one((run.id, 0, "a", "noop", "A", "success", 1, *[None] * 8, 1, 2, 1.0, False), 0))
         execute(*LogEntry.entry(run.workspace_id, run.id, None, chance.choice(("info", "error")), "m", None))
+        if number % 3 == 0:
+            names = chance.choice("ab"), chance.choice(("", "s", "t")), f"k{number}"
+            AgentMemory.put("ws_1", *names, content=f"word {number}", tags="[]", expires_at=chance.choice((None, 5)))
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +197,8 @@ A_RUN = Run(
     id="run_1", workspace_id="ws_1", workflow_id="wf_1", started_at=1, claims=1, parent_run_id="r", parent_node_id="n"
 )
 
+MEMORY = Memory("ws_1")
+
 
 def do(writes):
     for item in writes:
@@ -208,6 +228,20 @@ OTHERS = {
     "what goes with runs": lambda: retention.clear(["run_1"]),
     "runs that go": lambda: retention.remove_runs(["run_1"], lambda: True),
     "files without a run": lambda: retention.missing(["run_1"]),
+    "what an agent knows by key": lambda: MEMORY.read("a", "k", "s"),
+    "what an agent finds": lambda: MEMORY.search("a", "some word", "s"),
+    "what it finds in all sessions": lambda: MEMORY.search("a", "some word"),
+    "what an agent is reminded of": lambda: MEMORY.recall("a", "s", "any word of these", 1_000),
+    "what an agent writes": lambda: MEMORY.write("a", "k", "word"),
+    "what goes for it": lambda: Memory("ws_1", most=1).write("a", "another", "word"),
+    "what an agent deletes": lambda: MEMORY.delete("a", "k"),
+    "what agents remember": lambda: AgentMemory.listed(MemoryScope("ws_1", None, None, 5), "", 50, None),
+    "what one remembers": lambda: AgentMemory.listed(MemoryScope("ws_1", "a", ("s",), 5), "", 50, "900"),
+    "what was said in a session": lambda: AgentMemory.listed(MemoryScope("ws_1", None, ("s",), 5), "", 50, "900"),
+    "what agents remember of something": lambda: AgentMemory.listed(MemoryScope("ws_1", None, None, 5), "wor", 5, "9"),
+    "a memory": lambda: AgentMemory.find("mem_1"),
+    "what agents were to remember for so long": lambda: AgentMemory.remove_expired(5, lambda: True),
+    "what an agent is to forget": lambda: list(AgentMemory.forget(MemoryScope("ws_2", "a", None, 5))),
 }
 
 

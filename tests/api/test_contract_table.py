@@ -70,7 +70,17 @@ SESSION = {
 }
 NODE = {"type": str, "name": str, "category": str, "description": str, "config_schema": dict}
 AGENT = {"id": str, "name": str, "description": str, "instructions": str, "tools": list}
-MEMORY = {"id": id_of("mem"), "agent_id": str, "session": str, "key": str, "content": str, "tags": list}
+MEMORY = {
+    "id": id_of("mem"),
+    "agent_id": str,
+    "session": str,
+    "key": str,
+    "content": str,
+    "tags": list,
+    "expires_at": or_null(TIME),
+    "created_at": TIME,
+    "updated_at": TIME,
+}
 CREDENTIAL = {"id": id_of("cred"), "name": str, "type": str, "created_at": TIME, "updated_at": TIME}
 TEMPLATE = {"id": str, "name": str, "description": str, "category": str, "definition": dict}
 METRICS = {"total_runs": int, "success_runs": int, "last_run_at": or_null(TIME)}
@@ -100,9 +110,9 @@ def misfits(value, shape, path=""):
 def world(owner, flow, run):
     """One of everything; its ids stand for the names in the paths below."""
     owner.post("/api/logs", {"message": "hello", "run_id": run["id"]})
-    owner.post("/api/agent/memory", {"agent_id": "researcher", "key": "city", "content": "Rome"})
+    memory = owner.post("/api/agent/memory", {"agent_id": "researcher", "key": "city", "content": "Rome"}).json
     owner.post("/api/credentials", {"name": "shop", "type": "http_bearer", "data": {"token": "t"}})
-    return {"flow": flow["id"], "run": run["id"]}
+    return {"flow": flow["id"], "run": run["id"], "memory": memory["id"]}
 
 
 LISTS = [
@@ -139,6 +149,7 @@ ONES = [
     ("/api/auth/session", SESSION),
     ("/api/workflows/{flow}", FLOW),
     ("/api/runs/{run}", RUN),
+    ("/api/agent/memory/{memory}", MEMORY),
     ("/api/metrics", METRICS),
     ("/api/health", {"ok": bool, "ts": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")}),
 ]

@@ -80,6 +80,8 @@ LEAST_ROLE = {
     "GET /api/agent/logs": "viewer",
     "GET /api/agent/memory": "viewer",
     "POST /api/agent/memory": "operator",
+    "DELETE /api/agent/memory": "operator",
+    "GET /api/agent/memory/<memory>": "viewer",
     "DELETE /api/agent/memory/<memory>": "operator",
     "GET /api/metrics": "viewer",
     "GET /metrics": "viewer",

@@ -162,6 +162,15 @@ def test_nodes_write_to_the_log_and_to_the_store_of_the_workspace(inline):
     assert WorkspaceStore("ws_1").get("k") == 7
 
 
+def test_agents_keep_as_many_memories_as_the_setting_says(tmp_path, types):
+    write = {"operation": "write", "agent_id": "a", "content": "x"}
+    nodes = [node(name, "memory", {**write, "key": name}) for name in "abc"]
+    search = node("d", "memory", {"operation": "search", "agent_id": "a"})
+    with process(tmp_path, inline=True, memory_entries=2) as inline:
+        run = submit(inline, chain(*nodes, search))
+        assert [entry["key"] for entry in output(inline, run)] == ["c", "b"]
+
+
 def test_expressions_see_the_run_and_the_flow(inline):
     made = flow(node("a", "give", {"value": "{{ [run.id, run.triggered_by, workflow.name, workflow.version] }}"}))
     run = submit(inline, made)

@@ -11,7 +11,7 @@ from world import PATIENCE, Gate, Types, add_flow, chain, flow, fresh_database, 
 
 from engine import Open
 from errors import NodeError
-from models import WorkspaceStore
+from models import AgentMemory, WorkspaceStore
 from nodes import apart
 from nodes.base import Answer, Branch, Suspend
 from nodes.keyring import Credential, Keyring
@@ -497,3 +497,16 @@ def test_the_store_and_the_log_are_the_workspaces(own, tmp_path):
         run_ = dispatcher.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
         assert (run_.status, run_.output) == ("success", "2")
         assert WorkspaceStore("ws_1").get("n") == 2
+
+
+def test_what_agents_remember_is_the_workspaces(own, tmp_path):
+    def work(config, input, ctx):
+        memory = ctx.need_agents().memory
+        memory.write("researcher", "city", "Rome", tags=["place"])
+        return [entry["key"] for entry in memory.search("researcher", "place")]
+
+    own(work)
+    with fresh_database(tmp_path), process(tmp_path) as dispatcher:
+        run_ = dispatcher.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
+        assert (run_.status, run_.output) == ("success", '["city"]')
+        assert [row.content for row in AgentMemory.select()] == ["Rome"]
