@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from certificates import Authority
+from sql_servers import MYSQL, POSTGRES, MySQL, Postgres, database, serving
 
 from nodes import REGISTRY
 from nodes.base import Context, Services
@@ -129,6 +130,33 @@ def names(monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     return names
+
+
+@pytest.fixture(scope="session")
+def postgres_server(authority):
+    yield from serving(Postgres, "initdb", POSTGRES, authority)
+
+
+@pytest.fixture(scope="session")
+def mysql_server(authority):
+    yield from serving(MySQL, "mariadb-install-db", MYSQL, authority)
+
+
+@pytest.fixture
+def sqlite():
+    return database("sqlite", "sqlite:///data/shop.db")
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    postgres_server.clear()
+    return database("postgres", postgres_server.url())
+
+
+@pytest.fixture
+def mysql(mysql_server):
+    mysql_server.clear()
+    return database("mysql", mysql_server.url())
 
 
 @pytest.fixture
