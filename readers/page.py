@@ -98,7 +98,8 @@ class Page:
         elif tag == "li":
             self.start(self.bullet())
         elif tag == "pre":
-            self.add("```\n")
+            if not self.verbatim:
+                self.add("```\n")
             self.verbatim += 1
         elif tag == "a":
             self.links.append(len(self.pieces))
@@ -115,10 +116,13 @@ class Page:
             self.lists.pop()
         elif tag == "pre":
             self.verbatim -= 1
-            self.newlines = 0 if self.pieces[-1].endswith("\n") else 1
-            self.add("```")
+            if not self.verbatim:
+                self.newlines = 0 if self.pieces[-1].endswith("\n") else 1
+                self.add("```")
         elif tag == "a":
             self.link(self.links.pop(), node.attributes.get("href") or "")
+        elif tag in ("td", "th"):
+            self.newlines = 0
         if tag in HEADINGS or tag == "li":
             self.prefix = ""
         self.part(tag)

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 from certificates import Authority
 from sql_servers import MYSQL, POSTGRES, MySQL, Postgres, database, serving
+from toolboxes import Agents
 
-from nodes import REGISTRY
+from nodes import REGISTRY, toolbox
 from nodes.base import Context, Services
 from nodes.credential_types import TYPES
 from nodes.egress import Rule, make_client
@@ -111,6 +112,19 @@ def run(make_ctx):
         return node.run(node.Config().load(config or {}), input, ctx)
 
     return execute
+
+
+@pytest.fixture
+def tools(make_ctx):
+    """`tools(spec, …)` gives the toolbox of an agent; `tools.ctx` is what it was built with."""
+
+    def build(*specs, agents=None, session=None, given=None, lent=None, listings=None, flows=None, **context):
+        ctx, build.lines = make_ctx(**context)
+        ctx.flows, build.ctx = flows, ctx
+        agents = Agents() if agents is None else agents
+        return toolbox.build(specs, ctx, agents, "helper", session, lent or {}, input=given, listings=listings)
+
+    return build
 
 
 @pytest.fixture
