@@ -62,7 +62,7 @@ class Page:
         self.pieces: list[str] = []
         self.newlines, self.space, self.prefix = 0, False, ""
         self.lists: list[int | None] = []  # the number of the last item of each list that is open, None for bullets
-        self.verbatim = 0
+        self.verbatim = self.cells = 0
         self.links: list[int] = []
         self.is_first_cell = self.is_full = False
 
@@ -122,14 +122,16 @@ class Page:
         elif tag == "a":
             self.link(self.links.pop(), node.attributes.get("href") or "")
         elif tag in ("td", "th"):
-            self.newlines = 0
+            self.cells -= 1
         if tag in HEADINGS or tag == "li":
             self.prefix = ""
         self.part(tag)
 
     def part(self, tag: str) -> None:
         """What stands before and after such an element."""
-        if tag in PARAGRAPHS:
+        if self.cells:
+            self.space = self.space or tag in PARAGRAPHS or tag in LINES
+        elif tag in PARAGRAPHS:
             self.newlines = max(self.newlines, 1 if self.lists else 2)
         elif tag in LINES:
             self.newlines = max(self.newlines, 1)
@@ -137,9 +139,10 @@ class Page:
     def cell(self) -> None:
         """Part the cells of a row."""
         if not self.is_first_cell:
-            self.newlines = 0
-            self.add(" | ")
+            self.add(" |")
+            self.space = True
         self.is_first_cell = False
+        self.cells += 1
 
     def bullet(self) -> str:
         if not self.lists:

@@ -23,7 +23,7 @@ def text(html, most=5_000):
         ("<ul><li>a<li><p>b</p><ul><li>c</ul><li>d</ul>e", "- a\n- b\n  - c\n- d\n\ne"),
         ("<ol><li>a<li>b</ol>", "1. a\n2. b"),
         ("<ul><li></li><li>a</ul>", "- a"),
-        ("<table><tr><td>a<td>b<tr><td><p>c</p><td>d</table>", "a | b\nc | d"),
+        ("<table><tr><td>a<td>b<tr><td><p>c</p><td><p>d<p>e</table>f", "a | b\nc | d e\n\nf"),
         ("<pre>if a:\n    b\n</pre>c", "```\nif a:\n    b\n```\n\nc"),
         ("<pre>a</pre>", "```\na\n```"),
         ("x <a href='b?c=1#d'>the <i>link</i></a>.", "x [the link](https://a.example/news/b?c=1#d)."),
