@@ -62,8 +62,8 @@ class Page:
         self.pieces: list[str] = []
         self.newlines, self.space, self.prefix = 0, False, ""
         self.lists: list[int | None] = []  # the number of the last item of each list that is open, None for bullets
-        self.verbatim = 0
-        self.links: list[int] = []
+        self.verbatim = self.cells = 0
+        self.links: list[tuple[int, str]] = []  # the piece with which each link that is open begins, and its prefix
         self.is_first_cell = self.is_full = False
 
     def read(self) -> str:
@@ -98,10 +98,11 @@ class Page:
         elif tag == "li":
             self.start(self.bullet())
         elif tag == "pre":
-            self.add("```\n")
+            if not self.verbatim:
+                self.add("```\n")
             self.verbatim += 1
         elif tag == "a":
-            self.links.append(len(self.pieces))
+            self.links.append((len(self.pieces), self.prefix))
         elif tag == "tr":
             self.is_first_cell = True
         elif tag in ("td", "th"):
@@ -115,17 +116,22 @@ class Page:
             self.lists.pop()
         elif tag == "pre":
             self.verbatim -= 1
-            self.newlines = 0 if self.pieces[-1].endswith("\n") else 1
-            self.add("```")
+            if not self.verbatim:
+                self.newlines = 0 if self.pieces[-1].endswith("\n") else 1
+                self.add("```")
         elif tag == "a":
-            self.link(self.links.pop(), node.attributes.get("href") or "")
+            self.link(*self.links.pop(), node.attributes.get("href") or "")
+        elif tag in ("td", "th"):
+            self.cells -= 1
         if tag in HEADINGS or tag == "li":
             self.prefix = ""
         self.part(tag)
 
     def part(self, tag: str) -> None:
         """What stands before and after such an element."""
-        if tag in PARAGRAPHS:
+        if self.cells:
+            self.space = self.space or tag in PARAGRAPHS or tag in LINES
+        elif tag in PARAGRAPHS:
             self.newlines = max(self.newlines, 1 if self.lists else 2)
         elif tag in LINES:
             self.newlines = max(self.newlines, 1)
@@ -133,9 +139,11 @@ class Page:
     def cell(self) -> None:
         """Part the cells of a row."""
         if not self.is_first_cell:
-            self.newlines = 0
-            self.add(" | ")
+            self.space = False
+            self.add(" |")
+            self.space = True
         self.is_first_cell = False
+        self.cells += 1
 
     def bullet(self) -> str:
         if not self.lists:
@@ -151,13 +159,14 @@ class Page:
         """Begin the next line with this, if there is one."""
         self.prefix = prefix
 
-    def link(self, since: int, href: str) -> None:
-        """Make what was written since then a link."""
-        words = "".join(self.pieces[since:])
+    def link(self, since: int, prefix: str, href: str) -> None:
+        """Make what was written since then, but for what begins its line, a link."""
+        written = "".join(self.pieces[since:])
+        words = written.lstrip("\n").removeprefix(prefix).strip()
         address = _absolute(self.url, href.strip())
-        if not words.strip() or not address:
+        if not words or not address:
             return
-        lead = words[: len(words) - len(words.lstrip())]
+        lead = written[: written.index(words)]
         self.pieces[since:] = [f"{lead}[{' '.join(words.split())}]({address})"]
         self.take(len(address) + 4)
 

@@ -18,7 +18,7 @@ from nodes.egress import Answer
 from nodes.keyring import Credential, or_list
 from nodes.kinds import CONTROL, TOKEN
 from nodes.reading import Unreadable, read_apart
-from nodes.toolbox.making import MOST_SHOWN, Bench, Spec
+from nodes.toolbox.making import Bench, Spec
 
 SECONDS, PAGE_SECONDS = 30.0, 15.0
 MOST_URL, MOST_HEADERS, MOST_HEADER, MOST_BODY = 8_000, 30, 4_000, 100_000
@@ -26,6 +26,7 @@ SAFE = {"GET", "HEAD"}
 # What of an answer's headers says something to who reads it.
 SHOWN = ("content-type", "date", "last-modified", "etag", "location", "link", "retry-after", "allow")
 LONGEST_SHOWN = 500
+MOST_PAGE = 15_000  # characters of a page's text, so that its end, which says that there is more, is not cut off
 HTML = {"text/html", "application/xhtml+xml"}
 # Where a page says in which charset it is; browsers look at as much of it.
 CHARSET = re.compile(rb"""<meta[^>]{1,200}?charset\s*=\s*["']?\s*([\w:.-]{1,40})""", re.IGNORECASE)
@@ -44,11 +45,10 @@ class Hosts:
             return
         host = host.lower().rstrip(".")
         if not any(host == name or (name.startswith("*.") and host.endswith(name[1:])) for name in self.names):
-            allowed = or_list(self.names) or "no host"
-            raise NodeError(f"{host} may not be asked; this tool may ask {allowed}", permanent=True)
+            raise NodeError(f"{host} may not be asked; this tool may ask {self}", permanent=True)
 
     def __str__(self) -> str:
-        return "the public web" if self.names is None else or_list(self.names) or "no host"
+        return "any host" if self.names is None else or_list(self.names) if self.names else "no host"
 
 
 class Browser:
@@ -99,7 +99,7 @@ class Browser:
     def page(self, answer: Answer) -> Any:
         """The text of a page; where it cannot be read in time, its beginning as it is."""
         text = as_text(_in_its_charset(answer))
-        options = {"url": answer.url, "most": MOST_SHOWN}
+        options = {"url": answer.url, "most": MOST_PAGE}
         try:
             found = read_apart(
                 "page", options, text.encode("utf-8", "replace"), self.bench.ctx.seconds_left(PAGE_SECONDS)

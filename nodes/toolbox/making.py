@@ -20,6 +20,7 @@ MOST_ARGUMENTS = 200_000  # characters of JSON
 MOST_DEPTH = 50
 CALL_SECONDS = 60.0
 KEY_ROOM = 60  # characters that each key of an object may have at least, its value with it
+UNCUT = 10**9  # room for what is known to fit
 NOTE_ROOM = 36  # of those, what it takes to say how much was cut
 
 
@@ -188,6 +189,8 @@ def _cut(value: Any, room: int, depth: int) -> Any:
         return _cut_text(value, room)
     if isinstance(value, Mapping | list | tuple) and depth >= MOST_DEPTH:
         return "(nested too deeply to be shown)"
+    if isinstance(value, Mapping | list | tuple) and _size(value, room) <= room:
+        room = UNCUT
     if isinstance(value, Mapping):
         return _cut_object(value, room, depth)
     if isinstance(value, list | tuple):

@@ -7,8 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 from certificates import Authority
+from sql_servers import MYSQL, POSTGRES, MySQL, Postgres, database, serving
+from toolboxes import Agents
 
-from nodes import REGISTRY
+from nodes import REGISTRY, toolbox
 from nodes.base import Context, Services
 from nodes.credential_types import TYPES
 from nodes.egress import Rule, make_client
@@ -113,6 +115,19 @@ def run(make_ctx):
 
 
 @pytest.fixture
+def tools(make_ctx):
+    """`tools(spec, …)` gives the toolbox of an agent; `tools.ctx` is what it was built with."""
+
+    def build(*specs, agents=None, session=None, given=None, lent=None, listings=None, flows=None, **context):
+        ctx, build.lines = make_ctx(**context)
+        ctx.flows, build.ctx = flows, ctx
+        agents = Agents() if agents is None else agents
+        return toolbox.build(specs, ctx, agents, "helper", session, lent or {}, input=given, listings=listings)
+
+    return build
+
+
+@pytest.fixture
 def names(monkeypatch):
     """`names["host"] = [addresses]` is what the host resolves to; `names.asked` counts."""
 
@@ -129,6 +144,33 @@ def names(monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     return names
+
+
+@pytest.fixture(scope="session")
+def postgres_server(authority):
+    yield from serving(Postgres, "initdb", POSTGRES, authority)
+
+
+@pytest.fixture(scope="session")
+def mysql_server(authority):
+    yield from serving(MySQL, "mariadb-install-db", MYSQL, authority)
+
+
+@pytest.fixture
+def sqlite():
+    return database("sqlite", "sqlite:///data/shop.db")
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    postgres_server.clear()
+    return database("postgres", postgres_server.url())
+
+
+@pytest.fixture
+def mysql(mysql_server):
+    mysql_server.clear()
+    return database("mysql", mysql_server.url())
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pymysql
+import pytest
 
 POSTGRES = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql*/bin")
 MYSQL = ("/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin")
@@ -158,3 +160,18 @@ class MySQL(Server):
 
     def clear(self):
         self.admin("DROP DATABASE shop", "CREATE DATABASE shop")
+
+
+def database(kind, url):
+    """A database as tests speak of it: its credential is `shop`."""
+    return SimpleNamespace(kind=kind, url=url, credentials={"shop": ("database_url", {"url": url})})
+
+
+def serving(kind, name, folders, authority):
+    """A server of this kind while a test session lasts."""
+    if program(name, folders) is None:
+        pytest.skip(f"this machine has no {name}")
+    authority.server("127.0.0.1")
+    server = kind(authority.folder / "127.0.0.1.pem")
+    yield server
+    server.stop()

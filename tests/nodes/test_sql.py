@@ -5,14 +5,13 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from contract import Case, Contract
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
-from sql_servers import MYSQL, PASSWORD, POSTGRES, MySQL, Postgres, program
+from sql_servers import PASSWORD, database
 
 from errors import NodeError
 from nodes import REGISTRY, databases
@@ -34,46 +33,6 @@ HOSTILE = [
     "\xbf'\xbf\\' OR 1=1",
     "",
 ]
-
-
-def database(kind, url):
-    return SimpleNamespace(kind=kind, url=url, credentials={"shop": ("database_url", {"url": url})})
-
-
-def serve(kind, name, folders, tmp_path_factory, authority):
-    if program(name, folders) is None:
-        pytest.skip(f"this machine has no {name}")
-    authority.server("127.0.0.1")
-    server = kind(authority.folder / "127.0.0.1.pem")
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory, authority):
-    yield from serve(Postgres, "initdb", POSTGRES, tmp_path_factory, authority)
-
-
-@pytest.fixture(scope="session")
-def mysql_server(tmp_path_factory, authority):
-    yield from serve(MySQL, "mariadb-install-db", MYSQL, tmp_path_factory, authority)
-
-
-@pytest.fixture
-def sqlite():
-    return database("sqlite", "sqlite:///data/shop.db")
-
-
-@pytest.fixture
-def postgres(postgres_server):
-    postgres_server.clear()
-    return database("postgres", postgres_server.url())
-
-
-@pytest.fixture
-def mysql(mysql_server):
-    mysql_server.clear()
-    return database("mysql", mysql_server.url())
 
 
 @pytest.fixture(params=["sqlite", "postgres", pytest.param("mysql", marks=pytest.mark.slow)])

@@ -1,0 +1,85 @@
+"""What tests of the tools of agents stand on: specs as a definition has them, and what a process lends to agents."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from errors import NodeError, NotFound
+from nodes.toolbox import checked
+
+
+@dataclass(frozen=True)
+class Spec:
+    type: str
+    options: dict[str, Any] = field(default_factory=dict)
+    approval: bool | tuple[str, ...] = False
+
+
+class Memory:
+    """Remembers in a dict, by agent, session and key."""
+
+    def __init__(self):
+        self.entries = {}
+
+    def search(self, agent_id, query, session=None, limit=10):
+        found = [
+            {"key": key, **entry}
+            for (agent, where, key), entry in self.entries.items()
+            if agent == agent_id and where in ("", session or "") and query in entry["content"]
+        ]
+        return found[:limit]
+
+    def write(self, agent_id, key, content, session="", tags=(), expires_in=None):
+        entry = {"content": content, "tags": list(tags), "expires_in": expires_in}
+        self.entries[agent_id, session, key] = entry
+        return {"key": key, "session": session}
+
+
+class Inspection:
+    """Says what it was asked."""
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        def ask(**arguments):
+            if arguments.get("run_id") == "run_none":
+                raise NotFound("There is no such run.")
+            return {"asked": name, **arguments}
+
+        return ask
+
+
+class Agents:
+    def __init__(self, *flows):
+        self.memory, self.inspection, self.flows = Memory(), Inspection(), list(flows)
+
+    def callable_flows(self):
+        return list(self.flows)
+
+
+def flow(name="flow_ship", workflow_id="wf_1", schema=None, description="Ships an order."):
+    schema = {"type": "object"} if schema is None else schema
+    return SimpleNamespace(
+        name=name, title="Ship", description=description, input_schema=schema, workflow_id=workflow_id
+    )
+
+
+class Flows:
+    """Notes what is started."""
+
+    def __init__(self, error=""):
+        self.started, self.error = [], error
+
+    def start(self, node_id, workflow_id, input, wait):
+        if self.error:
+            raise NodeError(self.error, permanent=True)
+        self.started.append((node_id, workflow_id, input, wait))
+        return f"run_{len(self.started)}"
+
+
+def called(toolbox, name, /, mark="call:1", **arguments):
+    """What the tool gives, once its arguments are checked as a loop does it."""
+    tool = toolbox[name]
+    assert checked(tool, arguments) == []
+    return tool.call(arguments, mark)
