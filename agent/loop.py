@@ -300,7 +300,7 @@ class _Call:
         self.work.journal.write(entry)
         began = time.perf_counter()
         try:
-            result = self.tool.call(self.arguments, str(entry.seq))
+            result = self.tool.call(self.arguments, f"{self.work.key}:{entry.seq}")
         except NodeError as error:
             self._end(began, None, error.message)
             return

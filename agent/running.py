@@ -38,12 +38,13 @@ class Given(NamedTuple):
 class Work:
     """One run of an agent.
 
-    `start` is what it began with, as JSON: `{"agent", "instructions", "prompt", "history", "mark"}`, the same at every
+    `key` is the same for this run after a crash, and of no other. `start` is what it began with, as JSON: `{"agent", "instructions", "prompt", "history", "mark"}`, the same at every
     resumption. `open_model()` connects to the model. `wrong(tool, arguments)` and `wrong_output(data)` say what is
     wrong, in words, or nothing. `clean` strikes secrets out of JSON. `stopped()` gives the reason to end early, if
     there is one. `deadline` is on the clock of `time.monotonic`, in seconds.
     """
 
+    key: str
     journal: Journal
     start: Mapping[str, Any]
     tools: Sequence[Tool]
@@ -63,7 +64,7 @@ def load() -> None:
 
 
 def run(work: Work) -> Done | Waiting:
-    """Let the agent work from where its journal ends. AgentFailed where it comes to no answer."""
+    """Let the agent work from where its journal ends. NodeError where it comes to no answer."""
     from .loop import execute
 
     return execute(work)

@@ -151,6 +151,7 @@ class _Turn:
         end = time.monotonic() + max(0.0, seconds)
         schema = record.start["agent"]["output_schema"]
         return Work(
+            key=ctx.idempotency_key,
             journal=record,
             start=record.start,
             tools=list(box.tools.values()),

@@ -32,7 +32,9 @@ from models import (
 from tables.base import first_id
 from tables.runs import RUN_STATUSES, TRIGGERS
 
-LARGE_TABLES = re.compile(r"SCAN (runs|steps|log_entries|waits|idempotency_keys|agent_runs|agent_steps|agent_memories|t1)\b")
+LARGE_TABLES = re.compile(
+    r"SCAN (runs|steps|log_entries|waits|idempotency_keys|agent_runs|agent_steps|agent_memories|t1)\b"
+)
 SMALL = ("runs_pending", "runs_queued", "runs_running", "runs_claimable", "runs_unfinished", "runs_children")
 BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED = "run_workspace_id_id", "runs_ended", "runs_ended_of_flow", "runs_unfinished"
 
