@@ -14,7 +14,7 @@ import traceback
 from typing import Any, NoReturn, cast
 
 from pydantic_ai import Agent, ModelRetry, StructuredDict, ToolOutput
-from pydantic_ai.exceptions import AgentRunError, ToolFailed, UsageLimitExceeded, UserError
+from pydantic_ai.exceptions import AgentRunError, ToolFailed, ToolRetryError, UsageLimitExceeded, UserError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelMessagesTypeAdapter,
@@ -29,7 +29,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.toolsets.abstract import AbstractToolset, ToolsetTool
 from pydantic_ai.usage import UsageLimits
-from pydantic_core import SchemaValidator, core_schema
+from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from agent import prompts
 from agent.desk import Desk
@@ -68,14 +68,23 @@ def execute(work: Work) -> Done | Waiting:
     except UsageLimitExceeded as error:
         raise NodeError(f"the agent has used up its limits: {_sentence(error)}", permanent=True) from None
     except (AgentRunError, UserError) as error:
-        raise NodeError(f"the model gave no usable answer: {_sentence(error)}", permanent=True) from None
+        raise NodeError(f"the model gave no usable answer{_reason(error)}", permanent=True) from None
     except DoesNotFit as error:
         raise NodeError(f"the agent cannot go on from its record: {error}", permanent=True) from None
     return Done(output)
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: object) -> str:
     return " ".join(str(error).split())[:MOST_SHOWN]
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong; where the model was told again and again, what it was told last."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        return f", even when it was told: {_sentence(cause.errors()[0]['msg'])}"
+    told = isinstance(cause, ModelRetry | ToolRetryError)
+    return f", even when it was told: {_sentence(cause)}" if told else f": {_sentence(error)}"
 
 
 def _check(work: Work) -> None:
@@ -157,6 +166,7 @@ class _Recorded(WrapperModel):
         self._check_cost()
         (response,) = ModelMessagesTypeAdapter.validate_python([entry.result])
         assert isinstance(response, ModelResponse)
+        self._check_length(response)
         return response
 
     async def _ask(self, entry: Entry, messages: list[ModelMessage], settings: Any, parameters: Any) -> None:
@@ -189,6 +199,12 @@ class _Recorded(WrapperModel):
             raise NodeError(f"the model's answer has {size} characters; at most {MOST_ANSWER} are allowed", True)
         return self.work.clean(dumped)
 
+    def _check_length(self, response: ModelResponse) -> None:
+        """Where answers have a bound, one that it cut off in the middle of data would be cut off again."""
+        most = self.work.settings.get("max_tokens")
+        if most is not None and response.finish_reason == "length" and not all(map(_is_whole, response.tool_calls)):
+            raise NodeError(f"the answer is cut off at {most:,} tokens, as max_tokens says", permanent=True)
+
     def _check_cost(self) -> None:
         most, cost = self.work.start["agent"]["limits"].get("cost"), usage_of(self.tape.taken).cost
         if most is not None and cost is None:
@@ -202,6 +218,14 @@ def _size(messages: list[ModelMessage], parameters: Any) -> int:
     """Characters of what the model is sent, as JSON; its instructions and tools are counted once."""
     tools = sum(len(json.dumps(tool.parameters_json_schema)) for tool in parameters.function_tools)
     return len(ModelMessagesTypeAdapter.dump_json(messages)) + tools
+
+
+def _is_whole(call: ToolCallPart) -> bool:
+    try:
+        call.args_as_dict(raise_if_invalid=True)
+    except (ValueError, AssertionError):
+        return False
+    return True
 
 
 def _end(entry: Entry, began: float, status: str, error_text: str | None = None) -> None:

@@ -60,9 +60,11 @@ class Work:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def load() -> None:
+def load(provider: str) -> None:
     """Load the libraries, which takes a second or several the first time: no agent's time is to be spent on that."""
     from . import asking, loop  # noqa: F401
+
+    asking.load(provider)
 
 
 def run(work: Work) -> Done | Waiting:

@@ -115,7 +115,7 @@ class _Turn:
         name, credential = self.model()
         choice = choose(self.ctx, self.agents.models, name, credential)
         task, given = self.clean(self.config["task"]), self.clean(self.input)
-        running.load()
+        running.load(choice.provider)
         self.record.begin(self.agent.id, task, given, self.session, choice.name)
         try:
             outcome = running.run(self.work(choice, task, given))

@@ -1,7 +1,7 @@
 """The nodes that ask a language model once, without tools: for text or data, or for a label.
 
-They stand on the loop of agents, which repairs answers, keeps to the time and counts what was used. Of an answer that
-was cut off nothing is kept: it is asked for again.
+They stand on the loop of agents, which repairs answers, keeps to the time and counts what was used. Nothing is kept in
+between: after a crash, a model is asked anew.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from nodes.model_wire import GRACE, choose, cleaned, misfits, model_access, pric
 MOST_REQUESTS = 4
 LEAST_LABELS, MOST_LABELS, LONGEST_LABEL, LONGEST_DESCRIPTION = 2, 50, 100, 1_000
 MOST_REASON = 500
+CUT_OFF = ("length", "content_filter")
 SORT = (
     "You sort what you are given: choose the one label that fits it best. Give the label's name as it stands here, the "
     "reason in one sentence, and from 0 to 1 how sure you are. These are the labels:"
@@ -199,7 +200,7 @@ class Classify(Node):
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         check_installed(type(self))
         given = fitting(config.get("text", input), "text")
-        if given is None or given == "":
+        if given is None or (isinstance(given, str) and not given.strip()):
             raise NodeError("there is nothing to classify", permanent=True)
         mark = prompts.new_mark()
         told = [SORT, _listed(config["labels"]), config.get("instructions", ""), prompts.rules_of(mark)]
@@ -273,9 +274,9 @@ class Slips:
 
 def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str, schema: Any) -> Said:
     """What the model answers, after repairs if need be; NodeError where it gives no usable answer in time."""
-    running.load()
     slips, settings = Slips(), ctx.need_agents().models
     choice = choose(ctx, settings, config.get("model"), config.get("credential"))
+    running.load(choice.provider)
     end = time.monotonic() + ctx.seconds_left(config["timeout"])
     start = cleaned(ctx, {"instructions": instructions, "prompt": prompt})
     limits = {"steps": MOST_REQUESTS, "tokens": None, "seconds": config["timeout"]}
@@ -307,4 +308,4 @@ def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str,
         raise
     assert isinstance(outcome, Done)  # what has no tools cannot wait
     last = slips.asked[max(slips.asked)].result
-    return Said(cleaned(ctx, outcome.output), slips.usage(), choice.name, last["finish_reason"] == "length")
+    return Said(cleaned(ctx, outcome.output), slips.usage(), choice.name, last["finish_reason"] in CUT_OFF)

@@ -49,6 +49,10 @@ def price_of(choice: Choice) -> Callable[[Any], float | None]:
 
 def misfits(schema: Mapping[str, Any], data: Any) -> list[str]:
     """What is wrong with an answer, in words for the model."""
+    try:
+        plain(data)
+    except NodeError as error:
+        return [error.message]
     return [f"{issue['path'] or 'the answer'}: {issue['message']}" for issue in issues_of(schema, data)]
 
 
