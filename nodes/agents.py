@@ -61,10 +61,13 @@ class Agent(Node):
     )
 
     class Config(Schema):
-        agent_id = text("The agent: researcher, or one of your own", most=64, literal=True, required=True)
-        task = text("What is to be done, in words", most=100_000, required=True)
+        agent_id = text("The id of the agent: researcher, or one of your own", most=64, literal=True, required=True)
+        task = text("What is to be done, in words: Find out who made this", most=100_000, required=True)
         input = anything("What the task is about, for the agent to read as data; without it, the node's input")
-        session = text("The conversation that this is a part of; without it, each task stands for itself", most=200)
+        session = text(
+            "The conversation it is a part of, such as {{ input.chat_id }}; without it, each task stands alone",
+            most=200,
+        )
         model = text(
             "The model, such as openai:gpt-5; without it, the agent's own or the server's", most=200, literal=True
         )
