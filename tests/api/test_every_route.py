@@ -93,7 +93,7 @@ LEAST_ROLE = {
 BY_TOKEN = {"POST /mcp": "viewer"}
 
 # What stands in a path for a row of a workspace; such a row decides by itself which workspace is meant.
-ROWS = ("<flow>", "<run>", "<token>", "<memory>", "<credential>")
+ROWS = ("<flow>", "<run>", "<token>", "<memory>", "<agent_run>", "<credential>")
 OTHER_PARTS = {
     "<int(max=999999999):number>": "1",
     "<any(input, output):name>": "output",
