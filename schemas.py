@@ -489,6 +489,9 @@ class TaskIn(Strict):
     task = text(100_000, required=True)
     input = fields.Raw(load_default=None, allow_none=True, metadata={"description": "What the task is about: data"})
     session = text(200, 0, load_default=None, allow_none=True)
+    memory = fields.Boolean(
+        load_default=None, allow_none=True, metadata={"description": "Whether to recall; else as the agent says"}
+    )
     model = text(200, load_default=None, allow_none=True, metadata={"description": "Such as openai:gpt-5"})
     credentials = fields.Dict(
         keys=text(64),
@@ -554,6 +557,9 @@ class AgentRunOut(Out):
     usage = fields.Nested(UsageOut, required=True)
     error_text = fields.String(required=True, allow_none=True)
     waiting = fields.String(allow_none=True, metadata={"description": "What it waits for"})
+    question = fields.String(
+        allow_none=True, metadata={"description": "What to answer by POST /api/runs/:id/resume, to this question alone"}
+    )
     created_at = Time(required=True)
     finished_at = Time(required=True, allow_none=True)
     duration_ms = fields.Float(required=True, allow_none=True)
