@@ -11,7 +11,7 @@ import json
 import logging
 import time
 import traceback
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from pydantic_ai import Agent, ModelRetry, StructuredDict, ToolOutput
 from pydantic_ai.exceptions import AgentRunError, ToolFailed, UsageLimitExceeded, UserError
@@ -95,10 +95,11 @@ async def _answer(work: Work, tape: Tape, desk: Desk) -> Any:
         made: Agent[None, Any] = Agent(
             _Recorded(model, work, tape, desk),
             output_type=str if schema is None else _output(schema, wrapped),
-            instructions=start["instructions"],
+            instructions=start["instructions"] or None,
             toolsets=[_Tools(work, tape, desk)],
             retries={"tools": REPAIRS, "output": REPAIRS},
             end_strategy="early",
+            model_settings=cast(ModelSettings, dict(work.settings)),
         )
         if schema is not None:
             made.output_validator(functools.partial(_checked, work, wrapped))

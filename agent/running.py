@@ -40,9 +40,9 @@ class Work:
 
     `key` is the same for this run after a crash, and of no other. `start` is what it began with, as JSON, the same at
     every resumption: `{"agent", "model", "instructions", "prompt", "history", "mark"}`. `open_model()` connects to the
-    model. `wrong(tool, arguments)` and `wrong_output(data)` say what is wrong, in words, or nothing. `clean` strikes
-    secrets out of JSON. `stopped()` gives the reason to end early, if there is one. `deadline` is on the clock of
-    `time.monotonic`, in seconds.
+    model, and `settings` are those of each request, such as `{"temperature", "max_tokens"}`. `wrong(tool, arguments)`
+    and `wrong_output(data)` say what is wrong, in words, or nothing. `clean` strikes secrets out of JSON. `stopped()`
+    gives the reason to end early, if there is one. `deadline` is on the clock of `time.monotonic`, in seconds.
     """
 
     key: str
@@ -57,6 +57,7 @@ class Work:
     stopped: Callable[[], str | None] = field(default=lambda: None)
     given: Given | None = None
     cost_of: Callable[[Any], float | None] = field(default=lambda response: None)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load() -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from marshmallow import Schema, fields, validate
 
 from agent import models, prompts, running
@@ -18,19 +16,16 @@ from agent.definition import restored
 from agent.journal import spent
 from agent.running import Done, Given, Waiting, Work
 from errors import NodeError
-from json_schemas import issues_of
 from nodes import toolbox
 from nodes.base import AgentRecord, Agents, Context, Node, Suspend, check_installed, setting
 from nodes.data import check_schema
 from nodes.kinds import anything, text
-from nodes.model_wire import choose, model_access
+from nodes.model_wire import GRACE, choose, cleaned, misfits, model_access, price_of
 from nodes.waits import DAY, now_ms, question, tell
 
 MOST_TURNS = 50
 HISTORY_TOKENS, RECALLED_TOKENS = 8_000, 2_000
 MOST_CALLS = 100
-GRACE = 2.0  # seconds: whose time was over, the agent's or the model's, is to be told right
-FREE = (models.TEST, "ollama")
 
 
 class Agent(Node):
@@ -167,7 +162,7 @@ class _Turn:
             clean=self.clean,
             stopped=ctx.stopped,
             given=self.given(),
-            cost_of=(lambda response: 0.0) if choice.provider in FREE else models.cost_of,
+            cost_of=price_of(choice),
         )
 
     def beginning(self, choice: Any, task: str, given: Any, listings: Any) -> dict[str, Any]:
@@ -192,9 +187,7 @@ class _Turn:
 
     def clean(self, value: Any) -> Any:
         """JSON without any secret: what is on record, and what the agent goes on with."""
-        value = plain(value)
-        keyring = self.ctx.keyring
-        return value if keyring is None else keyring.clean_data(value)
+        return cleaned(self.ctx, value)
 
     def answer(self, done: Done) -> dict[str, Any]:
         output = self.clean(done.output)
@@ -225,17 +218,3 @@ class _Turn:
         ctx = self.ctx
         links = {} if ctx.links is None or waiting.question is None else ctx.links(waiting.question)
         return tell(service, question(waiting.reason.removeprefix("approval: "), ctx, links), ctx)
-
-
-def misfits(schema: Mapping[str, Any], data: Any) -> list[str]:
-    """What is wrong with an answer, in words for the model."""
-    return [f"{issue['path'] or 'the answer'}: {issue['message']}" for issue in issues_of(schema, data)]
-
-
-def plain(value: Any) -> Any:
-    """The value as the JSON that can be on record; NodeError where it is none."""
-    try:
-        written = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
-        return orjson.loads(written.encode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
-        raise NodeError(f"it is no JSON: {error}", permanent=True) from None
