@@ -5,6 +5,7 @@ import threading
 import pytest
 from llm_server import call, calls, data, drop_connection, forever, huge, raw, raw_tool_arguments, say, stall, status
 
+import templates
 from models import AgentRun, Run, WorkspaceStore
 
 SCHEMA = {
@@ -283,6 +284,16 @@ def test_the_model_for_tests_needs_no_server(add_agent, ask, llm):
     add_agent(output_schema=SCHEMA)
     answer = ask(model="test")
     assert answer["status"] == "success" and answer["data"]["total"] >= 1 and llm.requests == []
+
+
+@pytest.mark.parametrize("agent", [agent["id"] for agent in templates.agent_definitions()])
+def test_the_model_for_tests_fits_each_agent_that_is_built_in(agent, ask, owner, server, workspace):
+    server.dispatcher.files_of(workspace.id).write("shop.db", b"")
+    owner.post("/api/credentials", {"name": "shop", "type": "database_url", "data": {"url": "sqlite:///shop.db"}})
+    answer = owner.post(
+        "/api/agent/run", {"agent_id": agent, "task": "x", "model": "test", "credentials": {"sql": "shop"}}
+    ).json
+    assert answer["status"] == "success" or answer["waiting"].startswith("approval: "), answer["error_text"]
 
 
 def test_without_a_model_a_503_says_what_to_set(first_app, owner, server, monkeypatch, add_agent):
