@@ -38,10 +38,11 @@ class Given(NamedTuple):
 class Work:
     """One run of an agent.
 
-    `key` is the same for this run after a crash, and of no other. `start` is what it began with, as JSON: `{"agent", "instructions", "prompt", "history", "mark"}`, the same at every
-    resumption. `open_model()` connects to the model. `wrong(tool, arguments)` and `wrong_output(data)` say what is
-    wrong, in words, or nothing. `clean` strikes secrets out of JSON. `stopped()` gives the reason to end early, if
-    there is one. `deadline` is on the clock of `time.monotonic`, in seconds.
+    `key` is the same for this run after a crash, and of no other. `start` is what it began with, as JSON, the same at
+    every resumption: `{"agent", "model", "instructions", "prompt", "history", "mark"}`. `open_model()` connects to the
+    model. `wrong(tool, arguments)` and `wrong_output(data)` say what is wrong, in words, or nothing. `clean` strikes
+    secrets out of JSON. `stopped()` gives the reason to end early, if there is one. `deadline` is on the clock of
+    `time.monotonic`, in seconds.
     """
 
     key: str

@@ -70,6 +70,9 @@ class Agent(Node):
         task = text("What is to be done, in words", most=100_000, required=True)
         input = anything("What the task is about, for the agent to read as data; without it, the node's input")
         session = text("The conversation that this is a part of; without it, each task stands for itself", most=200)
+        memory = setting(
+            fields.Boolean, "Whether it is told what it remembers; without this, as the agent says", literal=True
+        )
         model = text(
             "The model, such as openai:gpt-5; without it, the agent's own or the server's", most=200, literal=True
         )
@@ -111,6 +114,8 @@ class _Turn:
         self.config, self.input, self.agents, self.record = config, input, agents, record
         if "output_schema" in config:
             agent = dataclasses.replace(agent, output_schema=config["output_schema"])
+        if "memory" in config:
+            agent = dataclasses.replace(agent, memory=config["memory"])
         # In a list nothing can wait, so no other flow can be waited for.
         self.ctx = ctx if ctx.index is None else dataclasses.replace(ctx, flows=None)
         self.agent = agent

@@ -278,6 +278,9 @@ def test_agents_without_memory_recall_nothing(add_agent, ask, llm, owner):
     llm.then(say("?"))
     ask("Which apples?")
     assert "green" not in llm.requests[0].text
+    llm.then(say("?"))
+    ask("Which apples?", memory=True)
+    assert "green" in llm.requests[1].text
 
 
 def test_the_model_for_tests_needs_no_server(add_agent, ask, llm):
