@@ -235,6 +235,13 @@ def test_logs_are_listed_newest_first_and_by_agent(add_agent, ask, owner, llm):
     assert [log["id"] for log in owner.get("/api/agent/logs?session=s").json["items"]] == [ids[2]]
 
 
+def test_what_a_task_was_given_is_on_record(add_agent, ask, llm, log_of):
+    add_agent()
+    llm.then(say("Three."), say("Four."))
+    assert ask(input={"apples": 3})["input"] == {"apples": 3}
+    assert log_of(ask(input="four apples"))["input"] == "four apples"
+
+
 def test_what_is_wrong_with_a_task_is_said(add_agent, owner, llm):
     add_agent()
 
