@@ -8,6 +8,7 @@ they know of no deadline, and of no answer that breaks off.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib
 import logging
 import random
@@ -24,6 +25,7 @@ from pydantic_ai.models.test import TestModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile, openai_model_profile
 from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
 from agent.failing import BrokenOff, failure
@@ -73,7 +75,7 @@ async def opened(
     """See `agent.models.open_model`."""
     pydantic_ai.BANNER_ENABLED = False
     if choice.provider == TEST:
-        yield TestModel()
+        yield MadeUp()
         return
     for name in ("openai", "anthropic", "httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -112,6 +114,25 @@ def _openai(choice: Choice, options: dict[str, Any]) -> Model:
     # The models of OpenAI's that reason know no other name than its own, and it is what Azure calls all of them by.
     newer = openai_model_profile(choice.model).get("openai_supports_reasoning") or choice.host.endswith(AZURE)
     return OpenAIChatModel(choice.model, provider=other, profile=PROFILE if newer else OLDER)
+
+
+class MadeUp(TestModel):
+    """The model for trials, which makes its answers up."""
+
+    def gen_tool_args(self, tool_def: ToolDefinition) -> Any:
+        """Arguments that fit; the library knows no schema with several types, so the first of them counts."""
+        schema = _of_one_type(tool_def.parameters_json_schema)
+        return super().gen_tool_args(dataclasses.replace(tool_def, parameters_json_schema=schema))
+
+
+def _of_one_type(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_of_one_type(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    types = schema.get("type")
+    one = {"type": types[0]} if isinstance(types, list) and types else {}
+    return {key: _of_one_type(part) for key, part in schema.items()} | one
 
 
 class Line(Wire):

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from models import AgentRun, AgentStep, Run
+from models import AgentRun, AgentStep, Wait
 
 RUN_FIELDS = (
     "id", "agent_id", "run_id", "node_id", "status", "task", "input", "session", "model", "error_text", "created_at",
@@ -40,13 +40,16 @@ def _run(row: AgentRun, steps: Sequence[AgentStep], most: int) -> dict[str, Any]
         "data": output.get("data"),
         "tool_calls": calls,
         "usage": row if row.finished_at is not None else _used(steps),
-        "waiting": _waiting(row),
+        **_waiting(row),
     }
 
 
-def _waiting(row: AgentRun) -> str | None:
-    run = Run.find(row.run_id) if row.status == "waiting" else None
-    return None if run is None else run.waiting
+def _waiting(row: AgentRun) -> dict[str, Any]:
+    """What it waits for in its node, and the question that people are to answer there, if any."""
+    if row.status != "waiting":
+        return {}
+    wait = Wait.one("run_id = ? AND node_id = ?", row.run_id, row.node_id)
+    return {} if wait is None else {"waiting": wait.reason, "question": wait.question}
 
 
 def _used(steps: Sequence[AgentStep]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from flask import current_app
 
 from api.access import needs, who, workspace_id
+from api.agent_run_schemas import AgentLogArgs, AgentLogOut, AgentRunOut, TaskIn
 from api.agent_shapes import IN_LISTS, WHOLE, shown
 from api.wire import Resource, check_depth
 from dispatch import Dispatcher
@@ -15,7 +16,7 @@ from dispatch.agent_definitions import find_agent
 from dispatch.tasks import Task, agent_run_id, check
 from errors import BadInput, Conflict
 from models import AgentRun, Run
-from schemas import AgentLogArgs, AgentLogOut, AgentRunOut, TaskIn, listed
+from schemas import listed
 
 blueprint = Resource("agent", "Agent runs")
 

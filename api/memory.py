@@ -9,9 +9,10 @@ import orjson
 from flask import current_app
 
 from api.access import needs, workspace_id
+from api.agent_run_schemas import ForgetArgs, ForgottenOut, MemoryArgs, MemoryIn, MemoryOut
 from api.wire import Resource
 from models import AgentMemory, MemoryScope, now_ms
-from schemas import ForgetArgs, ForgottenOut, MemoryArgs, MemoryIn, MemoryOut, listed
+from schemas import listed
 
 blueprint = Resource("memory", "What agents remember")
 PAUSE_SECONDS = 0.005  # in which others get to write

@@ -19,14 +19,14 @@ from nodes.keyring import Find, Keyring
 
 PREFIX = "agent:"  # of what such a run has for the id of its flow
 NODE = "agent"
-CONFIG = ("agent_id", "model", "credentials")  # taken as they are written
+CONFIG = ("agent_id", "model", "credentials", "memory")  # taken as they are written
 DATA = ("task", "input", "session")
 
 
 class Task:
     """The flow of a task: as much of a `Workflow` as it takes to run it.
 
-    `body` is the input of the run: `{"agent_id", "task", "input", "session", "model", "credentials"}`.
+    `body` is the input of the run: `{"agent_id", "task", "input", "session", "memory", "model", "credentials"}`.
     """
 
     status = "active"
@@ -38,7 +38,7 @@ class Task:
 
     def plan(self) -> Plan:
         """The plan of its one node; what the task says is data to it, and no expression."""
-        config = {name: self.body[name] for name in CONFIG if self.body.get(name)}
+        config = {name: self.body[name] for name in CONFIG if self.body.get(name) not in (None, {})}
         data = {name: f"{{{{ trigger.{name} }}}}" for name in DATA if name == "input" or self.body.get(name)}
         return engine.plan({"nodes": [{"id": NODE, "type": "agent", "config": config | data}]})
 

@@ -52,7 +52,13 @@ class Agent(Node):
             },
             "input": {"text": "A long text…"},
             "output": {
-                "data": {"summary": "In short…"},
+                "data": {
+                    "headline": "A long text, in short",
+                    "summary": "It says…",
+                    "key_points": ["It is long."],
+                    "decisions": [],
+                    "tasks": [],
+                },
                 "usage": {"requests": 1, "tool_calls": 0, "input_tokens": 420, "output_tokens": 60, "cost": 0.0011},
                 "tool_calls": [],
                 "agent_run_id": "arun_01K0000000000000000000000",
@@ -67,6 +73,9 @@ class Agent(Node):
         session = text(
             "The conversation it is a part of, such as {{ input.chat_id }}; without it, each task stands alone",
             most=200,
+        )
+        memory = setting(
+            fields.Boolean, "Whether it is told what it remembers; without this, as the agent says", literal=True
         )
         model = text(
             "The model, such as openai:gpt-5; without it, the agent's own or the server's", most=200, literal=True
@@ -109,6 +118,8 @@ class _Turn:
         self.config, self.input, self.agents, self.record = config, input, agents, record
         if "output_schema" in config:
             agent = dataclasses.replace(agent, output_schema=config["output_schema"])
+        if "memory" in config:
+            agent = dataclasses.replace(agent, memory=config["memory"])
         # In a list nothing can wait, so no other flow can be waited for.
         self.ctx = ctx if ctx.index is None else dataclasses.replace(ctx, flows=None)
         self.agent = agent

@@ -41,7 +41,7 @@ def read_apart(kind: str, options: dict[str, Any], data: bytes, seconds: float) 
 
 
 class Reader:
-    """A process that reads `feed`, `mail`, `html` or `pdf`. It is started at the first use, and again if need be."""
+    """A process that reads as one of `readers/` does: `pdf`. It is started at the first use, and again if need be."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind

@@ -28,7 +28,7 @@ class Full(Exception):
 
 
 def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """`{text}` of the page at `url`, as much as goes into about `most` characters; or `{problem}`, why there is none."""
+    """`{text}`, about `most` characters of the page at `url`; `{problem}` where it cannot be read."""
     try:
         document = LexborHTMLParser(data.decode("utf-8", "replace"))
         title = document.css_first("title")

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 from stage import stage  # noqa: F401  (a fixture)
-from stage_servers import stage_mqtt, stage_s3, stage_ssh  # noqa: F401  (fixtures)
+from stage_servers import stage_llm, stage_mqtt, stage_s3, stage_ssh  # noqa: F401  (fixtures)
 from test_template_trials import config, trial  # noqa: F401  (fixtures)
 from werkzeug.serving import make_server
 

@@ -8,25 +8,27 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
+from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
 from nodes import bodies
 from nodes.answers import as_json, as_text, is_json, is_text, media_type
 from nodes.bounds import size_of
 from nodes.calls import CREDENTIALS, METHODS, Call, Caller
-from nodes.egress import Answer
+from nodes.egress import Answer, host_of
 from nodes.keyring import Credential, or_list
 from nodes.kinds import CONTROL, TOKEN
 from nodes.reading import Unreadable, read_apart
-from nodes.toolbox.making import Bench, Spec
+from nodes.toolbox.making import Bench
 
 SECONDS, PAGE_SECONDS = 30.0, 15.0
 MOST_URL, MOST_HEADERS, MOST_HEADER, MOST_BODY = 8_000, 30, 4_000, 100_000
 SAFE = {"GET", "HEAD"}
 # What of an answer's headers says something to who reads it.
 SHOWN = ("content-type", "date", "last-modified", "etag", "location", "link", "retry-after", "allow")
-LONGEST_SHOWN = 500
+LONGEST_SHOWN, MOST_NAMED = 500, 20
 MOST_PAGE = 15_000  # characters of a page's text, so that its end, which says that there is more, is not cut off
+NO_HOST = set("/@?#*[]\\ \t\r\n")
 HTML = {"text/html", "application/xhtml+xml"}
 # Where a page says in which charset it is; browsers look at as much of it.
 CHARSET = re.compile(rb"""<meta[^>]{1,200}?charset\s*=\s*["']?\s*([\w:.-]{1,40})""", re.IGNORECASE)
@@ -37,7 +39,7 @@ class Hosts:
     """The hosts that may be asked: names, or `*.example.com` for all below one; None for all."""
 
     def __init__(self, names: Iterable[str] | None) -> None:
-        self.names = None if names is None else tuple(name.lower().rstrip(".") for name in names)
+        self.names = None if names is None else tuple(map(_as_asked, names))
 
     def check(self, host: str) -> None:
         """NodeError where this host may not be asked."""
@@ -48,7 +50,23 @@ class Hosts:
             raise NodeError(f"{host} may not be asked; this tool may ask {self}", permanent=True)
 
     def __str__(self) -> str:
-        return "any host" if self.names is None else or_list(self.names) if self.names else "no host"
+        if not self.names:
+            return "any host" if self.names is None else "no host"
+        more = len(self.names) - MOST_NAMED
+        return or_list([*self.names[:MOST_NAMED], *([f"{more} others"] if more > 0 else [])])
+
+
+def _as_asked(name: str) -> str:
+    """The name of a host as it is when an address with it is taken apart."""
+    star = "*." if name.startswith("*.") else ""
+    bare = name.removeprefix(star)
+    refusal = NodeError(f"the tool http: {name[:100]!r} is no name of a host", permanent=True)
+    if not NO_HOST.isdisjoint(bare):
+        raise refusal
+    try:
+        return star + host_of(f"http://[{bare}]/" if ":" in bare else f"http://{bare}/").lower().rstrip(".")
+    except NodeError:
+        raise refusal from None
 
 
 class Browser:
@@ -109,7 +127,7 @@ class Browser:
         return {"note": found["problem"], "html": text} if "problem" in found else found["text"]
 
 
-def tools(spec: Spec, bench: Bench) -> list[Tool]:
+def tools(spec: ToolSpec, bench: Bench) -> list[Tool]:
     """The tool `http_request`."""
     methods, hosts = _methods(spec), Hosts(spec.options.get("hosts"))
     name = bench.credential_name(spec)
@@ -141,7 +159,7 @@ def tools(spec: Spec, bench: Bench) -> list[Tool]:
     ]
 
 
-def _methods(spec: Spec) -> list[str]:
+def _methods(spec: ToolSpec) -> list[str]:
     """The methods that may be used, with HEAD where there is GET."""
     given = [str(method).upper() for method in spec.options.get("methods") or ["GET"]]
     if unknown := sorted(set(given) - set(METHODS)):

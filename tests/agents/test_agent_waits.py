@@ -65,7 +65,8 @@ def test_what_needs_no_approval_does_not_wait(add_agent, ask, llm):
 def test_each_call_is_asked_for_itself(asked, resume, owner, workspace):
     two = calls([("store_set", {"key": "a", "value": 1}), ("store_set", {"key": "b", "value": 2})])
     answer = asked(two, say("Done."))
-    first = Wait.get(Wait.run_id == answer["run_id"]).question
+    first = answer["question"]
+    assert first == Wait.get(Wait.run_id == answer["run_id"]).question
     log = resume(answer, answer="approved", question=first)
     assert log["status"] == "waiting" and '"b"' in log["waiting"]
     # Whoever answers the first question again, from a page that was open, does not agree to the second.

@@ -5,7 +5,7 @@ The routes come from the app's own URL map, so none can be forgotten.
 
 import pytest
 
-from models import ROLES, ApiToken
+from models import ROLES, AgentRun, ApiToken
 
 # Everything that answers without a session: nothing else may.
 OPEN = {
@@ -78,6 +78,8 @@ LEAST_ROLE = {
     "DELETE /api/agents/<name>": "editor",
     "POST /api/agent/run": "operator",
     "GET /api/agent/logs": "viewer",
+    "GET /api/agent/runs/<agent_run>": "viewer",
+    "POST /api/agent/runs/<agent_run>/cancel": "operator",
     "GET /api/agent/memory": "viewer",
     "POST /api/agent/memory": "operator",
     "DELETE /api/agent/memory": "operator",
@@ -91,7 +93,7 @@ LEAST_ROLE = {
 BY_TOKEN = {"POST /mcp": "viewer"}
 
 # What stands in a path for a row of a workspace; such a row decides by itself which workspace is meant.
-ROWS = ("<flow>", "<run>", "<token>", "<memory>", "<credential>")
+ROWS = ("<flow>", "<run>", "<token>", "<memory>", "<agent_run>", "<credential>")
 OTHER_PARTS = {
     "<int(max=999999999):number>": "1",
     "<any(input, output):name>": "output",
@@ -129,6 +131,9 @@ def ids(owner, flow, run):
     token = owner.post("/api/tokens", {"name": "t"}).json
     bearer = {"name": "c", "type": "http_bearer", "data": {"token": "t"}}
     rows = {"flow": flow, "run": run, "memory": memory, "token": token}
+    values = {"workspace_id": run["workspace_id"], "agent_id": "a", "run_id": run["id"], "node_id": "n"}
+    AgentRun.add(id="arun_1", item_index=-1, task="t", status="success", **values)
+    rows["agent_run"] = {"id": "arun_1"}
     rows["credential"] = owner.post("/api/credentials", bearer).json
     return {f"<{name}>": row["id"] for name, row in rows.items()}
 

@@ -123,6 +123,24 @@ class Postgres(Server):
                 cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
+    def listening(self, channel):
+        """A function that gives what has been notified on the channel since, once everything before it was heard."""
+        settings = {"host": "127.0.0.1", "port": self.port, "user": "postgres", "password": PASSWORD}
+        connection = psycopg.connect(**settings, dbname="shop", autocommit=True)
+        connection.execute(f"LISTEN {channel}")
+
+        def heard():
+            with connection:
+                self.admin(f"NOTIFY {channel}, 'end'")
+                payloads = []
+                for notice in connection.notifies(timeout=10):
+                    if notice.payload == "end":
+                        return payloads
+                    payloads.append(notice.payload)
+                raise AssertionError("nothing was heard")
+
+        return heard
+
     def prepare(self):
         quoted = PASSWORD.replace("'", "''")
         self.admin(f"CREATE ROLE app LOGIN PASSWORD '{quoted}'", "CREATE DATABASE shop OWNER app", database="postgres")

@@ -1,11 +1,12 @@
 """The node that reads and writes what agents remember, over a real database."""
 
+from types import SimpleNamespace
+
 import pytest
 from contract import Case, Contract
 from world import fresh_database
 
 import engine
-from dispatch.agents import AgentServices
 from dispatch.memory import Memory
 from errors import NodeError
 from nodes.keyring import Keyring
@@ -25,7 +26,7 @@ def make_ctx(make_ctx, tmp_path, clock):
 
     def make(**lent):
         ctx, lines = make_ctx(**lent)
-        ctx.agents = AgentServices(Memory("ws_1", ctx.keyring.clean, now=lambda: clock[0]))
+        ctx.agents = SimpleNamespace(memory=Memory("ws_1", ctx.keyring.clean, now=lambda: clock[0]))
         return ctx, lines
 
     with fresh_database(tmp_path):
@@ -165,7 +166,7 @@ def test_no_secret_that_the_run_has_seen_is_kept(make_ctx, run):
     keyring = Keyring()
     keyring.hide(SECRET)
     ctx, _ = make_ctx()
-    ctx.agents = AgentServices(Memory("ws_1", keyring.clean))
+    ctx.agents = SimpleNamespace(memory=Memory("ws_1", keyring.clean))
     config = {"operation": "write", "agent_id": "a", "key": f"key {SECRET}", "session": SECRET, "tags": [SECRET]}
     run("memory", {**config, "content": f"the token is {SECRET}."}, ctx=ctx)
     assert SECRET not in repr(ctx.agents.memory.search("a", ""))

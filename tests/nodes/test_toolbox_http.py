@@ -144,6 +144,25 @@ def test_hosts_may_be_chosen(tools, httpserver, names):
     assert httpserver.log == []
 
 
+def test_a_host_is_known_in_each_of_its_spellings(tools):
+    for name in ("bücher.example", "xn--bcher-kva.example", "BÜCHER.example."):
+        toolbox = tools(Spec("http", {"hosts": [name]}))
+        for host in ("bücher.example", "xn--bcher-kva.example"):
+            assert "cannot be resolved" in fails(toolbox, f"http://{host}/").message
+
+
+@pytest.mark.parametrize("name", ["a b", "", "http://a.example", "a.example/x", "user@a.example:99999"])
+def test_what_is_no_name_of_a_host_is_an_error_at_once(tools, name):
+    with pytest.raises(NodeError, match="is no name of a host"):
+        tools(Spec("http", {"hosts": [name]}))
+
+
+def test_many_hosts_make_no_endless_description(tools):
+    hosts = [f"h{number}.example" for number in range(500)]
+    made = tools(Spec("http", {"hosts": hosts}))["http_request"]
+    assert "h19.example or 480 others" in made.description and len(made.description) < 1_000
+
+
 @pytest.mark.parametrize("form", ["http://a.example@127.0.0.1:{}/", "http://127.0.0.1:{}#@a.example/"])
 def test_an_address_that_looks_like_another_is_that_which_is_asked(tools, httpserver, form):
     toolbox = tools(Spec("http", {"hosts": ["a.example"]}))

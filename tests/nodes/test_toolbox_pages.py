@@ -27,7 +27,7 @@ def text(html, most=5_000):
         ("<pre>if a:\n    b\n</pre>c", "```\nif a:\n    b\n```\n\nc"),
         ("<pre>a</pre>", "```\na\n```"),
         ("x <a href='b?c=1#d'>the <i>link</i></a>.", "x [the link](https://a.example/news/b?c=1#d)."),
-        ("<h2><a href=x>a</a></h2><ul><li><a href=x>b<p>c</a></ul>", f"## [a]({BASE}x)\n\n- [b c]({BASE}x)"),
+        ("<h2><a href=x>a</a></h2><ul><li><a href=x>b<br>c</a></ul>", f"## [a]({BASE}x)\n\n- [b c]({BASE}x)"),
         ("<a href='//b.example'>b</a> <a href='mailto:a@b'>mail</a>", "[b](https://b.example) mail"),
         ("<a href='#top'>up</a> <a href='javascript:x'>js</a> <a>none</a> <a href='/x'></a>", "up js none"),
         ("<a href='http://[bad'>bad</a>", "bad"),
