@@ -112,10 +112,10 @@ class Job:
 
     `on_step(step)` is called for every step; when it returns for a `running` one, that row is durable. `stop()` gives
     the reason to end the run early, or None. `settled` maps (node_id, index or None) to what is done already, `tried`
-    to how many attempts failed or were cut off, `waiting` a node id to its step that waits; `first_seq` is the next
-    free number of a step. `sleep` is called with the pause before another attempt, in seconds. `links(node_id)` gives
-    the signed addresses at which a node that waits can be answered, `links(node_id, question)` those of one that asks;
-    `flows` starts other flows; `keyring` has the
+    to how many attempts failed or were cut off, `waiting` a node id to its step that waits, `answers` one that asks
+    to what it was answered last; `first_seq` is the next free number of a step. `sleep` is called with the pause
+    before another attempt, in seconds. `links(node_id)` gives the signed addresses at which a node that waits can be
+    answered, `links(node_id, question)` those of one that asks; `flows` starts other flows; `keyring` has the
     credentials, and keeps their values out of every step.
     """
 
@@ -127,6 +127,7 @@ class Job:
     settled: Mapping[tuple[str, int | None], Settled] = field(default_factory=dict)
     tried: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
     waiting: Mapping[str, Open] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
     first_seq: int = 0
     stop: Callable[[], str | None] = lambda: None
     sleep: Callable[[float], None] = time.sleep
@@ -372,6 +373,8 @@ class _Execution:
     def go_on(self, open_: Open) -> _State:
         """Finish a step that waited, with what came of it."""
         mark = Mark(open_.seq, open_.attempt, None, None, open_.started_at, 0.0)
+        if not self.node.node.pure:
+            self.job.on_step(_step(self.node, mark, self.inputs, "running", None))
         return self.attempts(None, self.given.output, self.scope, None, (mark, open_.answer))
 
     def map(self, foreach: Any) -> _State:
@@ -409,13 +412,9 @@ class _Execution:
         return self.attempts(index, item, {**self.scope, "item": item, "index": index}, encoded).output
 
     def attempts(
-        self,
-        index: int | None,
-        given: Any,
-        scope: dict[str, Any],
-        item: bytes | None,
+        self, index: int | None, given: Any, scope: dict[str, Any], item: bytes | None,
         begun: tuple[Mark, Answer | None] | None = None,
-    ) -> _State:
+    ) -> _State:  # fmt: skip
         """Try, and try again as `retry` says, but not before the other side wants it.
 
         `begun` is a first attempt that has waited, and what came of it.
@@ -441,8 +440,10 @@ class _Execution:
 
         `retries` more may follow.
         """
-        node, job = self.node, self.job
-        deadline = self.run.deadline
+        node, job, deadline = self.node, self.job, self.run.deadline
+        if node.node.asks and index is None:
+            # It counts until the next question, whatever becomes of the attempt that was to use it.
+            answer = job.answers.get(node.id)
         if node.timeout is not None:
             deadline = min(deadline, time.monotonic() + node.timeout)
         key = f"{job.run_id}:{node.id}:{index or 0}"

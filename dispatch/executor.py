@@ -225,6 +225,7 @@ class Executor:
             settled=history.settled,
             tried=history.tried,
             waiting=history.waiting,
+            answers=history.answers,
             first_seq=history.next_seq,
             stop=stop,
             sleep=lambda seconds: self._pause(active, seconds),

@@ -17,11 +17,15 @@ INTERRUPTED = "interrupted: the server stopped while this step ran, and on_inter
 
 @dataclass
 class History:
-    """As `engine.Job` takes it. A crash cut off the steps in `running`; `final` is the failure that was to end it."""
+    """As `engine.Job` takes it. A crash cut off the steps in `running`; `final` is the failure that was to end it.
+
+    `answers` are those to nodes which are to go on with them, or have and are not done.
+    """
 
     settled: dict[tuple[str, int | None], Settled] = field(default_factory=dict)
     tried: dict[tuple[str, int | None], int] = field(default_factory=dict)
     waiting: dict[str, Open] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
     running: list[Step] = field(default_factory=list)
     final: Step | None = None
     next_seq: int = 0
@@ -38,6 +42,10 @@ class History:
         waits = Wait.of(run.id)
         for step in Step.select().where(Step.run_id == run.id).order_by(Step.seq).iterator():
             found._add(step, waits, load)
+        found.answers = {id_: open_.answer for id_, open_ in found.waiting.items() if open_.answer is not None}
+        for node_id, wait in waits.items():
+            if (node_id, None) in found.tried and wait.seq is not None and (answer := _answer(wait, load)) is not None:
+                found.answers[node_id] = answer
         return found
 
     def _add(self, step: Step, waits: dict[str, Wait], load: Load) -> None:
@@ -65,12 +73,7 @@ class History:
 
     @staticmethod
     def _open(step: Step, wait: Wait | None, load: Load) -> Open:
-        answer = None
-        if wait is not None and wait.answered_at is not None:
-            value = load(step.run_id, f"answer_{step.node_id}", Kept(wait.answer, wait.answer_bytes))
-            if wait.name == "ended":
-                value = _end_of(value, load)
-            answer = Answer(str(wait.name), value, wait.answered_by, wait.answered_at, wait.question)
+        answer = None if wait is None else _answer(wait, load)
         reason = "" if wait is None else wait.reason or ""
         return Open(step.seq, step.attempt, step.started_at, reason, answer)
 
@@ -83,6 +86,15 @@ class History:
         if self.final is not None:
             return Outcome("failed", None, self.final.error_text, self.final.node_id)
         return None
+
+
+def _answer(wait: Wait, load: Load) -> Answer | None:
+    if wait.answered_at is None:
+        return None
+    value = load(wait.run_id, f"answer_{wait.node_id}", Kept(wait.answer, wait.answer_bytes))
+    if wait.name == "ended":
+        value = _end_of(value, load)
+    return Answer(str(wait.name), value, wait.answered_by, wait.answered_at, wait.question)
 
 
 def _end_of(run_id: str, load: Load) -> dict[str, Any]:
