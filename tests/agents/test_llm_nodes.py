@@ -423,3 +423,9 @@ def test_the_catalogue_says_which_credentials_they_take():
     for type_ in ("llm", "classify"):
         field = entries[type_]["config_schema"]["properties"]["credential"]
         assert field["x-credential"] == ["llm"] and entries[type_]["extra"] == "agents"
+
+
+def test_the_model_for_trials_answers_both(run, llm):
+    assert run(sort(model="test"), input="x")["output"]["label"] == "billing"
+    assert run(ask(model="test", output_schema=SCHEMA))["output"]["data"] == {"n": 0}
+    assert not llm.requests
