@@ -29,7 +29,11 @@ make() {{
     until curl -s -o /dev/null http://127.0.0.1:$PORT/api/health; do kill -0 $SERVER; sleep 0.05; done
 }}
 """
-A_MOMENT = "until curl -s $URL/api/agent/runs/$ASKING -H \"$AUTH\" | grep -q 'It is kept'; do sleep 0.05; done\n"
+A_MOMENT = """
+for _ in $(seq 200); do
+    curl -s $URL/api/agent/runs/$ASKING -H "$AUTH" | grep -q 'It is kept' && break; sleep 0.05
+done
+"""
 RATES = "/v1/latest?base=EUR&symbols=CHF,USD"
 SUMMARY = {
     "headline": "A new printer",
