@@ -192,9 +192,8 @@ class _Turn:
 
     def clean(self, value: Any) -> Any:
         """JSON without any secret: what is on record, and what the agent goes on with."""
-        value = plain(value)
-        keyring = self.ctx.keyring
-        return value if keyring is None else keyring.clean_data(value)
+        written, keyring = json_of(value), self.ctx.keyring
+        return orjson.loads(written if keyring is None else keyring.clean(written))
 
     def answer(self, done: Done) -> dict[str, Any]:
         output = self.clean(done.output)
@@ -232,10 +231,11 @@ def misfits(schema: Mapping[str, Any], data: Any) -> list[str]:
     return [f"{issue['path'] or 'the answer'}: {issue['message']}" for issue in issues_of(schema, data)]
 
 
-def plain(value: Any) -> Any:
-    """The value as the JSON that can be on record; NodeError where it is none."""
+def json_of(value: Any) -> bytes:
+    """The value as JSON text that can be on record; NodeError where it is none."""
     try:
-        written = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
-        return orjson.loads(written.encode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
+        written = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str).encode("utf-8", "replace")
+        # What that reads differently, such as a number of more than 64 bits, is to be the same from here on.
+        return orjson.dumps(orjson.loads(written))
+    except (TypeError, ValueError, RecursionError) as error:
         raise NodeError(f"it is no JSON: {error}", permanent=True) from None
