@@ -43,6 +43,7 @@ log = logging.getLogger("headrace.agent")
 REPAIRS = 3  # times a model is told what is wrong with what it gives, before the run fails
 MOST_CALLS = 32  # tools in one answer
 MOST_ANSWER = 1_000_000  # characters of JSON
+MOST_PROMPT = 6_000_000  # characters of JSON
 MOST_SHOWN = 1_500
 INTERRUPTED = (
     "the server stopped while this call was made; it may have had its effect or not. Find out before you repeat it."
@@ -164,8 +165,7 @@ class _Recorded(WrapperModel):
         if entry.status != "success":
             await self._ask(entry, messages, model_settings, model_request_parameters)
         self._check_cost()
-        (response,) = ModelMessagesTypeAdapter.validate_python([entry.result])
-        assert isinstance(response, ModelResponse)
+        response = _response_of(entry.result)
         self._check_length(response)
         return response
 
@@ -174,6 +174,11 @@ class _Recorded(WrapperModel):
         entry.status, entry.error_text, entry.started_at = "running", None, now_ms()
         entry.request = {"messages": len(messages), "tools": len(parameters.function_tools)}
         entry.prompt_chars = _size(messages, parameters)
+        if entry.prompt_chars > MOST_PROMPT:
+            # Whatever a server says of its tokens, this is more than a model reads.
+            raise NodeError(
+                f"the prompt has grown to {entry.prompt_chars:,} characters; at most {MOST_PROMPT:,} are sent", True
+            )
         await write()
         began = time.perf_counter()
         try:
@@ -193,7 +198,15 @@ class _Recorded(WrapperModel):
         calls = sum(isinstance(part, ToolCallPart) for part in response.parts)
         if calls > MOST_CALLS:
             raise NodeError(f"the model calls {calls} tools at once; at most {MOST_CALLS} are allowed", permanent=True)
-        (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json")
+        try:
+            (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json", warnings=False)
+            _response_of(dumped)
+        except (ValueError, RecursionError):
+            raise NodeError(
+                "the model's answer cannot be kept: it calls a tool with values of no kind that is known"
+            ) from None
+        # That they are guessed at matters to the price alone, which is known by now; the library would warn of it.
+        dumped["usage"].pop("unmeasured_requests", None)
         size = len(json.dumps(dumped, ensure_ascii=False))
         if size > MOST_ANSWER:
             raise NodeError(f"the model's answer has {size} characters; at most {MOST_ANSWER} are allowed", True)
@@ -212,6 +225,13 @@ class _Recorded(WrapperModel):
             raise NodeError(f"limits.cost cannot be kept to: the price of {name} is not known", permanent=True)
         if most is not None and cost is not None and cost > most:
             raise NodeError(f"the agent has used up its limits: it cost {cost:.4f} of {most:g} dollars", permanent=True)
+
+
+def _response_of(recorded: Any) -> ModelResponse:
+    """The model's answer of what is on record."""
+    (response,) = ModelMessagesTypeAdapter.validate_python([recorded])
+    assert isinstance(response, ModelResponse)
+    return response
 
 
 def _size(messages: list[ModelMessage], parameters: Any) -> int:

@@ -91,6 +91,7 @@ class AgentRunOut(Out):
 
 class AgentLogOut(AgentRunOut):
     steps = fields.List(fields.Nested(AgentStepOut), required=True)
+    more_steps = fields.Integer(required=True, metadata={"description": "How many are left out, in a list"})
 
 
 class AgentLogArgs(PageArgs):
