@@ -32,7 +32,7 @@ def shown(rows: Sequence[AgentRun], most: int, with_steps: bool = True) -> list[
 
 def _run(row: AgentRun, steps: Sequence[AgentStep], most: int) -> dict[str, Any]:
     output = {} if row.output is None else orjson.loads(row.output)
-    calls = [_step(step, most) for step in steps if step.kind == "tool"]
+    calls = [_step(step, most) for step in steps if step.kind == "tool" and step.status != "refused"]
     return {
         **{name: getattr(row, name) for name in RUN_FIELDS},
         "item_index": None if row.item_index < 0 else row.item_index,
@@ -57,7 +57,7 @@ def _used(steps: Sequence[AgentStep]) -> dict[str, Any]:
     asked = [step for step in steps if step.kind == "model" and step.status == "success"]
     return {
         "requests": len(asked),
-        "tool_calls": sum(step.kind == "tool" for step in steps),
+        "tool_calls": sum(step.kind == "tool" and step.status != "refused" for step in steps),
         "input_tokens": sum(step.input_tokens or 0 for step in asked),
         "output_tokens": sum(step.output_tokens or 0 for step in asked),
         "cost": None if any(step.cost is None for step in asked) else sum(step.cost for step in asked),
