@@ -5,10 +5,15 @@ BIN := .venv/bin
 LOCK := $(BIN)/pip-compile --quiet --no-header --strip-extras --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
+# Packages that only some nodes need: make run EXTRAS="agents mcp". What was installed once is kept up to date.
+EXTRAS ?=
+ALL_EXTRAS := $(patsubst extras/%.txt,%,$(wildcard extras/*.txt))
+INSTALLED := $(filter $(ALL_EXTRAS),$(patsubst .venv/%.stamp,%,$(wildcard .venv/*.stamp)))
+
 .PHONY: run test check soak bench docs lock clean
 .NOTPARALLEL:
 
-run: .venv/runtime.stamp  ## serve on http://127.0.0.1:8000
+run: .venv/runtime.stamp $(patsubst %,.venv/%.stamp,$(sort $(EXTRAS) $(INSTALLED)))  ## serve on http://127.0.0.1:8000
 	@exec $(BIN)/python workflow_server.py
 
 # Tests that kill servers or measure them want the machine for themselves; all others share it, a process each core.
@@ -65,6 +70,14 @@ clean:  ## remove what the other targets made, but never data/
 	@echo "Installing packages for development"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ .venv/runtime.stamp
+
+.venv/%.stamp: extras/%.txt .venv/runtime.stamp
+	@echo "Installing packages for $*"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+extras/%.txt:
+	@echo "There is no extra $*; there are: $(ALL_EXTRAS)"; exit 1
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python"; exit 1; }

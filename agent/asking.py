@@ -8,6 +8,8 @@ they know of no deadline, and of no answer that breaks off.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import importlib
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,8 +23,9 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.models.wrapper import WrapperModel
-from pydantic_ai.profiles.openai import OpenAIModelProfile
+from pydantic_ai.profiles.openai import OpenAIModelProfile, openai_model_profile
 from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
 from agent.failing import BrokenOff, failure
@@ -34,6 +37,7 @@ MOST_BYTES = 8 * 2**20  # of one answer
 CONNECT_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds
 CHARACTERS = 4  # of a token, roughly
+AZURE = ".openai.azure.com"
 KEY_IS_PUT_ON_LATER = "unused"
 # All that the providers need to be told in headers, but for the key.
 HEADERS = {
@@ -42,6 +46,21 @@ HEADERS = {
 }
 # Where an answer does not say that it is at its end, it was cut off on its way.
 PROFILE = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
+# Others understand less than OpenAI does: many pass over the name that it has for the bound on an answer.
+OLDER = OpenAIModelProfile(
+    openai_chat_streaming_requires_finish_reason=True, openai_chat_supports_max_completion_tokens=False
+)
+CLIENTS = {
+    "openai": ("pydantic_ai.providers.openai_compatible", "openai.resources.chat.completions.completions"),
+    "ollama": ("pydantic_ai.models.ollama", "openai.resources.chat.completions.completions"),
+    "anthropic": ("pydantic_ai.models.anthropic",),
+}
+
+
+def load(provider: str) -> None:
+    """Load what this provider is asked with, and the prices."""
+    for name in (*CLIENTS.get(provider, ()), "genai_prices.data"):
+        importlib.import_module(name)
 
 
 @asynccontextmanager
@@ -56,7 +75,7 @@ async def opened(
     """See `agent.models.open_model`."""
     pydantic_ai.BANNER_ENABLED = False
     if choice.provider == TEST:
-        yield TestModel()
+        yield MadeUp()
         return
     for name in ("openai", "anthropic", "httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -87,12 +106,33 @@ def _openai(choice: Choice, options: dict[str, Any]) -> Model:
 
     client = AsyncOpenAI(api_key=KEY_IS_PUT_ON_LATER, **options)
     if choice.provider == "ollama":
-        return OllamaModel(choice.model, provider=OllamaProvider(openai_client=client), profile=PROFILE)
+        return OllamaModel(choice.model, provider=OllamaProvider(openai_client=client), profile=OLDER)
     if choice.host == "api.openai.com" or choice.host.endswith(".api.openai.com"):
         return OpenAIChatModel(choice.model, provider=OpenAIProvider(openai_client=client), profile=PROFILE)
-    # Others understand less than OpenAI does. By that name their prices are found, where they have models of OpenAI's.
+    # By that name their prices are found, where they have models of OpenAI's.
     other = OpenAICompatibleProvider("openai", openai_client=client)
-    return OpenAIChatModel(choice.model, provider=other, profile=PROFILE)
+    # The models of OpenAI's that reason know no other name than its own, and it is what Azure calls all of them by.
+    newer = openai_model_profile(choice.model).get("openai_supports_reasoning") or choice.host.endswith(AZURE)
+    return OpenAIChatModel(choice.model, provider=other, profile=PROFILE if newer else OLDER)
+
+
+class MadeUp(TestModel):
+    """The model for trials, which makes its answers up."""
+
+    def gen_tool_args(self, tool_def: ToolDefinition) -> Any:
+        """Arguments that fit; the library knows no schema with several types, so the first of them counts."""
+        schema = _of_one_type(tool_def.parameters_json_schema)
+        return super().gen_tool_args(dataclasses.replace(tool_def, parameters_json_schema=schema))
+
+
+def _of_one_type(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_of_one_type(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    types = schema.get("type")
+    one = {"type": types[0]} if isinstance(types, list) and types else {}
+    return {key: _of_one_type(part) for key, part in schema.items()} | one
 
 
 class Line(Wire):

@@ -12,11 +12,11 @@ import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import orjson
 from pydantic_ai import Agent, ModelRetry, StructuredDict, ToolOutput
-from pydantic_ai.exceptions import AgentRunError, ToolFailed, UsageLimitExceeded, UserError
+from pydantic_ai.exceptions import AgentRunError, ToolFailed, ToolRetryError, UsageLimitExceeded, UserError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelMessagesTypeAdapter,
@@ -72,6 +72,8 @@ def execute(work: Work) -> Done | Waiting:
     except Exception as error:
         told = _told(error)
         tape.give_up(told.message if isinstance(told, NodeError) else type(told).__name__)
+        if told is error:
+            raise
         raise told from None
     except BaseException:
         _hand_back(tape)
@@ -83,7 +85,7 @@ def _told(error: Exception) -> Exception:
     if isinstance(error, UsageLimitExceeded):
         return NodeError(f"the agent has used up its limits: {_sentence(error)}", permanent=True)
     if isinstance(error, AgentRunError | UserError):
-        return NodeError(f"the model gave no usable answer: {_sentence(error)}", permanent=True)
+        return NodeError(f"the model gave no usable answer{_reason(error)}", permanent=True)
     if isinstance(error, DoesNotFit):
         return NodeError(f"the agent cannot go on from its record: {error}", permanent=True)
     return error
@@ -97,8 +99,17 @@ def _hand_back(tape: Tape) -> None:
         log.warning("how long an agent was at it could not be recorded: %s", error)
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: object) -> str:
     return " ".join(str(error).split())[:MOST_SHOWN]
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong; where the model was told again and again, what it was told last."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        return f", even when it was told: {_sentence(cause.errors()[0]['msg'])}"
+    told = isinstance(cause, ModelRetry | ToolRetryError)
+    return f", even when it was told: {_sentence(cause)}" if told else f": {_sentence(error)}"
 
 
 def _check(work: Work) -> None:
@@ -121,10 +132,11 @@ async def _answer(work: Work, tape: Tape, desk: Desk) -> Any:
         made: Agent[None, Any] = Agent(
             _Recorded(model, work, tape, desk),
             output_type=str if schema is None else _output(schema, wrapped),
-            instructions=start["instructions"],
+            instructions=start["instructions"] or None,
             toolsets=[_Tools(work, tape, desk)],
             retries={"tools": REPAIRS, "output": REPAIRS},
             end_strategy="early",
+            model_settings=cast(ModelSettings, dict(work.settings)),
         )
         if schema is not None:
             made.output_validator(functools.partial(_checked, work, wrapped))
@@ -182,7 +194,9 @@ class _Recorded(WrapperModel):
             answer = await _tried(self.wrapped.request(messages, model_settings, model_request_parameters))
             await self.desk.do(self._keep, entry, answer)
         self._check_cost()
-        return _restored(entry.result)
+        response = _restored(entry.result)
+        self._check_length(response)
+        return response
 
     def _begin(self, entry: Entry, messages: list[ModelMessage], parameters: Any) -> None:
         _check(self.work)
@@ -226,6 +240,12 @@ class _Recorded(WrapperModel):
         clean = self.work.clean
         return {key: value if key in STRUCTURE else clean(value) for key, value in part.items() if key != "parts"}
 
+    def _check_length(self, response: ModelResponse) -> None:
+        """Where answers have a bound, one that it cut off in the middle of data would be cut off again."""
+        most = self.work.settings.get("max_tokens")
+        if most is not None and response.finish_reason == "length" and not all(map(_is_whole, response.tool_calls)):
+            raise NodeError(f"the answer is cut off at {most:,} tokens, as max_tokens says", permanent=True)
+
     def _check_cost(self) -> None:
         most, cost = self.work.start["agent"]["limits"].get("cost"), usage_of(self.tape.taken).cost
         if most is not None and cost is None:
@@ -263,6 +283,14 @@ def _size(messages: list[ModelMessage], parameters: Any) -> int:
     """Characters of what the model is sent, as JSON; its instructions and tools are counted once."""
     tools = sum(len(json.dumps(tool.parameters_json_schema)) for tool in parameters.function_tools)
     return len(ModelMessagesTypeAdapter.dump_json(messages)) + tools
+
+
+def _is_whole(call: ToolCallPart) -> bool:
+    try:
+        call.args_as_dict(raise_if_invalid=True)
+    except (ValueError, AssertionError):
+        return False
+    return True
 
 
 class _Tools(AbstractToolset[None]):

@@ -31,6 +31,11 @@ def marked(mark: str, source: str, text: str) -> str:
     return f'<data-{mark} source="{source}">\n{text.replace(mark, "")}\n</data-{mark}>'
 
 
+def rules_of(mark: str) -> str:
+    """What a model is told of text that is marked."""
+    return RULES.replace("{mark}", mark)
+
+
 def as_text(value: Any) -> str:
     """JSON for a model to read; text as it is."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=None, default=str)
@@ -39,7 +44,7 @@ def as_text(value: Any) -> str:
 def instructions(agent: Mapping[str, Any], mark: str, now: datetime | None = None) -> str:
     """The instructions of an agent, the rules that hold for all, and the date."""
     today = (now or datetime.now(UTC)).strftime("%A, %Y-%m-%d %H:%M UTC")
-    rules = [RULES.replace("{mark}", mark), *([NO_TOOLS_NEEDED] if agent.get("tools") else []), f"It is {today}."]
+    rules = [rules_of(mark), *([NO_TOOLS_NEEDED] if agent.get("tools") else []), f"It is {today}."]
     return "\n\n".join([str(agent["instructions"]).strip(), " ".join(rules)])
 
 

@@ -41,10 +41,11 @@ class Work:
 
     `key` is the same for this run after a crash, and of no other. `start` is what it began with, as JSON, the same at
     every resumption: `{"agent", "model", "instructions", "prompt", "history", "mark"}`. `open_model()` connects to the
-    model. `wrong(tool, arguments)` and `wrong_output(data)` say what is wrong, in words, or nothing. `clean` strikes
-    secrets out of JSON, and raises NodeError for what is none. `stopped()` gives the reason to end early, if there is
-    one. `deadline`, by the agent's own limit, and `until`, when whoever runs it has no more time for this attempt, are
-    on the clock of `time.monotonic`, in seconds.
+    model, and `settings` are those of each request, such as `{"temperature", "max_tokens"}`. `wrong(tool, arguments)`
+    and `wrong_output(data)` say what is wrong, in words, or nothing. `clean` strikes secrets out of JSON, and raises
+    NodeError for what is none. `stopped()` gives the reason to end early, if there is one. `deadline`, by the agent's
+    own limit, and `until`, when whoever runs it has no more time for this attempt, are on the clock of
+    `time.monotonic`, in seconds.
     """
 
     key: str
@@ -60,11 +61,14 @@ class Work:
     until: float = math.inf
     given: Given | None = None
     cost_of: Callable[[Any], float | None] = field(default=lambda response: None)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def load() -> None:
+def load(provider: str) -> None:
     """Load the libraries, which takes a second or several the first time: no agent's time is to be spent on that."""
     from . import asking, loop  # noqa: F401
+
+    asking.load(provider)
 
 
 def run(work: Work) -> Done | Waiting:

@@ -20,6 +20,7 @@ from nodes import (
     http,
     joins,
     lists,
+    llm,
     logic,
     mailbox,
     mcp,
@@ -64,6 +65,7 @@ FAMILIES = (
     files,
     storage,
     output,
+    llm,
     agents,
     memory,
 )

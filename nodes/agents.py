@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from marshmallow import Schema, fields, validate
 
 from agent import models, prompts, running
@@ -18,19 +16,16 @@ from agent.definition import restored
 from agent.journal import spent
 from agent.running import Done, Given, Waiting, Work
 from errors import NodeError
-from json_schemas import issues_of
 from nodes import toolbox
 from nodes.base import AgentRecord, Agents, Context, Node, Suspend, check_installed, setting
 from nodes.data import check_schema
 from nodes.kinds import anything, text
-from nodes.model_wire import choose, model_access
+from nodes.model_wire import GRACE, choose, cleaned, misfits, model_access, price_of
 from nodes.waits import DAY, now_ms, question, tell
 
 MOST_TURNS = 50
 HISTORY_TOKENS, RECALLED_TOKENS = 8_000, 2_000
 MOST_CALLS = 100
-GRACE = 2.0  # seconds: whose time was over, the agent's or the model's, is to be told right
-FREE = (models.TEST, "ollama")
 
 
 class Agent(Node):
@@ -57,7 +52,13 @@ class Agent(Node):
             },
             "input": {"text": "A long text…"},
             "output": {
-                "data": {"summary": "In short…"},
+                "data": {
+                    "headline": "A long text, in short",
+                    "summary": "It says…",
+                    "key_points": ["It is long."],
+                    "decisions": [],
+                    "tasks": [],
+                },
                 "usage": {"requests": 1, "tool_calls": 0, "input_tokens": 420, "output_tokens": 60, "cost": 0.0011},
                 "tool_calls": [],
                 "agent_run_id": "arun_01K0000000000000000000000",
@@ -66,10 +67,13 @@ class Agent(Node):
     )
 
     class Config(Schema):
-        agent_id = text("The agent: researcher, or one of your own", most=64, literal=True, required=True)
-        task = text("What is to be done, in words", most=100_000, required=True)
+        agent_id = text("The id of the agent: researcher, or one of your own", most=64, literal=True, required=True)
+        task = text("What is to be done, in words: Find out who made this", most=100_000, required=True)
         input = anything("What the task is about, for the agent to read as data; without it, the node's input")
-        session = text("The conversation that this is a part of; without it, each task stands for itself", most=200)
+        session = text(
+            "The conversation it is a part of, such as {{ input.chat_id }}; without it, each task stands alone",
+            most=200,
+        )
         memory = setting(
             fields.Boolean, "Whether it is told what it remembers; without this, as the agent says", literal=True
         )
@@ -125,7 +129,7 @@ class _Turn:
         name, credential = self.model()
         choice = choose(self.ctx, self.agents.models, name, credential)
         task, given = self.clean(self.config["task"]), self.clean(self.input)
-        running.load()
+        running.load(choice.provider)
         self.record.begin(self.agent.id, task, given, self.session, choice.name)
         try:
             outcome = running.run(self.work(choice, task, given))
@@ -167,7 +171,7 @@ class _Turn:
             clean=self.clean,
             stopped=ctx.stopped,
             given=self.given(),
-            cost_of=(lambda response: 0.0) if choice.provider in FREE else models.cost_of,
+            cost_of=price_of(choice),
         )
 
     def beginning(self, choice: Any, task: str, given: Any, listings: Any) -> dict[str, Any]:
@@ -192,9 +196,7 @@ class _Turn:
 
     def clean(self, value: Any) -> Any:
         """JSON without any secret: what is on record, and what the agent goes on with."""
-        value = plain(value)
-        keyring = self.ctx.keyring
-        return value if keyring is None else keyring.clean_data(value)
+        return cleaned(self.ctx, value)
 
     def answer(self, done: Done) -> dict[str, Any]:
         output = self.clean(done.output)
@@ -225,17 +227,3 @@ class _Turn:
         ctx = self.ctx
         links = {} if ctx.links is None or waiting.question is None else ctx.links(waiting.question)
         return tell(service, question(waiting.reason.removeprefix("approval: "), ctx, links), ctx)
-
-
-def misfits(schema: Mapping[str, Any], data: Any) -> list[str]:
-    """What is wrong with an answer, in words for the model."""
-    return [f"{issue['path'] or 'the answer'}: {issue['message']}" for issue in issues_of(schema, data)]
-
-
-def plain(value: Any) -> Any:
-    """The value as the JSON that can be on record; NodeError where it is none."""
-    try:
-        written = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
-        return orjson.loads(written.encode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
-        raise NodeError(f"it is no JSON: {error}", permanent=True) from None

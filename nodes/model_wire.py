@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.models import TEST, Access, Choice, Models, list_url, resolve
+import orjson
+
+from agent.models import TEST, Access, Choice, Models, cost_of, list_url, resolve
 from errors import NodeError
+from json_schemas import issues_of
 from nodes.answers import ERROR_BYTES, as_json, is_permanent, shown
 from nodes.base import Context
 from nodes.keyring import Credential, checks
@@ -14,6 +18,8 @@ from nodes.keyring import Credential, checks
 ANY_MODEL = "any"
 # Of Anthropic's interface; the one that its library speaks.
 VERSION = "2026-10-21"
+FREE = (TEST, "ollama")
+GRACE = 2.0  # seconds: whose time was over, the run's or the model's, is to be told right
 
 
 def choose(ctx: Context, models: Models, name: str | None = None, credential: str | None = None) -> Choice:
@@ -34,6 +40,35 @@ def model_access(ctx: Context, choice: Choice) -> Access:
     """What `open_model` needs: the server's own address may be anywhere, any other has to be permitted."""
     services = ctx.need_services()
     return Access(services.tls("llm"), None if choice.trusted else services.egress.addresses)
+
+
+def price_of(choice: Choice) -> Callable[[Any], float | None]:
+    """What tells the price of an answer of this model, in US dollars; None where it is not known."""
+    return (lambda response: 0.0) if choice.provider in FREE else cost_of
+
+
+def misfits(schema: Mapping[str, Any], data: Any) -> list[str]:
+    """What is wrong with an answer, in words for the model."""
+    try:
+        plain(data)
+    except NodeError as error:
+        return [error.message]
+    return [f"{issue['path'] or 'the answer'}: {issue['message']}" for issue in issues_of(schema, data)]
+
+
+def plain(value: Any) -> Any:
+    """The value as the JSON that can be on record; NodeError where it is none."""
+    try:
+        written = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+        return orjson.loads(written.encode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise NodeError(f"it is no JSON: {error}", permanent=True) from None
+
+
+def cleaned(ctx: Context, value: Any) -> Any:
+    """The value as JSON without any secret: what a model is told, what it says, and what is on record."""
+    value = plain(value)
+    return value if ctx.keyring is None else ctx.keyring.clean_data(value)
 
 
 @checks("llm")

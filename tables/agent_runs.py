@@ -23,7 +23,8 @@ SAVE_STEP = (
     + ", ".join(f"{name} = excluded.{name}" for name in STEP_COLUMNS[2:])
 )
 BEGIN = (
-    " ON CONFLICT (id) DO UPDATE SET status = 'running', model = excluded.model, error_text = NULL, finished_at = NULL"
+    " ON CONFLICT (id) DO UPDATE SET status = 'running', task = excluded.task, input = excluded.input, "
+    "model = excluded.model, error_text = NULL, finished_at = NULL"
 )
 COUNTS = ("requests", "tool_calls", "input_tokens", "output_tokens")
 

@@ -21,7 +21,7 @@ A trial is an object with any of these keys. `{name}` in its texts is replaced b
 - `sent`: what all of that has sent, or left: `http` requests `{"method", "path", "query", "json" | "text", "headers"}`,
   `mail` `{"to", "subject", "text", "html", "attachments"}`, `messages` `{"title", "message"}`, `files` `{path: text}`,
   `rows` `{path of a SQLite file: {query: [row]}}`, `store` `{key: value}`, `log` `[level, message]` of the runs
-- `ssh`, `mqtt`, `s3`: what those servers have before, and in `sent` what they were sent (stage_servers.py)
+- `ssh`, `mqtt`, `s3`, `llm`: what those servers have before, and in `sent` what they were sent (stage_servers.py)
 
 A text that is given or expected may be a list of its lines. Retries do not pause here.
 

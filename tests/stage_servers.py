@@ -1,4 +1,5 @@
-"""Local servers for trials (stage.py) of templates that speak SSH, MQTT or S3. Each is a fixture `stage_<kind>`.
+"""Local servers for trials (stage.py) of templates that speak SSH, MQTT or S3, or ask a language model. Each is a
+fixture `stage_<kind>`.
 
 Its attributes are what `{<kind>_<attribute>}` stands for in a trial, which gives it what it has before
 (`put`, the trial's key `<kind>`), and looks at what it was sent afterwards (`sent`, a list of objects):
@@ -8,6 +9,9 @@ Its attributes are what `{<kind>_<attribute>}` stands for in a trial, which give
 - `mqtt`: `{mqtt_port}`, user `zoe`, `{mqtt_password}`. Before: kept messages, `{topic: payload}`. Sent: all others,
   `{"topic", "payload", "retained"}`
 - `s3`: `{s3_url}`; any key. Before: a list of its buckets. Sent: its objects, `{"bucket", "key", "text"}`
+- `llm`: the server's own model. Before: what it says, in turn: `{"say": text}`, `{"data": JSON}`, `{"call": name of a
+  tool, "arguments": {…}}` or `{"status": of an error}`; all of it has to be asked for. Sent: what it was asked,
+  `{"instructions", "prompt", "last", "tools"}`: the task with its input, the last message, and the names of the tools
 """
 
 import asyncio
@@ -16,6 +20,7 @@ import threading
 from urllib.request import Request, urlopen
 
 import brokers
+import llm_server
 import pytest
 from stage import joined
 from werkzeug.serving import make_server
@@ -157,6 +162,42 @@ class Objects:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+
+
+class Oracle:
+    """A language model that says what it is told to (llm_server.py)."""
+
+    def __init__(self, server):
+        self.server, self.url = server, server.openai_url
+
+    def put(self, turns):
+        self.server.then(*map(self.turn, turns))
+
+    def turn(self, turn):
+        if "call" in turn:
+            return llm_server.call(turn["call"], turn.get("arguments"))
+        if "status" in turn:
+            return llm_server.status(turn["status"])
+        return llm_server.data(turn["data"]) if "data" in turn else llm_server.say(joined(turn["say"]))
+
+    def sent(self):
+        assert self.server.turns_left == 0, f"{self.server.turns_left} turns of the model were not asked for"
+        return [self.asked(request) for request in self.server.requests]
+
+    def asked(self, request):
+        said = [(message["role"], message["content"]) for message in request.messages]
+        return {
+            "instructions": next(text for role, text in said if role == "system"),
+            "prompt": [text for role, text in said if role == "user"][-1],
+            "last": said[-1][1],
+            "tools": request.tools,
+        }
+
+
+@pytest.fixture
+def stage_llm():
+    with llm_server.LlmServer() as server:
+        yield Oracle(server)
 
 
 @pytest.fixture

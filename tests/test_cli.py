@@ -652,9 +652,9 @@ def test_an_unexpected_error_stays_a_traceback(data_dir, monkeypatch):
 
 
 def stands_alone(path):
-    """Whether the template needs nothing around it: no credential, no file, nobody to call."""
+    """Whether the template needs nothing around it: no credential, no file, nobody to call or to ask."""
     template = json.loads(path.read_text(encoding="utf-8"))
-    return not template["credentials"] and not {"http", "files", "flows"} & template.get("trial", {}).keys()
+    return not template["credentials"] and not {"http", "files", "flows", "llm"} & template.get("trial", {}).keys()
 
 
 @pytest.mark.parametrize(

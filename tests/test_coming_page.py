@@ -8,6 +8,7 @@ import pytest
 from stage import stage  # noqa: F401  (a fixture)
 from world import flow, node
 
+from agent.definition import KEYS, KINDS
 from config import Config
 from dispatch import make_services
 from engine import Job, plan, run
@@ -22,6 +23,13 @@ EXPRESSIONS = [
     for written in re.findall(r"`(\{\{.*?\}\})`", row)
 ]
 INPUT = {"total": 3, "a": True, "b": False, "name": "Ada", "list": [1, 2]}
+
+
+def named_in(beginning, end):
+    """What the tables between these two name on our side."""
+    table = PAGE.split(beginning)[1].split(end)[0]
+    rows = re.findall(r"^\|.*\| (.*) \|$", table, re.MULTILINE)
+    return {word for row in rows for word in re.findall(r"`([a-z_]+)`", row)}
 
 
 @pytest.mark.parametrize("written", EXPRESSIONS)
@@ -39,11 +47,14 @@ def test_the_expressions_are_found():
 
 
 def test_each_node_type_that_it_names_is_one():
-    table = PAGE.split("## What things are called")[1].split("## A first flow")[0]
-    named = {
-        word for row in re.findall(r"^\|.*\| (.*) \|$", table, re.MULTILINE) for word in re.findall(r"`(\w+)`", row)
-    }
+    named = named_in("## What things are called", "An AI Agent")
     assert len(named) > 40 and named - {"foreach"} <= set(REGISTRY)
+
+
+def test_each_setting_and_tool_of_agents_that_it_names_is_one():
+    named = named_in("An AI Agent", "## A first flow")
+    settings = set(REGISTRY["agent"].Config().fields) | set(REGISTRY["llm"].Config().fields)
+    assert len(named) > 10 and named <= set(REGISTRY) | set(KINDS) | set(KEYS) | settings | {"summarizer"}
 
 
 def test_the_flow_gets_filters_writes_and_mails(httpserver, stage):  # noqa: F811

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_pages import LOG_IN
+from test_readme import LOG_IN
 from test_readme import server as real_server
 
 from api.mcp_tools import TOOLS

@@ -5,16 +5,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from test_readme import LOG_IN
 from test_readme import server as real_server
 
 ROOT = Path(__file__).parent.parent
 RUNS = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-LOG_IN = """
-URL={url}
-JSON='Content-Type: application/json'
-curl -s -c cookies.txt $URL/api/auth/login -H "$JSON" -d '{{"email": "me@example.com", "password": "change-me-please"}}'
-"""
 server = real_server
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,11 @@ from nodes import REGISTRY
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+LOG_IN = """
+URL={url}
+JSON='Content-Type: application/json'
+curl -s -c cookies.txt $URL/api/auth/login -H "$JSON" -d '{{"email": "me@example.com", "password": "change-me-please"}}'
+"""
 
 
 def free_port():
@@ -34,15 +40,17 @@ def wait_for(url, process):
     raise AssertionError(f"the server did not answer at {url}")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
+@contextmanager
+def serving(data_dir, **settings):
+    """The address of a server with the owner that the pages speak of."""
     port = free_port()
     env = {
         **{key: value for key, value in os.environ.items() if not key.startswith("HEADRACE")},
         "PORT": str(port),
-        "HEADRACE_DATA_DIR": str(tmp_path_factory.mktemp("data")),
+        "HEADRACE_DATA_DIR": str(data_dir),
         "HEADRACE_ADMIN_EMAIL": "me@example.com",
         "HEADRACE_ADMIN_PASSWORD": "change-me-please",
+        **settings,
     }
     with subprocess.Popen([sys.executable, "workflow_server.py"], cwd=ROOT, env=env) as process:
         try:
@@ -50,6 +58,12 @@ def server(tmp_path_factory):
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("data")) as url:
+        yield url
 
 
 @pytest.mark.slow
@@ -62,6 +76,16 @@ def test_the_tour_works_when_it_is_pasted(server, tmp_path):
     assert '"output":{"name":"Ada","price":30,"count":4,"total":120}' in done.stdout
     assert "A big order by Ada: 120" in done.stdout
     assert "there is no node 'chekc'" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_task_for_an_agent_is_taken(tmp_path, tmp_path_factory):
+    (task,) = re.findall(r"<!-- agent -->\n```sh\n(.*?)```", README, re.DOTALL)
+    with serving(tmp_path_factory.mktemp("data"), HEADRACE_LLM_MODEL="test") as url:
+        script = LOG_IN.format(url=url) + task
+        done = subprocess.run(["bash", "-e"], input=script, cwd=tmp_path, text=True, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert '"agent_id":"summarizer"' in done.stdout and '"status":"success"' in done.stdout
 
 
 def test_each_document_that_it_names_is_there():
@@ -77,7 +101,7 @@ def test_each_template_that_it_names_is_there():
 def test_it_tells_how_many_node_types_there_are():
     ours = [type_ for type_, node in REGISTRY.items() if not node.own and type(node).__module__.startswith("nodes.")]
     assert "**Over 50 node types**" in README and len(ours) > 50
-    assert "over 40 templates" in README and len(templates.all_templates()) > 40
+    assert "over 50 templates" in README and len(templates.all_templates()) > 50
 
 
 def test_it_names_every_document_and_every_extra():

@@ -7,13 +7,15 @@ licence, © Gregor Martynus, GitHub and others) has collected them.
 import copy
 import hashlib
 import hmac
+import re
 import threading
 from pathlib import Path
 
+import llm_server
 import orjson
 import pytest
 from stage import stage  # noqa: F401  (a fixture)
-from stage_servers import stage_mqtt, stage_s3, stage_ssh  # noqa: F401  (fixtures)
+from stage_servers import stage_llm, stage_mqtt, stage_s3, stage_ssh  # noqa: F401  (fixtures)
 from test_template_trials import config, trial  # noqa: F401  (fixtures)
 from werkzeug.serving import make_server
 
@@ -224,3 +226,25 @@ def test_a_broker_that_is_not_there_fails_the_run_with_the_reason(trial):  # noq
     run = trial(template).run()
     assert (run.status, run.error_node_id) == ("failed", "deaf")
     assert run.error_text.startswith("No readings: ")
+
+
+def test_a_run_that_failed_is_explained_by_its_own_steps(trial, stage, stage_llm, owner, make_flow):  # noqa: F811
+    watching = copy.deepcopy(templates.find_template("incident-explainer-on-error"))
+    why, explained = watching["trial"]["llm"][1]["data"], []
+
+    def look(request):
+        explained.append(re.search(r"run_\w+", stage_llm.asked(request)["prompt"])[0])
+        return llm_server.call("get_run", {"run_id": explained[0]})
+
+    watching["trial"]["llm"] = []
+    stage_llm.server.then(look, llm_server.data(why))
+    watching = trial(watching)
+    pay = {"id": "pay", "type": "stop", "config": {"message": "the bank is closed"}}
+    flow = make_flow({"nodes": [pay], "settings": {"error_workflow_id": watching.flow["id"]}}, name="Payments")
+    failed = owner.post(f"/api/workflows/{flow['id']}/run", {"input": {"sum": 30}}).json
+    (run,) = watching.ended()
+    assert (run.status, explained) == ("success", [failed["id"]])
+    told = stage_llm.sent()[1]["last"]
+    assert "the bank is closed" in told and '"sum": 30' in told
+    (message,) = stage.sent()["messages"]
+    assert message["title"] == "Payments failed: upstream" and message["message"].endswith(f"/runs/{failed['id']}")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import orjson
 import pytest
 from stage import content, differs, lacks, stage  # noqa: F401  (a fixture)
-from stage_servers import stage_mqtt, stage_s3, stage_ssh  # noqa: F401  (fixtures)
+from stage_servers import stage_llm, stage_mqtt, stage_s3, stage_ssh  # noqa: F401  (fixtures)
 
 import templates
 from models import LogEntry, Run, Workflow
@@ -19,12 +19,15 @@ from tables.store import WorkspaceStore
 
 TEMPLATES = templates.all_templates()
 PATIENCE = 20
-SERVERS = {"ssh", "mqtt", "s3"}
+SERVERS = {"ssh", "mqtt", "s3", "llm"}
+ASKING = {node.type for node in REGISTRY.values() if node.extra == "agents"}  # a language model
 
 
 @pytest.fixture
-def config(config):
-    return replace(config, egress_allow=("127.0.0.1",))
+def config(config, stage_llm):  # noqa: F811
+    return replace(
+        config, egress_allow=("127.0.0.1",), openai_base_url=stage_llm.url, llm_model="openai:gpt-4o-mini"
+    )  # fmt: skip
 
 
 class Trial:
@@ -229,9 +232,16 @@ def broken(id_, databases):
     return {**template, "trial": {**template["trial"], "databases": databases}}
 
 
+MODULES = {"ssh": "asyncssh", "mqtt": "paho", "spreadsheet": "openpyxl", "s3": "minio", "agents": "pydantic_ai"}
+
+
+def types_of(template):
+    return {node["type"] for node in template["definition"]["nodes"]}
+
+
 def skip_without_extras(template):
-    for extra in {REGISTRY[node["type"]].extra for node in template["definition"]["nodes"]} - {""}:
-        pytest.importorskip({"ssh": "asyncssh", "mqtt": "paho", "spreadsheet": "openpyxl", "s3": "minio"}[extra])
+    for extra in {REGISTRY[type_].extra for type_ in types_of(template)} - {""}:
+        pytest.importorskip(MODULES[extra])
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
@@ -245,12 +255,24 @@ def test_a_template_does_what_its_file_says(trial, template):
 
 @pytest.mark.parametrize(
     "template",
-    [template for template in TEMPLATES if "http" in {node["type"] for node in template["definition"]["nodes"]}],
+    [template for template in TEMPLATES if "http" in types_of(template)],
     ids=lambda template: template["id"],
 )
 def test_a_template_whose_services_are_down_goes_on_or_says_why(trial, stage, template):  # noqa: F811
     skip_without_extras(template)
     stage.web = "http://127.0.0.1:1"
     run = trial(template).run()
+    types = {node["id"]: node["type"] for node in template["definition"]["nodes"]}
+    assert run.status == "success" or types[run.error_node_id] == "stop", run.error_text
+
+
+@pytest.mark.parametrize(
+    "template", [template for template in TEMPLATES if ASKING & types_of(template)], ids=lambda template: template["id"]
+)
+def test_a_template_whose_model_does_not_answer_goes_on_or_says_why(trial, template):
+    skip_without_extras(template)
+    assert "language model" in template["needs"]
+    silent = {key: value for key, value in template["trial"].items() if key != "llm"}
+    run = trial({**template, "trial": silent}).run(answers=[])
     types = {node["id"]: node["type"] for node in template["definition"]["nodes"]}
     assert run.status == "success" or types[run.error_node_id] == "stop", run.error_text

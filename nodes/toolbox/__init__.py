@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
-from nodes.base import Context
+from nodes.base import Agents, Context
 from nodes.toolbox import code, flows, http, keeping, looking, mcp, sql
-from nodes.toolbox.making import MOST_NAME, Agents, Bench, Spec, checked, shortened
+from nodes.toolbox.making import MOST_NAME, Bench, checked, shortened
 
-__all__ = ["FAMILIES", "Agents", "Spec", "Toolbox", "build", "checked", "shortened"]
+__all__ = ["FAMILIES", "Toolbox", "build", "checked", "shortened"]
 
-FAMILIES: dict[str, Callable[[Spec, Bench], list[Tool]]] = {
+FAMILIES: dict[str, Callable[[ToolSpec, Bench], list[Tool]]] = {
     "http": http.tools,
     "code": code.tools,
     "store": keeping.store,
@@ -58,7 +59,7 @@ class Toolbox(Mapping[str, Tool]):
 
 
 def build(
-    specs: Sequence[Spec],
+    specs: Sequence[ToolSpec],
     ctx: Context,
     agents: Agents,
     agent_id: str,
@@ -83,7 +84,7 @@ def build(
     return Toolbox({name: tool for name, (tool, _) in found.items()}, bench.listings)
 
 
-def _made(spec: Spec, bench: Bench) -> list[Tool]:
+def _made(spec: ToolSpec, bench: Bench) -> list[Tool]:
     if spec.type not in FAMILIES:
         raise NodeError(f"there is no tool of the type {spec.type[:50]!r}; there are {', '.join(FAMILIES)}", True)
     return FAMILIES[spec.type](spec, bench)
@@ -97,7 +98,7 @@ def _check_name(tool: Tool, type_: str, found: Mapping[str, tuple[Tool, str]]) -
         raise NodeError(f"two tools have the name {tool.name}: one of {other} and one of {type_}", permanent=True)
 
 
-def _approved(spec: Spec, made: Sequence[Tool], aliases: Mapping[str, str]) -> list[Tool]:
+def _approved(spec: ToolSpec, made: Sequence[Tool], aliases: Mapping[str, str]) -> list[Tool]:
     """The tools, where those that a person has to agree to say so."""
     if isinstance(spec.approval, bool):
         return [dataclasses.replace(tool, approval=spec.approval) for tool in made]

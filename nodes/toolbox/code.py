@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
-from nodes.toolbox.making import Bench, Spec
+from nodes.toolbox.making import Bench
 
 SECONDS, MEMORY_MB, MOST_CODE = 20.0, 128, 50_000
 
 
-def tools(spec: Spec, bench: Bench) -> list[Tool]:
+def tools(spec: ToolSpec, bench: Bench) -> list[Tool]:
     """The tool `run_code`."""
     properties = {
         "code": {"type": "string", "minLength": 1, "maxLength": MOST_CODE, "description": "The Python source."},

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
+from agent.definition import ToolSpec
 from agent.tools import Later, Tool
 from errors import NodeError
-from nodes.toolbox.making import MOST_DESCRIPTION, Bench, CallableFlow, Spec
-from nodes.toolbox.schemas import MOST_SCHEMA, OPEN, wrapped
+from nodes.toolbox.making import MOST_DESCRIPTION, Bench
 
 FLOWS = "flows"  # under which they are in the listings
 
 
-def tools(spec: Spec, bench: Bench) -> list[Tool]:
+def tools(spec: ToolSpec, bench: Bench) -> list[Tool]:
     """A tool for each flow that may be called, or for those of `workflows`."""
     if bench.ctx.flows is None:
         raise NodeError("the tool run_flow: other flows cannot be run here", permanent=True)
@@ -26,16 +24,15 @@ def tools(spec: Spec, bench: Bench) -> list[Tool]:
     return [_tool(flow, bench) for flow in (listed if wanted is None else _chosen(listed, wanted))]
 
 
-def _listed(flow: CallableFlow) -> dict[str, Any]:
-    schema = flow.input_schema
-    fits = len(orjson.dumps(schema)) <= MOST_SCHEMA
+def _listed(flow: Any) -> dict[str, Any]:
+    """What there is to a tool of it, as JSON. With `wrapped`, the flow's input is the argument `input`."""
     return {
         "name": flow.name,
         "title": flow.title,
         "description": flow.description[:MOST_DESCRIPTION],
-        # The flow checks its input itself.
-        "input_schema": dict(schema) if fits else OPEN,
+        "input_schema": flow.input_schema,
         "workflow_id": flow.workflow_id,
+        "wrapped": flow.wrapped,
     }
 
 
@@ -50,14 +47,13 @@ def _chosen(listed: Sequence[dict[str, Any]], wanted: Sequence[str]) -> list[dic
 
 
 def _tool(flow: Mapping[str, Any], bench: Bench) -> Tool:
-    schema, is_wrapped = wrapped(flow["input_schema"])
     title = flow["title"]
 
     def call(arguments: dict[str, Any], key: str) -> Later:
         flows = bench.ctx.flows
         if flows is None:
             raise NodeError("other flows cannot be run here", permanent=True)
-        given = arguments["input"] if is_wrapped else arguments
+        given = arguments["input"] if flow["wrapped"] else arguments
         run_id = flows.start(bench.ctx.node_id, flow["workflow_id"], given, True)
         return Later(f"the run {run_id} of {title}", run_id)
 
@@ -68,4 +64,4 @@ def _tool(flow: Mapping[str, Any], bench: Bench) -> Tool:
 
     description = f"Run the flow {title!r} and wait for its output. {flow['description']}".strip()
     # The run is on the disk together with the step that waits for it, so it is never started twice.
-    return bench.foreign_tool(flow["name"], description, schema, call, repeatable=True, resume=resume)
+    return bench.foreign_tool(flow["name"], description, flow["input_schema"], call, repeatable=True, resume=resume)

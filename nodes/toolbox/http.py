@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
+from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
 from nodes import bodies
@@ -18,7 +19,7 @@ from nodes.egress import Answer, host_of
 from nodes.keyring import Credential, or_list
 from nodes.kinds import CONTROL, TOKEN
 from nodes.reading import Unreadable, read_apart
-from nodes.toolbox.making import Bench, Spec
+from nodes.toolbox.making import Bench
 
 SECONDS, PAGE_SECONDS = 30.0, 15.0
 MOST_URL, MOST_HEADERS, MOST_HEADER, MOST_BODY = 8_000, 30, 4_000, 100_000
@@ -27,7 +28,7 @@ SAFE = {"GET", "HEAD"}
 SHOWN = ("content-type", "date", "last-modified", "etag", "location", "link", "retry-after", "allow")
 LONGEST_SHOWN, MOST_NAMED = 500, 20
 MOST_PAGE = 15_000  # characters of a page's text, so that its end, which says that there is more, is not cut off
-NO_HOST = set("/@?#*\\ \t\r\n")
+NO_HOST = set("/@?#*[]\\ \t\r\n")
 HTML = {"text/html", "application/xhtml+xml"}
 # Where a page says in which charset it is; browsers look at as much of it.
 CHARSET = re.compile(rb"""<meta[^>]{1,200}?charset\s*=\s*["']?\s*([\w:.-]{1,40})""", re.IGNORECASE)
@@ -60,10 +61,10 @@ def _as_asked(name: str) -> str:
     star = "*." if name.startswith("*.") else ""
     bare = name.removeprefix(star)
     refusal = NodeError(f"the tool http: {name[:100]!r} is no name of a host", permanent=True)
-    if not NO_HOST.isdisjoint(bare) or (":" in bare and not bare.startswith("[")):
+    if not NO_HOST.isdisjoint(bare):
         raise refusal
     try:
-        return star + host_of(f"http://{bare}/").lower().rstrip(".")
+        return star + host_of(f"http://[{bare}]/" if ":" in bare else f"http://{bare}/").lower().rstrip(".")
     except NodeError:
         raise refusal from None
 
@@ -126,7 +127,7 @@ class Browser:
         return {"note": found["problem"], "html": text} if "problem" in found else found["text"]
 
 
-def tools(spec: Spec, bench: Bench) -> list[Tool]:
+def tools(spec: ToolSpec, bench: Bench) -> list[Tool]:
     """The tool `http_request`."""
     methods, hosts = _methods(spec), Hosts(spec.options.get("hosts"))
     name = bench.credential_name(spec)
@@ -158,7 +159,7 @@ def tools(spec: Spec, bench: Bench) -> list[Tool]:
     ]
 
 
-def _methods(spec: Spec) -> list[str]:
+def _methods(spec: ToolSpec) -> list[str]:
     """The methods that may be used, with HEAD where there is GET."""
     given = [str(method).upper() for method in spec.options.get("methods") or ["GET"]]
     if unknown := sorted(set(given) - set(METHODS)):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
 from nodes.base import Store
 from nodes.bounds import size_of
 from nodes.storage import MAX_KEY
-from nodes.toolbox.making import Bench, Spec
+from nodes.toolbox.making import Bench
 
 MOST_VALUE, MOST_LISTED = 100_000, 100
 LONGEST_LIFE = 3_660 * 86_400
+SHOWN = ("key", "content", "tags", "updated_at")  # of an entry of the memory
 MOST_FOUND, MOST_QUERY, MOST_CONTENT, MOST_TAGS = 50, 500, 10_000, 20
 
 
@@ -26,7 +28,7 @@ def key(help: str) -> dict[str, Any]:
     return {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "description": help}
 
 
-def store(spec: Spec, bench: Bench) -> list[Tool]:
+def store(spec: ToolSpec, bench: Bench) -> list[Tool]:
     """The tools `store_get`, `store_list` and, unless the spec forbids to write, `store_set`."""
 
     def place() -> Store:
@@ -73,17 +75,17 @@ def store(spec: Spec, bench: Bench) -> list[Tool]:
     return [*made, bench.tool("store_set", what, properties, set_, required=["key", "value"], repeatable=True)]
 
 
-def memory(spec: Spec, bench: Bench) -> list[Tool]:
+def memory(spec: ToolSpec, bench: Bench) -> list[Tool]:
     """The tools `memory_search` and `memory_write`."""
 
     def search(arguments: dict[str, Any], key: str) -> Any:
         found = bench.agents.memory.search(
             bench.agent_id, arguments["query"], session=bench.session, limit=arguments.get("limit", 10)
         )
-        return {"found": found}
+        return {"found": [{key: entry[key] for key in SHOWN if key in entry} for entry in found]}
 
     def write(arguments: dict[str, Any], key: str) -> Any:
-        return bench.agents.memory.write(
+        entry = bench.agents.memory.write(
             bench.agent_id,
             arguments["key"],
             arguments["content"],
@@ -91,6 +93,7 @@ def memory(spec: Spec, bench: Bench) -> list[Tool]:
             tags=tuple(arguments.get("tags", ())),
             expires_in=arguments.get("expires_in"),
         )
+        return {"key": entry["key"], "kept": True}
 
     query = {"type": "string", "minLength": 1, "maxLength": MOST_QUERY, "description": "Words to look for."}
     limit = {"type": "integer", "minimum": 1, "maximum": MOST_FOUND, "description": "How many at most; 10 without it."}

@@ -6,11 +6,12 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from agent.definition import ToolSpec
 from agent.tools import Later, Tool
 from errors import HeadraceError, NodeError
-from nodes.base import Context
+from nodes.base import Agents, Context
 from nodes.bounds import GREATEST, LEAST, size_of
 from nodes.toolbox import schemas
 
@@ -22,70 +23,6 @@ CALL_SECONDS = 60.0
 KEY_ROOM = 60  # characters that each key of an object may have at least, its value with it
 UNCUT = 10**9  # room for what is known to fit
 NOTE_ROOM = 36  # of those, what it takes to say how much was cut
-
-
-class Spec(Protocol):
-    """What a definition says of some tools: their type, the other keys, and which of them a person has to agree to."""
-
-    @property
-    def type(self) -> str: ...
-
-    @property
-    def options(self) -> Mapping[str, Any]: ...
-
-    @property
-    def approval(self) -> bool | tuple[str, ...]: ...
-
-
-class CallableFlow(Protocol):
-    """A flow that others may call, as a tool: `name` is the tool's."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def title(self) -> str: ...
-
-    @property
-    def description(self) -> str: ...
-
-    @property
-    def input_schema(self) -> Mapping[str, Any]: ...
-
-    @property
-    def workflow_id(self) -> str: ...
-
-
-class Memory(Protocol):
-    """What the agents of a workspace remember; a session of "" is shared by all sessions of an agent."""
-
-    def search(
-        self, agent_id: str, query: str, session: str | None = None, limit: int = 10
-    ) -> list[dict[str, Any]]: ...
-
-    def write(
-        self,
-        agent_id: str,
-        key: str,
-        content: str,
-        session: str = "",
-        tags: Sequence[str] = (),
-        expires_in: float | None = None,
-    ) -> dict[str, Any]: ...
-
-
-class Agents(Protocol):
-    """What a process lends to the agents of a workspace. `inspection` has a method for each tool that looks at flows
-    and runs, with the tool's arguments by name.
-    """
-
-    @property
-    def memory(self) -> Memory: ...
-
-    @property
-    def inspection(self) -> Any: ...
-
-    def callable_flows(self) -> Sequence[CallableFlow]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +41,11 @@ class Bench:
     listings: dict[str, Any] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
 
-    def credential_name(self, spec: Spec) -> str | None:
+    def credential_name(self, spec: ToolSpec) -> str | None:
         """The credential that the spec names, else the one that whoever runs the agent gave for its type."""
         return spec.options.get("credential") or self.credentials.get(spec.type)
 
-    def need_credential(self, spec: Spec, what: str) -> str:
+    def need_credential(self, spec: ToolSpec, what: str) -> str:
         """The same; NodeError where there is none."""
         name = self.credential_name(spec)
         if not name:
@@ -128,15 +65,18 @@ class Bench:
         *,
         required: Sequence[str] = (),
         repeatable: bool | Callable[[dict[str, Any]], bool] = False,
+        most: int = MOST_SHOWN,
     ) -> Tool:
-        """A tool of ours, whose arguments have these properties and no others."""
+        """A tool of ours, whose arguments have these properties and no others. Of a result, `most` characters are
+        shown.
+        """
         parameters = {
             "type": "object",
             "properties": dict(properties),
             "required": list(required),
             "additionalProperties": False,
         }
-        return self.foreign_tool(name, description, parameters, call, repeatable=repeatable)
+        return self.foreign_tool(name, description, parameters, call, most=most, repeatable=repeatable)
 
     def foreign_tool(
         self,
@@ -144,25 +84,27 @@ class Bench:
         description: str,
         parameters: Mapping[str, Any],
         call: Callable[[dict[str, Any], str], Any],
+        *,
+        most: int = MOST_SHOWN,
         **options: Any,
     ) -> Tool:
         """A tool with the schema that somebody else wrote for its arguments."""
         if "resume" in options:
-            options["resume"] = functools.partial(_told, options["resume"])
-        return Tool(name, description, parameters, functools.partial(self._call, call), **options)
+            options["resume"] = functools.partial(_told, most, options["resume"])
+        return Tool(name, description, parameters, functools.partial(self._call, most, call), **options)
 
-    def _call(self, call: Callable[[dict[str, Any], str], Any], arguments: dict[str, Any], key: str) -> Any:
+    def _call(self, most: int, call: Callable[[dict[str, Any], str], Any], arguments: dict[str, Any], key: str) -> Any:
         self.ctx.seconds_left(CALL_SECONDS)
-        return _told(call, arguments, key)
+        return _told(most, call, arguments, key)
 
 
-def _told(make: Callable[..., Any], *args: Any) -> Any:
+def _told(most: int, make: Callable[..., Any], *args: Any) -> Any:
     """What a model is told of what `make` gives; NodeError."""
     try:
         result = make(*args)
     except HeadraceError as error:
         raise NodeError(error.message, permanent=True) from None
-    return result if isinstance(result, Later) else shortened(result)
+    return result if isinstance(result, Later) else shortened(result, most)
 
 
 def checked(tool: Tool, arguments: Any, clean: Callable[[str], str] = str) -> list[str]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
 from nodes.base import check_installed
@@ -15,7 +16,7 @@ from nodes.keyring import Credential
 from nodes.mcp import Mcp, ask, host_of, result_of
 from nodes.placeholders import texts
 from nodes.reading import Reader
-from nodes.toolbox.making import CALL_SECONDS, MOST_DESCRIPTION, MOST_NAME, Bench, Spec
+from nodes.toolbox.making import CALL_SECONDS, MOST_DESCRIPTION, MOST_NAME, Bench
 from nodes.toolbox.schemas import problem_of
 
 MOST_TOOLS, MOST_PAGES, MOST_PREFIX = 100, 20, 30
@@ -26,7 +27,7 @@ UNFIT = re.compile(r"[^a-zA-Z0-9_-]+")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
 
-def tools(spec: Spec, bench: Bench) -> list[Tool]:
+def tools(spec: ToolSpec, bench: Bench) -> list[Tool]:
     """A tool for each of a server, or for those that `tools` names."""
     check_installed(Mcp)
     name = bench.need_credential(spec, "of the type mcp, with the server's address")

@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
-from marshmallow import ValidationError
 
 from errors import NodeError
-from json_schemas import MAX_ISSUE_TEXT, MAX_LOOKED_AT, issues_of, path_of
+from json_schemas import MAX_ISSUE_TEXT, MAX_LOOKED_AT, issues_of, path_of, validator_of
 from nodes.bounds import size_of
-from nodes.data import check_schema
 from nodes.reading import Reader, Unreadable, read_apart
 
 MOST_SCHEMA = 32 * 1024  # bytes of JSON
@@ -24,7 +22,6 @@ COSTLY = {
     *("$ref", "$dynamicRef", "$recursiveRef", "pattern", "patternProperties", "format"),
     *("unevaluatedProperties", "unevaluatedItems"),
 }
-OPEN: dict[str, Any] = {"type": "object"}
 
 
 def is_plain(schema: Any) -> bool:
@@ -50,18 +47,19 @@ def problem_of(schema: Any, reader: Reader) -> str:
         if len(orjson.dumps(schema)) > MOST_SCHEMA:
             return f"its schema has more than {MOST_SCHEMA:,} bytes"
         if is_plain(schema):
-            check_schema(schema)
+            validator_of(schema)
             return ""
         return str(reader.read({"schema": schema}, b"", SECONDS)[0].get("problem", ""))[:MAX_ISSUE_TEXT]
-    except ValidationError as error:
-        return "; ".join(map(str, error.messages))
     except (NodeError, TypeError, ValueError) as error:
         return str(error)[:MAX_ISSUE_TEXT]
 
 
 def issues(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str) -> Iterator[str]:
     """What the schema finds wrong with the data, each in a line; NodeError where that cannot be found out."""
-    found = issues_of(schema, data, clean) if is_plain(schema) else _issues_apart(schema, data, clean)
+    try:
+        found = issues_of(schema, data, clean) if is_plain(schema) else _issues_apart(schema, data, clean)
+    except (ValueError, TypeError) as error:
+        raise NodeError(f"the arguments are no JSON: {error}", permanent=True) from None
     for issue in found:
         yield f"{issue['path'] or 'arguments'}: {issue['message']}"
 
@@ -77,30 +75,3 @@ def _issues_apart(schema: Mapping[str, Any], data: Any, clean: Callable[[str], s
         {"path": path_of(issue["path"]), "message": clean(issue["message"][:MAX_LOOKED_AT])[:MAX_ISSUE_TEXT]}
         for issue in found["issues"]
     ]
-
-
-def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """The schema of an object for it, as the arguments of a tool are one, and whether it was wrapped for that: what it
-    takes is then under the key `input`.
-    """
-    if schema.get("type") == "object":
-        return dict(schema), False
-    inner = _moved(schema)
-    return {
-        "type": "object",
-        "properties": {"input": inner},
-        "required": ["input"],
-        "additionalProperties": False,
-    }, True
-
-
-def _moved(part: Any) -> Any:
-    """The same with references that lead where its parts are now."""
-    if isinstance(part, Mapping):
-        return {key: _led(value) if key == "$ref" else _moved(value) for key, value in part.items()}
-    return [_moved(value) for value in part] if isinstance(part, list) else part
-
-
-def _led(reference: Any) -> Any:
-    is_path = isinstance(reference, str) and (reference == "#" or reference.startswith("#/"))
-    return f"#/properties/input{reference[1:]}" if is_path else reference

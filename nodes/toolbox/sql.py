@@ -12,13 +12,14 @@ import re
 import time
 from typing import Any
 
+from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
 from nodes import databases
 from nodes.keyring import or_list
 from nodes.placeholders import end_of_comment
 from nodes.rows import Work
-from nodes.toolbox.making import Bench, Spec
+from nodes.toolbox.making import Bench
 
 SECONDS = 30.0
 MOST_ROWS, MOST_COLUMNS, MOST_QUERY, MOST_PARAMS = 200, 2_000, 20_000, 100
@@ -99,7 +100,7 @@ class Database:
         return databases.execute(self.found, work, self.bench.ctx)
 
 
-def tools(spec: Spec, bench: Bench) -> list[Tool]:
+def tools(spec: ToolSpec, bench: Bench) -> list[Tool]:
     """The tools `sql_query` and `sql_schema`."""
     database = Database(bench, bench.need_credential(spec, "of the type database_url, with the database's address"))
     title = TITLES[database.kind]

@@ -5,6 +5,7 @@ import threading
 import pytest
 from llm_server import call, calls, data, drop_connection, forever, huge, raw, raw_tool_arguments, say, stall, status
 
+import templates
 from models import AgentRun, Run, WorkspaceStore
 
 SCHEMA = {
@@ -234,6 +235,13 @@ def test_logs_are_listed_newest_first_and_by_agent(add_agent, ask, owner, llm):
     assert [log["id"] for log in owner.get("/api/agent/logs?session=s").json["items"]] == [ids[2]]
 
 
+def test_what_a_task_was_given_is_on_record(add_agent, ask, llm, log_of):
+    add_agent()
+    llm.then(say("Three."), say("Four."))
+    assert ask(input={"apples": 3})["input"] == {"apples": 3}
+    assert log_of(ask(input="four apples"))["input"] == "four apples"
+
+
 def test_what_is_wrong_with_a_task_is_said(add_agent, owner, llm):
     add_agent()
 
@@ -286,6 +294,16 @@ def test_the_model_for_tests_needs_no_server(add_agent, ask, llm):
     add_agent(output_schema=SCHEMA)
     answer = ask(model="test")
     assert answer["status"] == "success" and answer["data"]["total"] >= 1 and llm.requests == []
+
+
+@pytest.mark.parametrize("agent", [agent["id"] for agent in templates.agent_definitions()])
+def test_the_model_for_tests_fits_each_agent_that_is_built_in(agent, ask, owner, server, workspace):
+    server.dispatcher.files_of(workspace.id).write("shop.db", b"")
+    owner.post("/api/credentials", {"name": "shop", "type": "database_url", "data": {"url": "sqlite:///shop.db"}})
+    answer = owner.post(
+        "/api/agent/run", {"agent_id": agent, "task": "x", "model": "test", "credentials": {"sql": "shop"}}
+    ).json
+    assert answer["status"] == "success" or answer["waiting"].startswith("approval: "), answer["error_text"]
 
 
 def test_without_a_model_a_503_says_what_to_set(first_app, owner, server, monkeypatch, add_agent):

@@ -3,6 +3,8 @@
 import json
 import re
 import time
+from inspect import signature
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -11,7 +13,9 @@ from hypothesis import strategies as st
 from toolboxes import Agents, Flows, Spec, called, flow
 
 from agent.tools import Later, Tool
+from dispatch.inspection import Inspection
 from errors import NodeError
+from json_schemas import validator_of
 from nodes.toolbox import checked, schemas, shortened
 from nodes.toolbox.making import MOST_SHOWN
 
@@ -47,7 +51,7 @@ def test_every_tool_has_a_name_a_description_and_a_strict_schema(tools):
     for name, made in tools(*ALL, flows=Flows()).items():
         assert re.fullmatch("[a-zA-Z0-9_-]{1,64}", name) and made.name == name
         assert 20 <= len(made.description) <= 1_000 and made.description.endswith(".")
-        schemas.check_schema(made.parameters)
+        validator_of(made.parameters)
         assert made.parameters["additionalProperties"] is False
         assert set(made.parameters["required"]) <= set(made.parameters["properties"])
         for argument in made.parameters["properties"].values():
@@ -62,7 +66,10 @@ def test_two_tools_of_one_name_are_an_error_that_names_both_specs(tools):
 
 
 def test_a_type_that_there_is_not_is_an_error(tools):
-    assert "there is no tool of the type 'shell'; there are http, code" in refused(tools, Spec("shell")).message
+    assert (
+        "there is no tool of the type 'shell'; there are http, code"
+        in refused(tools, SimpleNamespace(type="shell")).message
+    )
 
 
 def test_a_name_that_a_model_cannot_take_is_an_error(tools):
@@ -187,6 +194,12 @@ def test_arguments_that_are_too_large_or_too_deep_are_refused(tools):
         deep = [deep]
     assert "nested more than" in checked(made, {"key": "a", "value": deep})[0]
     assert "more than 200,000 characters" in checked(made, {"key": "a", "value": "x" * 200_001})[0]
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**70, {"\ud800": 1}, [float("nan")]])
+@pytest.mark.parametrize("schema", [{"type": "object"}, {"type": "object", "properties": {"b": {"pattern": "a"}}}])
+def test_arguments_that_are_no_json_are_refused_or_taken_but_end_nothing(schema, value):
+    assert isinstance(checked(tool(schema), {"a": value}), list)
 
 
 def test_what_is_told_has_no_secret():
@@ -317,9 +330,7 @@ def test_a_value_that_is_too_large_is_not_kept(tools):
 def test_memory_is_the_agent_s_own_and_of_its_session(tools):
     agents = Agents()
     first = tools(Spec("memory"), agents=agents, session="one")
-    assert (
-        called(first, "memory_write", key="a", content="likes tea", tags=["taste"], expires_in=60)["session"] == "one"
-    )
+    assert called(first, "memory_write", key="a", content="likes tea", tags=["taste"], expires_in=60)["kept"]
     assert agents.memory.entries == {
         ("helper", "one", "a"): {"content": "likes tea", "tags": ["taste"], "expires_in": 60}
     }
@@ -339,7 +350,7 @@ SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}}, "required
 
 def test_a_flow_is_started_and_waited_for(tools):
     flows = Flows()
-    toolbox = tools(Spec("run_flow"), agents=Agents(flow(schema=SCHEMA)), flows=flows)
+    toolbox = tools(Spec("run_flow"), agents=Agents(flow(takes=SCHEMA)), flows=flows)
     made = toolbox["flow_ship"]
     assert made.description == "Run the flow 'Ship' and wait for its output. Ships an order."
     assert checked(made, {"id": "seven"}) == ['id: "seven" is not of type "integer"']
@@ -359,7 +370,7 @@ def test_a_flow_that_ended_gives_its_output_or_says_why_not(tools):
 def test_an_input_that_is_no_object_is_wrapped_into_one(tools):
     flows = Flows()
     schema = {"$defs": {"id": {"type": "integer"}}, "type": "array", "items": {"$ref": "#/$defs/id"}}
-    toolbox = tools(Spec("run_flow"), agents=Agents(flow(schema=schema)), flows=flows)
+    toolbox = tools(Spec("run_flow"), agents=Agents(flow(takes=schema)), flows=flows)
     assert checked(toolbox["flow_ship"], {"input": ["a"]}) == ['input[0]: "a" is not of type "integer"']
     assert checked(toolbox["flow_ship"], {"input": [1], "more": 1}) != []
     called(toolbox, "flow_ship", input=[1, 2])
@@ -383,18 +394,12 @@ def test_where_no_flows_can_be_run_that_is_said(tools):
 
 
 def test_a_resumed_agent_has_the_flows_with_which_it_began(tools):
-    agents = Agents(flow(schema=SCHEMA))
+    agents = Agents(flow(takes=SCHEMA))
     listings = json.loads(json.dumps(tools(Spec("run_flow"), agents=agents, flows=Flows()).listings))
     agents.flows[:] = [flow("flow_other", "wf_9")]
     again = tools(Spec("run_flow"), agents=agents, flows=Flows(), listings=listings)
     assert list(again) == ["flow_ship"] and again["flow_ship"].parameters == SCHEMA
     assert again.listings == listings
-
-
-def test_a_schema_that_is_too_large_for_a_model_is_left_to_the_flow(tools):
-    large = {"type": "object", "properties": {f"key{number}": {"type": "string"} for number in range(2_000)}}
-    toolbox = tools(Spec("run_flow"), agents=Agents(flow(schema=large)), flows=Flows())
-    assert toolbox["flow_ship"].parameters == {"type": "object"}
 
 
 # The workspace itself
@@ -410,6 +415,7 @@ def test_runs_and_flows_are_looked_at(tools):
     assert called(toolbox, "get_run", run_id="run_1") == {"asked": "get_run", "run_id": "run_1"}
     assert called(toolbox, "get_run_log", run_id="run_1")["asked"] == "get_run_log"
     assert called(toolbox, "list_flows") == {"asked": "list_flows"}
+    assert called(toolbox, "get_run", run_id="run_1", after=99)["after"] == 99
     assert called(toolbox, "search_nodes", query="mail") == {"asked": "search_nodes", "query": "mail"}
     assert called(toolbox, "search_nodes") == {"asked": "search_nodes"}
     assert called(toolbox, "describe_node", type="http")["type"] == "http"
@@ -417,6 +423,18 @@ def test_runs_and_flows_are_looked_at(tools):
     assert called(toolbox, "validate_flow", definition={"nodes": []})["definition"] == {"nodes": []}
     assert all(made.may_repeat({}) for made in toolbox.values())
     assert checked(toolbox["get_run"], {}) == ['arguments: "run_id" is a required property']
+
+
+def test_each_tool_asks_for_what_the_inspection_takes(tools):
+    for name, made in tools(Spec("runs"), Spec("flows")).items():
+        takes = list(signature(getattr(Inspection, name)).parameters)[1:]
+        assert list(made.parameters["properties"]) == takes
+
+
+def test_of_a_run_more_is_shown_than_of_a_page(tools):
+    agents = Agents()
+    agents.inspection = SimpleNamespace(**{name: lambda **arguments: "x" * 90_000 for name in tools(Spec("runs"))})
+    assert len(called(tools(Spec("runs"), agents=agents), "get_run", run_id="run_1")) > 35_000
 
 
 def test_what_there_is_not_is_told_to_the_model(tools):

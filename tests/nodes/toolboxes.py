@@ -1,18 +1,15 @@
 """What tests of the tools of agents stand on: specs as a definition has them, and what a process lends to agents."""
 
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
-
+from agent.definition import ToolSpec
+from dispatch.callable_flows import CallableFlow, arguments_schema
 from errors import NodeError, NotFound
 from nodes.toolbox import checked
 
 
-@dataclass(frozen=True)
-class Spec:
-    type: str
-    options: dict[str, Any] = field(default_factory=dict)
-    approval: bool | tuple[str, ...] = False
+def Spec(type, options=None, approval=False):
+    """What a definition says of some tools, as it is read."""
+    options = {key: tuple(value) if isinstance(value, list) else value for key, value in (options or {}).items()}
+    return ToolSpec(type, approval, **options)
 
 
 class Memory:
@@ -58,11 +55,10 @@ class Agents:
         return list(self.flows)
 
 
-def flow(name="flow_ship", workflow_id="wf_1", schema=None, description="Ships an order."):
-    schema = {"type": "object"} if schema is None else schema
-    return SimpleNamespace(
-        name=name, title="Ship", description=description, input_schema=schema, workflow_id=workflow_id
-    )
+def flow(name="flow_ship", workflow_id="wf_1", takes=None, description="Ships an order."):
+    """A flow that can be called, as the workspace lists it; `takes` is the schema of its trigger."""
+    schema, wrapped = arguments_schema(takes)
+    return CallableFlow(name, "Ship", description, schema, workflow_id, "called", wrapped, takes)
 
 
 class Flows:

@@ -1,0 +1,102 @@
+"""The nodes that ask a language model keep what holds for every node with effects."""
+
+from types import SimpleNamespace
+
+import pytest
+from contract import Case, Contract
+from llm_server import LlmServer, data, forever, say
+from web import silent
+
+from agent.definition import Agent, Limits
+from agent.journal import usage_of
+from agent.models import Models
+
+KEY = "sk-test-0123456789abcdef"
+
+
+class Record:
+    """What is on record of one agent, as long as the test runs."""
+
+    id, start = "arun_1", None
+
+    def __init__(self):
+        self.entries, self._now = [], {}
+
+    def begin(self, *about):
+        self.begun = about
+
+    def keep_start(self, start):
+        self.start = start
+
+    def write(self, entry):
+        self._now[entry.seq] = entry
+
+    note = write
+
+    def usage(self):
+        return usage_of(list(self._now.values()))
+
+    def calls(self):
+        return []
+
+    def end(self, status, output=None, error_text=None):
+        self.ended = status, output, error_text
+
+
+@pytest.fixture
+def make_ctx(make_ctx):
+    """A context as a run has it, with one agent and no record of anything that it did."""
+
+    def make(**lent):
+        ctx, lines = make_ctx(**lent)
+        helper = Agent("helper", "Helper", "You help.", limits=Limits(steps=3, seconds=20))
+        ctx.agents = SimpleNamespace(
+            models=Models(), memory=None, definition={"helper": helper}.get, record=lambda node_id, index: Record()
+        )
+        return ctx, lines
+
+    return make
+
+
+def case(answer, config, by):
+    """A node that is told the key with which the model was asked. `by(name)` is the config that names a credential."""
+    listener, nobody = silent()
+    with listener, LlmServer(forever(answer), api_key=KEY) as server:
+        known = {"base_url": server.openai_url, "api_key": KEY, "model": "gpt-4o-mini"}
+        yield Case(
+            config={**config, **by("mine")},
+            input={"text": "Hello."},
+            credentials={"mine": ("llm", known), "never": ("llm", {**known, "base_url": nobody})},
+            secret=KEY,
+            stalled=by("never"),
+            count=lambda: len(server.requests),
+        )
+
+
+@pytest.fixture
+def case_llm():
+    yield from case(say(f"The key is {KEY}."), {"prompt": "Which key is it?"}, lambda name: {"credential": name})
+
+
+@pytest.fixture
+def case_classify():
+    chosen = data({"reason": f"The key is {KEY}.", "label": "b", "confidence": 1})
+    yield from case(chosen, {"labels": ["a", "b"]}, lambda name: {"credential": name})
+
+
+@pytest.fixture
+def case_agent():
+    config = {"agent_id": "helper", "task": "Which key is it?"}
+    yield from case(say(f"The key is {KEY}."), config, lambda name: {"credentials": {"llm": name}})
+
+
+class TestTheModelNodeKeepsTheContract(Contract):
+    type_ = "llm"
+
+
+class TestClassifyKeepsTheContract(Contract):
+    type_ = "classify"
+
+
+class TestTheAgentNodeKeepsTheContract(Contract):
+    type_ = "agent"
