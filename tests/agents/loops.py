@@ -21,7 +21,7 @@ from agent.running import Done, Given, Waiting, Work
 from agent.tools import Later, Tool
 from errors import NodeError
 from json_schemas import issues_of
-from nodes.agents import plain
+from nodes.model_wire import plain
 
 STEPS = 8
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}

@@ -128,7 +128,7 @@ def done(world, in_doubt):
 
 
 def is_repeatable(entry):
-    return "look" in entry.name or (entry.name == "maybe" and entry.request["n"] in (0, 2))
+    return "look" in entry.name or (entry.name == "maybe" and (entry.request or {}).get("n") in (0, 2))
 
 
 def check_requests(cut, whole, in_doubt):
