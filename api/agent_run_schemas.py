@@ -41,7 +41,7 @@ class AgentStepOut(Out):
     seq = fields.Integer(required=True)
     kind = choice(("start", "model", "tool"), required=True)
     name = fields.String(required=True)
-    status = choice(("running", "success", "failed", "asking", "waiting"), required=True)
+    status = choice(("running", "success", "failed", "refused", "asking", "waiting"), required=True)
     arguments = Json(allow_none=True, metadata={"description": "Of a tool"})
     result = Json(allow_none=True, metadata={"description": "Of a tool: what the model is told"})
     text = fields.String(allow_none=True, metadata={"description": "What the model says; of the start its prompt"})
