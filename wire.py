@@ -6,6 +6,7 @@ It takes no setting from the environment, and may be told where to connect. Load
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
@@ -22,9 +23,11 @@ Addresses = Callable[[str, int], list[str]]
 class Wire(httpx2.AsyncHTTPTransport):
     """Lets `room` bytes of answers in, all together, and none that would grow when it is unpacked.
 
-    `too_large` says that there were more, and `status` is the last one that was an error. With `addresses`, it connects
-    to those only.
+    `too_large` says that there were more, or a line of more than `longest_line`; `status` is the last one that was an
+    error. With `addresses`, it connects to those only.
     """
+
+    longest_line = math.inf
 
     def __init__(self, tls: ssl.SSLContext, room: int, addresses: Addresses | None = None) -> None:
         super().__init__(verify=tls, trust_env=False)
@@ -44,18 +47,23 @@ class Wire(httpx2.AsyncHTTPTransport):
 
 
 class _Counted(httpx2.AsyncByteStream):
-    """A body that ends with an error where all of them together are too large."""
+    """A body that ends with an error where all of them together are too large, or a line of it is."""
 
     def __init__(self, inner: Any, wire: Wire) -> None:
         self.inner, self.wire = inner, wire
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        line = 0
         async for piece in self.inner:
             self.wire.room -= len(piece)
-            if self.wire.room < 0:
+            line = line + len(piece) if b"\n" not in piece else len(piece) - piece.rindex(b"\n") - 1
+            if self.wire.room < 0 or line > self.wire.longest_line:
                 self.wire.too_large = True
                 raise httpx2.ReadError("the answers are too large")
             yield piece
+            # Whoever reads may have much to do with each piece; where the next one is there already, nothing else would
+            # have its turn, neither the time that is up nor a cancellation.
+            await asyncio.sleep(0)
 
     async def aclose(self) -> None:
         await self.inner.aclose()

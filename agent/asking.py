@@ -34,10 +34,14 @@ from wire import Wire
 
 TRIES = 3
 MOST_BYTES = 8 * 2**20  # of one answer
+# What comes at once is also read at once, in which nothing can stop it.
+MOST_AT_ONCE = 2 * 2**20
+MOST_PARTS = 200  # texts, thoughts and calls
 CONNECT_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds
 CHARACTERS = 4  # of a token, roughly
 AZURE = ".openai.azure.com"
+MOST_TOKENS = 10**12  # of one answer, whatever a server says of it: it would use up every limit, and fits into a row
 KEY_IS_PUT_ON_LATER = "unused"
 # All that the providers need to be told in headers, but for the key.
 HEADERS = {
@@ -138,6 +142,8 @@ def _of_one_type(schema: Any) -> Any:
 class Line(Wire):
     """The wire to a provider: with the key, without headers that are not known, and with a bound on each answer."""
 
+    longest_line = MOST_AT_ONCE
+
     def __init__(self, choice: Choice, access: Access) -> None:
         super().__init__(access.tls, MOST_BYTES, access.addresses)
         self.media = ""  # of the last answer, as the server says
@@ -151,6 +157,8 @@ class Line(Wire):
         request.headers = httpx2.Headers({**known, **self.own})
         response = await super().handle_async_request(request)
         self.media = response.headers.get("content-type", "")
+        if "event-stream" not in self.media:
+            self.room = MOST_AT_ONCE
         return response
 
 
@@ -225,10 +233,12 @@ class Patient(WrapperModel):
             async with asyncio.timeout(self.models.timeout):
                 stream = await stack.enter_async_context(self.wrapped.request_stream(*asked))
             events, over = aiter(stream), object()
-            while True:
+            event: Any = None
+            while event is not over:
                 async with asyncio.timeout(self.models.timeout):
-                    if await anext(events, over) is over:
-                        break
+                    event = await anext(events, over)
+                if getattr(event, "index", 0) >= MOST_PARTS:
+                    raise ModelFailed(f"{self.choice.name}: the answer has more than {MOST_PARTS} parts", True)
         response = stream.get()
         if response.finish_reason is None and not (response.provider_details or {}).get("finish_reason"):
             raise BrokenOff
@@ -237,7 +247,12 @@ class Patient(WrapperModel):
 
 def _counted(response: ModelResponse, messages: list[ModelMessage]) -> ModelResponse:
     """The answer with a guess at its tokens where the server does not count them, for limits to hold all the same."""
-    if response.usage.input_tokens or response.usage.output_tokens:
+    usage = response.usage
+    if usage.input_tokens or usage.output_tokens:
+        for name, value in vars(usage).items():
+            if isinstance(value, int):
+                setattr(usage, name, max(0, min(value, MOST_TOKENS)))
+        usage.details = {}  # numbers of the server's own, of any size
         return response
     read, said = _tokens(messages), _tokens([response])
     response.usage = RequestUsage(input_tokens=read, output_tokens=said, unmeasured_requests=1)

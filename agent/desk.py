@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -33,9 +34,9 @@ class Desk:
         self._orders.put((order, lambda: work(*args)))
         return await asyncio.wrap_future(order)
 
-    def serve(self, coroutine: Coroutine[Any, Any, Any], check: Callable[[], None]) -> Any:
+    def serve(self, make: Callable[[], Coroutine[Any, Any, Any]], check: Callable[[], None]) -> Any:
         """What the coroutine gives. Whatever `check`, which is asked again and again, raises ends it."""
-        thread = threading.Thread(target=self._loop, args=(coroutine,), name=f"{threading.current_thread().name}-loop")
+        thread = threading.Thread(target=self._loop, args=(make,), name=f"{threading.current_thread().name}-loop")
         thread.daemon = True
         thread.start()
         self._begun.wait()
@@ -57,29 +58,36 @@ class Desk:
         if order is None:
             return False
         future, work = order
+        if not future.set_running_or_notify_cancel():
+            return True
         try:
-            future.set_result(work())
+            result = work()
         except Exception as error:
             future.set_exception(error)
+        else:
+            future.set_result(result)
         return True
 
-    def _loop(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def _loop(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         try:
-            self._outcome.set_result(asyncio.run(self._cancellable(coroutine)))
+            with asyncio.Runner() as runner:
+                runner.get_loop()  # before there is a coroutine that nobody would ever await
+                result = runner.run(self._cancellable(make))
+            self._outcome.set_result(result)
         except BaseException as error:
             self._outcome.set_exception(error)
         finally:
             self._begun.set()
             self._orders.put(None)
 
-    async def _cancellable(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    async def _cancellable(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
 
         def cancel() -> None:
-            if not self._outcome.done() and not loop.is_closed():
+            with suppress(RuntimeError):  # it has just come to its end by itself
                 loop.call_soon_threadsafe(task.cancel)
 
         self._cancel = cancel
         self._begun.set()
-        return await coroutine
+        return await make()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 KINDS = ("start", "model", "tool")
-ENDED = ("success", "failed")
+ENDED = ("success", "failed", "refused")
 
 
 class DoesNotFit(Exception):
@@ -27,10 +27,11 @@ def now_ms() -> int:
 
 @dataclass(slots=True)
 class Entry:
-    """One thing that an agent did. `status` is new, running, success, failed, asking or waiting.
+    """One thing that an agent did. `status` is new, running, success, failed, refused, asking or waiting.
 
     A tool's that is `asking` needs a person to agree before it is called; `waiting` is one whose result another run
-    will bring. `request` and `result` are JSON: of a tool its arguments and what the model is told, of a model
+    will bring; `refused` was not called, for its arguments are wrong. One that is `running` and has a duration was cut
+    off once. `request` and `result` are JSON: of a tool its arguments and what the model is told, of a model
     `{"messages"}` and its answer. Times are milliseconds, `cost` is in US dollars.
     """
 
@@ -63,7 +64,7 @@ class Usage(NamedTuple):
 def usage_of(entries: Sequence[Entry]) -> Usage:
     """What these entries used, as far as it is known."""
     asked = [entry for entry in entries if entry.kind == "model" and entry.status == "success"]
-    called = sum(entry.kind == "tool" for entry in entries)
+    called = sum(entry.kind == "tool" and entry.status != "refused" for entry in entries)
     prices = [entry.cost for entry in asked]
     return Usage(
         len(asked),
@@ -87,11 +88,12 @@ class Journal(Protocol):
 
 
 class Tape:
-    """A journal that is read from its start to its end, and then written on."""
+    """A journal that is read from its start to its end, and then written on. One thing is done at a time."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self._recorded = {entry.seq: entry for entry in journal.entries}
+        self._began: float | None = None  # on the clock of `time.perf_counter`, while something is being done
         self.taken: list[Entry] = []
 
     def next(self, kind: str, name: str) -> Entry:
@@ -105,7 +107,43 @@ class Tape:
         self.taken.append(entry)
         return entry
 
+    def begin(self, entry: Entry) -> None:
+        """Put on record that this is done now."""
+        entry.status, entry.error_text, entry.started_at, entry.finished_at = "running", None, now_ms(), None
+        self.journal.write(entry)
+        self._began = time.perf_counter()
+
+    def end(self, entry: Entry, status: str, error_text: str | None = None) -> None:
+        """Put on record that this has come to an end, and how."""
+        self._stop(entry)
+        entry.status, entry.error_text, entry.finished_at = status, error_text, now_ms()
+        self.journal.write(entry)
+
+    def wait(self, entry: Entry, status: str) -> None:
+        """Note what this waits for: `asking` or `waiting`."""
+        self._stop(entry)
+        entry.status = status
+        self.journal.note(entry)
+
+    def hand_back(self) -> None:
+        """Put on record how long that took which will be done again, if anything is being done: it counts as time."""
+        if self._began is not None:
+            self._stop(self.taken[-1])
+            self.journal.write(self.taken[-1])
+
+    def give_up(self, error_text: str) -> None:
+        """Note that what is being done has failed, if anything is."""
+        if self._began is not None:
+            entry = self.taken[-1]
+            self._stop(entry)
+            entry.status, entry.error_text, entry.finished_at = "failed", error_text, now_ms()
+            self.journal.note(entry)
+
+    def _stop(self, entry: Entry) -> None:
+        took = 0.0 if self._began is None else (time.perf_counter() - self._began) * 1000
+        entry.duration_ms, self._began = (entry.duration_ms or 0.0) + took, None
+
 
 def spent(entries: Sequence[Entry]) -> float:
-    """Seconds that what is recorded took, as far as it has ended."""
+    """Seconds that what is recorded took; what a crash cut off does not count, for nobody knows when it ended."""
     return sum(entry.duration_ms or 0.0 for entry in entries) / 1000

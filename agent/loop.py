@@ -11,8 +11,10 @@ import json
 import logging
 import time
 import traceback
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn, cast
 
+import orjson
 from pydantic_ai import Agent, ModelRetry, StructuredDict, ToolOutput
 from pydantic_ai.exceptions import AgentRunError, ToolFailed, ToolRetryError, UsageLimitExceeded, UserError
 from pydantic_ai.messages import (
@@ -33,7 +35,7 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from agent import prompts
 from agent.desk import Desk
-from agent.journal import DoesNotFit, Entry, Tape, now_ms, usage_of
+from agent.journal import ENDED, DoesNotFit, Entry, Tape, usage_of
 from agent.running import Done, Given, Waiting, Work
 from agent.tools import Later, Tool
 from errors import NodeError
@@ -43,10 +45,13 @@ log = logging.getLogger("headrace.agent")
 REPAIRS = 3  # times a model is told what is wrong with what it gives, before the run fails
 MOST_CALLS = 32  # tools in one answer
 MOST_ANSWER = 1_000_000  # characters of JSON
+MOST_PROMPT = 6_000_000  # characters of JSON
 MOST_SHOWN = 1_500
 INTERRUPTED = (
     "the server stopped while this call was made; it may have had its effect or not. Find out before you repeat it."
 )
+# Of an answer, what is made of fixed words and numbers.
+STRUCTURE = {"kind", "part_kind", "tool_kind", "usage", "timestamp", "finish_reason"}
 ANY_ARGUMENTS = SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()))
 
 
@@ -62,16 +67,37 @@ def execute(work: Work) -> Done | Waiting:
     """Run the agent from where its journal ends. NodeError where it comes to no answer."""
     tape, desk = Tape(work.journal), Desk()
     try:
-        output = desk.serve(_answer(work, tape, desk), functools.partial(_check, work))
+        return Done(desk.serve(lambda: _answer(work, tape, desk), functools.partial(_check, work)))
     except Suspended as suspended:
         return suspended.waiting
-    except UsageLimitExceeded as error:
-        raise NodeError(f"the agent has used up its limits: {_sentence(error)}", permanent=True) from None
-    except (AgentRunError, UserError) as error:
-        raise NodeError(f"the model gave no usable answer{_reason(error)}", permanent=True) from None
-    except DoesNotFit as error:
-        raise NodeError(f"the agent cannot go on from its record: {error}", permanent=True) from None
-    return Done(output)
+    except Exception as error:
+        told = _told(error)
+        tape.give_up(told.message if isinstance(told, NodeError) else type(told).__name__)
+        if told is error:
+            raise
+        raise told from None
+    except BaseException:
+        _hand_back(tape)
+        raise
+
+
+def _told(error: Exception) -> Exception:
+    """The error for whoever runs the agent; what nobody expects stays as it is."""
+    if isinstance(error, UsageLimitExceeded):
+        return NodeError(f"the agent has used up its limits: {_sentence(error)}", permanent=True)
+    if isinstance(error, AgentRunError | UserError):
+        return NodeError(f"the model gave no usable answer{_reason(error)}", permanent=True)
+    if isinstance(error, DoesNotFit):
+        return NodeError(f"the agent cannot go on from its record: {error}", permanent=True)
+    return error
+
+
+def _hand_back(tape: Tape) -> None:
+    """The process ends, or the run is no longer its own. That cannot be kept up, whatever the disk says."""
+    try:
+        tape.hand_back()
+    except Exception as error:
+        log.warning("how long an agent was at it could not be recorded: %s", error)
 
 
 def _sentence(error: object) -> str:
@@ -88,12 +114,15 @@ def _reason(error: Exception) -> str:
 
 
 def _check(work: Work) -> None:
-    reason = work.stopped()
+    """NodeError where the agent may do nothing more."""
+    reason, now = work.stopped(), time.monotonic()
     if reason is not None:
         raise NodeError(reason, permanent=True)
-    if time.monotonic() >= work.deadline:
+    if now >= work.deadline:
         seconds = work.start["agent"]["limits"]["seconds"]
         raise NodeError(f"the agent has used up its time; its limit is {seconds:g} s", permanent=True)
+    if now >= work.until:
+        raise NodeError("timed out before the agent had an answer")
 
 
 async def _answer(work: Work, tape: Tape, desk: Desk) -> Any:
@@ -162,42 +191,67 @@ class _Recorded(WrapperModel):
     ) -> ModelResponse:
         entry = self.tape.next("model", str(self.work.start["model"]))
         if entry.status != "success":
-            await self._ask(entry, messages, model_settings, model_request_parameters)
+            await self.desk.do(self._begin, entry, messages, model_request_parameters)
+            answer = await _tried(self.wrapped.request(messages, model_settings, model_request_parameters))
+            await self.desk.do(self._keep, entry, answer)
         self._check_cost()
-        (response,) = ModelMessagesTypeAdapter.validate_python([entry.result])
-        assert isinstance(response, ModelResponse)
+        response = _restored(entry.result)
         self._check_length(response)
         return response
 
-    async def _ask(self, entry: Entry, messages: list[ModelMessage], settings: Any, parameters: Any) -> None:
-        write = functools.partial(self.desk.do, self.work.journal.write, entry)
-        entry.status, entry.error_text, entry.started_at = "running", None, now_ms()
+    def _begin(self, entry: Entry, messages: list[ModelMessage], parameters: Any) -> None:
+        _check(self.work)
         entry.request = {"messages": len(messages), "tools": len(parameters.function_tools)}
         entry.prompt_chars = _size(messages, parameters)
-        await write()
-        began = time.perf_counter()
+        if entry.prompt_chars > MOST_PROMPT:
+            # Whatever a server says of its tokens, this is more than a model reads.
+            raise NodeError(
+                f"the prompt has grown to {entry.prompt_chars:,} characters; at most {MOST_PROMPT:,} are sent", True
+            )
+        self.tape.begin(entry)
+
+    def _keep(self, entry: Entry, answer: ModelResponse | NodeError) -> None:
+        """Put on record what came: an answer, or why there is none."""
         try:
-            response = await self.wrapped.request(messages, settings, parameters)
-            entry.result = self._recorded(response)
+            if isinstance(answer, NodeError):
+                raise answer
+            entry.result = self._recorded(answer)
         except NodeError as error:
-            _end(entry, began, "failed", error.message)
-            await write()
+            self.tape.end(entry, "failed", error.message)
             raise
-        entry.input_tokens, entry.output_tokens = response.usage.input_tokens, response.usage.output_tokens
-        entry.cost = self.work.cost_of(response)
-        _end(entry, began, "success")
-        await write()
+        entry.input_tokens, entry.output_tokens = answer.usage.input_tokens, answer.usage.output_tokens
+        entry.cost = self.work.cost_of(answer)
+        self.tape.end(entry, "success")
 
     def _recorded(self, response: ModelResponse) -> Any:
         """The answer as it will be on record, without secrets; it is what the run goes on with, too."""
-        calls = sum(isinstance(part, ToolCallPart) for part in response.parts)
-        if calls > MOST_CALLS:
-            raise NodeError(f"the model calls {calls} tools at once; at most {MOST_CALLS} are allowed", permanent=True)
-        (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json")
+        calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+        if len(calls) > MOST_CALLS:
+            text = f"the model calls {len(calls)} tools at once; at most {MOST_CALLS} are allowed"
+            raise NodeError(text, permanent=True)
+        _tell_apart(calls)
+        try:
+            (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json", warnings=False)
+        except (TypeError, ValueError, RecursionError):
+            raise NodeError(
+                "the model's answer cannot be kept: it calls a tool with values of no kind that is known"
+            ) from None
+        # That they are guessed at matters to the price alone, which is known by now; the library would warn of it.
+        dumped["usage"].pop("unmeasured_requests", None)
         size = len(json.dumps(dumped, ensure_ascii=False))
         if size > MOST_ANSWER:
             raise NodeError(f"the model's answer has {size} characters; at most {MOST_ANSWER} are allowed", True)
-        return self.work.clean(dumped)
+        cleaned = {**self._cleaned(dumped), "parts": [self._cleaned(part) for part in dumped["parts"]]}
+        try:
+            _restored(cleaned)
+        except (TypeError, ValueError, RecursionError):
+            raise NodeError("the model's answer cannot be kept: it is not made as answers are", permanent=True) from None
+        return cleaned
+
+    def _cleaned(self, part: dict[str, Any]) -> dict[str, Any]:
+        """A part of an answer without secrets; where a word of its structure happens to be one, that stays."""
+        clean = self.work.clean
+        return {key: value if key in STRUCTURE else clean(value) for key, value in part.items() if key != "parts"}
 
     def _check_length(self, response: ModelResponse) -> None:
         """Where answers have a bound, one that it cut off in the middle of data would be cut off again."""
@@ -214,6 +268,30 @@ class _Recorded(WrapperModel):
             raise NodeError(f"the agent has used up its limits: it cost {cost:.4f} of {most:g} dollars", permanent=True)
 
 
+async def _tried(request: Awaitable[ModelResponse]) -> ModelResponse | NodeError:
+    """What it gives, or the error, for the run's own thread to record."""
+    try:
+        return await request
+    except NodeError as error:
+        return error
+
+
+def _restored(recorded: Any) -> ModelResponse:
+    """The answer that is on record. As JSON, for bytes are text there."""
+    (response,) = ModelMessagesTypeAdapter.validate_json(orjson.dumps([recorded]))
+    assert isinstance(response, ModelResponse)
+    return response
+
+
+def _tell_apart(calls: Sequence[ToolCallPart]) -> None:
+    """Give calls ids of their own: some servers give them none, or the same to all."""
+    taken: set[str] = set()
+    for number, call in enumerate(calls, start=1):
+        while not call.tool_call_id or call.tool_call_id in taken:
+            call.tool_call_id = f"{call.tool_call_id or 'call'}_{number}"
+        taken.add(call.tool_call_id)
+
+
 def _size(messages: list[ModelMessage], parameters: Any) -> int:
     """Characters of what the model is sent, as JSON; its instructions and tools are counted once."""
     tools = sum(len(json.dumps(tool.parameters_json_schema)) for tool in parameters.function_tools)
@@ -226,11 +304,6 @@ def _is_whole(call: ToolCallPart) -> bool:
     except (ValueError, AssertionError):
         return False
     return True
-
-
-def _end(entry: Entry, began: float, status: str, error_text: str | None = None) -> None:
-    entry.status, entry.error_text, entry.finished_at = status, error_text, now_ms()
-    entry.duration_ms = (entry.duration_ms or 0.0) + (time.perf_counter() - began) * 1000
 
 
 class _Tools(AbstractToolset[None]):
@@ -259,112 +332,106 @@ class _Tools(AbstractToolset[None]):
 
     async def call_tool(self, name: str, tool_args: dict[str, Any], ctx: Any, tool: Any) -> Any:
         """What the model is told of the call."""
-        called, arguments = self.tools[name], self._arguments(tool_args)
-        issues = list(await self.desk.do(self.work.wrong, called, arguments))
-        if issues:
-            raise ModelRetry("; ".join(issues[:10]))
         entry = self.tape.next("tool", name)
-        if entry.status not in ("success", "failed"):
-            await self.desk.do(_Call(self.work, called, arguments, entry).settle)
+        if entry.status not in ENDED:
+            await self.desk.do(_Call(self.work, self.tape, self.tools[name], entry).settle, tool_args)
+        if entry.status == "refused":
+            raise ModelRetry(entry.error_text or "the arguments are wrong")
         mark = self.work.start["mark"]
         if entry.status == "failed":
             raise ToolFailed("The call failed.\n" + prompts.marked(mark, name, entry.error_text or ""))
         return prompts.marked(mark, name, prompts.as_text(entry.result))
 
-    def _arguments(self, given: dict[str, Any]) -> Any:
-        """What the model gives, as what can be on record."""
-        try:
-            return self.work.clean(given)
-        except NodeError as error:
-            raise ModelRetry(error.message) from None
-
 
 class _Call:
     """One call of a tool, until it is settled or the run has to wait."""
 
-    def __init__(self, work: Work, tool: Tool, arguments: dict[str, Any], entry: Entry) -> None:
-        self.work, self.tool, self.arguments, self.entry = work, tool, arguments, entry
+    def __init__(self, work: Work, tape: Tape, tool: Tool, entry: Entry) -> None:
+        self.work, self.tape, self.tool, self.entry = work, tape, tool, entry
 
-    def settle(self) -> None:
+    def settle(self, given: dict[str, Any]) -> None:
+        """Make the call with what the model gives, or go on with one that is on record, with what it had then."""
         _check(self.work)
         entry = self.entry
-        if entry.status == "new":
-            entry.request = self.arguments
-            entry.status = "asking" if self.tool.approval else "called"
-        elif entry.status == "running" and not self._is_repeatable():
-            self._end(time.perf_counter(), None, INTERRUPTED)
+        if entry.status == "new" and not self._is_fit(given):
             return
-        if entry.status == "waiting":
+        if entry.status == "running" and not self.tool.may_repeat(entry.request):
+            self.tape.end(entry, "failed", INTERRUPTED)
+        elif entry.status == "waiting":
             self._resume()
-            return
-        if entry.status == "asking" and not self._is_approved():
-            return
-        self._call()
+        elif entry.status == "running" or self._is_agreed():
+            self._call()
 
-    def _is_repeatable(self) -> bool:
-        repeatable = self.tool.repeatable
-        return repeatable(self.arguments) if callable(repeatable) else repeatable
+    def _is_fit(self, given: dict[str, Any]) -> bool:
+        """Whether the tool takes these arguments. What it does not is on record too, for it may take them one day."""
+        try:
+            # What the model gives, as what can be on record.
+            self.entry.request = self.work.clean(given)
+            issues = list(self.work.wrong(self.tool, self.entry.request))
+        except NodeError as error:
+            issues = [error.message]
+        if issues:
+            self.tape.end(self.entry, "refused", self._clean_text("; ".join(issues[:10])))
+        return not issues
 
-    def _is_approved(self) -> bool:
-        """Whether a person has agreed. Without an answer, the run waits; where it is no, the call has failed."""
+    def _is_agreed(self) -> bool:
+        """Whether a person has agreed, if one has to. Without an answer, the run waits; a no is the call's failure."""
+        if not self.tool.approval:
+            return True
         given = self.work.given
         if given is None or given.question != self._question():
             shown = json.dumps(self.entry.request, ensure_ascii=False)
             shown = shown if len(shown) <= MOST_SHOWN else shown[:MOST_SHOWN] + "…"
             agent = self.work.start["agent"]["name"]
-            self._wait(f"approval: {agent} wants to call {self.tool.name} with {shown}", self._question())
+            self._wait("asking", f"approval: {agent} wants to call {self.tool.name} with {shown}", self._question())
         if given.name == "approved":
             return True
         text = "nobody agreed to this call in time" if given.name == "time" else _refusal(given)
-        self._end(time.perf_counter(), None, text)
+        self.tape.end(self.entry, "failed", self._clean_text(text))
         return False
 
     def _call(self) -> None:
-        entry = self.entry
-        entry.status, entry.started_at = "running", now_ms()
-        self.work.journal.write(entry)
-        began = time.perf_counter()
-        try:
-            result = self.tool.call(self.arguments, f"{self.work.key}:{entry.seq}")
-        except NodeError as error:
-            self._end(began, None, error.message)
-            return
-        except Exception as error:
-            log.error("the tool %s raised\n%s", self.tool.name, self.work.clean(traceback.format_exc()))
-            self._end(began, None, f"the tool itself is at fault ({type(error).__name__})")
-            return
-        if isinstance(result, Later):
-            entry.status, entry.result = "waiting", {"run_id": result.run_id, "reason": result.reason}
-            self._wait(result.reason, run_id=result.run_id)
-        self._end(began, result)
+        self.tape.begin(self.entry)
+        key = f"{self.work.key}:{self.entry.seq}"
+        self._end(lambda: self.tool.call(self.entry.request, key))
 
     def _resume(self) -> None:
         """Settle a call whose result another run has brought."""
         waited, given = self.entry.result, self.work.given
         if given is None or given.name != "ended" or given.value["run_id"] != waited["run_id"]:
-            self._wait(waited["reason"], run_id=waited["run_id"])
-        began = time.perf_counter()
+            self._wait("waiting", waited["reason"], run_id=waited["run_id"])
         assert self.tool.resume is not None
+        self._end(functools.partial(self.tool.resume, given.value))
+
+    def _end(self, make: Callable[[], Any]) -> None:
+        """Put the result on record that this makes, or why there is none; where it comes later, wait for it."""
+        entry, error_text = self.entry, None
         try:
-            result = self.tool.resume(given.value)
+            result = make()
+            if isinstance(result, Later):
+                entry.result = {"run_id": result.run_id, "reason": result.reason}
+                self._wait("waiting", result.reason, run_id=result.run_id)
+            entry.result = self.work.clean(result)
         except NodeError as error:
-            self._end(began, None, error.message)
-            return
-        self._end(began, result)
+            error_text = error.message
+        except Exception as error:
+            log.error("the tool %s raised\n%s", self.tool.name, self._clean_text(traceback.format_exc()))
+            error_text = f"the tool itself is at fault ({type(error).__name__})"
+        if error_text is None:
+            self.tape.end(entry, "success")
+        else:
+            entry.result = None
+            self.tape.end(entry, "failed", self._clean_text(error_text))
 
     def _question(self) -> str:
         return f"call {self.entry.seq}"
 
-    def _wait(self, reason: str, question: str | None = None, run_id: str | None = None) -> NoReturn:
-        self.work.journal.note(self.entry)
+    def _wait(self, status: str, reason: str, question: str | None = None, run_id: str | None = None) -> NoReturn:
+        self.tape.wait(self.entry, status)
         raise Suspended(Waiting(reason, question, run_id))
 
-    def _end(self, began: float, result: Any, error_text: str | None = None) -> None:
-        entry = self.entry
-        entry.result = None if error_text is not None else self.work.clean(result)
-        text = None if error_text is None else str(self.work.clean(error_text))
-        _end(entry, began, "success" if text is None else "failed", text)
-        self.work.journal.write(entry)
+    def _clean_text(self, text: str) -> str:
+        return str(self.work.clean(text))
 
 
 def _refusal(given: Given) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -41,8 +42,10 @@ class Work:
     `key` is the same for this run after a crash, and of no other. `start` is what it began with, as JSON, the same at
     every resumption: `{"agent", "model", "instructions", "prompt", "history", "mark"}`. `open_model()` connects to the
     model, and `settings` are those of each request, such as `{"temperature", "max_tokens"}`. `wrong(tool, arguments)`
-    and `wrong_output(data)` say what is wrong, in words, or nothing. `clean` strikes secrets out of JSON. `stopped()`
-    gives the reason to end early, if there is one. `deadline` is on the clock of `time.monotonic`, in seconds.
+    and `wrong_output(data)` say what is wrong, in words, or nothing. `clean` strikes secrets out of JSON, and raises
+    NodeError for what is none. `stopped()` gives the reason to end early, if there is one. `deadline`, by the agent's
+    own limit, and `until`, when whoever runs it has no more time for this attempt, are on the clock of
+    `time.monotonic`, in seconds.
     """
 
     key: str
@@ -55,6 +58,7 @@ class Work:
     deadline: float
     clean: Callable[[Any], Any] = field(default=lambda value: value)
     stopped: Callable[[], str | None] = field(default=lambda: None)
+    until: float = math.inf
     given: Given | None = None
     cost_of: Callable[[Any], float | None] = field(default=lambda response: None)
     settings: Mapping[str, Any] = field(default_factory=dict)

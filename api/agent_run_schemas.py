@@ -41,7 +41,7 @@ class AgentStepOut(Out):
     seq = fields.Integer(required=True)
     kind = choice(("start", "model", "tool"), required=True)
     name = fields.String(required=True)
-    status = choice(("running", "success", "failed", "asking", "waiting"), required=True)
+    status = choice(("running", "success", "failed", "refused", "asking", "waiting"), required=True)
     arguments = Json(allow_none=True, metadata={"description": "Of a tool"})
     result = Json(allow_none=True, metadata={"description": "Of a tool: what the model is told"})
     text = fields.String(allow_none=True, metadata={"description": "What the model says; of the start its prompt"})
@@ -91,6 +91,7 @@ class AgentRunOut(Out):
 
 class AgentLogOut(AgentRunOut):
     steps = fields.List(fields.Nested(AgentStepOut), required=True)
+    more_steps = fields.Integer(required=True, metadata={"description": "How many are left out, in a list"})
 
 
 class AgentLogArgs(PageArgs):

@@ -9,7 +9,7 @@ from flask import current_app
 
 from api.access import needs, who, workspace_id
 from api.agent_run_schemas import AgentLogArgs, AgentLogOut, AgentRunOut, TaskIn
-from api.agent_shapes import IN_LISTS, WHOLE, shown
+from api.agent_shapes import page, shown
 from api.wire import Resource, check_depth
 from dispatch import Dispatcher
 from dispatch.agent_definitions import find_agent
@@ -41,8 +41,7 @@ def run(body: dict[str, Any]) -> Any:
     check(agent, body, dispatcher.models, partial(dispatcher.find_credential, workspace_id()))
     ticket = dispatcher.submit(Task(workspace_id(), agent.name, body), body, "manual")
     finished = dispatcher.wait(ticket, wait)
-    (answer,) = shown([AgentRun.get_by_id(agent_run_id(finished))], WHOLE, with_steps=False)
-    return answer, 200 if finished.finished_at is not None else 202
+    return shown(AgentRun.get_by_id(agent_run_id(finished))), 200 if finished.finished_at is not None else 202
 
 
 @blueprint.get("/agent/logs")
@@ -52,11 +51,13 @@ def run(body: dict[str, Any]) -> Any:
 def logs(args: dict[str, Any]) -> Any:
     """What agents did, newest first, each with its steps: prompt sizes, calls of tools, tokens, times.
 
-    Long values are cut; GET /api/agent/runs/:id has them whole.
+    Long values are cut and long runs have their first steps; GET /api/agent/runs/:id has all. Where there is very much,
+    a page has fewer than `limit`.
     """
     query = AgentRun.select_where(workspace_id(), args["agent_id"], args["session"])
-    items, cursor = AgentRun.page(query, args["limit"], args["cursor"])
-    return {"items": shown(items, IN_LISTS), "next_cursor": cursor}
+    rows, cursor = AgentRun.page(query, args["limit"], args["cursor"])
+    items = page(rows)
+    return {"items": items, "next_cursor": cursor if len(items) == len(rows) else items[-1]["id"]}
 
 
 @blueprint.get("/agent/runs/<agent_run>")
@@ -64,7 +65,7 @@ def logs(args: dict[str, Any]) -> Any:
 @blueprint.response(200, AgentLogOut)
 def one(agent_run: AgentRun) -> Any:
     """One run of an agent with its steps, as far as it has come."""
-    return shown([agent_run], WHOLE)[0]
+    return shown(agent_run)
 
 
 @blueprint.post("/agent/runs/<agent_run>/cancel")
@@ -76,4 +77,4 @@ def cancel(agent_run: AgentRun) -> Any:
     if found is None:
         raise Conflict("The run has ended already")
     current_app.extensions["headrace"].dispatcher.cancel(found, who().email)
-    return shown([AgentRun.get_by_id(agent_run.id)], WHOLE, with_steps=False)[0]
+    return shown(AgentRun.get_by_id(agent_run.id))

@@ -59,8 +59,8 @@ class AgentRecord:
         return usage_of(list(self._now.values()))
 
     def calls(self) -> list[Entry]:
-        """The calls of tools until now, in their order."""
-        return [entry for _, entry in sorted(self._now.items()) if entry.kind == "tool"]
+        """The calls of tools until now, in their order, without those that were refused."""
+        return [entry for _, entry in sorted(self._now.items()) if entry.kind == "tool" and entry.status != "refused"]
 
     def end(self, status: str, output: Any = None, error_text: str | None = None) -> None:
         """Note how it ended, or that it waits, together with the step that is recorded next."""

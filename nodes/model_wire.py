@@ -50,25 +50,26 @@ def price_of(choice: Choice) -> Callable[[Any], float | None]:
 def misfits(schema: Mapping[str, Any], data: Any) -> list[str]:
     """What is wrong with an answer, in words for the model."""
     try:
-        plain(data)
+        json_of(data)
     except NodeError as error:
         return [error.message]
     return [f"{issue['path'] or 'the answer'}: {issue['message']}" for issue in issues_of(schema, data)]
 
 
-def plain(value: Any) -> Any:
-    """The value as the JSON that can be on record; NodeError where it is none."""
+def json_of(value: Any) -> bytes:
+    """The value as JSON text that can be on record; NodeError where it is none."""
     try:
-        written = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
-        return orjson.loads(written.encode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
+        written = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str).encode("utf-8", "replace")
+        # What that reads differently, such as a number of more than 64 bits, is to be the same from here on.
+        return orjson.dumps(orjson.loads(written))
+    except (TypeError, ValueError, RecursionError) as error:
         raise NodeError(f"it is no JSON: {error}", permanent=True) from None
 
 
 def cleaned(ctx: Context, value: Any) -> Any:
     """The value as JSON without any secret: what a model is told, what it says, and what is on record."""
-    value = plain(value)
-    return value if ctx.keyring is None else ctx.keyring.clean_data(value)
+    written = json_of(value)
+    return orjson.loads(written if ctx.keyring is None else ctx.keyring.clean(written))
 
 
 @checks("llm")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from peewee import CompositeKey, FloatField, IntegerField, ModelSelect, TextField
@@ -27,6 +27,13 @@ BEGIN = (
     "model = excluded.model, error_text = NULL, finished_at = NULL"
 )
 COUNTS = ("requests", "tool_calls", "input_tokens", "output_tokens")
+# The price is not known where that of one answer is not.
+USED = (
+    "WITH s AS (SELECT kind, kind = 'model' AND status = 'success' AS asked, input_tokens, output_tokens, cost "
+    "FROM agent_steps WHERE agent_run_id = ?) SELECT COALESCE(SUM(asked), 0), COALESCE(SUM(kind = 'tool'), 0), "
+    "COALESCE(SUM(asked * input_tokens), 0), COALESCE(SUM(asked * output_tokens), 0), "
+    "CASE WHEN COALESCE(SUM(asked AND cost IS NULL), 0) = 0 THEN COALESCE(SUM(asked * cost), 0.0) END FROM s"
+)
 
 
 class AgentRun(Base):
@@ -165,3 +172,20 @@ class AgentStep(Base):
         for row in cls.each(f"agent_run_id IN ({marks}) ORDER BY agent_run_id, seq", tuple(found)):
             found[row.agent_run_id].append(row)
         return found
+
+    @classmethod
+    def first(cls, agent_run_id: str, most: int) -> Iterator[AgentStep]:
+        """The first so many steps of this run of an agent, each read when it is asked for."""
+        return cls.each("agent_run_id = ? ORDER BY seq LIMIT ?", (agent_run_id, most))
+
+    @classmethod
+    def count_of(cls, agent_run_id: str) -> int:
+        """How many steps there are; their numbers have no gap."""
+        last = execute("SELECT MAX(seq) FROM agent_steps WHERE agent_run_id = ?", (agent_run_id,)).fetchone()[0]
+        return 0 if last is None else int(last) + 1
+
+    @classmethod
+    def used(cls, agent_run_id: str) -> dict[str, Any]:
+        """What a run that has not ended has used, by the columns of AgentRun."""
+        found = execute(USED, (agent_run_id,)).fetchone()
+        return dict(zip((*COUNTS, "cost"), found, strict=True))

@@ -7,12 +7,15 @@ import pytest
 from marshmallow import Schema, fields
 
 import schemas
+from api import agent_run_schemas
 from flat import iso
 from kinds import Json, Out, Time
 from models import Run
 
 SCHEMAS = [
-    made for made in vars(schemas).values() if isinstance(made, type) and issubclass(made, Out) and made is not Out
+    made
+    for made in (vars(schemas) | vars(agent_run_schemas)).values()
+    if isinstance(made, type) and issubclass(made, Out) and made is not Out
 ]
 FLAT = [made for made in SCHEMAS if made().flat is not None]
 SAMPLES = {

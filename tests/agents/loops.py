@@ -1,0 +1,260 @@
+"""The loop of an agent over a journal in memory, with a scripted model and tools that note what they did.
+
+The journal is what the disk is here: what is not in it when a process is cut, is gone. A process can be cut before and
+after each write, each request to the model and each effect of a tool.
+"""
+
+import copy
+import json
+import time
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+
+import orjson
+from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models.function import FunctionModel
+from pydantic_ai.usage import RequestUsage
+
+from agent.journal import Entry
+from agent.loop import execute
+from agent.running import Done, Given, Waiting, Work
+from agent.tools import Later, Tool
+from errors import NodeError
+from json_schemas import issues_of
+from nodes.model_wire import json_of
+
+STEPS = 8
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
+# What no model is told of a message.
+ABOUT = ("timestamp", "run_id", "conversation_id", "provider_details", "usage")
+
+
+class Cut(BaseException):
+    """The process ends here."""
+
+
+class World:
+    """What lasts: the journal as it is on the disk, what the tools did, and what the model was asked.
+
+    `turns` has the parts of each of the model's answers. `moments` counts what happens in a process; at the number
+    `cut` it ends. `refusing` are the numbers of the waits of which nothing good comes.
+    """
+
+    def __init__(self, *turns, schema=None, refusing=(), answer=None):
+        self.turns, self.schema, self.refusing = turns, schema, set(refusing)
+        self.scripted = answer or (lambda number: turns[number] if number < len(turns) else [TextPart("The end.")])
+        self.disk, self.noted = {}, []
+        self.effects, self.requests, self.questions, self.children = [], [], [], []
+        self.given = None  # what came of the last wait
+        self.moments, self.cut = 0, None
+        self.lengths = []  # how many moments each process had
+
+    def moment(self):
+        """Something happens, unless this is the end."""
+        self.moments += 1
+        if self.moments == self.cut:
+            raise Cut
+
+    def act(self, tool, arguments, key):
+        self.moment()
+        self.effects.append((key, tool, json.dumps(arguments)))
+        self.moment()
+
+    def answer(self, messages, info):
+        """The model's: the turn that follows, by how many the conversation has had."""
+        number = sum(isinstance(message, ModelResponse) for message in messages)
+        self.moment()
+        self.requests.append((number, said(messages)))
+        self.moment()
+        parts = [copy.deepcopy(part) for part in self.scripted(number)]
+        return ModelResponse(parts, usage=RequestUsage(input_tokens=3, output_tokens=2))
+
+    def keep(self, entry):
+        self.disk[entry.seq] = orjson.dumps(asdict(entry))
+
+    @property
+    def entries(self):
+        """What is on record."""
+        return [Entry(**orjson.loads(row)) for _, row in sorted(self.disk.items())]
+
+    @property
+    def statuses(self):
+        return [(entry.name, entry.status) for entry in self.entries]
+
+
+class Journal:
+    """The journal of one process: it reads the disk once, and knows no more."""
+
+    def __init__(self, world):
+        self.world, self.entries = world, world.entries
+        world.noted = []
+
+    def write(self, entry):
+        self.world.moment()
+        for each in (*self.world.noted, entry):
+            self.world.keep(each)
+        self.world.noted = []
+        self.world.moment()
+
+    def note(self, entry):
+        self.world.noted.append(copy.deepcopy(entry))
+
+
+def said(messages):
+    """The messages as the model gets them."""
+    dumped = ModelMessagesTypeAdapter.dump_python(messages, mode="json")
+    for message in dumped:
+        for part in (message, *message["parts"]):
+            for name in ABOUT:
+                part.pop(name, None)
+    return dumped
+
+
+def call(name, n=1, **more):
+    """A call of a tool, as a part of an answer."""
+    return ToolCallPart(name, json.dumps({"n": n}), **more)
+
+
+# Tools
+
+
+def tools(world):
+    """`look` and, of an even number, `maybe` may be repeated; `ask…` need approval; `…flow` starts another run."""
+
+    def look(arguments, key):
+        world.act("look", arguments, key)
+        return {"seen": arguments.get("n")}
+
+    def act(arguments, key):
+        world.act("act", arguments, key)
+        return "done"
+
+    def fail(arguments, key):
+        world.act("fail", arguments, key)
+        raise NodeError("it is out of order")
+
+    def burst(arguments, key):
+        world.act("burst", arguments, key)
+        raise ValueError("a fault of the tool")
+
+    def flow(arguments, key):
+        world.moment()
+        return Later(f"the run of {arguments['n']}", f"run_{key}")
+
+    def bring(ended):
+        if ended["status"] != "success":
+            raise NodeError(f"the run failed: {ended['error_text']}")
+        return ended["output"]
+
+    def made(name, call, **more):
+        return Tool(name, f"The tool {name}.", SCHEMA, call, **more)
+
+    return [
+        made("look", look, repeatable=True),
+        made("maybe", act, repeatable=lambda arguments: arguments["n"] % 2 == 0),
+        made("act", act),
+        made("fail", fail),
+        made("burst", burst),
+        made("flow", flow, repeatable=True, resume=bring),
+        made("ask", act, approval=True),
+        made("ask_look", look, approval=True, repeatable=True),
+        made("ask_flow", flow, approval=True, repeatable=True, resume=bring),
+    ]
+
+
+def work(world, **more):
+    """The work of one process in this world."""
+
+    @asynccontextmanager
+    async def opened():
+        yield FunctionModel(world.answer)
+
+    limits = {"steps": STEPS, "tokens": 10_000, "seconds": 60}
+    agent = {"id": "a", "name": "A", "limits": limits, "output_schema": world.schema}
+    texts = {"instructions": "Do.", "prompt": "Now.", "history": [["x", "y"]], "mark": "m"}
+    usual = {
+        "key": "run:node:0",
+        "journal": Journal(world),
+        "start": {"agent": agent, "model": "test", **texts},
+        "tools": tools(world),
+        "open_model": opened,
+        "wrong": lambda tool, arguments: [issue["message"] for issue in issues_of(tool.parameters, arguments)],
+        "wrong_output": lambda data: [issue["message"] for issue in issues_of(world.schema, data)],
+        "deadline": time.monotonic() + 60,
+        "clean": lambda value: orjson.loads(json_of(value)),
+        "given": world.given,
+        "cost_of": lambda response: 0.5,
+    }
+    return Work(**usual | more)
+
+
+# Processes
+
+
+def process(world, **more):
+    """One process: from where the disk ends to the answer, or to where it waits. Raises Cut where it is cut."""
+    try:
+        outcome = execute(work(world, **more))
+    except NodeError as error:
+        outcome = error
+    if isinstance(outcome, Waiting):
+        world.moment()
+    # One transaction: what was noted, the run that was started, and that this one waits or has ended.
+    for entry in world.noted:
+        world.keep(entry)
+    if isinstance(outcome, Waiting):
+        (world.children if outcome.question is None else world.questions).append(outcome)
+        world.given = None
+        world.moment()
+    return outcome
+
+
+def reply(world, waiting):
+    """What comes of a wait, the same whenever it comes."""
+    number = len(world.questions) + len(world.children)
+    if waiting.question is not None:
+        return Given(waiting.question, "rejected" if number in world.refusing else "approved", "because", "kim")
+    status = "failed" if number in world.refusing else "success"
+    ended = {"run_id": waiting.run_id, "status": status, "output": [number], "error_text": "it burnt"}
+    return Given(None, "ended", ended)
+
+
+def story(world, cuts=()):
+    """Everything until the end: processes that are cut after so many moments each, then such as are not.
+
+    The end's outcome.
+    """
+    cuts, outcome = list(cuts), None
+    while outcome is None or isinstance(outcome, Waiting):
+        world.moments, world.cut = 0, cuts.pop(0) if cuts else None
+        before, at = finished(world), len(world.effects)
+        try:
+            outcome = process(world)
+        except Cut:
+            outcome = None
+        world.lengths.append(world.moments)
+        assert not before & {key for key, _, _ in world.effects[at:]}, "done again, though it was on record"
+        waits = [*world.questions, *world.children] if world.given is None else []
+        left = next((wait for wait in waits if is_open(world, wait)), None)
+        if left is not None:
+            # It may have been cut just after it was on record that it waits: the answer comes all the same.
+            world.given = reply(world, left)
+    return outcome
+
+
+def is_open(world, wait):
+    return any(
+        (entry.status == "asking" and wait.question == f"call {entry.seq}")
+        or (entry.status == "waiting" and wait.run_id == entry.result["run_id"])
+        for entry in world.entries
+    )
+
+
+def finished(world):
+    """The keys of the calls that are on record as finished."""
+    done = [entry for entry in world.entries if entry.kind == "tool" and entry.status in ("success", "failed")]
+    return {f"run:node:0:{entry.seq}" for entry in done}
+
+
+def came_to(outcome):
+    return ("done", json.dumps(outcome.output)) if isinstance(outcome, Done) else ("failed", outcome.message)
