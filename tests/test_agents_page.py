@@ -14,8 +14,9 @@ from test_readme import free_port
 
 from agent import definition
 from agent.models import OWN, Models, resolve
-from api.agent_run_schemas import AgentRunOut, AgentStepOut
+from api.agent_run_schemas import AgentRunOut, AgentStepOut, TaskIn
 from config import Config
+from nodes import REGISTRY
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
@@ -208,6 +209,12 @@ def test_the_table_of_tools_has_each_type_with_all_its_tools_and_keys():
         assert kind.tools is None or set(names(tools)) == set(kind.tools), type_
         assert [name for name in names(keys) if name in definition.READERS] == list(kind.keys), type_
         assert all(f"`{name}`" in keys for name in kind.credentials), type_
+
+
+def test_the_table_of_a_task_has_each_of_its_keys():
+    found = [name for row in rows("A task") for name in names(row[0])]
+    assert found == list(TaskIn().fields)
+    assert set(found) - {"wait"} | {"output_schema"} == set(REGISTRY["agent"].Config().fields)
 
 
 def test_the_table_of_a_definition_has_each_of_its_keys():
