@@ -224,8 +224,11 @@ class _Recorded(WrapperModel):
             text = f"the model calls {len(calls)} tools at once; at most {MOST_CALLS} are allowed"
             raise NodeError(text, permanent=True)
         _tell_apart(calls)
-        (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json", warnings=False)
-        size = len(json.dumps(dumped, ensure_ascii=False))
+        try:
+            (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json", warnings=False)
+            size = len(json.dumps(dumped, ensure_ascii=False))
+        except ValueError as error:
+            raise NodeError(f"the model's answer cannot be kept: {_sentence(error)}", permanent=True) from None
         if size > MOST_ANSWER:
             raise NodeError(f"the model's answer has {size} characters; at most {MOST_ANSWER} are allowed", True)
         cleaned = {**self._cleaned(dumped), "parts": [self._cleaned(part) for part in dumped["parts"]]}

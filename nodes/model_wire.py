@@ -60,8 +60,10 @@ def plain(value: Any) -> Any:
     """The value as the JSON that can be on record; NodeError where it is none."""
     try:
         written = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
-        return orjson.loads(written.encode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
+        made = orjson.loads(written.encode("utf-8", "replace"))
+        orjson.dumps(made)  # it reads what is nested more deeply than it writes
+        return made
+    except (TypeError, ValueError, RecursionError) as error:
         raise NodeError(f"it is no JSON: {error}", permanent=True) from None
 
 
