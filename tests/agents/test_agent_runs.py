@@ -210,6 +210,18 @@ def test_a_task_is_cancelled_while_the_model_thinks(add_agent, ask, owner, llm, 
     never.set()
 
 
+def test_what_a_cancelled_task_has_used_is_told(add_agent, ask, owner, llm):
+    never = threading.Event()
+    add_agent(tools=["store"])
+    llm.then(call("store_get", {"key": "a"}, tokens=(40, 2)), stall(never))
+    answer = ask(expect=202, wait=0)
+    llm.wait_for_requests(2)
+    usage = owner.post(f"/api/agent/runs/{answer['id']}/cancel").json["usage"]
+    assert (usage["requests"], usage["tool_calls"], usage["input_tokens"], usage["output_tokens"]) == (1, 1, 40, 2)
+    assert usage["cost"] > 0
+    never.set()
+
+
 def test_a_task_shows_among_the_runs(add_agent, ask, owner, llm):
     add_agent()
     llm.then(say("Done."))
