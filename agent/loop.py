@@ -232,10 +232,8 @@ class _Recorded(WrapperModel):
         _tell_apart(calls)
         try:
             (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json", warnings=False)
-        except (TypeError, ValueError, RecursionError):
-            raise NodeError(
-                "the model's answer cannot be kept: it calls a tool with values of no kind that is known"
-            ) from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise NodeError(f"the model's answer cannot be kept: {_sentence(error)}", permanent=True) from None
         # That they are guessed at matters to the price alone, which is known by now; the library would warn of it.
         dumped["usage"].pop("unmeasured_requests", None)
         size = len(json.dumps(dumped, ensure_ascii=False))
@@ -245,7 +243,9 @@ class _Recorded(WrapperModel):
         try:
             _restored(cleaned)
         except (TypeError, ValueError, RecursionError):
-            raise NodeError("the model's answer cannot be kept: it is not made as answers are", permanent=True) from None
+            raise NodeError(
+                "the model's answer cannot be kept: it is not made as answers are", permanent=True
+            ) from None
         return cleaned
 
     def _cleaned(self, part: dict[str, Any]) -> dict[str, Any]:

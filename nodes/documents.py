@@ -21,7 +21,7 @@ from nodes.base import Context, Node, check_installed, setting
 from nodes.files import check_secrets, described, path_of
 from nodes.kinds import anything, choice, text, text_of
 from nodes.placeholders import texts
-from nodes.reading import read_apart
+from reading import read_apart
 
 MOST_ROWS, MOST_COLUMNS, MOST_CELL = 100_000, 1_000, 32_767
 # A spreadsheet is a zip of XML: what it unzips to is bounded before anything is parsed.

@@ -22,7 +22,7 @@ from nodes.bounds import (
 )
 from nodes.kinds import Named, anything, choice
 from nodes.lists import flag, whole
-from nodes.reading import read_apart
+from reading import read_apart
 
 MAX_NAME = 200
 HTML_SECONDS = 30.0

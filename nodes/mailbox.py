@@ -11,8 +11,8 @@ from errors import NodeError
 from nodes.base import Context, Item, Polled, setting
 from nodes.imap import MAX_MAIL, About, Late, Session, session
 from nodes.kinds import Number, credential, header_value
-from nodes.reading import Reader, Unreadable
 from nodes.triggers import TriggerNode
+from reading import Reader, Unreadable
 
 READ_SECONDS = 20.0  # for one mail
 BATCH, ENOUGH_BYTES, ENOUGH_SECONDS = 50, 40 * 2**20, 40.0

@@ -18,8 +18,8 @@ from nodes.calls import CREDENTIALS, METHODS, Call, Caller
 from nodes.egress import Answer, host_of
 from nodes.keyring import Credential, or_list
 from nodes.kinds import CONTROL, TOKEN
-from nodes.reading import Unreadable, read_apart
 from nodes.toolbox.making import Bench
+from reading import Unreadable, read_apart
 
 SECONDS, PAGE_SECONDS = 30.0, 15.0
 MOST_URL, MOST_HEADERS, MOST_HEADER, MOST_BODY = 8_000, 30, 4_000, 100_000

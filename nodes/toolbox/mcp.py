@@ -15,9 +15,9 @@ from nodes.base import check_installed
 from nodes.keyring import Credential
 from nodes.mcp import Mcp, ask, host_of, result_of
 from nodes.placeholders import texts
-from nodes.reading import Reader
 from nodes.toolbox.making import CALL_SECONDS, MOST_DESCRIPTION, MOST_NAME, Bench
 from nodes.toolbox.schemas import problem_of
+from reading import Reader
 
 MOST_TOOLS, MOST_PAGES, MOST_PREFIX = 100, 20, 30
 MOST_LISTED = 1_000  # of one server, before those that an agent has are chosen

@@ -13,7 +13,7 @@ import orjson
 from errors import NodeError
 from json_schemas import MAX_ISSUE_TEXT, MAX_LOOKED_AT, issues_of, path_of, validator_of
 from nodes.bounds import size_of
-from nodes.reading import Reader, Unreadable, read_apart
+from reading import Reader, Unreadable, read_apart
 
 MOST_SCHEMA = 32 * 1024  # bytes of JSON
 SECONDS = 5.0

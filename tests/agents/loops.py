@@ -62,7 +62,7 @@ class World:
 
     def answer(self, messages, info):
         """The model's: the turn that follows, by how many the conversation has had."""
-        number = sum(isinstance(message, ModelResponse) for message in messages)
+        number = sum(isinstance(message, ModelResponse) for message in messages) - 1  # one is of the history
         self.moment()
         self.requests.append((number, said(messages)))
         self.moment()

@@ -15,8 +15,8 @@ import engine
 from errors import DefinitionError, NodeError
 from nodes import REGISTRY
 from nodes.feeds import keyed, oldest_first
-from nodes.reading import Reader, Unreadable
 from readers import loop
+from reading import Reader, Unreadable
 
 RSS = '<?xml version="1.0" encoding="utf-8"?><rss version="2.0"><channel><title>T</title>{}</channel></rss>'
 ATOM = '<?xml version="1.0" encoding="utf-8"?><feed xmlns="http://www.w3.org/2005/Atom"><title>T</title>{}</feed>'

@@ -9,9 +9,9 @@ from toolboxes import Spec, called
 from werkzeug import Response
 
 from errors import NodeError
-from nodes.reading import Reader
 from nodes.toolbox import checked, mcp
 from nodes.toolbox.schemas import problem_of
+from reading import Reader
 
 WEATHER = Spec("mcp", {"credential": "weather"})
 

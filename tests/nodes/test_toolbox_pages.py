@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from nodes.reading import read_apart
 from readers.page import MORE, read
+from reading import read_apart
 
 BASE = "https://a.example/news/"
 

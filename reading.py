@@ -16,7 +16,7 @@ import orjson
 from errors import NodeError
 from readers.loop import receive, send
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent
 # `-I`: nothing from the environment, where the server's secrets are, nor from the working directory.
 CODE = "import sys; sys.path.append(sys.argv[1]); from readers.loop import serve; serve(sys.argv[2])"
 # As many at a time as there are processors: more would only take each other's time and memory.
