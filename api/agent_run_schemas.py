@@ -94,6 +94,10 @@ class AgentLogOut(AgentRunOut):
     more_steps = fields.Integer(required=True, metadata={"description": "How many are left out, in a list"})
 
 
+class AgentRunArgs(Schema):
+    wait = fields.Float(load_default=0.0, validate=validate.Range(0, 60), metadata={"description": "Seconds"})
+
+
 class AgentLogArgs(PageArgs):
     agent_id = text(64, load_default=None)
     session = text(200, 0, load_default=None)

@@ -8,7 +8,7 @@ from typing import Any
 from flask import current_app
 
 from api.access import needs, who, workspace_id
-from api.agent_run_schemas import AgentLogArgs, AgentLogOut, AgentRunOut, TaskIn
+from api.agent_run_schemas import AgentLogArgs, AgentLogOut, AgentRunArgs, AgentRunOut, TaskIn
 from api.agent_shapes import page, shown
 from api.wire import Resource, check_depth
 from dispatch import Dispatcher
@@ -62,10 +62,18 @@ def logs(args: dict[str, Any]) -> Any:
 
 @blueprint.get("/agent/runs/<agent_run>")
 @needs("viewer", agent_run=AgentRun)
+@blueprint.arguments(AgentRunArgs, location="query")
 @blueprint.response(200, AgentLogOut)
-def one(agent_run: AgentRun) -> Any:
-    """One run of an agent with its steps, as far as it has come."""
-    return shown(agent_run)
+def one(args: dict[str, Any], agent_run: AgentRun) -> Any:
+    """One run of an agent with its steps, as far as it has come.
+
+    With `wait`, it is answered when the run has ended, has to wait, or so many seconds are over.
+    """
+    found = Run.find(agent_run.run_id)
+    if args["wait"] and found is not None and found.finished_at is None:
+        dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
+        dispatcher.wait(dispatcher.ticket_of(found), args["wait"])
+    return shown(AgentRun.get_by_id(agent_run.id))
 
 
 @blueprint.post("/agent/runs/<agent_run>/cancel")

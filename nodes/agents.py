@@ -19,7 +19,7 @@ from errors import NodeError
 from nodes import toolbox
 from nodes.base import AgentRecord, Agents, Context, Node, Suspend, check_installed, setting
 from nodes.data import check_schema
-from nodes.kinds import anything, text
+from nodes.kinds import anything, credential, text
 from nodes.model_wire import GRACE, choose, cleaned, misfits, model_access, price_of
 from nodes.waits import DAY, now_ms, question, tell
 
@@ -79,6 +79,10 @@ class Agent(Node):
         )
         model = text(
             "The model, such as openai:gpt-5; without it, the agent's own or the server's", most=200, literal=True
+        )
+        notify = credential(
+            "Whom to send the question and the links where a call needs approval; without it, whom the agent says",
+            "service_url",
         )
         credentials = setting(
             fields.Dict(keys=fields.String(), values=fields.String(validate=validate.Length(1, 200))),
@@ -220,7 +224,8 @@ class _Turn:
             return Suspend(None, waiting.reason, waiting.run_id)
         rule = self.agent.approval
         seconds = 7 * DAY if rule is None or rule.timeout is None else rule.timeout
-        told = rule is not None and rule.notify is not None and self.tell(rule.notify, waiting)
+        notify = self.config.get("notify") or (None if rule is None else rule.notify)
+        told = notify is not None and self.tell(notify, waiting)
         return Suspend(now_ms() + int(seconds * 1000), waiting.reason, told=told, question=waiting.question)
 
     def tell(self, service: str, waiting: Waiting) -> bool:

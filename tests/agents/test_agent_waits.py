@@ -197,3 +197,18 @@ def test_flows_that_are_switched_off_are_no_tools(add_agent, add_callable, ask, 
     add_agent(tools=["run_flow"])
     llm.then(say("I have nothing."))
     assert ask()["text"] == "I have nothing." and llm.requests[0].tools == []
+
+
+def test_who_asks_for_a_run_can_wait_for_its_end(asked, owner):
+    answer = asked(SET, say("Written."))
+    path = f"/api/agent/runs/{answer['id']}"
+    assert owner.get(f"{path}?wait=30").json["status"] == "waiting"
+    owner.post(f"/api/runs/{answer['run_id']}/resume", {"answer": "approved"})
+    assert owner.get(f"{path}?wait=30").json["text"] == "Written."
+    assert owner.get(f"{path}?wait=61").status_code == 400
+
+
+def test_a_cancelled_run_says_how_long_it_took(asked, owner):
+    answer = asked(SET)
+    cancelled = owner.post(f"/api/agent/runs/{answer['id']}/cancel").json
+    assert cancelled["duration_ms"] >= 0 and cancelled["finished_at"] is not None
