@@ -7,6 +7,7 @@ import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
+import orjson
 import pytest
 from loops import SCHEMA, Cut, World, call, came_to, process, reply, story, tools, work
 from pydantic_ai.messages import BinaryContent, FilePart, TextPart, ToolCallPart
@@ -18,7 +19,7 @@ from agent.loop import execute
 from agent.running import Done
 from errors import NodeError
 from nodes.keyring import Keyring
-from nodes.model_wire import plain
+from nodes.model_wire import json_of
 
 
 class HandedBack(BaseException):
@@ -67,7 +68,7 @@ def test_what_people_agreed_to_is_what_is_done():
     world.given = reply(world, waiting)
     keyring = Keyring()
     keyring.hide("kim")
-    process(world, wrong=nothing_wrong, clean=lambda value: keyring.clean_data(plain(value)))
+    process(world, wrong=nothing_wrong, clean=lambda value: orjson.loads(keyring.clean(json_of(value))))
     assert [arguments for _, _, arguments in world.effects] == ['{"n": 1, "to": "kim"}']
 
 
@@ -76,7 +77,7 @@ def test_a_secret_that_is_a_word_of_the_record_does_no_harm_to_it(word):
     keyring = Keyring()
     keyring.hide(word)
     world = World([TextPart(f"It is {word}!"), call("look", 1)], [TextPart(word)])
-    clean = lambda value: keyring.clean_data(plain(value))  # noqa: E731
+    clean = lambda value: orjson.loads(keyring.clean(json_of(value)))  # noqa: E731
     assert process(world, clean=clean) == Done("***")
     entries = world.entries
     assert [entry.status for entry in entries] == ["success"] * 3 and entries[0].input_tokens == 3
@@ -105,7 +106,7 @@ def test_calls_without_ids_of_their_own_are_told_apart(ids):
 
 def test_arguments_that_are_no_object_are_the_models_fault():
     world = World([ToolCallPart("act", [1])])
-    assert came_to(story(world)) == ("failed", "the model's answer is not made as answers are")
+    assert came_to(story(world)) == ("failed", "the model's answer cannot be kept: it is not made as answers are")
     assert world.statuses == [("test", "failed")]
 
 
