@@ -36,6 +36,7 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 from agent import prompts
 from agent.desk import Desk
 from agent.journal import ENDED, DoesNotFit, Entry, Tape, usage_of
+from agent.questions import question, visible
 from agent.running import Done, Given, Waiting, Work
 from agent.tools import Later, Tool
 from errors import NodeError
@@ -101,7 +102,7 @@ def _hand_back(tape: Tape) -> None:
 
 
 def _sentence(error: object) -> str:
-    return " ".join(str(error).split())[:MOST_SHOWN]
+    return visible(" ".join(str(error).split())[:MOST_SHOWN])
 
 
 def _reason(error: Exception) -> str:
@@ -153,14 +154,27 @@ async def _answer(work: Work, tape: Tape, desk: Desk) -> Any:
 def _output(schema: dict[str, Any], wrapped: bool) -> Any:
     """The type of an output that follows the schema; one that is no object is put into one, as models need it."""
     if wrapped:
-        schema = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
-    try:
-        made = StructuredDict(json.loads(json.dumps(schema)))
-    except UserError:
-        # It refers to itself, which the library cannot hand on: the model reads it in words, and is checked as well.
+        inner = {key: value for key, value in schema.items() if key != "$defs"}
+        schema = {"type": "object", "properties": {"value": inner}, "required": ["value"], **_only(schema, "$defs")}
+    made = _structured(json.loads(json.dumps(schema)))
+    if made is None:
+        # The library cannot hand it on: the model reads it in words, and is checked as well.
         text = f"An object that follows this JSON Schema: {json.dumps(schema)}"
         made = StructuredDict({"type": "object", "description": text})
     return ToolOutput(made, name="final_result", description="Give the final answer, and end with it.")
+
+
+def _structured(schema: dict[str, Any]) -> Any:
+    """The library's type for a schema; None where something in it leads to another place, other than to its $defs."""
+    try:
+        made: Any = StructuredDict(schema)
+    except UserError:
+        return None  # it refers to itself
+    return None if '"$ref"' in json.dumps(made.__get_pydantic_json_schema__(None, None)) else made
+
+
+def _only(schema: dict[str, Any], key: str) -> dict[str, Any]:
+    return {key: schema[key]} if key in schema else {}
 
 
 def _checked(work: Work, wrapped: bool, output: dict[str, Any]) -> dict[str, Any]:
@@ -294,7 +308,8 @@ def _tell_apart(calls: Sequence[ToolCallPart]) -> None:
 
 def _size(messages: list[ModelMessage], parameters: Any) -> int:
     """Characters of what the model is sent, as JSON; its instructions and tools are counted once."""
-    tools = sum(len(json.dumps(tool.parameters_json_schema)) for tool in parameters.function_tools)
+    offered = (*parameters.function_tools, *parameters.output_tools)
+    tools = sum(len(json.dumps(tool.parameters_json_schema)) for tool in offered)
     return len(ModelMessagesTypeAdapter.dump_json(messages)) + tools
 
 
@@ -380,10 +395,9 @@ class _Call:
             return True
         given = self.work.given
         if given is None or given.question != self._question():
-            shown = json.dumps(self.entry.request, ensure_ascii=False)
-            shown = shown if len(shown) <= MOST_SHOWN else shown[:MOST_SHOWN] + "…"
             agent = self.work.start["agent"]["name"]
-            self._wait("asking", f"approval: {agent} wants to call {self.tool.name} with {shown}", self._question())
+            asked = question(agent, self.tool.name, self.entry.request, self.work.shorten)
+            self._wait("asking", f"approval: {asked}", self._question())
         if given.name == "approved":
             return True
         text = "nobody agreed to this call in time" if given.name == "time" else _refusal(given)

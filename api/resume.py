@@ -13,6 +13,7 @@ from typing import Any
 from flask import Response, current_app, render_template_string, request
 from flask_login import current_user
 
+from agent.questions import OF_TEXTS, visible
 from api.access import needs, who
 from api.bodies import body_of, read_raw
 from api.runs import shown
@@ -163,6 +164,8 @@ def _is_a_form() -> bool:
 
 
 def _page(run: Run, title: str, text: str, answers: list[str] | None = None, status: int = 200) -> Response:
+    # What is to be decided may hold what strangers wrote.
+    title, text = visible(title), visible(text, but=OF_TEXTS)
     values = {"run_id": run.id, "title": title, "text": text, "answers": answers, "labels": LABELS, "style": STYLE}
     page = render_template_string(PAGE, comment=bool(answers) and answers != ["received"], **values)
     headers = {"Cache-Control": "no-store", "Content-Security-Policy": POLICY}

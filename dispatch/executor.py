@@ -46,6 +46,7 @@ Flow: TypeAlias = Workflow | Fired | Task  # a row, or as much of one as it take
 # Opens a credential of a workspace, by the workspace's id and the credential's name or id.
 FindCredential: TypeAlias = Callable[[str, str], Credential | None]
 MAX_DEATHS = 3
+MOST_WAITING = 500  # characters of what a run says that it waits for
 
 
 def make_services(config: Config) -> Services:
@@ -190,7 +191,8 @@ class Executor:
 
     def _suspend(self, active: Active, record: RunRecord, outcome: Outcome) -> bool:
         run, waits = active.run, outcome.waits
-        reason = "; ".join(waits.values())[:500]
+        reason = "; ".join(waits.values())
+        reason = reason if len(reason) <= MOST_WAITING else f"{reason[:MOST_WAITING]}… (cut)"
         record.finish(run.suspend(self.owner, reason, len(waits), record.done))
         active.run = Run.find(run.id) or run
         return True

@@ -127,7 +127,7 @@ class _Turn:
         # In a list nothing can wait, so no other flow can be waited for.
         self.ctx = ctx if ctx.index is None else dataclasses.replace(ctx, flows=None)
         self.agent = agent
-        self.session = config.get("session") or ""
+        self.session = self.clean(config.get("session") or "")
 
     def take(self) -> Any:
         name, credential = self.model()
@@ -170,9 +170,10 @@ class _Turn:
             tools=list(box.tools.values()),
             open_model=lambda: models.open_model(choice, self.agents.models, model_access(ctx, choice), end + GRACE),
             wrong=functools.partial(toolbox.checked, clean=ctx.clean),
-            wrong_output=functools.partial(misfits, schema),
+            wrong_output=functools.partial(misfits, schema, clean=ctx.clean),
             deadline=end if ctx.deadline is None else min(end, ctx.deadline),
             clean=self.clean,
+            shorten=toolbox.shortened,
             stopped=ctx.stopped,
             given=self.given(),
             cost_of=price_of(choice),

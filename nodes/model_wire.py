@@ -10,15 +10,16 @@ import orjson
 
 from agent.models import TEST, Access, Choice, Models, cost_of, list_url, resolve
 from errors import NodeError
-from json_schemas import issues_of
 from nodes.answers import ERROR_BYTES, as_json, is_permanent, shown
 from nodes.base import Context
 from nodes.keyring import Credential, checks
+from nodes.toolbox import schemas
 
 ANY_MODEL = "any"
 # Of Anthropic's interface; the one that its library speaks.
 VERSION = "2026-10-21"
 FREE = (TEST, "ollama")
+MOST_ISSUE = 500  # characters
 GRACE = 2.0  # seconds: whose time was over, the run's or the model's, is to be told right
 
 
@@ -47,13 +48,13 @@ def price_of(choice: Choice) -> Callable[[Any], float | None]:
     return (lambda response: 0.0) if choice.provider in FREE else cost_of
 
 
-def misfits(schema: Mapping[str, Any], data: Any) -> list[str]:
-    """What is wrong with an answer, in words for the model."""
+def misfits(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str) -> list[str]:
+    """What is wrong with an answer, in words for the model; `clean` takes secrets out of them."""
     try:
         json_of(data)
+        return [line[:MOST_ISSUE] for line in schemas.issues(schema, data, clean, "answer")]
     except NodeError as error:
-        return [error.message]
-    return [f"{issue['path'] or 'the answer'}: {issue['message']}" for issue in issues_of(schema, data)]
+        return [error.message[:MOST_ISSUE]]
 
 
 def json_of(value: Any) -> bytes:

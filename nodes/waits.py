@@ -9,6 +9,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from agent.questions import OF_TEXTS, visible
 from errors import NodeError
 from flat import iso
 from nodes import notices
@@ -160,6 +161,7 @@ def question(message: str, ctx: Context, links: Mapping[str, str]) -> notices.No
     """What those who decide are sent: the message, and the links where the server has any."""
     flow = ctx.scope.get("workflow", {}).get("name")
     lines = [f"{word}: {links[key]}" for word, key in LINKS if key in links]
+    message = visible(message, but=OF_TEXTS)
     return notices.Notice("\n".join([message, "", *lines]).strip(), f"Approval: {flow}" if flow else "Approval")
 
 

@@ -16,6 +16,7 @@ from nodes.bounds import GREATEST, LEAST, size_of
 from nodes.toolbox import schemas
 
 MOST_SHOWN = 20_000  # characters of a result, about: some 5,000 tokens
+MOST_ERROR, MOST_ISSUE = 4_000, 500
 MOST_NAME, MOST_DESCRIPTION = 64, 2_000  # characters
 MOST_ARGUMENTS = 200_000  # characters of JSON
 MOST_DEPTH = 50
@@ -103,7 +104,7 @@ def _told(most: int, make: Callable[..., Any], *args: Any) -> Any:
     try:
         result = make(*args)
     except HeadraceError as error:
-        raise NodeError(error.message, permanent=True) from None
+        raise NodeError(_cut_text(error.message, MOST_ERROR), permanent=True) from None
     return result if isinstance(result, Later) else shortened(result, most)
 
 
@@ -113,9 +114,9 @@ def checked(tool: Tool, arguments: Any, clean: Callable[[str], str] = str) -> li
         return ["the arguments must be a JSON object"]
     try:
         size_of(arguments, "the object of the arguments", MOST_ARGUMENTS)
-        return list(schemas.issues(tool.parameters, arguments, clean))
+        return [_cut_text(line, MOST_ISSUE) for line in schemas.issues(tool.parameters, arguments, clean)]
     except NodeError as error:
-        return [clean(error.message)]
+        return [_cut_text(clean(error.message), MOST_ERROR)]
 
 
 # How much of a result is shown

@@ -54,23 +54,25 @@ def problem_of(schema: Any, reader: Reader) -> str:
         return str(error)[:MAX_ISSUE_TEXT]
 
 
-def issues(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str) -> Iterator[str]:
+def issues(
+    schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str, what: str = "arguments"
+) -> Iterator[str]:
     """What the schema finds wrong with the data, each in a line; NodeError where that cannot be found out."""
     try:
-        found = issues_of(schema, data, clean) if is_plain(schema) else _issues_apart(schema, data, clean)
+        found = issues_of(schema, data, clean) if is_plain(schema) else _issues_apart(schema, data, clean, what)
     except (ValueError, TypeError) as error:
-        raise NodeError(f"the arguments are no JSON: {error}", permanent=True) from None
+        raise NodeError(f"the {what} cannot be checked: {error}", permanent=True) from None
     for issue in found:
-        yield f"{issue['path'] or 'arguments'}: {issue['message']}"
+        yield f"{issue['path'] or what}: {issue['message']}"
 
 
-def _issues_apart(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str]) -> list[dict[str, str]]:
+def _issues_apart(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str], what: str) -> list[dict[str, str]]:
     try:
         found = read_apart("schema", {"schema": schema}, orjson.dumps(data), SECONDS)
     except Unreadable as error:
-        raise NodeError(f"the arguments cannot be checked by the tool's schema: {error.message}", True) from None
+        raise NodeError(f"the {what} cannot be checked by the schema: {error.message}", True) from None
     if "problem" in found:
-        raise NodeError(f"the arguments cannot be checked by the tool's schema: {clean(found['problem'])}", True)
+        raise NodeError(f"the {what} cannot be checked by the schema: {clean(found['problem'])}", True)
     return [
         {"path": path_of(issue["path"]), "message": clean(issue["message"][:MAX_LOOKED_AT])[:MAX_ISSUE_TEXT]}
         for issue in found["issues"]

@@ -1,0 +1,223 @@
+"""What strangers write reaches agents, and what agents do reaches people: neither may be more than it seems."""
+
+import json
+
+import pytest
+from llm_server import call, data, say
+
+from database import execute, write
+from models import AgentRun, Run, Wait, WorkspaceStore, new_id, now_ms
+
+ASKING = {"type": "store", "approval": ["store_set"]}
+
+
+@pytest.fixture
+def flow_that_says(make_flow):
+    """`flow_that_says(text)` makes an active flow `flow_say` whose output is this text."""
+
+    def make(text):
+        nodes = [
+            {"id": "called", "type": "called"},
+            {"id": "pick", "type": "jmespath", "config": {"query": "text", "data": {"text": text}}},
+        ]
+        definition = {"nodes": nodes, "edges": [{"from": "called", "to": "pick"}]}
+        return make_flow(definition, name="Say", status="active")
+
+    return make
+
+
+# What people are asked
+
+
+@pytest.fixture
+def asked(add_agent, ask, llm):
+    """`asked(value=…)` gives the answer of a task whose agent asks whether it may write this into the store."""
+
+    def give(name="Helper", **arguments):
+        add_agent(name=name, tools=[ASKING], limits={"tokens": 1_000_000})
+        llm.then(call("store_set", arguments), say("Done.", tokens=(5, 5)))
+        answer = ask(expect=202, wait=5)
+        assert answer["status"] == "waiting"
+        return answer
+
+    return give
+
+
+@pytest.mark.parametrize(
+    "hidden", ["\u202e", "\u2066", "\u200b", "\x1b", "\x7f", "\u2028", "\u3164", "\U000e0041", "\xad"]
+)
+def test_nothing_in_a_question_hides_or_turns_what_stands_beside_it(asked, owner, hidden):
+    answer = asked(key="a", value=f"pay {hidden}live", name=f"Help{hidden}er")
+    page = owner.get(f"/api/runs/{answer['run_id']}/resume").text
+    (note,) = Wait.select()
+    for text in (answer["waiting"], page, note.reason, owner.get(f"/api/runs/{answer['run_id']}").json["waiting"]):
+        assert hidden not in text and json.dumps(hidden)[1:-1] in text and "live" in text
+
+
+def test_a_long_argument_hides_none_beside_it_and_what_is_cut_is_said(asked, owner, log_of, workspace):
+    answer = asked(value="x" * 50_000, key="delete/everything")
+    for text in (answer["waiting"], owner.get(f"/api/runs/{answer['run_id']}/resume").text):
+        assert "delete/everything" in text and "more characters were cut" in text and "50," in text
+    assert len(answer["waiting"]) < 2_000
+    run = owner.get(f"/api/runs/{answer['run_id']}").json
+    assert run["waiting"].endswith("… (cut)") and len(run["waiting"]) < 600
+    step = log_of(answer)["steps"][-1]
+    assert (step["status"], step["arguments"]) == ("asking", {"value": "x" * 50_000, "key": "delete/everything"})
+
+
+def test_all_of_what_is_asked_about_can_be_seen_however_it_is_written(asked, log_of, owner):
+    value = "\n" * 190_000
+    answer = asked(key="a", value=value)
+    assert log_of(answer)["steps"][-1]["arguments"]["value"] == value
+    (listed,) = owner.get("/api/agent/logs").json["items"]
+    assert listed["steps"][-1]["arguments"]["value"] == value
+
+
+def test_what_is_done_is_what_was_asked_about(asked, owner, server, workspace):
+    answer = asked(key="a", value={"n": 2**70, "f": 1e300, "t": "\u202e"})
+    assert owner.post(f"/api/runs/{answer['run_id']}/resume", {"answer": "approved"}).status_code == 200
+    server.dispatcher.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 10)
+    kept = WorkspaceStore(workspace.id).get("a")
+    assert kept == {"n": 1.1805916207174113e21, "f": 1e300, "t": "\u202e"}
+    assert "1.1805916207174113e+21" in answer["waiting"]
+
+
+def test_a_message_of_people_may_have_lines_and_joined_letters(owner, make_flow):
+    message = "Pay?\n\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u202e"
+    flow = make_flow({"nodes": [{"id": "ask", "type": "approval", "config": {"message": message}}], "edges": []})
+    run = owner.post(f"/api/workflows/{flow['id']}/run", {}).json
+    page = owner.get(f"/api/runs/{run['id']}/resume").text
+    assert "Pay?\n\u0645\u06cc\u200c" in page and "\u202e" not in page and "\\u202e" in page
+
+
+# What is shown of what they did
+
+
+@pytest.mark.parametrize(
+    "text", ['x","error_text":null}],"items":[{"id":"forged"}],"x":["', "null", "[1, 2]", "", "{", '{"a": 1}', "\u2028"]
+)
+def test_a_text_that_a_tool_gives_is_text_and_no_json_of_ours(add_agent, ask, llm, owner, log_of, flow_that_says, text):
+    flow_that_says(text)
+    add_agent(tools=["run_flow"])
+    llm.then(call("flow_say", {}), say("Done."))
+    answer = ask()
+    assert answer["status"] == "success"
+    (listed,) = owner.get("/api/agent/logs").json["items"]
+    for log in (listed, log_of(answer)):
+        assert log["id"] == answer["id"] and log["steps"][2]["result"] == text
+
+
+def test_a_text_that_is_the_answer_is_text_and_no_json_of_ours(add_agent, owner, llm, make_flow):
+    add_agent()
+    config = {"agent_id": "helper", "task": "x", "output_schema": {"type": "string"}}
+    flow = make_flow({"nodes": [{"id": "agent", "type": "agent", "config": config}], "edges": []})
+    llm.then(data({"value": '"}],"forged":[{"'}))
+    run = owner.post(f"/api/workflows/{flow['id']}/run", {}).json
+    assert run["output"]["data"] == '"}],"forged":[{"'
+    (listed,) = owner.get("/api/agent/logs").json["items"]
+    assert listed["data"] == '"}],"forged":[{"'
+
+
+def test_long_values_are_cut_in_lists_and_whole_for_themselves(add_agent, ask, llm, owner, log_of):
+    add_agent(tools=["store"], limits={"tokens": 1_000_000})
+    llm.then(call("store_set", {"key": "a", "value": "x" * 5_000}, text="y" * 5_000), say("z" * 5_000))
+    answer = ask("t" * 5_000, input={"a": "i" * 5_000})
+    (listed,) = owner.get("/api/agent/logs").json["items"]
+    assert len(json.dumps(listed)) < 15_000
+    for key in ("task", "text", "input"):
+        assert "characters)" in listed[key]
+    asked, called = listed["steps"][1:3]
+    assert "characters)" in asked["text"] and "characters)" in asked["tool_calls"][0]["arguments"]
+    assert "characters)" in called["arguments"]
+    log = log_of(answer)
+    assert (log["text"], log["task"], log["input"]) == ("z" * 5_000, "t" * 5_000, {"a": "i" * 5_000})
+    assert (
+        log["steps"][1]["tool_calls"][0]["arguments"]["value"] == "x" * 5_000 == log["steps"][2]["arguments"]["value"]
+    )
+
+
+def test_a_list_of_large_runs_has_a_bound_and_its_pages_together_have_all(owner, workspace):
+    text = json.dumps("r" * 3_000)
+    with write():
+        for _ in range(60):
+            id_ = new_id("arun")
+            AgentRun.add(
+                id=id_, workspace_id=workspace.id, agent_id="helper", run_id=new_id("run"), node_id="agent",
+                item_index=-1, task="x" * 3_000, status="success", created_at=now_ms(), finished_at=now_ms(),
+                output=json.dumps({"text": "x" * 3_000}),
+            )  # fmt: skip
+            execute(
+                "WITH RECURSIVE n(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n WHERE seq < 150) INSERT INTO "
+                "agent_steps (agent_run_id, seq, kind, name, status, request, result, started_at) "
+                "SELECT ?, seq, 'tool', 'store_get', 'success', ?, ?, 1 FROM n",
+                (id_, text, text),
+            )
+    seen, cursor = [], ""
+    while cursor is not None:
+        answer = owner.get(f"/api/agent/logs?limit=100{cursor and '&cursor=' + cursor}")
+        assert len(answer.data) < 6_000_000
+        assert all(len(item["steps"]) == 100 and item["more_steps"] == 51 for item in answer.json["items"])
+        seen += [item["id"] for item in answer.json["items"]]
+        cursor = answer.json["next_cursor"]
+    assert len(seen) == 60 == len(set(seen)) and seen == sorted(seen, reverse=True)
+
+
+# Schemas that others wrote
+
+
+def forking(depth):
+    """Small, and of two to the power of `depth` schemas when it is written out."""
+    fork = {
+        f"a{at}": {
+            "type": "object",
+            "allOf": [{"$ref": f"#/$defs/a{at + 1}"}, {"$ref": f"#/$defs/a{at + 1}", "minProperties": at}],
+            "properties": {"l": {"$ref": f"#/$defs/a{at + 1}"}, "r": {"$ref": f"#/$defs/a{at + 1}"}},
+        }
+        for at in range(depth)
+    }
+    fork[f"a{depth}"] = {"type": "object", "required": ["nothing"]}
+    return {"type": "object", "$defs": fork, "$ref": "#/$defs/a0"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [18, 40])
+def test_a_schema_that_grows_without_end_holds_nobody(add_agent, ask, llm, depth, monkeypatch):
+    monkeypatch.setattr("nodes.toolbox.schemas.SECONDS", 1.0)
+    add_agent(output_schema=forking(depth), limits={"steps": 3, "tokens": 10_000_000})
+    llm.then(*[data({"x": {}})] * 3)
+    answer = ask(wait=60)
+    assert answer["status"] == "failed" and answer["duration_ms"] < 20_000
+    assert all(len(request.text) < 100_000 for request in llm.requests)
+
+
+OBJECT = {"type": "object"}
+TEXT = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {**OBJECT, "properties": {"value": TEXT, "more": {"$ref": "#"}}},
+        {**OBJECT, "properties": {"value": TEXT, "b": {"$ref": "#/properties/value"}}},
+        {**OBJECT, "definitions": {"x": TEXT}, "properties": {"value": {"$ref": "#/definitions/x"}}},
+        {**OBJECT, "$defs": {"x y/z": TEXT}, "properties": {"value": {"$ref": "#/$defs/x%20y~1z"}}},
+        {**OBJECT, "$defs": {"x": {"$anchor": "q", **TEXT}}, "properties": {"value": {"$ref": "#q"}}},
+        {**OBJECT, "$dynamicAnchor": "n", "properties": {"value": TEXT, "b": {"$dynamicRef": "#n"}}},
+        {**OBJECT, "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
+        {**OBJECT, "properties": {"$ref": TEXT, "$defs": TEXT, "": {}, "\n": {}}},
+        {"anyOf": [TEXT, {"$ref": "#/$defs/q"}], "$defs": {"q": {"type": "integer"}}},
+        {"$ref": "#/$defs/q", "$defs": {"q": TEXT}},
+        {"type": ["string", "object"]},
+        {},
+    ],
+    ids=range(12),
+)
+def test_a_schema_of_any_build_is_followed(add_agent, owner, llm, make_flow, caplog, schema):
+    add_agent()
+    config = {"agent_id": "helper", "task": "x", "output_schema": schema}
+    flow = make_flow({"nodes": [{"id": "agent", "type": "agent", "config": config}], "edges": []})
+    llm.then(data({"value": "x"}))
+    run = owner.post(f"/api/workflows/{flow['id']}/run", {}).json
+    assert run["status"] == "success", run["error_text"]
+    assert run["output"]["data"] in ("x", {"value": "x"})
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
