@@ -129,8 +129,6 @@ class AgentRun(Base):
                 row.status = "failed"
                 row.error_text = (run.error_text if run is not None else None) or "the run ended without it"
                 row.finished_at = None if run is None else run.finished_at
-                if row.finished_at is not None:
-                    row.duration_ms = float(max(0, row.finished_at - row.created_at))
             elif run.status == "pending":
                 row.status = "pending" if run.waiting is None or run.started_at is None else "waiting"
 
