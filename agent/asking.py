@@ -239,8 +239,8 @@ def _counted(response: ModelResponse, messages: list[ModelMessage]) -> ModelResp
     """The answer with a guess at its tokens where the server does not count them, for limits to hold all the same."""
     if response.usage.input_tokens or response.usage.output_tokens:
         return response
-    read, said = _tokens(messages), _tokens([response])
-    response.usage = RequestUsage(input_tokens=read, output_tokens=said, unmeasured_requests=1)
+    # It counts like any other: the library would write warnings of what it holds to be not counted at all.
+    response.usage = RequestUsage(input_tokens=_tokens(messages), output_tokens=_tokens([response]))
     return response
 
 

@@ -25,6 +25,8 @@ def shown(rows: Sequence[AgentRun], most: int, with_steps: bool = True) -> list[
     """These runs of agents for the wire, with `steps`; a value of more than `most` characters is cut."""
     AgentRun.tell_ends(rows)
     steps = AgentStep.of([row.id for row in rows]) if rows else {}
+    for row in rows:
+        AgentStep.tell_ends(row, steps[row.id])
     return [
         _run(row, steps[row.id], most) | ({"steps": _steps(steps[row.id], most)} if with_steps else {}) for row in rows
     ]
@@ -39,7 +41,7 @@ def _run(row: AgentRun, steps: Sequence[AgentStep], most: int) -> dict[str, Any]
         "text": output.get("text"),
         "data": output.get("data"),
         "tool_calls": calls,
-        "usage": row if row.finished_at is not None else _used(steps),
+        "usage": _used(steps),
         **_waiting(row),
     }
 
@@ -53,7 +55,7 @@ def _waiting(row: AgentRun) -> dict[str, Any]:
 
 
 def _used(steps: Sequence[AgentStep]) -> dict[str, Any]:
-    """What a run that has not ended has used."""
+    """What it has used until now, however it ended."""
     asked = [step for step in steps if step.kind == "model" and step.status == "success"]
     return {
         "requests": len(asked),
