@@ -65,7 +65,9 @@ def shown(row: AgentRun) -> dict[str, Any]:
 def _shown(row: AgentRun, room: Room) -> dict[str, Any]:
     total = AgentStep.count_of(row.id)
     most = room.for_each(min(total, room.steps))
-    steps = [_step(step, most) for step in AgentStep.first(row.id, room.steps)]
+    kept = list(AgentStep.first(row.id, room.steps))
+    AgentStep.tell_ends(row, kept)
+    steps = [_step(step, most) for step in kept]
     output = {} if row.output is None else orjson.loads(row.output)
     return {
         **{name: getattr(row, name) for name in RUN_FIELDS},

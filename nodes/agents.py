@@ -129,7 +129,9 @@ class _Turn:
         # In a list nothing can wait, so no other flow can be waited for.
         self.ctx = ctx if ctx.index is None else dataclasses.replace(ctx, flows=None)
         self.agent = agent
-        self.session = self.clean(config.get("session") or "") if record.start is None else record.start["session"]
+        self.session = (
+            self.clean(config.get("session") or "") if record.start is None else record.start.get("session", "")
+        )
 
     def take(self) -> Any:
         name, credential = self.model()
