@@ -248,8 +248,6 @@ class _Recorded(WrapperModel):
             (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json", warnings=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise NodeError(f"the model's answer cannot be kept: {_sentence(error)}", permanent=True) from None
-        # That they are guessed at matters to the price alone, which is known by now; the library would warn of it.
-        dumped["usage"].pop("unmeasured_requests", None)
         size = len(json.dumps(dumped, ensure_ascii=False))
         if size > MOST_ANSWER:
             raise NodeError(f"the model's answer has {size} characters; at most {MOST_ANSWER} are allowed", True)

@@ -79,8 +79,7 @@ def _shown(row: AgentRun, room: Room) -> dict[str, Any]:
         "data": None if output.get("data") is None else _json(output["data"], room.value),
         "error_text": _text(row.error_text, room.value),
         "tool_calls": [step for step in steps if step["kind"] == "tool" and step["status"] != "refused"],
-        # An agent that came to its end by itself has added up what it used; one that was cancelled has not.
-        "usage": row if row.duration_ms is not None else AgentStep.used(row.id),
+        "usage": AgentStep.used(row.id),
         "steps": steps,
         "more_steps": max(0, total - len(steps)),
         **_waiting(row),

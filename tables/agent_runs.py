@@ -187,7 +187,7 @@ class AgentStep(Base):
 
     @classmethod
     def used(cls, agent_run_id: str) -> dict[str, Any]:
-        """What a run that has not ended has used, by the columns of AgentRun."""
+        """What it has used until now, however it ended, by the columns of AgentRun."""
         found = execute(USED, (agent_run_id,)).fetchone()
         return dict(zip((*COUNTS, "cost"), found, strict=True))
 

@@ -122,7 +122,7 @@ def test_other_numbers_of_a_server_are_passed_over(tell):
 
 def test_a_server_that_does_not_count_is_counted_for(tell):
     answer = tell(tool('{"key": "a"}'), tokens=5_000)
-    assert answer["text"] == "Done." and answer["usage"]["input_tokens"] > 100 and answer["usage"]["cost"] is None
+    assert answer["text"] == "Done." and answer["usage"]["input_tokens"] > 100 and answer["usage"]["cost"] > 0
 
 
 # Shapes
