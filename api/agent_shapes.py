@@ -72,7 +72,6 @@ def _shown(row: AgentRun, room: Room) -> dict[str, Any]:
     return {
         **{name: getattr(row, name) for name in RUN_FIELDS},
         "item_index": None if row.item_index < 0 else row.item_index,
-        "duration_ms": row.duration_ms if row.finished_at is None else float(max(0, row.finished_at - row.created_at)),
         "task": _text(row.task, room.value),
         "input": _json_text(row.input, room.value),
         "text": _text(output.get("text"), room.value),
