@@ -173,6 +173,7 @@ class _Turn:
             wrong_output=functools.partial(misfits, schema, clean=ctx.clean),
             deadline=end if ctx.deadline is None else min(end, ctx.deadline),
             clean=self.clean,
+            clean_text=ctx.clean,
             shorten=toolbox.shortened,
             stopped=ctx.stopped,
             given=self.given(),
