@@ -260,8 +260,8 @@ def _counted(response: ModelResponse, messages: list[ModelMessage]) -> ModelResp
                 setattr(usage, name, max(0, min(value, MOST_TOKENS)))
         usage.details = {}  # numbers of the server's own, of any size
         return response
-    read, said = _tokens(messages), _tokens([response])
-    response.usage = RequestUsage(input_tokens=read, output_tokens=said, unmeasured_requests=1)
+    # It counts like any other: the library would write warnings of what it holds to be not counted at all.
+    response.usage = RequestUsage(input_tokens=_tokens(messages), output_tokens=_tokens([response]))
     return response
 
 

@@ -170,8 +170,11 @@ def check(raw: Any) -> tuple[Agent | None, list[Issue]]:
 
 
 def restored(snapshot: Mapping[str, Any]) -> Agent:
-    """The agent of a snapshot, which was checked when it was made: by the bounds of then, so not by those of today."""
-    approval = snapshot["approval"]
+    """The agent of a snapshot, which was checked when it was made: by the bounds of then, so not by those of today.
+
+    What it does not say, as it knew nothing of it, is as usual.
+    """
+    approval = snapshot.get("approval")
     made: dict[str, Any] = {
         "tools": tuple(map(_spec, snapshot["tools"])),
         "limits": Limits(**snapshot["limits"]),

@@ -65,11 +65,14 @@ def shown(row: AgentRun) -> dict[str, Any]:
 def _shown(row: AgentRun, room: Room) -> dict[str, Any]:
     total = AgentStep.count_of(row.id)
     most = room.for_each(min(total, room.steps))
-    steps = [_step(step, most) for step in AgentStep.first(row.id, room.steps)]
+    kept = list(AgentStep.first(row.id, room.steps))
+    AgentStep.tell_ends(row, kept)
+    steps = [_step(step, most) for step in kept]
     output = {} if row.output is None else orjson.loads(row.output)
     return {
         **{name: getattr(row, name) for name in RUN_FIELDS},
         "item_index": None if row.item_index < 0 else row.item_index,
+        "duration_ms": row.duration_ms if row.finished_at is None else float(max(0, row.finished_at - row.created_at)),
         "task": _text(row.task, room.value),
         "input": _json_text(row.input, room.value),
         "text": _text(output.get("text"), room.value),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from marshmallow import Schema, fields, validate
 
 from agent import models, prompts, running
@@ -20,12 +22,12 @@ from nodes import toolbox
 from nodes.base import AgentRecord, Agents, Context, Node, Suspend, check_installed, setting
 from nodes.data import check_schema
 from nodes.kinds import anything, credential, text
-from nodes.model_wire import GRACE, choose, cleaned, misfits, model_access, price_of
+from nodes.model_wire import GRACE, choose, cleaned, json_of, misfits, model_access, price_of
 from nodes.waits import DAY, now_ms, question, tell
 
 MOST_TURNS = 50
 HISTORY_TOKENS, RECALLED_TOKENS = 8_000, 2_000
-MOST_CALLS = 100
+MOST_CALLS, MOST_SHOWN = 100, 2_000  # calls in the output, and characters of the arguments of each
 
 
 class Agent(Node):
@@ -127,7 +129,9 @@ class _Turn:
         # In a list nothing can wait, so no other flow can be waited for.
         self.ctx = ctx if ctx.index is None else dataclasses.replace(ctx, flows=None)
         self.agent = agent
-        self.session = self.clean(config.get("session") or "")
+        self.session = (
+            self.clean(config.get("session") or "") if record.start is None else record.start.get("session", "")
+        )
 
     def take(self) -> Any:
         name, credential = self.model()
@@ -154,14 +158,16 @@ class _Turn:
         """All that the agent needs; what it begins with is kept before it does anything."""
         ctx, record = self.ctx, self.record
         listings = {} if record.start is None else record.start["listings"]
+        end = time.monotonic() + max(0.0, self.agent.limits.seconds - spent(record.entries))
+        until = math.inf if ctx.deadline is None else ctx.deadline
+        # No tool may take longer than the agent may.
+        lent = dataclasses.replace(ctx, deadline=min(end, until))
         box = toolbox.build(
-            self.agent.tools, ctx, self.agents, self.agent.id, self.session, self.config.get("credentials", {}),
+            self.agent.tools, lent, self.agents, self.agent.id, self.session, self.config.get("credentials", {}),
             input=given, listings=listings,
         )  # fmt: skip
         if record.start is None:
-            record.keep_start(self.clean(self.beginning(choice, task, given, box.listings)))
-        seconds = self.agent.limits.seconds - spent(record.entries)
-        end = time.monotonic() + max(0.0, seconds)
+            record.keep_start(self.beginning(choice, task, given, box.listings))
         schema = record.start["agent"]["output_schema"]
         return Work(
             key=ctx.idempotency_key,
@@ -171,7 +177,8 @@ class _Turn:
             open_model=lambda: models.open_model(choice, self.agents.models, model_access(ctx, choice), end + GRACE),
             wrong=functools.partial(toolbox.checked, clean=ctx.clean),
             wrong_output=functools.partial(misfits, schema, clean=ctx.clean),
-            deadline=end if ctx.deadline is None else min(end, ctx.deadline),
+            deadline=end,
+            until=until,
             clean=self.clean,
             clean_text=ctx.clean,
             shorten=toolbox.shortened,
@@ -181,18 +188,20 @@ class _Turn:
         )
 
     def beginning(self, choice: Any, task: str, given: Any, listings: Any) -> dict[str, Any]:
-        agent, mark = self.agent.snapshot(), prompts.new_mark()
+        agent, mark, clean = self.agent.snapshot(), prompts.new_mark(), self.clean
         memory = self.agents.memory
         recalled = memory.recall(self.agent.id, self.session, task, RECALLED_TOKENS) if self.agent.memory else []
         turns = self.agents.conversation(self.agent.id, self.session, MOST_TURNS) if self.session else []
         return {
-            "agent": agent,
+            # As it is written, for it says what the agent may do: a word of it may be somebody's password.
+            "agent": orjson.loads(json_of(agent)),
             "model": choice.name,
             "credential": self.model()[1],
+            "session": self.session,
             "mark": mark,
-            "instructions": prompts.instructions(agent, mark),
-            "prompt": prompts.prompt(mark, task, given, recalled),
-            "history": prompts.kept_history(turns, min(HISTORY_TOKENS, self.agent.limits.tokens // 4)),
+            "instructions": clean(prompts.instructions(agent, mark)),
+            "prompt": clean(prompts.prompt(mark, task, given, recalled)),
+            "history": clean(prompts.kept_history(turns, min(HISTORY_TOKENS, self.agent.limits.tokens // 4))),
             "listings": listings,
         }
 
@@ -212,7 +221,10 @@ class _Turn:
         return {
             **said,
             "usage": self.record.usage()._asdict(),
-            "tool_calls": [{"name": call.name, "arguments": call.request, "status": call.status} for call in calls],
+            "tool_calls": [
+                {"name": call.name, "arguments": toolbox.shortened(call.request, MOST_SHOWN), "status": call.status}
+                for call in calls
+            ],
             "agent_run_id": self.record.id,
         }
 

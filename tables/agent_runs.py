@@ -129,8 +129,7 @@ class AgentRun(Base):
                 row.status = "failed"
                 row.error_text = (run.error_text if run is not None else None) or "the run ended without it"
                 row.finished_at = None if run is None else run.finished_at
-                if row.finished_at is not None:
-                    row.duration_ms = float(max(0, row.finished_at - row.created_at))
+                row.duration_ms = None if row.finished_at is None else float(max(0, row.finished_at - row.created_at))
             elif run.status == "pending":
                 row.status = "pending" if run.waiting is None or run.started_at is None else "waiting"
 
@@ -191,3 +190,11 @@ class AgentStep(Base):
         """What a run that has not ended has used, by the columns of AgentRun."""
         found = execute(USED, (agent_run_id,)).fetchone()
         return dict(zip((*COUNTS, "cost"), found, strict=True))
+
+    @staticmethod
+    def tell_ends(run: AgentRun, steps: Sequence[AgentStep]) -> None:
+        """Let steps that nobody ended say that they came to nothing, once the agent's run is over: it was cancelled."""
+        for step in steps if run.finished_at is not None else ():
+            if step.status in ("running", "asking", "waiting"):
+                step.status, step.finished_at = "failed", run.finished_at
+                step.error_text = step.error_text or "the run ended before this did"

@@ -214,7 +214,7 @@ def test_the_table_of_tools_has_each_type_with_all_its_tools_and_keys():
 def test_the_table_of_a_task_has_each_of_its_keys():
     found = [name for row in rows("A task") for name in names(row[0])]
     assert found == list(TaskIn().fields)
-    assert set(found) - {"wait"} | {"output_schema"} == set(REGISTRY["agent"].Config().fields)
+    assert set(found) - {"wait"} | {"output_schema", "notify"} == set(REGISTRY["agent"].Config().fields)
 
 
 def test_the_table_of_a_definition_has_each_of_its_keys():

@@ -1,10 +1,12 @@
 """A node that asks several questions: each is asked once, and its answer counts for it alone, whatever happens."""
 
+import time
+
 import pytest
 from test_dispatch import output, submit
 from world import Gate, chain, flow, node, run_of, steps_of
 
-from errors import NodeError
+from errors import Conflict, NodeError
 from models import Wait
 from nodes.base import Suspend
 
@@ -43,6 +45,14 @@ def asking(id_="a", questions=2, **more):
 
 def question(run, node_id="a"):
     return Wait.get(Wait.run_id == run.id, Wait.node_id == node_id).question
+
+
+def until(holds):
+    """Return when it holds: for what a thread of the dispatcher does in its own time."""
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.01)
 
 
 def passing():
@@ -119,3 +129,34 @@ def test_two_nodes_ask_at_the_same_time(inline, interview, order):
         assert run_of(run.id).status == "pending"
         inline.answer(run, node_id, "yes", None, None)
     assert output(inline, run_of(run.id)) == {"a": ["yes", "yes"], "b": ["yes", "yes"]}
+
+
+def test_an_answer_while_the_run_has_not_come_to_rest_counts(start, interview, gate):
+    dispatcher = start()
+    run = submit(dispatcher, flow(asking(questions=2), node("b", "gate")))
+    assert gate.reached.wait(5)
+    dispatcher.recorder.commit([])  # what was handed over before is on the disk then
+    dispatcher.answer(run, "a", "yes", None, None, "q0")
+    with pytest.raises(Conflict, match="answered already"):
+        dispatcher.answer(run, "a", "no", None, None, "q0")
+    gate.opened.set()
+    ticket = dispatcher.ticket_of(run)
+    until(lambda: question(run) == "q1")
+    dispatcher.answer(run, "a", "no", None, None, "q1")
+    assert dispatcher.wait(ticket, 5).status == "success"
+    assert output(dispatcher, run_of(run.id))["a"] == ["yes", "no"]
+
+
+def test_nobody_can_answer_before_there_is_a_question_nor_while_the_next_one_is_thought_of(start, interview, gate):
+    dispatcher = start()
+    run = submit(dispatcher, chain(node("b", "gate"), asking(questions=1)))
+    assert gate.reached.wait(5)
+    with pytest.raises(Conflict, match="no question"):
+        dispatcher.answer(run, "a", "yes", None, None)
+    gate.opened.set()
+    until(lambda: Wait.select().count() == 1)
+    interview.faults = [lambda: interview.gate(None, None, None) or passing()]
+    dispatcher.answer(run, "a", "yes", None, None)
+    assert interview.gate.reached.wait(5)
+    with pytest.raises(Conflict, match="answered already"):
+        dispatcher.answer(run, "a", "yes", None, None)
