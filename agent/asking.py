@@ -147,9 +147,14 @@ class Line(Wire):
     def __init__(self, choice: Choice, access: Access) -> None:
         super().__init__(access.tls, MOST_BYTES, access.addresses)
         self.media = ""  # of the last answer, as the server says
+        self.key, self.clean_text = choice.key, access.clean
         self.own = {"Accept-Encoding": "identity", "User-Agent": "Headrace"}
         if choice.key:
             self.own["Authorization"] = f"Bearer {choice.key}"
+
+    def clean(self, text: str) -> str:
+        """What the server says, without secrets; not even where nobody told us of any."""
+        return self.clean_text(text.replace(self.key, "***") if self.key else text)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self.room, self.too_large, self.media = MOST_BYTES, False, ""
@@ -196,7 +201,8 @@ class Patient(WrapperModel):
             except (ModelFailed, UserError):
                 raise
             except Exception as error:
-                failed = failure(error, self.choice, self.models.timeout, self.line.too_large, self.line.media)
+                line = self.line
+                failed = failure(error, self.choice, self.models.timeout, line.too_large, line.media, line.clean)
                 pause = self._pause(error, failed, number)
             if pause is None:
                 times = f"; it was asked {number} times" if number > 1 else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from httpx2 import DecodingError, HTTPError, TimeoutException
@@ -12,7 +12,6 @@ from pydantic_ai.exceptions import AgentRunError, ContentFilterError, ModelQuota
 from agent.models import Choice, ModelFailed
 from errors import NodeError
 
-HIDDEN = "***"
 MOST_SAID = 300
 # Of those below 500, the ones that say nothing about the request itself: too slow, in each other's way, too many.
 PASSING = {408, 409, 425, 429}
@@ -28,10 +27,13 @@ class BrokenOff(AgentRunError):
         super().__init__("the answer breaks off")
 
 
-def failure(error: Exception, choice: Choice, timeout: float, too_large: bool, media: str) -> ModelFailed:
+def failure(
+    error: Exception, choice: Choice, timeout: float, too_large: bool, media: str, clean: Callable[[str], str]
+) -> ModelFailed:
     """The error of a run for the library's.
 
     `timeout` is in seconds. `too_large` says that the answer was, and `media` is the type that it was said to be of.
+    `clean` takes secrets out of what the server says.
     """
     who, causes = f"{choice.name} at {choice.host}", list(_causes(error))
     if too_large:
@@ -41,27 +43,27 @@ def failure(error: Exception, choice: Choice, timeout: float, too_large: bool, m
         return ModelFailed(f"{choice.name}: {refused.message}", refused.permanent)
     status = next((found for cause in causes if isinstance(found := getattr(cause, "status_code", None), int)), None)
     if status is not None and status >= 300:
-        return _answered(error, who, status, choice.key)
+        return _answered(error, who, status, clean)
     if any(isinstance(cause, TimeoutError | TimeoutException) for cause in causes):
         return ModelFailed(f"{who} has not answered in time (HEADRACE_LLM_TIMEOUT is {timeout:g} s)")
     lost = next((cause for cause in causes if isinstance(cause, HTTPError)), None)
     if lost is not None:
-        text = ERRNO.sub("", cleaned(str(lost), choice.key)) or type(lost).__name__
+        text = ERRNO.sub("", cleaned(str(lost), clean)) or type(lost).__name__
         return ModelFailed(f"{who}: {text}", isinstance(lost, DecodingError) or "CERTIFICATE_VERIFY" in text)
-    return ModelFailed(f"{who}: {_unlike(error, media, choice.key)}", isinstance(error, ContentFilterError))
+    return ModelFailed(f"{who}: {_unlike(error, media, clean)}", isinstance(error, ContentFilterError))
 
 
-def _unlike(error: Exception, media: str, key: str) -> str:
+def _unlike(error: Exception, media: str, clean: Callable[[str], str]) -> str:
     """What is wrong with an answer that came, and is not like those that a language model gives."""
     if "html" in media:
         return "it answered with a page, as no language model does; is its address right?"
     if isinstance(error, AgentRunError):
-        return cleaned(error.message.partition("\n")[0], key)
+        return cleaned(error.message.partition("\n")[0], clean)
     return f"the answer cannot be understood ({type(error).__name__})"
 
 
-def _answered(error: Exception, who: str, status: int, key: str) -> ModelFailed:
-    text = cleaned(_message(getattr(error, "body", None)), key)
+def _answered(error: Exception, who: str, status: int, clean: Callable[[str], str]) -> ModelFailed:
+    text = cleaned(_message(getattr(error, "body", None)), clean)
     lasts = isinstance(error, ModelQuotaExceededError) or (status < 500 and status not in PASSING)
     asked = getattr(error, "retry_after", None) or 0.0
     return ModelFailed(f"{who} answered {status}" + (f": {text}" if text else ""), lasts, asked)
@@ -75,11 +77,10 @@ def _message(body: Any) -> str:
     return body if isinstance(body, str) else ""
 
 
-def cleaned(text: str, key: str) -> str:
-    """A line of what a server said, without the key, and not too long."""
-    if key:
-        text = text.replace(key, HIDDEN)
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 10 * MOST_SAID]).split())
+def cleaned(text: str, clean: Callable[[str], str]) -> str:
+    """A line of what a server said, without secrets, and not too long."""
+    text = clean(text[: 10 * MOST_SAID])
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}…"
 
 

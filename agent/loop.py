@@ -73,7 +73,7 @@ def execute(work: Work) -> Done | Waiting:
         return suspended.waiting
     except Exception as error:
         told = _told(error)
-        tape.give_up(told.message if isinstance(told, NodeError) else type(told).__name__)
+        tape.give_up(work.clean_text(told.message) if isinstance(told, NodeError) else type(told).__name__)
         if told is error:
             raise
         raise told from None
@@ -231,7 +231,7 @@ class _Recorded(WrapperModel):
                 raise answer
             entry.result = self._recorded(answer)
         except NodeError as error:
-            self.tape.end(entry, "failed", error.message)
+            self.tape.end(entry, "failed", self.work.clean_text(error.message))
             raise
         entry.input_tokens, entry.output_tokens = answer.usage.input_tokens, answer.usage.output_tokens
         entry.cost = self.work.cost_of(answer)
@@ -443,7 +443,7 @@ class _Call:
         raise Suspended(Waiting(reason, question, run_id))
 
     def _clean_text(self, text: str) -> str:
-        return str(self.work.clean(text))
+        return self.work.clean_text(str(self.work.clean(text)))
 
 
 def _refusal(given: Given) -> str:

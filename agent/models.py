@@ -111,11 +111,13 @@ class Choice:
 class Access:
     """How a model is reached: whom to believe, and for a host and port, the addresses that may be connected to.
 
-    `addresses` raises NodeError where there are none; without it, all may.
+    `addresses` raises NodeError where there are none; without it, all may. `clean` takes secrets out of what a server
+    says of an error.
     """
 
     tls: SSLContext
     addresses: Callable[[str, int], list[str]] | None = None
+    clean: Callable[[str], str] = str
 
 
 def resolve(

@@ -43,9 +43,10 @@ class Work:
     every resumption: `{"agent", "model", "instructions", "prompt", "history", "mark"}`. `open_model()` connects to the
     model, and `settings` are those of each request, such as `{"temperature", "max_tokens"}`. `wrong(tool, arguments)`
     and `wrong_output(data)` say what is wrong, in words, or nothing. `clean` strikes secrets out of JSON, and raises
-    NodeError for what is none; `shorten(value, most)` makes it about so many characters long. `stopped()` gives the
-    reason to end early, if there is one. `deadline`, by the agent's own limit, and `until`, when whoever runs it has no
-    more time for this attempt, are on the clock of `time.monotonic`, in seconds.
+    NodeError for what is none; `clean_text` also strikes pieces of them out of a message; `shorten(value, most)` makes
+    it about so many characters long. `stopped()` gives the reason to end early, if there is one. `deadline`, by the
+    agent's own limit, and `until`, when whoever runs it has no more time for this attempt, are on the clock of
+    `time.monotonic`, in seconds.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Work:
     wrong_output: Callable[[Any], Sequence[str]]
     deadline: float
     clean: Callable[[Any], Any] = field(default=lambda value: value)
+    clean_text: Callable[[str], str] = str
     shorten: Callable[[Any, int], Any] = field(default=lambda value, most: value)
     stopped: Callable[[], str | None] = field(default=lambda: None)
     until: float = math.inf

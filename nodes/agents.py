@@ -180,6 +180,7 @@ class _Turn:
             deadline=end,
             until=until,
             clean=self.clean,
+            clean_text=ctx.clean,
             shorten=toolbox.shortened,
             stopped=ctx.stopped,
             given=self.given(),

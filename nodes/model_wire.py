@@ -40,7 +40,7 @@ def choose(ctx: Context, models: Models, name: str | None = None, credential: st
 def model_access(ctx: Context, choice: Choice) -> Access:
     """What `open_model` needs: the server's own address may be anywhere, any other has to be permitted."""
     services = ctx.need_services()
-    return Access(services.tls("llm"), None if choice.trusted else services.egress.addresses)
+    return Access(services.tls("llm"), None if choice.trusted else services.egress.addresses, ctx.clean)
 
 
 def price_of(choice: Choice) -> Callable[[Any], float | None]:

@@ -124,7 +124,8 @@ class Browser:
             )
         except Unreadable as error:
             return {"note": error.message, "html": text}
-        return {"note": found["problem"], "html": text} if "problem" in found else found["text"]
+        # It may have been cut in the middle of a secret.
+        return {"note": found["problem"], "html": text} if "problem" in found else self.bench.ctx.clean(found["text"])
 
 
 def tools(spec: ToolSpec, bench: Bench) -> list[Tool]:

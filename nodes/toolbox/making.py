@@ -91,21 +91,24 @@ class Bench:
     ) -> Tool:
         """A tool with the schema that somebody else wrote for its arguments."""
         if "resume" in options:
-            options["resume"] = functools.partial(_told, most, options["resume"])
+            options["resume"] = functools.partial(self._told, most, options["resume"])
         return Tool(name, description, parameters, functools.partial(self._call, most, call), **options)
 
     def _call(self, most: int, call: Callable[[dict[str, Any], str], Any], arguments: dict[str, Any], key: str) -> Any:
         self.ctx.seconds_left(CALL_SECONDS)
-        return _told(most, call, arguments, key)
+        return self._told(most, call, arguments, key)
+
+    def _told(self, most: int, make: Callable[..., Any], *args: Any) -> Any:
+        """What a model is told of what `make` gives; NodeError."""
+        try:
+            result = make(*args)
+        except HeadraceError as error:
+            raise NodeError(_cut_text(error.message, MOST_ERROR, self.ctx.clean), permanent=True) from None
+        return result if isinstance(result, Later) else shortened(result, most, self.ctx.clean)
 
 
-def _told(most: int, make: Callable[..., Any], *args: Any) -> Any:
-    """What a model is told of what `make` gives; NodeError."""
-    try:
-        result = make(*args)
-    except HeadraceError as error:
-        raise NodeError(_cut_text(error.message, MOST_ERROR), permanent=True) from None
-    return result if isinstance(result, Later) else shortened(result, most)
+def _cut_text(text: str, room: int, clean: Callable[[str], str] = str) -> str:
+    return _Cutter(clean).text(text, room)
 
 
 def checked(tool: Tool, arguments: Any, clean: Callable[[str], str] = str) -> list[str]:
@@ -122,76 +125,79 @@ def checked(tool: Tool, arguments: Any, clean: Callable[[str], str] = str) -> li
 # How much of a result is shown
 
 
-def shortened(value: Any, max_chars: int = MOST_SHOWN) -> Any:
-    """The value as JSON of about so many characters: what is too long in it is cut, and says how much that was."""
-    return _cut(value, max_chars, 0)
+def shortened(value: Any, max_chars: int = MOST_SHOWN, clean: Callable[[str], str] = str) -> Any:
+    """The value as JSON of about so many characters: what is too long in it is cut, and says how much that was.
+
+    `clean` takes pieces of secrets out of what is cut, for half a secret is not found any more later on.
+    """
+    return _Cutter(clean).cut(value, max_chars, 0)
 
 
-def _cut(value: Any, room: int, depth: int) -> Any:
-    if isinstance(value, str):
-        return _cut_text(value, room)
-    if isinstance(value, Mapping | list | tuple) and depth >= MOST_DEPTH:
-        return "(nested too deeply to be shown)"
-    if isinstance(value, Mapping | list | tuple) and _size(value, room) <= room:
-        room = UNCUT
-    if isinstance(value, Mapping):
-        return _cut_object(value, room, depth)
-    if isinstance(value, list | tuple):
-        return _cut_list(value, room, depth)
-    return _scalar(value)
+class _Cutter:
+    def __init__(self, clean: Callable[[str], str]) -> None:
+        self.clean = clean
 
+    def cut(self, value: Any, room: int, depth: int) -> Any:
+        if isinstance(value, str):
+            return self.text(value, room)
+        if isinstance(value, Mapping | list | tuple) and depth >= MOST_DEPTH:
+            return "(nested too deeply to be shown)"
+        if isinstance(value, Mapping | list | tuple) and _size(value, room) <= room:
+            room = UNCUT
+        if isinstance(value, Mapping):
+            return self.object(value, room, depth)
+        if isinstance(value, list | tuple):
+            return self.list(value, room, depth)
+        return self.scalar(value)
 
-def _scalar(value: Any) -> Any:
-    """A value that JSON has no kind for is text, as a number is that its readers would not take."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return int(value) if LEAST <= value <= GREATEST else str(value)[:100]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    return _cut_text(str(value), 1_000)
+    def scalar(self, value: Any) -> Any:
+        """A value that JSON has no kind for is text, as a number is that its readers would not take."""
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            return int(value) if LEAST <= value <= GREATEST else str(value)[:100]
+        if isinstance(value, float):
+            return value if math.isfinite(value) else str(value)
+        return self.text(str(value), 1_000)
 
+    def text(self, text: str, room: int) -> str:
+        if len(text) > room - 2:
+            kept = max(0, room - 2 - NOTE_ROOM)
+            text = f"{self.clean(text[:kept])}… ({len(text) - kept:,} more characters were cut)"
+        # Half a surrogate pair is text to Python, but no Unicode.
+        return text.encode("utf-8", "replace").decode()
 
-def _cut_text(text: str, room: int) -> str:
-    if len(text) > room - 2:
-        kept = max(0, room - 2 - NOTE_ROOM)
-        text = f"{text[:kept]}… ({len(text) - kept:,} more characters were cut)"
-    # Half a surrogate pair is text to Python, but no Unicode.
-    return text.encode("utf-8", "replace").decode()
+    def list(self, items: Sequence[Any], room: int, depth: int) -> list[Any]:
+        """The first items, whole as far as they fit; the first one is shown in any case, cut if need be."""
+        kept: list[Any] = []
+        room -= 2
+        for number, item in enumerate(items):
+            size = _size(item, room) + 2
+            if size > room and number:
+                kept.append(f"… ({len(items) - number:,} more items were cut)")
+                break
+            kept.append(self.cut(item, room, depth + 1))
+            room -= size
+        return kept
 
-
-def _cut_list(items: Sequence[Any], room: int, depth: int) -> list[Any]:
-    """The first items, whole as far as they fit; the first one is shown in any case, cut if need be."""
-    kept: list[Any] = []
-    room -= 2
-    for number, item in enumerate(items):
-        size = _size(item, room) + 2
-        if size > room and number:
-            kept.append(f"… ({len(items) - number:,} more items were cut)")
-            break
-        kept.append(_cut(item, room, depth + 1))
-        room -= size
-    return kept
-
-
-def _cut_object(members: Mapping[Any, Any], room: int, depth: int) -> dict[str, Any]:
-    """All that fits of every member: the small ones whole, the others as large as they may be beside these."""
-    most = max(1, room // KEY_ROOM)
-    names = list(members)[:most]
-    sizes = {name: _size(members[name], room) + len(str(name)) + 4 for name in names}
-    rooms: dict[Any, int] = {}
-    left = room - 2
-    for number, name in enumerate(sorted(names, key=sizes.__getitem__)):
-        rooms[name] = min(sizes[name], max(KEY_ROOM, left // (len(names) - number)))
-        left -= rooms[name]
-    cut: dict[str, Any] = {}
-    for name in names:
-        shown = _cut_text(str(name), max(KEY_ROOM // 2, rooms[name] // 2))
-        shown = f"{shown} {len(cut)}" if shown in cut else shown
-        cut[shown] = _cut(members[name], rooms[name] - len(shown) - 4, depth + 1)
-    if len(members) > most:
-        cut["…"] = f"({len(members) - most:,} more keys were cut)"
-    return cut
+    def object(self, members: Mapping[Any, Any], room: int, depth: int) -> dict[str, Any]:
+        """All that fits of every member: the small ones whole, the others as large as they may be beside these."""
+        most = max(1, room // KEY_ROOM)
+        names = list(members)[:most]
+        sizes = {name: _size(members[name], room) + len(str(name)) + 4 for name in names}
+        rooms: dict[Any, int] = {}
+        left = room - 2
+        for number, name in enumerate(sorted(names, key=sizes.__getitem__)):
+            rooms[name] = min(sizes[name], max(KEY_ROOM, left // (len(names) - number)))
+            left -= rooms[name]
+        cut: dict[str, Any] = {}
+        for name in names:
+            shown = self.text(str(name), max(KEY_ROOM // 2, rooms[name] // 2))
+            shown = f"{shown} {len(cut)}" if shown in cut else shown
+            cut[shown] = self.cut(members[name], rooms[name] - len(shown) - 4, depth + 1)
+        if len(members) > most:
+            cut["…"] = f"({len(members) - most:,} more keys were cut)"
+        return cut
 
 
 def _size(value: Any, most: int) -> int:
