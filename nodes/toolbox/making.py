@@ -11,9 +11,9 @@ from typing import Any
 from agent.definition import ToolSpec
 from agent.tools import Later, Tool
 from errors import HeadraceError, NodeError
+from json_schemas import issues_of
 from nodes.base import Agents, Context
 from nodes.bounds import GREATEST, LEAST, size_of
-from nodes.toolbox import schemas
 
 MOST_SHOWN = 20_000  # characters of a result, about: some 5,000 tokens
 MOST_NAME, MOST_DESCRIPTION = 64, 2_000  # characters
@@ -113,7 +113,8 @@ def checked(tool: Tool, arguments: Any, clean: Callable[[str], str] = str) -> li
         return ["the arguments must be a JSON object"]
     try:
         size_of(arguments, "the object of the arguments", MOST_ARGUMENTS)
-        return list(schemas.issues(tool.parameters, arguments, clean))
+        issues = issues_of(tool.parameters, arguments, clean)
+        return [f"{issue['path'] or 'arguments'}: {issue['message']}" for issue in issues]
     except NodeError as error:
         return [clean(error.message)]
 
