@@ -17,9 +17,9 @@ from dispatch import Dispatcher, Ticket
 from dispatch.callable_flows import CallableFlow, callable_flow, callable_flows
 from dispatch.inspection import FLOW_STATUSES, MOST, Inspection, cut
 from errors import NodeError
+from json_schemas import issues_of
 from models import RUN_STATUSES, Run
 from nodes.base import CATEGORIES
-from nodes.data import issues_of
 from payloads import Kept
 
 LOOKS, RUNS = "viewer", "operator"  # the least roles

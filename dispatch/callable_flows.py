@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from errors import DefinitionError, NodeError, NotFound
+from json_schemas import issues_of
 from models import Workflow
-from nodes.data import issues_of
 
 from .flows import trigger_of
 

@@ -10,10 +10,10 @@ import orjson
 
 from agent.models import TEST, Access, Choice, Models, cost_of, list_url, resolve
 from errors import NodeError
+from json_schemas import issues_of
 from nodes.answers import ERROR_BYTES, as_json, is_permanent, shown
 from nodes.base import Context
 from nodes.keyring import Credential, checks
-from nodes.toolbox import schemas
 
 ANY_MODEL = "any"
 # Of Anthropic's interface; the one that its library speaks.
@@ -52,7 +52,8 @@ def misfits(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = 
     """What is wrong with an answer, in words for the model; `clean` takes secrets out of them."""
     try:
         json_of(data)
-        return [line[:MOST_ISSUE] for line in schemas.issues(schema, data, clean, "answer")]
+        found = issues_of(schema, data, clean)
+        return [f"{issue['path'] or 'the answer'}: {issue['message']}"[:MOST_ISSUE] for issue in found]
     except NodeError as error:
         return [error.message[:MOST_ISSUE]]
 

@@ -12,8 +12,9 @@ from cronsim import CronSim, CronSimError
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
+from json_schemas import issues_of
 from nodes.base import Context, Node, setting
-from nodes.data import check_schema, issues_of
+from nodes.data import check_schema
 from nodes.kinds import Number, choice, credential, header_name
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

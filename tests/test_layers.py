@@ -27,7 +27,7 @@ LAYERS = {
     "models": {"database", "tables"},
     "migrations": set(),
     "flat": set(),
-    "json_schemas": set(),
+    "json_schemas": {"reading"},
     "kinds": {"flat"},
     "schemas": {"flat", "kinds"},
     "templates": {"agent"},
@@ -44,13 +44,13 @@ LAYERS = {
     "recorder": {"database", "models", "payloads"},
     "dispatch": {
         *("agent", "database", "models", "payloads", "definition", "engine", "recorder", "nodes", "credentials"),
-        *("flat", "templates"),
+        *("flat", "json_schemas", "templates"),
     },
     "worker": {"dispatch"},
     "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},
     "api": {
         *("accounts", "models", "payloads", "flat", "kinds", "schemas", "templates", "definition", "engine", "nodes"),
-        *("dispatch", "scheduler", "agent", "credentials", "triggers", "vault", "importing"),
+        *("dispatch", "scheduler", "agent", "credentials", "triggers", "vault", "importing", "json_schemas"),
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),

@@ -11,9 +11,9 @@ from typing import Any
 from agent.definition import ToolSpec
 from agent.tools import Later, Tool
 from errors import HeadraceError, NodeError
+from json_schemas import issues_of
 from nodes.base import Agents, Context
 from nodes.bounds import GREATEST, LEAST, size_of
-from nodes.toolbox import schemas
 
 MOST_SHOWN = 20_000  # characters of a result, about: some 5,000 tokens
 MOST_ERROR, MOST_ISSUE = 4_000, 500
@@ -117,7 +117,8 @@ def checked(tool: Tool, arguments: Any, clean: Callable[[str], str] = str) -> li
         return ["the arguments must be a JSON object"]
     try:
         size_of(arguments, "the object of the arguments", MOST_ARGUMENTS)
-        return [_cut_text(line, MOST_ISSUE) for line in schemas.issues(tool.parameters, arguments, clean)]
+        found = issues_of(tool.parameters, arguments, clean)
+        return [_cut_text(f"{issue['path'] or 'arguments'}: {issue['message']}", MOST_ISSUE) for issue in found]
     except NodeError as error:
         return [_cut_text(clean(error.message), MOST_ERROR)]
 

@@ -8,20 +8,23 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
+
+import json_schemas
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
 from nodes.base import check_installed
+from nodes.bounds import size_of
 from nodes.keyring import Credential
 from nodes.mcp import Mcp, ask, host_of, result_of
 from nodes.placeholders import texts
 from nodes.toolbox.making import CALL_SECONDS, MOST_DESCRIPTION, MOST_NAME, Bench
-from nodes.toolbox.schemas import problem_of
-from reading import Reader
 
 MOST_TOOLS, MOST_PAGES, MOST_PREFIX = 100, 20, 30
 MOST_LISTED = 1_000  # of one server, before those that an agent has are chosen
 LIST_SECONDS = 30.0
+MOST_SCHEMA = 32 * 1024  # bytes of JSON
 SERVERS = "mcp"  # under which they are in the listings, by the name of the credential
 UNFIT = re.compile(r"[^a-zA-Z0-9_-]+")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
@@ -56,19 +59,16 @@ def _listed(found: Credential, bench: Bench) -> list[dict[str, Any]]:
         return all_[:MOST_LISTED]
 
     end = time.monotonic() + bench.ctx.seconds_left(LIST_SECONDS)
-    with Reader("schema") as reader:
-        entries = list(_fit(ask(found, bench.ctx, end, question), reader, end, found, bench))
+    entries = list(_fit(ask(found, bench.ctx, end, question), end, found, bench))
     keyring = bench.ctx.keyring
     return entries if keyring is None else keyring.clean_data(entries)
 
 
-def _fit(
-    listed: Iterable[Any], reader: Reader, end: float, found: Credential, bench: Bench
-) -> Iterator[dict[str, Any]]:
+def _fit(listed: Iterable[Any], end: float, found: Credential, bench: Bench) -> Iterator[dict[str, Any]]:
     for tool in listed:
         if time.monotonic() > end:
             raise NodeError(f"the tools of {host_of(found)} cannot be looked through in time")
-        problem = problem_of(tool.input_schema, reader) or _problem_of_name(tool.name)
+        problem = problem_of(tool.input_schema) or _problem_of_name(tool.name)
         if problem:
             bench.ctx.log("warning", f"the tool {tool.name[:100]!r} of {found.name} is left out: {problem}")
             continue
@@ -79,6 +79,20 @@ def _fit(
             "input_schema": tool.input_schema,
             "read_only": bool(hints and hints.read_only_hint is True),
         }
+
+
+def problem_of(schema: Any) -> str:
+    """Why this is no schema for the arguments of a tool; empty where it is one."""
+    if not isinstance(schema, dict) or schema.get("type") != "object":
+        return "its schema is of no object"
+    try:
+        size_of(schema, "its schema", MOST_SCHEMA)
+        if len(orjson.dumps(schema)) > MOST_SCHEMA:
+            return f"its schema has more than {MOST_SCHEMA:,} bytes"
+        json_schemas.check(schema)
+        return ""
+    except (NodeError, TypeError, ValueError) as error:
+        return str(error)[: json_schemas.MAX_ISSUE_TEXT]
 
 
 def _problem_of_name(name: str) -> str:

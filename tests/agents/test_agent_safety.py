@@ -181,8 +181,7 @@ def forking(depth):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("depth", [18, 40])
-def test_a_schema_that_grows_without_end_holds_nobody(add_agent, ask, llm, depth, monkeypatch):
-    monkeypatch.setattr("nodes.toolbox.schemas.SECONDS", 1.0)
+def test_a_schema_that_grows_without_end_holds_nobody(add_agent, ask, llm, depth):
     add_agent(output_schema=forking(depth), limits={"steps": 3, "tokens": 10_000_000})
     llm.then(*[data({"x": {}})] * 3)
     answer = ask(wait=60)

@@ -15,8 +15,8 @@ from toolboxes import Agents, Flows, Spec, called, flow
 from agent.tools import Later, Tool
 from dispatch.inspection import Inspection
 from errors import NodeError
-from json_schemas import validator_of
-from nodes.toolbox import checked, schemas, shortened
+from json_schemas import check
+from nodes.toolbox import checked, shortened
 from nodes.toolbox.making import MOST_SHOWN
 
 ALL = [Spec("http"), Spec("code"), Spec("store"), Spec("memory"), Spec("runs"), Spec("flows"), Spec("run_flow")]
@@ -51,7 +51,7 @@ def test_every_tool_has_a_name_a_description_and_a_strict_schema(tools):
     for name, made in tools(*ALL, flows=Flows()).items():
         assert re.fullmatch("[a-zA-Z0-9_-]{1,64}", name) and made.name == name
         assert 20 <= len(made.description) <= 1_000 and made.description.endswith(".")
-        validator_of(made.parameters)
+        check(made.parameters)
         assert made.parameters["additionalProperties"] is False
         assert set(made.parameters["required"]) <= set(made.parameters["properties"])
         for argument in made.parameters["properties"].values():
@@ -246,11 +246,10 @@ def deep(levels):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("schema", "arguments"), [(doubling(60), {"a": 1}), (forking(), deep(60))])
-def test_a_schema_that_would_take_years_holds_nobody(monkeypatch, schema, arguments):
-    monkeypatch.setattr(schemas, "SECONDS", 1.0)
+def test_a_schema_that_would_take_years_holds_nobody(schema, arguments):
     began = time.monotonic()
     (issue,) = checked(tool(schema), arguments)
-    assert issue.startswith("the arguments cannot be checked by the schema")
+    assert issue.startswith("the data cannot be checked")
     assert time.monotonic() - began < 5
 
 

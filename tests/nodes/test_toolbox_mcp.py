@@ -10,8 +10,7 @@ from werkzeug import Response
 
 from errors import NodeError
 from nodes.toolbox import checked, mcp
-from nodes.toolbox.schemas import problem_of
-from reading import Reader
+from nodes.toolbox.mcp import problem_of
 
 WEATHER = Spec("mcp", {"credential": "weather"})
 
@@ -267,8 +266,7 @@ def test_a_list_that_the_protocol_does_not_know_is_an_error(tools, odd, schema):
 
 @pytest.mark.parametrize("schema", [{"type": "string"}, {}, [], None, {"type": ["object", "null"]}])
 def test_a_schema_is_of_an_object(schema):
-    with Reader("schema") as reader:
-        assert problem_of(schema, reader) == "its schema is of no object"
+    assert problem_of(schema) == "its schema is of no object"
 
 
 @pytest.mark.slow
@@ -280,18 +278,29 @@ def test_a_schema_of_many_large_patterns_costs_the_server_s_memory_nothing(tools
     assert "weather_good" in toolbox
 
 
-@pytest.mark.slow
-def test_a_schema_that_would_take_years_is_an_answer_to_the_model(tools, odd, monkeypatch):
+def test_a_schema_that_would_take_years_leaves_its_tool_out(tools, odd):
     twice = {f"d{level}": {"anyOf": [{"$ref": f"#/$defs/d{level + 1}"}] * 2} for level in range(40)}
     schema = {
         "type": "object",
         "$defs": {**twice, "d40": {"type": "null"}},
         "properties": {"a": {"$ref": "#/$defs/d0"}},
     }
+    assert list(tools(WEATHER, credentials=odd([listed("a", schema), listed("b")]))) == ["weather_b"]
+    (line,) = [line for _, line, _ in tools.lines]
+    assert "one value would be checked more than 1,000,000 times" in line
+
+
+@pytest.mark.slow
+def test_arguments_that_would_take_years_are_an_answer_to_the_model(tools, odd):
+    """Each level of the data doubles the ways through the schema."""
+    ways = [{"properties": {"a": {"$ref": "#/$defs/way"}}, "required": [name]} for name in ("b", "c")]
+    schema = {"type": "object", "$defs": {"way": {"anyOf": ways}}, "properties": {"a": {"$ref": "#/$defs/way"}}}
     toolbox = tools(WEATHER, credentials=odd([listed("a", schema)]))
-    monkeypatch.setattr("nodes.toolbox.schemas.SECONDS", 1.0)
-    (issue,) = checked(toolbox["weather_a"], {"a": 1})
-    assert issue.startswith("the arguments cannot be checked")
+    arguments = {}
+    for _ in range(60):
+        arguments = {"a": arguments}
+    (issue,) = checked(toolbox["weather_a"], arguments)
+    assert issue.startswith("the data cannot be checked by this schema: ")
 
 
 def test_a_server_that_lists_without_end_is_cut_off(tools, odd, monkeypatch):
