@@ -12,6 +12,7 @@ from models import AgentRun, AgentStep, new_id, now_ms
 from recorder import RunRecord, RunTaken
 
 NOT_MAPPED = -1
+MOST_INPUT = 50_000  # characters of JSON, which are only shown
 
 
 class AgentRecord:
@@ -36,7 +37,7 @@ class AgentRecord:
         self._write(
             AgentRun.begun(
                 self.run, self.id, agent_id=agent_id, node_id=self.node_id, item_index=self.item_index, task=task,
-                input=_json(input), session=session, model=model,
+                input=_beginning(_json(input)), session=session, model=model,
             )
         )  # fmt: skip
 
@@ -84,6 +85,13 @@ class AgentRecord:
         counts = self.record.flush(*writes).result()
         if not all(counts[-len(writes) :]):
             raise RunTaken
+
+
+def _beginning(written: str | None) -> str | None:
+    """The JSON text, or its beginning: the whole of it is the input of the run, or of the node."""
+    if written is None or len(written) <= MOST_INPUT:
+        return written
+    return orjson.dumps({"$cut": {"bytes": len(written.encode()), "start": written[:MOST_INPUT]}}).decode()
 
 
 def _json(value: Any) -> str | None:

@@ -17,11 +17,11 @@ def tools(spec: ToolSpec, bench: Bench) -> list[Tool]:
     """A tool for each flow that may be called, or for those of `workflows`."""
     if bench.ctx.flows is None:
         raise NodeError("the tool run_flow: other flows cannot be run here", permanent=True)
-    if FLOWS not in bench.listings:
-        bench.listings[FLOWS] = [_listed(flow) for flow in bench.agents.callable_flows()]
     wanted = spec.options.get("workflows")
-    listed = bench.listings[FLOWS]
-    return [_tool(flow, bench) for flow in (listed if wanted is None else _chosen(listed, wanted))]
+    if FLOWS not in bench.listings:
+        listed = [_listed(flow) for flow in bench.agents.callable_flows()]
+        bench.listings[FLOWS] = listed if wanted is None else _chosen(listed, wanted)
+    return [_tool(flow, bench) for flow in bench.listings[FLOWS]]
 
 
 def _listed(flow: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ MOST_TOOLS, MOST_PAGES, MOST_PREFIX = 100, 20, 30
 MOST_LISTED = 1_000  # of one server, before those that an agent has are chosen
 LIST_SECONDS = 30.0
 MOST_SCHEMA = 32 * 1024  # bytes of JSON
+MOST_IN_ALL = 500_000  # characters of what a server says of its tools
 SERVERS = "mcp"  # under which they are in the listings, by the name of the credential
 UNFIT = re.compile(r"[^a-zA-Z0-9_-]+")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
@@ -65,6 +66,7 @@ def _listed(found: Credential, bench: Bench) -> list[dict[str, Any]]:
 
 
 def _fit(listed: Iterable[Any], end: float, found: Credential, bench: Bench) -> Iterator[dict[str, Any]]:
+    room = MOST_IN_ALL
     for tool in listed:
         if time.monotonic() > end:
             raise NodeError(f"the tools of {host_of(found)} cannot be looked through in time")
@@ -72,6 +74,11 @@ def _fit(listed: Iterable[Any], end: float, found: Credential, bench: Bench) -> 
         if problem:
             bench.ctx.log("warning", f"the tool {tool.name[:100]!r} of {found.name} is left out: {problem}")
             continue
+        room -= len(orjson.dumps(tool.input_schema)) + len(tool.name)
+        if room < 0:
+            text = f"{host_of(found)} says more than {MOST_IN_ALL:,} characters of its tools; the rest is left out"
+            bench.ctx.log("warning", text)
+            return
         hints = tool.annotations
         yield {
             "name": tool.name,

@@ -178,6 +178,16 @@ def test_long_values_are_cut_in_lists_and_whole_for_themselves(add_agent, ask, l
     )
 
 
+def test_a_large_input_is_on_record_once(add_agent, ask, llm, owner, log_of):
+    add_agent(limits={"tokens": 1_000_000})
+    llm.then(say("Long."))
+    answer = ask(input=["x" * 1_000_000])
+    cut = log_of(answer)["input"]["$cut"]
+    assert cut["bytes"] == 1_000_004 and cut["start"].startswith('["xxx')
+    assert len(AgentRun.get().input) < 60_000
+    assert len(llm.requests[0].messages[-1]["content"]) > 200_000
+
+
 def test_a_list_of_large_runs_has_a_bound_and_its_pages_together_have_all(owner, workspace):
     text = json.dumps("r" * 3_000)
     with write():
@@ -221,14 +231,24 @@ def forking(depth):
     return {"type": "object", "$defs": fork, "$ref": "#/$defs/a0"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("depth", [18, 40])
-def test_a_schema_that_grows_without_end_holds_nobody(add_agent, ask, llm, depth):
-    add_agent(output_schema=forking(depth), limits={"steps": 3, "tokens": 10_000_000})
-    llm.then(*[data({"x": {}})] * 3)
+def test_a_schema_that_grows_without_end_is_refused(owner, make_flow, add_agent, depth):
+    values = {"id": "helper", "name": "Helper", "instructions": "You help.", "output_schema": forking(depth)}
+    answer = owner.post("/api/agents", values)
+    assert answer.status_code == 400 and "output_schema" in answer.json["error"]
+    config = {"agent_id": "helper", "task": "x", "output_schema": forking(depth)}
+    flow = make_flow({"nodes": [{"id": "agent", "type": "agent", "config": config}], "edges": []})
+    answer = owner.put(f"/api/workflows/{flow['id']}", {"status": "active"})
+    assert answer.status_code == 400 and "output_schema" in answer.json["error"]
+
+
+@pytest.mark.slow
+def test_a_schema_that_grows_to_a_bound_is_followed(add_agent, ask, llm):
+    add_agent(output_schema=forking(8), limits={"steps": 3, "tokens": 10_000_000})
+    llm.then(*[data({"l": {"r": {}}})] * 3)
     answer = ask(wait=60)
     assert answer["status"] == "failed" and answer["duration_ms"] < 20_000
-    assert all(len(request.text) < 100_000 for request in llm.requests)
+    assert all(len(request.text) < 200_000 for request in llm.requests)
 
 
 OBJECT = {"type": "object"}

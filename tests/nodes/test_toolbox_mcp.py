@@ -192,6 +192,13 @@ def test_pages_without_end_are_not_followed_for_ever(tools, odd, monkeypatch):
     assert len(tools(WEATHER, credentials=odd(*pages))) == 3 and odd.asked == [0, 1, 2]
 
 
+def test_a_server_that_says_very_much_of_its_tools_is_cut_off(tools, odd):
+    large = {"type": "object", "description": "x" * 30_000}
+    toolbox = tools(WEATHER, credentials=odd([listed(f"t{number}", large) for number in range(90)]))
+    assert len(toolbox) == 16 and len(json.dumps(toolbox.listings)) < 520_000
+    assert any("the rest is left out" in line for _, line, _ in tools.lines)
+
+
 def test_of_many_tools_the_first_are_there_or_those_that_are_named(tools, odd):
     known = odd([listed(f"t{number}") for number in range(300)])
     assert len(tools(WEATHER, credentials=known)) == 100
