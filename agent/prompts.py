@@ -6,6 +6,7 @@ A mark has a number that was drawn for this run, so that no text from outside ca
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -27,8 +28,9 @@ def new_mark() -> str:
 
 
 def marked(mark: str, source: str, text: str) -> str:
-    """The text as data from this source."""
-    return f'<data-{mark} source="{source}">\n{text.replace(mark, "")}\n</data-{mark}>'
+    """The text as data from this source. The mark is in it nowhere, nor made anew by taking it out."""
+    inside = re.sub(re.escape(mark), "…", text, flags=re.IGNORECASE) if mark else text
+    return f'<data-{mark} source="{source}">\n{inside}\n</data-{mark}>'
 
 
 def rules_of(mark: str) -> str:
@@ -55,8 +57,12 @@ def prompt(mark: str, task: str, input: Any = None, recalled: Sequence[Mapping[s
         notes = "\n".join(f"- {entry['key']}: {entry['content']}" for entry in recalled)
         parts.append("What you noted earlier, as far as it may help:\n" + marked(mark, "memory", notes))
     if input is not None:
-        parts.append("What the task is about:\n" + marked(mark, "input", as_text(input)[:MOST_INPUT]))
+        parts.append("What the task is about:\n" + marked(mark, "input", _beginning(as_text(input))))
     return "\n\n".join(parts)
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= MOST_INPUT else f"{text[:MOST_INPUT]}… ({len(text) - MOST_INPUT:,} more characters)"
 
 
 def kept_history(turns: Sequence[tuple[str, str]], tokens: int) -> list[tuple[str, str]]:

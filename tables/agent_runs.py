@@ -29,8 +29,9 @@ BEGIN = (
 COUNTS = ("requests", "tool_calls", "input_tokens", "output_tokens")
 # The price is not known where that of one answer is not.
 USED = (
-    "WITH s AS (SELECT kind, kind = 'model' AND status = 'success' AS asked, input_tokens, output_tokens, cost "
-    "FROM agent_steps WHERE agent_run_id = ?) SELECT COALESCE(SUM(asked), 0), COALESCE(SUM(kind = 'tool'), 0), "
+    "WITH s AS (SELECT kind = 'model' AND status = 'success' AS asked, kind = 'tool' AND status <> 'refused' AS called,"
+    " input_tokens, output_tokens, cost FROM agent_steps WHERE agent_run_id = ?) "
+    "SELECT COALESCE(SUM(asked), 0), COALESCE(SUM(called), 0), "
     "COALESCE(SUM(asked * input_tokens), 0), COALESCE(SUM(asked * output_tokens), 0), "
     "CASE WHEN COALESCE(SUM(asked AND cost IS NULL), 0) = 0 THEN COALESCE(SUM(asked * cost), 0.0) END FROM s"
 )
