@@ -6,7 +6,6 @@ import pytest
 from llm_server import LlmServer
 
 from database import execute
-from models import AgentRun, Run
 
 
 @pytest.fixture
@@ -63,10 +62,3 @@ def all_text(app):
         return "\n".join(str(row) for name in tables for row in execute(f'SELECT * FROM "{name}"').fetchall())
 
     return read
-
-
-def ended(server, answer, seconds=20):
-    """The agent's run when the run that it is a part of has ended."""
-    run = Run.get_by_id(answer["run_id"])
-    server.dispatcher.wait(server.dispatcher.ticket_of(run), seconds)
-    return AgentRun.get_by_id(answer["id"])

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from conftest import ended
+from agent_ends import ended
 from llm_server import call, calls, raw, say, stall
 
 import models
