@@ -35,6 +35,7 @@ NOTHING = {
     *("$schema", "$id", "id", "$anchor", "$comment", "$defs", "definitions", "title", "description", "default"),
     *("examples", "example", "deprecated", "readOnly", "writeOnly"),
 }
+NEVER: dict[str, Any] = {"not": {}}  # what false stands for
 UNKNOWN = {"$dynamicRef", "$recursiveRef"}  # where these lead depends on the way to them
 # To know what is left over, the parts are asked once more, and asked by each around them what these have left over.
 LEFT_OVER = {"unevaluatedProperties", "unevaluatedItems"}
@@ -213,6 +214,8 @@ def _schemas(root: Mapping[str, Any], word: str, value: Any) -> Iterator[Mapping
     for part in value if isinstance(value, list) else [value]:
         if isinstance(part, dict):
             yield part
+        elif part is False:
+            yield NEVER
 
 
 def _target(root: Mapping[str, Any], reference: Any) -> Any:

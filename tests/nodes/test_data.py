@@ -148,6 +148,16 @@ def test_a_schema_that_refers_to_itself_ends(run):
     assert run("validate", {"schema": {"allOf": [{"$ref": "#"}]}}, 1).name == "valid"
 
 
+@pytest.mark.slow
+def test_data_that_would_be_checked_for_years_is_an_error(run):
+    data = "end"
+    for _ in range(60):
+        data = {"a": data}
+    forking = {"anyOf": [{"type": "object", "properties": {"a": {"$ref": "#"}}}] * 2}
+    with pytest.raises(NodeError, match="the data cannot be checked by this schema: it takes too much"):
+        run("validate", {"schema": forking}, data)
+
+
 def test_data_that_is_no_json_cannot_be_checked(run):
     with pytest.raises(NodeError, match="cannot be checked"):
         run("validate", {"schema": {"type": "string"}}, datetime.date(2025, 1, 1))
