@@ -6,7 +6,7 @@ import pytest
 
 from dispatch.callable_flows import LARGEST_SCHEMA, LONGEST_NAME, arguments_schema, callable_flow, callable_flows
 from errors import NodeError
-from nodes.data import issues_of
+from json_schemas import issues_of
 
 NULL = {"a": {"type": "null"}}
 ORDER = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}
