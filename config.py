@@ -183,7 +183,11 @@ class Config:
     workers: int = setting("WEB_CONCURRENCY", "2", _number(1, 256), "Worker processes.")
     threads: int = setting("HEADRACE_THREADS", "16", _number(1, 1024), "Threads per worker that answer requests.")
     run_threads: int = setting(
-        "HEADRACE_RUN_THREADS", "16", _number(1, 1024), "Threads per worker that execute runs in the background."
+        "HEADRACE_RUN_THREADS",
+        "16",
+        _number(1, 1024),
+        "Threads per worker that execute runs in the background. Runs with agents or language models in them get three "
+        "quarters of them at most, so that others have their turn.",
     )
     database_url: str = setting(
         "DATABASE_URL",

@@ -40,7 +40,7 @@ def run(body: dict[str, Any]) -> Any:
         raise BadInput(f"agent_id: there is no agent {body['agent_id']!r}; GET /api/agents lists them")
     check(agent, body, dispatcher.models, partial(dispatcher.find_credential, workspace_id()))
     ticket = dispatcher.submit(Task(workspace_id(), agent.name, body), body, "manual")
-    finished = dispatcher.wait(ticket, wait)
+    finished = dispatcher.wait_long(ticket, wait)
     return shown(AgentRun.get_by_id(agent_run_id(finished))), 200 if finished.finished_at is not None else 202
 
 
@@ -72,7 +72,7 @@ def one(args: dict[str, Any], agent_run: AgentRun) -> Any:
     found = Run.find(agent_run.run_id)
     if args["wait"] and found is not None and found.finished_at is None:
         dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
-        dispatcher.wait(dispatcher.ticket_of(found), args["wait"])
+        dispatcher.wait_long(dispatcher.ticket_of(found), args["wait"])
     return shown(AgentRun.get_by_id(agent_run.id))
 
 

@@ -107,7 +107,7 @@ def _call_flow(caller: Caller, called: CallableFlow, arguments: dict[str, Any]) 
 
 def _ended(caller: Caller, ticket: Ticket, wait: float) -> dict[str, Any]:
     """What came of a run, or that it goes on."""
-    run = caller.dispatcher.wait(ticket, max(0.0, min(wait, caller.deadline - time.monotonic())))
+    run = caller.dispatcher.wait_long(ticket, max(0.0, min(wait, caller.deadline - time.monotonic())))
     why = None if run.error_text is None else cut(run.error_text)
     told = {"run_id": run.id, "status": run.status, "output": _output(caller, run), "error_text": why}
     if run.finished_at is None:

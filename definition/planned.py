@@ -154,6 +154,11 @@ class Plan:
         return any(node.node.suspends for node in self.nodes if not node.disabled)
 
     @cached_property
+    def is_slow(self) -> bool:
+        """Whether a run may hold a thread for minutes."""
+        return any(node.node.slow for node in self.nodes if not node.disabled)
+
+    @cached_property
     def is_quick(self) -> bool:
         """Whether a run is over in no time, as far as its nodes can tell."""
         return all(node.node.quick and node.retry.attempts == 1 for node in self.nodes if not node.disabled)

@@ -38,6 +38,7 @@ from recorder import Recorder
 
 from .active import Active, Ticket
 from .executor import Executor, FindCredential, Flow, no_credential
+from .lanes import SlowLane
 from .links import Links
 from .retrying import make_retry
 from .tasks import Task
@@ -47,6 +48,7 @@ log = logging.getLogger("headrace.dispatch")
 SUSPECT_SECONDS = 60.0  # in which a run that kills its process has done so
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 0.5  # after which who waits for a run looks whether the process ends
+SHORT_WAIT = 1.0
 LAST_SECONDS = 1.0  # for what is between two nodes, once the grace time is over
 
 
@@ -69,6 +71,8 @@ class Dispatcher(Executor):
         self._looking = threading.Lock()
         self._more = False  # there was more to claim than threads to do it
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
+        self._slow = SlowLane(max(1, config.run_threads - config.run_threads // 4))
+        self._patience = threading.BoundedSemaphore(max(1, config.threads // 2))
         self._local = threading.local()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
@@ -219,7 +223,8 @@ class Dispatcher(Executor):
             return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound, *more]
 
         active = self._active[id_] = Active(run, plan, self.recorder, made)
-        if not limit and (self.inline or len(self._active) <= self.config.run_threads):
+        has_room = len(self._active) <= self.config.run_threads and not (plan.is_slow and self._slow.is_full)
+        if not limit and (self.inline or has_room):
             active.begin(self.owner)
         return active
 
@@ -232,7 +237,8 @@ class Dispatcher(Executor):
 
     def _enqueue(self, active: Active, here: bool = False) -> None:
         if not self.inline and not here:
-            self._queue.put(active)
+            if not active.plan.is_slow or self._slow.enter(active):
+                self._queue.put(active)
         elif (waiting := getattr(self._local, "waiting", None)) is not None:
             waiting.append(active)
         else:
@@ -292,6 +298,17 @@ class Dispatcher(Executor):
             elif present.finished_at is not None or present.recorded or left <= 0 or _sleeps_past(present, left):
                 return present
             time.sleep(min(POLL_SECONDS, left))
+
+    def wait_long(self, ticket: Ticket, seconds: float) -> Run:
+        """`wait`, for what may well take so long: some threads that answer requests are left for others, so who comes
+        too many waits for SHORT_WAIT only.
+        """
+        if not self._patience.acquire(blocking=False):
+            return self.wait(ticket, min(seconds, SHORT_WAIT))
+        try:
+            return self.wait(ticket, seconds)
+        finally:
+            self._patience.release()
 
     def _left(self, deadline: float) -> float:
         """Seconds until somebody who waits has waited long enough."""
@@ -397,6 +414,8 @@ class Dispatcher(Executor):
         finally:
             self._active.pop(active.run.id, None)
             active.end()
+            if active.plan.is_slow and (following := self._slow.leave(active)) is not None:
+                self._queue.put(following)
         if follow:
             self._look_around()
 
@@ -421,7 +440,8 @@ class Dispatcher(Executor):
         """
         self._backlog = Run.backlog(self.config.max_pending)
         self._more = self._backlog > 0
-        free = (self.config.run_threads if not self.inline else 1_000) - len(self._active)
+        # Those that wait in the slow lane have no thread.
+        free = (self.config.run_threads if not self.inline else 1_000) - len(self._active) + len(self._slow)
         if free <= 0 or not self._backlog:
             return []
         # Other processes look at the same ones: each takes some of the oldest, not all the very oldest.

@@ -40,6 +40,7 @@ class Agent(Node):
     category = "ai"
     title = "Agent"
     pure = False
+    slow = True
     suspends = True
     asks = True
     answers = ("approved", "rejected")

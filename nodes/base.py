@@ -329,6 +329,7 @@ class Node:
     - `branches(config)` names the ways out; empty means one unnamed way.
     - `pure` says that it has no effect outside the run, so that doing it again is harmless.
     - `quick` says that it takes no noticeable time: it is pure, computes little and waits for nothing.
+    - `slow` says that it may well take minutes, most of which it waits for others: some threads are kept free of it.
     - `responds` says that its output, `{"status": int, "headers": {}, "body": any}`, answers the webhook that fired.
     - `trigger` marks the nodes that start a run and take no incoming edge.
     - `polls` marks the triggers that look for new entries themselves, by `poll`: every `every` seconds of their config,
@@ -350,6 +351,7 @@ class Node:
     title: ClassVar[str] = ""
     pure: ClassVar[bool] = True
     quick: ClassVar[bool] = False
+    slow: ClassVar[bool] = False
     trigger: ClassVar[bool] = False
     polls: ClassVar[bool] = False
     source: ClassVar[tuple[str, ...]] = ()

@@ -67,6 +67,7 @@ class Llm(Node):
     category = "ai"
     title = "Ask a model"
     pure = False
+    slow = True
     extra = "agents"
     requires = ("pydantic_ai",)
     examples = (
@@ -158,6 +159,7 @@ class Classify(Node):
     category = "ai"
     title = "Classify"
     pure = False
+    slow = True
     extra = "agents"
     requires = ("pydantic_ai",)
     examples = (
