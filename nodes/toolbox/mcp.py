@@ -12,6 +12,7 @@ import orjson
 
 import json_schemas
 from agent.definition import ToolSpec
+from agent.questions import OF_TEXTS
 from agent.tools import Tool
 from errors import NodeError
 from nodes.base import check_installed
@@ -28,7 +29,6 @@ MOST_SCHEMA = 32 * 1024  # bytes of JSON
 MOST_IN_ALL = 500_000  # characters of what a server says of its tools
 SERVERS = "mcp"  # under which they are in the listings, by the name of the credential
 UNFIT = re.compile(r"[^a-zA-Z0-9_-]+")
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
 
 def tools(spec: ToolSpec, bench: Bench) -> list[Tool]:
@@ -82,10 +82,16 @@ def _fit(listed: Iterable[Any], end: float, found: Credential, bench: Bench) -> 
         hints = tool.annotations
         yield {
             "name": tool.name,
-            "description": CONTROL.sub(" ", tool.description or tool.title or "")[:MOST_DESCRIPTION],
+            "description": _shown(tool.description or tool.title or ""),
             "input_schema": tool.input_schema,
             "read_only": bool(hints and hints.read_only_hint is True),
         }
+
+
+def _shown(text: str) -> str:
+    """A description without what nobody sees, such as letters that only a model would read."""
+    shown = (letter if letter.isprintable() or letter in OF_TEXTS else " " for letter in text[:MOST_DESCRIPTION])
+    return "".join(shown)
 
 
 def problem_of(schema: Any) -> str:

@@ -132,6 +132,23 @@ def test_a_message_of_people_may_have_lines_and_joined_letters(owner, make_flow)
     assert "Pay?\n\u0645\u06cc\u200c" in page and "\u202e" not in page and "\\u202e" in page
 
 
+# What they can reach
+
+
+def test_a_flow_that_is_switched_off_is_called_no_more(add_agent, ask, llm, owner, flow_that_says):
+    flow = flow_that_says("hello")
+    add_agent(tools=["run_flow"])
+
+    def switched_off(request):
+        assert owner.put(f"/api/workflows/{flow['id']}", {"status": "draft"}).status_code == 200
+        return call("flow_say", {})
+
+    llm.then(call("flow_say", {}), switched_off, say("Off."))
+    answer = ask()
+    assert [made["status"] for made in answer["tool_calls"]] == ["success", "failed"]
+    assert "switched off" in llm.requests[2].messages[-1]["content"]
+
+
 # What is shown of what they did
 
 
