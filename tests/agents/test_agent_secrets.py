@@ -38,7 +38,7 @@ def config(config):
 def keep(owner):
     """`keep("shop", "http_bearer", token=TOKEN)` makes a credential for this machine."""
 
-    def make(name, type_, **data):
+    def make(name, type_, /, **data):
         body = {"name": name, "type": type_, "data": data, "hosts": ["127.0.0.1"]}
         answer = owner.post("/api/credentials", body)
         assert answer.status_code == 201, answer.text
@@ -259,3 +259,60 @@ def test_a_question_to_people_has_no_secret(add_agent, ask, llm, nowhere, owner)
     answer = ask(expect=202, wait=5)
     assert answer["status"] == "waiting" and answer["waiting"].count("***") == 2
     nowhere(KEY, answer, owner.get(f"/api/runs/{answer['run_id']}/resume").text)
+
+
+def test_what_a_caller_of_a_webhook_proves_itself_with_reaches_no_model(
+    add_agent, llm, nowhere, keep, make_flow, client
+):
+    keep("callers", "http_header", name="X-Key", value=TOKEN)
+    add_agent()
+    nodes = [
+        {"id": "hook", "type": "webhook", "config": {
+            "path": "mails", "auth": "header", "credential": "callers", "respond": "last",
+        }},
+        {"id": "agent", "type": "agent", "config": {"agent_id": "helper", "task": "Read it."}},
+    ]  # fmt: skip
+    make_flow({"nodes": nodes, "edges": [["hook", "agent"]]}, status="active")
+    llm.then(say("It says hello."))
+    answer = client.post("/api/webhooks/mails", {"text": "hello"}, headers={"X-Key": TOKEN})
+    assert answer.status_code == 200 and answer.json["text"] == "It says hello."
+    assert "hello" in llm.requests[0].text
+    nowhere(TOKEN, answer.json)
+
+
+# Whose credentials they are
+
+
+def test_no_agent_uses_a_credential_of_another_workspace(add_agent, ask, llm, owner, other, httpserver, config):
+    body = {"name": "theirs", "type": "http_bearer", "data": {"token": TOKEN}, "hosts": ["127.0.0.1"]}
+    theirs = other.post("/api/credentials", body).json["id"]
+    httpserver.expect_request("/").respond_with_data("fine")
+    for name in ("theirs", theirs):
+        add_agent(id=f"by-{len(name)}", tools=[{"type": "http", "credential": name}])
+        for asked in ({"agent_id": f"by-{len(name)}"}, {"agent_id": f"by-{len(name)}", "credentials": {"llm": name}}):
+            answer = owner.post("/api/agent/run", {"task": "x", **asked})
+            text = answer.json["error"] if answer.status_code == 400 else answer.json["error_text"]
+            assert "there is no credential" in text
+    assert llm.requests == [] and httpserver.log == []
+
+
+@pytest.mark.parametrize("type_", ["http", "sql", "mcp", "llm"])
+def test_a_credential_of_another_type_is_no_use(add_agent, owner, llm, keep, type_):
+    keep("plain", "secret", value=TOKEN)
+    tools = [] if type_ == "llm" else [{"type": type_}]
+    add_agent(tools=tools)
+    answer = owner.post("/api/agent/run", {"agent_id": "helper", "task": "x", "credentials": {type_: "plain"}})
+    text = answer.json["error"] if answer.status_code == 400 else answer.json["error_text"]
+    assert "'plain' is of type secret" in text and TOKEN not in answer.text and llm.requests == []
+
+
+def test_the_credential_of_a_definition_is_not_exchanged_by_who_runs_it(add_agent, ask, llm, keep, httpserver):
+    keep("shop", "http_bearer", token=TOKEN)
+    keep("other", "http_bearer", token="another-token-altogether")
+    seen = []
+    httpserver.expect_request("/").respond_with_handler(
+        lambda request: seen.append(request.headers["authorization"]) or Response("fine")
+    )
+    add_agent(tools=[{"type": "http", "credential": "shop"}])
+    llm.then(call("http_request", {"url": f"http://127.0.0.1:{httpserver.port}/"}), say("Done."))
+    assert ask(credentials={"http": "other"})["status"] == "success" and seen == [f"Bearer {TOKEN}"]
