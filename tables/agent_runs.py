@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ BEGIN = (
     " ON CONFLICT (id) DO UPDATE SET status = 'running', task = excluded.task, input = excluded.input, "
     "model = excluded.model, error_text = NULL, finished_at = NULL"
 )
+LOOKED_AT, LONGEST_TURN = 500, 100_000  # runs; characters of a task and its answer
 COUNTS = ("requests", "tool_calls", "input_tokens", "output_tokens")
 # The price is not known where that of one answer is not.
 USED = (
@@ -111,13 +113,18 @@ class AgentRun(Base):
 
     @classmethod
     def conversation(cls, workspace_id: str, agent_id: str, session: str, most: int) -> list[tuple[str, str]]:
-        """The last tasks of a session that the agent has answered, with its answers as JSON; the oldest first."""
+        """The last tasks of a session that the agent has answered, with its answers as JSON; the oldest first.
+
+        They are looked for among the last LOOKED_AT, and as far back as none of them is longer than LONGEST_TURN.
+        """
         sql = (
-            "SELECT task, output FROM agent_runs WHERE workspace_id = ? AND agent_id = ? AND session = ? "
-            "AND status = 'success' ORDER BY id DESC LIMIT ?"
+            "SELECT task, iif(length(task) + length(output) > ?, NULL, output) FROM (SELECT task, output, status "
+            "FROM agent_runs WHERE workspace_id = ? AND agent_id = ? AND session = ? ORDER BY id DESC LIMIT ?) "
+            "WHERE status = 'success' LIMIT ?"
         )
-        found = execute(sql, (workspace_id, agent_id, session, most)).fetchall()
-        return [(str(task), str(output)) for task, output in found][::-1]
+        found = execute(sql, (LONGEST_TURN, workspace_id, agent_id, session, LOOKED_AT, most))
+        fit = itertools.takewhile(lambda turn: turn[1] is not None, found)
+        return [(str(task), str(output)) for task, output in fit][::-1]
 
     @classmethod
     def tell_ends(cls, rows: Sequence[AgentRun]) -> None:

@@ -68,6 +68,15 @@ def test_what_is_cut_of_an_input_is_said(add_agent, ask, llm):
     assert "… (50,000 more characters)" in prompt and len(prompt) < 201_000
 
 
+def test_a_conversation_goes_back_as_far_as_its_answers_are_no_longer_than_a_prompt(add_agent, ask, llm):
+    add_agent(limits={"tokens": 1_000_000})
+    llm.then(say("First."), say("x" * 150_000), say("Third."), say("Fourth."))
+    for number in range(4):
+        ask(f"Task {number}.", session="s")
+    said = [message["content"] for message in llm.requests[3].messages[1:]]
+    assert said == ["Task 2.", "Third.", "Task 3."]
+
+
 # What people are asked
 
 
