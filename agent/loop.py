@@ -46,7 +46,8 @@ log = logging.getLogger("headrace.agent")
 REPAIRS = 3  # times a model is told what is wrong with what it gives, before the run fails
 MOST_CALLS = 32  # tools in one answer
 MOST_ANSWER = 1_000_000  # characters of JSON
-MOST_PROMPT = 6_000_000  # characters of JSON
+MOST_PROMPT = 6_000_000  # characters of JSON, whatever a server says of its tokens
+LONGEST_TOKEN = 10  # characters of a token, on average, in what has few of them
 MOST_SHOWN = 1_500
 INTERRUPTED = (
     "the server stopped while this call was made; it may have had its effect or not. Find out before you repeat it."
@@ -217,12 +218,18 @@ class _Recorded(WrapperModel):
         _check(self.work)
         entry.request = {"messages": len(messages), "tools": len(parameters.function_tools)}
         entry.prompt_chars = _size(messages, parameters)
-        if entry.prompt_chars > MOST_PROMPT:
-            # Whatever a server says of its tokens, this is more than a model reads.
-            raise NodeError(
-                f"the prompt has grown to {entry.prompt_chars:,} characters; at most {MOST_PROMPT:,} are sent", True
-            )
+        self._check_size(entry.prompt_chars)
         self.tape.begin(entry)
+
+    def _check_size(self, prompt_chars: int) -> None:
+        """NodeError where the prompt is more than any model reads, or by itself more than the agent may use."""
+        tokens = self.work.start["agent"]["limits"].get("tokens")
+        if tokens is not None and prompt_chars > tokens * LONGEST_TOKEN:
+            text = f"the prompt alone has {prompt_chars:,} characters, and the limit is {tokens:,} tokens"
+            raise NodeError(f"the agent has used up its limits: {text}", permanent=True)
+        if prompt_chars > MOST_PROMPT:
+            text = f"the prompt has grown to {prompt_chars:,} characters; at most {MOST_PROMPT:,} are sent"
+            raise NodeError(text, permanent=True)
 
     def _keep(self, entry: Entry, answer: ModelResponse | NodeError) -> None:
         """Put on record what came: an answer, or why there is none."""

@@ -54,7 +54,7 @@ def _tool(flow: Mapping[str, Any], bench: Bench) -> Tool:
         if flows is None:
             raise NodeError("other flows cannot be run here", permanent=True)
         if all(known.workflow_id != flow["workflow_id"] for known in bench.agents.callable_flows()):
-            raise NodeError(f"the flow {title!r} is switched off, or cannot be called any more", permanent=True)
+            raise NodeError(f"no flow {title!r} can be called any more: it was switched off, or deleted", True)
         given = arguments["input"] if flow["wrapped"] else arguments
         run_id = flows.start(bench.ctx.node_id, flow["workflow_id"], given, True)
         return Later(f"the run {run_id} of {title}", run_id)

@@ -240,5 +240,11 @@ def test_a_prompt_grows_to_a_bound_whatever_the_server_counts(tell, monkeypatch)
 
     monkeypatch.setattr(loop, "MOST_PROMPT", 50_000)
     large = call("store_set", {"key": "a", "value": "x" * 40_000}, tokens=(1, 1))
-    answer = tell(large, large, steps=10)
+    answer = tell(large, large, steps=10, tokens=1_000_000)
     assert answer["status"] == "failed" and "the prompt has grown" in answer["error_text"]
+
+
+def test_a_prompt_that_is_beyond_the_limit_by_itself_is_not_sent(add_agent, ask, llm):
+    add_agent(limits={"tokens": 2_000})
+    answer = ask("x" * 30_000)
+    assert answer["status"] == "failed" and "2,000 tokens" in answer["error_text"] and llm.requests == []
