@@ -29,11 +29,12 @@ FIRST_WORDS = {
     "mysql": {"SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN", "SHOW", "DESCRIBE", "DESC"},
     "sqlite": {"SELECT", "WITH", "VALUES", "EXPLAIN"},
 }
-# Names of what acts beside the transaction. They are looked for in all of the text, strings and comments too, for
-# there are many ways to write a name. A version comment of MySQL (/*!) is no comment to it, and U&"…" hides a name.
+# Names of what acts beside the transaction, and of what executes a text, in which a name can be put together. They are
+# looked for in all of the text, strings and comments too, for there are many ways to write a name. A version comment of
+# MySQL (/*!) is no comment to it, and U&"…" hides a name.
 REFUSED = {
     "postgresql": re.compile(
-        r"""U&\s*"|\b(?:set_config|dblink\w*|\w+_to_xml\w*|loread|lowrite
+        r"""U&\s*"|\b(?:set_config|dblink\w*|\w+_to_xml\w*|ts_stat|ts_rewrite|crosstab\w*|connectby|xpath_table|loread|lowrite
         |lo_(?:import|export|creat|create|from_bytea|get|lseek\w*|open|put|truncate\w*|unlink)
         |pg_(?:cancel_backend|terminate_backend|reload_conf|rotate_logfile\w*|promote|notify|stat_file|stat_reset\w*
         |stat_statements_reset|log_backend\w*|switch_wal|import_\w+|replication_\w+|logical_\w+|wal_\w+)

@@ -234,6 +234,9 @@ OF_POSTGRES = [
     "SELECT pg_notify('a', 'b')",
     "SELECT pg_advisory_lock(1)",
     "SELECT query_to_xml('SELECT pg_cancel_backend(1)', true, true, '')",
+    "SELECT * FROM ts_stat('SELECT to_tsvector(pg_advis' || 'ory_lock(1)::text)')",
+    "SELECT ts_rewrite('a'::tsquery, 'SELECT pg_advis' || 'ory_lock(1)::text::tsquery, ''b''::tsquery')",
+    "SELECT * FROM crosstab('SELECT pg_can' || 'cel_backend(1)') AS t (a text)",
     "SELECT pg_create_physical_replication_slot('a')",
     "SELECT remove_all()",
 ]
