@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from llm_server import call, raw, say
+from llm_server import call, raw, say, status
 
 ABOUT = {"id": "a", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-mini"}
 SMALL = b'{"id":"a","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":%s}]}'
@@ -248,3 +248,14 @@ def test_a_prompt_that_is_beyond_the_limit_by_itself_is_not_sent(add_agent, ask,
     add_agent(limits={"tokens": 2_000})
     answer = ask("x" * 30_000)
     assert answer["status"] == "failed" and "2,000 tokens" in answer["error_text"] and llm.requests == []
+
+
+@pytest.mark.parametrize(
+    "pause", ["nan", "-5", "inf", "1e999", "9" * 400, "x", "", "Fri, 31 Dec 9999 23:59:59 GMT", "0x10"]
+)
+@pytest.mark.parametrize("header", ["retry-after", "retry-after-ms", "x-ratelimit-reset-requests"])
+def test_a_server_that_asks_to_wait_for_an_odd_time_holds_nobody(tell, header, pause, monkeypatch):
+    monkeypatch.setattr("agent.asking.FIRST_PAUSE", 0.0)
+    began = time.monotonic()
+    answer = tell(*[status(429, {header: pause})] * 3, seconds=10)
+    assert answer["status"] == "failed" and "429" in answer["error_text"] and time.monotonic() - began < 5
