@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from llm_server import LlmServer, call, calls, forever, say, stall
+from record import ask as ask_database
 from servers import until
 
 POST = {"type": "http", "methods": ["GET", "POST"]}
@@ -60,7 +61,7 @@ def test_a_finished_call_is_not_made_again(server, llm, effects):
     llm.wait_for_requests(2)
     restart(server)
     answer = ended(server, id_)
-    assert (answer["status"], answer["text"]) == ("success", "Both are done.")
+    assert (answer["status"], answer["text"]) == ("success", "Both are done."), answer["error_text"]
     assert effects.count() == 1 and len(llm.requests) == 3
     # The model is asked what it was asked before, to the letter.
     assert llm.requests[2].messages == llm.requests[1].messages
@@ -84,7 +85,7 @@ def test_of_several_calls_only_those_that_were_not_finished_are_made(server, llm
     restart(server)
     effects.opened.set()
     answer = ended(server, id_)
-    assert answer["text"] == "Done." and len(llm.requests) == 2
+    assert answer["text"] == "Done." and len(llm.requests) == 2, answer["error_text"]
     assert [made["status"] for made in answer["tool_calls"]] == ["success"] * 3
     # The GET was cut off, and may be made again; the POST was finished.
     assert effects.count() == 3
@@ -96,7 +97,7 @@ def test_a_call_that_was_cut_off_and_may_have_had_its_effect_is_told_and_not_rep
     effects.wait_for(1)
     restart(server)
     answer = ended(server, id_)
-    assert answer["text"] == "I cannot know." and effects.count() == 1
+    assert answer["text"] == "I cannot know." and effects.count() == 1, answer["error_text"]
     assert answer["tool_calls"][0]["status"] == "failed"
     assert "may have had its effect" in llm.requests[1].messages[-1]["content"]
 
@@ -144,6 +145,92 @@ def test_a_question_and_its_answer_survive(server, llm, effects):
     assert [made["status"] for made in answer["tool_calls"]] == ["success", "failed"]
 
 
+def test_an_agent_whose_server_ends_is_handed_back_and_the_time_that_it_took_counts(server, llm, effects):
+    never = threading.Event()
+    llm.then(post(effects.url), stall(never), say("Done."))
+    id_ = ask(server)
+    llm.wait_for_requests(2)
+    server.terminate()
+    assert server.ended() == 0
+    (step,) = ask_database(
+        server.database, "SELECT * FROM agent_steps WHERE agent_run_id = ? AND status = 'running'", id_
+    )
+    # It had the grace time to answer, which is a second.
+    assert step.kind == "model" and step.duration_ms > 500
+    server.start()
+    answer = ended(server, id_)
+    assert (answer["status"], answer["text"], effects.count(), len(llm.requests)) == ("success", "Done.", 1, 3), answer[
+        "error_text"
+    ]
+    assert llm.requests[2].messages == llm.requests[1].messages
+    last = server.call("GET", f"/api/agent/runs/{id_}")["steps"][-1]
+    assert last["status"] == "success" and last["duration_ms"] > step.duration_ms
+    never.set()
+
+
+def test_a_call_during_which_the_server_ends_is_told_and_not_repeated(server, llm, effects):
+    llm.then(post(effects.held), say("I cannot know."))
+    id_ = ask(server)
+    effects.wait_for(1)
+    server.terminate()
+    assert server.ended() == 0
+    server.start()
+    answer = ended(server, id_)
+    assert answer["text"] == "I cannot know." and effects.count() == 1, answer["error_text"]
+    assert "may have had its effect" in llm.requests[1].messages[-1]["content"]
+
+
+def test_what_comes_within_the_grace_time_is_kept(serve, settings, llm, effects):
+    server = serve(HEADRACE_GRACE=10, **settings)
+    add_agent(server)
+    llm.then(post(effects.held), say("Done."))
+    id_ = ask(server)
+    effects.wait_for(1)
+    server.terminate()
+    effects.opened.set()
+    assert server.ended() == 0
+    server.start()
+    answer = ended(server, id_)
+    assert answer["text"] == "Done." and effects.count() == 1 and len(llm.requests) == 2, answer["error_text"]
+    assert answer["tool_calls"][0]["status"] == "success"
+
+
+@pytest.mark.parametrize("lands", ["before", "after"])
+def test_an_answer_that_is_cut_off_with_its_server_counts_once(server, llm, effects, lands):
+    """The run goes on with what people agreed to; the server is killed before, or while, that is done."""
+    spec = {**POST, "approval": True}
+    server.call("POST", "/api/agents", {"id": "asker", "name": "Asker", "instructions": "x", "tools": [spec]})
+    llm.then(post(effects.held), say("Done."))
+    id_ = server.call("POST", "/api/agent/run", {"agent_id": "asker", "task": "x", "wait": 0})["id"]
+    first = until(lambda: (got := server.call("GET", f"/api/agent/runs/{id_}")).get("question") and got, "it asks")
+    server.call("POST", f"/api/runs/{first['run_id']}/resume", {"answer": "approved", "question": first["question"]})
+    if lands == "after":
+        effects.wait_for(1)
+    restart(server)
+    effects.opened.set()
+    answer = ended(server, id_)
+    assert answer["text"] == "Done." and effects.count() <= 1, answer["error_text"]
+    if lands == "after":
+        assert answer["tool_calls"][0]["status"] == "failed"
+    again = {"answer": "approved", "question": first["question"]}
+    assert server.request("POST", f"/api/runs/{first['run_id']}/resume", again)[0] == 409
+
+
+def test_a_task_that_is_cancelled_through_another_worker_takes_no_further_step(serve, settings, llm, effects):
+    one, other = serve(WEB_CONCURRENCY=1, **settings), serve(WEB_CONCURRENCY=1, **settings)
+    add_agent(one)
+    go_on = threading.Event()
+    llm.then(stall(go_on, then=post(effects.url)), say("never"))
+    id_ = ask(one)
+    (request,) = llm.wait_for_requests(1)
+    assert other.call("POST", f"/api/agent/runs/{id_}/cancel")["status"] == "failed"
+    assert request.hung_up.wait(10)
+    go_on.set()
+    answer = ended(one, id_)
+    assert "cancelled by" in answer["error_text"] and effects.count() == 0 and len(llm.requests) == 1
+    assert [step["status"] for step in answer["steps"]] == ["success", "failed"]
+
+
 def test_a_worker_that_was_asleep_makes_no_further_step(serve, settings, llm, effects):
     """Its run was given to another meanwhile; when it wakes up it gets the model's answer, and may do nothing by it."""
     woken = threading.Event()
@@ -172,7 +259,7 @@ def test_agents_survive_kills_at_any_moment(server, llm, effects, seeded, rounds
         threading.Event().wait(seeded.uniform(0, 0.4))
         restart(server)
         answer = ended(server, id_)
-        assert (answer["status"], answer["text"]) == ("success", "Done."), answer
+        assert (answer["status"], answer["text"]) == ("success", "Done."), answer["error_text"]
         assert [made["name"] for made in answer["tool_calls"]] == ["http_request", "store_set", "http_request"]
         made = sum(made["status"] == "success" for made in answer["tool_calls"] if made["name"] == "http_request")
         # What was cut off may have reached the other side or not; nothing was sent twice.
