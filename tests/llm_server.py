@@ -259,6 +259,7 @@ def _shut(connection):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _Http
 
     def log_message(self, format, *args):
