@@ -134,12 +134,20 @@ class AgentRun(Base):
         for row in open_:
             run = runs.get(row.run_id)
             if run is None or run.finished_at is not None:
-                row.status = "failed"
-                row.error_text = (run.error_text if run is not None else None) or "the run ended without it"
-                row.finished_at = None if run is None else run.finished_at
-                row.duration_ms = None if row.finished_at is None else float(max(0, row.finished_at - row.created_at))
+                row._tell_end(run)
             elif run.status == "pending":
                 row.status = "pending" if run.waiting is None or run.started_at is None else "waiting"
+
+    def _tell_end(self, run: Run | None) -> None:
+        """Say how it ended, now that its run has: by itself since it was read, or with the run."""
+        present = AgentRun.find(self.id)
+        if present is not None and present.finished_at is not None:
+            self.__data__.update(present.__data__)
+            return
+        self.status = "failed"
+        self.error_text = (run.error_text if run is not None else None) or "the run ended without it"
+        self.finished_at = None if run is None else run.finished_at
+        self.duration_ms = None if self.finished_at is None else float(max(0, self.finished_at - self.created_at))
 
 
 class AgentStep(Base):

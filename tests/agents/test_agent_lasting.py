@@ -11,6 +11,7 @@ from llm_server import call, calls, raw, say, stall
 
 import models
 from agent import running
+from api.agent_shapes import shown
 from database import execute, write
 from models import AgentRun, AgentStep, Run, Wait, WorkspaceStore
 
@@ -121,6 +122,19 @@ def test_a_task_that_another_process_cancels_takes_no_further_step(add_agent, as
     assert [(step["kind"], step["status"]) for step in log["steps"]] == [("start", "success"), ("model", "failed")]
     assert "ended" in log["steps"][1]["error_text"] and len(llm.requests) == 1
     assert WorkspaceStore(workspace.id).get("a") is None
+
+
+def test_a_row_that_was_read_just_before_the_run_ended_is_not_taken_for_one_that_never_did(add_agent, ask, llm, server):
+    go_on = threading.Event()
+    add_agent()
+    llm.then(stall(go_on, then=say("Done.")))
+    answer = ask(expect=202, wait=0)
+    llm.wait_for_requests(1)
+    read = AgentRun.get_by_id(answer["id"])
+    go_on.set()
+    ended(server, answer)
+    (told,) = shown([read], 1000)
+    assert (told["status"], told["text"], told["error_text"]) == ("success", "Done.", None)
 
 
 def test_a_question_of_a_run_that_was_cancelled_is_shown_as_over(add_agent, ask, owner, llm, log_of):
