@@ -8,6 +8,14 @@ from llm_server import LlmServer
 from database import execute
 
 
+@pytest.fixture(autouse=True)
+def no_complaints_of_loops(caplog):
+    """No test may leave behind what a loop of events complains of: tasks and errors that nobody waited for."""
+    yield
+    complaints = [record.getMessage() for record in caplog.get_records("call") if record.name == "asyncio"]
+    assert not complaints
+
+
 @pytest.fixture
 def llm():
     """The model: `llm.then(say("hello"))` adds to its script."""

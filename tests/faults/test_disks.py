@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from disks import Full, Limited, ReadOnly
 from effects import http_node
+from llm_server import LlmServer, call, say
 from record import ask, settled
 from servers import until
 
@@ -129,3 +130,24 @@ def test_a_server_that_stops_while_the_disk_refuses_loses_no_run(disk, server, f
     settled(server.database)
     (run,) = ask(server.database, "SELECT * FROM runs WHERE id = ?", id_)
     assert (run.status, run.claims, effects.count()) == ("success", 2, 2)
+
+
+@pytest.mark.parametrize("disk", [Limited], indirect=True)
+def test_an_agent_whose_record_the_disk_refuses_takes_no_further_step(disk, serve, effects):
+    arguments = {"method": "POST", "url": effects.held, "body": "1"}
+    with LlmServer([call("http_request", arguments), say("never")]) as llm:
+        server = serve(data_dir=disk.data_dir, OPENAI_BASE_URL=llm.openai_url, HEADRACE_LLM_MODEL="openai:gpt-4o-mini")
+        tool = {"type": "http", "methods": ["POST"]}
+        server.call("POST", "/api/agents", {"id": "a", "name": "A", "instructions": "x", "tools": [tool]})
+        id_ = server.call("POST", "/api/agent/run", {"agent_id": "a", "task": "x", "wait": 0})["id"]
+        effects.wait_for(1)
+        disk.refuse(server)
+        effects.opened.set()
+        server.said("could not be recorded")
+        disk.relent(server)
+        settled(server.database)
+        answer = server.call("GET", f"/api/agent/runs/{id_}")
+        assert answer["status"] == "failed" and "could not be recorded" in answer["error_text"]
+        # It may have had its effect, and nothing says that it had none.
+        assert effects.count() == 1 and len(llm.requests) == 1
+        assert [step["status"] for step in answer["steps"]] == ["success", "success", "failed"]
