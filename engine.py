@@ -424,7 +424,7 @@ class _Execution:
         mark, answer = begun or (self.begin(index, tried + 1, item), None)
         while True:
             try:
-                return self.finish(mark, self.call(given, scope, index, answer, retry.attempts - mark.attempt))
+                return self.finish(mark, self.call(given, scope, index, answer, max(0, retry.attempts - mark.attempt)))
             except NodeError as error:
                 left = self.run.deadline - time.monotonic()
                 if error.permanent or mark.attempt >= retry.attempts or 0 < left < error.retry_after:

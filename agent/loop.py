@@ -48,7 +48,7 @@ MOST_CALLS = 32  # tools in one answer
 MOST_ANSWER = 1_000_000  # characters of JSON
 MOST_PROMPT = 6_000_000  # characters of JSON, whatever a server says of its tokens
 LONGEST_TOKEN = 10  # characters of a token, on average, in what has few of them
-MOST_SHOWN = 1_500
+MOST_SHOWN, MOST_ERROR = 1_500, 10_000
 INTERRUPTED = (
     "the server stopped while this call was made; it may have had its effect or not. Find out before you repeat it."
 )
@@ -391,7 +391,7 @@ class _Call:
         except NodeError as error:
             issues = [error.message]
         if issues:
-            self.tape.end(self.entry, "refused", self._clean_text("; ".join(issues[:10])))
+            self.tape.end(self.entry, "refused", self._clean_text("; ".join(issues[:10]))[:MOST_ERROR])
         return not issues
 
     def _is_agreed(self) -> bool:
@@ -440,7 +440,7 @@ class _Call:
             self.tape.end(entry, "success")
         else:
             entry.result = None
-            self.tape.end(entry, "failed", self._clean_text(error_text))
+            self.tape.end(entry, "failed", self._clean_text(error_text)[:MOST_ERROR])
 
     def _question(self) -> str:
         return f"call {self.entry.seq}"
@@ -455,4 +455,4 @@ class _Call:
 
 def _refusal(given: Given) -> str:
     who = f" by {given.by}" if given.by else ""
-    return f"the call was refused{who}" + (f": {given.value}" if given.value else "")
+    return f"the call was refused{who}" + (f": {str(given.value)[:MOST_SHOWN]}" if given.value else "")

@@ -142,10 +142,10 @@ class _Turn:
         self.record.begin(self.agent.id, task, given, self.session, choice.name)
         try:
             outcome = running.run(self.work(choice, task, given))
+            return self.answer(outcome) if isinstance(outcome, Done) else self.wait(outcome)
         except NodeError as error:
             self.record.end("failed", error_text=self.ctx.clean(error.message))
             raise
-        return self.answer(outcome) if isinstance(outcome, Done) else self.wait(outcome)
 
     def model(self) -> tuple[str | None, str | None]:
         """The name of the model and of its credential; those with which the agent began, if it has."""
@@ -232,15 +232,14 @@ class _Turn:
     def wait(self, waiting: Waiting) -> Suspend:
         if self.ctx.index is not None:
             text = f"an agent that is mapped over a list cannot wait for approval ({waiting.reason})"
-            self.record.end("failed", error_text=text)
             raise NodeError(text, permanent=True)
-        self.record.end("waiting")
-        if waiting.question is None:
-            return Suspend(None, waiting.reason, waiting.run_id)
         rule = self.agent.approval
         seconds = 7 * DAY if rule is None or rule.timeout is None else rule.timeout
         notify = self.config.get("notify") or (None if rule is None else rule.notify)
-        told = notify is not None and self.tell(notify, waiting)
+        told = notify is not None and waiting.question is not None and self.tell(notify, waiting)
+        self.record.end("waiting")
+        if waiting.question is None:
+            return Suspend(None, waiting.reason, waiting.run_id)
         return Suspend(now_ms() + int(seconds * 1000), waiting.reason, told=told, question=waiting.question)
 
     def tell(self, service: str, waiting: Waiting) -> bool:

@@ -310,6 +310,13 @@ def test_the_last_error_counts_when_no_attempt_succeeds(types):
     assert (ran.status, ran.error_text, left) == ("failed", "2", ["never"])
 
 
+@pytest.mark.parametrize(("tried", "left"), [(0, 2), (1, 1), (2, 0), (5, 0)])
+def test_a_node_knows_how_often_it_would_be_tried_again(calls, tried, left):
+    """However often it was cut off: each such attempt counts, and none is owed."""
+    run(flow(node("a", "note", retry={"attempts": 3, "delay": 0})), tried={("a", None): tried})
+    assert calls[0][2].retries == left
+
+
 def test_without_retry_a_node_is_tried_once(types):
     left = failing(types, NodeError("1"), "never")
     assert run(flow(node("a", "flaky"))).status == "failed" and left == ["never"]
