@@ -72,15 +72,13 @@ class Desk:
         try:
             with asyncio.Runner() as runner:
                 runner.get_loop()  # before there is a coroutine that nobody would ever await
-                result = runner.run(self._cancellable(make))
-            self._outcome.set_result(result)
+                runner.run(self._cancellable(make))
         except BaseException as error:
-            self._outcome.set_exception(error)
+            self._end(error)
         finally:
             self._begun.set()
-            self._orders.put(None)
 
-    async def _cancellable(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    async def _cancellable(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
 
@@ -90,4 +88,19 @@ class Desk:
 
         self._cancel = cancel
         self._begun.set()
-        return await make()
+        try:
+            result = await make()
+        except Exception as error:
+            self._end(error)
+        else:
+            self._end(None, result)
+
+    def _end(self, error: BaseException | None, result: Any = None) -> None:
+        """Say what it came to, once. The loop may take longer to close, for threads that look up names in its name."""
+        if self._outcome.done():
+            return
+        if error is None:
+            self._outcome.set_result(result)
+        else:
+            self._outcome.set_exception(error)
+        self._orders.put(None)

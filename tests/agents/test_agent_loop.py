@@ -247,6 +247,20 @@ def test_a_loop_that_comes_to_its_end_just_when_it_is_ended_leaves_nothing_behin
     assert threads() == []
 
 
+def test_what_it_came_to_counts_though_the_loop_takes_long_to_close():
+    """As where the name of a server is still being looked up that was not needed in the end."""
+    closed = threading.Event()
+
+    async def work():
+        asyncio.get_running_loop().run_in_executor(None, closed.wait, 4 * LOOK_SECONDS)
+        return "well"
+
+    def check():
+        raise HandedBack
+
+    assert Desk().serve(work, check) == "well" and threads() == []
+
+
 def test_an_order_that_nobody_waits_for_any_more_is_not_carried_out():
     desk, done, go_on = Desk(), [], threading.Event()
 
