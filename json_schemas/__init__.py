@@ -13,7 +13,6 @@ import functools
 import itertools
 import math
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -104,19 +103,15 @@ def _located(path: Iterable[str | int], message: str) -> str:
 
 
 class _Kept:
-    """What is known of the schemas that were used last, as long as it takes no more than MOST_KEPT together."""
+    """What was learnt of schemas last, as long as it takes no more than MOST_KEPT together."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._known: dict[bytes, _Known] = {}
         self._size = 0
 
     def get(self, text: bytes) -> _Known | None:
-        with self._lock:
-            known = self._known.get(text)
-            if known is not None:
-                self._known.move_to_end(text)
-            return known
+        return self._known.get(text)
 
     def put(self, known: _Known) -> None:
         with self._lock:
@@ -124,7 +119,7 @@ class _Kept:
                 self._known[known.text] = known
                 self._size += _size(known)
             while self._size > MOST_KEPT:
-                self._size -= _size(self._known.popitem(last=False)[1])
+                self._size -= _size(self._known.pop(next(iter(self._known))))
 
 
 def _size(known: _Known) -> int:
@@ -209,7 +204,7 @@ def _depth(data: Any) -> int:
 # What is done apart
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=16)
 def _problem_apart(schema: bytes) -> str:
     """Why this is no schema; empty where it is one."""
     try:
