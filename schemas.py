@@ -228,6 +228,8 @@ class CheckOut(Out):
 
 # Runs
 
+NAMES: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+
 
 class RunOut(Out):
     id = fields.String(required=True)
@@ -252,6 +254,9 @@ class RunOut(Out):
     progress = Json(
         allow_none=True, metadata={"type": "object", "description": "`{done, total}`: nodes that are settled"}
     )
+    draft = fields.Boolean(metadata={"description": "It ran a definition that was not saved; then it has no version"})
+    until = fields.String(allow_none=True, metadata={"description": "The node after which it stopped"})
+    pinned = Json(metadata={**NAMES, "description": "The nodes that were not executed, since their output was given"})
 
 
 class RunArgs(PageArgs):
@@ -260,10 +265,6 @@ class RunArgs(PageArgs):
     triggered_by = choice(TRIGGERS, load_default=None)
     since = Time(load_default=None)
     until = Time(load_default=None)
-
-
-class StartIn(Strict):
-    input = fields.Raw(load_default=None, allow_none=True)
 
 
 class StartArgs(Schema):
@@ -288,8 +289,9 @@ class Version(fields.Field[Any]):
 
     default_error_messages = {"invalid": "must be latest, same or the number of a version"}
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(metadata={"type": ["string", "integer"], "examples": ["latest", "same", 3]}, **options)
+    def __init__(self, about: str, **options: Any) -> None:
+        shape = {"type": ["string", "integer", "null"], "examples": ["latest", "same", 3]}
+        super().__init__(metadata={**shape, "description": about}, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if value in ("latest", "same") or (type(value) is int and 0 < value < 2**31):
@@ -299,7 +301,11 @@ class Version(fields.Field[Any]):
 
 class RetryIn(Strict):
     start = choice(("start", "failed"), data_key="from", load_default="failed")
-    version = Version(load_default="latest")
+    version = Version(
+        load_default=None,
+        allow_none=True,
+        about="Without it: latest, or same for a run that was started with a definition, `until` or `pinned`",
+    )
 
 
 class AnswerIn(Strict):
@@ -312,6 +318,7 @@ class AnswerIn(Strict):
 
 class StepOut(Out):
     id = fields.String(required=True)
+    number = fields.Integer(attribute="seq", metadata={"description": "In the order of execution, from 0"})
     run_id = fields.String(required=True)
     node_id = fields.String(required=True)
     node_type = fields.String(required=True)
@@ -320,8 +327,9 @@ class StepOut(Out):
     attempt = fields.Integer(required=True)
     index = fields.Integer(attribute="item_index", allow_none=True)
     branch = fields.String(allow_none=True)
-    input = Json(required=True, allow_none=True)
-    output = Json(required=True, allow_none=True)
+    pinned = fields.Boolean(metadata={"description": "Its output was given, and it was not executed"})
+    input = Json(required=True, allow_none=True, metadata={"description": "Null where values=false was asked for"})
+    output = Json(required=True, allow_none=True, metadata={"description": "Null where values=false was asked for"})
     error_text = fields.String(required=True, allow_none=True)
     started_at = Time(required=True)
     finished_at = Time(required=True, allow_none=True)
