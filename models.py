@@ -21,6 +21,7 @@ from tables.leases import Lease
 from tables.logs import LogEntry
 from tables.memory import AgentMemory, MemoryScope
 from tables.metrics import RunDay, metrics, totals
+from tables.options import RunOptions
 from tables.people import ROLES, ApiToken, LoginFailure, Membership, Session, User, Workspace, hash_token
 from tables.polls import CLAIM_MS, Claim, Poll, PollEntry
 from tables.presets import Preset
@@ -35,7 +36,7 @@ __all__ = [
     "ACTIONS", "DatabaseRefused", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent",
     "AgentMemory", "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Claim", "Credential", "Due", "Fact",
     "Fired", "Hook", "IdempotencyKey", "Lease", "LogEntry", "LoginFailure", "Membership", "MemoryScope", "Poll",
-    "PollEntry", "Preset", "Run", "RunDay", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait",
-    "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "differences", "first_id",
-    "hash_token", "metrics", "monotonic_ms", "new_id", "now_ms", "retention", "space", "totals",
+    "PollEntry", "Preset", "Run", "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry",
+    "User", "Wait", "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "differences",
+    "first_id", "hash_token", "metrics", "monotonic_ms", "new_id", "now_ms", "retention", "space", "totals",
 ]  # fmt: skip

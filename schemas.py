@@ -77,7 +77,8 @@ class UserOut(Out):
     name = fields.String(required=True)
     created_at = Time(required=True)
     set_up = fields.Boolean(
-        required=True, metadata={"description": "false: their password was made up for them, and they should choose one"}
+        required=True,
+        metadata={"description": "false: their password was made up for them, and they should choose one"},
     )
     workspaces = fields.List(fields.Nested(WorkspaceOut))
 
@@ -203,7 +204,9 @@ class _FlowBody(Strict):
     """What POST and PUT share. A Flow that was read can be sent back: what only the server sets is passed over."""
 
     definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text"})
-    definition = fields.Raw(metadata={"type": "object", "additionalProperties": {}, "description": "A WorkflowDefinition"})
+    definition = fields.Raw(
+        metadata={"type": "object", "additionalProperties": {}, "description": "A WorkflowDefinition"}
+    )
 
     @pre_load
     def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
@@ -256,6 +259,8 @@ class CheckOut(Out):
 
 # Runs
 
+NAMES: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+
 
 class RunOut(Out):
     id = fields.String(required=True)
@@ -280,6 +285,9 @@ class RunOut(Out):
     progress = Json(
         allow_none=True, metadata={"type": "object", "description": "`{done, total}`: nodes that are settled"}
     )
+    draft = fields.Boolean(metadata={"description": "It ran a definition that was not saved; then it has no version"})
+    until = fields.String(allow_none=True, metadata={"description": "The node after which it stopped"})
+    pinned = Json(metadata={**NAMES, "description": "The nodes that were not executed, since their output was given"})
 
 
 class QuestionOut(Out):
@@ -336,10 +344,6 @@ class LatestArgs(Schema):
     brief = fields.Boolean(load_default=False, metadata=BRIEF)
 
 
-class StartIn(Strict):
-    input = fields.Raw(load_default=None, allow_none=True)
-
-
 class StartArgs(Schema):
     wait = fields.Float(load_default=10.0, validate=validate.Range(0, 60), metadata={"description": "Seconds"})
 
@@ -362,8 +366,9 @@ class Version(fields.Field[Any]):
 
     default_error_messages = {"invalid": "must be latest, same or the number of a version"}
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(metadata={"type": ["string", "integer"], "examples": ["latest", "same", 3]}, **options)
+    def __init__(self, about: str, **options: Any) -> None:
+        shape = {"type": ["string", "integer", "null"], "examples": ["latest", "same", 3]}
+        super().__init__(metadata={**shape, "description": about}, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if value in ("latest", "same") or (type(value) is int and 0 < value < 2**31):
@@ -373,7 +378,11 @@ class Version(fields.Field[Any]):
 
 class RetryIn(Strict):
     start = choice(("start", "failed"), data_key="from", load_default="failed")
-    version = Version(load_default="latest")
+    version = Version(
+        load_default=None,
+        allow_none=True,
+        about="Without it: latest, or same for a run that was started with a definition, `until` or `pinned`",
+    )
 
 
 class AnswerIn(Strict):
@@ -386,6 +395,7 @@ class AnswerIn(Strict):
 
 class StepOut(Out):
     id = fields.String(required=True)
+    number = fields.Integer(attribute="seq", metadata={"description": "In the order of execution, from 0"})
     run_id = fields.String(required=True)
     node_id = fields.String(required=True)
     node_type = fields.String(required=True)
@@ -394,8 +404,9 @@ class StepOut(Out):
     attempt = fields.Integer(required=True)
     index = fields.Integer(attribute="item_index", allow_none=True)
     branch = fields.String(allow_none=True)
-    input = Json(required=True, allow_none=True)
-    output = Json(required=True, allow_none=True)
+    pinned = fields.Boolean(metadata={"description": "Its output was given, and it was not executed"})
+    input = Json(required=True, allow_none=True, metadata={"description": "Null where values=false was asked for"})
+    output = Json(required=True, allow_none=True, metadata={"description": "Null where values=false was asked for"})
     error_text = fields.String(required=True, allow_none=True)
     started_at = Time(required=True)
     finished_at = Time(required=True, allow_none=True)

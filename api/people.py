@@ -91,7 +91,9 @@ def change_member(body: dict[str, str]) -> Any:
     """Give a member another role."""
     row = _member(body["user_id"])
     with audited("member.changed") as entry:
-        entry.target("member", row.user_id, row.user.email).note(**differences({"role": row.role}, {"role": body["role"]}))
+        entry.target("member", row.user_id, row.user.email).note(
+            **differences({"role": row.role}, {"role": body["role"]})
+        )
         if not row.change_role(body["role"]):
             raise Conflict(LAST_OWNER)
     return row

@@ -8,11 +8,13 @@ import orjson
 from flask import current_app, request
 
 import definition as definitions
-from api.access import needs, who, workspace_id
+from api.access import check_role, needs, who, workspace_id
+from api.run_schemas import StartIn
 from api.runs import shown
 from api.wire import Resource, check_depth, parse
 from credentials import warned, warnings_of
-from dispatch import Dispatcher
+from definition import Pin
+from dispatch import Dispatcher, Options
 from errors import BadInput, Conflict, NotFound, TooLarge
 from models import Workflow, WorkflowVersion
 from schemas import (
@@ -27,7 +29,6 @@ from schemas import (
     RunOut,
     SavedOut,
     StartArgs,
-    StartIn,
     VersionOut,
     listed,
 )
@@ -108,9 +109,16 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:
     """Run the flow. Waits up to `wait` seconds: 200 with the finished run, else 202 with the run as it stands.
 
     With the header `Idempotency-Key`, the same key within 24 hours answers the first run again and starts none.
+
+    For who builds the flow: `definition` runs a draft that is not saved, which must be valid; `until` executes no more
+    than what leads to a node, or is named there as `steps.<id>`; `pinned` takes what it says for the outputs of nodes
+    that are then not executed, nor is what only they would need. A pinned node counts as executed, unless all that
+    leads to it was executed and does not lead to it this time: then it is skipped. What is left out has no steps. A
+    definition and pinned nodes need the role editor.
     """
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
-    ticket = dispatcher.submit(flow, body["input"], "manual", key=_idempotency_key())
+    options = _options(body, flow)
+    ticket = dispatcher.submit(flow, body["input"], "manual", key=_idempotency_key(), options=options)
     finished = dispatcher.wait(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
 
@@ -180,6 +188,19 @@ def _definition(body: dict[str, Any]) -> str | None:
     if len(text.encode()) > most:
         raise TooLarge(f"The definition has more than {most} bytes")
     return str(text)
+
+
+def _options(body: dict[str, Any], flow: Workflow) -> Options | None:
+    """What the run is started with beside its input; None for nothing."""
+    definition, until, pinned = body["definition"], body["until"], body["pinned"] or {}
+    if definition is None and until is None and not pinned:
+        return None
+    if definition is not None or pinned:
+        check_role(flow.workspace_id, "editor")
+    text = None if definition is None else _definition({"definition": definition})
+    if text is not None:
+        _checked(text, "active")
+    return Options(text, until, {id_: Pin(**pin) for id_, pin in pinned.items()})
 
 
 def _checked(text: str, status: str) -> list[Trigger] | None:

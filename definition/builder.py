@@ -40,7 +40,7 @@ def nodes_of(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
 
 
 def _addressing(nodes: list[PlannedNode]) -> tuple[PlannedNode, ...]:
-    """The nodes, with those in `addresses` alone that are not before the node: these it sees as they ended."""
+    """The nodes, with those in `addresses` alone that are not before the node; the others it sees as they ended."""
     bits = {id_: 1 << number for number, id_ in enumerate({id_ for node in nodes for id_ in node.addresses})}
     before: list[int] = []  # for each node, the bits of what comes before it
     for node in nodes if bits else ():
@@ -48,7 +48,8 @@ def _addressing(nodes: list[PlannedNode]) -> tuple[PlannedNode, ...]:
         for at, _ in node.inputs:
             before[-1] |= before[at] | bits.get(nodes[at].id, 0)
         outside = frozenset(id_ for id_ in node.addresses if not before[-1] & bits[id_])
-        nodes[node.position] = dataclasses.replace(node, addresses=outside)
+        seen = node.references | (node.addresses - outside)
+        nodes[node.position] = dataclasses.replace(node, addresses=outside, references=seen)
     return tuple(nodes)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
+import orjson
 from peewee import SQL, BooleanField, FloatField, IntegerField, TextField
 
 from database import execute, write
@@ -89,7 +90,8 @@ class Run(Base):
     `waiting` is not to be claimed; the text says what it waits for. An input or output of `…_bytes` is too large for
     the row and lies in a file (see payloads.py). `parent_run_id` is the run that started this one, from its node
     `parent_node_id` where that waits for it; `depth` is how many such runs there are above it; `retry_of` is the run
-    that this one repeats. `nodes_done` of `nodes_total` are settled.
+    that this one repeats. `nodes_done` of `nodes_total` are settled. `options` is set for one that was started with
+    more than an input (see options.py): a JSON object of what lists tell of that, `draft`, `until` and `pinned`.
     """
 
     prefix = "run"
@@ -123,6 +125,7 @@ class Run(Base):
     retry_of = TextField(null=True)
     nodes_total = IntegerField(null=True)
     nodes_done = IntegerField(null=True)
+    options = TextField(null=True)
 
     class Meta:
         table_name = "runs"
@@ -131,6 +134,21 @@ class Run(Base):
     def progress(self) -> dict[str, int] | None:
         """How many of its nodes are settled: `{done, total}`; None for a run that was executed elsewhere."""
         return None if self.nodes_total is None else {"done": self.nodes_done or 0, "total": self.nodes_total}
+
+    @property
+    def draft(self) -> bool:
+        """Whether it runs a definition that was not saved."""
+        return self.options is not None and bool(orjson.loads(self.options)["draft"])
+
+    @property
+    def until(self) -> str | None:
+        """The node after which it stops."""
+        return None if self.options is None else orjson.loads(self.options)["until"]
+
+    @property
+    def pinned(self) -> list[str]:
+        """The nodes that it does not execute, since their output was given."""
+        return [] if self.options is None else orjson.loads(self.options)["pinned"]
 
     @classmethod
     def accept(cls, flow: Any, **values: Any) -> Run:

@@ -99,6 +99,178 @@ export interface paths {
         };
         options?: never;
         head?: never;
+        /** Choose the workspace that requests of this session mean which name none. */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["SessionChange"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WhoOut"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        trace?: never;
+    };
+    "/api/profile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** You. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["UserOut"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change your name, address or password. The last two need your `current_password`.
+         * @description A new password ends your other sessions; API tokens stay.
+         */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["ProfileChange"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["UserOut"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        trace?: never;
+    };
+    "/api/profile/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Your sessions, newest first: where you are logged in. */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    cursor?: string | null;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["OwnSessionOutList"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/profile/sessions/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End one of your sessions. */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    session_id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description No Content */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        options?: never;
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -163,6 +335,52 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{workspace}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Give the workspace another name. */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    workspace: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["WorkspaceIn"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WorkspaceOut"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
         trace?: never;
     };
     "/api/members": {
@@ -380,6 +598,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was done in the workspace, newest first. `action` is one, or what it begins with: `flow`, `flow.deleted`. */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    cursor?: string | null;
+                    action?: "agent" | "credential" | "flow" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "workspace.created" | "workspace.renamed" | null;
+                    user_id?: string | null;
+                    target_id?: string | null;
+                    since?: string | null;
+                    until?: string | null;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AuditOutList"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/flows": {
         parameters: {
             query?: never;
@@ -553,6 +817,12 @@ export interface paths {
         /**
          * Run the flow. Waits up to `wait` seconds: 200 with the finished run, else 202 with the run as it stands.
          * @description With the header `Idempotency-Key`, the same key within 24 hours answers the first run again and starts none.
+         *
+         *     For who builds the flow: `definition` runs a draft that is not saved, which must be valid; `until` executes no more
+         *     than what leads to a node, or is named there as `steps.<id>`; `pinned` takes what it says for the outputs of nodes
+         *     that are then not executed, nor is what only they would need. A pinned node counts as executed, unless all that
+         *     leads to it was executed and does not lead to it this time: then it is skipped. What is left out has no steps. A
+         *     definition and pinned nodes need the role editor.
          */
         post: {
             parameters: {
@@ -783,17 +1053,28 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted. */
+        /**
+         * The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted.
+         * @description `status` may be several, separated by commas. `cancelled`, `waiting` and a `search` for letters are looked for in
+         *     10,000 runs at a time: a page of them may be short, or empty, and the next one have more, if there is a cursor.
+         */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
-                    status?: "running" | "success" | "failed" | "pending" | null;
+                    status?: string | null;
                     workflow_id?: string | null;
                     triggered_by?: "manual" | "schedule" | "webhook" | null;
                     since?: string | null;
                     until?: string | null;
+                    cancelled?: boolean | null;
+                    /** @description Only runs that wait for an answer of people */
+                    waiting?: boolean;
+                    /** @description The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error */
+                    search?: string | null;
+                    /** @description Whether to leave out what went in and came out */
+                    brief?: boolean;
                 };
                 header?: never;
                 path?: never;
@@ -807,7 +1088,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["RunOutList"];
+                        "application/json": components["schemas"]["RunItemOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -857,7 +1138,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** One run. */
+        /** One run. While it waits for an answer, `questions` say for which; without any they are empty. */
         get: {
             parameters: {
                 query?: never;
@@ -875,7 +1156,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["RunOut"];
+                        "application/json": components["schemas"]["RunWholeOut"];
                     };
                 };
                 default: components["responses"]["DEFAULT_ERROR"];
@@ -1022,12 +1303,19 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** The steps of a run in the order in which they were executed: all of them, unless a `limit` is given. */
+        /**
+         * The steps of a run in the order in which they were executed: all of them, unless a `limit` is given.
+         * @description With `values=false` nothing of what went in and came out is read, which lists a long run at once.
+         */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
+                    /** @description Only the steps of this node */
+                    node_id?: string | null;
+                    /** @description false: `input` and `output` are null in every step */
+                    values?: boolean;
                 };
                 header?: never;
                 path: {
@@ -1099,6 +1387,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/{run}/steps/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        /** One step, by its `number`. What is too large for an answer is a reference, as in the list. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    run: string;
+                    number: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["StepOut"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs/{run}/steps/{number}/output": {
         parameters: {
             query?: never;
@@ -1150,7 +1481,10 @@ export interface paths {
         /** The latest 8 runs. */
         get: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description Whether to leave out what went in and came out */
+                    brief?: boolean;
+                };
                 header?: never;
                 path?: never;
                 cookie?: never;
@@ -1163,9 +1497,10 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["RunOutList"];
+                        "application/json": components["schemas"]["RunItemOutList"];
                     };
                 };
+                400: components["responses"]["BAD_REQUEST"];
                 default: components["responses"]["DEFAULT_ERROR"];
             };
         };
@@ -2898,11 +3233,45 @@ export interface components {
             name: string;
             /** Format: date-time */
             created_at: string;
+            /** @description false: their password was made up for them, and they should choose one */
+            set_up: boolean;
             workspaces?: components["schemas"]["WorkspaceOut"][];
         };
         WhoOut: {
             session: components["schemas"]["SessionOut"];
             user: components["schemas"]["UserOut"];
+        };
+        SessionChange: {
+            workspace_id: string;
+        };
+        ProfileChange: {
+            name?: string;
+            /** Format: email */
+            email?: string;
+            /**
+             * Format: password
+             * @description A new one; it ends your other sessions
+             */
+            password?: string;
+            /**
+             * Format: password
+             * @description Needed to change the address or the password
+             */
+            current_password?: string;
+        };
+        OwnSessionOut: {
+            id: string;
+            workspace_id: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** @description Whether the request came by this one */
+            current: boolean;
+        };
+        OwnSessionOutList: {
+            items: components["schemas"]["OwnSessionOut"][];
+            next_cursor?: string | null;
         };
         WorkspaceOutList: {
             items: components["schemas"]["WorkspaceOut"][];
@@ -2975,6 +3344,32 @@ export interface components {
              */
             days: number | null;
         };
+        AuditOut: {
+            id: string;
+            /** @enum {string} */
+            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "workspace.created" | "workspace.renamed";
+            workspace_id: string;
+            /** @description null: by a signed link, or on the command line */
+            user_id: string | null;
+            /** @description As it was then */
+            user_email: string | null;
+            /** @description Of the API token that they came with */
+            token_name: string | null;
+            target_type: string | null;
+            target_id: string | null;
+            /** @description As it was then */
+            target_name: string | null;
+            /** @description By field: `{before, after}`, `{changed: true}` or a value */
+            changes: Record<string, never>;
+            /** @description From where the request came */
+            address: string | null;
+            /** Format: date-time */
+            created_at: string;
+        };
+        AuditOutList: {
+            items: components["schemas"]["AuditOut"][];
+            next_cursor?: string | null;
+        };
         FlowOut: {
             id: string;
             name: string;
@@ -3038,9 +3433,35 @@ export interface components {
             /** @description The version that the change is based on */
             version?: number;
         };
+        PinIn: {
+            /** @description Its output, any JSON */
+            output: unknown;
+            /**
+             * @description The branch by which it leaves; a node that has branches must name one
+             * @default null
+             */
+            branch: string | null;
+        };
         StartIn: {
             /** @default null */
             input: unknown;
+            /**
+             * @description A WorkflowDefinition that is run in place of the saved one, and is not saved; for editors
+             * @default null
+             */
+            definition: Record<string, never> | null;
+            /**
+             * @description The id of a node: only what it takes to come to it is executed, and its output is the run's
+             * @default null
+             */
+            until: string | null;
+            /**
+             * @description By node id, what is taken for the output of nodes that are not executed; for editors
+             * @default null
+             */
+            pinned: {
+                [key: string]: components["schemas"]["PinIn"];
+            } | null;
         };
         RunOut: {
             id: string;
@@ -3069,6 +3490,12 @@ export interface components {
             retry_of?: string | null;
             /** @description `{done, total}`: nodes that are settled */
             progress?: Record<string, never> | null;
+            /** @description It ran a definition that was not saved; then it has no version */
+            draft?: boolean;
+            /** @description The node after which it stopped */
+            until?: string | null;
+            /** @description The nodes that were not executed, since their output was given */
+            pinned?: string[];
         };
         VersionOut: {
             workflow_id: string;
@@ -3094,8 +3521,43 @@ export interface components {
             ok: boolean;
             issues: components["schemas"]["Detail"][];
         };
-        RunOutList: {
-            items: components["schemas"]["RunOut"][];
+        RunItemOut: {
+            id: string;
+            workflow_id: string;
+            workflow_name: string;
+            workflow_version?: number | null;
+            workspace_id: string;
+            /** @enum {string} */
+            status: "running" | "success" | "failed" | "pending";
+            /** @enum {string} */
+            triggered_by: "manual" | "schedule" | "webhook";
+            duration_ms: number | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
+            input?: unknown;
+            /** @description Not there with `brief`, no more than `input` */
+            output?: unknown;
+            error_text: string | null;
+            error_node_id?: string | null;
+            cancelled?: boolean;
+            waiting?: string | null;
+            parent_run_id?: string | null;
+            retry_of?: string | null;
+            /** @description `{done, total}`: nodes that are settled */
+            progress?: Record<string, never> | null;
+            /** @description It ran a definition that was not saved; then it has no version */
+            draft?: boolean;
+            /** @description The node after which it stopped */
+            until?: string | null;
+            /** @description The nodes that were not executed, since their output was given */
+            pinned?: string[];
+        };
+        RunItemOutList: {
+            items: components["schemas"]["RunItemOut"][];
             next_cursor?: string | null;
         };
         RunIn: {
@@ -3127,6 +3589,58 @@ export interface components {
             /** @default null */
             error_text: string | null;
         };
+        QuestionOut: {
+            node_id: string;
+            node_name: string;
+            node_type: string;
+            /** @description What is to be decided, as people are shown it */
+            text: string;
+            answers: string[];
+            /** @description Of a node that asks several */
+            question: string | null;
+            /** Format: date-time */
+            asked_at: string;
+            /**
+             * Format: date-time
+             * @description When the time to answer is over
+             */
+            expires_at: string | null;
+        };
+        RunWholeOut: {
+            id: string;
+            workflow_id: string;
+            workflow_name: string;
+            workflow_version?: number | null;
+            workspace_id: string;
+            /** @enum {string} */
+            status: "running" | "success" | "failed" | "pending";
+            /** @enum {string} */
+            triggered_by: "manual" | "schedule" | "webhook";
+            duration_ms: number | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
+            input?: unknown;
+            output: unknown;
+            error_text: string | null;
+            error_node_id?: string | null;
+            cancelled?: boolean;
+            waiting?: string | null;
+            parent_run_id?: string | null;
+            retry_of?: string | null;
+            /** @description `{done, total}`: nodes that are settled */
+            progress?: Record<string, never> | null;
+            /** @description It ran a definition that was not saved; then it has no version */
+            draft?: boolean;
+            /** @description The node after which it stopped */
+            until?: string | null;
+            /** @description The nodes that were not executed, since their output was given */
+            pinned?: string[];
+            questions: components["schemas"]["QuestionOut"][];
+        };
         RetryIn: {
             /**
              * @default failed
@@ -3134,15 +3648,18 @@ export interface components {
              */
             from: "start" | "failed";
             /**
-             * @default latest
+             * @description Without it: latest, or same for a run that was started with a definition, `until` or `pinned`
+             * @default null
              * @example latest
              * @example same
              * @example 3
              */
-            version: string | number;
+            version: string | number | null;
         };
         StepOut: {
             id: string;
+            /** @description In the order of execution, from 0 */
+            number?: number;
             run_id: string;
             node_id: string;
             node_type: string;
@@ -3152,7 +3669,11 @@ export interface components {
             attempt: number;
             index?: number | null;
             branch?: string | null;
+            /** @description Its output was given, and it was not executed */
+            pinned?: boolean;
+            /** @description Null where values=false was asked for */
             input: unknown;
+            /** @description Null where values=false was asked for */
             output: unknown;
             error_text: string | null;
             /** Format: date-time */
