@@ -79,7 +79,7 @@ def create_app(config: Config | None = None, inline: bool = False) -> Flask:
         hops = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     app.extensions["headrace"] = Server(config, inline)
-    api.install(app)
+    api.install(app, config.web_dir or Path(__file__).parent / "web" / "dist")
     return app
 
 

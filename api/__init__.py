@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, request
@@ -14,6 +15,7 @@ from api import (
     access,
     agent_definitions,
     agents,
+    browser_app,
     catalogue,
     credentials,
     importing,
@@ -67,8 +69,8 @@ OPENAPI = {
 }
 
 
-def install(app: Flask) -> None:
-    """Put the whole API onto the app."""
+def install(app: Flask, web_dir: Path | None = None) -> None:
+    """Put the whole API onto the app, and the browser app that is built in this folder."""
     app.config.update(OPENAPI)
     app.url_map.merge_slashes = False  # else a doubled slash answers with a redirect in HTML
     app.url_map.converters["slashes"] = webhooks.Slashes
@@ -81,6 +83,8 @@ def install(app: Flask) -> None:
     app.add_url_rule("/mcp", "mcp", mcp.answer, methods=["POST"], provide_automatic_options=False)
     docs: Any = get_swaggerui_blueprint("/api/docs", "/api/openapi.json", config={"app_name": "Headrace"})
     app.register_blueprint(docs)
+    if web_dir is not None:
+        browser_app.install(app, web_dir)
     app.after_request(_secure)
 
 
