@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -127,8 +128,7 @@ class Build:
 
 def listing(folder: Path) -> dict[str, File]:
     """The files in the folder that may be sent, by path; neither hidden ones nor links that lead out of it."""
-    root = folder.resolve()
-    paths = {path.relative_to(folder).as_posix(): path for path in _inside(folder, root)}
+    paths = {path.relative_to(folder).as_posix(): path for path in _inside(folder, folder.resolve())}
     files = {}
     for name, path in paths.items():
         if name != INDEX and name.removesuffix(path.suffix) not in paths:
@@ -138,12 +138,13 @@ def listing(folder: Path) -> dict[str, File]:
 
 
 def _inside(folder: Path, root: Path) -> Iterator[Path]:
-    for path in folder.iterdir():
-        if path.name.startswith(".") or not path.resolve().is_relative_to(root):
+    for entry in os.scandir(folder):
+        path = Path(entry.path)
+        if entry.name.startswith("."):
             continue
-        if path.is_dir() and not path.is_symlink():
+        if entry.is_dir(follow_symlinks=False):
             yield from _inside(path, root)
-        elif path.is_file():
+        elif entry.is_file() and (not entry.is_symlink() or path.resolve().is_relative_to(root)):
             yield path
 
 
