@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, fields, pre_load, validate
 
-from kinds import Cursor, Items, Json, Out, Strict, Time, Whole, choice, text
+from kinds import Cursor, Items, Json, Out, Some, Strict, Time, Whole, choice, text
 
 STATUSES = ("draft", "active", "archived")
 RUN_STATUSES = ("running", "success", "failed", "pending")
@@ -76,6 +76,9 @@ class UserOut(Out):
     email = fields.String(required=True)
     name = fields.String(required=True)
     created_at = Time(required=True)
+    set_up = fields.Boolean(
+        required=True, metadata={"description": "false: their password was made up for them, and they should choose one"}
+    )
     workspaces = fields.List(fields.Nested(WorkspaceOut))
 
 
@@ -92,6 +95,34 @@ class WhoOut(Out):
     user = fields.Nested(UserOut, required=True)
 
 
+class SessionChange(Strict):
+    workspace_id = text(64, required=True)
+
+
+class OwnSessionOut(Out):
+    id = fields.String(required=True)
+    workspace_id = fields.String(required=True)
+    created_at = Time(required=True)
+    expires_at = Time(required=True)
+    current = fields.Boolean(required=True, metadata={"description": "Whether the request came by this one"})
+
+
+def password(**options: Any) -> fields.String:
+    """One that is to be kept."""
+    told = {"format": "password", **options.pop("metadata", {})}
+    return fields.String(validate=validate.Length(8, 1000), metadata=told, **options)
+
+
+class ProfileChange(Strict):
+    name = text(200)
+    email = fields.Email(validate=validate.Length(max=254))
+    password = password(metadata={"description": "A new one; it ends your other sessions"})
+    current_password = fields.String(
+        validate=validate.Length(1, 1000),
+        metadata={"description": "Needed to change the address or the password", "format": "password"},
+    )
+
+
 class WorkspaceIn(Strict):
     name = text(200, required=True)
 
@@ -99,10 +130,7 @@ class WorkspaceIn(Strict):
 class MemberIn(Strict):
     email = fields.Email(required=True, validate=validate.Length(max=254))
     role = choice(ROLES, required=True)
-    password = fields.String(
-        validate=validate.Length(8, 1000),
-        metadata={"description": "For an address that has no user yet", "format": "password"},
-    )
+    password = password(metadata={"description": "For an address that has no user yet"})
     name = text(200)
 
 
@@ -175,7 +203,7 @@ class _FlowBody(Strict):
     """What POST and PUT share. A Flow that was read can be sent back: what only the server sets is passed over."""
 
     definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text"})
-    definition = fields.Raw(metadata={"type": "object", "description": "A WorkflowDefinition"})
+    definition = fields.Raw(metadata={"type": "object", "additionalProperties": {}, "description": "A WorkflowDefinition"})
 
     @pre_load
     def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
@@ -218,7 +246,7 @@ class RestoreIn(Strict):
 
 
 class CheckIn(Strict):
-    definition = fields.Raw(required=True, metadata={"type": "object"})
+    definition = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": {}})
 
 
 class CheckOut(Out):
@@ -254,12 +282,58 @@ class RunOut(Out):
     )
 
 
+class QuestionOut(Out):
+    """What a run that waits asks, to be answered by POST /api/runs/:id/resume."""
+
+    node_id = fields.String(required=True)
+    node_name = fields.String(required=True)
+    node_type = fields.String(required=True)
+    text = fields.String(required=True, metadata={"description": "What is to be decided, as people are shown it"})
+    answers = fields.List(fields.String(), required=True)
+    question = fields.String(required=True, allow_none=True, metadata={"description": "Of a node that asks several"})
+    asked_at = Time(required=True)
+    expires_at = Time(required=True, allow_none=True, metadata={"description": "When the time to answer is over"})
+
+
+class RunWholeOut(RunOut):
+    """One run, with what it asks at the moment."""
+
+    questions = Items(fields.Nested(QuestionOut), required=True)
+
+
+class RunBriefOut(RunOut):
+    """A run of a list without what went in and came out."""
+
+    class Meta:
+        exclude = ("input", "output")
+
+
+class RunItemOut(RunOut):
+    """A run of a list."""
+
+    output = Json(allow_none=True, metadata={"description": "Not there with `brief`, no more than `input`"})
+
+
+BRIEF = {"description": "Whether to leave out what went in and came out"}
+SEARCH_RUNS = "The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error"
+
+
 class RunArgs(PageArgs):
-    status = choice(RUN_STATUSES, load_default=None)
+    status = Some(RUN_STATUSES, load_default=None)
     workflow_id = text(64, load_default=None)
     triggered_by = choice(TRIGGERS, load_default=None)
     since = Time(load_default=None)
     until = Time(load_default=None)
+    cancelled = fields.Boolean(load_default=None)
+    waiting = fields.Boolean(
+        load_default=False, metadata={"description": "Only runs that wait for an answer of people"}
+    )
+    search = text(200, load_default=None, metadata={"description": SEARCH_RUNS})
+    brief = fields.Boolean(load_default=False, metadata=BRIEF)
+
+
+class LatestArgs(Schema):
+    brief = fields.Boolean(load_default=False, metadata=BRIEF)
 
 
 class StartIn(Strict):

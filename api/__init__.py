@@ -15,6 +15,7 @@ from api import (
     access,
     agent_definitions,
     agents,
+    audit,
     browser_app,
     catalogue,
     credentials,
@@ -24,6 +25,7 @@ from api import (
     memory,
     metrics,
     people,
+    profile,
     resume,
     runs,
     sessions,
@@ -34,7 +36,9 @@ from api import (
 
 RESOURCES = (
     sessions,
+    profile,
     people,
+    audit,
     workflows,
     runs,
     logs,

@@ -1,0 +1,75 @@
+/** The one way to the server: a client typed by its OpenAPI, errors as `ApiError`, the workspace in each request. */
+import createFetch, { type Middleware } from "openapi-fetch";
+import createHooks from "openapi-react-query";
+import type { components, paths } from "./schema";
+
+export type Schemas = components["schemas"];
+export type Detail = Schemas["Detail"];
+
+/** What the server answered instead of what was asked for; `status` 0 where it could not be reached. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly details: Detail[] = [],
+    readonly retryAfter: number | null = null,
+  ) {
+    super(message);
+    this.name = "ApiError";
+  }
+}
+
+/** The workspace whose data is shown; the session's own until another is chosen. */
+let workspace: string | null = null;
+export function chooseWorkspace(id: string | null): void {
+  workspace = id;
+}
+
+/** Told when the server says that nobody is logged in. */
+let onLoggedOut: () => void = () => {};
+export function whenLoggedOut(listener: () => void): void {
+  onLoggedOut = listener;
+}
+
+async function errorOf(response: Response): Promise<ApiError> {
+  const body = await response
+    .clone()
+    .json()
+    .catch(() => null);
+  const fallback =
+    response.status >= 502
+      ? "The server is not reachable just now"
+      : `The server answered ${response.status}`;
+  const message = typeof body?.error === "string" ? body.error : fallback;
+  const seconds = Number(response.headers.get("Retry-After"));
+  return new ApiError(
+    response.status,
+    message,
+    body?.details ?? [],
+    Number.isFinite(seconds) && seconds > 0 ? seconds : null,
+  );
+}
+
+const middleware: Middleware = {
+  onRequest({ request }) {
+    if (workspace !== null) request.headers.set("X-Workspace-Id", workspace);
+    return request;
+  },
+  async onResponse({ request, response }) {
+    if (response.ok) return response;
+    if (response.status === 401 && !request.url.endsWith("/api/auth/login")) onLoggedOut();
+    throw await errorOf(response);
+  },
+  onError({ error }) {
+    if (error instanceof ApiError || (error instanceof DOMException && error.name === "AbortError"))
+      return error as Error;
+    return new ApiError(0, "The server cannot be reached; trying again");
+  },
+};
+
+/** Plain calls: `await server.POST("/api/runs/{run}/cancel", { params: { path: { run: id } } })`; they throw ApiError. */
+export const server = createFetch<paths>({ baseUrl: window.location.origin, credentials: "same-origin" });
+server.use(middleware);
+
+/** The same as hooks of TanStack Query: `api.useQuery("get", "/api/runs", { params: { query: { limit: 50 } } })`. */
+export const api = createHooks(server);

@@ -1,0 +1,89 @@
+/** Who is logged in and in which workspace; everything below may take both for granted. */
+import { useQueryClient } from "@tanstack/react-query";
+import { createContext, type ReactNode, useContext, useEffect, useMemo, useState } from "react";
+import { ApiError, api, chooseWorkspace, type Schemas, server, whenLoggedOut } from "@/api/client";
+import { Loading, Refused } from "@/ui/states";
+
+export type Role = "viewer" | "operator" | "editor" | "owner";
+export const ROLES: readonly Role[] = ["viewer", "operator", "editor", "owner"];
+
+type Who = Schemas["WhoOut"];
+
+export interface Session {
+  user: Who["user"];
+  workspace: { id: string; name: string };
+  workspaces: { id: string; name: string }[];
+  role: Role;
+  /** Whether the role is at least this one; the server checks again. */
+  may: (role: Role) => boolean;
+  switchTo: (workspaceId: string) => void;
+  logOut: () => Promise<void>;
+}
+
+const SessionContext = createContext<Session | null>(null);
+
+export function useSession(): Session {
+  const session = useContext(SessionContext);
+  if (session === null) throw new Error("useSession needs a SessionProvider above it");
+  return session;
+}
+
+const KEPT = "headrace.workspace";
+
+/** Shows `login` until somebody is logged in, then the children. */
+export function SessionProvider({ children, login }: { children: ReactNode; login: ReactNode }) {
+  const client = useQueryClient();
+  const [workspace, setWorkspace] = useState<string | null>(() => localStorage.getItem(KEPT));
+  chooseWorkspace(workspace);
+  const { data, error, isPending, refetch } = api.useQuery(
+    "get",
+    "/api/auth/session",
+    {},
+    { staleTime: 60_000 },
+  );
+
+  useEffect(() => {
+    whenLoggedOut(() => client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] }));
+  }, [client]);
+
+  const problem: unknown = error;
+  const isForeign = problem instanceof ApiError && problem.status === 403 && workspace !== null;
+  useEffect(() => {
+    // The kept workspace is one that the user has left, or another user's.
+    if (!isForeign) return;
+    localStorage.removeItem(KEPT);
+    setWorkspace(null);
+    chooseWorkspace(null);
+    void refetch();
+  }, [isForeign, refetch]);
+
+  const session = useMemo<Session | null>(() => {
+    if (!data) return null;
+    const role = data.session.role as Role;
+    const workspaces = data.user.workspaces ?? [];
+    const here = workspaces.find((one) => one.id === data.session.workspace_id);
+    return {
+      user: data.user,
+      workspace: { id: data.session.workspace_id, name: here?.name ?? "Workspace" },
+      workspaces,
+      role,
+      may: (needed) => ROLES.indexOf(role) >= ROLES.indexOf(needed),
+      switchTo: (id) => {
+        localStorage.setItem(KEPT, id);
+        chooseWorkspace(id);
+        setWorkspace(id);
+        void client.resetQueries();
+      },
+      logOut: async () => {
+        await server.DELETE("/api/auth/session");
+        client.clear();
+        window.location.assign("/");
+      },
+    };
+  }, [data, client]);
+
+  if (problem instanceof ApiError && problem.status === 401) return <>{login}</>;
+  if (session === null && (isPending || isForeign)) return <Loading label="Opening Headrace" fill />;
+  if (session === null) return <Refused error={problem} onRetry={() => void refetch()} />;
+  return <SessionContext.Provider value={session}>{children}</SessionContext.Provider>;
+}

@@ -1,0 +1,66 @@
+/** Questions about the graph of a definition; pure, and linear in its size. */
+import type { Definition, FlowEdge } from "./types";
+
+type Edges = Pick<Definition, "edges">;
+
+function neighbours(edges: readonly FlowEdge[], forward: boolean): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const edge of edges) {
+    const [near, far] = forward ? [edge.from, edge.to] : [edge.to, edge.from];
+    const list = found.get(near);
+    if (list === undefined) found.set(near, [far]);
+    else list.push(far);
+  }
+  return found;
+}
+
+function reach(start: string, next: Map<string, string[]>): Set<string> {
+  const seen = new Set<string>();
+  const open = [start];
+  for (let id = open.pop(); id !== undefined; id = open.pop()) {
+    for (const other of next.get(id) ?? []) {
+      if (seen.has(other)) continue;
+      seen.add(other);
+      open.push(other);
+    }
+  }
+  return seen;
+}
+
+/** The ids of all nodes that come before this one. */
+export function ancestors(definition: Edges, id: string): Set<string> {
+  return reach(id, neighbours(definition.edges, false));
+}
+
+/** The ids of all nodes that come after this one. */
+export function descendants(definition: Edges, id: string): Set<string> {
+  return reach(id, neighbours(definition.edges, true));
+}
+
+/** Why there may be no edge between the two, undefined where there may be one. */
+export function refusalOf(
+  definition: Definition,
+  edge: FlowEdge,
+  isTrigger: (type: string) => boolean,
+): string | undefined {
+  if (edge.from === edge.to) return "A node cannot follow itself";
+  const target = definition.nodes.find((node) => node.id === edge.to);
+  if (target !== undefined && isTrigger(target.type))
+    return "A trigger begins a flow: nothing can come before it";
+  const twice = definition.edges.some(
+    (one) => one.from === edge.from && one.to === edge.to && one.branch === edge.branch,
+  );
+  if (twice) return "They are connected already";
+  if (descendants(definition, edge.to).has(edge.from)) return "This would make a circle";
+  return undefined;
+}
+
+/** An id for a new node of the type, such as `http_2`, that no other node has. */
+export function freshId(type: string, taken: Iterable<string>): string {
+  const ids = new Set(taken);
+  const base = type.replace(/[^A-Za-z0-9_]/g, "_").replace(/^(\d)/, "_$1");
+  if (!ids.has(base)) return base;
+  let number = 2;
+  while (ids.has(`${base}_${number}`)) number += 1;
+  return `${base}_${number}`;
+}

@@ -1,0 +1,39 @@
+/** Where nodes go: left to right along the edges, by dagre. */
+import { Graph, layout } from "@dagrejs/dagre";
+import type { Definition, Position } from "./types";
+
+/** The size of a node on the canvas, in its own pixels. */
+export const NODE = { width: 220, height: 64 };
+const GRID = 20;
+
+function snap(value: number): number {
+  return Math.round(value / GRID) * GRID;
+}
+
+/** A position for each node id, whatever the nodes have had; dangling edges are left out. */
+export function arrange(definition: Pick<Definition, "nodes" | "edges">): Map<string, Position> {
+  const graph = new Graph({ multigraph: true });
+  graph.setGraph({ rankdir: "LR", nodesep: 40, ranksep: 80 });
+  graph.setDefaultEdgeLabel(() => ({}));
+  for (const node of definition.nodes) graph.setNode(node.id, { ...NODE });
+  for (const [at, edge] of definition.edges.entries()) {
+    if (graph.hasNode(edge.from) && graph.hasNode(edge.to)) graph.setEdge(edge.from, edge.to, {}, String(at));
+  }
+  layout(graph);
+  const positions = new Map<string, Position>();
+  for (const node of definition.nodes) {
+    const { x, y } = graph.node(node.id) as Position;
+    positions.set(node.id, { x: snap(x - NODE.width / 2), y: snap(y - NODE.height / 2) });
+  }
+  return positions;
+}
+
+/** The definition with a position for every node: those that it has, else all arranged anew. */
+export function positioned(definition: Definition): Definition {
+  if (definition.nodes.every((node) => node.position !== undefined)) return definition;
+  const positions = arrange(definition);
+  return {
+    ...definition,
+    nodes: definition.nodes.map((node) => ({ ...node, position: positions.get(node.id) })),
+  };
+}

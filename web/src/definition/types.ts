@@ -1,0 +1,45 @@
+/** A WorkflowDefinition as the app works with it. The server's own words for it are in docs of the API. */
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+export interface Position {
+  x: number;
+  y: number;
+}
+
+export interface FlowNode {
+  id: string;
+  type: string;
+  name?: string;
+  config?: Record<string, Json>;
+  position?: Position;
+  notes?: string;
+  foreach?: Json;
+  retry?: { attempts?: number; delay?: number; backoff?: number };
+  timeout?: number;
+  on_error?: "fail" | "continue" | "branch";
+  on_interrupt?: "retry" | "fail";
+  disabled?: boolean;
+}
+
+export interface FlowEdge {
+  from: string;
+  to: string;
+  branch?: string;
+}
+
+export interface FlowSettings {
+  timezone?: string;
+  timeout?: number | null;
+  max_concurrent_runs?: number;
+  overlap?: "queue" | "skip";
+  error_workflow_id?: string | null;
+  vars?: Record<string, Json>;
+  [key: string]: Json | undefined;
+}
+
+export interface Definition {
+  nodes: FlowNode[];
+  edges: FlowEdge[];
+  settings?: FlowSettings;
+}

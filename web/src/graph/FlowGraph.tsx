@@ -1,0 +1,106 @@
+/** A graph to look at, not to change: of a run, a template, a version. The editor has a canvas of its own. */
+import "@xyflow/react/dist/style.css";
+import { useMantineColorScheme } from "@mantine/core";
+import {
+  Background,
+  Controls,
+  type Edge,
+  Handle,
+  type Node,
+  type NodeProps,
+  type NodeTypes,
+  Position,
+  ReactFlow,
+} from "@xyflow/react";
+import { memo, useMemo } from "react";
+import { type NodeType, useCatalogue } from "@/api/catalogue";
+import { NODE, positioned } from "@/definition/layout";
+import type { Definition, FlowNode } from "@/definition/types";
+import classes from "./graph.module.css";
+import { type Mark, NodeCard } from "./NodeCard";
+
+type Shown = Node<{ node: FlowNode; type: NodeType | undefined; mark: Mark | undefined }, "shown">;
+
+const ShownNode = memo(function ShownNode({ data, selected }: NodeProps<Shown>) {
+  return (
+    <NodeCard node={data.node} type={data.type} mark={data.mark} selected={selected}>
+      <Handle type="target" position={Position.Left} className={classes.handle} isConnectable={false} />
+      <Handle type="source" position={Position.Right} className={classes.handle} isConnectable={false} />
+    </NodeCard>
+  );
+});
+
+const TYPES: NodeTypes = { shown: ShownNode };
+
+interface FlowGraphProps {
+  definition: Definition;
+  marks?: ReadonlyMap<string, Mark>;
+  /** Whether an edge was taken, by its source, target and branch. */
+  isLive?: (edge: Definition["edges"][number]) => boolean;
+  selected?: string | null;
+  onSelect?: (nodeId: string | null) => void;
+  label: string;
+  controls?: boolean;
+}
+
+export default function FlowGraph(props: FlowGraphProps) {
+  const { definition, marks, isLive, selected = null, onSelect, label, controls = true } = props;
+  const { catalogue } = useCatalogue();
+  const { colorScheme } = useMantineColorScheme();
+  const placed = useMemo(() => positioned(definition), [definition]);
+
+  const nodes = useMemo<Shown[]>(
+    () =>
+      placed.nodes.map((node) => ({
+        id: node.id,
+        type: "shown",
+        position: node.position ?? { x: 0, y: 0 },
+        ...NODE,
+        selected: node.id === selected,
+        ariaLabel: `${node.name ?? node.id}${marks?.get(node.id)?.outcome ? `, ${marks.get(node.id)?.outcome}` : ""}`,
+        data: { node, type: catalogue?.find(node.type), mark: marks?.get(node.id) },
+      })),
+    [placed, catalogue, marks, selected],
+  );
+  const edges = useMemo<Edge[]>(
+    () =>
+      placed.edges.map((edge) => ({
+        id: `${edge.from} ${edge.branch ?? ""} ${edge.to}`,
+        source: edge.from,
+        target: edge.to,
+        label: edge.branch,
+        className: isLive?.(edge) ? "live" : undefined,
+        focusable: false,
+      })),
+    [placed, isLive],
+  );
+
+  return (
+    <ReactFlow<Shown>
+      className={classes.canvas}
+      aria-label={label}
+      nodes={nodes}
+      edges={edges}
+      nodeTypes={TYPES}
+      colorMode={colorScheme === "auto" ? "system" : colorScheme}
+      nodesDraggable={false}
+      nodesConnectable={false}
+      elementsSelectable={onSelect !== undefined}
+      nodesFocusable={onSelect !== undefined}
+      edgesFocusable={false}
+      onNodeClick={(_event, node) => onSelect?.(node.id)}
+      onPaneClick={() => onSelect?.(null)}
+      onSelectionChange={({ nodes: [first] }) => first && first.id !== selected && onSelect?.(first.id)}
+      onlyRenderVisibleElements={definition.nodes.length > 100}
+      fitView
+      fitViewOptions={{ maxZoom: 1, padding: 0.2 }}
+      minZoom={0.05}
+      maxZoom={2}
+      preventScrolling={controls}
+      proOptions={{ hideAttribution: true }}
+    >
+      <Background gap={20} />
+      {controls && <Controls showInteractive={false} />}
+    </ReactFlow>
+  );
+}

@@ -1,0 +1,81 @@
+/** How a node looks wherever a graph is shown: in the editor, in a run, in a template, in a comparison. */
+import { Text, Tooltip } from "@mantine/core";
+import { IconAlertTriangleFilled, IconNote, IconPinFilled, IconRepeat } from "@tabler/icons-react";
+import type { ReactNode } from "react";
+import type { NodeType } from "@/api/catalogue";
+import type { FlowNode } from "@/definition/types";
+import { NodeIcon } from "@/ui/NodeIcon";
+import { type Outcome, StatusBadge } from "@/ui/StatusBadge";
+import classes from "./graph.module.css";
+
+export interface Mark {
+  /** What became of the node in a run. */
+  outcome?: Outcome;
+  /** What else there is to say at the node's foot, such as "120 ms" or "3 of 10". */
+  detail?: string;
+  /** A problem of the definition; its text is shown on hover. */
+  problem?: string;
+  /** Whether its output is pinned. */
+  pinned?: boolean;
+  /** In a comparison of two versions. */
+  change?: "added" | "removed" | "changed";
+}
+
+interface NodeCardProps {
+  node: FlowNode;
+  type: NodeType | undefined;
+  mark?: Mark;
+  selected?: boolean;
+  children?: ReactNode;
+}
+
+export function NodeCard({ node, type, mark = {}, selected = false, children }: NodeCardProps) {
+  return (
+    <div
+      className={classes.card}
+      data-selected={selected || undefined}
+      data-disabled={node.disabled || undefined}
+      data-outcome={mark.outcome}
+      data-change={mark.change}
+      data-problem={mark.problem !== undefined || undefined}
+    >
+      <NodeIcon type={type} size={36} />
+      <div className={classes.words}>
+        <Text size="sm" fw={600} truncate title={node.name ?? type?.name ?? node.id}>
+          {node.name || type?.name || node.id}
+        </Text>
+        <Text size="xs" c="var(--quiet)" truncate>
+          {mark.detail ??
+            (type === undefined ? `unknown type ${node.type}` : node.name ? type.name : node.id)}
+        </Text>
+      </div>
+      <div className={classes.marks}>
+        {mark.outcome !== undefined && mark.outcome !== "none" && (
+          <StatusBadge outcome={mark.outcome} iconOnly />
+        )}
+        {mark.problem !== undefined && (
+          <Tooltip label={mark.problem} multiline maw={320}>
+            <IconAlertTriangleFilled
+              size={18}
+              role="img"
+              aria-label={`Problem: ${mark.problem}`}
+              className={classes.problem}
+            />
+          </Tooltip>
+        )}
+        {mark.pinned && (
+          <IconPinFilled size={16} role="img" aria-label="Output pinned" className={classes.pinned} />
+        )}
+        {node.foreach !== undefined && (
+          <IconRepeat size={16} role="img" aria-label="For each item of a list" />
+        )}
+        {node.notes && (
+          <Tooltip label={node.notes} multiline maw={320}>
+            <IconNote size={16} role="img" aria-label={`Note: ${node.notes}`} />
+          </Tooltip>
+        )}
+      </div>
+      {children}
+    </div>
+  );
+}

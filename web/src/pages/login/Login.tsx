@@ -1,0 +1,62 @@
+import { Button, Center, Group, Paper, PasswordInput, Stack, Text, TextInput, Title } from "@mantine/core";
+import { useDocumentTitle } from "@mantine/hooks";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { api } from "@/api/client";
+import mark from "@/app/mark.svg";
+import { Refused } from "@/ui/states";
+
+export function Login() {
+  useDocumentTitle("Log in · Headrace");
+  const client = useQueryClient();
+  const [email, setEmail] = useState("");
+  const [password, setPassword] = useState("");
+  const logIn = api.useMutation("post", "/api/auth/login", {
+    onSuccess: () => client.resetQueries(),
+  });
+
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    logIn.mutate({ body: { email, password } });
+  }
+
+  return (
+    <Center component="main" mih="100dvh" p="md">
+      <Paper w={380} p="xl" withBorder bg="var(--card)">
+        <form onSubmit={submit}>
+          <Stack>
+            <Group gap="sm">
+              <img src={mark} alt="" width={32} height={32} />
+              <Title order={1}>Headrace</Title>
+            </Group>
+            <TextInput
+              label="Email"
+              type="email"
+              name="email"
+              autoComplete="username"
+              required
+              autoFocus
+              value={email}
+              onChange={(event) => setEmail(event.currentTarget.value)}
+            />
+            <PasswordInput
+              label="Password"
+              name="password"
+              autoComplete="current-password"
+              required
+              value={password}
+              onChange={(event) => setPassword(event.currentTarget.value)}
+            />
+            {logIn.error && <Refused error={logIn.error} />}
+            <Button type="submit" loading={logIn.isPending}>
+              Log in
+            </Button>
+            <Text size="sm" c="var(--quiet)">
+              The first start of the server printed the first login.
+            </Text>
+          </Stack>
+        </form>
+      </Paper>
+    </Center>
+  );
+}

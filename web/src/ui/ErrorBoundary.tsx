@@ -1,0 +1,16 @@
+import { Component, type ReactNode } from "react";
+import { Refused } from "./states";
+
+/** Keeps a fault in one part of the page from taking all of it away. */
+export class ErrorBoundary extends Component<{ children: ReactNode }, { error: unknown }> {
+  override state: { error: unknown } = { error: null };
+
+  static getDerivedStateFromError(error: unknown) {
+    return { error };
+  }
+
+  override render() {
+    if (this.state.error === null) return this.props.children;
+    return <Refused error={this.state.error} onRetry={() => this.setState({ error: null })} />;
+  }
+}

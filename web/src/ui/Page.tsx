@@ -1,0 +1,85 @@
+import { Anchor, Box, Group, Stack, Text, Title } from "@mantine/core";
+import { useDocumentTitle } from "@mantine/hooks";
+import { IconArrowLeft } from "@tabler/icons-react";
+import type { ReactNode } from "react";
+import { Link } from "wouter";
+
+interface PageProps {
+  title: string;
+  /** One sentence under the title. */
+  about?: ReactNode;
+  /** The page above this one. */
+  above?: { path: string; label: string };
+  /** Buttons at the right of the title. */
+  actions?: ReactNode;
+  /** The widest that the content gets. */
+  width?: number;
+  children: ReactNode;
+}
+
+/** The frame of every page but the editor: a title, what can be done, the content. */
+export function Page({ title, about, above, actions, width = 1200, children }: PageProps) {
+  useDocumentTitle(`${title} · Headrace`);
+  return (
+    <Box px={{ base: "md", sm: "xl" }} py={{ base: "md", sm: "lg" }} maw={width + 64} mx="auto">
+      <Stack gap="lg">
+        <Group justify="space-between" align="flex-start" gap="sm">
+          <Box>
+            {above !== undefined && (
+              <Anchor
+                component={Link}
+                href={above.path}
+                size="sm"
+                display="inline-flex"
+                style={{ alignItems: "center", gap: 4 }}
+              >
+                <IconArrowLeft size={14} aria-hidden />
+                {above.label}
+              </Anchor>
+            )}
+            <Title order={1}>{title}</Title>
+            {about !== undefined && (
+              <Text size="sm" c="var(--quiet)" maw={720}>
+                {about}
+              </Text>
+            )}
+          </Box>
+          {actions !== undefined && <Group gap="xs">{actions}</Group>}
+        </Group>
+        {children}
+      </Stack>
+    </Box>
+  );
+}
+
+/** A framed part of a page. */
+export function Card({
+  title,
+  actions,
+  children,
+  pad = true,
+}: {
+  title?: string;
+  actions?: ReactNode;
+  children: ReactNode;
+  pad?: boolean;
+}) {
+  return (
+    <Box
+      component="section"
+      aria-label={title}
+      bg="var(--card)"
+      bd="1px solid var(--line)"
+      bdrs="md"
+      style={{ overflow: "hidden", minWidth: 0 }}
+    >
+      {(title !== undefined || actions !== undefined) && (
+        <Group justify="space-between" px="md" pt="sm" pb={pad ? 0 : "xs"} gap="xs">
+          {title !== undefined && <Title order={2}>{title}</Title>}
+          {actions}
+        </Group>
+      )}
+      <Box p={pad ? "md" : 0}>{children}</Box>
+    </Box>
+  );
+}

@@ -1,0 +1,37 @@
+import { Tooltip } from "@mantine/core";
+import { useSyncExternalStore } from "react";
+import { timeAgo, wholeTime } from "./format";
+
+let now = Date.now();
+const listeners = new Set<() => void>();
+let timer: ReturnType<typeof setInterval> | undefined;
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  timer ??= setInterval(() => {
+    now = Date.now();
+    for (const one of listeners) one();
+  }, 5_000);
+  return () => {
+    listeners.delete(listener);
+    if (listeners.size > 0) return;
+    clearInterval(timer);
+    timer = undefined;
+  };
+}
+
+/** The present, to about five seconds; one timer serves the whole page. */
+export function useNow(): number {
+  return useSyncExternalStore(subscribe, () => now);
+}
+
+/** How long ago something was; the whole instant on hover and for screen readers. */
+export function Time({ at }: { at: string | null | undefined }) {
+  const present = useNow();
+  if (!at) return <span>–</span>;
+  return (
+    <Tooltip label={wholeTime(at)} openDelay={300}>
+      <time dateTime={at}>{timeAgo(at, Math.max(present, Date.now() - 5_000))}</time>
+    </Tooltip>
+  );
+}

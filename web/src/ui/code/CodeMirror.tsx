@@ -1,0 +1,141 @@
+import {
+  autocompletion,
+  closeBrackets,
+  closeBracketsKeymap,
+  completionKeymap,
+} from "@codemirror/autocomplete";
+import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
+import { html } from "@codemirror/lang-html";
+import { json } from "@codemirror/lang-json";
+import { markdown } from "@codemirror/lang-markdown";
+import { python } from "@codemirror/lang-python";
+import { sql } from "@codemirror/lang-sql";
+import { bracketMatching, foldGutter, foldKeymap, indentOnInput, indentUnit } from "@codemirror/language";
+import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
+import { Compartment, EditorState, type Extension } from "@codemirror/state";
+import {
+  drawSelection,
+  EditorView,
+  keymap,
+  lineNumbers,
+  placeholder as placeholderOf,
+} from "@codemirror/view";
+import { useEffect, useRef } from "react";
+import { colors } from "./theme";
+
+export type Language = "json" | "python" | "sql" | "markdown" | "html" | "text";
+
+export interface CodeEditorProps {
+  value: string;
+  onChange?: (value: string) => void;
+  language?: Language;
+  readOnly?: boolean;
+  /** What it holds, for screen readers. */
+  label: string;
+  placeholder?: string;
+  minHeight?: number;
+  maxHeight?: string;
+  /** More of CodeMirror's: completion of expressions, marks of problems. Keep it stable between renders. */
+  extensions?: Extension;
+}
+
+const NONCE = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
+
+const LANGUAGES: Record<Language, () => Extension> = {
+  json,
+  python,
+  sql: () => sql(),
+  markdown: () => markdown(),
+  html: () => html(),
+  text: () => [],
+};
+
+const base: Extension = [
+  EditorView.cspNonce.of(NONCE),
+  history(),
+  drawSelection(),
+  indentOnInput(),
+  indentUnit.of("    "),
+  bracketMatching(),
+  closeBrackets(),
+  autocompletion(),
+  highlightSelectionMatches(),
+  EditorView.lineWrapping,
+  // Tab indents; Escape and then Tab leaves the editor, as CodeMirror does it for those who use the keyboard alone.
+  keymap.of([
+    ...closeBracketsKeymap,
+    ...defaultKeymap,
+    ...searchKeymap,
+    ...historyKeymap,
+    ...foldKeymap,
+    ...completionKeymap,
+    indentWithTab,
+  ]),
+  colors,
+];
+
+export default function CodeMirror(props: CodeEditorProps) {
+  const {
+    value,
+    onChange,
+    language = "text",
+    readOnly = false,
+    label,
+    placeholder,
+    minHeight = 120,
+    maxHeight = "60vh",
+    extensions,
+  } = props;
+  const place = useRef<HTMLDivElement>(null);
+  const view = useRef<EditorView | null>(null);
+  const tell = useRef(onChange);
+  tell.current = onChange;
+  const first = useRef({ value });
+  const more = useRef(new Compartment());
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: extensions have a compartment of their own, below
+  useEffect(() => {
+    if (place.current === null) return;
+    const made = new EditorView({
+      parent: place.current,
+      doc: first.current.value,
+      extensions: [
+        base,
+        LANGUAGES[language](),
+        more.current.of(extensions ?? []),
+        language === "text" ? [] : [lineNumbers(), foldGutter()],
+        EditorState.readOnly.of(readOnly),
+        placeholder === undefined ? [] : placeholderOf(placeholder),
+        EditorView.contentAttributes.of({
+          "aria-label": label,
+          tabindex: "0",
+          ...(readOnly ? { "aria-readonly": "true" } : {}),
+        }),
+        EditorView.theme({ "&": { maxHeight }, ".cm-content, .cm-gutter": { minHeight: `${minHeight}px` } }),
+        EditorView.updateListener.of((update) => {
+          if (update.docChanged && !update.transactions.some((one) => one.isUserEvent("outside"))) {
+            tell.current?.(update.state.doc.toString());
+          }
+        }),
+      ],
+    });
+    view.current = made;
+    return () => {
+      first.current = { value: made.state.doc.toString() };
+      made.destroy();
+      view.current = null;
+    };
+  }, [language, readOnly, label, placeholder, minHeight, maxHeight]);
+
+  useEffect(() => {
+    view.current?.dispatch({ effects: more.current.reconfigure(extensions ?? []) });
+  }, [extensions]);
+
+  useEffect(() => {
+    const made = view.current;
+    if (made === null || made.state.doc.toString() === value) return;
+    made.dispatch({ changes: { from: 0, to: made.state.doc.length, insert: value }, userEvent: "outside" });
+  }, [value]);
+
+  return <div ref={place} />;
+}

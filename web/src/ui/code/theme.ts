@@ -1,0 +1,58 @@
+import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
+import type { Extension } from "@codemirror/state";
+import { EditorView } from "@codemirror/view";
+import { tags } from "@lezer/highlight";
+
+/** The colours are variables of the page, so that light and dark need no second theme. */
+const look = EditorView.theme({
+  "&": {
+    fontSize: "13px",
+    border: "1px solid var(--line)",
+    borderRadius: "var(--mantine-radius-md)",
+    background: "var(--card)",
+    color: "var(--mantine-color-text)",
+    overflow: "hidden",
+  },
+  "&.cm-focused": { outline: "2px solid var(--mantine-primary-color-filled)", outlineOffset: "-1px" },
+  ".cm-scroller": {
+    fontFamily: "var(--mantine-font-family-monospace)",
+    lineHeight: "1.55",
+    overflow: "auto",
+  },
+  ".cm-gutters": { background: "transparent", border: "none", color: "var(--quiet)" },
+  ".cm-cursor": { borderLeftColor: "var(--mantine-color-text)" },
+  "&.cm-focused .cm-selectionBackground, .cm-selectionBackground": {
+    background: "color-mix(in srgb, var(--running) 25%, transparent) !important",
+  },
+  ".cm-tooltip": {
+    background: "var(--card)",
+    border: "1px solid var(--line)",
+    borderRadius: "var(--mantine-radius-md)",
+    overflow: "hidden",
+  },
+  ".cm-tooltip-autocomplete > ul > li[aria-selected]": {
+    background: "var(--mantine-primary-color-filled)",
+    color: "#fff",
+  },
+  ".cm-panels": { background: "var(--page)", color: "var(--mantine-color-text)", borderColor: "var(--line)" },
+  ".cm-foldPlaceholder": {
+    background: "var(--page)",
+    border: "1px solid var(--line)",
+    color: "var(--quiet)",
+  },
+});
+
+const highlight = HighlightStyle.define([
+  { tag: [tags.keyword, tags.operatorKeyword, tags.modifier], color: "var(--code-keyword)" },
+  { tag: [tags.string, tags.special(tags.string)], color: "var(--code-string)" },
+  { tag: [tags.number, tags.bool, tags.null, tags.atom], color: "var(--code-number)" },
+  {
+    tag: [tags.propertyName, tags.attributeName, tags.definition(tags.variableName)],
+    color: "var(--code-name)",
+  },
+  { tag: [tags.function(tags.variableName), tags.heading], color: "var(--code-function)" },
+  { tag: [tags.comment, tags.meta], color: "var(--quiet)", fontStyle: "italic" },
+  { tag: tags.invalid, color: "var(--failed)" },
+]);
+
+export const colors: Extension = [look, syntaxHighlighting(highlight)];

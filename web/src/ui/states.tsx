@@ -1,0 +1,92 @@
+/** What a page shows before, without and instead of its data. */
+import { Alert, Button, Center, Group, Loader, Skeleton, Stack, Text, Title } from "@mantine/core";
+import { IconAlertTriangle, IconPlugConnectedX } from "@tabler/icons-react";
+import type { ReactNode } from "react";
+import { ApiError } from "@/api/client";
+
+export function Loading({ label, fill = false }: { label: string; fill?: boolean }) {
+  return (
+    <Center mih={fill ? "60vh" : 120} role="status" aria-live="polite">
+      <Group gap="sm">
+        <Loader size="sm" />
+        <Text c="var(--quiet)">{label}</Text>
+      </Group>
+    </Center>
+  );
+}
+
+/** Rows that stand where a list will be. */
+export function LoadingRows({ rows = 6 }: { rows?: number }) {
+  return (
+    <Stack gap="xs" role="status" aria-label="Loading">
+      {Array.from({ length: rows }, (_, row) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: the rows are all alike and never move
+        <Skeleton key={row} height={38} radius="sm" />
+      ))}
+    </Stack>
+  );
+}
+
+interface EmptyProps {
+  title: string;
+  hint?: ReactNode;
+  icon?: ReactNode;
+  /** What to do about it: a button or two. */
+  action?: ReactNode;
+}
+
+export function Empty({ title, hint, icon, action }: EmptyProps) {
+  return (
+    <Center py={56} px="md">
+      <Stack align="center" gap="xs" maw={460}>
+        {icon}
+        <Title order={2} ta="center">
+          {title}
+        </Title>
+        {hint !== undefined && (
+          <Text c="var(--quiet)" ta="center">
+            {hint}
+          </Text>
+        )}
+        {action !== undefined && (
+          <Group mt="sm" justify="center">
+            {action}
+          </Group>
+        )}
+      </Stack>
+    </Center>
+  );
+}
+
+/** What went wrong, in the server's words, and a button to try again. */
+export function Refused({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
+  const away = error instanceof ApiError && (error.status === 0 || error.status >= 502);
+  const details = error instanceof ApiError ? error.details : [];
+  return (
+    <Alert
+      color="red"
+      variant="light"
+      my="md"
+      title={away ? "The server is away" : "This did not work"}
+      icon={away ? <IconPlugConnectedX aria-hidden /> : <IconAlertTriangle aria-hidden />}
+    >
+      <Stack gap="xs" align="flex-start">
+        <Text size="sm">{messageOf(error)}</Text>
+        {details.map((detail) => (
+          <Text size="sm" key={`${detail.path} ${detail.message}`}>
+            {detail.path}: {detail.message}
+          </Text>
+        ))}
+        {onRetry !== undefined && (
+          <Button size="xs" variant="default" onClick={onRetry}>
+            Try again
+          </Button>
+        )}
+      </Stack>
+    </Alert>
+  );
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : "Something unexpected happened";
+}

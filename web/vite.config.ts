@@ -1,0 +1,44 @@
+import { fileURLToPath } from "node:url";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import react from "@vitejs/plugin-react";
+import type { Plugin } from "vite";
+import { defineConfig } from "vitest/config";
+
+/** Where the server runs while `npm run dev` serves the app beside it. */
+const SERVER = process.env.HEADRACE_URL ?? "http://127.0.0.1:8000";
+
+/** Writes .gz and .br beside each asset, so that the server never compresses while somebody waits. */
+function precompressed(): Plugin {
+  return {
+    name: "precompressed",
+    apply: "build",
+    generateBundle: {
+      order: "post",
+      handler(_options, bundle) {
+        for (const [fileName, item] of Object.entries(bundle)) {
+          if (!/\.(js|css|svg)$/.test(fileName)) continue;
+          const source = Buffer.from(item.type === "chunk" ? item.code : item.source);
+          this.emitFile({
+            type: "asset",
+            fileName: `${fileName}.gz`,
+            source: gzipSync(source, { level: 9 }),
+          });
+          const params = { [constants.BROTLI_PARAM_QUALITY]: 11 };
+          this.emitFile({
+            type: "asset",
+            fileName: `${fileName}.br`,
+            source: brotliCompressSync(source, { params }),
+          });
+        }
+      },
+    },
+  };
+}
+
+export default defineConfig({
+  plugins: [react(), precompressed()],
+  resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
+  build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false }, sourcemap: false },
+  server: { port: 5173, proxy: { "/api": SERVER, "/metrics": SERVER } },
+  test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
+});
