@@ -15,6 +15,9 @@ OPEN = {
     "GET /api/openapi.json",
     "GET /api/docs/",
     "GET /api/docs/<path:path>",
+    # The browser app, which shows no data before one has logged in.
+    "GET /",
+    "GET /assets/<path:name>",
     # What a webhook asks of its callers, its node says: see test_webhooks.py.
     *(f"{method} /api/webhooks/<slashes:path>" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
 }
