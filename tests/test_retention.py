@@ -590,7 +590,7 @@ def test_who_reads_meanwhile_delays_the_end_but_nothing_else(make, keep, file):
 def test_a_file_that_was_never_told_so_cannot_shrink_which_is_said_once(tmp_path, payloads, keep, caplog):
     old = sqlite3.connect(tmp_path / "headrace.sqlite3")
     old.execute("CREATE TABLE first (a)")
-    old.executemany("INSERT INTO first VALUES (?)", [("x" * 3_000,)] * 100)
+    old.executemany("INSERT INTO first VALUES (?)", [("x" * 3_000,)] * 200)
     old.commit()
     old.execute("DELETE FROM first")
     old.commit()
