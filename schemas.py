@@ -252,9 +252,24 @@ class CheckIn(Strict):
     definition = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": {}})
 
 
+class OutlineOut(Out):
+    branches = fields.List(
+        fields.String(), required=True, metadata={"description": "The ways out that have names, as it is configured"}
+    )
+    unnamed = fields.Boolean(required=True, metadata={"description": "Whether there is a way out without a name"})
+    trigger = fields.Boolean(required=True)
+    waits = fields.Boolean(required=True, metadata={"description": "Whether a run may wait there"})
+
+
 class CheckOut(Out):
     ok = fields.Boolean(required=True)
     issues = fields.List(fields.Nested(Detail), required=True)
+    nodes = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(OutlineOut),
+        required=True,
+        metadata={"description": "By id, what it takes to draw each node of a known type, of invalid definitions too"},
+    )
 
 
 # Runs
@@ -515,6 +530,9 @@ class LogArgs(PageArgs):
 class NodeOut(Out):
     type = fields.String(required=True)
     name = fields.String(required=True)
+    icon = fields.String(
+        required=True, metadata={"description": "The name of a Tabler icon; empty: that of its category"}
+    )
     category = fields.String(required=True)
     description = fields.String(required=True)
     branches = fields.List(fields.String(), required=True)
@@ -532,9 +550,16 @@ class BrokenOut(Out):
     reason = fields.String(required=True)
 
 
+class CategoryOut(Out):
+    category = fields.String(required=True)
+    name = fields.String(required=True)
+    icon = fields.String(required=True)
+
+
 class NodesOut(Out):
     items = Items(fields.Nested(NodeOut), required=True)
     next_cursor = Cursor(allow_none=True)
+    categories = Items(fields.Nested(CategoryOut), required=True, metadata={"description": "In their order"})
     broken = Items(fields.Nested(BrokenOut), required=True)
 
 

@@ -29,7 +29,8 @@ def nodes(args: dict[str, str]) -> Any:
     `broken` are the files of that folder which could not be loaded at the start.
     """
     found = node_types.search(args["search"], args["category"])
-    return {"items": found, "next_cursor": None, "broken": [broken._asdict() for broken in own.BROKEN]}
+    broken = [broken._asdict() for broken in own.BROKEN]
+    return {"items": found, "next_cursor": None, "categories": node_types.categories(), "broken": broken}
 
 
 @blueprint.get("/templates")

@@ -159,10 +159,15 @@ def restore(body: dict[str, int], flow: Workflow) -> Any:
 @blueprint.arguments(CheckIn)
 @blueprint.response(200, CheckOut)
 def validate(body: dict[str, Any]) -> Any:
-    """What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept."""
-    plan, issues = definitions.check(body["definition"], current_app.extensions["headrace"].config.max_nodes)
-    found = [*issues, *warnings_of(body["definition"], workspace_id())]
-    return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found]}
+    """What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept.
+
+    `nodes` has by id the branches of each node and what else it takes to draw it, as far as that can be read.
+    """
+    definition, most = body["definition"], current_app.extensions["headrace"].config.max_nodes
+    plan, issues = definitions.check(definition, most)
+    found = [*issues, *warnings_of(definition, workspace_id())]
+    drawn = {id_: outline._asdict() for id_, outline in definitions.outlines(definition, most).items()}
+    return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found], "nodes": drawn}
 
 
 def _version(flow: Workflow, number: int) -> WorkflowVersion:

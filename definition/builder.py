@@ -55,7 +55,7 @@ def _addressing(nodes: list[PlannedNode]) -> tuple[PlannedNode, ...]:
 
 def _check_edges(shape: Graph, issues: Issues) -> None:
     """Every edge leaves by a way that its source has, and enters no trigger."""
-    ways = {id_: _ways(raw) for id_, raw in shape.nodes.items()}
+    ways = {id_: ways_of(raw) for id_, raw in shape.nodes.items()}
     for edge in shape.edges:
         path = f"edges ({edge.source} -> {edge.target})"
         target = REGISTRY.get(shape.nodes[edge.target]["type"])
@@ -72,7 +72,7 @@ def _check_edges(shape: Graph, issues: Issues) -> None:
             issues.add(path, f"{edge.source!r} has no branch {edge.branch[:MAX_NAME]!r}; {offer}", edge.source)
 
 
-def _ways(raw: Mapping[str, Any]) -> tuple[str | None, ...] | None:
+def ways_of(raw: Mapping[str, Any]) -> tuple[str | None, ...] | None:
     """The branches of a node; None in them is the unnamed way. None for an unknown type."""
     node = REGISTRY.get(raw["type"])
     if node is None:
