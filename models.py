@@ -37,6 +37,7 @@ from tables.runs import QUEUED, RUN_STATUSES, Run
 from tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
 from tables.steps import Step
 from tables.store import StoreEntry, WorkspaceStore
+from tables.upcoming import Upcoming, upcoming
 from tables.waits import Wait
 from tables.webhooks import Fired, Hook, Webhook
 
@@ -44,8 +45,8 @@ __all__ = [
     "DatabaseRefused", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "Agent", "AgentMemory", "AgentRun",
     "AgentStep", "ApiToken", "Base", "Claim", "Credential", "Due", "Fact", "Fired", "FlowFilters", "Hook",
     "IdempotencyKey", "LastRun", "Lease", "Listed", "LogEntry", "LoginFailure", "Membership", "MemoryScope", "Poll",
-    "PollEntry", "Preset", "Run", "RunDay", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait",
-    "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "definitions_of", "first_id",
-    "flow_page", "hash_token", "last_runs", "metrics", "monotonic_ms", "new_id", "next_times", "now_ms", "retention",
-    "space", "totals", "versions_of",
+    "PollEntry", "Preset", "Run", "RunDay", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "Upcoming",
+    "User", "Wait", "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "definitions_of",
+    "first_id", "flow_page", "hash_token", "last_runs", "metrics", "monotonic_ms", "new_id", "next_times", "now_ms",
+    "retention", "space", "totals", "upcoming", "versions_of",
 ]  # fmt: skip
