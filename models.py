@@ -14,6 +14,7 @@ from tables.agent_runs import AgentRun, AgentStep
 from tables.base import Base, Write, first_id, monotonic_ms, new_id, now_ms
 from tables.credentials import Credential
 from tables.facts import Fact
+from tables.figures import metrics, totals
 from tables.flow_pages import (
     FlowFilters,
     LastRun,
@@ -29,7 +30,7 @@ from tables.keys import IdempotencyKey
 from tables.leases import Lease
 from tables.logs import LogEntry
 from tables.memory import AgentMemory, MemoryScope
-from tables.metrics import RunDay, metrics, totals
+from tables.metrics import RunDay
 from tables.people import ROLES, ApiToken, LoginFailure, Membership, Session, User, Workspace, hash_token
 from tables.polls import CLAIM_MS, Claim, Poll, PollEntry
 from tables.presets import Preset

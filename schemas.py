@@ -645,14 +645,30 @@ class DayOut(Out):
     total = fields.Integer(required=True)
     success = fields.Integer(required=True)
     failed = fields.Integer(required=True)
+    mean_duration_ms = fields.Float(required=True, allow_none=True)
+
+
+class HourOut(Out):
+    hour = Time(required=True, metadata={"description": "When it began"})
+    total = fields.Integer(required=True)
+    success = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
 
 
 class FlowCountOut(Out):
     workflow_id = fields.String(required=True)
+    workflow_name = fields.String(required=True, allow_none=True)
     total = fields.Integer(required=True)
     success = fields.Integer(required=True)
     failed = fields.Integer(required=True)
+    failure_rate = fields.Float(required=True)
     mean_duration_ms = fields.Float(required=True, allow_none=True)
+    p95_duration_ms = fields.Float(
+        required=True, allow_none=True, metadata={"description": "Of its newest 50 runs that have ended"}
+    )
+    last_status = fields.String(
+        required=True, allow_none=True, metadata={"enum": (*RUN_STATUSES, None), "description": "Of its newest run"}
+    )
 
 
 class MetricsOut(Out):
@@ -669,6 +685,10 @@ class MetricsOut(Out):
     p50_duration_ms = fields.Float(required=True, allow_none=True)
     p95_duration_ms = fields.Float(required=True, allow_none=True)
     daily = Items(fields.Nested(DayOut), required=True)
+    hourly = Items(
+        fields.Nested(HourOut),
+        metadata={"description": "With `days` 1 or 2: what has ended of the runs that were accepted in each hour"},
+    )
     flows = Items(fields.Nested(FlowCountOut), required=True)
 
 

@@ -284,6 +284,7 @@ def questions(workspace: Workspace) -> list[Question]:
         Question("steps of a run", [f"/api/runs/{id_}/steps" for id_ in ended], STEPS),
         Question("the dashboard's latest runs", ["/api/dashboard/runs/latest"], 8),
         Question("what is due next, of 1,020 schedules", ["/api/schedules"], 50),
+        Question("metrics of 2 days, with hours", ["/api/metrics?days=2"]),
         Question("metrics of 30 days", ["/api/metrics?days=30"]),
         Question("metrics of 365 days", ["/api/metrics?days=365"]),
         Question("metrics for Prometheus", ["/metrics"]),

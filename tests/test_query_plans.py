@@ -256,6 +256,7 @@ OTHERS = {
     "log of a run and level": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", "error"), 50, None),
     "outputs": lambda: Step.outputs("run_1", ["a"]),
     "metrics": lambda: metrics("ws_1", 365),
+    "metrics by the hour": lambda: metrics("ws_1", 2),
     "metrics for Prometheus": totals,
     "still running": lambda: Run.still_running(["run_1", "run_2"], "me"),
     "key": lambda: IdempotencyKey.run_of("wf_1", "k"),
