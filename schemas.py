@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -231,9 +232,80 @@ class FlowChange(_FlowBody):
     )
 
 
+LAST_RUN = {
+    "type": ["object", "null"],
+    "description": "Its newest run",
+    "properties": {
+        "id": {"type": "string"},
+        "status": {"type": "string", "enum": RUN_STATUSES},
+        "cancelled": {"type": "boolean"},
+        "started_at": {"type": ["string", "null"], "format": "date-time"},
+        "finished_at": {"type": ["string", "null"], "format": "date-time"},
+        "error_text": {"type": ["string", "null"], "description": "Its first 300 characters"},
+    },
+    "required": ["id", "status", "cancelled", "started_at", "finished_at", "error_text"],
+}
+TRIGGER_LIST = {
+    "type": "array",
+    "description": "Its trigger nodes, but for disabled ones",
+    "items": {
+        "type": "object",
+        "properties": {"node_id": {"type": "string"}, "type": {"type": "string"}},
+        "required": ["node_id", "type"],
+    },
+}
+
+
+class FlowBriefOut(Out):
+    """A flow of a list without its definition, and with what is known of it at a glance."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    status = choice(STATUSES, required=True)
+    version = fields.Integer(required=True)
+    workspace_id = fields.String(required=True)
+    created_at = Time(required=True)
+    updated_at = Time(required=True)
+    node_count = fields.Integer(required=True)
+    triggers = Json(required=True, metadata=TRIGGER_LIST)
+    last_run = Json(required=True, allow_none=True, metadata=LAST_RUN)
+    failing = fields.Boolean(
+        required=True, metadata={"description": "Whether the last run that has ended failed, and was not cancelled"}
+    )
+    next_at = Time(required=True, allow_none=True, metadata={"description": "When a schedule of it is due next"})
+
+
+class FlowItemOut(FlowBriefOut):
+    """A flow of a list."""
+
+    definition_json = fields.String(
+        metadata={"description": "A WorkflowDefinition as JSON text; not there with `brief`"}
+    )
+
+
+ULID = "[0-9A-HJKMNP-TV-Z]{26}"
+FLOW_ID, RUN_ID = f"wf_{ULID}", f"run_{ULID}"
+
+
+class FlowCursor(Cursor):
+    """The id of a flow; in another order than by age with the name of the order, and what that goes by."""
+
+    inside = re.compile(
+        rf"(updated:{FLOW_ID}:[0-9]{{1,15}}|last_run:{FLOW_ID}:({RUN_ID})?|name:{FLOW_ID}:[^\0]+|{FLOW_ID})\Z"
+    )
+
+
+FLOW_SORTS = ("newest", "name", "updated", "last_run")
+
+
 class FlowArgs(PageArgs):
+    cursor = FlowCursor(load_default=None)
     status = choice(STATUSES, load_default=None)
     search = text(200, 0, load_default=None)
+    failing = fields.Boolean(load_default=None)
+    trigger = text(64, load_default=None, metadata={"description": "Those that have such a trigger: webhook, schedule"})
+    sort = choice(FLOW_SORTS, load_default="newest")
+    brief = fields.Boolean(load_default=False, metadata={"description": "Whether to leave out `definition_json`"})
 
 
 class VersionOut(Out):
@@ -524,6 +596,40 @@ class LogArgs(PageArgs):
     level = choice(LEVELS, load_default=None)
 
 
+# Schedules
+
+
+class ScheduleOut(Out):
+    """A schedule, or a trigger that is polled, of an active flow."""
+
+    workflow_id = fields.String(required=True)
+    workflow_name = fields.String(required=True)
+    node_id = fields.String(required=True)
+    node_type = fields.String(required=True)
+    describes = fields.String(required=True, metadata={"description": "When it is due: `0 9 * * *`, `every 300 s`"})
+    timezone = fields.String(required=True, allow_none=True)
+    next_at = Time(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it is due next; null where it never is again, or that has yet to be found"},
+    )
+    last_at = Time(required=True, allow_none=True, metadata={"description": "When it was last due, or last polled"})
+    overdue = fields.Boolean(required=True, metadata={"description": "Whether it is late by over a minute"})
+    last_error = fields.String(
+        required=True, allow_none=True, metadata={"description": "Why the last poll failed, if it did"}
+    )
+
+
+class ScheduleCursor(Cursor):
+    """The place of an item in the order: when it is due, its flow and its node."""
+
+    inside = re.compile(rf"[0-9]{{1,16}}:{FLOW_ID}:[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+class ScheduleArgs(PageArgs):
+    cursor = ScheduleCursor(load_default=None)
+
+
 # Catalogue
 
 
@@ -603,14 +709,30 @@ class DayOut(Out):
     total = fields.Integer(required=True)
     success = fields.Integer(required=True)
     failed = fields.Integer(required=True)
+    mean_duration_ms = fields.Float(required=True, allow_none=True)
+
+
+class HourOut(Out):
+    hour = Time(required=True, metadata={"description": "When it began"})
+    total = fields.Integer(required=True)
+    success = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
 
 
 class FlowCountOut(Out):
     workflow_id = fields.String(required=True)
+    workflow_name = fields.String(required=True, allow_none=True)
     total = fields.Integer(required=True)
     success = fields.Integer(required=True)
     failed = fields.Integer(required=True)
+    failure_rate = fields.Float(required=True)
     mean_duration_ms = fields.Float(required=True, allow_none=True)
+    p95_duration_ms = fields.Float(
+        required=True, allow_none=True, metadata={"description": "Of its newest 50 runs that have ended"}
+    )
+    last_status = fields.String(
+        required=True, allow_none=True, metadata={"enum": (*RUN_STATUSES, None), "description": "Of its newest run"}
+    )
 
 
 class MetricsOut(Out):
@@ -627,6 +749,10 @@ class MetricsOut(Out):
     p50_duration_ms = fields.Float(required=True, allow_none=True)
     p95_duration_ms = fields.Float(required=True, allow_none=True)
     daily = Items(fields.Nested(DayOut), required=True)
+    hourly = Items(
+        fields.Nested(HourOut),
+        metadata={"description": "With `days` 1 or 2: what has ended of the runs that were accepted in each hour"},
+    )
     flows = Items(fields.Nested(FlowCountOut), required=True)
 
 

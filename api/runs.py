@@ -60,8 +60,8 @@ def reference(path: str, size: int) -> bytes:
 def runs(args: dict[str, Any]) -> Any:
     """The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted.
 
-    `status` may be several, separated by commas. `cancelled`, `waiting` and a `search` for letters are looked for in
-    10,000 runs at a time: a page of them may be short, or empty, and the next one have more, if there is a cursor.
+    `status` may be several, separated by commas. A `search` for letters, and what waits for people, is looked for in
+    5,000 runs at a time: a page of it may be short, or empty, and the next one have more, if there is a cursor.
     """
     limit, cursor = args.pop("limit"), args.pop("cursor")
     asking = types_that_ask() if args.pop("waiting") else None

@@ -8,10 +8,11 @@ import orjson
 from flask import current_app, request
 
 import definition as definitions
+from api import flow_list
 from api.access import check_role, needs, who, workspace_id
 from api.run_schemas import StartIn
 from api.runs import shown
-from api.wire import Resource, check_depth, parse
+from api.wire import Resource, check_depth, dumped, parse
 from credentials import warned, warnings_of
 from definition import Pin
 from dispatch import Dispatcher, Options
@@ -21,8 +22,10 @@ from schemas import (
     CheckIn,
     CheckOut,
     FlowArgs,
+    FlowBriefOut,
     FlowChange,
     FlowIn,
+    FlowItemOut,
     FlowOut,
     PageArgs,
     RestoreIn,
@@ -42,12 +45,15 @@ LONGEST_KEY = 200
 @blueprint.get("/flows")
 @needs("viewer")
 @blueprint.arguments(FlowArgs, location="query")
-@blueprint.response(200, listed(FlowOut))
+@blueprint.response(200, listed(FlowItemOut))
 def flows(args: dict[str, Any]) -> Any:
-    """The flows of the workspace, newest first."""
-    query = Workflow.select_where(workspace_id(), args["status"], args["search"])
-    items, cursor = Workflow.page(query, args["limit"], args["cursor"])
-    return {"items": items, "next_cursor": cursor}
+    """The flows of the workspace, each with its triggers, its last run and when it is due next.
+
+    The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
+    order.
+    """
+    items, cursor = flow_list.page(workspace_id(), args)
+    return dumped(listed(FlowBriefOut if args["brief"] else FlowItemOut), {"items": items, "next_cursor": cursor})
 
 
 @blueprint.post("/flows")

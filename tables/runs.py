@@ -212,11 +212,15 @@ class Run(Base):
         statuses = _some(status, cancelled, asking is not None)
         filtered = (workflow_id, triggered_by) != (None, None) or len(statuses) < len(RUN_STATUSES)
         match = Match.all_of(
-            None if cancelled is None else Match("cancelled = ?", (int(cancelled),)),
+            Match("cancelled = 0", ()) if cancelled is False else None,
             None if search is None else Match.letters(search, "workflow_name", "error_text"),
             None if asking is None else Match(ASKS_PEOPLE.format(", ".join("?" * len(asking))), tuple(asking)),
         )
         arms = _arms(statuses, triggered_by) if filtered else []
+        if cancelled:
+            # There are few, in an index of their own.
+            given["cancelled = 1 AND triggered_by = COALESCE(?, triggered_by)"] = triggered_by
+            arms = []
         if not statuses:
             arms = ["1 = 0"]
         without = WITHOUT_VALUES if brief else ()

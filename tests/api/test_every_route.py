@@ -57,6 +57,7 @@ LEAST_ROLE = {
     "GET /api/runs/<run>/steps/<int(max=999999999):number>": "viewer",
     "GET /api/runs/<run>/steps/<int(max=999999999):number>/output": "viewer",
     "GET /api/dashboard/runs/latest": "viewer",
+    "GET /api/schedules": "viewer",
     "GET /api/logs": "viewer",
     "POST /api/logs": "operator",
     "GET /api/logs/<run>": "viewer",
