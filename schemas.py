@@ -77,7 +77,8 @@ class UserOut(Out):
     name = fields.String(required=True)
     created_at = Time(required=True)
     set_up = fields.Boolean(
-        required=True, metadata={"description": "false: their password was made up for them, and they should choose one"}
+        required=True,
+        metadata={"description": "false: the password was made up for them; they should choose one"},
     )
     workspaces = fields.List(fields.Nested(WorkspaceOut))
 

@@ -9,12 +9,13 @@ from flask import current_app, request
 
 import definition as definitions
 from api.access import needs, who, workspace_id
+from api.audit import audited, new_run, remove
 from api.runs import shown
 from api.wire import Resource, check_depth, parse
 from credentials import warned, warnings_of
 from dispatch import Dispatcher
 from errors import BadInput, Conflict, NotFound, TooLarge
-from models import Workflow, WorkflowVersion
+from models import Workflow, WorkflowVersion, differences
 from schemas import (
     CheckIn,
     CheckOut,
@@ -57,9 +58,10 @@ def create(body: dict[str, Any]) -> Any:
     """Create a flow: as a draft, which may be incomplete, or active, which must be valid."""
     text = EMPTY if (given := _definition(body)) is None else given
     triggers = _checked(text, body["status"])
-    flow = Workflow.draft(
-        who().id, triggers, workspace_id=workspace_id(), name=body["name"], status=body["status"], definition_json=text
-    )
+    values = {"workspace_id": workspace_id(), "name": body["name"], "status": body["status"]}
+    with audited("flow.created") as entry:
+        flow = Workflow.draft(who().id, triggers, definition_json=text, **values)
+        entry.about(flow).note(status=flow.status)
     return warned(flow)
 
 
@@ -85,7 +87,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
     changes: dict[str, Any] = {name: body[name] for name in ("name", "status") if name in body}
     if text is not None:
         changes["definition_json"] = text
-    if not flow.change(who().id, body.get("version"), triggers, **changes):
+    if not _change(_verb(flow.status, status), flow, changes, triggers, body.get("version")):
         raise Conflict("version: the flow has changed since; read it again and repeat your change")
     return warned(flow)
 
@@ -95,7 +97,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
 @blueprint.response(204)
 def delete(flow: Workflow) -> None:
     """Delete the flow and its versions. Its runs stay as history."""
-    flow.remove()
+    remove("flow.deleted", flow)
 
 
 @blueprint.post("/workflows/<flow>/run")
@@ -110,7 +112,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:
     With the header `Idempotency-Key`, the same key within 24 hours answers the first run again and starts none.
     """
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
-    ticket = dispatcher.submit(flow, body["input"], "manual", key=_idempotency_key())
+    ticket = dispatcher.submit(flow, body["input"], "manual", key=_idempotency_key(), note=new_run())
     finished = dispatcher.wait(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
 
@@ -141,7 +143,7 @@ def restore(body: dict[str, int], flow: Workflow) -> Any:
     """Make an earlier version's definition the flow's again, as its next version."""
     text = _version(flow, body["version"]).definition_json
     triggers = _checked(text, flow.status)
-    if not flow.change(who().id, triggers=triggers, definition_json=text):
+    if not _change("flow.restored", flow, {"definition_json": text}, triggers, restored=body["version"]):
         raise Conflict("The flow has changed meanwhile; try again")
     return warned(flow)
 
@@ -155,6 +157,40 @@ def validate(body: dict[str, Any]) -> Any:
     plan, issues = definitions.check(body["definition"], current_app.extensions["headrace"].config.max_nodes)
     found = [*issues, *warnings_of(body["definition"], workspace_id())]
     return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found]}
+
+
+def _verb(before: str, after: str) -> str:
+    """What the audit trail calls a change between these statuses."""
+    if before == after or "active" not in (before, after):
+        return "flow.updated"
+    return "flow.activated" if after == "active" else "flow.deactivated"
+
+
+def _change(
+    action: str,
+    flow: Workflow,
+    changes: dict[str, Any],
+    triggers: list[Trigger] | None,
+    expected: int | None = None,
+    **more: Any,
+) -> bool:
+    """Change the flow, and note what differs then; False where it has changed since it was read."""
+    before = {name: getattr(flow, name) for name in ("name", "status", "version")}
+    text = changes.get("definition_json", flow.definition_json)
+    # Before the transaction: it takes longer than that should.
+    counts = definitions.differences(orjson.loads(flow.definition_json), orjson.loads(text))
+    try:
+        with audited(action, flow) as entry:
+            if not flow.change(who().id, expected, triggers, **changes):
+                raise _Stale
+            entry.note(**differences(before, {name: getattr(flow, name) for name in before}), **counts, **more)
+    except _Stale:
+        return False
+    return True
+
+
+class _Stale(Exception):
+    """The flow has changed since it was read."""
 
 
 def _version(flow: Workflow, number: int) -> WorkflowVersion:
