@@ -79,7 +79,7 @@ class UserOut(Out):
     created_at = Time(required=True)
     set_up = fields.Boolean(
         required=True,
-        metadata={"description": "false: their password was made up for them, and they should choose one"},
+        metadata={"description": "false: the password was made up for them; they should choose one"},
     )
     workspaces = fields.List(fields.Nested(WorkspaceOut))
 

@@ -9,6 +9,7 @@ import orjson
 import nodes as node_types
 import templates as files
 from api.access import needs, who, workspace_id
+from api.audit import audited
 from api.wire import Resource
 from credentials import warned
 from errors import NotFound
@@ -52,5 +53,8 @@ def use(body: dict[str, str], name: str) -> Any:
         raise NotFound(f"There is no template {name[:64]!r}")
     text = orjson.dumps(template["definition"]).decode()
     title = body.get("name", template["name"])
-    flow = Workflow.draft(who().id, workspace_id=workspace_id(), name=title, status="draft", definition_json=text)
+    values = {"workspace_id": workspace_id(), "name": title, "status": "draft"}
+    with audited("flow.created") as entry:
+        flow = Workflow.draft(who().id, definition_json=text, **values)
+        entry.about(flow).note(status="draft", template=template["id"])
     return warned(flow)

@@ -8,6 +8,7 @@ import orjson
 from flask import Response, current_app, jsonify
 
 from api.access import find, may, needs, who, workspace_id
+from api.audit import begun, new_run, noted, remove
 from api.questions import open_questions, types_that_ask
 from api.run_schemas import StepsArgs
 from api.wire import Resource, dumped
@@ -88,7 +89,7 @@ def record(body: dict[str, Any]) -> Any:
         if body["duration_ms"] is None:
             body["duration_ms"] = float(finished - started)
     body["output"] = _encoded(body["output"])
-    return Run.record(flow, **body)
+    return Run.record(flow, new_run("run.recorded"), **body)
 
 
 @blueprint.get("/runs/<run>")
@@ -107,7 +108,7 @@ def delete(run: Run) -> None:
     """Delete a run that has ended, with its steps and log."""
     if run.finished_at is None and not run.recorded:
         raise Conflict("The run has not ended; cancel it first")
-    run.remove()
+    remove("run.deleted", run)
     _payloads().remove(run.id)
 
 
@@ -116,7 +117,7 @@ def delete(run: Run) -> None:
 @blueprint.response(200, RunOut)
 def cancel(run: Run) -> Any:
     """Cancel a pending or running run; it is `failed` with `cancelled: true` at once."""
-    return shown(current_app.extensions["headrace"].dispatcher.cancel(run, who().email))
+    return shown(current_app.extensions["headrace"].dispatcher.cancel(run, who().email, noted("run.cancelled")))
 
 
 @blueprint.post("/runs/<run>/retry")
@@ -132,7 +133,9 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
     changed since, it is executed again. Waits and answers as running the flow does.
     """
     dispatcher = current_app.extensions["headrace"].dispatcher
-    ticket = dispatcher.retry(run, body["start"], body["version"])
+    entry = begun("run.retried").about(run)
+    start, version = body["start"], body["version"]
+    ticket = dispatcher.retry(run, start, version, lambda made: entry.note(run_id=made.id).insertion())
     finished = dispatcher.wait(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
 

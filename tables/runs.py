@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -179,11 +179,13 @@ class Run(Base):
         return made.provided(still, (self.id, self.claims))
 
     @classmethod
-    def record(cls, flow: Workflow, **values: Any) -> Run:
-        """A run that something else executed; it counts like any other."""
+    def record(cls, flow: Workflow, note: Callable[[Run], Write] | None = None, **values: Any) -> Run:
+        """A run that something else executed; it counts like any other. What `note` makes is written with it."""
         run = cls.accept(flow, recorded=True, **values)
         with write():
             execute(*run.insertion())
+            if note is not None:
+                execute(*note(run))
             if run.status in ("success", "failed"):
                 execute(*RunDay.count(run, run.finished_at or run.created_at, run.status, run.duration_ms or 0.0))
         return run
@@ -319,11 +321,12 @@ class Run(Base):
         waited = (Run.parent_run_id == self.id) & Run.parent_node_id.is_null(False) & Run.finished_at.is_null()
         return list(Run.select().where(waited, Run.parent_run_id.is_null(False)))
 
-    def remove(self) -> None:
-        """Delete the run with its steps and log."""
+    def remove(self) -> bool:
+        """Delete the run with its steps and log; whether it was there."""
         with write():
-            self.delete_instance()
+            was_there = bool(self.delete_instance())
             clear([str(self.id)])
+        return was_there
 
     @classmethod
     def claim(cls, id_: str, owner: str, limit: int = 0) -> list[Write]:
