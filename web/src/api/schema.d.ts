@@ -651,7 +651,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The flows of the workspace, newest first. */
+        /**
+         * The flows of the workspace, each with its triggers, its last run and when it is due next.
+         * @description The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
+         *     order.
+         */
         get: {
             parameters: {
                 query?: {
@@ -659,6 +663,12 @@ export interface paths {
                     cursor?: string | null;
                     status?: "draft" | "active" | "archived" | null;
                     search?: string | null;
+                    failing?: boolean | null;
+                    /** @description Those that have such a trigger: webhook, schedule */
+                    trigger?: string | null;
+                    sort?: "newest" | "name" | "updated" | "last_run";
+                    /** @description Whether to leave out `definition_json` */
+                    brief?: boolean;
                 };
                 header?: never;
                 path?: never;
@@ -672,7 +682,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["FlowOutList"];
+                        "application/json": components["schemas"]["FlowItemOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -1013,7 +1023,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept. */
+        /**
+         * What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept.
+         * @description `nodes` has by id the branches of each node and what else it takes to draw it, as far as that can be read.
+         */
         post: {
             parameters: {
                 query?: never;
@@ -1055,8 +1068,8 @@ export interface paths {
         };
         /**
          * The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted.
-         * @description `status` may be several, separated by commas. `cancelled`, `waiting` and a `search` for letters are looked for in
-         *     10,000 runs at a time: a page of them may be short, or empty, and the next one have more, if there is a cursor.
+         * @description `status` may be several, separated by commas. A `search` for letters, and what waits for people, is looked for in
+         *     5,000 runs at a time: a page of it may be short, or empty, and the next one have more, if there is a cursor.
          */
         get: {
             parameters: {
@@ -1498,6 +1511,47 @@ export interface paths {
                     };
                     content: {
                         "application/json": components["schemas"]["RunItemOutList"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The schedules and polled triggers of the workspace's active flows, the soonest first. */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    cursor?: string | null;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ScheduleOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -2388,7 +2442,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The workspace's figures: totals ever, and a daily series, durations and counts by flow of the last `days`. */
+        /**
+         * The workspace's figures: totals ever, and a daily series, durations and counts by flow of the last `days`.
+         * @description For one or two days there is a series by the `hour` too: 24 or 48, this one is the last.
+         */
         get: {
             parameters: {
                 query?: {
@@ -2959,9 +3016,9 @@ export interface paths {
         /**
          * Answer a run that waits, once: an approval with `approved` or `rejected`, a callback with any body.
          * @description With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; `node_id` may be left out
-         *     where the run waits at one node only. `question` is for an agent, which may ask several: the answer is then to none
-         *     but this one. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as
-         *     what it received. 409 for what was answered before, whose time is over, or whose run has ended.
+         *     where the run waits at one node only. An agent may ask several questions, so `question` has to say which one is
+         *     answered. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as what
+         *     it received. 409 for what was answered before, whose time is over, or whose run has ended.
          */
         post: {
             parameters: {
@@ -3233,7 +3290,7 @@ export interface components {
             name: string;
             /** Format: date-time */
             created_at: string;
-            /** @description false: their password was made up for them, and they should choose one */
+            /** @description false: the password was made up for them; they should choose one */
             set_up: boolean;
             workspaces?: components["schemas"]["WorkspaceOut"][];
         };
@@ -3370,22 +3427,48 @@ export interface components {
             items: components["schemas"]["AuditOut"][];
             next_cursor?: string | null;
         };
-        FlowOut: {
+        FlowItemOut: {
             id: string;
             name: string;
             /** @enum {string} */
             status: "draft" | "active" | "archived";
             version: number;
             workspace_id: string;
-            /** @description A WorkflowDefinition as JSON text */
-            definition_json: string;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            node_count: number;
+            /** @description Its trigger nodes, but for disabled ones */
+            triggers: {
+                node_id: string;
+                type: string;
+            }[];
+            /** @description Its newest run */
+            last_run: {
+                id: string;
+                /** @enum {string} */
+                status: "running" | "success" | "failed" | "pending";
+                cancelled: boolean;
+                /** Format: date-time */
+                started_at: string | null;
+                /** Format: date-time */
+                finished_at: string | null;
+                /** @description Its first 300 characters */
+                error_text: string | null;
+            } | null;
+            /** @description Whether the last run that has ended failed, and was not cancelled */
+            failing: boolean;
+            /**
+             * Format: date-time
+             * @description When a schedule of it is due next
+             */
+            next_at: string | null;
+            /** @description A WorkflowDefinition as JSON text; not there with `brief` */
+            definition_json?: string;
         };
-        FlowOutList: {
-            items: components["schemas"]["FlowOut"][];
+        FlowItemOutList: {
+            items: components["schemas"]["FlowItemOut"][];
             next_cursor?: string | null;
         };
         FlowIn: {
@@ -3419,6 +3502,20 @@ export interface components {
             updated_at: string;
             /** @description Where there are any: a credential that is missing, say */
             warnings?: components["schemas"]["Detail"][];
+        };
+        FlowOut: {
+            id: string;
+            name: string;
+            /** @enum {string} */
+            status: "draft" | "active" | "archived";
+            version: number;
+            workspace_id: string;
+            /** @description A WorkflowDefinition as JSON text */
+            definition_json: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
         };
         FlowChange: {
             /** @description A WorkflowDefinition as JSON text */
@@ -3517,9 +3614,22 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        OutlineOut: {
+            /** @description The ways out that have names, as it is configured */
+            branches: string[];
+            /** @description Whether there is a way out without a name */
+            unnamed: boolean;
+            trigger: boolean;
+            /** @description Whether a run may wait there */
+            waits: boolean;
+        };
         CheckOut: {
             ok: boolean;
             issues: components["schemas"]["Detail"][];
+            /** @description By id, what it takes to draw each node of a known type, of invalid definitions too */
+            nodes: {
+                [key: string]: components["schemas"]["OutlineOut"];
+            };
         };
         RunItemOut: {
             id: string;
@@ -3686,6 +3796,33 @@ export interface components {
             items: components["schemas"]["StepOut"][];
             next_cursor?: string | null;
         };
+        ScheduleOut: {
+            workflow_id: string;
+            workflow_name: string;
+            node_id: string;
+            node_type: string;
+            /** @description When it is due: `0 9 * * *`, `every 300 s` */
+            describes: string;
+            timezone: string | null;
+            /**
+             * Format: date-time
+             * @description When it is due next; null where it never is again, or that has yet to be found
+             */
+            next_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it was last due, or last polled
+             */
+            last_at: string | null;
+            /** @description Whether it is late by over a minute */
+            overdue: boolean;
+            /** @description Why the last poll failed, if it did */
+            last_error: string | null;
+        };
+        ScheduleOutList: {
+            items: components["schemas"]["ScheduleOut"][];
+            next_cursor?: string | null;
+        };
         LogOut: {
             id: string;
             run_id: string | null;
@@ -3718,6 +3855,8 @@ export interface components {
         NodeOut: {
             type: string;
             name: string;
+            /** @description The name of a Tabler icon; empty: that of its category */
+            icon: string;
             category: string;
             description: string;
             branches: string[];
@@ -3733,6 +3872,11 @@ export interface components {
             extra: string | null;
             install: string | null;
         };
+        CategoryOut: {
+            category: string;
+            name: string;
+            icon: string;
+        };
         BrokenOut: {
             file: string;
             reason: string;
@@ -3740,6 +3884,8 @@ export interface components {
         NodesOut: {
             items: components["schemas"]["NodeOut"][];
             next_cursor?: string | null;
+            /** @description In their order */
+            categories: components["schemas"]["CategoryOut"][];
             broken: components["schemas"]["BrokenOut"][];
         };
         NeededOut: {
@@ -4118,13 +4264,33 @@ export interface components {
             total: number;
             success: number;
             failed: number;
+            mean_duration_ms: number | null;
         };
-        FlowCountOut: {
-            workflow_id: string;
+        HourOut: {
+            /**
+             * Format: date-time
+             * @description When it began
+             */
+            hour: string;
             total: number;
             success: number;
             failed: number;
+        };
+        FlowCountOut: {
+            workflow_id: string;
+            workflow_name: string | null;
+            total: number;
+            success: number;
+            failed: number;
+            failure_rate: number;
             mean_duration_ms: number | null;
+            /** @description Of its newest 50 runs that have ended */
+            p95_duration_ms: number | null;
+            /**
+             * @description Of its newest run
+             * @enum {string|null}
+             */
+            last_status: "running" | "success" | "failed" | "pending" | null;
         };
         MetricsOut: {
             total_runs: number;
@@ -4143,6 +4309,8 @@ export interface components {
             p50_duration_ms: number | null;
             p95_duration_ms: number | null;
             daily: components["schemas"]["DayOut"][];
+            /** @description With `days` 1 or 2: what has ended of the runs that were accepted in each hour */
+            hourly?: components["schemas"]["HourOut"][];
             flows: components["schemas"]["FlowCountOut"][];
         };
         CredentialOut: {
