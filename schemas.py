@@ -664,7 +664,9 @@ class FlowCountOut(Out):
     failure_rate = fields.Float(required=True)
     mean_duration_ms = fields.Float(required=True, allow_none=True)
     p95_duration_ms = fields.Float(
-        required=True, allow_none=True, metadata={"description": "Of its newest 50 runs that have ended"}
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of its newest 50 ended runs; for the 20 busiest flows"},
     )
     last_status = fields.String(
         required=True, allow_none=True, metadata={"enum": (*RUN_STATUSES, None), "description": "Of its newest run"}

@@ -16,6 +16,7 @@ from api import (
     agents,
     catalogue,
     credentials,
+    freshness,
     importing,
     logs,
     mcp,
@@ -84,6 +85,7 @@ def install(app: Flask) -> None:
     docs: Any = get_swaggerui_blueprint("/api/docs", "/api/openapi.json", config={"app_name": "Headrace"})
     app.register_blueprint(docs)
     app.after_request(_secure)
+    app.after_request(freshness.tag)
 
 
 def _docs_policy(response: Response) -> str:
