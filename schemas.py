@@ -537,9 +537,24 @@ class LogOut(Out):
     created_at = Time(required=True)
 
 
+class LogItemOut(LogOut):
+    """A log entry of a list, with the flow that it is about, if any."""
+
+    workflow_id = fields.String(required=True, allow_none=True)
+    workflow_name = fields.String(required=True, allow_none=True)
+
+
 class LogArgs(PageArgs):
     run_id = text(64, load_default=None)
-    level = choice(LEVELS, load_default=None)
+    level = Some(LEVELS, load_default=None)
+    since = Time(load_default=None)
+    until = Time(load_default=None)
+    search = text(200, load_default=None, metadata={"description": "Letters of the message"})
+    workflow_id = text(64, load_default=None)
+    brief = fields.Boolean(
+        load_default=False,
+        metadata={"description": "Whether to cut long `data`: to `{$cut: {bytes, start}}`"},
+    )
 
 
 # Schedules
