@@ -16,7 +16,7 @@ export function arrange(
   heightOf: (id: string) => number = () => NODE.height,
 ): Map<string, Position> {
   const graph = new Graph({ multigraph: true });
-  graph.setGraph({ rankdir: "LR", nodesep: 40, ranksep: 80 });
+  graph.setGraph({ rankdir: "LR", nodesep: 40, ranksep: 100 });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const node of definition.nodes)
     graph.setNode(node.id, { width: NODE.width, height: heightOf(node.id) });

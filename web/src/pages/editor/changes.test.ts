@@ -24,12 +24,17 @@ describe("adding a node", () => {
     expect(made.id).toBe("log");
     expect(made.definition.edges.at(-1)).toEqual({ from: "b", to: "log", branch: "true" });
     const spot = made.definition.nodes.at(-1)?.position;
-    expect(spot).toEqual({ x: 600, y: 104 - (104 % 20) });
+    expect(spot).toEqual({ x: 620, y: 100 });
   });
 
   it("lets two of the same type have ids of their own", () => {
     const first = changes.added(line(), { type: "http" }, {});
     expect(changes.added(first.definition, { type: "http" }, {}).id).toBe("http_2");
+  });
+
+  it("puts it before another one where that is what was asked for", () => {
+    const { definition } = changes.added(line(), { type: "if" }, { before: "c", out: "true" });
+    expect(definition.edges.at(-1)).toEqual({ from: "if", to: "c", branch: "true" });
   });
 
   it("on an edge takes the edge's place, and makes room for itself", () => {
@@ -40,7 +45,7 @@ describe("adding a node", () => {
       { from: "if", to: "b", branch: "true" },
       { from: "b", to: "c" },
     ]);
-    expect(definition.nodes.map((node) => node.position?.x)).toEqual([0, 600, 900, 300]);
+    expect(definition.nodes.map((node) => node.position?.x)).toEqual([0, 640, 940, 320]);
   });
 
   it("shares the nodes that it does not touch", () => {
@@ -142,7 +147,7 @@ describe("placing", () => {
     const nodes = [...before.nodes, { id: "d", type: "log" }];
     const made = changes.placed({ nodes, edges: [...before.edges, { from: "c", to: "d" }] });
     expect(made.nodes[0]).toBe(before.nodes[0]);
-    expect(made.nodes[3]?.position).toEqual({ x: 900, y: 0 });
+    expect(made.nodes[3]?.position).toEqual({ x: 920, y: 0 });
   });
 });
 

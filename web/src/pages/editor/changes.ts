@@ -8,7 +8,7 @@ import type { Definition, FlowEdge, FlowNode, FlowSettings, Json, Position } fro
 import { type IsLiteral, rewriteNode } from "./references";
 
 export const GRID = 20;
-const GAP = { x: 80, y: 40 };
+const GAP = { x: 100, y: 40 };
 const STEP = NODE.width + GAP.x;
 
 /** A node that has no id yet. */
@@ -84,12 +84,13 @@ export function moved(definition: Definition, positions: ReadonlyMap<string, Pos
   return changed ? { ...definition, nodes } : definition;
 }
 
-/** Where a new node comes: at a place, after a node (by one of its branches), on an edge. */
+/** Where a new node comes: at a place, after a node (by one of its branches), before one, on an edge. */
 export interface Where {
   position?: Position;
   after?: { id: string; branch?: string };
+  before?: string;
   on?: FlowEdge;
-  /** The branch by which the new node goes on to the end of `on`. */
+  /** The branch by which the new node goes on to the end of `on` or to `before`. */
   out?: string;
 }
 
@@ -107,7 +108,9 @@ export function added(
     ? { x: snap(where.position.x), y: snap(where.position.y) }
     : freeSpot(definition.nodes, besideOf(definition, source, where.after?.branch));
   const nodes = [...definition.nodes, { ...node, id, position }];
-  const edges = source ? [...definition.edges, edge(source.id, id, where.after?.branch)] : definition.edges;
+  const edges = [...definition.edges];
+  if (source) edges.push(edge(source.id, id, where.after?.branch));
+  if (where.before !== undefined) edges.push(edge(id, where.before, where.out));
   return { definition: { ...definition, nodes, edges }, id };
 }
 

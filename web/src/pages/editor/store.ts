@@ -61,8 +61,8 @@ export interface EditorState {
   run: (() => void) | null;
   /** The part of the selected node that a problem points to, such as `config.url`; the form goes there. */
   field: { nodeId: string; path: string; at: number } | null;
-  /** Asks the canvas to show these nodes. */
-  reveal: { ids: readonly string[]; at: number } | null;
+  /** Asks the canvas to show these nodes, and to put the keyboard's focus on the first. */
+  reveal: { ids: readonly string[]; focus: boolean; at: number } | null;
 
   /** Any change as one step of undo; changes with the same `key` soon after one another are one step. */
   change: (label: string, make: (definition: Definition) => Definition, options?: ChangeOptions) => void;
@@ -72,6 +72,8 @@ export interface EditorState {
   selectAll: () => void;
   /** Selects the node, brings it into view and, with a field, leads the form to it. */
   goTo: (nodeId: string, field?: string | null) => void;
+  /** Selects the node and lets the keyboard go on from it. */
+  walkTo: (nodeId: string) => void;
 
   /** Adds a node, selects it, and gives its id. */
   addNode: (node: changes.NewNode, where: changes.Where) => string;
@@ -82,6 +84,8 @@ export interface EditorState {
   paste: (piece: changes.Piece, at?: Position) => void;
   connect: (edge: FlowEdge) => void;
   disconnect: (edgeKeys: readonly string[]) => void;
+  /** Lets an edge begin or end elsewhere. */
+  reconnect: (edgeKey: string, edge: FlowEdge) => void;
   /** Changes parts of a node; typing in one part of one node is one step of undo. An undefined value takes a key away. */
   patchNode: (id: string, patch: changes.Patch) => void;
   setConfig: (id: string, config: Record<string, Json>) => void;
@@ -195,8 +199,15 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
         set({
           selected: [nodeId],
           selectedEdges: NOTHING,
-          reveal: { ids: [nodeId], at: now() },
+          reveal: { ids: [nodeId], focus: false, at: now() },
           field: path ? { nodeId, path, at: now() } : null,
+        }),
+      walkTo: (nodeId) =>
+        set({
+          selected: [nodeId],
+          selectedEdges: NOTHING,
+          reveal: { ids: [nodeId], focus: true, at: now() },
+          field: null,
         }),
 
       addNode: (node, where) => {
@@ -229,6 +240,8 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
           changes.connected(before, added),
         ),
       disconnect: (edgeKeys) => change("disconnect", (before) => changes.disconnected(before, edgeKeys)),
+      reconnect: (old, edge) =>
+        change("reconnect", (before) => changes.connected(changes.disconnected(before, [old]), edge)),
       patchNode: (id, patch) =>
         change(`change ${nameOf(id)}`, (before) => changes.patched(before, id, patch), {
           key: `${id} ${Object.keys(patch).sort().join(" ")}`,
