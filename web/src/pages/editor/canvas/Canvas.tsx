@@ -199,7 +199,7 @@ export function Canvas() {
   const { nodes, edges } = useShown(moving);
   const changes = useChanges(setMoving);
   const connections = useConnections();
-  const { onDoubleClick, ...dropping } = useAdding();
+  const adding = useAdding();
   const readOnly = useEditor((state) => state.readOnly);
   const many = nodes.length > 60;
   const { colorScheme } = useMantineColorScheme();
@@ -211,7 +211,7 @@ export function Canvas() {
   useEffect(() => setMoving(null), [definition]);
 
   return (
-    <div className={classes.place} {...dropping} onDoubleClick={onDoubleClick} role="presentation">
+    <div className={classes.place}>
       <ReactFlow<ShownNode, ShownEdge>
         className={graph.canvas}
         tabIndex={0}
@@ -223,6 +223,7 @@ export function Canvas() {
         colorMode={colorScheme === "auto" ? "system" : colorScheme}
         {...changes}
         {...connections}
+        {...adding}
         connectionLineComponent={ConnectionLine}
         connectionRadius={28}
         nodesDraggable={!readOnly}

@@ -35,7 +35,7 @@ export function Palette() {
 function OpenPalette({ onClose }: { onClose: () => void }) {
   const store = useEditorStore();
   const { entries } = useEntries();
-  const broken = useEditor((state) => state.catalogue?.broken ?? []);
+  const broken = useEditor((state) => state.catalogue?.broken);
   return (
     <Stack
       component="section"
@@ -61,7 +61,7 @@ function OpenPalette({ onClose }: { onClose: () => void }) {
           addNode(store.getState(), entry.node, fits(entry, where) ? where : {});
         }}
       />
-      {broken.length > 0 && (
+      {broken !== undefined && broken.length > 0 && (
         <Alert color="red" variant="light" m="xs" p="xs" title="Own nodes that could not be loaded">
           {broken.map(({ file, reason }) => (
             <Text size="xs" key={file}>
