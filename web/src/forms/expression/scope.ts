@@ -21,7 +21,7 @@ export interface Scope {
   item?: Json;
 }
 
-export const RUN_KEYS = ["id", "triggered_by", "created_at"];
+export const RUN_KEYS = ["id", "triggered_by", "started_at"];
 export const WORKFLOW_KEYS = ["id", "name", "version"];
 
 export type Path = (string | number)[];

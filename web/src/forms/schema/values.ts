@@ -2,7 +2,7 @@
 import type { Json } from "@/definition/types";
 
 /** Whether text holds an expression somewhere. */
-export function holdsExpression(value: unknown): value is string {
+export function holdsExpression(value: unknown): boolean {
   return typeof value === "string" && value.includes("{{");
 }
 
@@ -11,7 +11,7 @@ const MOST = 500;
 /** A plain value as an expression that gives it. */
 export function asExpression(value: Json | undefined): string {
   if (value === undefined || value === "") return "";
-  if (holdsExpression(value)) return value;
+  if (typeof value === "string" && holdsExpression(value)) return value;
   const literal = JSON.stringify(value);
   return literal.length > MOST ? "" : `{{ ${literal} }}`;
 }
