@@ -13,15 +13,17 @@ from typing import Any
 from flask import Response, current_app, render_template_string, request
 from flask_login import current_user
 
-from agent.questions import OF_TEXTS, visible
+from agent.questions import visible
 from api.access import needs, who
+from api.audit import noted
 from api.bodies import body_of, read_raw
+from api.questions import takes_answers, text_of
 from api.runs import shown
 from api.wire import Resource, loaded, read_body
 from dispatch import Dispatcher
 from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms
-from nodes.base import REGISTRY, Node
+from nodes.base import Node
 from schemas import AnswerIn, Error, RunOut
 
 blueprint = Resource("resume", "Runs that wait for an answer")
@@ -76,7 +78,7 @@ def ask(run: Run) -> Response:
     chosen = request.args.get("answer")
     answers = [chosen] if chosen in node.answers else list(node.answers)
     reason = (wait.reason if wait is not None else None) or "The run has not come to this question yet."
-    return _page(run, f"{run.workflow_name}: {node.title}", reason.removeprefix("approval: "), answers)
+    return _page(run, f"{run.workflow_name}: {node.title}", text_of(reason), answers)
 
 
 @blueprint.post("/runs/<run>/resume")
@@ -95,9 +97,9 @@ def answer(run: Run) -> Any:
     """Answer a run that waits, once: an approval with `approved` or `rejected`, a callback with any body.
 
     With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; `node_id` may be left out
-    where the run waits at one node only. `question` is for an agent, which may ask several: the answer is then to none
-    but this one. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as
-    what it received. 409 for what was answered before, whose time is over, or whose run has ended.
+    where the run waits at one node only. An agent may ask several questions, so `question` has to say which one is
+    answered. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as what
+    it received. 409 for what was answered before, whose time is over, or whose run has ended.
     """
     signed = request.args.get("token") is not None
     node_id = _node_id(run, request.args.get("node") if signed else read_body().get("node_id"))
@@ -108,8 +110,11 @@ def answer(run: Run) -> Any:
     if name is None:
         raise BadInput(f"answer: must be one of {', '.join(node.answers)}")
     try:
+        if node.asks and question is None:
+            raise _which(run, node_id)
         by = BY_LINK if not current_user.is_authenticated else who().email
-        _dispatcher().answer(run, node_id, name, value, by, question)
+        note = noted("run.answered", node_id=node_id, answer=name)
+        _dispatcher().answer(run, node_id, name, value, by, question, note)
     except HeadraceError as error:
         if _is_a_form():
             return _page(run, error.message, "", status=error.status)
@@ -120,6 +125,15 @@ def answer(run: Run) -> Any:
         # Who has the link may answer, which is not to see what else the run knows.
         return {"run_id": run.id, "node_id": node_id, "answer": name}
     return RunOut().dump(shown(Run.get_by_id(run.id)))
+
+
+def _which(run: Run, node_id: str) -> HeadraceError:
+    """What to say to an answer that names no question: another may have taken the place of the one that was read."""
+    problem = Wait.why_closed(run.id, node_id, now_ms(), asks=True)
+    wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
+    if problem is not None or wait is None:
+        return Conflict(problem or "The run waits for no answer")
+    return BadInput(f"question: is required, since the node may ask several; {wait.question!r} is open")
 
 
 def _by_a_member() -> tuple[str | None, Any, str | None]:
@@ -144,18 +158,12 @@ def _node_id(run: Run, given: Any) -> str:
     """The node that is meant: the one that is named, else the only one at which the run waits for an answer."""
     if given is not None:
         return str(given)
-    open_ = [step.node_id for step in Step.waiting(run.id) if _takes_answers(step.node_type)]
+    open_ = [step.node_id for step in Step.waiting(run.id) if takes_answers(step.node_type)]
     if len(open_) == 1:
         return str(open_[0])
     if not open_:
         raise Conflict("The run waits for no answer")
     raise BadInput(f"node_id: must be one of {', '.join(open_)}")
-
-
-def _takes_answers(type_: str) -> bool:
-    """Whether nodes of this type are answered; of one that is no longer there, nobody knows."""
-    node = REGISTRY.get(type_)
-    return node is not None and bool(node.answers)
 
 
 def _is_a_form() -> bool:
@@ -164,8 +172,7 @@ def _is_a_form() -> bool:
 
 
 def _page(run: Run, title: str, text: str, answers: list[str] | None = None, status: int = 200) -> Response:
-    # What is to be decided may hold what strangers wrote.
-    title, text = visible(title), visible(text, but=OF_TEXTS)
+    title = visible(title)
     values = {"run_id": run.id, "title": title, "text": text, "answers": answers, "labels": LABELS, "style": STYLE}
     page = render_template_string(PAGE, comment=bool(answers) and answers != ["received"], **values)
     headers = {"Cache-Control": "no-store", "Content-Security-Policy": POLICY}

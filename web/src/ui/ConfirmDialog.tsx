@@ -1,0 +1,72 @@
+import { Button, Group, Modal, Stack, Text } from "@mantine/core";
+import { type ReactNode, useState } from "react";
+import { Refused } from "./states";
+
+interface ConfirmDialogProps {
+  opened: boolean;
+  onClose: () => void;
+  title: string;
+  /** What will happen and what will not. */
+  children: ReactNode;
+  /** The verb on the button. */
+  action: string;
+  /** Whether something is lost. */
+  danger?: boolean;
+  /** Closes the dialog when it is done; what it throws is shown in the dialog. */
+  onConfirm: () => unknown;
+}
+
+/** Asks before something that is not easily undone. */
+export function ConfirmDialog(props: ConfirmDialogProps) {
+  const { opened, onClose, title, children, action, danger = false, onConfirm } = props;
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+
+  function close() {
+    if (busy) return;
+    setError(null);
+    onClose();
+  }
+  async function confirm() {
+    setBusy(true);
+    setError(null);
+    try {
+      await onConfirm();
+      onClose();
+    } catch (problem) {
+      setError(problem);
+    } finally {
+      setBusy(false);
+    }
+  }
+
+  return (
+    <Modal
+      opened={opened}
+      onClose={close}
+      title={title}
+      centered
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
+      <Stack>
+        <Text size="sm" component="div">
+          {children}
+        </Text>
+        {error !== null && <Refused error={error} />}
+        <Group justify="flex-end" gap="xs">
+          <Button variant="default" onClick={close} disabled={busy} data-autofocus={danger || undefined}>
+            Cancel
+          </Button>
+          <Button
+            color={danger ? "red" : undefined}
+            loading={busy}
+            onClick={() => void confirm()}
+            data-autofocus={!danger || undefined}
+          >
+            {action}
+          </Button>
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}

@@ -1,0 +1,58 @@
+import { Button, Group, Select } from "@mantine/core";
+import { IconFilterOff } from "@tabler/icons-react";
+import type { ReactNode } from "react";
+
+interface FilterBarProps {
+  children: ReactNode;
+  /** Whether anything is filtered; then there is a button that ends it. */
+  isSet: boolean;
+  onClear: () => void;
+}
+
+/** The row of filters over a list. */
+export function FilterBar({ children, isSet, onClear }: FilterBarProps) {
+  return (
+    <Group gap="xs" role="search" aria-label="Filters">
+      {children}
+      {isSet && (
+        <Button
+          variant="subtle"
+          color="gray"
+          c="var(--quiet)"
+          leftSection={<IconFilterOff size={16} aria-hidden />}
+          onClick={onClear}
+        >
+          Clear filters
+        </Button>
+      )}
+    </Group>
+  );
+}
+
+interface FilterSelectProps {
+  label: string;
+  value: string;
+  onChange: (value: string) => void;
+  /** The first one stands for no filter. */
+  options: readonly { value: string; label: string }[];
+  width?: number;
+  searchable?: boolean;
+}
+
+/** One choice out of a few; its label is for screen readers, so the options must speak for themselves. */
+export function FilterSelect(props: FilterSelectProps) {
+  const { label, value, onChange, options, width = 170, searchable = false } = props;
+  return (
+    <Select
+      aria-label={label}
+      data={options.map((option) => ({ ...option }))}
+      value={value}
+      onChange={(next) => onChange(next ?? "")}
+      allowDeselect={false}
+      searchable={searchable}
+      w={width}
+      checkIconPosition="right"
+      comboboxProps={{ shadow: "md" }}
+    />
+  );
+}
