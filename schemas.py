@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, fields, pre_load, validate
 
-from kinds import Cursor, Items, Json, Out, Strict, Time, Whole, choice, text
+from kinds import Cursor, Items, Json, Out, Some, Strict, Time, Whole, choice, text
 
 STATUSES = ("draft", "active", "archived")
 RUN_STATUSES = ("running", "success", "failed", "pending")
@@ -254,12 +254,58 @@ class RunOut(Out):
     )
 
 
+class QuestionOut(Out):
+    """What a run that waits asks, to be answered by POST /api/runs/:id/resume."""
+
+    node_id = fields.String(required=True)
+    node_name = fields.String(required=True)
+    node_type = fields.String(required=True)
+    text = fields.String(required=True, metadata={"description": "What is to be decided, as people are shown it"})
+    answers = fields.List(fields.String(), required=True)
+    question = fields.String(required=True, allow_none=True, metadata={"description": "Of a node that asks several"})
+    asked_at = Time(required=True)
+    expires_at = Time(required=True, allow_none=True, metadata={"description": "When the time to answer is over"})
+
+
+class RunWholeOut(RunOut):
+    """One run, with what it asks at the moment."""
+
+    questions = Items(fields.Nested(QuestionOut), required=True)
+
+
+class RunBriefOut(RunOut):
+    """A run of a list without what went in and came out."""
+
+    class Meta:
+        exclude = ("input", "output")
+
+
+class RunItemOut(RunOut):
+    """A run of a list."""
+
+    output = Json(allow_none=True, metadata={"description": "Not there with `brief`, no more than `input`"})
+
+
+BRIEF = {"description": "Whether to leave out what went in and came out"}
+SEARCH_RUNS = "The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error"
+
+
 class RunArgs(PageArgs):
-    status = choice(RUN_STATUSES, load_default=None)
+    status = Some(RUN_STATUSES, load_default=None)
     workflow_id = text(64, load_default=None)
     triggered_by = choice(TRIGGERS, load_default=None)
     since = Time(load_default=None)
     until = Time(load_default=None)
+    cancelled = fields.Boolean(load_default=None)
+    waiting = fields.Boolean(
+        load_default=False, metadata={"description": "Only runs that wait for an answer of people"}
+    )
+    search = text(200, load_default=None, metadata={"description": SEARCH_RUNS})
+    brief = fields.Boolean(load_default=False, metadata=BRIEF)
+
+
+class LatestArgs(Schema):
+    brief = fields.Boolean(load_default=False, metadata=BRIEF)
 
 
 class StartIn(Strict):

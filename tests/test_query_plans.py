@@ -136,6 +136,25 @@ def test_a_list_of_runs_is_read_from_its_indexes_in_order(plans, filters, bounds
     assert used == wanted(filters)
 
 
+LOOKED_FOR = [
+    {"cancelled": True},
+    {"cancelled": False, "status": ("success", "failed")},
+    {"search": "a_b%"},
+    {"search": "x", "workflow_id": "wf_1", "since": 5},
+    {"search": "run_01"},
+    {"asking": ["approval"]},
+    {"status": ("pending", "failed")},
+]
+
+
+@pytest.mark.parametrize("filters", LOOKED_FOR, ids=str)
+@pytest.mark.parametrize("before", [None, first_id("run", 1_500)], ids=["first page", "later page"])
+def test_what_is_looked_for_row_by_row_comes_in_the_order_of_an_index(plans, filters, before):
+    found = plans(lambda: Run.page(Run.select_where("ws_1", brief=True, **filters), 50, before))
+    assert found and not any(is_slow(line) for line in found), found
+    assert indexes(found) <= {BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED, "sqlite_autoindex_runs_1"}
+
+
 def test_every_filter_finds_what_a_search_of_the_whole_table_finds(plans, ground):
     columns = ("status", "triggered_by", "workflow_id")
     rows = execute(
