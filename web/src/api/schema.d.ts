@@ -783,17 +783,28 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted. */
+        /**
+         * The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted.
+         * @description `status` may be several, separated by commas. `cancelled`, `waiting` and a `search` for letters are looked for in
+         *     10,000 runs at a time: a page of them may be short, or empty, and the next one have more, if there is a cursor.
+         */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
-                    status?: "running" | "success" | "failed" | "pending" | null;
+                    status?: string | null;
                     workflow_id?: string | null;
                     triggered_by?: "manual" | "schedule" | "webhook" | null;
                     since?: string | null;
                     until?: string | null;
+                    cancelled?: boolean | null;
+                    /** @description Only runs that wait for an answer of people */
+                    waiting?: boolean;
+                    /** @description The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error */
+                    search?: string | null;
+                    /** @description Whether to leave out what went in and came out */
+                    brief?: boolean;
                 };
                 header?: never;
                 path?: never;
@@ -807,7 +818,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["RunOutList"];
+                        "application/json": components["schemas"]["RunItemOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -857,7 +868,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** One run. */
+        /** One run. While it waits for an answer, `questions` say for which; without any they are empty. */
         get: {
             parameters: {
                 query?: never;
@@ -875,7 +886,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["RunOut"];
+                        "application/json": components["schemas"]["RunWholeOut"];
                     };
                 };
                 default: components["responses"]["DEFAULT_ERROR"];
@@ -1150,7 +1161,10 @@ export interface paths {
         /** The latest 8 runs. */
         get: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description Whether to leave out what went in and came out */
+                    brief?: boolean;
+                };
                 header?: never;
                 path?: never;
                 cookie?: never;
@@ -1163,9 +1177,10 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["RunOutList"];
+                        "application/json": components["schemas"]["RunItemOutList"];
                     };
                 };
+                400: components["responses"]["BAD_REQUEST"];
                 default: components["responses"]["DEFAULT_ERROR"];
             };
         };
@@ -3088,8 +3103,37 @@ export interface components {
             ok: boolean;
             issues: components["schemas"]["Detail"][];
         };
-        RunOutList: {
-            items: components["schemas"]["RunOut"][];
+        RunItemOut: {
+            id: string;
+            workflow_id: string;
+            workflow_name: string;
+            workflow_version?: number | null;
+            workspace_id: string;
+            /** @enum {string} */
+            status: "running" | "success" | "failed" | "pending";
+            /** @enum {string} */
+            triggered_by: "manual" | "schedule" | "webhook";
+            duration_ms: number | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
+            input?: unknown;
+            /** @description Not there with `brief`, no more than `input` */
+            output?: unknown;
+            error_text: string | null;
+            error_node_id?: string | null;
+            cancelled?: boolean;
+            waiting?: string | null;
+            parent_run_id?: string | null;
+            retry_of?: string | null;
+            /** @description `{done, total}`: nodes that are settled */
+            progress?: Record<string, never> | null;
+        };
+        RunItemOutList: {
+            items: components["schemas"]["RunItemOut"][];
             next_cursor?: string | null;
         };
         RunIn: {
@@ -3120,6 +3164,52 @@ export interface components {
             output: unknown;
             /** @default null */
             error_text: string | null;
+        };
+        QuestionOut: {
+            node_id: string;
+            node_name: string;
+            node_type: string;
+            /** @description What is to be decided, as people are shown it */
+            text: string;
+            answers: string[];
+            /** @description Of a node that asks several */
+            question: string | null;
+            /** Format: date-time */
+            asked_at: string;
+            /**
+             * Format: date-time
+             * @description When the time to answer is over
+             */
+            expires_at: string | null;
+        };
+        RunWholeOut: {
+            id: string;
+            workflow_id: string;
+            workflow_name: string;
+            workflow_version?: number | null;
+            workspace_id: string;
+            /** @enum {string} */
+            status: "running" | "success" | "failed" | "pending";
+            /** @enum {string} */
+            triggered_by: "manual" | "schedule" | "webhook";
+            duration_ms: number | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
+            input?: unknown;
+            output: unknown;
+            error_text: string | null;
+            error_node_id?: string | null;
+            cancelled?: boolean;
+            waiting?: string | null;
+            parent_run_id?: string | null;
+            retry_of?: string | null;
+            /** @description `{done, total}`: nodes that are settled */
+            progress?: Record<string, never> | null;
+            questions: components["schemas"]["QuestionOut"][];
         };
         RetryIn: {
             /**
