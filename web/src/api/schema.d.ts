@@ -1037,7 +1037,8 @@ export interface paths {
         get: {
             parameters: {
                 query?: {
-                    limit?: number;
+                    node_id?: string; values?: boolean;
+limit?: number;
                     cursor?: string | null;
                 };
                 header?: never;
@@ -1098,6 +1099,47 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content?: never;
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/steps/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        /** The output of a step, as JSON, whatever its size. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    run: string;
+                    number: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: { "application/json": components["schemas"]["StepOut"] };
                 };
                 default: components["responses"]["DEFAULT_ERROR"];
             };
@@ -3070,7 +3112,8 @@ export interface components {
             started_at: string | null;
             /** Format: date-time */
             finished_at: string | null;
-            input?: unknown;
+            definition?: Record<string, unknown> | null; until?: string | null; pinned?: Record<string, {output: unknown; branch?: string | null}> | null;
+input?: unknown;
             output: unknown;
             error_text: string | null;
             error_node_id?: string | null;
@@ -3078,6 +3121,7 @@ export interface components {
             waiting?: string | null;
             parent_run_id?: string | null;
             retry_of?: string | null;
+            draft?: boolean; until?: string | null; pinned?: string[];
             /** @description `{done, total}`: nodes that are settled */
             progress?: Record<string, never> | null;
         };
@@ -3129,6 +3173,7 @@ export interface components {
             waiting?: string | null;
             parent_run_id?: string | null;
             retry_of?: string | null;
+            draft?: boolean; until?: string | null; pinned?: string[];
             /** @description `{done, total}`: nodes that are settled */
             progress?: Record<string, never> | null;
         };
@@ -3207,6 +3252,7 @@ export interface components {
             waiting?: string | null;
             parent_run_id?: string | null;
             retry_of?: string | null;
+            draft?: boolean; until?: string | null; pinned?: string[];
             /** @description `{done, total}`: nodes that are settled */
             progress?: Record<string, never> | null;
             questions: components["schemas"]["QuestionOut"][];
@@ -3244,6 +3290,8 @@ export interface components {
             /** Format: date-time */
             finished_at: string | null;
             duration_ms: number | null;
+            number: number;
+            pinned: boolean;
         };
         StepOutList: {
             items: components["schemas"]["StepOut"][];

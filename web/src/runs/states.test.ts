@@ -21,6 +21,8 @@ function step(node_id: string, more: Partial<Step> & { at?: number; took?: numbe
   next += 1;
   return {
     id: `step_01ABC_${String(next).padStart(6, "0")}`,
+    number: next,
+    pinned: false,
     run_id: "run_01ABC",
     node_id,
     node_type: "set",
@@ -56,7 +58,7 @@ describe("nodeStates", () => {
     const steps = [step("a", { status: "failed", error_text: "no" }), step("a", { attempt: 2, at: 50 })];
     const state = nodeStates(steps, true).get("a");
     expect(state).toMatchObject({ outcome: "success", attempts: 2, error: null, durationMs: 60 });
-    expect(state?.step).toBe(Number(steps[1]?.id.slice(-6)));
+    expect(state?.step).toBe(steps[1]?.number);
   });
 
   it("counts each item of a list once, by its last attempt", () => {
@@ -147,7 +149,7 @@ describe("what is shown first", () => {
 
   it("is found by the number of its step", () => {
     const wanted = step("b");
-    const found = findStep(nodeStates([step("a"), wanted], true), Number(wanted.id.slice(-6)));
+    const found = findStep(nodeStates([step("a"), wanted], true), wanted.number);
     expect(found?.state.nodeId).toBe("b");
     expect(findStep(nodeStates([wanted], true), 999_999)).toBeUndefined();
   });

@@ -32,11 +32,6 @@ export interface NodeState {
   steps: Step[];
 }
 
-/** The number of a step in its run, which is in its id: `step_<ulid>_000012`. */
-export function numberOf(step: Pick<Step, "id">): number {
-  return Number(step.id.slice(step.id.lastIndexOf("_") + 1));
-}
-
 /** A step that goes on while its run has ended was cut short with it. */
 export function outcomeOfStep(step: Pick<Step, "status">, runEnded: boolean): Outcome {
   const moving = step.status === "running" || step.status === "waiting";
@@ -67,15 +62,12 @@ function stateOf(steps: Step[], runEnded: boolean): NodeState | undefined {
   if (main === undefined) return undefined;
   // Of a list that is worked through, the step of the whole is on record only when all of it is done.
   const outcome = whole ? outcomeOfStep(whole, runEnded) : runEnded ? "cancelled" : "running";
-  const startedAt = steps.reduce(
-    (first, step) => (step.started_at < first ? step.started_at : first),
-    main.started_at,
-  );
+  const startedAt = firstStart(steps);
   return {
     nodeId: main.node_id,
     name: main.node_name,
     outcome,
-    step: numberOf(main),
+    step: main.number,
     startedAt,
     finishedAt: whole?.finished_at ?? null,
     durationMs: wholes.length > 1 ? between(startedAt, whole?.finished_at) : (whole?.duration_ms ?? null),
@@ -85,6 +77,13 @@ function stateOf(steps: Step[], runEnded: boolean): NodeState | undefined {
     error: outcome === "failed" ? main.error_text : null,
     steps,
   };
+}
+
+/** Items may be on record before the step that sums them up, which began before them. */
+function firstStart(steps: readonly Step[]): string {
+  let first = steps[0]?.started_at ?? "";
+  for (const step of steps) if (step.started_at < first) first = step.started_at;
+  return first;
 }
 
 function isWhole(step: Step): boolean {
@@ -202,7 +201,7 @@ export function findStep(
   number: number,
 ): { state: NodeState; step: Step } | undefined {
   for (const state of states.values()) {
-    const step = state.steps.find((one) => numberOf(one) === number);
+    const step = state.steps.find((one) => one.number === number);
     if (step) return { state, step };
   }
   return undefined;

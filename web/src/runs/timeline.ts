@@ -1,6 +1,6 @@
 /** The rows of a run's timeline: a row for each node, under it its attempts and items. Pure. */
 import type { Outcome } from "@/ui/StatusBadge";
-import { type NodeState, numberOf, outcomeOfStep, type Step } from "./states";
+import { type NodeState, outcomeOfStep, type Step } from "./states";
 
 export interface Row {
   /** Unique among the rows. */
@@ -64,7 +64,7 @@ function partOf(step: Step, runEnded: boolean): Row {
   return {
     key: step.id,
     nodeId: step.node_id,
-    step: numberOf(step),
+    step: step.number,
     level: 2,
     name: item ?? attempt,
     note: item !== null && step.attempt > 1 ? attempt : "",
