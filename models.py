@@ -11,6 +11,7 @@ from database import space
 from tables import retention
 from tables.agent_definitions import Agent
 from tables.agent_runs import AgentRun, AgentStep
+from tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences
 from tables.base import Base, Write, first_id, monotonic_ms, new_id, now_ms
 from tables.credentials import Credential
 from tables.facts import Fact
@@ -31,10 +32,10 @@ from tables.waits import Wait
 from tables.webhooks import Fired, Hook, Webhook
 
 __all__ = [
-    "DatabaseRefused", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "Agent", "AgentMemory", "AgentRun",
-    "AgentStep", "ApiToken", "Base", "Claim", "Credential", "Due", "Fact", "Fired", "Hook", "IdempotencyKey", "Lease",
-    "LogEntry", "LoginFailure", "Membership", "MemoryScope", "Poll", "PollEntry", "Preset", "Run", "RunDay", "Schedule",
-    "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion",
-    "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token", "metrics", "monotonic_ms", "new_id", "now_ms",
-    "retention", "space", "totals",
+    "ACTIONS", "DatabaseRefused", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent",
+    "AgentMemory", "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Claim", "Credential", "Due", "Fact",
+    "Fired", "Hook", "IdempotencyKey", "Lease", "LogEntry", "LoginFailure", "Membership", "MemoryScope", "Poll",
+    "PollEntry", "Preset", "Run", "RunDay", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait",
+    "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "differences", "first_id",
+    "hash_token", "metrics", "monotonic_ms", "new_id", "now_ms", "retention", "space", "totals",
 ]  # fmt: skip

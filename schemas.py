@@ -76,6 +76,9 @@ class UserOut(Out):
     email = fields.String(required=True)
     name = fields.String(required=True)
     created_at = Time(required=True)
+    set_up = fields.Boolean(
+        required=True, metadata={"description": "false: their password was made up for them, and they should choose one"}
+    )
     workspaces = fields.List(fields.Nested(WorkspaceOut))
 
 
@@ -92,6 +95,34 @@ class WhoOut(Out):
     user = fields.Nested(UserOut, required=True)
 
 
+class SessionChange(Strict):
+    workspace_id = text(64, required=True)
+
+
+class OwnSessionOut(Out):
+    id = fields.String(required=True)
+    workspace_id = fields.String(required=True)
+    created_at = Time(required=True)
+    expires_at = Time(required=True)
+    current = fields.Boolean(required=True, metadata={"description": "Whether the request came by this one"})
+
+
+def password(**options: Any) -> fields.String:
+    """One that is to be kept."""
+    told = {"format": "password", **options.pop("metadata", {})}
+    return fields.String(validate=validate.Length(8, 1000), metadata=told, **options)
+
+
+class ProfileChange(Strict):
+    name = text(200)
+    email = fields.Email(validate=validate.Length(max=254))
+    password = password(metadata={"description": "A new one; it ends your other sessions"})
+    current_password = fields.String(
+        validate=validate.Length(1, 1000),
+        metadata={"description": "Needed to change the address or the password", "format": "password"},
+    )
+
+
 class WorkspaceIn(Strict):
     name = text(200, required=True)
 
@@ -99,10 +130,7 @@ class WorkspaceIn(Strict):
 class MemberIn(Strict):
     email = fields.Email(required=True, validate=validate.Length(max=254))
     role = choice(ROLES, required=True)
-    password = fields.String(
-        validate=validate.Length(8, 1000),
-        metadata={"description": "For an address that has no user yet", "format": "password"},
-    )
+    password = password(metadata={"description": "For an address that has no user yet"})
     name = text(200)
 
 
@@ -175,7 +203,7 @@ class _FlowBody(Strict):
     """What POST and PUT share. A Flow that was read can be sent back: what only the server sets is passed over."""
 
     definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text"})
-    definition = fields.Raw(metadata={"type": "object", "description": "A WorkflowDefinition"})
+    definition = fields.Raw(metadata={"type": "object", "additionalProperties": {}, "description": "A WorkflowDefinition"})
 
     @pre_load
     def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
@@ -218,7 +246,7 @@ class RestoreIn(Strict):
 
 
 class CheckIn(Strict):
-    definition = fields.Raw(required=True, metadata={"type": "object"})
+    definition = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": {}})
 
 
 class CheckOut(Out):

@@ -14,6 +14,7 @@ from api import (
     access,
     agent_definitions,
     agents,
+    audit,
     catalogue,
     credentials,
     importing,
@@ -22,6 +23,7 @@ from api import (
     memory,
     metrics,
     people,
+    profile,
     resume,
     runs,
     sessions,
@@ -32,7 +34,9 @@ from api import (
 
 RESOURCES = (
     sessions,
+    profile,
     people,
+    audit,
     workflows,
     runs,
     logs,

@@ -16,6 +16,7 @@ from engine import Plan
 from errors import Conflict, NotFound
 from models import Run, Step, Workflow, WorkflowVersion, new_id
 
+from .active import Note
 from .tasks import is_task
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 FOR_PEOPLE = ("name", "position", "notes")
 
 
-def make_retry(executor: Executor, run: Run, start: str, version: str | int) -> Run:
-    """A pending run that repeats this one, on record with the steps that it keeps.
+def make_retry(executor: Executor, run: Run, start: str, version: str | int, note: Note | None = None) -> Run:
+    """A pending run that repeats this one, on record with the steps that it keeps and what `note` makes of it.
 
     `start` is `start` or `failed`; `version` is `same`, `latest` or a number. Conflict where the run has not ended, did
     not fail (for `failed`), was executed elsewhere, or its flow does not run; NotFound for a version that is not there.
@@ -46,14 +47,14 @@ def make_retry(executor: Executor, run: Run, start: str, version: str | int) -> 
     )  # fmt: skip
     executor.payloads.share(run.id, made.id, Step.files(run.id, kept) if kept else [])
     try:
-        _record(run, made, kept, limit)
+        _record(run, made, kept, limit, note)
     except BaseException:
         executor.payloads.remove(made.id)
         raise
     return made
 
 
-def _record(run: Run, made: Run, kept: list[str], limit: int) -> None:
+def _record(run: Run, made: Run, kept: list[str], limit: int, note: Note | None) -> None:
     """Write the new run with what it keeps of the first, which must still be there: it may have been deleted."""
     with write():
         if Run.find(run.id) is None:
@@ -62,6 +63,8 @@ def _record(run: Run, made: Run, kept: list[str], limit: int) -> None:
             raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
         if kept:
             Step.keep(run.id, made.id, kept)
+        if note is not None:
+            execute(*note(made))
 
 
 def _flow_of(run: Run, start: str) -> Workflow:

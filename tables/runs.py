@@ -343,12 +343,18 @@ class Run(Base):
         """The write that counts a run which has ended and is written in the same transaction."""
         return RunDay.count(self, int(self.finished_at or 0), self.status, float(self.duration_ms or 0.0))
 
-    def cancel(self, reason: str) -> bool:
-        """End a pending or running run as cancelled, at once; whoever executes it notices. False if it had ended."""
+    def cancel(self, reason: str, noted: Iterable[Write] = ()) -> bool:
+        """End a pending or running run as cancelled, at once; whoever executes it notices. False if it had ended.
+
+        The writes that are `noted` happen only where it had not.
+        """
         values = {"error_text": reason, "cancelled": True}
         writes = self._end("status IN ('pending', 'running')", (), "failed", waits=True, **values)
         with write():
             counts = [execute(*item).rowcount for item in writes]
+            if counts[-1]:
+                for item in noted:
+                    execute(*item)
         return bool(counts[-1])
 
     def _end(self, where: str, params: tuple[Any, ...], status: str, waits: bool, **values: Any) -> list[Write]:

@@ -3054,7 +3054,9 @@ export interface components {
             /** @description A WorkflowDefinition as JSON text */
             definition_json?: string;
             /** @description A WorkflowDefinition */
-            definition?: Record<string, never>;
+            definition?: {
+                [key: string]: unknown;
+            };
             name: string;
             /**
              * @default draft
@@ -3084,7 +3086,9 @@ export interface components {
             /** @description A WorkflowDefinition as JSON text */
             definition_json?: string;
             /** @description A WorkflowDefinition */
-            definition?: Record<string, never>;
+            definition?: {
+                [key: string]: unknown;
+            };
             name?: string;
             /** @enum {string} */
             status?: "draft" | "active" | "archived";
@@ -3141,7 +3145,9 @@ input?: unknown;
             version: number;
         };
         CheckIn: {
-            definition: Record<string, never>;
+            definition: {
+                [key: string]: unknown;
+            };
         };
         CheckOut: {
             ok: boolean;

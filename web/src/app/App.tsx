@@ -8,14 +8,19 @@ import { ErrorBoundary } from "@/ui/ErrorBoundary";
 import { Pages } from "./Pages";
 import { Shell } from "./Shell";
 import { SessionProvider } from "./session";
-import { theme } from "./theme";
+import { theme, variables } from "./theme";
 
 const nonce = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
 
 export function App() {
   const [client] = useState(makeQueryClient);
   return (
-    <MantineProvider theme={theme} defaultColorScheme="auto" getStyleNonce={() => nonce}>
+    <MantineProvider
+      theme={theme}
+      cssVariablesResolver={variables}
+      defaultColorScheme="auto"
+      getStyleNonce={() => nonce}
+    >
       <Notifications position="bottom-right" limit={4} />
       <ErrorBoundary>
         <QueryClientProvider client={client}>

@@ -160,9 +160,9 @@ function UserMenu() {
   return (
     <Menu width={220} position="top-start" shadow="md">
       <Menu.Target>
-        <UnstyledButton w="100%" p="xs" bdrs="md" aria-label={`Account of ${user.name}`}>
+        <UnstyledButton w="100%" p="xs" bdrs="md">
           <Group gap="xs" wrap="nowrap">
-            <IconUser size={18} stroke={1.7} aria-hidden />
+            <IconUser size={18} stroke={1.7} role="img" aria-label="Account:" />
             <Stack gap={0} flex={1} miw={0}>
               <Text size="sm" fw={550} truncate>
                 {user.name}
