@@ -387,7 +387,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The flows of the workspace, newest first. */
+        /**
+         * The flows of the workspace, each with its triggers, its last run and when it is due next.
+         * @description The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
+         *     order.
+         */
         get: {
             parameters: {
                 query?: {
@@ -395,6 +399,12 @@ export interface paths {
                     cursor?: string | null;
                     status?: "draft" | "active" | "archived" | null;
                     search?: string | null;
+                    failing?: boolean | null;
+                    /** @description Those that have such a trigger: webhook, schedule */
+                    trigger?: string | null;
+                    sort?: "newest" | "name" | "updated" | "last_run";
+                    /** @description Whether to leave out `definition_json` */
+                    brief?: boolean;
                 };
                 header?: never;
                 path?: never;
@@ -408,7 +418,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["FlowOutList"];
+                        "application/json": components["schemas"]["FlowItemOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -553,6 +563,12 @@ export interface paths {
         /**
          * Run the flow. Waits up to `wait` seconds: 200 with the finished run, else 202 with the run as it stands.
          * @description With the header `Idempotency-Key`, the same key within 24 hours answers the first run again and starts none.
+         *
+         *     For who builds the flow: `definition` runs a draft that is not saved, which must be valid; `until` executes no more
+         *     than what leads to a node, or is named there as `steps.<id>`; `pinned` takes what it says for the outputs of nodes
+         *     that are then not executed, nor is what only they would need. A pinned node counts as executed, unless all that
+         *     leads to it was executed and does not lead to it this time: then it is skipped. What is left out has no steps. A
+         *     definition and pinned nodes need the role editor.
          */
         post: {
             parameters: {
@@ -785,8 +801,8 @@ export interface paths {
         };
         /**
          * The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted.
-         * @description `status` may be several, separated by commas. `cancelled`, `waiting` and a `search` for letters are looked for in
-         *     10,000 runs at a time: a page of them may be short, or empty, and the next one have more, if there is a cursor.
+         * @description `status` may be several, separated by commas. A `search` for letters, and what waits for people, is looked for in
+         *     5,000 runs at a time: a page of it may be short, or empty, and the next one have more, if there is a cursor.
          */
         get: {
             parameters: {
@@ -1033,13 +1049,19 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** The steps of a run in the order in which they were executed: all of them, unless a `limit` is given. */
+        /**
+         * The steps of a run in the order in which they were executed: all of them, unless a `limit` is given.
+         * @description With `values=false` nothing of what went in and came out is read, which lists a long run at once.
+         */
         get: {
             parameters: {
                 query?: {
-                    node_id?: string; values?: boolean;
-limit?: number;
+                    limit?: number;
                     cursor?: string | null;
+                    /** @description Only the steps of this node */
+                    node_id?: string | null;
+                    /** @description false: `input` and `output` are null in every step */
+                    values?: boolean;
                 };
                 header?: never;
                 path: {
@@ -1121,7 +1143,7 @@ limit?: number;
             };
             cookie?: never;
         };
-        /** The output of a step, as JSON, whatever its size. */
+        /** One step, by its `number`. What is too large for an answer is a reference, as in the list. */
         get: {
             parameters: {
                 query?: never;
@@ -1139,7 +1161,9 @@ limit?: number;
                     headers: {
                         [name: string]: unknown;
                     };
-                    content: { "application/json": components["schemas"]["StepOut"] };
+                    content: {
+                        "application/json": components["schemas"]["StepOut"];
+                    };
                 };
                 default: components["responses"]["DEFAULT_ERROR"];
             };
@@ -1220,6 +1244,47 @@ limit?: number;
                     };
                     content: {
                         "application/json": components["schemas"]["RunItemOutList"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The schedules and polled triggers of the workspace's active flows, the soonest first. */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    cursor?: string | null;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ScheduleOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -3032,22 +3097,48 @@ export interface components {
              */
             days: number | null;
         };
-        FlowOut: {
+        FlowItemOut: {
             id: string;
             name: string;
             /** @enum {string} */
             status: "draft" | "active" | "archived";
             version: number;
             workspace_id: string;
-            /** @description A WorkflowDefinition as JSON text */
-            definition_json: string;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            node_count: number;
+            /** @description Its trigger nodes, but for disabled ones */
+            triggers: {
+                node_id: string;
+                type: string;
+            }[];
+            /** @description Its newest run */
+            last_run: {
+                id: string;
+                /** @enum {string} */
+                status: "running" | "success" | "failed" | "pending";
+                cancelled: boolean;
+                /** Format: date-time */
+                started_at: string | null;
+                /** Format: date-time */
+                finished_at: string | null;
+                /** @description Its first 300 characters */
+                error_text: string | null;
+            } | null;
+            /** @description Whether the last run that has ended failed, and was not cancelled */
+            failing: boolean;
+            /**
+             * Format: date-time
+             * @description When a schedule of it is due next
+             */
+            next_at: string | null;
+            /** @description A WorkflowDefinition as JSON text; not there with `brief` */
+            definition_json?: string;
         };
-        FlowOutList: {
-            items: components["schemas"]["FlowOut"][];
+        FlowItemOutList: {
+            items: components["schemas"]["FlowItemOut"][];
             next_cursor?: string | null;
         };
         FlowIn: {
@@ -3082,6 +3173,20 @@ export interface components {
             /** @description Where there are any: a credential that is missing, say */
             warnings?: components["schemas"]["Detail"][];
         };
+        FlowOut: {
+            id: string;
+            name: string;
+            /** @enum {string} */
+            status: "draft" | "active" | "archived";
+            version: number;
+            workspace_id: string;
+            /** @description A WorkflowDefinition as JSON text */
+            definition_json: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+        };
         FlowChange: {
             /** @description A WorkflowDefinition as JSON text */
             definition_json?: string;
@@ -3095,9 +3200,35 @@ export interface components {
             /** @description The version that the change is based on */
             version?: number;
         };
+        PinIn: {
+            /** @description Its output, any JSON */
+            output: unknown;
+            /**
+             * @description The branch by which it leaves; a node that has branches must name one
+             * @default null
+             */
+            branch: string | null;
+        };
         StartIn: {
             /** @default null */
             input: unknown;
+            /**
+             * @description A WorkflowDefinition that is run in place of the saved one, and is not saved; for editors
+             * @default null
+             */
+            definition: Record<string, never> | null;
+            /**
+             * @description The id of a node: only what it takes to come to it is executed, and its output is the run's
+             * @default null
+             */
+            until: string | null;
+            /**
+             * @description By node id, what is taken for the output of nodes that are not executed; for editors
+             * @default null
+             */
+            pinned: {
+                [key: string]: components["schemas"]["PinIn"];
+            } | null;
         };
         RunOut: {
             id: string;
@@ -3116,8 +3247,7 @@ export interface components {
             started_at: string | null;
             /** Format: date-time */
             finished_at: string | null;
-            definition?: Record<string, unknown> | null; until?: string | null; pinned?: Record<string, {output: unknown; branch?: string | null}> | null;
-input?: unknown;
+            input?: unknown;
             output: unknown;
             error_text: string | null;
             error_node_id?: string | null;
@@ -3125,9 +3255,14 @@ input?: unknown;
             waiting?: string | null;
             parent_run_id?: string | null;
             retry_of?: string | null;
-            draft?: boolean; until?: string | null; pinned?: string[];
             /** @description `{done, total}`: nodes that are settled */
             progress?: Record<string, never> | null;
+            /** @description It ran a definition that was not saved; then it has no version */
+            draft?: boolean;
+            /** @description The node after which it stopped */
+            until?: string | null;
+            /** @description The nodes that were not executed, since their output was given */
+            pinned?: string[];
         };
         VersionOut: {
             workflow_id: string;
@@ -3179,9 +3314,14 @@ input?: unknown;
             waiting?: string | null;
             parent_run_id?: string | null;
             retry_of?: string | null;
-            draft?: boolean; until?: string | null; pinned?: string[];
             /** @description `{done, total}`: nodes that are settled */
             progress?: Record<string, never> | null;
+            /** @description It ran a definition that was not saved; then it has no version */
+            draft?: boolean;
+            /** @description The node after which it stopped */
+            until?: string | null;
+            /** @description The nodes that were not executed, since their output was given */
+            pinned?: string[];
         };
         RunItemOutList: {
             items: components["schemas"]["RunItemOut"][];
@@ -3258,9 +3398,14 @@ input?: unknown;
             waiting?: string | null;
             parent_run_id?: string | null;
             retry_of?: string | null;
-            draft?: boolean; until?: string | null; pinned?: string[];
             /** @description `{done, total}`: nodes that are settled */
             progress?: Record<string, never> | null;
+            /** @description It ran a definition that was not saved; then it has no version */
+            draft?: boolean;
+            /** @description The node after which it stopped */
+            until?: string | null;
+            /** @description The nodes that were not executed, since their output was given */
+            pinned?: string[];
             questions: components["schemas"]["QuestionOut"][];
         };
         RetryIn: {
@@ -3270,15 +3415,18 @@ input?: unknown;
              */
             from: "start" | "failed";
             /**
-             * @default latest
+             * @description Without it: latest, or same for a run that was started with a definition, `until` or `pinned`
+             * @default null
              * @example latest
              * @example same
              * @example 3
              */
-            version: string | number;
+            version: string | number | null;
         };
         StepOut: {
             id: string;
+            /** @description In the order of execution, from 0 */
+            number?: number;
             run_id: string;
             node_id: string;
             node_type: string;
@@ -3288,7 +3436,11 @@ input?: unknown;
             attempt: number;
             index?: number | null;
             branch?: string | null;
+            /** @description Its output was given, and it was not executed */
+            pinned?: boolean;
+            /** @description Null where values=false was asked for */
             input: unknown;
+            /** @description Null where values=false was asked for */
             output: unknown;
             error_text: string | null;
             /** Format: date-time */
@@ -3296,11 +3448,36 @@ input?: unknown;
             /** Format: date-time */
             finished_at: string | null;
             duration_ms: number | null;
-            number: number;
-            pinned: boolean;
         };
         StepOutList: {
             items: components["schemas"]["StepOut"][];
+            next_cursor?: string | null;
+        };
+        ScheduleOut: {
+            workflow_id: string;
+            workflow_name: string;
+            node_id: string;
+            node_type: string;
+            /** @description When it is due: `0 9 * * *`, `every 300 s` */
+            describes: string;
+            timezone: string | null;
+            /**
+             * Format: date-time
+             * @description When it is due next; null where it never is again, or that has yet to be found
+             */
+            next_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it was last due, or last polled
+             */
+            last_at: string | null;
+            /** @description Whether it is late by over a minute */
+            overdue: boolean;
+            /** @description Why the last poll failed, if it did */
+            last_error: string | null;
+        };
+        ScheduleOutList: {
+            items: components["schemas"]["ScheduleOut"][];
             next_cursor?: string | null;
         };
         LogOut: {

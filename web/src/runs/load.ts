@@ -38,7 +38,7 @@ export async function loadSteps(run: string, before: Pages | undefined, signal: 
     const query = { values: false, ...(cursor === undefined ? {} : { cursor }) };
     const { data } = await server.GET("/api/runs/{run}/steps", { params: { path: { run }, query }, signal });
     const page = data as Page;
-    pages.push({ cursor, items: page.items, next: page.next_cursor ?? undefined });
+    pages.push({ cursor, items: page.items as Step[], next: page.next_cursor ?? undefined });
     fetched += page.items.length;
     cursor = page.next_cursor ?? undefined;
   } while (cursor !== undefined && fetched < MOST_STEPS);

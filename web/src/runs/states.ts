@@ -6,7 +6,7 @@ import { count, duration } from "@/ui/format";
 import type { Outcome } from "@/ui/StatusBadge";
 
 /** A step without what went in and came out. */
-export type Step = Omit<Schemas["StepOut"], "input" | "output">;
+export type Step = Omit<Schemas["StepOut"], "input" | "output" | "number"> & { number: number };
 
 export interface Items {
   done: number;
