@@ -100,9 +100,7 @@ def confirm(user: User, password: str | None, address: str) -> None:
     LoginFailure.forget(keys[:1])
 
 
-def change_profile(
-    user: User, given: Mapping[str, str], session: Session, begin: Callable[[str], AuditEntry]
-) -> None:
+def change_profile(user: User, given: Mapping[str, str], session: Session, begin: Callable[[str], AuditEntry]) -> None:
     """Change what is given of `name`, `email` and `password`; with the last, the user's other sessions end.
 
     `begin(action)` makes the entries for the audit trail. BadInput for what cannot be, Conflict for a taken address.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, request
@@ -15,6 +16,7 @@ from api import (
     agent_definitions,
     agents,
     audit,
+    browser_app,
     catalogue,
     credentials,
     importing,
@@ -26,6 +28,7 @@ from api import (
     profile,
     resume,
     runs,
+    schedules,
     sessions,
     webhooks,
     wire,
@@ -39,6 +42,7 @@ RESOURCES = (
     audit,
     workflows,
     runs,
+    schedules,
     logs,
     catalogue,
     agent_definitions,
@@ -71,8 +75,8 @@ OPENAPI = {
 }
 
 
-def install(app: Flask) -> None:
-    """Put the whole API onto the app."""
+def install(app: Flask, web_dir: Path | None = None) -> None:
+    """Put the whole API onto the app, and the browser app that is built in this folder."""
     app.config.update(OPENAPI)
     app.url_map.merge_slashes = False  # else a doubled slash answers with a redirect in HTML
     app.url_map.converters["slashes"] = webhooks.Slashes
@@ -85,6 +89,8 @@ def install(app: Flask) -> None:
     app.add_url_rule("/mcp", "mcp", mcp.answer, methods=["POST"], provide_automatic_options=False)
     docs: Any = get_swaggerui_blueprint("/api/docs", "/api/openapi.json", config={"app_name": "Headrace"})
     app.register_blueprint(docs)
+    if web_dir is not None:
+        browser_app.install(app, web_dir)
     app.after_request(_secure)
 
 

@@ -12,6 +12,7 @@ from marshmallow import fields
 
 from api.access import needs, workspace_id
 from api.wire import Resource
+from errors import NotFound
 from kinds import Json, Out, Time, choice, text
 from models import ACTIONS, SUBJECTS, AuditEntry, Base, Run, Write
 from schemas import PageArgs, listed
@@ -82,12 +83,19 @@ def audited(action: str, row: Base | None = None) -> AbstractContextManager[Audi
     return (entry if row is None else entry.about(row)).written()
 
 
+def remove(action: str, row: Base) -> None:
+    """Delete the row, with the entry; NotFound where somebody else was quicker."""
+    with audited(action, row):
+        if not row.remove():
+            raise NotFound("It was deleted just now")
+
+
 def noted(action: str, **changes: Any) -> Callable[[Run], Write]:
     """What the dispatcher takes to write the entry together with what it does to a run."""
     entry = begun(action)
     return lambda run: entry.about(run).note(**changes).insertion()
 
 
-def started() -> Callable[[Run], Write] | None:
-    """The same for a run that is started: not by an API token, since programs start them in any number."""
-    return noted("run.started") if current_user.token is None else None
+def new_run(action: str = "run.started") -> Callable[[Run], Write] | None:
+    """The same for a new run: not by an API token, since programs start runs in any number."""
+    return noted(action) if current_user.token is None else None

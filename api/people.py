@@ -8,7 +8,7 @@ from flask_login import current_user
 
 import accounts
 from api.access import check_role, needs, who, workspace_id
-from api.audit import audited, begun
+from api.audit import audited, begun, remove
 from api.wire import Resource
 from errors import BadInput, Conflict, NotFound
 from models import ApiToken, Membership, Workspace, differences, now_ms
@@ -89,10 +89,10 @@ def add_member(body: dict[str, str]) -> Any:
 @blueprint.response(200, MemberOut)
 def change_member(body: dict[str, str]) -> Any:
     """Give a member another role."""
-    row = _member(body["user_id"])
     with audited("member.changed") as entry:
-        entry.target("member", row.user_id, row.user.email).note(**differences({"role": row.role}, {"role": body["role"]}))
-        if not row.change_role(body["role"]):
+        row, role = _member(body["user_id"]), body["role"]
+        entry.target("member", row.user_id, row.user.email).note(**differences({"role": row.role}, {"role": role}))
+        if not row.change_role(role):
             raise Conflict(LAST_OWNER)
     return row
 
@@ -103,8 +103,8 @@ def change_member(body: dict[str, str]) -> Any:
 @blueprint.response(204)
 def remove_member(body: dict[str, str]) -> None:
     """Take a member out of the workspace; their API tokens for it end too."""
-    row = _member(body["user_id"])
     with audited("member.removed") as entry:
+        row = _member(body["user_id"])
         entry.target("member", row.user_id, row.user.email).note(role=row.role)
         if not row.leave():
             raise Conflict(LAST_OWNER)
@@ -151,5 +151,4 @@ def remove_token(token: ApiToken) -> None:
     """Withdraw a token: your own, or as an owner anybody's."""
     if token.user_id != who().id:
         check_role(token.workspace_id, "owner")
-    with audited("token.withdrawn", token):
-        token.remove()
+    remove("token.withdrawn", token)

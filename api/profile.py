@@ -9,7 +9,7 @@ from flask_login import current_user
 
 import accounts
 from api.access import needs, who
-from api.audit import audited, begun
+from api.audit import begun, remove
 from api.sessions import no_store, person
 from api.wire import Resource
 from errors import NotFound
@@ -64,5 +64,4 @@ def end(session_id: str) -> None:
     row = Session.find(session_id)
     if row is None or row.user_id != who().id:
         raise NotFound(f"You have no session {session_id[:64]!r}")
-    with audited("session.closed", row):
-        row.remove()
+    remove("session.closed", row)

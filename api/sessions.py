@@ -9,7 +9,7 @@ from flask_login import current_user
 
 import accounts
 from api.access import COOKIE, check_origin, check_role, everybody, needs, workspace_id
-from api.audit import audited
+from api.audit import audited, remove
 from api.wire import Resource
 from models import User, Workspace
 from schemas import Login, SessionChange, WhoOut
@@ -76,8 +76,7 @@ def move(body: dict[str, str]) -> Any:
 def log_out() -> Any:
     """End the session; an API token that asks is withdrawn."""
     session, token = current_user.session, current_user.token
-    with audited("session.closed", session) if token is None else audited("token.withdrawn", token):
-        (session or token).remove()
+    remove("session.closed" if token is None else "token.withdrawn", session or token)
     response = Response(status=204)
     response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=request.is_secure)
     return response

@@ -25,6 +25,7 @@ from models import (
     IdempotencyKey,
     Lease,
     Run,
+    RunOptions,
     Step,
     Wait,
     Workflow,
@@ -40,6 +41,7 @@ from .active import Active, Note, Ticket
 from .executor import Executor, FindCredential, Flow, no_credential
 from .lanes import SlowLane
 from .links import Links
+from .options import Options
 from .retrying import make_retry
 from .tasks import Task
 
@@ -170,21 +172,23 @@ class Dispatcher(Executor):
         trigger_node: str | None = None,
         key: str | None = None,
         here: bool = False,
+        options: Options | None = None,
         note: Note | None = None,
     ) -> Ticket:
         """Accept a run and start it, at once where a thread is free. `wait` says when it is durable.
 
-        `here` lets the caller's own thread execute it where it is a quick one, which saves handing it over. What `note`
-        makes is written with the run.
+        `here` lets the caller's own thread execute it where it is a quick one, which saves handing it over. With
+        `options` it is not the flow as it is that runs, but what they make of it; BadInput where that cannot be. What
+        `note` makes is written with the run.
         """
         if flow.status == "archived":
             raise Conflict("The flow is archived; make it a draft or active to run it")
         if key is not None and (first := IdempotencyKey.run_of(flow.id, key)) is not None:
             return self.ticket_of(first)
-        plan = self.plan_of(flow)
+        plan = self.plan_of(flow) if options is None else self._plan_with(options, flow)
         self._check_open()
-        active = self._accept(flow, plan, input, triggered_by, trigger_node, key, note)
-        if key is not None or plan.settings.max_concurrent_runs:
+        active = self._accept(flow, plan, input, triggered_by, trigger_node, key, options, note)
+        if key is not None or plan.settings.max_concurrent_runs or options is not None:
             try:
                 self._settle_acceptance(active, plan)
             except HeadraceError as error:
@@ -203,6 +207,10 @@ class Dispatcher(Executor):
         if not self.is_open():
             raise Unavailable("Too many runs are waiting; try again soon", retry_after=1)
 
+    def _plan_with(self, options: Options, flow: Flow) -> Plan:
+        options.check(self.config.max_value_bytes)
+        return options.plan(lambda: self.plan_of(flow), self.config.max_nodes)
+
     def _accept(
         self,
         flow: Flow,
@@ -211,6 +219,7 @@ class Dispatcher(Executor):
         triggered_by: str,
         trigger_node: str | None,
         key: str | None,
+        options: Options | None,
         note: Note | None,
     ) -> Active:
         try:
@@ -221,15 +230,16 @@ class Dispatcher(Executor):
         kept = self.payloads.keep(id_, "input", encoded)
         run = Run.accept(
             flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by=triggered_by, trigger_node=trigger_node,
-            nodes_total=len(plan.nodes), nodes_done=0,
+            nodes_total=len(plan.nodes), nodes_done=0, **({} if options is None else options.columns(flow.version)),
         )  # fmt: skip
+        given = [] if options is None else [self._kept_options(id_, options)]
         limit = plan.settings.max_concurrent_runs
         unless = limit if plan.settings.overlap == "skip" else 0
 
         def made() -> list[Write]:
             bound = IdempotencyKey.take(flow.id, key, id_) if key is not None else []
             more = flow.record(run) if isinstance(flow, Task) else []
-            return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound, *more]
+            return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound, *given, *more]
 
         # Where the flow is busy, there is no run after all.
         noted = [] if note is None else [note(run).provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (id_,))]
@@ -238,6 +248,10 @@ class Dispatcher(Executor):
         if not limit and (self.inline or has_room):
             active.begin(self.owner)
         return active
+
+    def _kept_options(self, run_id: str, options: Options) -> Write:
+        kept = self.payloads.keep(run_id, "options", options.encoded())
+        return RunOptions.keep(run_id, kept.text, kept.size)
 
     def _settle_acceptance(self, active: Active, plan: Plan) -> None:
         """Wait for the row; Conflict for a key that is taken, or for one run too many at once."""
@@ -367,7 +381,7 @@ class Dispatcher(Executor):
             self._cancel(child, reason)
         return True
 
-    def retry(self, run: Run, start: str, version: str | int, note: Note | None = None) -> Ticket:
+    def retry(self, run: Run, start: str, version: str | int | None, note: Note | None = None) -> Ticket:
         """Repeat an ended run, as retrying.py says. What `note` makes is written with the new one."""
         self._check_open()
         made = make_retry(self, run, start, version, note)
@@ -378,7 +392,7 @@ class Dispatcher(Executor):
     def answerable(self, run: Run, node_id: str) -> Node:
         """The node of the run that takes an answer; NotFound where there is no such one."""
         planned = self.plan_of_version(run).by_id.get(node_id)
-        if planned is None or planned.disabled or not planned.node.answers:
+        if planned is None or planned.disabled or planned.pinned is not None or not planned.node.answers:
             raise NotFound(f"The run has no node {node_id[:64]!r} that could be answered")
         return planned.node
 

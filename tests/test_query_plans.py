@@ -18,6 +18,7 @@ from models import (
     AgentMemory,
     AgentRun,
     AgentStep,
+    FlowFilters,
     IdempotencyKey,
     LogEntry,
     MemoryScope,
@@ -25,9 +26,13 @@ from models import (
     Step,
     Wait,
     Workflow,
+    flow_page,
+    last_runs,
     metrics,
+    next_times,
     retention,
     totals,
+    upcoming,
 )
 from tables.base import first_id
 from tables.runs import RUN_STATUSES, TRIGGERS
@@ -138,6 +143,7 @@ def test_a_list_of_runs_is_read_from_its_indexes_in_order(plans, filters, bounds
 
 LOOKED_FOR = [
     {"cancelled": True},
+    {"cancelled": True, "status": "failed", "workflow_id": "wf_1", "triggered_by": "manual", "until": 9},
     {"cancelled": False, "status": ("success", "failed")},
     {"search": "a_b%"},
     {"search": "x", "workflow_id": "wf_1", "since": 5},
@@ -152,7 +158,8 @@ LOOKED_FOR = [
 def test_what_is_looked_for_row_by_row_comes_in_the_order_of_an_index(plans, filters, before):
     found = plans(lambda: Run.page(Run.select_where("ws_1", brief=True, **filters), 50, before))
     assert found and not any(is_slow(line) for line in found), found
-    assert indexes(found) <= {BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED, "sqlite_autoindex_runs_1"}
+    wanted = {"runs_cancelled"} if filters.get("cancelled") else {BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED}
+    assert indexes(found) <= wanted
 
 
 def test_every_filter_finds_what_a_search_of_the_whole_table_finds(plans, ground):
@@ -203,6 +210,8 @@ PAGED = {
     "log of a run, newest first": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", None), 50, None),
     "steps": lambda: Step.of("run_1", 50),
     "more steps": lambda: Step.of("run_1", 50, 5),
+    "flows in brief": lambda: flow_page(FlowFilters("ws_1"), "newest", 50, ("wf_1", "wf_1")),
+    "flows that fail": lambda: flow_page(FlowFilters("ws_1", failing=True), "newest", 50, None),
     "flows": lambda: Workflow.page(Workflow.select_where("ws_1"), 50, "wf_1"),
     "versions": lambda: Workflow(id="wf_1").versions(50, "5"),
     "abandoned": Run.abandoned,
@@ -227,6 +236,10 @@ def do(writes):
 
 
 OTHERS = {
+    "flows by their last run": lambda: flow_page(FlowFilters("ws_1", failing=False), "last_run", 50, ("", "wf_1")),
+    "last runs of flows": lambda: last_runs("ws_1", ["wf_1", "wf_2"]),
+    "next times of flows": lambda: next_times(["wf_1", "wf_2"]),
+    "what is due next": lambda: upcoming("ws_1", 5, 50, (5, "wf_1", "n")),
     "claim": lambda: do(Run.claim("run_1", "me", 2)),
     "suspend": lambda: do(A_RUN.suspend("me", "a callback", 1, 1)),
     "end": lambda: do(A_RUN.finish("me", "success", waits=True)),
@@ -243,6 +256,7 @@ OTHERS = {
     "log of a run and level": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", "error"), 50, None),
     "outputs": lambda: Step.outputs("run_1", ["a"]),
     "metrics": lambda: metrics("ws_1", 365),
+    "metrics by the hour": lambda: metrics("ws_1", 2),
     "metrics for Prometheus": totals,
     "still running": lambda: Run.still_running(["run_1", "run_2"], "me"),
     "key": lambda: IdempotencyKey.run_of("wf_1", "k"),
@@ -282,6 +296,13 @@ def test_the_nth_newest_run_is_counted_off_in_an_index_alone(plans):
     assert plans(lambda: retention.nth_newest(100)) == ["SCAN runs USING COVERING INDEX sqlite_autoindex_runs_1"]
 
 
+@pytest.mark.parametrize("question", ["flows that fail", "flows by their last run", "last runs of flows"])
+def test_the_last_run_of_a_flow_is_an_entry_of_an_index(plans, question):
+    found = plans({**PAGED, **OTHERS}[question])
+    looked_up = {line for line in found if re.search(r"(SEARCH|SCAN) runs", line)}
+    assert looked_up and all("workflow_id=?" in line or line.endswith("(id=?)") for line in looked_up), found
+
+
 def test_a_question_without_an_index_is_noticed(plans):
     (whole,) = plans(lambda: list(Run.select().where(Run.error_text == "x")))
     found = plans(lambda: Run.page(Run.select().where(Run.workflow_id == "wf_1"), 50, None))
@@ -289,7 +310,8 @@ def test_a_question_without_an_index_is_noticed(plans):
 
 
 def test_every_index_of_runs_is_used(plans):
-    work = [lambda filters=filters: Run.page(Run.select_where("ws_1", **filters), 9, None) for filters in FILTERS]
+    asked = [*FILTERS, *LOOKED_FOR]
+    work = [lambda filters=filters: Run.page(Run.select_where("ws_1", **filters), 9, None) for filters in asked]
     used = set().union(*(indexes(plans(ask)) for ask in (*work, *PAGED.values(), *OTHERS.values())))
     rows = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'runs'").fetchall()
     assert {name for (name,) in rows} <= used

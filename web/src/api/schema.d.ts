@@ -99,6 +99,178 @@ export interface paths {
         };
         options?: never;
         head?: never;
+        /** Choose the workspace that requests of this session mean which name none. */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["SessionChange"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WhoOut"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        trace?: never;
+    };
+    "/api/profile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** You. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["UserOut"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change your name, address or password. The last two need your `current_password`.
+         * @description A new password ends your other sessions; API tokens stay.
+         */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["ProfileChange"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["UserOut"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        trace?: never;
+    };
+    "/api/profile/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Your sessions, newest first: where you are logged in. */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    cursor?: string | null;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["OwnSessionOutList"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/profile/sessions/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End one of your sessions. */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    session_id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description No Content */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        options?: never;
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -163,6 +335,52 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{workspace}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Give the workspace another name. */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    workspace: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["WorkspaceIn"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WorkspaceOut"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
         trace?: never;
     };
     "/api/members": {
@@ -375,6 +593,52 @@ export interface paths {
                 default: components["responses"]["DEFAULT_ERROR"];
             };
         };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was done in the workspace, newest first. `action` is one, or what it begins with: `flow`, `flow.deleted`. */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    cursor?: string | null;
+                    action?: "agent" | "credential" | "flow" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "workspace.created" | "workspace.renamed" | null;
+                    user_id?: string | null;
+                    target_id?: string | null;
+                    since?: string | null;
+                    until?: string | null;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AuditOutList"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -759,7 +1023,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept. */
+        /**
+         * What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept.
+         * @description `nodes` has by id the branches of each node and what else it takes to draw it, as far as that can be read.
+         */
         post: {
             parameters: {
                 query?: never;
@@ -2175,7 +2442,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The workspace's figures: totals ever, and a daily series, durations and counts by flow of the last `days`. */
+        /**
+         * The workspace's figures: totals ever, and a daily series, durations and counts by flow of the last `days`.
+         * @description For one or two days there is a series by the `hour` too: 24 or 48, this one is the last.
+         */
         get: {
             parameters: {
                 query?: {
@@ -2746,9 +3016,9 @@ export interface paths {
         /**
          * Answer a run that waits, once: an approval with `approved` or `rejected`, a callback with any body.
          * @description With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; `node_id` may be left out
-         *     where the run waits at one node only. `question` is for an agent, which may ask several: the answer is then to none
-         *     but this one. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as
-         *     what it received. 409 for what was answered before, whose time is over, or whose run has ended.
+         *     where the run waits at one node only. An agent may ask several questions, so `question` has to say which one is
+         *     answered. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as what
+         *     it received. 409 for what was answered before, whose time is over, or whose run has ended.
          */
         post: {
             parameters: {
@@ -3020,11 +3290,45 @@ export interface components {
             name: string;
             /** Format: date-time */
             created_at: string;
+            /** @description false: the password was made up for them; they should choose one */
+            set_up: boolean;
             workspaces?: components["schemas"]["WorkspaceOut"][];
         };
         WhoOut: {
             session: components["schemas"]["SessionOut"];
             user: components["schemas"]["UserOut"];
+        };
+        SessionChange: {
+            workspace_id: string;
+        };
+        ProfileChange: {
+            name?: string;
+            /** Format: email */
+            email?: string;
+            /**
+             * Format: password
+             * @description A new one; it ends your other sessions
+             */
+            password?: string;
+            /**
+             * Format: password
+             * @description Needed to change the address or the password
+             */
+            current_password?: string;
+        };
+        OwnSessionOut: {
+            id: string;
+            workspace_id: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** @description Whether the request came by this one */
+            current: boolean;
+        };
+        OwnSessionOutList: {
+            items: components["schemas"]["OwnSessionOut"][];
+            next_cursor?: string | null;
         };
         WorkspaceOutList: {
             items: components["schemas"]["WorkspaceOut"][];
@@ -3096,6 +3400,32 @@ export interface components {
              * @default null
              */
             days: number | null;
+        };
+        AuditOut: {
+            id: string;
+            /** @enum {string} */
+            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "workspace.created" | "workspace.renamed";
+            workspace_id: string;
+            /** @description null: by a signed link, or on the command line */
+            user_id: string | null;
+            /** @description As it was then */
+            user_email: string | null;
+            /** @description Of the API token that they came with */
+            token_name: string | null;
+            target_type: string | null;
+            target_id: string | null;
+            /** @description As it was then */
+            target_name: string | null;
+            /** @description By field: `{before, after}`, `{changed: true}` or a value */
+            changes: Record<string, never>;
+            /** @description From where the request came */
+            address: string | null;
+            /** Format: date-time */
+            created_at: string;
+        };
+        AuditOutList: {
+            items: components["schemas"]["AuditOut"][];
+            next_cursor?: string | null;
         };
         FlowItemOut: {
             id: string;
@@ -3284,9 +3614,22 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        OutlineOut: {
+            /** @description The ways out that have names, as it is configured */
+            branches: string[];
+            /** @description Whether there is a way out without a name */
+            unnamed: boolean;
+            trigger: boolean;
+            /** @description Whether a run may wait there */
+            waits: boolean;
+        };
         CheckOut: {
             ok: boolean;
             issues: components["schemas"]["Detail"][];
+            /** @description By id, what it takes to draw each node of a known type, of invalid definitions too */
+            nodes: {
+                [key: string]: components["schemas"]["OutlineOut"];
+            };
         };
         RunItemOut: {
             id: string;
@@ -3512,6 +3855,8 @@ export interface components {
         NodeOut: {
             type: string;
             name: string;
+            /** @description The name of a Tabler icon; empty: that of its category */
+            icon: string;
             category: string;
             description: string;
             branches: string[];
@@ -3527,6 +3872,11 @@ export interface components {
             extra: string | null;
             install: string | null;
         };
+        CategoryOut: {
+            category: string;
+            name: string;
+            icon: string;
+        };
         BrokenOut: {
             file: string;
             reason: string;
@@ -3534,6 +3884,8 @@ export interface components {
         NodesOut: {
             items: components["schemas"]["NodeOut"][];
             next_cursor?: string | null;
+            /** @description In their order */
+            categories: components["schemas"]["CategoryOut"][];
             broken: components["schemas"]["BrokenOut"][];
         };
         NeededOut: {
@@ -3912,13 +4264,33 @@ export interface components {
             total: number;
             success: number;
             failed: number;
+            mean_duration_ms: number | null;
         };
-        FlowCountOut: {
-            workflow_id: string;
+        HourOut: {
+            /**
+             * Format: date-time
+             * @description When it began
+             */
+            hour: string;
             total: number;
             success: number;
             failed: number;
+        };
+        FlowCountOut: {
+            workflow_id: string;
+            workflow_name: string | null;
+            total: number;
+            success: number;
+            failed: number;
+            failure_rate: number;
             mean_duration_ms: number | null;
+            /** @description Of its newest 50 runs that have ended */
+            p95_duration_ms: number | null;
+            /**
+             * @description Of its newest run
+             * @enum {string|null}
+             */
+            last_status: "running" | "success" | "failed" | "pending" | null;
         };
         MetricsOut: {
             total_runs: number;
@@ -3937,6 +4309,8 @@ export interface components {
             p50_duration_ms: number | null;
             p95_duration_ms: number | null;
             daily: components["schemas"]["DayOut"][];
+            /** @description With `days` 1 or 2: what has ended of the runs that were accepted in each hour */
+            hourly?: components["schemas"]["HourOut"][];
             flows: components["schemas"]["FlowCountOut"][];
         };
         CredentialOut: {
