@@ -1,10 +1,13 @@
 /** Where nodes go: left to right along the edges, by dagre. */
 import { Graph, layout } from "@dagrejs/dagre";
+import { layered } from "./layers";
 import type { Definition, Position } from "./types";
 
 /** The size of a node on the canvas, in its own pixels; one with many branches is taller. */
 export const NODE = { width: 220, height: 64 };
 const GRID = 20;
+/** Of more nodes than this dagre makes no picture while somebody waits. */
+const MOST_FOR_DAGRE = 150;
 
 function snap(value: number): number {
   return Math.round(value / GRID) * GRID;
@@ -35,7 +38,8 @@ export function arrange(
 /** The definition with a position for every node: those that it has, else all arranged anew. */
 export function positioned(definition: Definition): Definition {
   if (definition.nodes.every((node) => node.position !== undefined)) return definition;
-  const positions = arrange(definition);
+  const isLarge = definition.nodes.length > MOST_FOR_DAGRE;
+  const positions = isLarge ? layered(definition, NODE) : arrange(definition);
   return {
     ...definition,
     nodes: definition.nodes.map((node) => ({ ...node, position: positions.get(node.id) })),
