@@ -175,7 +175,7 @@ class _FlowBody(Strict):
     """What POST and PUT share. A Flow that was read can be sent back: what only the server sets is passed over."""
 
     definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text"})
-    definition = fields.Raw(metadata={"type": "object", "description": "A WorkflowDefinition"})
+    definition = fields.Raw(metadata={"type": "object", "additionalProperties": {}, "description": "A WorkflowDefinition"})
 
     @pre_load
     def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
@@ -218,7 +218,7 @@ class RestoreIn(Strict):
 
 
 class CheckIn(Strict):
-    definition = fields.Raw(required=True, metadata={"type": "object"})
+    definition = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": {}})
 
 
 class CheckOut(Out):

@@ -2997,7 +2997,9 @@ export interface components {
             /** @description A WorkflowDefinition as JSON text */
             definition_json?: string;
             /** @description A WorkflowDefinition */
-            definition?: Record<string, never>;
+            definition?: {
+                [key: string]: unknown;
+            };
             name: string;
             /**
              * @default draft
@@ -3027,7 +3029,9 @@ export interface components {
             /** @description A WorkflowDefinition as JSON text */
             definition_json?: string;
             /** @description A WorkflowDefinition */
-            definition?: Record<string, never>;
+            definition?: {
+                [key: string]: unknown;
+            };
             name?: string;
             /** @enum {string} */
             status?: "draft" | "active" | "archived";
@@ -3082,7 +3086,9 @@ export interface components {
             version: number;
         };
         CheckIn: {
-            definition: Record<string, never>;
+            definition: {
+                [key: string]: unknown;
+            };
         };
         CheckOut: {
             ok: boolean;

@@ -1,4 +1,4 @@
-import { createTheme, type MantineColorsTuple, rem } from "@mantine/core";
+import { createTheme, type MantineColorsTuple, Modal, rem } from "@mantine/core";
 
 /** The colour of the house: water in a channel. */
 const water: MantineColorsTuple = [
@@ -45,4 +45,10 @@ export const theme = createTheme({
   cursorType: "pointer",
   focusRing: "auto",
   respectReducedMotion: true,
+  components: {
+    Modal: Modal.extend({
+      defaultProps: { closeButtonProps: { "aria-label": "Close" } },
+      styles: { title: { fontSize: rem(18), fontWeight: 650 } },
+    }),
+  },
 });

@@ -1,5 +1,103 @@
+import {
+  Badge,
+  Button,
+  Group,
+  SimpleGrid,
+  Stack,
+  Text,
+  TextInput,
+  Title,
+  UnstyledButton,
+} from "@mantine/core";
+import { IconPlus, IconSearch } from "@tabler/icons-react";
+import { useState } from "react";
+import { Link } from "wouter";
+import { api, type Schemas } from "@/api/client";
+import { useSession } from "@/app/session";
+import { NodeIcon } from "@/ui/NodeIcon";
 import { Page } from "@/ui/Page";
+import { Empty, LoadingRows, Refused } from "@/ui/states";
+import classes from "./agents.module.css";
+
+const LOOK = { category: "ai", icon: "robot" };
+
+function AgentCard({ agent }: { agent: Schemas["AgentOut"] }) {
+  const tools = agent.tools.map((tool) => String(tool.type));
+  return (
+    <UnstyledButton component={Link} href={`/agents/${agent.id}`} className={classes.card}>
+      <Stack gap="xs" h="100%">
+        <Group gap="sm" wrap="nowrap">
+          <NodeIcon type={LOOK} size={36} />
+          <Stack gap={0} miw={0}>
+            <Title order={2} size="h3" lineClamp={1}>
+              {agent.name}
+            </Title>
+            <Text size="xs" c="var(--quiet)">
+              {agent.builtin ? "Comes with Headrace" : "Your own"}
+            </Text>
+          </Stack>
+        </Group>
+        <Text size="sm" c="var(--quiet)" lineClamp={3} flex={1}>
+          {agent.description || "No description"}
+        </Text>
+        <Group gap={6}>
+          {tools.map((tool) => (
+            <Badge key={tool} variant="light" color="gray" tt="none" fw={500} c="var(--mantine-color-text)">
+              {tool}
+            </Badge>
+          ))}
+          {agent.memory && (
+            <Badge variant="light" tt="none" fw={500}>
+              remembers
+            </Badge>
+          )}
+        </Group>
+      </Stack>
+    </UnstyledButton>
+  );
+}
 
 export default function Agents() {
-  return <Page title="Agents">{null}</Page>;
+  const { may } = useSession();
+  const [search, setSearch] = useState("");
+  const { data, error, isPending, refetch } = api.useQuery("get", "/api/agents", {
+    params: { query: { limit: 200 } },
+  });
+  const words = search.toLowerCase();
+  const found = data?.items.filter((agent) =>
+    `${agent.name} ${agent.description}`.toLowerCase().includes(words),
+  );
+
+  return (
+    <Page
+      title="Agents"
+      about="A language model with instructions, tools and limits. Try one, or use it as a node of a flow."
+      actions={
+        may("editor") && (
+          <Button component={Link} href="/agents/new" leftSection={<IconPlus size={16} aria-hidden />}>
+            New agent
+          </Button>
+        )
+      }
+    >
+      <TextInput
+        aria-label="Search agents"
+        placeholder="Search agents"
+        leftSection={<IconSearch size={16} aria-hidden />}
+        maw={320}
+        value={search}
+        onChange={(event) => setSearch(event.currentTarget.value)}
+      />
+      {isPending && <LoadingRows />}
+      {error && <Refused error={error} onRetry={() => void refetch()} />}
+      {found?.length === 0 && (
+        <Empty title="No agent has these words" hint="Try others, or make an agent of your own." />
+      )}
+      <SimpleGrid cols={{ base: 1, sm: 2, lg: 3 }}>
+        {found?.map((agent) => (
+          <AgentCard key={agent.id} agent={agent} />
+        ))}
+      </SimpleGrid>
+    </Page>
+  );
 }

@@ -115,7 +115,6 @@ export function TemplateDialog({
       size={960}
       fullScreen={isPhone}
       transitionProps={{ duration: 0 }}
-      closeButtonProps={{ "aria-label": "Close" }}
     >
       {template && <Content template={template} />}
     </Modal>

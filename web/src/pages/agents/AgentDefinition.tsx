@@ -1,0 +1,275 @@
+/** What an agent is told, may use and must not exceed. Built-in ones are to look at and to copy. */
+import {
+  Alert,
+  Button,
+  Group,
+  InputWrapper,
+  Select,
+  SimpleGrid,
+  Stack,
+  Switch,
+  Textarea,
+  TextInput,
+} from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { useLocation } from "wouter";
+import { api, type Schemas, server } from "@/api/client";
+import { useSession } from "@/app/session";
+import { CodeEditor } from "@/ui/CodeEditor";
+import { Confirm } from "@/ui/confirm";
+import { Card } from "@/ui/Page";
+import { Refused } from "@/ui/states";
+import { type AgentDraft, bodyOf, draftOf } from "./draft";
+
+type Agent = Schemas["AgentOut"];
+type Issue = Schemas["Detail"];
+
+const JSON_FIELDS = [
+  {
+    key: "tools",
+    label: "Tools",
+    hint: 'A list: "http", "memory", {"type": "http", "hosts": ["api.example.com"], "approval": true}',
+  },
+  { key: "limits", label: "Limits", hint: "steps, tokens, seconds, cost; empty: the usual ones" },
+  {
+    key: "output_schema",
+    label: "Output schema",
+    hint: "The JSON Schema of an object; empty: it answers text",
+  },
+  { key: "approval", label: "Approval", hint: "notify (a credential that is told) and timeout in seconds" },
+] as const;
+
+export function AgentDefinition({ agent }: { agent: Agent | null }) {
+  const { may } = useSession();
+  const [draft, setDraft] = useState(() => draftOf(agent));
+  const readOnly = !may("editor") || agent?.builtin === true;
+  const set = (part: Partial<AgentDraft>) => setDraft((now) => ({ ...now, ...part }));
+  const { save, check, issues, error, busy } = useSaving(agent, draft);
+
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    void save();
+  }
+
+  return (
+    <Card>
+      <form onSubmit={submit}>
+        <Stack>
+          {agent?.builtin && (
+            <Alert color="blue">
+              This agent comes with Headrace and stays as it is. Copy it to make it your own.
+            </Alert>
+          )}
+          <MainFields draft={draft} set={set} readOnly={readOnly} />
+          {JSON_FIELDS.map(({ key, label, hint }) => (
+            <InputWrapper key={key} label={label} description={hint} labelElement="div">
+              <CodeEditor
+                label={label}
+                language="json"
+                minHeight={key === "tools" ? 90 : 40}
+                maxHeight="40vh"
+                readOnly={readOnly}
+                value={draft[key]}
+                onChange={(value) => set({ [key]: value })}
+              />
+            </InputWrapper>
+          ))}
+          {error !== null && <Refused error={error} />}
+          <Issues issues={issues} />
+          <Actions agent={agent} readOnly={readOnly} busy={busy} onCheck={check} />
+        </Stack>
+      </form>
+    </Card>
+  );
+}
+
+function useSaving(agent: Agent | null, draft: AgentDraft) {
+  const client = useQueryClient();
+  const [, go] = useLocation();
+  const [issues, setIssues] = useState<Issue[] | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const [busy, setBusy] = useState(false);
+
+  async function attempt(work: () => Promise<void>) {
+    setBusy(true);
+    setError(null);
+    try {
+      await work();
+    } catch (problem) {
+      setError(problem);
+    } finally {
+      setBusy(false);
+    }
+  }
+
+  const save = () =>
+    attempt(async () => {
+      const body = bodyOf(draft);
+      const id =
+        agent === null
+          ? (await server.POST("/api/agents", { body })).data?.id
+          : (
+              await server.PUT("/api/agents/{name}", {
+                params: { path: { name: agent.id } },
+                body: { ...body, updated_at: agent.updated_at } as Schemas["AgentChange"],
+              })
+            ).data?.id;
+      await client.invalidateQueries({ queryKey: ["get", "/api/agents"] });
+      await client.invalidateQueries({ queryKey: ["get", "/api/agents/{name}"] });
+      if (agent === null && id) go(`/agents/${id}?tab=try`);
+    });
+
+  const check = () =>
+    attempt(async () => {
+      const { data } = await server.POST("/api/agents/validate", { body: { definition: bodyOf(draft) } });
+      setIssues(data?.issues ?? []);
+    });
+
+  return { save, check, issues, error, busy };
+}
+
+interface FieldsProps {
+  draft: AgentDraft;
+  set: (part: Partial<AgentDraft>) => void;
+  readOnly: boolean;
+}
+
+function MainFields({ draft, set, readOnly }: FieldsProps) {
+  const { may } = useSession();
+  const { data } = api.useQuery(
+    "get",
+    "/api/credentials",
+    { params: { query: { limit: 200 } } },
+    { enabled: may("editor") },
+  );
+  const models = data?.items.filter((one) => one.type === "llm").map((one) => one.name) ?? [];
+  return (
+    <>
+      <TextInput
+        label="Name"
+        required
+        readOnly={readOnly}
+        value={draft.name}
+        onChange={(event) => set({ name: event.currentTarget.value })}
+      />
+      <TextInput
+        label="Description"
+        readOnly={readOnly}
+        value={draft.description}
+        onChange={(event) => set({ description: event.currentTarget.value })}
+      />
+      <Textarea
+        label="Instructions"
+        description="What it is to do, and how. It sees its tools by itself."
+        required
+        autosize
+        minRows={4}
+        maxRows={20}
+        readOnly={readOnly}
+        value={draft.instructions}
+        onChange={(event) => set({ instructions: event.currentTarget.value })}
+      />
+      <SimpleGrid cols={{ base: 1, sm: 2 }}>
+        <TextInput
+          label="Model"
+          description="provider:name; empty: the server's"
+          readOnly={readOnly}
+          value={draft.model}
+          onChange={(event) => set({ model: event.currentTarget.value })}
+        />
+        <Select
+          label="Credential"
+          description="Of the type llm; empty: the server's key"
+          clearable
+          readOnly={readOnly}
+          data={
+            draft.credential && !models.includes(draft.credential) ? [...models, draft.credential] : models
+          }
+          value={draft.credential || null}
+          onChange={(name) => set({ credential: name ?? "" })}
+        />
+      </SimpleGrid>
+      <Switch
+        label="It is told what it remembers that has to do with the task"
+        checked={draft.memory}
+        disabled={readOnly}
+        onChange={(event) => set({ memory: event.currentTarget.checked })}
+      />
+    </>
+  );
+}
+
+function Issues({ issues }: { issues: Issue[] | null }) {
+  if (issues === null) return null;
+  if (issues.length === 0) return <Alert color="green">Nothing is wrong with it.</Alert>;
+  return (
+    <Alert
+      color={issues.some((issue) => issue.level !== "warning") ? "red" : "orange"}
+      title="What there is to say about it"
+    >
+      {issues.map((issue) => (
+        <div key={`${issue.path} ${issue.message}`}>
+          {issue.path}: {issue.message}
+        </div>
+      ))}
+    </Alert>
+  );
+}
+
+function Actions(props: { agent: Agent | null; readOnly: boolean; busy: boolean; onCheck: () => void }) {
+  const { agent, readOnly, busy, onCheck } = props;
+  const { may } = useSession();
+  const [, go] = useLocation();
+  const client = useQueryClient();
+
+  async function copy() {
+    if (agent === null) return;
+    const body = { ...bodyOf(draftOf(agent)), name: `${agent.name} (copy)` };
+    const { data } = await server.POST("/api/agents", { body });
+    await client.invalidateQueries({ queryKey: ["get", "/api/agents"] });
+    if (data) go(`/agents/${data.id}?tab=definition`);
+  }
+
+  async function remove() {
+    if (agent === null) return;
+    await server.DELETE("/api/agents/{name}", { params: { path: { name: agent.id } } });
+    await client.invalidateQueries({ queryKey: ["get", "/api/agents"] });
+    go("/agents");
+  }
+
+  if (!may("editor")) return null;
+  return (
+    <Group>
+      {!readOnly && (
+        <>
+          <Button type="submit" loading={busy}>
+            Save
+          </Button>
+          <Button variant="default" onClick={onCheck}>
+            Check
+          </Button>
+        </>
+      )}
+      {agent !== null && (
+        <Button variant={readOnly ? "filled" : "default"} onClick={() => void copy()}>
+          Copy as my own
+        </Button>
+      )}
+      {agent !== null && !readOnly && (
+        <Confirm
+          title={`Delete the agent “${agent.name}”?`}
+          body="Its runs and its memory stay."
+          verb="Delete"
+          onConfirm={remove}
+        >
+          {(open) => (
+            <Button variant="subtle" color="red" onClick={open}>
+              Delete
+            </Button>
+          )}
+        </Confirm>
+      )}
+    </Group>
+  );
+}

@@ -1,0 +1,232 @@
+import { ActionIcon, Button, Group, Modal, Stack, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
+import { useDebouncedValue, useDisclosure } from "@mantine/hooks";
+import { IconPencil, IconPlus, IconSearch, IconTrash } from "@tabler/icons-react";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { api, type Schemas, server } from "@/api/client";
+import { usePages } from "@/api/pages";
+import { useSession } from "@/app/session";
+import { Confirm } from "@/ui/confirm";
+import { LoadMore } from "@/ui/LoadMore";
+import { Card } from "@/ui/Page";
+import { Empty, LoadingRows, Refused } from "@/ui/states";
+import { Time } from "@/ui/Time";
+
+type Memory = Schemas["MemoryOut"];
+type Entry = Pick<Memory, "key" | "content" | "session"> & { tags: string[] };
+
+const BLANK: Entry = { key: "", content: "", session: "", tags: [] };
+
+/** What an agent remembers: search, look, correct, make it forget. */
+export function AgentMemory({ agentId }: { agentId: string }) {
+  const { may } = useSession();
+  const client = useQueryClient();
+  const [typed, setTyped] = useState("");
+  const [search] = useDebouncedValue(typed, 250);
+  const [edited, setEdited] = useState<Entry | null>(null);
+  const key = ["agent memory", agentId, search];
+  const { items, query } = usePages<Memory>(key, async (cursor, signal) => {
+    const params = { query: { agent_id: agentId, search: search || undefined, limit: 50, cursor } };
+    const { data } = await server.GET("/api/agent/memory", { params, signal });
+    return data as Schemas["MemoryOutList"];
+  });
+  const reload = () => client.invalidateQueries({ queryKey: ["agent memory", agentId] });
+
+  return (
+    <Stack>
+      <Group justify="space-between">
+        <TextInput
+          aria-label="Search the memory"
+          placeholder="Search the memory"
+          leftSection={<IconSearch size={16} aria-hidden />}
+          value={typed}
+          onChange={(event) => setTyped(event.currentTarget.value)}
+        />
+        {may("operator") && (
+          <Button
+            variant="default"
+            leftSection={<IconPlus size={16} aria-hidden />}
+            onClick={() => setEdited(BLANK)}
+          >
+            Add
+          </Button>
+        )}
+      </Group>
+      {query.isPending && <LoadingRows />}
+      {query.error && <Refused error={query.error} onRetry={() => void query.refetch()} />}
+      {items?.length === 0 && (
+        <Empty
+          title={search ? "Nothing it remembers has these words" : "It remembers nothing yet"}
+          hint={
+            search ? undefined : "Agents with the tool memory write down what is worth keeping; so can you."
+          }
+        />
+      )}
+      {items?.map((memory) => (
+        <MemoryCard key={memory.id} memory={memory} onEdit={setEdited} onGone={reload} />
+      ))}
+      <LoadMore query={query} />
+      {edited !== null && (
+        <EditMemory agentId={agentId} entry={edited} onClose={() => setEdited(null)} onSaved={reload} />
+      )}
+    </Stack>
+  );
+}
+
+function tagsOf(memory: Memory): string[] {
+  return Array.isArray(memory.tags) ? memory.tags.map(String) : [];
+}
+
+function MemoryCard({
+  memory,
+  onEdit,
+  onGone,
+}: {
+  memory: Memory;
+  onEdit: (entry: Entry) => void;
+  onGone: () => void;
+}) {
+  const { may } = useSession();
+  const [whole, { toggle }] = useDisclosure(false);
+  const long = memory.content.length > 400;
+  const about = [memory.session && `session ${memory.session}`, ...tagsOf(memory).map((tag) => `#${tag}`)];
+  return (
+    <Card>
+      <Group justify="space-between" wrap="nowrap" align="flex-start">
+        <Stack gap={4} miw={0}>
+          <Text size="sm" fw={600} style={{ overflowWrap: "anywhere" }}>
+            {memory.key}
+          </Text>
+          <Text
+            size="sm"
+            lineClamp={whole ? undefined : 4}
+            style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}
+          >
+            {memory.content}
+          </Text>
+          {long && (
+            <Button
+              variant="subtle"
+              size="compact-xs"
+              onClick={toggle}
+              aria-expanded={whole}
+              style={{ alignSelf: "flex-start" }}
+            >
+              {whole ? "Less" : "All of it"}
+            </Button>
+          )}
+          <Text size="xs" c="var(--quiet)">
+            {about.filter(Boolean).join(" · ")} <Time at={memory.updated_at} />
+          </Text>
+        </Stack>
+        {may("operator") && (
+          <Group gap={4} wrap="nowrap">
+            <ActionIcon
+              variant="subtle"
+              aria-label={`Edit ${memory.key}`}
+              onClick={() => onEdit({ ...memory, tags: tagsOf(memory) })}
+            >
+              <IconPencil size={16} />
+            </ActionIcon>
+            <Confirm
+              title={`Forget “${memory.key}”?`}
+              verb="Forget"
+              onConfirm={async () => {
+                await server.DELETE("/api/agent/memory/{memory}", {
+                  params: { path: { memory: memory.id } },
+                });
+                onGone();
+              }}
+            >
+              {(open) => (
+                <ActionIcon variant="subtle" color="red" aria-label={`Forget ${memory.key}`} onClick={open}>
+                  <IconTrash size={16} />
+                </ActionIcon>
+              )}
+            </Confirm>
+          </Group>
+        )}
+      </Group>
+    </Card>
+  );
+}
+
+interface EditProps {
+  agentId: string;
+  entry: Entry;
+  onClose: () => void;
+  onSaved: () => void;
+}
+
+function EditMemory({ agentId, entry, onClose, onSaved }: EditProps) {
+  const [draft, setDraft] = useState(entry);
+  const save = api.useMutation("post", "/api/agent/memory", {
+    onSuccess: () => {
+      onSaved();
+      onClose();
+    },
+  });
+
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    save.mutate({
+      body: {
+        agent_id: agentId,
+        key: draft.key,
+        content: draft.content,
+        session: draft.session,
+        tags: draft.tags,
+        expires_in: null,
+      },
+    });
+  }
+
+  const isNew = entry === BLANK;
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={isNew ? "Add to its memory" : "Correct its memory"}
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
+      <form onSubmit={submit}>
+        <Stack>
+          <TextInput
+            label="Key"
+            description="The same key of a session overwrites"
+            required
+            readOnly={!isNew}
+            data-autofocus={isNew || undefined}
+            value={draft.key}
+            onChange={(event) => setDraft({ ...draft, key: event.currentTarget.value })}
+          />
+          <Textarea
+            label="Content"
+            autosize
+            minRows={3}
+            maxRows={14}
+            value={draft.content}
+            onChange={(event) => setDraft({ ...draft, content: event.currentTarget.value })}
+          />
+          <TextInput
+            label="Session"
+            description="Empty: all sessions share it"
+            readOnly={!isNew}
+            value={draft.session}
+            onChange={(event) => setDraft({ ...draft, session: event.currentTarget.value })}
+          />
+          <TagsInput label="Tags" value={draft.tags} onChange={(tags) => setDraft({ ...draft, tags })} />
+          {save.error && <Refused error={save.error} />}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>
+              Cancel
+            </Button>
+            <Button type="submit" loading={save.isPending}>
+              Save
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}

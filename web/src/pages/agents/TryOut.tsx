@@ -1,0 +1,247 @@
+/** A task for an agent: what it is to do, then its steps as they happen, then its answer. */
+import {
+  Alert,
+  Button,
+  Collapse,
+  Group,
+  Select,
+  SimpleGrid,
+  Stack,
+  Text,
+  Textarea,
+  TextInput,
+} from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { IconPlayerPlay, IconPlayerStop } from "@tabler/icons-react";
+import { type FormEvent, useState } from "react";
+import { Link } from "wouter";
+import { api, type Schemas } from "@/api/client";
+import { useSession } from "@/app/session";
+import { duration } from "@/ui/format";
+import { Card } from "@/ui/Page";
+import { Refused } from "@/ui/states";
+import { AgentQuestion } from "./AgentQuestion";
+import { AgentSteps, Value } from "./AgentSteps";
+import { isMoving, useAgentRun } from "./useAgentRun";
+
+interface Asked {
+  task: string;
+  input: string;
+  session: string;
+  model: string;
+  credentials: Record<string, string>;
+}
+
+const NOTHING: Asked = { task: "", input: "", session: "", model: "", credentials: {} };
+
+/** The input as data where it is JSON, else as text. */
+export function readInput(text: string): unknown {
+  if (text.trim() === "") return null;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function bodyOf(agentId: string, asked: Asked): Schemas["TaskIn"] {
+  return {
+    agent_id: agentId,
+    task: asked.task,
+    input: readInput(asked.input),
+    session: asked.session || null,
+    model: asked.model || null,
+    credentials: asked.credentials,
+    wait: 0,
+    memory: null,
+  };
+}
+
+export function TryOut({ agent }: { agent: Schemas["AgentOut"] }) {
+  const { may } = useSession();
+  const [asked, setAsked] = useState(NOTHING);
+  const [runId, setRunId] = useState<string | null>(null);
+  const start = api.useMutation("post", "/api/agent/run", { onSuccess: (run) => setRunId(run.id) });
+  const cancel = api.useMutation("post", "/api/agent/runs/{agent_run}/cancel");
+  const { data: run, error } = useAgentRun(runId);
+  const moving = start.isPending || isMoving(run?.status);
+
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    setRunId(null);
+    start.mutate({ body: bodyOf(agent.id, asked) });
+  }
+
+  return (
+    <Stack>
+      <Card>
+        <form onSubmit={submit}>
+          <Stack gap="sm">
+            <TaskFields agent={agent} asked={asked} onChange={setAsked} />
+            <Group>
+              <Button
+                type="submit"
+                loading={start.isPending}
+                disabled={moving || !may("operator")}
+                leftSection={<IconPlayerPlay size={16} aria-hidden />}
+              >
+                Give it the task
+              </Button>
+              {run && isMoving(run.status) && (
+                <Button
+                  variant="default"
+                  leftSection={<IconPlayerStop size={16} aria-hidden />}
+                  onClick={() => cancel.mutate({ params: { path: { agent_run: run.id } } })}
+                >
+                  Stop
+                </Button>
+              )}
+              {!may("operator") && (
+                <Text size="sm" c="var(--quiet)">
+                  Your role is to look; an operator may give tasks.
+                </Text>
+              )}
+            </Group>
+          </Stack>
+        </form>
+        {start.error && <Refused error={start.error} />}
+        {cancel.error && <Refused error={cancel.error} />}
+      </Card>
+      {error && run === undefined && <Refused error={error} />}
+      {run && <Progress run={run} />}
+    </Stack>
+  );
+}
+
+interface FieldsProps {
+  agent: Schemas["AgentOut"];
+  asked: Asked;
+  onChange: (asked: Asked) => void;
+}
+
+function TaskFields({ agent, asked, onChange }: FieldsProps) {
+  const [more, { toggle }] = useDisclosure(agent.needs_credentials.length > 0);
+  const set = (part: Partial<Asked>) => onChange({ ...asked, ...part });
+  return (
+    <>
+      <Textarea
+        label="Task"
+        required
+        autosize
+        minRows={2}
+        maxRows={8}
+        placeholder="What is it to do?"
+        value={asked.task}
+        onChange={(event) => set({ task: event.currentTarget.value })}
+      />
+      <Textarea
+        label="Input"
+        description="What the task is about: text, or JSON"
+        autosize
+        minRows={2}
+        maxRows={12}
+        value={asked.input}
+        onChange={(event) => set({ input: event.currentTarget.value })}
+      />
+      <Button
+        variant="subtle"
+        size="compact-sm"
+        onClick={toggle}
+        aria-expanded={more}
+        style={{ alignSelf: "flex-start" }}
+      >
+        {more ? "Less" : "Session, model and credentials"}
+      </Button>
+      <Collapse expanded={more}>
+        <SimpleGrid cols={{ base: 1, sm: 2 }}>
+          <TextInput
+            label="Session"
+            description="Tasks of one session know of each other"
+            value={asked.session}
+            onChange={(event) => set({ session: event.currentTarget.value })}
+          />
+          <TextInput
+            label="Model"
+            description="provider:name; without it, that of the agent"
+            value={asked.model}
+            onChange={(event) => set({ model: event.currentTarget.value })}
+          />
+          {agent.needs_credentials.map((tool) => (
+            <CredentialOf
+              key={tool}
+              tool={tool}
+              value={asked.credentials[tool] ?? null}
+              onChange={(name) => set({ credentials: { ...asked.credentials, [tool]: name } })}
+            />
+          ))}
+        </SimpleGrid>
+      </Collapse>
+    </>
+  );
+}
+
+function CredentialOf({
+  tool,
+  value,
+  onChange,
+}: {
+  tool: string;
+  value: string | null;
+  onChange: (name: string) => void;
+}) {
+  const { may } = useSession();
+  const { data } = api.useQuery(
+    "get",
+    "/api/credentials",
+    { params: { query: { limit: 200 } } },
+    { enabled: may("editor") },
+  );
+  return (
+    <Select
+      label={`Credential for ${tool}`}
+      description="The agent has none of its own for this tool"
+      searchable
+      data={data?.items.map((one) => one.name) ?? []}
+      value={value}
+      onChange={(name) => name !== null && onChange(name)}
+      nothingFoundMessage="The workspace has no such credential"
+    />
+  );
+}
+
+function Progress({ run }: { run: Schemas["AgentLogOut"] }) {
+  const { usage } = run;
+  const figures = [
+    `${usage.requests} requests to ${run.model ?? "the model"}`,
+    `${usage.tool_calls} tool calls`,
+    `${usage.input_tokens + usage.output_tokens} tokens`,
+  ];
+  if (usage.cost !== null) figures.push(`about $${usage.cost.toFixed(4)}`);
+  if (run.duration_ms !== null) figures.push(duration(run.duration_ms));
+  return (
+    <Card
+      title={isMoving(run.status) ? "At work" : run.status === "success" ? "Done" : "Failed"}
+      actions={
+        <Button component={Link} href={`/runs/${run.run_id}`} variant="subtle" size="compact-sm">
+          Open the run
+        </Button>
+      }
+    >
+      <Stack>
+        <Text size="sm" c="var(--quiet)">
+          {figures.join(" · ")}
+        </Text>
+        <AgentSteps steps={run.steps} />
+        {run.status === "waiting" && <AgentQuestion run={run} />}
+        <div role="status" aria-live="polite">
+          {run.status === "success" && <Value value={run.data ?? run.text ?? ""} />}
+        </div>
+        {run.status === "failed" && (
+          <Alert color="red" title="The agent did not come to an answer">
+            {run.error_text}
+          </Alert>
+        )}
+      </Stack>
+    </Card>
+  );
+}

@@ -1,0 +1,13 @@
+import { expect, test } from "vitest";
+import { bodyOf, draftOf, NoJson } from "./draft";
+
+test("an empty form asks for an agent without tools and with the server's own limits", () => {
+  const body = bodyOf({ ...draftOf(null), name: "Money", instructions: "Count." });
+  expect(body).toMatchObject({ name: "Money", tools: [], limits: null, model: null, memory: false });
+});
+
+test("what is no JSON is said with the name of its field", () => {
+  const broken = { ...draftOf(null), tools: "[http]" };
+  expect(() => bodyOf(broken)).toThrow(NoJson);
+  expect(() => bodyOf(broken)).toThrow(/^Tools is no JSON/);
+});
