@@ -160,7 +160,7 @@ function UserMenu() {
   return (
     <Menu width={220} position="top-start" shadow="md">
       <Menu.Target>
-        <UnstyledButton w="100%" p="xs" bdrs="md" aria-label={`Account of ${user.name}`}>
+        <UnstyledButton w="100%" p="xs" bdrs="md" aria-label={`Account: ${user.name} ${role}`}>
           <Group gap="xs" wrap="nowrap">
             <IconUser size={18} stroke={1.7} aria-hidden />
             <Stack gap={0} flex={1} miw={0}>

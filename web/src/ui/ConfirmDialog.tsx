@@ -41,12 +41,7 @@ export function ConfirmDialog(props: ConfirmDialogProps) {
   }
 
   return (
-    <Modal
-      opened={opened}
-      onClose={close}
-      title={title}
-      centered
-    >
+    <Modal opened={opened} onClose={close} title={title} centered>
       <Stack>
         {children !== undefined && (
           <Text size="sm" component="div">

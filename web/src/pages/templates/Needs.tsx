@@ -8,7 +8,7 @@ export function Needs({ template }: { template: Template }) {
     return (
       <Badge
         variant="light"
-        color="teal"
+        color="gray"
         tt="none"
         c="var(--success)"
         leftSection={<IconCircleCheck size={14} aria-hidden />}

@@ -17,7 +17,7 @@ interface TemplateCardProps {
 export function TemplateCard({ template, catalogue, onOpen }: TemplateCardProps) {
   const types = typesIn(template);
   return (
-    <UnstyledButton className={classes.card} onClick={onOpen} aria-label={`Look at ${template.name}`}>
+    <article className={classes.card}>
       <Group justify="space-between" wrap="nowrap">
         <Group gap={4} aria-hidden wrap="nowrap">
           {types.slice(0, ICONS).map((type) => (
@@ -33,11 +33,15 @@ export function TemplateCard({ template, catalogue, onOpen }: TemplateCardProps)
           {categoryLabel(template.category)}
         </Text>
       </Group>
-      <Text fw={600}>{template.name}</Text>
-      <Text size="sm" c="var(--quiet)" lineClamp={3} flex={1}>
-        {template.description}
-      </Text>
+      <UnstyledButton className={classes.open} onClick={onOpen}>
+        {template.name}
+      </UnstyledButton>
+      <div className={classes.about}>
+        <Text size="sm" c="var(--quiet)" lineClamp={3}>
+          {template.description}
+        </Text>
+      </div>
       <Needs template={template} />
-    </UnstyledButton>
+    </article>
   );
 }

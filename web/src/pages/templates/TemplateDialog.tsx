@@ -75,25 +75,32 @@ function Content({ template }: { template: Template }) {
   const definition = useMemo(() => readDefinition(template.definition), [template]);
   return (
     <Stack>
-      <Text>{template.description}</Text>
-      <Needs template={template} />
+      <Text size="sm">{template.description}</Text>
+      <Group justify="space-between">
+        <Needs template={template} />
+        <Group gap="sm">
+          {!may("editor") && (
+            <Text size="sm" c="var(--quiet)">
+              Using a template needs the role editor.
+            </Text>
+          )}
+          <Button
+            onClick={() => take(template.id)}
+            loading={isTaking}
+            disabled={!may("editor")}
+            data-autofocus
+          >
+            Use template
+          </Button>
+        </Group>
+      </Group>
       <div className={classes.graph}>
         <Suspense fallback={<Skeleton height="100%" />}>
-          <FlowGraph definition={definition} label={`The nodes of ${template.name}`} />
+          <FlowGraph definition={definition} label={`The nodes of ${template.name}`} readable />
         </Suspense>
       </div>
       <CredentialsNeeded template={template} />
       <Samples template={template} />
-      <Group justify="flex-end" align="center">
-        {!may("editor") && (
-          <Text size="sm" c="var(--quiet)">
-            Using a template needs the role editor.
-          </Text>
-        )}
-        <Button onClick={() => take(template.id)} loading={isTaking} disabled={!may("editor")} data-autofocus>
-          Use template
-        </Button>
-      </Group>
     </Stack>
   );
 }
