@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar
@@ -62,12 +62,29 @@ class Cursor(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         try:
-            text = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True).decode("ascii")
+            text = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True).decode()
         except (TypeError, ValueError, binascii.Error):
             raise self.make_error("invalid") from None
         if not self.inside.match(text):
             raise self.make_error("invalid")
         return text
+
+
+class Some(fields.Field[Any]):
+    """Some of a few words, separated by commas; a tuple of them inside."""
+
+    default_error_messages = {"invalid": "must be some of {words}, separated by commas"}
+
+    def __init__(self, words: Sequence[str], **options: Any) -> None:
+        self.words = words
+        one = f"({'|'.join(words)})"
+        super().__init__(metadata={"type": "string", "pattern": f"^{one}(,{one})*$"}, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
+        given = value.split(",") if isinstance(value, str) else []
+        if not given or any(word not in self.words for word in given):
+            raise self.make_error("invalid", words=", ".join(self.words))
+        return tuple(dict.fromkeys(given))
 
 
 class Strict(Schema):

@@ -14,6 +14,16 @@ from tables.agent_runs import AgentRun, AgentStep
 from tables.base import Base, Write, first_id, monotonic_ms, new_id, now_ms
 from tables.credentials import Credential
 from tables.facts import Fact
+from tables.flow_pages import (
+    FlowFilters,
+    LastRun,
+    Listed,
+    definitions_of,
+    flow_page,
+    last_runs,
+    next_times,
+    versions_of,
+)
 from tables.flows import Workflow, WorkflowVersion
 from tables.keys import IdempotencyKey
 from tables.leases import Lease
@@ -32,9 +42,10 @@ from tables.webhooks import Fired, Hook, Webhook
 
 __all__ = [
     "DatabaseRefused", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "Agent", "AgentMemory", "AgentRun",
-    "AgentStep", "ApiToken", "Base", "Claim", "Credential", "Due", "Fact", "Fired", "Hook", "IdempotencyKey", "Lease",
-    "LogEntry", "LoginFailure", "Membership", "MemoryScope", "Poll", "PollEntry", "Preset", "Run", "RunDay", "Schedule",
-    "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion",
-    "Workspace", "WorkspaceStore", "Write", "first_id", "hash_token", "metrics", "monotonic_ms", "new_id", "now_ms",
-    "retention", "space", "totals",
+    "AgentStep", "ApiToken", "Base", "Claim", "Credential", "Due", "Fact", "Fired", "FlowFilters", "Hook",
+    "IdempotencyKey", "LastRun", "Lease", "Listed", "LogEntry", "LoginFailure", "Membership", "MemoryScope", "Poll",
+    "PollEntry", "Preset", "Run", "RunDay", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait",
+    "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "definitions_of", "first_id",
+    "flow_page", "hash_token", "last_runs", "metrics", "monotonic_ms", "new_id", "next_times", "now_ms", "retention",
+    "space", "totals", "versions_of",
 ]  # fmt: skip

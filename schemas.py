@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
 from marshmallow import INCLUDE, Schema, fields, pre_load, validate
 
-from kinds import Cursor, Items, Json, Out, Strict, Time, Whole, choice, text
+from kinds import Cursor, Items, Json, Out, Some, Strict, Time, Whole, choice, text
 
 STATUSES = ("draft", "active", "archived")
 RUN_STATUSES = ("running", "success", "failed", "pending")
@@ -200,9 +201,80 @@ class FlowChange(_FlowBody):
     )
 
 
+LAST_RUN = {
+    "type": ["object", "null"],
+    "description": "Its newest run",
+    "properties": {
+        "id": {"type": "string"},
+        "status": {"type": "string", "enum": RUN_STATUSES},
+        "cancelled": {"type": "boolean"},
+        "started_at": {"type": ["string", "null"], "format": "date-time"},
+        "finished_at": {"type": ["string", "null"], "format": "date-time"},
+        "error_text": {"type": ["string", "null"], "description": "Its first 300 characters"},
+    },
+    "required": ["id", "status", "cancelled", "started_at", "finished_at", "error_text"],
+}
+TRIGGER_LIST = {
+    "type": "array",
+    "description": "Its trigger nodes, but for disabled ones",
+    "items": {
+        "type": "object",
+        "properties": {"node_id": {"type": "string"}, "type": {"type": "string"}},
+        "required": ["node_id", "type"],
+    },
+}
+
+
+class FlowBriefOut(Out):
+    """A flow of a list without its definition, and with what is known of it at a glance."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    status = choice(STATUSES, required=True)
+    version = fields.Integer(required=True)
+    workspace_id = fields.String(required=True)
+    created_at = Time(required=True)
+    updated_at = Time(required=True)
+    node_count = fields.Integer(required=True)
+    triggers = Json(required=True, metadata=TRIGGER_LIST)
+    last_run = Json(required=True, allow_none=True, metadata=LAST_RUN)
+    failing = fields.Boolean(
+        required=True, metadata={"description": "Whether the last run that has ended failed, and was not cancelled"}
+    )
+    next_at = Time(required=True, allow_none=True, metadata={"description": "When a schedule of it is due next"})
+
+
+class FlowItemOut(FlowBriefOut):
+    """A flow of a list."""
+
+    definition_json = fields.String(
+        metadata={"description": "A WorkflowDefinition as JSON text; not there with `brief`"}
+    )
+
+
+ULID = "[0-9A-HJKMNP-TV-Z]{26}"
+FLOW_ID, RUN_ID = f"wf_{ULID}", f"run_{ULID}"
+
+
+class FlowCursor(Cursor):
+    """The id of a flow; in another order than by age with the name of the order, and what that goes by."""
+
+    inside = re.compile(
+        rf"(updated:{FLOW_ID}:[0-9]{{1,15}}|last_run:{FLOW_ID}:({RUN_ID})?|name:{FLOW_ID}:[^\0]+|{FLOW_ID})\Z"
+    )
+
+
+FLOW_SORTS = ("newest", "name", "updated", "last_run")
+
+
 class FlowArgs(PageArgs):
+    cursor = FlowCursor(load_default=None)
     status = choice(STATUSES, load_default=None)
     search = text(200, 0, load_default=None)
+    failing = fields.Boolean(load_default=None)
+    trigger = text(64, load_default=None, metadata={"description": "Those that have such a trigger: webhook, schedule"})
+    sort = choice(FLOW_SORTS, load_default="newest")
+    brief = fields.Boolean(load_default=False, metadata={"description": "Whether to leave out `definition_json`"})
 
 
 class VersionOut(Out):
@@ -254,12 +326,58 @@ class RunOut(Out):
     )
 
 
+class QuestionOut(Out):
+    """What a run that waits asks, to be answered by POST /api/runs/:id/resume."""
+
+    node_id = fields.String(required=True)
+    node_name = fields.String(required=True)
+    node_type = fields.String(required=True)
+    text = fields.String(required=True, metadata={"description": "What is to be decided, as people are shown it"})
+    answers = fields.List(fields.String(), required=True)
+    question = fields.String(required=True, allow_none=True, metadata={"description": "Of a node that asks several"})
+    asked_at = Time(required=True)
+    expires_at = Time(required=True, allow_none=True, metadata={"description": "When the time to answer is over"})
+
+
+class RunWholeOut(RunOut):
+    """One run, with what it asks at the moment."""
+
+    questions = Items(fields.Nested(QuestionOut), required=True)
+
+
+class RunBriefOut(RunOut):
+    """A run of a list without what went in and came out."""
+
+    class Meta:
+        exclude = ("input", "output")
+
+
+class RunItemOut(RunOut):
+    """A run of a list."""
+
+    output = Json(allow_none=True, metadata={"description": "Not there with `brief`, no more than `input`"})
+
+
+BRIEF = {"description": "Whether to leave out what went in and came out"}
+SEARCH_RUNS = "The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error"
+
+
 class RunArgs(PageArgs):
-    status = choice(RUN_STATUSES, load_default=None)
+    status = Some(RUN_STATUSES, load_default=None)
     workflow_id = text(64, load_default=None)
     triggered_by = choice(TRIGGERS, load_default=None)
     since = Time(load_default=None)
     until = Time(load_default=None)
+    cancelled = fields.Boolean(load_default=None)
+    waiting = fields.Boolean(
+        load_default=False, metadata={"description": "Only runs that wait for an answer of people"}
+    )
+    search = text(200, load_default=None, metadata={"description": SEARCH_RUNS})
+    brief = fields.Boolean(load_default=False, metadata=BRIEF)
+
+
+class LatestArgs(Schema):
+    brief = fields.Boolean(load_default=False, metadata=BRIEF)
 
 
 class StartIn(Strict):

@@ -13,15 +13,16 @@ from typing import Any
 from flask import Response, current_app, render_template_string, request
 from flask_login import current_user
 
-from agent.questions import OF_TEXTS, visible
+from agent.questions import visible
 from api.access import needs, who
 from api.bodies import body_of, read_raw
+from api.questions import takes_answers, text_of
 from api.runs import shown
 from api.wire import Resource, loaded, read_body
 from dispatch import Dispatcher
 from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms
-from nodes.base import REGISTRY, Node
+from nodes.base import Node
 from schemas import AnswerIn, Error, RunOut
 
 blueprint = Resource("resume", "Runs that wait for an answer")
@@ -76,7 +77,7 @@ def ask(run: Run) -> Response:
     chosen = request.args.get("answer")
     answers = [chosen] if chosen in node.answers else list(node.answers)
     reason = (wait.reason if wait is not None else None) or "The run has not come to this question yet."
-    return _page(run, f"{run.workflow_name}: {node.title}", reason.removeprefix("approval: "), answers)
+    return _page(run, f"{run.workflow_name}: {node.title}", text_of(reason), answers)
 
 
 @blueprint.post("/runs/<run>/resume")
@@ -144,18 +145,12 @@ def _node_id(run: Run, given: Any) -> str:
     """The node that is meant: the one that is named, else the only one at which the run waits for an answer."""
     if given is not None:
         return str(given)
-    open_ = [step.node_id for step in Step.waiting(run.id) if _takes_answers(step.node_type)]
+    open_ = [step.node_id for step in Step.waiting(run.id) if takes_answers(step.node_type)]
     if len(open_) == 1:
         return str(open_[0])
     if not open_:
         raise Conflict("The run waits for no answer")
     raise BadInput(f"node_id: must be one of {', '.join(open_)}")
-
-
-def _takes_answers(type_: str) -> bool:
-    """Whether nodes of this type are answered; of one that is no longer there, nobody knows."""
-    node = REGISTRY.get(type_)
-    return node is not None and bool(node.answers)
 
 
 def _is_a_form() -> bool:
@@ -164,8 +159,7 @@ def _is_a_form() -> bool:
 
 
 def _page(run: Run, title: str, text: str, answers: list[str] | None = None, status: int = 200) -> Response:
-    # What is to be decided may hold what strangers wrote.
-    title, text = visible(title), visible(text, but=OF_TEXTS)
+    title = visible(title)
     values = {"run_id": run.id, "title": title, "text": text, "answers": answers, "labels": LABELS, "style": STYLE}
     page = render_template_string(PAGE, comment=bool(answers) and answers != ["received"], **values)
     headers = {"Cache-Control": "no-store", "Content-Security-Policy": POLICY}

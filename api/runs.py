@@ -5,19 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from flask import Response, current_app
+from flask import Response, current_app, jsonify
 
 from api.access import find, may, needs, who, workspace_id
-from api.wire import Resource
+from api.questions import open_questions, types_that_ask
+from api.wire import Resource, dumped
 from errors import BadInput, Conflict, NotFound
 from models import Run, Step, Wait, Workflow, now_ms
 from nodes.base import REGISTRY
 from payloads import Kept, Payloads
-from schemas import RetryIn, RunArgs, RunIn, RunOut, StartArgs, StepOut, WholeArgs, listed
+from schemas import (
+    LatestArgs,
+    QuestionOut,
+    RetryIn,
+    RunArgs,
+    RunBriefOut,
+    RunIn,
+    RunItemOut,
+    RunOut,
+    RunWholeOut,
+    StartArgs,
+    StepOut,
+    WholeArgs,
+    listed,
+)
 
 blueprint = Resource("runs", "Runs, their steps and the dashboard's latest")
 LATEST = 8
 LARGEST_OUTPUT = 1_000_000
+RUN, QUESTION = RunOut(), QuestionOut()
 # What is shown of a step as its row has it.
 STEP_COLUMNS = [name for name in StepOut._declared_fields if name not in ("index", "input", "output")]
 
@@ -39,12 +55,17 @@ def reference(path: str, size: int) -> bytes:
 @blueprint.get("/runs")
 @needs("viewer")
 @blueprint.arguments(RunArgs, location="query")
-@blueprint.response(200, listed(RunOut))
+@blueprint.response(200, listed(RunItemOut))
 def runs(args: dict[str, Any]) -> Any:
-    """The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted."""
+    """The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted.
+
+    `status` may be several, separated by commas. A `search` for letters, and what waits for people, is looked for in
+    5,000 runs at a time: a page of it may be short, or empty, and the next one have more, if there is a cursor.
+    """
     limit, cursor = args.pop("limit"), args.pop("cursor")
-    items, cursor = Run.page(Run.select_where(workspace_id(), **args), limit, cursor)
-    return {"items": [shown(run) for run in items], "next_cursor": cursor}
+    asking = types_that_ask() if args.pop("waiting") else None
+    page = Run.page(Run.select_where(workspace_id(), asking=asking, **args), limit, cursor)
+    return _listed(*page, args["brief"])
 
 
 @blueprint.post("/runs")
@@ -71,10 +92,11 @@ def record(body: dict[str, Any]) -> Any:
 
 @blueprint.get("/runs/<run>")
 @needs("viewer", run=Run)
-@blueprint.response(200, RunOut)
+@blueprint.response(200, RunWholeOut)
 def read(run: Run) -> Any:
-    """One run."""
-    return shown(run)
+    """One run. While it waits for an answer, `questions` say for which; without any they are empty."""
+    questions = QUESTION.dump(open_questions(run), many=True)
+    return jsonify({**RUN.dump(shown(run)), "questions": questions})
 
 
 @blueprint.delete("/runs/<run>")
@@ -149,11 +171,18 @@ def step_output(run: Run, number: int) -> Any:
 
 @blueprint.get("/dashboard/runs/latest")
 @needs("viewer")
-@blueprint.response(200, listed(RunOut))
-def latest() -> Any:
+@blueprint.arguments(LatestArgs, location="query")
+@blueprint.response(200, listed(RunItemOut))
+def latest(args: dict[str, Any]) -> Any:
     """The latest 8 runs."""
-    items, _ = Run.page(Run.select_where(workspace_id()), LATEST, None)
-    return {"items": [shown(run) for run in items], "next_cursor": None}
+    items, _ = Run.page(Run.select_where(workspace_id(), brief=args["brief"]), LATEST, None)
+    return _listed(items, None, args["brief"])
+
+
+def _listed(items: list[Run], cursor: str | None, brief: bool) -> Any:
+    if brief:
+        return dumped(listed(RunBriefOut), {"items": items, "next_cursor": cursor})
+    return {"items": [shown(run) for run in items], "next_cursor": cursor}
 
 
 class _Values:

@@ -8,9 +8,10 @@ import orjson
 from flask import current_app, request
 
 import definition as definitions
+from api import flow_list
 from api.access import needs, who, workspace_id
 from api.runs import shown
-from api.wire import Resource, check_depth, parse
+from api.wire import Resource, check_depth, dumped, parse
 from credentials import warned, warnings_of
 from dispatch import Dispatcher
 from errors import BadInput, Conflict, NotFound, TooLarge
@@ -19,8 +20,10 @@ from schemas import (
     CheckIn,
     CheckOut,
     FlowArgs,
+    FlowBriefOut,
     FlowChange,
     FlowIn,
+    FlowItemOut,
     FlowOut,
     PageArgs,
     RestoreIn,
@@ -41,12 +44,15 @@ LONGEST_KEY = 200
 @blueprint.get("/flows")
 @needs("viewer")
 @blueprint.arguments(FlowArgs, location="query")
-@blueprint.response(200, listed(FlowOut))
+@blueprint.response(200, listed(FlowItemOut))
 def flows(args: dict[str, Any]) -> Any:
-    """The flows of the workspace, newest first."""
-    query = Workflow.select_where(workspace_id(), args["status"], args["search"])
-    items, cursor = Workflow.page(query, args["limit"], args["cursor"])
-    return {"items": items, "next_cursor": cursor}
+    """The flows of the workspace, each with its triggers, its last run and when it is due next.
+
+    The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
+    order.
+    """
+    items, cursor = flow_list.page(workspace_id(), args)
+    return dumped(listed(FlowBriefOut if args["brief"] else FlowItemOut), {"items": items, "next_cursor": cursor})
 
 
 @blueprint.post("/flows")

@@ -3,8 +3,9 @@
     python benchmarks/history.py [--runs 1000000] [--steps 100000] [--repeat 200] [--data FOLDER] [--json]
 
 The database is a real one, migrated and then filled with a year of runs: 5 workspaces and 50 flows, one of which has a
-third of all runs; most succeed, a few are pending or running; the newest `--steps` runs have their 5 steps, and one in
-ten has log entries. It is made anew in a temporary folder, or in `--data`, where it stays and is found again.
+third of all runs, and 170 flows with hardly any; most succeed, a few are pending or running; the newest `--steps` runs
+have their 5 steps, and one in ten has log entries. It is made anew in a temporary folder, or in `--data`, where it
+stays and is found again.
 
 Each question is a GET with an API token, handed to the app in this process, one at a time: its time is the whole of the
 WSGI app, routing, token, query, JSON and all, without a network. The app's threads do not run, so that nothing claims
@@ -44,12 +45,14 @@ from tables.base import DAY_MS
 
 TARGET_MS = 15.0
 DAYS, WORKSPACES, FLOWS, STEPS = 365, 5, 50, 5
+QUIET = 170  # flows of the first workspace with some ten runs in a million each
 PENDING, RUNNING = 40, 10
 CHUNK = 20_000
 ASKED = 100
 GROUPS, GROUP = 100, 32
 TRIGGERS = ("webhook", "schedule", "manual")
-DEFINITION = json.dumps({"nodes": [{"id": f"n{at}", "type": "noop"} for at in range(40)], "edges": []})
+NODES = [{"id": "n0", "type": "webhook"}, *({"id": f"n{at}", "type": "noop"} for at in range(1, 40))]
+DEFINITION = json.dumps({"nodes": NODES, "edges": []})
 COLUMNS = {
     "runs": "id, workspace_id, workflow_id, workflow_name, workflow_version, status, triggered_by, input, output, "
     "error_text, cancelled, recorded, created_at, started_at, finished_at, duration_ms, claims",
@@ -72,8 +75,8 @@ class History:
         self.chance = random.Random(1)
         self.first_ms = now_ms() - DAYS * DAY_MS
         # The first flow has a third of the runs; the others have ever fewer.
-        rest = [1 / (1 + at / 10) for at in range(1, len(flows))]
-        self.weights = [sum(rest) / 2, *rest]
+        rest = [1 / (1 + at / 10) for at in range(1, FLOWS)]
+        self.weights = [sum(rest) / 2, *rest, *[sum(rest) / 66_000] * (len(flows) - FLOWS)]
         # Three runs that no other is like: of the first flow, failed, started by hand.
         self.odd = {runs * quarter // 4 for quarter in (1, 2, 3)}
         self.ended: dict[tuple[str, str, int], list[float]] = {}
@@ -157,13 +160,13 @@ def fill(runs: int, with_steps: int) -> None:
     # Of ten flows six are the first workspace's, and each other workspace has one.
     flows = [
         Workflow.draft(
-            workspace_id=places[max(0, at % 10 - 5)].id,
+            workspace_id=places[max(0, at % 10 - 5) if at < FLOWS else 0].id,
             name=f"Flow {at}",
             status="active",
             triggers=(),
             definition_json=DEFINITION,
         )
-        for at in range(FLOWS)
+        for at in range(FLOWS + QUIET)
     ]
     execute("PRAGMA synchronous = off")
     execute("PRAGMA cache_size = -400000")
@@ -205,7 +208,7 @@ def run_lists(flows: Sequence[str]) -> list[Question]:
         ("status=success", "status=success", None),
         ("status=pending", "status=pending", None),
         ("workflow_id", large, None),
-        ("workflow_id, a small flow", f"workflow_id={flows[-1]}", None),
+        ("workflow_id, a small flow", f"workflow_id={flows[-1 - QUIET]}", None),
         ("triggered_by", "triggered_by=manual", None),
         ("since", f"since={since}", None),
         ("since, until", f"since={since}&until={until}", None),
@@ -217,9 +220,31 @@ def run_lists(flows: Sequence[str]) -> list[Question]:
         ("workflow_id, status=pending", f"{large}&status=pending", None),
         ("status, triggered_by", "status=failed&triggered_by=manual", None),
         ("workflow_id, status, triggered_by: none matches", f"{large}&status=failed&triggered_by=webhook", 0),
+        ("brief", "brief=true&limit=50", None),
+        ("two statuses", "status=failed,pending", None),
+        ("cancelled", "cancelled=true", 0),
+        ("not cancelled", "cancelled=false", None),
+        ("waiting for people", "waiting=true", None),
+        ("search, the beginning of an id", "search=run_01", None),
+        ("search, letters of a flow's name", "search=flow", None),
+        ("search, no run that was looked at", "search=nowhere", 0),
+        ("search among what failed, none looked at", "search=nowhere&status=failed", 0),
         ("a flow that is not there", "workflow_id=wf_00000000000000000000000000&status=success", 0),
     ]
     return [Question(f"runs: {name}", [f"/api/runs?{query}"], items) for name, query, items in asked]
+
+
+def flow_lists() -> list[Question]:
+    """The list of flows as a page asks for it."""
+    asked = {
+        "brief": "",
+        "brief, by name": "sort=name",
+        "brief, by last change": "sort=updated",
+        "brief, by last run": "sort=last_run",
+        "brief, failing": "failing=true",
+        "brief, with a webhook": "trigger=webhook",
+    }
+    return [Question(f"flows: {name}", [f"/api/flows?limit=200&brief=true&{query}"]) for name, query in asked.items()]
 
 
 def deep_pages(runs: Sequence[str], flow: str) -> list[Question]:
@@ -262,7 +287,8 @@ def questions(workspace: Workspace) -> list[Question]:
         Question("log: level=debug, none matches", ["/api/logs?level=debug"], 0),
         Question("log: run_id", [f"/api/logs?run_id={id_}" for id_ in logged]),
         Question("log of a run", [f"/api/logs/{id_}" for id_ in logged]),
-        Question("flows", ["/api/flows"], len(flows)),
+        Question("flows", ["/api/flows?limit=200"], len(flows)),
+        *flow_lists(),
         Question("health, to compare with", ["/api/health"]),
     ]
 

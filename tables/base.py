@@ -15,6 +15,7 @@ from ulid import ULID
 from database import db, execute, write
 
 DAY_MS = 86_400_000
+LOOKED_AT = 5_000  # rows that a page looks at for what no index answers
 
 Row = TypeVar("Row", bound="Base")
 
@@ -73,10 +74,10 @@ def first_id(prefix: str, at_ms: int) -> str:
 
 
 @cache
-def _reading(model: type[Model]) -> tuple[str, list[str], list[str]]:
-    """The SELECT of all columns, their names, and which of them are booleans."""
+def _reading(model: type[Model], without: tuple[str, ...] = ()) -> tuple[str, list[str], list[str]]:
+    """The SELECT of all columns, those `without` as null, their names, and which of them are booleans."""
     columns = model._meta.sorted_fields
-    names = ", ".join(f'"{column.column_name}"' for column in columns)
+    names = ", ".join("NULL" if column.name in without else f'"{column.column_name}"' for column in columns)
     flags = [column.name for column in columns if isinstance(column, BooleanField)]
     return f'SELECT {names} FROM "{model._meta.table_name}"', [column.name for column in columns], flags
 
@@ -103,13 +104,15 @@ class Base(Model):
         return rows[0] if rows else None
 
     @classmethod
-    def each(cls, where: str, params: tuple[Any, ...]) -> Iterator[Self]:
+    def each(cls, where: str, params: tuple[Any, ...], without: tuple[str, ...] = ()) -> Iterator[Self]:
         """The rows for which this SQL holds, one by one; an order and a limit may follow in it.
+
+        Columns `without` are not read, and null.
 
         For what every request asks: the statement is written once a table, since Peewee takes ten times as long to
         write one as SQLite to answer it.
         """
-        return cls._made(execute(f"{_reading(cls)[0]} WHERE {where}", params))
+        return cls._made(execute(f"{_reading(cls, without)[0]} WHERE {where}", params))
 
     @classmethod
     def _made(cls, found: Iterable[tuple[Any, ...]]) -> Iterator[Self]:
@@ -149,39 +152,101 @@ class Base(Model):
     def page(cls, query: Rows[Self] | ModelSelect, limit: int, before: str | None) -> tuple[list[Self], str | None]:
         """The newest `limit` rows of the query older than the id `before`, and the id to go on from (None: the end)."""
         if isinstance(query, Rows):
-            rows = list(query.newest(limit + 1, before))
-        else:
-            older = query if before is None else query.where(cls.id < before)
-            sql, params = older.order_by(cls.id.desc()).limit(limit + 1).sql()
-            rows = list(cls._made(execute(sql, tuple(params))))
+            return query.page(limit, before)
+        older = query if before is None else query.where(cls.id < before)
+        sql, params = older.order_by(cls.id.desc()).limit(limit + 1).sql()
+        rows = list(cls._made(execute(sql, tuple(params))))
         return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
+class Match(NamedTuple):
+    """SQL that no index answers, and its parameters: rows are looked at one by one, LOOKED_AT a page."""
+
+    sql: str
+    params: tuple[Any, ...]
+
+    @classmethod
+    def letters(cls, text: str, *columns: str) -> Match:
+        """One of the columns has these letters in it, whatever their case (of the letters A to Z)."""
+        like = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in columns)
+        return cls(f"({like})", (containing(text),) * len(columns))
+
+    @classmethod
+    def all_of(cls, *matches: Match | None) -> Match | None:
+        """That all of these hold; None where there are none."""
+        given = [match for match in matches if match is not None]
+        if not given:
+            return None
+        return cls(
+            " AND ".join(match.sql for match in given), tuple(param for match in given for param in match.params)
+        )
+
+
+def containing(text: str) -> str:
+    """The pattern of LIKE, with the escape \\, for what has this text in it."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
 class Rows(Generic[Row]):
-    """Rows of a table for which this SQL holds, newest first; `until`: with an id below this one.
+    """Rows of a table for which this SQL holds, newest first; with an id from `since` on and below `until`.
 
     `arms` are conditions of which each row has exactly one. Each becomes a SELECT of its own, and SQLite merges them by
     id: for an index that has a column before the id which may be anything. Otherwise all rows would be sorted, or the
     table searched, however few are wanted. They stand in the text, so they must never hold what a caller has given.
+
+    `match` is what no index answers, and columns `without` are not read.
     """
 
     def __init__(
-        self, model: type[Row], where: str, params: Iterable[Any], arms: Sequence[str] = (), until: str | None = None
-    ) -> None:
-        self.model, self.params, self.until = model, tuple(params), until
+        self, model: type[Row], where: str, params: Iterable[Any], arms: Sequence[str] = (), until: str | None = None,
+        since: str | None = None, match: Match | None = None, without: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        self.model, self.params, self.until, self.since = model, tuple(params), until, since
         self.wheres = [f"{where} AND {arm}" for arm in arms] or [where]
+        self.match, self.without = match, without
+
+    def page(self, limit: int, before: str | None) -> tuple[list[Row], str | None]:
+        """The newest `limit` rows older than the id `before`, and the id to go on from (None: the end).
+
+        With a `match`, no more than LOOKED_AT rows are looked at: a page may be short, or empty, and yet not the last.
+        """
+        lowest = None if self.match is None else self._last_to_look_at(before)
+        rows = list(self._select(limit + 1, before, lowest or self.since))
+        return rows[:limit], rows[limit - 1].id if len(rows) > limit else lowest
 
     def newest(self, limit: int, before: str | None = None) -> Iterator[Row]:
         """The newest rows, older than the id `before`; `limit` -1 for all."""
-        select, _, _ = _reading(self.model)
-        # One bound, the nearer: two would make SQLite think so little is left that it searches all workspaces for it.
-        bounds = [id_ for id_ in (before, self.until) if id_ is not None]
-        older, params = (" AND id < ?", (*self.params, min(bounds))) if bounds else ("", self.params)
-        sql = " UNION ALL ".join(f"{select} WHERE {where}{older}" for where in self.wheres)
-        return self.model._made(execute(f"{sql} ORDER BY id DESC LIMIT ?", (*params * len(self.wheres), limit)))
+        return self._select(limit, before, self.since)
 
     def __iter__(self) -> Iterator[Row]:
         return self.newest(-1)
+
+    def _select(self, limit: int, before: str | None, since: str | None) -> Iterator[Row]:
+        select, _, _ = _reading(self.model, self.without)
+        within, params = self._within(before, since)
+        if self.match is not None:
+            within, params = f"{within} AND {self.match.sql}", (*params, *self.match.params)
+        return self.model._made(self._merged(select, within, params, limit))
+
+    def _last_to_look_at(self, before: str | None) -> str | None:
+        """The id of the last row of those that one page looks at; None where all that are left are fewer."""
+        within, params = self._within(before, self.since)
+        select = f'SELECT id FROM "{self.model._meta.table_name}"'
+        row = self._merged(select, within, params, 1, LOOKED_AT - 1).fetchone()
+        return None if row is None else str(row[0])
+
+    def _within(self, before: str | None, since: str | None) -> tuple[str, tuple[Any, ...]]:
+        """The bounds of the ids as SQL, and all parameters of it."""
+        # One a side, the nearer: two would make SQLite think so little is left that it searches all workspaces for it.
+        uppers = [id_ for id_ in (before, self.until) if id_ is not None]
+        later = "" if since is None else " AND id >= ?"
+        older = " AND id < ?" if uppers else ""
+        return later + older, (*self.params, *([] if since is None else [since]), *([min(uppers)] if uppers else []))
+
+    def _merged(self, select: str, within: str, params: tuple[Any, ...], limit: int, offset: int = 0) -> Any:
+        sql = " UNION ALL ".join(f"{select} WHERE {where}{within}" for where in self.wheres)
+        return execute(f"{sql} ORDER BY id DESC LIMIT ? OFFSET ?", (*params * len(self.wheres), limit, offset))
 
 
 @cache

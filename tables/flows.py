@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import orjson
 from peewee import CompositeKey, IntegerField, ModelSelect, TextField
@@ -115,6 +115,12 @@ class Workflow(Base):
         if status is not None:
             query = query.where(cls.status == status)
         return query if search is None else query.where(cls.name.contains(search))
+
+    @classmethod
+    def of_ids(cls, ids: Sequence[str], brief: bool = False) -> list[Self]:
+        """These flows, in any order; `brief`: without their definitions."""
+        where = "id IN (SELECT value FROM json_each(?))"
+        return list(cls.each(where, (orjson.dumps(list(ids)).decode(),), ("definition_json",) if brief else ()))
 
     @classmethod
     def active_with(cls, workspace_id: str, texts: Sequence[str]) -> Iterator[tuple[str, str]]:

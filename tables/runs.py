@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
 from peewee import SQL, BooleanField, FloatField, IntegerField, TextField
 
 from database import execute, write
-from tables.base import Base, Rows, Write, boot_id, first_id, insert, made_at, monotonic_ms, new_id, now_ms
+from tables.base import Base, Match, Rows, Write, boot_id, first_id, insert, made_at, monotonic_ms, new_id, now_ms
 from tables.flows import Workflow
 from tables.metrics import RunDay
 from tables.retention import clear
@@ -39,12 +40,33 @@ NEXT = (
 )
 
 
-def _arms(status: str | None, triggered_by: str | None) -> list[str]:
+WITHOUT_VALUES = ("input", "output")
+# The beginning of an id, as somebody would paste it.
+ID_BEGINS = re.compile(r"run_[0-7][0-9A-HJKMNP-TV-Z]{0,25}\Z", re.ASCII | re.IGNORECASE)
+AFTER_ALL = "~"  # stands after every letter of an id
+# At a node of a type to follow, or by an agent: not for a time, another run or another system.
+ASKS_PEOPLE = (
+    "waiting IS NOT NULL AND EXISTS (SELECT 1 FROM waits w JOIN steps s ON s.run_id = w.run_id AND s.seq = w.seq "
+    "WHERE w.run_id = runs.id AND w.answered_at IS NULL AND (w.question IS NOT NULL OR s.node_type IN ({})))"
+)
+
+
+def _some(status: str | Sequence[str] | None, cancelled: bool | None, waiting: bool) -> list[str]:
+    """The statuses that runs under these filters can have, in the order of RUN_STATUSES. ValueError for no status."""
+    named = [status] if isinstance(status, str) else RUN_STATUSES if status is None else status
+    wanted = {RUN_STATUSES[RUN_STATUSES.index(name)] for name in named}
+    if cancelled:
+        wanted &= {"failed"}
+    if waiting:
+        wanted &= {"pending"}
+    return [name for name in RUN_STATUSES if name in wanted]
+
+
+def _arms(statuses: Sequence[str], triggered_by: str | None) -> list[str]:
     """The conditions for the indexes of ended and of unfinished runs: for each status, and each trigger of ended ones.
 
-    ValueError for a status or trigger that no run has: what stands in the conditions are words of ours.
+    ValueError for a trigger that no run has: what stands in the conditions are words of ours.
     """
-    statuses = RUN_STATUSES if status is None else [RUN_STATUSES[RUN_STATUSES.index(status)]]
     triggers = TRIGGERS if triggered_by is None else [TRIGGERS[TRIGGERS.index(triggered_by)]]
     arms = [f"status = '{name}'" for name in statuses if name in UNFINISHED]
     if triggered_by is not None:
@@ -150,22 +172,41 @@ class Run(Base):
 
     @classmethod
     def select_where(
-        cls, workspace_id: str, *, status: str | None = None, workflow_id: str | None = None,
+        cls, workspace_id: str, *, status: str | Sequence[str] | None = None, workflow_id: str | None = None,
         triggered_by: str | None = None, since: int | None = None, until: int | None = None,
+        cancelled: bool | None = None, search: str | None = None, asking: Sequence[str] | None = None,
+        brief: bool = False,
     ) -> Rows[Run]:  # fmt: skip
         """The workspace's runs; `since` and `until` go by when they were accepted, in milliseconds.
 
+        `search` is the beginning of an id, else letters of the flow's name or of the error. `asking`: those that wait
+        for people, at a node of one of these types or because an agent asks. `brief`: without input and output.
         ValueError for a status or trigger that no run has.
         """
         given: dict[str, Any] = {"workspace_id = ?": workspace_id}
         if workflow_id is not None:
             given["workflow_id = ?"] = workflow_id
-        if since is not None:
-            given["id >= ?"] = first_id("run", since)
-        filtered = (workflow_id, status, triggered_by) != (None, None, None)
-        arms = _arms(status, triggered_by) if filtered else []
+        lowest = None if since is None else first_id("run", since)
         end = None if until is None else first_id("run", until + 1)
-        return Rows(cls, " AND ".join(given), given.values(), arms, end)
+        if search is not None and ID_BEGINS.match(search):
+            begin = "run_" + search[4:].upper()
+            lowest, end, search = max(lowest or begin, begin), min(end or begin + AFTER_ALL, begin + AFTER_ALL), None
+        statuses = _some(status, cancelled, asking is not None)
+        filtered = (workflow_id, triggered_by) != (None, None) or len(statuses) < len(RUN_STATUSES)
+        match = Match.all_of(
+            Match("cancelled = 0", ()) if cancelled is False else None,
+            None if search is None else Match.letters(search, "workflow_name", "error_text"),
+            None if asking is None else Match(ASKS_PEOPLE.format(", ".join("?" * len(asking))), tuple(asking)),
+        )
+        arms = _arms(statuses, triggered_by) if filtered else []
+        if cancelled:
+            # There are few, in an index of their own.
+            given["cancelled = 1 AND triggered_by = COALESCE(?, triggered_by)"] = triggered_by
+            arms = []
+        if not statuses:
+            arms = ["1 = 0"]
+        without = WITHOUT_VALUES if brief else ()
+        return Rows(cls, " AND ".join(given), given.values(), arms, end, lowest, match, without)
 
     @classmethod
     def abandoned(cls) -> list[Run]:

@@ -18,6 +18,7 @@ from models import (
     AgentMemory,
     AgentRun,
     AgentStep,
+    FlowFilters,
     IdempotencyKey,
     LogEntry,
     MemoryScope,
@@ -25,7 +26,10 @@ from models import (
     Step,
     Wait,
     Workflow,
+    flow_page,
+    last_runs,
     metrics,
+    next_times,
     retention,
     totals,
 )
@@ -136,6 +140,27 @@ def test_a_list_of_runs_is_read_from_its_indexes_in_order(plans, filters, bounds
     assert used == wanted(filters)
 
 
+LOOKED_FOR = [
+    {"cancelled": True},
+    {"cancelled": True, "status": "failed", "workflow_id": "wf_1", "triggered_by": "manual", "until": 9},
+    {"cancelled": False, "status": ("success", "failed")},
+    {"search": "a_b%"},
+    {"search": "x", "workflow_id": "wf_1", "since": 5},
+    {"search": "run_01"},
+    {"asking": ["approval"]},
+    {"status": ("pending", "failed")},
+]
+
+
+@pytest.mark.parametrize("filters", LOOKED_FOR, ids=str)
+@pytest.mark.parametrize("before", [None, first_id("run", 1_500)], ids=["first page", "later page"])
+def test_what_is_looked_for_row_by_row_comes_in_the_order_of_an_index(plans, filters, before):
+    found = plans(lambda: Run.page(Run.select_where("ws_1", brief=True, **filters), 50, before))
+    assert found and not any(is_slow(line) for line in found), found
+    wanted = {"runs_cancelled"} if filters.get("cancelled") else {BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED}
+    assert indexes(found) <= wanted
+
+
 def test_every_filter_finds_what_a_search_of_the_whole_table_finds(plans, ground):
     columns = ("status", "triggered_by", "workflow_id")
     rows = execute(
@@ -184,6 +209,8 @@ PAGED = {
     "log of a run, newest first": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", None), 50, None),
     "steps": lambda: Step.of("run_1", 50),
     "more steps": lambda: Step.of("run_1", 50, 5),
+    "flows in brief": lambda: flow_page(FlowFilters("ws_1"), "newest", 50, ("wf_1", "wf_1")),
+    "flows that fail": lambda: flow_page(FlowFilters("ws_1", failing=True), "newest", 50, None),
     "flows": lambda: Workflow.page(Workflow.select_where("ws_1"), 50, "wf_1"),
     "versions": lambda: Workflow(id="wf_1").versions(50, "5"),
     "abandoned": Run.abandoned,
@@ -208,6 +235,9 @@ def do(writes):
 
 
 OTHERS = {
+    "flows by their last run": lambda: flow_page(FlowFilters("ws_1", failing=False), "last_run", 50, ("", "wf_1")),
+    "last runs of flows": lambda: last_runs("ws_1", ["wf_1", "wf_2"]),
+    "next times of flows": lambda: next_times(["wf_1", "wf_2"]),
     "claim": lambda: do(Run.claim("run_1", "me", 2)),
     "suspend": lambda: do(A_RUN.suspend("me", "a callback", 1, 1)),
     "end": lambda: do(A_RUN.finish("me", "success", waits=True)),
@@ -263,6 +293,13 @@ def test_the_nth_newest_run_is_counted_off_in_an_index_alone(plans):
     assert plans(lambda: retention.nth_newest(100)) == ["SCAN runs USING COVERING INDEX sqlite_autoindex_runs_1"]
 
 
+@pytest.mark.parametrize("question", ["flows that fail", "flows by their last run", "last runs of flows"])
+def test_the_last_run_of_a_flow_is_an_entry_of_an_index(plans, question):
+    found = plans({**PAGED, **OTHERS}[question])
+    looked_up = {line for line in found if re.search(r"(SEARCH|SCAN) runs", line)}
+    assert looked_up and all("workflow_id=?" in line or line.endswith("(id=?)") for line in looked_up), found
+
+
 def test_a_question_without_an_index_is_noticed(plans):
     (whole,) = plans(lambda: list(Run.select().where(Run.error_text == "x")))
     found = plans(lambda: Run.page(Run.select().where(Run.workflow_id == "wf_1"), 50, None))
@@ -270,7 +307,8 @@ def test_a_question_without_an_index_is_noticed(plans):
 
 
 def test_every_index_of_runs_is_used(plans):
-    work = [lambda filters=filters: Run.page(Run.select_where("ws_1", **filters), 9, None) for filters in FILTERS]
+    asked = [*FILTERS, *LOOKED_FOR]
+    work = [lambda filters=filters: Run.page(Run.select_where("ws_1", **filters), 9, None) for filters in asked]
     used = set().union(*(indexes(plans(ask)) for ask in (*work, *PAGED.values(), *OTHERS.values())))
     rows = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'runs'").fetchall()
     assert {name for (name,) in rows} <= used

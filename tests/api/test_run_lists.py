@@ -1,0 +1,230 @@
+"""The list of runs as a page asks for it: brief, filtered, searched, and with what runs ask people."""
+
+import pytest
+from world import flow, node
+
+from database import execute, write
+from models import Run, Wait
+from tables import base
+
+TIMED = flow(node("start", "manual"), node("rest", "wait", {"seconds": 3600}), edges=["start rest"])
+CALLBACK = flow(node("start", "manual"), node("call", "callback"), edges=["start call"])
+APPROVAL = flow(
+    node("start", "manual"),
+    node("ask", "approval", {"message": "Pay {{ input.sum }} to Ada\u202e?"}, name="Ask the boss"),
+    edges=["start ask"],
+)
+
+
+@pytest.fixture
+def waiting(make_flow, owner):
+    """`waiting(definition)` gives the JSON of a run of it, which waits."""
+
+    def make(definition, input=None):
+        made = make_flow(definition)
+        answer = owner.post(f"/api/workflows/{made['id']}/run", {"input": input})
+        assert (answer.status_code, answer.json["status"]) == (202, "pending"), answer.text
+        return answer.json
+
+    return make
+
+
+@pytest.fixture
+def record(owner, make_flow):
+    """`record(status, name="Echo", **values)` gives the id of a run of a flow of this name."""
+    flows = {}
+
+    def make(status="success", name="Echo", **values):
+        made = flows.get(name) or flows.setdefault(name, make_flow(name=name))
+        return owner.post("/api/runs", {"workflow_id": made["id"], "status": status, **values}).json["id"]
+
+    return make
+
+
+@pytest.fixture
+def ids(owner):
+    """`ids(**query)` gives the ids of all pages of the list of runs."""
+
+    def read(**query):
+        found, cursor = [], {}
+        for _ in range(50):
+            answer = owner.get("/api/runs", query_string={**query, **cursor})
+            assert answer.status_code == 200, answer.text
+            found += [run["id"] for run in answer.json["items"]]
+            if answer.json["next_cursor"] is None:
+                return found
+            cursor = {"cursor": answer.json["next_cursor"]}
+        raise AssertionError("the pages never end")
+
+    return read
+
+
+def cancel(run_id):
+    with write():
+        execute("UPDATE runs SET cancelled = 1 WHERE id = ?", (run_id,))
+
+
+# Brief
+
+
+@pytest.mark.parametrize("path", ["/api/runs", "/api/dashboard/runs/latest"])
+def test_a_brief_list_is_the_list_without_what_went_in_and_came_out(owner, run, record, path):
+    record("failed", error_text="no")
+    whole, brief = owner.get(path).json, owner.get(f"{path}?brief=true&").json
+    assert brief["next_cursor"] == whole["next_cursor"] and len(brief["items"]) == 2
+    for full, short in zip(whole["items"], brief["items"], strict=True):
+        assert {key: value for key, value in full.items() if key not in ("input", "output")} == short
+
+
+def test_a_brief_list_has_pages_too(owner, record, ids):
+    made = [record() for _ in range(3)]
+    assert ids(brief="true", limit=1) == made[::-1]
+
+
+# Filters
+
+
+def test_several_statuses_are_asked_for_at_once(record, ids):
+    made = {status: record(status) for status in ("running", "pending", "failed", "success")}
+    assert ids(status="running,pending") == [made["pending"], made["running"]]
+    assert ids(status="failed,failed") == [made["failed"]]
+    assert ids(status="success,failed,running,pending") == ids() == list(made.values())[::-1]
+
+
+def test_cancelled_runs_are_listed_alone_or_left_out(record, ids):
+    failed, cancelled, success = record("failed"), record("failed"), record("success")
+    cancel(cancelled)
+    assert ids(cancelled="true") == [cancelled] == ids(cancelled="true", status="failed,success")
+    assert ids(cancelled="false") == [success, failed]
+    assert ids(cancelled="false", status="failed") == [failed]
+    assert ids(cancelled="true", status="success") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("status=done", "status"),
+        ("status=", "status"),
+        ("status=failed,", "status"),
+        ("status=failed, success", "status"),
+        ("cancelled=perhaps", "cancelled"),
+        ("waiting=2", "waiting"),
+        ("brief=x", "brief"),
+        ("search=", "search"),
+        ("search=%00", "search"),
+        (f"search={'x' * 201}", "search"),
+    ],
+)
+def test_a_wrong_filter_is_400_and_named(owner, query, name):
+    answer = owner.get(f"/api/runs?{query}")
+    assert answer.status_code == 400 and answer.json["error"].startswith(f"{name}: ")
+
+
+# Search
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(owner, record, ids):
+    made = [record() for _ in range(3)]
+    assert ids(search=made[1]) == [made[1]] == ids(search=made[1].lower())
+    assert ids(search=made[1][:10]) == made[::-1]
+    assert ids(search="run_7ZZ") == []
+    at = owner.get(f"/api/runs/{made[1]}").json["created_at"]
+    assert made[1] in ids(search=made[1], since=at, until=at)
+    assert ids(search=made[1], until="2001-01-01") == ids(search=made[1], since="9999-01-01") == []
+
+
+def test_runs_are_found_by_letters_of_the_flow_or_the_error(record, ids):
+    orders, failed, other = record(name="New orders"), record("failed", error_text="100% lost_it"), record(name="Odd")
+    assert ids(search="ORDER") == [orders]
+    assert ids(search="lost_it") == [failed] and ids(search="lostXit") == []
+    assert ids(search="%") == [failed] and ids(search="\\") == []
+    assert ids(search="o") == [other, failed, orders]
+    assert ids(search="o", status="failed") == [failed]
+    assert ids(search="run_daily") == []
+
+
+def test_a_search_goes_on_beyond_what_one_page_looks_at(owner, record, ids, monkeypatch):
+    monkeypatch.setattr(base, "LOOKED_AT", 4)
+    wanted = [record(name="Rare") for _ in range(2)]
+    for _ in range(9):
+        record()
+    first = owner.get("/api/runs?search=rare").json
+    assert first["items"] == [] and first["next_cursor"] is not None
+    assert ids(search="rare") == wanted[::-1] == ids(search="rare", limit=1)
+
+
+def test_a_search_shows_no_runs_of_another_workspace(other, record):
+    made = record(name="Secret")
+    for text in (made, "Secret"):
+        assert other.get("/api/runs", query_string={"search": text}).json["items"] == []
+
+
+# What runs ask
+
+
+def test_runs_that_wait_for_people_are_listed_alone(waiting, record, ids):
+    asking = waiting(APPROVAL, {"sum": 5})["id"]
+    waiting(TIMED)
+    waiting(CALLBACK)
+    record("pending")
+    assert ids(waiting="true") == [asking]
+    assert ids(waiting="true", status="failed") == []
+
+
+def test_a_run_that_asks_says_what_and_which_answers_there_are(owner, waiting, member):
+    run = waiting(APPROVAL, {"sum": 5})
+    (asked,) = member("viewer").get(f"/api/runs/{run['id']}").json["questions"]
+    assert asked["expires_at"] > asked["asked_at"] >= run["created_at"]
+    del asked["expires_at"], asked["asked_at"]
+    assert asked == {
+        "node_id": "ask",
+        "node_name": "Ask the boss",
+        "node_type": "approval",
+        "text": "Pay 5 to Ada\\u202e?",
+        "answers": ["approved", "rejected"],
+        "question": None,
+    }
+    page = owner.get(f"/api/runs/{run['id']}/resume").text
+    assert "Pay 5 to Ada\\u202e?" in page
+
+
+def test_a_question_holds_no_signed_link(owner, waiting):
+    run = waiting(APPROVAL, {"sum": 5})
+    answer = owner.get(f"/api/runs/{run['id']}")
+    assert "token" not in answer.text and "http" not in answer.text
+
+
+def test_a_callback_is_a_question_with_one_answer_and_a_timer_is_none(owner, waiting):
+    call, timed = waiting(CALLBACK), waiting(TIMED)
+    (asked,) = owner.get(f"/api/runs/{call['id']}").json["questions"]
+    assert (asked["node_id"], asked["answers"]) == ("call", ["received"])
+    assert owner.get(f"/api/runs/{timed['id']}").json["questions"] == []
+
+
+def test_what_was_answered_or_is_over_is_asked_no_more(owner, waiting, run):
+    asking, late = waiting(APPROVAL, {"sum": 5}), waiting(CALLBACK)
+    with write():
+        Wait.update(answered_at=1, name="approved").where(Wait.run_id == asking["id"]).execute()
+        Wait.update(wake_at=1).where(Wait.run_id == late["id"]).execute()
+    for id_ in (asking["id"], late["id"], run["id"]):
+        assert owner.get(f"/api/runs/{id_}").json["questions"] == []
+    assert owner.get("/api/runs?waiting=true").json["items"] == []
+
+
+def test_an_agents_question_is_of_people_and_the_flow_that_it_waits_for_is_not(owner, waiting, ids):
+    run = waiting(CALLBACK)
+    with write():
+        execute("UPDATE steps SET node_type = 'agent' WHERE run_id = ? AND node_id = 'call'", (run["id"],))
+    assert ids(waiting="true") == []
+    assert owner.get(f"/api/runs/{run['id']}").json["questions"] == []
+    with write():
+        Wait.update(question="q1", reason="approval: a wants to call b").where(Wait.run_id == run["id"]).execute()
+    assert ids(waiting="true") == [run["id"]]
+    (asked,) = owner.get(f"/api/runs/{run['id']}").json["questions"]
+    assert (asked["question"], asked["text"]) == ("q1", "a wants to call b")
+
+
+def test_words_that_are_not_ours_do_not_get_into_a_statement(app):
+    for filters in ({"status": ["' OR 1 = 1 --"]}, {"triggered_by": "' OR 1 = 1 --"}):
+        with pytest.raises(ValueError):
+            Run.select_where("ws_1", **filters)
