@@ -387,7 +387,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The flows of the workspace, newest first. */
+        /**
+         * The flows of the workspace, each with its triggers, its last run and when it is due next.
+         * @description The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
+         *     order.
+         */
         get: {
             parameters: {
                 query?: {
@@ -395,6 +399,12 @@ export interface paths {
                     cursor?: string | null;
                     status?: "draft" | "active" | "archived" | null;
                     search?: string | null;
+                    failing?: boolean | null;
+                    /** @description Those that have such a trigger: webhook, schedule */
+                    trigger?: string | null;
+                    sort?: "newest" | "name" | "updated" | "last_run";
+                    /** @description Whether to leave out `definition_json` */
+                    brief?: boolean;
                 };
                 header?: never;
                 path?: never;
@@ -408,7 +418,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["FlowOutList"];
+                        "application/json": components["schemas"]["FlowItemOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -783,17 +793,28 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted. */
+        /**
+         * The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted.
+         * @description `status` may be several, separated by commas. A `search` for letters, and what waits for people, is looked for in
+         *     5,000 runs at a time: a page of it may be short, or empty, and the next one have more, if there is a cursor.
+         */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
-                    status?: "running" | "success" | "failed" | "pending" | null;
+                    status?: string | null;
                     workflow_id?: string | null;
                     triggered_by?: "manual" | "schedule" | "webhook" | null;
                     since?: string | null;
                     until?: string | null;
+                    cancelled?: boolean | null;
+                    /** @description Only runs that wait for an answer of people */
+                    waiting?: boolean;
+                    /** @description The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error */
+                    search?: string | null;
+                    /** @description Whether to leave out what went in and came out */
+                    brief?: boolean;
                 };
                 header?: never;
                 path?: never;
@@ -807,7 +828,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["RunOutList"];
+                        "application/json": components["schemas"]["RunItemOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -857,7 +878,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** One run. */
+        /** One run. While it waits for an answer, `questions` say for which; without any they are empty. */
         get: {
             parameters: {
                 query?: never;
@@ -875,7 +896,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["RunOut"];
+                        "application/json": components["schemas"]["RunWholeOut"];
                     };
                 };
                 default: components["responses"]["DEFAULT_ERROR"];
@@ -1150,7 +1171,10 @@ export interface paths {
         /** The latest 8 runs. */
         get: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description Whether to leave out what went in and came out */
+                    brief?: boolean;
+                };
                 header?: never;
                 path?: never;
                 cookie?: never;
@@ -1163,9 +1187,10 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["RunOutList"];
+                        "application/json": components["schemas"]["RunItemOutList"];
                     };
                 };
+                400: components["responses"]["BAD_REQUEST"];
                 default: components["responses"]["DEFAULT_ERROR"];
             };
         };
@@ -2975,22 +3000,48 @@ export interface components {
              */
             days: number | null;
         };
-        FlowOut: {
+        FlowItemOut: {
             id: string;
             name: string;
             /** @enum {string} */
             status: "draft" | "active" | "archived";
             version: number;
             workspace_id: string;
-            /** @description A WorkflowDefinition as JSON text */
-            definition_json: string;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            node_count: number;
+            /** @description Its trigger nodes, but for disabled ones */
+            triggers: {
+                node_id: string;
+                type: string;
+            }[];
+            /** @description Its newest run */
+            last_run: {
+                id: string;
+                /** @enum {string} */
+                status: "running" | "success" | "failed" | "pending";
+                cancelled: boolean;
+                /** Format: date-time */
+                started_at: string | null;
+                /** Format: date-time */
+                finished_at: string | null;
+                /** @description Its first 300 characters */
+                error_text: string | null;
+            } | null;
+            /** @description Whether the last run that has ended failed, and was not cancelled */
+            failing: boolean;
+            /**
+             * Format: date-time
+             * @description When a schedule of it is due next
+             */
+            next_at: string | null;
+            /** @description A WorkflowDefinition as JSON text; not there with `brief` */
+            definition_json?: string;
         };
-        FlowOutList: {
-            items: components["schemas"]["FlowOut"][];
+        FlowItemOutList: {
+            items: components["schemas"]["FlowItemOut"][];
             next_cursor?: string | null;
         };
         FlowIn: {
@@ -3024,6 +3075,20 @@ export interface components {
             updated_at: string;
             /** @description Where there are any: a credential that is missing, say */
             warnings?: components["schemas"]["Detail"][];
+        };
+        FlowOut: {
+            id: string;
+            name: string;
+            /** @enum {string} */
+            status: "draft" | "active" | "archived";
+            version: number;
+            workspace_id: string;
+            /** @description A WorkflowDefinition as JSON text */
+            definition_json: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
         };
         FlowChange: {
             /** @description A WorkflowDefinition as JSON text */
@@ -3094,8 +3159,37 @@ export interface components {
             ok: boolean;
             issues: components["schemas"]["Detail"][];
         };
-        RunOutList: {
-            items: components["schemas"]["RunOut"][];
+        RunItemOut: {
+            id: string;
+            workflow_id: string;
+            workflow_name: string;
+            workflow_version?: number | null;
+            workspace_id: string;
+            /** @enum {string} */
+            status: "running" | "success" | "failed" | "pending";
+            /** @enum {string} */
+            triggered_by: "manual" | "schedule" | "webhook";
+            duration_ms: number | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
+            input?: unknown;
+            /** @description Not there with `brief`, no more than `input` */
+            output?: unknown;
+            error_text: string | null;
+            error_node_id?: string | null;
+            cancelled?: boolean;
+            waiting?: string | null;
+            parent_run_id?: string | null;
+            retry_of?: string | null;
+            /** @description `{done, total}`: nodes that are settled */
+            progress?: Record<string, never> | null;
+        };
+        RunItemOutList: {
+            items: components["schemas"]["RunItemOut"][];
             next_cursor?: string | null;
         };
         RunIn: {
@@ -3126,6 +3220,52 @@ export interface components {
             output: unknown;
             /** @default null */
             error_text: string | null;
+        };
+        QuestionOut: {
+            node_id: string;
+            node_name: string;
+            node_type: string;
+            /** @description What is to be decided, as people are shown it */
+            text: string;
+            answers: string[];
+            /** @description Of a node that asks several */
+            question: string | null;
+            /** Format: date-time */
+            asked_at: string;
+            /**
+             * Format: date-time
+             * @description When the time to answer is over
+             */
+            expires_at: string | null;
+        };
+        RunWholeOut: {
+            id: string;
+            workflow_id: string;
+            workflow_name: string;
+            workflow_version?: number | null;
+            workspace_id: string;
+            /** @enum {string} */
+            status: "running" | "success" | "failed" | "pending";
+            /** @enum {string} */
+            triggered_by: "manual" | "schedule" | "webhook";
+            duration_ms: number | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
+            input?: unknown;
+            output: unknown;
+            error_text: string | null;
+            error_node_id?: string | null;
+            cancelled?: boolean;
+            waiting?: string | null;
+            parent_run_id?: string | null;
+            retry_of?: string | null;
+            /** @description `{done, total}`: nodes that are settled */
+            progress?: Record<string, never> | null;
+            questions: components["schemas"]["QuestionOut"][];
         };
         RetryIn: {
             /**
