@@ -11,6 +11,7 @@ import {
   Text,
   UnstyledButton,
   useMantineColorScheme,
+  VisuallyHidden,
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import {
@@ -160,7 +161,8 @@ function UserMenu() {
   return (
     <Menu width={220} position="top-start" shadow="md">
       <Menu.Target>
-        <UnstyledButton w="100%" p="xs" bdrs="md" aria-label={`Account: ${user.name} ${role}`}>
+        <UnstyledButton w="100%" p="xs" bdrs="md">
+          <VisuallyHidden>Account: </VisuallyHidden>
           <Group gap="xs" wrap="nowrap">
             <IconUser size={18} stroke={1.7} aria-hidden />
             <Stack gap={0} flex={1} miw={0}>

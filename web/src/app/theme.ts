@@ -1,4 +1,4 @@
-import { createTheme, type MantineColorsTuple, Modal, rem } from "@mantine/core";
+import { createTheme, type MantineColorsTuple, Menu, Modal, rem } from "@mantine/core";
 
 /** The colour of the house: water in a channel. */
 const water: MantineColorsTuple = [
@@ -46,6 +46,8 @@ export const theme = createTheme({
   focusRing: "auto",
   respectReducedMotion: true,
   components: {
+    // Its placeholder for the focus is no item, and a menu may have only items.
+    Menu: Menu.extend({ defaultProps: { withInitialFocusPlaceholder: false } }),
     Modal: Modal.extend({
       defaultProps: { closeButtonProps: { "aria-label": "Close" } },
       styles: { title: { fontSize: rem(18), fontWeight: 650 } },

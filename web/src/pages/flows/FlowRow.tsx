@@ -3,7 +3,7 @@ import { IconClock } from "@tabler/icons-react";
 import { Link } from "wouter";
 import type { Catalogue } from "@/api/catalogue";
 import { NodeIcon } from "@/ui/NodeIcon";
-import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
+import { type Outcome, outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Time } from "@/ui/Time";
 import { FlowMenu } from "./FlowMenu";
 import type { Flow } from "./flows";
@@ -35,6 +35,11 @@ function Triggers({ flow, catalogue }: { flow: Flow; catalogue: Catalogue | unde
   );
 }
 
+/** A run that is pending although it has begun waits for somebody or something. */
+function outcomeOfLast(run: NonNullable<Flow["last_run"]>): Outcome {
+  return outcomeOf({ ...run, waiting: run.started_at });
+}
+
 /** How the last run went, when, and where it failed why. */
 function LastResult({ run }: { run: Flow["last_run"] }) {
   if (run === null) return <StatusBadge outcome="none" />;
@@ -43,7 +48,7 @@ function LastResult({ run }: { run: Flow["last_run"] }) {
     <>
       <Group gap="xs" wrap="nowrap">
         <Anchor component={Link} href={`/runs/${run.id}`} underline="hover">
-          <StatusBadge outcome={outcomeOf(run)} />
+          <StatusBadge outcome={outcomeOfLast(run)} />
         </Anchor>
         {at !== null && (
           <Text size="xs" c="var(--quiet)" truncate>

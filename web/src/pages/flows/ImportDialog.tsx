@@ -1,6 +1,5 @@
 import {
   Alert,
-  Anchor,
   Button,
   FileButton,
   Group,
@@ -13,7 +12,7 @@ import {
 } from "@mantine/core";
 import { IconFileUpload, IconInfoCircle } from "@tabler/icons-react";
 import { useState } from "react";
-import { useLocation } from "wouter";
+import { Link, useLocation } from "wouter";
 import { useCatalogue } from "@/api/catalogue";
 import { type Schemas, server } from "@/api/client";
 import type { FlowNode } from "@/definition/types";
@@ -204,9 +203,9 @@ function Outcome({ made }: { made: Made }) {
         ))}
       </List>
       <Group justify="flex-end">
-        <Anchor href={`/flows/${made.id}`} fw={600} data-autofocus>
+        <Button component={Link} href={`/flows/${made.id}`} data-autofocus>
           Open in the editor
-        </Anchor>
+        </Button>
       </Group>
     </Stack>
   );

@@ -1,4 +1,4 @@
-import { Anchor, List, Modal, Stack, Switch, Text, Tooltip } from "@mantine/core";
+import { Anchor, Button, Group, List, Modal, Stack, Switch, Text, Tooltip } from "@mantine/core";
 import { useState } from "react";
 import { Link } from "wouter";
 import { ApiError } from "@/api/client";
@@ -56,6 +56,11 @@ interface ProblemsProps {
   onClose: () => void;
 }
 
+/** "nodes[2].config.url" -> "url", for people who see the node's name beside it. */
+function fieldOf(path: string): string {
+  return path.replace(/^nodes\[\d+\]\.?/, "").replace(/^config\./, "");
+}
+
 function Problems({ flow, problem, onClose }: ProblemsProps) {
   const details = problem?.details ?? [];
   return (
@@ -68,24 +73,28 @@ function Problems({ flow, problem, onClose }: ProblemsProps) {
           {details.map((detail) => (
             <List.Item key={`${detail.path} ${detail.message}`}>
               {detail.node_id ? (
-                <Anchor
-                  component={Link}
-                  href={`/flows/${flow.id}?node=${encodeURIComponent(detail.node_id)}`}
-                  inherit
-                >
-                  {detail.node_id}
-                </Anchor>
+                <>
+                  <Anchor
+                    component={Link}
+                    href={`/flows/${flow.id}?node=${encodeURIComponent(detail.node_id)}`}
+                    inherit
+                  >
+                    {detail.node_id}
+                  </Anchor>
+                  : {fieldOf(detail.path)} {detail.message}
+                </>
               ) : (
-                detail.path
+                `${detail.path}: ${detail.message}`
               )}
-              : {detail.message}
             </List.Item>
           ))}
         </List>
         {details.length === 0 && <Text size="sm">{messageOf(problem)}</Text>}
-        <Anchor component={Link} href={`/flows/${flow.id}`} size="sm" fw={600} data-autofocus>
-          Open it in the editor
-        </Anchor>
+        <Group justify="flex-end">
+          <Button component={Link} href={`/flows/${flow.id}`} data-autofocus>
+            Open in the editor
+          </Button>
+        </Group>
       </Stack>
     </Modal>
   );
