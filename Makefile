@@ -1,4 +1,5 @@
 # `make run` and `make test` need nothing but make and Python 3.11 or newer; they set up the rest in .venv, once.
+# Node.js builds the browser app: the machine's, else a package's that is installed in .venv where it is needed.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,20 +11,41 @@ EXTRAS ?=
 ALL_EXTRAS := $(patsubst extras/%.txt,%,$(wildcard extras/*.txt))
 INSTALLED := $(filter $(ALL_EXTRAS),$(patsubst .venv/%.stamp,%,$(wildcard .venv/*.stamp)))
 
-.PHONY: run test check soak bench docs lock clean
+# `make run` builds the browser app where it is missing or older than its sources. WEB=no, or HEADRACE_WEB=0 in the
+# environment, leaves it as it is. Where it cannot be built soon, for instance without internet, the server starts anyway.
+WEB ?= $(if $(filter 0 no false,$(HEADRACE_WEB)),no,yes)
+HAS_WEB := $(wildcard web/package.json)
+WEB_SOURCES := $(if $(HAS_WEB),$(shell find web -name node_modules -prune -o -name dist -prune -o \
+	-type f ! -name openapi.json ! -name '*.test.ts' ! -name '*.test.tsx' -print))
+NPM := sh web/npm.sh
+HURRY := npm_config_fetch_retries=1 npm_config_fetch_retry_mintimeout=1000 PIP_RETRIES=1
+
+.PHONY: run web test check check-web types screenshots soak bench docs lock clean
 .NOTPARALLEL:
 
 run: .venv/runtime.stamp $(patsubst %,.venv/%.stamp,$(sort $(EXTRAS) $(INSTALLED)))  ## serve on http://127.0.0.1:8000
+ifeq ($(HAS_WEB) $(WEB),web/package.json yes)
+	@$(MAKE) --no-print-directory --question web/dist/.stamp >/dev/null 2>&1 || { \
+		echo "Building the browser app, which takes a minute the first time"; \
+		$(HURRY) $(MAKE) --no-print-directory web/dist/.stamp >.venv/web.log 2>&1 || \
+		echo "It could not be built, so the server starts without a new one; \`make web\` shows why, and so does .venv/web.log"; }
+endif
 	@exec $(BIN)/python workflow_server.py
 
-# Tests that kill servers or measure them want the machine for themselves; all others share it, a process each core.
+web: web/dist/.stamp  ## build the browser app
+	@echo "The browser app is in web/dist, $$(du -sh web/dist | cut -f1)B with its compressed forms"
+
+# Tests that kill servers or measure them want the machine for themselves; all others share it, a process each core. Those
+# in a browser have processes of their own, since Playwright occupies the event loop of the one that it is in.
 ALONE := tests/faults tests/test_benchmarks.py
+BROWSER := tests/browser
 
 test: .venv/dev.stamp  ## all tests; choose with ARGS="-k word"
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ALONE:%=--ignore=%)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ALONE:%=--ignore=%) --ignore=$(BROWSER)
+	@$(BIN)/python -m pytest -rs --numprocesses auto --dist loadfile $(BROWSER)
 	@$(BIN)/python -m pytest $(ALONE)
 endif
 
@@ -31,7 +53,24 @@ check: .venv/dev.stamp  ## lint, format, types, then all tests, among them those
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+ifdef HAS_WEB
+	@$(MAKE) --no-print-directory check-web web
+endif
 	@$(MAKE) --no-print-directory test ARGS=
+
+check-web: .venv/runtime.stamp web/node_modules/.stamp  ## what of this is about the browser app: lint, types, its own tests
+	@$(BIN)/python -m api.openapi > web/openapi.json
+	@$(NPM) run --silent types -- --check || \
+		{ echo "web/src/api/schema.d.ts is not that of the API: make types"; exit 1; }
+	@$(NPM) run --silent check
+	@$(NPM) run --silent test -- --run
+
+types: .venv/runtime.stamp web/node_modules/.stamp  ## write the browser app's types of the API, from its OpenAPI
+	@$(BIN)/python -m api.openapi > web/openapi.json
+	@$(NPM) run --silent types
+
+screenshots: .venv/dev.stamp web/dist/.stamp  ## pictures of the browser app, by Chromium
+	@$(BIN)/python tests/browser/screenshots.py $(ARGS)
 
 soak: .venv/dev.stamp  ## kill servers at random for ten minutes; HEADRACE_SOAK_SECONDS says for how long, ARGS="-k word" chooses
 	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m soak $(ARGS)
@@ -59,6 +98,7 @@ lock: $(BIN)/python  ## pin everything that the .in files ask for, keeping the p
 
 clean:  ## remove what the other targets made, but never data/
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	@rm -rf web/node_modules web/dist web/openapi.json
 
 .venv/runtime.stamp: requirements.txt | $(BIN)/python
 	@echo "Installing packages"
@@ -70,6 +110,18 @@ clean:  ## remove what the other targets made, but never data/
 	@echo "Installing packages for development"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ .venv/runtime.stamp
+
+web/node_modules/.stamp: web/package.json web/package-lock.json | $(BIN)/python
+	@echo "Installing packages of the browser app"
+	@$(NPM) ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# Built aside and then put in place, so that a server that runs never sends half a file.
+web/dist/.stamp: $(WEB_SOURCES) | web/node_modules/.stamp
+	@rm -rf web/node_modules/.dist
+	@$(NPM) run build -- --outDir node_modules/.dist --emptyOutDir --logLevel warn
+	@touch web/node_modules/.dist/.stamp
+	@rm -rf web/dist && mv web/node_modules/.dist web/dist
 
 .venv/%.stamp: extras/%.txt .venv/runtime.stamp
 	@echo "Installing packages for $*"

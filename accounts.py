@@ -1,15 +1,16 @@
-"""Passwords, logging in and the first owner. Rules only: the rows are in models.py."""
+"""Passwords, logging in, people's own accounts and the first owner. Rules only: the rows are in models.py."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 from config import Config
 from database import write
-from errors import BadInput, Conflict, TooMany, Unauthenticated
-from models import LoginFailure, Membership, Session, User, Workspace
+from errors import BadInput, Conflict, Issue, TooMany, Unauthenticated
+from models import AuditEntry, LoginFailure, Membership, Session, User, Workspace, differences
 
 SHORTEST_PASSWORD = 8
 WINDOW_MS = 15 * 60_000
@@ -51,51 +52,135 @@ def check_password(user: User | None, password: str) -> bool:
 def log_in(email: str, password: str, address: str, days: int) -> tuple[User, Session, str]:
     """The user, a new session and its token. Unauthenticated or, after many failures, TooMany."""
     account = email.strip().lower()
+    keys = _throttled(account, address)
+    user = User.by_email(account)
+    if not check_password(user, password) or user is None:
+        with write():
+            LoginFailure.note(keys, WINDOW_MS)
+            # Of accounts that are there only: what else is typed in may be a password in the wrong field.
+            if user is not None:
+                _entry_of("session.refused", user, address).about(user).save_new()
+        raise Unauthenticated("Wrong email or password")
+    workspaces = list(user.roles())
+    if not workspaces:
+        raise Unauthenticated("This user is a member of no workspace any more")
+    with _entry_of("session.opened", user, address).written() as entry:
+        LoginFailure.forget(keys[:1])
+        session, token = Session.start(user, workspaces[0], days)
+        entry.about(session)
+    return user, session, token
+
+
+def _throttled(account: str, address: str) -> list[str]:
+    """The keys under which failures are counted, the account's first; TooMany where there were many of late."""
     keys = {"account": f"account:{account}", "address": f"address:{address}"}
     waits = [LoginFailure.wait(keys[kind], allowed, WINDOW_MS) for kind, allowed in FAILURES_ALLOWED.items()]
     if max(waits):
         raise TooMany("Too many failed logins; try again later", retry_after=max(waits))
-    user = User.by_email(account)
-    if not check_password(user, password) or user is None:
-        LoginFailure.note(keys.values(), WINDOW_MS)
-        raise Unauthenticated("Wrong email or password")
-    LoginFailure.forget([keys["account"]])
-    workspaces = list(user.roles())
-    if not workspaces:
-        raise Unauthenticated("This user is a member of no workspace any more")
-    session, token = Session.start(user, workspaces[0], days)
-    return user, session, token
+    return list(keys.values())
 
 
-def set_password(user: User, password: str) -> None:
-    """Give the user another password; their sessions end, and failed logins are forgotten."""
-    user.password_hash = hash_password(password)
+def _entry_of(action: str, user: User, address: str | None = None) -> AuditEntry:
+    """An entry of what a user does, or what is done to them, in their first workspace."""
+    home = next(iter(user.roles()), None)
+    return AuditEntry.begin(action, home, user_id=user.id, user_email=user.email, address=address)
+
+
+# Passwords and profiles
+
+
+def confirm(user: User, password: str | None, address: str) -> None:
+    """BadInput unless this is the user's password. Wrong ones are counted as those of logins: TooMany."""
+    if password is None:
+        raise _wrong("current_password", "is needed to change the address or the password")
+    keys = _throttled(user.email, address)
+    if not check_password(user, password):
+        LoginFailure.note(keys, WINDOW_MS)
+        raise _wrong("current_password", "is not your password")
+    LoginFailure.forget(keys[:1])
+
+
+def change_profile(user: User, given: Mapping[str, str], session: Session, begin: Callable[[str], AuditEntry]) -> None:
+    """Change what is given of `name`, `email` and `password`; with the last, the user's other sessions end.
+
+    `begin(action)` makes the entries for the audit trail. BadInput for what cannot be, Conflict for a taken address.
+    """
+    hashed = hash_password(given["password"]) if "password" in given else None
+    before = {"name": user.name, "email": user.email}
+    after = {name: given[name] for name in before if name in given}
+    if "email" in after:
+        after["email"] = _account(after["email"])
+    changes = differences(before, after)
     with write():
-        user.save()
-        Session.delete().where(Session.user_id == user.id).execute()
-        LoginFailure.forget([f"account:{user.email}"])
+        if changes:
+            with begin("profile.changed").note(**changes).written():
+                if "email" in changes and User.by_email(after["email"]) is not None:
+                    raise Conflict(f"email: there is a user {after['email']!r} already")
+                user.change(**after)
+        if hashed is not None:
+            with begin("password.changed").written():
+                _set_hash(user, hashed, True, session)
 
 
-def add_user(email: str, password: str, name: str | None = None) -> User:
-    """A new user without a workspace. BadInput for a bad or taken address."""
+def set_password(user: User, password: str, set_up: bool = True) -> None:
+    """Give the user another password; their sessions end, and failed logins are forgotten.
+
+    Not `set_up`: it was made up for them, and they should choose one.
+    """
+    hashed = hash_password(password)
+    entry = AuditEntry.begin("password.changed", next(iter(user.roles()), None)).about(user)
+    with entry.written():
+        _set_hash(user, hashed, set_up)
+
+
+def _set_hash(user: User, hashed: str, set_up: bool, but: Session | None = None) -> None:
+    user.change(password_hash=hashed, set_up=set_up)
+    Session.end_all(user, but)
+    LoginFailure.forget([f"account:{user.email}"])
+
+
+def _account(email: str) -> str:
+    """The address as it is kept; BadInput for what is none."""
     account = email.strip().lower()
     if "@" not in account or len(account) > 254 or any(letter.isspace() for letter in account):
-        raise BadInput(f"email: {email[:254]!r} is no e-mail address")
+        raise _wrong("email", f"{email[:254]!r} is no e-mail address")
+    return account
+
+
+def _wrong(field: str, message: str) -> BadInput:
+    return BadInput(f"{field}: {message}", [Issue(field, message)])
+
+
+# New users
+
+
+def add_user(email: str, hashed: str, name: str | None = None, set_up: bool = True) -> User:
+    """A new user without a workspace, whose password has this hash. BadInput for a bad or taken address."""
+    account = _account(email)
     if User.by_email(account) is not None:
         raise BadInput(f"email: there is a user {account!r} already")
-    return User.add(email=account, name=name or account.partition("@")[0], password_hash=hash_password(password))
+    return User.add(email=account, name=name or account.partition("@")[0], password_hash=hashed, set_up=set_up)
 
 
-def add_member(workspace_id: str, email: str, role: str, password: str | None, name: str | None) -> Membership:
-    """Make the user of this address a member; one who does not exist yet is made, with this password."""
-    with write():
+def add_member(
+    entry: AuditEntry, email: str, role: str, password: str | None, name: str | None = None, set_up: bool = True
+) -> Membership:
+    """Make the user of this address a member; one who does not exist yet is made, with this password.
+
+    `entry` goes into the audit trail, and says which workspace it is.
+    """
+    hashed = None if password is None else hash_password(password)
+    workspace_id = str(entry.workspace_id)
+    with entry.note(role=role).written():
         user = User.by_email(email)
         if user is None:
-            if password is None:
+            if hashed is None:
                 raise BadInput("password: is needed, because there is no user with this address yet")
-            user = add_user(email, password, name)
+            user = add_user(email, hashed, name, set_up)
+            entry.note(new_user=True)
         if Membership.role_of(user.id, workspace_id) is not None:
             raise Conflict("This user is a member already")
+        entry.target("member", user.id, user.email)
         return Membership.join(workspace_id, user, role)
 
 
@@ -104,6 +189,6 @@ def make_first_owner(config: Config) -> tuple[str, str | None] | None:
     if User.select().exists():
         return None
     password = config.admin_password or secrets.token_urlsafe(12)
-    owner = add_user(config.admin_email, password)
+    owner = add_user(config.admin_email, hash_password(password), set_up=bool(config.admin_password))
     Workspace.found("Main", owner)
     return owner.email, None if config.admin_password else password

@@ -279,6 +279,12 @@ class Config:
         OPTIONAL_FOLDER,
         "Folder of node types of your own, a Python file each; they are read at the start. Empty: none.",
     )
+    web_dir: Path | None = setting(
+        "HEADRACE_WEB_DIR",
+        "",
+        OPTIONAL_FOLDER,
+        "Folder of the built browser app. Empty: `web/dist` beside the server.",
+    )
     llm_model: str = setting(
         "HEADRACE_LLM_MODEL",
         "",

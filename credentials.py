@@ -18,10 +18,9 @@ from marshmallow import ValidationError
 import definition as definitions
 import models
 from agent.definition import Agent, credentials_of
-from database import write
 from definition.wording import flat as in_one_line
-from errors import BadInput, Conflict, Issue, NodeError, Unavailable
-from models import Fact, Workflow
+from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable
+from models import AuditEntry, Fact, Workflow, differences
 from nodes.base import Context, Services
 from nodes.credential_types import TYPES
 from nodes.files import Files
@@ -52,25 +51,36 @@ class Credentials:
         data: Mapping[str, Any] = self.vault.unseal(row.id, row.updated_at, row.data)
         return opened(row.name, row.type, data, orjson.loads(row.hosts) if row.hosts else None)
 
-    def keep(self, workspace_id: str, data: Mapping[str, Any], **values: Any) -> models.Credential:
-        """A new credential with these values, which are checked already; Conflict for a name that there is."""
-        with write():
-            self._check_key()
-            return models.Credential.keep(workspace_id, data=self.vault.seal(data), **values)
+    def keep(self, entry: AuditEntry, data: Mapping[str, Any], **values: Any) -> models.Credential:
+        """A new credential with these values, which are checked already; Conflict for a name that there is.
 
-    def change(self, row: models.Credential, values: Mapping[str, Any]) -> None:
+        `entry` goes into the audit trail, and says which workspace it is.
+        """
+        sealed = self.vault.seal(data)
+        with entry.written():
+            self._check_key()
+            row = models.Credential.keep(str(entry.workspace_id), data=sealed, **values)
+            entry.about(row).note(type=row.type)
+        return row
+
+    def change(self, entry: AuditEntry, row: models.Credential, values: Mapping[str, Any]) -> None:
         """Set these columns, `data` to values that are checked already. Conflict where its name is in use."""
         sealed = {"data": self.vault.seal(values["data"])} if "data" in values else {}
         if values.get("name", row.name) != row.name:
             check_unused(row, "renamed", [row.name])
-        with write():
+        with entry.about(row).written():
             self._check_key()
+            entry.note(**differences({"name": row.name, "hosts": _hosts(row.hosts)}, _shown_of(values)))
+            if sealed:
+                entry.note(data={"changed": True})
             row.change(**{**values, **sealed})
 
-    def remove(self, row: models.Credential) -> None:
-        """Delete it; Conflict while an active flow uses it."""
+    def remove(self, entry: AuditEntry, row: models.Credential) -> None:
+        """Delete it; Conflict while an active flow uses it, NotFound where it is gone."""
         check_unused(row, "deleted", [row.name, row.id])
-        row.remove()
+        with entry.about(row).written():
+            if not row.remove():
+                raise NotFound("The credential was deleted just now")
 
     def are_under_this_key(self) -> bool:
         """Whether the database is still under the key that this process has."""
@@ -81,6 +91,16 @@ class Credentials:
         """Unavailable where it is under another one by now: nobody could read what is written with this."""
         if not self.are_under_this_key():
             raise Unavailable("The server's key was changed while it ran; it has to be started again")
+
+
+def _hosts(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)
+
+
+def _shown_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What may be told of a change: all but the values."""
+    told = {"name": values["name"]} if "name" in values else {}
+    return told | ({"hosts": _hosts(values["hosts"])} if "hosts" in values else {})
 
 
 def opened(name: str, type_: str, data: Mapping[str, Any], hosts: list[str] | None) -> Credential:

@@ -19,18 +19,17 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from definition import Plan, PlannedNode, plan
+from definition import Pin, Plan, PlannedNode, plan
 from errors import ExpressionError, NodeError
 from nodes import apart
 from nodes.base import Agents, Answer, Branch, Context, Flows, Services, Store, Suspend, discard
-from nodes.bounds import UNMEASURED, size_of
+from nodes.bounds import UNMEASURED, encode, size_of
 from nodes.files import Files
 from nodes.keyring import Keyring
 
-__all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "plan", "run"]
+__all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "encode", "plan", "run"]
 
 log = logging.getLogger("headrace.engine")
-OUTPUT_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 MAX_ERROR_TEXT = 2_000
 RESPONSE = {"status", "headers", "body"}
 
@@ -239,6 +238,8 @@ class _Run:
             return _State(False)
         if node.disabled:
             return self.pass_by(node, live)
+        if node.pinned is not None:
+            return self.pin(node, node.pinned, live)
         open_ = self.job.waiting.get(node.id)
         if open_ is not None and open_.answer is None:
             self.waits[node.id] = open_.reason
@@ -295,6 +296,15 @@ class _Run:
             self.skip(node, names, output=self.encoded(node, given.output))
         return _State(True, given.output, None, given.origin or node.id)
 
+    def pin(self, node: PlannedNode, pin: Pin, live: tuple[PlannedNode, ...]) -> _State:
+        """Record what was given for the node's output, as if it had just made it."""
+        encoded = self.job.keyring.clean(self.encoded(node, pin.output))
+        now, names = now_ms(), tuple(source.id for source in live)
+        mark = Mark(self.next_seq(), 1, None, None, now, 0.0)
+        step = _step(node, mark, names, "success", now, encoded, branch=pin.branch)
+        self.job.on_step(step._replace(pure=True))
+        return _State(True, orjson.loads(encoded), pin.branch, node.id)
+
     def encoded(self, node: PlannedNode, value: Any) -> bytes:
         try:
             return encode(value, self.job.max_value_bytes)
@@ -315,10 +325,10 @@ class _Run:
             raise _Failure(node, f"the run exceeded its timeout of {self.timeout:g} s")
 
     def output(self) -> Any:
-        """The executed leaf's output, an object of several, or the last executed node's where no leaf ran."""
+        """The executed leaf's output, an object of several, or the last one's where no leaf ran; or that of `until`."""
         states = self.states
         executed = [node for node in self.plan.nodes if states[node.position].executed]
-        ends = [node for node in executed if node.is_leaf] or executed[-1:]
+        ends = [node for node in executed if node.is_leaf] or (executed[-1:] if self.plan.until is None else [])
         if len(ends) > 1:
             return self.together(ends)
         return states[ends[0].position].output if ends else None
@@ -581,17 +591,6 @@ def _step(
         mark.seq, node.id, node.type, node.name, status, mark.attempt, mark.item_index, inputs, mark.item,
         output, same_as, branch, error_text, mark.started_at, finished_at, duration, node.node.pure, final, wait,
     )  # fmt: skip
-
-
-def encode(value: Any, max_bytes: int) -> bytes:
-    """The value as JSON text. NodeError where it is no JSON, nested too deeply or too large."""
-    try:
-        encoded = orjson.dumps(value, option=OUTPUT_OPTIONS)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise NodeError(f"the output is not JSON: {error}", permanent=True) from None
-    if len(encoded) > max_bytes:
-        raise NodeError(f"the output has {len(encoded)} bytes; at most {max_bytes} are allowed", permanent=True)
-    return encoded
 
 
 def is_response(output: Any) -> bool:

@@ -15,10 +15,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from config import Config  # noqa: E402
+from welcome import Welcome  # noqa: E402
 
 _config = Config.from_env()
+_welcome = []
 
-wsgi_app = "workflow_server:create_app()"
+wsgi_app = "workflow_server:create_app(tell=False)"
 bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
 worker_class = "gthread"
 workers = _config.workers
@@ -36,6 +38,10 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True
 # Which X-Forwarded-* headers to believe is decided in one place, the app, by HEADRACE_TRUSTED_PROXIES.
 forwarded_allow_ips = ""
+
+
+def on_starting(server):
+    _welcome[:] = [Welcome(_config, server.cfg.workers, server.app.wsgi().extensions["headrace"].first_login)]
 
 
 def when_ready(server):
@@ -63,6 +69,7 @@ def post_worker_init(worker):
     threading.Thread(target=close, name="close", daemon=True).start()
     signal.signal(signal.SIGTERM, stop)
     signal.siginterrupt(signal.SIGTERM, False)
+    _welcome[0].worker_is_ready()
 
 
 def worker_exit(server, worker):

@@ -11,9 +11,11 @@ from database import space
 from tables import retention
 from tables.agent_definitions import Agent
 from tables.agent_runs import AgentRun, AgentStep
+from tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences
 from tables.base import Base, Write, first_id, monotonic_ms, new_id, now_ms
 from tables.credentials import Credential
 from tables.facts import Fact
+from tables.figures import metrics, totals
 from tables.flow_pages import (
     FlowFilters,
     LastRun,
@@ -29,7 +31,8 @@ from tables.keys import IdempotencyKey
 from tables.leases import Lease
 from tables.logs import LogEntry
 from tables.memory import AgentMemory, MemoryScope
-from tables.metrics import RunDay, metrics, totals
+from tables.metrics import RunDay
+from tables.options import RunOptions
 from tables.people import ROLES, ApiToken, LoginFailure, Membership, Session, User, Workspace, hash_token
 from tables.polls import CLAIM_MS, Claim, Poll, PollEntry
 from tables.presets import Preset
@@ -37,15 +40,17 @@ from tables.runs import QUEUED, RUN_STATUSES, Run
 from tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
 from tables.steps import Step
 from tables.store import StoreEntry, WorkspaceStore
+from tables.upcoming import Upcoming, upcoming
 from tables.waits import Wait
 from tables.webhooks import Fired, Hook, Webhook
 
 __all__ = [
-    "DatabaseRefused", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "Agent", "AgentMemory", "AgentRun",
-    "AgentStep", "ApiToken", "Base", "Claim", "Credential", "Due", "Fact", "Fired", "FlowFilters", "Hook",
-    "IdempotencyKey", "LastRun", "Lease", "Listed", "LogEntry", "LoginFailure", "Membership", "MemoryScope", "Poll",
-    "PollEntry", "Preset", "Run", "RunDay", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "User", "Wait",
-    "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "definitions_of", "first_id",
+    "ACTIONS", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent", "AgentMemory",
+    "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Claim", "Credential", "DatabaseRefused", "Due", "Fact",
+    "Fired", "FlowFilters", "Hook", "IdempotencyKey", "LastRun", "Lease", "Listed", "LogEntry", "LoginFailure",
+    "Membership", "MemoryScope", "Poll", "PollEntry", "Preset", "Run", "RunDay", "RunOptions", "Schedule",
+    "ScheduleFire", "Session", "Step", "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow",
+    "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "definitions_of", "differences", "first_id",
     "flow_page", "hash_token", "last_runs", "metrics", "monotonic_ms", "new_id", "next_times", "now_ms", "retention",
-    "space", "totals", "versions_of",
+    "space", "totals", "upcoming", "versions_of",
 ]  # fmt: skip

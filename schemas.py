@@ -77,6 +77,10 @@ class UserOut(Out):
     email = fields.String(required=True)
     name = fields.String(required=True)
     created_at = Time(required=True)
+    set_up = fields.Boolean(
+        required=True,
+        metadata={"description": "false: the password was made up for them; they should choose one"},
+    )
     workspaces = fields.List(fields.Nested(WorkspaceOut))
 
 
@@ -93,6 +97,34 @@ class WhoOut(Out):
     user = fields.Nested(UserOut, required=True)
 
 
+class SessionChange(Strict):
+    workspace_id = text(64, required=True)
+
+
+class OwnSessionOut(Out):
+    id = fields.String(required=True)
+    workspace_id = fields.String(required=True)
+    created_at = Time(required=True)
+    expires_at = Time(required=True)
+    current = fields.Boolean(required=True, metadata={"description": "Whether the request came by this one"})
+
+
+def password(**options: Any) -> fields.String:
+    """One that is to be kept."""
+    told = {"format": "password", **options.pop("metadata", {})}
+    return fields.String(validate=validate.Length(8, 1000), metadata=told, **options)
+
+
+class ProfileChange(Strict):
+    name = text(200)
+    email = fields.Email(validate=validate.Length(max=254))
+    password = password(metadata={"description": "A new one; it ends your other sessions"})
+    current_password = fields.String(
+        validate=validate.Length(1, 1000),
+        metadata={"description": "Needed to change the address or the password", "format": "password"},
+    )
+
+
 class WorkspaceIn(Strict):
     name = text(200, required=True)
 
@@ -100,10 +132,7 @@ class WorkspaceIn(Strict):
 class MemberIn(Strict):
     email = fields.Email(required=True, validate=validate.Length(max=254))
     role = choice(ROLES, required=True)
-    password = fields.String(
-        validate=validate.Length(8, 1000),
-        metadata={"description": "For an address that has no user yet", "format": "password"},
-    )
+    password = password(metadata={"description": "For an address that has no user yet"})
     name = text(200)
 
 
@@ -176,7 +205,9 @@ class _FlowBody(Strict):
     """What POST and PUT share. A Flow that was read can be sent back: what only the server sets is passed over."""
 
     definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text"})
-    definition = fields.Raw(metadata={"type": "object", "additionalProperties": {}, "description": "A WorkflowDefinition"})
+    definition = fields.Raw(
+        metadata={"type": "object", "additionalProperties": {}, "description": "A WorkflowDefinition"}
+    )
 
     @pre_load
     def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
@@ -293,12 +324,29 @@ class CheckIn(Strict):
     definition = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": {}})
 
 
+class OutlineOut(Out):
+    branches = fields.List(
+        fields.String(), required=True, metadata={"description": "The ways out that have names, as it is configured"}
+    )
+    unnamed = fields.Boolean(required=True, metadata={"description": "Whether there is a way out without a name"})
+    trigger = fields.Boolean(required=True)
+    waits = fields.Boolean(required=True, metadata={"description": "Whether a run may wait there"})
+
+
 class CheckOut(Out):
     ok = fields.Boolean(required=True)
     issues = fields.List(fields.Nested(Detail), required=True)
+    nodes = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(OutlineOut),
+        required=True,
+        metadata={"description": "By id, what it takes to draw each node of a known type, of invalid definitions too"},
+    )
 
 
 # Runs
+
+NAMES: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 
 
 class RunOut(Out):
@@ -324,6 +372,9 @@ class RunOut(Out):
     progress = Json(
         allow_none=True, metadata={"type": "object", "description": "`{done, total}`: nodes that are settled"}
     )
+    draft = fields.Boolean(metadata={"description": "It ran a definition that was not saved; then it has no version"})
+    until = fields.String(allow_none=True, metadata={"description": "The node after which it stopped"})
+    pinned = Json(metadata={**NAMES, "description": "The nodes that were not executed, since their output was given"})
 
 
 class QuestionOut(Out):
@@ -380,10 +431,6 @@ class LatestArgs(Schema):
     brief = fields.Boolean(load_default=False, metadata=BRIEF)
 
 
-class StartIn(Strict):
-    input = fields.Raw(load_default=None, allow_none=True)
-
-
 class StartArgs(Schema):
     wait = fields.Float(load_default=10.0, validate=validate.Range(0, 60), metadata={"description": "Seconds"})
 
@@ -406,8 +453,9 @@ class Version(fields.Field[Any]):
 
     default_error_messages = {"invalid": "must be latest, same or the number of a version"}
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(metadata={"type": ["string", "integer"], "examples": ["latest", "same", 3]}, **options)
+    def __init__(self, about: str, **options: Any) -> None:
+        shape = {"type": ["string", "integer", "null"], "examples": ["latest", "same", 3]}
+        super().__init__(metadata={**shape, "description": about}, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if value in ("latest", "same") or (type(value) is int and 0 < value < 2**31):
@@ -417,7 +465,11 @@ class Version(fields.Field[Any]):
 
 class RetryIn(Strict):
     start = choice(("start", "failed"), data_key="from", load_default="failed")
-    version = Version(load_default="latest")
+    version = Version(
+        load_default=None,
+        allow_none=True,
+        about="Without it: latest, or same for a run that was started with a definition, `until` or `pinned`",
+    )
 
 
 class AnswerIn(Strict):
@@ -430,6 +482,7 @@ class AnswerIn(Strict):
 
 class StepOut(Out):
     id = fields.String(required=True)
+    number = fields.Integer(attribute="seq", metadata={"description": "In the order of execution, from 0"})
     run_id = fields.String(required=True)
     node_id = fields.String(required=True)
     node_type = fields.String(required=True)
@@ -438,8 +491,9 @@ class StepOut(Out):
     attempt = fields.Integer(required=True)
     index = fields.Integer(attribute="item_index", allow_none=True)
     branch = fields.String(allow_none=True)
-    input = Json(required=True, allow_none=True)
-    output = Json(required=True, allow_none=True)
+    pinned = fields.Boolean(metadata={"description": "Its output was given, and it was not executed"})
+    input = Json(required=True, allow_none=True, metadata={"description": "Null where values=false was asked for"})
+    output = Json(required=True, allow_none=True, metadata={"description": "Null where values=false was asked for"})
     error_text = fields.String(required=True, allow_none=True)
     started_at = Time(required=True)
     finished_at = Time(required=True, allow_none=True)
@@ -542,12 +596,49 @@ class LogArgs(PageArgs):
     level = choice(LEVELS, load_default=None)
 
 
+# Schedules
+
+
+class ScheduleOut(Out):
+    """A schedule, or a trigger that is polled, of an active flow."""
+
+    workflow_id = fields.String(required=True)
+    workflow_name = fields.String(required=True)
+    node_id = fields.String(required=True)
+    node_type = fields.String(required=True)
+    describes = fields.String(required=True, metadata={"description": "When it is due: `0 9 * * *`, `every 300 s`"})
+    timezone = fields.String(required=True, allow_none=True)
+    next_at = Time(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it is due next; null where it never is again, or that has yet to be found"},
+    )
+    last_at = Time(required=True, allow_none=True, metadata={"description": "When it was last due, or last polled"})
+    overdue = fields.Boolean(required=True, metadata={"description": "Whether it is late by over a minute"})
+    last_error = fields.String(
+        required=True, allow_none=True, metadata={"description": "Why the last poll failed, if it did"}
+    )
+
+
+class ScheduleCursor(Cursor):
+    """The place of an item in the order: when it is due, its flow and its node."""
+
+    inside = re.compile(rf"[0-9]{{1,16}}:{FLOW_ID}:[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+class ScheduleArgs(PageArgs):
+    cursor = ScheduleCursor(load_default=None)
+
+
 # Catalogue
 
 
 class NodeOut(Out):
     type = fields.String(required=True)
     name = fields.String(required=True)
+    icon = fields.String(
+        required=True, metadata={"description": "The name of a Tabler icon; empty: that of its category"}
+    )
     category = fields.String(required=True)
     description = fields.String(required=True)
     branches = fields.List(fields.String(), required=True)
@@ -565,9 +656,16 @@ class BrokenOut(Out):
     reason = fields.String(required=True)
 
 
+class CategoryOut(Out):
+    category = fields.String(required=True)
+    name = fields.String(required=True)
+    icon = fields.String(required=True)
+
+
 class NodesOut(Out):
     items = Items(fields.Nested(NodeOut), required=True)
     next_cursor = Cursor(allow_none=True)
+    categories = Items(fields.Nested(CategoryOut), required=True, metadata={"description": "In their order"})
     broken = Items(fields.Nested(BrokenOut), required=True)
 
 
@@ -611,14 +709,30 @@ class DayOut(Out):
     total = fields.Integer(required=True)
     success = fields.Integer(required=True)
     failed = fields.Integer(required=True)
+    mean_duration_ms = fields.Float(required=True, allow_none=True)
+
+
+class HourOut(Out):
+    hour = Time(required=True, metadata={"description": "When it began"})
+    total = fields.Integer(required=True)
+    success = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
 
 
 class FlowCountOut(Out):
     workflow_id = fields.String(required=True)
+    workflow_name = fields.String(required=True, allow_none=True)
     total = fields.Integer(required=True)
     success = fields.Integer(required=True)
     failed = fields.Integer(required=True)
+    failure_rate = fields.Float(required=True)
     mean_duration_ms = fields.Float(required=True, allow_none=True)
+    p95_duration_ms = fields.Float(
+        required=True, allow_none=True, metadata={"description": "Of its newest 50 runs that have ended"}
+    )
+    last_status = fields.String(
+        required=True, allow_none=True, metadata={"enum": (*RUN_STATUSES, None), "description": "Of its newest run"}
+    )
 
 
 class MetricsOut(Out):
@@ -635,6 +749,10 @@ class MetricsOut(Out):
     p50_duration_ms = fields.Float(required=True, allow_none=True)
     p95_duration_ms = fields.Float(required=True, allow_none=True)
     daily = Items(fields.Nested(DayOut), required=True)
+    hourly = Items(
+        fields.Nested(HourOut),
+        metadata={"description": "With `days` 1 or 2: what has ended of the runs that were accepted in each hour"},
+    )
     flows = Items(fields.Nested(FlowCountOut), required=True)
 
 

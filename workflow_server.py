@@ -14,6 +14,7 @@ import api
 import cli
 import database
 import server_key
+import welcome
 from config import Config
 from credentials import Credentials
 from dispatch import Dispatcher, Links, make_services
@@ -39,6 +40,7 @@ class Server:
         services = make_services(config)
         self.dispatcher = Dispatcher(config, self.recorder, services, inline, links, self.credentials.find)
         self.scheduler = Scheduler(self.dispatcher)
+        self.first_login: welcome.Login | None = None
 
     def start(self) -> None:
         """Start the threads of this process. ConfigError where its key is no longer the one of the database."""
@@ -65,37 +67,42 @@ class Server:
         database.disconnect()
 
 
-def create_app(config: Config | None = None, inline: bool = False) -> Flask:
+def create_app(config: Config | None = None, inline: bool = False, tell: bool = True) -> Flask:
     """The app over the database of the config, migrated and with an owner. `extensions["headrace"]` is its `Server`.
 
-    A process has one set of node types: those of the config that came last.
+    Where the owner was made just now with a generated password, that is printed; or, with `tell=False`, it is in
+    `first_login` of the `Server` for the caller to tell. A process has one set of node types: those of the config that
+    came last.
     """
     config = config or Config.from_env()
     own.load(config.nodes_dir)
-    prepare(config)
+    login = prepare(config)
+    if login is not None and tell:
+        sys.stderr.write(welcome.first_login(login))
     app = Flask("headrace", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
     if config.trusted_proxies:
         hops = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     app.extensions["headrace"] = Server(config, inline)
-    api.install(app)
+    app.extensions["headrace"].first_login = login
+    api.install(app, config.web_dir or Path(__file__).parent / "web" / "dist")
     return app
 
 
-def prepare(config: Config) -> None:
-    """Open the database, bring it up to date, check its key, and make the first owner where there is none."""
+def prepare(config: Config) -> welcome.Login | None:
+    """Open the database, bring it up to date, check its key, and make the first owner where there is none.
+
+    The owner's address and password where that was generated: it is known nowhere else.
+    """
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database.connect(config.database_path, config.durability)
     database.migrate()
     with database.write():
         server_key.check(config)
         made = accounts.make_first_owner(config)
-    if made is not None:
-        address, password = made
-        told = f"with the generated password {password}" if password else "with the password of HEADRACE_ADMIN_PASSWORD"
-        print(f"Headrace made the owner {address} {told}", file=sys.stderr, flush=True)
     database.disconnect()
+    return None if made is None or made[1] is None else (made[0], made[1])
 
 
 def serve() -> None:
@@ -107,7 +114,7 @@ def serve() -> None:
             self.load_config_from_file(str(Path(__file__).parent / "gunicorn.conf.py"))
 
         def load(self) -> Flask:
-            return create_app()
+            return create_app(tell=False)
 
     Config.from_env()
     Gunicorn().run()

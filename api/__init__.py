@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, request
@@ -14,6 +15,8 @@ from api import (
     access,
     agent_definitions,
     agents,
+    audit,
+    browser_app,
     catalogue,
     credentials,
     importing,
@@ -22,8 +25,10 @@ from api import (
     memory,
     metrics,
     people,
+    profile,
     resume,
     runs,
+    schedules,
     sessions,
     webhooks,
     wire,
@@ -32,9 +37,12 @@ from api import (
 
 RESOURCES = (
     sessions,
+    profile,
     people,
+    audit,
     workflows,
     runs,
+    schedules,
     logs,
     catalogue,
     agent_definitions,
@@ -67,8 +75,8 @@ OPENAPI = {
 }
 
 
-def install(app: Flask) -> None:
-    """Put the whole API onto the app."""
+def install(app: Flask, web_dir: Path | None = None) -> None:
+    """Put the whole API onto the app, and the browser app that is built in this folder."""
     app.config.update(OPENAPI)
     app.url_map.merge_slashes = False  # else a doubled slash answers with a redirect in HTML
     app.url_map.converters["slashes"] = webhooks.Slashes
@@ -81,6 +89,8 @@ def install(app: Flask) -> None:
     app.add_url_rule("/mcp", "mcp", mcp.answer, methods=["POST"], provide_automatic_options=False)
     docs: Any = get_swaggerui_blueprint("/api/docs", "/api/openapi.json", config={"app_name": "Headrace"})
     app.register_blueprint(docs)
+    if web_dir is not None:
+        browser_app.install(app, web_dir)
     app.after_request(_secure)
 
 

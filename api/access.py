@@ -31,13 +31,14 @@ class Access:
     """The mark of a view: the least role, None for everybody, the rows that its path names, and what stands for a role.
 
     `link(path)` says whether the request comes by a signed link for what the path names. `by_token` is for programs: a
-    session does not count there, and the view reads the body itself.
+    session does not count there, and the view reads the body itself. `by_session` is for people: no token counts there.
     """
 
     role: str | None
     rows: dict[str, type[Base]]
     link: Callable[[dict[str, Any]], bool] | None = None
     by_token: bool = False
+    by_session: bool = False
 
 
 class Identity(UserMixin):
@@ -68,7 +69,11 @@ def everybody(view: View) -> View:
 
 
 def needs(
-    role: str, link: Callable[[dict[str, Any]], bool] | None = None, by_token: bool = False, **rows: type[Base]
+    role: str,
+    link: Callable[[dict[str, Any]], bool] | None = None,
+    by_token: bool = False,
+    by_session: bool = False,
+    **rows: type[Base],
 ) -> Callable[[View], View]:
     """Mark a view as open to members with at least this role.
 
@@ -77,7 +82,7 @@ def needs(
     """
 
     def mark(view: View) -> View:
-        view.access = Access(role, rows, link, by_token)
+        view.access = Access(role, rows, link, by_token, by_session)
         return view
 
     return mark
@@ -162,6 +167,8 @@ def _guard() -> None:
         raise Unauthenticated("There is no valid API token: send one in the header Authorization: Bearer …")
     if not current_user.is_authenticated:
         raise Unauthenticated("Sign in first: there is no valid session cookie or API token")
+    if access.by_session and current_user.token is not None:
+        raise Forbidden("This is for people who are logged in; an API token cannot do it")
     if access.by_token or current_user.token is None:
         check_origin()
     g.workspace_id = _chosen_workspace()

@@ -10,10 +10,11 @@ import templates
 from agent import definition as definitions
 from api.access import needs, workspace_id
 from api.agent_schemas import AgentArgs, AgentChange, AgentIn, AgentOut, SavedAgentOut
+from api.audit import audited
 from api.wire import Resource, invalid
 from credentials import agent_warnings
 from errors import BadInput, Conflict, Issue, NotFound
-from models import Agent
+from models import Agent, differences
 from schemas import CheckIn, CheckOut, listed
 
 blueprint = Resource("agents", "Agent definitions")
@@ -42,7 +43,10 @@ def create(body: dict[str, Any]) -> Any:
     agent = _parsed(body)
     if templates.find_agent(agent.id) is not None:
         raise Conflict(f"id: the agent {agent.id!r} is built in; choose another id")
-    return _saved(Agent.keep(workspace_id(), agent.id, agent.name, _text(agent)), agent)
+    with audited("agent.created") as entry:
+        entry.target("agent", agent.id, agent.name)
+        row = Agent.keep(workspace_id(), agent.id, agent.name, _text(agent))
+    return _saved(row, agent)
 
 
 @blueprint.post("/agents/validate")
@@ -84,8 +88,11 @@ def change(body: dict[str, Any], name: str) -> Any:
     agent = _parsed(body)
     if agent.id != name:
         raise BadInput(f"id: must be {name!r}, since an agent keeps its id; POST it to have another one")
-    if not row.change(agent.name, _text(agent), expected):
-        raise Conflict("updated_at: the agent has changed since; read it again and repeat your change")
+    before = orjson.loads(row.definition)
+    with audited("agent.updated") as entry:
+        entry.target("agent", row.id, row.name).note(**_differences(before, orjson.loads(_text(agent))))
+        if not row.change(agent.name, _text(agent), expected):
+            raise Conflict("updated_at: the agent has changed since; read it again and repeat your change")
     return _saved(row, agent)
 
 
@@ -97,7 +104,11 @@ def delete(name: str) -> None:
 
     Flows that use it keep naming it: their runs fail at that node, and say so, until there is one of that id again.
     """
-    _changeable(name, "deleted").remove()
+    row = _changeable(name, "deleted")
+    with audited("agent.deleted") as entry:
+        entry.target("agent", row.id, row.name)
+        if not row.remove():
+            raise NotFound(f"There is no agent {name[:64]!r}")
 
 
 def _changeable(name: str, done: str) -> Agent:
@@ -107,6 +118,13 @@ def _changeable(name: str, done: str) -> Agent:
     if templates.find_agent(name) is None:
         raise NotFound(f"There is no agent {name[:64]!r}")
     raise Conflict(f"The agent {name!r} is built in and cannot be {done}; POST it under another id to have your own")
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What the audit trail has of a change: which parts, and of name and model from what to what."""
+    shown = {name: differences(before, {name: after.get(name)}) for name in ("name", "model")}
+    changed = [name for name, value in after.items() if value != before.get(name) and name not in shown]
+    return {**shown["name"], **shown["model"], **{name: {"changed": True} for name in changed}}
 
 
 def _with_id(definition: Any) -> Any:

@@ -7,14 +7,15 @@ from typing import Any
 
 from flask import current_app
 
-from api.access import needs, who, workspace_id
+from api.access import may, needs, who, workspace_id
 from api.agent_run_schemas import AgentLogArgs, AgentLogOut, AgentRunArgs, AgentRunOut, TaskIn
 from api.agent_shapes import page, shown
+from api.audit import new_run, noted
 from api.wire import Resource, check_depth
 from dispatch import Dispatcher
 from dispatch.agent_definitions import find_agent
 from dispatch.tasks import Task, agent_run_id, check
-from errors import BadInput, Conflict
+from errors import BadInput, Conflict, Forbidden
 from models import AgentRun, Run
 from schemas import listed
 
@@ -33,13 +34,14 @@ def run(body: dict[str, Any]) -> Any:
     that. 503 while no model is configured.
     """
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
+    _check_credentials(body["credentials"])
     check_depth(body["input"], "input")
     wait = body.pop("wait")
     agent = find_agent(workspace_id(), body["agent_id"])
     if agent is None:
         raise BadInput(f"agent_id: there is no agent {body['agent_id']!r}; GET /api/agents lists them")
     check(agent, body, dispatcher.models, partial(dispatcher.find_credential, workspace_id()))
-    ticket = dispatcher.submit(Task(workspace_id(), agent.name, body), body, "manual")
+    ticket = dispatcher.submit(Task(workspace_id(), agent.name, body), body, "manual", note=new_run())
     finished = dispatcher.wait_long(ticket, wait)
     return shown(AgentRun.get_by_id(agent_run_id(finished))), 200 if finished.finished_at is not None else 202
 
@@ -84,5 +86,14 @@ def cancel(agent_run: AgentRun) -> Any:
     found = Run.find(agent_run.run_id)
     if found is None:
         raise Conflict("The run has ended already")
-    current_app.extensions["headrace"].dispatcher.cancel(found, who().email)
+    current_app.extensions["headrace"].dispatcher.cancel(found, who().email, noted("run.cancelled"))
     return shown(AgentRun.get_by_id(agent_run.id))
+
+
+def _check_credentials(given: dict[str, str]) -> None:
+    """Forbidden where an operator names one for a tool: what an agent reaches with it, those decide who build flows."""
+    others = sorted(given.keys() - {"llm"})
+    if others and not may("editor", workspace_id()):
+        raise Forbidden(
+            f"credentials: naming one for {others[0]!r} needs the role editor; with the role operator, only llm"
+        )

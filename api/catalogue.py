@@ -9,6 +9,7 @@ import orjson
 import nodes as node_types
 import templates as files
 from api.access import needs, who, workspace_id
+from api.audit import audited
 from api.wire import Resource
 from credentials import warned
 from errors import NotFound
@@ -29,7 +30,8 @@ def nodes(args: dict[str, str]) -> Any:
     `broken` are the files of that folder which could not be loaded at the start.
     """
     found = node_types.search(args["search"], args["category"])
-    return {"items": found, "next_cursor": None, "broken": [broken._asdict() for broken in own.BROKEN]}
+    broken = [broken._asdict() for broken in own.BROKEN]
+    return {"items": found, "next_cursor": None, "categories": node_types.categories(), "broken": broken}
 
 
 @blueprint.get("/templates")
@@ -51,5 +53,8 @@ def use(body: dict[str, str], name: str) -> Any:
         raise NotFound(f"There is no template {name[:64]!r}")
     text = orjson.dumps(template["definition"]).decode()
     title = body.get("name", template["name"])
-    flow = Workflow.draft(who().id, workspace_id=workspace_id(), name=title, status="draft", definition_json=text)
+    values = {"workspace_id": workspace_id(), "name": title, "status": "draft"}
+    with audited("flow.created") as entry:
+        flow = Workflow.draft(who().id, definition_json=text, **values)
+        entry.about(flow).note(status="draft", template=template["id"])
     return warned(flow)

@@ -11,6 +11,7 @@ from flask import current_app
 from marshmallow import ValidationError
 
 from api.access import needs, workspace_id
+from api.audit import begun
 from api.wire import Resource, check_depth, flatten
 from credentials import Credentials, Trial, opened, try_out
 from dispatch import Dispatcher
@@ -60,7 +61,8 @@ def types() -> Any:
 def create(body: dict[str, Any]) -> Any:
     """Keep a credential. What `data` has, its type says: GET `/api/credential-types`."""
     data = _checked(body["type"], body["data"])
-    return _kept().keep(workspace_id(), data, name=body["name"], type=body["type"], hosts=_as_text(body["hosts"]))
+    values = {"name": body["name"], "type": body["type"], "hosts": _as_text(body["hosts"])}
+    return _kept().keep(begun("credential.created"), data, **values)
 
 
 @blueprint.put("/credentials/<credential>")
@@ -79,7 +81,7 @@ def change(body: dict[str, Any], credential: Credential) -> Any:
             raise BadInput("data: is required to send the credential to other hosts")
     if "data" in body:
         body["data"] = _checked(credential.type, body["data"])
-    _kept().change(credential, body)
+    _kept().change(begun("credential.updated"), credential, body)
     return credential
 
 
@@ -88,7 +90,7 @@ def change(body: dict[str, Any], credential: Credential) -> Any:
 @blueprint.response(204)
 def delete(credential: Credential) -> None:
     """Delete it; refused while an active flow uses it."""
-    _kept().remove(credential)
+    _kept().remove(begun("credential.deleted"), credential)
 
 
 @blueprint.post("/credentials/<credential>/test")
@@ -97,7 +99,9 @@ def delete(credential: Credential) -> None:
 @blueprint.response(200, TrialOut)
 def test(body: dict[str, Any], credential: Credential) -> Any:
     """Connect with it and say whether that works: `ok` and a `message` for people, which holds no value of it."""
-    return _tried(credential.workspace_id, credential.name, lambda: _kept().open(credential), body)
+    trial = _tried(credential.workspace_id, credential.name, lambda: _kept().open(credential), body)
+    begun("credential.tested").about(credential).note(type=credential.type, ok=trial.ok).save_new()
+    return trial
 
 
 @blueprint.post("/credentials/test")
@@ -108,7 +112,9 @@ def test_unsaved(body: dict[str, Any]) -> Any:
     """The same with values that are not kept."""
     type_, data, hosts = body.pop("type"), body.pop("data"), body.pop("hosts")
     made = opened("this one", type_, _checked(type_, data), hosts)
-    return _tried(workspace_id(), made.name, lambda: made, body)
+    trial = _tried(workspace_id(), made.name, lambda: made, body)
+    begun("credential.tested").target("credential", None, None).note(type=type_, ok=trial.ok).save_new()
+    return trial
 
 
 def _kept() -> Credentials:

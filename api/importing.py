@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.access import needs, workspace_id
+from api.audit import audited
 from api.import_schemas import CurlIn, DocumentIn, ImportedOut, PaletteOut, PresetArgs, PresetOut
 from api.wire import Resource
 from errors import BadInput, NotFound
@@ -36,7 +37,9 @@ def openapi(body: dict[str, Any]) -> Any:
         raise BadInput("document: must be text or an object")
     palette = openapi_documents.read(document.encode() if isinstance(document, str) else document)
     rows = [preset.as_row() for preset in palette.presets]
-    presets = Preset.replace_source(workspace_id(), palette.source, palette.title, rows)
+    with audited("preset.imported") as entry:
+        presets = Preset.replace_source(workspace_id(), palette.source, palette.title, rows)
+        entry.target("preset", palette.source, palette.title).note(presets=len(presets))
     return {**vars(palette), "count": len(presets), "presets": presets}
 
 
@@ -56,5 +59,7 @@ def presets(args: dict[str, Any]) -> Any:
 @blueprint.response(204)
 def delete(source: str) -> None:
     """Take all presets of a document out of the palette. Nodes that were made of them stay."""
-    if not Preset.remove_source(workspace_id(), source):
-        raise NotFound(f"There are no presets of {source[:64]!r}")
+    with audited("preset.deleted") as entry:
+        entry.target("preset", source, None)
+        if not Preset.remove_source(workspace_id(), source):
+            raise NotFound(f"There are no presets of {source[:64]!r}")

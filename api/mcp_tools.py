@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from api.audit import noted
 from dispatch import Dispatcher, Ticket
 from dispatch.callable_flows import CallableFlow, callable_flow, callable_flows
 from dispatch.inspection import FLOW_STATUSES, MOST, Inspection, cut
@@ -121,7 +122,8 @@ def _output(caller: Caller, run: Run) -> Any:
 
 
 def _cancel_run(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
-    run = caller.dispatcher.cancel(caller.look.run(arguments["run_id"]), caller.email)
+    found = caller.look.run(arguments["run_id"])
+    run = caller.dispatcher.cancel(found, caller.email, noted("run.cancelled"))
     return result({"run_id": run.id, "status": run.status, "error_text": run.error_text})
 
 

@@ -10,7 +10,9 @@ from flask import current_app
 
 from api.access import needs, workspace_id
 from api.agent_run_schemas import ForgetArgs, ForgottenOut, MemoryArgs, MemoryIn, MemoryOut
+from api.audit import audited
 from api.wire import Resource
+from errors import NotFound
 from models import AgentMemory, MemoryScope, now_ms
 from schemas import listed
 
@@ -37,14 +39,17 @@ def remember(body: dict[str, Any]) -> Any:
     """Write a memory; the same agent, session and key overwrite the earlier one."""
     now, seconds = now_ms(), body["expires_in"]
     names = workspace_id(), body["agent_id"], body["session"] or "", body["key"]
-    return AgentMemory.put(
-        *names,
-        content=body["content"],
-        tags=orjson.dumps(body["tags"]).decode(),
-        expires_at=None if seconds is None else now + seconds * 1000,
-        most=current_app.extensions["headrace"].config.memory_entries,
-        now=now,
-    )
+    with audited("memory.written") as entry:
+        row = AgentMemory.put(
+            *names,
+            content=body["content"],
+            tags=orjson.dumps(body["tags"]).decode(),
+            expires_at=None if seconds is None else now + seconds * 1000,
+            most=current_app.extensions["headrace"].config.memory_entries,
+            now=now,
+        )
+        entry.about(row).note(agent_id=row.agent_id)
+    return row
 
 
 @blueprint.get("/agent/memory/<memory>")
@@ -60,7 +65,10 @@ def memory(memory: AgentMemory) -> Any:
 @blueprint.response(204)
 def forget(memory: AgentMemory) -> None:
     """Delete a memory."""
-    memory.remove()
+    with audited("memory.deleted", memory) as entry:
+        entry.note(agent_id=memory.agent_id)
+        if not memory.remove():
+            raise NotFound(f"There is no memory {memory.id!r}")
 
 
 @blueprint.delete("/agent/memory")
@@ -69,10 +77,13 @@ def forget(memory: AgentMemory) -> None:
 @blueprint.response(200, ForgottenOut)
 def forget_all(args: dict[str, Any]) -> Any:
     """Make an agent forget all, or one session."""
-    deleted = 0
-    for gone in AgentMemory.forget(_scope(args)):
-        deleted += gone
+    forgetting = AgentMemory.forget(_scope(args))
+    with audited("memory.cleared") as entry:
+        entry.target("agent", args["agent_id"], None).note(session=args["session"])
+        deleted = next(forgetting, 0)
+    for gone in forgetting:
         time.sleep(PAUSE_SECONDS)
+        deleted += gone
     return {"deleted": deleted}
 
 

@@ -47,7 +47,10 @@ def ready() -> Any:
 @blueprint.arguments(MetricsArgs, location="query")
 @blueprint.response(200, MetricsOut)
 def metrics(args: dict[str, int]) -> Any:
-    """The workspace's figures: totals ever, and a daily series, durations and counts by flow of the last `days`."""
+    """The workspace's figures: totals ever, and a daily series, durations and counts by flow of the last `days`.
+
+    For one or two days there is a series by the `hour` too: 24 or 48, this one is the last.
+    """
     answer = figures(workspace_id(), args["days"])
     for day in answer["daily"]:
         day["day"] = iso(day["day"] * 86_400_000)[:10]

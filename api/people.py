@@ -8,9 +8,10 @@ from flask_login import current_user
 
 import accounts
 from api.access import check_role, needs, who, workspace_id
+from api.audit import audited, begun, remove
 from api.wire import Resource
 from errors import BadInput, Conflict, NotFound
-from models import ApiToken, Membership, Workspace, now_ms
+from models import ApiToken, Membership, Workspace, differences, now_ms
 from schemas import (
     MemberChange,
     MemberGone,
@@ -44,7 +45,22 @@ def add_workspace(body: dict[str, str]) -> Any:
     """A new workspace, yours."""
     if current_user.token is not None:
         raise BadInput("An API token belongs to one workspace; log in to make another")
-    workspace = Workspace.found(body["name"], who())
+    with audited("workspace.created") as entry:
+        workspace = Workspace.found(body["name"], who())
+        entry.about(workspace)
+    workspace.role = "owner"
+    return workspace
+
+
+@blueprint.patch("/workspaces/<workspace>")
+@needs("owner", workspace=Workspace)
+@blueprint.arguments(WorkspaceIn)
+@blueprint.response(200, WorkspaceOut)
+def rename_workspace(body: dict[str, str], workspace: Workspace) -> Any:
+    """Give the workspace another name."""
+    with audited("workspace.renamed", workspace) as entry:
+        entry.note(**differences({"name": workspace.name}, body))
+        workspace.rename(body["name"])
     workspace.role = "owner"
     return workspace
 
@@ -63,7 +79,8 @@ def members() -> Any:
 @blueprint.response(201, MemberOut)
 def add_member(body: dict[str, str]) -> Any:
     """Add the user of this address, or make one with this password."""
-    return accounts.add_member(workspace_id(), body["email"], body["role"], body.get("password"), body.get("name"))
+    given = body["email"], body["role"], body.get("password"), body.get("name")
+    return accounts.add_member(begun("member.added"), *given)
 
 
 @blueprint.patch("/members")
@@ -72,9 +89,11 @@ def add_member(body: dict[str, str]) -> Any:
 @blueprint.response(200, MemberOut)
 def change_member(body: dict[str, str]) -> Any:
     """Give a member another role."""
-    row = _member(body["user_id"])
-    if not row.change_role(body["role"]):
-        raise Conflict(LAST_OWNER)
+    with audited("member.changed") as entry:
+        row, role = _member(body["user_id"]), body["role"]
+        entry.target("member", row.user_id, row.user.email).note(**differences({"role": row.role}, {"role": role}))
+        if not row.change_role(role):
+            raise Conflict(LAST_OWNER)
     return row
 
 
@@ -84,8 +103,11 @@ def change_member(body: dict[str, str]) -> Any:
 @blueprint.response(204)
 def remove_member(body: dict[str, str]) -> None:
     """Take a member out of the workspace; their API tokens for it end too."""
-    if not _member(body["user_id"]).leave():
-        raise Conflict(LAST_OWNER)
+    with audited("member.removed") as entry:
+        row = _member(body["user_id"])
+        entry.target("member", row.user_id, row.user.email).note(role=row.role)
+        if not row.leave():
+            raise Conflict(LAST_OWNER)
 
 
 def _member(user_id: str) -> Membership:
@@ -115,7 +137,10 @@ def add_token(body: dict[str, Any]) -> Any:
     check_role(workspace_id(), body["role"])
     days = body.pop("days")
     expires = None if days is None else now_ms() + days * 86_400_000
-    row, row.token = ApiToken.issue(user_id=who().id, workspace_id=workspace_id(), expires_at=expires, **body)
+    with audited("token.created") as entry:
+        row, text = ApiToken.issue(user_id=who().id, workspace_id=workspace_id(), expires_at=expires, **body)
+        entry.about(row).note(role=row.role, days=days)
+    row.token = text
     return row
 
 
@@ -126,4 +151,4 @@ def remove_token(token: ApiToken) -> None:
     """Withdraw a token: your own, or as an owner anybody's."""
     if token.user_id != who().id:
         check_role(token.workspace_id, "owner")
-    token.remove()
+    remove("token.withdrawn", token)

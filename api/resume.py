@@ -15,6 +15,7 @@ from flask_login import current_user
 
 from agent.questions import visible
 from api.access import needs, who
+from api.audit import noted
 from api.bodies import body_of, read_raw
 from api.questions import takes_answers, text_of
 from api.runs import shown
@@ -96,9 +97,9 @@ def answer(run: Run) -> Any:
     """Answer a run that waits, once: an approval with `approved` or `rejected`, a callback with any body.
 
     With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; `node_id` may be left out
-    where the run waits at one node only. `question` is for an agent, which may ask several: the answer is then to none
-    but this one. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as
-    what it received. 409 for what was answered before, whose time is over, or whose run has ended.
+    where the run waits at one node only. An agent may ask several questions, so `question` has to say which one is
+    answered. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as what
+    it received. 409 for what was answered before, whose time is over, or whose run has ended.
     """
     signed = request.args.get("token") is not None
     node_id = _node_id(run, request.args.get("node") if signed else read_body().get("node_id"))
@@ -109,8 +110,11 @@ def answer(run: Run) -> Any:
     if name is None:
         raise BadInput(f"answer: must be one of {', '.join(node.answers)}")
     try:
+        if node.asks and question is None:
+            raise _which(run, node_id)
         by = BY_LINK if not current_user.is_authenticated else who().email
-        _dispatcher().answer(run, node_id, name, value, by, question)
+        note = noted("run.answered", node_id=node_id, answer=name)
+        _dispatcher().answer(run, node_id, name, value, by, question, note)
     except HeadraceError as error:
         if _is_a_form():
             return _page(run, error.message, "", status=error.status)
@@ -121,6 +125,15 @@ def answer(run: Run) -> Any:
         # Who has the link may answer, which is not to see what else the run knows.
         return {"run_id": run.id, "node_id": node_id, "answer": name}
     return RunOut().dump(shown(Run.get_by_id(run.id)))
+
+
+def _which(run: Run, node_id: str) -> HeadraceError:
+    """What to say to an answer that names no question: another may have taken the place of the one that was read."""
+    problem = Wait.why_closed(run.id, node_id, now_ms(), asks=True)
+    wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
+    if problem is not None or wait is None:
+        return Conflict(problem or "The run waits for no answer")
+    return BadInput(f"question: is required, since the node may ask several; {wait.question!r} is open")
 
 
 def _by_a_member() -> tuple[str | None, Any, str | None]:

@@ -8,7 +8,9 @@ import orjson
 from flask import Response, current_app, jsonify
 
 from api.access import find, may, needs, who, workspace_id
+from api.audit import begun, new_run, noted, remove
 from api.questions import open_questions, types_that_ask
+from api.run_schemas import StepsArgs
 from api.wire import Resource, dumped
 from errors import BadInput, Conflict, NotFound
 from models import Run, Step, Wait, Workflow, now_ms
@@ -26,7 +28,6 @@ from schemas import (
     RunWholeOut,
     StartArgs,
     StepOut,
-    WholeArgs,
     listed,
 )
 
@@ -35,7 +36,8 @@ LATEST = 8
 LARGEST_OUTPUT = 1_000_000
 RUN, QUESTION = RunOut(), QuestionOut()
 # What is shown of a step as its row has it.
-STEP_COLUMNS = [name for name in StepOut._declared_fields if name not in ("index", "input", "output")]
+MADE = ("index", "number", "pinned", "input", "output")
+STEP_COLUMNS = ["seq", "item_index", *(name for name in StepOut._declared_fields if name not in MADE)]
 
 
 def shown(run: Run) -> Run:
@@ -87,7 +89,7 @@ def record(body: dict[str, Any]) -> Any:
         if body["duration_ms"] is None:
             body["duration_ms"] = float(finished - started)
     body["output"] = _encoded(body["output"])
-    return Run.record(flow, **body)
+    return Run.record(flow, new_run("run.recorded"), **body)
 
 
 @blueprint.get("/runs/<run>")
@@ -106,7 +108,7 @@ def delete(run: Run) -> None:
     """Delete a run that has ended, with its steps and log."""
     if run.finished_at is None and not run.recorded:
         raise Conflict("The run has not ended; cancel it first")
-    run.remove()
+    remove("run.deleted", run)
     _payloads().remove(run.id)
 
 
@@ -115,7 +117,7 @@ def delete(run: Run) -> None:
 @blueprint.response(200, RunOut)
 def cancel(run: Run) -> Any:
     """Cancel a pending or running run; it is `failed` with `cancelled: true` at once."""
-    return shown(current_app.extensions["headrace"].dispatcher.cancel(run, who().email))
+    return shown(current_app.extensions["headrace"].dispatcher.cancel(run, who().email, noted("run.cancelled")))
 
 
 @blueprint.post("/runs/<run>/retry")
@@ -131,21 +133,34 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
     changed since, it is executed again. Waits and answers as running the flow does.
     """
     dispatcher = current_app.extensions["headrace"].dispatcher
-    ticket = dispatcher.retry(run, body["start"], body["version"])
+    entry = begun("run.retried").about(run)
+    start, version = body["start"], body["version"]
+    ticket = dispatcher.retry(run, start, version, lambda made: entry.note(run_id=made.id).insertion())
     finished = dispatcher.wait(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
 
 
 @blueprint.get("/runs/<run>/steps")
 @needs("viewer", run=Run)
-@blueprint.arguments(WholeArgs, location="query")
+@blueprint.arguments(StepsArgs, location="query")
 @blueprint.response(200, listed(StepOut))
 def steps(args: dict[str, Any], run: Run) -> Any:
-    """The steps of a run in the order in which they were executed: all of them, unless a `limit` is given."""
+    """The steps of a run in the order in which they were executed: all of them, unless a `limit` is given.
+
+    With `values=false` nothing of what went in and came out is read, which lists a long run at once.
+    """
     after = -1 if args["cursor"] is None else _number(args["cursor"])
-    rows, more = Step.of(run.id, args["limit"], after)
-    values = _Values(run, rows)
-    items = [values.show(row) for row in rows]
+    page = run.id, args["limit"], after, args["node_id"]
+    if args["values"]:
+        rows, more = Step.of(*page)
+        values = _Values(run, rows)
+        items = [values.show(row) for row in rows]
+    else:
+        items, more = Step.outlines(*page)
+        pinned = set(run.pinned)
+        for item in items:
+            done = item["status"] == "success" and item["node_id"] in pinned
+            item.update(pinned=done, input=None, output=None)
     return {"items": items, "next_cursor": None if more is None else str(more)}
 
 
@@ -158,14 +173,21 @@ def whole_value(run: Run, name: str) -> Any:
     return _raw(_payloads().load(run.id, name, kept))
 
 
+@blueprint.get("/runs/<run>/steps/<int(max=999999999):number>")
+@needs("viewer", run=Run)
+@blueprint.response(200, StepOut)
+def one_step(run: Run, number: int) -> Any:
+    """One step, by its `number`. What is too large for an answer is a reference, as in the list."""
+    step = _step(run, number)
+    return _Values(run, [step]).show(step)
+
+
 @blueprint.get("/runs/<run>/steps/<int(max=999999999):number>/output")
 @needs("viewer", run=Run)
 @blueprint.response(200)
 def step_output(run: Run, number: int) -> Any:
     """The output of a step, as JSON, whatever its size."""
-    step = Step.get_or_none(run_id=run.id, seq=number)
-    if step is None:
-        raise NotFound(f"The run has no step {number}")
+    step = _step(run, number)
     return _raw(_payloads().load(run.id, f"step_{number}", Kept(step.output, step.output_bytes)))
 
 
@@ -189,7 +211,7 @@ class _Values:
     """What goes in and out of steps, put together from the record: a value that several steps share is there once."""
 
     def __init__(self, run: Run, rows: list[Step]) -> None:
-        self.run = run
+        self.run, self.pinned = run, set(run.pinned)
         wanted = {name for row in rows for name in self.sources(row)} | {row.same_as for row in rows if row.same_as}
         self.outputs = Step.outputs(run.id, wanted)
 
@@ -203,7 +225,8 @@ class _Values:
         """The step for the wire."""
         shown_step = {name: getattr(row, name) for name in STEP_COLUMNS}
         output = self.links_of(row) if row.status == "waiting" else self.output_of(row)
-        return shown_step | {"item_index": row.item_index, "input": self.input_of(row), "output": output}
+        pinned = row.status == "success" and row.node_id in self.pinned
+        return shown_step | {"pinned": pinned, "input": self.input_of(row), "output": output}
 
     def links_of(self, row: Step) -> dict[str, str] | None:
         """Where a step that waits can be answered. Who has such a link may do so, so it is for those who may anyway."""
@@ -237,6 +260,13 @@ class _Values:
         if row.output_bytes is not None:
             return reference(f"/api/runs/{self.run.id}/steps/{row.seq}/output", row.output_bytes)
         return row.output
+
+
+def _step(run: Run, number: int) -> Step:
+    step: Step | None = Step.one("run_id = ? AND seq = ?", run.id, number)
+    if step is None:
+        raise NotFound(f"The run has no step {number}")
+    return step
 
 
 def _encoded(value: Any) -> str | None:

@@ -8,10 +8,11 @@ from flask import Response, current_app, request
 from flask_login import current_user
 
 import accounts
-from api.access import COOKIE, check_origin, everybody, needs, workspace_id
+from api.access import COOKIE, check_origin, check_role, everybody, needs, workspace_id
+from api.audit import audited, remove
 from api.wire import Resource
 from models import User, Workspace
-from schemas import Login, WhoOut
+from schemas import Login, SessionChange, WhoOut
 
 blueprint = Resource("auth", "Logging in and out")
 
@@ -19,15 +20,13 @@ blueprint = Resource("auth", "Logging in and out")
 def _who(user: User, session: Any, workspace: str, role: str) -> dict[str, Any]:
     shown = {"id": session.id, "workspace_id": workspace, "role": role}
     shown |= {"created_at": session.created_at, "expires_at": session.expires_at}
-    spaces = Workspace.of(user)
-    person = {
-        "id": user.id,
-        "email": user.email,
-        "name": user.name,
-        "created_at": user.created_at,
-        "workspaces": spaces,
-    }
-    return {"session": shown, "user": person}
+    return {"session": shown, "user": person(user)}
+
+
+def person(user: User) -> dict[str, Any]:
+    """A user as they see themselves."""
+    shown = {name: getattr(user, name) for name in ("id", "email", "name", "created_at", "set_up")}
+    return {**shown, "workspaces": Workspace.of(user)}
 
 
 @blueprint.post("/auth/login")
@@ -57,12 +56,27 @@ def read() -> Any:
     return _who(current_user.user, current_user.session or current_user.token, here, current_user.roles[here])
 
 
+@blueprint.patch("/auth/session")
+@needs("viewer", by_session=True)
+@blueprint.arguments(SessionChange)
+@blueprint.response(200, WhoOut)
+def move(body: dict[str, str]) -> Any:
+    """Choose the workspace that requests of this session mean which name none."""
+    check_role(body["workspace_id"], "viewer")
+    session = current_user.session
+    with audited("session.moved") as entry:
+        session.move(body["workspace_id"])
+        entry.about(session)
+    return _who(current_user.user, session, session.workspace_id, current_user.roles[session.workspace_id])
+
+
 @blueprint.delete("/auth/session")
 @needs("viewer")
 @blueprint.response(204)
 def log_out() -> Any:
     """End the session; an API token that asks is withdrawn."""
-    (current_user.session or current_user.token).remove()
+    session, token = current_user.session, current_user.token
+    remove("session.closed" if token is None else "token.withdrawn", session or token)
     response = Response(status=204)
     response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=request.is_secure)
     return response

@@ -9,13 +9,16 @@ from flask import current_app, request
 
 import definition as definitions
 from api import flow_list
-from api.access import needs, who, workspace_id
+from api.access import check_role, needs, who, workspace_id
+from api.audit import audited, new_run, remove
+from api.run_schemas import StartIn
 from api.runs import shown
 from api.wire import Resource, check_depth, dumped, parse
 from credentials import warned, warnings_of
-from dispatch import Dispatcher
+from definition import Pin
+from dispatch import Dispatcher, Options
 from errors import BadInput, Conflict, NotFound, TooLarge
-from models import Workflow, WorkflowVersion
+from models import Workflow, WorkflowVersion, differences
 from schemas import (
     CheckIn,
     CheckOut,
@@ -30,7 +33,6 @@ from schemas import (
     RunOut,
     SavedOut,
     StartArgs,
-    StartIn,
     VersionOut,
     listed,
 )
@@ -63,9 +65,10 @@ def create(body: dict[str, Any]) -> Any:
     """Create a flow: as a draft, which may be incomplete, or active, which must be valid."""
     text = EMPTY if (given := _definition(body)) is None else given
     triggers = _checked(text, body["status"])
-    flow = Workflow.draft(
-        who().id, triggers, workspace_id=workspace_id(), name=body["name"], status=body["status"], definition_json=text
-    )
+    values = {"workspace_id": workspace_id(), "name": body["name"], "status": body["status"]}
+    with audited("flow.created") as entry:
+        flow = Workflow.draft(who().id, triggers, definition_json=text, **values)
+        entry.about(flow).note(status=flow.status)
     return warned(flow)
 
 
@@ -91,7 +94,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
     changes: dict[str, Any] = {name: body[name] for name in ("name", "status") if name in body}
     if text is not None:
         changes["definition_json"] = text
-    if not flow.change(who().id, body.get("version"), triggers, **changes):
+    if not _change(_verb(flow.status, status), flow, changes, triggers, body.get("version")):
         raise Conflict("version: the flow has changed since; read it again and repeat your change")
     return warned(flow)
 
@@ -101,7 +104,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
 @blueprint.response(204)
 def delete(flow: Workflow) -> None:
     """Delete the flow and its versions. Its runs stay as history."""
-    flow.remove()
+    remove("flow.deleted", flow)
 
 
 @blueprint.post("/workflows/<flow>/run")
@@ -114,9 +117,16 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:
     """Run the flow. Waits up to `wait` seconds: 200 with the finished run, else 202 with the run as it stands.
 
     With the header `Idempotency-Key`, the same key within 24 hours answers the first run again and starts none.
+
+    For who builds the flow: `definition` runs a draft that is not saved, which must be valid; `until` executes no more
+    than what leads to a node, or is named there as `steps.<id>`; `pinned` takes what it says for the outputs of nodes
+    that are then not executed, nor is what only they would need. A pinned node counts as executed, unless all that
+    leads to it was executed and does not lead to it this time: then it is skipped. What is left out has no steps. A
+    definition and pinned nodes need the role editor.
     """
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
-    ticket = dispatcher.submit(flow, body["input"], "manual", key=_idempotency_key())
+    key, options = _idempotency_key(), _options(body, flow)
+    ticket = dispatcher.submit(flow, body["input"], "manual", key=key, options=options, note=new_run())
     finished = dispatcher.wait(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
 
@@ -147,7 +157,7 @@ def restore(body: dict[str, int], flow: Workflow) -> Any:
     """Make an earlier version's definition the flow's again, as its next version."""
     text = _version(flow, body["version"]).definition_json
     triggers = _checked(text, flow.status)
-    if not flow.change(who().id, triggers=triggers, definition_json=text):
+    if not _change("flow.restored", flow, {"definition_json": text}, triggers, restored=body["version"]):
         raise Conflict("The flow has changed meanwhile; try again")
     return warned(flow)
 
@@ -157,10 +167,49 @@ def restore(body: dict[str, int], flow: Workflow) -> Any:
 @blueprint.arguments(CheckIn)
 @blueprint.response(200, CheckOut)
 def validate(body: dict[str, Any]) -> Any:
-    """What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept."""
-    plan, issues = definitions.check(body["definition"], current_app.extensions["headrace"].config.max_nodes)
-    found = [*issues, *warnings_of(body["definition"], workspace_id())]
-    return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found]}
+    """What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept.
+
+    `nodes` has by id the branches of each node and what else it takes to draw it, as far as that can be read.
+    """
+    definition, most = body["definition"], current_app.extensions["headrace"].config.max_nodes
+    plan, issues = definitions.check(definition, most)
+    found = [*issues, *warnings_of(definition, workspace_id())]
+    drawn = {id_: outline._asdict() for id_, outline in definitions.outlines(definition, most).items()}
+    return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found], "nodes": drawn}
+
+
+def _verb(before: str, after: str) -> str:
+    """What the audit trail calls a change between these statuses."""
+    if before == after or "active" not in (before, after):
+        return "flow.updated"
+    return "flow.activated" if after == "active" else "flow.deactivated"
+
+
+def _change(
+    action: str,
+    flow: Workflow,
+    changes: dict[str, Any],
+    triggers: list[Trigger] | None,
+    expected: int | None = None,
+    **more: Any,
+) -> bool:
+    """Change the flow, and note what differs then; False where it has changed since it was read."""
+    before = {name: getattr(flow, name) for name in ("name", "status", "version")}
+    text = changes.get("definition_json", flow.definition_json)
+    # Before the transaction: it takes longer than that should.
+    counts = definitions.differences(orjson.loads(flow.definition_json), orjson.loads(text))
+    try:
+        with audited(action, flow) as entry:
+            if not flow.change(who().id, expected, triggers, **changes):
+                raise _Stale
+            entry.note(**differences(before, {name: getattr(flow, name) for name in before}), **counts, **more)
+    except _Stale:
+        return False
+    return True
+
+
+class _Stale(Exception):
+    """The flow has changed since it was read."""
 
 
 def _version(flow: Workflow, number: int) -> WorkflowVersion:
@@ -186,6 +235,19 @@ def _definition(body: dict[str, Any]) -> str | None:
     if len(text.encode()) > most:
         raise TooLarge(f"The definition has more than {most} bytes")
     return str(text)
+
+
+def _options(body: dict[str, Any], flow: Workflow) -> Options | None:
+    """What the run is started with beside its input; None for nothing."""
+    definition, until, pinned = body["definition"], body["until"], body["pinned"] or {}
+    if definition is None and until is None and not pinned:
+        return None
+    if definition is not None or pinned:
+        check_role(flow.workspace_id, "editor")
+    text = None if definition is None else _definition({"definition": definition})
+    if text is not None:
+        _checked(text, "active")
+    return Options(text, until, {id_: Pin(**pin) for id_, pin in pinned.items()})
 
 
 def _checked(text: str, status: str) -> list[Trigger] | None:

@@ -40,7 +40,7 @@ from benchmarks import common
 from config import Config
 from database import execute
 from flat import iso
-from models import ApiToken, Run, User, Workflow, Workspace, now_ms
+from models import ApiToken, Run, Schedule, User, Workflow, Workspace, now_ms
 from tables.base import DAY_MS
 
 TARGET_MS = 15.0
@@ -168,6 +168,10 @@ def fill(runs: int, with_steps: int) -> None:
         )
         for at in range(FLOWS + QUIET)
     ]
+    with database.write():
+        for flow in flows[FLOWS:]:
+            wanted = [(f"n{at}", {"every": 3600.0 + at, "timezone": "UTC", "catch_up": "last"}) for at in range(6)]
+            Schedule.sync(flow, wanted)
     execute("PRAGMA synchronous = off")
     execute("PRAGMA cache_size = -400000")
     for chunk in History(flows, runs, with_steps).chunks():
@@ -279,6 +283,8 @@ def questions(workspace: Workspace) -> list[Question]:
         Question("run", [f"/api/runs/{id_}" for id_ in ended]),
         Question("steps of a run", [f"/api/runs/{id_}/steps" for id_ in ended], STEPS),
         Question("the dashboard's latest runs", ["/api/dashboard/runs/latest"], 8),
+        Question("what is due next, of 1,020 schedules", ["/api/schedules"], 50),
+        Question("metrics of 2 days, with hours", ["/api/metrics?days=2"]),
         Question("metrics of 30 days", ["/api/metrics?days=30"]),
         Question("metrics of 365 days", ["/api/metrics?days=365"]),
         Question("metrics for Prometheus", ["/metrics"]),

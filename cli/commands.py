@@ -28,7 +28,7 @@ from cli.files import FlowFile, definition_text, flow_in
 from config import Config
 from dispatch import Dispatcher, make_services
 from errors import BadInput, Conflict, NotFound
-from models import ROLES, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
+from models import ROLES, AuditEntry, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
 from nodes import REGISTRY, own
 from nodes.keyring import Credential
 from payloads import Kept
@@ -289,7 +289,8 @@ def add_user(email: str, workspace_id: str | None, role: str, password_stdin: bo
         if known is not None and password_stdin:
             raise Conflict(f"There is a user {known.email} already; `user password` changes the password")
         password, generated = (None, False) if known is not None else new_password(email, password_stdin)
-        accounts.add_member(workspace.id, email, role, password, None)
+        entry = AuditEntry.begin("member.added", workspace.id)
+        accounts.add_member(entry, email, role, password, set_up=not generated)
     click.echo(f"{email.strip().lower()} is {role} of {workspace.name}")
     if generated:
         click.echo(f"password: {password}")
@@ -305,7 +306,7 @@ def reset_password(email: str, password_stdin: bool) -> None:
         if found is None:
             raise NotFound(f"There is no user {email!r}; `user list` shows all")
         password, generated = new_password(found.email, password_stdin)
-        accounts.set_password(found, password)
+        accounts.set_password(found, password, set_up=not generated)
     click.echo(f"{found.email} has a new password")
     if generated:
         click.echo(f"password: {password}")

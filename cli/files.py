@@ -17,7 +17,7 @@ from config import Config
 from errors import BadInput, NotFound, TooLarge
 from importing import curl, openapi
 from importing.secret import Suggestion
-from models import Preset, Workflow
+from models import AuditEntry, Preset, Workflow
 from schemas import FlowIn
 
 
@@ -118,9 +118,17 @@ def import_flows(file: Path, raw: bytes, workspace_id: str | None, name: str | N
         workspace = find_workspace(workspace_id)
         rows = [draft(flow if name is None else flow._replace(name=name), config) for flow in found]
         with database.write():
-            made = [Workflow.draft(workspace_id=workspace.id, **row) for row in rows]
+            made = [kept(workspace.id, row) for row in rows]
     for flow in made:
         click.echo(f"{flow.id} {flow.name}")
+
+
+def kept(workspace_id: str, row: dict[str, Any]) -> Workflow:
+    """A flow of these columns, and an entry of it in the audit trail."""
+    with AuditEntry.begin("flow.created", workspace_id).written() as entry:
+        flow = Workflow.draft(workspace_id=workspace_id, **row)
+        entry.about(flow).note(status=flow.status)
+    return flow
 
 
 def import_palette(raw: bytes, workspace_id: str | None) -> None:
@@ -129,7 +137,9 @@ def import_palette(raw: bytes, workspace_id: str | None) -> None:
     rows = [preset.as_row() for preset in palette.presets]
     with opened():
         workspace = find_workspace(workspace_id)
-        made = Preset.replace_source(workspace.id, palette.source, palette.title, rows)
+        with AuditEntry.begin("preset.imported", workspace.id).written() as entry:
+            made = Preset.replace_source(workspace.id, palette.source, palette.title, rows)
+            entry.target("preset", palette.source, palette.title).note(presets=len(made))
     for preset in made:
         click.echo(one_line(f"{preset.id} {preset.name}"))
     print_advice(palette.credentials, palette.notes)

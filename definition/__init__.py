@@ -12,14 +12,17 @@ from typing import Any
 from errors import DefinitionError, Issue
 
 from .builder import nodes_of
-from .planned import Config, Plan, PlannedNode, Retry, Settings
+from .differences import differences
+from .outline import Outline, outlines
+from .parts import part_of
+from .planned import Config, Pin, Plan, PlannedNode, Retry, Settings
 from .settings import settings_of
 from .shape import Edge, Graph, Issues, graph_of, unknown_keys
 from .uses import Use, missing, missing_of, uses
 
 __all__ = [
-    "Config", "Edge", "Graph", "Plan", "PlannedNode", "Retry", "Settings", "Use", "check", "graph", "missing",
-    "missing_of", "plan", "uses",
+    "Config", "Edge", "Graph", "Outline", "Pin", "Plan", "PlannedNode", "Retry", "Settings", "Use", "check", "differences",
+    "graph", "missing", "missing_of", "outlines", "part_of", "plan", "uses",
 ]  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def nodes_of(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
 
 
 def _addressing(nodes: list[PlannedNode]) -> tuple[PlannedNode, ...]:
-    """The nodes, with those in `addresses` alone that are not before the node: these it sees as they ended."""
+    """The nodes, with those in `addresses` alone that are not before the node; the others it sees as they ended."""
     bits = {id_: 1 << number for number, id_ in enumerate({id_ for node in nodes for id_ in node.addresses})}
     before: list[int] = []  # for each node, the bits of what comes before it
     for node in nodes if bits else ():
@@ -48,13 +48,14 @@ def _addressing(nodes: list[PlannedNode]) -> tuple[PlannedNode, ...]:
         for at, _ in node.inputs:
             before[-1] |= before[at] | bits.get(nodes[at].id, 0)
         outside = frozenset(id_ for id_ in node.addresses if not before[-1] & bits[id_])
-        nodes[node.position] = dataclasses.replace(node, addresses=outside)
+        seen = node.references | (node.addresses - outside)
+        nodes[node.position] = dataclasses.replace(node, addresses=outside, references=seen)
     return tuple(nodes)
 
 
 def _check_edges(shape: Graph, issues: Issues) -> None:
     """Every edge leaves by a way that its source has, and enters no trigger."""
-    ways = {id_: _ways(raw) for id_, raw in shape.nodes.items()}
+    ways = {id_: ways_of(raw) for id_, raw in shape.nodes.items()}
     for edge in shape.edges:
         path = f"edges ({edge.source} -> {edge.target})"
         target = REGISTRY.get(shape.nodes[edge.target]["type"])
@@ -71,7 +72,7 @@ def _check_edges(shape: Graph, issues: Issues) -> None:
             issues.add(path, f"{edge.source!r} has no branch {edge.branch[:MAX_NAME]!r}; {offer}", edge.source)
 
 
-def _ways(raw: Mapping[str, Any]) -> tuple[str | None, ...] | None:
+def ways_of(raw: Mapping[str, Any]) -> tuple[str | None, ...] | None:
     """The branches of a node; None in them is the unnamed way. None for an unknown type."""
     node = REGISTRY.get(raw["type"])
     if node is None:

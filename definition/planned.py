@@ -97,6 +97,13 @@ class Constant:
         return self.value
 
 
+class Pin(NamedTuple):
+    """What is taken for the output of a node instead of executing it, and the branch by which it leaves."""
+
+    output: Any
+    branch: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedNode:
     """A node, ready to run. `inputs` are its edges in: the source's position in the plan, the branch it leaves by;
@@ -104,7 +111,7 @@ class PlannedNode:
 
     `references` are the steps that its expressions look at (`*`: perhaps any that come before it), but for those that
     may be answered: where it comes after such a one, it sees its output; those in `addresses` show it where to answer
-    them, however they were answered.
+    them, however they were answered. One that is `pinned` is not executed.
     """
 
     position: int
@@ -124,14 +131,20 @@ class PlannedNode:
     branches: tuple[str, ...] = ()
     references: frozenset[str] = frozenset()
     addresses: frozenset[str] = frozenset()
+    pinned: Pin | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A valid definition in the order in which it runs."""
+    """A valid definition in the order in which it runs, or a part of one (see parts.py).
+
+    `until` is the node whose output is the run's, `left_out` are nodes that the run has nothing to do with.
+    """
 
     nodes: tuple[PlannedNode, ...]
     settings: Settings
+    until: str | None = None
+    left_out: tuple[PlannedNode, ...] = ()
 
     @cached_property
     def by_id(self) -> dict[str, PlannedNode]:
@@ -139,9 +152,12 @@ class Plan:
         return {node.id: node for node in self.nodes}
 
     @cached_property
-    def answerable(self) -> tuple[str, ...]:
-        """The nodes that wait for an answer, and have addresses for it from the start."""
-        return tuple(node.id for node in self.nodes if node.node.has_address and not node.disabled)
+    def answerable(self) -> dict[str, Node]:
+        """The nodes that wait for an answer, and have addresses for it from the start; those left out have some too,
+        since others may look at them.
+        """
+        nodes = (*self.nodes, *self.left_out)
+        return {node.id: node.node for node in nodes if node.node.has_address and not node.disabled}
 
     @cached_property
     def responding(self) -> frozenset[str]:

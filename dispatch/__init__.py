@@ -4,6 +4,7 @@ from dispatch.active import Ticket
 from dispatch.dispatcher import Dispatcher
 from dispatch.executor import MAX_DEATHS, make_services
 from dispatch.links import Links
+from dispatch.options import Options
 from dispatch.polling import Found, Line, look
 
-__all__ = ["MAX_DEATHS", "Dispatcher", "Found", "Line", "Links", "Ticket", "look", "make_services"]
+__all__ = ["MAX_DEATHS", "Dispatcher", "Found", "Line", "Links", "Options", "Ticket", "look", "make_services"]

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import engine
 from engine import Plan
@@ -17,6 +17,8 @@ from nodes.keyring import Keyring
 from recorder import Recorder
 
 log = logging.getLogger("headrace.dispatch")
+# Makes a write that is to be done together with what is done to the run, or not at all: who did it, say.
+Note: TypeAlias = Callable[[Run], Write]
 
 
 class HandedBack(BaseException):
@@ -28,10 +30,17 @@ class Active:
 
     `new` makes the writes of a new run, its row first. They go to the disk with the first thing that is written for it
     (`flush`), or sooner where somebody has to know that it is there (`durable`): so a short run, whose caller waits for
-    its end, costs one commit.
+    its end, costs one commit. `noted` are writes that go with the row, however it is written.
     """
 
-    def __init__(self, run: Run, plan: Plan, recorder: Recorder, new: Callable[[], list[Write]] | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        plan: Plan,
+        recorder: Recorder,
+        new: Callable[[], list[Write]] | None = None,
+        noted: Sequence[Write] = (),
+    ) -> None:
         self.run, self.plan, self.recorder = run, plan, recorder
         self.is_new = new is not None  # made by this process just now, so nothing of it is done yet
         self.is_claimed = False
@@ -44,7 +53,7 @@ class Active:
         self.response: Any = None
         self.keyring = Keyring()
         self.inputs: list[str] = []  # the runs that it starts whose input lies in a file
-        self._new = new
+        self._new, self._noted = new, noted
         self._accepted: Future[list[int]] | None = None
         self._lock = threading.Lock()
 
@@ -63,7 +72,7 @@ class Active:
     def flush(self, writes: Sequence[Write]) -> Future[list[int]]:
         """Hand the writes to the recorder, after the row of the run."""
         with self._lock:
-            new = self._new() if self._new else ()
+            new = [*self._new(), *self._noted] if self._new else ()
             flushed = self.recorder.submit([*new, *writes])
             if new:
                 # In this order: who looks without the lock must not find neither of them.
@@ -75,7 +84,7 @@ class Active:
         with self._lock:
             if not self._new:
                 return None
-            flushed = self.recorder.submit(writes())
+            flushed = self.recorder.submit([*writes(), *self._noted])
             self._accepted, self._new = flushed, None
         return flushed
 

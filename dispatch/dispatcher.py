@@ -17,7 +17,7 @@ from typing import Any
 
 import engine
 from config import Config
-from database import disconnect_thread, write
+from database import disconnect_thread, execute, write
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
 from models import (
@@ -25,6 +25,7 @@ from models import (
     IdempotencyKey,
     Lease,
     Run,
+    RunOptions,
     Step,
     Wait,
     Workflow,
@@ -36,10 +37,11 @@ from nodes.base import REGISTRY, Node, Services
 from payloads import Kept
 from recorder import Recorder
 
-from .active import Active, Ticket
+from .active import Active, Note, Ticket
 from .executor import Executor, FindCredential, Flow, no_credential
 from .lanes import SlowLane
 from .links import Links
+from .options import Options
 from .retrying import make_retry
 from .tasks import Task
 
@@ -170,19 +172,23 @@ class Dispatcher(Executor):
         trigger_node: str | None = None,
         key: str | None = None,
         here: bool = False,
+        options: Options | None = None,
+        note: Note | None = None,
     ) -> Ticket:
         """Accept a run and start it, at once where a thread is free. `wait` says when it is durable.
 
-        `here` lets the caller's own thread execute it where it is a quick one, which saves handing it over.
+        `here` lets the caller's own thread execute it where it is a quick one, which saves handing it over. With
+        `options` it is not the flow as it is that runs, but what they make of it; BadInput where that cannot be. What
+        `note` makes is written with the run.
         """
         if flow.status == "archived":
             raise Conflict("The flow is archived; make it a draft or active to run it")
         if key is not None and (first := IdempotencyKey.run_of(flow.id, key)) is not None:
             return self.ticket_of(first)
-        plan = self.plan_of(flow)
+        plan = self.plan_of(flow) if options is None else self._plan_with(options, flow)
         self._check_open()
-        active = self._accept(flow, plan, input, triggered_by, trigger_node, key)
-        if key is not None or plan.settings.max_concurrent_runs:
+        active = self._accept(flow, plan, input, triggered_by, trigger_node, key, options, note)
+        if key is not None or plan.settings.max_concurrent_runs or options is not None:
             try:
                 self._settle_acceptance(active, plan)
             except HeadraceError as error:
@@ -201,8 +207,20 @@ class Dispatcher(Executor):
         if not self.is_open():
             raise Unavailable("Too many runs are waiting; try again soon", retry_after=1)
 
+    def _plan_with(self, options: Options, flow: Flow) -> Plan:
+        options.check(self.config.max_value_bytes)
+        return options.plan(lambda: self.plan_of(flow), self.config.max_nodes)
+
     def _accept(
-        self, flow: Flow, plan: Plan, input: Any, triggered_by: str, trigger_node: str | None, key: str | None
+        self,
+        flow: Flow,
+        plan: Plan,
+        input: Any,
+        triggered_by: str,
+        trigger_node: str | None,
+        key: str | None,
+        options: Options | None,
+        note: Note | None,
     ) -> Active:
         try:
             encoded = engine.encode(input, self.config.max_value_bytes)
@@ -212,21 +230,28 @@ class Dispatcher(Executor):
         kept = self.payloads.keep(id_, "input", encoded)
         run = Run.accept(
             flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by=triggered_by, trigger_node=trigger_node,
-            nodes_total=len(plan.nodes), nodes_done=0,
+            nodes_total=len(plan.nodes), nodes_done=0, **({} if options is None else options.columns(flow.version)),
         )  # fmt: skip
+        given = [] if options is None else [self._kept_options(id_, options)]
         limit = plan.settings.max_concurrent_runs
         unless = limit if plan.settings.overlap == "skip" else 0
 
         def made() -> list[Write]:
             bound = IdempotencyKey.take(flow.id, key, id_) if key is not None else []
             more = flow.record(run) if isinstance(flow, Task) else []
-            return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound, *more]
+            return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound, *given, *more]
 
-        active = self._active[id_] = Active(run, plan, self.recorder, made)
+        # Where the flow is busy, there is no run after all.
+        noted = [] if note is None else [note(run).provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (id_,))]
+        active = self._active[id_] = Active(run, plan, self.recorder, made, noted)
         has_room = len(self._active) <= self.config.run_threads and not (plan.is_slow and self._slow.is_full)
         if not limit and (self.inline or has_room):
             active.begin(self.owner)
         return active
+
+    def _kept_options(self, run_id: str, options: Options) -> Write:
+        kept = self.payloads.keep(run_id, "options", options.encoded())
+        return RunOptions.keep(run_id, kept.text, kept.size)
 
     def _settle_acceptance(self, active: Active, plan: Plan) -> None:
         """Wait for the row; Conflict for a key that is taken, or for one run too many at once."""
@@ -334,21 +359,21 @@ class Dispatcher(Executor):
                 return run, response
         return run, None
 
-    def cancel(self, run: Run, by: str) -> Run:
+    def cancel(self, run: Run, by: str, note: Note | None = None) -> Run:
         """End the run now, and those for which it waits; whoever executes it stops before its next step.
 
-        Conflict if it has ended.
+        What `note` makes is written with its end. Conflict if it has ended.
         """
         active = self._active.get(run.id)
         if active is not None:
             active.durable()
-        if not self._cancel(run, f"cancelled by {by}"):
+        if not self._cancel(run, f"cancelled by {by}", note):
             raise Conflict("The run has ended already")
         self._look_around()
         return run
 
-    def _cancel(self, run: Run, reason: str) -> bool:
-        if not run.cancel(reason):
+    def _cancel(self, run: Run, reason: str, note: Note | None = None) -> bool:
+        if not run.cancel(reason, () if note is None else [note(run)]):
             return False
         if (active := self._active.get(run.id)) is not None:
             active.stop_reason = reason
@@ -356,10 +381,10 @@ class Dispatcher(Executor):
             self._cancel(child, reason)
         return True
 
-    def retry(self, run: Run, start: str, version: str | int) -> Ticket:
-        """Repeat an ended run, as retrying.py says."""
+    def retry(self, run: Run, start: str, version: str | int | None, note: Note | None = None) -> Ticket:
+        """Repeat an ended run, as retrying.py says. What `note` makes is written with the new one."""
         self._check_open()
-        made = make_retry(self, run, start, version)
+        made = make_retry(self, run, start, version, note)
         active = self._active[made.id] = Active(made, self.plan_of_version(made), self.recorder)
         self._enqueue(active)
         return Ticket(made, True, active)
@@ -367,16 +392,24 @@ class Dispatcher(Executor):
     def answerable(self, run: Run, node_id: str) -> Node:
         """The node of the run that takes an answer; NotFound where there is no such one."""
         planned = self.plan_of_version(run).by_id.get(node_id)
-        if planned is None or planned.disabled or not planned.node.answers:
+        if planned is None or planned.disabled or planned.pinned is not None or not planned.node.answers:
             raise NotFound(f"The run has no node {node_id[:64]!r} that could be answered")
         return planned.node
 
     def answer(
-        self, run: Run, node_id: str, name: str, value: Any, by: str | None, question: str | None = None
+        self,
+        run: Run,
+        node_id: str,
+        name: str,
+        value: Any,
+        by: str | None,
+        question: str | None = None,
+        note: Note | None = None,
     ) -> None:
         """Answer a node of the run that waits, or soon will, once; then the run goes on.
 
-        Of a node that asks several questions, `question` says which one is meant; without it, the present one.
+        Of a node that asks several questions, `question` says which one is meant; without it, the present one. What
+        `note` makes is written with the answer.
 
         NotFound for a node that takes no answer, BadInput for an answer that it does not know, Conflict where it was
         answered before, its time is over or the run has ended.
@@ -396,6 +429,8 @@ class Dispatcher(Executor):
                 raise Conflict(problem)
             kept = self.payloads.keep(run.id, f"answer_{node_id}", encoded)
             Wait.settle(run.id, node_id, name, kept.text, kept.size, by)
+            if note is not None:
+                execute(*note(run))
         self._look_around()
 
     # Executing

@@ -19,6 +19,7 @@ from errors import Conflict, HeadraceError, NodeError
 from models import (
     Fired,
     Run,
+    RunOptions,
     Step,
     Workflow,
     WorkflowVersion,
@@ -38,6 +39,7 @@ from .agents import AgentServices
 from .flows import Starter, failure_writes, remains_of
 from .history import History
 from .links import Links
+from .options import Options
 from .plans import Plans
 from .tasks import Task, is_task
 
@@ -247,9 +249,14 @@ class Executor:
 
     def _links(self, run: Run, plan: Plan) -> Callable[..., dict[str, str]] | None:
         links = self.links
-        if links is None or not plan.suspends:
+        if links is None or not (plan.suspends or plan.answerable):
             return None
-        return lambda node_id, question=None: links.of(run.id, node_id, plan.by_id[node_id].node, question)
+
+        def links_of(node_id: str, question: str | None = None) -> dict[str, str]:
+            node = plan.answerable.get(node_id) or plan.by_id[node_id].node
+            return links.of(run.id, node_id, node, question)
+
+        return links_of
 
     def _pause(self, active: Active, seconds: float) -> None:
         """Sleep before another attempt; a cancellation or the process's end cuts it short."""
@@ -271,8 +278,7 @@ class Executor:
             outcome = Outcome("failed", None, error.message)
         if self.recorder.commit(Run.claim(run.id, self.owner))[0]:
             claimed = Run.get_by_id(run.id)
-            version = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=run.workflow_version)
-            left = remains_of(orjson.loads(version.definition_json) if version else {"nodes": []}, run)
+            left = remains_of(self._written(run), run)
             active = Active(claimed, left, self.recorder)
             told = failure_writes(self, active, outcome)
             ending = claimed.finish(self.owner, "failed", waits=True, error_text=outcome.error_text)
@@ -280,8 +286,32 @@ class Executor:
             self.tidy(active)
         return None
 
+    def _written(self, run: Run) -> dict[str, Any]:
+        """The definition that the run began with, valid or not; one without nodes where there is none any more."""
+        options = self.options_of(run)
+        if options is not None and options.definition is not None:
+            found: dict[str, Any] = orjson.loads(options.definition)
+            return found
+        version = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=run.workflow_version)
+        return orjson.loads(version.definition_json) if version else {"nodes": []}
+
+    def options_of(self, run: Run) -> Options | None:
+        """What the run was started with beside its input; None for one that was started with nothing else."""
+        row = None if run.options is None else RunOptions.find(run.id)
+        text = None if row is None else self.payloads.load(run.id, "options", Kept(row.value, row.value_bytes))
+        return None if text is None else Options.of(text)
+
     def plan_of_version(self, run: Run) -> Plan:
-        """The plan of the version that the run began with; Conflict where there is none any more."""
+        """The plan that the run began with: of a version of the flow, or of a part of it, or of its own definition.
+
+        Conflict where that version is not there any more.
+        """
+        options = self.options_of(run)
+        if options is not None:
+            return options.plan(lambda: self._plan_of_version(run), self.config.max_nodes)
+        return self._plan_of_version(run)
+
+    def _plan_of_version(self, run: Run) -> Plan:
         if is_task(run):
             body = self.value(run.id, "input", Kept(run.input, run.input_bytes))
             return Task(run.workspace_id, run.workflow_name, body).plan()

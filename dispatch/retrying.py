@@ -14,8 +14,10 @@ import definition as definitions
 from database import execute, write
 from engine import Plan
 from errors import Conflict, NotFound
-from models import Run, Step, Workflow, WorkflowVersion, new_id
+from models import Run, RunOptions, Step, Workflow, WorkflowVersion, new_id
 
+from .active import Note
+from .options import Options
 from .tasks import is_task
 
 if TYPE_CHECKING:
@@ -25,16 +27,17 @@ if TYPE_CHECKING:
 FOR_PEOPLE = ("name", "position", "notes")
 
 
-def make_retry(executor: Executor, run: Run, start: str, version: str | int) -> Run:
-    """A pending run that repeats this one, on record with the steps that it keeps.
+def make_retry(executor: Executor, run: Run, start: str, version: str | int | None, note: Note | None = None) -> Run:
+    """A pending run that repeats this one, on record with the steps that it keeps and what `note` makes of it.
 
-    `start` is `start` or `failed`; `version` is `same`, `latest` or a number. Conflict where the run has not ended, did
-    not fail (for `failed`), was executed elsewhere, or its flow does not run; NotFound for a version that is not there.
+    `start` is `start` or `failed`; `version` is `same`, `latest` or a number, None for `latest`, or for `same` where
+    the run was of a part of its flow or of a definition of its own. Its options are the new one's too. Conflict where
+    the run has not ended, did not fail (for `failed`), was executed elsewhere, or its flow does not run; NotFound for a
+    version that is not there, BadInput for one without a node that the options name.
     """
-    flow = _flow_of(run, start)
-    number = int({"same": run.workflow_version or 0, "latest": flow.version}.get(str(version), version))
-    text = _definition(flow, number)
-    plan = executor.plans.get(flow.id, number, lambda: text)
+    flow, options = _flow_of(run, start), executor.options_of(run)
+    number, text = _chosen(flow, run, options, version)
+    plan = _plan(executor, flow.id, options, number, text)
     if run.trigger_node is not None and run.trigger_node not in plan.by_id:
         raise Conflict(f"version: the trigger {run.trigger_node!r} of the run is not in version {number}")
     kept = _kept_nodes(plan, run, text, number) if start == "failed" else []
@@ -42,26 +45,49 @@ def make_retry(executor: Executor, run: Run, start: str, version: str | int) -> 
     made = Run.accept(
         flow, id=new_id("run"), workflow_version=number, input=run.input, input_bytes=run.input_bytes,
         triggered_by=run.triggered_by, trigger_node=run.trigger_node, retry_of=run.id, nodes_total=len(plan.nodes),
-        nodes_done=0,
+        nodes_done=0, options=run.options,
     )  # fmt: skip
-    executor.payloads.share(run.id, made.id, Step.files(run.id, kept) if kept else [])
+    files = ["options"] if options is not None else []
+    executor.payloads.share(run.id, made.id, [*files, *(Step.files(run.id, kept) if kept else [])])
     try:
-        _record(run, made, kept, limit)
+        _record(run, made, kept, limit, note)
     except BaseException:
         executor.payloads.remove(made.id)
         raise
     return made
 
 
-def _record(run: Run, made: Run, kept: list[str], limit: int) -> None:
+def _chosen(flow: Workflow, run: Run, options: Options | None, version: str | int | None) -> tuple[int | None, str]:
+    """The number of the version that is to run, None for the run's own definition, and the definition."""
+    if version is None:
+        version = "latest" if options is None else "same"
+    if options is not None and options.definition is not None:
+        if version != "same":
+            raise Conflict("version: the run was of a definition that is no version; it can be repeated as `same` only")
+        return None, options.definition
+    number = int({"same": run.workflow_version or 0, "latest": flow.version}.get(str(version), version))
+    return number, _definition(flow, number)
+
+
+def _plan(executor: Executor, flow_id: str, options: Options | None, number: int | None, text: str) -> Plan:
+    def whole() -> Plan:
+        return executor.plans.get(flow_id, number or 0, lambda: text)
+
+    return whole() if options is None else options.plan(whole, executor.config.max_nodes)
+
+
+def _record(run: Run, made: Run, kept: list[str], limit: int, note: Note | None) -> None:
     """Write the new run with what it keeps of the first, which must still be there: it may have been deleted."""
     with write():
         if Run.find(run.id) is None:
             raise NotFound("The run was deleted")
         if not execute(*(made.insertion_unless_busy(limit) if limit else made.insertion())).rowcount:
             raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
+        RunOptions.share(run.id, made.id)
         if kept:
             Step.keep(run.id, made.id, kept)
+        if note is not None:
+            execute(*note(made))
 
 
 def _flow_of(run: Run, start: str) -> Workflow:
@@ -90,7 +116,7 @@ def _definition(flow: Workflow, number: int) -> str:
     return str(row.definition_json)
 
 
-def _kept_nodes(plan: Plan, run: Run, text: str, number: int) -> list[str]:
+def _kept_nodes(plan: Plan, run: Run, text: str, number: int | None) -> list[str]:
     """The nodes whose completed steps still hold: nothing has changed about them, nor about what they depend on."""
     if number == run.workflow_version:
         return list(plan.by_id)

@@ -38,7 +38,7 @@ from nodes import (
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.describe import json_schema
 
-__all__ = ["FAMILIES", "REGISTRY", "catalogue", "search"]
+__all__ = ["CATEGORY_LABELS", "FAMILIES", "REGISTRY", "catalogue", "categories", "search"]
 
 # Importing a family registers its types, in the order in which the catalogue shows them.
 FAMILIES = (
@@ -71,12 +71,31 @@ FAMILIES = (
 )
 
 
+# Label and icon of each category, in the order in which they are shown.
+CATEGORY_LABELS = {
+    "trigger": ("Triggers", "bolt"),
+    "logic": ("Logic", "git-branch"),
+    "data": ("Data", "table"),
+    "integration": ("Integration", "plug"),
+    "storage": ("Storage", "database"),
+    "output": ("Output", "send"),
+    "ai": ("AI", "robot"),
+}
+
+
+def categories() -> list[dict[str, str]]:
+    """The categories in their order: `{category, name, icon}`."""
+    return [{"category": key, "name": CATEGORY_LABELS[key][0], "icon": CATEGORY_LABELS[key][1]} for key in CATEGORIES]
+
+
 def catalogue() -> list[dict[str, Any]]:
     """What there is, category by category.
 
-    Entries are `{type, category, name, description, branches, trigger, pure, own, config_schema, examples, extra,
+    Entries are `{type, category, name, icon, description, branches, trigger, pure, own, config_schema, examples, extra,
     install}`. `config_schema` is JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is no
-    expression and `x-credential` the types of credential that a key names; `branches` are those of an empty config.
+    expression, `x-credential` the types of credential that a key names, `x-multiline` what is written in several lines
+    and `x-language` in which of LANGUAGES, `x-per-item` what is evaluated for each item, `x-names` the id of a workflow
+    or an agent. `icon` is of Tabler's set, empty for that of the category; `branches` are those of an empty config.
     `own` says that the type comes from HEADRACE_NODES_DIR. `install` is the command that brings what the node lacks
     here, null where it lacks nothing.
     """
@@ -110,6 +129,7 @@ def entry_of(cls: Any) -> dict[str, Any]:
         "type": cls.type,
         "category": cls.category,
         "name": cls.title or cls.type.replace("_", " ").capitalize(),
+        "icon": cls.icon,
         "description": " ".join((inspect.getdoc(cls) or "").split()),
         "branches": list(cls.branches({})),
         "trigger": cls.trigger,

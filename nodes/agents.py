@@ -39,6 +39,7 @@ class Agent(Node):
     type = "agent"
     category = "ai"
     title = "Agent"
+    icon = "robot"
     pure = False
     slow = True
     suspends = True
@@ -70,8 +71,10 @@ class Agent(Node):
     )
 
     class Config(Schema):
-        agent_id = text("The id of the agent: researcher, or one of your own", most=64, literal=True, required=True)
-        task = text("What is to be done, in words: Find out who made this", most=100_000, required=True)
+        agent_id = text(
+            "The id of the agent: researcher, or one of your own", most=64, literal=True, required=True, names="agent"
+        )
+        task = text("What is to be done, in words: Find out who made this", most=100_000, required=True, lines="")
         input = anything("What the task is about, for the agent to read as data; without it, the node's input")
         session = text(
             "The conversation it is a part of, such as {{ input.chat_id }}; without it, each task stands alone",
@@ -96,6 +99,7 @@ class Agent(Node):
             fields.Dict(keys=fields.String(), validate=check_schema),
             "A JSON Schema that the answer must follow, instead of the agent's own",
             literal=True,
+            lines="json",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CATEGORIES = ("trigger", "logic", "data", "integration", "storage", "output", "ai")
+# What an editor for code may be told that a setting is written in.
+LANGUAGES = ("python", "sql", "json", "markdown", "jinja", "html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +343,7 @@ class Node:
     - `asks` marks the nodes that may wait several times, with a question each. Their `run` is called again with each
       answer, and keeps by itself what it has done; so such a node need not be pure, and may be mapped over a list, in
       which it cannot wait. It can be answered when it has asked, not before.
+    - `icon` is the name of an icon of Tabler's set, as in `world-www`; without it, that of the category is shown.
     - `examples` show it at work: `{"config", "input", "output"}` each. A test runs those of pure nodes.
     - `extra` is the file of `extras/` that brings the modules which it `requires`.
     - `own` marks those of HEADRACE_NODES_DIR; own.py sets it. The engine calls them as apart.py says.
@@ -349,6 +352,7 @@ class Node:
     type: ClassVar[str]
     category: ClassVar[str]
     title: ClassVar[str] = ""
+    icon: ClassVar[str] = ""
     pure: ClassVar[bool] = True
     quick: ClassVar[bool] = False
     slow: ClassVar[bool] = False
@@ -436,14 +440,25 @@ def register(cls: type[Node]) -> None:
 
 
 def setting(
-    kind: type[fields.Field[Any]] | fields.Field[Any], help: str, *, literal: bool = False, **options: Any
+    kind: type[fields.Field[Any]] | fields.Field[Any],
+    help: str,
+    *,
+    literal: bool = False,
+    lines: str | None = None,
+    names: str = "",
+    **options: Any,
 ) -> Any:
     """A config field with its help. `literal` ones are taken as written: `{{ … }}` in them is no expression.
 
     `kind` is a marshmallow field class, or a made field (for `fields.List(fields.String())`) whose metadata is then
-    set.
+    set. `lines` is for forms: what is written there may have several lines, in one of LANGUAGES, or "" for any text;
+    `names` says that it is the id of a `workflow` or an `agent`.
     """
-    metadata = {"description": help} | ({"x-literal": True} if literal else {})
+    metadata: dict[str, Any] = {"description": help} | ({"x-literal": True} if literal else {})
+    if lines is not None:
+        metadata |= {"x-multiline": True} | ({"x-language": lines} if lines else {})
+    if names:
+        metadata["x-names"] = names
     if isinstance(kind, fields.Field):
         kind.metadata = {**kind.metadata, **metadata}
         return kind

@@ -11,6 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from errors import NodeError
 from nodes.logic import kind_of
 
@@ -24,6 +26,7 @@ MAX_ITEMS = 250_000
 MAX_DEPTH = 200
 # JSON on the record has integers from the least signed to the greatest unsigned one of 64 bits.
 LEAST, GREATEST = -(2**63), 2**64 - 1
+OUTPUT_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 # Where a text usually is in an object that another node made.
 USUAL = ("body", "content", "text", "data", "html")
 
@@ -61,6 +64,17 @@ def list_of_config(config: Mapping[str, Any], input: Any, key: str = "items") ->
         raise refusal(f"{key} must be a list, but is {kind_of(value)}")
     found = next((name for name, part in value.items() if isinstance(part, list) and name.isidentifier()), "items")
     raise refusal(f'{key} must be a list, but the input is an object; write "{key}": "{{{{ input.{found} }}}}"')
+
+
+def encode(value: Any, max_bytes: int) -> bytes:
+    """The value as JSON text. NodeError where it is no JSON, nested too deeply or too large."""
+    try:
+        encoded = orjson.dumps(value, option=OUTPUT_OPTIONS)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NodeError(f"the output is not JSON: {error}", permanent=True) from None
+    if len(encoded) > max_bytes:
+        raise NodeError(f"the output has {len(encoded)} bytes; at most {max_bytes} are allowed", permanent=True)
+    return encoded
 
 
 def fits_items(items: list[Any], what: str) -> list[Any]:

@@ -352,6 +352,7 @@ class Ssh(CredentialType):
     username = _text("The user name", required=True)
     password = _secret("The password")
     private_key = _secret("The private key, in OpenSSH's or PEM format", most=LONGEST_KEY, lines=True)
+    private_key.metadata["x-multiline"] = True
     passphrase = _secret("What the private key is locked with")
     host_key = setting(
         fields.String,

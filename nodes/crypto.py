@@ -172,6 +172,7 @@ class Crypto(Node):
     pure = True
     type = "crypto"
     category = "data"
+    icon = "lock"
     quick = True
     examples = (
         {
@@ -189,7 +190,7 @@ class Crypto(Node):
 
     class Config(Schema):
         operation = choice("What to do", tuple(OPERATIONS), required=True)
-        data = anything("The text to work on; without it, the input")
+        data = anything("The text to work on; without it, the input", lines="")
         data_encoding = choice(
             "How the bytes to hash or to sign are written in data: as the text itself, or in hex or base64",
             ("text", "hex", "base64"),

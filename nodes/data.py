@@ -19,6 +19,7 @@ class Set(Node):
 
     type = "set"
     category = "data"
+    icon = "pencil"
     quick = True
     title = "Set values"
     examples = (
@@ -52,6 +53,7 @@ class Code(Node):
     type = "code"
     category = "data"
     title = "Python code"
+    icon = "code"
     names = ("input", "steps", "trigger", "vars")
     examples = (
         {
@@ -64,7 +66,9 @@ class Code(Node):
     )
 
     class Config(Schema):
-        source = text("The Python source; what it prints goes to the log of the run", literal=True, required=True)
+        source = text(
+            "The Python source; what it prints goes to the log of the run", literal=True, required=True, lines="python"
+        )
         timeout = setting(
             Number, "Seconds that it may run", literal=True, load_default=5.0, validate=validate.Range(0.1, 60)
         )
@@ -111,6 +115,7 @@ class JMESPath(Node):
     type = "jmespath"
     category = "data"
     title = "JMESPath query"
+    icon = "braces"
     examples = (
         {
             "config": {"query": "orders[?total > `100`].{id: id, who: customer.name}"},
@@ -126,6 +131,7 @@ class JMESPath(Node):
             literal=True,
             required=True,
             validate=[validate.Length(1, query.MAX_QUERY), check_query],
+            lines="",
         )
         data = anything("What to query; without it, the input")
 
@@ -146,6 +152,7 @@ class Validate(Node):
 
     type = "validate"
     category = "data"
+    icon = "checkbox"
     quick = True
     title = "Validate"
     examples = (
@@ -162,6 +169,7 @@ class Validate(Node):
             fields.Dict(keys=fields.String(), required=True, validate=check_schema),
             "The JSON Schema; patterns have no look-around, and references only lead to other parts of it",
             literal=True,
+            lines="json",
         )
         data = anything("What to check; without it, the input")
 

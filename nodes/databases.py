@@ -43,6 +43,7 @@ class SQL(Node):
     type = "sql"
     category = "integration"
     title = "SQL"
+    icon = "database"
     pure = False
     examples = (
         {
@@ -73,9 +74,12 @@ class SQL(Node):
             literal=True,
             required=True,
             instead="write :name there, and give its value in params",
+            lines="sql",
         )
-        params = anything('The values: a list for ?, an object for :name: {"id": "{{ input.id }}"}')
-        batch = anything("A list of such lists or objects; the statement is executed with each, all in one transaction")
+        params = anything('The values: a list for ?, an object for :name: {"id": "{{ input.id }}"}', lines="json")
+        batch = anything(
+            "A list of such lists or objects; the statement is executed with each, all in one transaction", lines="json"
+        )
         max_rows = setting(
             fields.Integer,
             "How many rows are handed on at most; truncated says whether there were more",

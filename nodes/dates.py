@@ -286,6 +286,7 @@ class Date(Node):
     type = "date"
     category = "data"
     title = "Date and time"
+    icon = "calendar"
     quick = True
     examples = (
         {

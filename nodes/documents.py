@@ -38,6 +38,7 @@ class Spreadsheet(Node):
 
     type = "spreadsheet"
     category = "data"
+    icon = "file-spreadsheet"
     pure = False
     extra = "spreadsheet"
     requires = ("openpyxl",)
@@ -224,6 +225,7 @@ class Pdf(Node):
     type = "pdf"
     category = "data"
     title = "PDF text"
+    icon = "file-type-pdf"
     examples = (
         {
             "config": {"file": "uploads/invoice.pdf"},

@@ -128,6 +128,7 @@ class RssTrigger(TriggerNode):
 
     type = "rss_trigger"
     title = "New entry of a feed"
+    icon = "rss"
     polls = True
     source = ("url", "updates")
     examples = ({"config": {"url": "https://example.com/feed.xml"}, "input": EXAMPLE, "output": EXAMPLE},)
@@ -164,6 +165,7 @@ class Rss(Node):
     type = "rss"
     category = "integration"
     title = "Read a feed"
+    icon = "news"
     pure = False
     examples = ({"config": {"url": "https://example.com/feed.xml", "limit": 10}, "input": None, "output": [EXAMPLE]},)
 

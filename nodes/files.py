@@ -298,6 +298,7 @@ class FileNode(Node):
     type = "file"
     category = "storage"
     title = "File"
+    icon = "file"
     pure = False
     examples = (
         {
@@ -324,7 +325,7 @@ class FileNode(Node):
         operation = choice("What to do", ("read", "write", "append", "copy", "move", "list", "delete"), required=True)
         path = field_of_path("The file: reports/today.csv; for list, the folder", load_default="")
         to = field_of_path("For copy and move: where to; with a slash at its end, the folder that it goes into")
-        data = anything("What to write: text as it is, anything else as JSON; without it, the input")
+        data = anything("What to write: text as it is, anything else as JSON; without it, the input", lines="")
         encoding = choice(
             "How the file is read and written: as text, as JSON, or as any bytes that the data has in base64",
             ("text", "json", "base64"),

@@ -46,7 +46,8 @@ def names(help: str) -> Any:
 
 def data() -> Any:
     """The field with what to work on."""
-    return anything("The text to parse, such as {{ input.body }}, or the data to format; without it, the input")
+    help = "The text to parse, such as {{ input.body }}, or the data to format; without it, the input"
+    return anything(help, lines="")
 
 
 class Csv(Node):
@@ -55,6 +56,7 @@ class Csv(Node):
     type = "csv"
     category = "data"
     title = "CSV"
+    icon = "file-type-csv"
     examples = (
         {
             "config": {"operation": "parse", "data": "{{ input.body }}", "types": True},
@@ -111,6 +113,7 @@ class Json(Node):
     type = "json"
     category = "data"
     title = "JSON"
+    icon = "json"
     examples = (
         {
             "config": {"operation": "parse", "data": "{{ input.body }}"},
@@ -197,6 +200,7 @@ class Xml(Node):
     type = "xml"
     category = "data"
     title = "XML"
+    icon = "file-type-xml"
     examples = (
         {
             "config": {"operation": "parse", "lists": ["line"]},
@@ -247,6 +251,7 @@ class Yaml(Node):
     type = "yaml"
     category = "data"
     title = "YAML"
+    icon = "file-code"
     examples = (
         {
             "config": {"operation": "parse"},
@@ -319,6 +324,7 @@ class Html(Node):
     type = "html"
     category = "data"
     title = "HTML extract"
+    icon = "html"
     examples = (
         {
             "config": {
@@ -344,7 +350,7 @@ class Html(Node):
     )
 
     class Config(Schema):
-        html = anything("The page: {{ input.body }}; without it, the input")
+        html = anything("The page: {{ input.body }}; without it, the input", lines="html")
         selectors = setting(
             Named(
                 keys=fields.String(validate=validate.Length(1, MAX_NAME)),
@@ -354,6 +360,7 @@ class Html(Node):
             ),
             'What to find by which CSS selector: {"title": "h1", "links": {"selector": "a", "attribute": "href", '
             '"all": true}}; also "get": "html", and "fields": further selectors within each match',
+            lines="json",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -372,6 +379,7 @@ class Markdown(Node):
     type = "markdown"
     category = "data"
     title = "Markdown to HTML"
+    icon = "markdown"
     examples = (
         {
             "config": {"text": "{{ input.note }}"},
@@ -382,7 +390,7 @@ class Markdown(Node):
     )
 
     class Config(Schema):
-        text = anything("The Markdown: {{ input.body }}; without it, the input")
+        text = anything("The Markdown: {{ input.body }}; without it, the input", lines="markdown")
         breaks = flag("Whether the end of a line is a line break, as in a chat", False)
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -27,6 +27,7 @@ class GraphQL(Node):
     type = "graphql"
     category = "integration"
     title = "GraphQL"
+    icon = "brand-graphql"
     pure = False
     examples = (
         {
@@ -48,8 +49,9 @@ class GraphQL(Node):
             literal=True,
             required=True,
             instead="write $name there, and give its value in variables",
+            lines="",
         )
-        variables = setting(fields.Dict(keys=fields.String()), 'Its variables: {"id": "{{ input.id }}"}')
+        variables = setting(fields.Dict(keys=fields.String()), 'Its variables: {"id": "{{ input.id }}"}', lines="json")
         operation_name = text("Which operation to execute, where the query has several", most=200)
         headers = headers('More headers: {"X-Shop": "{{ vars.shop }}"}')
         credential = credential("The credential that goes along", *CREDENTIALS)

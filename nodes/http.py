@@ -40,6 +40,7 @@ class HTTPRequest(Node):
     type = "http"
     category = "integration"
     title = "HTTP request"
+    icon = "world-www"
     pure = False
     examples = (
         {
@@ -69,7 +70,7 @@ class HTTPRequest(Node):
         query = setting(fields.Dict(keys=fields.String()), "What to append to the address; a list repeats its key")
         headers = headers('The headers: {"Authorization": "Bearer {{ secrets.token }}"}')
         credential = credential("The credential that goes along", *CREDENTIALS)
-        body = anything("The body; without it, none is sent. For the type file, the path of one")
+        body = anything("The body; without it, none is sent. For the type file, the path of one", lines="json")
         body_type = choice("How the body is written", bodies.KINDS, load_default="json")
         files = setting(
             fields.Dict(keys=fields.String(), validate=validate.Length(max=bodies.MOST_FILES)),

@@ -26,6 +26,7 @@ class Join(Node):
 
     type = "join"
     category = "data"
+    icon = "table-plus"
     examples = (
         {
             "config": {

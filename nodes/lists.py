@@ -73,6 +73,7 @@ class Sort(Node):
 
     type = "sort"
     category = "data"
+    icon = "sort-ascending"
     examples = (
         {
             "config": {"by": ["country", "-total"]},
@@ -121,6 +122,7 @@ class Limit(Node):
 
     type = "limit"
     category = "data"
+    icon = "cut"
     quick = True
     examples = (
         {"config": {"count": 2}, "input": ["a", "b", "c"], "output": ["a", "b"]},
@@ -151,6 +153,7 @@ class Dedupe(Node):
     type = "dedupe"
     category = "data"
     title = "Remove duplicates"
+    icon = "copy-off"
     examples = (
         {"config": {}, "input": [1, 2, 1.0, "1", {"a": 1}, {"a": 1}], "output": [1, 2, "1", {"a": 1}]},
         {
@@ -248,6 +251,7 @@ class Group(Node):
 
     type = "group"
     category = "data"
+    icon = "stack-2"
     examples = (
         {
             "config": {"by": "city"},
@@ -293,6 +297,7 @@ class Group(Node):
             'What to make of each group instead of its list of items: {"total": {"op": "sum", "field": "price"}}; '
             f"op is one of {', '.join(OPERATIONS)}",
             literal=True,
+            lines="json",
         )
 
         @validates_schema
@@ -362,6 +367,7 @@ class Split(Node):
 
     type = "split"
     category = "data"
+    icon = "scissors"
     examples = (
         {"config": {"size": 2}, "input": [1, 2, 3, 4, 5], "output": [[1, 2], [3, 4], [5]]},
         {

@@ -66,6 +66,7 @@ class Llm(Node):
     type = "llm"
     category = "ai"
     title = "Ask a model"
+    icon = "sparkles"
     pure = False
     slow = True
     extra = "agents"
@@ -101,13 +102,14 @@ class Llm(Node):
     )
 
     class Config(Asking):
-        prompt = text("What the model is to do, in words: Summarize this mail", required=True)
-        system = text("Who the model is to be, and what always holds: You write for children")
+        prompt = text("What the model is to do, in words: Summarize this mail", required=True, lines="")
+        system = text("Who the model is to be, and what always holds: You write for children", lines="")
         input = anything("What it is about, text or data, for the model to take as data: {{ input.text }}")
         output_schema = setting(
             fields.Dict(keys=fields.String(), validate=check_schema),
             "A JSON Schema that the answer must follow; without it, the answer is text",
             literal=True,
+            lines="json",
         )
 
         class Meta:
@@ -158,6 +160,7 @@ class Classify(Node):
     type = "classify"
     category = "ai"
     title = "Classify"
+    icon = "tags"
     pure = False
     slow = True
     extra = "agents"
@@ -182,8 +185,10 @@ class Classify(Node):
     )
 
     class Config(Asking):
-        instructions = text("What to heed beside the labels: A mail in anger is a complaint, whatever it is about")
-        text = anything("What to classify, text or data; without it, the input")
+        instructions = text(
+            "What to heed beside the labels: A mail in anger is a complaint, whatever it is about", lines=""
+        )
+        text = anything("What to classify, text or data; without it, the input", lines="")
         labels = setting(
             fields.List(Label(), required=True, validate=check_labels),
             'The labels, 2 to 50: names, or {"name": "bug", "description": "what it means"}; each is a branch',

@@ -32,6 +32,7 @@ class If(Node):
 
     type = "if"
     category = "logic"
+    icon = "arrows-split-2"
     quick = True
     title = "If"
     examples = (
@@ -44,7 +45,9 @@ class If(Node):
     )
 
     class Config(Schema):
-        condition = anything("What decides: {{ input.total > 100 }}", required=True, validate=check_condition)
+        condition = anything(
+            "What decides: {{ input.total > 100 }}", required=True, validate=check_condition, lines="jinja"
+        )
 
     @classmethod
     def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -79,6 +82,7 @@ class Switch(Node):
 
     type = "switch"
     category = "logic"
+    icon = "route"
     quick = True
     title = "Switch"
     examples = (
@@ -115,6 +119,7 @@ class Filter(Node):
 
     type = "filter"
     category = "logic"
+    icon = "filter"
     quick = True
     title = "Filter"
     examples = (
@@ -130,6 +135,7 @@ class Filter(Node):
         keep = setting(
             fields.Raw(required=True, allow_none=True, validate=check_condition, metadata={"x-per-item": True}),
             "What must hold for an item: {{ item.price < 20 }}",
+            lines="jinja",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -163,6 +169,7 @@ class Merge(Node):
 
     type = "merge"
     category = "logic"
+    icon = "arrows-join-2"
     quick = True
     title = "Merge"
     modes: ClassVar = {
@@ -194,6 +201,7 @@ class Stop(Node):
 
     type = "stop"
     category = "logic"
+    icon = "hand-stop"
     quick = True
     title = "Stop with an error"
     examples = (
@@ -205,7 +213,7 @@ class Stop(Node):
     )
 
     class Config(Schema):
-        message = text("Why the run failed", most=2_000, required=True)
+        message = text("Why the run failed", most=2_000, required=True, lines="")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         raise NodeError(config["message"], permanent=True)
@@ -216,6 +224,7 @@ class Noop(Node):
 
     type = "noop"
     category = "logic"
+    icon = "circle-dashed"
     quick = True
     title = "No operation"
     examples = ({"config": {}, "input": {"id": 7}, "output": {"id": 7}},)

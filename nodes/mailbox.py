@@ -78,6 +78,7 @@ class EmailTrigger(TriggerNode):
 
     type = "email_trigger"
     title = "New mail"
+    icon = "inbox"
     polls = True
     source = ("credential", "folder")
     examples = ({"config": {"credential": "orders mailbox"}, "input": EXAMPLE, "output": EXAMPLE},)

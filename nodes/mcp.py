@@ -35,6 +35,7 @@ class Mcp(Node):
     type = "mcp"
     category = "integration"
     title = "MCP tool"
+    icon = "plug-connected"
     pure = False
     extra = "mcp"
     requires = ("mcp",)
@@ -49,7 +50,7 @@ class Mcp(Node):
     class Config(Schema):
         credential = credential("The server", "mcp", required=True)
         tool = text("The name of the tool", most=200, required=True)
-        arguments = anything('The tool\'s arguments, an object: {"city": "{{ input.city }}"}')
+        arguments = anything('The tool\'s arguments, an object: {"city": "{{ input.city }}"}', lines="json")
         timeout = setting(
             Number, "Seconds until it fails", literal=True, load_default=60.0, validate=validate.Range(0.1, 3_600)
         )

@@ -42,6 +42,7 @@ class MemoryNode(Node):
     type = "memory"
     category = "ai"
     title = "Memory"
+    icon = "brain"
     pure = False
     operations: ClassVar[dict[str, Callable[[Memory, dict[str, Any]], Any]]] = {
         "read": _read,
@@ -86,6 +87,7 @@ class MemoryNode(Node):
             literal=True,
             required=True,
             instead="use a memory node for each agent",
+            names="agent",
         )
         session = text(
             "The session, such as `{{ input.chat_id }}`; empty: what all its sessions share; a search without it looks "
@@ -93,7 +95,9 @@ class MemoryNode(Node):
             most=MAX_KEY,
         )
         key = text("The key; not for search", most=MAX_KEY)
-        content = text("What to remember under the key; an object or a list is kept as JSON", most=MAX_CONTENT)
+        content = text(
+            "What to remember under the key; an object or a list is kept as JSON", most=MAX_CONTENT, lines=""
+        )
         tags = setting(
             fields.List(Text(validate=validate.Length(1, MAX_TAG)), validate=validate.Length(max=MAX_TAGS)),
             "Words that a search finds it by too",

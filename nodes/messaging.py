@@ -27,6 +27,7 @@ class Email(Node):
     type = "email"
     category = "integration"
     title = "E-mail"
+    icon = "mail"
     pure = False
     examples = (
         {
@@ -49,8 +50,8 @@ class Email(Node):
         bcc = anything("Who gets a copy, as nobody can see")
         reply_to = anything("Who is to get the answers, where that is not the sender")
         subject = text("The subject", most=1_000, load_default="")
-        body = text("The message as text", load_default="")
-        html = text("The message as HTML; with body too, readers choose", load_default="")
+        body = text("The message as text", load_default="", lines="")
+        html = text("The message as HTML; with body too, readers choose", load_default="", lines="html")
         attachments = anything(ATTACHED)
         timeout = setting(
             Number,
@@ -121,6 +122,7 @@ class Notify(Node):
     type = "notify"
     category = "integration"
     title = "Notification"
+    icon = "bell"
     pure = False
     examples = (
         {
@@ -139,7 +141,7 @@ class Notify(Node):
     class Config(Schema):
         credential = credential("The address of the service", "service_url", required=True)
         title = text("What stands above the message", most=1_000, load_default="")
-        message = text("The message; one that is too long for the service becomes several", required=True)
+        message = text("The message; one that is too long for the service becomes several", required=True, lines="")
         format = choice("How the message is written; the service gets what it can show", FORMATS, load_default="text")
         level = choice("How it looks, where the service makes a difference", LEVELS, load_default="info")
         attachments = anything(ATTACHED)

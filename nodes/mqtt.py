@@ -44,6 +44,7 @@ class Mqtt(Node):
     type = "mqtt"
     category = "integration"
     title = "MQTT"
+    icon = "broadcast"
     pure = False
     extra = "mqtt"
     requires = ("paho",)
@@ -63,7 +64,7 @@ class Mqtt(Node):
         credential = credential("The broker", "mqtt", required=True)
         operation = choice("What to do", ("publish", "receive"), load_default="publish")
         topic = text("The topic: sensors/boiler; for receive, + and # stand for parts of it", most=1_024, required=True)
-        payload = anything("The message: text as it is, anything else as JSON; without it, the input")
+        payload = anything("The message: text as it is, anything else as JSON; without it, the input", lines="")
         qos = setting(
             fields.Integer,
             "How sure it is to arrive: 0 perhaps, 1 at least once, 2 once",

@@ -15,6 +15,7 @@ class Respond(Node):
 
     type = "respond"
     category = "output"
+    icon = "corner-up-left"
     quick = True
     title = "Respond to webhook"
     responds = True
@@ -31,7 +32,7 @@ class Respond(Node):
             fields.Integer(load_default=200, validate=validate.Range(200, 599)), "The HTTP status of the answer"
         )
         headers = headers('The headers of the answer: {"Cache-Control": "no-store"}')
-        body = anything("The body, JSON or text; without it, the input")
+        body = anything("The body, JSON or text; without it, the input", lines="")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         return {
@@ -46,6 +47,7 @@ class Log(Node):
 
     type = "log"
     category = "output"
+    icon = "notes"
     quick = True
     title = "Log"
     examples = (
@@ -58,7 +60,7 @@ class Log(Node):
 
     class Config(Schema):
         level = choice("How much it matters", ("debug", "info", "warning", "error"), load_default="info")
-        message = text("What to write", most=10_000, required=True)
+        message = text("What to write", most=10_000, required=True, lines="")
         data = anything("Data to write along with it")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -46,6 +46,7 @@ class S3(Node):
     type = "s3"
     category = "storage"
     title = "S3"
+    icon = "bucket"
     pure = False
     extra = "s3"
     requires = ("minio",)
@@ -94,7 +95,7 @@ class S3(Node):
         operation = choice("What to do", ("get", "put", "delete", "list"), required=True)
         bucket = text("The bucket", most=255, required=True)
         key = text("The object: reports/may.csv; for list, use prefix", most=1_024)
-        data = anything("What to put: text as it is, anything else as JSON; without it and file, the input")
+        data = anything("What to put: text as it is, anything else as JSON; without it and file, the input", lines="")
         file = anything("A file of the workspace: where put takes the data from, and where get puts it")
         encoding = choice(
             "What the data is: text, JSON, or any bytes, which the data has in base64",

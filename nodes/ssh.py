@@ -34,6 +34,7 @@ class Ssh(Node):
     type = "ssh"
     category = "integration"
     title = "SSH"
+    icon = "terminal-2"
     pure = False
     extra = "ssh"
     requires = ("asyncssh",)
@@ -56,9 +57,10 @@ class Ssh(Node):
             "The command, for the shell there; values that may hold anything belong into args",
             most=20_000,
             required=True,
+            lines="",
         )
         args = anything("A list of values that are put behind the command, each quoted as one word for the shell")
-        stdin = anything("What the command reads: text as it is, anything else as JSON; without it, nothing")
+        stdin = anything("What the command reads: text as it is, anything else as JSON; without it, nothing", lines="")
         timeout = setting(
             Number, "Seconds until it is ended", literal=True, load_default=60.0, validate=validate.Range(0.1, 3_600)
         )

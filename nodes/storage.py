@@ -47,6 +47,7 @@ class StoreNode(Node):
     type = "store"
     category = "storage"
     title = "Store"
+    icon = "archive"
     pure = False
     operations: ClassVar[dict[str, Callable[[Store, str, dict[str, Any]], Any]]] = {
         "get": _get,

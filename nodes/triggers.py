@@ -44,6 +44,7 @@ class Manual(TriggerNode):
 
     type = "manual"
     title = "Manual start"
+    icon = "hand-click"
     examples = ({"config": {}, "input": {"id": 7}, "output": {"id": 7}},)
 
 
@@ -64,6 +65,7 @@ class Webhook(TriggerNode):
 
     type = "webhook"
     title = "Webhook"
+    icon = "webhook"
     examples = (
         {
             "config": {"path": "orders/new", "auth": "hmac", "credential": "shop", "respond": "node"},
@@ -136,6 +138,7 @@ class Schedule(TriggerNode):
 
     type = "schedule"
     title = "Schedule"
+    icon = "clock"
     examples = (
         {
             "config": {"cron": "30 8 * * MON-FRI", "timezone": "Europe/Paris"},
@@ -177,6 +180,7 @@ class Error(TriggerNode):
 
     type = "error"
     title = "On error"
+    icon = "alert-triangle"
     examples = (
         {
             "config": {},
@@ -195,6 +199,7 @@ class Called(TriggerNode):
 
     type = "called"
     title = "Called by a workflow"
+    icon = "phone-incoming"
     examples = (
         {
             "config": {
@@ -211,12 +216,14 @@ class Called(TriggerNode):
             fields.Dict(keys=fields.String(), validate=check_schema),
             "A JSON Schema that the input must follow",
             literal=True,
+            lines="json",
         )
         description = setting(
             fields.String,
             "What the workflow does, for agents and MCP clients that are to choose it",
             literal=True,
             validate=validate.Length(1, 1_000),
+            lines="",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

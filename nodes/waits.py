@@ -68,6 +68,7 @@ class Wait(_Waiting):
 
     type = "wait"
     title = "Wait"
+    icon = "hourglass"
     examples = ({"config": {"until": "{{ now + timedelta(hours=2) }}"}, "input": {"id": 7}, "output": {"id": 7}},)
 
     class Config(Schema):
@@ -103,6 +104,7 @@ class Approval(_Waiting):
 
     type = "approval"
     title = "Approval"
+    icon = "user-check"
     answers = ("approved", "rejected")
     examples = (
         {
@@ -119,7 +121,7 @@ class Approval(_Waiting):
     )
 
     class Config(Schema):
-        message = text("What is to be decided, for those who decide", most=2_000, required=True)
+        message = text("What is to be decided, for those who decide", most=2_000, required=True, lines="")
         timeout = timeout("Seconds until it goes on by the branch timeout; a week without it")
         notify = credential("Whom to send the message and the links: the address of a service", "service_url")
 
@@ -173,6 +175,7 @@ class Callback(_Waiting):
 
     type = "callback"
     title = "Callback"
+    icon = "phone-call"
     answers = ("received",)
     examples = (
         {"config": {"timeout": 3600}, "input": {"job": 7}, "branch": "received", "output": {"job": 7, "ok": True}},
@@ -197,6 +200,7 @@ class Subflow(_Waiting):
 
     type = "subflow"
     title = "Run a workflow"
+    icon = "subtask"
     examples = (
         {
             "config": {"workflow_id": "wf_01J9ZQ4N5Y8S2T6V7W8X9YABCD", "input": {"order": "{{ input.id }}"}},
@@ -212,6 +216,7 @@ class Subflow(_Waiting):
             literal=True,
             required=True,
             instead="tell the workflows apart with a switch node",
+            names="workflow",
         )
         input = anything("What it is given; without it, the input")
         wait = setting(fields.Boolean, "Whether to wait for its output", literal=True, load_default=True)

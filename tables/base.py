@@ -143,10 +143,10 @@ class Base(Model):
             row: Self = cls.create(**values)
         return row
 
-    def remove(self) -> None:
-        """Delete the row."""
+    def remove(self) -> bool:
+        """Delete the row; whether it was still there."""
         with write():
-            self.delete_instance()
+            return bool(self.delete_instance())
 
     @classmethod
     def page(cls, query: Rows[Self] | ModelSelect, limit: int, before: str | None) -> tuple[list[Self], str | None]:

@@ -69,11 +69,11 @@ class Credential(Base):
             present.save()
         self.__data__.update(present.__data__)
 
-    def remove(self) -> None:
-        """Delete it; Conflict while an active flow's webhook checks its callers with it."""
+    def remove(self) -> bool:
+        """Delete it; whether it was there. Conflict while an active flow's webhook checks its callers with it."""
         with write():
             self.check_unused("deleted")
-            self.delete_instance()
+            return bool(self.delete_instance())
 
     def check_unused(self, done: str) -> None:
         """Conflict that names an active flow whose webhook checks its callers with this."""

@@ -24,8 +24,9 @@ ENDED = [
 GOING_ON = [
     f"SELECT MAX(id) AS id FROM runs WHERE workflow_id = {{1}} AND status = '{status}'" for status in UNFINISHED
 ]
-NEWEST = f"(SELECT MAX(id) FROM ({' UNION ALL '.join(ENDED + GOING_ON)}))"
-NEWEST_ENDED = f"(SELECT MAX(id) FROM ({' UNION ALL '.join(ENDED)}))"
+NEWEST, NEWEST_ENDED, NEWEST_GOING_ON = (
+    f"(SELECT MAX(id) FROM ({' UNION ALL '.join(arms)}))" for arms in (ENDED + GOING_ON, ENDED, GOING_ON)
+)
 FAILING = "EXISTS (SELECT 1 FROM runs r WHERE r.id = {0} AND r.status = 'failed' AND r.cancelled = 0)"
 OF_THESE = "IN (SELECT value FROM json_each(?))"
 
@@ -127,16 +128,25 @@ def definitions_of(ids: Sequence[str]) -> list[tuple[str, int, str]]:
 
 def last_runs(workspace_id: str, ids: Sequence[str]) -> dict[str, LastRun]:
     """The last run of each of these flows of the workspace that has any, be the flow deleted."""
-    newest, ended = (sql.format("?1", "f.value") for sql in (NEWEST, NEWEST_ENDED))
-    sql = f"SELECT f.value, {newest}, {FAILING.format(ended)} FROM json_each(?2) f"
-    found = [row for row in execute(sql, (workspace_id, _list(ids))).fetchall() if row[1] is not None]
+    ended, going_on = (sql.format("?1", "f.value") for sql in (NEWEST_ENDED, NEWEST_GOING_ON))
+    found = execute(f"SELECT f.value, {ended}, {going_on} FROM json_each(?2) f", (workspace_id, _list(ids))).fetchall()
     sql = (
         "SELECT id, workflow_name, status, cancelled, started_at, finished_at, "
-        f"SUBSTR(error_text, 1, {ERROR_LETTERS}) FROM runs WHERE id {OF_THESE}"
+        f"SUBSTR(error_text, 1, {ERROR_LETTERS}), status = 'failed' AND cancelled = 0 FROM runs WHERE id {OF_THESE}"
     )
-    runs = {row[0]: row for row in execute(sql, (_list([run_id for _, run_id, _ in found]),)).fetchall()}
+    wanted = [run_id for _, *run_ids in found for run_id in run_ids if run_id is not None]
     # A run that was deleted between the two questions is not there.
-    return {id_: LastRun._make((*runs[run], bool(bad))) for id_, run, bad in found if run in runs}
+    runs = {row[0]: LastRun(*row) for row in execute(sql, (_list(wanted),)).fetchall()}
+    return {
+        flow_id: newest._replace(failing=run_ids[0] in runs and runs[run_ids[0]].failing)
+        for flow_id, *run_ids in found
+        if (newest := max((runs[run_id] for run_id in run_ids if run_id in runs), default=None)) is not None
+    }
+
+
+def names_of(ids: Sequence[str]) -> dict[str, str]:
+    """What these flows are called, those that there are."""
+    return dict(execute(f"SELECT id, name FROM workflows WHERE id {OF_THESE}", (_list(ids),)).fetchall())
 
 
 def next_times(ids: Sequence[str]) -> dict[str, int]:

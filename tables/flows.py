@@ -98,15 +98,15 @@ class Workflow(Base):
                 self.sync(triggers)
         return True
 
-    def remove(self) -> None:
-        """Delete the flow with its versions and keys; its runs stay, as the history of what was done."""
+    def remove(self) -> bool:
+        """Delete the flow with its versions and keys; whether it was there. Its runs stay, as the history."""
         with write():
             WorkflowVersion.delete().where(WorkflowVersion.workflow_id == self.id).execute()
             execute("DELETE FROM idempotency_keys WHERE workflow_id = ?", (self.id,))
             for sync in SYNCS.values():
                 sync(self, [])
             Poll.drop(self.id)
-            self.delete_instance()
+            return bool(self.delete_instance())
 
     @classmethod
     def select_where(cls, workspace_id: str, status: str | None = None, search: str | None = None) -> ModelSelect:

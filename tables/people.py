@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from peewee import CompositeKey, IntegerField, TextField
+from peewee import BooleanField, CompositeKey, IntegerField, ModelSelect, TextField
 
 from database import execute, write
 from tables.base import DAY_MS, Base, now_ms
@@ -21,12 +21,15 @@ def hash_token(token: str) -> str:
 
 
 class User(Base):
+    """Somebody who can log in. Until they are `set_up`, their password is one that was made up for them."""
+
     prefix = "usr"
     id = TextField(primary_key=True)
     email = TextField(unique=True)
     name = TextField()
     password_hash = TextField()
     created_at = IntegerField()
+    set_up = BooleanField(default=True)
 
     class Meta:
         table_name = "users"
@@ -36,6 +39,12 @@ class User(Base):
         """The user with this address, whatever its case."""
         found: User | None = cls.get_or_none(cls.email == email.strip().lower())
         return found
+
+    def change(self, **values: Any) -> None:
+        """Set these columns, and no others."""
+        with write():
+            User.update(**values).where(User.id == self.id).execute()
+        self.__data__.update(values)
 
     def roles(self) -> dict[str, str]:
         """Workspace id to role, oldest workspace first."""
@@ -51,6 +60,17 @@ class Workspace(Base):
 
     class Meta:
         table_name = "workspaces"
+
+    @property
+    def workspace_id(self) -> str:
+        """Its own id: where a role is needed for it."""
+        return str(self.id)
+
+    def rename(self, name: str) -> None:
+        """Give it another name."""
+        with write():
+            Workspace.update(name=name).where(Workspace.id == self.id).execute()
+        self.name = name
 
     @classmethod
     def found(cls, name: str, owner: User) -> Workspace:
@@ -161,6 +181,23 @@ class Session(Base):
         """The live session of this token."""
         row = cls.one("token_hash = ?", hash_token(token))
         return row if row is not None and row.expires_at > now_ms() else None
+
+    @classmethod
+    def of(cls, user: User) -> ModelSelect:
+        """The live sessions of the user."""
+        return cls.select().where((cls.user_id == user.id) & (cls.expires_at > now_ms()))
+
+    @classmethod
+    def end_all(cls, user: User, but: Session | None = None) -> None:
+        """End the sessions of the user, all or all but one."""
+        with write():
+            cls.delete().where((cls.user_id == user.id) & (cls.id != (None if but is None else but.id))).execute()
+
+    def move(self, workspace_id: str) -> None:
+        """Make this the workspace that is meant where a request names none."""
+        with write():
+            Session.update(workspace_id=workspace_id).where(Session.id == self.id).execute()
+        self.workspace_id = workspace_id
 
     @classmethod
     def prune(cls) -> int:

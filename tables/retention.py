@@ -45,6 +45,7 @@ ROWS_OF_RUNS = (
     f"JOIN agent_steps AS s ON s.agent_run_id = r.id WHERE r.{OF_THEM})",
     f"DELETE FROM agent_runs WHERE id IN (SELECT id FROM agent_runs WHERE {OF_THEM})",
     f"DELETE FROM idempotency_keys WHERE rowid IN (SELECT rowid FROM idempotency_keys WHERE {OF_THEM})",
+    f"DELETE FROM run_options WHERE run_id IN (SELECT run_id FROM run_options WHERE {OF_THEM})",
 )
 # Tables whose rows go by age alone, with what their ids begin with and which of them go. An entry can outlive its run
 # where a process that was asleep wrote it.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
+import orjson
 from peewee import SQL, BooleanField, FloatField, IntegerField, TextField
 
 from database import execute, write
@@ -89,7 +90,8 @@ class Run(Base):
     `waiting` is not to be claimed; the text says what it waits for. An input or output of `…_bytes` is too large for
     the row and lies in a file (see payloads.py). `parent_run_id` is the run that started this one, from its node
     `parent_node_id` where that waits for it; `depth` is how many such runs there are above it; `retry_of` is the run
-    that this one repeats. `nodes_done` of `nodes_total` are settled.
+    that this one repeats. `nodes_done` of `nodes_total` are settled. `options` is set for one that was started with
+    more than an input (see options.py): a JSON object of what lists tell of that, `draft`, `until` and `pinned`.
     """
 
     prefix = "run"
@@ -123,6 +125,7 @@ class Run(Base):
     retry_of = TextField(null=True)
     nodes_total = IntegerField(null=True)
     nodes_done = IntegerField(null=True)
+    options = TextField(null=True)
 
     class Meta:
         table_name = "runs"
@@ -131,6 +134,21 @@ class Run(Base):
     def progress(self) -> dict[str, int] | None:
         """How many of its nodes are settled: `{done, total}`; None for a run that was executed elsewhere."""
         return None if self.nodes_total is None else {"done": self.nodes_done or 0, "total": self.nodes_total}
+
+    @property
+    def draft(self) -> bool:
+        """Whether it runs a definition that was not saved."""
+        return self.options is not None and bool(orjson.loads(self.options)["draft"])
+
+    @property
+    def until(self) -> str | None:
+        """The node after which it stops."""
+        return None if self.options is None else orjson.loads(self.options)["until"]
+
+    @property
+    def pinned(self) -> list[str]:
+        """The nodes that it does not execute, since their output was given."""
+        return [] if self.options is None else orjson.loads(self.options)["pinned"]
 
     @classmethod
     def accept(cls, flow: Any, **values: Any) -> Run:
@@ -161,11 +179,13 @@ class Run(Base):
         return made.provided(still, (self.id, self.claims))
 
     @classmethod
-    def record(cls, flow: Workflow, **values: Any) -> Run:
-        """A run that something else executed; it counts like any other."""
+    def record(cls, flow: Workflow, note: Callable[[Run], Write] | None = None, **values: Any) -> Run:
+        """A run that something else executed; it counts like any other. What `note` makes is written with it."""
         run = cls.accept(flow, recorded=True, **values)
         with write():
             execute(*run.insertion())
+            if note is not None:
+                execute(*note(run))
             if run.status in ("success", "failed"):
                 execute(*RunDay.count(run, run.finished_at or run.created_at, run.status, run.duration_ms or 0.0))
         return run
@@ -301,11 +321,12 @@ class Run(Base):
         waited = (Run.parent_run_id == self.id) & Run.parent_node_id.is_null(False) & Run.finished_at.is_null()
         return list(Run.select().where(waited, Run.parent_run_id.is_null(False)))
 
-    def remove(self) -> None:
-        """Delete the run with its steps and log."""
+    def remove(self) -> bool:
+        """Delete the run with its steps and log; whether it was there."""
         with write():
-            self.delete_instance()
+            was_there = bool(self.delete_instance())
             clear([str(self.id)])
+        return was_there
 
     @classmethod
     def claim(cls, id_: str, owner: str, limit: int = 0) -> list[Write]:
@@ -347,12 +368,18 @@ class Run(Base):
         """The write that counts a run which has ended and is written in the same transaction."""
         return RunDay.count(self, int(self.finished_at or 0), self.status, float(self.duration_ms or 0.0))
 
-    def cancel(self, reason: str) -> bool:
-        """End a pending or running run as cancelled, at once; whoever executes it notices. False if it had ended."""
+    def cancel(self, reason: str, noted: Iterable[Write] = ()) -> bool:
+        """End a pending or running run as cancelled, at once; whoever executes it notices. False if it had ended.
+
+        The writes that are `noted` happen only where it had not.
+        """
         values = {"error_text": reason, "cancelled": True}
         writes = self._end("status IN ('pending', 'running')", (), "failed", waits=True, **values)
         with write():
             counts = [execute(*item).rowcount for item in writes]
+            if counts[-1]:
+                for item in noted:
+                    execute(*item)
         return bool(counts[-1])
 
     def _end(self, where: str, params: tuple[Any, ...], status: str, waits: bool, **values: Any) -> list[Write]:

@@ -34,12 +34,29 @@ BEGIN_STEP = INSERT_STEP + " AND status = 'running'" + REPLACE_STEP
 
 
 STEPS_AT_ONCE = 20
+# All that is known of a step but what went in and came out.
+OUTLINE = (
+    "run_id", "seq", "node_id", "node_type", "node_name", "status", "attempt", "item_index", "branch", "error_text",
+    "started_at", "finished_at", "duration_ms",
+)  # fmt: skip
 
 
 @cache
 def _inserting(count: int) -> str:
     row = f"({', '.join('?' * len(STEP_COLUMNS))})"
     return f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) VALUES {', '.join([row] * count)}"
+
+
+def step_id(run_id: str, seq: int) -> str:
+    """`step_`, the run's ULID and the step's number."""
+    return f"step_{run_id.removeprefix('run_')}_{seq:06d}"
+
+
+def _page(run_id: str, limit: int, after: int, node_id: str | None) -> tuple[str, tuple[Any, ...]]:
+    """What selects the steps of a page and one more, and its parameters."""
+    if node_id is None:
+        return "run_id = ? AND seq > ? ORDER BY seq LIMIT ?", (run_id, after, limit + 1)
+    return "run_id = ? AND seq > ? AND node_id = ? ORDER BY seq LIMIT ?", (run_id, after, node_id, limit + 1)
 
 
 def _json_list(names: Sequence[str]) -> str:
@@ -79,8 +96,7 @@ class Step(Base):
 
     @property
     def id(self) -> str:
-        """`step_`, the run's ULID and the step's number."""
-        return f"step_{self.run_id.removeprefix('run_')}_{self.seq:06d}"
+        return step_id(self.run_id, self.seq)
 
     @property
     def has_output(self) -> bool:
@@ -107,19 +123,33 @@ class Step(Base):
         return Write(BEGIN_STEP, (*values, values[0], claims))
 
     @classmethod
-    def of(cls, run_id: str, limit: int, after: int = -1) -> tuple[list[Step], int | None]:
+    def of(cls, run_id: str, limit: int, after: int = -1, node_id: str | None = None) -> tuple[list[Step], int | None]:
         """The run's steps in their order, after number `after`, and the number to go on from, None at the end.
 
-        A page ends at `limit` rows or at PAGE_BYTES of output, whichever comes first.
+        A page ends at `limit` rows or at PAGE_BYTES of output, whichever comes first. With a `node_id`, those of that
+        node alone.
         """
         rows: list[Step] = []
         size = 0
-        for row in cls.each("run_id = ? AND seq > ? ORDER BY seq LIMIT ?", (run_id, after, limit + 1)):
+        where, params = _page(run_id, limit, after, node_id)
+        for row in cls.each(where, params):
             if len(rows) == limit or (size > PAGE_BYTES and rows):
                 return rows, rows[-1].seq
             size += len(row.output or "") + len(row.item or "")
             rows.append(row)
         return rows, None
+
+    @classmethod
+    def outlines(
+        cls, run_id: str, limit: int, after: int = -1, node_id: str | None = None
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """The same without any value, however long the run: dicts of `id` and the columns of OUTLINE."""
+        where, params = _page(run_id, limit, after, node_id)
+        found = execute(f"SELECT {', '.join(OUTLINE)} FROM steps WHERE {where}", params).fetchall()
+        rows = [dict(zip(OUTLINE, values, strict=True)) for values in found[:limit]]
+        for row in rows:
+            row["id"] = step_id(row["run_id"], row["seq"])
+        return rows, rows[-1]["seq"] if len(found) > limit else None
 
     @classmethod
     def outputs(cls, run_id: str, node_ids: Iterable[str]) -> dict[str, Step]:

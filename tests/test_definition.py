@@ -9,7 +9,7 @@ from world import Types, chain, flow, node
 
 import definition
 import nodes  # noqa: F401  (fills the registry)
-from definition import Retry, check, graph, plan
+from definition import Retry, check, graph, outlines, plan
 from errors import DefinitionError
 
 
@@ -622,3 +622,55 @@ def test_values_nested_a_thousand_deep_raise_nothing_else(wrap, where):
         "edges": {**flow("a"), "edges": deep},
     }.get(where) or flow(node("a", **{where: deep}))
     check(made)
+
+
+# What it takes to draw nodes
+
+
+def outline(**node):
+    return outlines({"nodes": [{"id": "it", **node}]}, 10)["it"]
+
+
+@pytest.mark.parametrize(
+    ("node", "branches", "unnamed"),
+    [
+        ({"type": "noop"}, [], True),
+        ({"type": "noop", "on_error": "branch"}, ["error"], True),
+        ({"type": "if"}, ["true", "false"], False),
+        ({"type": "if", "on_error": "branch"}, ["true", "false", "error"], False),
+        ({"type": "switch", "config": {"cases": ["a", "b"]}}, ["a", "b", "default"], False),
+        ({"type": "switch", "config": {"cases": "{{ x"}}, ["default"], False),
+        ({"type": "classify", "config": {"labels": ["bug", {"name": "idea"}]}}, ["bug", "idea"], False),
+        ({"type": "approval", "disabled": True}, ["approved", "rejected", "timeout"], False),
+    ],
+)
+def test_the_branches_of_a_node_are_those_that_it_has_as_it_is_configured(node, branches, unnamed):
+    found = outline(**node)
+    assert (found.branches, found.unnamed) == (branches, unnamed)
+
+
+def test_it_is_said_which_nodes_begin_a_run_and_which_wait():
+    assert outline(type="webhook").trigger and not outline(type="noop").trigger
+    assert outline(type="approval").waits and not outline(type="noop").waits
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        None,
+        1,
+        [],
+        {},
+        {"nodes": 1},
+        {"nodes": [None, 1, {}, {"id": 1, "type": "noop"}, {"id": "a"}, {"id": "b", "type": 1}]},
+    ],
+)
+def test_of_what_cannot_be_read_nothing_is_said(definition):
+    assert outlines(definition, 10) == {}
+
+
+def test_a_broken_definition_has_the_nodes_that_can_be_read():
+    made = {"nodes": [{"id": "a", "type": "if"}, {"id": "b", "type": "nothing"}, {"id": "a", "type": "noop"}, 7]}
+    assert list(outlines(made | {"edges": [["a", "z"]]}, 10)) == ["a"]
+    assert outlines(made, 10)["a"].branches == ["true", "false"]
+    assert outlines(made, 0) == {}

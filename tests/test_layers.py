@@ -56,7 +56,8 @@ LAYERS = {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
         *("schemas", "templates", "nodes", "credentials", "importing", "server_key"),
     },
-    "gunicorn.conf": set(),
+    "welcome": set(),
+    "gunicorn.conf": {"welcome"},
 }
 # The top: it puts everything together.
 LAYERS["workflow_server"] = set(LAYERS) - {"gunicorn.conf"}

@@ -1,9 +1,10 @@
 """`make run` sets up what is missing, once, and again when what it needs has changed.
 
-In a folder with a Python of its own, which installs nothing and notes what it is told.
+In a folder with a Python of its own, and an npm, which install nothing and note what they are told.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -17,6 +18,19 @@ echo "$*" >> told
 """
 PIP = "-m pip install --quiet --disable-pip-version-check -r"
 SERVE = "workflow_server.py"
+NODE = """#!/bin/sh
+exit ${OLD_NODE:-0}
+"""
+NPM = """#!/bin/sh
+echo "npm $*" >> ../told
+[ "$1" = "$NPM_FAILS" ] && { echo "npm says why" >&2; exit 1; }
+case $1 in
+    ci) rm -rf node_modules && mkdir node_modules ;;
+    run) mkdir node_modules/.dist && echo new > node_modules/.dist/index.html ;;
+esac
+"""
+CI = "npm ci --no-audit --no-fund --loglevel=error"
+BUILD = "npm run build -- --outDir node_modules/.dist --emptyOutDir --logLevel warn"
 
 
 @pytest.fixture
@@ -37,9 +51,11 @@ def folder(tmp_path):
 def make(folder):
     """`make("run", …)` gives what Python was told, line by line."""
 
-    def run(*args, fails=False):
+    def run(*args, fails=False, **settings):
         (folder / "told").unlink(missing_ok=True)
-        env = {key: value for key, value in os.environ.items() if key not in ("EXTRAS", "MAKEFLAGS", "MAKELEVEL")}
+        unset = ("EXTRAS", "MAKEFLAGS", "MAKELEVEL", "WEB", "HEADRACE_WEB")
+        env = {key: value for key, value in os.environ.items() if key not in unset}
+        env |= {"PATH": f"{folder / 'machine'}:{env['PATH']}", **settings}
         done = subprocess.run(["make", *args], cwd=folder, env=env, text=True, capture_output=True, timeout=60)
         run.said = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, run.said
@@ -86,3 +102,116 @@ def test_an_extra_that_is_no_more_keeps_no_server_from_starting(make, folder):
 def test_an_extra_that_there_is_not_is_named_and_nothing_starts(make):
     assert SERVE not in make("run", "EXTRAS=agent", fails=True)
     assert "There is no extra agent; there are: agents mcp" in make.said
+
+
+# The browser app
+
+
+@pytest.fixture
+def web(folder):
+    """The folder of the app, on a machine with Node.js."""
+    web = folder / "web"
+    (web / "src").mkdir(parents=True)
+    for name in ("package.json", "package-lock.json", "src/main.tsx"):
+        (web / name).write_text("{}")
+    for name in ("npm.sh", "node.txt"):
+        shutil.copy(ROOT / "web" / name, web)
+    (folder / "machine").mkdir()
+    put(folder / "machine" / "node", NODE)
+    put(folder / "machine" / "npm", NPM)
+    (folder / ".venv" / "runtime.stamp").touch()
+    return web
+
+
+def put(path, program):
+    path.write_text(program)
+    path.chmod(0o755)
+
+
+def test_the_app_is_built_once_before_the_server_starts(make, web):
+    assert make("run") == [CI, BUILD, SERVE]
+    assert (web / "dist" / "index.html").read_text() == "new\n"
+    assert make("run") == [SERVE]
+    assert make("web") == []
+
+
+def test_the_app_is_built_again_when_a_source_of_it_changed(make, web):
+    make("run")
+    change(web / "src" / "main.tsx")
+    (web / "dist" / "old.js").touch()
+    assert make("run") == [BUILD, SERVE]
+    assert not (web / "dist" / "old.js").exists()
+
+
+def test_the_packages_of_the_app_follow_their_lock(make, web):
+    make("run")
+    change(web / "package-lock.json")
+    assert make("run") == [CI, BUILD, SERVE]
+
+
+def test_a_change_of_a_test_builds_nothing(make, web):
+    make("run")
+    (web / "src" / "main.test.tsx").touch()
+    change(web / "src" / "main.test.tsx")
+    assert make("run") == [SERVE]
+
+
+@pytest.mark.parametrize("step", ["ci", "run"])
+def test_an_app_that_cannot_be_built_keeps_no_server_from_starting(make, web, folder, step):
+    assert make("run", NPM_FAILS=step)[-1] == SERVE
+    assert "make web" in make.said and "npm says why" not in make.said
+    assert "npm says why" in (folder / ".venv" / "web.log").read_text()
+    assert make("run")[-2:] == [BUILD, SERVE], "it is tried again"
+
+
+def test_an_app_that_cannot_be_built_again_stays_as_it_was(make, web):
+    make("run")
+    change(web / "src" / "main.tsx")
+    make("run", NPM_FAILS="run")
+    assert (web / "dist" / "index.html").exists()
+
+
+def test_make_web_fails_and_says_why(make, web):
+    make("web", fails=True, NPM_FAILS="ci")
+    assert "npm says why" in make.said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"), [(["WEB=no"], {}), ([], {"HEADRACE_WEB": "0"}), ([], {"HEADRACE_WEB": "false"})]
+)
+def test_the_app_is_left_alone_where_one_says_so(make, web, arguments, settings):
+    assert make("run", *arguments, **settings) == [SERVE]
+
+
+def test_a_machine_without_a_new_node_gets_one_in_the_environment(make, web, folder):
+    put(folder / ".venv" / "bin" / "npm", NPM.replace("npm $*", "own npm $*"))
+    node = "-m pip install --quiet --disable-pip-version-check -r web/node.txt"
+    assert make("run", OLD_NODE="1") == [node, f"own {CI}", f"own {BUILD}", SERVE]
+    change(web / "src" / "main.tsx")
+    assert make("run", OLD_NODE="1") == [f"own {BUILD}", SERVE]
+
+
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [
+        *(("18.20.8", 1), ("20.18.3", 1), ("20.19.0", 0), ("21.7.3", 1), ("22.11.0", 1), ("22.12.0", 0)),
+        *(("23.0.0", 0), ("24.19.0", 0)),
+    ],
+)
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")
+def test_node_is_new_enough_where_vite_says_so(version, status):
+    source = (ROOT / "web" / "npm.sh").read_text().split("new_enough='")[1].split("'\n")[0]
+    script = f"Object.defineProperty(process.versions, 'node', {{value: '{version}'}});{source}"
+    assert subprocess.run(["node", "-e", script], timeout=30).returncode == status
+
+
+def test_clean_takes_the_build_away_and_no_source(make, web):
+    make("run")
+    make("clean")
+    assert not (web / "node_modules").exists() and not (web / "dist").exists() and (web / "src").exists()
+
+
+def test_no_lock_of_packages_says_where_they_come_from():
+    locks = [*ROOT.glob("requirements*.txt"), *ROOT.glob("extras/*.txt"), *ROOT.glob("web/*.txt")]
+    for path in [*locks, *ROOT.glob("web/package-lock.json")]:
+        assert not re.search(r'"resolved": "http|--index-url|--find-links|\.(tgz|whl)\b', path.read_text()), path

@@ -1,5 +1,6 @@
 """What docs/runs.md says to paste works against the real server, and docs/reliability.md names tests that are there."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -18,11 +19,15 @@ server = real_server
 def test_a_run_is_answered_and_repeated_as_the_page_says(server, tmp_path):
     blocks = re.findall(r"```sh\n(.*?)```", RUNS, re.DOTALL)
     wait = f"curl -s -b cookies.txt {server}/api/runs/$RUN/steps\n"
-    script = LOG_IN.format(url=server) + blocks[0] + wait + blocks[1] + wait
+    script = LOG_IN.format(url=server) + blocks[0] + wait + blocks[1] + wait + blocks[2]
+    assert len(blocks) == 3
     done = subprocess.run(["bash", "-e"], input=script, cwd=tmp_path, text=True, capture_output=True, timeout=60)
     assert done.returncode == 0 and '"error"' not in done.stdout, done.stdout + done.stderr
     assert '"waiting":"approval: Pay 30 to Ada?"' in (tmp_path / "waiting.json").read_text()
     assert re.search(r'"retry_of":"run_\w+"', done.stdout)
+    tried = json.loads((tmp_path / "tried.json").read_text())
+    assert (tried["output"], tried["draft"], tried["pinned"]) == ({"paid": "as Eve said"}, True, ["ask"])
+    assert '"pinned":true,"input":null,"output":null' in done.stdout
 
 
 def named_tests():

@@ -32,6 +32,7 @@ from models import (
     next_times,
     retention,
     totals,
+    upcoming,
 )
 from tables.base import first_id
 from tables.runs import RUN_STATUSES, TRIGGERS
@@ -238,6 +239,7 @@ OTHERS = {
     "flows by their last run": lambda: flow_page(FlowFilters("ws_1", failing=False), "last_run", 50, ("", "wf_1")),
     "last runs of flows": lambda: last_runs("ws_1", ["wf_1", "wf_2"]),
     "next times of flows": lambda: next_times(["wf_1", "wf_2"]),
+    "what is due next": lambda: upcoming("ws_1", 5, 50, (5, "wf_1", "n")),
     "claim": lambda: do(Run.claim("run_1", "me", 2)),
     "suspend": lambda: do(A_RUN.suspend("me", "a callback", 1, 1)),
     "end": lambda: do(A_RUN.finish("me", "success", waits=True)),
@@ -254,6 +256,7 @@ OTHERS = {
     "log of a run and level": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", "error"), 50, None),
     "outputs": lambda: Step.outputs("run_1", ["a"]),
     "metrics": lambda: metrics("ws_1", 365),
+    "metrics by the hour": lambda: metrics("ws_1", 2),
     "metrics for Prometheus": totals,
     "still running": lambda: Run.still_running(["run_1", "run_2"], "me"),
     "key": lambda: IdempotencyKey.run_of("wf_1", "k"),

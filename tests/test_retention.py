@@ -93,7 +93,7 @@ def log_size(file):
 
 def strays():
     """Rows of each table that belong to no run."""
-    tables = ("steps", "log_entries", "waits", "idempotency_keys")
+    tables = ("steps", "log_entries", "waits", "idempotency_keys", "run_options")
     sql = "SELECT COUNT(*) FROM {} WHERE run_id NOT IN (SELECT id FROM runs)"
     found = {table: execute(sql.format(table)).fetchone()[0] for table in tables}
     return {table: number for table, number in found.items() if number}
@@ -115,6 +115,7 @@ def check_consistent(payloads):
 def test_what_ended_longer_ago_than_the_days_goes_with_all_that_belongs_to_it(make, keep, payloads):
     gone = make(OLD, steps=3, large=5_000, key="k")
     models.Wait.create(run_id=gone, node_id="a", created_at=OLD)
+    models.RunOptions.create(run_id=gone, value="{}")
     stays = make(RECENT, steps=2, large=5_000, key="l")
     assert keep(days=30).work()
     assert kept() == [stays] and len(world.steps_of(stays)) == 2 and IdempotencyKey.get().run_id == stays
@@ -589,7 +590,7 @@ def test_who_reads_meanwhile_delays_the_end_but_nothing_else(make, keep, file):
 def test_a_file_that_was_never_told_so_cannot_shrink_which_is_said_once(tmp_path, payloads, keep, caplog):
     old = sqlite3.connect(tmp_path / "headrace.sqlite3")
     old.execute("CREATE TABLE first (a)")
-    old.executemany("INSERT INTO first VALUES (?)", [("x" * 3_000,)] * 100)
+    old.executemany("INSERT INTO first VALUES (?)", [("x" * 3_000,)] * 200)
     old.commit()
     old.execute("DELETE FROM first")
     old.commit()

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from api import openapi
+
 
 def test_nodes_are_found_by_words_and_category(owner):
     def types(query):
@@ -57,3 +59,8 @@ def test_the_api_describes_itself(client):
     answer = client.get("/api/openapi.json")
     assert answer.json["openapi"].startswith("3.") and "/api/flows" in answer.json["paths"]
     assert client.get("/api/docs/").status_code == 200
+
+
+def test_the_description_that_is_printed_without_a_server_is_the_servers(client):
+    assert json.loads(openapi.document()) == client.get("/api/openapi.json").json
+    assert openapi.document() == openapi.document()

@@ -8,7 +8,7 @@ from world import Background, at_once
 
 from database import execute, write
 from errors import NodeError, Unavailable
-from models import Credential
+from models import AuditEntry, Credential
 from nodes.keyring import CHECKS
 from vault import Vault
 
@@ -210,8 +210,9 @@ def test_nothing_is_kept_under_a_key_that_the_database_is_no_longer_under(owner,
     ):
         assert answer.status_code == 503 and "started again" in answer.json["error"]
     assert [row.data for row in Credential.select()] == [before]
+    entry = AuditEntry.begin("credential.created", "ws_1")
     with pytest.raises(Unavailable):
-        server.credentials.keep("ws_1", {"value": "x"}, name="x", type="secret", hosts=None)
+        server.credentials.keep(entry, {"value": "x"}, name="x", type="secret", hosts=None)
 
 
 # Flows that name credentials

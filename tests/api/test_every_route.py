@@ -15,15 +15,25 @@ OPEN = {
     "GET /api/openapi.json",
     "GET /api/docs/",
     "GET /api/docs/<path:path>",
+    # The browser app, which shows no data before one has logged in.
+    "GET /",
+    "GET /assets/<path:name>",
     # What a webhook asks of its callers, its node says: see test_webhooks.py.
     *(f"{method} /api/webhooks/<slashes:path>" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
 }
 
 LEAST_ROLE = {
     "GET /api/auth/session": "viewer",
+    "PATCH /api/auth/session": "viewer",
     "DELETE /api/auth/session": "viewer",
+    "GET /api/profile": "viewer",
+    "PATCH /api/profile": "viewer",
+    "GET /api/profile/sessions": "viewer",
+    "DELETE /api/profile/sessions/<session_id>": "viewer",
+    "GET /api/audit": "owner",
     "GET /api/workspaces": "viewer",
     "POST /api/workspaces": "viewer",
+    "PATCH /api/workspaces/<workspace>": "owner",
     "GET /api/members": "viewer",
     "POST /api/members": "owner",
     "PATCH /api/members": "owner",
@@ -51,8 +61,10 @@ LEAST_ROLE = {
     "POST /api/runs/<run>/resume": "operator",
     "GET /api/runs/<run>/steps": "viewer",
     "GET /api/runs/<run>/<any(input, output):name>": "viewer",
+    "GET /api/runs/<run>/steps/<int(max=999999999):number>": "viewer",
     "GET /api/runs/<run>/steps/<int(max=999999999):number>/output": "viewer",
     "GET /api/dashboard/runs/latest": "viewer",
+    "GET /api/schedules": "viewer",
     "GET /api/logs": "viewer",
     "POST /api/logs": "operator",
     "GET /api/logs/<run>": "viewer",
@@ -91,14 +103,23 @@ LEAST_ROLE = {
 
 # What programs use with an API token alone: no session counts there. They have tests of their own.
 BY_TOKEN = {"POST /mcp": "viewer"}
+# What people do for themselves: no API token counts there.
+BY_SESSION = (
+    "PATCH /api/auth/session",
+    "GET /api/profile",
+    "PATCH /api/profile",
+    "GET /api/profile/sessions",
+    "DELETE /api/profile/sessions/<session_id>",
+)
 
 # What stands in a path for a row of a workspace; such a row decides by itself which workspace is meant.
-ROWS = ("<flow>", "<run>", "<token>", "<memory>", "<agent_run>", "<credential>")
+ROWS = ("<flow>", "<run>", "<token>", "<memory>", "<agent_run>", "<credential>", "<workspace>")
 OTHER_PARTS = {
     "<int(max=999999999):number>": "1",
     "<any(input, output):name>": "output",
     "<path:path>": "index.css",
     "<source>": "pet-store",
+    "<session_id>": "ses_1",
     "<slashes:path>": "orders",
 }
 WITH_ROW = [route for route in LEAST_ROLE if any(row in route for row in ROWS)]
@@ -135,6 +156,7 @@ def ids(owner, flow, run):
     AgentRun.add(id="arun_1", item_index=-1, task="t", status="success", **values)
     rows["agent_run"] = {"id": "arun_1"}
     rows["credential"] = owner.post("/api/credentials", bearer).json
+    rows["workspace"] = {"id": run["workspace_id"]}
     return {f"<{name}>": row["id"] for name, row in rows.items()}
 
 
@@ -186,13 +208,22 @@ def test_a_session_may_use_what_its_role_allows_and_nothing_else(member, ids, ro
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("route", LEAST_ROLE)
+@pytest.mark.parametrize("route", [route for route in LEAST_ROLE if route not in BY_SESSION])
 def test_an_owners_api_token_may_use_what_its_own_role_allows_and_nothing_else(token_client, ids, route, role):
     answer = ask(token_client(role), route, ids)
     if ROLES.index(role) >= ROLES.index(LEAST_ROLE[route]):
         assert answer.status_code not in (401, 403), answer.text
     else:
         assert answer.status_code == 403 and set(answer.json) == {"error"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("route", BY_SESSION)
+def test_what_people_do_for_themselves_takes_no_token(token_client, count_rows, route, role):
+    client = token_client(role)
+    before = count_rows()
+    answer = ask(client, route, {})
+    assert answer.status_code == 403 and "API token" in answer.json["error"] and count_rows() == before
 
 
 @pytest.mark.parametrize("route", BY_TOKEN)

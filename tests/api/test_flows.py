@@ -318,7 +318,15 @@ def test_checking_says_node_by_node_what_is_wrong_and_keeps_nothing(owner, count
 
 
 def test_checking_a_good_definition_finds_nothing(owner):
-    assert owner.post("/api/workflows/validate", {"definition": A}).json == {"ok": True, "issues": []}
+    outline = {"branches": [], "unnamed": True, "trigger": False, "waits": False}
+    answer = owner.post("/api/workflows/validate", {"definition": A}).json
+    assert answer == {"ok": True, "issues": [], "nodes": {"a": outline}}
+
+
+def test_checking_tells_the_branches_of_nodes_though_the_definition_is_broken(owner):
+    broken = {"nodes": [{"id": "a", "type": "if"}, {"id": "b", "type": "nothing"}], "edges": [["a", "z"]]}
+    answer = owner.post("/api/workflows/validate", {"definition": broken}).json
+    assert not answer["ok"] and answer["nodes"]["a"]["branches"] == ["true", "false"] and "b" not in answer["nodes"]
 
 
 @pytest.mark.parametrize("definition", [1, "x", [], {}, {"nodes": 1}, {"nodes": [], "no_key": 1}])

@@ -366,7 +366,9 @@ def test_a_cancelled_run_counts_as_failed_once(owner, make_flow, gate):
 def test_the_daily_series_has_every_day_and_ends_today(owner, run, days):
     daily = owner.get(f"/api/metrics?days={days}").json["daily"]
     today = time.strftime("%Y-%m-%d", time.gmtime(now_ms() / 1000))
+    mean = daily[-1].pop("mean_duration_ms")
     assert len(daily) == days and daily[-1] == {"day": today, "total": 1, "success": 1, "failed": 0}
+    assert mean == pytest.approx(run["duration_ms"], abs=0.01)
 
 
 def test_the_metrics_count_flow_by_flow(owner, run):

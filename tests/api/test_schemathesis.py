@@ -20,7 +20,7 @@ import api
 import database
 import workflow_server
 from config import Config
-from models import AgentMemory, ApiToken, Credential, Membership, Run, Workflow, new_id
+from models import AgentMemory, ApiToken, Credential, Membership, Run, Session, User, Workflow, new_id
 from vault import KEY_FILE
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -70,6 +70,13 @@ def new_token(role="owner"):
     return {"Authorization": f"Bearer {text}"}
 
 
+def new_session():
+    """A session of the owner, as headers."""
+    owner = Membership.get()
+    _, text = Session.start(User.get_by_id(owner.user_id), owner.workspace_id, days=1)
+    return {"Cookie": f"headrace_session={text}"}
+
+
 def new_rows():
     """Rows for the ids in a path."""
     workspace, user = Membership.get().workspace_id, Membership.get().user_id
@@ -79,7 +86,7 @@ def new_rows():
     token, _ = ApiToken.issue(name="fuzz", role="viewer", user_id=user, workspace_id=workspace)
     credential = Credential.keep(workspace, name=new_id("name"), type="http_bearer", data="encrypted")
     rows = {"flow": flow, "run": run, "memory": memory, "token": token, "credential": credential}
-    return {name: row.id for name, row in rows.items()}
+    return {name: row.id for name, row in rows.items()} | {"workspace": workspace}
 
 
 @schema.parametrize()
@@ -88,9 +95,15 @@ def test_any_request_is_answered_as_described(live, case):
     case.call_and_validate(app=live, headers=new_token(), checks=CHECKS)
 
 
-@schema.include(path_regex=r"\{(flow|run|memory|token|credential)\}").parametrize()
+@schema.include(path_regex=r"\{(flow|run|memory|token|credential|workspace)\}").parametrize()
 @BOUNDS
 def test_any_request_about_a_row_that_exists_is_answered_as_described(live, case):
     rows = new_rows()
     case.path_parameters = {name: rows.get(name, value) for name, value in case.path_parameters.items()}
     case.call_and_validate(app=live, headers=new_token(), checks=CHECKS)
+
+
+@schema.include(path_regex=r"/(profile|auth/session)").parametrize()
+@BOUNDS
+def test_any_request_of_people_about_themselves_is_answered_as_described(live, case):
+    case.call_and_validate(app=live, headers=new_session(), checks=CHECKS)

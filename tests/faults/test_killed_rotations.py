@@ -21,7 +21,7 @@ from pathlib import Path
 import database, server_key, workflow_server
 from config import Config
 from credentials import Credentials
-from models import Credential, Fact
+from models import AuditEntry, Credential, Fact
 from vault import Vault
 
 folder, new_key = Path(sys.argv[1]), sys.argv[2].encode() or None
@@ -53,7 +53,8 @@ def fill():
     database.connect(config.database_path, "normal")
     kept = Credentials(Vault.open(config))
     for name, value in VALUES.items():
-        kept.keep("ws_1", value, name=name, type="secret", hosts=None)
+        entry = AuditEntry.begin("credential.created", "ws_1")
+        kept.keep(entry, value, name=name, type="secret", hosts=None)
 
 
 def rotate(data_dir, last):

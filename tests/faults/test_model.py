@@ -11,15 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from test_engine_properties import flows
+from test_engine_properties import flows, ways
 from world import Types, add_flow, at_top, fresh_database, steps_of
 
 import database
 from config import Config
-from dispatch import MAX_DEATHS, Dispatcher, make_services
+from definition import Pin
+from dispatch import MAX_DEATHS, Dispatcher, Options, make_services
 from errors import NodeError
 from models import Run, RunDay
 from payloads import Kept
@@ -63,13 +65,29 @@ def template(tmp_path_factory):
 
 @st.composite
 def cases(draw):
-    """A definition, the trigger that fired, and at which commits it is cut, in turn."""
+    """A definition, the trigger that fired, what else the run is started with, and at which commits it is cut."""
     definition, fired = draw(flows(most=6))
+    options = None
     for node in definition["nodes"]:
         node["on_interrupt"] = draw(st.sampled_from(["retry", "retry", "fail"]))
         if node["type"] == "act" and draw(st.booleans()):
             node["type"], node["retry"] = "hesitate", {"attempts": 2, "delay": 0}
-    return definition, fired, draw(st.lists(st.integers(0, 100), min_size=1, max_size=MAX_DEATHS - 1))
+    if draw(st.booleans()):
+        fired, options = None, draw(starts(definition))
+    return definition, fired, options, draw(st.lists(st.integers(0, 100), min_size=1, max_size=MAX_DEATHS - 1))
+
+
+@st.composite
+def starts(draw, definition):
+    """With the definition as a draft or as the flow's, all of it or until a node, and some nodes pinned."""
+    text = orjson.dumps(definition).decode() if draw(st.booleans()) else None
+    until = draw(st.sampled_from([None, *(node["id"] for node in definition["nodes"])]))
+    pinned = {
+        node["id"]: Pin(["pinned", node["id"]], draw(st.sampled_from(ways(node))))
+        for node in definition["nodes"]
+        if draw(st.integers(0, 4)) == 0
+    }
+    return Options(text, until, pinned)
 
 
 # A process that is watched
@@ -138,12 +156,13 @@ def process(folder, watch):
             recorder.stop()
 
 
-def first_try(folder, watch, definition, fired):
+def first_try(folder, watch, definition, fired, options):
     """Start the run and execute it to its end."""
+    is_draft = options is not None and options.definition is not None
     with connected(folder):
-        flow = add_flow(definition)
+        flow = add_flow({"nodes": [{"id": "saved", "type": "fail"}]} if is_draft else definition)
     with process(folder, watch) as dispatcher:
-        dispatcher.submit(flow, INPUT, "manual", trigger_node=fired)
+        dispatcher.submit(flow, INPUT, "manual", trigger_node=fired, options=options)
         return result(dispatcher)
 
 
@@ -193,14 +212,14 @@ def on_record(folder):
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 def test_a_run_that_is_cut_at_any_commit_comes_to_the_same(types, template, case):
-    definition, fired, cuts = case
-    note(f"{definition}, fired: {fired}, cut at: {cuts}")
+    definition, fired, options, cuts = case
+    note(f"{definition}, fired: {fired}, {options}, cut at: {cuts}")
     types.effects.clear()
     with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         folder = Path(name) / "0"
         shutil.copytree(template, folder)
         copies = Copies(folder, types.effects)
-        expected = first_try(folder, copies, definition, fired)
+        expected = first_try(folder, copies, definition, fired, options)
         copies.made.pop(0)  # as it was before the run was accepted
         for cut in cuts:
             if not copies.made:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from contract import Case, Contract
 from llm_server import LlmServer, data, forever, say
-from web import silent
+from sites import silent
 
 from agent.definition import Agent, Limits
 from agent.journal import usage_of

@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 from marshmallow import ValidationError, fields, missing
 
 import engine
-from nodes import REGISTRY, catalogue, search
-from nodes.base import CATEGORIES, Node
+from nodes import REGISTRY, catalogue, categories, search
+from nodes.base import CATEGORIES, LANGUAGES, Node
 from nodes.keyring import Keyring
 
 ENTRIES = {entry["type"]: entry for entry in catalogue()}
@@ -46,6 +46,35 @@ def test_its_config_schema_is_json_schema_with_a_description_of_every_key(type_)
     assert set(schema["properties"]) == set(REGISTRY[type_].Config().fields)
     for key, field in schema["properties"].items():
         assert field.get("description"), f"{type_}.{key} has no description"
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_its_icon_is_the_name_of_one(type_):
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", ENTRIES[type_]["icon"])
+
+
+def test_every_category_has_a_label_and_an_icon():
+    found = categories()
+    assert [item["category"] for item in found] == list(CATEGORIES)
+    assert all(item["name"] and re.fullmatch(r"[a-z0-9-]+", item["icon"]) for item in found)
+
+
+@pytest.mark.parametrize(("type_", "key"), KEYS)
+def test_what_a_setting_tells_forms_is_known_to_them(type_, key):
+    hints = {name: value for name, value in field_of(type_, key).metadata.items() if name.startswith("x-")}
+    known = {"x-literal", "x-credential", "x-per-item", "x-multiline", "x-language", "x-names"}
+    assert hints.keys() <= known
+    assert hints.get("x-language", "json") in LANGUAGES and hints.get("x-names", "agent") in ("agent", "workflow")
+    assert "x-language" not in hints or hints["x-multiline"] is True
+    shown = ENTRIES[type_]["config_schema"]["properties"][key]
+    assert {name: shown[name] for name in hints} == hints
+
+
+@pytest.mark.parametrize("key", ["code.source", "sql.statement", "called.input_schema", "email.html", "markdown.text"])
+def test_a_setting_that_holds_code_says_in_which_language(key):
+    type_, name = key.split(".")
+    languages = {"source": "python", "statement": "sql", "input_schema": "json", "html": "html", "text": "markdown"}
+    assert field_of(type_, name).metadata["x-language"] == languages[name]
 
 
 @pytest.mark.parametrize("type_", TYPES)

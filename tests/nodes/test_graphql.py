@@ -3,7 +3,7 @@ import json
 import pytest
 from contract import Case, Contract
 from marshmallow import ValidationError
-from web import answering, failure, silent
+from sites import answering, failure, silent
 
 from nodes import REGISTRY
 from nodes.base import is_literal

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from marshmallow import ValidationError
 from pytest_httpserver import HTTPServer
-from web import address, answering, echoing, failure
+from sites import address, answering, echoing, failure
 from werkzeug import Response
 
 from errors import NodeError

@@ -4,7 +4,7 @@ import time
 import pytest
 from contract import Case, Contract
 from marshmallow import ValidationError
-from web import echoing, failure, silent
+from sites import echoing, failure, silent
 
 from nodes import REGISTRY
 

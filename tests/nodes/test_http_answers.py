@@ -6,7 +6,7 @@ import gzip
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from web import address, answering, failure
+from sites import address, answering, failure
 from werkzeug import Response
 
 from nodes.answers import Download, asked_to_wait, name_of, plain

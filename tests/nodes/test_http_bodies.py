@@ -4,7 +4,7 @@ import json
 from contextlib import ExitStack
 
 import pytest
-from web import address, echoing, failure
+from sites import address, echoing, failure
 from werkzeug import Response
 
 from errors import NodeError

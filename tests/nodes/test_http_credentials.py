@@ -6,7 +6,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from web import address, answering, echoing, failure, paths
+from sites import address, answering, echoing, failure, paths
 
 from errors import NodeError
 from nodes.calls import try_out

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from marshmallow import ValidationError
-from web import address, answering, failure, paths
+from sites import address, answering, failure, paths
 from werkzeug import Response
 
 from errors import NodeError

@@ -1,7 +1,7 @@
 """Servers that ask to wait (Retry-After): the http node waits, within bounds, and asks again."""
 
 import pytest
-from web import answering, failure
+from sites import answering, failure
 
 from errors import NodeError
 

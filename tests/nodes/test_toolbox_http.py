@@ -6,8 +6,8 @@ import socket
 import time
 
 import pytest
+from sites import address, answering, echoing, paths, silent
 from toolboxes import Spec, called
-from web import address, answering, echoing, paths, silent
 from werkzeug import Response
 
 from errors import NodeError

@@ -99,6 +99,178 @@ export interface paths {
         };
         options?: never;
         head?: never;
+        /** Choose the workspace that requests of this session mean which name none. */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["SessionChange"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WhoOut"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        trace?: never;
+    };
+    "/api/profile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** You. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["UserOut"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change your name, address or password. The last two need your `current_password`.
+         * @description A new password ends your other sessions; API tokens stay.
+         */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["ProfileChange"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["UserOut"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        trace?: never;
+    };
+    "/api/profile/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Your sessions, newest first: where you are logged in. */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    cursor?: string | null;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["OwnSessionOutList"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/profile/sessions/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End one of your sessions. */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    session_id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description No Content */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        options?: never;
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -163,6 +335,52 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{workspace}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Give the workspace another name. */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    workspace: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["WorkspaceIn"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WorkspaceOut"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
         trace?: never;
     };
     "/api/members": {
@@ -380,6 +598,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was done in the workspace, newest first. `action` is one, or what it begins with: `flow`, `flow.deleted`. */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    cursor?: string | null;
+                    action?: "agent" | "credential" | "flow" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "workspace.created" | "workspace.renamed" | null;
+                    user_id?: string | null;
+                    target_id?: string | null;
+                    since?: string | null;
+                    until?: string | null;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AuditOutList"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/flows": {
         parameters: {
             query?: never;
@@ -563,6 +827,12 @@ export interface paths {
         /**
          * Run the flow. Waits up to `wait` seconds: 200 with the finished run, else 202 with the run as it stands.
          * @description With the header `Idempotency-Key`, the same key within 24 hours answers the first run again and starts none.
+         *
+         *     For who builds the flow: `definition` runs a draft that is not saved, which must be valid; `until` executes no more
+         *     than what leads to a node, or is named there as `steps.<id>`; `pinned` takes what it says for the outputs of nodes
+         *     that are then not executed, nor is what only they would need. A pinned node counts as executed, unless all that
+         *     leads to it was executed and does not lead to it this time: then it is skipped. What is left out has no steps. A
+         *     definition and pinned nodes need the role editor.
          */
         post: {
             parameters: {
@@ -753,7 +1023,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept. */
+        /**
+         * What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept.
+         * @description `nodes` has by id the branches of each node and what else it takes to draw it, as far as that can be read.
+         */
         post: {
             parameters: {
                 query?: never;
@@ -1043,12 +1316,19 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** The steps of a run in the order in which they were executed: all of them, unless a `limit` is given. */
+        /**
+         * The steps of a run in the order in which they were executed: all of them, unless a `limit` is given.
+         * @description With `values=false` nothing of what went in and came out is read, which lists a long run at once.
+         */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
+                    /** @description Only the steps of this node */
+                    node_id?: string | null;
+                    /** @description false: `input` and `output` are null in every step */
+                    values?: boolean;
                 };
                 header?: never;
                 path: {
@@ -1108,6 +1388,49 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content?: never;
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/steps/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        /** One step, by its `number`. What is too large for an answer is a reference, as in the list. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    run: string;
+                    number: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["StepOut"];
+                    };
                 };
                 default: components["responses"]["DEFAULT_ERROR"];
             };
@@ -1188,6 +1511,47 @@ export interface paths {
                     };
                     content: {
                         "application/json": components["schemas"]["RunItemOutList"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The schedules and polled triggers of the workspace's active flows, the soonest first. */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    cursor?: string | null;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ScheduleOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -2078,7 +2442,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The workspace's figures: totals ever, and a daily series, durations and counts by flow of the last `days`. */
+        /**
+         * The workspace's figures: totals ever, and a daily series, durations and counts by flow of the last `days`.
+         * @description For one or two days there is a series by the `hour` too: 24 or 48, this one is the last.
+         */
         get: {
             parameters: {
                 query?: {
@@ -2649,9 +3016,9 @@ export interface paths {
         /**
          * Answer a run that waits, once: an approval with `approved` or `rejected`, a callback with any body.
          * @description With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; `node_id` may be left out
-         *     where the run waits at one node only. `question` is for an agent, which may ask several: the answer is then to none
-         *     but this one. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as
-         *     what it received. 409 for what was answered before, whose time is over, or whose run has ended.
+         *     where the run waits at one node only. An agent may ask several questions, so `question` has to say which one is
+         *     answered. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as what
+         *     it received. 409 for what was answered before, whose time is over, or whose run has ended.
          */
         post: {
             parameters: {
@@ -2923,11 +3290,45 @@ export interface components {
             name: string;
             /** Format: date-time */
             created_at: string;
+            /** @description false: the password was made up for them; they should choose one */
+            set_up: boolean;
             workspaces?: components["schemas"]["WorkspaceOut"][];
         };
         WhoOut: {
             session: components["schemas"]["SessionOut"];
             user: components["schemas"]["UserOut"];
+        };
+        SessionChange: {
+            workspace_id: string;
+        };
+        ProfileChange: {
+            name?: string;
+            /** Format: email */
+            email?: string;
+            /**
+             * Format: password
+             * @description A new one; it ends your other sessions
+             */
+            password?: string;
+            /**
+             * Format: password
+             * @description Needed to change the address or the password
+             */
+            current_password?: string;
+        };
+        OwnSessionOut: {
+            id: string;
+            workspace_id: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** @description Whether the request came by this one */
+            current: boolean;
+        };
+        OwnSessionOutList: {
+            items: components["schemas"]["OwnSessionOut"][];
+            next_cursor?: string | null;
         };
         WorkspaceOutList: {
             items: components["schemas"]["WorkspaceOut"][];
@@ -2999,6 +3400,32 @@ export interface components {
              * @default null
              */
             days: number | null;
+        };
+        AuditOut: {
+            id: string;
+            /** @enum {string} */
+            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "workspace.created" | "workspace.renamed";
+            workspace_id: string;
+            /** @description null: by a signed link, or on the command line */
+            user_id: string | null;
+            /** @description As it was then */
+            user_email: string | null;
+            /** @description Of the API token that they came with */
+            token_name: string | null;
+            target_type: string | null;
+            target_id: string | null;
+            /** @description As it was then */
+            target_name: string | null;
+            /** @description By field: `{before, after}`, `{changed: true}` or a value */
+            changes: Record<string, never>;
+            /** @description From where the request came */
+            address: string | null;
+            /** Format: date-time */
+            created_at: string;
+        };
+        AuditOutList: {
+            items: components["schemas"]["AuditOut"][];
+            next_cursor?: string | null;
         };
         FlowItemOut: {
             id: string;
@@ -3103,9 +3530,35 @@ export interface components {
             /** @description The version that the change is based on */
             version?: number;
         };
+        PinIn: {
+            /** @description Its output, any JSON */
+            output: unknown;
+            /**
+             * @description The branch by which it leaves; a node that has branches must name one
+             * @default null
+             */
+            branch: string | null;
+        };
         StartIn: {
             /** @default null */
             input: unknown;
+            /**
+             * @description A WorkflowDefinition that is run in place of the saved one, and is not saved; for editors
+             * @default null
+             */
+            definition: Record<string, never> | null;
+            /**
+             * @description The id of a node: only what it takes to come to it is executed, and its output is the run's
+             * @default null
+             */
+            until: string | null;
+            /**
+             * @description By node id, what is taken for the output of nodes that are not executed; for editors
+             * @default null
+             */
+            pinned: {
+                [key: string]: components["schemas"]["PinIn"];
+            } | null;
         };
         RunOut: {
             id: string;
@@ -3134,6 +3587,12 @@ export interface components {
             retry_of?: string | null;
             /** @description `{done, total}`: nodes that are settled */
             progress?: Record<string, never> | null;
+            /** @description It ran a definition that was not saved; then it has no version */
+            draft?: boolean;
+            /** @description The node after which it stopped */
+            until?: string | null;
+            /** @description The nodes that were not executed, since their output was given */
+            pinned?: string[];
         };
         VersionOut: {
             workflow_id: string;
@@ -3155,9 +3614,22 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        OutlineOut: {
+            /** @description The ways out that have names, as it is configured */
+            branches: string[];
+            /** @description Whether there is a way out without a name */
+            unnamed: boolean;
+            trigger: boolean;
+            /** @description Whether a run may wait there */
+            waits: boolean;
+        };
         CheckOut: {
             ok: boolean;
             issues: components["schemas"]["Detail"][];
+            /** @description By id, what it takes to draw each node of a known type, of invalid definitions too */
+            nodes: {
+                [key: string]: components["schemas"]["OutlineOut"];
+            };
         };
         RunItemOut: {
             id: string;
@@ -3187,6 +3659,12 @@ export interface components {
             retry_of?: string | null;
             /** @description `{done, total}`: nodes that are settled */
             progress?: Record<string, never> | null;
+            /** @description It ran a definition that was not saved; then it has no version */
+            draft?: boolean;
+            /** @description The node after which it stopped */
+            until?: string | null;
+            /** @description The nodes that were not executed, since their output was given */
+            pinned?: string[];
         };
         RunItemOutList: {
             items: components["schemas"]["RunItemOut"][];
@@ -3265,6 +3743,12 @@ export interface components {
             retry_of?: string | null;
             /** @description `{done, total}`: nodes that are settled */
             progress?: Record<string, never> | null;
+            /** @description It ran a definition that was not saved; then it has no version */
+            draft?: boolean;
+            /** @description The node after which it stopped */
+            until?: string | null;
+            /** @description The nodes that were not executed, since their output was given */
+            pinned?: string[];
             questions: components["schemas"]["QuestionOut"][];
         };
         RetryIn: {
@@ -3274,15 +3758,18 @@ export interface components {
              */
             from: "start" | "failed";
             /**
-             * @default latest
+             * @description Without it: latest, or same for a run that was started with a definition, `until` or `pinned`
+             * @default null
              * @example latest
              * @example same
              * @example 3
              */
-            version: string | number;
+            version: string | number | null;
         };
         StepOut: {
             id: string;
+            /** @description In the order of execution, from 0 */
+            number?: number;
             run_id: string;
             node_id: string;
             node_type: string;
@@ -3292,7 +3779,11 @@ export interface components {
             attempt: number;
             index?: number | null;
             branch?: string | null;
+            /** @description Its output was given, and it was not executed */
+            pinned?: boolean;
+            /** @description Null where values=false was asked for */
             input: unknown;
+            /** @description Null where values=false was asked for */
             output: unknown;
             error_text: string | null;
             /** Format: date-time */
@@ -3303,6 +3794,33 @@ export interface components {
         };
         StepOutList: {
             items: components["schemas"]["StepOut"][];
+            next_cursor?: string | null;
+        };
+        ScheduleOut: {
+            workflow_id: string;
+            workflow_name: string;
+            node_id: string;
+            node_type: string;
+            /** @description When it is due: `0 9 * * *`, `every 300 s` */
+            describes: string;
+            timezone: string | null;
+            /**
+             * Format: date-time
+             * @description When it is due next; null where it never is again, or that has yet to be found
+             */
+            next_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it was last due, or last polled
+             */
+            last_at: string | null;
+            /** @description Whether it is late by over a minute */
+            overdue: boolean;
+            /** @description Why the last poll failed, if it did */
+            last_error: string | null;
+        };
+        ScheduleOutList: {
+            items: components["schemas"]["ScheduleOut"][];
             next_cursor?: string | null;
         };
         LogOut: {
@@ -3337,6 +3855,8 @@ export interface components {
         NodeOut: {
             type: string;
             name: string;
+            /** @description The name of a Tabler icon; empty: that of its category */
+            icon: string;
             category: string;
             description: string;
             branches: string[];
@@ -3352,6 +3872,11 @@ export interface components {
             extra: string | null;
             install: string | null;
         };
+        CategoryOut: {
+            category: string;
+            name: string;
+            icon: string;
+        };
         BrokenOut: {
             file: string;
             reason: string;
@@ -3359,6 +3884,8 @@ export interface components {
         NodesOut: {
             items: components["schemas"]["NodeOut"][];
             next_cursor?: string | null;
+            /** @description In their order */
+            categories: components["schemas"]["CategoryOut"][];
             broken: components["schemas"]["BrokenOut"][];
         };
         NeededOut: {
@@ -3737,13 +4264,33 @@ export interface components {
             total: number;
             success: number;
             failed: number;
+            mean_duration_ms: number | null;
         };
-        FlowCountOut: {
-            workflow_id: string;
+        HourOut: {
+            /**
+             * Format: date-time
+             * @description When it began
+             */
+            hour: string;
             total: number;
             success: number;
             failed: number;
+        };
+        FlowCountOut: {
+            workflow_id: string;
+            workflow_name: string | null;
+            total: number;
+            success: number;
+            failed: number;
+            failure_rate: number;
             mean_duration_ms: number | null;
+            /** @description Of its newest 50 runs that have ended */
+            p95_duration_ms: number | null;
+            /**
+             * @description Of its newest run
+             * @enum {string|null}
+             */
+            last_status: "running" | "success" | "failed" | "pending" | null;
         };
         MetricsOut: {
             total_runs: number;
@@ -3762,6 +4309,8 @@ export interface components {
             p50_duration_ms: number | null;
             p95_duration_ms: number | null;
             daily: components["schemas"]["DayOut"][];
+            /** @description With `days` 1 or 2: what has ended of the runs that were accepted in each hour */
+            hourly?: components["schemas"]["HourOut"][];
             flows: components["schemas"]["FlowCountOut"][];
         };
         CredentialOut: {

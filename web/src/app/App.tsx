@@ -9,7 +9,7 @@ import { ErrorBoundary } from "@/ui/ErrorBoundary";
 import { Pages } from "./Pages";
 import { Shell } from "./Shell";
 import { SessionProvider } from "./session";
-import { theme } from "./theme";
+import { theme, variables } from "./theme";
 
 const nonce = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
 // What keeps the page still behind a dialog writes a <style> and asks there for the nonce.
@@ -18,7 +18,12 @@ setNonce(nonce);
 export function App() {
   const [client] = useState(makeQueryClient);
   return (
-    <MantineProvider theme={theme} defaultColorScheme="auto" getStyleNonce={() => nonce}>
+    <MantineProvider
+      theme={theme}
+      cssVariablesResolver={variables}
+      defaultColorScheme="auto"
+      getStyleNonce={() => nonce}
+    >
       <Notifications position="bottom-right" limit={4} />
       <ErrorBoundary>
         <QueryClientProvider client={client}>

@@ -11,7 +11,6 @@ import {
   Text,
   UnstyledButton,
   useMantineColorScheme,
-  VisuallyHidden,
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import {
@@ -162,9 +161,8 @@ function UserMenu() {
     <Menu width={220} position="top-start" shadow="md">
       <Menu.Target>
         <UnstyledButton w="100%" p="xs" bdrs="md">
-          <VisuallyHidden>Account: </VisuallyHidden>
           <Group gap="xs" wrap="nowrap">
-            <IconUser size={18} stroke={1.7} aria-hidden />
+            <IconUser size={18} stroke={1.7} role="img" aria-label="Account:" />
             <Stack gap={0} flex={1} miw={0}>
               <Text size="sm" fw={550} truncate>
                 {user.name}

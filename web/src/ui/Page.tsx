@@ -1,11 +1,15 @@
-import { Box, Group, Stack, Text, Title } from "@mantine/core";
+import { Anchor, Box, Group, Stack, Text, Title } from "@mantine/core";
 import { useDocumentTitle } from "@mantine/hooks";
+import { IconArrowLeft } from "@tabler/icons-react";
 import type { ReactNode } from "react";
+import { Link } from "wouter";
 
 interface PageProps {
   title: string;
   /** One sentence under the title. */
   about?: ReactNode;
+  /** The page above this one. */
+  above?: { path: string; label: string };
   /** Buttons at the right of the title. */
   actions?: ReactNode;
   /** The widest that the content gets. */
@@ -14,15 +18,31 @@ interface PageProps {
 }
 
 /** The frame of every page but the editor: a title, what can be done, the content. */
-export function Page({ title, about, actions, width = 1200, children }: PageProps) {
+export function Page({ title, about, above, actions, width = 1200, children }: PageProps) {
   useDocumentTitle(`${title} · Headrace`);
   return (
     <Box px={{ base: "md", sm: "xl" }} py={{ base: "md", sm: "lg" }} maw={width + 64} mx="auto">
       <Stack gap="lg">
         <Group justify="space-between" align="flex-start" gap="sm">
           <Box>
+            {above !== undefined && (
+              <Anchor
+                component={Link}
+                href={above.path}
+                size="sm"
+                display="inline-flex"
+                style={{ alignItems: "center", gap: 4 }}
+              >
+                <IconArrowLeft size={14} aria-hidden />
+                {above.label}
+              </Anchor>
+            )}
             <Title order={1}>{title}</Title>
-            {about !== undefined && <Text c="var(--quiet)">{about}</Text>}
+            {about !== undefined && (
+              <Text size="sm" c="var(--quiet)" maw={720}>
+                {about}
+              </Text>
+            )}
           </Box>
           {actions !== undefined && <Group gap="xs">{actions}</Group>}
         </Group>

@@ -11,13 +11,14 @@ import {
   Textarea,
   TextInput,
 } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { useLocation } from "wouter";
 import { api, type Schemas, server } from "@/api/client";
 import { useSession } from "@/app/session";
 import { CodeEditor } from "@/ui/CodeEditor";
-import { Confirm } from "@/ui/confirm";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { Card } from "@/ui/Page";
 import { Refused } from "@/ui/states";
 import { type AgentDraft, bodyOf, draftOf } from "./draft";
@@ -220,6 +221,7 @@ function Issues({ issues }: { issues: Issue[] | null }) {
 function Actions(props: { agent: Agent | null; readOnly: boolean; busy: boolean; onCheck: () => void }) {
   const { agent, readOnly, busy, onCheck } = props;
   const { may } = useSession();
+  const [asked, asking] = useDisclosure(false);
   const [, go] = useLocation();
   const client = useQueryClient();
 
@@ -257,18 +259,21 @@ function Actions(props: { agent: Agent | null; readOnly: boolean; busy: boolean;
         </Button>
       )}
       {agent !== null && !readOnly && (
-        <Confirm
-          title={`Delete the agent “${agent.name}”?`}
-          body="Its runs and its memory stay."
-          verb="Delete"
-          onConfirm={remove}
-        >
-          {(open) => (
-            <Button variant="subtle" color="red" onClick={open}>
-              Delete
-            </Button>
-          )}
-        </Confirm>
+        <>
+          <Button variant="subtle" color="red" onClick={asking.open}>
+            Delete
+          </Button>
+          <ConfirmDialog
+            opened={asked}
+            onClose={asking.close}
+            title={`Delete the agent “${agent.name}”?`}
+            action="Delete"
+            danger
+            onConfirm={remove}
+          >
+            Its runs and its memory stay.
+          </ConfirmDialog>
+        </>
       )}
     </Group>
   );

@@ -1,31 +1,25 @@
 import { Accordion, Group, Stack, Text } from "@mantine/core";
-import type { Schemas } from "@/api/client";
-import { server } from "@/api/client";
-import { usePages } from "@/api/pages";
+import { api } from "@/api/client";
 import { CALM } from "@/api/queries";
 import { duration } from "@/ui/format";
-import { LoadMore } from "@/ui/LoadMore";
+import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { StatusBadge } from "@/ui/StatusBadge";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import { AgentSteps, Value } from "./AgentSteps";
 import { useAgentRun } from "./useAgentRun";
 
-type AgentLog = Schemas["AgentLogOut"];
-
 /** What an agent did, the latest first; each opens to its steps. */
 export function AgentLogs({ agentId }: { agentId: string }) {
-  const { items, query } = usePages<AgentLog>(
-    ["agent logs", agentId],
-    async (cursor, signal) => {
-      const params = { query: { agent_id: agentId, limit: 20, cursor } };
-      const { data } = await server.GET("/api/agent/logs", { params, signal });
-      return data as Schemas["AgentLogOutList"];
-    },
-    { refetchInterval: CALM },
+  const query = api.useInfiniteQuery(
+    "get",
+    "/api/agent/logs",
+    { params: { query: { agent_id: agentId, limit: 20 } } },
+    { ...PAGED, refetchInterval: CALM },
   );
   if (query.isPending) return <LoadingRows />;
-  if (items === undefined) return <Refused error={query.error} onRetry={() => void query.refetch()} />;
+  if (query.data === undefined) return <Refused error={query.error} onRetry={() => void query.refetch()} />;
+  const items = itemsOf(query.data);
   if (items.length === 0)
     return (
       <Empty title="It has done nothing yet" hint="Give it a task under “Try it”, or use it in a flow." />
@@ -55,7 +49,7 @@ export function AgentLogs({ agentId }: { agentId: string }) {
           </Accordion.Item>
         ))}
       </Accordion>
-      <LoadMore query={query} />
+      <LoadMore query={query} noun="tasks" />
     </Stack>
   );
 }

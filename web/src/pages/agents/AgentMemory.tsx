@@ -1,14 +1,14 @@
 import { ActionIcon, Button, Group, Modal, Stack, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
-import { useDebouncedValue, useDisclosure } from "@mantine/hooks";
-import { IconPencil, IconPlus, IconSearch, IconTrash } from "@tabler/icons-react";
+import { useDisclosure } from "@mantine/hooks";
+import { IconPencil, IconPlus, IconTrash } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
-import { usePages } from "@/api/pages";
 import { useSession } from "@/app/session";
-import { Confirm } from "@/ui/confirm";
-import { LoadMore } from "@/ui/LoadMore";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { Card } from "@/ui/Page";
+import { SearchInput } from "@/ui/SearchInput";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 
@@ -21,27 +21,21 @@ const BLANK: Entry = { key: "", content: "", session: "", tags: [] };
 export function AgentMemory({ agentId }: { agentId: string }) {
   const { may } = useSession();
   const client = useQueryClient();
-  const [typed, setTyped] = useState("");
-  const [search] = useDebouncedValue(typed, 250);
+  const [search, setSearch] = useState("");
   const [edited, setEdited] = useState<Entry | null>(null);
-  const key = ["agent memory", agentId, search];
-  const { items, query } = usePages<Memory>(key, async (cursor, signal) => {
-    const params = { query: { agent_id: agentId, search: search || undefined, limit: 50, cursor } };
-    const { data } = await server.GET("/api/agent/memory", { params, signal });
-    return data as Schemas["MemoryOutList"];
-  });
-  const reload = () => client.invalidateQueries({ queryKey: ["agent memory", agentId] });
+  const query = api.useInfiniteQuery(
+    "get",
+    "/api/agent/memory",
+    { params: { query: { agent_id: agentId, search: search || undefined } } },
+    PAGED,
+  );
+  const items = query.data && itemsOf(query.data);
+  const reload = () => client.invalidateQueries({ queryKey: ["get", "/api/agent/memory"] });
 
   return (
     <Stack>
       <Group justify="space-between">
-        <TextInput
-          aria-label="Search the memory"
-          placeholder="Search the memory"
-          leftSection={<IconSearch size={16} aria-hidden />}
-          value={typed}
-          onChange={(event) => setTyped(event.currentTarget.value)}
-        />
+        <SearchInput label="Search the memory" value={search} onChange={setSearch} />
         {may("operator") && (
           <Button
             variant="default"
@@ -65,7 +59,7 @@ export function AgentMemory({ agentId }: { agentId: string }) {
       {items?.map((memory) => (
         <MemoryCard key={memory.id} memory={memory} onEdit={setEdited} onGone={reload} />
       ))}
-      <LoadMore query={query} />
+      <LoadMore query={query} noun="memories" />
       {edited !== null && (
         <EditMemory agentId={agentId} entry={edited} onClose={() => setEdited(null)} onSaved={reload} />
       )}
@@ -88,6 +82,7 @@ function MemoryCard({
 }) {
   const { may } = useSession();
   const [whole, { toggle }] = useDisclosure(false);
+  const [asked, asking] = useDisclosure(false);
   const long = memory.content.length > 400;
   const about = [memory.session && `session ${memory.session}`, ...tagsOf(memory).map((tag) => `#${tag}`)];
   return (
@@ -128,25 +123,30 @@ function MemoryCard({
             >
               <IconPencil size={16} />
             </ActionIcon>
-            <Confirm
-              title={`Forget “${memory.key}”?`}
-              verb="Forget"
-              onConfirm={async () => {
-                await server.DELETE("/api/agent/memory/{memory}", {
-                  params: { path: { memory: memory.id } },
-                });
-                onGone();
-              }}
+            <ActionIcon
+              variant="subtle"
+              color="red"
+              aria-label={`Forget ${memory.key}`}
+              onClick={asking.open}
             >
-              {(open) => (
-                <ActionIcon variant="subtle" color="red" aria-label={`Forget ${memory.key}`} onClick={open}>
-                  <IconTrash size={16} />
-                </ActionIcon>
-              )}
-            </Confirm>
+              <IconTrash size={16} />
+            </ActionIcon>
           </Group>
         )}
       </Group>
+      <ConfirmDialog
+        opened={asked}
+        onClose={asking.close}
+        title={`Forget “${memory.key}”?`}
+        action="Forget"
+        danger
+        onConfirm={async () => {
+          await server.DELETE("/api/agent/memory/{memory}", { params: { path: { memory: memory.id } } });
+          onGone();
+        }}
+      >
+        The agent is never told of it again.
+      </ConfirmDialog>
     </Card>
   );
 }

@@ -1,5 +1,5 @@
-import { Anchor, Badge, Breadcrumbs, Group, Tabs } from "@mantine/core";
-import { Link, useSearchParams } from "wouter";
+import { Badge, Group, Tabs } from "@mantine/core";
+import { useSearchParams } from "wouter";
 import { api } from "@/api/client";
 import { Page } from "@/ui/Page";
 import { LoadingRows, Refused } from "@/ui/states";
@@ -15,13 +15,7 @@ const TABS = [
   { value: "memory", label: "Memory" },
 ];
 
-const CRUMBS = (
-  <Breadcrumbs mb={-12}>
-    <Anchor component={Link} href="/agents" size="sm">
-      Agents
-    </Anchor>
-  </Breadcrumbs>
-);
+const ABOVE = { path: "/agents", label: "Agents" };
 
 export default function AgentPage({ id }: { id: string }) {
   if (id === "new") return <NewAgent />;
@@ -30,8 +24,12 @@ export default function AgentPage({ id }: { id: string }) {
 
 function NewAgent() {
   return (
-    <Page title="New agent" about="What it is to do, what it may use, and where it has to stop." width={860}>
-      {CRUMBS}
+    <Page
+      title="New agent"
+      above={ABOVE}
+      about="What it is to do, what it may use, and where it has to stop."
+      width={860}
+    >
       <AgentDefinition agent={null} />
     </Page>
   );
@@ -48,15 +46,14 @@ function KnownAgent({ id }: { id: string }) {
 
   if (error) {
     return (
-      <Page title="Agent">
-        {CRUMBS}
+      <Page title="Agent" above={ABOVE}>
         <Refused error={error} onRetry={() => void refetch()} />
       </Page>
     );
   }
   if (!agent) {
     return (
-      <Page title="Agent">
+      <Page title="Agent" above={ABOVE}>
         <LoadingRows />
       </Page>
     );
@@ -64,6 +61,7 @@ function KnownAgent({ id }: { id: string }) {
   return (
     <Page
       title={agent.name}
+      above={ABOVE}
       about={agent.description}
       width={1000}
       actions={
@@ -79,7 +77,6 @@ function KnownAgent({ id }: { id: string }) {
         </Group>
       }
     >
-      {CRUMBS}
       <Tabs
         value={tab}
         onChange={(next) => setSearch({ tab: next ?? "try" }, { replace: true })}

@@ -5,7 +5,7 @@ import { Link, useLocation } from "wouter";
 import { useCatalogue } from "@/api/catalogue";
 import { useSession } from "@/app/session";
 import { FilterBar, FilterSelect } from "@/ui/FilterBar";
-import { LoadMore } from "@/ui/LoadMore";
+import { itemsOf, LoadMore } from "@/ui/LoadMore";
 import { Page } from "@/ui/Page";
 import { SearchInput } from "@/ui/SearchInput";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
@@ -140,15 +140,16 @@ function Filtering({ filters }: { filters: QueryState<keyof Filters> }) {
 }
 
 function List({ filters }: { filters: QueryState<keyof Filters> }) {
-  const { items, query } = useFlows(filters.values);
+  const query = useFlows(filters.values);
   const { catalogue } = useCatalogue();
-  if (items === undefined) {
+  if (query.data === undefined) {
     return query.error ? (
       <Refused error={query.error} onRetry={() => void query.refetch()} />
     ) : (
       <LoadingRows />
     );
   }
+  const items = itemsOf(query.data);
   if (items.length === 0) return <Nothing isFiltered={filters.isSet} onClear={filters.clear} />;
   return (
     <>

@@ -1,12 +1,12 @@
 /** The list of flows, and what can be done with a flow. */
-import { useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { type Schemas, server } from "@/api/client";
-import { usePages } from "@/api/pages";
+import { api, type Schemas, server } from "@/api/client";
 import { liveWhile } from "@/api/queries";
 import { parseDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
 import { download, fileName } from "@/ui/download";
+import { itemsOf, PAGED } from "@/ui/LoadMore";
 
 export type Flow = Schemas["FlowItemOut"];
 export type FlowStatus = Flow["status"];
@@ -20,11 +20,7 @@ function isMoving(flow: Flow): boolean {
 }
 
 /** The flows that fit, page by page, in brief. */
-export function useFlows(filters: Filters) {
-  const client = useQueryClient();
-  const { search, status, trigger, result, sort } = filters;
-  const key = [...KEY, "pages", filters];
-  const known = client.getQueryData<{ pages: { items: Flow[] }[] }>(key);
+export function useFlows({ search, status, trigger, result, sort }: Filters) {
   const query = {
     brief: true,
     limit: 50,
@@ -34,14 +30,15 @@ export function useFlows(filters: Filters) {
     ...(trigger && { trigger }),
     ...(result && { failing: result === "failing" }),
   };
-  return usePages<Flow>(
-    key,
-    async (cursor, signal) => {
-      const params = { query: { ...query, ...(cursor !== null && { cursor }) } };
-      const { data } = await server.GET("/api/flows", { params, signal });
-      return data as Schemas["FlowItemOutList"];
+  return api.useInfiniteQuery(
+    "get",
+    "/api/flows",
+    { params: { query } },
+    {
+      ...PAGED,
+      placeholderData: keepPreviousData,
+      refetchInterval: (known) => liveWhile(itemsOf<Flow>(known.state.data).some(isMoving)),
     },
-    { refetchInterval: liveWhile(known?.pages.some((page) => page.items.some(isMoving)) ?? false) },
   );
 }
 

@@ -108,6 +108,7 @@ export default function CodeMirror(props: CodeEditorProps) {
         placeholder === undefined ? [] : placeholderOf(placeholder),
         EditorView.contentAttributes.of({
           "aria-label": label,
+          tabindex: "0",
           ...(readOnly ? { "aria-readonly": "true" } : {}),
         }),
         EditorView.theme({ "&": { maxHeight }, ".cm-content, .cm-gutter": { minHeight: `${minHeight}px` } }),

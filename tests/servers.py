@@ -98,6 +98,10 @@ class Server:
         self._process = None
 
     @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def database(self):
         return self.data_dir / "headrace.sqlite3"
 

@@ -1,0 +1,101 @@
+"""The audit trail: what views write into it, and its list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from flask import g, request
+from flask_login import current_user
+from marshmallow import fields
+
+from api.access import needs, workspace_id
+from api.wire import Resource
+from errors import NotFound
+from kinds import Json, Out, Time, choice, text
+from models import ACTIONS, SUBJECTS, AuditEntry, Base, Run, Write
+from schemas import PageArgs, listed
+
+blueprint = Resource("audit", "Who changed what, and when")
+
+
+class AuditArgs(PageArgs):
+    action = choice((*SUBJECTS, *ACTIONS), load_default=None)
+    user_id = text(64, load_default=None)
+    target_id = text(64, load_default=None)
+    since = Time(load_default=None)
+    until = Time(load_default=None)
+
+
+class AuditOut(Out):
+    id = fields.String(required=True)
+    action = choice(ACTIONS, required=True)
+    workspace_id = fields.String(required=True)
+    user_id = fields.String(
+        required=True, allow_none=True, metadata={"description": "null: by a signed link, or on the command line"}
+    )
+    user_email = fields.String(required=True, allow_none=True, metadata={"description": "As it was then"})
+    token_name = fields.String(
+        required=True, allow_none=True, metadata={"description": "Of the API token that they came with"}
+    )
+    target_type = fields.String(required=True, allow_none=True)
+    target_id = fields.String(required=True, allow_none=True)
+    target_name = fields.String(required=True, allow_none=True, metadata={"description": "As it was then"})
+    changes = Json(
+        required=True,
+        metadata={"type": "object", "description": "By field: `{before, after}`, `{changed: true}` or a value"},
+    )
+    address = fields.String(required=True, allow_none=True, metadata={"description": "From where the request came"})
+    created_at = Time(required=True)
+
+
+@blueprint.get("/audit")
+@needs("owner")
+@blueprint.arguments(AuditArgs, location="query")
+@blueprint.response(200, listed(AuditOut))
+def entries(args: dict[str, Any]) -> Any:
+    """What was done in the workspace, newest first. `action` is one, or what it begins with: `flow`, `flow.deleted`."""
+    limit, cursor = args.pop("limit"), args.pop("cursor")
+    items, cursor = AuditEntry.page(AuditEntry.select_where(workspace_id(), **args), limit, cursor)
+    return {"items": items, "next_cursor": cursor}
+
+
+# Writing it
+
+
+def begun(action: str) -> AuditEntry:
+    """An entry of what whoever asks is about to do."""
+    entry = AuditEntry.begin(action, g.get("workspace_id"), address=request.remote_addr)
+    if current_user.is_authenticated:
+        user, token = current_user.user, current_user.token
+        entry.user_id, entry.user_email = user.id, user.email
+        entry.token_name = None if token is None else token.name
+    return entry
+
+
+def audited(action: str, row: Base | None = None) -> AbstractContextManager[AuditEntry]:
+    """A transaction for a change of the row, with the entry at its end; neither where it raises.
+
+    Nothing in it may wait for the recorder, which waits for the transaction: see `noted`.
+    """
+    entry = begun(action)
+    return (entry if row is None else entry.about(row)).written()
+
+
+def remove(action: str, row: Base) -> None:
+    """Delete the row, with the entry; NotFound where somebody else was quicker."""
+    with audited(action, row):
+        if not row.remove():
+            raise NotFound("It was deleted just now")
+
+
+def noted(action: str, **changes: Any) -> Callable[[Run], Write]:
+    """What the dispatcher takes to write the entry together with what it does to a run."""
+    entry = begun(action)
+    return lambda run: entry.about(run).note(**changes).insertion()
+
+
+def new_run(action: str = "run.started") -> Callable[[Run], Write] | None:
+    """The same for a new run: not by an API token, since programs start runs in any number."""
+    return noted(action) if current_user.token is None else None

@@ -1,0 +1,67 @@
+"""People's own accounts: what they are called, their password and their sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+from flask_login import current_user
+
+import accounts
+from api.access import needs, who
+from api.audit import begun, remove
+from api.sessions import no_store, person
+from api.wire import Resource
+from errors import NotFound
+from models import Session
+from schemas import OwnSessionOut, PageArgs, ProfileChange, UserOut, listed
+
+blueprint = Resource("profile", "Your own account")
+blueprint.after_request(no_store)
+
+
+@blueprint.get("/profile")
+@needs("viewer", by_session=True)
+@blueprint.response(200, UserOut)
+def read() -> Any:
+    """You."""
+    return person(who())
+
+
+@blueprint.patch("/profile")
+@needs("viewer", by_session=True)
+@blueprint.arguments(ProfileChange)
+@blueprint.response(200, UserOut)
+def change(body: dict[str, str]) -> Any:
+    """Change your name, address or password. The last two need your `current_password`.
+
+    A new password ends your other sessions; API tokens stay.
+    """
+    user, current = who(), body.pop("current_password", None)
+    if "password" in body or body.get("email", user.email) != user.email:
+        accounts.confirm(user, current, request.remote_addr or "")
+    accounts.change_profile(user, body, current_user.session, lambda action: begun(action).about(user))
+    return person(user)
+
+
+@blueprint.get("/profile/sessions")
+@needs("viewer", by_session=True)
+@blueprint.arguments(PageArgs, location="query")
+@blueprint.response(200, listed(OwnSessionOut))
+def sessions(args: dict[str, Any]) -> Any:
+    """Your sessions, newest first: where you are logged in."""
+    items, cursor = Session.page(Session.of(who()), args["limit"], args["cursor"])
+    for row in items:
+        row.current = row.id == current_user.session.id
+    return {"items": items, "next_cursor": cursor}
+
+
+@blueprint.delete("/profile/sessions/<session_id>")
+@needs("viewer", by_session=True)
+@blueprint.response(204)
+def end(session_id: str) -> None:
+    """End one of your sessions."""
+    row = Session.find(session_id)
+    if row is None or row.user_id != who().id:
+        raise NotFound(f"You have no session {session_id[:64]!r}")
+    remove("session.closed", row)

@@ -1,0 +1,60 @@
+"""The shapes of what starts a run, and of what is asked about its steps (see schemas.py)."""
+
+from __future__ import annotations
+
+from marshmallow import fields, validate
+
+from kinds import Strict, text
+from nodes.kinds import Named
+from schemas import WholeArgs
+
+MOST_PINNED = 1_000
+
+
+class PinIn(Strict):
+    """What is taken for the output of a node that is not to be executed."""
+
+    output = fields.Raw(required=True, allow_none=True, metadata={"description": "Its output, any JSON"})
+    branch = text(
+        200,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "The branch by which it leaves; a node that has branches must name one"},
+    )
+
+
+class StartIn(Strict):
+    input = fields.Raw(load_default=None, allow_none=True)
+    definition = fields.Raw(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "type": ["object", "null"],
+            "description": "A WorkflowDefinition that is run in place of the saved one, and is not saved; for editors",
+        },
+    )
+    until = text(
+        64,
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": "The id of a node: only what it takes to come to it is executed, and its output is the run's"
+        },
+    )
+    pinned = Named(
+        keys=text(64),
+        values=fields.Nested(PinIn),
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(max=MOST_PINNED),
+        metadata={
+            "description": "By node id, what is taken for the output of nodes that are not executed; for editors"
+        },
+    )
+
+
+class StepsArgs(WholeArgs):
+    node_id = text(64, load_default=None, metadata={"description": "Only the steps of this node"})
+    values = fields.Boolean(
+        load_default=True, metadata={"description": "false: `input` and `output` are null in every step"}
+    )

@@ -1,0 +1,83 @@
+"""A part of a plan: what it takes to come to one node, and without what need not be executed since its output is given.
+
+Pure: a plan goes in, another one comes out, which runs like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from errors import BadInput
+
+from .planned import Pin, Plan, PlannedNode
+from .shape import MAX_NAME, Issues
+
+
+def part_of(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> Plan:
+    """The plan of what has to be executed to come to the node `until`, or to every end where that is None.
+
+    That is what leads there and what expressions there name as `steps.<id>`, but for the nodes of `pinned`, whose
+    output is given, and what only they would need. A pinned node counts as executed; where all that leads to it is
+    executed, it is skipped as any other would be. BadInput for a node or a branch that is not there.
+    """
+    _check(plan, until, pinned)
+    needed = _needed(plan, until, pinned)
+    order = sorted(needed)
+    place = {old: new for new, old in enumerate(order)}
+    nodes = tuple(_placed(plan.nodes[old], place, until, pinned) for old in order)
+    return Plan(nodes, plan.settings, until, tuple(node for node in plan.nodes if node.position not in needed))
+
+
+def _check(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> None:
+    issues = Issues()
+    if until is not None and until not in plan.by_id:
+        issues.add("until", f"there is no node {until[:MAX_NAME]!r}")
+    for id_, pin in pinned.items():
+        node = plan.by_id.get(id_)
+        if node is None:
+            issues.add(f"pinned.{id_[:MAX_NAME]}", "there is no such node")
+        elif pin.branch not in (ways := _ways(node)):
+            known = ", ".join(repr(way) for way in ways if way is not None)
+            text = f"must be one of {known}" if known else "must be left out: the node has no branches"
+            issues.add(f"pinned.{id_}.branch", text, id_)
+    if issues:
+        raise BadInput("; ".join(map(str, issues[:5])), issues)
+
+
+def _ways(node: PlannedNode) -> tuple[str | None, ...]:
+    """The branches by which the node can leave; None is the unnamed way."""
+    ways: tuple[str | None, ...] = node.branches or (None,)
+    return (*ways, "error") if node.on_error == "branch" and "error" not in ways else ways
+
+
+def _needed(plan: Plan, until: str | None, pinned: Collection[str]) -> set[int]:
+    """The positions of the nodes that take part."""
+    if until is not None:
+        rest = [plan.by_id[until].position]
+    else:
+        rest = [node.position for node in plan.nodes if node.is_leaf or node.id in pinned]
+    needed: set[int] = set()
+    while rest:
+        at = rest.pop()
+        if at in needed:
+            continue
+        needed.add(at)
+        node = plan.nodes[at]
+        if node.id not in pinned:
+            rest += [source for source, _ in node.inputs]
+            rest += [plan.by_id[id_].position for id_ in node.references if id_ != "*"]
+    return needed
+
+
+def _placed(node: PlannedNode, place: Mapping[int, int], until: str | None, pinned: Mapping[str, Pin]) -> PlannedNode:
+    """The node at its new place; a pinned one needs nothing, and has no input where not all of it is there."""
+    pin = pinned.get(node.id)
+    inputs = tuple((place[at], way) for at, way in node.inputs if at in place)
+    if pin is not None and len(inputs) < len(node.inputs):
+        inputs = ()
+    is_leaf = node.is_leaf if until is None else node.id == until
+    moved = replace(node, position=place[node.position], inputs=inputs, is_leaf=is_leaf)
+    if pin is None:
+        return moved
+    return replace(moved, pinned=pin, disabled=False, references=frozenset(), addresses=frozenset())

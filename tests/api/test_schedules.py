@@ -1,0 +1,155 @@
+"""What is due next in a workspace."""
+
+import pytest
+
+from database import write
+from flat import iso
+from models import Due, Poll, Schedule, ScheduleFire, Workflow, now_ms, upcoming
+
+HOUR = 3_600_000
+CONFIG = {"catch_up": "last", "timezone": "UTC"}
+
+
+@pytest.fixture
+def far():
+    """A time that no test lives to see: whatever is due then is left alone by the server's own scheduler."""
+    return now_ms() + 1_000 * HOUR
+
+
+@pytest.fixture
+def schedule(owner, flow):
+    """`schedule(node_id, next_at, anchor_ms=1, **config)` adds a schedule to the flow; its `Due`."""
+    wanted = {}
+
+    def add(node_id, next_at, anchor_ms=1, of=flow, **config):
+        wanted[node_id] = {**CONFIG, **config}
+        row = Workflow(id=of["id"], workspace_id=of["workspace_id"])
+        with write():
+            Schedule.sync(row, list(wanted.items()), now_ms() + 10**10)
+            mine = (Schedule.workflow_id == of["id"]) & (Schedule.node_id == node_id)
+            Schedule.update(next_at=next_at, anchor_ms=anchor_ms).where(mine).execute()
+            fields = (getattr(Schedule.get(mine), name) for name in Due._fields)
+        return Due(*fields)
+
+    return add
+
+
+@pytest.fixture
+def poll(flow):
+    """`poll(node_id, **values)` adds a trigger of the flow that is polled."""
+
+    def add(node_id, **values):
+        row = {
+            "workflow_id": flow["id"], "node_id": node_id, "workspace_id": flow["workspace_id"], "type": "rss_trigger",
+            "every": 900, "source": "s", "moved_at": 1, "version": 1, "begun": True, "failures": 0, **values,
+        }  # fmt: skip
+        with write():
+            Poll.create(**row)
+
+    return add
+
+
+def items(client, query=""):
+    answer = client.get(f"/api/schedules{query}")
+    assert answer.status_code == 200, answer.text
+    return answer.json["items"]
+
+
+def test_a_schedule_says_when_it_is_due_and_how_often(owner, flow, schedule, far):
+    due = schedule("daily", far, cron="0 9 * * *", timezone="Europe/Berlin")
+    with write():
+        for instant in (5_000, 9_000):
+            ScheduleFire.take(due, instant, now_ms(), None)
+    assert items(owner) == [
+        {
+            "workflow_id": flow["id"],
+            "workflow_name": "Echo",
+            "node_id": "daily",
+            "node_type": "schedule",
+            "describes": "0 9 * * *",
+            "timezone": "Europe/Berlin",
+            "next_at": iso(far),
+            "last_at": "1970-01-01T00:00:09.000Z",
+            "overdue": False,
+            "last_error": None,
+        }
+    ]
+
+
+@pytest.mark.parametrize(("every", "words"), [(300, "every 300 s"), (0.5, "every 0.5 s"), (31_622_400, None)])
+def test_an_interval_is_described_in_seconds(owner, schedule, far, every, words):
+    schedule("a", far, every=every)
+    assert items(owner)[0]["describes"] == words or f"every {every} s"
+
+
+def test_a_polled_trigger_says_when_it_was_polled_and_what_went_wrong(owner, poll, far):
+    poll("feed", next_at=far, failures=2, last_error="the server answered 500", last_polled_at=7_000)
+    (found,) = items(owner)
+    assert (found["node_type"], found["describes"], found["timezone"]) == ("rss_trigger", "every 900 s", None)
+    assert (found["next_at"], found["last_at"]) == (iso(far), "1970-01-01T00:00:07.000Z")
+    assert (found["last_error"], found["overdue"]) == ("the server answered 500", False)
+
+
+def test_what_is_being_polled_was_due_when_it_was_taken_and_what_rests_is_not_listed(owner, poll, far):
+    poll("busy", next_at=far, owner="somebody else", moved_at=now_ms() + HOUR)
+    poll("resting", next_at=None, idle_since=5)
+    (found,) = items(owner)
+    assert found["node_id"] == "busy" and found["next_at"] < iso(far)
+
+
+def test_the_soonest_comes_first_whatever_it_is_and_what_never_comes_last(owner, schedule, poll, far):
+    schedule("never", None, cron="0 0 30 2 *")
+    schedule("later", far + 2, every=60)
+    schedule("soon", far, every=60)
+    poll("feed", next_at=far + 1)
+    assert [item["node_id"] for item in items(owner)] == ["soon", "feed", "later", "never"]
+    assert items(owner)[-1]["next_at"] is None
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 200])
+def test_the_pages_together_are_the_list(owner, schedule, poll, far, limit):
+    for number in range(4):
+        schedule(f"s{number}", far, every=60)
+    schedule("never", None, every=60)
+    poll("feed", next_at=far)
+    whole, walked, cursor = items(owner), [], ""
+    while cursor is not None:
+        answer = owner.get(f"/api/schedules?limit={limit}{cursor}").json
+        walked += answer["items"]
+        cursor = answer["next_cursor"] and f"&cursor={answer['next_cursor']}"
+    assert walked == whole and len(whole) == 6
+
+
+@pytest.mark.parametrize(("late", "is_overdue"), [(59_000, False), (61_000, True)])
+def test_what_is_late_by_over_a_minute_is_overdue(owner, schedule, poll, far, late, is_overdue):
+    schedule("never", None, every=60)
+    schedule("late", far, every=60)
+    poll("feed", next_at=far)
+    rows, _ = upcoming(owner.workspace.id, far + late, 50, None)
+    assert {row.node_id: bool(row.overdue) for row in rows} == {"never": False, "late": is_overdue, "feed": is_overdue}
+
+
+def test_a_time_that_has_yet_to_be_found_is_none(owner, schedule, far):
+    schedule("a", far, anchor_ms=far, every=60)
+    assert items(owner)[0]["next_at"] is None
+
+
+def test_another_workspace_sees_none_of_it(other, schedule, poll, far):
+    schedule("a", far, every=60)
+    poll("feed", next_at=far)
+    assert items(other) == []
+
+
+@pytest.mark.parametrize(("query", "name"), [("limit=0", "limit"), ("cursor=x", "cursor"), ("cursor=MTIz", "cursor")])
+def test_a_wrong_parameter_is_400_and_named(owner, query, name):
+    answer = owner.get(f"/api/schedules?{query}")
+    assert answer.status_code == 400 and answer.json["error"].startswith(f"{name}: ")
+
+
+def test_the_schedule_of_an_active_flow_is_listed_as_soon_as_it_is_saved(owner, make_flow):
+    made = {"nodes": [{"id": "hourly", "type": "schedule", "config": {"every": 3600}}]}
+    flow = make_flow(made, status="active", name="Hourly")
+    (found,) = items(owner)
+    assert (found["workflow_id"], found["workflow_name"], found["node_id"]) == (flow["id"], "Hourly", "hourly")
+    owner.put(f"/api/workflows/{flow['id']}", {"status": "archived"})
+    assert items(owner) == []

@@ -1,0 +1,264 @@
+"""Running drafts, parts of flows and flows with pinned nodes; and the steps of long runs."""
+
+import pytest
+from test_runs import finished
+
+from database import db
+from models import Run, RunOptions, Workflow, WorkflowVersion
+
+SECRET = "s3cret-value-of-the-test"
+FLOW = {
+    "nodes": [
+        {"id": "start", "type": "manual"},
+        {"id": "check", "type": "if", "config": {"condition": "{{ input.n > 10 }}"}},
+        {"id": "large", "type": "set", "config": {"values": {"size": "large"}}},
+        {"id": "small", "type": "set", "config": {"values": {"size": "small"}}},
+        {"id": "end", "type": "noop"},
+    ],
+    "edges": [["start", "check"], ["check", "large", "true"], ["check", "small", "false"], ["large", "end"]],
+}
+DRAFT = {"nodes": [{"id": "hook", "type": "webhook", "config": {"path": "orders"}}, {"id": "b", "type": "noop"}]}
+DRAFT |= {"edges": [["hook", "b"]]}
+DRAFT["nodes"][0]["config"]["auth"] = "none"
+
+
+def start(client, flow, status=200, headers=None, **body):
+    answer = client.post(f"/api/workflows/{flow['id']}/run", body, headers=headers or {})
+    assert answer.status_code == status, answer.text
+    return answer.json
+
+
+def steps(client, run, query=""):
+    answer = client.get(f"/api/runs/{run['id']}/steps{query}")
+    assert answer.status_code == 200, answer.text
+    return answer.json["items"]
+
+
+# Drafts, parts, pinned nodes
+
+
+@pytest.mark.parametrize("status", ["draft", "active"])
+def test_a_draft_runs_and_nothing_of_the_flow_changes(owner, make_flow, client, count_rows, status):
+    flow = make_flow(FLOW, status=status)
+    before = count_rows()
+    run = start(owner, flow, definition=DRAFT, input=3)
+    assert (run["status"], run["output"], run["draft"], run["workflow_version"]) == ("success", 3, True, None)
+    assert [step["node_id"] for step in steps(owner, run)] == ["hook", "b"]
+    assert owner.get(f"/api/workflows/{flow['id']}").json == flow
+    assert [item["version"] for item in owner.get(f"/api/workflows/{flow['id']}/versions").json["items"]] == [1]
+    assert client.post("/api/webhooks/orders").status_code == 404
+    after = count_rows()
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"runs", "run_days", "run_options", "steps"}
+    assert owner.get(f"/api/runs?workflow_id={flow['id']}").json["items"][0]["draft"] is True
+
+
+def test_a_draft_of_an_archived_flow_is_409_as_its_runs_are(owner, make_flow):
+    flow = make_flow(FLOW, status="archived")
+    assert "archived" in start(owner, flow, 409, definition=DRAFT)["error"]
+
+
+def test_a_draft_must_be_valid_as_an_active_flow_is(owner, flow):
+    wrong = {"nodes": [{"id": "a", "type": "http", "config": {"methd": "GET"}}]}
+    answer = start(owner, flow, 400, definition=wrong)
+    assert {(issue["node_id"], issue["path"]) for issue in answer["details"]} >= {("a", "nodes[0].config.methd")}
+    polled = {"nodes": [{"id": "a", "type": "rss_trigger", "config": {"url": "{{ input.url }}"}}]}
+    assert start(owner, flow, 400, definition=polled)["details"][0]["node_id"] == "a"
+    assert Run.select().count() == RunOptions.select().count() == 0
+
+
+@pytest.mark.parametrize("wrong", [1, "{}", [], {"nodes": 1}, {"nodes": []}, {"nodes": [{"id": "a"}]}])
+def test_what_is_no_definition_is_400(owner, flow, wrong):
+    assert start(owner, flow, 400, definition=wrong)["error"]
+
+
+def test_a_draft_that_is_too_large_is_413(owner, flow, server):
+    most = server.config.max_definition_bytes
+    start(owner, flow, 413, definition={"nodes": [{"id": "a", "type": "noop", "notes": "x" * most}]})
+
+
+def test_a_draft_that_is_nested_too_deeply_is_400(owner, flow):
+    deep = {"nodes": []}
+    for _ in range(120):
+        deep = {"nodes": [deep]}
+    start(owner, flow, 400, definition=deep)
+
+
+def test_a_run_until_a_node_has_only_the_steps_that_lead_there(owner, make_flow):
+    run = start(owner, make_flow(FLOW), until="check", input={"n": 20})
+    assert [step["node_id"] for step in steps(owner, run)] == ["start", "check"]
+    assert (run["until"], run["output"], run["pinned"], run["draft"]) == ("check", {"n": 20}, [], False)
+    assert run["progress"] == {"done": 2, "total": 2}
+
+
+def test_pinned_nodes_are_not_executed_and_marked(owner, make_flow):
+    pinned = {"check": {"output": {"n": 1}, "branch": "false"}}
+    run = start(owner, make_flow(FLOW), pinned=pinned)
+    found = {step["node_id"]: step for step in steps(owner, run)}
+    assert (found["check"]["status"], found["check"]["pinned"], found["check"]["output"]) == ("success", True, {"n": 1})
+    assert (found["small"]["status"], found["small"]["pinned"], found["large"]["status"]) == (
+        "success",
+        False,
+        "skipped",
+    )
+    assert "start" not in found and run["pinned"] == ["check"] and run["output"] == {"size": "small"}
+
+
+def test_all_three_go_together(owner, flow):
+    run = start(owner, flow, definition=FLOW, until="end", pinned={"large": {"output": None}})
+    assert [step["node_id"] for step in steps(owner, run)] == ["large", "end"]
+    assert (run["draft"], run["until"], run["pinned"], run["output"]) == (True, "end", ["large"], None)
+    assert owner.get(f"/api/runs/{run['id']}").json == run
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"until": "nothing"}, "until"),
+        ({"until": 1}, "until"),
+        ({"until": ""}, "until"),
+        ({"pinned": []}, "pinned"),
+        ({"pinned": {"nothing": {"output": 1}}}, "pinned.nothing"),
+        ({"pinned": {"large": 1}}, "pinned.large"),
+        ({"pinned": {"large": {}}}, "pinned.large.output"),
+        ({"pinned": {"large": {"output": 1, "branches": "x"}}}, "pinned.large.branches"),
+        ({"pinned": {"large": {"output": 1, "branch": "true"}}}, "pinned.large.branch"),
+        ({"pinned": {"check": {"output": 1}}}, "pinned.check.branch"),
+        ({"pinned": {"check": {"output": 1, "branch": "maybe"}}}, "pinned.check.branch"),
+        ({"pinned": {f"n{at}": {"output": 1} for at in range(1_001)}}, "pinned"),
+    ],
+)
+def test_what_is_not_there_is_400_and_starts_nothing(owner, make_flow, count_rows, body, path):
+    flow = make_flow(FLOW)
+    before = count_rows()
+    answer = start(owner, flow, 400, **body)
+    assert path in [issue["path"] for issue in answer["details"]]
+    assert count_rows() == before
+
+
+@pytest.mark.parametrize("body", [{"definition": None}, {"until": None}, {"pinned": None}, {"pinned": {}}])
+def test_what_is_not_given_makes_an_ordinary_run(owner, flow, body):
+    run = start(owner, flow, input=1, **body)
+    assert (run["draft"], run["until"], run["pinned"], run["workflow_version"]) == (False, None, [], 1)
+    assert RunOptions.select().count() == 0
+
+
+def test_who_may_not_change_flows_runs_parts_of_them_but_no_draft_and_nothing_pinned(member, make_flow):
+    flow, operator = make_flow(FLOW), member("operator")
+    assert start(operator, flow, until="start", input=1)["output"] == 1
+    for body in ({"definition": DRAFT}, {"pinned": {"start": {"output": 1}}}):
+        assert start(operator, flow, 403, **body) == {"error": "This needs the role editor; yours is operator"}
+        start(member("editor"), flow, **body)
+        start(member("viewer"), flow, 403, **body)
+
+
+def test_a_stranger_runs_no_draft_of_the_flow(other, make_flow):
+    start(other, make_flow(FLOW), 403, definition=DRAFT)
+
+
+def test_a_key_answers_the_first_run_whatever_else_is_asked_for(owner, make_flow):
+    flow, key = make_flow(FLOW), {"Idempotency-Key": "k"}
+    first = start(owner, flow, headers=key, until="start", input=1)
+    assert start(owner, flow, headers=key, definition=DRAFT)["id"] == first["id"]
+
+
+def test_a_secret_in_what_is_pinned_is_struck_out_once_the_run_has_it(owner, make_flow):
+    owner.post("/api/credentials", {"name": "key", "type": "secret", "data": {"value": SECRET}})
+    made = {
+        "nodes": [
+            {"id": "a", "type": "set", "config": {"values": {"k": "{{ secrets.key }}"}}},
+            {"id": "b", "type": "noop"},
+            {"id": "c", "type": "noop"},
+        ],
+        "edges": [["a", "b"], ["a", "c"]],
+    }
+    run = start(owner, make_flow(made), pinned={"c": {"output": SECRET}})
+    assert SECRET not in owner.get(f"/api/runs/{run['id']}/steps").text
+    assert SECRET not in owner.get(f"/api/runs/{run['id']}").text
+
+
+def test_a_run_of_a_draft_is_retried_and_answered_as_any_other(owner, flow):
+    draft = {
+        "nodes": [{"id": "ask", "type": "approval", "config": {"message": "?"}}, {"id": "b", "type": "stop"}],
+        "edges": [["ask", "b", "approved"]],
+    }
+    draft["nodes"][1]["config"] = {"message": "no"}
+    run = start(owner, flow, 202, definition=draft)
+    assert run["waiting"]
+    assert owner.post(f"/api/runs/{run['id']}/resume", {"answer": "approved"}).status_code == 200
+    assert finished(owner, run)["error_node_id"] == "b"
+    again = owner.post(f"/api/runs/{run['id']}/retry", {}).json
+    assert (again["draft"], again["retry_of"], again["error_node_id"]) == (True, run["id"], "b")
+    assert owner.post(f"/api/runs/{run['id']}/retry", {"version": "latest"}).status_code == 409
+
+
+def test_no_version_of_the_flow_tells_of_a_draft(owner, make_flow):
+    flow = make_flow(FLOW)
+    start(owner, flow, definition=DRAFT)
+    assert WorkflowVersion.select().count() == 1 == Workflow.get_by_id(flow["id"]).version
+    assert owner.get(f"/api/workflows/{flow['id']}/versions/2").status_code == 404
+
+
+# Steps
+
+
+@pytest.fixture
+def long_run(owner, make_flow):
+    """A run with a large output, an item of a node that is mapped, and a node that is skipped."""
+    made = {
+        "nodes": [
+            {"id": "a", "type": "set", "config": {"values": {"text": "{{ 'x' * 300000 }}"}}},
+            {"id": "b", "type": "store", "foreach": [1, 2], "config": {"operation": "set", "key": "k", "value": 1}},
+            {"id": "c", "type": "noop", "disabled": True},
+        ],
+        "edges": [["a", "b"], ["b", "c"]],
+    }
+    return start(owner, make_flow(made))
+
+
+def test_a_step_has_its_number_by_which_it_is_read_alone(owner, long_run):
+    listed = steps(owner, long_run)
+    assert [step["number"] for step in listed] == sorted(step["number"] for step in listed)
+    for step in listed:
+        assert owner.get(f"/api/runs/{long_run['id']}/steps/{step['number']}").json == step
+        assert owner.get(f"/api/runs/{long_run['id']}/steps/{step['number']}/output").status_code == 200
+    assert owner.get(f"/api/runs/{long_run['id']}/steps/999").status_code == 404
+
+
+def test_steps_without_values_are_the_same_but_for_these(owner, long_run):
+    whole = [{**step, "input": None, "output": None} for step in steps(owner, long_run)]
+    assert steps(owner, long_run, "?values=false") == whole
+    assert steps(owner, long_run, "?values=true") == steps(owner, long_run)
+
+
+def test_without_values_none_is_read(owner, long_run, server, monkeypatch):
+    read, connection = [], db.connection()
+    connection.set_trace_callback(read.append)
+    monkeypatch.setattr(server.dispatcher.payloads, "load", None)
+    monkeypatch.setattr(server.dispatcher.payloads, "_latest", None)
+    steps(owner, long_run, "?values=false")
+    connection.set_trace_callback(None)
+    asked = [sql for sql in read if "FROM steps" in sql or '"steps"' in sql]
+    assert len(asked) == 1 and not {"output", "item", "inputs"} & set(asked[0].replace(",", " ").split())
+
+
+def test_the_steps_of_one_node_are_asked_for_by_its_id(owner, long_run):
+    for query in ("", "&values=false"):
+        found = steps(owner, long_run, f"?node_id=b{query}")
+        assert {step["node_id"] for step in found} == {"b"} and len(found) == 3
+        assert steps(owner, long_run, f"?node_id=nothing{query}") == []
+
+
+def test_pages_of_one_nodes_steps_follow_each_other(owner, long_run):
+    for query in ("", "&values=false"):
+        path, found, cursor = f"/api/runs/{long_run['id']}/steps?node_id=b&limit=2{query}", [], ""
+        for _ in range(2):
+            page = owner.get(path + cursor).json
+            found += page["items"]
+            cursor = f"&cursor={page['next_cursor']}"
+        assert page["next_cursor"] is None and sorted(step["number"] for step in found) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("query", ["?values=maybe", "?node_id=", f"?node_id={'x' * 65}", "?limit=0&values=false"])
+def test_a_wrong_parameter_is_400(owner, long_run, query):
+    assert owner.get(f"/api/runs/{long_run['id']}/steps{query}").status_code == 400

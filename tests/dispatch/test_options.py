@@ -1,0 +1,214 @@
+"""Runs that are started with more than an input: a draft, a node to stop at, pinned nodes. They are like any other."""
+
+import orjson
+import pytest
+from crashes import crash_everywhere, first_run
+from world import add_flow, chain, flow, node, run_of, steps_of
+
+from database import execute
+from definition import Pin
+from dispatch import Options
+from errors import BadInput, Conflict, DefinitionError, NotFound
+from models import Run, RunOptions, Workflow, WorkflowVersion
+from payloads import Kept
+
+SAVED = chain(node("a", "act"), node("b", "act", {"value": "saved"}), node("c", "act"))
+DRAFT = chain(node("a", "act"), node("b", "act", {"value": "draft"}), node("c", "act"))
+
+
+def text(definition):
+    return orjson.dumps(definition).decode()
+
+
+def begun(dispatcher, made=SAVED, input=1, flow=None, **options):
+    """The row of a run with these options, once the dispatcher has done what it can."""
+    given = Options(**options)
+    return run_of(dispatcher.submit(flow or add_flow(made), input, "manual", options=given).run.id)
+
+
+def output(dispatcher, run):
+    return dispatcher.value(run.id, "output", Kept(run.output, run.output_bytes))
+
+
+def nodes(run):
+    return [step.node_id for step in steps_of(run.id)]
+
+
+def test_a_draft_runs_in_place_of_the_flow_and_changes_nothing_of_it(inline):
+    saved = add_flow(SAVED)
+    run = begun(inline, flow=saved, definition=text(DRAFT))
+    assert (run.status, output(inline, run), run.workflow_version, run.draft) == ("success", "draft", None, True)
+    assert Workflow.get_by_id(saved.id) == saved and WorkflowVersion.select().count() == 1
+
+
+def test_a_draft_that_is_not_valid_leaves_nothing(inline):
+    with pytest.raises(DefinitionError, match=r"nodes\[0\].type"):
+        begun(inline, definition=text(chain(node("a", "nothing"))))
+    assert Run.select().count() == RunOptions.select().count() == 0
+
+
+def test_the_run_says_how_many_nodes_it_has_to_do(inline):
+    run = begun(inline, until="b")
+    assert run.progress == {"done": 2, "total": 2} and nodes(run) == ["a", "b"]
+    assert (run.until, run.draft, run.pinned, run.workflow_version) == ("b", False, [], 1)
+
+
+def test_an_ordinary_run_has_none_of_it(inline):
+    run = run_of(inline.submit(add_flow(SAVED), 1, "manual").run.id)
+    assert (run.options, run.draft, run.until, run.pinned) == (None, False, None, [])
+    assert RunOptions.select().count() == 0
+
+
+def test_what_is_pinned_may_be_as_large_as_an_input_and_no_larger(start):
+    dispatcher = start(inline=True, inline_value_bytes=100, max_value_bytes=1_000)
+    large = ["x" * 900]
+    run = begun(dispatcher, chain("a", "b"), pinned={"a": Pin(large)})
+    assert output(dispatcher, run) == large and RunOptions.get().value is None
+    with pytest.raises(BadInput, match="pinned: the output has"):
+        begun(dispatcher, chain("a", "b"), pinned={"a": Pin(["x" * 500]), "b": Pin(["x" * 500])})
+    assert Run.select().count() == RunOptions.select().count() == 1
+
+
+def test_a_run_too_many_leaves_no_options(start, gate):
+    dispatcher = start(inline_value_bytes=10)
+    busy = add_flow(flow(node("g", "gate"), "a", edges=["g a"], max_concurrent_runs=1, overlap="skip"))
+    dispatcher.submit(busy, 1, "manual", options=Options(until="g"))
+    assert gate.reached.wait(20)
+    with pytest.raises(Conflict):
+        dispatcher.submit(busy, 1, "manual", options=Options(pinned={"g": Pin("a long one")}))
+    gate.opened.set()
+    assert RunOptions.select().count() == 1 and len(list(dispatcher.payloads.run_ids())) == 1
+
+
+def test_a_key_stands_for_the_run_with_its_options(inline):
+    saved = add_flow(SAVED)
+    first = inline.submit(saved, 1, "manual", key="k", options=Options(until="a"))
+    again = inline.submit(saved, 1, "manual", key="k", options=Options(until="c"))
+    assert again.run.id == first.run.id and Run.select().count() == RunOptions.select().count() == 1
+
+
+def test_what_a_run_was_started_with_goes_with_it(inline):
+    run = begun(inline, until="a")
+    run.remove()
+    assert RunOptions.select().count() == 0
+
+
+def test_a_draft_goes_on_though_its_flow_was_deleted_meanwhile(inline):
+    saved = add_flow(SAVED)
+    run = begun(inline, flow=saved, definition=text(chain(node("a", "ask"), node("b", "act"))))
+    saved.remove()
+    inline.answer(run, "a", "yes", 5, None)
+    run = run_of(run.id)
+    assert run.status == "success" and nodes(run) == ["a", "b"]
+
+
+def test_a_run_of_a_part_whose_flow_was_deleted_before_it_could_go_on_fails(inline):
+    saved = add_flow(chain(node("a", "ask"), node("b", "act")))
+    run = begun(inline, flow=saved, until="a")
+    inline.plans._kept.clear()
+    execute("UPDATE runs SET waiting = NULL")
+    saved.remove()
+    inline.sweep()
+    assert (run_of(run.id).status, run_of(run.id).error_text) == (
+        "failed",
+        "the flow was deleted before the run could start",
+    )
+
+
+def test_a_pinned_node_takes_no_answer(inline):
+    made = flow(node("a", "ask"), node("b", "ask"), "c", edges=["a c", "b c"])
+    run = begun(inline, made, pinned={"a": Pin({"answer": "yes"})})
+    assert run.waiting == "an answer for b"
+    for id_ in ("a", "nothing"):
+        with pytest.raises(NotFound):
+            inline.answer(run, id_, "yes", None, None)
+
+
+# Repeating
+
+
+def failing(word):
+    return chain(node("a", "act"), node("b", "act", {"value": word}), node("c", "fail"), node("d", "act"))
+
+
+def test_a_draft_is_repeated_with_the_same_definition(inline, types):
+    run = begun(inline, definition=text(failing("draft")))
+    assert run.error_node_id == "c"
+    types.effects.clear()
+    again = run_of(inline.retry(run, "start", None).run.id)
+    assert (again.draft, again.workflow_version, again.retry_of, again.error_node_id) == (True, None, run.id, "c")
+    assert [key.split(":")[1] for key in types.effects] == ["a", "b"]
+    types.effects.clear()
+    assert nodes(run_of(inline.retry(again, "failed", "same").run.id)) == ["a", "b", "c"] and not types.effects
+
+
+@pytest.mark.parametrize("version", ["latest", 1])
+def test_a_draft_is_repeated_as_no_version_of_the_flow(inline, version):
+    run = begun(inline, definition=text(failing("draft")))
+    with pytest.raises(Conflict, match="can be repeated as `same` only"):
+        inline.retry(run, "start", version)
+
+
+def test_a_part_is_repeated_as_the_same_part_of_the_same_version_unless_asked_otherwise(inline):
+    saved = add_flow(failing("one"))
+    run = begun(inline, flow=saved, until="c", pinned={"a": Pin("pinned")})
+    assert saved.change(None, definition_json=text(failing("two")), triggers=())
+    for version, number, given in ((None, 1, "one"), ("same", 1, "one"), ("latest", 2, "two")):
+        again = run_of(inline.retry(run, "start", version).run.id)
+        steps = {step.node_id: step.output for step in steps_of(again.id)}
+        assert (again.workflow_version, again.until, again.pinned, list(steps)) == (number, "c", ["a"], ["a", "b", "c"])
+        assert steps["a"] == '"pinned"' and steps["b"] == f'"{given}"'
+
+
+def test_a_part_that_a_version_has_not_is_not_repeated_with_it(inline):
+    saved = add_flow(failing("one"))
+    run = begun(inline, flow=saved, until="c")
+    assert saved.change(None, definition_json=text(chain("a")), triggers=())
+    with pytest.raises(BadInput, match="until: there is no node 'c'"):
+        inline.retry(run, "start", "latest")
+    assert Run.select().count() == 1
+
+
+def test_large_options_are_shared_with_the_run_that_repeats(start):
+    dispatcher = start(inline=True, inline_value_bytes=10)
+    run = begun(dispatcher, chain("a", node("b", "fail")), pinned={"a": Pin("a long one, for a file")})
+    again = run_of(dispatcher.retry(run, "failed", None).run.id)
+    dispatcher.payloads.remove(run.id)
+    run.remove()
+    assert dispatcher.options_of(again).pinned == {"a": Pin("a long one, for a file")}
+    assert nodes(run_of(dispatcher.retry(again, "start", None).run.id)) == ["a", "b"]
+
+
+# Crashes
+
+WAITING = flow(
+    node("a", "act"),
+    node("ask", "ask"),
+    node("b", "act", {"value": "{{ steps.ask.value }}"}),
+    node("pinned", "act"),
+    node("join", "act"),
+    node("end", "act"),
+    edges=["a ask", "ask b", "a pinned", "b join", "pinned join", "join end"],
+)
+
+
+@pytest.mark.parametrize("is_draft", [True, False], ids=["draft", "saved"])
+def test_a_part_that_waits_comes_to_the_same_wherever_it_is_cut(tmp_path, types, is_draft):
+    options = Options(text(WAITING) if is_draft else None, "join", {"pinned": Pin({"n": "x" * 50})})
+
+    def submit(dispatcher):
+        flow = add_flow(chain(node("saved", "fail")) if is_draft else WAITING)
+        dispatcher.submit(flow, 1, "manual", options=options)
+
+    def answer(dispatcher):
+        dispatcher.answer(first_run(), "ask", "yes", 5, "me")
+
+    crash_everywhere(tmp_path, types, [submit, answer])
+    run = first_run()
+    assert run.status == "success" and [step.node_id for step in steps_of(run.id)] == [
+        "a",
+        "ask",
+        "pinned",
+        "b",
+        "join",
+    ]

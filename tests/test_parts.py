@@ -1,0 +1,250 @@
+"""Parts of a plan: what is executed to come to a node, and what a pinned node spares."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_engine_properties import MANY, Model, flows, ways
+from world import Types, chain, flow, node, value
+
+import engine
+from definition import Pin, part_of
+from errors import BadInput, NodeError
+from nodes.base import Suspend
+
+
+@pytest.fixture(scope="module", autouse=True)
+def types():
+    def burn(config, input, ctx):
+        raise NodeError("burnt")
+
+    with Types() as types:
+        types.offer("ask", lambda *given: Suspend(None, "an answer"), suspends=True, answers=("yes", "no"))
+        types.offer("burn", burn, pure=False)
+        yield types
+
+
+IF_TRUE = node("if", "if", {"condition": True})
+
+
+def part(definition, until=None, pinned=None):
+    pins = {id_: pin if isinstance(pin, Pin) else Pin(pin) for id_, pin in (pinned or {}).items()}
+    return part_of(engine.plan(definition), until, pins)
+
+
+def ran(definition, until=None, pinned=None, input=None, **job):
+    """The outcome, and (status, output) of each node that has a step."""
+    steps = {}
+    job = engine.Job("run_1", input, on_step=lambda step: steps.update({step.node_id: step}), **job)
+    outcome = engine.run(part(definition, until, pinned), job)
+    return outcome, {id_: (step.status, value(step)) for id_, step in steps.items()}
+
+
+def executed(definition, until=None, pinned=None, **job):
+    return list(ran(definition, until, pinned, **job)[1])
+
+
+def test_a_run_until_a_node_executes_what_leads_to_it_and_nothing_else():
+    made = flow("a", "b", "c", "d", "x", edges=["a b", "b c", "c d", "a x"])
+    assert executed(made, "c") == ["a", "b", "c"]
+    assert executed(made, "x") == ["a", "x"]
+    assert executed(made) == ["a", "b", "c", "d", "x"]
+
+
+def test_its_output_is_that_of_the_node():
+    made = flow(node("a", "give", {"value": 1}), node("b", "give", {"value": 2}), "c", edges=["a b", "b c"])
+    assert ran(made, "b")[0].output == 2
+
+
+def test_what_an_expression_names_is_executed_too_and_gives_no_output_of_the_run():
+    looking = node("b", "give", {"value": "{{ steps.far.x }}"})
+    made = flow("a", node("far", "give", {"value": {"x": 7}}), looking, edges=["a b"])
+    outcome, steps = ran(made, "b")
+    assert set(steps) == {"a", "far", "b"} and outcome.output == 7
+
+
+def test_a_node_that_was_not_reached_has_no_output_and_is_skipped():
+    made = flow(IF_TRUE, "yes", "no", edges=["if yes true", "if no false"])
+    outcome, steps = ran(made, "no", input=5)
+    assert (outcome.status, outcome.output) == ("success", None)
+    assert {id_: step[0] for id_, step in steps.items()} == {"if": "success", "no": "skipped"}
+
+
+def test_a_pinned_node_is_not_executed_and_gives_what_was_pinned(types):
+    types.effects.clear()
+    outcome, steps = ran(chain("a", node("b", "act"), node("c", "act")), pinned={"b": {"x": 1}})
+    assert types.effects == ["run_1:c:0"]
+    assert steps == {"b": ("success", {"x": 1}), "c": ("success", None)} and outcome.output == {"x": 1}
+
+
+def test_what_only_a_pinned_node_would_need_is_not_executed():
+    made = flow("a", "b", "c", "other", edges=["a b", "b c", "a other"])
+    assert executed(made, "c", {"b": 1}) == ["b", "c"]
+    assert set(executed(made, None, {"b": 1})) == {"a", "b", "c", "other"}
+
+
+def test_a_pinned_node_that_leads_to_another_one_keeps_its_step():
+    assert executed(chain("a", "b", "c"), None, {"a": 1, "b": 2}) == ["a", "b", "c"]
+
+
+def test_pinned_nodes_that_have_nothing_to_do_with_the_node_have_no_steps():
+    assert executed(flow("a", "b", "c", edges=["a b", "a c"]), "b", {"c": 1}) == ["a", "b"]
+
+
+def test_a_pinned_node_on_a_branch_that_is_not_taken_is_skipped():
+    made = flow(IF_TRUE, "yes", "no", "after", edges=["if yes true", "if no false", "no after"])
+    _, steps = ran(made, pinned={"no": 1})
+    assert (steps["no"][0], steps["after"][0]) == ("skipped", "skipped")
+
+
+def test_a_pinned_node_runs_on_from_there_where_what_leads_to_it_is_not_executed():
+    made = flow(IF_TRUE, "yes", "no", "after", edges=["if yes true", "if no false", "no after"])
+    outcome, steps = ran(made, "after", {"no": 1})
+    assert list(steps) == ["no", "after"] and outcome.output == 1
+
+
+def test_a_pinned_branch_decides_where_the_run_goes():
+    made = flow(IF_TRUE, "yes", "no", edges=["if yes true", "if no false"])
+    _, steps = ran(made, pinned={"if": Pin(4, "false")})
+    assert steps == {"if": ("success", 4), "yes": ("skipped", None), "no": ("success", None)}
+
+
+def test_a_pinned_node_may_leave_by_its_error_branch():
+    made = flow(node("a", "fail", on_error="branch"), "ok", "bad", edges=["a ok", "a bad error"])
+    _, steps = ran(made, pinned={"a": Pin({"error": "no"}, "error")})
+    assert (steps["ok"][0], steps["bad"][0]) == ("skipped", "success")
+
+
+def test_a_pinned_node_that_is_disabled_counts_all_the_same():
+    outcome, steps = ran(chain("a", node("b", disabled=True), "c"), pinned={"b": 3})
+    assert steps["b"] == ("success", 3) and outcome.output == 3
+
+
+def test_a_pinned_node_that_would_wait_does_not():
+    outcome, _ = ran(chain(node("a", "ask"), "b"), pinned={"a": {"answer": "yes"}})
+    assert (outcome.status, outcome.output) == ("success", {"answer": "yes"})
+
+
+def test_null_can_be_pinned():
+    assert ran(chain("a", "b"), pinned={"a": None}, input=9)[0].output is None
+
+
+def test_the_pinned_output_of_a_mapped_node_is_the_whole_list(types):
+    types.effects.clear()
+    assert ran(chain(node("a", "act", foreach=[1, 2]), "b"), pinned={"a": [5]})[0].output == [5]
+    assert not types.effects
+
+
+def test_a_node_after_one_that_is_answered_needs_it_where_it_looks_at_it():
+    made = chain(node("ask", "ask"), "b", node("c", "give", {"value": "{{ steps.ask }}"}))
+    outcome, steps = ran(made, "c", {"b": 1})
+    assert outcome.status == "waiting" and steps["ask"][0] == "waiting"
+    assert executed(made, "c", {"b": 1, "ask": 2}) == ["ask", "b", "c"]
+
+
+def test_the_address_of_a_node_that_is_left_out_is_there():
+    links = {"links": lambda node_id: {"url": f"https://x/{node_id}"}}
+    made = flow(
+        node("send", "give", {"value": "{{ steps.ask.url }}"}), node("ask", "ask"), "x", edges=["send ask", "send x"]
+    )
+    assert ran(made, "send", **links)[0].output == "https://x/ask"
+    assert ran(made, None, {"ask": 1}, **links)[1]["send"] == ("success", "https://x/ask")
+
+
+@pytest.mark.parametrize(
+    ("until", "pinned", "problem"),
+    [
+        ("z", {}, "until: there is no node 'z'"),
+        (None, {"z": 1}, "pinned.z: there is no such node"),
+        (None, {"if": 1}, "pinned.if.branch: must be one of 'true', 'false'"),
+        (None, {"if": Pin(1, "maybe")}, "pinned.if.branch: must be one of 'true', 'false'"),
+        (None, {"a": Pin(1, "true")}, "pinned.a.branch: must be left out: the node has no branches"),
+        (None, {"e": Pin(1, "true")}, "pinned.e.branch: must be one of 'error'"),
+    ],
+)
+def test_what_is_not_there_is_refused(until, pinned, problem):
+    with pytest.raises(BadInput) as caught:
+        part(flow(IF_TRUE, "a", node("e", on_error="branch")), until, pinned)
+    assert problem in caught.value.message and caught.value.details[0].path == problem.split(":")[0]
+
+
+def test_a_part_is_a_plan_like_any_other():
+    found = part(flow("x", "a", "b", "c", edges=["a b", "b c"]), "b")
+    assert [(item.position, item.id, item.inputs, item.is_leaf) for item in found.nodes] == [
+        (0, "a", (), False),
+        (1, "b", ((0, None),), True),
+    ]
+    assert [item.id for item in found.left_out] == ["x", "c"]
+
+
+def test_a_chain_of_ten_thousand_nodes_has_parts():
+    made = flow(*[f"n{at}" for at in range(10_000)], edges=[[f"n{at}", f"n{at + 1}"] for at in range(9_999)])
+    assert len(part(made, "n9999").nodes) == 10_000 and len(part(made, "n9999", {"n9998": 1}).nodes) == 2
+
+
+# What holds for every flow
+
+
+@st.composite
+def cases(draw):
+    """A flow, one of its nodes or None, and what is pinned."""
+    definition, _ = draw(flows())
+    ids = [made["id"] for made in definition["nodes"]]
+    until = draw(st.sampled_from([None, *ids]))
+    pinned = {}
+    for made in definition["nodes"]:
+        if draw(st.integers(0, 4)) == 0:
+            pinned[made["id"]] = Pin(["pinned", made["id"]], draw(st.sampled_from(ways(made))))
+    return definition, until, pinned
+
+
+class Part(Model):
+    """The rules of a part, as plainly as they are written."""
+
+    def __init__(self, definition, until, pinned):
+        super().__init__(definition, {"x": 1}, None)
+        self.until, self.pinned = until, pinned
+        ends = {id_ for id_ in self.nodes if all(source != id_ for source, _, _ in self.edges)} | pinned.keys()
+        self.needed = {until} if until is not None else ends
+        for _ in self.nodes:
+            self.needed |= {source for source, to, _ in self.edges if to in self.needed and to not in pinned}
+
+    def settle(self, node):
+        pin = self.pinned.get(node["id"])
+        if pin is None:
+            return super().settle(node)
+        sources = {source for source, target, _ in self.edges if target == node["id"]}
+        if sources and sources <= self.needed and not self.live(node):
+            return "skipped", None, None
+        return "success", pin.output, pin.branch
+
+    def order(self):
+        return [id_ for id_ in super().order() if id_ in self.needed]
+
+    def end(self):
+        status, output, reached = super().end()
+        if status == "success" and self.until is not None:
+            output = self.state(self.until)[1] if self.executed(self.until) else None
+        return status, output, reached
+
+
+@MANY
+@given(cases())
+def test_a_part_comes_to_what_the_rules_say(case):
+    definition, until, pinned = case
+    status, result, reached = Part(*case).end()
+    outcome, steps = ran(definition, until, pinned, input={"x": 1}, sleep=lambda seconds: None)
+    assert outcome.status == status
+    assert (outcome.output if status == "success" else outcome.error_text) == result
+    names = {"passed": "skipped", "fatal": "failed"}
+    assert {id_: step[0] for id_, step in steps.items()} == {
+        id_: names.get(state[0], state[0]) for id_, state in reached.items()
+    }
+
+
+@MANY
+@given(flows())
+def test_the_part_that_is_all_of_a_plan_runs_as_the_plan_does(made):
+    definition, fired = made
+    plan = engine.plan(definition)
+    whole = part_of(plan, None, {})
+    assert whole.nodes == plan.nodes and not whole.left_out and whole.until is None

@@ -1,0 +1,108 @@
+"""What a start says at last is where the server is and, once, how to log in."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from test_readme import free_port
+
+import welcome
+from config import Config
+
+ROOT = Path(__file__).parent.parent
+LOGIN = re.compile(r"First login: +admin@localhost  /  (\S{16})\n")
+
+
+@contextmanager
+def starting(data_dir, port, command=("workflow_server.py",), **settings):
+    """A server that starts, with its stderr to read."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE")}
+    env |= {"PORT": str(port), "HEADRACE_DATA_DIR": str(data_dir), "WEB_CONCURRENCY": "3", **settings}
+    command = [sys.executable, *command]
+    with subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def said_until_ready(process, port):
+    """All that it says up to the line that it is ready."""
+    said = ""
+    for line in process.stderr:
+        said += line
+        if line == f"Headrace is ready:  http://127.0.0.1:{port}\n":
+            return said
+    raise AssertionError(f"it never was ready: {said}")
+
+
+def log_in(port, password):
+    body = json.dumps({"email": "admin@localhost", "password": password}).encode()
+    url = f"http://127.0.0.1:{port}/api/auth/login"
+    return urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"}), timeout=30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [("workflow_server.py",), ("-m", "gunicorn", "-c", "gunicorn.conf.py")])
+def test_the_first_start_ends_with_the_address_and_the_login_and_later_ones_with_the_address(tmp_path, command):
+    port = free_port()
+    with starting(tmp_path, port, command) as process:
+        said = said_until_ready(process, port)
+        assert said.count("Booting worker") == 3 and "First login" not in said
+        password = LOGIN.fullmatch(process.stderr.readline())[1]
+        assert log_in(port, password).status == 200
+        process.terminate()
+        assert "ready" not in (rest := process.stderr.read()) and password not in rest
+    with starting(tmp_path, port, command) as process:
+        said_until_ready(process, port)
+        process.terminate()
+        assert "First login" not in process.stderr.read()
+
+
+@pytest.mark.slow
+def test_a_password_that_one_has_set_oneself_is_not_shown(tmp_path):
+    port = free_port()
+    with starting(tmp_path, port, HEADRACE_ADMIN_PASSWORD="my own secret") as process:
+        said = said_until_ready(process, port)
+        process.terminate()
+        said += process.stderr.read()
+    assert "First login" not in said and "my own secret" not in said
+
+
+@pytest.mark.slow
+def test_a_start_that_fails_after_it_made_the_owner_tells_the_password_all_the_same(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with starting(tmp_path, taken.getsockname()[1]) as process:
+            said = process.stderr.read()
+    assert process.returncode != 0 and len(LOGIN.findall(said)) == 1 and "is ready" not in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"host": "0.0.0.0", "port": 80}, "http://127.0.0.1:80"),
+        ({"host": "::"}, "http://[::1]:8000"),
+        ({"host": "flows.lan"}, "http://flows.lan:8000"),
+        ({"host": "0.0.0.0", "public_url": "https://flows.example.org"}, "https://flows.example.org"),
+    ],
+)
+def test_the_address_is_one_that_a_browser_can_open(settings, address):
+    assert welcome.address(Config(**settings)) == address
+
+
+def test_another_server_than_gunicorn_tells_the_login_when_the_app_is_made(tmp_path):
+    program = "import sys, workflow_server; from config import Config; from pathlib import Path\n"
+    program += "workflow_server.create_app(Config(data_dir=Path(sys.argv[1])))"
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert LOGIN.search(done.stderr)
