@@ -300,7 +300,7 @@ FLOW_SORTS = ("newest", "name", "updated", "last_run")
 
 class FlowArgs(PageArgs):
     cursor = FlowCursor(load_default=None)
-    status = choice(STATUSES, load_default=None)
+    status = Some(STATUSES, load_default=None)
     search = text(200, 0, load_default=None)
     failing = fields.Boolean(load_default=None)
     trigger = text(64, load_default=None, metadata={"description": "Those that have such a trigger: webhook, schedule"})

@@ -51,7 +51,7 @@ def flows(args: dict[str, Any]) -> Any:
     """The flows of the workspace, each with its triggers, its last run and when it is due next.
 
     The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
-    order.
+    order. `status` may be several, separated by commas.
     """
     items, cursor = flow_list.page(workspace_id(), args)
     return dumped(listed(FlowBriefOut if args["brief"] else FlowItemOut), {"items": items, "next_cursor": cursor})

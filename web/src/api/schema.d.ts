@@ -654,14 +654,14 @@ export interface paths {
         /**
          * The flows of the workspace, each with its triggers, its last run and when it is due next.
          * @description The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
-         *     order.
+         *     order. `status` may be several, separated by commas.
          */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
-                    status?: "draft" | "active" | "archived" | null;
+                    status?: string | null;
                     search?: string | null;
                     failing?: boolean | null;
                     /** @description Those that have such a trigger: webhook, schedule */

@@ -1,6 +1,7 @@
 import { MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
 import { QueryClientProvider } from "@tanstack/react-query";
+import { setNonce } from "get-nonce";
 import { useState } from "react";
 import { makeQueryClient } from "@/api/queries";
 import { Login } from "@/pages/login/Login";
@@ -11,6 +12,8 @@ import { SessionProvider } from "./session";
 import { theme, variables } from "./theme";
 
 const nonce = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
+// What keeps the page still behind a dialog writes a <style> and asks there for the nonce.
+setNonce(nonce);
 
 export function App() {
   const [client] = useState(makeQueryClient);

@@ -21,7 +21,7 @@ export function LoadMore({ query, noun }: LoadMoreProps) {
   }
   if (!query.hasNextPage) return null;
   return (
-    <Center>
+    <Center p="sm">
       <Button variant="default" loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
         Load more {noun}
       </Button>
