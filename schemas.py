@@ -591,9 +591,24 @@ class LogOut(Out):
     created_at = Time(required=True)
 
 
+class LogItemOut(LogOut):
+    """A log entry of a list, with the flow that it is about, if any."""
+
+    workflow_id = fields.String(required=True, allow_none=True)
+    workflow_name = fields.String(required=True, allow_none=True)
+
+
 class LogArgs(PageArgs):
     run_id = text(64, load_default=None)
-    level = choice(LEVELS, load_default=None)
+    level = Some(LEVELS, load_default=None)
+    since = Time(load_default=None)
+    until = Time(load_default=None)
+    search = text(200, load_default=None, metadata={"description": "Letters of the message"})
+    workflow_id = text(64, load_default=None)
+    brief = fields.Boolean(
+        load_default=False,
+        metadata={"description": "Whether to cut long `data`: to `{$cut: {bytes, start}}`"},
+    )
 
 
 # Schedules
@@ -728,7 +743,9 @@ class FlowCountOut(Out):
     failure_rate = fields.Float(required=True)
     mean_duration_ms = fields.Float(required=True, allow_none=True)
     p95_duration_ms = fields.Float(
-        required=True, allow_none=True, metadata={"description": "Of its newest 50 runs that have ended"}
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of its newest 50 ended runs; for the 20 busiest flows"},
     )
     last_status = fields.String(
         required=True, allow_none=True, metadata={"enum": (*RUN_STATUSES, None), "description": "Of its newest run"}

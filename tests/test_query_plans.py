@@ -205,6 +205,10 @@ def test_a_run_that_no_list_would_find_is_not_made(flows, values):
 PAGED = {
     "log": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, None), 50, None),
     "older log": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, None), 50, "log_1"),
+    "log of some levels": lambda: LogEntry.page(LogEntry.select_where("ws_1", level=("info", "error")), 50, "log_1"),
+    "log of a time": lambda: LogEntry.page(LogEntry.select_where("ws_1", since=1, until=5), 50, None),
+    "log with some letters": lambda: LogEntry.page(LogEntry.select_where("ws_1", search="a_"), 50, "log_1"),
+    "log of a flow": lambda: LogEntry.page(LogEntry.select_where("ws_1", level=("info",), workflow_id="wf_1"), 9, None),
     "log of a level": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, "error"), 50, "log_1"),
     "log of a run": lambda: LogEntry.of("run_1", 50, "log_1"),
     "log of a run, newest first": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", None), 50, None),

@@ -1,21 +1,28 @@
 /** Where nodes go: left to right along the edges, by dagre. */
 import { Graph, layout } from "@dagrejs/dagre";
+import { layered } from "./layers";
 import type { Definition, Position } from "./types";
 
-/** The size of a node on the canvas, in its own pixels. */
+/** The size of a node on the canvas, in its own pixels; one with many branches is taller. */
 export const NODE = { width: 220, height: 64 };
 const GRID = 20;
+/** Of more nodes than this dagre makes no picture while somebody waits. */
+const MOST_FOR_DAGRE = 150;
 
 function snap(value: number): number {
   return Math.round(value / GRID) * GRID;
 }
 
 /** A position for each node id, whatever the nodes have had; dangling edges are left out. */
-export function arrange(definition: Pick<Definition, "nodes" | "edges">): Map<string, Position> {
+export function arrange(
+  definition: Pick<Definition, "nodes" | "edges">,
+  heightOf: (id: string) => number = () => NODE.height,
+): Map<string, Position> {
   const graph = new Graph({ multigraph: true });
-  graph.setGraph({ rankdir: "LR", nodesep: 40, ranksep: 80 });
+  graph.setGraph({ rankdir: "LR", nodesep: 40, ranksep: 100 });
   graph.setDefaultEdgeLabel(() => ({}));
-  for (const node of definition.nodes) graph.setNode(node.id, { ...NODE });
+  for (const node of definition.nodes)
+    graph.setNode(node.id, { width: NODE.width, height: heightOf(node.id) });
   for (const [at, edge] of definition.edges.entries()) {
     if (graph.hasNode(edge.from) && graph.hasNode(edge.to)) graph.setEdge(edge.from, edge.to, {}, String(at));
   }
@@ -23,7 +30,7 @@ export function arrange(definition: Pick<Definition, "nodes" | "edges">): Map<st
   const positions = new Map<string, Position>();
   for (const node of definition.nodes) {
     const { x, y } = graph.node(node.id) as Position;
-    positions.set(node.id, { x: snap(x - NODE.width / 2), y: snap(y - NODE.height / 2) });
+    positions.set(node.id, { x: snap(x - NODE.width / 2), y: snap(y - heightOf(node.id) / 2) });
   }
   return positions;
 }
@@ -31,7 +38,8 @@ export function arrange(definition: Pick<Definition, "nodes" | "edges">): Map<st
 /** The definition with a position for every node: those that it has, else all arranged anew. */
 export function positioned(definition: Definition): Definition {
   if (definition.nodes.every((node) => node.position !== undefined)) return definition;
-  const positions = arrange(definition);
+  const isLarge = definition.nodes.length > MOST_FOR_DAGRE;
+  const positions = isLarge ? layered(definition, NODE) : arrange(definition);
   return {
     ...definition,
     nodes: definition.nodes.map((node) => ({ ...node, position: positions.get(node.id) })),

@@ -17,6 +17,7 @@ import { memo, useMemo } from "react";
 import { type NodeType, useCatalogue } from "@/api/catalogue";
 import { NODE, positioned } from "@/definition/layout";
 import type { Definition, FlowNode } from "@/definition/types";
+import { Follow } from "./Follow";
 import classes from "./graph.module.css";
 import { type Mark, NodeCard } from "./NodeCard";
 
@@ -119,6 +120,7 @@ export default function FlowGraph(props: FlowGraphProps) {
       proOptions={{ hideAttribution: true }}
     >
       <Background gap={20} />
+      {onSelect !== undefined && <Follow id={selected} />}
       {controls && <Controls showInteractive={false} />}
     </ReactFlow>
   );
