@@ -23,7 +23,7 @@ interface Ui extends Kept {
 }
 
 const KEY = "headrace.editor";
-const USUAL: Kept = { palette: true, panel: true, panelWidth: 380, jsonWidth: 420 };
+const USUAL: Kept = { palette: true, panel: true, panelWidth: 350, jsonWidth: 420 };
 
 function kept(): Kept {
   try {

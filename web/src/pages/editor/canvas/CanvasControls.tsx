@@ -18,7 +18,7 @@ function heights({ definition, check, catalogue }: EditorState): (id: string) =>
   const found = new Map(
     definition.nodes.map((node) => [
       node.id,
-      heightOf(waysOf(node, check?.branches.get(node.id), catalogue, used.get(node.id)).length),
+      heightOf(waysOf(node, check?.ways.get(node.id), catalogue, used.get(node.id)).length),
     ]),
   );
   return (id) => found.get(id) ?? heightOf(1);
