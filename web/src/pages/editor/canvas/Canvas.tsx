@@ -22,7 +22,7 @@ import { edge as edgeOf, GRID } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { DRAGGED, useAddFrom } from "../palette/adding";
 import { useUi } from "../ui";
-import { CanvasControls } from "./CanvasControls";
+import { AddButtons, CanvasControls } from "./CanvasControls";
 import { CanvasEdge } from "./CanvasEdge";
 import { CanvasNode } from "./CanvasNode";
 import { ConnectionLine } from "./ConnectionLine";
@@ -43,7 +43,7 @@ const SNAP: [number, number] = [GRID, GRID];
 const PAN_BUTTONS = [0, 1];
 const BARE = { hideAttribution: true };
 
-const READABLE = 0.6;
+const READABLE = 0.45;
 
 /** All of a small flow; the beginning of one that could not be read as a whole. */
 function firstView(flow: ReactFlowInstance<ShownNode, ShownEdge>): void {
@@ -267,6 +267,7 @@ export function Canvas() {
         proOptions={BARE}
       >
         <Background gap={GRID} />
+        <AddButtons />
         <CanvasControls />
         <MiniMap<ShownNode>
           pannable
