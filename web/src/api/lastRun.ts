@@ -4,7 +4,7 @@ import { useCallback, useMemo } from "react";
 import type { Json } from "@/definition/types";
 import { api, type Schemas, server } from "./client";
 
-type Run = Schemas["RunOut"];
+type Run = Pick<Schemas["RunOut"], "id" | "status" | "finished_at" | "input">;
 type Step = Schemas["StepOut"];
 
 export interface LastRun {

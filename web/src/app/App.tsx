@@ -5,10 +5,11 @@ import { setNonce } from "get-nonce";
 import { useState } from "react";
 import { makeQueryClient } from "@/api/queries";
 import { Login } from "@/pages/login/Login";
+import { SetUp } from "@/pages/login/SetUp";
 import { ErrorBoundary } from "@/ui/ErrorBoundary";
 import { Pages } from "./Pages";
 import { Shell } from "./Shell";
-import { SessionProvider } from "./session";
+import { SessionProvider, useSession } from "./session";
 import { theme, variables } from "./theme";
 
 const nonce = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
@@ -28,12 +29,21 @@ export function App() {
       <ErrorBoundary>
         <QueryClientProvider client={client}>
           <SessionProvider login={<Login />}>
-            <Shell>
-              <Pages />
-            </Shell>
+            <Inside />
           </SessionProvider>
         </QueryClientProvider>
       </ErrorBoundary>
     </MantineProvider>
+  );
+}
+
+/** The pages; before them the set-up, for whoever's password was made up by the server. */
+function Inside() {
+  const { user } = useSession();
+  if (!user.set_up) return <SetUp />;
+  return (
+    <Shell>
+      <Pages />
+    </Shell>
   );
 }
