@@ -13,6 +13,22 @@ function snap(value: number): number {
   return Math.round(value / GRID) * GRID;
 }
 
+/** What leaves a node by its first branch comes above what leaves it by the second, and so on. */
+function inOrder({ nodes, edges }: Pick<Definition, "nodes" | "edges">): { left: string; right: string }[] {
+  const there = new Set(nodes.map((node) => node.id));
+  const latest = new Map<string, { branch: string; to: string }>();
+  const found: { left: string; right: string }[] = [];
+  const seen = new Set<string>();
+  for (const { from, to, branch } of edges) {
+    if (branch === undefined || !there.has(to) || seen.has(to)) continue;
+    seen.add(to);
+    const before = latest.get(from);
+    if (before !== undefined && before.branch !== branch) found.push({ left: before.to, right: to });
+    latest.set(from, { branch, to });
+  }
+  return found;
+}
+
 /** A position for each node id, whatever the nodes have had; dangling edges are left out. */
 export function arrange(
   definition: Pick<Definition, "nodes" | "edges">,
@@ -26,7 +42,7 @@ export function arrange(
   for (const [at, edge] of definition.edges.entries()) {
     if (graph.hasNode(edge.from) && graph.hasNode(edge.to)) graph.setEdge(edge.from, edge.to, {}, String(at));
   }
-  layout(graph);
+  layout(graph, { constraints: inOrder(definition) });
   const positions = new Map<string, Position>();
   for (const node of definition.nodes) {
     const { x, y } = graph.node(node.id) as Position;

@@ -54,6 +54,8 @@ function Workbench({ narrow }: { narrow: boolean }) {
   const name = useEditor((state) => state.flow.name);
   useDocumentTitle(`${name} · Headrace`);
   const readOnly = useEditor((state) => state.readOnly);
+  const json = useUi((ui) => ui.json);
+  const wide = useMediaQuery("(min-width: 1600px)") ?? false;
   const { RunPanel } = slots;
   return (
     <div className={classes.editor}>
@@ -65,7 +67,8 @@ function Workbench({ narrow }: { narrow: boolean }) {
         </Text>
       )}
       <div className={classes.body}>
-        {!narrow && !readOnly && <Palette />}
+        {/* Beside the JSON there is room for the nodes on a wide screen only; `/` offers them anyway. */}
+        {!narrow && !readOnly && (wide || !json) && <Palette />}
         <div className={classes.middle}>
           <Canvas />
           <Problems />

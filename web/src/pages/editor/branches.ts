@@ -12,14 +12,13 @@ export type Way = string | undefined;
  */
 export function waysOf(
   node: FlowNode,
-  known: readonly string[] | undefined,
+  known: readonly Way[] | undefined,
   catalogue: Catalogue | undefined,
   used: readonly Way[] = [],
 ): Way[] {
-  const branches = known ?? catalogue?.find(node.type)?.branches ?? [];
-  const own: Way[] = branches.filter((one) => one !== "error" || node.on_error !== "branch");
-  const ways: Way[] = own.length > 0 ? own : [undefined];
-  if (node.on_error === "branch") ways.push("error");
+  const usual = catalogue?.find(node.type)?.branches ?? [];
+  const ways: Way[] = [...(known ?? (usual.length > 0 ? usual : [undefined]))];
+  if (node.on_error === "branch" && !ways.includes("error")) ways.push("error");
   for (const way of used) if (!ways.includes(way)) ways.push(way);
   return ways;
 }

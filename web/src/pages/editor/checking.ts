@@ -1,6 +1,6 @@
 /** Asks the validator about the definition a moment after each change; an answer that came too late is dropped. */
 import { useEffect } from "react";
-import { type Schemas, server } from "@/api/client";
+import { server } from "@/api/client";
 import { isPassing } from "@/api/queries";
 import type { Definition } from "@/definition/types";
 import { useEditorStore } from "./context";
@@ -10,17 +10,13 @@ import type { EditorStore } from "./store";
 const QUIET = 300;
 const AGAIN = 3_000;
 
-type Answer = Schemas["CheckOut"] & { nodes?: Record<string, { branches: string[] }> };
-
 async function ask(store: EditorStore, definition: Definition, signal: AbortSignal): Promise<void> {
   const { data } = await server.POST("/api/workflows/validate", {
     body: { definition: definition as unknown as Record<string, never> },
     signal,
   });
   if (data === undefined || signal.aborted || store.getState().definition !== definition) return;
-  const answer: Answer = data;
-  const branches = Object.entries(answer.nodes ?? {}).map(([id, node]) => [id, node.branches] as const);
-  store.getState().setCheck(checkOf(definition, answer.issues, Object.fromEntries(branches)));
+  store.getState().setCheck(checkOf(definition, data.issues, data.nodes));
 }
 
 /** Keeps the store's `check` up with its definition. */

@@ -17,8 +17,8 @@ export interface Check {
   of: Definition;
   problems: readonly Problem[];
   byNode: ReadonlyMap<string, readonly Problem[]>;
-  /** The branches of each node under its config; none for one that goes on by its only, unnamed way. */
-  branches: ReadonlyMap<string, readonly string[]>;
+  /** The ways out of each node as it is configured; undefined is the one without a name. */
+  ways: ReadonlyMap<string, readonly (string | undefined)[]>;
 }
 
 const IN_NODE = /^nodes\[(\d+)\](?:\.(.*))?$/;
@@ -40,7 +40,7 @@ function problemOf(detail: Detail, definition: Definition): Problem {
 export function checkOf(
   of: Definition,
   details: readonly Detail[],
-  branches: Record<string, readonly string[]>,
+  nodes: Readonly<Record<string, { branches: readonly string[]; unnamed: boolean }>>,
 ): Check {
   const problems = details.map((detail) => problemOf(detail, of));
   const byNode = new Map<string, Problem[]>();
@@ -50,7 +50,10 @@ export function checkOf(
     if (list === undefined) byNode.set(problem.nodeId, [problem]);
     else list.push(problem);
   }
-  return { of, problems, byNode, branches: new Map(Object.entries(branches)) };
+  const ways = Object.entries(nodes).map(
+    ([id, { branches, unnamed }]) => [id, unnamed ? [undefined, ...branches] : branches] as const,
+  );
+  return { of, problems, byNode, ways: new Map(ways) };
 }
 
 /** The problem in one line: "config.url: is required". */

@@ -23,7 +23,8 @@ interface Ui extends Kept {
 }
 
 const KEY = "headrace.editor";
-const USUAL: Kept = { palette: true, panel: true, panelWidth: 380, jsonWidth: 420 };
+// On a small screen the room is the graph's; the button above it, `+` and `/` offer the nodes.
+const USUAL: Kept = { palette: window.innerWidth >= 1600, panel: true, panelWidth: 350, jsonWidth: 420 };
 
 function kept(): Kept {
   try {

@@ -11,6 +11,7 @@ import {
   type NodeChange,
   type NodeTypes,
   ReactFlow,
+  type ReactFlowInstance,
   SelectionMode,
   useReactFlow,
 } from "@xyflow/react";
@@ -21,7 +22,7 @@ import { edge as edgeOf, GRID } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { DRAGGED, useAddFrom } from "../palette/adding";
 import { useUi } from "../ui";
-import { CanvasControls } from "./CanvasControls";
+import { AddButtons, CanvasControls } from "./CanvasControls";
 import { CanvasEdge } from "./CanvasEdge";
 import { CanvasNode } from "./CanvasNode";
 import { ConnectionLine } from "./ConnectionLine";
@@ -39,9 +40,29 @@ import { useReveal } from "./useReveal";
 const NODE_TYPES: NodeTypes = { flow: CanvasNode };
 const EDGE_TYPES: EdgeTypes = { flow: CanvasEdge };
 const SNAP: [number, number] = [GRID, GRID];
-const FIT = { maxZoom: 1, padding: 0.15 };
 const PAN_BUTTONS = [0, 1];
 const BARE = { hideAttribution: true };
+
+const READABLE = 0.45;
+
+/** All of a small flow; the beginning of one that could not be read as a whole. */
+function firstView(flow: ReactFlowInstance<ShownNode, ShownEdge>): void {
+  void flow.fitView({ maxZoom: 1, padding: 0.1 }).then(() => {
+    if (flow.getZoom() >= READABLE) return;
+    const first = flow.getNodes().reduce<ShownNode | undefined>((best, node) => {
+      const isLefter = best === undefined || node.position.x < best.position.x;
+      return isLefter ? node : best;
+    }, undefined);
+    const height = document.querySelector(".react-flow")?.clientHeight ?? 600;
+    if (first === undefined) return;
+    const zoom = 0.75;
+    void flow.setViewport({
+      x: 40 - first.position.x * zoom,
+      y: height / 2 - (first.position.y + 32) * zoom,
+      zoom,
+    });
+  });
+}
 
 type Moving = ReadonlyMap<string, Position> | null;
 
@@ -240,13 +261,13 @@ export function Canvas() {
         panOnScroll
         zoomOnDoubleClick={false}
         onlyRenderVisibleElements={many}
-        fitView
-        fitViewOptions={FIT}
+        onInit={firstView}
         minZoom={0.05}
         maxZoom={2}
         proOptions={BARE}
       >
         <Background gap={GRID} />
+        <AddButtons />
         <CanvasControls />
         <MiniMap<ShownNode>
           pannable

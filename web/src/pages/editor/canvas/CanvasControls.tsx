@@ -1,7 +1,8 @@
-import { ActionIcon, Group, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, Group, Tooltip } from "@mantine/core";
 import {
   IconKeyboard,
   IconLayoutDistributeVertical,
+  IconLayoutSidebarLeftExpand,
   IconMaximize,
   IconMinus,
   IconPlus,
@@ -9,6 +10,7 @@ import {
 import { Panel, useReactFlow } from "@xyflow/react";
 import { heightOf, usedWays, waysOf } from "../branches";
 import { useEditor, useEditorStore } from "../context";
+import { whereNext } from "../palette/adding";
 import type { EditorState } from "../store";
 import { useUi } from "../ui";
 
@@ -18,13 +20,50 @@ function heights({ definition, check, catalogue }: EditorState): (id: string) =>
   const found = new Map(
     definition.nodes.map((node) => [
       node.id,
-      heightOf(waysOf(node, check?.branches.get(node.id), catalogue, used.get(node.id)).length),
+      heightOf(waysOf(node, check?.ways.get(node.id), catalogue, used.get(node.id)).length),
     ]),
   );
   return (id) => found.get(id) ?? heightOf(1);
 }
 
 const SLOW = { duration: 200 };
+
+/** While the list of nodes is closed: the way to it, where everybody looks. */
+export function AddButtons() {
+  const store = useEditorStore();
+  const readOnly = useEditor((state) => state.readOnly);
+  const open = useUi((ui) => ui.palette);
+  const json = useUi((ui) => ui.json);
+  if (readOnly || (open && !json)) return null;
+  return (
+    <Panel position="top-left">
+      <Group gap={4}>
+        <Button
+          leftSection={<IconPlus size={18} aria-hidden />}
+          onClick={(event) => {
+            const box = event.currentTarget.getBoundingClientRect();
+            const screen = { x: box.left, y: box.bottom + 6 };
+            useUi.getState().set({ quick: { screen, where: whereNext(store.getState()) } });
+          }}
+        >
+          Add a node
+        </Button>
+        {!json && (
+          <Tooltip label="Keep the list of nodes open">
+            <ActionIcon
+              variant="default"
+              size={36}
+              aria-label="Keep the list of nodes open"
+              onClick={() => useUi.getState().keep({ palette: true })}
+            >
+              <IconLayoutSidebarLeftExpand size={20} stroke={1.7} aria-hidden />
+            </ActionIcon>
+          </Tooltip>
+        )}
+      </Group>
+    </Panel>
+  );
+}
 
 export function CanvasControls() {
   const flow = useReactFlow();

@@ -94,7 +94,7 @@ export function nodeMaker(): (view: View) => CanvasNode[] {
 
 function dataOf(node: FlowNode, view: View, used: readonly Way[], old: NodeData | undefined): NodeData {
   const type = view.catalogue?.find(node.type);
-  const ways = waysOf(node, view.check?.branches.get(node.id), view.catalogue, used);
+  const ways = waysOf(node, view.check?.ways.get(node.id), view.catalogue, used);
   const open = ways.filter((way) => !used.includes(way));
   const problems = view.check?.byNode.get(node.id) ?? NO_PROBLEMS;
   const isOld =

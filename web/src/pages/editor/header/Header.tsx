@@ -40,6 +40,7 @@ function UndoRedo() {
           variant="subtle"
           color="gray"
           size="lg"
+          className={classes.flat}
           aria-label="Undo"
           disabled={undo === undefined}
           onClick={() => store.getState().undo()}
@@ -52,6 +53,7 @@ function UndoRedo() {
           variant="subtle"
           color="gray"
           size="lg"
+          className={classes.flat}
           aria-label="Redo"
           disabled={redo === undefined}
           onClick={() => store.getState().redo()}

@@ -1,4 +1,4 @@
-import { Badge, Button, Group, Modal, Stack, Switch, Text, Tooltip, UnstyledButton } from "@mantine/core";
+import { Button, Group, Modal, Stack, Switch, Text, Tooltip, UnstyledButton } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import { ApiError, api, type Detail } from "@/api/client";
@@ -9,7 +9,6 @@ import { useSaver } from "../saving/useSaving";
 import { type FlowStatus, isDirty } from "../store";
 
 const WORDS: Record<FlowStatus, string> = { draft: "Draft", active: "Active", archived: "Archived" };
-const COLORS: Record<FlowStatus, string> = { draft: "gray", active: "green", archived: "orange" };
 
 interface Refusal {
   message: string;
@@ -53,13 +52,11 @@ export function StatusSwitch() {
   }
 
   return (
-    <Group gap="xs" wrap="nowrap">
-      <Badge color={COLORS[status]} variant="light" visibleFrom="sm">
-        {WORDS[status]}
-      </Badge>
+    <Group gap="xs" wrap="nowrap" style={{ flexShrink: 0 }}>
       <Tooltip label={readOnly ? "Your role may not change this" : "An active flow starts by its triggers"}>
         <Switch
-          label="Active"
+          label={WORDS[status]}
+          aria-label="Active"
           checked={status === "active"}
           disabled={readOnly || busy}
           onChange={(event) => void switchTo(event.currentTarget.checked ? "active" : "draft")}

@@ -1,9 +1,5 @@
 import { ActionIcon, Alert, Box, Button, Group, Stack, Text, Tooltip } from "@mantine/core";
-import {
-  IconLayoutSidebarLeftCollapse,
-  IconLayoutSidebarLeftExpand,
-  IconTerminal2,
-} from "@tabler/icons-react";
+import { IconLayoutSidebarLeftCollapse, IconTerminal2 } from "@tabler/icons-react";
 import { useEditor, useEditorStore } from "../context";
 import { useUi } from "../ui";
 import { addNode, fits, useEntries, whereNext } from "./adding";
@@ -13,22 +9,7 @@ import { PaletteList } from "./PaletteList";
 export function Palette() {
   const open = useUi((ui) => ui.palette);
   const keep = useUi((ui) => ui.keep);
-  if (!open) {
-    return (
-      <Box p={8} bg="var(--card)" style={{ borderRight: "1px solid var(--line)" }}>
-        <Tooltip label="Show the nodes" position="right">
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            aria-label="Show the nodes"
-            onClick={() => keep({ palette: true })}
-          >
-            <IconLayoutSidebarLeftExpand size={20} aria-hidden />
-          </ActionIcon>
-        </Tooltip>
-      </Box>
-    );
-  }
+  if (!open) return null;
   return <OpenPalette onClose={() => keep({ palette: false })} />;
 }
 

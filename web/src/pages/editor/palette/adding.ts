@@ -37,7 +37,7 @@ export function whereNext(state: EditorState): Where {
   const node = id === undefined || state.selected.length > 1 ? undefined : nodeOf(state.definition, id);
   if (node === undefined) return {};
   const used = usedWays(state.definition.edges).get(node.id) ?? [];
-  const ways = waysOf(node, state.check?.branches.get(node.id), state.catalogue, used);
+  const ways = waysOf(node, state.check?.ways.get(node.id), state.catalogue, used);
   return { after: { id: node.id, branch: ways.find((way) => !used.includes(way)) ?? ways[0] } };
 }
 

@@ -67,7 +67,7 @@ function ConnectTo({ node }: { node: FlowNode }) {
   const store = useEditorStore();
   const definition = useEditor((state) => state.definition);
   const catalogue = useEditor((state) => state.catalogue);
-  const known = useEditor((state) => state.check?.branches.get(node.id));
+  const known = useEditor((state) => state.check?.ways.get(node.id));
   const ways = waysOf(node, known, catalogue, usedWays(definition.edges).get(node.id));
   const [chosen, setChosen] = useState<Way>(ways[0]);
   const way = ways.includes(chosen) ? chosen : ways[0];

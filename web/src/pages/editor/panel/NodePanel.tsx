@@ -14,9 +14,10 @@ import {
   UnstyledButton,
 } from "@mantine/core";
 import { IconCopyPlus, IconPencil, IconTrash } from "@tabler/icons-react";
-import { useEffect, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import type { NodeType } from "@/api/catalogue";
 import type { FlowNode, Json } from "@/definition/types";
+import { NodeForm } from "@/forms/NodeForm";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { idRefusal } from "../changes";
 import { useEditor, useEditorStore } from "../context";
@@ -28,6 +29,7 @@ import { NodeOptions } from "./NodeOptions";
 import classes from "./panel.module.css";
 
 const NO_PROBLEMS: readonly Problem[] = [];
+const NO_CONFIG: Record<string, Json> = {};
 
 /** The id, by which expressions of other nodes know it; changing it changes them too. */
 function NodeId({ id }: { id: string }) {
@@ -133,13 +135,32 @@ function Title({ node, type, readOnly }: { node: FlowNode; type: NodeType | unde
   );
 }
 
+/** The problems that the form has a place for. */
+function ofConfig(problems: readonly Problem[]): readonly Problem[] {
+  return problems.filter((problem) => problem.field?.startsWith("config"));
+}
+
 function ConfigTab({ node, type, problems, readOnly }: PartProps) {
   const store = useEditorStore();
-  const field = useEditor((state) => (state.field?.nodeId === node.id ? state.field : null));
-  const { ConfigForm } = slots;
-  const onChange = (config: Record<string, Json>) => store.getState().setConfig(node.id, config);
-  if (ConfigForm === null || type === undefined) return <ConfigJson node={node} readOnly={readOnly} />;
-  return <ConfigForm {...{ node, type, problems, readOnly, field, onChange }} />;
+  const flowId = useEditor((state) => state.flow.id);
+  const definition = useEditor((state) => state.definition);
+  const pinned = useEditor((state) => state.pinned);
+  const context = useMemo(
+    () => ({ flowId, definition, nodeId: node.id, pinned: { ...pinned } }),
+    [flowId, definition, node.id, pinned],
+  );
+  const shown = useMemo(() => ofConfig(problems), [problems]);
+  if (type === undefined) return <ConfigJson node={node} readOnly={readOnly} />;
+  return (
+    <NodeForm
+      type={type}
+      value={node.config ?? NO_CONFIG}
+      context={context}
+      problems={shown}
+      readOnly={readOnly}
+      onChange={(config) => store.getState().setConfig(node.id, config)}
+    />
+  );
 }
 
 function ConfigJson({ node, readOnly }: { node: FlowNode; readOnly: boolean }) {
@@ -169,6 +190,27 @@ interface PartProps {
 
 type Tab = "settings" | "options" | "notes" | "data" | "json";
 
+const FRAMES = 30;
+
+/** Puts the focus on the field, as soon as it is drawn: its label says the key that the path ends with. */
+function focusField(path: string, frames = FRAMES): void {
+  const key = path.split(/[.[\]]+/).filter(Boolean)[1] ?? path;
+  const panel = document.querySelector("[data-panel] [role=tabpanel]");
+  const part = panel?.querySelector<HTMLElement>(
+    `[id$="_${CSS.escape(key)}"], [id$="_${CSS.escape(key)}-label"]`,
+  );
+  if (part == null) {
+    if (frames > 0) requestAnimationFrame(() => focusField(path, frames - 1));
+    return;
+  }
+  const inside = "input, textarea, select, [contenteditable=true], button";
+  const field = part.matches(inside)
+    ? part
+    : (part.querySelector(inside) ?? part.parentElement?.querySelector(inside));
+  part.scrollIntoView({ block: "center" });
+  if (field instanceof HTMLElement) field.focus();
+}
+
 /** The tab in which the part is that a problem points to. */
 function tabOf(path: string): Tab {
   return path.startsWith("config") || path === "type" ? "settings" : "options";
@@ -182,19 +224,24 @@ export function NodePanel({ node }: { node: FlowNode }) {
   const readOnly = useEditor((state) => state.readOnly);
   const field = useEditor((state) => state.field);
   const [tab, setTab] = useState<Tab>("settings");
-  const { RunData, ConfigForm } = slots;
+  const { RunData } = slots;
   useEffect(() => {
-    if (field !== null) setTab(tabOf(field.path));
+    if (field === null) return;
+    setTab(tabOf(field.path));
+    focusField(field.path);
   }, [field]);
   const parts = { node, type, problems, readOnly };
+  // The form shows what is about its fields.
+  const inForm = tab === "settings" && type !== undefined ? ofConfig(problems) : NO_PROBLEMS;
+  const others = problems.filter((problem) => !inForm.includes(problem));
 
   return (
     <>
       <Title node={node} type={type} readOnly={readOnly} />
-      {problems.length > 0 && (
+      {others.length > 0 && (
         <Alert color="yellow" variant="light" mx="md" mb="xs" p="xs">
           <List size="sm" spacing={2}>
-            {problems.map((problem) => (
+            {others.map((problem) => (
               <List.Item key={`${problem.path} ${problem.message}`}>{inWords(problem)}</List.Item>
             ))}
           </List>
@@ -206,7 +253,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
           <Tabs.Tab value="options">Options</Tabs.Tab>
           <Tabs.Tab value="notes">Notes</Tabs.Tab>
           {RunData !== null && <Tabs.Tab value="data">Run data</Tabs.Tab>}
-          {ConfigForm !== null && <Tabs.Tab value="json">JSON</Tabs.Tab>}
+          <Tabs.Tab value="json">JSON</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="settings" p="md">
           <ConfigTab key={node.id} {...parts} />
@@ -237,11 +284,9 @@ export function NodePanel({ node }: { node: FlowNode }) {
             <RunData node={node} />
           </Tabs.Panel>
         )}
-        {ConfigForm !== null && (
-          <Tabs.Panel value="json" p="md">
-            <ConfigJson key={node.id} node={node} readOnly={readOnly} />
-          </Tabs.Panel>
-        )}
+        <Tabs.Panel value="json" p="md">
+          <ConfigJson key={node.id} node={node} readOnly={readOnly} />
+        </Tabs.Panel>
       </Tabs>
       <Neighbours key={node.id} node={node} />
     </>
