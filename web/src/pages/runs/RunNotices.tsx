@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Stack, Tooltip } from "@mantine/core";
+import { Alert, Box, Button, Group, Tooltip } from "@mantine/core";
 import {
   IconAlertTriangle,
   IconCircleMinus,
@@ -6,15 +6,15 @@ import {
   IconRefresh,
   IconUserQuestion,
 } from "@tabler/icons-react";
-import { useState } from "react";
 import { Link } from "wouter";
 import type { Schemas } from "@/api/client";
 import { useSession } from "@/app/session";
-import { Answered, Question } from "@/runs/Question";
+import { pastOf, Question } from "@/runs/Question";
 import type { NodeState } from "@/runs/states";
 import type { Run } from "@/runs/useRun";
 import { waitsFor } from "@/runs/words";
 import { Clamped } from "@/ui/Clamped";
+import { notify } from "@/ui/notify";
 import { useRetry } from "./RunActions";
 
 /** What whoever opens the run should know first: why it failed and what to do about it, or what it waits for. */
@@ -91,7 +91,6 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
 }
 
 function Asked({ run, question }: { run: Run; question: Schemas["QuestionOut"] }) {
-  const [answer, setAnswer] = useState<string | null>(null);
   return (
     <Alert
       color="yellow"
@@ -99,13 +98,13 @@ function Asked({ run, question }: { run: Run; question: Schemas["QuestionOut"] }
       icon={<IconUserQuestion aria-hidden />}
       title={question.answers.length > 1 ? "The run waits for an answer" : "The run waits for a callback"}
     >
-      <Stack maw={640}>
-        {answer === null ? (
-          <Question run={run.id} question={question} onAnswered={setAnswer} />
-        ) : (
-          <Answered answer={answer} />
-        )}
-      </Stack>
+      <Box maw={640}>
+        <Question
+          run={run.id}
+          question={question}
+          onAnswered={(answer) => notify.done(`You ${pastOf(answer)}. The run goes on.`)}
+        />
+      </Box>
     </Alert>
   );
 }
