@@ -654,14 +654,14 @@ export interface paths {
         /**
          * The flows of the workspace, each with its triggers, its last run and when it is due next.
          * @description The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
-         *     order.
+         *     order. `status` may be several, separated by commas.
          */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
-                    status?: "draft" | "active" | "archived" | null;
+                    status?: string | null;
                     search?: string | null;
                     failing?: boolean | null;
                     /** @description Those that have such a trigger: webhook, schedule */
@@ -1653,14 +1653,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The log entries of the workspace, newest first. */
+        /**
+         * The log entries of the workspace, newest first. `level` may be several, separated by commas.
+         * @description What has the letters of a `search`, or is of a `workflow_id`, is looked for in 5,000 entries at a time: a page of it
+         *     may be short, or empty, and the next one have more, if there is a cursor.
+         */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
                     run_id?: string | null;
-                    level?: "debug" | "info" | "warning" | "error" | null;
+                    level?: string | null;
+                    since?: string | null;
+                    until?: string | null;
+                    /** @description Letters of the message */
+                    search?: string | null;
+                    workflow_id?: string | null;
+                    /** @description Whether to cut long `data`: to `{$cut: {bytes, start}}` */
+                    brief?: boolean;
                 };
                 header?: never;
                 path?: never;
@@ -1674,7 +1685,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["LogOutList"];
+                        "application/json": components["schemas"]["LogItemOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -3939,7 +3950,7 @@ export interface components {
             items: components["schemas"]["ScheduleOut"][];
             next_cursor?: string | null;
         };
-        LogOut: {
+        LogItemOut: {
             id: string;
             run_id: string | null;
             node_id: string | null;
@@ -3949,9 +3960,11 @@ export interface components {
             data: unknown;
             /** Format: date-time */
             created_at: string;
+            workflow_id: string | null;
+            workflow_name: string | null;
         };
-        LogOutList: {
-            items: components["schemas"]["LogOut"][];
+        LogItemOutList: {
+            items: components["schemas"]["LogItemOut"][];
             next_cursor?: string | null;
         };
         LogIn: {
@@ -3967,6 +3980,21 @@ export interface components {
             node_id: string | null;
             /** @default null */
             data: unknown;
+        };
+        LogOut: {
+            id: string;
+            run_id: string | null;
+            node_id: string | null;
+            /** @enum {string} */
+            level: "debug" | "info" | "warning" | "error";
+            message: string;
+            data: unknown;
+            /** Format: date-time */
+            created_at: string;
+        };
+        LogOutList: {
+            items: components["schemas"]["LogOut"][];
+            next_cursor?: string | null;
         };
         NodeOut: {
             type: string;
@@ -4400,7 +4428,7 @@ export interface components {
             failed: number;
             failure_rate: number;
             mean_duration_ms: number | null;
-            /** @description Of its newest 50 runs that have ended */
+            /** @description Of its newest 50 ended runs; for the 20 busiest flows */
             p95_duration_ms: number | null;
             /**
              * @description Of its newest run

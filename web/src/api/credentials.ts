@@ -1,0 +1,61 @@
+/** The credentials of the workspace and what types there are. Their values never come out of the server. */
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { api, type Schemas, server } from "./client";
+
+export type Credential = Schemas["CredentialOut"];
+export type CredentialType = Schemas["CredentialTypeOut"];
+
+const PATH = "/api/credentials";
+const PAGE = 100;
+const MOST_PAGES = 20;
+
+async function allCredentials(): Promise<Credential[]> {
+  const found: Credential[] = [];
+  let cursor: string | null | undefined;
+  for (let page = 0; page < MOST_PAGES; page += 1) {
+    const { data } = await server.GET(PATH, { params: { query: { limit: PAGE, cursor } } });
+    found.push(...(data?.items ?? []));
+    cursor = data?.next_cursor;
+    if (!cursor) break;
+  }
+  return found;
+}
+
+/** All of them, newest first: pickers look through them by type and name. */
+export function useCredentials() {
+  return useQuery({ queryKey: ["get", PATH, "all"], queryFn: allCredentials, staleTime: 10_000 });
+}
+
+/** To be called after one was made, changed or deleted. */
+export function useCredentialsChanged(): () => Promise<void> {
+  const client = useQueryClient();
+  return () => client.invalidateQueries({ queryKey: ["get", PATH] });
+}
+
+export interface CredentialTypes {
+  types: CredentialType[];
+  find: (type: string) => CredentialType | undefined;
+}
+
+export function useCredentialTypes(): {
+  types: CredentialTypes | undefined;
+  error: unknown;
+  retry: () => void;
+} {
+  const { data, error, refetch } = api.useQuery(
+    "get",
+    "/api/credential-types",
+    {},
+    { staleTime: 10 * 60_000 },
+  );
+  const types = useMemo(
+    () => data && { types: data.items, find: (name: string) => data.items.find((one) => one.type === name) },
+    [data],
+  );
+  return { types, error, retry: () => void refetch() };
+}
+
+export function hostsOf(credential: Credential): string[] | null {
+  return Array.isArray(credential.hosts) ? credential.hosts.map(String) : null;
+}

@@ -1,0 +1,82 @@
+/** What the last run of a flow gave, node by node: for completing expressions and for looking at values beside them. */
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useCallback, useMemo } from "react";
+import type { Json } from "@/definition/types";
+import { api, type Schemas, server } from "./client";
+
+type Run = Pick<Schemas["RunOut"], "id" | "status" | "finished_at" | "input">;
+type Step = Schemas["StepOut"];
+
+export interface LastRun {
+  /** Undefined while the flow has not run, or is not known to have. */
+  run: Run | undefined;
+  isLoading: boolean;
+  error: unknown;
+  /** The last step of a node, with what went in and came out; undefined where the node was not executed. */
+  load: (nodeId: string) => Promise<Step | undefined>;
+}
+
+/** A value as the step has it; what is too large for an answer is a reference, of which nothing is known. */
+export function knownValue(value: unknown): Json | undefined {
+  if (typeof value !== "object" || value === null) return value as Json;
+  return "$ref" in value && "bytes" in value ? undefined : (value as Json);
+}
+
+async function stepOf(runId: string, nodeId: string): Promise<Step | null> {
+  const { data } = await server.GET("/api/runs/{run}/steps", { params: { path: { run: runId } } });
+  const steps = (data?.items ?? []).filter((one) => one.node_id === nodeId && one.status !== "skipped");
+  // Of a list each item is a step; the whole of it is the one without an index.
+  return steps.findLast((one) => one.index === null || one.index === undefined) ?? steps.at(-1) ?? null;
+}
+
+export function stepKey(runId: string | undefined, nodeId: string) {
+  return ["node-step", runId, nodeId];
+}
+
+/** The run that is named, else the flow's latest one. */
+export function useLastRun(flowId: string, runId?: string): LastRun {
+  const client = useQueryClient();
+  const named = api.useQuery(
+    "get",
+    "/api/runs/{run}",
+    { params: { path: { run: runId ?? "" } } },
+    { enabled: runId !== undefined },
+  );
+  const latest = api.useQuery(
+    "get",
+    "/api/runs",
+    { params: { query: { workflow_id: flowId, limit: 1 } } },
+    { enabled: runId === undefined && flowId !== "", staleTime: 5_000 },
+  );
+  const run = runId === undefined ? latest.data?.items[0] : named.data;
+  const used = runId === undefined ? latest : named;
+  const id = run?.id;
+  const ended = run?.finished_at != null;
+
+  const load = useCallback(
+    async (nodeId: string) => {
+      if (id === undefined) return undefined;
+      const found = await client.fetchQuery({
+        queryKey: stepKey(id, nodeId),
+        queryFn: () => stepOf(id, nodeId),
+        staleTime: ended ? Number.POSITIVE_INFINITY : 2_000,
+      });
+      return found ?? undefined;
+    },
+    [client, id, ended],
+  );
+  return useMemo(
+    () => ({ run, isLoading: used.isLoading, error: used.error, load }),
+    [run, used.isLoading, used.error, load],
+  );
+}
+
+/** The last step of one node in the run, asked for when it is shown. */
+export function useNodeStep(lastRun: LastRun, nodeId: string, enabled = true) {
+  return useQuery({
+    queryKey: stepKey(lastRun.run?.id, nodeId),
+    queryFn: async () => (await lastRun.load(nodeId)) ?? null,
+    enabled: enabled && lastRun.run !== undefined,
+    staleTime: 2_000,
+  });
+}

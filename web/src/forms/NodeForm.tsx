@@ -1,0 +1,18 @@
+/** The form of a node's settings, drawn from the schema of its type. Its parts are loaded when the first one is shown. */
+import { lazy, Suspense } from "react";
+import { LoadingRows } from "@/ui/states";
+import type { NodeFormProps } from "./NodeFormBody";
+
+export type { NodeContext } from "./expression/useScope";
+export type { NodeFormProps } from "./NodeFormBody";
+export type { Problem } from "./schema/problems";
+
+const Body = lazy(() => import("./NodeFormBody"));
+
+export function NodeForm(props: NodeFormProps) {
+  return (
+    <Suspense fallback={<LoadingRows rows={3} />}>
+      <Body {...props} />
+    </Suspense>
+  );
+}

@@ -1,0 +1,121 @@
+/** The settings of one node; loaded with the first form that is shown. */
+import { Alert, Box, Stack, Text } from "@mantine/core";
+import { IconAlertTriangle } from "@tabler/icons-react";
+import { useMemo } from "react";
+import type { NodeType } from "@/api/catalogue";
+import type { Json } from "@/definition/types";
+import { FormProvider } from "./context";
+import { type NodeContext, useExpressions } from "./expression/useScope";
+import { FieldFrame } from "./fields/FieldFrame";
+import { JsonEditor } from "./fields/JsonEditor";
+import { SchemaForm } from "./SchemaForm";
+import { type Problem, sortProblems } from "./schema/problems";
+import type { FieldSchema } from "./schema/types";
+import { isRecord } from "./schema/values";
+import { FoldingProvider } from "./templates";
+
+export interface NodeFormProps {
+  type: NodeType;
+  value: Record<string, Json>;
+  onChange: (next: Record<string, Json>) => void;
+  context: NodeContext;
+  /** What the server says of this node's config. */
+  problems?: readonly Problem[];
+  readOnly?: boolean;
+}
+
+/** The keys of the examples of a type: what one usually sets. */
+function usualOf(type: NodeType): ReadonlySet<string> {
+  const config = type.examples[0]?.config;
+  return new Set(isRecord(config) ? Object.keys(config) : []);
+}
+
+type Config = Record<string, Json>;
+
+/** The config with other settings of its known keys, in the order that it had. */
+function withSettings(config: Config, known: ReadonlySet<string>, next: Config): Config {
+  const made: Config = {};
+  for (const [key, value] of Object.entries(config)) {
+    const one = known.has(key) ? next[key] : value;
+    if (one !== undefined) made[key] = one;
+  }
+  return { ...made, ...next };
+}
+
+function Others({ problems }: { problems: readonly Problem[] }) {
+  if (problems.length === 0) return null;
+  return (
+    <Alert color="red" variant="light" p="xs" icon={<IconAlertTriangle size={18} aria-hidden />}>
+      {problems.map((problem) => (
+        <Text size="sm" key={`${problem.path} ${problem.message}`}>
+          {problem.message}
+        </Text>
+      ))}
+    </Alert>
+  );
+}
+
+export default function NodeFormBody(props: NodeFormProps) {
+  // Another node is another form: what is typed and not yet a value belongs to its node.
+  return <Body key={`${props.context.nodeId} ${props.type.type}`} {...props} />;
+}
+
+function Body({ type, value, onChange, context, problems = [], readOnly = false }: NodeFormProps) {
+  const { expressions } = useExpressions(context);
+  const schema = type.config_schema as FieldSchema;
+  const known = useMemo(() => new Set(Object.keys(schema.properties ?? {})), [schema]);
+  const folding = useMemo(() => ({ usual: usualOf(type), remembered: type.type }), [type]);
+  const state = useMemo(() => ({ readOnly, expressions }), [readOnly, expressions]);
+  const { errors, others } = useMemo(
+    () => sortProblems(problems, (key) => known.has(key)),
+    [problems, known],
+  );
+
+  const entries = Object.entries(value);
+  const settings = useMemo(
+    () => Object.fromEntries(Object.entries(value).filter(([key]) => known.has(key))),
+    [value, known],
+  );
+  const unknown = Object.fromEntries(entries.filter(([key]) => !known.has(key)));
+  const hasUnknown = Object.keys(unknown).length > 0;
+
+  return (
+    <FormProvider value={state}>
+      <FoldingProvider value={folding}>
+        <Stack gap="md">
+          <Others problems={others} />
+          {known.size === 0 && !hasUnknown && (
+            <Text size="sm" c="var(--quiet)">
+              There is nothing to set here.
+            </Text>
+          )}
+          <Box>
+            <SchemaForm
+              schema={schema}
+              value={settings}
+              errors={errors}
+              readOnly={readOnly}
+              onChange={(next) => onChange(withSettings(value, known, next))}
+            />
+          </Box>
+          {hasUnknown && (
+            <FieldFrame
+              id={`other-${context.nodeId}`}
+              label="Other settings"
+              help="This type of node does not know them; they are kept as they are"
+              group
+            >
+              <JsonEditor
+                id={`other-${context.nodeId}`}
+                label="Other settings"
+                value={unknown}
+                onChange={(next) => onChange({ ...settings, ...(isRecord(next) ? next : {}) })}
+                accepts={(one) => (isRecord(one) ? undefined : "This has to be an object: { … }")}
+              />
+            </FieldFrame>
+          )}
+        </Stack>
+      </FoldingProvider>
+    </FormProvider>
+  );
+}

@@ -1,0 +1,88 @@
+/** A form drawn from a schema: the form library for what is nested, our own fields for every single value. */
+import Form from "@rjsf/core";
+import mantineTemplates from "@rjsf/mantine/lib/templates/index.js";
+import SelectWidget from "@rjsf/mantine/lib/widgets/SelectWidget.js";
+import type { ErrorSchema, Experimental_DefaultFormStateBehavior } from "@rjsf/utils";
+import { useCallback, useId, useMemo, useRef, useState } from "react";
+import type { Json } from "@/definition/types";
+import { type ActiveEditor, ActiveProvider } from "./context";
+import type { Path } from "./expression/scope";
+import { LeafField } from "./fields/LeafField";
+import { formSchema } from "./schema/formSchema";
+import { withoutHoles } from "./schema/values";
+import { FieldTemplate, ObjectFieldTemplate } from "./templates";
+import { validator } from "./validator";
+
+const templates = { ...mantineTemplates, FieldTemplate, ObjectFieldTemplate };
+const widgets = { SelectWidget };
+const fields = { LeafField };
+const NO_DEFAULTS: Experimental_DefaultFormStateBehavior = {
+  emptyObjectFields: "skipDefaults",
+  arrayMinItems: { populate: "never" },
+  allOf: "skipDefaults",
+  constAsDefaults: "never",
+};
+
+interface SchemaFormProps {
+  schema: unknown;
+  value: Record<string, Json>;
+  onChange: (next: Record<string, Json>) => void;
+  errors?: ErrorSchema;
+  /** Whether no setting may hold an expression. */
+  plain?: boolean;
+  readOnly?: boolean;
+}
+
+/** Which editor paths are written into: the one that had the focus last. */
+function useActiveEditor(): ActiveEditor {
+  const [id, setId] = useState<string | null>(null);
+  const into = useRef<(path: Path) => void>(() => {});
+  const activate = useCallback((next: string, insert: (path: Path) => void) => {
+    into.current = insert;
+    setId(next);
+  }, []);
+  const insert = useCallback((path: Path) => into.current(path), []);
+  return useMemo(() => ({ id, activate, insert }), [id, activate, insert]);
+}
+
+export function SchemaForm({
+  schema,
+  value,
+  onChange,
+  errors,
+  plain = false,
+  readOnly = false,
+}: SchemaFormProps) {
+  const form = useMemo(() => formSchema(schema, plain), [schema, plain]);
+  const active = useActiveEditor();
+  const prefix = `f${useId().replace(/\W/g, "")}`;
+  const now = JSON.stringify(value);
+  return (
+    <ActiveProvider value={active}>
+      <Form
+        tagName="div"
+        idPrefix={prefix}
+        schema={form.schema}
+        uiSchema={form.uiSchema}
+        formData={value}
+        validator={validator}
+        templates={templates}
+        widgets={widgets}
+        fields={fields}
+        readonly={readOnly}
+        extraErrors={errors}
+        noValidate
+        noHtml5Validate
+        showErrorList={false}
+        experimental_defaultFormStateBehavior={NO_DEFAULTS}
+        onChange={({ formData }) => {
+          const next = withoutHoles((formData ?? {}) as Record<string, Json>);
+          if (JSON.stringify(next) !== now) onChange(next);
+        }}
+      >
+        {/* Without a child the library adds a button to submit. */}
+        <></>
+      </Form>
+    </ActiveProvider>
+  );
+}

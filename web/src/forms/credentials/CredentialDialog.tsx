@@ -1,0 +1,152 @@
+/** Makes a credential: its type, its name, its values, a test, and it is there. */
+import { Button, Group, Modal, Select, Stack, Text, TextInput } from "@mantine/core";
+import { useState } from "react";
+import { ApiError, type Detail, server } from "@/api/client";
+import {
+  type Credential,
+  type CredentialType,
+  useCredentials,
+  useCredentialsChanged,
+  useCredentialTypes,
+} from "@/api/credentials";
+import { Loading, Refused } from "@/ui/states";
+import { Words } from "../fields/FieldFrame";
+import { faultsOf } from "../validator";
+import { CredentialForm, type Draft } from "./CredentialForm";
+
+interface CredentialDialogProps {
+  /** The types that there may be; all where there is none. */
+  only?: readonly string[];
+  suggestedName?: string;
+  /** Values that are known already, such as those of an import. */
+  suggested?: { type: string; data: Draft["data"]; hosts: string[] };
+  onClose: () => void;
+  onDone: (made: Credential) => void;
+}
+
+export function CredentialDialog(props: CredentialDialogProps) {
+  const { types, error, retry } = useCredentialTypes();
+  return (
+    <Modal opened onClose={props.onClose} title="New credential" size="lg" closeOnClickOutside={false}>
+      {types === undefined ? (
+        error ? (
+          <Refused error={error} onRetry={retry} />
+        ) : (
+          <Loading label="Loading the types" />
+        )
+      ) : (
+        <Making
+          {...props}
+          types={types.types.filter((type) => !props.only?.length || props.only.includes(type.type))}
+        />
+      )}
+    </Modal>
+  );
+}
+
+/** What is missing before it is worth asking the server. */
+function missing(type: CredentialType | undefined, name: string, draft: Draft): Detail[] {
+  const found: Detail[] = [];
+  if (name.trim() === "") found.push({ path: "name", message: "Give it a name" });
+  const faults = type === undefined ? [] : faultsOf(type.schema, draft.data);
+  for (const fault of faults) {
+    if (fault.name === "required") found.push({ path: `data${fault.property}`, message: "Is required" });
+  }
+  return found;
+}
+
+interface MakingProps extends CredentialDialogProps {
+  types: CredentialType[];
+}
+
+function Making({ types, suggestedName = "", suggested, onClose, onDone }: MakingProps) {
+  const { data: others } = useCredentials();
+  const changed = useCredentialsChanged();
+  const only = types.length === 1 ? types[0] : undefined;
+  const [typeName, setTypeName] = useState<string | null>(suggested?.type ?? only?.type ?? null);
+  const [name, setName] = useState(suggestedName);
+  const [draft, setDraft] = useState<Draft>({ data: suggested?.data ?? {}, hosts: suggested?.hosts ?? [] });
+  const [details, setDetails] = useState<Detail[]>([]);
+  const [refusal, setRefusal] = useState<unknown>(null);
+  const [isSaving, setSaving] = useState(false);
+  const type = types.find((one) => one.type === typeName);
+  const isTaken = others?.some((one) => one.name === name.trim()) ?? false;
+  const nameFault = details.find((one) => one.path === "name")?.message;
+
+  async function save() {
+    const lacks = missing(type, name, draft);
+    setDetails(lacks);
+    setRefusal(null);
+    if (type === undefined || lacks.length > 0) return;
+    setSaving(true);
+    try {
+      const hosts = draft.hosts.length > 0 ? draft.hosts : null;
+      const body = { name: name.trim(), type: type.type, data: draft.data, hosts };
+      const { data } = await server.POST("/api/credentials", { body });
+      await changed();
+      if (data !== undefined) onDone(data);
+      onClose();
+    } catch (error) {
+      const known = error instanceof ApiError ? error.details : [];
+      setDetails(known);
+      if (known.length === 0) setRefusal(error);
+    }
+    setSaving(false);
+  }
+
+  return (
+    <Stack>
+      {only === undefined && (
+        <Select
+          label="Type"
+          required
+          searchable
+          data={types.map((one) => ({ value: one.type, label: one.name }))}
+          value={typeName}
+          onChange={(next) => {
+            setTypeName(next);
+            setDraft({ ...draft, data: {} });
+            setDetails([]);
+          }}
+          placeholder="What it is for"
+        />
+      )}
+      {type !== undefined && (
+        <Text size="sm" c="var(--quiet)">
+          <Words text={type.description} />
+        </Text>
+      )}
+      {type !== undefined && (
+        <>
+          <TextInput
+            label="Name"
+            description="How flows call it"
+            required
+            data-autofocus
+            autoComplete="off"
+            value={name}
+            onChange={(event) => setName(event.currentTarget.value)}
+            error={nameFault ?? (isTaken ? "There is a credential of that name" : undefined)}
+          />
+          <CredentialForm key={type.type} type={type} draft={draft} onChange={setDraft} details={details} />
+        </>
+      )}
+      {refusal !== null && <Refused error={refusal} />}
+      {details
+        .filter((one) => one.path !== "name" && !one.path.startsWith("data."))
+        .map((one) => (
+          <Text key={one.path} size="sm" c="var(--failed)">
+            {one.path}: {one.message}
+          </Text>
+        ))}
+      <Group justify="flex-end">
+        <Button variant="default" onClick={onClose}>
+          Cancel
+        </Button>
+        <Button loading={isSaving} disabled={type === undefined || isTaken} onClick={() => void save()}>
+          Save
+        </Button>
+      </Group>
+    </Stack>
+  );
+}

@@ -1,0 +1,183 @@
+/** All that an expression can read, as a tree: a click writes the path at the cursor, and it can be dragged there. */
+import { ActionIcon, Box, Group, Loader, Text, UnstyledButton } from "@mantine/core";
+import { IconChevronDown, IconChevronRight } from "@tabler/icons-react";
+import { type DragEvent, type ReactNode, useState } from "react";
+import type { Json } from "@/definition/types";
+import { useActive, useForm } from "../context";
+import classes from "../forms.module.css";
+import { brief, type Path, pathText, type Scope } from "./scope";
+
+const MOST = 50;
+
+/** What a value is made of: a key or a place, and what is there. */
+function partsOf(value: Json | undefined): [string | number, Json][] {
+  if (Array.isArray(value)) return value.slice(0, MOST).map((one, at) => [at, one]);
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).slice(0, MOST);
+}
+
+function drag(event: DragEvent, path: Path): void {
+  event.dataTransfer.setData("text/plain", `{{ ${pathText(path)} }}`);
+  event.dataTransfer.effectAllowed = "copy";
+}
+
+interface EntryProps {
+  path: Path;
+  label: string;
+  detail: string;
+  depth: number;
+  /** Whether there is something within. */
+  opens: boolean;
+  onOpen?: () => void;
+  children?: () => ReactNode;
+}
+
+function Entry({ path, label, detail, depth, opens, onOpen, children }: EntryProps) {
+  const { insert } = useActive();
+  const [open, setOpen] = useState(false);
+  const Chevron = open ? IconChevronDown : IconChevronRight;
+  return (
+    <Box component="li" style={{ listStyle: "none" }}>
+      <Group gap={2} wrap="nowrap" pl={depth * 14}>
+        {opens ? (
+          <ActionIcon
+            size="sm"
+            variant="subtle"
+            color="gray"
+            aria-expanded={open}
+            aria-label={`What is in ${label}`}
+            onClick={() => {
+              if (!open) onOpen?.();
+              setOpen(!open);
+            }}
+          >
+            <Chevron size={14} aria-hidden />
+          </ActionIcon>
+        ) : (
+          <Box w={22} style={{ flexShrink: 0 }} />
+        )}
+        <UnstyledButton
+          className={classes.leaf}
+          draggable
+          onDragStart={(event) => drag(event, path)}
+          onClick={() => insert(path)}
+          title={`Insert ${pathText(path)}`}
+        >
+          <Text span ff="monospace" size="xs">
+            {label}
+          </Text>
+          <Text span size="xs" c="var(--quiet)" truncate>
+            {detail}
+          </Text>
+        </UnstyledButton>
+      </Group>
+      {open && children !== undefined && (
+        <Box component="ul" m={0} p={0}>
+          {children()}
+        </Box>
+      )}
+    </Box>
+  );
+}
+
+function ValueEntry({
+  path,
+  label,
+  value,
+  depth,
+}: {
+  path: Path;
+  label: string;
+  value: Json;
+  depth: number;
+}) {
+  const parts = partsOf(value);
+  return (
+    <Entry path={path} label={label} detail={brief(value, 60)} depth={depth} opens={parts.length > 0}>
+      {() => <Values path={path} value={value} depth={depth + 1} />}
+    </Entry>
+  );
+}
+
+function Values({ path, value, depth }: { path: Path; value: Json | undefined; depth: number }) {
+  return (
+    <>
+      {partsOf(value).map(([key, one]) => (
+        <ValueEntry key={key} path={[...path, key]} label={String(key)} value={one} depth={depth} />
+      ))}
+    </>
+  );
+}
+
+function StepEntry({ step, load }: { step: Scope["steps"][number]; load: (id: string) => Promise<unknown> }) {
+  const [isLoading, setLoading] = useState(false);
+  const path: Path = ["steps", step.id];
+  async function open() {
+    if (step.output !== undefined) return;
+    setLoading(true);
+    await load(step.id).catch(() => undefined);
+    setLoading(false);
+  }
+  return (
+    <Entry path={path} label={step.id} detail={step.name} depth={0} opens onOpen={() => void open()}>
+      {() =>
+        isLoading ? (
+          <Loader size="xs" ml={28} />
+        ) : step.output === undefined ? (
+          <Text component="li" size="xs" c="var(--quiet)" pl={28} style={{ listStyle: "none" }}>
+            It gave nothing in the last run
+          </Text>
+        ) : typeof step.output === "object" && step.output !== null ? (
+          <Values path={path} value={step.output} depth={1} />
+        ) : (
+          <ValueEntry path={path} label={step.id} value={step.output} depth={1} />
+        )
+      }
+    </Entry>
+  );
+}
+
+function RootEntry({ name, value, about }: { name: string; value: Json | undefined; about: string }) {
+  return (
+    <Entry
+      path={[name]}
+      label={name}
+      detail={value === undefined ? about : brief(value, 60)}
+      depth={0}
+      opens={partsOf(value).length > 0}
+    >
+      {() => <Values path={[name]} value={value} depth={1} />}
+    </Entry>
+  );
+}
+
+export function DataPicker({ perItem }: { perItem: boolean }) {
+  const { expressions } = useForm();
+  if (expressions === null) return null;
+  const { scope, load } = expressions;
+  return (
+    <Box className={classes.tree} component="ul" m={0} p={0} aria-label="Data to insert">
+      {perItem && <RootEntry name="item" value={scope.item} about="the item" />}
+      {perItem && <RootEntry name="index" value={undefined} about="its place, from 0" />}
+      <RootEntry name="input" value={scope.input} about="what the node gets" />
+      {scope.steps.map((step) => (
+        <StepEntry key={step.id} step={step} load={load} />
+      ))}
+      <RootEntry name="trigger" value={scope.trigger} about="what started the run" />
+      {scope.vars !== undefined && Object.keys(scope.vars).length > 0 && (
+        <RootEntry name="vars" value={scope.vars} about="the flow's variables" />
+      )}
+      {scope.secrets.map((name) => (
+        <Entry
+          key={name}
+          path={["secrets", name]}
+          label={name}
+          detail="a credential"
+          depth={0}
+          opens={false}
+        />
+      ))}
+      <RootEntry name="now" value={undefined} about="the date and time" />
+    </Box>
+  );
+}

@@ -1,0 +1,32 @@
+/** Under the expression that is being written: its value in the last run, and the data that it can read. */
+import { Button, Collapse, Group } from "@mantine/core";
+import { IconChevronDown, IconChevronUp } from "@tabler/icons-react";
+import { useState } from "react";
+import classes from "../forms.module.css";
+import { holdsExpression } from "../schema/values";
+import { DataPicker } from "./DataPicker";
+import { Preview } from "./Preview";
+
+export function ExpressionPanel({ text, perItem }: { text: string; perItem: boolean }) {
+  const [open, setOpen] = useState(false);
+  const Chevron = open ? IconChevronUp : IconChevronDown;
+  return (
+    <div className={classes.panel}>
+      <Group justify="space-between" gap={4} align="flex-start" wrap="nowrap">
+        <div className={classes.value}>{holdsExpression(text) && <Preview text={text} />}</div>
+        <Button
+          size="compact-xs"
+          variant="subtle"
+          rightSection={<Chevron size={12} aria-hidden />}
+          aria-expanded={open}
+          // The editor keeps the focus, and with it the cursor.
+          onMouseDown={(event) => event.preventDefault()}
+          onClick={() => setOpen(!open)}
+        >
+          Insert data
+        </Button>
+      </Group>
+      <Collapse expanded={open}>{open && <DataPicker perItem={perItem} />}</Collapse>
+    </div>
+  );
+}

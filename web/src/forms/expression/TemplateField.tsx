@@ -1,0 +1,93 @@
+/** Text that may hold expressions: an editor of them where they are known, a plain input where they are not. */
+import { Skeleton, Textarea, TextInput } from "@mantine/core";
+import { lazy, Suspense, useCallback } from "react";
+import { useActive, useForm } from "../context";
+import { ExpressionPanel } from "./ExpressionPanel";
+import type { Path } from "./scope";
+
+const Editor = lazy(() => import("./Editor"));
+
+export interface TemplateFieldProps {
+  id: string;
+  label: string;
+  value: string;
+  onChange: (text: string) => void;
+  placeholder?: string;
+  multiline?: boolean;
+  /** Taken as written: no expression is looked for. */
+  literal?: boolean;
+  perItem?: boolean;
+  required?: boolean;
+  problems?: readonly string[];
+  describedBy?: string;
+  autoFocus?: boolean;
+  maxLength?: number;
+}
+
+export function TemplateField(props: TemplateFieldProps) {
+  const { expressions } = useForm();
+  return props.literal || expressions === null ? <PlainText {...props} /> : <WithExpressions {...props} />;
+}
+
+function PlainText(props: TemplateFieldProps) {
+  const { readOnly } = useForm();
+  const shared = {
+    id: props.id,
+    "aria-label": props.label,
+    "aria-describedby": props.describedBy,
+    "aria-required": props.required || undefined,
+    value: props.value,
+    placeholder: props.placeholder,
+    maxLength: props.maxLength,
+    readOnly,
+    error: (props.problems?.length ?? 0) > 0,
+    autoFocus: props.autoFocus,
+    autoComplete: "off",
+  };
+  if (props.multiline || props.value.includes("\n")) {
+    return (
+      <Textarea
+        {...shared}
+        autosize
+        minRows={3}
+        maxRows={14}
+        onChange={(event) => props.onChange(event.currentTarget.value)}
+      />
+    );
+  }
+  return <TextInput {...shared} onChange={(event) => props.onChange(event.currentTarget.value)} />;
+}
+
+function WithExpressions(props: TemplateFieldProps) {
+  const { readOnly, expressions } = useForm();
+  const active = useActive();
+  const { id, perItem = false, value } = props;
+  const { activate } = active;
+  const onFocus = useCallback((insert: (path: Path) => void) => activate(id, insert), [activate, id]);
+  if (expressions === null) return null;
+  const scope =
+    perItem === expressions.scope.perItem ? expressions.scope : { ...expressions.scope, perItem: true };
+  return (
+    <div>
+      <Suspense fallback={<Skeleton height={props.multiline ? 80 : 36} />}>
+        <Editor
+          id={id}
+          value={value}
+          onChange={props.onChange}
+          label={props.label}
+          describedBy={props.describedBy}
+          invalid={(props.problems?.length ?? 0) > 0}
+          required={props.required}
+          readOnly={readOnly}
+          multiline={props.multiline}
+          placeholder={props.placeholder}
+          scope={scope}
+          load={expressions.load}
+          onFocus={onFocus}
+          autoFocus={props.autoFocus}
+        />
+      </Suspense>
+      {active.id === id && !readOnly && <ExpressionPanel text={value} perItem={scope.perItem} />}
+    </div>
+  );
+}

@@ -1,0 +1,37 @@
+/** The nodes whose outputs a node can read, and what it gets from those right before it. */
+import type { Definition, FlowNode, Json } from "@/definition/types";
+
+export function predecessors(definition: Pick<Definition, "edges">, id: string): string[] {
+  return [...new Set(definition.edges.filter((edge) => edge.to === id).map((edge) => edge.from))];
+}
+
+/** All nodes that come before, those right before first. */
+export function nodesBefore(definition: Definition, id: string): FlowNode[] {
+  const byId = new Map(definition.nodes.map((node) => [node.id, node]));
+  const seen = new Set([id]);
+  const found: FlowNode[] = [];
+  let row = [id];
+  while (row.length > 0) {
+    const next: string[] = [];
+    for (const one of row) {
+      for (const other of predecessors(definition, one)) {
+        if (seen.has(other)) continue;
+        seen.add(other);
+        next.push(other);
+        const node = byId.get(other);
+        if (node !== undefined) found.push(node);
+      }
+    }
+    row = next;
+  }
+  return found;
+}
+
+/** The input that outputs make: the only one there is, or an object of several by node. */
+export function inputOf(before: readonly string[], outputs: Record<string, Json>): Json | undefined {
+  const known = before.filter((id) => outputs[id] !== undefined);
+  const [only] = known;
+  if (only === undefined) return undefined;
+  if (before.length === 1) return outputs[only];
+  return Object.fromEntries(known.map((id) => [id, outputs[id] as Json]));
+}

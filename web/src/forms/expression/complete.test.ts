@@ -1,0 +1,168 @@
+import { describe, expect, it } from "vitest";
+import { complete, insertionOf, wantedStep } from "./complete";
+import { regionsOf, tokensOf } from "./regions";
+import { pathText, type Scope } from "./scope";
+
+const SCOPE: Scope = {
+  input: {
+    total: 3,
+    customer: { name: "Ada", "e-mail": "a@example.com" },
+    lines: [{ sku: "a" }, { sku: "b" }],
+  },
+  trigger: { id: 7 },
+  vars: { limit: 5 },
+  steps: [
+    { id: "fetch", name: "Get the order", output: { status: 200, body: { ok: true } } },
+    { id: "my-node", name: "Mine", output: [1] },
+    { id: "later", name: "Not known" },
+  ],
+  secrets: ["weather", "a name"],
+  perItem: false,
+};
+
+/** The options at the `^` of the text. */
+function at(marked: string, scope: Scope = SCOPE) {
+  const position = marked.indexOf("^");
+  return complete(marked.replace("^", ""), position, scope);
+}
+
+function labels(marked: string, scope?: Scope): string[] {
+  return at(marked, scope)?.options.map((option) => option.label) ?? [];
+}
+
+describe("completion", () => {
+  it("offers nothing outside of an expression", () => {
+    expect(at("steps.^ {{ input }}")).toBeNull();
+    expect(at("{{ input }} tota^")).toBeNull();
+    expect(at("{ ^")).toBeNull();
+  });
+
+  it("begins with the names that there are, near nodes and functions", () => {
+    expect(labels("{{^}}")).toEqual(
+      expect.arrayContaining(["input", "steps", "now", "steps.fetch", "len()", "not"]),
+    );
+    expect(labels("{{ ^ }}")).not.toContain("item");
+    expect(labels("{{ ^ }}", { ...SCOPE, perItem: true })).toEqual(expect.arrayContaining(["item", "index"]));
+    expect(at("a {{ inp^ }}")).toMatchObject({ from: 5, to: 8 });
+  });
+
+  it("offers the keys of the input, at any depth", () => {
+    expect(labels("{{ input.^ }}")).toEqual(expect.arrayContaining(["total", "customer", "lines", "get()"]));
+    expect(labels("{{ input.customer.^ }}")).toContain("name");
+    expect(labels('{{ input["customer"].na^ }}')).toContain("name");
+    expect(labels("{{ input.lines[0].^ }}")).toContain("sku");
+    expect(labels("{{ input.lines[-1].^ }}")).toContain("sku");
+  });
+
+  it("shows the value beside a key", () => {
+    expect(at("{{ input.^ }}")?.options.find((one) => one.label === "total")?.detail).toBe("3");
+  });
+
+  it("takes a bracket for a key that no dot can read", () => {
+    const option = at("{{ input.customer.^ }}")?.options.find((one) => one.label === "e-mail");
+    expect(option).toMatchObject({ insert: '["e-mail"]', from: 17 });
+    expect(at("{{ steps.^ }}")?.options.find((one) => one.label === "my-node")).toMatchObject({
+      insert: '["my-node"]',
+      from: 8,
+    });
+  });
+
+  it("offers the items of a list by their place", () => {
+    expect(at("{{ input.lines.^ }}")?.options[0]).toMatchObject({ label: "first item", insert: "[0]" });
+  });
+
+  it("completes within the quotes of a bracket", () => {
+    expect(labels('{{ steps["^"] }}')).toEqual(["fetch", "my-node", "later"]);
+    expect(labels('{{ input["customer"]["^ }}')).toContain("e-mail");
+  });
+
+  it("offers steps by id, with the name beside, and what the last run gave", () => {
+    expect(at("{{ steps.^ }}")?.options[0]).toMatchObject({ label: "fetch", detail: "Get the order" });
+    expect(labels("{{ steps.fetch.^ }}")).toEqual(expect.arrayContaining(["status", "body"]));
+    expect(labels("{{ steps.fetch.body.^ }}")).toContain("ok");
+    expect(at("{{ steps.later.^ }}")).toBeNull();
+  });
+
+  it("offers secrets, the run, the workflow, the variables, the trigger and the time", () => {
+    expect(labels("{{ secrets.^ }}")).toEqual(["weather", "a name"]);
+    expect(labels("{{ run.^ }}")).toContain("id");
+    expect(labels("{{ workflow.^ }}")).toContain("name");
+    expect(labels("{{ vars.^ }}")).toContain("limit");
+    expect(labels("{{ trigger.^ }}")).toContain("id");
+    expect(labels("{{ now.^ }}")).toEqual(expect.arrayContaining(["year", "strftime()"]));
+  });
+
+  it("offers methods of a text", () => {
+    expect(labels("{{ input.customer.name.^ }}")).toContain("upper()");
+  });
+
+  it("offers filters after a bar and tests after is", () => {
+    expect(labels("{{ input.total|^ }}")).toEqual(expect.arrayContaining(["round", "default"]));
+    expect(labels("{{ input.total | ro^ }}")).toContain("round");
+    expect(labels("{{ input.total is ^ }}")).toContain("defined");
+    expect(labels("{{ input.total is not de^ }}")).toContain("defined");
+  });
+
+  it("offers nothing within a text literal or a number", () => {
+    expect(at('{{ "input.^" }}')).toBeNull();
+    expect(at("{{ 12^ }}")).toBeNull();
+    expect(at("{{ 1.^ }}")).toBeNull();
+  });
+
+  it("is not led astray by braces of an object or in a text", () => {
+    expect(labels('{{ {"a": input.^} }}')).toContain("total");
+    expect(labels("{{ '}}' ~ input.^ }}")).toContain("total");
+  });
+
+  it("reads what is on the right of an operator or in an argument", () => {
+    expect(labels("{{ 1 + input.^ }}")).toContain("total");
+    expect(labels("{{ len(input.^) }}")).toContain("lines");
+    expect(labels("{{ [input.^] }}")).toContain("lines");
+  });
+});
+
+describe("wantedStep", () => {
+  it("names the node whose output is asked for", () => {
+    expect(wantedStep("{{ steps.later. }}", 15)).toBe("later");
+    expect(wantedStep('{{ steps["my-node"].a }}', 21)).toBe("my-node");
+    expect(wantedStep("{{ steps.la }}", 11)).toBeUndefined();
+  });
+});
+
+describe("insertionOf", () => {
+  it("puts braces around a path outside of an expression only", () => {
+    expect(insertionOf("Hi ", 3, ["input", "a b"])).toBe('{{ input["a b"] }}');
+    expect(insertionOf("{{  }}", 3, ["steps", "my-node", 0])).toBe('steps["my-node"][0]');
+    expect(pathText(["input", "lines", 0, "sku"])).toBe("input.lines[0].sku");
+  });
+});
+
+describe("regions", () => {
+  it("end at their own braces", () => {
+    const text = 'a {{ {"x": {}} }} b {{ "}}" }}c';
+    expect(regionsOf(text).map((one) => text.slice(one.from, one.to))).toEqual([
+      '{{ {"x": {}} }}',
+      '{{ "}}" }}',
+    ]);
+  });
+
+  it("that are not closed go to the end", () => {
+    expect(regionsOf("a {{ b")).toEqual([{ from: 2, to: 6, start: 4, end: 6 }]);
+  });
+
+  it("have parts for their colours", () => {
+    const text = '{{ not input.in|round(2) ~ "a" }}';
+    const [region] = regionsOf(text);
+    const parts = region ? tokensOf(text, region).map((one) => [one.part, text.slice(one.from, one.to)]) : [];
+    expect(parts).toEqual([
+      ["keyword", "not"],
+      ["name", "input"],
+      ["name", "in"],
+      ["operator", "|"],
+      ["filter", "round"],
+      ["number", "2"],
+      ["operator", "~"],
+      ["string", '"a"'],
+    ]);
+  });
+});

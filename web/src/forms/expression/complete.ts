@@ -1,0 +1,225 @@
+/** What may come next in an expression: pure, from the text, the place in it and what there is to read. */
+import type { Json } from "@/definition/types";
+import language from "./language.json";
+import { regionAt } from "./regions";
+import { brief, type Path, pathText, RUN_KEYS, type Scope, valueAt, WORKFLOW_KEYS } from "./scope";
+
+export interface Option {
+  label: string;
+  /** What is written; the label where it says nothing else. */
+  insert?: string;
+  /** Where the insertion begins, if not where the others do: before a dot that a bracket replaces. */
+  from?: number;
+  /** Beside the label: a value, what a filter takes. */
+  detail?: string;
+  type: "name" | "key" | "function" | "filter" | "keyword";
+}
+
+export interface Completion {
+  from: number;
+  to: number;
+  options: Option[];
+}
+
+interface Read {
+  path: Path;
+  /** What is written of the next key, and where it begins. */
+  part: string;
+  from: number;
+  /** How the next key is asked for. */
+  by: "dot" | "bracket";
+}
+
+const CHAIN =
+  /(?:^|[^\w."'\])])([A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\s*(?:"[^"\]]*"|'[^'\]]*'|-?\d+)\s*\])*)(\.|\[\s*["'])([\w\- ]*)$/;
+const STEP = /\.([A-Za-z_]\w*)|\[\s*(?:"([^"]*)"|'([^']*)'|(-?\d+))\s*\]/g;
+
+/** The path that is being read at the end of the text, such as `steps.http.` or `input["na`. */
+function readAtEnd(text: string): Read | undefined {
+  const found = CHAIN.exec(text);
+  if (found === null) return undefined;
+  const [, chain = "", opening = "", part = ""] = found;
+  const root = /^\w+/.exec(chain)?.[0] ?? "";
+  const path: Path = [root];
+  for (const [, name, double, single, number] of chain.slice(root.length).matchAll(STEP)) {
+    path.push(number !== undefined ? Number(number) : (name ?? double ?? single ?? ""));
+  }
+  const by = opening.startsWith(".") ? "dot" : "bracket";
+  if (by === "dot" && !/^\w*$/.test(part)) return undefined;
+  return { path, part, from: text.length - part.length, by };
+}
+
+function keyOptions(value: Json | undefined, read: Read): Option[] {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return [];
+  return Object.entries(value).map(([key, inner]) => keyOption(key, brief(inner), read));
+}
+
+function keyOption(key: string, detail: string, read: Read): Option {
+  const option: Option = { label: key, detail, type: "key" };
+  if (read.by === "dot" && !/^[A-Za-z_]\w*$/.test(key)) {
+    return { ...option, insert: `[${JSON.stringify(key)}]`, from: read.from - 1 };
+  }
+  return option;
+}
+
+/** Of a list: its first item, so that one sees what is in it. */
+function placeOptions(value: Json | undefined, read: Read): Option[] {
+  if (!Array.isArray(value) || read.by !== "dot" || value.length === 0) return [];
+  const place = (at: number, label: string): Option => ({
+    label,
+    insert: `[${at}]`,
+    from: read.from - 1,
+    detail: brief(value.at(at)),
+    type: "key",
+  });
+  return [place(0, "first item"), place(-1, "last item")];
+}
+
+function methodOptions(value: Json | undefined, read: Read): Option[] {
+  if (read.by !== "dot") return [];
+  const kind =
+    typeof value === "string"
+      ? "text"
+      : Array.isArray(value)
+        ? "list"
+        : value && typeof value === "object"
+          ? "object"
+          : null;
+  if (kind === null) return [];
+  return language.methods[kind].map(({ name, takes }) => ({
+    label: `${name}()`,
+    insert: `${name}()`,
+    detail: takes,
+    type: "function" as const,
+  }));
+}
+
+const NOW = ["year", "month", "day", "hour", "minute", "second"];
+
+function memberOptions(read: Read, scope: Scope): Option[] {
+  const [root] = read.path;
+  if (read.path.length === 1) {
+    if (root === "steps") return scope.steps.map((step) => keyOption(step.id, step.name, read));
+    if (root === "secrets") return scope.secrets.map((name) => keyOption(name, "secret", read));
+    if (root === "run") return RUN_KEYS.map((key) => keyOption(key, "", read));
+    if (root === "workflow") return WORKFLOW_KEYS.map((key) => keyOption(key, "", read));
+    if (root === "now" && read.by === "dot") {
+      const methods = language.methods.datetime.map(({ name, takes }) => ({
+        label: `${name}()`,
+        insert: `${name}()`,
+        detail: takes,
+        type: "function" as const,
+      }));
+      return [...NOW.map((key) => keyOption(key, "", read)), ...methods];
+    }
+  }
+  const known = valueAt(scope, read.path);
+  if (known === null) return [];
+  return [
+    ...keyOptions(known.value, read),
+    ...placeOptions(known.value, read),
+    ...methodOptions(known.value, read),
+  ];
+}
+
+function nameOptions(scope: Scope): Option[] {
+  const name = (label: string, detail: string): Option => ({ label, detail, type: "name" });
+  const names = [
+    name("input", scope.input === undefined ? "what the node gets" : brief(scope.input)),
+    name("steps", "outputs of the nodes before"),
+    name("trigger", scope.trigger === undefined ? "what started the run" : brief(scope.trigger)),
+    name("vars", "the flow's variables"),
+    name("secrets", "credentials by name"),
+    name("run", "this run"),
+    name("workflow", "this flow"),
+    name("now", "the date and time"),
+  ];
+  const perItem = [name("item", "the item"), name("index", "its place, from 0")];
+  const near = scope.steps.slice(0, 5).map(
+    (step): Option => ({
+      label: pathText(["steps", step.id]),
+      detail: step.name,
+      type: "name",
+    }),
+  );
+  const functions = language.functions.map(
+    ({ name: label, takes }): Option => ({
+      label: `${label}()`,
+      insert: `${label}()`,
+      detail: takes,
+      type: "function",
+    }),
+  );
+  const keywords = ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none"].map(
+    (label): Option => ({ label, type: "keyword" }),
+  );
+  return [...(scope.perItem ? perItem : []), ...names, ...near, ...functions, ...keywords];
+}
+
+function filterOptions(): Option[] {
+  return language.filters.map(({ name, takes, of }) => ({
+    label: name,
+    insert: takes === "" ? name : `${name}()`,
+    detail: `${takes} for ${of}`.trim(),
+    type: "filter",
+  }));
+}
+
+/** Whether a text literal is open at the end. */
+function isInQuotes(text: string): boolean {
+  let open = "";
+  for (let at = 0; at < text.length; at += 1) {
+    const letter = text[at] ?? "";
+    if (open !== "" && letter === "\\") at += 1;
+    else if (open !== "") open = letter === open ? "" : open;
+    else if (letter === '"' || letter === "'") open = letter;
+  }
+  return open !== "";
+}
+
+/** What may be written at the place; null outside of expressions, in literals, and where nothing is known. */
+export function complete(text: string, position: number, scope: Scope): Completion | null {
+  const region = regionAt(text, position);
+  if (region === undefined) return null;
+  const before = text.slice(region.start, position);
+  const read = readAtEnd(before);
+  if (read !== undefined && (read.by === "bracket" || !isInQuotes(before))) {
+    const options = memberOptions(read, scope);
+    return options.length === 0
+      ? null
+      : { from: region.start + read.from, to: position, options: shift(options, region.start) };
+  }
+  if (isInQuotes(before)) return null;
+  const word = /\w*$/.exec(before)?.[0] ?? "";
+  const rest = before.slice(0, before.length - word.length);
+  const from = position - word.length;
+  if (/\|\s*$/.test(rest)) return { from, to: position, options: filterOptions() };
+  if (/\bis(\s+not)?\s+$/.test(rest)) {
+    const tests = language.tests.map(
+      ({ name, takes }): Option => ({ label: name, detail: takes, type: "keyword" }),
+    );
+    return { from, to: position, options: tests };
+  }
+  if (/[\w.\])"']$/.test(rest) || /^\d/.test(word)) return null;
+  return { from, to: position, options: nameOptions(scope) };
+}
+
+function shift(options: Option[], by: number): Option[] {
+  return options.map((option) =>
+    option.from === undefined ? option : { ...option, from: option.from + by },
+  );
+}
+
+/** The id of the node whose output has to be known to complete here, such as `http` in `steps.http.bo`. */
+export function wantedStep(text: string, position: number): string | undefined {
+  const region = regionAt(text, position);
+  if (region === undefined) return undefined;
+  const path = readAtEnd(text.slice(region.start, position))?.path;
+  return path?.[0] === "steps" && typeof path[1] === "string" ? path[1] : undefined;
+}
+
+/** How to write a path at a place: bare within an expression, in braces outside of one. */
+export function insertionOf(text: string, position: number, path: Path): string {
+  const bare = pathText(path);
+  return regionAt(text, position) === undefined ? `{{ ${bare} }}` : bare;
+}

@@ -1,0 +1,74 @@
+/** What an expression can read: the names, and what is known of their values from the last run. */
+import type { Json } from "@/definition/types";
+
+export interface StepKnown {
+  id: string;
+  /** The node's name, for people. */
+  name: string;
+  /** Its output; undefined while it is not known. */
+  output?: Json;
+}
+
+export interface Scope {
+  input?: Json;
+  trigger?: Json;
+  vars?: Record<string, Json>;
+  /** The nodes before this one, nearest first. */
+  steps: StepKnown[];
+  secrets: string[];
+  /** Whether `item` and `index` are there. */
+  perItem: boolean;
+  item?: Json;
+}
+
+export const RUN_KEYS = ["id", "triggered_by", "started_at"];
+export const WORKFLOW_KEYS = ["id", "name", "version"];
+
+export type Path = (string | number)[];
+
+const PLAIN = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** A path as an expression reads it: `steps["my-node"].items[0]`. */
+export function pathText(path: Path): string {
+  return path
+    .map((part, at) => {
+      if (typeof part === "number") return `[${part}]`;
+      if (at === 0) return part;
+      return PLAIN.test(part) ? `.${part}` : `[${JSON.stringify(part)}]`;
+    })
+    .join("");
+}
+
+/** What is at the path: known, perhaps as undefined, or null where nothing is known of it. */
+export function valueAt(scope: Scope, path: Path): { value: Json | undefined } | null {
+  const [root, ...rest] = path;
+  let value: Json | undefined;
+  let parts = rest;
+  if (root === "steps") {
+    const step = scope.steps.find((one) => one.id === rest[0]);
+    if (step === undefined || rest.length === 0) return null;
+    value = step.output;
+    parts = rest.slice(1);
+  } else if (root === "input") value = scope.input;
+  else if (root === "trigger") value = scope.trigger;
+  else if (root === "vars") value = scope.vars ?? {};
+  else if (root === "item") value = scope.item;
+  else return null;
+  for (const part of parts) value = partOf(value, part);
+  return { value };
+}
+
+function partOf(value: Json | undefined, part: string | number): Json | undefined {
+  if (Array.isArray(value)) return typeof part === "number" ? value.at(part) : undefined;
+  if (typeof value !== "object" || value === null) return undefined;
+  return Object.hasOwn(value, String(part)) ? value[String(part)] : undefined;
+}
+
+/** A value in a few words beside its name. */
+export function brief(value: Json | undefined, most = 40): string {
+  if (value === undefined) return "";
+  if (Array.isArray(value)) return `list of ${value.length}`;
+  if (value !== null && typeof value === "object") return `{${Object.keys(value).slice(0, 4).join(", ")}}`;
+  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}

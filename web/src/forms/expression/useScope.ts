@@ -1,0 +1,85 @@
+/** What the expressions of a node can read, with the values of the last run or of pinned nodes. */
+import { useCallback, useEffect, useMemo, useState } from "react";
+import { useCredentials } from "@/api/credentials";
+import { knownValue, type LastRun, useLastRun, useNodeStep } from "@/api/lastRun";
+import type { Definition, Json } from "@/definition/types";
+import type { Expressions } from "../context";
+import { inputOf, nodesBefore, predecessors } from "./before";
+import type { Scope } from "./scope";
+
+export interface NodeContext {
+  flowId: string;
+  definition: Definition;
+  nodeId: string;
+  /** The run whose values are shown; without it, the flow's latest. */
+  runId?: string;
+  /** Outputs that are pinned, by node. */
+  pinned?: Record<string, Json>;
+}
+
+const NONE: Record<string, Json> = {};
+const MOST_PRELOADED = 5;
+
+/** The outputs of nodes that were asked for so far. */
+function useOutputs(lastRun: LastRun, pinned: Record<string, Json>) {
+  const runId = lastRun.run?.id;
+  const [known, setKnown] = useState<{ runId?: string; outputs: Record<string, Json> }>({ outputs: NONE });
+  const { load: loadStep } = lastRun;
+  const load = useCallback(
+    async (nodeId: string): Promise<Json | undefined> => {
+      if (Object.hasOwn(pinned, nodeId)) return pinned[nodeId];
+      const step = await loadStep(nodeId).catch(() => undefined);
+      const output = step === undefined ? undefined : knownValue(step.output);
+      if (output !== undefined) {
+        setKnown((before) => ({
+          runId,
+          outputs: { ...(before.runId === runId ? before.outputs : NONE), [nodeId]: output },
+        }));
+      }
+      return output;
+    },
+    [loadStep, pinned, runId],
+  );
+  const outputs = known.runId === runId ? known.outputs : NONE;
+  return { outputs: useMemo(() => ({ ...outputs, ...pinned }), [outputs, pinned]), load };
+}
+
+export function useExpressions(context: NodeContext): { expressions: Expressions; lastRun: LastRun } {
+  const { flowId, definition, nodeId, pinned = NONE } = context;
+  const lastRun = useLastRun(flowId, context.runId);
+  const { data: step } = useNodeStep(lastRun, nodeId);
+  const { data: credentials } = useCredentials();
+  const { outputs, load } = useOutputs(lastRun, pinned);
+
+  const before = useMemo(() => predecessors(definition, nodeId), [definition, nodeId]);
+  const beforeKey = before.join("\n");
+  useEffect(() => {
+    if (beforeKey === "") return;
+    for (const id of beforeKey.split("\n").slice(0, MOST_PRELOADED)) void load(id);
+  }, [beforeKey, load]);
+
+  const scope = useMemo<Scope>(() => {
+    const node = definition.nodes.find((one) => one.id === nodeId);
+    const input = (step ? knownValue(step.input) : undefined) ?? inputOf(before, outputs);
+    return {
+      input,
+      trigger: lastRun.run === undefined ? undefined : knownValue(lastRun.run.input),
+      vars: definition.settings?.vars,
+      steps: nodesBefore(definition, nodeId).map((one) => ({
+        id: one.id,
+        name: one.name ?? one.type,
+        output: outputs[one.id],
+      })),
+      secrets: (credentials ?? []).filter((one) => one.type === "secret").map((one) => one.name),
+      perItem: node?.foreach !== undefined,
+      item: Array.isArray(input) ? input[0] : undefined,
+    };
+  }, [definition, nodeId, step, before, outputs, lastRun.run, credentials]);
+
+  const runId = lastRun.run?.id;
+  const expressions = useMemo(
+    () => ({ flowId, definition, nodeId, runId, pinned, scope, load }),
+    [flowId, definition, nodeId, runId, pinned, scope, load],
+  );
+  return { expressions, lastRun };
+}

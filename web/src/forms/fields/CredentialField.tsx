@@ -1,0 +1,90 @@
+/** A credential of a fitting type, chosen by name, or made in place. */
+import { Button, Group, Select, Text } from "@mantine/core";
+import { IconPlus } from "@tabler/icons-react";
+import { useState } from "react";
+import { useCredentials, useCredentialTypes } from "@/api/credentials";
+import { useSession } from "@/app/session";
+import { useForm } from "../context";
+import { CredentialDialog } from "../credentials/CredentialDialog";
+import type { InputProps } from "./inputs";
+
+export function CredentialField({ id, leaf, value, onChange, problems, describedBy }: InputProps) {
+  const { readOnly } = useForm();
+  const { may } = useSession();
+  const { data: credentials } = useCredentials();
+  const { types } = useCredentialTypes();
+  const [isMaking, setMaking] = useState(false);
+  const fitting = leaf.credentialTypes ?? [];
+  const chosen = typeof value === "string" && value !== "" ? value : null;
+  const usable = (credentials ?? []).filter((one) => fitting.length === 0 || fitting.includes(one.type));
+  const found = credentials?.find((one) => one.name === chosen || one.id === chosen);
+  const isMissing = credentials !== undefined && chosen !== null && found === undefined;
+  const isUnfit = found !== undefined && !usable.includes(found);
+  const named = [...new Set([...usable.map((one) => one.name), ...(chosen === null ? [] : [chosen])])];
+
+  return (
+    <div>
+      <Group gap={4} wrap="nowrap" align="flex-start">
+        <Select
+          id={id}
+          flex={1}
+          data={named}
+          value={chosen}
+          onChange={(next) => onChange(next ?? undefined)}
+          placeholder={usable.length > 0 || credentials === undefined ? "Choose a credential" : "None yet"}
+          nothingFoundMessage="No fitting credential of that name"
+          renderOption={({ option }) => {
+            const one = usable.find((other) => other.name === option.value);
+            return (
+              <Group gap="xs" justify="space-between" w="100%" wrap="nowrap">
+                <Text size="sm" truncate>
+                  {option.label}
+                </Text>
+                <Text size="xs" c="var(--quiet)">
+                  {one === undefined ? "not there" : (types?.find(one.type)?.name ?? one.type)}
+                </Text>
+              </Group>
+            );
+          }}
+          searchable
+          clearable={!leaf.required}
+          clearButtonProps={{ "aria-label": `Clear ${leaf.label}` }}
+          error={problems.length > 0 || isMissing || isUnfit}
+          readOnly={readOnly}
+          aria-describedby={describedBy}
+          aria-required={leaf.required || undefined}
+          comboboxProps={{ withinPortal: true }}
+        />
+        {!readOnly && may("editor") && (
+          <Button
+            variant="default"
+            px="sm"
+            leftSection={<IconPlus size={16} aria-hidden />}
+            aria-label="New credential"
+            onClick={() => setMaking(true)}
+          >
+            New
+          </Button>
+        )}
+      </Group>
+      {isMissing && (
+        <Text size="xs" c="var(--failed)" role="status">
+          There is no credential “{chosen}” in this workspace
+        </Text>
+      )}
+      {isUnfit && (
+        <Text size="xs" c="var(--failed)" role="status">
+          “{chosen}” is of another type: {types?.find(found.type)?.name ?? found.type}
+        </Text>
+      )}
+      {isMaking && (
+        <CredentialDialog
+          only={fitting}
+          suggestedName={isMissing ? (chosen ?? "") : ""}
+          onClose={() => setMaking(false)}
+          onDone={(made) => onChange(made.name)}
+        />
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,98 @@
+/** What stands around every field: its label, what can be done with it, what is wrong, what it is for. */
+import { Box, Code, Group, Text } from "@mantine/core";
+import { Fragment, type ReactNode } from "react";
+import classes from "../forms.module.css";
+
+/** Text with `code` in it. */
+export function Words({ text }: { text: string }) {
+  const parts = text.split("`");
+  return (
+    <>
+      {parts.map((part, at) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: the parts of one text never move
+        <Fragment key={at}>{at % 2 === 1 ? <Code fz="inherit">{part}</Code> : part}</Fragment>
+      ))}
+    </>
+  );
+}
+
+/** The ids of what describes a field, for `aria-describedby`. */
+export function describedBy(id: string, help: string, problems: readonly string[]): string | undefined {
+  const ids = [...(problems.length > 0 ? [`${id}-problem`] : []), ...(help !== "" ? [`${id}-help`] : [])];
+  return ids.length > 0 ? ids.join(" ") : undefined;
+}
+
+export function Problems({ id, problems }: { id: string; problems: readonly string[] }) {
+  if (problems.length === 0) return null;
+  return (
+    <Box id={`${id}-problem`}>
+      {problems.map((problem) => (
+        <Text key={problem} size="xs" c="var(--failed)">
+          {problem}
+        </Text>
+      ))}
+    </Box>
+  );
+}
+
+interface FieldFrameProps {
+  id: string;
+  label: string;
+  help?: string;
+  required?: boolean;
+  problems?: readonly string[];
+  /** Buttons at the right of the label. */
+  controls?: ReactNode;
+  /** Whether it is made of several inputs; its label then names the group of them. */
+  group?: boolean;
+  children: ReactNode;
+}
+
+export function FieldFrame(props: FieldFrameProps) {
+  const { id, label, help = "", required = false, problems = [], controls, group = false, children } = props;
+  const name = (
+    <>
+      {label}
+      {required && (
+        <Text component="span" c="var(--failed)" aria-hidden>
+          {" "}
+          *
+        </Text>
+      )}
+    </>
+  );
+  return (
+    <Box
+      className={classes.field}
+      role={group ? "group" : undefined}
+      aria-labelledby={group ? `${id}-label` : undefined}
+      aria-describedby={group ? describedBy(id, help, problems) : undefined}
+    >
+      <Group justify="space-between" gap={4} wrap="nowrap" mih={24}>
+        <Text
+          component={group ? "span" : "label"}
+          {...(group ? {} : { htmlFor: id })}
+          id={`${id}-label`}
+          size="sm"
+          fw={550}
+          // A label leads to inputs by itself; to an editor only by hand.
+          onClick={() => document.getElementById(id)?.focus()}
+        >
+          {name}
+        </Text>
+        {controls !== undefined && (
+          <Group gap={2} wrap="nowrap">
+            {controls}
+          </Group>
+        )}
+      </Group>
+      {children}
+      <Problems id={id} problems={problems} />
+      {help !== "" && (
+        <Text id={`${id}-help`} size="xs" c="var(--quiet)">
+          <Words text={help} />
+        </Text>
+      )}
+    </Box>
+  );
+}

@@ -1,0 +1,73 @@
+/** A value as JSON. What is no JSON yet stays in the editor and is not written. */
+import { Text } from "@mantine/core";
+import { useRef, useState } from "react";
+import type { Json } from "@/definition/types";
+import { CodeEditor } from "@/ui/CodeEditor";
+import { useForm } from "../context";
+
+interface JsonEditorProps {
+  id: string;
+  label: string;
+  value: Json | undefined;
+  onChange: (value: Json | undefined) => void;
+  /** What a value has to be. */
+  accepts?: (value: Json) => string | undefined;
+}
+
+function written(value: Json | undefined): string {
+  return value === undefined ? "" : JSON.stringify(value, null, 2);
+}
+
+export function JsonEditor({ id, label, value, onChange, accepts }: JsonEditorProps) {
+  const { readOnly } = useForm();
+  const [text, setText] = useState(() => written(value));
+  const [fault, setFault] = useState<string | null>(null);
+  const told = useRef(JSON.stringify(value));
+  const now = JSON.stringify(value);
+  let shown = text;
+  if (now !== told.current) {
+    told.current = now;
+    shown = written(value);
+    setText(shown);
+    setFault(null);
+  }
+
+  function read(next: string): { value: Json | undefined } | { fault: string } {
+    if (next.trim() === "") return { value: undefined };
+    try {
+      const parsed = JSON.parse(next) as Json;
+      const refused = accepts?.(parsed);
+      return refused === undefined ? { value: parsed } : { fault: refused };
+    } catch (error) {
+      return { fault: `This is no JSON yet: ${error instanceof Error ? error.message : error}` };
+    }
+  }
+
+  function change(next: string) {
+    setText(next);
+    const outcome = read(next);
+    setFault("fault" in outcome ? outcome.fault : null);
+    if ("fault" in outcome) return;
+    told.current = JSON.stringify(outcome.value);
+    onChange(outcome.value);
+  }
+
+  return (
+    <div id={id}>
+      <CodeEditor
+        value={shown}
+        onChange={change}
+        language="json"
+        label={`${label}, as JSON`}
+        readOnly={readOnly}
+        minHeight={60}
+        maxHeight="40vh"
+      />
+      {fault !== null && (
+        <Text size="xs" c="var(--failed)" role="status">
+          {fault}
+        </Text>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,179 @@
+/** One setting: an input of its kind or, where it may hold one, an expression in its place. */
+import { ActionIcon, Button, Menu, Tooltip } from "@mantine/core";
+import type { FieldProps } from "@rjsf/utils";
+import { IconBraces, IconChevronDown } from "@tabler/icons-react";
+import { useState } from "react";
+import type { Json } from "@/definition/types";
+import { useForm } from "../context";
+import { TemplateField } from "../expression/TemplateField";
+import type { Leaf } from "../schema/leaf";
+import { messagesOf } from "../schema/problems";
+import { reshape, type Shape, shapeOf } from "../schema/shapes";
+import { asExpression, asPlain, holdsExpression } from "../schema/values";
+import { glance } from "../schema/words";
+import { describedBy, FieldFrame } from "./FieldFrame";
+import { INPUTS, type InputProps, isGroup } from "./inputs";
+import { JsonEditor } from "./JsonEditor";
+import { ShapeItems } from "./RowMenu";
+
+/** Kinds that hold text anyway, with expressions in it. */
+const TEXTS = new Set(["text", "code", "secret", "any"]);
+/** Kinds with a second view, as JSON. */
+const STRUCTURED = new Set(["map", "list"]);
+
+/** Whether the value is one that the plain input of the kind cannot show. */
+function needsText(leaf: Leaf, value: unknown): boolean {
+  if (typeof value !== "string" || TEXTS.has(leaf.kind)) return false;
+  if (holdsExpression(value)) return true;
+  return leaf.kind === "number" || leaf.kind === "boolean" || leaf.kind === "map";
+}
+
+function FxButton({ on, toggle }: { on: boolean; toggle: () => void }) {
+  const label = on ? "Back to a plain value" : "Work it out with an expression";
+  return (
+    <Tooltip label={label} openDelay={300}>
+      <Button
+        size="compact-xs"
+        variant={on ? "light" : "subtle"}
+        color={on ? undefined : "gray"}
+        aria-pressed={on}
+        aria-label={label}
+        onClick={toggle}
+        ff="monospace"
+      >
+        fx
+      </Button>
+    </Tooltip>
+  );
+}
+
+function JsonButton({ on, toggle }: { on: boolean; toggle: () => void }) {
+  const label = on ? "Show as a table" : "Show as JSON";
+  return (
+    <Tooltip label={label} openDelay={300}>
+      <ActionIcon
+        size="sm"
+        variant={on ? "light" : "subtle"}
+        color={on ? undefined : "gray"}
+        aria-pressed={on}
+        aria-label={label}
+        onClick={toggle}
+      >
+        <IconBraces size={14} aria-hidden />
+      </ActionIcon>
+    </Tooltip>
+  );
+}
+
+function ShapeButton({ shape, onShape }: { shape: Shape; onShape: (shape: Shape) => void }) {
+  return (
+    <Menu position="bottom-end" withinPortal>
+      <Menu.Target>
+        <Button
+          size="compact-xs"
+          variant="subtle"
+          color="gray"
+          rightSection={<IconChevronDown size={12} aria-hidden />}
+          aria-label="Type of value"
+        >
+          {
+            {
+              text: "Text",
+              number: "Number",
+              boolean: "True/false",
+              object: "Table",
+              list: "List",
+              null: "Null",
+            }[shape]
+          }
+        </Button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <ShapeItems shape={shape} onShape={onShape} />
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+/** The value that is left where nothing is: no key at all. */
+function emptied(value: Json | undefined, kind: Leaf["kind"]): Json | undefined {
+  if (value === "") return undefined;
+  const isEmpty = typeof value === "object" && value !== null && Object.keys(value).length === 0;
+  return isEmpty && kind !== "any" && kind !== "json" ? undefined : value;
+}
+
+export function LeafField(props: FieldProps) {
+  const { formData, fieldPathId, uiSchema, errorSchema, rawErrors = [], name } = props;
+  const leaf = uiSchema?.["ui:options"]?.leaf as Leaf;
+  const id = fieldPathId.$id;
+  const { readOnly, expressions } = useForm();
+  const value = formData as Json | undefined;
+  const [wanted, setWanted] = useState<"plain" | "expression" | null>(null);
+  const [asJson, setAsJson] = useState(false);
+  const set = (next: Json | undefined) => props.onChange(emptied(next, leaf.kind), fieldPathId.path);
+
+  const mayHold = !leaf.literal && expressions !== null && !TEXTS.has(leaf.kind);
+  const isText = needsText(leaf, value) || (mayHold && wanted === "expression");
+  const isStructured =
+    !isText &&
+    (STRUCTURED.has(leaf.kind) || (leaf.kind === "any" && typeof value === "object" && value !== null));
+  const problems = [...rawErrors, ...(isStructured && !asJson ? [] : messagesOf(errorSchema))];
+
+  function toggleFx() {
+    setWanted(isText ? "plain" : "expression");
+    if (isText) set(typeof value === "string" ? asPlain(value) : undefined);
+    else if (value !== undefined) set(asExpression(value));
+  }
+
+  const controls = readOnly ? undefined : (
+    <>
+      {isStructured && <JsonButton on={asJson} toggle={() => setAsJson(!asJson)} />}
+      {leaf.kind === "any" && (
+        <ShapeButton
+          shape={shapeOf(value)}
+          onShape={(shape) => props.onChange(reshape(value, shape) as never, fieldPathId.path)}
+        />
+      )}
+      {mayHold && <FxButton on={isText} toggle={toggleFx} />}
+    </>
+  );
+  const input: InputProps = {
+    id,
+    name,
+    leaf,
+    value,
+    onChange: set,
+    placeholder: glance(leaf.default),
+    problems,
+    errors: errorSchema,
+    describedBy: describedBy(id, leaf.help, problems),
+  };
+  return (
+    <FieldFrame
+      id={id}
+      label={leaf.label}
+      help={leaf.help}
+      required={leaf.required}
+      problems={problems}
+      controls={controls}
+      group={!isText && (asJson || isGroup(leaf, value))}
+    >
+      {isText ? (
+        <TemplateField
+          {...input}
+          label={leaf.label}
+          value={typeof value === "string" ? value : ""}
+          onChange={set}
+          placeholder="{{ … }}"
+          perItem={leaf.perItem}
+          required={leaf.required}
+          autoFocus={wanted === "expression"}
+        />
+      ) : isStructured && asJson ? (
+        <JsonEditor id={id} label={leaf.label} value={value} onChange={set} />
+      ) : (
+        INPUTS[leaf.kind](input)
+      )}
+    </FieldFrame>
+  );
+}

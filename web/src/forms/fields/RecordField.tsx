@@ -1,0 +1,65 @@
+/** Another flow, or an agent, chosen by its name; what is written is its id. */
+import { Select } from "@mantine/core";
+import { api } from "@/api/client";
+import { useForm } from "../context";
+import type { InputProps } from "./inputs";
+
+interface Choice {
+  value: string;
+  label: string;
+}
+
+interface RecordSelectProps extends InputProps {
+  choices: Choice[] | undefined;
+  what: string;
+}
+
+function RecordSelect(props: RecordSelectProps) {
+  const { id, leaf, value, onChange, problems, describedBy, choices, what } = props;
+  const { readOnly } = useForm();
+  const chosen = typeof value === "string" && value !== "" ? value : null;
+  const known = choices ?? [];
+  const isForeign = chosen !== null && !known.some((one) => one.value === chosen);
+  const data = isForeign
+    ? [...known, { value: chosen, label: choices ? `${chosen} (not found)` : chosen }]
+    : known;
+  return (
+    <Select
+      id={id}
+      data={data}
+      value={chosen}
+      onChange={(next) => onChange(next ?? undefined)}
+      placeholder={`Choose ${what}`}
+      nothingFoundMessage="Nothing of that name"
+      searchable
+      limit={100}
+      clearable={!leaf.required}
+      clearButtonProps={{ "aria-label": `Clear ${leaf.label}` }}
+      error={problems.length > 0}
+      readOnly={readOnly}
+      aria-describedby={describedBy}
+      aria-required={leaf.required || undefined}
+      comboboxProps={{ withinPortal: true }}
+    />
+  );
+}
+
+export function FlowField(props: InputProps) {
+  const { expressions } = useForm();
+  const { data } = api.useQuery(
+    "get",
+    "/api/flows",
+    { params: { query: { limit: 100 } } },
+    { staleTime: 30_000 },
+  );
+  const choices = data?.items
+    .filter((flow) => flow.id !== expressions?.flowId && flow.status !== "archived")
+    .map((flow) => ({ value: flow.id, label: flow.name }));
+  return <RecordSelect {...props} choices={choices} what="a flow" />;
+}
+
+export function AgentField(props: InputProps) {
+  const { data } = api.useQuery("get", "/api/agents", {}, { staleTime: 30_000 });
+  const choices = data?.items.map((agent) => ({ value: agent.id, label: agent.name }));
+  return <RecordSelect {...props} choices={choices} what="an agent" />;
+}

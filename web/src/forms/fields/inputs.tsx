@@ -1,0 +1,298 @@
+/** The input of each kind of setting. */
+import { MultiSelect, NumberInput, PasswordInput, Select, Switch, TagsInput, Textarea } from "@mantine/core";
+import type { ErrorSchema } from "@rjsf/utils";
+import type { ReactElement } from "react";
+import type { Json } from "@/definition/types";
+import { CodeEditor } from "@/ui/CodeEditor";
+import type { Language } from "@/ui/code/CodeMirror";
+import { useForm } from "../context";
+import { TemplateField } from "../expression/TemplateField";
+import type { Kind, Leaf } from "../schema/leaf";
+import { messagesOf } from "../schema/problems";
+import { isRecord } from "../schema/values";
+import { choiceLabel } from "../schema/words";
+import { CredentialField } from "./CredentialField";
+import { CronField } from "./CronField";
+import { JsonEditor } from "./JsonEditor";
+import { ListEditor } from "./ListEditor";
+import { MapEditor } from "./MapEditor";
+import { AgentField, FlowField } from "./RecordField";
+import { TimezoneField } from "./TimezoneField";
+import { ValueEditor } from "./ValueEditor";
+
+export interface InputProps {
+  id: string;
+  name: string;
+  leaf: Leaf;
+  value: Json | undefined;
+  onChange: (value: Json | undefined) => void;
+  placeholder: string;
+  problems: readonly string[];
+  errors: ErrorSchema | undefined;
+  describedBy: string | undefined;
+}
+
+/** Whether the kind has several inputs for this value, so that the label names a group. */
+export function isGroup(leaf: Leaf, value: Json | undefined): boolean {
+  if (leaf.kind === "list") return !isTags(leaf);
+  if (leaf.kind === "any") return typeof value === "object" && value !== null;
+  return leaf.kind === "map" || leaf.kind === "json" || leaf.kind === "code";
+}
+
+/** A list of short texts that are taken as written is typed in one go. */
+function isTags(leaf: Leaf): boolean {
+  return leaf.literal && leaf.each?.type === "string";
+}
+
+function textOf(value: Json | undefined): string {
+  if (value === undefined || value === null) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** What all inputs of Mantine are told. */
+function useShared({ id, describedBy, leaf, problems, placeholder }: InputProps) {
+  const { readOnly } = useForm();
+  return {
+    id,
+    placeholder: placeholder === "" ? undefined : placeholder,
+    "aria-describedby": describedBy,
+    "aria-required": leaf.required || undefined,
+    error: problems.length > 0,
+    readOnly,
+  };
+}
+
+function TextInputOf(props: InputProps) {
+  const { id, leaf, value, onChange, placeholder, problems, describedBy } = props;
+  return (
+    <TemplateField
+      id={id}
+      label={leaf.label}
+      value={textOf(value)}
+      onChange={onChange}
+      placeholder={placeholder}
+      multiline={leaf.multiline}
+      literal={leaf.literal}
+      perItem={leaf.perItem}
+      required={leaf.required}
+      problems={problems}
+      describedBy={describedBy}
+    />
+  );
+}
+
+const LANGUAGES = new Set(["json", "python", "sql", "markdown", "html"]);
+
+function CodeInput({ leaf, value, onChange, placeholder, id }: InputProps) {
+  const { readOnly } = useForm();
+  const language = LANGUAGES.has(leaf.language ?? "") ? (leaf.language as Language) : "text";
+  return (
+    <div id={id}>
+      <CodeEditor
+        value={textOf(value)}
+        onChange={onChange}
+        language={language}
+        label={leaf.label}
+        placeholder={placeholder === "" ? undefined : placeholder}
+        readOnly={readOnly}
+        minHeight={120}
+        maxHeight="50vh"
+      />
+    </div>
+  );
+}
+
+function SecretInput(props: InputProps) {
+  const { leaf, value, onChange } = props;
+  const { error, ...shared } = useShared(props);
+  const more = { ...shared, error, value: textOf(value), autoComplete: "new-password", spellCheck: false };
+  if (leaf.multiline) {
+    return (
+      <Textarea
+        {...more}
+        autosize
+        minRows={3}
+        maxRows={8}
+        onChange={(event) => onChange(event.currentTarget.value)}
+      />
+    );
+  }
+  return <PasswordInput {...more} onChange={(event) => onChange(event.currentTarget.value)} />;
+}
+
+function NumberField(props: InputProps) {
+  const { leaf, value, onChange } = props;
+  return (
+    <NumberInput
+      {...useShared(props)}
+      value={typeof value === "number" ? value : ""}
+      allowDecimal={!leaf.integer}
+      min={leaf.minimum}
+      max={leaf.maximum}
+      clampBehavior="none"
+      onChange={(next) => onChange(typeof next === "number" ? next : next === "" ? undefined : Number(next))}
+    />
+  );
+}
+
+function BooleanField(props: InputProps) {
+  const { leaf, value, onChange } = props;
+  const { readOnly, placeholder: _none, error, ...shared } = useShared(props);
+  const on = typeof value === "boolean" ? value : leaf.default === true;
+  return (
+    <Switch
+      {...shared}
+      error={error}
+      checked={on}
+      disabled={readOnly}
+      label={on ? "Yes" : "No"}
+      onChange={(event) => {
+        const next = event.currentTarget.checked;
+        onChange(
+          next === (leaf.default ?? false) && value !== undefined && !leaf.required ? undefined : next,
+        );
+      }}
+    />
+  );
+}
+
+function optionsOf(leaf: Leaf, value: Json | undefined): { value: string; label: string }[] {
+  const known = leaf.choices ?? [];
+  const foreign = value !== undefined && value !== null && !known.includes(value) ? [value] : [];
+  return [...known, ...foreign].map((one) => ({ value: String(one), label: choiceLabel(one) }));
+}
+
+function ChoiceField(props: InputProps) {
+  const { leaf, value, onChange } = props;
+  return (
+    <Select
+      {...useShared(props)}
+      data={optionsOf(leaf, value)}
+      value={value === undefined || value === null ? null : String(value)}
+      placeholder={props.placeholder === "" ? "Choose" : choiceLabel(leaf.default)}
+      clearable={!leaf.required}
+      searchable={(leaf.choices?.length ?? 0) > 8}
+      comboboxProps={{ withinPortal: true }}
+      clearButtonProps={{ "aria-label": `Clear ${leaf.label}` }}
+      onChange={(chosen) => onChange(leaf.choices?.find((one) => String(one) === chosen))}
+    />
+  );
+}
+
+function ChoicesField(props: InputProps) {
+  const { leaf, value, onChange } = props;
+  const chosen = Array.isArray(value) ? value.map(String) : [];
+  return (
+    <MultiSelect
+      {...useShared(props)}
+      placeholder={chosen.length === 0 ? props.placeholder : undefined}
+      data={(leaf.choices ?? []).map((one) => ({ value: String(one), label: choiceLabel(one) }))}
+      value={chosen}
+      onChange={(next) => onChange(leaf.choices?.filter((one) => next.includes(String(one))) as Json[])}
+    />
+  );
+}
+
+function listOf(value: Json | undefined): Json[] {
+  if (Array.isArray(value)) return value;
+  return value === undefined || value === null || value === "" ? [] : [value];
+}
+
+function ListField(props: InputProps) {
+  const { id, leaf, onChange, errors } = props;
+  const shared = useShared(props);
+  const value = listOf(props.value);
+  if (isTags(leaf) && value.every((one) => typeof one === "string")) {
+    return (
+      <TagsInput
+        {...shared}
+        value={value as string[]}
+        onChange={onChange}
+        splitChars={[]}
+        placeholder={value.length === 0 ? "Type and press Enter" : undefined}
+        acceptValueOnBlur
+      />
+    );
+  }
+  return (
+    <ListEditor
+      id={id}
+      label={leaf.label}
+      value={value}
+      onChange={onChange}
+      each={leaf.each}
+      literal={leaf.literal}
+      perItem={leaf.perItem}
+      problemsOf={(at) => messagesOf(part(errors, String(at)))}
+    />
+  );
+}
+
+function part(errors: ErrorSchema | undefined, key: string): ErrorSchema | undefined {
+  return (errors as Record<string, ErrorSchema | undefined> | undefined)?.[key];
+}
+
+function MapField({ id, leaf, value, onChange, errors }: InputProps) {
+  return (
+    <MapEditor
+      id={id}
+      label={leaf.label}
+      value={isRecord(value) ? value : {}}
+      onChange={onChange}
+      each={leaf.each}
+      literal={leaf.literal}
+      perItem={leaf.perItem}
+      problemsOf={(key) => messagesOf(part(errors, key))}
+    />
+  );
+}
+
+function JsonField({ id, leaf, value, onChange }: InputProps) {
+  return (
+    <JsonEditor
+      id={id}
+      label={leaf.label}
+      value={value}
+      onChange={onChange}
+      accepts={(one) => (isRecord(one) ? undefined : "This has to be an object: { … }")}
+    />
+  );
+}
+
+function AnyField(props: InputProps) {
+  const { id, leaf, value, onChange, placeholder, describedBy, problems } = props;
+  return (
+    <ValueEditor
+      id={id}
+      label={leaf.label}
+      value={value}
+      onChange={onChange}
+      literal={leaf.literal}
+      perItem={leaf.perItem}
+      multiline={leaf.multiline}
+      placeholder={placeholder}
+      describedBy={describedBy}
+      problems={problems}
+      required={leaf.required}
+    />
+  );
+}
+
+export const INPUTS: Record<Kind, (props: InputProps) => ReactElement> = {
+  text: (props) => <TextInputOf {...props} />,
+  code: (props) => <CodeInput {...props} />,
+  secret: (props) => <SecretInput {...props} />,
+  number: (props) => <NumberField {...props} />,
+  boolean: (props) => <BooleanField {...props} />,
+  choice: (props) => <ChoiceField {...props} />,
+  choices: (props) => <ChoicesField {...props} />,
+  list: (props) => <ListField {...props} />,
+  map: (props) => <MapField {...props} />,
+  json: (props) => <JsonField {...props} />,
+  any: (props) => <AnyField {...props} />,
+  credential: (props) => <CredentialField {...props} />,
+  timezone: (props) => <TimezoneField {...props} />,
+  cron: (props) => <CronField {...props} />,
+  flow: (props) => <FlowField {...props} />,
+  agent: (props) => <AgentField {...props} />,
+};

@@ -1,0 +1,74 @@
+/** A node type's config_schema as the form library is to see it.
+ *
+ * Our own fields draw all that has a single value. The library sees these as opaque, so that it never fills in a default,
+ * changes a type, or stumbles over an expression where the schema says number; it is left with what it is good at: objects
+ * in objects, lists of objects, choices between schemas.
+ */
+import type { RJSFSchema, UiSchema } from "@rjsf/utils";
+import { kindOf, leafOf } from "./leaf";
+import type { FieldSchema } from "./types";
+import { labelOf } from "./words";
+
+export interface FormSchema {
+  schema: RJSFSchema;
+  uiSchema: UiSchema;
+}
+
+interface Around {
+  literal: boolean;
+  /** Whether expressions are known at all; credentials know none. */
+  plain: boolean;
+}
+
+function withoutDefaults(schema: FieldSchema): FieldSchema {
+  const { default: _default, ...rest } = schema;
+  return rest;
+}
+
+function convertField(key: string, schema: FieldSchema, required: boolean, around: Around): FormSchema {
+  const literal = around.literal || schema["x-literal"] === true;
+  const title = schema.title ?? labelOf(key);
+  const kind = kindOf(key, schema);
+  if (kind !== undefined) {
+    const leaf = leafOf(key, schema, kind, { label: title, required, literal: literal || around.plain });
+    return { schema: { title }, uiSchema: { "ui:field": "LeafField", "ui:options": { leaf } } };
+  }
+  return convert({ ...schema, title }, { ...around, literal });
+}
+
+function convertOptions(options: FieldSchema[], around: Around): FormSchema[] {
+  return options.map((option, at) => convertField(option.title ?? `option_${at + 1}`, option, false, around));
+}
+
+function convert(schema: FieldSchema, around: Around): FormSchema {
+  const made: RJSFSchema = { ...(withoutDefaults(schema) as RJSFSchema) };
+  const uiSchema: UiSchema = {};
+  if (schema.properties !== undefined) {
+    const required = new Set(schema.required ?? []);
+    const properties: Record<string, RJSFSchema> = {};
+    for (const [key, one] of Object.entries(schema.properties)) {
+      const converted = convertField(key, one, required.has(key), around);
+      properties[key] = converted.schema;
+      uiSchema[key] = converted.uiSchema;
+    }
+    made.properties = properties;
+  }
+  if (schema.items !== undefined) {
+    const converted = convertField("item", schema.items, false, around);
+    made.items = converted.schema;
+    uiSchema.items = converted.uiSchema;
+  }
+  for (const word of ["oneOf", "anyOf"] as const) {
+    const options = schema[word];
+    if (options === undefined) continue;
+    // The options themselves stay as they are, defaults aside: which of them fits a value is found out by checking it.
+    made[word] = options.map((option) => withoutDefaults(option) as RJSFSchema);
+    uiSchema[word] = convertOptions(options, around).map((option) => option.uiSchema);
+  }
+  return { schema: made, uiSchema };
+}
+
+/** The form of a whole config; `plain` where no setting may hold an expression. */
+export function formSchema(configSchema: unknown, plain = false): FormSchema {
+  return convert(configSchema as FieldSchema, { literal: false, plain });
+}

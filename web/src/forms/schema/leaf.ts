@@ -1,0 +1,132 @@
+/** What kind of field a setting gets, read from its schema. */
+import type { Json } from "@/definition/types";
+import type { FieldSchema } from "./types";
+
+export type Kind =
+  | "text"
+  | "code"
+  | "secret"
+  | "number"
+  | "boolean"
+  | "choice"
+  | "choices"
+  | "list"
+  | "map"
+  | "json"
+  | "any"
+  | "credential"
+  | "timezone"
+  | "cron"
+  | "flow"
+  | "agent";
+
+/** All that a field of our own needs to know of its setting. */
+export interface Leaf {
+  kind: Kind;
+  label: string;
+  help: string;
+  required: boolean;
+  /** Whether text in it is taken as written. */
+  literal: boolean;
+  /** Whether its expressions see `item` and `index`. */
+  perItem: boolean;
+  multiline: boolean;
+  language?: string;
+  default?: Json;
+  choices?: Json[];
+  integer?: boolean;
+  minimum?: number;
+  maximum?: number;
+  maxLength?: number;
+  credentialTypes?: string[];
+  /** Of each item of a list, of each value of a map. */
+  each?: FieldSchema;
+}
+
+function typesOf(schema: FieldSchema): string[] {
+  if (schema.type === undefined) return [];
+  return Array.isArray(schema.type) ? schema.type.filter((type) => type !== "null") : [schema.type];
+}
+
+const BY_NAME: [RegExp, Kind][] = [
+  [/(^|_)timezone$/, "timezone"],
+  [/(^|_)cron$/, "cron"],
+  [/^workflow_id$/, "flow"],
+  [/^agent_id$/, "agent"],
+];
+
+function textKind(key: string, schema: FieldSchema): Kind {
+  if (schema["x-credential"] !== undefined) return "credential";
+  if (schema["x-secret"]) return "secret";
+  if (schema["x-language"] !== undefined) return "code";
+  return BY_NAME.find(([pattern]) => pattern.test(key))?.[1] ?? "text";
+}
+
+function objectKind(schema: FieldSchema): Kind {
+  const { additionalProperties: each, "x-literal": literal } = schema;
+  const isFree = each === undefined || each === true || (each !== false && Object.keys(each).length === 0);
+  // A free object that is taken as written is JSON of a kind of its own, such as a JSON Schema.
+  return isFree && literal ? "json" : "map";
+}
+
+function listKind(schema: FieldSchema): Kind | undefined {
+  const { items } = schema;
+  if (items?.enum !== undefined) return "choices";
+  return items?.properties !== undefined ? undefined : "list";
+}
+
+/** The kind of the field; undefined for what is made of other fields: an object of settings, a choice between schemas. */
+export function kindOf(key: string, schema: FieldSchema): Kind | undefined {
+  if (schema.oneOf !== undefined || schema.anyOf !== undefined) return undefined;
+  if (schema.enum !== undefined) return "choice";
+  const types = typesOf(schema);
+  if (types.includes("array") && types.every((type) => type === "array" || type === "string")) {
+    return listKind(schema);
+  }
+  if (types.length !== 1) return "any";
+  switch (types[0]) {
+    case "string":
+      return textKind(key, schema);
+    case "number":
+    case "integer":
+      return "number";
+    case "boolean":
+      return "boolean";
+    case "object":
+      return schema.properties !== undefined ? undefined : objectKind(schema);
+    default:
+      return "any";
+  }
+}
+
+const LONG = 20_000;
+
+/** `around` is what holds for the object that the setting is part of. */
+export function leafOf(
+  key: string,
+  schema: FieldSchema,
+  kind: Kind,
+  around: { label: string; required: boolean; literal: boolean },
+): Leaf {
+  const each = typeof schema.additionalProperties === "object" ? schema.additionalProperties : schema.items;
+  return {
+    kind,
+    label: schema.title ?? around.label,
+    help: schema.description ?? "",
+    required: around.required,
+    literal: around.literal || schema["x-literal"] === true,
+    perItem: schema["x-per-item"] === true,
+    multiline:
+      schema["x-multiline"] ??
+      (kind === "secret" ? (schema.maxLength ?? 0) >= LONG && /key/.test(key) : false),
+    language: schema["x-language"],
+    default: schema.default,
+    choices: schema.enum ?? schema.items?.enum,
+    integer: typesOf(schema)[0] === "integer",
+    minimum: schema.minimum,
+    maximum: schema.maximum,
+    maxLength: schema.maxLength,
+    credentialTypes: schema["x-credential"],
+    each,
+  };
+}

@@ -1,0 +1,70 @@
+/** Problems that the server found in a definition, brought to the fields of one node. */
+import type { ErrorSchema } from "@rjsf/utils";
+
+export interface Problem {
+  /** Where: `nodes[1].config.headers.X-Key`, or from the config on: `config.url`, `url`. */
+  path: string;
+  message: string;
+}
+
+/** `a.b[0].c` as a, b, 0, c. */
+export function tokens(path: string): string[] {
+  return path
+    .replace(/\[(\d+)\]/g, ".$1")
+    .split(".")
+    .filter((part) => part !== "");
+}
+
+/** The path within the node's config; undefined where the problem is not with the config. */
+export function withinConfig(path: string): string[] | undefined {
+  const parts = tokens(path);
+  if (parts[0] === "nodes") return parts[2] === "config" ? parts.slice(3) : undefined;
+  return parts[0] === "config" ? parts.slice(1) : parts;
+}
+
+interface Sorted {
+  /** As the form library takes them. */
+  errors: ErrorSchema;
+  /** Those that belong to no field of the form. */
+  others: Problem[];
+}
+
+interface Errors {
+  [key: string]: Errors | string[] | undefined;
+}
+
+/** Which field each problem is shown at: the top-level setting `known` says there is, or deeper. */
+export function sortProblems(problems: readonly Problem[], known: (key: string) => boolean): Sorted {
+  const errors: Errors = {};
+  const others: Problem[] = [];
+  for (const problem of problems) {
+    const path = withinConfig(problem.path);
+    const first = path?.[0];
+    if (path === undefined || first === undefined || !known(first)) {
+      others.push(problem);
+      continue;
+    }
+    let at = errors;
+    for (const part of path) {
+      const next = at[part];
+      const inner: Errors = next === undefined || Array.isArray(next) ? {} : next;
+      at[part] = inner;
+      at = inner;
+    }
+    const list = at.__errors;
+    at.__errors = Array.isArray(list) ? [...list, problem.message] : [problem.message];
+  }
+  return { errors: errors as ErrorSchema, others };
+}
+
+/** All messages of a part of the form, deeper ones with their place. */
+export function messagesOf(errors: ErrorSchema | undefined, place = ""): string[] {
+  if (errors === undefined) return [];
+  const found: string[] = [];
+  for (const [key, inner] of Object.entries(errors as Record<string, unknown>)) {
+    if (key === "__errors")
+      found.push(...(inner as string[]).map((text) => (place ? `${place}: ${text}` : text)));
+    else found.push(...messagesOf(inner as ErrorSchema, place ? `${place}.${key}` : key));
+  }
+  return found;
+}

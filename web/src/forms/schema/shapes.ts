@@ -1,0 +1,96 @@
+/** A value of any type: which editor it gets, and what becomes of it when another one is chosen. */
+import type { Json } from "@/definition/types";
+import { isRecord } from "./values";
+
+export type Shape = "text" | "number" | "boolean" | "object" | "list" | "null";
+
+export const SHAPES: { shape: Shape; label: string }[] = [
+  { shape: "text", label: "Text or expression" },
+  { shape: "number", label: "Number" },
+  { shape: "boolean", label: "True or false" },
+  { shape: "object", label: "Table of names and values" },
+  { shape: "list", label: "List" },
+  { shape: "null", label: "Nothing (null)" },
+];
+
+export function shapeOf(value: Json | undefined): Shape {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "list";
+  switch (typeof value) {
+    case "number":
+      return "number";
+    case "boolean":
+      return "boolean";
+    case "object":
+      return "object";
+    default:
+      return "text";
+  }
+}
+
+function asText(value: Json | undefined): string {
+  if (value === undefined || value === null) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function parsed(value: Json | undefined): Json | undefined {
+  if (typeof value !== "string") return value;
+  try {
+    return JSON.parse(value) as Json;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The value in another shape, as much of it as can be kept. */
+export function reshape(value: Json | undefined, shape: Shape): Json {
+  const read = parsed(value);
+  switch (shape) {
+    case "text":
+      return asText(value);
+    case "number":
+      return typeof read === "number" ? read : 0;
+    case "boolean":
+      return typeof read === "boolean" ? read : false;
+    case "object":
+      return isRecord(read) ? read : {};
+    case "list":
+      if (Array.isArray(read)) return read;
+      return value === undefined || value === null || value === "" ? [] : [value];
+    case "null":
+      return null;
+  }
+}
+
+export interface Row {
+  id: number;
+  key: string;
+  value: Json;
+}
+
+/** The object that rows make: without those that have no name, and of two with one name the first. */
+export function objectOf(rows: readonly Row[]): Record<string, Json> {
+  const made: Record<string, Json> = {};
+  for (const { key, value } of rows) {
+    if (key !== "" && !Object.hasOwn(made, key)) made[key] = value;
+  }
+  return made;
+}
+
+/** What is wrong with the name of a row. */
+export function rowFault(rows: readonly Row[], row: Row): string | undefined {
+  if (row.key === "") return row.value === "" ? undefined : "Needs a name";
+  return rows.find((one) => one.key === row.key) === row ? undefined : "There is one of that name above";
+}
+
+/** The list with the item at one place moved by one. */
+export function moved<T>(items: readonly T[], at: number, by: -1 | 1): T[] {
+  const made = [...items];
+  const to = at + by;
+  const item = made[at];
+  const other = made[to];
+  if (item === undefined || other === undefined) return made;
+  made[at] = other;
+  made[to] = item;
+  return made;
+}

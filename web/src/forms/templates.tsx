@@ -1,0 +1,192 @@
+/** How the form library's objects look: settings that matter first, the others folded away. */
+import { Button, Collapse, Group, Text, UnstyledButton } from "@mantine/core";
+import type { ErrorSchema, FieldTemplateProps, ObjectFieldTemplateProps } from "@rjsf/utils";
+import { IconChevronDown, IconChevronRight, IconPlus } from "@tabler/icons-react";
+import { createContext, useContext, useState } from "react";
+import type { Json } from "@/definition/types";
+import { TemplateField } from "./expression/TemplateField";
+import { FieldFrame, Problems } from "./fields/FieldFrame";
+import { JsonEditor } from "./fields/JsonEditor";
+import classes from "./forms.module.css";
+import { isRecord } from "./schema/values";
+
+export interface Folding {
+  /** The settings that are shown at once, beside those that are required or have a value. */
+  usual: ReadonlySet<string>;
+  /** Under which name it is remembered whether the others are shown. */
+  remembered: string;
+}
+
+const FoldingContext = createContext<Folding>({ usual: new Set(), remembered: "" });
+export const FoldingProvider = FoldingContext.Provider;
+
+const KEPT = "headrace.form.open";
+
+function readOpen(): string[] {
+  try {
+    const kept: unknown = JSON.parse(localStorage.getItem(KEPT) ?? "[]");
+    return Array.isArray(kept) ? kept.map(String) : [];
+  } catch {
+    return [];
+  }
+}
+
+function useRemembered(name: string): [boolean, (open: boolean) => void] {
+  const [open, setOpen] = useState(() => name !== "" && readOpen().includes(name));
+  function set(next: boolean) {
+    setOpen(next);
+    if (name === "") return;
+    const others = readOpen().filter((one) => one !== name);
+    localStorage.setItem(KEPT, JSON.stringify(next ? [...others, name].slice(-50) : others));
+  }
+  return [open, set];
+}
+
+/** Some kinds of the library's own fields, such as lists of objects, bring their label along. */
+function isTitled(schema: { type?: unknown }): boolean {
+  return schema.type === "array";
+}
+
+export function FieldTemplate(props: FieldTemplateProps) {
+  const { children, uiSchema, schema, fieldPathId, hidden, rawErrors = [], id } = props;
+  if (hidden) return <div hidden>{children}</div>;
+  if (uiSchema?.["ui:options"]?.leaf !== undefined || fieldPathId.path.length === 0) return children;
+  if (schema.oneOf === undefined && schema.anyOf === undefined) {
+    if (schema.type === "object") return <NestedObject {...props} />;
+    if (isTitled(schema)) {
+      return (
+        <div>
+          {children}
+          <Problems id={id} problems={rawErrors} />
+        </div>
+      );
+    }
+  }
+  return (
+    <FieldFrame
+      id={id}
+      label={props.label}
+      help={props.rawDescription}
+      required={props.required}
+      problems={rawErrors}
+      group
+    >
+      <div className={classes.nested}>{children}</div>
+    </FieldFrame>
+  );
+}
+
+function NestedObject(props: FieldTemplateProps) {
+  const { children, label, rawDescription = "", rawErrors = [], required, readonly, id, fieldPathId } = props;
+  const value = props.formData as Json | undefined;
+  const set = (next: Json | undefined) => props.onChange(next, fieldPathId.path);
+  const frame = { id, label, help: rawDescription, required, problems: rawErrors };
+  if (typeof value === "string") {
+    return (
+      <FieldFrame {...frame}>
+        <TemplateField
+          id={id}
+          label={label}
+          value={value}
+          onChange={(text) => set(text === "" ? undefined : text)}
+        />
+      </FieldFrame>
+    );
+  }
+  if (value !== undefined && !isRecord(value)) {
+    return (
+      <FieldFrame {...frame} group>
+        <JsonEditor id={id} label={label} value={value} onChange={set} />
+      </FieldFrame>
+    );
+  }
+  if (value === undefined) {
+    return (
+      <FieldFrame {...frame} group>
+        <Group>
+          <Button
+            size="compact-sm"
+            variant="default"
+            disabled={readonly}
+            leftSection={<IconPlus size={14} aria-hidden />}
+            onClick={() => set({})}
+          >
+            Set up {label.toLowerCase()}
+          </Button>
+        </Group>
+      </FieldFrame>
+    );
+  }
+  const remove = (
+    <Button size="compact-xs" variant="subtle" color="gray" onClick={() => set(undefined)}>
+      Remove
+    </Button>
+  );
+  return (
+    <FieldFrame {...frame} group controls={required || readonly ? undefined : remove}>
+      <div className={classes.nested}>{children}</div>
+    </FieldFrame>
+  );
+}
+
+function hasProblem(errors: ErrorSchema | undefined, name: string): boolean {
+  return (errors as Record<string, unknown> | undefined)?.[name] !== undefined;
+}
+
+interface Sections {
+  first: string[];
+  more: string[];
+}
+
+/** Decided once for a form, so that no field moves while somebody types into it. */
+function sectionsOf(
+  { properties, schema, formData }: ObjectFieldTemplateProps,
+  usual: ReadonlySet<string>,
+): Sections {
+  const names = properties.map((one) => one.name);
+  const data = isRecord(formData) ? formData : {};
+  const isFirst = (name: string) =>
+    schema.required?.includes(name) || data[name] !== undefined || usual.has(name);
+  const first = names.filter(isFirst);
+  const more = names.filter((name) => !isFirst(name));
+  return first.length === 0 || more.length <= 1 ? { first: names, more: [] } : { first, more };
+}
+
+export function ObjectFieldTemplate(props: ObjectFieldTemplateProps) {
+  const { properties, fieldPathId, formData, errorSchema } = props;
+  const folding = useContext(FoldingContext);
+  const isRoot = fieldPathId.path.length === 0;
+  const place = isRoot ? folding.remembered : `${folding.remembered}.${fieldPathId.path.join(".")}`;
+  const [sections] = useState(() => sectionsOf(props, isRoot ? folding.usual : new Set()));
+  const [open, setOpen] = useRemembered(folding.remembered === "" ? "" : place);
+  const contentOf = (name: string) => properties.find((one) => one.name === name)?.content;
+  const wrong = sections.more.filter((name) => hasProblem(errorSchema, name)).length;
+  const filled = sections.more.filter((name) => isRecord(formData) && formData[name] !== undefined).length;
+  const isOpen = open || wrong > 0;
+  const Chevron = isOpen ? IconChevronDown : IconChevronRight;
+  return (
+    <div className={classes.form}>
+      {sections.first.map(contentOf)}
+      {sections.more.length > 0 && (
+        <div>
+          <UnstyledButton aria-expanded={isOpen} onClick={() => setOpen(!isOpen)} py={4}>
+            <Group gap={4}>
+              <Chevron size={16} aria-hidden />
+              <Text size="sm" fw={550}>
+                More settings
+              </Text>
+              <Text size="sm" c="var(--quiet)">
+                {filled > 0 ? `${sections.more.length}, ${filled} in use` : sections.more.length}
+              </Text>
+            </Group>
+          </UnstyledButton>
+          <Collapse expanded={isOpen}>
+            {isOpen && (
+              <div className={`${classes.form} ${classes.more}`}>{sections.more.map(contentOf)}</div>
+            )}
+          </Collapse>
+        </div>
+      )}
+    </div>
+  );
+}
