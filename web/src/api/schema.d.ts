@@ -1363,6 +1363,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/{run}/definition": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        /** The WorkflowDefinition that the run began with: of its version, or the draft that was never saved. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    run: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/children": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        /** The first 200 runs that this one started, oldest first, without what went in and came out. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    run: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["RunBriefOutList"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs/{run}/{name}": {
         parameters: {
             query?: never;
@@ -3824,6 +3904,42 @@ export interface components {
         };
         StepOutList: {
             items: components["schemas"]["StepOut"][];
+            next_cursor?: string | null;
+        };
+        RunBriefOut: {
+            id: string;
+            workflow_id: string;
+            workflow_name: string;
+            workflow_version?: number | null;
+            workspace_id: string;
+            /** @enum {string} */
+            status: "running" | "success" | "failed" | "pending";
+            /** @enum {string} */
+            triggered_by: "manual" | "schedule" | "webhook";
+            duration_ms: number | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
+            error_text: string | null;
+            error_node_id?: string | null;
+            cancelled?: boolean;
+            waiting?: string | null;
+            parent_run_id?: string | null;
+            retry_of?: string | null;
+            /** @description `{done, total}`: nodes that are settled */
+            progress?: Record<string, never> | null;
+            /** @description It ran a definition that was not saved; then it has no version */
+            draft?: boolean;
+            /** @description The node after which it stopped */
+            until?: string | null;
+            /** @description The nodes that were not executed, since their output was given */
+            pinned?: string[];
+        };
+        RunBriefOutList: {
+            items: components["schemas"]["RunBriefOut"][];
             next_cursor?: string | null;
         };
         ScheduleOut: {
