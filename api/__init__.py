@@ -16,6 +16,7 @@ from api import (
     agents,
     catalogue,
     credentials,
+    expressions,
     importing,
     logs,
     mcp,
@@ -45,6 +46,7 @@ RESOURCES = (
     webhooks,
     resume,
     importing,
+    expressions,
 )
 BLUEPRINTS = [module.blueprint for module in RESOURCES]
 

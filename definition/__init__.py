@@ -11,8 +11,8 @@ from typing import Any
 
 from errors import DefinitionError, Issue
 
-from .builder import nodes_of
-from .outline import Outline, outlines
+from .builder import nodes_of, schema_of
+from .outline import Outline, outlines, sketch
 from .parts import part_of
 from .planned import Config, Pin, Plan, PlannedNode, Retry, Settings
 from .settings import settings_of
@@ -21,7 +21,7 @@ from .uses import Use, missing, missing_of, uses
 
 __all__ = [
     "Config", "Edge", "Graph", "Outline", "Pin", "Plan", "PlannedNode", "Retry", "Settings", "Use", "check", "graph",
-    "missing", "missing_of", "outlines", "part_of", "plan", "uses",
+    "missing", "missing_of", "outlines", "part_of", "plan", "schema_of", "sketch", "uses",
 ]  # fmt: skip
 
 
