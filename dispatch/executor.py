@@ -237,7 +237,7 @@ class Executor:
             store=WorkspaceStore(run.workspace_id, keyring.clean),
             services=self.services,
             flows=Starter(self, active, record, keyring) if plan.suspends else None,
-            links=self._links(run, plan),
+            links=self.links_for(run, plan),
             keyring=keyring,
             files=self.files_of(run.workspace_id),
             agents=AgentServices(self, run, record, keyring),
@@ -247,7 +247,8 @@ class Executor:
             max_value_bytes=config.max_value_bytes,
         )
 
-    def _links(self, run: Run, plan: Plan) -> Callable[..., dict[str, str]] | None:
+    def links_for(self, run: Run, plan: Plan) -> Callable[..., dict[str, str]] | None:
+        """What gives the addresses at which nodes of the run can be answered; None where there are none."""
         links = self.links
         if links is None or not (plan.suspends or plan.answerable):
             return None

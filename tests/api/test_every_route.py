@@ -80,6 +80,7 @@ LEAST_ROLE = {
     "DELETE /api/credentials/<credential>": "editor",
     "POST /api/credentials/<credential>/test": "editor",
     "POST /api/credentials/test": "editor",
+    "POST /api/expressions/preview": "editor",
     "POST /api/import/curl": "editor",
     "POST /api/import/openapi": "editor",
     "GET /api/presets": "viewer",
