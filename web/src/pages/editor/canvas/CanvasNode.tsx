@@ -17,7 +17,8 @@ export const CanvasNode = memo(function CanvasNode({ id, data, selected, height 
   const readOnly = useEditor((state) => state.readOnly);
   const problem = problems.map(inWords).join("\n") || undefined;
   const mark = useMemo<Mark>(() => ({ ...run, problem, pinned }), [run, problem, pinned]);
-  const places = placesOf(ways.length);
+  // What lies in the card is placed from inside of its border.
+  const places = placesOf(ways.length).map((place) => place - 1);
   return (
     <NodeCard node={node} type={type} mark={mark} selected={selected} height={height}>
       {!type?.trigger && (

@@ -29,7 +29,7 @@ export function ConnectionLine(props: ConnectionLineComponentProps<CanvasNode>) 
       <path d={path} className={classes.line} data-refused={refusal !== undefined || undefined} />
       <circle cx={toX} cy={toY} r={4} fill="var(--mantine-primary-color-filled)" />
       {refusal !== undefined && (
-        <text x={toX + 14} y={toY - 14} className={classes.refusal}>
+        <text x={toX + 8} y={toY - 44} className={classes.refusal}>
           {refusal}
         </text>
       )}

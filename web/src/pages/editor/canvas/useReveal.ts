@@ -26,11 +26,11 @@ export function useReveal(): void {
     if (reveal === null || id === undefined || node?.position === undefined) return;
     const { x, y, zoom } = flow.getViewport();
     const { width, height } = canvas.getState();
-    const [left, top] = [node.position.x * zoom + x, node.position.y * zoom + y];
-    const isInView =
-      left >= 0 && top >= 0 && left + NODE.width * zoom <= width && top + NODE.height * zoom <= height;
+    // One that is seen by half is left where it is: what moves under one's eyes is hard to follow.
+    const center = { x: node.position.x + NODE.width / 2, y: node.position.y + NODE.height / 2 };
+    const [left, top] = [center.x * zoom + x, center.y * zoom + y];
+    const isInView = left >= 0 && top >= 0 && left <= width && top <= height;
     if (!isInView) {
-      const center = { x: node.position.x + NODE.width / 2, y: node.position.y + NODE.height / 2 };
       void flow.setCenter(center.x, center.y, {
         zoom: Math.max(zoom, 0.6),
         duration: reveal.focus ? 0 : 200,

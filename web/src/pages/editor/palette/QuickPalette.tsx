@@ -24,9 +24,19 @@ export function QuickPalette() {
     [entries, quick],
   );
   const close = () => set({ quick: null });
+  function leave() {
+    close();
+    const canvas = document.querySelector<HTMLElement>(".react-flow__node.selected, .react-flow");
+    canvas?.focus({ preventScroll: true });
+  }
   const height = Math.min(SIZE.height, window.innerHeight - 16);
   return (
-    <Modal.Root opened={quick !== null} onClose={close} transitionProps={{ duration: 80 }} returnFocus>
+    <Modal.Root
+      opened={quick !== null}
+      onClose={leave}
+      transitionProps={{ duration: 80 }}
+      returnFocus={false}
+    >
       <Modal.Overlay backgroundOpacity={0.08} />
       <Modal.Content
         aria-label="Add a node"

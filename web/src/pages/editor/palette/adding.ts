@@ -51,7 +51,7 @@ export function addNode(state: EditorState, node: NewNode, where: Where): string
   const type = state.catalogue?.find(node.type);
   const { after: _after, on: _on, ...place } = where;
   const id = state.addNode(node, { ...(type?.trigger ? place : where), out: type?.branches[0] });
-  if (where.position === undefined) state.goTo(id);
+  state.walkTo(id);
   return id;
 }
 

@@ -1,5 +1,5 @@
 import { ActionIcon, Button, Group, Select, Stack, Text, Tooltip, UnstyledButton } from "@mantine/core";
-import { IconArrowRight, IconPlus, IconX } from "@tabler/icons-react";
+import { IconPlus, IconX } from "@tabler/icons-react";
 import { type MouseEvent, useMemo, useState } from "react";
 import { ancestors } from "@/definition/graph";
 import type { FlowEdge, FlowNode } from "@/definition/types";
@@ -143,7 +143,7 @@ export function Neighbours({ node }: { node: FlowNode }) {
         </>
       )}
       <Text size="xs" fw={600} c="var(--quiet)" mt={4}>
-        <IconArrowRight size={12} aria-hidden /> Followed by
+        Followed by
       </Text>
       {out.map((edge) => (
         <Neighbour key={edgeKey(edge)} edge={edge} other={edge.to} readOnly={readOnly} />
