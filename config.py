@@ -363,6 +363,12 @@ class Config:
         _size("100000G", low=0),
         "Size of the database and the large values together beyond which the oldest ended runs go. 0: any size.",
     )
+    audit_days: int = setting(
+        "HEADRACE_AUDIT_DAYS",
+        "365",
+        _number(0, 36_500),
+        "Days for which the audit trail is kept: who changed what, and when. 0: for ever.",
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:

@@ -18,7 +18,7 @@ from config import Config  # noqa: E402
 from welcome import Welcome  # noqa: E402
 
 _config = Config.from_env()
-_welcome = []
+_welcome = []  # the one of this start, once it has begun
 
 wsgi_app = "workflow_server:create_app(tell=False)"
 bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
@@ -69,7 +69,8 @@ def post_worker_init(worker):
     threading.Thread(target=close, name="close", daemon=True).start()
     signal.signal(signal.SIGTERM, stop)
     signal.siginterrupt(signal.SIGTERM, False)
-    _welcome[0].worker_is_ready()
+    for welcome in _welcome:
+        welcome.worker_is_ready()
 
 
 def worker_exit(server, worker):

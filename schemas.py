@@ -300,7 +300,7 @@ FLOW_SORTS = ("newest", "name", "updated", "last_run")
 
 class FlowArgs(PageArgs):
     cursor = FlowCursor(load_default=None)
-    status = choice(STATUSES, load_default=None)
+    status = Some(STATUSES, load_default=None)
     search = text(200, 0, load_default=None)
     failing = fields.Boolean(load_default=None)
     trigger = text(64, load_default=None, metadata={"description": "Those that have such a trigger: webhook, schedule"})
@@ -314,6 +314,28 @@ class VersionOut(Out):
     definition_json = fields.String(required=True)
     created_at = Time(required=True)
     created_by = fields.String(allow_none=True)
+    created_by_name = fields.String(allow_none=True)
+
+
+class VersionBriefOut(VersionOut):
+    class Meta:
+        exclude = ("definition_json",)
+
+
+class VersionItemOut(VersionOut):
+    """A version of a list."""
+
+    definition_json = fields.String(metadata={"description": "Not there with `brief`"})
+    node_count = fields.Integer(allow_none=True, metadata={"description": "With `summary`"})
+    summary = fields.String(
+        allow_none=True,
+        metadata={"description": "With `summary`: what changed against the version before, where that is at hand"},
+    )
+
+
+class VersionArgs(PageArgs):
+    brief = fields.Boolean(load_default=False, metadata={"description": "Whether to leave out `definition_json`"})
+    summary = fields.Boolean(load_default=False, metadata={"description": "Whether to say what changed"})
 
 
 class RestoreIn(Strict):
@@ -591,9 +613,24 @@ class LogOut(Out):
     created_at = Time(required=True)
 
 
+class LogItemOut(LogOut):
+    """A log entry of a list, with the flow that it is about, if any."""
+
+    workflow_id = fields.String(required=True, allow_none=True)
+    workflow_name = fields.String(required=True, allow_none=True)
+
+
 class LogArgs(PageArgs):
     run_id = text(64, load_default=None)
-    level = choice(LEVELS, load_default=None)
+    level = Some(LEVELS, load_default=None)
+    since = Time(load_default=None)
+    until = Time(load_default=None)
+    search = text(200, load_default=None, metadata={"description": "Letters of the message"})
+    workflow_id = text(64, load_default=None)
+    brief = fields.Boolean(
+        load_default=False,
+        metadata={"description": "Whether to cut long `data`: to `{$cut: {bytes, start}}`"},
+    )
 
 
 # Schedules
@@ -728,7 +765,9 @@ class FlowCountOut(Out):
     failure_rate = fields.Float(required=True)
     mean_duration_ms = fields.Float(required=True, allow_none=True)
     p95_duration_ms = fields.Float(
-        required=True, allow_none=True, metadata={"description": "Of its newest 50 runs that have ended"}
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of its newest 50 ended runs; for the 20 busiest flows"},
     )
     last_status = fields.String(
         required=True, allow_none=True, metadata={"enum": (*RUN_STATUSES, None), "description": "Of its newest run"}

@@ -19,6 +19,7 @@ from api import (
     browser_app,
     catalogue,
     credentials,
+    freshness,
     importing,
     logs,
     mcp,
@@ -92,6 +93,7 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     if web_dir is not None:
         browser_app.install(app, web_dir)
     app.after_request(_secure)
+    app.after_request(freshness.tag)
 
 
 def _docs_policy(response: Response) -> str:

@@ -207,7 +207,7 @@ def _sent(file: File, cache: str) -> Response:
     encoding = _chosen_encoding(file)
     path = file.path if encoding is None else file.encoded[encoding]
     try:
-        response = send_file(path, file.type, etag=True, conditional=True)
+        response = send_file(path, file.type, download_name=file.path.name, conditional=True)
     except OSError:
         raise NotFound from None
     response.headers["Cache-Control"] = cache

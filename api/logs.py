@@ -10,23 +10,38 @@ from api.access import find, needs, workspace_id
 from api.wire import Resource, check_depth
 from errors import BadInput
 from models import LogEntry, Run
-from schemas import LogArgs, LogIn, LogOut, WholeArgs, listed
+from schemas import LogArgs, LogIn, LogItemOut, LogOut, WholeArgs, listed
 
 blueprint = Resource("logs", "Log entries")
 LARGEST_DATA = 64 * 1024
+LONGEST_BRIEF = 300  # characters
 
 
 @blueprint.get("/logs")
 @needs("viewer")
 @blueprint.arguments(LogArgs, location="query")
-@blueprint.response(200, listed(LogOut))
+@blueprint.response(200, listed(LogItemOut))
 def logs(args: dict[str, Any]) -> Any:
-    """The log entries of the workspace, newest first."""
-    if args["run_id"] is not None:
-        find(Run, args["run_id"], "viewer")
-    query = LogEntry.select_where(workspace_id(), args["run_id"], args["level"])
-    items, cursor = LogEntry.page(query, args["limit"], args["cursor"])
-    return {"items": items, "next_cursor": cursor}
+    """The log entries of the workspace, newest first. `level` may be several, separated by commas.
+
+    What has the letters of a `search`, or is of a `workflow_id`, is looked for in 5,000 entries at a time: a page of it
+    may be short, or empty, and the next one have more, if there is a cursor.
+    """
+    limit, cursor, brief = args.pop("limit"), args.pop("cursor"), args.pop("brief")
+    # A run decides by itself which workspace is meant.
+    where = workspace_id() if args["run_id"] is None else find(Run, args["run_id"], "viewer").workspace_id
+    items, cursor = LogEntry.page(LogEntry.select_where(where, **args), limit, cursor)
+    flows = LogEntry.flows_of(where, items)
+    return {"items": [_shown(entry, flows.get(entry.id), brief) for entry in items], "next_cursor": cursor}
+
+
+def _shown(entry: LogEntry, flow: tuple[str, str] | None, brief: bool) -> dict[str, Any]:
+    row: dict[str, Any] = entry.__data__
+    if brief and len(row["data"] or "") > LONGEST_BRIEF:
+        cut = {"bytes": len(row["data"].encode()), "start": row["data"][:LONGEST_BRIEF]}
+        row = {**row, "data": orjson.dumps({"$cut": cut}).decode()}
+    workflow_id, name = flow or (None, None)
+    return {**row, "workflow_id": workflow_id, "workflow_name": name}
 
 
 @blueprint.post("/logs")

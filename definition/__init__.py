@@ -21,8 +21,8 @@ from .shape import Edge, Graph, Issues, graph_of, unknown_keys
 from .uses import Use, missing, missing_of, uses
 
 __all__ = [
-    "Config", "Edge", "Graph", "Outline", "Pin", "Plan", "PlannedNode", "Retry", "Settings", "Use", "check", "differences",
-    "graph", "missing", "missing_of", "outlines", "part_of", "plan", "uses",
+    "Config", "Edge", "Graph", "Outline", "Pin", "Plan", "PlannedNode", "Retry", "Settings", "Use", "check",
+    "differences", "graph", "missing", "missing_of", "outlines", "part_of", "plan", "uses",
 ]  # fmt: skip
 
 

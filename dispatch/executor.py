@@ -278,7 +278,7 @@ class Executor:
             outcome = Outcome("failed", None, error.message)
         if self.recorder.commit(Run.claim(run.id, self.owner))[0]:
             claimed = Run.get_by_id(run.id)
-            left = remains_of(self._written(run), run)
+            left = remains_of(self.definition_of(run) or {"nodes": []}, run)
             active = Active(claimed, left, self.recorder)
             told = failure_writes(self, active, outcome)
             ending = claimed.finish(self.owner, "failed", waits=True, error_text=outcome.error_text)
@@ -286,14 +286,14 @@ class Executor:
             self.tidy(active)
         return None
 
-    def _written(self, run: Run) -> dict[str, Any]:
-        """The definition that the run began with, valid or not; one without nodes where there is none any more."""
+    def definition_of(self, run: Run) -> dict[str, Any] | None:
+        """The definition that the run began with, valid or not; None where there is none any more."""
         options = self.options_of(run)
         if options is not None and options.definition is not None:
             found: dict[str, Any] = orjson.loads(options.definition)
             return found
         version = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=run.workflow_version)
-        return orjson.loads(version.definition_json) if version else {"nodes": []}
+        return orjson.loads(version.definition_json) if version else None
 
     def options_of(self, run: Run) -> Options | None:
         """What the run was started with beside its input; None for one that was started with nothing else."""

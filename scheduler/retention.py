@@ -79,6 +79,8 @@ class Retention:
             yield from self._by_number(now)
         if self.config.retention_bytes:
             yield from self._by_size(now)
+        if self.config.audit_days:
+            yield from self._audit(now)
         yield from self._idle_polls(now)
         yield from self._expired_memories(now)
         yield from self._orphans(now)
@@ -126,8 +128,7 @@ class Retention:
             return
         before = now - self.config.retention_days * DAY_MS
         yield from self._remove_all(self._pages(first_id("run", before), before, now))
-        for table in rows.AGEING:
-            yield from self._age(table, before)
+        yield from self._age("log_entries", before)
 
     def _by_number(self, now: int) -> Steps:
         oldest = rows.nth_newest(self.config.retention_runs)
@@ -206,6 +207,11 @@ class Retention:
         return has_time
 
     # The rest
+
+    def _audit(self, now: int) -> Steps:
+        """Delete what the audit trail has kept for long enough."""
+        if not self._is_ahead():
+            yield from self._age("audit_entries", now - self.config.audit_days * DAY_MS)
 
     def _idle_polls(self, now: int) -> Steps:
         """Forget how far triggers had come that have not been polled for long."""

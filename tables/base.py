@@ -135,10 +135,12 @@ class Base(Model):
     @classmethod
     def add(cls, **values: Any) -> Self:
         """Insert a row with a new id and the present time, unless given."""
-        if cls.prefix:
-            values.setdefault("id", new_id(cls.prefix))
+        made = new_id(cls.prefix) if cls.prefix else None
+        if made is not None:
+            values.setdefault("id", made)
         if "created_at" in cls._meta.fields:
-            values.setdefault("created_at", now_ms())
+            # Lists go by the time in the id, so that is the time that is shown.
+            values.setdefault("created_at", now_ms() if made is None else made_at(made))
         with write():
             row: Self = cls.create(**values)
         return row

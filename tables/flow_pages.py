@@ -72,7 +72,7 @@ class FlowFilters(NamedTuple):
     """Which flows are listed. `ids`: only these."""
 
     workspace_id: str
-    status: str | None = None
+    statuses: Sequence[str] | None = None
     search: str | None = None
     failing: bool | None = None
     ids: Sequence[str] | None = None
@@ -99,9 +99,9 @@ def flow_page(
 
 def _where(filters: FlowFilters) -> tuple[str, list[Any]]:
     where, params = ["w.workspace_id = ?"], [filters.workspace_id]
-    if filters.status is not None:
-        where.append("w.status = ?")
-        params.append(filters.status)
+    if filters.statuses is not None:
+        where.append(f"w.status {OF_THESE}")
+        params.append(_list(filters.statuses))
     if filters.search is not None:
         match = Match.letters(filters.search, "w.name")
         where.append(match.sql)

@@ -51,6 +51,7 @@ ROWS_OF_RUNS = (
 # where a process that was asleep wrote it.
 AGEING = {
     "log_entries": ("log", "NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = log_entries.run_id)"),
+    "audit_entries": ("aud", "1"),
 }
 
 

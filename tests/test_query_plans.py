@@ -15,9 +15,11 @@ from world import add_flow, flow, fresh_database
 from database import execute, write
 from dispatch.memory import Memory
 from models import (
+    ACTIONS,
     AgentMemory,
     AgentRun,
     AgentStep,
+    AuditEntry,
     FlowFilters,
     IdempotencyKey,
     LogEntry,
@@ -38,7 +40,7 @@ from tables.base import first_id
 from tables.runs import RUN_STATUSES, TRIGGERS
 
 LARGE_TABLES = re.compile(
-    r"SCAN (runs|steps|log_entries|waits|idempotency_keys|agent_runs|agent_steps|agent_memories|t1)\b"
+    r"SCAN (runs|steps|log_entries|waits|idempotency_keys|agent_runs|agent_steps|agent_memories|audit_entries|t1)\b"
 )
 SMALL = ("runs_pending", "runs_queued", "runs_running", "runs_claimable", "runs_unfinished", "runs_children")
 BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED = "run_workspace_id_id", "runs_ended", "runs_ended_of_flow", "runs_unfinished"
@@ -54,6 +56,8 @@ def record(made, count):
         execute(*run.insertion())
         execute(*Step.save_one((run.id, 0, "a", "noop", "A", "success", 1, *[None] * 8, 1, 2, 1.0, False), 0))
         execute(*LogEntry.entry(run.workspace_id, run.id, None, chance.choice(("info", "error")), "m", None))
+        entry = AuditEntry.begin(chance.choice(ACTIONS), run.workspace_id, user_id=f"usr_{number % 7}")
+        execute(*entry.target("flow", f"wf_{number % 50}", "F").insertion())
         if number % 3 == 0:
             names = chance.choice("ab"), chance.choice(("", "s", "t")), f"k{number}"
             AgentMemory.put("ws_1", *names, content=f"word {number}", tags="[]", expires_at=chance.choice((None, 5)))
@@ -202,9 +206,38 @@ def test_a_run_that_no_list_would_find_is_not_made(flows, values):
 # The rest of what people read
 
 
+AUDITED = {
+    "all": {},
+    "an action": {"action": "flow.deleted"},
+    "a subject": {"action": "credential"},
+    "a user": {"user_id": "usr_1"},
+    "a target": {"target_id": "wf_1"},
+    "a user's subject": {"user_id": "usr_1", "action": "flow"},
+    "a target's action": {"target_id": "wf_1", "action": "flow.updated"},
+    "a user's work on a target": {"target_id": "wf_1", "user_id": "usr_1", "action": "flow"},
+}
+
+
+@pytest.mark.parametrize("filters", AUDITED.values(), ids=AUDITED)
+@pytest.mark.parametrize("bounds", BOUNDS, ids=lambda bounds: "+".join(bounds) or "ever")
+@pytest.mark.parametrize("before", [None, first_id("aud", 1_500)], ids=["first page", "later page"])
+def test_a_list_of_the_audit_trail_is_read_from_its_indexes_in_order(plans, filters, bounds, before):
+    found = plans(lambda: AuditEntry.page(AuditEntry.select_where("ws_1", **filters, **bounds), 50, before))
+    assert found and not any(is_slow(line) for line in found), found
+    one = {"user_id": "user_id", "target_id": "target_id", "action": "action"}
+    wanted = {f"auditentry_workspace_id_{one[name]}_id" for name in filters} or {"auditentry_workspace_id_id"}
+    if len(filters) > 1:
+        wanted.discard("auditentry_workspace_id_action_id")
+    assert indexes(found) <= wanted and indexes(found), found
+
+
 PAGED = {
     "log": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, None), 50, None),
     "older log": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, None), 50, "log_1"),
+    "log of some levels": lambda: LogEntry.page(LogEntry.select_where("ws_1", level=("info", "error")), 50, "log_1"),
+    "log of a time": lambda: LogEntry.page(LogEntry.select_where("ws_1", since=1, until=5), 50, None),
+    "log with some letters": lambda: LogEntry.page(LogEntry.select_where("ws_1", search="a_"), 50, "log_1"),
+    "log of a flow": lambda: LogEntry.page(LogEntry.select_where("ws_1", level=("info",), workflow_id="wf_1"), 9, None),
     "log of a level": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, "error"), 50, "log_1"),
     "log of a run": lambda: LogEntry.of("run_1", 50, "log_1"),
     "log of a run, newest first": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", None), 50, None),
@@ -219,6 +252,7 @@ PAGED = {
     "held": lambda: Run.held_by("me"),
     "runs that may go": lambda: retention.runs_over("run_0", "run_1", 5, 5),
     "log entries that may go": lambda: retention.rows_over("log_entries", "log_0", 5),
+    "audit entries that may go": lambda: retention.rows_over("audit_entries", "aud_0", 5),
     "a conversation": lambda: AgentRun.conversation("ws_1", "a", "s", 20),
     "an agent's run": lambda: AgentRun.of("run_1", "n", -1),
     "an agent's steps": lambda: AgentStep.of(["arun_1", "arun_2"]),

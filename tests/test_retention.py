@@ -18,7 +18,7 @@ import database
 import models
 from config import Config
 from database import execute, write
-from models import Fact, IdempotencyKey, Lease, LogEntry, Poll, Run, Step, first_id, now_ms
+from models import AuditEntry, Fact, IdempotencyKey, Lease, LogEntry, Poll, Run, Step, first_id, now_ms
 from models import retention as rows
 from payloads import Kept, Payloads
 from scheduler import Scheduler
@@ -72,11 +72,11 @@ def make(file, payloads):
 
 @pytest.fixture
 def keep(tmp_path, payloads):
-    """`keep(days=30, …)` gives the part that keeps so much, and never pauses."""
+    """`keep(days=30, …)` gives the part that keeps so much, and never pauses; `audit` are days of the audit trail."""
 
-    def part(wall=lambda: NOW, monotonic=time.monotonic, pause=lambda seconds: False, **bounds):
+    def part(wall=lambda: NOW, monotonic=time.monotonic, pause=lambda seconds: False, audit=365, **bounds):
         bounds = {f"retention_{name}": bound for name, bound in ({"days": 0} | bounds).items()}
-        return Retention(Config(data_dir=tmp_path, **bounds), payloads, wall, monotonic, pause)
+        return Retention(Config(data_dir=tmp_path, audit_days=audit, **bounds), payloads, wall, monotonic, pause)
 
     return part
 
@@ -180,6 +180,38 @@ def test_log_entries_go_by_age_where_they_have_no_run(make, keep):
     assert {entry.message for entry in LogEntry.select()} == {
         "old needed", "recent alone", "recent left", "recent needed"
     }  # fmt: skip
+
+
+def audited(at):
+    """An entry of the audit trail of that time."""
+    entry = AuditEntry.begin("flow.created", "ws_1").target("flow", "wf_1", f"{at}")
+    entry.insertion()
+    entry.__data__.update(id=first_id("aud", at), created_at=at)
+    AuditEntry.create(**entry.__data__)
+
+
+def test_the_audit_trail_goes_by_its_own_age(file, keep):
+    for at in (NOW - 366 * DAY, NOW - 364 * DAY, OLD):
+        audited(at)
+    keep(days=30, runs=1).work()
+    assert [entry.created_at for entry in AuditEntry.select()] == [NOW - 364 * DAY, OLD]
+    keep(audit=30).work()
+    assert AuditEntry.select().count() == 0
+
+
+def test_the_audit_trail_is_kept_for_ever_where_that_is_asked_for(file, keep):
+    audited(1)
+    keep(days=30, audit=0).work()
+    assert AuditEntry.select().count() == 1
+
+
+def test_a_clock_that_was_set_ahead_deletes_nothing_of_the_audit_trail(file, keep):
+    clock = [OLD]
+    part = keep(audit=1, wall=lambda: clock[0])
+    audited(OLD)
+    clock[0] = NOW
+    part.work()
+    assert AuditEntry.select().count() == 1
 
 
 def test_what_agents_did_goes_with_their_run(make, keep):
@@ -590,7 +622,7 @@ def test_who_reads_meanwhile_delays_the_end_but_nothing_else(make, keep, file):
 def test_a_file_that_was_never_told_so_cannot_shrink_which_is_said_once(tmp_path, payloads, keep, caplog):
     old = sqlite3.connect(tmp_path / "headrace.sqlite3")
     old.execute("CREATE TABLE first (a)")
-    old.executemany("INSERT INTO first VALUES (?)", [("x" * 3_000,)] * 200)
+    old.executemany("INSERT INTO first VALUES (?)", [("x" * 3_000,)] * 300)
     old.commit()
     old.execute("DELETE FROM first")
     old.commit()

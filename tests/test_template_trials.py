@@ -12,7 +12,7 @@ from stage import content, differs, lacks, stage  # noqa: F401  (a fixture)
 from stage_servers import stage_llm, stage_mqtt, stage_s3, stage_ssh  # noqa: F401  (fixtures)
 
 import templates
-from models import LogEntry, Run, Workflow
+from models import LogEntry, Run, Wait, Workflow
 from nodes import REGISTRY
 from payloads import Kept
 from tables.store import WorkspaceStore
@@ -95,6 +95,7 @@ class Trial:
         run = dispatcher.wait(dispatcher.submit(flow, input, "manual", trigger.id), PATIENCE)
         for answer in different.get("answers", self.given.get("answers", [])):
             body = {"node_id": answer["node"], **{key: answer[key] for key in answer.keys() - {"node"}}}
+            body["question"] = Wait.get(Wait.run_id == run.id, Wait.node_id == answer["node"]).question
             answered = self.owner.post(f"/api/runs/{run.id}/resume", body)
             assert answered.status_code == 200, answered.text
             run = dispatcher.wait(dispatcher.ticket_of(Run.get_by_id(run.id)), PATIENCE)

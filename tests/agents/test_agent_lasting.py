@@ -42,7 +42,8 @@ def resume(owner, server):
     """`resume(run_id, node_id, answer)` answers its question, and returns when the run goes on no more."""
 
     def give(run_id, node_id="agent", answer="approved"):
-        given = owner.post(f"/api/runs/{run_id}/resume", {"node_id": node_id, "answer": answer})
+        question = Wait.get(Wait.run_id == run_id, Wait.node_id == node_id).question
+        given = owner.post(f"/api/runs/{run_id}/resume", {"node_id": node_id, "answer": answer, "question": question})
         assert given.status_code == 200, given.text
         server.dispatcher.wait(server.dispatcher.ticket_of(Run.get_by_id(run_id)), 20)
         return owner.get(f"/api/runs/{run_id}").json

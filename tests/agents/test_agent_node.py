@@ -3,7 +3,7 @@
 import pytest
 from llm_server import call, data, forever, say
 
-from models import AgentRun
+from models import AgentRun, Wait
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
@@ -91,7 +91,7 @@ def test_an_approval_holds_only_what_needs_it(add_agent, run, llm, owner):
     llm.then(call("store_get", {"key": "a"}), say("Nothing."))
     made = run(agent_node(), {"id": "end", "type": "noop"}, expect=202)
     assert made["status"] == "pending" and made["waiting"].startswith("approval: Helper")
-    answer = owner.post(f"/api/runs/{made['id']}/resume", {"answer": "approved"})
+    answer = owner.post(f"/api/runs/{made['id']}/resume", {"answer": "approved", "question": Wait.get().question})
     assert answer.status_code == 200
 
 

@@ -126,7 +126,8 @@ def test_all_of_what_is_asked_about_can_be_seen_however_it_is_written(asked, log
 
 def test_what_is_done_is_what_was_asked_about(asked, owner, server, workspace):
     answer = asked(key="a", value={"n": 2**70, "f": 1e300, "t": "\u202e"})
-    assert owner.post(f"/api/runs/{answer['run_id']}/resume", {"answer": "approved"}).status_code == 200
+    agreed = {"answer": "approved", "question": answer["question"]}
+    assert owner.post(f"/api/runs/{answer['run_id']}/resume", agreed).status_code == 200
     server.dispatcher.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 10)
     kept = WorkspaceStore(workspace.id).get("a")
     assert kept == {"n": 1.1805916207174113e21, "f": 1e300, "t": "\u202e"}

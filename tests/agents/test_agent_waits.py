@@ -6,6 +6,7 @@ import pytest
 from llm_server import call, calls, say
 
 from models import Run, Wait, WorkspaceStore
+from nodes.base import REGISTRY
 
 ASKING = {"type": "store", "approval": ["store_set"]}
 SET = call("store_set", {"key": "a", "value": 1})
@@ -27,11 +28,11 @@ def asked(add_agent, ask, llm):
 
 @pytest.fixture
 def resume(owner, server):
-    """`resume(answer, answer="approved")` answers its question, and gives the agent's run when it goes on no more."""
+    """`resume(task, answer="approved")` answers the question of a task, and gives it when it goes on no more."""
 
     def give(task, expect=200, **body):
         path = f"/api/runs/{task['run_id']}"
-        given = owner.post(f"{path}/resume", body)
+        given = owner.post(f"{path}/resume", {"question": task["question"], **body})
         assert given.status_code == expect, given.text
         server.dispatcher.wait(server.dispatcher.ticket_of(Run.get_by_id(task["run_id"])), 10)
         return owner.get(f"/api/agent/runs/{task['id']}").json
@@ -67,14 +68,31 @@ def test_each_call_is_asked_for_itself(asked, resume, owner, workspace):
     answer = asked(two, say("Done."))
     first = answer["question"]
     assert first == Wait.get(Wait.run_id == answer["run_id"]).question
-    log = resume(answer, answer="approved", question=first)
+    log = resume(answer, answer="approved")
     assert log["status"] == "waiting" and '"b"' in log["waiting"]
     # Whoever answers the first question again, from a page that was open, does not agree to the second.
     again = owner.post(f"/api/runs/{answer['run_id']}/resume", {"answer": "approved", "question": first})
     assert again.status_code == 409 and "answered already" in again.json["error"]
-    log = resume(answer, answer="rejected")
+    log = resume(log, answer="rejected")
     assert log["text"] == "Done." and [made["status"] for made in log["tool_calls"]] == ["success", "failed"]
     assert (WorkspaceStore(workspace.id).get("a"), WorkspaceStore(workspace.id).get("b")) == (1, None)
+
+
+def test_an_answer_that_names_no_question_is_told_which_one_is_open(asked, owner, token_client, workspace):
+    answer = asked(SET, say("Written."))
+    for who in (owner, token_client("operator")):
+        given = who.post(f"/api/runs/{answer['run_id']}/resume", {"answer": "approved"})
+        assert given.status_code == 400 and repr(answer["question"]) in given.json["error"]
+    assert WorkspaceStore(workspace.id).get("a") is None
+    assert Wait.get(Wait.run_id == answer["run_id"]).answered_at is None
+
+
+def test_a_link_without_its_question_answers_none(asked, client, server):
+    answer = asked(SET, say("Written."))
+    node = REGISTRY["agent"]
+    for question, status in ((None, 400), (answer["question"], 200)):
+        link = server.dispatcher.links.of(answer["run_id"], "agent", node, question)["url"].partition("/api")[2]
+        assert client.post(f"/api{link}", {"answer": "approved"}).status_code == status
 
 
 def test_a_question_is_answered_once(asked, resume, owner):
@@ -203,7 +221,7 @@ def test_who_asks_for_a_run_can_wait_for_its_end(asked, owner):
     answer = asked(SET, say("Written."))
     path = f"/api/agent/runs/{answer['id']}"
     assert owner.get(f"{path}?wait=30").json["status"] == "waiting"
-    owner.post(f"/api/runs/{answer['run_id']}/resume", {"answer": "approved"})
+    owner.post(f"/api/runs/{answer['run_id']}/resume", {"answer": "approved", "question": answer["question"]})
     assert owner.get(f"{path}?wait=30").json["text"] == "Written."
     assert owner.get(f"{path}?wait=61").status_code == 400
 

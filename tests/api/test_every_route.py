@@ -61,6 +61,8 @@ LEAST_ROLE = {
     "POST /api/runs/<run>/resume": "operator",
     "GET /api/runs/<run>/steps": "viewer",
     "GET /api/runs/<run>/<any(input, output):name>": "viewer",
+    "GET /api/runs/<run>/definition": "viewer",
+    "GET /api/runs/<run>/children": "viewer",
     "GET /api/runs/<run>/steps/<int(max=999999999):number>": "viewer",
     "GET /api/runs/<run>/steps/<int(max=999999999):number>/output": "viewer",
     "GET /api/dashboard/runs/latest": "viewer",

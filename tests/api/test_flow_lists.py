@@ -150,6 +150,12 @@ def test_nothing_of_another_workspace_is_shown(owner, other, make_flow, end):
 # Filters
 
 
+def test_the_list_can_leave_out_what_is_archived(make_flow, names):
+    for status in ("draft", "archived", "active"):
+        make_flow(definition({**HOURLY, "config": {"every": 60}}), name=status, status=status)
+    assert names(status="draft,active", sort="name") == ["active", "draft"]
+
+
 def test_flows_are_found_by_how_they_do_and_by_what_starts_them(make_flow, end, names):
     bad, hook = make_flow(name="bad"), make_flow(definition(HOOK), name="hook")
     make_flow({"nodes": [{**HOOK, "disabled": True}]}, name="off")

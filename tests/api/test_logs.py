@@ -2,6 +2,8 @@
 
 import pytest
 
+from tables import base
+
 LOGGING = {"nodes": [{"id": "say", "type": "log", "config": {"message": "{{ input }}"}}]}
 
 
@@ -95,3 +97,91 @@ def test_the_entries_of_a_run_that_is_not_ones_own_are_refused(owner, other, run
 def test_entries_of_another_workspace_are_not_listed(owner, other):
     owner.post("/api/logs", {"message": "m"})
     assert other.get("/api/logs").json["items"] == []
+
+
+# As a page asks for it
+
+
+def walk(owner, **query):
+    """The messages of all pages."""
+    found, cursor = [], {}
+    for _ in range(50):
+        answer = owner.get("/api/logs", query_string={**query, **cursor})
+        assert answer.status_code == 200, answer.text
+        found += [item["message"] for item in answer.json["items"]]
+        if answer.json["next_cursor"] is None:
+            return found
+        cursor = {"cursor": answer.json["next_cursor"]}
+    raise AssertionError("the pages never end")
+
+
+def test_several_levels_are_asked_for_at_once(owner, run):
+    for level in ("debug", "info", "warning", "error"):
+        owner.post("/api/logs", {"message": level, "level": level, "run_id": run["id"]})
+    for query in ({}, {"run_id": run["id"]}):
+        assert (
+            walk(owner, level="error,debug", **query)
+            == ["error", "debug"]
+            == walk(owner, level="debug,error,debug", limit=1, **query)
+        )
+
+
+def test_entries_are_found_by_their_time(owner):
+    at = owner.post("/api/logs", {"message": "a"}).json["created_at"]
+    assert walk(owner, since=at) == ["a"] == walk(owner, until=at, since=at)
+    assert walk(owner, since="2000-01-01", until="2001-01-01") == [] == walk(owner, since="9999-12-31")
+    assert walk(owner, since="2000-01-01", until="9999-12-31") == ["a"]
+
+
+def test_entries_are_found_by_letters_of_their_message(owner, monkeypatch):
+    for number in range(9):
+        owner.post("/api/logs", {"message": "100% of Orders" if number in (0, 4) else "other", "data": "orders"})
+    assert len(walk(owner, search="orders")) == 2 == len(walk(owner, search="100%"))
+    assert walk(owner, search="100_") == [] == walk(owner, search="orders", level="error")
+    monkeypatch.setattr(base, "LOOKED_AT", 2)
+    assert len(walk(owner, search="orders", limit=1)) == 2
+
+
+def test_an_entry_says_which_flow_it_is_about(owner, other, run, flow):
+    owner.post("/api/logs", {"message": "of a run", "run_id": run["id"]})
+    owner.post("/api/logs", {"message": "of a schedule", "data": {"workflow_id": flow["id"], "late_seconds": 5}})
+    foreign = other.post("/api/flows", {"name": "Secret"}).json
+    owner.post("/api/logs", {"message": "made up", "data": {"workflow_id": foreign["id"]}})
+    owner.post("/api/logs", {"message": "of none", "data": [1]})
+    found = {item["message"]: item for item in owner.get("/api/logs").json["items"]}
+    known = {text: (item["workflow_id"], item["workflow_name"]) for text, item in found.items()}
+    assert known == {
+        "of a run": (run["workflow_id"], "Echo"),
+        "of a schedule": (flow["id"], "Echo"),
+        "made up": (None, None),
+        "of none": (None, None),
+    }
+    assert walk(owner, workflow_id=run["workflow_id"]) == ["of a run"]
+    assert walk(owner, workflow_id=flow["id"]) == ["of a schedule"]
+
+
+def test_brief_entries_have_no_long_data(owner):
+    owner.post("/api/logs", {"message": "short", "data": {"a": 1}})
+    owner.post("/api/logs", {"message": "long", "data": "ä" * 400})
+    owner.post("/api/logs", {"message": "none"})
+    none, long, short = owner.get("/api/logs?brief=true").json["items"]
+    assert (none["data"], short["data"]) == (None, {"a": 1})
+    assert long["data"] == {"$cut": {"bytes": 802, "start": '"' + "ä" * 299}}
+    assert owner.get("/api/logs").json["items"][1]["data"] == "ä" * 400
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("level=fatal", "level"),
+        ("level=info,", "level"),
+        ("since=yesterday", "since"),
+        ("until=5", "until"),
+        ("search=", "search"),
+        ("brief=x", "brief"),
+        (f"workflow_id={'x' * 65}", "workflow_id"),
+    ],
+)
+def test_a_wrong_filter_is_400_and_named(owner, query, name):
+    answer = owner.get(f"/api/logs?{query}")
+    assert answer.status_code == 400 and answer.json["error"].startswith(f"{name}: ")

@@ -135,11 +135,12 @@ def test_a_question_and_its_answer_survive(server, llm, effects):
     first = until(waiting, "it asks")
     restart(server)
     assert server.call("GET", f"/api/agent/runs/{id_}")["waiting"] == first["waiting"] and effects.count() == 0
-    server.call("POST", f"/api/runs/{first['run_id']}/resume", {"answer": "approved"})
-    until(lambda: len(server.call("GET", f"/api/agent/runs/{id_}")["tool_calls"]) == 2 and waiting(), "it asks again")
+    server.call("POST", f"/api/runs/{first['run_id']}/resume", {"answer": "approved", "question": first["question"]})
+    asked = until(lambda: (got := waiting()) and len(got["tool_calls"]) == 2 and got, "it asks again")
     restart(server)
     assert effects.count() == 1
-    server.call("POST", f"/api/runs/{first['run_id']}/resume", {"answer": "rejected", "comment": "no"})
+    refusal = {"answer": "rejected", "comment": "no", "question": asked["question"]}
+    server.call("POST", f"/api/runs/{first['run_id']}/resume", refusal)
     answer = ended(server, id_)
     assert answer["text"] == "Done." and effects.count() == 1
     assert [made["status"] for made in answer["tool_calls"]] == ["success", "failed"]

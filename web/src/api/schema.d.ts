@@ -654,14 +654,14 @@ export interface paths {
         /**
          * The flows of the workspace, each with its triggers, its last run and when it is due next.
          * @description The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
-         *     order.
+         *     order. `status` may be several, separated by commas.
          */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
-                    status?: "draft" | "active" | "archived" | null;
+                    status?: string | null;
                     search?: string | null;
                     failing?: boolean | null;
                     /** @description Those that have such a trigger: webhook, schedule */
@@ -889,12 +889,16 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** The versions of the flow, newest first. */
+        /** The versions of the flow, newest first; with `summary`, what changed in each against the one before. */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
+                    /** @description Whether to leave out `definition_json` */
+                    brief?: boolean;
+                    /** @description Whether to say what changed */
+                    summary?: boolean;
                 };
                 header?: never;
                 path: {
@@ -910,7 +914,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["VersionOutList"];
+                        "application/json": components["schemas"]["VersionItemOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -1359,6 +1363,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/{run}/definition": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        /** The WorkflowDefinition that the run began with: of its version, or the draft that was never saved. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    run: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/children": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        /** The first 200 runs that this one started, oldest first, without what went in and came out. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    run: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["RunBriefOutList"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs/{run}/{name}": {
         parameters: {
             query?: never;
@@ -1573,14 +1657,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The log entries of the workspace, newest first. */
+        /**
+         * The log entries of the workspace, newest first. `level` may be several, separated by commas.
+         * @description What has the letters of a `search`, or is of a `workflow_id`, is looked for in 5,000 entries at a time: a page of it
+         *     may be short, or empty, and the next one have more, if there is a cursor.
+         */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
                     run_id?: string | null;
-                    level?: "debug" | "info" | "warning" | "error" | null;
+                    level?: string | null;
+                    since?: string | null;
+                    until?: string | null;
+                    /** @description Letters of the message */
+                    search?: string | null;
+                    workflow_id?: string | null;
+                    /** @description Whether to cut long `data`: to `{$cut: {bytes, start}}` */
+                    brief?: boolean;
                 };
                 header?: never;
                 path?: never;
@@ -1594,7 +1689,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["LogOutList"];
+                        "application/json": components["schemas"]["LogItemOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -3594,6 +3689,24 @@ export interface components {
             /** @description The nodes that were not executed, since their output was given */
             pinned?: string[];
         };
+        VersionItemOut: {
+            workflow_id: string;
+            version: number;
+            /** @description Not there with `brief` */
+            definition_json?: string;
+            /** Format: date-time */
+            created_at: string;
+            created_by?: string | null;
+            created_by_name?: string | null;
+            /** @description With `summary` */
+            node_count?: number | null;
+            /** @description With `summary`: what changed against the version before, where that is at hand */
+            summary?: string | null;
+        };
+        VersionItemOutList: {
+            items: components["schemas"]["VersionItemOut"][];
+            next_cursor?: string | null;
+        };
         VersionOut: {
             workflow_id: string;
             version: number;
@@ -3601,10 +3714,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             created_by?: string | null;
-        };
-        VersionOutList: {
-            items: components["schemas"]["VersionOut"][];
-            next_cursor?: string | null;
+            created_by_name?: string | null;
         };
         RestoreIn: {
             version: number;
@@ -3796,6 +3906,42 @@ export interface components {
             items: components["schemas"]["StepOut"][];
             next_cursor?: string | null;
         };
+        RunBriefOut: {
+            id: string;
+            workflow_id: string;
+            workflow_name: string;
+            workflow_version?: number | null;
+            workspace_id: string;
+            /** @enum {string} */
+            status: "running" | "success" | "failed" | "pending";
+            /** @enum {string} */
+            triggered_by: "manual" | "schedule" | "webhook";
+            duration_ms: number | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
+            error_text: string | null;
+            error_node_id?: string | null;
+            cancelled?: boolean;
+            waiting?: string | null;
+            parent_run_id?: string | null;
+            retry_of?: string | null;
+            /** @description `{done, total}`: nodes that are settled */
+            progress?: Record<string, never> | null;
+            /** @description It ran a definition that was not saved; then it has no version */
+            draft?: boolean;
+            /** @description The node after which it stopped */
+            until?: string | null;
+            /** @description The nodes that were not executed, since their output was given */
+            pinned?: string[];
+        };
+        RunBriefOutList: {
+            items: components["schemas"]["RunBriefOut"][];
+            next_cursor?: string | null;
+        };
         ScheduleOut: {
             workflow_id: string;
             workflow_name: string;
@@ -3823,7 +3969,7 @@ export interface components {
             items: components["schemas"]["ScheduleOut"][];
             next_cursor?: string | null;
         };
-        LogOut: {
+        LogItemOut: {
             id: string;
             run_id: string | null;
             node_id: string | null;
@@ -3833,9 +3979,11 @@ export interface components {
             data: unknown;
             /** Format: date-time */
             created_at: string;
+            workflow_id: string | null;
+            workflow_name: string | null;
         };
-        LogOutList: {
-            items: components["schemas"]["LogOut"][];
+        LogItemOutList: {
+            items: components["schemas"]["LogItemOut"][];
             next_cursor?: string | null;
         };
         LogIn: {
@@ -3851,6 +3999,21 @@ export interface components {
             node_id: string | null;
             /** @default null */
             data: unknown;
+        };
+        LogOut: {
+            id: string;
+            run_id: string | null;
+            node_id: string | null;
+            /** @enum {string} */
+            level: "debug" | "info" | "warning" | "error";
+            message: string;
+            data: unknown;
+            /** Format: date-time */
+            created_at: string;
+        };
+        LogOutList: {
+            items: components["schemas"]["LogOut"][];
+            next_cursor?: string | null;
         };
         NodeOut: {
             type: string;
@@ -4284,7 +4447,7 @@ export interface components {
             failed: number;
             failure_rate: number;
             mean_duration_ms: number | null;
-            /** @description Of its newest 50 runs that have ended */
+            /** @description Of its newest 50 ended runs; for the 20 busiest flows */
             p95_duration_ms: number | null;
             /**
              * @description Of its newest run

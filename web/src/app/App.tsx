@@ -1,16 +1,20 @@
 import { MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
 import { QueryClientProvider } from "@tanstack/react-query";
+import { setNonce } from "get-nonce";
 import { useState } from "react";
 import { makeQueryClient } from "@/api/queries";
 import { Login } from "@/pages/login/Login";
+import { SetUp } from "@/pages/login/SetUp";
 import { ErrorBoundary } from "@/ui/ErrorBoundary";
 import { Pages } from "./Pages";
 import { Shell } from "./Shell";
-import { SessionProvider } from "./session";
+import { SessionProvider, useSession } from "./session";
 import { theme, variables } from "./theme";
 
 const nonce = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
+// What keeps the page still behind a dialog writes a <style> and asks there for the nonce.
+setNonce(nonce);
 
 export function App() {
   const [client] = useState(makeQueryClient);
@@ -25,12 +29,21 @@ export function App() {
       <ErrorBoundary>
         <QueryClientProvider client={client}>
           <SessionProvider login={<Login />}>
-            <Shell>
-              <Pages />
-            </Shell>
+            <Inside />
           </SessionProvider>
         </QueryClientProvider>
       </ErrorBoundary>
     </MantineProvider>
+  );
+}
+
+/** The pages; before them the set-up, for whoever's password was made up by the server. */
+function Inside() {
+  const { user } = useSession();
+  if (!user.set_up) return <SetUp />;
+  return (
+    <Shell>
+      <Pages />
+    </Shell>
   );
 }

@@ -109,6 +109,7 @@ function WorkspaceMenu() {
     <Menu width="target" position="bottom-start" shadow="md">
       <Menu.Target>
         <UnstyledButton
+          w="100%"
           p="xs"
           bdrs="md"
           bd="1px solid var(--line)"

@@ -1,4 +1,11 @@
-import { type CSSVariablesResolver, createTheme, type MantineColorsTuple, rem } from "@mantine/core";
+import {
+  type CSSVariablesResolver,
+  createTheme,
+  type MantineColorsTuple,
+  Menu,
+  Modal,
+  rem,
+} from "@mantine/core";
 
 /** The colour of the house: water in a channel. */
 const water: MantineColorsTuple = [
@@ -45,6 +52,14 @@ export const theme = createTheme({
   cursorType: "pointer",
   focusRing: "auto",
   respectReducedMotion: true,
+  components: {
+    // Its placeholder for the focus is no item, and a menu may have only items.
+    Menu: Menu.extend({ defaultProps: { withInitialFocusPlaceholder: false } }),
+    Modal: Modal.extend({
+      defaultProps: { closeButtonProps: { "aria-label": "Close" } },
+      styles: { title: { fontSize: rem(18), fontWeight: 650 } },
+    }),
+  },
 });
 
 /** Mantine's own quiet texts are paler than WCAG allows on our page; they take our colour. */

@@ -1,29 +1,52 @@
 /** Where nodes go: left to right along the edges, by dagre. */
 import { Graph, layout } from "@dagrejs/dagre";
+import { layered } from "./layers";
 import type { Definition, Position } from "./types";
 
-/** The size of a node on the canvas, in its own pixels. */
+/** The size of a node on the canvas, in its own pixels; one with many branches is taller. */
 export const NODE = { width: 220, height: 64 };
 const GRID = 20;
+/** Of more nodes than this dagre makes no picture while somebody waits. */
+const MOST_FOR_DAGRE = 150;
 
 function snap(value: number): number {
   return Math.round(value / GRID) * GRID;
 }
 
+/** What leaves a node by its first branch comes above what leaves it by the second, and so on. */
+function inOrder({ nodes, edges }: Pick<Definition, "nodes" | "edges">): { left: string; right: string }[] {
+  const there = new Set(nodes.map((node) => node.id));
+  const latest = new Map<string, { branch: string; to: string }>();
+  const found: { left: string; right: string }[] = [];
+  const seen = new Set<string>();
+  for (const { from, to, branch } of edges) {
+    if (branch === undefined || !there.has(to) || seen.has(to)) continue;
+    seen.add(to);
+    const before = latest.get(from);
+    if (before !== undefined && before.branch !== branch) found.push({ left: before.to, right: to });
+    latest.set(from, { branch, to });
+  }
+  return found;
+}
+
 /** A position for each node id, whatever the nodes have had; dangling edges are left out. */
-export function arrange(definition: Pick<Definition, "nodes" | "edges">): Map<string, Position> {
+export function arrange(
+  definition: Pick<Definition, "nodes" | "edges">,
+  heightOf: (id: string) => number = () => NODE.height,
+): Map<string, Position> {
   const graph = new Graph({ multigraph: true });
-  graph.setGraph({ rankdir: "LR", nodesep: 40, ranksep: 80 });
+  graph.setGraph({ rankdir: "LR", nodesep: 40, ranksep: 100 });
   graph.setDefaultEdgeLabel(() => ({}));
-  for (const node of definition.nodes) graph.setNode(node.id, { ...NODE });
+  for (const node of definition.nodes)
+    graph.setNode(node.id, { width: NODE.width, height: heightOf(node.id) });
   for (const [at, edge] of definition.edges.entries()) {
     if (graph.hasNode(edge.from) && graph.hasNode(edge.to)) graph.setEdge(edge.from, edge.to, {}, String(at));
   }
-  layout(graph);
+  layout(graph, { constraints: inOrder(definition) });
   const positions = new Map<string, Position>();
   for (const node of definition.nodes) {
     const { x, y } = graph.node(node.id) as Position;
-    positions.set(node.id, { x: snap(x - NODE.width / 2), y: snap(y - NODE.height / 2) });
+    positions.set(node.id, { x: snap(x - NODE.width / 2), y: snap(y - heightOf(node.id) / 2) });
   }
   return positions;
 }
@@ -31,7 +54,8 @@ export function arrange(definition: Pick<Definition, "nodes" | "edges">): Map<st
 /** The definition with a position for every node: those that it has, else all arranged anew. */
 export function positioned(definition: Definition): Definition {
   if (definition.nodes.every((node) => node.position !== undefined)) return definition;
-  const positions = arrange(definition);
+  const isLarge = definition.nodes.length > MOST_FOR_DAGRE;
+  const positions = isLarge ? layered(definition, NODE) : arrange(definition);
   return {
     ...definition,
     nodes: definition.nodes.map((node) => ({ ...node, position: positions.get(node.id) })),

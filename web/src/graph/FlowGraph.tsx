@@ -11,11 +11,13 @@ import {
   type NodeTypes,
   Position,
   ReactFlow,
+  type ReactFlowInstance,
 } from "@xyflow/react";
 import { memo, useMemo } from "react";
 import { type NodeType, useCatalogue } from "@/api/catalogue";
 import { NODE, positioned } from "@/definition/layout";
 import type { Definition, FlowNode } from "@/definition/types";
+import { Follow } from "./Follow";
 import classes from "./graph.module.css";
 import { type Mark, NodeCard } from "./NodeCard";
 
@@ -41,10 +43,27 @@ interface FlowGraphProps {
   onSelect?: (nodeId: string | null) => void;
   label: string;
   controls?: boolean;
+  /** In a comparison: what became of an edge. */
+  changeOf?: (edge: Definition["edges"][number]) => "added" | "removed" | undefined;
+  /** Shows the start of a long flow in a size that can be read, instead of all of it. */
+  readable?: boolean;
+}
+
+const SMALLEST_TO_READ = 0.55;
+
+/** Where all of it would be too small to read: moves to the start, at the height that it has. */
+function showStart(flow: ReactFlowInstance<Shown>): void {
+  const { y, zoom } = flow.getViewport();
+  if (zoom >= SMALLEST_TO_READ) return;
+  const bounds = flow.getNodesBounds(flow.getNodes());
+  const middle = bounds.y + bounds.height / 2;
+  const shift = y + middle * (zoom - SMALLEST_TO_READ);
+  void flow.setViewport({ x: 24 - bounds.x * SMALLEST_TO_READ, y: shift, zoom: SMALLEST_TO_READ });
 }
 
 export default function FlowGraph(props: FlowGraphProps) {
-  const { definition, marks, isLive, selected = null, onSelect, label, controls = true } = props;
+  const { definition, marks, isLive, changeOf, selected = null, onSelect, label } = props;
+  const { controls = true, readable = false } = props;
   const { catalogue } = useCatalogue();
   const { colorScheme } = useMantineColorScheme();
   const placed = useMemo(() => positioned(definition), [definition]);
@@ -69,10 +88,10 @@ export default function FlowGraph(props: FlowGraphProps) {
         source: edge.from,
         target: edge.to,
         label: edge.branch,
-        className: isLive?.(edge) ? "live" : undefined,
+        className: changeOf?.(edge) ?? (isLive?.(edge) ? "live" : undefined),
         focusable: false,
       })),
-    [placed, isLive],
+    [placed, isLive, changeOf],
   );
 
   return (
@@ -92,6 +111,7 @@ export default function FlowGraph(props: FlowGraphProps) {
       onPaneClick={() => onSelect?.(null)}
       onSelectionChange={({ nodes: [first] }) => first && first.id !== selected && onSelect?.(first.id)}
       onlyRenderVisibleElements={definition.nodes.length > 100}
+      onInit={readable ? showStart : undefined}
       fitView
       fitViewOptions={{ maxZoom: 1, padding: 0.2 }}
       minZoom={0.05}
@@ -100,6 +120,7 @@ export default function FlowGraph(props: FlowGraphProps) {
       proOptions={{ hideAttribution: true }}
     >
       <Background gap={20} />
+      {onSelect !== undefined && <Follow id={selected} />}
       {controls && <Controls showInteractive={false} />}
     </ReactFlow>
   );

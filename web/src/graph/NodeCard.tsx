@@ -26,13 +26,16 @@ interface NodeCardProps {
   type: NodeType | undefined;
   mark?: Mark;
   selected?: boolean;
+  /** In the canvas' pixels; one with many branches is taller than the usual. */
+  height?: number;
   children?: ReactNode;
 }
 
-export function NodeCard({ node, type, mark = {}, selected = false, children }: NodeCardProps) {
+export function NodeCard({ node, type, mark = {}, selected = false, height, children }: NodeCardProps) {
   return (
     <div
       className={classes.card}
+      style={height === undefined ? undefined : { height }}
       data-selected={selected || undefined}
       data-disabled={node.disabled || undefined}
       data-outcome={mark.outcome}

@@ -7,7 +7,7 @@ interface ConfirmDialogProps {
   onClose: () => void;
   title: string;
   /** What will happen and what will not. */
-  children: ReactNode;
+  children?: ReactNode;
   /** The verb on the button. */
   action: string;
   /** Whether something is lost. */
@@ -41,24 +41,20 @@ export function ConfirmDialog(props: ConfirmDialogProps) {
   }
 
   return (
-    <Modal
-      opened={opened}
-      onClose={close}
-      title={title}
-      centered
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
+    <Modal opened={opened} onClose={close} title={title} centered>
       <Stack>
-        <Text size="sm" component="div">
-          {children}
-        </Text>
+        {children !== undefined && (
+          <Text size="sm" component="div">
+            {children}
+          </Text>
+        )}
         {error !== null && <Refused error={error} />}
         <Group justify="flex-end" gap="xs">
           <Button variant="default" onClick={close} disabled={busy} data-autofocus={danger || undefined}>
             Cancel
           </Button>
           <Button
-            color={danger ? "red" : undefined}
+            color={danger ? "red.8" : undefined}
             loading={busy}
             onClick={() => void confirm()}
             data-autofocus={!danger || undefined}

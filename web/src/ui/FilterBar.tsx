@@ -50,7 +50,7 @@ export function FilterSelect(props: FilterSelectProps) {
       onChange={(next) => onChange(next ?? "")}
       allowDeselect={false}
       searchable={searchable}
-      w={width}
+      w={{ base: "calc(50% - 5px)", sm: width }}
       checkIconPosition="right"
       comboboxProps={{ shadow: "md" }}
     />

@@ -21,7 +21,7 @@ export function LoadMore({ query, noun }: LoadMoreProps) {
   }
   if (!query.hasNextPage) return null;
   return (
-    <Center>
+    <Center p="sm">
       <Button variant="default" loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
         Load more {noun}
       </Button>
@@ -32,7 +32,8 @@ export function LoadMore({ query, noun }: LoadMoreProps) {
 /** What `api.useInfiniteQuery` needs to know of our lists. */
 export const PAGED = {
   pageParamName: "cursor",
-  initialPageParam: undefined,
+  // Not undefined, in whose place the library puts 0.
+  initialPageParam: null,
   getNextPageParam: (page: { next_cursor?: string | null }) => page.next_cursor ?? undefined,
 } as const;
 

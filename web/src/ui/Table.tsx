@@ -1,9 +1,10 @@
-import { Table as Base } from "@mantine/core";
+import { Table as Base, VisuallyHidden } from "@mantine/core";
 import type { ReactNode } from "react";
 
 interface TableProps {
   /** What the table is of, for screen readers. */
   label: string;
+  /** The heads of the columns; an empty one is that of buttons. */
   head: ReactNode[];
   children: ReactNode;
   minWidth?: number;
@@ -18,7 +19,7 @@ export function Table({ label, head, children, minWidth = 520 }: TableProps) {
           <Base.Tr>
             {head.map((cell, at) => (
               // biome-ignore lint/suspicious/noArrayIndexKey: the head of a table does not change
-              <Base.Th key={at}>{cell}</Base.Th>
+              <Base.Th key={at}>{cell === "" ? <VisuallyHidden>Actions</VisuallyHidden> : cell}</Base.Th>
             ))}
           </Base.Tr>
         </Base.Thead>

@@ -1,5 +1,150 @@
-import { Page } from "@/ui/Page";
+import { Text } from "@mantine/core";
+import { useDocumentTitle, useMediaQuery } from "@mantine/hooks";
+import { notifications } from "@mantine/notifications";
+import { ReactFlowProvider } from "@xyflow/react";
+import { useEffect, useState } from "react";
+import { useCatalogue } from "@/api/catalogue";
+import { ApiError, api } from "@/api/client";
+import { useSession } from "@/app/session";
+import { Empty, Loading, Refused } from "@/ui/states";
+import { Canvas } from "./canvas/Canvas";
+import { useChecking } from "./checking";
+import { EditorProvider, useEditor } from "./context";
+import classes from "./editor.module.css";
+import { Header } from "./header/Header";
+import { JsonPane } from "./JsonPane";
+import { KeysDialog } from "./KeysDialog";
+import { Problems } from "./Problems";
+import { CurlDialog } from "./palette/CurlDialog";
+import { Palette } from "./palette/Palette";
+import { QuickPalette } from "./palette/QuickPalette";
+import { SidePanel } from "./panel/SidePanel";
+import { Bars } from "./saving/Bars";
+import { type Drafts, draftsOf, readPinned, restoredOf } from "./saving/drafts";
+import { serverFlowOf } from "./saving/remote";
+import { SaverProvider, useKeptPins, useNewSaver, useWatching } from "./saving/useSaving";
+import { slots } from "./slots";
+import { type EditorStore, makeStore, type ServerFlow } from "./store";
+import { CLOSED, useUi } from "./ui";
+import { useClipboard } from "./useClipboard";
+import { useKeys } from "./useKeys";
 
+/** The flow as the server has it, with what was typed here and not saved on top. */
+function opened(flow: ServerFlow, drafts: Drafts, readOnly: boolean): EditorStore {
+  const store = makeStore(flow, readPinned(flow.id));
+  const restored = restoredOf(drafts.read(), flow);
+  if (readOnly) return store;
+  if (restored.kind === "nothing") drafts.clear();
+  else store.getState().replaceDefinition(restored.definition, "restore what was not saved");
+  if (restored.kind === "conflict") store.getState().setSaving({ kind: "conflict", theirs: flow });
+  return store;
+}
+
+/** What watches over the open flow; draws nothing. */
+function Watchers() {
+  useChecking();
+  useWatching();
+  useKeptPins();
+  useKeys();
+  useClipboard();
+  return null;
+}
+
+function Workbench({ narrow }: { narrow: boolean }) {
+  const name = useEditor((state) => state.flow.name);
+  useDocumentTitle(`${name} · Headrace`);
+  const readOnly = useEditor((state) => state.readOnly);
+  const json = useUi((ui) => ui.json);
+  const wide = useMediaQuery("(min-width: 1600px)") ?? false;
+  const { RunPanel } = slots;
+  return (
+    <div className={classes.editor}>
+      <Header />
+      <Bars />
+      {narrow && (
+        <Text size="xs" c="var(--quiet)" px="md" py={4} bg="var(--card)">
+          To look at only: a flow is changed on a wider screen.
+        </Text>
+      )}
+      <div className={classes.body}>
+        {/* Beside the JSON there is room for the nodes on a wide screen only; `/` offers them anyway. */}
+        {!narrow && !readOnly && (wide || !json) && <Palette />}
+        <div className={classes.middle}>
+          <Canvas />
+          <Problems />
+          {RunPanel !== null && <RunPanel />}
+        </div>
+        {!narrow && <JsonPane />}
+        <SidePanel />
+      </div>
+      <QuickPalette />
+      <CurlDialog />
+      <KeysDialog />
+    </div>
+  );
+}
+
+function useCatalogueIn(store: EditorStore): void {
+  const { catalogue } = useCatalogue();
+  useEffect(() => {
+    if (catalogue !== undefined) store.getState().setCatalogue(catalogue);
+  }, [store, catalogue]);
+}
+
+function useRestoredNotice(store: EditorStore): void {
+  useEffect(() => {
+    const { definition, saved, saving } = store.getState();
+    if (definition === saved || saving.kind === "conflict") return;
+    notifications.show({ message: "What you had not saved is here again. Undo takes it away." });
+  }, [store]);
+}
+
+function OpenEditor({ flow, drafts }: { flow: ServerFlow; drafts: Drafts }) {
+  const { may } = useSession();
+  const narrow = useMediaQuery("(max-width: 48em)", undefined, { getInitialValueInEffect: false }) ?? false;
+  const readOnly = narrow || !may("editor");
+  const [store] = useState(() => opened(flow, drafts, !may("editor")));
+  useCatalogueIn(store);
+  useRestoredNotice(store);
+  useEffect(() => store.getState().setReadOnly(readOnly), [store, readOnly]);
+  useEffect(() => useUi.getState().set(CLOSED), []);
+  const saver = useNewSaver(store, drafts);
+  if (saver === null) return null;
+  return (
+    <EditorProvider store={store}>
+      <SaverProvider value={saver}>
+        <ReactFlowProvider>
+          <Watchers />
+          <Workbench narrow={narrow} />
+        </ReactFlowProvider>
+      </SaverProvider>
+    </EditorProvider>
+  );
+}
+
+/** The editor of one flow. */
 export default function Editor({ id }: { id: string }) {
-  return <Page title="Editor">{id}</Page>;
+  const { user } = useSession();
+  const [drafts] = useState(() => draftsOf(user.id, id));
+  const params = { params: { path: { flow: id } } };
+  // Opened with what the server has now, not with what a list or an earlier visit left in memory.
+  const { data, error, refetch, isFetchedAfterMount } = api.useQuery("get", "/api/workflows/{flow}", params, {
+    staleTime: 0,
+  });
+  const { catalogue, error: catalogueError, retry } = useCatalogue();
+  const problem: unknown = error;
+  const [first, setFirst] = useState<ServerFlow | null>(null);
+  useEffect(() => {
+    if (first === null && data !== undefined && isFetchedAfterMount) setFirst(serverFlowOf(data));
+  }, [data, first, isFetchedAfterMount]);
+
+  if (first !== null && catalogue !== undefined) return <OpenEditor flow={first} drafts={drafts} />;
+  if (problem instanceof ApiError && problem.status === 404)
+    return (
+      <Empty title="There is no such flow" hint="It may have been deleted, or be another workspace's." />
+    );
+  if (problem !== null && problem !== undefined)
+    return <Refused error={problem} onRetry={() => void refetch()} />;
+  if (catalogueError) return <Refused error={catalogueError} onRetry={retry} />;
+  return <Loading label="Opening the flow" fill />;
 }

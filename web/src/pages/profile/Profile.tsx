@@ -1,5 +1,216 @@
-import { Page } from "@/ui/Page";
+/** One's own account: name, address, password, and where one is logged in. */
+import {
+  Badge,
+  Button,
+  Group,
+  PasswordInput,
+  SegmentedControl,
+  Stack,
+  Text,
+  TextInput,
+  useMantineColorScheme,
+} from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { api, server } from "@/api/client";
+import { useSession } from "@/app/session";
+import { notify } from "@/ui/notify";
+import { Card, Page } from "@/ui/Page";
+import { LoadingRows, Refused } from "@/ui/states";
+import { Table, Td, Tr } from "@/ui/Table";
+import { Time } from "@/ui/Time";
 
 export default function Profile() {
-  return <Page title="Profile">{null}</Page>;
+  return (
+    <Page title="Profile" width={760}>
+      <Person />
+      <Password />
+      <Appearance />
+      <Sessions />
+    </Page>
+  );
+}
+
+function useProfileChange(done: string, after: () => void) {
+  const client = useQueryClient();
+  return api.useMutation("patch", "/api/profile", {
+    onSuccess: () => {
+      notify.done(done);
+      after();
+      void client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] });
+      void client.invalidateQueries({ queryKey: ["get", "/api/profile/sessions"] });
+    },
+  });
+}
+
+function Person() {
+  const { user } = useSession();
+  const [name, setName] = useState(user.name);
+  const [email, setEmail] = useState(user.email);
+  const [current, setCurrent] = useState("");
+  const change = useProfileChange("Your profile is changed", () => setCurrent(""));
+  const isNewEmail = email !== user.email;
+
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    change.mutate({ body: { name, ...(isNewEmail && { email, current_password: current }) } });
+  }
+
+  return (
+    <Card title="You">
+      <form onSubmit={submit}>
+        <Stack>
+          <TextInput
+            label="Name"
+            required
+            autoComplete="name"
+            value={name}
+            onChange={(event) => setName(event.currentTarget.value)}
+          />
+          <TextInput
+            label="Email"
+            type="email"
+            required
+            autoComplete="username"
+            value={email}
+            onChange={(event) => setEmail(event.currentTarget.value)}
+          />
+          {isNewEmail && (
+            <PasswordInput
+              label="Your password"
+              description="Needed to change the address"
+              required
+              autoComplete="current-password"
+              value={current}
+              onChange={(event) => setCurrent(event.currentTarget.value)}
+            />
+          )}
+          {change.error && <Refused error={change.error} />}
+          <Group>
+            <Button type="submit" disabled={name === user.name && !isNewEmail} loading={change.isPending}>
+              Save
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Card>
+  );
+}
+
+function Password() {
+  const { user } = useSession();
+  const [current, setCurrent] = useState("");
+  const [password, setPassword] = useState("");
+  const change = useProfileChange("You have a new password", () => {
+    setCurrent("");
+    setPassword("");
+  });
+
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    change.mutate({ body: { password, current_password: current } });
+  }
+
+  return (
+    <Card title="Password">
+      <form onSubmit={submit}>
+        <input type="email" name="email" autoComplete="username" value={user.email} readOnly hidden />
+        <Stack>
+          <PasswordInput
+            label="Present password"
+            required
+            autoComplete="current-password"
+            value={current}
+            onChange={(event) => setCurrent(event.currentTarget.value)}
+          />
+          <PasswordInput
+            label="New password"
+            description="At least 8 characters. It ends your sessions elsewhere."
+            required
+            minLength={8}
+            autoComplete="new-password"
+            value={password}
+            onChange={(event) => setPassword(event.currentTarget.value)}
+          />
+          {change.error && <Refused error={change.error} />}
+          <Group>
+            <Button type="submit" loading={change.isPending}>
+              Change the password
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Card>
+  );
+}
+
+function Appearance() {
+  const { colorScheme, setColorScheme } = useMantineColorScheme();
+  return (
+    <Card title="Appearance">
+      <SegmentedControl
+        aria-label="Appearance"
+        value={colorScheme}
+        onChange={(value) => setColorScheme(value as typeof colorScheme)}
+        data={[
+          { value: "light", label: "Light" },
+          { value: "dark", label: "Dark" },
+          { value: "auto", label: "As the system" },
+        ]}
+      />
+    </Card>
+  );
+}
+
+function Sessions() {
+  const client = useQueryClient();
+  const { workspaces } = useSession();
+  const { data, error, isPending, refetch } = api.useQuery("get", "/api/profile/sessions");
+  const nameOf = (id: string) => workspaces.find((one) => one.id === id)?.name ?? "–";
+
+  async function end(id: string) {
+    try {
+      await server.DELETE("/api/profile/sessions/{session_id}", { params: { path: { session_id: id } } });
+    } catch (problem) {
+      notify.refused("The session goes on", problem);
+    } finally {
+      void client.invalidateQueries({ queryKey: ["get", "/api/profile/sessions"] });
+    }
+  }
+
+  return (
+    <Card title="Where you are logged in" pad={false}>
+      {isPending && <LoadingRows rows={2} />}
+      {error && <Refused error={error} onRetry={() => void refetch()} />}
+      {data && (
+        <Table label="Sessions" head={["Since", "Ends", "Workspace", ""]}>
+          {data.items.map((session) => (
+            <Tr key={session.id}>
+              <Td>
+                <Time at={session.created_at} />
+              </Td>
+              <Td>
+                <Time at={session.expires_at} />
+              </Td>
+              <Td>{nameOf(session.workspace_id)}</Td>
+              <Td ta="right">
+                {session.current ? (
+                  <Badge variant="light" tt="none">
+                    this one
+                  </Badge>
+                ) : (
+                  <Button size="compact-xs" variant="default" onClick={() => void end(session.id)}>
+                    End it
+                  </Button>
+                )}
+              </Td>
+            </Tr>
+          ))}
+        </Table>
+      )}
+      <Text size="xs" c="var(--quiet)" p="md">
+        Programs with an API token are not among these.
+      </Text>
+    </Card>
+  );
 }

@@ -1,5 +1,74 @@
-import { Page } from "@/ui/Page";
+import { Button, Text } from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
+import { IconPlayerPlay } from "@tabler/icons-react";
+import { useMemo } from "react";
+import { Link } from "wouter";
+import { LoadMore } from "@/ui/LoadMore";
+import { Card, Page } from "@/ui/Page";
+import { Empty, LoadingRows, Refused } from "@/ui/states";
+import { useQueryState } from "@/ui/useQueryState";
+import { BulkBar } from "./BulkBar";
+import { DEFAULTS } from "./filters";
+import { RunFilters } from "./RunFilters";
+import { RunCards, RunTable } from "./RunTable";
+import { useRuns } from "./useRuns";
+import { useSelection } from "./useSelection";
 
 export default function Runs() {
-  return <Page title="Runs">{null}</Page>;
+  const state = useQueryState(DEFAULTS);
+  const query = useRuns(state.values);
+  const { runs } = query;
+  const ids = useMemo(() => runs.map((run) => run.id), [runs]);
+  const selection = useSelection(ids);
+  const isPhone = useMediaQuery("(max-width: 48em)", undefined, { getInitialValueInEffect: false });
+
+  return (
+    <Page title="Runs" about="Every time a flow ran, newest first.">
+      <RunFilters state={state} />
+      {selection.size > 0 && (
+        <BulkBar runs={runs.filter((run) => selection.has(run.id))} onDone={selection.clear} />
+      )}
+      {query.error !== null && runs.length === 0 ? (
+        <Refused error={query.error} onRetry={() => void query.refetch()} />
+      ) : (
+        <Card pad={false}>
+          {query.isPending && <LoadingRows />}
+          {!query.isPending && runs.length === 0 && (
+            <NoRuns filtered={state.isSet} onClear={state.clear} more={query.hasNextPage} />
+          )}
+          {runs.length > 0 &&
+            (isPhone ? <RunCards runs={runs} /> : <RunTable runs={runs} selection={selection} />)}
+        </Card>
+      )}
+      <LoadMore query={query} noun="runs" />
+    </Page>
+  );
+}
+
+function NoRuns({ filtered, onClear, more }: { filtered: boolean; onClear: () => void; more: boolean }) {
+  if (filtered) {
+    return (
+      <Empty
+        title={more ? "None among the latest runs" : "No run fits these filters"}
+        hint={more ? "There are older ones that were not looked at yet." : undefined}
+        action={
+          <Button variant="default" onClick={onClear}>
+            Clear filters
+          </Button>
+        }
+      />
+    );
+  }
+  return (
+    <Empty
+      title="Nothing has run yet"
+      icon={<IconPlayerPlay size={32} aria-hidden color="var(--quiet)" />}
+      hint={<Text inherit>Open a flow and press Run, or switch one on that has a trigger.</Text>}
+      action={
+        <Button component={Link} href="/flows">
+          Go to flows
+        </Button>
+      }
+    />
+  );
 }

@@ -1,0 +1,561 @@
+"""The audit trail: everything that is changed is in it, what failed is not, and no secret is."""
+
+import json
+import sqlite3
+
+import pytest
+from test_every_route import BY_TOKEN, OTHER_PARTS, routes_of
+from world import at_once, said, start_python
+
+import accounts
+from database import execute, write
+from models import ACTIONS, SUBJECTS, AgentRun, ApiToken, AuditEntry, Session, Wait, Workflow
+from vault import KEY_FILE
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+APPROVAL = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Pay?"}}], "edges": []}
+FAILS = {"nodes": [{"id": "a", "type": "stop", "config": {"message": "no"}}], "edges": []}
+DOCUMENT = {"openapi": "3.1.0", "info": {"title": "Pet store"}, "paths": {"/pets": {"get": {}}}}
+AGENT = {"id": "mine", "name": "Mine", "instructions": "Do.", "model": "test"}
+BEARER = {"name": "shop", "type": "http_bearer", "data": {"token": "t"}}
+PASSWORD = "correct horse battery"
+
+# Unsafe routes that leave no entry, and why.
+WITHOUT_ENTRY = {
+    "POST /api/logs": "the log entry is the record; programs write many",
+    "POST /api/workflows/validate": "changes nothing",
+    "POST /api/agents/validate": "changes nothing",
+    "POST /api/import/curl": "keeps nothing",
+    "POST /mcp": "programs run flows by it in any number; what it cancels has an entry, see below",
+    **{
+        f"{method} /api/webhooks/<slashes:path>": "programs call them in any number; the run is the record"
+        for method in ("POST", "PUT", "PATCH", "DELETE")
+    },
+}
+# What each of the others leaves, with a body for which it does its work.
+LEAVES = {
+    "POST /api/auth/login": ("session.opened", {"email": "owner@example.org", "password": PASSWORD}),
+    "PATCH /api/auth/session": ("session.moved", {"workspace_id": "<workspace>"}),
+    "DELETE /api/auth/session": ("session.closed", None),
+    "PATCH /api/profile": ("profile.changed", {"name": "Ada"}),
+    "DELETE /api/profile/sessions/<session_id>": ("session.closed", None),
+    "POST /api/workspaces": ("workspace.created", {"name": "Second"}),
+    "PATCH /api/workspaces/<workspace>": ("workspace.renamed", {"name": "Renamed"}),
+    "POST /api/members": ("member.added", {"email": "new@example.org", "role": "viewer", "password": PASSWORD}),
+    "PATCH /api/members": ("member.changed", {"user_id": "<member>", "role": "editor"}),
+    "DELETE /api/members": ("member.removed", {"user_id": "<member>"}),
+    "POST /api/tokens": ("token.created", {"name": "t"}),
+    "DELETE /api/tokens/<token>": ("token.withdrawn", None),
+    "POST /api/flows": ("flow.created", {"name": "A"}),
+    "PUT /api/workflows/<flow>": ("flow.updated", {"name": "B"}),
+    "DELETE /api/workflows/<flow>": ("flow.deleted", None),
+    "POST /api/workflows/<flow>/run": ("run.started", {}),
+    "POST /api/workflows/<flow>/restore": ("flow.restored", {"version": 1}),
+    "POST /api/templates/<name>/use": ("flow.created", {}),
+    "POST /api/runs": ("run.recorded", {"workflow_id": "<flow>"}),
+    "DELETE /api/runs/<run>": ("run.deleted", None),
+    "POST /api/runs/<run>/cancel": ("run.cancelled", {}),
+    "POST /api/runs/<run>/retry": ("run.retried", {"from": "start"}),
+    "POST /api/runs/<run>/resume": ("run.answered", {"answer": "approved"}),
+    "POST /api/credentials": ("credential.created", {**BEARER, "name": "new"}),
+    "PUT /api/credentials/<credential>": ("credential.updated", {"data": {"token": "other"}}),
+    "DELETE /api/credentials/<credential>": ("credential.deleted", None),
+    "POST /api/credentials/<credential>/test": ("credential.tested", {}),
+    "POST /api/credentials/test": ("credential.tested", {"type": "http_bearer", "data": {"token": "t"}}),
+    "POST /api/import/openapi": ("preset.imported", {"document": DOCUMENT}),
+    "DELETE /api/presets/<source>": ("preset.deleted", None),
+    "POST /api/agents": ("agent.created", {**AGENT, "id": "other"}),
+    "PUT /api/agents/<name>": ("agent.updated", {**AGENT, "instructions": "Do it."}),
+    "DELETE /api/agents/<name>": ("agent.deleted", None),
+    "POST /api/agent/run": ("run.started", {"agent_id": "mine", "task": "x"}),
+    "POST /api/agent/runs/<agent_run>/cancel": ("run.cancelled", {}),
+    "POST /api/agent/memory": ("memory.written", {"agent_id": "a", "key": "k2", "content": "c"}),
+    "DELETE /api/agent/memory": ("memory.cleared", None),
+    "DELETE /api/agent/memory/<memory>": ("memory.deleted", None),
+}
+
+
+def entries(**where):
+    """The entries on record, oldest first, as `(action, target_name, changes)`."""
+    query = AuditEntry.select().order_by(AuditEntry.id)
+    for name, value in where.items():
+        query = query.where(getattr(AuditEntry, name) == value)
+    return [(row.action, row.target_name, json.loads(row.changes)) for row in query]
+
+
+def last():
+    return AuditEntry.select().order_by(AuditEntry.id.desc()).get()
+
+
+@pytest.fixture
+def ready(owner, member, make_flow, make_run):
+    """What the routes above work on: ids by what stands for them."""
+    owner.post("/api/agents", AGENT)
+    owner.post("/api/import/openapi", {"document": DOCUMENT})
+    waits = make_flow(APPROVAL)
+    waiting = owner.post(f"/api/workflows/{waits['id']}/run").json
+    ended = make_run(FAILS)
+    memory = owner.post("/api/agent/memory", {"agent_id": "a", "key": "k", "content": "c"}).json
+    values = {"workspace_id": waiting["workspace_id"], "agent_id": "a", "run_id": waiting["id"], "node_id": "n"}
+    AgentRun.add(id="arun_1", item_index=-1, task="t", status="waiting", session="", **values)
+    session, _ = Session.start(owner.user, owner.workspace.id, days=1)
+    return {
+        **OTHER_PARTS,
+        "<workspace>": owner.workspace.id,
+        "<member>": member("viewer").user.id,
+        "<token>": owner.post("/api/tokens", {"name": "t"}).json["id"],
+        "<flow>": make_flow()["id"],
+        "<waiting>": waiting["id"],
+        "<ended>": ended["id"],
+        "<credential>": owner.post("/api/credentials", BEARER).json["id"],
+        "<agent_run>": "arun_1",
+        "<memory>": memory["id"],
+        "<session_id>": session.id,
+    }
+
+
+def do(client, route, ids):
+    """Use a route of LEAVES on what is ready."""
+    _, body = LEAVES[route]
+    method, path = route.split(" ", 1)
+    run = "<ended>" if method == "DELETE" or path.endswith("retry") else "<waiting>"
+    names = {"<run>": ids[run], "<name>": "mine" if "agents" in path else "api-to-table", **ids}
+    if route == "DELETE /api/agent/memory":
+        path += "?agent_id=a"
+    text = "" if body is None else json.dumps(body)
+    for part, id_ in names.items():
+        path, text = path.replace(part, id_), text.replace(part, id_)
+    return client.open(path, json.loads(text) if text else None, method=method)
+
+
+# Everything is in it
+
+
+def test_every_route_that_changes_something_is_told_of_or_says_why_not(first_app):
+    unsafe = {route for route in routes_of(first_app) if route.split(" ")[0] not in SAFE}
+    assert unsafe == set(LEAVES) | set(WITHOUT_ENTRY) and not set(LEAVES) & set(WITHOUT_ENTRY)
+    assert set(BY_TOKEN) <= set(WITHOUT_ENTRY)
+
+
+@pytest.mark.parametrize("route", LEAVES)
+def test_a_route_leaves_its_entry(owner, client, ready, route):
+    before = AuditEntry.select().count()
+    answer = do(client if route.endswith("login") else owner, route, ready)
+    assert answer.status_code in (200, 201, 202, 204), answer.text
+    assert AuditEntry.select().count() == before + 1
+    entry = last()
+    assert entry.action == LEAVES[route][0] and entry.user_id == owner.user.id
+    assert (entry.user_email, entry.token_name, entry.address) == ("owner@example.org", None, "127.0.0.1")
+    assert entry.workspace_id == (entry.target_id if "workspace" in entry.action else owner.workspace.id)
+
+
+def test_every_action_can_be_left():
+    others = {"flow.activated", "flow.deactivated", "password.changed", "session.refused"}
+    assert {action for action, _ in LEAVES.values()} | others == set(ACTIONS)
+
+
+def test_a_change_of_a_flow_says_what_changed_in_numbers(owner, make_flow):
+    nodes = [{"id": name, "type": "noop"} for name in ("a", "b", "c")]
+    flow = make_flow({"nodes": nodes, "edges": [["a", "b"]]})
+    changed = [{"id": "a", "type": "noop", "position": {"x": 9, "y": 9}}, {"id": "b", "type": "noop", "name": "B"}]
+    changed.append({"id": "d", "type": "noop"})
+    path = f"/api/workflows/{flow['id']}"
+    owner.put(path, {"definition": {"nodes": changed, "edges": [["a", "b"]]}, "status": "active", "name": "New"})
+    owner.put(path, {"status": "archived"})
+    owner.put(path, {"status": "draft", "definition": {"nodes": changed, "edges": []}})
+    owner.post(f"{path}/restore", {"version": 1})
+    told = [(action, changes) for action, _, changes in entries(target_id=flow["id"])]
+    assert told == [
+        ("flow.created", {"status": "draft"}),
+        (
+            "flow.activated",
+            {
+                "name": {"before": "Echo", "after": "New"},
+                "status": {"before": "draft", "after": "active"},
+                "version": {"before": 1, "after": 2},
+                "nodes": {"added": 1, "removed": 1, "changed": 1},
+            },
+        ),
+        ("flow.deactivated", {"status": {"before": "active", "after": "archived"}}),
+        (
+            "flow.updated",
+            {
+                "status": {"before": "archived", "after": "draft"},
+                "version": {"before": 2, "after": 3},
+                "edges": {"changed": True},
+            },
+        ),
+        (
+            "flow.restored",
+            {
+                "version": {"before": 3, "after": 4},
+                "nodes": {"added": 1, "removed": 1, "changed": 1},
+                "edges": {"changed": True},
+                "restored": 1,
+            },
+        ),
+    ]
+
+
+def test_roles_tokens_and_hosts_are_told_with_before_and_after(owner, member):
+    user = member("viewer").user
+    owner.patch("/api/members", {"user_id": user.id, "role": "operator"})
+    owner.delete("/api/members", {"user_id": user.id})
+    token = owner.post("/api/tokens", {"name": "ci", "role": "editor", "days": 7}).json
+    made = owner.post("/api/credentials", BEARER).json
+    change = {"hosts": ["a.example.org"], "data": {"token": "other"}, "name": "store"}
+    owner.put(f"/api/credentials/{made['id']}", change)
+    assert entries() == [
+        ("member.changed", user.email, {"role": {"before": "viewer", "after": "operator"}}),
+        ("member.removed", user.email, {"role": "operator"}),
+        ("token.created", "ci", {"role": "editor", "days": 7}),
+        ("credential.created", "shop", {"type": "http_bearer"}),
+        (
+            "credential.updated",
+            "shop",
+            {
+                "name": {"before": "shop", "after": "store"},
+                "hosts": {"before": None, "after": ["a.example.org"]},
+                "data": {"changed": True},
+            },
+        ),
+    ]
+    assert token["token"] not in json.dumps(entries())
+
+
+def test_an_agent_is_told_of_by_its_parts(owner):
+    owner.post("/api/agents", AGENT)
+    owner.put("/api/agents/mine", {**AGENT, "name": "Ours", "instructions": "Do it well.", "tools": ["store"]})
+    assert entries()[-1] == (
+        "agent.updated",
+        "Mine",
+        {"name": {"before": "Mine", "after": "Ours"}, "instructions": {"changed": True}, "tools": {"changed": True}},
+    )
+
+
+def test_long_values_are_said_to_have_changed(owner):
+    made = owner.post("/api/credentials", BEARER).json
+    hosts = [f"host-{number}.example.org" for number in range(50)]
+    owner.put(f"/api/credentials/{made['id']}", {"hosts": hosts, "data": {"token": "t"}})
+    assert entries()[-1][2]["hosts"] == {"changed": True}
+
+
+def test_what_a_token_does_names_it(owner, token_client):
+    client = token_client("editor")
+    client.post("/api/flows", {"name": "A"})
+    assert (last().action, last().user_id, last().token_name) == ("flow.created", owner.user.id, "test")
+
+
+def test_a_login_that_fails_is_told_of_for_accounts_that_are_there(owner, client):
+    client.post("/api/auth/login", {"email": "OWNER@example.org", "password": "wrong"})
+    client.post("/api/auth/login", {"email": "my-password-in-the-wrong-field", "password": "x"})
+    assert entries() == [("session.refused", "owner@example.org", {})]
+    assert last().workspace_id == owner.workspace.id
+
+
+def test_a_throttled_account_fills_no_table(client, owner):
+    for _ in range(accounts.FAILURES_ALLOWED["account"] + 5):
+        client.post("/api/auth/login", {"email": "owner@example.org", "password": "wrong"})
+    assert len(entries()) == accounts.FAILURES_ALLOWED["account"]
+
+
+def test_who_answers_by_a_link_is_nobody_with_an_address(owner, client, make_flow):
+    flow = make_flow(APPROVAL)
+    run = owner.post(f"/api/workflows/{flow['id']}/run").json
+    (step,) = owner.get(f"/api/runs/{run['id']}/steps").json["items"]
+    assert client.post(f"/api{step['output']['approved_url'].partition('/api')[2]}").status_code == 200
+    entry = last()
+    assert (entry.action, entry.user_id, entry.user_email, entry.address) == ("run.answered", None, None, "127.0.0.1")
+    assert json.loads(entry.changes) == {"node_id": "ask", "answer": "approved"}
+    assert entry.workspace_id == owner.workspace.id
+
+
+def test_what_programs_start_has_no_entry_and_what_they_cancel_has(owner, token_client, make_flow):
+    flow = make_flow(APPROVAL)
+    client = token_client("operator")
+    before = len(entries())
+    run = client.post(f"/api/workflows/{flow['id']}/run").json
+    client.post("/api/runs", {"workflow_id": flow["id"]})
+    assert len(entries()) == before
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    tool = {"name": "cancel_run", "arguments": {"run_id": run["id"]}}
+    answer = client.post("/mcp", {**asked, "params": tool}, headers={"Accept": "application/json"})
+    assert answer.json["result"]["structuredContent"]["status"] == "failed", answer.text
+    assert (last().action, last().target_id, last().token_name) == ("run.cancelled", run["id"], "test")
+
+
+def test_a_retry_names_both_runs(owner, make_run):
+    run = make_run(FAILS)
+    again = owner.post(f"/api/runs/{run['id']}/retry", {"from": "start"}).json
+    assert (last().target_id, json.loads(last().changes)) == (run["id"], {"run_id": again["id"]})
+
+
+def test_entries_outlive_what_they_tell_of(owner, member, flow):
+    editor = member("editor")
+    editor.delete(f"/api/workflows/{flow['id']}")
+    owner.delete("/api/members", {"user_id": editor.user.id})
+    editor.user.remove()
+    (entry,) = owner.get(f"/api/audit?user_id={editor.user.id}").json["items"]
+    assert (entry["user_email"], entry["target_name"], entry["action"]) == (editor.user.email, "Echo", "flow.deleted")
+
+
+def test_the_command_line_is_told_of_without_a_user(owner, workspace):
+    accounts.set_password(owner.user, "another good one", set_up=False)
+    assert (last().action, last().user_id, last().address) == ("password.changed", None, None)
+    assert last().workspace_id == workspace.id and last().target_name == "owner@example.org"
+
+
+# What failed is not in it
+
+FAILURES = {
+    "POST /api/flows": {"name": "A", "status": "active"},
+    "PUT /api/workflows/<flow>": {"name": "B", "version": 7},
+    "POST /api/workflows/<flow>/restore": {"version": 9},
+    "POST /api/workflows/<flow>/run": {"input": 1, "more": 2},
+    "PATCH /api/members": {"user_id": "<owner>", "role": "viewer"},
+    "DELETE /api/members": {"user_id": "<owner>"},
+    "POST /api/members": {"email": "owner@example.org", "role": "viewer"},
+    "POST /api/credentials": BEARER,
+    "PUT /api/credentials/<credential>": {"hosts": ["evil.example"]},
+    "POST /api/runs/<run>/cancel": {},
+    "POST /api/runs/<run>/retry": {"version": 9},
+    "POST /api/runs/<run>/resume": {"answer": "approved"},
+    "POST /api/agents": {**AGENT, "id": "researcher"},
+    "PUT /api/agents/<name>": {**AGENT, "updated_at": "2020-01-01T00:00:00Z"},
+    "DELETE /api/presets/<source>": None,
+    "PATCH /api/profile": {"name": "Ada", "password": "a new password", "current_password": "wrong"},
+    "PATCH /api/auth/session": {"workspace_id": "ws_elsewhere"},
+}
+
+
+@pytest.mark.parametrize("route", FAILURES)
+def test_what_failed_leaves_nothing(owner, flow, run, count_rows, route):
+    made = owner.post("/api/credentials", BEARER).json
+    owner.post("/api/agents", AGENT)
+    ids = {"<flow>": flow["id"], "<run>": run["id"], "<credential>": made["id"], "<name>": "mine", "<source>": "none"}
+    before = count_rows()["audit_entries"]
+    method, path = route.split(" ", 1)
+    for part, id_ in ids.items():
+        path = path.replace(part, id_)
+    text = json.dumps(FAILURES[route]).replace("<owner>", owner.user.id)
+    answer = owner.open(path, json.loads(text), method=method)
+    assert answer.status_code >= 400, answer.text
+    assert count_rows()["audit_entries"] == before
+
+
+@pytest.mark.parametrize("route", LEAVES)
+def test_where_the_entry_cannot_be_written_nothing_changes(owner, client, ready, count_rows, route):
+    """One cannot be there without the other: a table that takes no entry keeps the change away too."""
+    if route in ("POST /api/credentials/test", "POST /api/credentials/<credential>/test"):
+        pytest.skip("a trial changes nothing")
+    with write():
+        execute("CREATE TRIGGER full BEFORE INSERT ON audit_entries BEGIN SELECT RAISE(ABORT, 'no'); END")
+    before, waits = count_rows(), [(row.node_id, row.answered_at) for row in Wait.select()]
+    flows = [(row.name, row.version) for row in Workflow.select()]
+    answer = do(client if route.endswith("login") else owner, route, ready)
+    assert answer.status_code >= 400, answer.text
+    assert {name: rows for name, rows in count_rows().items() if rows != before[name]} == {}
+    assert waits == [(row.node_id, row.answered_at) for row in Wait.select()]
+    assert flows == [(row.name, row.version) for row in Workflow.select()]
+
+
+def test_of_many_who_delete_the_same_one_is_told_of(app, owner, flow):
+    def delete(number):
+        client = app.test_client()
+        client.set_cookie("headrace_session", owner.get_cookie("headrace_session").value)
+        return client.delete(f"/api/workflows/{flow['id']}").status_code
+
+    statuses = at_once(6, delete)
+    assert sorted(statuses) == [204] + [404] * 5
+    assert [action for action, _, _ in entries(target_id=flow["id"])] == ["flow.created", "flow.deleted"]
+
+
+# Runs: no commit more than before
+
+
+def test_a_run_with_its_entry_costs_one_commit(owner, server, flow, monkeypatch):
+    commits, commit = [], server.recorder._commit
+    monkeypatch.setattr(server.recorder, "_commit", lambda group: (commits.append(len(group)), commit(group)))
+    owner.post(f"/api/workflows/{flow['id']}/run")
+    assert len(commits) == 1 and last().action == "run.started"
+
+
+def test_a_call_that_starts_no_run_again_leaves_no_second_entry(owner, flow):
+    path = f"/api/workflows/{flow['id']}/run"
+    first, second = (owner.post(path, headers={"Idempotency-Key": "k"}).json["id"] for _ in range(2))
+    assert first == second
+    assert [action for action, _, _ in entries(target_id=first)] == ["run.started"]
+
+
+def test_a_run_that_a_busy_flow_does_not_take_leaves_no_entry(owner, make_flow, gate):
+    settings = {"max_concurrent_runs": 1, "overlap": "skip"}
+    flow = make_flow({"nodes": [{"id": "a", "type": "gate"}], "edges": [], "settings": settings})
+    path = f"/api/workflows/{flow['id']}/run?wait=0"
+    assert [owner.post(path).status_code for _ in range(2)] == [202, 409]
+    assert [action for action, _, _ in entries()].count("run.started") == 1
+
+
+# Who may read it
+
+
+@pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("operator", 403), ("editor", 403), ("owner", 200)])
+def test_only_owners_read_it(member, token_client, role, status):
+    assert member(role).get("/api/audit").status_code == status
+    assert token_client(role).get("/api/audit").status_code == status
+
+
+def test_nobody_sees_what_was_done_in_another_workspace(owner, other, flow):
+    other.post("/api/flows", {"name": "Theirs"})
+    assert {entry["target_name"] for entry in other.get("/api/audit").json["items"]} == {"Theirs"}
+    assert {entry["target_name"] for entry in owner.get("/api/audit").json["items"]} == {"Echo"}
+    assert other.get(f"/api/audit?target_id={flow['id']}").json["items"] == []
+    assert other.get("/api/audit", headers={"X-Workspace-Id": owner.workspace.id}).status_code == 403
+
+
+def test_nobody_changes_it(owner, flow):
+    for method in ("post", "put", "patch", "delete"):
+        assert getattr(owner, method)("/api/audit", {}).status_code == 405
+
+
+# The list
+
+
+def walk(client, query):
+    found, cursor = [], ""
+    while True:
+        page = client.get(f"/api/audit?{query}&limit=3{cursor}").json
+        found += page["items"]
+        if page["next_cursor"] is None:
+            return found
+        assert len(page["items"]) == 3
+        cursor = f"&cursor={page['next_cursor']}"
+
+
+@pytest.fixture
+def history(owner, member):
+    """Entries of several people, subjects and targets; gives what the list says of them, oldest first."""
+    editor = member("editor")
+    for client in (owner, editor, owner):
+        flow = client.post("/api/flows", {"name": "A"}).json
+        client.put(f"/api/workflows/{flow['id']}", {"status": "archived"})
+        client.delete(f"/api/workflows/{flow['id']}")
+        client.post("/api/tokens", {"name": "t"})
+    return owner.get("/api/audit?limit=200").json["items"][::-1]
+
+
+def test_the_newest_comes_first_and_the_pages_together_are_all(owner, history):
+    assert len(history) == 12 and walk(owner, "") == history[::-1]
+
+
+@pytest.mark.parametrize("action", ["flow", "flow.deleted", "token", "token.created", "run"])
+@pytest.mark.parametrize("by", ["", "user_id", "target_id"])
+def test_filters_find_what_a_search_of_all_finds(owner, history, action, by):
+    chosen = history[5]
+    query = f"action={action}" + (f"&{by}={chosen[by]}" if by else "")
+    expected = [
+        entry
+        for entry in history
+        if action in (entry["action"], entry["action"].split(".")[0]) and (not by or entry[by] == chosen[by])
+    ]
+    assert walk(owner, query) == expected[::-1]
+
+
+def test_times_bound_it_at_both_ends(owner, history):
+    since, until = history[2]["created_at"], history[8]["created_at"]
+    expected = [entry for entry in history if since <= entry["created_at"] <= until]
+    assert walk(owner, f"since={since}&until={until}") == expected[::-1]
+
+
+@pytest.mark.parametrize("query", ["action=flows", "action=flow.", "action=' OR 1", "since=yesterday", "user_id="])
+def test_a_filter_that_cannot_be_is_400(owner, query):
+    assert owner.get(f"/api/audit?{query}").status_code == 400
+
+
+def test_subjects_are_what_actions_begin_with():
+    assert {action.split(".")[0] for action in ACTIONS} == set(SUBJECTS)
+
+
+# No secret
+
+S = "hunter2-is-the-secret"
+
+
+@pytest.fixture
+def secret_everywhere(owner, client, member, make_flow, token_client):
+    """Puts the secret into whatever takes one, or takes anything but a name."""
+    nodes = [{"id": "a", "type": "set", "config": {"values": {"key": S}}, "name": S, "notes": S}]
+    flow = make_flow({"nodes": nodes, "edges": [], "settings": {"vars": {"k": S}}})
+    path = f"/api/workflows/{flow['id']}"
+    owner.put(path, {"definition": {"nodes": [{**nodes[0], "config": {"values": {"x": S}}}]}, "status": "active"})
+    owner.post(f"{path}/restore", {"version": 1})
+    owner.post(f"{path}/run", {"input": {"password": S}}, headers={"Idempotency-Key": S})
+    owner.post("/api/runs", {"workflow_id": flow["id"], "output": S, "error_text": S, "status": "failed"})
+    owner.post("/api/logs", {"message": S, "data": {"a": S}})
+    made = owner.post("/api/credentials", {**BEARER, "data": {"token": S}}).json
+    owner.put(f"/api/credentials/{made['id']}", {"data": {"token": f"{S}2"}})
+    owner.post(f"/api/credentials/{made['id']}/test", {"url": f"http://127.0.0.1:1/?key={S}"})
+    owner.post("/api/credentials/test", {"type": "http_bearer", "data": {"token": S}})
+    owner.post("/api/import/curl", {"command": f"curl -H 'Authorization: Bearer {S}' https://example.org"})
+    described = {**DOCUMENT, "paths": {"/a": {"get": {"description": S, "summary": S}}}}
+    owner.post("/api/import/openapi", {"document": described})
+    owner.post("/api/agents", {**AGENT, "instructions": S, "description": S})
+    owner.put("/api/agents/mine", {**AGENT, "instructions": f"{S}3", "tools": ["store"]})
+    owner.post("/api/agent/run", {"agent_id": "mine", "task": S, "input": S, "session": S})
+    owner.post("/api/agent/memory", {"agent_id": "a", "key": "k", "content": S, "tags": [S]})
+    waits = make_flow(APPROVAL)
+    run = owner.post(f"/api/workflows/{waits['id']}/run").json
+    owner.post(f"/api/runs/{run['id']}/resume", {"answer": "approved", "comment": S})
+    owner.post("/api/members", {"email": "new@example.org", "role": "viewer", "password": S})
+    client.post("/api/auth/login", {"email": "new@example.org", "password": S})
+    client.post("/api/auth/login", {"email": "new@example.org", "password": f"{S}4"})
+    client.post("/api/auth/login", {"email": S, "password": S})
+    client.patch("/api/profile", {"password": f"{S}5", "current_password": S, "email": "newer@example.org"})
+    token = owner.post("/api/tokens", {"name": "t"}).json["token"]
+    return token, [cookie.get_cookie("headrace_session").value for cookie in (owner, client)]
+
+
+def test_no_secret_is_in_the_file(secret_everywhere, config, tmp_path):
+    token, cookies = secret_everywhere
+    assert {"password.changed", "credential.updated", "run.answered", "agent.updated"} <= {row[0] for row in entries()}
+    copy = tmp_path / "copy.sqlite3"
+    audit = sqlite3.connect(copy)
+    audit.execute("ATTACH ? AS whole", (str(config.database_path),))
+    audit.execute("CREATE TABLE audit AS SELECT * FROM whole.audit_entries")
+    audit.commit()
+    audit.close()
+    raw = copy.read_bytes()
+    assert b"credential.updated" in raw
+    for secret in (S, token, *cookies, (config.data_dir / KEY_FILE).read_text().strip(), "argon2"):
+        assert secret.encode() not in raw, secret
+
+
+# Two processes
+
+SOURCE = """
+import sys
+from config import Config
+from pathlib import Path
+import workflow_server
+from models import ApiToken, User, Workspace
+
+app = workflow_server.create_app(Config(data_dir=Path(sys.argv[1]), durability="normal", run_threads=1))
+client = app.test_client()
+headers = {"Authorization": f"Bearer {sys.argv[2]}"}
+for number in range(30):
+    made = client.post("/api/flows", json={"name": f"{sys.argv[3]} {number}"}, headers=headers)
+    assert made.status_code == 201, made.text
+    if number % 3 == 0:
+        assert client.delete(f"/api/workflows/{made.json['id']}", headers=headers).status_code == 204
+"""
+
+
+def test_two_processes_leave_an_entry_for_each_thing_that_they_do(tmp_path, first_app, config, app, owner):
+    _, token = ApiToken.issue(name="two", role="owner", user_id=owner.user.id, workspace_id=owner.workspace.id)
+    processes = [start_python(SOURCE, config.data_dir, token, name) for name in ("one", "two")]
+    for process in processes:
+        said(process)
+    told = entries(token_name="two")
+    assert len(told) == len(set(row.id for row in AuditEntry.select())) == 80
+    assert sum(action == "flow.created" for action, _, _ in told) == 60
+    assert Workflow.select().count() == 40
+    assert len(walk(owner, "action=flow")) == 80

@@ -1,0 +1,120 @@
+import { describe, expect, it } from "vitest";
+import { diffOf, edgeKey, merged, summaryOf, textOf } from "./diff";
+import type { Definition } from "./types";
+
+const BEFORE: Definition = {
+  nodes: [
+    { id: "start", type: "manual", position: { x: 0, y: 0 } },
+    {
+      id: "ask",
+      type: "http",
+      config: { url: "https://a.example", headers: { a: 1, b: 2 } },
+      position: { x: 300, y: 0 },
+    },
+    { id: "tell", type: "log", config: { message: "done" }, position: { x: 600, y: 0 } },
+  ],
+  edges: [
+    { from: "start", to: "ask" },
+    { from: "ask", to: "tell" },
+  ],
+  settings: { timezone: "UTC" },
+};
+const AFTER: Definition = {
+  nodes: [
+    { id: "start", type: "manual", position: { x: 0, y: 80 } },
+    {
+      id: "ask",
+      type: "http",
+      name: "Ask them",
+      config: { url: "https://b.example", headers: { a: 1 } },
+      position: { x: 300, y: 0 },
+    },
+    { id: "keep", type: "store", position: { x: 610, y: 0 } },
+  ],
+  edges: [
+    { from: "start", to: "ask" },
+    { from: "ask", to: "keep", branch: "true" },
+  ],
+  settings: { timezone: "Europe/Berlin" },
+};
+
+describe("the difference of two definitions", () => {
+  const diff = diffOf(BEFORE, AFTER);
+
+  it("names added, removed and changed nodes, and those that only moved apart", () => {
+    expect(diff.nodes.map((node) => [node.id, node.change])).toEqual([
+      ["ask", "changed"],
+      ["keep", "added"],
+      ["tell", "removed"],
+    ]);
+    expect(diff.moved).toEqual(["start"]);
+  });
+
+  it("says of a changed node which fields differ, however deep", () => {
+    expect(diff.nodes[0]?.fields).toEqual([
+      { path: "config.url", before: "https://a.example", after: "https://b.example" },
+      { path: "config.headers.b", before: 2, after: undefined },
+      { path: "name", before: undefined, after: "Ask them" },
+    ]);
+  });
+
+  it("tells edges apart by their branch", () => {
+    const branched = {
+      ...BEFORE,
+      edges: BEFORE.edges.map((edge) => ({ ...edge, branch: "true" })),
+    };
+    expect([...diffOf(BEFORE, branched).edges.values()].sort()).toEqual([
+      "added",
+      "added",
+      "removed",
+      "removed",
+    ]);
+  });
+
+  it("takes the order of keys for no difference", () => {
+    const one: Definition = {
+      nodes: [{ id: "a", type: "set", config: { x: 1, y: { p: 1, q: 2 } } }],
+      edges: [],
+    };
+    const other: Definition = {
+      nodes: [{ type: "set", id: "a", config: { y: { q: 2, p: 1 }, x: 1 } }],
+      edges: [],
+    };
+    expect(summaryOf(diffOf(one, other))).toBe("No difference");
+  });
+
+  it("fits in a line", () => {
+    expect(summaryOf(diff)).toBe(
+      "1 node added, 1 removed, 1 changed, 1 connection added, 1 connection removed, settings changed",
+    );
+    const moved = { ...BEFORE, nodes: BEFORE.nodes.map((node) => ({ ...node, position: { x: 9, y: 9 } })) };
+    expect(summaryOf(diffOf(BEFORE, moved))).toBe("3 nodes moved");
+  });
+});
+
+describe("two definitions in one graph", () => {
+  it("has the nodes and edges of both, once each", () => {
+    const both = merged(BEFORE, AFTER);
+    expect(both.nodes.map((node) => node.id)).toEqual(["start", "ask", "keep", "tell"]);
+    expect(new Set(both.edges.map(edgeKey)).size).toBe(3);
+    expect(both.edges).toHaveLength(3);
+  });
+
+  it("puts a removed node below the one that took its place", () => {
+    const tell = merged(BEFORE, AFTER).nodes.find((node) => node.id === "tell");
+    expect(tell?.position?.x).toBe(600);
+    expect(tell?.position?.y).toBeGreaterThanOrEqual(64);
+  });
+
+  it("keeps no position where some nodes have none", () => {
+    const unplaced = { ...AFTER, nodes: [...AFTER.nodes, { id: "new", type: "noop" }] };
+    expect(merged(BEFORE, unplaced).nodes.every((node) => node.position === undefined)).toBe(true);
+  });
+});
+
+describe("a definition as text", () => {
+  it("leaves positions out unless they are asked for", () => {
+    expect(textOf(AFTER)).not.toContain("position");
+    expect(textOf(AFTER, true)).toContain('"position"');
+  });
+});

@@ -1,0 +1,39 @@
+import { type Node, useReactFlow, useStore, useStoreApi, type Viewport } from "@xyflow/react";
+import { useEffect, useRef } from "react";
+import { NODE } from "@/definition/layout";
+
+const READABLE = 0.45;
+const CLOSE = 0.8;
+
+/** Brings the chosen node into view when it is outside; at first also where a large graph is too small to read. */
+export function Follow({ id }: { id: string | null }) {
+  const flow = useReactFlow();
+  const store = useStoreApi();
+  const isReady = useStore((state) => state.width > 0 && state.nodeLookup.size > 0);
+  const isFirst = useRef(true);
+
+  useEffect(() => {
+    if (!isReady) return;
+    const first = isFirst.current;
+    isFirst.current = false;
+
+    function isInside(node: Node, { x, y, zoom }: Viewport): boolean {
+      const { width, height } = store.getState();
+      const [left, top] = [node.position.x * zoom + x, node.position.y * zoom + y];
+      return left >= 0 && top >= 0 && left + NODE.width * zoom <= width && top + NODE.height * zoom <= height;
+    }
+    function follow() {
+      const node = flow.getNode(id ?? "") ?? (first ? flow.getNodes()[0] : undefined);
+      if (node === undefined) return;
+      const view = flow.getViewport();
+      const isReadable = view.zoom >= READABLE;
+      if (isInside(node, view) && (isReadable || !first)) return;
+      const [x, y] = [node.position.x + NODE.width / 2, node.position.y + NODE.height / 2];
+      void flow.setCenter(x, y, { zoom: isReadable ? view.zoom : CLOSE, duration: first ? 0 : 200 });
+    }
+    // All of the graph has to be fitted in before one can tell whether it is too small.
+    if (first) void flow.fitView({ maxZoom: 1, padding: 0.2 }).then(follow);
+    else follow();
+  }, [flow, store, id, isReady]);
+  return null;
+}

@@ -1,0 +1,38 @@
+import { ActionIcon, Group, Text, Tooltip } from "@mantine/core";
+import { IconX } from "@tabler/icons-react";
+import { lazy, Suspense } from "react";
+import { Loading } from "@/ui/states";
+import panel from "./panel/panel.module.css";
+import { Resizer } from "./panel/Resizer";
+import { useUi } from "./ui";
+
+const JsonText = lazy(() => import("./JsonText"));
+
+/** The definition as JSON beside the canvas; either changes the other. */
+export function JsonPane() {
+  const open = useUi((ui) => ui.json);
+  const width = useUi((ui) => ui.jsonWidth);
+  const { set, keep } = useUi.getState();
+  if (!open) return null;
+  return (
+    <section className={panel.panel} style={{ width }} aria-label="The flow as JSON">
+      <Resizer label="Width of the JSON" width={width} onResize={(jsonWidth) => keep({ jsonWidth })} />
+      <Group justify="space-between" px="sm" py={6}>
+        <Text fw={600}>JSON</Text>
+        <Tooltip label="Hide the JSON">
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            aria-label="Hide the JSON"
+            onClick={() => set({ json: false })}
+          >
+            <IconX size={18} aria-hidden />
+          </ActionIcon>
+        </Tooltip>
+      </Group>
+      <Suspense fallback={<Loading label="Opening the JSON" />}>
+        <JsonText />
+      </Suspense>
+    </section>
+  );
+}

@@ -1,0 +1,83 @@
+import { ActionIcon, Box, Group, Text, Tooltip, UnstyledButton } from "@mantine/core";
+import { IconAlertTriangle, IconCircleX, IconX } from "@tabler/icons-react";
+import { nodeOf } from "./changes";
+import { useEditor, useEditorStore } from "./context";
+import { inWords, type Problem } from "./problems";
+import { useUi } from "./ui";
+
+function ProblemLine({ problem }: { problem: Problem }) {
+  const store = useEditorStore();
+  const name = useEditor((state) =>
+    problem.nodeId === null ? "The flow" : nodeOf(state.definition, problem.nodeId)?.name || problem.nodeId,
+  );
+  const Icon = problem.level === "error" ? IconCircleX : IconAlertTriangle;
+  const color = problem.level === "error" ? "var(--failed)" : "var(--waiting)";
+  return (
+    <UnstyledButton
+      w="100%"
+      px="md"
+      py={4}
+      onClick={() => {
+        if (problem.nodeId === null) store.getState().select([]);
+        else store.getState().goTo(problem.nodeId, problem.field);
+        useUi.getState().keep({ panel: true });
+      }}
+    >
+      <Group gap="xs" wrap="nowrap">
+        <Icon
+          size={16}
+          color={color}
+          role="img"
+          aria-label={problem.level === "error" ? "Error" : "Warning"}
+        />
+        <Text size="sm" fw={600} style={{ whiteSpace: "nowrap" }}>
+          {name}
+        </Text>
+        <Text size="sm" truncate title={inWords(problem)}>
+          {inWords(problem)}
+        </Text>
+      </Group>
+    </UnstyledButton>
+  );
+}
+
+/** All problems of the flow below the canvas; each leads to its node and field. */
+export function Problems() {
+  const open = useUi((ui) => ui.problems);
+  const problems = useEditor((state) => state.check?.problems);
+  if (!open) return null;
+  return (
+    <Box
+      component="section"
+      aria-label="Problems"
+      bg="var(--card)"
+      mah={190}
+      style={{ borderTop: "1px solid var(--line)", overflowY: "auto", flexShrink: 0 }}
+    >
+      <Group justify="space-between" px="md" pt={6}>
+        <Text fw={600} size="sm">
+          Problems
+        </Text>
+        <Tooltip label="Hide the problems">
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            size="sm"
+            aria-label="Hide the problems"
+            onClick={() => useUi.getState().set({ problems: false })}
+          >
+            <IconX size={16} aria-hidden />
+          </ActionIcon>
+        </Tooltip>
+      </Group>
+      {problems?.length === 0 && (
+        <Text size="sm" c="var(--quiet)" px="md" pb="xs">
+          None.
+        </Text>
+      )}
+      {problems?.map((problem) => (
+        <ProblemLine key={`${problem.path} ${problem.message}`} problem={problem} />
+      ))}
+    </Box>
+  );
+}

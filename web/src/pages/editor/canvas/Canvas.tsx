@@ -1,0 +1,284 @@
+import "@xyflow/react/dist/style.css";
+import { useMantineColorScheme } from "@mantine/core";
+import {
+  Background,
+  type Connection,
+  type Edge,
+  type EdgeChange,
+  type EdgeTypes,
+  type FinalConnectionState,
+  MiniMap,
+  type NodeChange,
+  type NodeTypes,
+  ReactFlow,
+  type ReactFlowInstance,
+  SelectionMode,
+  useReactFlow,
+} from "@xyflow/react";
+import { type DragEvent, type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import type { Position } from "@/definition/types";
+import graph from "@/graph/graph.module.css";
+import { edge as edgeOf, GRID } from "../changes";
+import { useEditor, useEditorStore } from "../context";
+import { DRAGGED, useAddFrom } from "../palette/adding";
+import { useUi } from "../ui";
+import { AddButtons, CanvasControls } from "./CanvasControls";
+import { CanvasEdge } from "./CanvasEdge";
+import { CanvasNode } from "./CanvasNode";
+import { ConnectionLine } from "./ConnectionLine";
+import classes from "./canvas.module.css";
+import { refusalOfEdge } from "./connecting";
+import {
+  edgeMaker,
+  nodeMaker,
+  type CanvasEdge as ShownEdge,
+  type CanvasNode as ShownNode,
+  wayOf,
+} from "./nodes";
+import { useReveal } from "./useReveal";
+
+const NODE_TYPES: NodeTypes = { flow: CanvasNode };
+const EDGE_TYPES: EdgeTypes = { flow: CanvasEdge };
+const SNAP: [number, number] = [GRID, GRID];
+const PAN_BUTTONS = [0, 1];
+const BARE = { hideAttribution: true };
+
+const READABLE = 0.45;
+
+/** All of a small flow; the beginning of one that could not be read as a whole. */
+function firstView(flow: ReactFlowInstance<ShownNode, ShownEdge>): void {
+  void flow.fitView({ maxZoom: 1, padding: 0.1 }).then(() => {
+    if (flow.getZoom() >= READABLE) return;
+    const first = flow.getNodes().reduce<ShownNode | undefined>((best, node) => {
+      const isLefter = best === undefined || node.position.x < best.position.x;
+      return isLefter ? node : best;
+    }, undefined);
+    const height = document.querySelector(".react-flow")?.clientHeight ?? 600;
+    if (first === undefined) return;
+    const zoom = 0.75;
+    void flow.setViewport({
+      x: 40 - first.position.x * zoom,
+      y: height / 2 - (first.position.y + 32) * zoom,
+      zoom,
+    });
+  });
+}
+
+type Moving = ReadonlyMap<string, Position> | null;
+
+/** Nodes and edges for the canvas. A drag is the canvas' own until it ends: then it is one change of the definition. */
+function useShown(moving: Moving): { nodes: ShownNode[]; edges: ShownEdge[] } {
+  const definition = useEditor((state) => state.definition);
+  const catalogue = useEditor((state) => state.catalogue);
+  const check = useEditor((state) => state.check);
+  const selected = useEditor((state) => state.selected);
+  const selectedEdges = useEditor((state) => state.selectedEdges);
+  const live = useEditor((state) => state.liveEdges);
+  const [makeNodes] = useState(nodeMaker);
+  const [makeEdges] = useState(edgeMaker);
+  const nodes = useMemo(
+    () => makeNodes({ definition, catalogue, check, selected, moving }),
+    [makeNodes, definition, catalogue, check, selected, moving],
+  );
+  const edges = useMemo(
+    () => makeEdges(definition, selectedEdges, live),
+    [makeEdges, definition, selectedEdges, live],
+  );
+  return { nodes, edges };
+}
+
+/** The ids after some were selected or left; the very same list where none was. */
+function chosenAfter(
+  before: readonly string[],
+  changes: readonly { id: string; selected: boolean }[],
+): readonly string[] {
+  const set = new Set(before);
+  for (const { id, selected } of changes) {
+    if (selected) set.add(id);
+    else set.delete(id);
+  }
+  return set.size === before.length && before.every((id) => set.has(id)) ? before : [...set];
+}
+
+function useChanges(setMoving: (make: (before: Moving) => Moving) => void) {
+  const store = useEditorStore();
+  const places = useRef(new Map<string, Position>());
+
+  const onNodesChange = useCallback(
+    (changes: NodeChange<ShownNode>[]) => {
+      const state = store.getState();
+      const picks = changes.filter((change) => change.type === "select");
+      if (picks.length > 0) {
+        const selected = chosenAfter(state.selected, picks);
+        if (selected !== state.selected) state.select(selected, state.selectedEdges);
+      }
+      const moves = changes.filter((change) => change.type === "position");
+      if (moves.length === 0) return;
+      for (const { id, position } of moves) if (position) places.current.set(id, position);
+      if (moves.some((move) => move.dragging)) {
+        const now = new Map(places.current);
+        setMoving(() => now);
+        return;
+      }
+      state.moveNodes(new Map(places.current));
+      places.current.clear();
+      setMoving(() => null);
+    },
+    [store, setMoving],
+  );
+
+  const onEdgesChange = useCallback(
+    (changes: EdgeChange<ShownEdge>[]) => {
+      const state = store.getState();
+      const picks = changes.filter((change) => change.type === "select");
+      const edges = chosenAfter(state.selectedEdges, picks);
+      if (edges !== state.selectedEdges) state.select(state.selected, edges);
+    },
+    [store],
+  );
+  return { onNodesChange, onEdgesChange };
+}
+
+function pointOf(event: globalThis.MouseEvent | TouchEvent): Position {
+  const point = "changedTouches" in event ? event.changedTouches[0] : event;
+  return { x: point?.clientX ?? 0, y: point?.clientY ?? 0 };
+}
+
+function useConnections() {
+  const store = useEditorStore();
+  const { screenToFlowPosition } = useReactFlow();
+
+  const isValidConnection = useCallback(
+    ({ source, target, sourceHandle }: Connection | Edge) =>
+      refusalOfEdge(store.getState(), edgeOf(source, target, wayOf(sourceHandle))) === undefined,
+    [store],
+  );
+  const onConnect = useCallback(
+    ({ source, target, sourceHandle }: Connection) =>
+      store.getState().connect(edgeOf(source, target, wayOf(sourceHandle))),
+    [store],
+  );
+  const onConnectEnd = useCallback(
+    (
+      event: globalThis.MouseEvent | TouchEvent,
+      { fromNode, fromHandle, toNode, isValid }: FinalConnectionState,
+    ) => {
+      if (isValid || toNode !== null || fromNode === null || store.getState().readOnly) return;
+      const screen = pointOf(event);
+      const at = screenToFlowPosition(screen);
+      const isForward = fromHandle?.type === "source";
+      const where = isForward
+        ? { after: { id: fromNode.id, branch: wayOf(fromHandle?.id) }, position: { x: at.x, y: at.y - 32 } }
+        : { before: fromNode.id, position: { x: at.x - 220, y: at.y - 32 } };
+      useUi.getState().set({ quick: { screen, where } });
+    },
+    [store, screenToFlowPosition],
+  );
+  const onReconnect = useCallback(
+    (old: ShownEdge, { source, target, sourceHandle }: Connection) =>
+      store.getState().reconnect(old.id, edgeOf(source, target, wayOf(sourceHandle))),
+    [store],
+  );
+  return { isValidConnection, onConnect, onConnectEnd, onReconnect };
+}
+
+/** What falls onto the canvas from the palette, and a double click on its empty parts. */
+function useAdding() {
+  const { screenToFlowPosition } = useReactFlow();
+  const addFrom = useAddFrom();
+  const onDrop = useCallback(
+    (event: DragEvent) => {
+      const dragged = event.dataTransfer.getData(DRAGGED);
+      if (dragged === "") return;
+      event.preventDefault();
+      const at = screenToFlowPosition({ x: event.clientX, y: event.clientY });
+      addFrom(dragged, { position: { x: at.x - 110, y: at.y - 32 } });
+    },
+    [addFrom, screenToFlowPosition],
+  );
+  const onDragOver = useCallback((event: DragEvent) => {
+    if (!event.dataTransfer.types.includes(DRAGGED)) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+  }, []);
+  const onDoubleClick = useCallback(
+    (event: MouseEvent) => {
+      if (!(event.target instanceof Element) || !event.target.classList.contains("react-flow__pane")) return;
+      const screen = { x: event.clientX, y: event.clientY };
+      const at = screenToFlowPosition(screen);
+      useUi.getState().set({ quick: { screen, where: { position: { x: at.x - 110, y: at.y - 32 } } } });
+    },
+    [screenToFlowPosition],
+  );
+  return { onDrop, onDragOver, onDoubleClick };
+}
+
+const miniColor = (node: ShownNode) => (node.selected ? "var(--running)" : "var(--line)");
+
+export function Canvas() {
+  const [moving, setMoving] = useState<Moving>(null);
+  const { nodes, edges } = useShown(moving);
+  const changes = useChanges(setMoving);
+  const connections = useConnections();
+  const adding = useAdding();
+  const readOnly = useEditor((state) => state.readOnly);
+  const many = nodes.length > 60;
+  const { colorScheme } = useMantineColorScheme();
+  useReveal();
+
+  // The nodes of a flow that is being opened are there at once; a store that is swapped underneath ends the drag.
+  const definition = useEditor((state) => state.definition);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: every change of the definition ends a drag
+  useEffect(() => setMoving(null), [definition]);
+
+  return (
+    <div className={classes.place}>
+      <ReactFlow<ShownNode, ShownEdge>
+        className={graph.canvas}
+        tabIndex={0}
+        aria-label="The flow's graph. Arrow keys go from node to node, Enter opens one, ? lists all keys."
+        nodes={nodes}
+        edges={edges}
+        nodeTypes={NODE_TYPES}
+        edgeTypes={EDGE_TYPES}
+        colorMode={colorScheme === "auto" ? "system" : colorScheme}
+        {...changes}
+        {...connections}
+        {...adding}
+        connectionLineComponent={ConnectionLine}
+        connectionRadius={28}
+        nodesDraggable={!readOnly}
+        nodesConnectable={!readOnly}
+        edgesFocusable={false}
+        disableKeyboardA11y
+        deleteKeyCode={null}
+        multiSelectionKeyCode={["Shift", "Meta", "Control"]}
+        selectionKeyCode="Shift"
+        selectionMode={SelectionMode.Partial}
+        snapToGrid
+        snapGrid={SNAP}
+        panOnDrag={PAN_BUTTONS}
+        panOnScroll
+        zoomOnDoubleClick={false}
+        onlyRenderVisibleElements={many}
+        onInit={firstView}
+        minZoom={0.05}
+        maxZoom={2}
+        proOptions={BARE}
+      >
+        <Background gap={GRID} />
+        <AddButtons />
+        <CanvasControls />
+        <MiniMap<ShownNode>
+          pannable
+          zoomable
+          ariaLabel="Map of the whole flow"
+          nodeColor={miniColor}
+          nodeStrokeWidth={0}
+          maskColor="color-mix(in srgb, var(--page) 65%, transparent)"
+          style={{ width: 150, height: 100 }}
+        />
+      </ReactFlow>
+    </div>
+  );
+}

@@ -1,0 +1,103 @@
+import { ActionIcon, Button, Group, Tooltip } from "@mantine/core";
+import {
+  IconKeyboard,
+  IconLayoutDistributeVertical,
+  IconLayoutSidebarLeftExpand,
+  IconMaximize,
+  IconMinus,
+  IconPlus,
+} from "@tabler/icons-react";
+import { Panel, useReactFlow } from "@xyflow/react";
+import { heightOf, usedWays, waysOf } from "../branches";
+import { useEditor, useEditorStore } from "../context";
+import { whereNext } from "../palette/adding";
+import type { EditorState } from "../store";
+import { useUi } from "../ui";
+
+/** How tall each node is, for the layout. */
+function heights({ definition, check, catalogue }: EditorState): (id: string) => number {
+  const used = usedWays(definition.edges);
+  const found = new Map(
+    definition.nodes.map((node) => [
+      node.id,
+      heightOf(waysOf(node, check?.ways.get(node.id), catalogue, used.get(node.id)).length),
+    ]),
+  );
+  return (id) => found.get(id) ?? heightOf(1);
+}
+
+const SLOW = { duration: 200 };
+
+/** While the list of nodes is closed: the way to it, where everybody looks. */
+export function AddButtons() {
+  const store = useEditorStore();
+  const readOnly = useEditor((state) => state.readOnly);
+  const open = useUi((ui) => ui.palette);
+  const json = useUi((ui) => ui.json);
+  if (readOnly || (open && !json)) return null;
+  return (
+    <Panel position="top-left">
+      <Group gap={4}>
+        <Button
+          leftSection={<IconPlus size={18} aria-hidden />}
+          onClick={(event) => {
+            const box = event.currentTarget.getBoundingClientRect();
+            const screen = { x: box.left, y: box.bottom + 6 };
+            useUi.getState().set({ quick: { screen, where: whereNext(store.getState()) } });
+          }}
+        >
+          Add a node
+        </Button>
+        {!json && (
+          <Tooltip label="Keep the list of nodes open">
+            <ActionIcon
+              variant="default"
+              size={36}
+              aria-label="Keep the list of nodes open"
+              onClick={() => useUi.getState().keep({ palette: true })}
+            >
+              <IconLayoutSidebarLeftExpand size={20} stroke={1.7} aria-hidden />
+            </ActionIcon>
+          </Tooltip>
+        )}
+      </Group>
+    </Panel>
+  );
+}
+
+export function CanvasControls() {
+  const flow = useReactFlow();
+  const store = useEditorStore();
+  const readOnly = useEditor((state) => state.readOnly);
+
+  function arrange() {
+    const state = store.getState();
+    state.arrange(heights(state));
+    requestAnimationFrame(() => void flow.fitView({ maxZoom: 1, padding: 0.15, ...SLOW }));
+  }
+
+  const buttons = [
+    { label: "Zoom in", icon: IconPlus, act: () => void flow.zoomIn(SLOW) },
+    { label: "Zoom out", icon: IconMinus, act: () => void flow.zoomOut(SLOW) },
+    {
+      label: "Show all",
+      icon: IconMaximize,
+      act: () => void flow.fitView({ maxZoom: 1, padding: 0.15, ...SLOW }),
+    },
+    ...(readOnly ? [] : [{ label: "Arrange all nodes", icon: IconLayoutDistributeVertical, act: arrange }]),
+    { label: "List of keys", icon: IconKeyboard, act: () => useUi.getState().set({ keys: true }) },
+  ];
+  return (
+    <Panel position="bottom-left">
+      <Group gap={4}>
+        {buttons.map(({ label, icon: Icon, act }) => (
+          <Tooltip key={label} label={label}>
+            <ActionIcon variant="default" size="lg" aria-label={label} onClick={act}>
+              <Icon size={18} stroke={1.7} aria-hidden />
+            </ActionIcon>
+          </Tooltip>
+        ))}
+      </Group>
+    </Panel>
+  );
+}

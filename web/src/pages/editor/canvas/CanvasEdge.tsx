@@ -1,0 +1,50 @@
+import { BaseEdge, type EdgeProps, getBezierPath } from "@xyflow/react";
+import { type MouseEvent, memo } from "react";
+import { edge as edgeOf } from "../changes";
+import { useEditor } from "../context";
+import { useUi } from "../ui";
+import classes from "./canvas.module.css";
+import type { CanvasEdge as Shown } from "./nodes";
+
+/** An edge shorter than this has its branch's name beside the handle alone. */
+const LONG = 260;
+
+export const CanvasEdge = memo(function CanvasEdge(props: EdgeProps<Shown>) {
+  const { source, target, sourceX, sourceY, targetX, targetY, data, markerEnd } = props;
+  const readOnly = useEditor((state) => state.readOnly);
+  const [path, labelX, labelY] = getBezierPath(props);
+  const branch = data?.branch;
+  const isLong = Math.hypot(targetX - sourceX, targetY - sourceY) > LONG;
+
+  function insert(event: MouseEvent) {
+    event.stopPropagation();
+    const screen = { x: event.clientX, y: event.clientY };
+    useUi.getState().set({ quick: { screen, where: { on: edgeOf(source, target, branch) } } });
+  }
+
+  return (
+    <>
+      <BaseEdge path={path} markerEnd={markerEnd} interactionWidth={24} />
+      {branch !== undefined && isLong && (
+        <text x={labelX} y={labelY - 12} className={classes.label}>
+          {branch}
+        </text>
+      )}
+      {!readOnly && (
+        // biome-ignore lint/a11y/useSemanticElements: inside of an SVG there is no button; the panel of a node has one
+        // biome-ignore lint/a11y/useKeyWithClickEvents: the panel of a node inserts by keyboard
+        // biome-ignore lint/a11y/useFocusableInteractive: the same
+        <g
+          role="button"
+          aria-label={`Insert a node between ${source} and ${target}`}
+          className={`${classes.between} nodrag nopan`}
+          transform={`translate(${labelX} ${labelY})`}
+          onClick={insert}
+        >
+          <circle r="11" />
+          <path d="M-4.5 0H4.5M0-4.5V4.5" />
+        </g>
+      )}
+    </>
+  );
+});

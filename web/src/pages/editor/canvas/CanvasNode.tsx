@@ -1,0 +1,102 @@
+import { Handle, type NodeProps, Position } from "@xyflow/react";
+import { memo, useMemo } from "react";
+import graph from "@/graph/graph.module.css";
+import { type Mark, NodeCard } from "@/graph/NodeCard";
+import { placesOf, type Way } from "../branches";
+import { useEditor, useEditorStore } from "../context";
+import { inWords } from "../problems";
+import { useUi } from "../ui";
+import classes from "./canvas.module.css";
+import { handleOf, INTO, type CanvasNode as Shown } from "./nodes";
+
+/** A node that can be moved and connected; it is drawn anew only when something about it changes. */
+export const CanvasNode = memo(function CanvasNode({ id, data, selected, height }: NodeProps<Shown>) {
+  const { node, type, ways, open, problems } = data;
+  const run = useEditor((state) => state.marks.get(id));
+  const pinned = useEditor((state) => id in state.pinned);
+  const readOnly = useEditor((state) => state.readOnly);
+  const problem = problems.map(inWords).join("\n") || undefined;
+  const mark = useMemo<Mark>(() => ({ ...run, problem, pinned }), [run, problem, pinned]);
+  const places = placesOf(ways.length);
+  return (
+    <NodeCard node={node} type={type} mark={mark} selected={selected} height={height}>
+      {!type?.trigger && (
+        <Handle
+          id={INTO}
+          type="target"
+          position={Position.Left}
+          className={graph.handle}
+          aria-label={`Into ${node.name || id}`}
+        />
+      )}
+      {ways.map((way, at) => (
+        <Handle
+          key={handleOf(way)}
+          id={handleOf(way)}
+          type="source"
+          position={Position.Right}
+          className={graph.handle}
+          style={{ top: places[at] }}
+        />
+      ))}
+      {ways.map((way, at) => (
+        <WayOut
+          key={handleOf(way)}
+          id={id}
+          way={way}
+          top={places[at] ?? 0}
+          open={open.includes(way) && !readOnly}
+          narrow={ways.length > 2}
+        />
+      ))}
+    </NodeCard>
+  );
+});
+
+interface WayOutProps {
+  id: string;
+  way: Way;
+  top: number;
+  open: boolean;
+  narrow: boolean;
+}
+
+/** A way's name beside its handle and, where nothing follows yet, a button that adds what does. */
+function WayOut({ id, way, top, open, narrow }: WayOutProps) {
+  const store = useEditorStore();
+  if (way === undefined && !open) return null;
+  return (
+    <div className={`${classes.way} nodrag nopan`} style={{ top }} data-error={way === "error" || undefined}>
+      {way !== undefined && <span title={way}>{way}</span>}
+      {open && (
+        <button
+          type="button"
+          tabIndex={-1}
+          className={classes.plus}
+          style={narrow ? { width: 18, height: 18 } : undefined}
+          aria-label={`Add a node after ${id}${way === undefined ? "" : `, ${way}`}`}
+          onClick={(event) => {
+            event.stopPropagation();
+            store.getState().select([id]);
+            useUi.getState().set({
+              quick: {
+                screen: { x: event.clientX, y: event.clientY },
+                where: { after: { id, branch: way } },
+              },
+            });
+          }}
+        >
+          <Plus />
+        </button>
+      )}
+    </div>
+  );
+}
+
+function Plus() {
+  return (
+    <svg width="12" height="12" viewBox="-6 -6 12 12" aria-hidden="true">
+      <path d="M-4 0H4M0-4V4" stroke="currentColor" strokeWidth="1.8" />
+    </svg>
+  );
+}

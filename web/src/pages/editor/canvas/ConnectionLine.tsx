@@ -1,0 +1,38 @@
+import { type ConnectionLineComponentProps, getBezierPath } from "@xyflow/react";
+import { useEditorStore } from "../context";
+import classes from "./canvas.module.css";
+import { refusalOfConnection } from "./connecting";
+import type { CanvasNode } from "./nodes";
+
+/** The line that is being drawn; where it may not end, it says why. */
+export function ConnectionLine(props: ConnectionLineComponentProps<CanvasNode>) {
+  const { fromX, fromY, toX, toY, fromPosition, toPosition, fromNode, fromHandle, toNode, toHandle } = props;
+  const state = useEditorStore().getState();
+  const [path] = getBezierPath({
+    sourceX: fromX,
+    sourceY: fromY,
+    sourcePosition: fromPosition,
+    targetX: toX,
+    targetY: toY,
+    targetPosition: toPosition,
+  });
+  const refusal =
+    toNode === null
+      ? undefined
+      : refusalOfConnection(
+          state,
+          { id: fromNode.id, handle: fromHandle.id ?? null, type: fromHandle.type },
+          { id: toNode.id, handle: toHandle?.id ?? null, type: toHandle?.type ?? "target" },
+        );
+  return (
+    <g>
+      <path d={path} className={classes.line} data-refused={refusal !== undefined || undefined} />
+      <circle cx={toX} cy={toY} r={4} fill="var(--mantine-primary-color-filled)" />
+      {refusal !== undefined && (
+        <text x={toX + 14} y={toY - 14} className={classes.refusal}>
+          {refusal}
+        </text>
+      )}
+    </g>
+  );
+}

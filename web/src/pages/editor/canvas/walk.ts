@@ -1,0 +1,42 @@
+/** Where the arrow keys lead from a node. */
+import type { Definition } from "@/definition/types";
+
+export type Direction = "left" | "right" | "up" | "down";
+
+const far = Number.POSITIVE_INFINITY;
+
+/** The node to go to; undefined where there is none in that direction. */
+export function neighbour(definition: Definition, from: string, direction: Direction): string | undefined {
+  const spots = new Map(definition.nodes.map((node) => [node.id, node.position ?? { x: 0, y: 0 }]));
+  const here = spots.get(from);
+  if (here === undefined) return definition.nodes[0]?.id;
+  const forward = direction === "right";
+  if (forward || direction === "left") {
+    const along = definition.edges
+      .filter((edge) => (forward ? edge.from : edge.to) === from)
+      .map((edge) => (forward ? edge.to : edge.from));
+    return nearest(along, (id) => Math.abs((spots.get(id)?.y ?? far) - here.y));
+  }
+  const sign = direction === "down" ? 1 : -1;
+  const others = definition.nodes
+    .map((node) => node.id)
+    .filter((id) => {
+      const spot = spots.get(id);
+      return spot !== undefined && (spot.y - here.y) * sign > 0;
+    });
+  // Siblings are those in about the same column; what is far to the side counts less than what is far below.
+  return nearest(others, (id) => {
+    const spot = spots.get(id) ?? here;
+    return Math.abs(spot.x - here.x) * 3 + Math.abs(spot.y - here.y);
+  });
+}
+
+function nearest(ids: readonly string[], distance: (id: string) => number): string | undefined {
+  let best: string | undefined;
+  let shortest = far;
+  for (const id of ids) {
+    const length = distance(id);
+    if (length < shortest) [best, shortest] = [id, length];
+  }
+  return best;
+}

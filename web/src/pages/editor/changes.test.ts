@@ -1,0 +1,167 @@
+import { describe, expect, it } from "vitest";
+import type { Definition } from "@/definition/types";
+import * as changes from "./changes";
+
+const NEVER = () => false;
+
+function line(): Definition {
+  return {
+    nodes: [
+      { id: "a", type: "manual", position: { x: 0, y: 0 } },
+      { id: "b", type: "set", config: { values: { x: "{{ steps.a.x }}" } }, position: { x: 300, y: 0 } },
+      { id: "c", type: "log", config: { message: "{{ steps.b.x }}" }, position: { x: 600, y: 0 } },
+    ],
+    edges: [
+      { from: "a", to: "b" },
+      { from: "b", to: "c" },
+    ],
+  };
+}
+
+describe("adding a node", () => {
+  it("puts it after another one, connected by the branch asked for, on a free spot", () => {
+    const made = changes.added(line(), { type: "log" }, { after: { id: "b", branch: "true" } });
+    expect(made.id).toBe("log");
+    expect(made.definition.edges.at(-1)).toEqual({ from: "b", to: "log", branch: "true" });
+    const spot = made.definition.nodes.at(-1)?.position;
+    expect(spot).toEqual({ x: 620, y: 100 });
+  });
+
+  it("lets two of the same type have ids of their own", () => {
+    const first = changes.added(line(), { type: "http" }, {});
+    expect(changes.added(first.definition, { type: "http" }, {}).id).toBe("http_2");
+  });
+
+  it("puts it before another one where that is what was asked for", () => {
+    const { definition } = changes.added(line(), { type: "if" }, { before: "c", out: "true" });
+    expect(definition.edges.at(-1)).toEqual({ from: "if", to: "c", branch: "true" });
+  });
+
+  it("on an edge takes the edge's place, and makes room for itself", () => {
+    const on = { from: "a", to: "b" };
+    const { definition } = changes.added(line(), { type: "if" }, { on, out: "true" });
+    expect(definition.edges).toEqual([
+      { from: "a", to: "if" },
+      { from: "if", to: "b", branch: "true" },
+      { from: "b", to: "c" },
+    ]);
+    expect(definition.nodes.map((node) => node.position?.x)).toEqual([0, 640, 940, 320]);
+  });
+
+  it("shares the nodes that it does not touch", () => {
+    const before = line();
+    const { definition } = changes.added(before, { type: "log" }, { after: { id: "c" } });
+    expect(definition.nodes.slice(0, 3)).toEqual(before.nodes);
+    expect(definition.nodes[0]).toBe(before.nodes[0]);
+  });
+});
+
+describe("removing nodes", () => {
+  it("connects what was before and after a single one", () => {
+    expect(changes.removed(line(), ["b"]).edges).toEqual([{ from: "a", to: "c" }]);
+  });
+
+  it("takes the edges of several with them", () => {
+    expect(changes.removed(line(), ["a", "b"])).toMatchObject({ nodes: [{ id: "c" }], edges: [] });
+  });
+
+  it("that are not there changes nothing", () => {
+    const before = line();
+    expect(changes.removed(before, ["x"])).toBe(before);
+  });
+});
+
+describe("renaming a node", () => {
+  it("rewrites its edges and what mentions it", () => {
+    const made = changes.renamed(line(), "b", "total", NEVER);
+    expect(made.nodes[1]?.id).toBe("total");
+    expect(made.edges).toEqual([
+      { from: "a", to: "total" },
+      { from: "total", to: "c" },
+    ]);
+    expect(made.nodes[2]?.config).toEqual({ message: "{{ steps.total.x }}" });
+    expect(made.nodes[0]).toEqual(line().nodes[0]);
+  });
+
+  it("is refused for an id that is taken or no name", () => {
+    expect(changes.idRefusal(line(), "b", "c")).toBe("There is a node c already");
+    expect(changes.idRefusal(line(), "b", "1x")).toContain("not a digit first");
+    expect(changes.idRefusal(line(), "b", "b")).toBeUndefined();
+    expect(changes.idRefusal(line(), "b", "total_2")).toBeUndefined();
+  });
+});
+
+describe("pasting", () => {
+  it("gives fresh ids, and lets mentions inside of the piece follow", () => {
+    const piece = changes.pieceOf(line(), ["b", "c"]);
+    const made = changes.pasted(line(), piece, NEVER);
+    expect(made.ids).toEqual(["b_2", "c_2"]);
+    expect(made.definition.edges.at(-1)).toEqual({ from: "b_2", to: "c_2" });
+    expect(made.definition.nodes[4]?.config).toEqual({ message: "{{ steps.b_2.x }}" });
+    expect(made.definition.nodes[3]?.config).toEqual({ values: { x: "{{ steps.a.x }}" } });
+  });
+
+  it("keeps ids that are free in another flow", () => {
+    const piece = changes.pieceOf(line(), ["b"]);
+    const made = changes.pasted({ nodes: [], edges: [] }, piece, NEVER, { x: 101, y: 99 });
+    expect(made.definition.nodes).toMatchObject([{ id: "b", position: { x: 100, y: 100 } }]);
+  });
+
+  it("twice does not put the second copy upon the first", () => {
+    const piece = changes.pieceOf(line(), ["b"]);
+    const once = changes.pasted(line(), piece, NEVER);
+    const twice = changes.pasted(once.definition, piece, NEVER);
+    expect(twice.definition.nodes[4]?.position).not.toEqual(once.definition.nodes[3]?.position);
+  });
+});
+
+describe("changing parts", () => {
+  it("of a node takes keys away that are undefined", () => {
+    const named = changes.patched(line(), "a", { name: "Start", notes: "x" });
+    const made = changes.patched(named, "a", { notes: undefined });
+    expect(made.nodes[0]).toEqual({ id: "a", type: "manual", name: "Start", position: { x: 0, y: 0 } });
+  });
+
+  it("of the settings leaves none behind where the last one goes", () => {
+    const made = changes.withSettings(line(), { timezone: "Europe/Berlin" });
+    expect(made.settings).toEqual({ timezone: "Europe/Berlin" });
+    expect(changes.withSettings(made, { timezone: undefined })).not.toHaveProperty("settings");
+  });
+
+  it("that are moves of nothing gives the same definition", () => {
+    const before = line();
+    expect(changes.moved(before, new Map([["a", { x: 0, y: 0 }]]))).toBe(before);
+  });
+});
+
+describe("placing", () => {
+  it("arranges all where no node has a position", () => {
+    const bare = { nodes: line().nodes.map(({ position: _, ...node }) => node), edges: line().edges };
+    const xs = changes.placed(bare).nodes.map((node) => node.position?.x ?? 0);
+    expect(xs).toEqual([...xs].sort((one, other) => one - other));
+    expect(new Set(xs).size).toBe(3);
+  });
+
+  it("leaves the others where they are when one lacks a position", () => {
+    const before = line();
+    const nodes = [...before.nodes, { id: "d", type: "log" }];
+    const made = changes.placed({ nodes, edges: [...before.edges, { from: "c", to: "d" }] });
+    expect(made.nodes[0]).toBe(before.nodes[0]);
+    expect(made.nodes[3]?.position).toEqual({ x: 920, y: 0 });
+  });
+});
+
+describe("comparing", () => {
+  it("counts nodes that were added, removed and changed, and passes moves over", () => {
+    const mine = changes.patched(changes.removed(line(), ["c"]), "b", { name: "B" });
+    const moved = changes.moved(mine, new Map([["a", { x: 40, y: 40 }]]));
+    const { definition } = changes.added(moved, { type: "log" }, {});
+    expect(changes.differences(line(), definition)).toEqual({ added: 1, removed: 1, changed: 1 });
+  });
+
+  it("looks at the values, not at the order of keys", () => {
+    expect(changes.isAlike({ a: [1, { b: null }], c: 2 }, { c: 2, a: [1, { b: null }] })).toBe(true);
+    expect(changes.isAlike({ a: undefined }, { b: undefined })).toBe(false);
+    expect(changes.isAlike([], {})).toBe(false);
+  });
+});

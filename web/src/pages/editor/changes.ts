@@ -1,0 +1,330 @@
+/**
+ * What can be done to a definition: pure functions that give a new one and share all that they do not change, so that
+ * the canvas draws anew only what is new. None of them checks what the server checks; see `refusalOf` for edges.
+ */
+import { descendants, freshId } from "@/definition/graph";
+import { arrange, NODE } from "@/definition/layout";
+import type { Definition, FlowEdge, FlowNode, FlowSettings, Json, Position } from "@/definition/types";
+import { type IsLiteral, rewriteNode } from "./references";
+
+export const GRID = 20;
+const GAP = { x: 100, y: 40 };
+const STEP = NODE.width + GAP.x;
+
+/** A node that has no id yet. */
+export type NewNode = Omit<FlowNode, "id">;
+
+/** What an edge is known by on the canvas; ids hold no spaces, so that no two edges share one. */
+export function edgeKey(edge: FlowEdge): string {
+  return `${edge.from} ${edge.branch ?? ""} ${edge.to}`;
+}
+
+export function isSame(one: FlowEdge, other: FlowEdge): boolean {
+  return edgeKey(one) === edgeKey(other);
+}
+
+export function nodeOf(definition: Definition, id: string): FlowNode | undefined {
+  return definition.nodes.find((node) => node.id === id);
+}
+
+/** An edge without a `branch: undefined`, which is no JSON. */
+export function edge(from: string, to: string, branch: string | undefined): FlowEdge {
+  return branch === undefined ? { from, to } : { from, to, branch };
+}
+
+function ids(definition: Definition): Set<string> {
+  return new Set(definition.nodes.map((node) => node.id));
+}
+
+function snap(value: number): number {
+  return Math.round(value / GRID) * GRID;
+}
+
+/** The position, or the next one below it at which no other node lies. */
+export function freeSpot(nodes: readonly FlowNode[], wanted: Position): Position {
+  const spot = { x: snap(wanted.x), y: snap(wanted.y) };
+  const near = nodes.filter((node) => Math.abs((node.position?.x ?? Infinity) - spot.x) < NODE.width);
+  while (near.some((node) => Math.abs((node.position?.y ?? Infinity) - spot.y) < NODE.height)) {
+    spot.y += NODE.height + GAP.y - 4;
+    spot.y = snap(spot.y);
+  }
+  return spot;
+}
+
+/** Every node with a position: all arranged where none has one, else each that lacks one put beside what it follows. */
+export function placed(definition: Definition): Definition {
+  if (definition.nodes.every((node) => node.position !== undefined)) return definition;
+  if (definition.nodes.every((node) => node.position === undefined)) return arranged(definition);
+  const nodes = [...definition.nodes];
+  const at = new Map(nodes.map((node, index) => [node.id, index]));
+  for (const [index, node] of nodes.entries()) {
+    if (node.position !== undefined) continue;
+    const before = definition.edges.find((one) => one.to === node.id);
+    const beside = before && nodes[at.get(before.from) ?? -1]?.position;
+    const wanted = beside ? { x: beside.x + STEP, y: beside.y } : { x: 0, y: 0 };
+    nodes[index] = { ...node, position: freeSpot(nodes, wanted) };
+  }
+  return { ...definition, nodes };
+}
+
+/** All nodes arranged anew, left to right. */
+export function arranged(definition: Definition, heightOf?: (id: string) => number): Definition {
+  const positions = arrange(definition, heightOf);
+  return moved(definition, positions);
+}
+
+export function moved(definition: Definition, positions: ReadonlyMap<string, Position>): Definition {
+  let changed = false;
+  const nodes = definition.nodes.map((node) => {
+    const to = positions.get(node.id);
+    if (to === undefined || (node.position?.x === to.x && node.position.y === to.y)) return node;
+    changed = true;
+    return { ...node, position: to };
+  });
+  return changed ? { ...definition, nodes } : definition;
+}
+
+/** Where a new node comes: at a place, after a node (by one of its branches), before one, on an edge. */
+export interface Where {
+  position?: Position;
+  after?: { id: string; branch?: string };
+  before?: string;
+  on?: FlowEdge;
+  /** The branch by which the new node goes on to the end of `on` or to `before`. */
+  out?: string;
+}
+
+/** The definition with the node in it, wired as asked, and the new node's id. */
+export function added(
+  definition: Definition,
+  node: NewNode,
+  where: Where,
+): { definition: Definition; id: string } {
+  const id = freshId(node.type, ids(definition));
+  if (where.on !== undefined)
+    return { definition: insertedOn(definition, { ...node, id }, where.on, where.out), id };
+  const source = where.after && nodeOf(definition, where.after.id);
+  const position = where.position
+    ? { x: snap(where.position.x), y: snap(where.position.y) }
+    : freeSpot(definition.nodes, besideOf(definition, source, where.after?.branch));
+  const nodes = [...definition.nodes, { ...node, id, position }];
+  const edges = [...definition.edges];
+  if (source) edges.push(edge(source.id, id, where.after?.branch));
+  if (where.before !== undefined) edges.push(edge(id, where.before, where.out));
+  return { definition: { ...definition, nodes, edges }, id };
+}
+
+function besideOf(
+  definition: Definition,
+  source: FlowNode | undefined,
+  branch: string | undefined,
+): Position {
+  if (source?.position) {
+    const others = definition.edges.filter((one) => one.from === source.id && one.branch !== branch).length;
+    return { x: source.position.x + STEP, y: source.position.y + (others > 0 ? NODE.height + GAP.y : 0) };
+  }
+  const right = Math.max(...definition.nodes.map((node) => node.position?.x ?? 0), -STEP);
+  return { x: right + STEP, y: 0 };
+}
+
+function insertedOn(
+  definition: Definition,
+  node: FlowNode,
+  on: FlowEdge,
+  out: string | undefined,
+): Definition {
+  const from = nodeOf(definition, on.from)?.position ?? { x: 0, y: 0 };
+  const to = nodeOf(definition, on.to)?.position ?? from;
+  const makeRoom = to.x >= from.x + NODE.width && to.x - from.x < 2 * STEP;
+  const position = makeRoom
+    ? { x: from.x + STEP, y: to.y }
+    : { x: snap((from.x + to.x) / 2), y: snap((from.y + to.y) / 2) };
+  const shifted = makeRoom ? roomBehind(definition, on.to, from.x + 2 * STEP - to.x) : definition.nodes;
+  const edges = definition.edges.flatMap((one) =>
+    isSame(one, on) ? [edge(on.from, node.id, on.branch), edge(node.id, on.to, out)] : [one],
+  );
+  return { ...definition, nodes: [...shifted, { ...node, position }], edges };
+}
+
+/** The nodes with this one and all behind it moved to the right. */
+function roomBehind(definition: Definition, id: string, by: number): FlowNode[] {
+  const behind = descendants(definition, id).add(id);
+  return definition.nodes.map((node) =>
+    behind.has(node.id) && node.position
+      ? { ...node, position: { x: snap(node.position.x + by), y: node.position.y } }
+      : node,
+  );
+}
+
+/** Without these nodes. Where a single one with one node before and one after goes, those two are connected. */
+export function removed(definition: Definition, gone: readonly string[]): Definition {
+  const set = new Set(gone);
+  const nodes = definition.nodes.filter((node) => !set.has(node.id));
+  if (nodes.length === definition.nodes.length) return definition;
+  const edges = definition.edges.filter((one) => !set.has(one.from) && !set.has(one.to));
+  const bridge = gone.length === 1 ? bridgeOver(definition, gone[0] as string) : undefined;
+  if (bridge && !edges.some((one) => isSame(one, bridge))) edges.push(bridge);
+  return { ...definition, nodes, edges };
+}
+
+function bridgeOver(definition: Definition, id: string): FlowEdge | undefined {
+  const before = definition.edges.filter((one) => one.to === id);
+  const after = definition.edges.filter((one) => one.from === id);
+  const [into, out] = [before[0], after[0]];
+  if (before.length !== 1 || after.length !== 1 || !into || !out) return undefined;
+  return edge(into.from, out.to, into.branch);
+}
+
+export function connected(definition: Definition, added: FlowEdge): Definition {
+  return { ...definition, edges: [...definition.edges, added] };
+}
+
+export function disconnected(definition: Definition, keys: readonly string[]): Definition {
+  const set = new Set(keys);
+  const edges = definition.edges.filter((one) => !set.has(edgeKey(one)));
+  return edges.length === definition.edges.length ? definition : { ...definition, edges };
+}
+
+/** What may be changed of a node; an undefined value takes the key away. */
+export type Patch = { [Key in keyof Omit<FlowNode, "id">]?: FlowNode[Key] | undefined };
+
+export function patched(definition: Definition, id: string, patch: Patch): Definition {
+  return {
+    ...definition,
+    nodes: definition.nodes.map((node) => (node.id === id ? withoutUndefined({ ...node, ...patch }) : node)),
+  };
+}
+
+export function withSettings(definition: Definition, patch: FlowSettings): Definition {
+  const settings = withoutUndefined({ ...definition.settings, ...patch });
+  const { settings: _before, ...rest } = definition;
+  return Object.keys(settings).length === 0 ? rest : { ...rest, settings };
+}
+
+function withoutUndefined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as T;
+}
+
+export const ID = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
+
+/** Why the node cannot have this id, undefined where it can. */
+export function idRefusal(definition: Definition, id: string, wanted: string): string | undefined {
+  if (wanted === id) return undefined;
+  if (!ID.test(wanted)) return "Letters, digits and _ only, not a digit first, at most 64";
+  return nodeOf(definition, wanted) ? `There is a node ${wanted} already` : undefined;
+}
+
+/** The node with another id, in the edges and in all expressions that mention it too. */
+export function renamed(
+  definition: Definition,
+  id: string,
+  wanted: string,
+  isLiteral: IsLiteral,
+): Definition {
+  const names = new Map([[id, wanted]]);
+  return {
+    ...definition,
+    nodes: definition.nodes.map((node) => {
+      const made = rewriteNode(node, names, isLiteral);
+      return node.id === id ? { ...made, id: wanted } : made;
+    }),
+    edges: definition.edges.map((one) => renamedEdge(one, names)),
+  };
+}
+
+function renamedEdge(one: FlowEdge, names: ReadonlyMap<string, string>): FlowEdge {
+  const from = names.get(one.from);
+  const to = names.get(one.to);
+  return from === undefined && to === undefined ? one : { ...one, from: from ?? one.from, to: to ?? one.to };
+}
+
+/** Some nodes and the edges among them, as they are copied. */
+export interface Piece {
+  nodes: FlowNode[];
+  edges: FlowEdge[];
+}
+
+export function pieceOf(definition: Definition, chosen: readonly string[]): Piece {
+  const set = new Set(chosen);
+  return {
+    nodes: definition.nodes.filter((node) => set.has(node.id)),
+    edges: definition.edges.filter((one) => set.has(one.from) && set.has(one.to)),
+  };
+}
+
+/**
+ * The definition with the piece in it, under ids that are free here; mentions of one another inside it follow. Its
+ * upper left corner comes to `at`; without it, a little beside where it was copied from.
+ */
+export function pasted(
+  definition: Definition,
+  piece: Piece,
+  isLiteral: IsLiteral,
+  at?: Position,
+): { definition: Definition; ids: string[] } {
+  const names = freshNames(piece, ids(definition));
+  const by = shiftOf(definition, piece, at);
+  const nodes = piece.nodes.map((node) => ({
+    ...rewriteNode(node, names, isLiteral),
+    id: names.get(node.id) ?? node.id,
+    position: { x: snap((node.position?.x ?? 0) + by.x), y: snap((node.position?.y ?? 0) + by.y) },
+  }));
+  const made = { ...definition, nodes: [...definition.nodes, ...nodes] };
+  made.edges = [...definition.edges, ...piece.edges.map((one) => renamedEdge(one, names))];
+  return { definition: made, ids: nodes.map((node) => node.id) };
+}
+
+function freshNames(piece: Piece, taken: Set<string>): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const node of piece.nodes) {
+    const name = taken.has(node.id) ? freshId(node.id.replace(/_\d+$/, ""), taken) : node.id;
+    taken.add(name);
+    names.set(node.id, name);
+  }
+  return names;
+}
+
+function shiftOf(definition: Definition, piece: Piece, at: Position | undefined): Position {
+  if (at !== undefined) {
+    const left = Math.min(...piece.nodes.map((node) => node.position?.x ?? 0));
+    const top = Math.min(...piece.nodes.map((node) => node.position?.y ?? 0));
+    return { x: at.x - left, y: at.y - top };
+  }
+  const spots = new Set(definition.nodes.map((node) => `${node.position?.x} ${node.position?.y}`));
+  let by = 2 * GRID;
+  while (
+    piece.nodes.some((node) => spots.has(`${(node.position?.x ?? 0) + by} ${(node.position?.y ?? 0) + by}`))
+  ) {
+    by += 2 * GRID;
+  }
+  return { x: by, y: by };
+}
+
+/** Whether two JSON values say the same, whatever the order of their keys. */
+export function isAlike(one: unknown, other: unknown): boolean {
+  if (one === other) return true;
+  if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
+  if (Array.isArray(one) !== Array.isArray(other)) return false;
+  const keys = Object.keys(one);
+  if (keys.length !== Object.keys(other).length) return false;
+  return keys.every(
+    (key) =>
+      key in other && isAlike((one as Record<string, Json>)[key], (other as Record<string, Json>)[key]),
+  );
+}
+
+/** How many nodes were added, taken away or changed from one definition to the other; moves do not count. */
+export function differences(
+  one: Definition,
+  other: Definition,
+): { added: number; removed: number; changed: number } {
+  const before = new Map(one.nodes.map((node) => [node.id, node]));
+  let [added, changed] = [0, 0];
+  for (const node of other.nodes) {
+    const old = before.get(node.id);
+    if (old === undefined) added += 1;
+    else if (!isAlike({ ...old, position: null }, { ...node, position: null })) changed += 1;
+    before.delete(node.id);
+  }
+  return { added, removed: before.size, changed };
+}

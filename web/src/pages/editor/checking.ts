@@ -1,0 +1,53 @@
+/** Asks the validator about the definition a moment after each change; an answer that came too late is dropped. */
+import { useEffect } from "react";
+import { server } from "@/api/client";
+import { isPassing } from "@/api/queries";
+import type { Definition } from "@/definition/types";
+import { useEditorStore } from "./context";
+import { checkOf } from "./problems";
+import type { EditorStore } from "./store";
+
+const QUIET = 300;
+const AGAIN = 3_000;
+
+async function ask(store: EditorStore, definition: Definition, signal: AbortSignal): Promise<void> {
+  const { data } = await server.POST("/api/workflows/validate", {
+    body: { definition: definition as unknown as Record<string, never> },
+    signal,
+  });
+  if (data === undefined || signal.aborted || store.getState().definition !== definition) return;
+  store.getState().setCheck(checkOf(definition, data.issues, data.nodes));
+}
+
+/** Keeps the store's `check` up with its definition. */
+export function startChecking(store: EditorStore): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let running = new AbortController();
+
+  function plan(wait: number): void {
+    clearTimeout(timer);
+    running.abort();
+    timer = setTimeout(() => {
+      running = new AbortController();
+      ask(store, store.getState().definition, running.signal).catch((error: unknown) => {
+        // What is refused for good is told where it is saved; a server that is away is asked again.
+        if (isPassing(error)) plan(AGAIN);
+      });
+    }, wait);
+  }
+
+  plan(0);
+  const stop = store.subscribe((state, before) => {
+    if (state.definition !== before.definition) plan(QUIET);
+  });
+  return () => {
+    stop();
+    clearTimeout(timer);
+    running.abort();
+  };
+}
+
+export function useChecking(): void {
+  const store = useEditorStore();
+  useEffect(() => startChecking(store), [store]);
+}

@@ -1,0 +1,46 @@
+import { TextInput } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { type KeyboardEvent, useEffect, useState } from "react";
+import { api } from "@/api/client";
+import { messageOf } from "@/ui/states";
+import { useEditor, useEditorStore } from "../context";
+import classes from "./header.module.css";
+
+/** The flow's name, changed in its place; Escape leaves it as it was. */
+export function FlowName() {
+  const store = useEditorStore();
+  const { id, name } = useEditor((state) => state.flow);
+  const readOnly = useEditor((state) => state.readOnly);
+  const [text, setText] = useState(name);
+  useEffect(() => setText(name), [name]);
+  const rename = api.useMutation("put", "/api/workflows/{flow}", {
+    onSuccess: (flow) => store.getState().setFlow({ name: flow.name }),
+    onError: (error) =>
+      notifications.show({ color: "red", title: "The name is not saved", message: messageOf(error) }),
+  });
+
+  function save() {
+    const wanted = text.trim();
+    if (wanted === "") setText(name);
+    else if (wanted !== name) rename.mutate({ params: { path: { flow: id } }, body: { name: wanted } });
+  }
+
+  function onKeyDown(event: KeyboardEvent<HTMLInputElement>) {
+    if (event.key === "Escape") setText(name);
+    if (event.key === "Enter" || event.key === "Escape") event.currentTarget.blur();
+  }
+
+  return (
+    <TextInput
+      aria-label="Name of the flow"
+      value={text}
+      maxLength={200}
+      readOnly={readOnly}
+      onChange={(event) => setText(event.currentTarget.value)}
+      onBlur={save}
+      onKeyDown={onKeyDown}
+      variant="unstyled"
+      classNames={{ root: classes.name, input: classes.nameInput }}
+    />
+  );
+}

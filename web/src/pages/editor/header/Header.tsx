@@ -1,0 +1,187 @@
+import { ActionIcon, Button, Group, Menu, Text, Tooltip } from "@mantine/core";
+import {
+  IconAlertTriangle,
+  IconArrowBackUp,
+  IconArrowForwardUp,
+  IconArrowLeft,
+  IconBraces,
+  IconDots,
+  IconDownload,
+  IconHistory,
+  IconPlayerPlay,
+} from "@tabler/icons-react";
+import { Link } from "wouter";
+import { useEditor, useEditorStore } from "../context";
+import { slots } from "../slots";
+import { useUi } from "../ui";
+import { FlowName } from "./FlowName";
+import classes from "./header.module.css";
+import { SavedState } from "./SavedState";
+import { StatusSwitch } from "./StatusSwitch";
+
+/** A file with the definition, as importing takes it. */
+function download(name: string, value: unknown): void {
+  const blob = new Blob([JSON.stringify(value, null, 2)], { type: "application/json" });
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = `${name.replace(/[^\p{L}\p{N}._-]+/gu, "-") || "flow"}.json`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+function UndoRedo() {
+  const store = useEditorStore();
+  const undo = useEditor((state) => state.history.past.at(-1)?.label);
+  const redo = useEditor((state) => state.history.future[0]?.label);
+  return (
+    <Group gap={2} wrap="nowrap" visibleFrom="sm">
+      <Tooltip label={undo === undefined ? "Nothing to undo" : `Undo: ${undo} (Ctrl+Z)`}>
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          size="lg"
+          className={classes.flat}
+          aria-label="Undo"
+          disabled={undo === undefined}
+          onClick={() => store.getState().undo()}
+        >
+          <IconArrowBackUp size={20} stroke={1.7} aria-hidden />
+        </ActionIcon>
+      </Tooltip>
+      <Tooltip label={redo === undefined ? "Nothing to redo" : `Redo: ${redo} (Ctrl+Shift+Z)`}>
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          size="lg"
+          className={classes.flat}
+          aria-label="Redo"
+          disabled={redo === undefined}
+          onClick={() => store.getState().redo()}
+        >
+          <IconArrowForwardUp size={20} stroke={1.7} aria-hidden />
+        </ActionIcon>
+      </Tooltip>
+    </Group>
+  );
+}
+
+function ProblemCount() {
+  const problems = useEditor((state) => state.check?.problems);
+  const shown = useUi((ui) => ui.problems);
+  const set = useUi((ui) => ui.set);
+  if (problems === undefined || problems.length === 0) return null;
+  const errors = problems.filter((problem) => problem.level === "error").length;
+  const words = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
+  return (
+    <Button
+      variant="subtle"
+      size="compact-sm"
+      c={errors > 0 ? "var(--failed)" : "var(--waiting)"}
+      leftSection={<IconAlertTriangle size={16} aria-hidden />}
+      aria-expanded={shown}
+      onClick={() => set({ problems: !shown })}
+      style={{ flexShrink: 0 }}
+    >
+      {words}
+    </Button>
+  );
+}
+
+function MoreMenu() {
+  const store = useEditorStore();
+  const id = useEditor((state) => state.flow.id);
+  return (
+    <Menu position="bottom-end" width={220} shadow="md">
+      <Menu.Target>
+        <ActionIcon variant="subtle" color="gray" size="lg" aria-label="More about the flow">
+          <IconDots size={20} aria-hidden />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Item
+          component={Link}
+          href={`/flows/${id}/versions`}
+          leftSection={<IconHistory size={16} aria-hidden />}
+        >
+          Versions
+        </Menu.Item>
+        <Menu.Item
+          component={Link}
+          href={`/runs?flow=${id}`}
+          leftSection={<IconPlayerPlay size={16} aria-hidden />}
+        >
+          Runs of this flow
+        </Menu.Item>
+        <Menu.Item
+          leftSection={<IconDownload size={16} aria-hidden />}
+          onClick={() => {
+            const { flow, definition } = store.getState();
+            download(flow.name, { name: flow.name, definition });
+          }}
+        >
+          Export as a file
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+export function Header() {
+  const version = useEditor((state) => state.version);
+  const id = useEditor((state) => state.flow.id);
+  const readOnly = useEditor((state) => state.readOnly);
+  const json = useUi((ui) => ui.json);
+  const set = useUi((ui) => ui.set);
+  const { RunButton } = slots;
+  return (
+    <header className={classes.header}>
+      <Tooltip label="Back to the flows">
+        <ActionIcon
+          component={Link}
+          href="/flows"
+          variant="subtle"
+          color="gray"
+          size="lg"
+          aria-label="Back to the flows"
+        >
+          <IconArrowLeft size={20} stroke={1.7} aria-hidden />
+        </ActionIcon>
+      </Tooltip>
+      <FlowName />
+      <Group gap="sm" wrap="nowrap" visibleFrom="md">
+        <Tooltip label="All versions">
+          <Text
+            component={Link}
+            href={`/flows/${id}/versions`}
+            size="sm"
+            c="var(--quiet)"
+            style={{ whiteSpace: "nowrap" }}
+          >
+            Version {version}
+          </Text>
+        </Tooltip>
+        {!readOnly && <SavedState />}
+      </Group>
+      <div className={classes.spring} />
+      <Group gap="xs" wrap="nowrap" visibleFrom="sm">
+        <ProblemCount />
+        {!readOnly && <UndoRedo />}
+        <Tooltip label={json ? "Hide the JSON" : "Show the JSON beside the canvas"}>
+          <ActionIcon
+            variant={json ? "light" : "subtle"}
+            color={json ? undefined : "gray"}
+            size="lg"
+            aria-label="JSON"
+            aria-pressed={json}
+            onClick={() => set({ json: !json })}
+          >
+            <IconBraces size={20} stroke={1.7} aria-hidden />
+          </ActionIcon>
+        </Tooltip>
+      </Group>
+      <StatusSwitch />
+      {RunButton !== null && <RunButton />}
+      <MoreMenu />
+    </header>
+  );
+}

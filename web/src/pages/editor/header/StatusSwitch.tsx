@@ -1,0 +1,100 @@
+import { Button, Group, Modal, Stack, Switch, Text, Tooltip, UnstyledButton } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useState } from "react";
+import { ApiError, api, type Detail } from "@/api/client";
+import { messageOf } from "@/ui/states";
+import { useEditor, useEditorStore } from "../context";
+import { checkOf, inWords, type Problem } from "../problems";
+import { useSaver } from "../saving/useSaving";
+import { type FlowStatus, isDirty } from "../store";
+
+const WORDS: Record<FlowStatus, string> = { draft: "Draft", active: "Active", archived: "Archived" };
+
+interface Refusal {
+  message: string;
+  problems: readonly Problem[];
+}
+
+/** Whether the flow runs by itself, and the switch for it. What keeps it from being active is shown, node by node. */
+export function StatusSwitch() {
+  const store = useEditorStore();
+  const saver = useSaver();
+  const { id, status } = useEditor((state) => state.flow);
+  const readOnly = useEditor((state) => state.readOnly);
+  const [refusal, setRefusal] = useState<Refusal | null>(null);
+  const [busy, setBusy] = useState(false);
+  const change = api.useMutation("put", "/api/workflows/{flow}");
+
+  function refuse(message: string, details: readonly Detail[]) {
+    setRefusal({ message, problems: checkOf(store.getState().definition, details, {}).problems });
+  }
+
+  async function switchTo(wanted: FlowStatus) {
+    setBusy(true);
+    try {
+      if (wanted === "active" && !(await saver.saveNow())) return;
+      const { version } = store.getState();
+      const params = { path: { flow: id } };
+      const saved = await change.mutateAsync({ params, body: { status: wanted, version } });
+      store.getState().setFlow({ status: saved.status });
+      if (wanted !== "active" && isDirty(store.getState())) void saver.saveNow();
+      for (const { path, message } of saved.warnings ?? [])
+        notifications.show({
+          color: "yellow",
+          title: "Something to look at",
+          message: `${path}: ${message}`,
+        });
+    } catch (error) {
+      refuse(messageOf(error), error instanceof ApiError ? error.details : []);
+    } finally {
+      setBusy(false);
+    }
+  }
+
+  return (
+    <Group gap="xs" wrap="nowrap" style={{ flexShrink: 0 }}>
+      <Tooltip label={readOnly ? "Your role may not change this" : "An active flow starts by its triggers"}>
+        <Switch
+          label={WORDS[status]}
+          aria-label="Active"
+          checked={status === "active"}
+          disabled={readOnly || busy}
+          onChange={(event) => void switchTo(event.currentTarget.checked ? "active" : "draft")}
+        />
+      </Tooltip>
+      <Modal
+        opened={refusal !== null}
+        onClose={() => setRefusal(null)}
+        title="The flow cannot be active yet"
+        size="lg"
+      >
+        <Stack gap="xs">
+          {refusal?.problems.length === 0 && <Text size="sm">{refusal.message}</Text>}
+          {refusal?.problems.map((problem) => (
+            <UnstyledButton
+              key={`${problem.path} ${problem.message}`}
+              p="xs"
+              bd="1px solid var(--line)"
+              bdrs="md"
+              disabled={problem.nodeId === null}
+              onClick={() => {
+                setRefusal(null);
+                if (problem.nodeId !== null) store.getState().goTo(problem.nodeId, problem.field);
+              }}
+            >
+              <Text size="sm" fw={600}>
+                {problem.nodeId ?? "The flow"}
+              </Text>
+              <Text size="sm">{inWords(problem)}</Text>
+            </UnstyledButton>
+          ))}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={() => setRefusal(null)}>
+              Close
+            </Button>
+          </Group>
+        </Stack>
+      </Modal>
+    </Group>
+  );
+}

@@ -1,0 +1,67 @@
+import { ActionIcon, Alert, Box, Button, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { IconLayoutSidebarLeftCollapse, IconTerminal2 } from "@tabler/icons-react";
+import { useEditor, useEditorStore } from "../context";
+import { useUi } from "../ui";
+import { addNode, fits, useEntries, whereNext } from "./adding";
+import { PaletteList } from "./PaletteList";
+
+/** The nodes that there are, at the left: dragged onto the canvas, or added after the selected node. */
+export function Palette() {
+  const open = useUi((ui) => ui.palette);
+  const keep = useUi((ui) => ui.keep);
+  if (!open) return null;
+  return <OpenPalette onClose={() => keep({ palette: false })} />;
+}
+
+function OpenPalette({ onClose }: { onClose: () => void }) {
+  const store = useEditorStore();
+  const { entries } = useEntries();
+  const broken = useEditor((state) => state.catalogue?.broken);
+  return (
+    <Stack
+      component="section"
+      aria-label="Nodes to add"
+      gap={0}
+      w={264}
+      mih={0}
+      bg="var(--card)"
+      style={{ borderRight: "1px solid var(--line)", flexShrink: 0 }}
+    >
+      <Group justify="space-between" px="sm" pt="xs">
+        <Text fw={600}>Nodes</Text>
+        <Tooltip label="Hide the nodes">
+          <ActionIcon variant="subtle" color="gray" aria-label="Hide the nodes" onClick={onClose}>
+            <IconLayoutSidebarLeftCollapse size={20} aria-hidden />
+          </ActionIcon>
+        </Tooltip>
+      </Group>
+      <PaletteList
+        entries={entries}
+        onPick={(entry) => {
+          const where = whereNext(store.getState());
+          addNode(store.getState(), entry.node, fits(entry, where) ? where : {});
+        }}
+      />
+      {broken !== undefined && broken.length > 0 && (
+        <Alert color="red" variant="light" m="xs" p="xs" title="Own nodes that could not be loaded">
+          {broken.map(({ file, reason }) => (
+            <Text size="xs" key={file}>
+              {file}: {reason}
+            </Text>
+          ))}
+        </Alert>
+      )}
+      <Box p="xs" style={{ borderTop: "1px solid var(--line)" }}>
+        <Button
+          fullWidth
+          size="xs"
+          variant="default"
+          leftSection={<IconTerminal2 size={16} aria-hidden />}
+          onClick={() => useUi.getState().set({ curl: { where: whereNext(store.getState()), command: "" } })}
+        >
+          Paste a cURL command
+        </Button>
+      </Box>
+    </Stack>
+  );
+}

@@ -1,0 +1,145 @@
+import { Code, Highlight, Text, TextInput } from "@mantine/core";
+import { IconSearch } from "@tabler/icons-react";
+import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
+import { NodeIcon } from "@/ui/NodeIcon";
+import { DRAGGED } from "./adding";
+import classes from "./palette.module.css";
+import { type Entry, grouped, ranked } from "./rank";
+
+interface PaletteListProps {
+  entries: readonly Entry[];
+  onPick: (entry: Entry) => void;
+  /** In a dialog the search has the focus at once, and nothing is dragged. */
+  isDialog?: boolean;
+  inputRef?: React.Ref<HTMLInputElement>;
+}
+
+/** A search and what it finds; the arrow keys go through it while the search keeps the focus. */
+export function PaletteList({ entries, onPick, isDialog = false, inputRef }: PaletteListProps) {
+  const id = useId();
+  const [search, setSearch] = useState("");
+  const [active, setActive] = useState(0);
+  const place = useRef<HTMLDivElement>(null);
+  const found = useMemo(() => ranked(entries, search), [entries, search]);
+  const isSearch = search.trim() !== "";
+  const groups = useMemo(
+    () => (isSearch ? [{ group: "", entries: found }] : grouped(found)),
+    [found, isSearch],
+  );
+  const at = Math.min(active, found.length - 1);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the marked one is brought into view when it changes
+  useEffect(() => {
+    place.current?.querySelector("[data-active]")?.scrollIntoView({ block: "nearest" });
+  }, [at]);
+
+  function onKeyDown(event: KeyboardEvent) {
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[event.key];
+    if (step !== undefined) setActive(Math.max(0, Math.min(found.length - 1, at + step)));
+    else if (event.key === "Enter" && found[at] !== undefined) onPick(found[at]);
+    else return;
+    event.preventDefault();
+  }
+
+  let index = -1;
+  return (
+    <>
+      <TextInput
+        ref={inputRef}
+        m="xs"
+        leftSection={<IconSearch size={16} aria-hidden />}
+        placeholder="Search nodes"
+        aria-label="Search nodes"
+        value={search}
+        data-autofocus={isDialog || undefined}
+        role="combobox"
+        aria-expanded
+        aria-controls={id}
+        aria-activedescendant={found[at] && `${id} ${at}`}
+        onChange={(event) => {
+          setSearch(event.currentTarget.value);
+          setActive(0);
+        }}
+        onKeyDown={onKeyDown}
+      />
+      <div ref={place} className={classes.list} role="listbox" id={id} aria-label="Nodes" tabIndex={-1}>
+        {groups.map(({ group, entries: list }) => (
+          // biome-ignore lint/a11y/useSemanticElements: a group of options in a list box
+          <div key={group} role="group" aria-label={group === "" ? "Found" : group}>
+            {group !== "" && (
+              <div className={classes.group} aria-hidden>
+                {headed(group)}
+              </div>
+            )}
+            {list.map((entry) => {
+              index += 1;
+              return (
+                <Option
+                  key={entry.key}
+                  id={`${id} ${index}`}
+                  entry={entry}
+                  search={search}
+                  active={index === at && (isDialog || isSearch)}
+                  draggable={!isDialog}
+                  onPick={onPick}
+                />
+              );
+            })}
+          </div>
+        ))}
+      </div>
+      {found.length === 0 && (
+        <Text size="sm" c="var(--quiet)" p="md">
+          No node is called “{search}”.
+        </Text>
+      )}
+    </>
+  );
+}
+
+function headed(group: string): string {
+  return group === "ai" ? "AI" : group.slice(0, 1).toUpperCase() + group.slice(1);
+}
+
+interface OptionProps {
+  id: string;
+  entry: Entry;
+  search: string;
+  active: boolean;
+  draggable: boolean;
+  onPick: (entry: Entry) => void;
+}
+
+function Option({ id, entry, search, active, draggable, onPick }: OptionProps) {
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the search field above has the keys
+    // biome-ignore lint/a11y/useFocusableInteractive: it is the active descendant of the search field
+    <div
+      id={id}
+      role="option"
+      aria-selected={active}
+      data-active={active || undefined}
+      className={classes.entry}
+      title={entry.about}
+      draggable={draggable}
+      onDragStart={(event) => {
+        event.dataTransfer.setData(DRAGGED, entry.key);
+        event.dataTransfer.effectAllowed = "copy";
+      }}
+      onClick={() => onPick(entry)}
+    >
+      <NodeIcon type={entry.type ?? { category: "" }} size={30} />
+      <div className={classes.words}>
+        <Highlight component="div" size="sm" fw={550} highlight={search.trim()} truncate color="yellow">
+          {entry.name}
+        </Highlight>
+        <div className={classes.about}>{entry.about}</div>
+        {entry.install !== null && (
+          <Text size="xs" c="var(--waiting)">
+            Not installed here: <Code fz={11}>{entry.install}</Code>
+          </Text>
+        )}
+      </div>
+    </div>
+  );
+}

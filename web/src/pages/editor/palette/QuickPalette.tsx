@@ -1,0 +1,66 @@
+import { Button, Modal, Stack } from "@mantine/core";
+import { IconTerminal2 } from "@tabler/icons-react";
+import { useMemo } from "react";
+import { useEditorStore } from "../context";
+import { useUi } from "../ui";
+import { addNode, fits, useEntries } from "./adding";
+import { PaletteList } from "./PaletteList";
+
+const SIZE = { width: 340, height: 440 };
+
+/** So that the whole dialog is on the screen. */
+function within(value: number, size: number, whole: number): number {
+  return Math.max(8, Math.min(value, whole - size - 8));
+}
+
+/** The palette as a dialog at the cursor: what is picked comes to where one pointed. */
+export function QuickPalette() {
+  const store = useEditorStore();
+  const quick = useUi((ui) => ui.quick);
+  const set = useUi((ui) => ui.set);
+  const { entries } = useEntries();
+  const fitting = useMemo(
+    () => entries.filter((entry) => quick !== null && fits(entry, quick.where)),
+    [entries, quick],
+  );
+  const close = () => set({ quick: null });
+  const height = Math.min(SIZE.height, window.innerHeight - 16);
+  return (
+    <Modal.Root opened={quick !== null} onClose={close} transitionProps={{ duration: 80 }} returnFocus>
+      <Modal.Overlay backgroundOpacity={0.08} />
+      <Modal.Content
+        aria-label="Add a node"
+        w={SIZE.width}
+        h={height}
+        style={{
+          position: "fixed",
+          flex: "none",
+          left: within(quick?.screen.x ?? 0, SIZE.width, window.innerWidth),
+          top: within(quick?.screen.y ?? 0, height, window.innerHeight),
+        }}
+      >
+        <Stack gap={0} h={height} mih={0}>
+          <PaletteList
+            isDialog
+            entries={fitting}
+            onPick={(entry) => {
+              if (quick === null) return;
+              close();
+              addNode(store.getState(), entry.node, quick.where);
+            }}
+          />
+          <Button
+            m="xs"
+            size="xs"
+            variant="default"
+            style={{ flexShrink: 0 }}
+            leftSection={<IconTerminal2 size={16} aria-hidden />}
+            onClick={() => set({ quick: null, curl: { where: quick?.where ?? {}, command: "" } })}
+          >
+            Paste a cURL command
+          </Button>
+        </Stack>
+      </Modal.Content>
+    </Modal.Root>
+  );
+}

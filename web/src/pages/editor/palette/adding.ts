@@ -1,0 +1,68 @@
+/** From an entry of the palette to a node of the flow. */
+import { useCallback, useMemo } from "react";
+import { useCatalogue } from "@/api/catalogue";
+import { api } from "@/api/client";
+import { usedWays, waysOf } from "../branches";
+import { type NewNode, nodeOf, type Where } from "../changes";
+import { useEditorStore } from "../context";
+import type { EditorState } from "../store";
+import { type Entry, entryOfPreset, entryOfType } from "./rank";
+
+/** The kind of data that a dragged entry's key travels as. */
+export const DRAGGED = "application/x-headrace-node";
+const MOST_PRESETS = 200;
+
+/** All that can be added: the server's types and the presets of the workspace. */
+export function useEntries(): { entries: Entry[]; find: (key: string) => Entry | undefined } {
+  const { catalogue } = useCatalogue();
+  const { data } = api.useQuery(
+    "get",
+    "/api/presets",
+    { params: { query: { limit: MOST_PRESETS } } },
+    { staleTime: 60_000 },
+  );
+  return useMemo(() => {
+    const types = (catalogue?.types ?? []).map(entryOfType);
+    const find = (type: string) => catalogue?.find(type);
+    const presets = (data?.items ?? []).map((preset) => entryOfPreset(preset, find));
+    const entries = [...types, ...presets];
+    const byKey = new Map(entries.map((entry) => [entry.key, entry]));
+    return { entries, find: (key: string) => byKey.get(key) };
+  }, [catalogue, data]);
+}
+
+/** After the one selected node, by a way that nothing follows yet. */
+export function whereNext(state: EditorState): Where {
+  const [id] = state.selected;
+  const node = id === undefined || state.selected.length > 1 ? undefined : nodeOf(state.definition, id);
+  if (node === undefined) return {};
+  const used = usedWays(state.definition.edges).get(node.id) ?? [];
+  const ways = waysOf(node, state.check?.ways.get(node.id), state.catalogue, used);
+  return { after: { id: node.id, branch: ways.find((way) => !used.includes(way)) ?? ways[0] } };
+}
+
+/** Whether a node of the type can come there: nothing comes before a trigger. */
+export function fits(entry: Entry, where: Where): boolean {
+  return !entry.type?.trigger || (where.after === undefined && where.on === undefined);
+}
+
+/** Adds a node; a trigger takes the place, without the edge into it. */
+export function addNode(state: EditorState, node: NewNode, where: Where): string {
+  const type = state.catalogue?.find(node.type);
+  const { after: _after, on: _on, ...place } = where;
+  const id = state.addNode(node, { ...(type?.trigger ? place : where), out: type?.branches[0] });
+  if (where.position === undefined) state.goTo(id);
+  return id;
+}
+
+export function useAddFrom(): (key: string, where: Where) => void {
+  const store = useEditorStore();
+  const { find } = useEntries();
+  return useCallback(
+    (key, where) => {
+      const entry = find(key);
+      if (entry !== undefined && !store.getState().readOnly) addNode(store.getState(), entry.node, where);
+    },
+    [find, store],
+  );
+}

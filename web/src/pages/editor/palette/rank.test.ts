@@ -1,0 +1,61 @@
+import { describe, expect, it } from "vitest";
+import type { NodeType } from "@/api/catalogue";
+import { entryOfPreset, entryOfType, grouped, type Preset, ranked } from "./rank";
+
+function type(name: string, word: string, category: string, description: string) {
+  return entryOfType({ name, type: word, category, description, install: null } as NodeType);
+}
+
+const ENTRIES = [
+  type("Webhook", "webhook", "trigger", "Starts a run for each HTTP request to an address."),
+  type("If", "if", "logic", "Goes on by one of two branches."),
+  type("Code", "code", "data", "Runs Python."),
+  type("HTTP request", "http", "integration", "Calls an address and gives what it answers."),
+  type("Email", "email", "integration", "Sends a mail over SMTP."),
+  type("Notify", "notify", "integration", "Sends a message, by email or to a chat."),
+];
+
+function names(search: string): string[] {
+  return ranked(ENTRIES, search).map((entry) => entry.name);
+}
+
+describe("the palette's search", () => {
+  it("puts a name before what only mentions the word", () => {
+    expect(names("email")).toEqual(["Email", "Notify"]);
+    expect(names("http")).toEqual(["HTTP request", "Webhook"]);
+  });
+
+  it("wants every word", () => {
+    expect(names("sends chat")).toEqual(["Notify"]);
+    expect(names("http zebra")).toEqual([]);
+  });
+
+  it("finds by category, by description and by letters that are spread out", () => {
+    expect(names("trigger")).toEqual(["Webhook"]);
+    expect(names("python")).toEqual(["Code"]);
+    expect(names("wbhk")).toEqual(["Webhook"]);
+  });
+
+  it("gives all in their order for an empty search, under their headings", () => {
+    expect(names("  ")).toEqual(ENTRIES.map((entry) => entry.name));
+    expect(grouped(ENTRIES).map((one) => [one.group, one.entries.length])).toEqual([
+      ["trigger", 1],
+      ["logic", 1],
+      ["data", 1],
+      ["integration", 3],
+    ]);
+  });
+
+  it("makes a node of a preset, without the id that it came with", () => {
+    const preset = {
+      id: "pr_1",
+      title: "Pets",
+      name: "List pets",
+      key: "get /pets",
+      node: { id: "x", type: "http", config: { url: "u" } },
+    };
+    const entry = entryOfPreset(preset as unknown as Preset, () => undefined);
+    expect(entry.node).toEqual({ type: "http", name: "List pets", config: { url: "u" } });
+    expect(entry.group).toBe("Pets");
+  });
+});

@@ -1,0 +1,104 @@
+/** What the palette offers and the order in which a search finds it; pure. */
+import type { NodeType } from "@/api/catalogue";
+import type { Schemas } from "@/api/client";
+import type { FlowNode } from "@/definition/types";
+import type { NewNode } from "../changes";
+
+export type Preset = Schemas["PresetOut"];
+
+export interface Entry {
+  /** `type http` or `preset pr_1`: what is dragged. */
+  key: string;
+  name: string;
+  about: string;
+  /** The heading that it stands under. */
+  group: string;
+  type: NodeType | undefined;
+  /** The word that people who know it type. */
+  word: string;
+  node: NewNode;
+  /** The command that brings what it lacks on this server. */
+  install: string | null;
+}
+
+export function entryOfType(type: NodeType): Entry {
+  return {
+    key: `type ${type.type}`,
+    name: type.name,
+    about: type.description,
+    group: type.category,
+    type,
+    word: type.type,
+    node: { type: type.type },
+    install: type.install,
+  };
+}
+
+export function entryOfPreset(preset: Preset, find: (type: string) => NodeType | undefined): Entry {
+  const { id: _id, ...node } = preset.node as unknown as FlowNode;
+  return {
+    key: `preset ${preset.id}`,
+    name: preset.name,
+    about: preset.description,
+    group: preset.title,
+    type: find(node.type),
+    word: preset.key,
+    node: { ...node, name: node.name ?? preset.name },
+    install: null,
+  };
+}
+
+/** Whether the letters come one after the other in the text. */
+function isSpread(letters: string, text: string): boolean {
+  let at = 0;
+  for (const letter of letters) {
+    at = text.indexOf(letter, at) + 1;
+    if (at === 0) return false;
+  }
+  return true;
+}
+
+function scoreIn(word: string, text: string, whole: number): number {
+  if (text === word) return whole;
+  if (text.startsWith(word)) return whole * 0.8;
+  if (text.split(/[^a-z0-9]+/).some((part) => part.startsWith(word))) return whole * 0.6;
+  return text.includes(word) ? whole * 0.35 : 0;
+}
+
+/** How well an entry answers one word; 0 for not at all. */
+function scoreOf(entry: Entry, word: string): number {
+  const name = entry.name.toLowerCase();
+  const best = Math.max(
+    scoreIn(word, name, 100),
+    scoreIn(word, entry.word.toLowerCase(), 95),
+    scoreIn(word, entry.group.toLowerCase(), 40),
+    scoreIn(word, entry.about.toLowerCase(), 30),
+  );
+  if (best > 0) return best;
+  return word.length > 2 && isSpread(word, name) ? 5 : 0;
+}
+
+/** The entries in which every word is found, the best first; all in their own order where nothing is searched. */
+export function ranked(entries: readonly Entry[], search: string): Entry[] {
+  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0) return [...entries];
+  return entries
+    .map((entry) => {
+      const scores = words.map((word) => scoreOf(entry, word));
+      return { entry, score: scores.includes(0) ? 0 : scores.reduce((sum, one) => sum + one, 0) };
+    })
+    .filter(({ score }) => score > 0)
+    .sort((one, other) => other.score - one.score)
+    .map(({ entry }) => entry);
+}
+
+/** In the order given, under their headings; a search has no headings, for the best comes first. */
+export function grouped(entries: readonly Entry[]): { group: string; entries: Entry[] }[] {
+  const groups = new Map<string, Entry[]>();
+  for (const entry of entries) {
+    const list = groups.get(entry.group);
+    if (list === undefined) groups.set(entry.group, [entry]);
+    else list.push(entry);
+  }
+  return [...groups].map(([group, list]) => ({ group, entries: list }));
+}

@@ -1,0 +1,209 @@
+import {
+  ActionIcon,
+  Code,
+  CopyButton,
+  Group,
+  NumberInput,
+  Select,
+  Stack,
+  Text,
+  Title,
+  Tooltip,
+  UnstyledButton,
+} from "@mantine/core";
+import { IconCheck, IconCopy } from "@tabler/icons-react";
+import { useMemo } from "react";
+import { api } from "@/api/client";
+import type { FlowSettings, Json } from "@/definition/types";
+import { NodeIcon } from "@/ui/NodeIcon";
+import { useEditor, useEditorStore } from "../context";
+import { JsonField } from "./JsonField";
+import { type Start, startsOf } from "./starts";
+
+function Address({ address }: { address: string }) {
+  const url = window.location.origin + address;
+  return (
+    <Group gap={4} wrap="nowrap">
+      <Code style={{ overflowWrap: "anywhere" }}>{url}</Code>
+      <CopyButton value={url}>
+        {({ copied, copy }) => (
+          <Tooltip label={copied ? "Copied" : "Copy the address"}>
+            <ActionIcon variant="subtle" color="gray" aria-label="Copy the address" onClick={copy}>
+              {copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
+            </ActionIcon>
+          </Tooltip>
+        )}
+      </CopyButton>
+    </Group>
+  );
+}
+
+function StartOf({ start }: { start: Start }) {
+  const store = useEditorStore();
+  const type = useEditor((state) => state.catalogue?.find(start.node.type));
+  return (
+    <Stack gap={2}>
+      <UnstyledButton onClick={() => store.getState().goTo(start.node.id)}>
+        <Group gap="xs" wrap="nowrap">
+          <NodeIcon type={type} size={28} />
+          <Stack gap={0} miw={0}>
+            <Text size="sm" fw={600} truncate>
+              {start.name}
+            </Text>
+            <Text size="xs" c="var(--quiet)">
+              {start.brief || start.about}
+            </Text>
+          </Stack>
+        </Group>
+      </UnstyledButton>
+      {start.address !== null && <Address address={start.address} />}
+    </Stack>
+  );
+}
+
+function HowItStarts() {
+  const definition = useEditor((state) => state.definition);
+  const catalogue = useEditor((state) => state.catalogue);
+  const active = useEditor((state) => state.flow.status === "active");
+  const starts = useMemo(() => startsOf(definition, catalogue), [definition, catalogue]);
+  return (
+    <Stack gap="xs">
+      <Title order={3}>How it starts</Title>
+      {starts.length === 0 && (
+        <Text size="sm" c="var(--quiet)">
+          By hand only: press Run. Add a trigger to let it start by itself.
+        </Text>
+      )}
+      {starts.map((start) => (
+        <StartOf key={start.node.id} start={start} />
+      ))}
+      {starts.length > 0 && !active && (
+        <Text size="xs" c="var(--quiet)">
+          Triggers work while the flow is active.
+        </Text>
+      )}
+    </Stack>
+  );
+}
+
+const ZONES = Intl.supportedValuesOf("timeZone");
+const OVERLAP = [
+  { value: "queue", label: "Wait until one has ended" },
+  { value: "skip", label: "Do not start" },
+];
+
+function ErrorFlow({
+  value,
+  onChange,
+  readOnly,
+}: {
+  value: string | null;
+  onChange: (id: string | null) => void;
+  readOnly: boolean;
+}) {
+  const own = useEditor((state) => state.flow.id);
+  const { data } = api.useQuery(
+    "get",
+    "/api/flows",
+    { params: { query: { limit: 200 } } },
+    { staleTime: 60_000 },
+  );
+  const flows = (data?.items ?? []).filter((flow) => flow.id !== own);
+  const options = flows.map((flow) => ({ value: flow.id, label: flow.name }));
+  if (value !== null && !options.some((one) => one.value === value)) options.push({ value, label: value });
+  return (
+    <Select
+      label="When a run fails, start"
+      description="A flow that begins with an error trigger"
+      placeholder="Nothing"
+      searchable
+      clearable
+      clearButtonProps={{ "aria-label": "Start nothing" }}
+      data={options}
+      value={value}
+      disabled={readOnly}
+      onChange={onChange}
+    />
+  );
+}
+
+function Settings() {
+  const store = useEditorStore();
+  const settings = useEditor((state) => state.definition.settings) ?? {};
+  const readOnly = useEditor((state) => state.readOnly);
+  const set = (patch: FlowSettings) => store.getState().setSettings(patch);
+  const asNumber = (value: string | number) => (typeof value === "number" ? value : undefined);
+  return (
+    <Stack gap="md">
+      <Title order={3}>Settings</Title>
+      <Select
+        label="Time zone"
+        description="Of schedules and of now in expressions"
+        placeholder="UTC"
+        searchable
+        clearable
+        clearButtonProps={{ "aria-label": "Back to the usual time zone" }}
+        limit={60}
+        data={ZONES}
+        value={settings.timezone ?? null}
+        disabled={readOnly}
+        onChange={(value) => set({ timezone: value ?? undefined })}
+      />
+      <NumberInput
+        label="Seconds until a run fails"
+        placeholder="No limit of its own"
+        min={0.001}
+        value={settings.timeout ?? ""}
+        readOnly={readOnly}
+        onChange={(value) => set({ timeout: asNumber(value) })}
+      />
+      <NumberInput
+        label="Runs at the same time"
+        placeholder="Any number"
+        min={0}
+        max={10_000}
+        allowDecimal={false}
+        value={settings.max_concurrent_runs ?? ""}
+        readOnly={readOnly}
+        onChange={(value) => set({ max_concurrent_runs: asNumber(value) })}
+      />
+      <Select
+        label="When there would be more"
+        data={OVERLAP}
+        allowDeselect={false}
+        value={settings.overlap ?? "queue"}
+        disabled={readOnly}
+        onChange={(value) => set({ overlap: value === "skip" ? "skip" : undefined })}
+      />
+      <ErrorFlow
+        value={settings.error_workflow_id ?? null}
+        readOnly={readOnly}
+        onChange={(id) => set({ error_workflow_id: id ?? undefined })}
+      />
+      <JsonField
+        label="Variables"
+        hint="Called vars in expressions: {{ vars.limit }}"
+        value={settings.vars ?? {}}
+        readOnly={readOnly}
+        refusalOf={(value) =>
+          typeof value === "object" && value !== null && !Array.isArray(value)
+            ? undefined
+            : "It must be an object"
+        }
+        onChange={(vars) =>
+          set({ vars: Object.keys(vars ?? {}).length === 0 ? undefined : (vars as Record<string, Json>) })
+        }
+      />
+    </Stack>
+  );
+}
+
+/** The flow itself, shown while no node is selected. */
+export function FlowPanel() {
+  return (
+    <Stack gap="lg" p="md">
+      <HowItStarts />
+      <Settings />
+    </Stack>
+  );
+}

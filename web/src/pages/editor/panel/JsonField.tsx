@@ -1,0 +1,72 @@
+import { Input, Text } from "@mantine/core";
+import { useEffect, useRef, useState } from "react";
+import type { Json } from "@/definition/types";
+import { CodeEditor } from "@/ui/CodeEditor";
+import { isAlike } from "../changes";
+
+interface JsonFieldProps {
+  label: string;
+  hint?: string;
+  value: Json;
+  readOnly?: boolean;
+  minHeight?: number;
+  /** What is wrong with a value that is JSON. */
+  refusalOf?: (value: Json) => string | undefined;
+  onChange: (value: Json) => void;
+}
+
+const textOf = (value: Json) => JSON.stringify(value, null, 2);
+
+/** A JSON value that is typed: what is no JSON yet stays here, and nothing is handed on before it is. */
+export function JsonField({
+  label,
+  hint,
+  value,
+  readOnly,
+  minHeight = 80,
+  refusalOf,
+  onChange,
+}: JsonFieldProps) {
+  const [text, setText] = useState(() => textOf(value));
+  const [refusal, setRefusal] = useState<string | undefined>();
+  const typed = useRef<Json>(value);
+
+  useEffect(() => {
+    if (isAlike(value, typed.current)) return;
+    typed.current = value;
+    setText(textOf(value));
+    setRefusal(undefined);
+  }, [value]);
+
+  function type(next: string) {
+    setText(next);
+    try {
+      const read = JSON.parse(next) as Json;
+      const wrong = refusalOf?.(read);
+      setRefusal(wrong);
+      if (wrong !== undefined) return;
+      typed.current = read;
+      onChange(read);
+    } catch (error) {
+      setRefusal(`This is no JSON yet: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
+  return (
+    <Input.Wrapper label={label} description={hint} labelElement="div">
+      <CodeEditor
+        value={text}
+        onChange={type}
+        language="json"
+        label={label}
+        readOnly={readOnly}
+        minHeight={minHeight}
+      />
+      {refusal !== undefined && (
+        <Text size="xs" c="var(--failed)" mt={4} role="status">
+          {refusal}
+        </Text>
+      )}
+    </Input.Wrapper>
+  );
+}

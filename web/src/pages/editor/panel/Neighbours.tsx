@@ -1,0 +1,155 @@
+import { ActionIcon, Button, Group, Select, Stack, Text, Tooltip, UnstyledButton } from "@mantine/core";
+import { IconArrowRight, IconPlus, IconX } from "@tabler/icons-react";
+import { type MouseEvent, useMemo, useState } from "react";
+import { ancestors } from "@/definition/graph";
+import type { FlowEdge, FlowNode } from "@/definition/types";
+import { usedWays, type Way, waysOf } from "../branches";
+import { edgeKey, edge as edgeOf, nodeOf } from "../changes";
+import { useEditor, useEditorStore } from "../context";
+import { useUi } from "../ui";
+
+/** Where a dialog opens that a button asks for. */
+function below(event: MouseEvent<HTMLElement>) {
+  const box = event.currentTarget.getBoundingClientRect();
+  return { x: box.left - 340, y: box.top };
+}
+
+function Neighbour({ edge, other, readOnly }: { edge: FlowEdge; other: string; readOnly: boolean }) {
+  const store = useEditorStore();
+  const name = useEditor((state) => nodeOf(state.definition, other)?.name || other);
+  return (
+    <Group gap={4} wrap="nowrap" justify="space-between">
+      <UnstyledButton onClick={() => store.getState().goTo(other)} style={{ minWidth: 0 }}>
+        <Text size="sm" truncate>
+          {name}
+          {edge.branch !== undefined && (
+            <Text span size="xs" c="var(--quiet)">
+              {" "}
+              by {edge.branch}
+            </Text>
+          )}
+        </Text>
+      </UnstyledButton>
+      {!readOnly && (
+        <Group gap={2} wrap="nowrap">
+          <Tooltip label="Insert a node between">
+            <ActionIcon
+              variant="subtle"
+              color="gray"
+              size="sm"
+              aria-label={`Insert a node between ${edge.from} and ${edge.to}`}
+              onClick={(event) =>
+                useUi.getState().set({ quick: { screen: below(event), where: { on: edge } } })
+              }
+            >
+              <IconPlus size={16} aria-hidden />
+            </ActionIcon>
+          </Tooltip>
+          <Tooltip label="Disconnect">
+            <ActionIcon
+              variant="subtle"
+              color="gray"
+              size="sm"
+              aria-label={`Disconnect ${edge.from} and ${edge.to}`}
+              onClick={() => store.getState().disconnect([edgeKey(edge)])}
+            >
+              <IconX size={16} aria-hidden />
+            </ActionIcon>
+          </Tooltip>
+        </Group>
+      )}
+    </Group>
+  );
+}
+
+/** Two lists to choose from instead of a line to draw. */
+function ConnectTo({ node }: { node: FlowNode }) {
+  const store = useEditorStore();
+  const definition = useEditor((state) => state.definition);
+  const catalogue = useEditor((state) => state.catalogue);
+  const known = useEditor((state) => state.check?.ways.get(node.id));
+  const ways = waysOf(node, known, catalogue, usedWays(definition.edges).get(node.id));
+  const [chosen, setChosen] = useState<Way>(ways[0]);
+  const way = ways.includes(chosen) ? chosen : ways[0];
+  const targets = useMemo(() => {
+    const before = ancestors(definition, node.id).add(node.id);
+    const there = new Set(
+      definition.edges.filter((edge) => edge.from === node.id && edge.branch === way).map((edge) => edge.to),
+    );
+    return definition.nodes
+      .filter((one) => !before.has(one.id) && !there.has(one.id) && !catalogue?.find(one.type)?.trigger)
+      .map((one) => ({ value: one.id, label: one.name ? `${one.name} (${one.id})` : one.id }));
+  }, [definition, catalogue, node.id, way]);
+
+  return (
+    <Group gap="xs" align="end" wrap="nowrap">
+      {ways.length > 1 && (
+        <Select
+          label="By branch"
+          size="xs"
+          w={120}
+          allowDeselect={false}
+          data={ways.map((one) => ({ value: one ?? "", label: one ?? "(none)" }))}
+          value={way ?? ""}
+          onChange={(value) => setChosen(value || undefined)}
+        />
+      )}
+      <Select
+        label="Connect to…"
+        placeholder={targets.length === 0 ? "No node can follow" : "Choose a node"}
+        size="xs"
+        flex={1}
+        searchable
+        disabled={targets.length === 0}
+        data={targets}
+        limit={50}
+        value={null}
+        onChange={(id) => id !== null && store.getState().connect(edgeOf(node.id, id, way))}
+      />
+      <Button
+        size="xs"
+        variant="default"
+        leftSection={<IconPlus size={14} aria-hidden />}
+        onClick={(event) =>
+          useUi
+            .getState()
+            .set({ quick: { screen: below(event), where: { after: { id: node.id, branch: way } } } })
+        }
+      >
+        New
+      </Button>
+    </Group>
+  );
+}
+
+/** What a node follows and what follows it; connecting without a mouse. */
+export function Neighbours({ node }: { node: FlowNode }) {
+  const edges = useEditor((state) => state.definition.edges);
+  const readOnly = useEditor((state) => state.readOnly);
+  const trigger = useEditor((state) => state.catalogue?.find(node.type)?.trigger ?? false);
+  const into = edges.filter((edge) => edge.to === node.id);
+  const out = edges.filter((edge) => edge.from === node.id);
+  return (
+    <Stack gap={6} p="md" style={{ borderTop: "1px solid var(--line)" }}>
+      {!trigger && (
+        <>
+          <Text size="xs" fw={600} c="var(--quiet)">
+            Follows
+          </Text>
+          {into.map((edge) => (
+            <Neighbour key={edgeKey(edge)} edge={edge} other={edge.from} readOnly={readOnly} />
+          ))}
+          {into.length === 0 && <Text size="sm">Nothing: it runs at once when a run starts</Text>}
+        </>
+      )}
+      <Text size="xs" fw={600} c="var(--quiet)" mt={4}>
+        <IconArrowRight size={12} aria-hidden /> Followed by
+      </Text>
+      {out.map((edge) => (
+        <Neighbour key={edgeKey(edge)} edge={edge} other={edge.to} readOnly={readOnly} />
+      ))}
+      {out.length === 0 && <Text size="sm">Nothing: its output is the run’s</Text>}
+      {!readOnly && <ConnectTo node={node} />}
+    </Stack>
+  );
+}

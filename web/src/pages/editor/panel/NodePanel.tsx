@@ -1,0 +1,294 @@
+import {
+  ActionIcon,
+  Alert,
+  Box,
+  Code,
+  Group,
+  List,
+  Stack,
+  Tabs,
+  Text,
+  Textarea,
+  TextInput,
+  Tooltip,
+  UnstyledButton,
+} from "@mantine/core";
+import { IconCopyPlus, IconPencil, IconTrash } from "@tabler/icons-react";
+import { useEffect, useMemo, useState } from "react";
+import type { NodeType } from "@/api/catalogue";
+import type { FlowNode, Json } from "@/definition/types";
+import { NodeForm } from "@/forms/NodeForm";
+import { NodeIcon } from "@/ui/NodeIcon";
+import { idRefusal } from "../changes";
+import { useEditor, useEditorStore } from "../context";
+import { inWords, type Problem } from "../problems";
+import { slots } from "../slots";
+import { JsonField } from "./JsonField";
+import { Neighbours } from "./Neighbours";
+import { NodeOptions } from "./NodeOptions";
+import classes from "./panel.module.css";
+
+const NO_PROBLEMS: readonly Problem[] = [];
+const NO_CONFIG: Record<string, Json> = {};
+
+/** The id, by which expressions of other nodes know it; changing it changes them too. */
+function NodeId({ id }: { id: string }) {
+  const store = useEditorStore();
+  const readOnly = useEditor((state) => state.readOnly);
+  const [wanted, setWanted] = useState<string | null>(null);
+  const refusal = wanted === null ? undefined : idRefusal(store.getState().definition, id, wanted);
+
+  function save() {
+    if (wanted !== null && wanted !== id && refusal === undefined) store.getState().renameNode(id, wanted);
+    setWanted(null);
+  }
+
+  if (wanted === null) {
+    return (
+      <Tooltip label="Expressions know it by this name">
+        <UnstyledButton disabled={readOnly} onClick={() => setWanted(id)} aria-label={`Id ${id}, change it`}>
+          <Code>steps.{id}</Code> {!readOnly && <IconPencil size={13} aria-hidden />}
+        </UnstyledButton>
+      </Tooltip>
+    );
+  }
+  return (
+    <TextInput
+      size="xs"
+      aria-label="Id of the node"
+      value={wanted}
+      error={refusal}
+      autoFocus
+      spellCheck={false}
+      onChange={(event) => setWanted(event.currentTarget.value)}
+      onBlur={save}
+      onKeyDown={(event) => {
+        if (event.key === "Enter" && refusal === undefined) save();
+        if (event.key === "Escape") setWanted(null);
+      }}
+    />
+  );
+}
+
+function Title({ node, type, readOnly }: { node: FlowNode; type: NodeType | undefined; readOnly: boolean }) {
+  const store = useEditorStore();
+  return (
+    <Stack gap={6} p="md" pb="xs">
+      <Group gap="xs" wrap="nowrap">
+        <NodeIcon type={type} size={36} />
+        <Box flex={1} miw={0}>
+          <TextInput
+            variant="unstyled"
+            aria-label="Name of the node"
+            placeholder={type?.name ?? node.id}
+            classNames={{ input: classes.title }}
+            value={node.name ?? ""}
+            maxLength={200}
+            readOnly={readOnly}
+            onChange={(event) =>
+              store.getState().patchNode(node.id, { name: event.currentTarget.value || undefined })
+            }
+          />
+        </Box>
+        {!readOnly && (
+          <Group gap={2} wrap="nowrap">
+            <Tooltip label="Duplicate (Ctrl+D)">
+              <ActionIcon
+                variant="subtle"
+                color="gray"
+                aria-label="Duplicate"
+                onClick={() => store.getState().duplicate([node.id])}
+              >
+                <IconCopyPlus size={18} aria-hidden />
+              </ActionIcon>
+            </Tooltip>
+            <Tooltip label="Delete (Del)">
+              <ActionIcon
+                variant="subtle"
+                color="gray"
+                aria-label="Delete the node"
+                onClick={() => store.getState().removeNodes([node.id])}
+              >
+                <IconTrash size={18} aria-hidden />
+              </ActionIcon>
+            </Tooltip>
+          </Group>
+        )}
+      </Group>
+      <Group gap="xs">
+        <Text size="xs" c="var(--quiet)">
+          {type?.name ?? `Unknown type ${node.type}`}
+        </Text>
+        <NodeId key={node.id} id={node.id} />
+      </Group>
+      {type !== undefined && (
+        <Text size="sm" c="var(--quiet)">
+          {type.description}
+        </Text>
+      )}
+      {type?.install != null && (
+        <Alert color="yellow" variant="light" p="xs" title="Not installed on this server">
+          <Code>{type.install}</Code>
+        </Alert>
+      )}
+    </Stack>
+  );
+}
+
+/** The problems that the form has a place for. */
+function ofConfig(problems: readonly Problem[]): readonly Problem[] {
+  return problems.filter((problem) => problem.field?.startsWith("config"));
+}
+
+function ConfigTab({ node, type, problems, readOnly }: PartProps) {
+  const store = useEditorStore();
+  const flowId = useEditor((state) => state.flow.id);
+  const definition = useEditor((state) => state.definition);
+  const pinned = useEditor((state) => state.pinned);
+  const context = useMemo(
+    () => ({ flowId, definition, nodeId: node.id, pinned: { ...pinned } }),
+    [flowId, definition, node.id, pinned],
+  );
+  const shown = useMemo(() => ofConfig(problems), [problems]);
+  if (type === undefined) return <ConfigJson node={node} readOnly={readOnly} />;
+  return (
+    <NodeForm
+      type={type}
+      value={node.config ?? NO_CONFIG}
+      context={context}
+      problems={shown}
+      readOnly={readOnly}
+      onChange={(config) => store.getState().setConfig(node.id, config)}
+    />
+  );
+}
+
+function ConfigJson({ node, readOnly }: { node: FlowNode; readOnly: boolean }) {
+  const store = useEditorStore();
+  return (
+    <JsonField
+      label="Settings as JSON"
+      value={node.config ?? {}}
+      readOnly={readOnly}
+      minHeight={200}
+      refusalOf={(value) =>
+        typeof value === "object" && value !== null && !Array.isArray(value)
+          ? undefined
+          : "It must be an object"
+      }
+      onChange={(config) => store.getState().setConfig(node.id, config as Record<string, Json>)}
+    />
+  );
+}
+
+interface PartProps {
+  node: FlowNode;
+  type: NodeType | undefined;
+  problems: readonly Problem[];
+  readOnly: boolean;
+}
+
+type Tab = "settings" | "options" | "notes" | "data" | "json";
+
+const FRAMES = 30;
+
+/** Puts the focus on the field, as soon as it is drawn: its label says the key that the path ends with. */
+function focusField(path: string, frames = FRAMES): void {
+  const key = path.split(/[.[\]]+/).filter(Boolean)[1] ?? path;
+  const panel = document.querySelector("[data-panel] [role=tabpanel]");
+  const part = panel?.querySelector<HTMLElement>(
+    `[id$="_${CSS.escape(key)}"], [id$="_${CSS.escape(key)}-label"]`,
+  );
+  if (part == null) {
+    if (frames > 0) requestAnimationFrame(() => focusField(path, frames - 1));
+    return;
+  }
+  const inside = "input, textarea, select, [contenteditable=true], button";
+  const field = part.matches(inside)
+    ? part
+    : (part.querySelector(inside) ?? part.parentElement?.querySelector(inside));
+  part.scrollIntoView({ block: "center" });
+  if (field instanceof HTMLElement) field.focus();
+}
+
+/** The tab in which the part is that a problem points to. */
+function tabOf(path: string): Tab {
+  return path.startsWith("config") || path === "type" ? "settings" : "options";
+}
+
+/** The selected node: its name, its settings, what it is connected to. */
+export function NodePanel({ node }: { node: FlowNode }) {
+  const store = useEditorStore();
+  const type = useEditor((state) => state.catalogue?.find(node.type));
+  const problems = useEditor((state) => state.check?.byNode.get(node.id)) ?? NO_PROBLEMS;
+  const readOnly = useEditor((state) => state.readOnly);
+  const field = useEditor((state) => state.field);
+  const [tab, setTab] = useState<Tab>("settings");
+  const { RunData } = slots;
+  useEffect(() => {
+    if (field === null) return;
+    setTab(tabOf(field.path));
+    focusField(field.path);
+  }, [field]);
+  const parts = { node, type, problems, readOnly };
+  // The form shows what is about its fields.
+  const inForm = tab === "settings" && type !== undefined ? ofConfig(problems) : NO_PROBLEMS;
+  const others = problems.filter((problem) => !inForm.includes(problem));
+
+  return (
+    <>
+      <Title node={node} type={type} readOnly={readOnly} />
+      {others.length > 0 && (
+        <Alert color="yellow" variant="light" mx="md" mb="xs" p="xs">
+          <List size="sm" spacing={2}>
+            {others.map((problem) => (
+              <List.Item key={`${problem.path} ${problem.message}`}>{inWords(problem)}</List.Item>
+            ))}
+          </List>
+        </Alert>
+      )}
+      <Tabs value={tab} onChange={(value) => setTab((value as Tab) ?? "settings")} keepMounted={false}>
+        <Tabs.List px="xs">
+          <Tabs.Tab value="settings">Settings</Tabs.Tab>
+          <Tabs.Tab value="options">Options</Tabs.Tab>
+          <Tabs.Tab value="notes">Notes</Tabs.Tab>
+          {RunData !== null && <Tabs.Tab value="data">Run data</Tabs.Tab>}
+          <Tabs.Tab value="json">JSON</Tabs.Tab>
+        </Tabs.List>
+        <Tabs.Panel value="settings" p="md">
+          <ConfigTab key={node.id} {...parts} />
+        </Tabs.Panel>
+        <Tabs.Panel value="options" p="md">
+          <NodeOptions
+            node={node}
+            readOnly={readOnly}
+            onPatch={(patch) => store.getState().patchNode(node.id, patch)}
+          />
+        </Tabs.Panel>
+        <Tabs.Panel value="notes" p="md">
+          <Textarea
+            label="Notes"
+            description="For the people who read the flow; shown on hover"
+            autosize
+            minRows={5}
+            maxRows={20}
+            value={node.notes ?? ""}
+            readOnly={readOnly}
+            onChange={(event) =>
+              store.getState().patchNode(node.id, { notes: event.currentTarget.value || undefined })
+            }
+          />
+        </Tabs.Panel>
+        {RunData !== null && (
+          <Tabs.Panel value="data" p="md">
+            <RunData node={node} />
+          </Tabs.Panel>
+        )}
+        <Tabs.Panel value="json" p="md">
+          <ConfigJson key={node.id} node={node} readOnly={readOnly} />
+        </Tabs.Panel>
+      </Tabs>
+      <Neighbours key={node.id} node={node} />
+    </>
+  );
+}

@@ -1,0 +1,95 @@
+import { ActionIcon, Box, Button, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { IconLayoutSidebarRightCollapse, IconLayoutSidebarRightExpand } from "@tabler/icons-react";
+import { useEditor, useEditorStore, useSelectedNode } from "../context";
+import { useUi } from "../ui";
+import { FlowPanel } from "./FlowPanel";
+import { NodePanel } from "./NodePanel";
+import classes from "./panel.module.css";
+import { Resizer } from "./Resizer";
+
+function ManyPanel() {
+  const store = useEditorStore();
+  const selected = useEditor((state) => state.selected);
+  const edges = useEditor((state) => state.selectedEdges);
+  const readOnly = useEditor((state) => state.readOnly);
+  const words = selected.length > 0 ? `${selected.length} nodes selected` : "An edge is selected";
+  return (
+    <Stack p="md">
+      <Text fw={600}>{words}</Text>
+      {!readOnly && (
+        <Group gap="xs">
+          {selected.length > 0 && (
+            <Button variant="default" size="xs" onClick={() => store.getState().duplicate(selected)}>
+              Duplicate
+            </Button>
+          )}
+          <Button variant="default" size="xs" onClick={() => store.getState().removeSelected()}>
+            {selected.length > 0
+              ? "Delete"
+              : edges.length === 1
+                ? "Disconnect"
+                : `Disconnect ${edges.length}`}
+          </Button>
+        </Group>
+      )}
+      <Text size="sm" c="var(--quiet)">
+        Drag moves them all. Ctrl+C copies them, also for another flow.
+      </Text>
+    </Stack>
+  );
+}
+
+function Content() {
+  const node = useSelectedNode();
+  const some = useEditor((state) => state.selected.length + state.selectedEdges.length);
+  if (node !== undefined) return <NodePanel node={node} />;
+  return some > 0 ? <ManyPanel /> : <FlowPanel />;
+}
+
+/** At the right: the selected node, or the flow. */
+export function SidePanel() {
+  const open = useUi((ui) => ui.panel);
+  const width = useUi((ui) => ui.panelWidth);
+  const keep = useUi((ui) => ui.keep);
+  const title = useEditor((state) => (state.selected.length === 1 ? "Node" : "Flow"));
+  if (!open) {
+    return (
+      <Box p={8} bg="var(--card)" style={{ borderLeft: "1px solid var(--line)" }}>
+        <Tooltip label="Show the panel" position="left">
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            aria-label="Show the panel"
+            onClick={() => keep({ panel: true })}
+          >
+            <IconLayoutSidebarRightExpand size={20} aria-hidden />
+          </ActionIcon>
+        </Tooltip>
+      </Box>
+    );
+  }
+  return (
+    <aside className={classes.panel} style={{ width }} aria-label="What is selected">
+      <Resizer label="Width of the panel" width={width} onResize={(panelWidth) => keep({ panelWidth })} />
+      <Group justify="space-between" px="md" pt="xs" visibleFrom="sm">
+        <Text fw={600} size="sm" c="var(--quiet)">
+          {title}
+        </Text>
+        <Tooltip label="Hide the panel">
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            aria-label="Hide the panel"
+            onClick={() => keep({ panel: false })}
+          >
+            <IconLayoutSidebarRightCollapse size={20} aria-hidden />
+          </ActionIcon>
+        </Tooltip>
+      </Group>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+      <div className={classes.body} tabIndex={0} data-panel>
+        <Content />
+      </div>
+    </aside>
+  );
+}

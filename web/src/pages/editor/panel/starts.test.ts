@@ -1,0 +1,33 @@
+import { expect, it } from "vitest";
+import type { Catalogue, NodeType } from "@/api/catalogue";
+import type { FlowNode } from "@/definition/types";
+import { startsOf } from "./starts";
+
+const types = [
+  {
+    type: "hook",
+    name: "Hook",
+    trigger: true,
+    description: "Starts.",
+    config_schema: { properties: { path: { description: "The address, after /api/webhooks/: orders/new" } } },
+  },
+  { type: "clock", name: "Clock", trigger: true, description: "Ticks.", config_schema: {} },
+  { type: "log", name: "Log", trigger: false, config_schema: {} },
+] as unknown as NodeType[];
+const catalogue: Catalogue = { types, broken: [], find: (name) => types.find((type) => type.type === name) };
+
+it("names each trigger, its settings in brief and the address that it has", () => {
+  const nodes: FlowNode[] = [
+    { id: "a", type: "hook", config: { path: "/orders", methods: ["POST"] } },
+    { id: "b", type: "clock", name: "At night", config: { cron: "0 3 * * *" } },
+    { id: "c", type: "log" },
+    { id: "d", type: "clock", disabled: true },
+    { id: "e", type: "hook" },
+  ];
+  const starts = startsOf({ nodes, edges: [] }, catalogue);
+  expect(starts.map(({ name, brief, address }) => ({ name, brief, address }))).toEqual([
+    { name: "Hook", brief: "path: /orders", address: "/api/webhooks/orders" },
+    { name: "At night", brief: "cron: 0 3 * * *", address: null },
+    { name: "Hook", brief: "", address: null },
+  ]);
+});

@@ -1,0 +1,63 @@
+/** What POST /api/workflows/validate says, sorted to the nodes that it is about. */
+import type { Detail } from "@/api/client";
+import type { Definition } from "@/definition/types";
+
+export interface Problem {
+  level: "error" | "warning";
+  message: string;
+  /** Where, as the server says it: `nodes[2].config.url`. */
+  path: string;
+  nodeId: string | null;
+  /** The part of the node: `config.url`, `retry.attempts`; null where it is about the whole. */
+  field: string | null;
+}
+
+/** An answer of the validator; `of` is the definition that it is about. */
+export interface Check {
+  of: Definition;
+  problems: readonly Problem[];
+  byNode: ReadonlyMap<string, readonly Problem[]>;
+  /** The ways out of each node as it is configured; undefined is the one without a name. */
+  ways: ReadonlyMap<string, readonly (string | undefined)[]>;
+}
+
+const IN_NODE = /^nodes\[(\d+)\](?:\.(.*))?$/;
+const ON_EDGE = /^edges \((\S+) -> /;
+
+function problemOf(detail: Detail, definition: Definition): Problem {
+  const inNode = IN_NODE.exec(detail.path);
+  const id =
+    detail.node_id ?? definition.nodes[Number(inNode?.[1] ?? -1)]?.id ?? ON_EDGE.exec(detail.path)?.[1];
+  return {
+    level: detail.level === "warning" ? "warning" : "error",
+    message: detail.message,
+    path: detail.path,
+    nodeId: id ?? null,
+    field: inNode?.[2] ?? null,
+  };
+}
+
+export function checkOf(
+  of: Definition,
+  details: readonly Detail[],
+  nodes: Readonly<Record<string, { branches: readonly string[]; unnamed: boolean }>>,
+): Check {
+  const problems = details.map((detail) => problemOf(detail, of));
+  const byNode = new Map<string, Problem[]>();
+  for (const problem of problems) {
+    if (problem.nodeId === null) continue;
+    const list = byNode.get(problem.nodeId);
+    if (list === undefined) byNode.set(problem.nodeId, [problem]);
+    else list.push(problem);
+  }
+  const ways = Object.entries(nodes).map(
+    ([id, { branches, unnamed }]) => [id, unnamed ? [undefined, ...branches] : branches] as const,
+  );
+  return { of, problems, byNode, ways: new Map(ways) };
+}
+
+/** The problem in one line: "config.url: is required". */
+export function inWords(problem: Problem): string {
+  const place = problem.field?.replace(/^config\./, "") ?? (problem.nodeId === null ? problem.path : "");
+  return place === "" || place.startsWith("edges") ? problem.message : `${place}: ${problem.message}`;
+}

@@ -1,0 +1,210 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ApiError } from "@/api/client";
+import type { Definition } from "@/definition/types";
+import { isDirty, makeStore, type ServerFlow } from "../store";
+import { type Draft, draftsOf, restoredOf } from "./drafts";
+import { makeSaver } from "./saver";
+
+const node = (id: string) => ({ id, type: "log", position: { x: 0, y: 0 } });
+const flowOf = (version: number, ...ids: string[]): ServerFlow => ({
+  id: "wf_1",
+  name: "Orders",
+  status: "draft",
+  version,
+  definition: { nodes: ids.map(node), edges: [] },
+});
+
+/** A server with one flow, whose answers can be lost or refused. */
+function server(first: ServerFlow) {
+  const it = {
+    flow: first,
+    writes: [] as Definition[],
+    trouble: null as null | "lost before" | "lost after" | ApiError,
+    read: async () => {
+      if (it.trouble === "lost before") throw new ApiError(0, "away");
+      return it.flow;
+    },
+    write: async (definition: Definition, version: number) => {
+      const trouble = it.trouble;
+      it.trouble = null;
+      if (trouble === "lost before") throw new ApiError(0, "away");
+      if (trouble instanceof ApiError) throw trouble;
+      if (version !== it.flow.version) throw new ApiError(409, "stale");
+      it.writes.push(definition);
+      it.flow = { ...it.flow, version: version + 1, definition };
+      if (trouble === "lost after") throw new ApiError(502, "gone");
+      return it.flow;
+    },
+  };
+  return it;
+}
+
+function open(first = flowOf(1, "a")) {
+  const remote = server(first);
+  const store = makeStore(first);
+  const drafts = draftsOf("user_1", "wf_1");
+  const told = { taken: 0 };
+  const saver = makeSaver(store, remote, drafts, { onTaken: () => (told.taken += 1), onSaved: () => {} });
+  return { remote, store, drafts, saver, told, state: () => store.getState() };
+}
+
+beforeEach(() => {
+  localStorage.clear();
+  vi.useFakeTimers();
+});
+afterEach(() => vi.useRealTimers());
+
+describe("saving", () => {
+  it("sends a draft after a second of quiet, once", async () => {
+    const { state, remote, drafts } = open();
+    state().patchNode("a", { name: "x" });
+    await vi.advanceTimersByTimeAsync(600);
+    state().patchNode("a", { name: "xy" });
+    await vi.advanceTimersByTimeAsync(600);
+    expect(remote.writes).toHaveLength(0);
+    expect(drafts.read()?.definition.nodes[0]?.name).toBe("xy");
+    await vi.advanceTimersByTimeAsync(500);
+    expect(remote.writes).toHaveLength(1);
+    expect(isDirty(state())).toBe(false);
+    expect(state().version).toBe(2);
+    expect(drafts.read()).toBeNull();
+  });
+
+  it("does not send an active flow until one publishes", async () => {
+    const { state, remote, saver, drafts } = open({ ...flowOf(1, "a"), status: "active" });
+    state().patchNode("a", { name: "x" });
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(remote.writes).toHaveLength(0);
+    expect(drafts.read()?.base).toBe(1);
+    await saver.saveNow();
+    expect(remote.writes).toHaveLength(1);
+  });
+
+  it("tries again while the server is away, and loses nothing", async () => {
+    const { state, remote } = open();
+    remote.trouble = "lost before";
+    state().patchNode("a", { name: "x" });
+    await vi.advanceTimersByTimeAsync(1_100);
+    expect(state().saving.kind).toBe("away");
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(state().saving.kind).toBe("idle");
+    expect(remote.flow.definition.nodes[0]?.name).toBe("x");
+  });
+
+  it("knows its own save again when its answer was lost", async () => {
+    const { state, remote } = open();
+    remote.trouble = "lost after";
+    state().patchNode("a", { name: "x" });
+    await vi.advanceTimersByTimeAsync(1_100);
+    expect(state().saving.kind).toBe("away");
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(state().saving.kind).toBe("idle");
+    expect(state().version).toBe(2);
+    expect(remote.writes).toHaveLength(1);
+  });
+
+  it("tells of a conflict and sends nothing until one has decided", async () => {
+    const { state, remote, saver } = open();
+    remote.flow = flowOf(2, "a", "theirs");
+    state().patchNode("a", { name: "mine" });
+    await vi.advanceTimersByTimeAsync(1_100);
+    expect(state().saving).toMatchObject({ kind: "conflict", theirs: { version: 2 } });
+    state().patchNode("a", { name: "mine still" });
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(remote.flow.version).toBe(2);
+    await saver.keepMine();
+    expect(remote.flow.version).toBe(3);
+    expect(remote.flow.definition.nodes.map((one) => one.name)).toEqual(["mine still"]);
+  });
+
+  it("takes theirs on request, and undo brings mine back on top of theirs", async () => {
+    const { state, remote, saver } = open();
+    remote.flow = flowOf(2, "a", "theirs");
+    state().patchNode("a", { name: "mine" });
+    await vi.advanceTimersByTimeAsync(1_100);
+    saver.takeTheirs();
+    expect(state().definition.nodes).toHaveLength(2);
+    state().undo();
+    await vi.advanceTimersByTimeAsync(1_100);
+    expect(remote.flow).toMatchObject({ version: 3, definition: { nodes: [{ name: "mine" }] } });
+  });
+
+  it("shows what another person saved at once where nothing was changed here", () => {
+    const { state, saver, told } = open();
+    saver.onServer(flowOf(2, "a", "b"));
+    expect(state().definition.nodes).toHaveLength(2);
+    expect(told.taken).toBe(1);
+  });
+
+  it("is not misled by an answer that is older than what it knows", () => {
+    const { state, saver } = open(flowOf(5, "a"));
+    saver.onServer({ ...flowOf(4, "old"), name: "Old" });
+    expect(state().definition.nodes[0]?.id).toBe("a");
+    expect(state().flow.name).toBe("Orders");
+  });
+
+  it("shows a refusal that is no conflict, and tries again after the next change", async () => {
+    const { state, remote } = open();
+    remote.trouble = new ApiError(400, "edges[0].to: there is no node x");
+    state().patchNode("a", { name: "x" });
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(state().saving).toEqual({ kind: "refused", message: "edges[0].to: there is no node x" });
+    state().patchNode("a", { name: "y" });
+    await vi.advanceTimersByTimeAsync(1_100);
+    expect(state().saving.kind).toBe("idle");
+  });
+
+  it("takes a 409 about something else for a refusal", async () => {
+    const { state, remote, saver } = open({ ...flowOf(1, "a"), status: "active" });
+    state().patchNode("a", { name: "x" });
+    remote.trouble = new ApiError(409, "another flow has this address");
+    expect(await saver.saveNow()).toBe(false);
+    expect(state().saving).toMatchObject({ kind: "refused" });
+  });
+
+  it("discards changes so that undo brings them back", () => {
+    const { state, saver } = open({ ...flowOf(1, "a"), status: "active" });
+    state().patchNode("a", { name: "x" });
+    saver.discard();
+    expect(isDirty(state())).toBe(false);
+    state().undo();
+    expect(state().definition.nodes[0]?.name).toBe("x");
+  });
+
+  it("forgets the kept draft when undo leads back to what the server has", () => {
+    const { state, drafts } = open();
+    state().patchNode("a", { name: "x" });
+    expect(drafts.read()).not.toBeNull();
+    state().undo();
+    expect(drafts.read()).toBeNull();
+  });
+});
+
+describe("opening a flow with a kept draft", () => {
+  const mine: Draft = { base: 3, definition: flowOf(3, "mine").definition, sent: null, at: 1 };
+
+  it("restores it on the version that it is based on", () => {
+    expect(restoredOf(mine, flowOf(3, "a")).kind).toBe("restored");
+  });
+
+  it("finds a conflict where somebody else saved since", () => {
+    expect(restoredOf(mine, flowOf(4, "theirs")).kind).toBe("conflict");
+  });
+
+  it("finds none where that save was ours and only its answer was lost", () => {
+    const sent = flowOf(4, "half").definition;
+    expect(restoredOf({ ...mine, sent }, flowOf(4, "half")).kind).toBe("restored");
+  });
+
+  it("has nothing to restore where the server has the same", () => {
+    expect(restoredOf(mine, flowOf(9, "mine")).kind).toBe("nothing");
+    expect(restoredOf(null, flowOf(9, "a")).kind).toBe("nothing");
+  });
+
+  it("passes over what is broken", () => {
+    localStorage.setItem("headrace.draft.user_1.wf_1", '{"base": 1, "defin');
+    expect(draftsOf("user_1", "wf_1").read()).toBeNull();
+    localStorage.setItem("headrace.draft.user_1.wf_1", '{"base": 1, "at": 1, "definition": 7}');
+    expect(draftsOf("user_1", "wf_1").read()).toBeNull();
+  });
+});

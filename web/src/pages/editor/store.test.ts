@@ -1,0 +1,122 @@
+import { describe, expect, it } from "vitest";
+import type { Definition } from "@/definition/types";
+import { LONGEST } from "./history";
+import { isDirty, makeStore } from "./store";
+
+const definition: Definition = {
+  nodes: [
+    { id: "a", type: "manual", position: { x: 0, y: 0 } },
+    { id: "b", type: "set", position: { x: 300, y: 0 } },
+  ],
+  edges: [{ from: "a", to: "b" }],
+};
+
+function open() {
+  const clock = { now: 1_000_000 };
+  const flow = { id: "wf_1", name: "Orders", status: "draft" as const, version: 3, definition };
+  const store = makeStore(flow, { b: 7 }, () => clock.now);
+  return { store, clock, state: () => store.getState() };
+}
+
+describe("the editor's store", () => {
+  it("undoes and redoes, with the selection of then", () => {
+    const { state } = open();
+    state().select(["b"]);
+    state().removeSelected();
+    expect(state().definition.nodes.map((node) => node.id)).toEqual(["a"]);
+    expect(state().selected).toEqual([]);
+    state().undo();
+    expect(state().definition).toBe(definition);
+    expect(state().selected).toEqual(["b"]);
+    state().redo();
+    expect(state().definition.nodes).toHaveLength(1);
+  });
+
+  it("takes typing in one field as one step, and a pause as its end", () => {
+    const { state, clock } = open();
+    for (const name of ["T", "To", "Tot"]) {
+      state().patchNode("b", { name });
+      clock.now += 200;
+    }
+    expect(state().history.past).toHaveLength(1);
+    clock.now += 5_000;
+    state().patchNode("b", { name: "Total" });
+    expect(state().history.past).toHaveLength(2);
+    state().undo();
+    expect(state().definition.nodes[1]?.name).toBe("Tot");
+    state().undo();
+    expect(isDirty(state())).toBe(false);
+  });
+
+  it("keeps changes of different fields apart", () => {
+    const { state } = open();
+    state().patchNode("b", { name: "x" });
+    state().patchNode("a", { name: "x" });
+    state().patchNode("a", { notes: "x" });
+    expect(state().history.past).toHaveLength(3);
+  });
+
+  it("forgets the oldest step when there are very many", () => {
+    const { state } = open();
+    for (let at = 0; at < LONGEST + 10; at += 1)
+      state().moveNodes(new Map([["a", { x: at * 20 + 20, y: 0 }]]));
+    expect(state().history.past).toHaveLength(LONGEST);
+  });
+
+  it("loses the way forward when something new is done", () => {
+    const { state } = open();
+    state().removeNodes(["b"]);
+    state().undo();
+    state().addNode({ type: "log" }, { after: { id: "b" } });
+    expect(state().history.future).toEqual([]);
+    expect(state().selected).toEqual(["log"]);
+  });
+
+  it("is dirty from a change until the server has it", () => {
+    const { state } = open();
+    state().addNode({ type: "log" }, {});
+    expect(isDirty(state())).toBe(true);
+    const made = state().definition;
+    state().setSaved({ id: "wf_1", name: "Orders", status: "draft", version: 4, definition: made }, made);
+    expect(isDirty(state())).toBe(false);
+    expect(state().version).toBe(4);
+    state().undo();
+    expect(isDirty(state())).toBe(true);
+  });
+
+  it("changes nothing where one may look only", () => {
+    const { state } = open();
+    state().setReadOnly(true);
+    state().removeNodes(["b"]);
+    state().undo();
+    expect(state().definition).toBe(definition);
+  });
+
+  it("lets a pinned output and the selection follow a renamed node", () => {
+    const { state } = open();
+    state().select(["b"]);
+    state().renameNode("b", "total");
+    expect(state().pinned).toEqual({ total: 7 });
+    expect(state().selected).toEqual(["total"]);
+  });
+
+  it("takes what another person saved, and lets that be undone where one had changes", () => {
+    const { state } = open();
+    state().patchNode("b", { name: "mine" });
+    const theirs = { nodes: [{ id: "z", type: "log", position: { x: 0, y: 0 } }], edges: [] };
+    state().take({ id: "wf_1", name: "Orders", status: "draft", version: 9, definition: theirs }, true);
+    expect(state().definition).toBe(theirs);
+    expect(isDirty(state())).toBe(false);
+    state().undo();
+    expect(state().definition.nodes[1]?.name).toBe("mine");
+    expect(state().version).toBe(9);
+  });
+
+  it("replaces the whole definition in one step and places what has no position", () => {
+    const { state } = open();
+    state().replaceDefinition({ nodes: [...definition.nodes, { id: "c", type: "log" }], edges: [] }, "JSON");
+    expect(state().definition.nodes[2]?.position).toBeDefined();
+    state().undo();
+    expect(state().definition).toBe(definition);
+  });
+});

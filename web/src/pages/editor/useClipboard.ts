@@ -1,0 +1,61 @@
+import { notifications } from "@mantine/notifications";
+import { useReactFlow } from "@xyflow/react";
+import { useEffect } from "react";
+import { copied, pastedOf } from "./clipboard";
+import { useEditorStore } from "./context";
+import { whereNext } from "./palette/adding";
+import { useUi } from "./ui";
+import { isElsewhere } from "./useKeys";
+
+/** Whether a text on the page is selected, which is then what one copies. */
+function hasText(): boolean {
+  return (window.getSelection()?.toString() ?? "") !== "";
+}
+
+/** Ctrl+C, X and V by the system's clipboard, so that they work across flows, tabs and browsers. */
+export function useClipboard(): void {
+  const store = useEditorStore();
+  const { screenToFlowPosition } = useReactFlow();
+
+  useEffect(() => {
+    let pointer: { x: number; y: number } | null = null;
+
+    function onPointerMove(event: PointerEvent) {
+      const onCanvas = event.target instanceof Element && event.target.closest(".react-flow") !== null;
+      pointer = onCanvas ? { x: event.clientX, y: event.clientY } : null;
+    }
+
+    function onCopy(event: ClipboardEvent) {
+      const { selected, definition } = store.getState();
+      if (selected.length === 0 || hasText() || isElsewhere(event.target)) return;
+      event.clipboardData?.setData("text/plain", copied(definition, selected));
+      event.preventDefault();
+      if (event.type === "cut") store.getState().removeNodes(selected);
+      else
+        notifications.show({
+          message: selected.length === 1 ? "Copied the node" : `Copied ${selected.length} nodes`,
+        });
+    }
+
+    function onPaste(event: ClipboardEvent) {
+      if (isElsewhere(event.target) || store.getState().readOnly) return;
+      const pasted = pastedOf(event.clipboardData?.getData("text/plain") ?? "");
+      if (pasted.kind === "nothing") return;
+      event.preventDefault();
+      if (pasted.kind === "nodes")
+        store.getState().paste(pasted.piece, pointer ? screenToFlowPosition(pointer) : undefined);
+      else useUi.getState().set({ curl: { where: whereNext(store.getState()), command: pasted.command } });
+    }
+
+    document.addEventListener("pointermove", onPointerMove);
+    document.addEventListener("copy", onCopy);
+    document.addEventListener("cut", onCopy);
+    document.addEventListener("paste", onPaste);
+    return () => {
+      document.removeEventListener("pointermove", onPointerMove);
+      document.removeEventListener("copy", onCopy);
+      document.removeEventListener("cut", onCopy);
+      document.removeEventListener("paste", onPaste);
+    };
+  }, [store, screenToFlowPosition]);
+}

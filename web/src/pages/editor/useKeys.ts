@@ -1,0 +1,156 @@
+import { useEffect } from "react";
+import type { Position } from "@/definition/types";
+import { type Direction, neighbour } from "./canvas/walk";
+import { GRID, nodeOf } from "./changes";
+import { useEditorStore } from "./context";
+import { whereNext } from "./palette/adding";
+import type { Saver } from "./saving/saver";
+import { useSaver } from "./saving/useSaving";
+import type { EditorStore } from "./store";
+import { useUi } from "./ui";
+
+const INPUTS = "input, textarea, select, [contenteditable=true], [role=dialog], [role=menu], [role=listbox]";
+
+/** Whether keys belong to a field or a dialog, not to the canvas. */
+export function isElsewhere(target: EventTarget | null): boolean {
+  return target instanceof Element && target.closest(INPUTS) !== null;
+}
+
+/** Whether the canvas, one of its nodes or nothing at all has the focus. */
+function isOnCanvas(): boolean {
+  const focused = document.activeElement;
+  return (
+    focused === null ||
+    focused === document.body ||
+    focused.id === "content" ||
+    focused.classList.contains("react-flow") ||
+    focused.classList.contains("react-flow__node") ||
+    focused.classList.contains("react-flow__nodesselection-rect")
+  );
+}
+
+const ARROWS: Record<string, Direction> = {
+  ArrowLeft: "left",
+  ArrowRight: "right",
+  ArrowUp: "up",
+  ArrowDown: "down",
+};
+const STEPS: Record<Direction, Position> = {
+  left: { x: -GRID, y: 0 },
+  right: { x: GRID, y: 0 },
+  up: { x: 0, y: -GRID },
+  down: { x: 0, y: GRID },
+};
+
+function nudge(store: EditorStore, direction: Direction): void {
+  const { definition, selected, moveNodes } = store.getState();
+  const by = STEPS[direction];
+  const moved = selected.map((id) => {
+    const { x, y } = nodeOf(definition, id)?.position ?? { x: 0, y: 0 };
+    return [id, { x: x + by.x, y: y + by.y }] as const;
+  });
+  moveNodes(new Map(moved));
+}
+
+function walk(store: EditorStore, direction: Direction): void {
+  const { definition, selected, walkTo } = store.getState();
+  const from = selected.at(-1) ?? "";
+  const to = neighbour(definition, from, direction) ?? (from || definition.nodes[0]?.id);
+  if (to !== undefined) walkTo(to);
+}
+
+/** The palette beside the selected node, or in the middle of the canvas. */
+function openPalette(store: EditorStore): void {
+  const box = document.querySelector(".react-flow__node.selected")?.getBoundingClientRect();
+  const canvas = document.querySelector(".react-flow")?.getBoundingClientRect();
+  const screen = box
+    ? { x: box.right + 8, y: box.top }
+    : { x: (canvas?.left ?? 0) + (canvas?.width ?? 0) / 2 - 170, y: (canvas?.top ?? 0) + 60 };
+  useUi.getState().set({ quick: { screen, where: whereNext(store.getState()) } });
+}
+
+/** Into the panel of the selected node: to its first field. */
+function openSelected(store: EditorStore): void {
+  if (store.getState().selected.length !== 1) return;
+  useUi.getState().keep({ panel: true });
+  requestAnimationFrame(() => {
+    const panel = document.querySelector("[data-panel]");
+    const first = panel?.querySelector<HTMLElement>(
+      "[role=tabpanel] :is(input, textarea, [contenteditable=true])",
+    );
+    (first ?? panel?.querySelector<HTMLElement>("input, button"))?.focus();
+  });
+}
+
+type Act = (store: EditorStore) => void;
+
+/** With Ctrl or Cmd; the first two work in fields too. */
+const WITH_CTRL: Record<string, Act> = {
+  a: (store) => store.getState().selectAll(),
+  d: (store) => store.getState().duplicate(store.getState().selected),
+  z: (store) => store.getState().undo(),
+  Z: (store) => store.getState().redo(),
+  y: (store) => store.getState().redo(),
+};
+
+const PLAIN: Record<string, Act> = {
+  Delete: (store) => store.getState().removeSelected(),
+  Backspace: (store) => store.getState().removeSelected(),
+  Enter: openSelected,
+  Escape: (store) => store.getState().select([]),
+  "/": openPalette,
+  "?": () => useUi.getState().set({ keys: true }),
+};
+
+function everywhere(event: KeyboardEvent, store: EditorStore, saver: Saver): boolean {
+  if (!event.ctrlKey && !event.metaKey) return false;
+  if (event.key === "s") void saver.saveNow();
+  else if (event.key === "Enter") store.getState().run?.();
+  else return false;
+  return true;
+}
+
+function onCanvas(event: KeyboardEvent, store: EditorStore): boolean {
+  const arrow = ARROWS[event.key];
+  if (event.ctrlKey || event.metaKey) {
+    const act = WITH_CTRL[event.shiftKey ? event.key.toUpperCase() : event.key];
+    act?.(store);
+    return act !== undefined;
+  }
+  if (arrow !== undefined && isOnCanvas()) {
+    (event.altKey ? nudge : walk)(store, arrow);
+    return true;
+  }
+  if (event.altKey) return false;
+  // Tab leads on for those who go by keyboard; for those who just clicked on the canvas it offers nodes.
+  if (
+    event.key === "Tab" &&
+    isOnCanvas() &&
+    !event.shiftKey &&
+    !document.activeElement?.matches(":focus-visible")
+  ) {
+    openPalette(store);
+    return true;
+  }
+  const isButton =
+    event.target instanceof Element && event.target.closest("button, a, [role=button], [role=tab]");
+  if (isButton && event.key === "Enter") return false;
+  const act = PLAIN[event.key];
+  act?.(store);
+  return act !== undefined;
+}
+
+/** The keys of the editor; what they do is listed in KeysDialog. */
+export function useKeys(): void {
+  const store = useEditorStore();
+  const saver = useSaver();
+  useEffect(() => {
+    function onKeyDown(event: KeyboardEvent) {
+      if (event.defaultPrevented) return;
+      const done = everywhere(event, store, saver) || (!isElsewhere(event.target) && onCanvas(event, store));
+      if (done) event.preventDefault();
+    }
+    window.addEventListener("keydown", onKeyDown);
+    return () => window.removeEventListener("keydown", onKeyDown);
+  }, [store, saver]);
+}

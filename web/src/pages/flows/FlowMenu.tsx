@@ -1,0 +1,168 @@
+import { ActionIcon, Anchor, Menu } from "@mantine/core";
+import {
+  IconArchive,
+  IconArchiveOff,
+  IconCopy,
+  IconCursorText,
+  IconDots,
+  IconDownload,
+  IconHistory,
+  IconPlayerPlay,
+  IconTrash,
+} from "@tabler/icons-react";
+import { useState } from "react";
+import { Link } from "wouter";
+import { useSession } from "@/app/session";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { notify } from "@/ui/notify";
+import { type Flow, useFlowActions } from "./flows";
+import { NameDialog } from "./NameDialog";
+
+type Asking = "rename" | "archive" | "delete" | null;
+
+/** Everything else that can be done with a flow of the list. */
+export function FlowMenu({ flow }: { flow: Flow }) {
+  const { may } = useSession();
+  const actions = useFlowActions();
+  const [asking, setAsking] = useState<Asking>(null);
+  const isArchived = flow.status === "archived";
+
+  async function attempt(what: string, action: () => Promise<unknown>) {
+    try {
+      await action();
+    } catch (error) {
+      notify.refused(`“${flow.name}” could not be ${what}`, error);
+    }
+  }
+  async function duplicate() {
+    const made = await actions.duplicate(flow.id);
+    notify.done(
+      <>
+        Made{" "}
+        <Anchor component={Link} href={`/flows/${made.id}`} inherit>
+          {made.name}
+        </Anchor>
+      </>,
+    );
+  }
+  async function restore() {
+    await actions.setStatus(flow.id, "draft");
+    notify.done(`“${flow.name}” is back, switched off`);
+  }
+
+  return (
+    <>
+      <Menu position="bottom-end" shadow="md" width={200}>
+        <Menu.Target>
+          <ActionIcon variant="subtle" color="gray" c="var(--quiet)" aria-label={`More for ${flow.name}`}>
+            <IconDots size={18} aria-hidden />
+          </ActionIcon>
+        </Menu.Target>
+        <Menu.Dropdown>
+          <Menu.Item
+            component={Link}
+            href={`/runs?workflow_id=${flow.id}`}
+            leftSection={<IconPlayerPlay size={16} aria-hidden />}
+          >
+            Show runs
+          </Menu.Item>
+          <Menu.Item
+            component={Link}
+            href={`/flows/${flow.id}/versions`}
+            leftSection={<IconHistory size={16} aria-hidden />}
+          >
+            Versions
+          </Menu.Item>
+          <Menu.Item
+            leftSection={<IconDownload size={16} aria-hidden />}
+            onClick={() => void attempt("exported", () => actions.save(flow.id))}
+          >
+            Export
+          </Menu.Item>
+          {may("editor") && (
+            <>
+              <Menu.Divider />
+              <Menu.Item
+                leftSection={<IconCopy size={16} aria-hidden />}
+                onClick={() => void attempt("duplicated", duplicate)}
+              >
+                Duplicate
+              </Menu.Item>
+              <Menu.Item
+                leftSection={<IconCursorText size={16} aria-hidden />}
+                onClick={() => setAsking("rename")}
+              >
+                Rename
+              </Menu.Item>
+              {isArchived ? (
+                <Menu.Item
+                  leftSection={<IconArchiveOff size={16} aria-hidden />}
+                  onClick={() => void attempt("restored", restore)}
+                >
+                  Restore
+                </Menu.Item>
+              ) : (
+                <Menu.Item
+                  leftSection={<IconArchive size={16} aria-hidden />}
+                  onClick={() => setAsking("archive")}
+                >
+                  Archive
+                </Menu.Item>
+              )}
+              <Menu.Divider />
+              <Menu.Item
+                c="var(--failed)"
+                leftSection={<IconTrash size={16} aria-hidden />}
+                onClick={() => setAsking("delete")}
+              >
+                Delete
+              </Menu.Item>
+            </>
+          )}
+        </Menu.Dropdown>
+      </Menu>
+      <Questions flow={flow} asking={asking} onClose={() => setAsking(null)} />
+    </>
+  );
+}
+
+interface QuestionsProps {
+  flow: Flow;
+  asking: Asking;
+  onClose: () => void;
+}
+
+function Questions({ flow, asking, onClose }: QuestionsProps) {
+  const actions = useFlowActions();
+  return (
+    <>
+      <NameDialog
+        opened={asking === "rename"}
+        onClose={onClose}
+        title="Rename the flow"
+        action="Rename"
+        initial={flow.name}
+        onName={(name) => actions.rename(flow.id, name)}
+      />
+      <ConfirmDialog
+        opened={asking === "archive"}
+        onClose={onClose}
+        title={`Archive “${flow.name}”?`}
+        action="Archive"
+        onConfirm={() => actions.setStatus(flow.id, "archived")}
+      >
+        It no longer starts, and leaves this list. You find it under the status Archived and can restore it.
+      </ConfirmDialog>
+      <ConfirmDialog
+        opened={asking === "delete"}
+        onClose={onClose}
+        title={`Delete “${flow.name}”?`}
+        action="Delete"
+        danger
+        onConfirm={() => actions.remove(flow.id)}
+      >
+        The flow and all its versions are deleted. Its runs stay as history. This cannot be undone.
+      </ConfirmDialog>
+    </>
+  );
+}

@@ -1,0 +1,110 @@
+import { Anchor, Badge, Group, Text, Tooltip } from "@mantine/core";
+import { IconClock } from "@tabler/icons-react";
+import { Link } from "wouter";
+import type { Catalogue } from "@/api/catalogue";
+import { NodeIcon } from "@/ui/NodeIcon";
+import { type Outcome, outcomeOf, StatusBadge } from "@/ui/StatusBadge";
+import { Time } from "@/ui/Time";
+import { FlowMenu } from "./FlowMenu";
+import type { Flow } from "./flows";
+import classes from "./flows.module.css";
+import { OnSwitch } from "./OnSwitch";
+
+const SHOWN_TRIGGERS = 3;
+
+function Triggers({ flow, catalogue }: { flow: Flow; catalogue: Catalogue | undefined }) {
+  const types = [...new Set(flow.triggers.map((trigger) => trigger.type))];
+  return (
+    <>
+      {types.slice(0, SHOWN_TRIGGERS).map((id) => {
+        const type = catalogue?.find(id);
+        return (
+          <Group key={id} gap={4} wrap="nowrap">
+            <NodeIcon type={type} size={18} />
+            <Text size="xs" c="var(--quiet)">
+              {type?.name ?? id}
+            </Text>
+          </Group>
+        );
+      })}
+      <Text size="xs" c="var(--quiet)">
+        {types.length > SHOWN_TRIGGERS && `+${types.length - SHOWN_TRIGGERS} · `}
+        {flow.node_count === 1 ? "1 node" : `${flow.node_count} nodes`}
+      </Text>
+    </>
+  );
+}
+
+/** A run that is pending although it has begun waits for somebody or something. */
+function outcomeOfLast(run: NonNullable<Flow["last_run"]>): Outcome {
+  return outcomeOf({ ...run, waiting: run.started_at });
+}
+
+/** How the last run went, when, and where it failed why. */
+function LastResult({ run }: { run: Flow["last_run"] }) {
+  if (run === null) return <StatusBadge outcome="none" />;
+  const at = run.finished_at ?? run.started_at;
+  return (
+    <>
+      <Group gap="xs" wrap="nowrap">
+        <Anchor component={Link} href={`/runs/${run.id}`} underline="hover">
+          <StatusBadge outcome={outcomeOfLast(run)} />
+        </Anchor>
+        {at !== null && (
+          <Text size="xs" c="var(--quiet)" truncate>
+            <Time at={at} />
+          </Text>
+        )}
+      </Group>
+      {run.error_text !== null && run.status === "failed" && (
+        <Tooltip label={run.error_text} multiline maw={420} openDelay={300}>
+          <Text size="xs" className={classes.error} truncate>
+            {run.error_text}
+          </Text>
+        </Tooltip>
+      )}
+    </>
+  );
+}
+
+export function FlowRow({ flow, catalogue }: { flow: Flow; catalogue: Catalogue | undefined }) {
+  const isArchived = flow.status === "archived";
+  return (
+    <li className={classes.row}>
+      <div className={classes.name}>
+        <Group gap="xs" wrap="nowrap">
+          <Anchor component={Link} href={`/flows/${flow.id}`} fw={600} c="var(--mantine-color-text)" truncate>
+            {flow.name}
+          </Anchor>
+          {isArchived && (
+            <Badge size="sm" variant="light" color="gray" c="var(--quiet)" tt="none">
+              Archived
+            </Badge>
+          )}
+        </Group>
+        <Group gap={10} mt={2}>
+          <Triggers flow={flow} catalogue={catalogue} />
+        </Group>
+      </div>
+      <div className={classes.result}>
+        <LastResult run={flow.last_run} />
+      </div>
+      <div className={classes.next}>
+        {flow.next_at !== null && (
+          <Group gap={4} wrap="nowrap" c="var(--quiet)" title="The next run">
+            <IconClock size={14} role="img" aria-label="Next run" />
+            <Text size="xs" component="span">
+              <Time at={flow.next_at} />
+            </Text>
+          </Group>
+        )}
+      </div>
+      <div className={classes.switch}>
+        <OnSwitch flow={flow} />
+      </div>
+      <div className={classes.menu}>
+        <FlowMenu flow={flow} />
+      </div>
+    </li>
+  );
+}

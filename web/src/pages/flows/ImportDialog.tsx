@@ -1,0 +1,212 @@
+import {
+  Alert,
+  Button,
+  FileButton,
+  Group,
+  List,
+  Modal,
+  Stack,
+  Text,
+  Textarea,
+  TextInput,
+} from "@mantine/core";
+import { IconFileUpload, IconInfoCircle } from "@tabler/icons-react";
+import { useState } from "react";
+import { Link, useLocation } from "wouter";
+import { useCatalogue } from "@/api/catalogue";
+import { type Schemas, server } from "@/api/client";
+import type { FlowNode } from "@/definition/types";
+import { Refused } from "@/ui/states";
+import { useFlowActions } from "./flows";
+import { flowOf, type Imported, LARGEST_FILE, nameOfFile, readImport } from "./importing";
+
+interface ImportDialogProps {
+  opened: boolean;
+  onClose: () => void;
+  /** A file that was dropped on the page. */
+  file?: File | undefined;
+}
+
+/** Makes a flow of a file, of pasted JSON or of a cURL command. */
+export function ImportDialog({ opened, onClose, file }: ImportDialogProps) {
+  return (
+    <Modal opened={opened} onClose={onClose} title="Import a flow" size="lg">
+      <Import onClose={onClose} file={file} />
+    </Modal>
+  );
+}
+
+type Made = { id: string; notes: string[]; credentials: Schemas["SuggestionOut"][] };
+
+function Import({ onClose, file }: Omit<ImportDialogProps, "opened">) {
+  const [, go] = useLocation();
+  const [made, setMade] = useState<Made | null>(null);
+  function done(result: Made) {
+    if (result.notes.length + result.credentials.length > 0) return setMade(result);
+    onClose();
+    go(`/flows/${result.id}`);
+  }
+  return made ? <Outcome made={made} /> : <Source file={file} onMade={done} />;
+}
+
+/** A text and the name that goes with it, out of a file or typed. */
+function useSource(file: File | undefined) {
+  const [text, setText] = useState("");
+  const [name, setName] = useState("");
+  const [asked, setAsked] = useState<File | undefined>();
+  const [error, setError] = useState<unknown>(null);
+
+  async function read(chosen: File | null) {
+    if (chosen === null) return;
+    setError(null);
+    if (chosen.size > LARGEST_FILE) {
+      setError(new Error(`${chosen.name} is larger than any flow may be.`));
+      return;
+    }
+    const content = await chosen.text();
+    const found = readImport(content);
+    setText(content);
+    setName((found.kind === "flow" && found.name) || nameOfFile(chosen.name));
+  }
+  if (file !== undefined && file !== asked) {
+    setAsked(file);
+    void read(file);
+  }
+  return { text, setText, name, setName, error, setError, read };
+}
+
+function Source({ file, onMade }: { file: File | undefined; onMade: (made: Made) => void }) {
+  const { text, setText, name, setName, error, setError, read } = useSource(file);
+  const { create } = useFlowActions();
+  const { catalogue } = useCatalogue();
+  const [busy, setBusy] = useState(false);
+  const found = readImport(text);
+  const usual = found.kind === "flow" ? found.name : undefined;
+  const start = catalogue?.types.find((type) => type.trigger && type.config_schema.required === undefined);
+
+  async function make() {
+    setBusy(true);
+    setError(null);
+    try {
+      onMade(await made(found));
+    } catch (problem) {
+      setError(problem);
+    } finally {
+      setBusy(false);
+    }
+  }
+  async function made(source: Imported): Promise<Made> {
+    if (source.kind === "flow") {
+      const flow = await create(name.trim() || usual || "Imported flow", source.definition);
+      return { id: flow.id, notes: [], credentials: [] };
+    }
+    if (source.kind !== "curl" || start === undefined) throw new Error("There is nothing to import.");
+    const { data } = await server.POST("/api/import/curl", { body: { command: source.command } });
+    if (data === undefined) throw new Error("The server sent no node.");
+    const node = data.node as unknown as FlowNode;
+    const flow = await create(name.trim() || node.name || "Request", flowOf(start.type, node));
+    return { id: flow.id, notes: data.notes, credentials: data.credentials };
+  }
+
+  const isReady = found.kind === "flow" || (found.kind === "curl" && start !== undefined);
+  return (
+    <Stack>
+      <Group justify="space-between">
+        <Text size="sm" c="var(--quiet)">
+          Drop a file on the page, choose one, or paste below.
+        </Text>
+        <FileButton onChange={(chosen) => void read(chosen)} accept="application/json,.json,.txt,.sh">
+          {(button) => (
+            <Button
+              {...button}
+              variant="default"
+              size="xs"
+              leftSection={<IconFileUpload size={16} aria-hidden />}
+            >
+              Choose a file
+            </Button>
+          )}
+        </FileButton>
+      </Group>
+      <Textarea
+        label="A flow as JSON, or a cURL command"
+        placeholder={'{"name": …, "definition": …}   or   curl https://api.example.com/orders'}
+        value={text}
+        onChange={(event) => setText(event.currentTarget.value)}
+        autosize
+        minRows={6}
+        maxRows={14}
+        spellCheck={false}
+        styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)", fontSize: 13 } }}
+        data-autofocus
+      />
+      <Findings found={found} />
+      {isReady && (
+        <TextInput
+          label="Name"
+          placeholder={usual ?? (found.kind === "curl" ? "After its address" : "Imported flow")}
+          value={name}
+          maxLength={200}
+          onChange={(event) => setName(event.currentTarget.value)}
+        />
+      )}
+      {error !== null && <Refused error={error} />}
+      <Group justify="flex-end">
+        <Button onClick={() => void make()} loading={busy} disabled={!isReady}>
+          Import
+        </Button>
+      </Group>
+    </Stack>
+  );
+}
+
+/** What the text is taken for. */
+function Findings({ found }: { found: Imported }) {
+  if (found.kind === "nothing") return null;
+  if (found.kind === "n8n") {
+    return (
+      <Alert color="gray" variant="light" icon={<IconInfoCircle aria-hidden />} title="This comes from n8n">
+        <Text size="sm">
+          n8n’s files are built differently and cannot be imported. The page docs/coming-from-n8n.md says what
+          each node is called here and how its expressions are written; most flows are built again in a few
+          minutes. Single requests come over as cURL commands.
+        </Text>
+      </Alert>
+    );
+  }
+  const said =
+    found.kind === "flow"
+      ? `A flow with ${found.definition.nodes.length} ${found.definition.nodes.length === 1 ? "node" : "nodes"}.`
+      : found.kind === "curl"
+        ? "A request: it becomes a flow of two nodes, a start and the request."
+        : found.reason;
+  return (
+    <Text size="sm" c={found.kind === "refused" ? "var(--failed)" : "var(--success)"} role="status">
+      {said}
+    </Text>
+  );
+}
+
+/** What a cURL command left to do. */
+function Outcome({ made }: { made: Made }) {
+  return (
+    <Stack>
+      <Text size="sm">The flow is there. Before it works as the command did:</Text>
+      <List size="sm" spacing="xs">
+        {made.credentials.map((one) => (
+          <List.Item key={one.name}>
+            Make the credential <b>{one.name}</b> ({one.type}): no secret was taken over.
+          </List.Item>
+        ))}
+        {made.notes.map((note) => (
+          <List.Item key={note}>{note}</List.Item>
+        ))}
+      </List>
+      <Group justify="flex-end">
+        <Button component={Link} href={`/flows/${made.id}`} data-autofocus>
+          Open in the editor
+        </Button>
+      </Group>
+    </Stack>
+  );
+}

@@ -1,0 +1,66 @@
+import { Button, Group, Modal, Stack, TextInput } from "@mantine/core";
+import { type FormEvent, useState } from "react";
+import { Refused } from "@/ui/states";
+
+interface NameDialogProps {
+  opened: boolean;
+  onClose: () => void;
+  title: string;
+  action: string;
+  /** The name to begin with. */
+  initial?: string;
+  onName: (name: string) => Promise<unknown>;
+}
+
+/** Asks for the name of a flow; what was typed stays where the server refuses it. */
+export function NameDialog(props: NameDialogProps) {
+  return (
+    <Modal opened={props.opened} onClose={props.onClose} title={props.title} centered>
+      <NameForm {...props} />
+    </Modal>
+  );
+}
+
+function NameForm({ onClose, action, initial = "", onName }: NameDialogProps) {
+  const [name, setName] = useState(initial);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    setBusy(true);
+    setError(null);
+    try {
+      await onName(name.trim());
+      onClose();
+    } catch (problem) {
+      setError(problem);
+    } finally {
+      setBusy(false);
+    }
+  }
+
+  return (
+    <form onSubmit={(event) => void submit(event)}>
+      <Stack>
+        <TextInput
+          label="Name"
+          value={name}
+          onChange={(event) => setName(event.currentTarget.value)}
+          maxLength={200}
+          required
+          data-autofocus
+        />
+        {error !== null && <Refused error={error} />}
+        <Group justify="flex-end" gap="xs">
+          <Button variant="default" onClick={onClose}>
+            Cancel
+          </Button>
+          <Button type="submit" loading={busy} disabled={name.trim() === ""}>
+            {action}
+          </Button>
+        </Group>
+      </Stack>
+    </form>
+  );
+}

@@ -1,0 +1,85 @@
+/** The list of flows, and what can be done with a flow. */
+import { keepPreviousData, useQueryClient } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { api, type Schemas, server } from "@/api/client";
+import { liveWhile } from "@/api/queries";
+import { parseDefinition } from "@/definition/read";
+import type { Definition } from "@/definition/types";
+import { download, fileName } from "@/ui/download";
+import { itemsOf, PAGED } from "@/ui/LoadMore";
+
+export type Flow = Schemas["FlowItemOut"];
+export type FlowStatus = Flow["status"];
+
+export const FILTERS = { search: "", status: "draft,active", trigger: "", result: "", sort: "newest" };
+export type Filters = typeof FILTERS;
+const KEY = ["get", "/api/flows"] as const;
+
+function isMoving(flow: Flow): boolean {
+  return flow.last_run?.status === "running" || flow.last_run?.status === "pending";
+}
+
+/** The flows that fit, page by page, in brief. */
+export function useFlows({ search, status, trigger, result, sort }: Filters) {
+  const query = {
+    brief: true,
+    limit: 50,
+    sort: sort as "newest",
+    ...(search && { search }),
+    ...(status && { status }),
+    ...(trigger && { trigger }),
+    ...(result && { failing: result === "failing" }),
+  };
+  return api.useInfiniteQuery(
+    "get",
+    "/api/flows",
+    { params: { query } },
+    {
+      ...PAGED,
+      placeholderData: keepPreviousData,
+      refetchInterval: (known) => liveWhile(itemsOf<Flow>(known.state.data).some(isMoving)),
+    },
+  );
+}
+
+async function definitionOf(id: string): Promise<{ name: string; definition: Definition }> {
+  const { data } = await server.GET("/api/workflows/{flow}", { params: { path: { flow: id } } });
+  if (data === undefined) throw new Error("The server sent no flow");
+  return { name: data.name, definition: parseDefinition(data.definition_json) };
+}
+
+/** What can be done with flows; each throws what the server refuses, and each brings the lists up to date. */
+export function useFlowActions() {
+  const client = useQueryClient();
+  return useMemo(() => {
+    const refresh = () => client.invalidateQueries({ queryKey: KEY });
+    async function change(id: string, body: Schemas["FlowChange"]) {
+      await server.PUT("/api/workflows/{flow}", { params: { path: { flow: id } }, body });
+      void client.invalidateQueries({ queryKey: ["get", "/api/workflows/{flow}"] });
+      await refresh();
+    }
+    async function create(name: string, definition?: Definition): Promise<Schemas["SavedOut"]> {
+      const body = { name, status: "draft" as const, ...(definition && { definition }) };
+      const { data } = await server.POST("/api/flows", { body: body as Schemas["FlowIn"] });
+      void refresh();
+      return data as Schemas["SavedOut"];
+    }
+    return {
+      create,
+      rename: (id: string, name: string) => change(id, { name }),
+      setStatus: (id: string, status: FlowStatus) => change(id, { status }),
+      async remove(id: string) {
+        await server.DELETE("/api/workflows/{flow}", { params: { path: { flow: id } } });
+        await refresh();
+      },
+      async duplicate(id: string) {
+        const { name, definition } = await definitionOf(id);
+        return create(`${name.slice(0, 190)} (copy)`, definition);
+      },
+      async save(id: string) {
+        const flow = await definitionOf(id);
+        download(`${fileName(flow.name)}.json`, `${JSON.stringify(flow, null, 2)}\n`);
+      },
+    };
+  }, [client]);
+}

@@ -1,0 +1,37 @@
+import { useEffect, useRef, useState } from "react";
+
+function hasFiles(event: DragEvent): boolean {
+  return event.dataTransfer?.types.includes("Files") ?? false;
+}
+
+/** Takes a file that is dropped anywhere on the page; true while one is held over it. */
+export function useFileDrop(onFile: (file: File) => void, enabled: boolean): boolean {
+  const [over, setOver] = useState(false);
+  const tell = useRef(onFile);
+  tell.current = onFile;
+
+  useEffect(() => {
+    if (!enabled) return;
+    // Each element that the pointer passes enters and leaves of its own: only the sum says whether it is over the page.
+    let depth = 0;
+    const stop = new AbortController();
+    const on = (name: "dragenter" | "dragover" | "dragleave" | "drop", act: (event: DragEvent) => void) =>
+      window.addEventListener(name, (event) => hasFiles(event) && act(event), { signal: stop.signal });
+    const set = (next: number) => {
+      depth = Math.max(0, next);
+      setOver(depth > 0);
+    };
+    on("dragenter", () => set(depth + 1));
+    on("dragleave", () => set(depth - 1));
+    on("dragover", (event) => event.preventDefault());
+    on("drop", (event) => {
+      event.preventDefault();
+      set(0);
+      const file = event.dataTransfer?.files[0];
+      if (file !== undefined) tell.current(file);
+    });
+    return () => stop.abort();
+  }, [enabled]);
+
+  return over;
+}

@@ -1,0 +1,118 @@
+import { ActionIcon, Menu } from "@mantine/core";
+import {
+  IconDotsVertical,
+  IconPencil,
+  IconPlayerPlay,
+  IconPlayerSkipForward,
+  IconPlayerStop,
+  IconTrash,
+} from "@tabler/icons-react";
+import { useState } from "react";
+import { Link, useLocation } from "wouter";
+import { useSession } from "@/app/session";
+import { hasEnded } from "@/runs/moving";
+import { type RetryChoice, useRunActions } from "@/runs/useRunActions";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { notify } from "@/ui/notify";
+import type { ListedRun } from "./useRuns";
+
+/** What can be done about one run of a list. */
+export function RunMenu({ run }: { run: ListedRun }) {
+  const { may } = useSession();
+  const actions = useRunActions();
+  const [, go] = useLocation();
+  const [asking, setAsking] = useState<"cancel" | "delete" | null>(null);
+  const ended = hasEnded(run);
+
+  async function retry(choice: RetryChoice) {
+    try {
+      const made = await actions.retry(run, choice);
+      go(`/runs/${made.id}`);
+    } catch (error) {
+      notify.refused("The run was not repeated", error);
+    }
+  }
+
+  return (
+    <>
+      <Menu position="bottom-end" shadow="md">
+        <Menu.Target>
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            size="lg"
+            aria-label={`What to do about the run of ${run.workflow_name}`}
+          >
+            <IconDotsVertical size={18} aria-hidden />
+          </ActionIcon>
+        </Menu.Target>
+        <Menu.Dropdown>
+          {!ended && (
+            <Menu.Item
+              leftSection={<IconPlayerStop size={16} aria-hidden />}
+              disabled={!may("operator")}
+              onClick={() => setAsking("cancel")}
+            >
+              Cancel
+            </Menu.Item>
+          )}
+          {run.status === "failed" && (
+            <Menu.Item
+              leftSection={<IconPlayerSkipForward size={16} aria-hidden />}
+              disabled={!may("operator")}
+              onClick={() => void retry({ from: "failed", version: "latest" })}
+            >
+              Retry from where it failed
+            </Menu.Item>
+          )}
+          {ended && (
+            <Menu.Item
+              leftSection={<IconPlayerPlay size={16} aria-hidden />}
+              disabled={!may("operator")}
+              onClick={() => void retry({ from: "start", version: "latest" })}
+            >
+              Run again from the start
+            </Menu.Item>
+          )}
+          <Menu.Item
+            component={Link}
+            href={`/flows/${run.workflow_id}`}
+            leftSection={<IconPencil size={16} aria-hidden />}
+          >
+            Open the flow
+          </Menu.Item>
+          {ended && (
+            <Menu.Item
+              leftSection={<IconTrash size={16} aria-hidden />}
+              c="var(--failed)"
+              disabled={!may("editor")}
+              onClick={() => setAsking("delete")}
+            >
+              Delete
+            </Menu.Item>
+          )}
+        </Menu.Dropdown>
+      </Menu>
+      <ConfirmDialog
+        opened={asking === "cancel"}
+        onClose={() => setAsking(null)}
+        title="Cancel the run?"
+        action="Cancel the run"
+        danger
+        onConfirm={() => actions.cancel(run)}
+      >
+        What it has done so far stays done. It can be repeated later.
+      </ConfirmDialog>
+      <ConfirmDialog
+        opened={asking === "delete"}
+        onClose={() => setAsking(null)}
+        title="Delete the run?"
+        action="Delete"
+        danger
+        onConfirm={() => actions.remove(run)}
+      >
+        Its steps and its log go with it. This cannot be undone.
+      </ConfirmDialog>
+    </>
+  );
+}

@@ -1,0 +1,148 @@
+import { Anchor, Box, Checkbox, Group, Stack, Table, Text, VisuallyHidden } from "@mantine/core";
+import { Link, useLocation } from "wouter";
+import { isMoving } from "@/runs/moving";
+import { aboutRun, shortId, TRIGGERS } from "@/runs/words";
+import { Elapsed } from "@/ui/Elapsed";
+import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
+import { Time } from "@/ui/Time";
+import { RunMenu } from "./RunMenu";
+import classes from "./runs.module.css";
+import type { ListedRun } from "./useRuns";
+import type { Selection } from "./useSelection";
+
+interface RunListProps {
+  runs: ListedRun[];
+  selection: Selection;
+}
+
+/** The runs as a table, for wide windows. */
+export function RunTable({ runs, selection }: RunListProps) {
+  return (
+    <Table highlightOnHover verticalSpacing={7} className={classes.table} aria-label="Runs">
+      <Table.Thead>
+        <Table.Tr>
+          <Table.Th w={40}>
+            <Checkbox
+              aria-label="Select all runs that are listed"
+              checked={selection.all}
+              indeterminate={selection.size > 0 && !selection.all}
+              onChange={selection.toggleAll}
+            />
+          </Table.Th>
+          <Table.Th w={130}>Outcome</Table.Th>
+          <Table.Th>Flow</Table.Th>
+          <Table.Th w={100}>Trigger</Table.Th>
+          <Table.Th w={130}>Started</Table.Th>
+          <Table.Th w={110}>Duration</Table.Th>
+          <Table.Th w={52}>
+            <VisuallyHidden>Actions</VisuallyHidden>
+          </Table.Th>
+        </Table.Tr>
+      </Table.Thead>
+      <Table.Tbody>
+        {runs.map((run) => (
+          <RunRow key={run.id} run={run} selection={selection} />
+        ))}
+      </Table.Tbody>
+    </Table>
+  );
+}
+
+function RunRow({ run, selection }: { run: ListedRun; selection: Selection }) {
+  const [, go] = useLocation();
+  const about = aboutRun(run);
+  return (
+    <Table.Tr
+      className={classes.row}
+      bg={selection.has(run.id) ? "var(--mantine-primary-color-light)" : undefined}
+      onClick={(event) => {
+        // The row is a shortcut for the mouse; the link in it is for all others.
+        if (!(event.target as Element).closest("a, button, input, label, [role=menu]")) go(`/runs/${run.id}`);
+      }}
+    >
+      <Table.Td>
+        <Checkbox
+          aria-label={`Select run ${shortId(run.id)} of ${run.workflow_name}`}
+          checked={selection.has(run.id)}
+          onChange={() => selection.toggle(run.id)}
+        />
+      </Table.Td>
+      <Table.Td>
+        <Box display="flex">
+          <StatusBadge outcome={outcomeOf(run)} />
+        </Box>
+      </Table.Td>
+      <Table.Td maw={0}>
+        <Anchor component={Link} href={`/runs/${run.id}`} className={classes.name} fw={550} size="sm">
+          {run.workflow_name}
+        </Anchor>
+        {about !== null && (
+          <Text
+            size="xs"
+            c={run.error_text && !run.cancelled ? "var(--failed)" : "var(--quiet)"}
+            truncate
+            title={about}
+          >
+            {about}
+          </Text>
+        )}
+      </Table.Td>
+      <Table.Td>
+        <Text size="sm">{TRIGGERS[run.triggered_by]}</Text>
+      </Table.Td>
+      <Table.Td>
+        <Text size="sm" component="div">
+          <Time at={run.started_at ?? run.created_at} />
+        </Text>
+      </Table.Td>
+      <Table.Td>
+        <Text size="sm" component="div">
+          <Elapsed startedAt={run.started_at} ms={run.duration_ms} running={isMoving(run)} />
+        </Text>
+      </Table.Td>
+      <Table.Td>
+        <RunMenu run={run} />
+      </Table.Td>
+    </Table.Tr>
+  );
+}
+
+/** The runs as cards, for phones. */
+export function RunCards({ runs }: { runs: ListedRun[] }) {
+  return (
+    <Stack gap={0} component="ul" className={classes.cards} aria-label="Runs">
+      {runs.map((run) => (
+        <RunCard key={run.id} run={run} />
+      ))}
+    </Stack>
+  );
+}
+
+function RunCard({ run }: { run: ListedRun }) {
+  const about = aboutRun(run);
+  return (
+    <Box component="li" className={classes.card}>
+      <Group justify="space-between" wrap="nowrap" gap="xs">
+        <StatusBadge outcome={outcomeOf(run)} />
+        <Group gap={4} wrap="nowrap">
+          <Text size="xs" c="var(--quiet)" component="div">
+            <Time at={run.started_at ?? run.created_at} />
+          </Text>
+          <RunMenu run={run} />
+        </Group>
+      </Group>
+      <Anchor component={Link} href={`/runs/${run.id}`} className={classes.cover} fw={600}>
+        {run.workflow_name}
+      </Anchor>
+      {about !== null && (
+        <Text size="sm" c={run.error_text && !run.cancelled ? "var(--failed)" : "var(--quiet)"} lineClamp={2}>
+          {about}
+        </Text>
+      )}
+      <Text size="xs" c="var(--quiet)" component="div">
+        {TRIGGERS[run.triggered_by]} ·{" "}
+        <Elapsed startedAt={run.started_at} ms={run.duration_ms} running={isMoving(run)} />
+      </Text>
+    </Box>
+  );
+}

@@ -1,0 +1,97 @@
+/** The filters of the list of runs: what the address says, and what the server is asked. Pure. */
+
+export const DEFAULTS = {
+  outcome: "",
+  workflow_id: "",
+  triggered_by: "",
+  range: "",
+  since: "",
+  until: "",
+  search: "",
+};
+
+export type Filters = typeof DEFAULTS;
+
+interface Asked {
+  status?: string;
+  cancelled?: boolean;
+  waiting?: boolean;
+  workflow_id?: string;
+  triggered_by?: "manual" | "schedule" | "webhook";
+  since?: string;
+  until?: string;
+  search?: string;
+}
+
+const OUTCOMES: Record<string, Asked> = {
+  success: { status: "success" },
+  failed: { status: "failed", cancelled: false },
+  cancelled: { cancelled: true },
+  running: { status: "running" },
+  waiting: { waiting: true },
+  pending: { status: "pending" },
+  unfinished: { status: "pending,running" },
+};
+
+export const OUTCOME_OPTIONS = [
+  { value: "", label: "Any outcome" },
+  { value: "failed", label: "Failed" },
+  { value: "success", label: "Succeeded" },
+  { value: "running", label: "Running" },
+  { value: "waiting", label: "Waiting for an answer" },
+  { value: "pending", label: "Queued or waiting" },
+  { value: "cancelled", label: "Cancelled" },
+];
+
+export const TRIGGER_OPTIONS = [
+  { value: "", label: "Any trigger" },
+  { value: "manual", label: "By hand" },
+  { value: "schedule", label: "Schedule" },
+  { value: "webhook", label: "Webhook" },
+];
+
+const MINUTE = 60_000;
+const RANGES: Record<string, number> = {
+  "1h": 60 * MINUTE,
+  "24h": 24 * 60 * MINUTE,
+  "7d": 7 * 24 * 60 * MINUTE,
+  "30d": 30 * 24 * 60 * MINUTE,
+};
+
+export const RANGE_OPTIONS = [
+  { value: "", label: "Any time" },
+  { value: "1h", label: "Last hour" },
+  { value: "24h", label: "Last 24 hours" },
+  { value: "7d", label: "Last 7 days" },
+  { value: "30d", label: "Last 30 days" },
+  { value: "custom", label: "Between two times" },
+];
+
+/** The range as its choice shows it: times in the address alone mean that they were chosen. */
+export function rangeOf(filters: Filters): string {
+  return filters.range || (filters.since || filters.until ? "custom" : "");
+}
+
+/** An instant of the viewer's clock (`2026-01-31T14:00`) for the server; undefined where it is none. */
+function instant(local: string): string | undefined {
+  const date = new Date(local);
+  return local === "" || Number.isNaN(date.getTime()) ? undefined : date.toISOString();
+}
+
+/** What the server is asked. `now` counts in whole minutes: the same question soon after finds its answer kept. */
+export function askedOf(filters: Filters, now: number): Asked {
+  const asked: Asked = { ...OUTCOMES[filters.outcome] };
+  if (filters.workflow_id) asked.workflow_id = filters.workflow_id;
+  const trigger = TRIGGER_OPTIONS.find((one) => one.value !== "" && one.value === filters.triggered_by);
+  if (trigger) asked.triggered_by = trigger.value as Asked["triggered_by"];
+  const range = RANGES[filters.range];
+  if (range !== undefined) {
+    asked.since = new Date(Math.floor(now / MINUTE) * MINUTE - range).toISOString();
+  } else {
+    const [since, until] = [instant(filters.since), instant(filters.until)];
+    if (since) asked.since = since;
+    if (until) asked.until = until;
+  }
+  if (filters.search) asked.search = filters.search;
+  return asked;
+}

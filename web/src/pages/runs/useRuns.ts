@@ -1,0 +1,51 @@
+import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { type Schemas, server } from "@/api/client";
+import { CALM, LIVE } from "@/api/queries";
+import { isMoving } from "@/runs/moving";
+import { askedOf, type Filters } from "./filters";
+
+export type ListedRun = Schemas["RunItemOut"];
+type Page = Schemas["RunItemOutList"];
+
+const PAGE = 50;
+
+type Asked = ReturnType<typeof askedOf>;
+
+async function fetchPage(asked: Asked, cursor: string | null, signal: AbortSignal): Promise<Page> {
+  const query = { ...asked, limit: PAGE, brief: true, cursor };
+  return (await server.GET("/api/runs", { params: { query }, signal })).data as Page;
+}
+
+/** The pages of the list that were asked for, all looked at again while one watches: often where they are few. */
+function usePages(asked: Asked, pause: (pages: Page[]) => number) {
+  const found = useInfiniteQuery({
+    queryKey: ["get", "/api/runs", "pages", asked],
+    queryFn: ({ pageParam, signal }) => fetchPage(asked, pageParam, signal),
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+    refetchInterval: ({ state }) => pause(state.data?.pages ?? []),
+  });
+  const runs = useMemo<ListedRun[]>(
+    () => found.data?.pages.flatMap((page) => page.items) ?? [],
+    [found.data],
+  );
+  return { ...found, runs };
+}
+
+export function useRuns(filters: Filters) {
+  // A range goes back from when it was chosen: were the question another one each minute, the list would begin anew.
+  const asked = useMemo(() => askedOf(filters, Date.now()), [filters]);
+  return usePages(asked, (pages) => {
+    const moving = pages.some((page) => page.items.some(isMoving));
+    return moving && pages.length <= 2 ? LIVE : CALM;
+  });
+}
+
+const WAITING: Asked = { waiting: true };
+
+/** The runs that wait for an answer of people. */
+export function useWaitingRuns() {
+  return usePages(WAITING, () => CALM / 2);
+}

@@ -1,0 +1,105 @@
+import { Badge, Box, Collapse, Stack, Text, UnstyledButton } from "@mantine/core";
+import { IconSettings } from "@tabler/icons-react";
+import { useCatalogue } from "@/api/catalogue";
+import {
+  type Change,
+  type DefinitionDiff,
+  type FieldChange,
+  fieldChanges,
+  type NodeChange,
+} from "@/definition/diff";
+import { NodeIcon } from "@/ui/NodeIcon";
+import { Fields } from "./Fields";
+import classes from "./versions.module.css";
+
+const WORDS: Record<Change, { label: string; color: string }> = {
+  added: { label: "Added", color: "var(--success)" },
+  removed: { label: "Removed", color: "var(--failed)" },
+  changed: { label: "Changed", color: "var(--waiting)" },
+};
+export const SETTINGS = "settings of the flow";
+
+/** Of a node that came or went: all that it has, but for where it stands. */
+function fieldsOf(change: NodeChange): FieldChange[] {
+  if (change.change === "changed") return change.fields;
+  const { position: _before, id: _id, ...before } = change.before ?? { id: "" };
+  const { position: _after, id: _sameId, ...after } = change.after ?? { id: "" };
+  return fieldChanges(before, after);
+}
+
+interface ChangesProps {
+  diff: DefinitionDiff;
+  selected: string | null;
+  onSelect: (id: string | null) => void;
+}
+
+/** The changes as a list: the same as in the graph, for the keyboard and for screen readers. */
+export function Changes({ diff, selected, onSelect }: ChangesProps) {
+  const { catalogue } = useCatalogue();
+  return (
+    <Stack gap={2} p="xs">
+      {diff.nodes.map((change) => {
+        const node = change.after ?? change.before;
+        const type = catalogue?.find(node?.type ?? "");
+        return (
+          <Entry
+            key={change.id}
+            icon={<NodeIcon type={type} size={26} />}
+            title={node?.name || type?.name || change.id}
+            detail={change.id}
+            change={change.change}
+            fields={fieldsOf(change)}
+            isOpen={selected === change.id}
+            onToggle={() => onSelect(selected === change.id ? null : change.id)}
+          />
+        );
+      })}
+      {diff.settings.length > 0 && (
+        <Entry
+          icon={<IconSettings size={26} stroke={1.5} aria-hidden />}
+          title="Settings of the flow"
+          detail=""
+          change="changed"
+          fields={diff.settings}
+          isOpen={selected === SETTINGS}
+          onToggle={() => onSelect(selected === SETTINGS ? null : SETTINGS)}
+        />
+      )}
+    </Stack>
+  );
+}
+
+interface EntryProps {
+  icon: React.ReactNode;
+  title: string;
+  detail: string;
+  change: Change;
+  fields: FieldChange[];
+  isOpen: boolean;
+  onToggle: () => void;
+}
+
+function Entry({ icon, title, detail, change, fields, isOpen, onToggle }: EntryProps) {
+  const { label, color } = WORDS[change];
+  return (
+    <div>
+      <UnstyledButton className={classes.change} aria-expanded={isOpen} onClick={onToggle}>
+        {icon}
+        <Text size="sm" fw={600} truncate>
+          {title}
+        </Text>
+        <Text size="xs" c="var(--quiet)" truncate flex={1}>
+          {detail}
+        </Text>
+        <Badge variant="outline" size="sm" tt="none" c={color} style={{ borderColor: color }}>
+          {label}
+        </Badge>
+      </UnstyledButton>
+      <Collapse expanded={isOpen}>
+        <Box p="xs" pl={46}>
+          <Fields fields={fields} />
+        </Box>
+      </Collapse>
+    </div>
+  );
+}

@@ -1,0 +1,153 @@
+import { Button, Group, SegmentedControl, Select, Text, Tooltip } from "@mantine/core";
+import { IconRestore } from "@tabler/icons-react";
+import { lazy, Suspense, useState } from "react";
+import { useSession } from "@/app/session";
+import { diffOf, summaryOf } from "@/definition/diff";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { notify } from "@/ui/notify";
+import { Card } from "@/ui/Page";
+import { Loading, Refused } from "@/ui/states";
+import { useDefinition, useRestore } from "./versions";
+
+const GraphDiff = lazy(() => import("./GraphDiff"));
+const JsonDiff = lazy(() => import("./JsonDiff"));
+const OneVersion = lazy(() => import("./OneVersion"));
+
+export type View = "graph" | "json" | "alone";
+const VIEWS: { value: View; label: string }[] = [
+  { value: "graph", label: "Difference" },
+  { value: "json", label: "As JSON" },
+  { value: "alone", label: "This version" },
+];
+
+interface ComparisonProps {
+  id: string;
+  latest: number;
+  /** Of the version before the first one there is none: 0. */
+  before: number;
+  after: number;
+  view: View;
+  onChange: (changes: { with?: string; version?: string; view?: string }) => void;
+}
+
+export function Comparison(props: ComparisonProps) {
+  const { id, latest, before, after, onChange } = props;
+  const view = before === 0 ? "alone" : props.view;
+  const others = Array.from({ length: latest }, (_, at) => latest - at).filter((number) => number !== after);
+  return (
+    <Card pad={false}>
+      <Group p="sm" gap="sm" justify="space-between" style={{ borderBottom: "1px solid var(--line)" }}>
+        <Group gap="xs">
+          <Text size="sm" fw={600}>
+            Version {after}
+          </Text>
+          {before > 0 && view !== "alone" && (
+            <>
+              <Text size="sm">against</Text>
+              <Select
+                aria-label="The version to compare with"
+                size="xs"
+                w={120}
+                data={others.map((number) => ({ value: String(number), label: `Version ${number}` }))}
+                value={String(before)}
+                onChange={(value) => value && onChange({ with: value })}
+                allowDeselect={false}
+                searchable={others.length > 10}
+              />
+            </>
+          )}
+        </Group>
+        <Group gap="xs">
+          {before > 0 && (
+            <SegmentedControl
+              size="xs"
+              aria-label="What to show"
+              data={VIEWS}
+              value={view}
+              onChange={(value) => onChange({ view: value })}
+            />
+          )}
+          {after !== latest && (
+            <Restore
+              id={id}
+              version={after}
+              latest={latest}
+              onRestored={() => onChange({ version: "", with: "" })}
+            />
+          )}
+        </Group>
+      </Group>
+      <Content key={`${before} ${after}`} {...props} view={view} />
+    </Card>
+  );
+}
+
+function Content({ id, before, after, view }: ComparisonProps) {
+  const young = useDefinition(id, after);
+  const old = useDefinition(id, view === "alone" ? 0 : before);
+  const failed = [young, old].find((one) => one.error);
+  if (failed) return <Refused error={failed.error} onRetry={failed.retry} />;
+  if (young.definition === undefined || (view !== "alone" && old.definition === undefined)) {
+    return <Loading label="Loading the version" />;
+  }
+  return (
+    <Suspense fallback={<Loading label="Loading the comparison" />}>
+      {view === "alone" || old.definition === undefined ? (
+        <OneVersion definition={young.definition} />
+      ) : (
+        <>
+          <Text size="sm" px="md" py="xs" role="status" style={{ borderBottom: "1px solid var(--line)" }}>
+            {summaryOf(diffOf(old.definition, young.definition))}
+          </Text>
+          {view === "json" ? (
+            <JsonDiff before={old.definition} after={young.definition} />
+          ) : (
+            <GraphDiff before={old.definition} after={young.definition} />
+          )}
+        </>
+      )}
+    </Suspense>
+  );
+}
+
+interface RestoreProps {
+  id: string;
+  version: number;
+  latest: number;
+  onRestored: () => void;
+}
+
+function Restore({ id, version, latest, onRestored }: RestoreProps) {
+  const { may } = useSession();
+  const [asking, setAsking] = useState(false);
+  const restore = useRestore(id);
+  return (
+    <>
+      <Tooltip label="Restoring a version needs the role editor" disabled={may("editor")}>
+        <Button
+          size="xs"
+          variant="default"
+          leftSection={<IconRestore size={16} aria-hidden />}
+          disabled={!may("editor")}
+          onClick={() => setAsking(true)}
+        >
+          Restore
+        </Button>
+      </Tooltip>
+      <ConfirmDialog
+        opened={asking}
+        onClose={() => setAsking(false)}
+        title={`Restore version ${version}?`}
+        action="Restore"
+        onConfirm={async () => {
+          const made = await restore(version);
+          notify.done(`Version ${version} is the flow’s again, as version ${made}`);
+          onRestored();
+        }}
+      >
+        The flow becomes what it was in version {version}, as its next version. Version {latest} stays in the
+        list.
+      </ConfirmDialog>
+    </>
+  );
+}

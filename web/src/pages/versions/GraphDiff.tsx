@@ -1,0 +1,44 @@
+import { Text } from "@mantine/core";
+import { useCallback, useMemo, useState } from "react";
+import { diffOf, edgeKey, merged } from "@/definition/diff";
+import type { Definition, FlowEdge } from "@/definition/types";
+import FlowGraph from "@/graph/FlowGraph";
+import type { Mark } from "@/graph/NodeCard";
+import { Changes } from "./Changes";
+import classes from "./versions.module.css";
+
+const WORDS = { added: "added", removed: "removed", changed: "changed" };
+
+/** Both versions in one graph, with what was added, removed and changed marked; a click shows how. */
+export default function GraphDiff({ before, after }: { before: Definition; after: Definition }) {
+  const diff = useMemo(() => diffOf(before, after), [before, after]);
+  const both = useMemo(() => merged(before, after), [before, after]);
+  const marks = useMemo(
+    () => new Map<string, Mark>(diff.nodes.map(({ id, change }) => [id, { change, detail: WORDS[change] }])),
+    [diff],
+  );
+  const changeOf = useCallback((edge: FlowEdge) => diff.edges.get(edgeKey(edge)), [diff]);
+  const [selected, setSelected] = useState<string | null>(null);
+  const nothing = diff.nodes.length + diff.edges.size + diff.settings.length === 0;
+  return (
+    <>
+      <div className={classes.graph}>
+        <FlowGraph
+          definition={both}
+          marks={marks}
+          changeOf={changeOf}
+          selected={selected}
+          onSelect={setSelected}
+          label="Both versions in one graph"
+        />
+      </div>
+      {nothing ? (
+        <Text size="sm" c="var(--quiet)" p="md">
+          {diff.moved.length > 0 ? "Nodes were only moved." : "The two are the same."}
+        </Text>
+      ) : (
+        <Changes diff={diff} selected={selected} onSelect={setSelected} />
+      )}
+    </>
+  );
+}

@@ -1,0 +1,35 @@
+import { Box, Text } from "@mantine/core";
+import { useState } from "react";
+import type { Definition } from "@/definition/types";
+import FlowGraph from "@/graph/FlowGraph";
+import { JsonView } from "@/ui/CodeEditor";
+import classes from "./versions.module.css";
+
+/** A version as it was, to look at; a click on a node shows its settings. */
+export default function OneVersion({ definition }: { definition: Definition }) {
+  const [selected, setSelected] = useState<string | null>(null);
+  const node = definition.nodes.find((one) => one.id === selected);
+  return (
+    <>
+      <div className={classes.graph}>
+        <FlowGraph
+          definition={definition}
+          selected={selected}
+          onSelect={setSelected}
+          label="The nodes of this version"
+        />
+      </div>
+      <Box p="md">
+        {node === undefined ? (
+          <Text size="sm" c="var(--quiet)">
+            {definition.nodes.length === 0
+              ? "This version has no nodes."
+              : "Choose a node to see its settings."}
+          </Text>
+        ) : (
+          <JsonView value={node} label={`The settings of ${node.name ?? node.id}`} />
+        )}
+      </Box>
+    </>
+  );
+}

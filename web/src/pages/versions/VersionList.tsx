@@ -1,0 +1,51 @@
+import { Group, Text, UnstyledButton } from "@mantine/core";
+import { useMemo } from "react";
+import { LoadMore } from "@/ui/LoadMore";
+import { Card } from "@/ui/Page";
+import { Time } from "@/ui/Time";
+import { summaries, useNames, type useVersions, type Version } from "./versions";
+import classes from "./versions.module.css";
+
+interface VersionListProps {
+  versions: Version[];
+  query: ReturnType<typeof useVersions>;
+  latest: number;
+  shown: number;
+  onShow: (version: number) => void;
+}
+
+/** Who made which version when, and what it changed; a click compares it with the one before. */
+export function VersionList({ versions, query, latest, shown, onShow }: VersionListProps) {
+  const nameOf = useNames();
+  const changes = useMemo(() => summaries(versions), [versions]);
+  return (
+    <Card pad={false}>
+      <ol className={classes.list} aria-label="Versions" reversed>
+        {versions.map((version) => (
+          <li key={version.version}>
+            <UnstyledButton
+              className={classes.version}
+              aria-current={version.version === shown}
+              onClick={() => onShow(version.version)}
+            >
+              <Group justify="space-between" gap="xs" wrap="nowrap">
+                <Text size="sm" fw={600}>
+                  Version {version.version}
+                  {version.version === latest && " (now)"}
+                </Text>
+                <Text size="xs" c="var(--quiet)" component="span">
+                  <Time at={version.created_at} />
+                </Text>
+              </Group>
+              <Text size="xs">{changes.get(version.version)}</Text>
+              <Text size="xs" c="var(--quiet)">
+                {nameOf(version.created_by)}
+              </Text>
+            </UnstyledButton>
+          </li>
+        ))}
+      </ol>
+      <LoadMore query={query} noun="versions" />
+    </Card>
+  );
+}

@@ -1,0 +1,100 @@
+import { Button, Group, Stack, Text, TextInput } from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { api } from "@/api/client";
+import { useSession } from "@/app/session";
+import { notify } from "@/ui/notify";
+import { Card } from "@/ui/Page";
+import { Refused } from "@/ui/states";
+
+function useRefresh() {
+  const client = useQueryClient();
+  return () => client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] });
+}
+
+/** The name of this workspace, and making another. */
+export function Workspaces() {
+  const { may } = useSession();
+  return (
+    <Card title="Workspaces">
+      <Stack>
+        {may("owner") && <Rename />}
+        <NewWorkspace />
+      </Stack>
+    </Card>
+  );
+}
+
+function Rename() {
+  const { workspace } = useSession();
+  const refresh = useRefresh();
+  const [name, setName] = useState(workspace.name);
+  const rename = api.useMutation("patch", "/api/workspaces/{workspace}", {
+    onSuccess: () => {
+      notify.done("The workspace has a new name");
+      void refresh();
+    },
+  });
+
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    rename.mutate({ params: { path: { workspace: workspace.id } }, body: { name } });
+  }
+
+  return (
+    <form onSubmit={submit}>
+      <Group align="flex-end">
+        <TextInput
+          label="Name of this workspace"
+          required
+          value={name}
+          onChange={(event) => setName(event.currentTarget.value)}
+        />
+        <Button type="submit" variant="default" disabled={name === workspace.name} loading={rename.isPending}>
+          Rename
+        </Button>
+      </Group>
+      {rename.error && <Refused error={rename.error} />}
+    </form>
+  );
+}
+
+function NewWorkspace() {
+  const { switchTo } = useSession();
+  const refresh = useRefresh();
+  const [name, setName] = useState("");
+  const add = api.useMutation("post", "/api/workspaces", {
+    onSuccess: async (made) => {
+      setName("");
+      await refresh();
+      switchTo(made.id);
+      notify.done(`You are in ${made.name} now`);
+    },
+  });
+
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    add.mutate({ body: { name } });
+  }
+
+  return (
+    <form onSubmit={submit}>
+      <Group align="flex-end">
+        <TextInput
+          label="Another workspace"
+          placeholder="Such as Marketing"
+          required
+          value={name}
+          onChange={(event) => setName(event.currentTarget.value)}
+        />
+        <Button type="submit" variant="default" loading={add.isPending}>
+          Make it
+        </Button>
+      </Group>
+      <Text size="sm" c="var(--quiet)" mt={4}>
+        Flows, runs, credentials and members of a workspace are its own. You will be its owner.
+      </Text>
+      {add.error && <Refused error={add.error} />}
+    </form>
+  );
+}

@@ -1,0 +1,195 @@
+import { Alert, Box, Group, Loader, ScrollArea, SegmentedControl, Select, Text } from "@mantine/core";
+import { type ReactNode, useState } from "react";
+import { useCatalogue } from "@/api/catalogue";
+import type { Schemas } from "@/api/client";
+import { Clamped } from "@/ui/Clamped";
+import { duration } from "@/ui/format";
+import { NodeIcon } from "@/ui/NodeIcon";
+import { SplitPane } from "@/ui/SplitPane";
+import { labelOf, StatusBadge } from "@/ui/StatusBadge";
+import { Empty, Refused } from "@/ui/states";
+import { LogLines } from "./LogLines";
+import { hasEnded } from "./moving";
+import classes from "./panel.module.css";
+import { type NodeState, outcomeOfStep, type Step } from "./states";
+import { type Run, useRunLogs, useStep } from "./useRun";
+import { ValueView } from "./ValueView";
+
+interface StepPanelProps {
+  run: Run;
+  state: NodeState;
+  step: Step;
+  /** Shows another of the node's attempts or items. */
+  onStep: (number: number) => void;
+  /** Beside the name: what can be done about the node. */
+  actions?: ReactNode;
+  /** Whether input and output stand over one another, for a narrow place. */
+  stacked?: boolean;
+  /** Whether the error is told elsewhere already. */
+  errorIsKnown?: boolean;
+  /** Beside the heading of the output, such as a button that pins it. */
+  outputActions?: (output: unknown) => ReactNode;
+}
+
+/** One step: what went in and what came out side by side, what went wrong, what it logged. */
+export function StepPanel(props: StepPanelProps) {
+  const { run, state, step, stacked = false, errorIsKnown = false } = props;
+  const [part, setPart] = useState("data");
+  const log = useRunLogs(run);
+  const entries = log.data?.items.filter((entry) => entry.node_id === state.nodeId) ?? [];
+  return (
+    <section className={classes.panel} aria-label={`Step ${state.name}`}>
+      <StepHead {...props} part={part} onPart={setPart} logged={entries.length} />
+      {step.error_text !== null && !errorIsKnown && <StepError step={step} />}
+      <Box className={classes.rest}>
+        {part === "log" ? (
+          <ScrollArea h="100%" p="sm">
+            <LogLines entries={entries} withNode={false} />
+          </ScrollArea>
+        ) : (
+          <StepData run={run} step={step} stacked={stacked} outputActions={props.outputActions} />
+        )}
+      </Box>
+    </section>
+  );
+}
+
+interface StepHeadProps extends StepPanelProps {
+  part: string;
+  onPart: (part: string) => void;
+  logged: number;
+}
+
+function StepHead({ run, state, step, onStep, actions, part, onPart, logged }: StepHeadProps) {
+  const { catalogue } = useCatalogue();
+  const type = catalogue?.find(step.node_type);
+  return (
+    <Group className={classes.head} justify="space-between" gap="xs">
+      <Group gap="xs" miw={0} wrap="nowrap">
+        <NodeIcon type={type} size={28} />
+        <Text fw={600} truncate component="h2" size="md">
+          {state.name}
+        </Text>
+        <StatusBadge outcome={outcomeOfStep(step, hasEnded(run))} />
+        {step.status !== "skipped" && (
+          <Text size="sm" c="var(--quiet)">
+            {duration(step.duration_ms)}
+          </Text>
+        )}
+        {step.pinned && (
+          <Text size="sm" c="var(--quiet)">
+            pinned
+          </Text>
+        )}
+      </Group>
+      <Group gap="xs" wrap="nowrap">
+        {state.steps.length > 1 && <StepChoice state={state} step={step} onStep={onStep} />}
+        {logged > 0 && (
+          <SegmentedControl
+            size="xs"
+            aria-label="What to show of the step"
+            value={part}
+            onChange={onPart}
+            data={[
+              { value: "data", label: "Data" },
+              { value: "log", label: `Log (${logged})` },
+            ]}
+          />
+        )}
+        {actions}
+      </Group>
+    </Group>
+  );
+}
+
+function nameOfPart(step: Step, several: boolean): string {
+  if (typeof step.index !== "number") return several ? "All items" : `Attempt ${step.attempt}`;
+  return step.attempt > 1 ? `Item ${step.index + 1}, attempt ${step.attempt}` : `Item ${step.index + 1}`;
+}
+
+function StepChoice({ state, step, onStep }: Pick<StepPanelProps, "state" | "step" | "onStep">) {
+  return (
+    <Select
+      size="xs"
+      w={190}
+      aria-label="Attempt or item"
+      data={state.steps.map((one) => ({
+        value: String(one.number),
+        label: `${nameOfPart(one, state.items !== null)}: ${labelOf(one.status).toLowerCase()}`,
+      }))}
+      value={String(step.number)}
+      onChange={(value) => value !== null && onStep(Number(value))}
+      allowDeselect={false}
+      searchable
+      limit={100}
+      comboboxProps={{ shadow: "md" }}
+    />
+  );
+}
+
+function StepError({ step }: { step: Step }) {
+  return (
+    <Alert
+      color="red"
+      variant="light"
+      radius={0}
+      py="xs"
+      title={`Error${step.attempt > 1 ? ` of attempt ${step.attempt}` : ""}`}
+    >
+      <Clamped text={step.error_text ?? ""} />
+    </Alert>
+  );
+}
+
+type StepDataProps = Pick<StepPanelProps, "run" | "step" | "stacked" | "outputActions">;
+
+function StepData({ run, step, stacked = false, outputActions }: StepDataProps) {
+  const { data, error, refetch } = useStep(run, step.number);
+  if (error !== null) return <Refused error={error} onRetry={() => void refetch()} />;
+  if (data === undefined) {
+    return (
+      <Group p="md" role="status" aria-label="Loading the step">
+        <Loader size="sm" />
+      </Group>
+    );
+  }
+  return (
+    <SplitPane
+      direction={stacked ? "column" : "row"}
+      name={stacked ? "step-stacked" : "step"}
+      label="Share of input and output"
+      first={
+        <ValueView key={`in ${data.id}`} title="Input" value={data.input} nothing="It was given nothing" />
+      }
+      second={
+        <ValueView
+          key={`out ${data.id}`}
+          title="Output"
+          value={data.output}
+          nothing={withoutOutput(data)}
+          actions={outputActions?.(data.output)}
+        />
+      }
+    />
+  );
+}
+
+function withoutOutput(step: Pick<Schemas["StepOut"], "status">): string {
+  const words: Record<string, string> = {
+    running: "It has not ended yet",
+    waiting: "It waits",
+    skipped: "It was skipped: nothing led to it",
+    failed: "It failed, so nothing came out",
+  };
+  return words[step.status] ?? "Nothing came out";
+}
+
+/** A node that the run did not come to. */
+export function NoStep({ name, ended }: { name: string; ended: boolean }) {
+  return (
+    <Empty
+      title={ended ? `The run did not come to “${name}”` : `“${name}” has not begun`}
+      hint={ended ? "Nothing went in and nothing came out." : undefined}
+    />
+  );
+}

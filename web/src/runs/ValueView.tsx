@@ -1,0 +1,174 @@
+import { ActionIcon, Button, CopyButton, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { IconCheck, IconCopy, IconDownload } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
+import { type ReactNode, useState } from "react";
+import { ApiError } from "@/api/client";
+import { CodeEditor } from "@/ui/CodeEditor";
+import { size } from "@/ui/format";
+import { Loading, Refused } from "@/ui/states";
+import classes from "./runs.module.css";
+import { referenceOf, textOf } from "./values";
+
+interface ValueViewProps {
+  title: string;
+  value: unknown;
+  /** What is said where there is none. */
+  nothing?: string;
+  actions?: ReactNode;
+}
+
+/** Larger ones are shown only when somebody asks for them. */
+const SHOWN_AT_ONCE = 200_000;
+
+/** What went in or came out: as text or JSON; a large one when it is asked for, or as a file. */
+export function ValueView({ title, value, nothing = "Nothing", actions }: ValueViewProps) {
+  const reference = referenceOf(value);
+  return (
+    <section className={classes.value} aria-label={title}>
+      {reference === null ? (
+        <Whole title={title} value={value} nothing={nothing} actions={actions} />
+      ) : (
+        <Large title={title} path={reference.path} bytes={reference.bytes} actions={actions} />
+      )}
+    </section>
+  );
+}
+
+function Head({ title, note, children }: { title: string; note?: string; children?: ReactNode }) {
+  return (
+    <Group className={classes.valueHead} justify="space-between" wrap="nowrap" gap="xs">
+      <Text size="sm" fw={600} component="h3" truncate>
+        {title}{" "}
+        {note !== undefined && (
+          <Text span size="xs" c="var(--quiet)" fw={400}>
+            {note}
+          </Text>
+        )}
+      </Text>
+      <Group gap={2} wrap="nowrap">
+        {children}
+      </Group>
+    </Group>
+  );
+}
+
+interface WholeProps {
+  title: string;
+  value: unknown;
+  nothing: string;
+  actions?: ReactNode;
+  note?: string;
+}
+
+function Whole({ title, value, nothing, actions, note }: WholeProps) {
+  const [open, setOpen] = useState(false);
+  const { text, language } = textOf(value);
+  const isLarge = text.length > SHOWN_AT_ONCE && !open;
+  return (
+    <>
+      <Head title={title} note={note}>
+        {actions}
+        {value !== null && value !== undefined && <Copy text={text} title={title} />}
+      </Head>
+      <div className={classes.valueBody}>
+        {value === null || value === undefined ? (
+          <Text size="sm" c="var(--quiet)" p="sm">
+            {nothing}
+          </Text>
+        ) : isLarge ? (
+          <Stack p="sm" align="flex-start" gap="xs">
+            <Text size="sm">This has {size(text.length)}.</Text>
+            <Button size="xs" variant="default" onClick={() => setOpen(true)}>
+              Show it
+            </Button>
+          </Stack>
+        ) : (
+          <CodeEditor
+            value={text}
+            language={language}
+            readOnly
+            label={title}
+            maxHeight="none"
+            minHeight={0}
+          />
+        )}
+      </div>
+    </>
+  );
+}
+
+function Copy({ text, title }: { text: string; title: string }) {
+  return (
+    <CopyButton value={text}>
+      {({ copied, copy }) => (
+        <Tooltip label={copied ? "Copied" : "Copy"}>
+          <ActionIcon variant="subtle" color="gray" onClick={copy} aria-label={`Copy ${title.toLowerCase()}`}>
+            {copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
+          </ActionIcon>
+        </Tooltip>
+      )}
+    </CopyButton>
+  );
+}
+
+async function fetchWhole(path: string, signal: AbortSignal): Promise<unknown> {
+  const answer = await fetch(path, { credentials: "same-origin", signal });
+  if (!answer.ok) throw new ApiError(answer.status, `The server answered ${answer.status}`);
+  return answer.json();
+}
+
+function Large({
+  title,
+  path,
+  bytes,
+  actions,
+}: {
+  title: string;
+  path: string;
+  bytes: number;
+  actions?: ReactNode;
+}) {
+  const [wanted, setWanted] = useState(false);
+  const { data, error, refetch, isSuccess } = useQuery({
+    queryKey: ["whole", path],
+    queryFn: ({ signal }) => fetchWhole(path, signal),
+    enabled: wanted,
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 30_000,
+  });
+  if (isSuccess) {
+    return <Whole title={title} value={data} nothing="Nothing" actions={actions} note={size(bytes)} />;
+  }
+  return (
+    <>
+      <Head title={title} note={size(bytes)}>
+        {actions}
+      </Head>
+      <Stack p="sm" align="flex-start" gap="xs">
+        <Text size="sm">This is large, so it is not fetched until you ask for it.</Text>
+        <Group gap="xs">
+          <Button
+            size="xs"
+            variant="default"
+            loading={wanted && error === null}
+            onClick={() => setWanted(true)}
+          >
+            Show it
+          </Button>
+          <Button
+            size="xs"
+            variant="default"
+            component="a"
+            href={path}
+            download={`${title.toLowerCase()}.json`}
+            leftSection={<IconDownload size={14} aria-hidden />}
+          >
+            Download
+          </Button>
+        </Group>
+        {wanted && error !== null && <Refused error={error} onRetry={() => void refetch()} />}
+        {wanted && error === null && <Loading label="Fetching it" />}
+      </Stack>
+    </>
+  );
+}

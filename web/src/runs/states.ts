@@ -1,0 +1,208 @@
+/** What became of the nodes of a run, read from its steps; pure, and linear in their number. */
+import type { Schemas } from "@/api/client";
+import type { Definition, FlowEdge } from "@/definition/types";
+import type { Mark } from "@/graph/NodeCard";
+import { count, duration } from "@/ui/format";
+import type { Outcome } from "@/ui/StatusBadge";
+
+/** A step without what went in and came out. */
+export type Step = Omit<Schemas["StepOut"], "input" | "output" | "number"> & { number: number };
+
+export interface Items {
+  done: number;
+  failed: number;
+  /** How many were begun, which is all of them once the node has ended. */
+  begun: number;
+}
+
+export interface NodeState {
+  nodeId: string;
+  name: string;
+  outcome: Outcome;
+  /** The number of the step that tells most of the node: the last attempt at it as a whole, else at its last item. */
+  step: number;
+  startedAt: string;
+  finishedAt: string | null;
+  durationMs: number | null;
+  attempts: number;
+  items: Items | null;
+  branch: string | null;
+  error: string | null;
+  /** All of its steps, attempts and items, in their order. */
+  steps: Step[];
+}
+
+/** A step that goes on while its run has ended was cut short with it. */
+export function outcomeOfStep(step: Pick<Step, "status">, runEnded: boolean): Outcome {
+  const moving = step.status === "running" || step.status === "waiting";
+  return moving && runEnded ? "cancelled" : step.status;
+}
+
+/** The nodes that have steps, in the order in which they began. */
+export function nodeStates(steps: readonly Step[], runEnded: boolean): Map<string, NodeState> {
+  const byNode = new Map<string, Step[]>();
+  for (const step of steps) {
+    const known = byNode.get(step.node_id);
+    if (known === undefined) byNode.set(step.node_id, [step]);
+    else known.push(step);
+  }
+  const states = new Map<string, NodeState>();
+  for (const [id, own] of byNode) {
+    const state = stateOf(own, runEnded);
+    if (state !== undefined) states.set(id, state);
+  }
+  return states;
+}
+
+function stateOf(steps: Step[], runEnded: boolean): NodeState | undefined {
+  const wholes = steps.filter((step) => isWhole(step));
+  const ofItems = steps.filter((step) => !isWhole(step));
+  const whole = wholes.at(-1);
+  const main = whole ?? ofItems.at(-1);
+  if (main === undefined) return undefined;
+  // Of a list that is worked through, the step of the whole is on record only when all of it is done.
+  const outcome = whole ? outcomeOfStep(whole, runEnded) : runEnded ? "cancelled" : "running";
+  const startedAt = firstStart(steps);
+  return {
+    nodeId: main.node_id,
+    name: main.node_name,
+    outcome,
+    step: main.number,
+    startedAt,
+    finishedAt: whole?.finished_at ?? null,
+    durationMs: wholes.length > 1 ? between(startedAt, whole?.finished_at) : (whole?.duration_ms ?? null),
+    attempts: ofItems.length > 0 ? 1 : main.attempt,
+    items: ofItems.length > 0 ? itemsOf(ofItems) : null,
+    branch: whole?.branch ?? null,
+    error: outcome === "failed" ? main.error_text : null,
+    steps,
+  };
+}
+
+/** Items may be on record before the step that sums them up, which began before them. */
+function firstStart(steps: readonly Step[]): string {
+  let first = steps[0]?.started_at ?? "";
+  for (const step of steps) if (step.started_at < first) first = step.started_at;
+  return first;
+}
+
+function isWhole(step: Step): boolean {
+  return step.index === null || step.index === undefined;
+}
+
+function between(from: string, to: string | null | undefined): number | null {
+  return to ? Date.parse(to) - Date.parse(from) : null;
+}
+
+/** Each item counts by its last attempt. */
+function itemsOf(steps: readonly Step[]): Items {
+  const last = new Map<number, Step>();
+  for (const step of steps) last.set(step.index ?? 0, step);
+  let done = 0;
+  let failed = 0;
+  for (const step of last.values()) {
+    if (step.status === "failed") failed += 1;
+    if (step.finished_at !== null) done += 1;
+  }
+  return { done, failed, begun: last.size };
+}
+
+/** Whether something went along an edge: its source was executed and left that way. Disabled nodes hand on. */
+export function liveEdges(
+  definition: Definition,
+  states: ReadonlyMap<string, NodeState>,
+): (edge: FlowEdge) => boolean {
+  const nodes = new Map(definition.nodes.map((node) => [node.id, node]));
+  const into = new Map<string, FlowEdge[]>();
+  for (const edge of definition.edges) {
+    const known = into.get(edge.to);
+    if (known === undefined) into.set(edge.to, [edge]);
+    else known.push(edge);
+  }
+  const known = new Map<string, boolean>();
+
+  function passes(id: string): boolean {
+    const state = states.get(id);
+    if (state === undefined) return false;
+    if (state.outcome === "success") return true;
+    if (state.outcome === "failed") return state.branch !== null || nodes.get(id)?.on_error === "continue";
+    return state.outcome === "skipped" && nodes.get(id)?.disabled === true && isReached(id);
+  }
+  function isReached(id: string): boolean {
+    const before = known.get(id);
+    if (before !== undefined) return before;
+    known.set(id, false);
+    const reached = into.get(id)?.some(isLive) ?? true;
+    known.set(id, reached);
+    return reached;
+  }
+  function isLive(edge: FlowEdge): boolean {
+    return passes(edge.from) && (states.get(edge.from)?.branch ?? null) === (edge.branch ?? null);
+  }
+  return isLive;
+}
+
+/** How the nodes are marked in a graph. */
+export function marksOf(
+  states: ReadonlyMap<string, NodeState>,
+  pinned: Iterable<string> = [],
+): Map<string, Mark> {
+  const marks = new Map<string, Mark>();
+  for (const [id, state] of states) marks.set(id, { outcome: state.outcome, detail: detailOf(state) });
+  for (const id of pinned) marks.set(id, { ...marks.get(id), pinned: true });
+  return marks;
+}
+
+/** "120 ms", "3 of 10 items, 1.2 s", "120 ms, 2 attempts"; undefined where there is nothing to tell. */
+export function detailOf(state: NodeState): string | undefined {
+  if (state.outcome === "skipped") return undefined;
+  const parts: string[] = [];
+  if (state.items) parts.push(itemsText(state.items));
+  if (state.durationMs !== null) parts.push(duration(state.durationMs));
+  if (state.attempts > 1) parts.push(`${state.attempts} attempts`);
+  return parts.length > 0 ? parts.join(", ") : undefined;
+}
+
+export function itemsText({ done, failed, begun }: Items): string {
+  const all = done === begun ? `${count(begun)} ${begun === 1 ? "item" : "items"}` : `${count(done)} items`;
+  return failed > 0 ? `${all}, ${count(failed)} failed` : all;
+}
+
+/** The node whose failure ended the run; where the run does not say, the first that failed. */
+export function failedNode(
+  run: Pick<Schemas["RunOut"], "status" | "error_node_id">,
+  states: ReadonlyMap<string, NodeState>,
+): NodeState | undefined {
+  if (run.status !== "failed") return undefined;
+  const told = run.error_node_id ? states.get(run.error_node_id) : undefined;
+  if (told) return told;
+  for (const state of states.values()) if (state.outcome === "failed") return state;
+  return undefined;
+}
+
+/** What a run is about for one who opens it: what failed, what waits, what runs, else what came last. */
+export function nodeToShow(
+  run: Pick<Schemas["RunOut"], "status" | "error_node_id">,
+  states: ReadonlyMap<string, NodeState>,
+): NodeState | undefined {
+  const failed = failedNode(run, states);
+  if (failed) return failed;
+  const all = [...states.values()];
+  return (
+    all.find((state) => state.outcome === "waiting") ??
+    all.find((state) => state.outcome === "running") ??
+    all.findLast((state) => state.outcome !== "skipped")
+  );
+}
+
+/** The step of this number and the state of its node. */
+export function findStep(
+  states: ReadonlyMap<string, NodeState>,
+  number: number,
+): { state: NodeState; step: Step } | undefined {
+  for (const state of states.values()) {
+    const step = state.steps.find((one) => one.number === number);
+    if (step) return { state, step };
+  }
+  return undefined;
+}

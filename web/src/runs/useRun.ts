@@ -1,0 +1,96 @@
+/** A run and its steps, looked at again for as long as something changes. */
+import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { api, type Schemas } from "@/api/client";
+import { LIVE } from "@/api/queries";
+import { loadSteps, type Pages } from "./load";
+import { hasEnded, pollOf } from "./moving";
+import { type NodeState, nodeStates, type Step } from "./states";
+
+export type Run = Schemas["RunWholeOut"];
+
+/** `every` takes the place of the usual pause between two looks, in milliseconds, while the run does something. */
+export function useRun(id: string | null, every?: number) {
+  return api.useQuery(
+    "get",
+    "/api/runs/{run}",
+    { params: { path: { run: id ?? "" } } },
+    {
+      enabled: id !== null,
+      refetchInterval: (query: { state: { data: unknown } }) => {
+        const pause = pollOf(query.state.data as Run | undefined);
+        return pause !== false && every !== undefined ? Math.min(every, pause) : pause;
+      },
+    },
+  );
+}
+
+export interface RunSteps {
+  steps: Step[];
+  states: ReadonlyMap<string, NodeState>;
+  /** Whether they were fetched. */
+  ready: boolean;
+  /** Whether there are more than the app fetches. */
+  more: boolean;
+  error: unknown;
+  retry: () => void;
+}
+
+const NONE: Step[] = [];
+
+/** The steps of a run. When it ends they are fetched once more, and then never again. */
+export function useRunSteps(run: Run | undefined, every?: number): RunSteps {
+  const client = useQueryClient();
+  const id = run?.id ?? "";
+  const ended = run !== undefined && hasEnded(run);
+  const pause = pollOf(run);
+  const { data, error, refetch } = useQuery({
+    queryKey: ["steps", id, ended],
+    queryFn: ({ signal }) => {
+      const before = client.getQueryData<Pages>(["steps", id, false]);
+      return loadSteps(id, before, signal);
+    },
+    enabled: run !== undefined,
+    refetchInterval: pause !== false && every !== undefined ? Math.min(every, pause) : pause,
+    staleTime: ended ? Number.POSITIVE_INFINITY : 0,
+    placeholderData: (previous, query) =>
+      query?.queryKey[1] === id ? keepPreviousData(previous) : undefined,
+  });
+  const steps = useMemo(() => data?.pages.flatMap((page) => page.items) ?? NONE, [data]);
+  const states = useMemo(() => nodeStates(steps, ended), [steps, ended]);
+  return {
+    steps,
+    states,
+    ready: data !== undefined,
+    more: data?.pages.at(-1)?.next !== undefined,
+    error,
+    retry: () => void refetch(),
+  };
+}
+
+/** One step with what went in and came out; it is looked at again until it has ended. */
+export function useStep(run: Run | undefined, number: number | null) {
+  const ended = run !== undefined && hasEnded(run);
+  return api.useQuery(
+    "get",
+    "/api/runs/{run}/steps/{number}",
+    { params: { path: { run: run?.id ?? "", number: number ?? 0 } } },
+    {
+      enabled: run !== undefined && number !== null,
+      staleTime: 30_000,
+      refetchInterval: (query: { state: { data: unknown } }) =>
+        !ended && (query.state.data as Step | undefined)?.finished_at === null ? LIVE : false,
+    },
+  );
+}
+
+/** The log of a run, oldest first. */
+export function useRunLogs(run: Run | undefined, enabled = true) {
+  const ended = run !== undefined && hasEnded(run);
+  return api.useQuery(
+    "get",
+    "/api/logs/{run}",
+    { params: { path: { run: run?.id ?? "" } } },
+    { enabled: enabled && run !== undefined, refetchInterval: pollOf(run), staleTime: ended ? 60_000 : 0 },
+  );
+}

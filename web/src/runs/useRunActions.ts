@@ -1,0 +1,44 @@
+/** What can be done about runs, from lists and from a run's own page. */
+import { useQueryClient } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { type Schemas, server } from "@/api/client";
+
+export interface RetryChoice {
+  from: "start" | "failed";
+  version: "same" | "latest";
+}
+
+type SomeRun = Pick<Schemas["RunOut"], "id">;
+
+/** Each throws what the server refuses with, and lets everything that shows runs look again. */
+export function useRunActions() {
+  const client = useQueryClient();
+  return useMemo(() => {
+    async function refresh() {
+      await client.invalidateQueries({
+        predicate: ({ queryKey: [first, path] }) =>
+          first === "steps" || (typeof path === "string" && /\/(runs|dashboard|flows)/.test(path)),
+      });
+    }
+    return {
+      async cancel(run: SomeRun): Promise<void> {
+        await server.POST("/api/runs/{run}/cancel", { params: { path: { run: run.id } } });
+        await refresh();
+      },
+      /** The new run, which may not have ended yet. */
+      async retry(run: SomeRun, choice: RetryChoice): Promise<Schemas["RunOut"]> {
+        const { data } = await server.POST("/api/runs/{run}/retry", {
+          params: { path: { run: run.id }, query: { wait: 0 } },
+          body: choice,
+        });
+        void refresh();
+        return data as Schemas["RunOut"];
+      },
+      async remove(run: SomeRun): Promise<void> {
+        await server.DELETE("/api/runs/{run}", { params: { path: { run: run.id } } });
+        client.removeQueries({ queryKey: ["get", "/api/runs/{run}", { params: { path: { run: run.id } } }] });
+        void refresh();
+      },
+    };
+  }, [client]);
+}

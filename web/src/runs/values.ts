@@ -1,0 +1,21 @@
+/** Values of runs: how they are shown, and those that stand for larger ones. Pure. */
+
+interface Reference {
+  path: string;
+  bytes: number;
+}
+
+/** Where the whole value can be fetched, if this is what the server gives instead of a large one; else null. */
+export function referenceOf(value: unknown): Reference | null {
+  if (typeof value !== "object" || value === null || Object.keys(value).length !== 2) return null;
+  const { $ref: path, bytes } = value as { $ref?: unknown; bytes?: unknown };
+  // Only an address of ours: the value may be what a stranger sent.
+  if (typeof path !== "string" || typeof bytes !== "number") return null;
+  return /^\/api\/runs\/run_\w+\/(input|output|steps\/\d+\/output)$/.test(path) ? { path, bytes } : null;
+}
+
+/** A text is shown as it is, since its lines can be read then; everything else as JSON. */
+export function textOf(value: unknown): { text: string; language: "json" | "text" } {
+  if (typeof value === "string") return { text: value, language: "text" };
+  return { text: value === undefined ? "" : JSON.stringify(value, null, 2), language: "json" };
+}
