@@ -48,7 +48,11 @@ export function SchemaForm({
   plain = false,
   readOnly = false,
 }: SchemaFormProps) {
-  const form = useMemo(() => formSchema(schema, plain), [schema, plain]);
+  const form = useMemo(() => {
+    const made = formSchema(schema, plain);
+    // What is changed is told at once: there is nothing to submit.
+    return { ...made, uiSchema: { ...made.uiSchema, "ui:submitButtonOptions": { norender: true } } };
+  }, [schema, plain]);
   const active = useActiveEditor();
   const prefix = `f${useId().replace(/\W/g, "")}`;
   const now = JSON.stringify(value);
@@ -74,10 +78,7 @@ export function SchemaForm({
           const next = withoutHoles((formData ?? {}) as Record<string, Json>);
           if (JSON.stringify(next) !== now) onChange(next);
         }}
-      >
-        {/* Without a child the library adds a button to submit. */}
-        <></>
-      </Form>
+      />
     </ActiveProvider>
   );
 }
