@@ -1,21 +1,16 @@
 /** A form drawn from a schema: the form library for what is nested, our own fields for every single value. */
-import Form from "@rjsf/core";
-import mantineTemplates from "@rjsf/mantine/lib/templates/index.js";
-import SelectWidget from "@rjsf/mantine/lib/widgets/SelectWidget.js";
+// The package as a whole has a part for tests, which asks for a validator that compiles.
+import Form from "@rjsf/core/lib/components/Form.js";
 import type { ErrorSchema, Experimental_DefaultFormStateBehavior } from "@rjsf/utils";
 import { useCallback, useId, useMemo, useRef, useState } from "react";
 import type { Json } from "@/definition/types";
 import { type ActiveEditor, ActiveProvider } from "./context";
 import type { Path } from "./expression/scope";
-import { LeafField } from "./fields/LeafField";
+import { fields, templates, widgets } from "./library";
 import { formSchema } from "./schema/formSchema";
 import { withoutHoles } from "./schema/values";
-import { FieldTemplate, ObjectFieldTemplate } from "./templates";
 import { validator } from "./validator";
 
-const templates = { ...mantineTemplates, FieldTemplate, ObjectFieldTemplate };
-const widgets = { SelectWidget };
-const fields = { LeafField };
 const NO_DEFAULTS: Experimental_DefaultFormStateBehavior = {
   emptyObjectFields: "skipDefaults",
   arrayMinItems: { populate: "never" },
