@@ -5,8 +5,8 @@ import { NODE } from "@/definition/layout";
 const READABLE = 0.45;
 const CLOSE = 0.8;
 
-/** Brings the chosen node into view when it is outside; at first also where a large graph is too small to read. */
-export function Follow({ id }: { id: string | null }) {
+/** Brings the chosen node into view when it is outside. At first, with `fit`, also where all of it is too small to read. */
+export function Follow({ id, fit }: { id: string | null; fit: boolean }) {
   const flow = useReactFlow();
   const store = useStoreApi();
   const isReady = useStore((state) => state.width > 0 && state.nodeLookup.size > 0);
@@ -32,8 +32,8 @@ export function Follow({ id }: { id: string | null }) {
       void flow.setCenter(x, y, { zoom: isReadable ? view.zoom : CLOSE, duration: first ? 0 : 200 });
     }
     // All of the graph has to be fitted in before one can tell whether it is too small.
-    if (first) void flow.fitView({ maxZoom: 1, padding: 0.2 }).then(follow);
+    if (first && fit) void flow.fitView({ maxZoom: 1, padding: 0.2 }).then(follow);
     else follow();
-  }, [flow, store, id, isReady]);
+  }, [flow, store, id, fit, isReady]);
   return null;
 }
