@@ -58,6 +58,11 @@ class Cursor(fields.String):
     default_error_messages = {"invalid": "is not a cursor that this server gave"}
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return self.encoded(value)
+
+    @staticmethod
+    def encoded(value: Any) -> str | None:
+        """What a client is given for this place; None for the end."""
         return None if value is None else base64.urlsafe_b64encode(str(value).encode()).decode().rstrip("=")
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:

@@ -314,6 +314,28 @@ class VersionOut(Out):
     definition_json = fields.String(required=True)
     created_at = Time(required=True)
     created_by = fields.String(allow_none=True)
+    created_by_name = fields.String(allow_none=True)
+
+
+class VersionBriefOut(VersionOut):
+    class Meta:
+        exclude = ("definition_json",)
+
+
+class VersionItemOut(VersionOut):
+    """A version of a list."""
+
+    definition_json = fields.String(metadata={"description": "Not there with `brief`"})
+    node_count = fields.Integer(allow_none=True, metadata={"description": "With `summary`"})
+    summary = fields.String(
+        allow_none=True,
+        metadata={"description": "With `summary`: what changed against the version before, where that is at hand"},
+    )
+
+
+class VersionArgs(PageArgs):
+    brief = fields.Boolean(load_default=False, metadata={"description": "Whether to leave out `definition_json`"})
+    summary = fields.Boolean(load_default=False, metadata={"description": "Whether to say what changed"})
 
 
 class RestoreIn(Strict):

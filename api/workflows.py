@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from flask import current_app, request
+from flask import current_app, jsonify, request
 
 import definition as definitions
-from api import flow_list
+from api import changes, flow_list
 from api.access import check_role, needs, who, workspace_id
 from api.audit import audited, new_run, remove
 from api.run_schemas import StartIn
@@ -18,6 +18,7 @@ from credentials import warned, warnings_of
 from definition import Pin
 from dispatch import Dispatcher, Options
 from errors import BadInput, Conflict, NotFound, TooLarge
+from kinds import Cursor
 from models import Workflow, WorkflowVersion, differences
 from schemas import (
     CheckIn,
@@ -28,11 +29,13 @@ from schemas import (
     FlowIn,
     FlowItemOut,
     FlowOut,
-    PageArgs,
     RestoreIn,
     RunOut,
     SavedOut,
     StartArgs,
+    VersionArgs,
+    VersionBriefOut,
+    VersionItemOut,
     VersionOut,
     listed,
 )
@@ -41,6 +44,7 @@ from triggers import Trigger, triggers_of
 blueprint = Resource("workflows", "Flows and their versions")
 EMPTY = '{"nodes":[],"edges":[]}'
 LONGEST_KEY = 200
+VERSION, VERSION_BRIEF = VersionOut(), VersionBriefOut()
 
 
 @blueprint.get("/flows")
@@ -133,12 +137,15 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:
 
 @blueprint.get("/workflows/<flow>/versions")
 @needs("viewer", flow=Workflow)
-@blueprint.arguments(PageArgs, location="query")
-@blueprint.response(200, listed(VersionOut))
+@blueprint.arguments(VersionArgs, location="query")
+@blueprint.response(200, listed(VersionItemOut))
 def versions(args: dict[str, Any], flow: Workflow) -> Any:
-    """The versions of the flow, newest first."""
-    items, cursor = flow.versions(args["limit"], args["cursor"])
-    return {"items": items, "next_cursor": cursor}
+    """The versions of the flow, newest first; with `summary`, what changed in each against the one before."""
+    rows, cursor = flow.versions(args["limit"], args["cursor"], args["brief"])
+    shape = VERSION_BRIEF if args["brief"] else VERSION
+    told = changes.summaries(rows) if args["summary"] else {}
+    items = [{**shape.dump(row), **told.get(row.version, {})} for row in rows]
+    return jsonify({"items": items, "next_cursor": Cursor.encoded(cursor)})
 
 
 @blueprint.get("/workflows/<flow>/versions/<int(max=999999999):number>")
@@ -216,6 +223,7 @@ def _version(flow: Workflow, number: int) -> WorkflowVersion:
     row = WorkflowVersion.get_or_none(workflow_id=flow.id, version=number)
     if row is None:
         raise NotFound(f"The flow has no version {number}")
+    WorkflowVersion.name_makers([row])
     found: WorkflowVersion = row
     return found
 

@@ -138,12 +138,16 @@ class Workflow(Base):
         )
         yield from execute(sql, (workspace_id, text, most))
 
-    def versions(self, limit: int, before: str | None) -> tuple[list[WorkflowVersion], str | None]:
-        """A page of its versions, newest first, and the number to go on from."""
-        query = WorkflowVersion.select().where(WorkflowVersion.workflow_id == self.id)
-        if before is not None:
-            query = query.where(WorkflowVersion.version < int(before if before.isdecimal() else 0))
-        rows = list(query.order_by(WorkflowVersion.version.desc()).limit(limit + 1))
+    def versions(self, limit: int, before: str | None, brief: bool = False) -> tuple[list[WorkflowVersion], str | None]:
+        """A page of its versions, newest first, each with its `created_by_name`, and the number to go on from.
+
+        `brief`: without their definitions.
+        """
+        number = 2**31 if before is None else int(before if before.isdecimal() else 0)
+        where = "workflow_id = ? AND version < ? ORDER BY version DESC LIMIT ?"
+        without = ("definition_json",) if brief else ()
+        rows = list(WorkflowVersion.each(where, (self.id, number, limit + 1), without))
+        WorkflowVersion.name_makers(rows)
         return rows[:limit], str(rows[limit - 1].version) if len(rows) > limit else None
 
 
@@ -157,3 +161,30 @@ class WorkflowVersion(Base):
     class Meta:
         table_name = "workflow_versions"
         primary_key = CompositeKey("workflow_id", "version")
+
+    created_by_name: str | None = None
+
+    @classmethod
+    def name_makers(cls, rows: Sequence[WorkflowVersion]) -> None:
+        """Set who made each of these versions: the name of a user who is there, else the address."""
+        ids = sorted({row.created_by for row in rows if row.created_by is not None})
+        sql = "SELECT id, name, email FROM users WHERE id IN (SELECT value FROM json_each(?))"
+        names = {id_: name or email for id_, name, email in execute(sql, (orjson.dumps(ids).decode(),)).fetchall()}
+        for row in rows:
+            row.created_by_name = names.get(row.created_by or "")
+
+    @classmethod
+    def texts(cls, workflow_id: str, first: int, last: int, most: int) -> dict[int, str]:
+        """The definitions of these versions by number, the newest ones, of no more than `most` characters together."""
+        sql = (
+            "SELECT version, definition_json FROM workflow_versions "
+            "WHERE workflow_id = ? AND version BETWEEN ? AND ? ORDER BY version DESC"
+        )
+        found: dict[int, str] = {}
+        size = 0
+        for version, text in execute(sql, (workflow_id, first, last)):
+            size += len(text)
+            if size > most:
+                break
+            found[version] = text
+        return found

@@ -889,12 +889,16 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** The versions of the flow, newest first. */
+        /** The versions of the flow, newest first; with `summary`, what changed in each against the one before. */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
+                    /** @description Whether to leave out `definition_json` */
+                    brief?: boolean;
+                    /** @description Whether to say what changed */
+                    summary?: boolean;
                 };
                 header?: never;
                 path: {
@@ -910,7 +914,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["VersionOutList"];
+                        "application/json": components["schemas"]["VersionItemOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -3605,6 +3609,24 @@ export interface components {
             /** @description The nodes that were not executed, since their output was given */
             pinned?: string[];
         };
+        VersionItemOut: {
+            workflow_id: string;
+            version: number;
+            /** @description Not there with `brief` */
+            definition_json?: string;
+            /** Format: date-time */
+            created_at: string;
+            created_by?: string | null;
+            created_by_name?: string | null;
+            /** @description With `summary` */
+            node_count?: number | null;
+            /** @description With `summary`: what changed against the version before, where that is at hand */
+            summary?: string | null;
+        };
+        VersionItemOutList: {
+            items: components["schemas"]["VersionItemOut"][];
+            next_cursor?: string | null;
+        };
         VersionOut: {
             workflow_id: string;
             version: number;
@@ -3612,10 +3634,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             created_by?: string | null;
-        };
-        VersionOutList: {
-            items: components["schemas"]["VersionOut"][];
-            next_cursor?: string | null;
+            created_by_name?: string | null;
         };
         RestoreIn: {
             version: number;

@@ -1,0 +1,67 @@
+"""What changed between the versions of a flow, in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from models import WorkflowVersion
+
+MOST_CHARACTERS = 4_000_000  # of definitions that one page compares; older versions are left without a word
+NAMED = 3  # nodes
+
+
+def summaries(rows: Sequence[WorkflowVersion]) -> dict[int, dict[str, Any]]:
+    """`{node_count, summary}` of each of these versions of one flow, newest first, by its number.
+
+    One without the version before it, or beyond what is compared, has a null `summary`; beyond that, a null count too.
+    """
+    if not rows:
+        return {}
+    first, last = rows[-1].version - 1, rows[0].version
+    texts = WorkflowVersion.texts(rows[0].workflow_id, first, last, MOST_CHARACTERS)
+    parsed = {version: orjson.loads(text) for version, text in texts.items()}
+    found = {}
+    for version in range(first + 1, last + 1):
+        now, before = parsed.get(version), parsed.get(version - 1)
+        count = None if now is None else len(_nodes(now))
+        summary = "first version" if version == 1 else None
+        if now is not None and before is not None:
+            summary = compared(before, now)
+        found[version] = {"node_count": count, "summary": summary}
+    return found
+
+
+def compared(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What is another, a line: `2 nodes added (a, b), 1 changed (c); edges changed`."""
+    old, new = _nodes(before), _nodes(now)
+    parts = {
+        "added": [id_ for id_ in new if id_ not in old],
+        "removed": [id_ for id_ in old if id_ not in new],
+        "changed": [
+            id_ for id_, node in new.items() if id_ in old and _without_place(node) != _without_place(old[id_])
+        ],
+    }
+    told = [
+        f"{len(ids)} {'node' if len(ids) == 1 else 'nodes'} {word} ({_named(ids)})"
+        for word, ids in parts.items()
+        if ids
+    ]
+    told += [f"{key} changed" for key in ("edges", "settings") if (before.get(key) or None) != (now.get(key) or None)]
+    moved = any(id_ in old and node != old[id_] for id_, node in new.items())
+    return "; ".join(told) or ("nodes moved" if moved else "written anew")
+
+
+def _named(ids: list[str]) -> str:
+    return ", ".join(ids[:NAMED]) + (", …" if len(ids) > NAMED else "")
+
+
+def _nodes(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {node["id"]: node for node in definition.get("nodes") or []}
+
+
+def _without_place(node: dict[str, Any]) -> dict[str, Any]:
+    """The node but for where it lies on the canvas, which changes nothing of what it does."""
+    return {key: value for key, value in node.items() if key != "position"}

@@ -1,0 +1,73 @@
+"""The versions of a flow as a page lists them: who made each, and what changed in it."""
+
+import pytest
+
+from api import changes
+
+
+def node(id_, **more):
+    return {"id": id_, "type": "noop", **more}
+
+
+DEFINITIONS = [
+    {"nodes": [node("a"), node("b")], "edges": []},
+    {"nodes": [node("a"), node("b")], "edges": [["a", "b"]]},
+    {"nodes": [node("a"), node("c", name="C"), node("d")], "edges": []},
+    {"nodes": [node("a"), node("c", name="D"), node("d", position={"x": 1, "y": 2})], "edges": []},
+    {"nodes": [node("a"), node("c", name="D"), node("d", position={"x": 9, "y": 2})], "edges": []},
+    {"nodes": [node(f"n{number}") for number in range(5)], "edges": [], "settings": {"timezone": "Europe/Rome"}},
+]
+SUMMARIES = [
+    "first version",
+    "edges changed",
+    "2 nodes added (c, d); 1 node removed (b); edges changed",
+    "1 node changed (c)",
+    "nodes moved",
+    "5 nodes added (n0, n1, n2, …); 3 nodes removed (a, c, d); settings changed",
+]
+
+
+@pytest.fixture
+def path(owner, make_flow):
+    flow = make_flow(DEFINITIONS[0])
+    for definition in DEFINITIONS[1:]:
+        assert owner.put(f"/api/workflows/{flow['id']}", {"definition": definition}).status_code == 200
+    return f"/api/workflows/{flow['id']}/versions"
+
+
+def test_a_version_says_by_name_who_made_it(owner, path):
+    whole = owner.get(path).json["items"]
+    assert {item["created_by"] for item in whole} == {owner.user.id}
+    assert {item["created_by_name"] for item in whole} == {owner.user.name or owner.user.email}
+    assert owner.get(f"{path}/1").json == whole[-1] and "definition_json" in whole[0]
+
+
+def test_a_brief_list_has_no_definitions(owner, path):
+    whole, brief = (owner.get(f"{path}?limit=2&brief={text}").json for text in ("false", "true"))
+    assert brief["next_cursor"] == whole["next_cursor"]
+    assert [{key: item[key] for key in item if key != "definition_json"} for item in whole["items"]] == brief["items"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 6, 200])
+def test_what_changed_is_told_in_a_line_on_whatever_page(owner, path, limit):
+    found, cursor = [], ""
+    while cursor is not None:
+        answer = owner.get(f"{path}?brief=true&summary=true&limit={limit}{cursor}").json
+        found += answer["items"]
+        cursor = answer["next_cursor"] and f"&cursor={answer['next_cursor']}"
+    assert [item["summary"] for item in found] == SUMMARIES[::-1]
+    assert [item["node_count"] for item in found] == [5, 3, 3, 3, 2, 2]
+
+
+def test_no_more_is_compared_than_the_bound_allows(owner, path, monkeypatch):
+    sizes = [len(item["definition_json"]) for item in owner.get(path).json["items"]]
+    monkeypatch.setattr(changes, "MOST_CHARACTERS", sum(sizes[:2]))
+    found = owner.get(f"{path}?summary=true").json["items"]
+    assert [item["summary"] for item in found] == [SUMMARIES[-1], None, None, None, None, "first version"]
+    assert [item["node_count"] for item in found] == [5, 3, None, None, None, None]
+
+
+@pytest.mark.parametrize("name", ["brief", "summary"])
+def test_a_wrong_parameter_is_400_and_named(owner, path, name):
+    answer = owner.get(f"{path}?{name}=x")
+    assert answer.status_code == 400 and answer.json["error"].startswith(f"{name}: ")
