@@ -12,8 +12,8 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -21,127 +21,20 @@ import orjson
 
 from definition import Pin, Plan, PlannedNode, plan
 from errors import ExpressionError, NodeError
+from job import Job, Open, Outcome, Settled, Step
 from nodes import apart
-from nodes.base import Agents, Answer, Branch, Context, Flows, Services, Store, Suspend, discard
+from nodes.base import Answer, Branch, Context, Suspend
 from nodes.bounds import UNMEASURED, encode, size_of
-from nodes.files import Files
-from nodes.keyring import Keyring
 
-__all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "encode", "plan", "run"]
+__all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "encode", "plan", "run", "scope_of"]
 
 log = logging.getLogger("headrace.engine")
 MAX_ERROR_TEXT = 2_000
 RESPONSE = {"status", "headers", "body"}
 
 
-class Step(NamedTuple):
-    """What happened to one node, once: a row of the record.
-
-    `seq` numbers the steps of a run; a later step of the same number replaces the earlier (`running`, then its end).
-    `status` is running, success, failed, skipped or waiting, and then `wait` says for what. `inputs` names the nodes
-    whose outputs the input was made of (none: the run's own input); `item_index` is the item's of a `foreach`, whose
-    own input is then in `item`. `output` is JSON text, None while there is none; `same_as` names the node whose output
-    this one merely passed on (then `output` is None). `final` marks the failure that ends the run. Times are
-    milliseconds since 1970, UTC.
-    """
-
-    seq: int
-    node_id: str
-    node_type: str
-    node_name: str
-    status: str
-    attempt: int
-    item_index: int | None
-    inputs: tuple[str, ...]
-    item: bytes | None
-    output: bytes | None
-    same_as: str | None
-    branch: str | None
-    error_text: str | None
-    started_at: int
-    finished_at: int | None
-    duration_ms: float | None
-    pure: bool
-    final: bool = False
-    wait: Suspend | None = None
-
-
-class Settled(NamedTuple):
-    """A node or an item that an earlier try of this run has finished: it is not executed again."""
-
-    output: Any
-    branch: str | None = None
-    skipped: bool = False
-
-
-class Open(NamedTuple):
-    """A step that is on record as waiting: its number, its attempt, since when (ms), and what came of it, if anything.
-
-    `reason` says what it waits for, in words.
-    """
-
-    seq: int
-    attempt: int
-    started_at: int
-    reason: str = ""
-    answer: Answer | None = None
-
-
-class Outcome(NamedTuple):
-    """How a run ended, or that it has to wait: `status` is success, failed or waiting.
-
-    `response` is the output of the first `respond` node that ran; `waits` maps the nodes that wait to what for.
-    """
-
-    status: str
-    output: Any = None
-    error_text: str | None = None
-    error_node_id: str | None = None
-    response: Any = None
-    waits: Mapping[str, str] = {}
-
-
 class Cancelled(Exception):
     """Somebody wants this run to end; the text says who or why."""
-
-
-@dataclass(slots=True)
-class Job:
-    """All that one run needs beside its plan.
-
-    `on_step(step)` is called for every step; when it returns for a `running` one, that row is durable. `stop()` gives
-    the reason to end the run early, or None. `settled` maps (node_id, index or None) to what is done already, `tried`
-    to how many attempts failed or were cut off, `waiting` a node id to its step that waits, `answers` one that asks
-    to what it was answered last; `first_seq` is the next free number of a step. `sleep` is called with the pause
-    before another attempt, in seconds. `links(node_id)` gives the signed addresses at which a node that waits can be
-    answered, `links(node_id, question)` those of one that asks; `flows` starts other flows; `keyring` has the
-    credentials, and keeps their values out of every step.
-    """
-
-    run_id: str
-    input: Any = None
-    trigger_node: str | None = None
-    scope: Mapping[str, Any] = field(default_factory=dict)
-    on_step: Callable[[Step], None] = lambda step: None
-    settled: Mapping[tuple[str, int | None], Settled] = field(default_factory=dict)
-    tried: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
-    waiting: Mapping[str, Open] = field(default_factory=dict)
-    answers: Mapping[str, Answer] = field(default_factory=dict)
-    first_seq: int = 0
-    stop: Callable[[], str | None] = lambda: None
-    sleep: Callable[[float], None] = time.sleep
-    log: Callable[[str, str, str, Any], None] = discard
-    store: Store | None = None
-    services: Services | None = None
-    flows: Flows | None = None
-    links: Callable[..., dict[str, str]] | None = None
-    keyring: Keyring = field(default_factory=Keyring)
-    files: Files | None = None
-    agents: Agents | None = None
-    timeout: float = 3600.0
-    max_steps: int = 100_000
-    max_items: int = 10_000
-    max_value_bytes: int = 16 * 2**20
 
 
 def run(plan: Plan, job: Job) -> Outcome:
@@ -150,6 +43,29 @@ def run(plan: Plan, job: Job) -> Outcome:
     What `job.on_step` raises goes through, since a run whose steps cannot be recorded must not go on.
     """
     return _Run(plan, job).execute()
+
+
+def scope_of(plan: Plan, job: Job, node_id: str) -> dict[str, Any]:
+    """What the expressions of a node would see by what `job.settled` has of those before it. Nothing is executed.
+
+    What is not settled counts as not executed. Where no way into the node is live, all count as live whose node was
+    executed; without one there is no `input`.
+    """
+    run, node = _Run(plan, job), plan.by_id[node_id]
+    for before in plan.nodes[: node.position]:
+        done = job.settled.get((before.id, None), Settled(None, None, True))
+        state = _State(not done.skipped, done.output, done.branch, before.id)
+        run.states.append(state)
+        if state.executed:
+            run.steps[before.id] = state.output
+    live = run.live(node)
+    if live is None:
+        sources = dict.fromkeys(at for at, _ in node.inputs if run.states[at].executed)
+        live = tuple(plan.nodes[at] for at in sources)
+    scope = _Execution(run, node, live).scope
+    if node.inputs and not live:
+        del scope["input"]
+    return scope
 
 
 def now_ms() -> int:

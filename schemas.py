@@ -358,6 +358,9 @@ class OutlineOut(Out):
 class CheckOut(Out):
     ok = fields.Boolean(required=True)
     issues = fields.List(fields.Nested(Detail), required=True)
+
+
+class FlowCheckOut(CheckOut):
     nodes = fields.Dict(
         keys=fields.String(),
         values=fields.Nested(OutlineOut),
@@ -476,7 +479,7 @@ class Version(fields.Field[Any]):
     default_error_messages = {"invalid": "must be latest, same or the number of a version"}
 
     def __init__(self, about: str, **options: Any) -> None:
-        shape = {"type": ["string", "integer", "null"], "examples": ["latest", "same", 3]}
+        shape = {"type": ["string", "integer"], "examples": ["latest", "same", 3]}
         super().__init__(metadata={**shape, "description": about}, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:

@@ -19,6 +19,7 @@ from api import (
     browser_app,
     catalogue,
     credentials,
+    expressions,
     freshness,
     importing,
     logs,
@@ -54,6 +55,7 @@ RESOURCES = (
     webhooks,
     resume,
     importing,
+    expressions,
 )
 BLUEPRINTS = [module.blueprint for module in RESOURCES]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import fields, validate
 
+from definition import Pin
 from kinds import Strict, text
 from nodes.kinds import Named
 from schemas import WholeArgs
@@ -23,13 +26,30 @@ class PinIn(Strict):
     )
 
 
+def pins(help: str) -> Any:
+    """A field with nodes by their id, each with what is taken for its output."""
+    return Named(
+        keys=text(64),
+        values=fields.Nested(PinIn),
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(max=MOST_PINNED),
+        metadata={"description": help},
+    )
+
+
+def pins_of(given: dict[str, Any] | None) -> dict[str, Pin]:
+    """What came in by such a field."""
+    return {id_: Pin(**pin) for id_, pin in (given or {}).items()}
+
+
 class StartIn(Strict):
     input = fields.Raw(load_default=None, allow_none=True)
     definition = fields.Raw(
         load_default=None,
         allow_none=True,
         metadata={
-            "type": ["object", "null"],
+            "type": "object",
             "description": "A WorkflowDefinition that is run in place of the saved one, and is not saved; for editors",
         },
     )
@@ -41,16 +61,7 @@ class StartIn(Strict):
             "description": "The id of a node: only what it takes to come to it is executed, and its output is the run's"
         },
     )
-    pinned = Named(
-        keys=text(64),
-        values=fields.Nested(PinIn),
-        load_default=None,
-        allow_none=True,
-        validate=validate.Length(max=MOST_PINNED),
-        metadata={
-            "description": "By node id, what is taken for the output of nodes that are not executed; for editors"
-        },
-    )
+    pinned = pins("By node id, what is taken for the output of nodes that are not executed; for editors")
 
 
 class StepsArgs(WholeArgs):

@@ -33,6 +33,7 @@ from schemas import (
 
 blueprint = Resource("runs", "Runs, their steps and the dashboard's latest")
 LATEST = 8
+MOST_CHILDREN = 200
 LARGEST_OUTPUT = 1_000_000
 RUN, QUESTION = RunOut(), QuestionOut()
 # What is shown of a step as its row has it.
@@ -162,6 +163,25 @@ def steps(args: dict[str, Any], run: Run) -> Any:
             done = item["status"] == "success" and item["node_id"] in pinned
             item.update(pinned=done, input=None, output=None)
     return {"items": items, "next_cursor": None if more is None else str(more)}
+
+
+@blueprint.get("/runs/<run>/definition")
+@needs("viewer", run=Run)
+@blueprint.response(200)
+def definition(run: Run) -> Any:
+    """The WorkflowDefinition that the run began with: of its version, or the draft that was never saved."""
+    found = current_app.extensions["headrace"].dispatcher.definition_of(run)
+    if found is None:
+        raise NotFound("The definition of the run is not kept any more")
+    return jsonify(found)
+
+
+@blueprint.get("/runs/<run>/children")
+@needs("viewer", run=Run)
+@blueprint.response(200, listed(RunBriefOut))
+def children(run: Run) -> Any:
+    """The first 200 runs that this one started, oldest first, without what went in and came out."""
+    return {"items": run.started(MOST_CHILDREN), "next_cursor": None}
 
 
 @blueprint.get("/runs/<run>/<any(input, output):name>")

@@ -11,21 +11,20 @@ import definition as definitions
 from api import changes, flow_list
 from api.access import check_role, needs, who, workspace_id
 from api.audit import audited, new_run, remove
-from api.run_schemas import StartIn
+from api.run_schemas import StartIn, pins_of
 from api.runs import shown
 from api.wire import Resource, check_depth, dumped, parse
 from credentials import warned, warnings_of
-from definition import Pin
 from dispatch import Dispatcher, Options
 from errors import BadInput, Conflict, NotFound, TooLarge
 from kinds import Cursor
 from models import Workflow, WorkflowVersion, differences
 from schemas import (
     CheckIn,
-    CheckOut,
     FlowArgs,
     FlowBriefOut,
     FlowChange,
+    FlowCheckOut,
     FlowIn,
     FlowItemOut,
     FlowOut,
@@ -67,7 +66,7 @@ def flows(args: dict[str, Any]) -> Any:
 @blueprint.response(201, SavedOut)
 def create(body: dict[str, Any]) -> Any:
     """Create a flow: as a draft, which may be incomplete, or active, which must be valid."""
-    text = EMPTY if (given := _definition(body)) is None else given
+    text = EMPTY if (given := given_definition(body)) is None else given
     triggers = _checked(text, body["status"])
     values = {"workspace_id": workspace_id(), "name": body["name"], "status": body["status"]}
     with audited("flow.created") as entry:
@@ -90,7 +89,7 @@ def read(flow: Workflow) -> Any:
 @blueprint.response(200, SavedOut)
 def change(body: dict[str, Any], flow: Workflow) -> Any:
     """Change what the body names. A changed definition is the next version; a stale `version` is refused."""
-    text = _definition(body)
+    text = given_definition(body)
     status = body.get("status", flow.status)
     triggers = None
     if text is not None or status == "active":
@@ -172,7 +171,7 @@ def restore(body: dict[str, int], flow: Workflow) -> Any:
 @blueprint.post("/workflows/validate")
 @needs("viewer")
 @blueprint.arguments(CheckIn)
-@blueprint.response(200, CheckOut)
+@blueprint.response(200, FlowCheckOut)
 def validate(body: dict[str, Any]) -> Any:
     """What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept.
 
@@ -228,7 +227,7 @@ def _version(flow: Workflow, number: int) -> WorkflowVersion:
     return found
 
 
-def _definition(body: dict[str, Any]) -> str | None:
+def given_definition(body: dict[str, Any]) -> str | None:
     """The definition that the body gives, as JSON text; None for none."""
     if "definition_json" in body and "definition" in body:
         raise BadInput("Give definition_json or definition, not both")
@@ -247,15 +246,15 @@ def _definition(body: dict[str, Any]) -> str | None:
 
 def _options(body: dict[str, Any], flow: Workflow) -> Options | None:
     """What the run is started with beside its input; None for nothing."""
-    definition, until, pinned = body["definition"], body["until"], body["pinned"] or {}
+    definition, until, pinned = body["definition"], body["until"], pins_of(body["pinned"])
     if definition is None and until is None and not pinned:
         return None
     if definition is not None or pinned:
         check_role(flow.workspace_id, "editor")
-    text = None if definition is None else _definition({"definition": definition})
+    text = None if definition is None else given_definition({"definition": definition})
     if text is not None:
         _checked(text, "active")
-    return Options(text, until, {id_: Pin(**pin) for id_, pin in pinned.items()})
+    return Options(text, until, pinned)
 
 
 def _checked(text: str, status: str) -> list[Trigger] | None:

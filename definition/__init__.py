@@ -11,9 +11,9 @@ from typing import Any
 
 from errors import DefinitionError, Issue
 
-from .builder import nodes_of
+from .builder import nodes_of, schema_of
 from .differences import differences
-from .outline import Outline, outlines
+from .outline import Outline, outlines, sketch
 from .parts import part_of
 from .planned import Config, Pin, Plan, PlannedNode, Retry, Settings
 from .settings import settings_of
@@ -22,7 +22,7 @@ from .uses import Use, missing, missing_of, uses
 
 __all__ = [
     "Config", "Edge", "Graph", "Outline", "Pin", "Plan", "PlannedNode", "Retry", "Settings", "Use", "check",
-    "differences", "graph", "missing", "missing_of", "outlines", "part_of", "plan", "uses",
+    "differences", "graph", "missing", "missing_of", "outlines", "part_of", "plan", "schema_of", "sketch", "uses",
 ]  # fmt: skip
 
 

@@ -24,19 +24,24 @@ ON_INTERRUPT = ("retry", "fail")
 def nodes_of(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
     place = {id_: index for index, id_ in enumerate(shape.order)}
     file_place = {id_: index for index, id_ in enumerate(shape.nodes)}
-    inputs: dict[str, list[tuple[int, str | None]]] = {id_: [] for id_ in shape.nodes}
-    sources = set()
-    for edge in shape.edges:
-        inputs[edge.target].append((place[edge.source], edge.branch))
-        sources.add(edge.source)
+    inputs = inputs_of(shape, place)
+    sources = {edge.source for edge in shape.edges}
     planned = []
     for id_ in shape.order:
         builder = _Builder(shape.nodes[id_], f"nodes[{file_place[id_]}]", place, shape.nodes, issues)
-        built = builder.build(tuple(sorted(inputs[id_], key=lambda pair: pair[0])), id_ not in sources)
+        built = builder.build(inputs[id_], id_ not in sources)
         if built is not None:
             planned.append(built)
     _check_edges(shape, issues)
     return tuple(planned) if issues else _addressing(planned)
+
+
+def inputs_of(shape: Graph, place: Mapping[str, int]) -> dict[str, tuple[tuple[int, str | None], ...]]:
+    """For each node its edges in: the place of the source, and the branch by which it leaves."""
+    found: dict[str, list[tuple[int, str | None]]] = {id_: [] for id_ in shape.nodes}
+    for edge in shape.edges:
+        found[edge.target].append((place[edge.source], edge.branch))
+    return {id_: tuple(sorted(edges, key=lambda pair: pair[0])) for id_, edges in found.items()}
 
 
 def _addressing(nodes: list[PlannedNode]) -> tuple[PlannedNode, ...]:

@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 
 from nodes.base import REGISTRY
 
-from .builder import ways_of
+from .builder import inputs_of, ways_of
+from .planned import Config, Plan, PlannedNode
+from .settings import settings_of
+from .shape import Graph, Issues
 
 
 class Outline(NamedTuple):
@@ -39,3 +42,19 @@ def _outline(raw: dict[str, Any]) -> Outline | None:
         return None
     names = [way for way in dict.fromkeys(ways) if way is not None]
     return Outline(names, None in ways, node.trigger, node.suspends)
+
+
+def sketch(shape: Graph, settings: Any) -> Plan:
+    """A plan of the graph alone, for who only looks at what would come to a node: none has any config.
+
+    A node of an unknown type stands there as one that does nothing; settings that are wrong are passed over.
+    """
+    place = {id_: index for index, id_ in enumerate(shape.order)}
+    inputs = inputs_of(shape, place)
+    sources = {edge.source for edge in shape.edges}
+    nodes = []
+    for id_, at in place.items():
+        raw = shape.nodes[id_]
+        node = REGISTRY.get(raw["type"], REGISTRY["noop"])
+        nodes.append(PlannedNode(at, id_, raw["type"], id_, node, Config({}), inputs[id_], id_ not in sources))
+    return Plan(tuple(nodes), settings_of(settings, Issues()))

@@ -6,5 +6,9 @@ from dispatch.executor import MAX_DEATHS, make_services
 from dispatch.links import Links
 from dispatch.options import Options
 from dispatch.polling import Found, Line, look
+from dispatch.previewing import Place, Preview
 
-__all__ = ["MAX_DEATHS", "Dispatcher", "Found", "Line", "Links", "Options", "Ticket", "look", "make_services"]
+__all__ = [
+    "MAX_DEATHS", "Dispatcher", "Found", "Line", "Links", "Options", "Place", "Preview", "Ticket", "look",
+    "make_services",
+]  # fmt: skip

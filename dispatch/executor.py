@@ -237,7 +237,7 @@ class Executor:
             store=WorkspaceStore(run.workspace_id, keyring.clean),
             services=self.services,
             flows=Starter(self, active, record, keyring) if plan.suspends else None,
-            links=self._links(run, plan),
+            links=self.links_for(run, plan),
             keyring=keyring,
             files=self.files_of(run.workspace_id),
             agents=AgentServices(self, run, record, keyring),
@@ -247,7 +247,8 @@ class Executor:
             max_value_bytes=config.max_value_bytes,
         )
 
-    def _links(self, run: Run, plan: Plan) -> Callable[..., dict[str, str]] | None:
+    def links_for(self, run: Run, plan: Plan) -> Callable[..., dict[str, str]] | None:
+        """What gives the addresses at which nodes of the run can be answered; None where there are none."""
         links = self.links
         if links is None or not (plan.suspends or plan.answerable):
             return None
@@ -278,7 +279,7 @@ class Executor:
             outcome = Outcome("failed", None, error.message)
         if self.recorder.commit(Run.claim(run.id, self.owner))[0]:
             claimed = Run.get_by_id(run.id)
-            left = remains_of(self._written(run), run)
+            left = remains_of(self.definition_of(run) or {"nodes": []}, run)
             active = Active(claimed, left, self.recorder)
             told = failure_writes(self, active, outcome)
             ending = claimed.finish(self.owner, "failed", waits=True, error_text=outcome.error_text)
@@ -286,14 +287,14 @@ class Executor:
             self.tidy(active)
         return None
 
-    def _written(self, run: Run) -> dict[str, Any]:
-        """The definition that the run began with, valid or not; one without nodes where there is none any more."""
+    def definition_of(self, run: Run) -> dict[str, Any] | None:
+        """The definition that the run began with, valid or not; None where there is none any more."""
         options = self.options_of(run)
         if options is not None and options.definition is not None:
             found: dict[str, Any] = orjson.loads(options.definition)
             return found
         version = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=run.workflow_version)
-        return orjson.loads(version.definition_json) if version else {"nodes": []}
+        return orjson.loads(version.definition_json) if version else None
 
     def options_of(self, run: Run) -> Options | None:
         """What the run was started with beside its input; None for one that was started with nothing else."""

@@ -178,8 +178,8 @@ def _complaints(cls: Any) -> Iterator[str]:
     for name in ("pure", "responds", "suspends", "polls"):
         if not isinstance(getattr(cls, name), bool):
             yield f"{name} must be True or False"
-    if not isinstance(cls.title, str):
-        yield "title must be text"
+    if not isinstance(cls.title, str) or not isinstance(cls.icon, str):
+        yield "title and icon must be text"
     if not isinstance(cls.answers, tuple) or not all(isinstance(name, str) and name for name in cls.answers):
         yield "answers must be a tuple of names"
     if cls.answers and not cls.suspends:

@@ -321,6 +321,11 @@ class Run(Base):
         waited = (Run.parent_run_id == self.id) & Run.parent_node_id.is_null(False) & Run.finished_at.is_null()
         return list(Run.select().where(waited, Run.parent_run_id.is_null(False)))
 
+    def started(self, limit: int) -> list[Run]:
+        """The first runs that this one started, whether it waits for them or not."""
+        mine = (Run.parent_run_id == self.id) & Run.parent_run_id.is_null(False)
+        return list(Run.select().where(mine).order_by(Run.id).limit(limit))
+
     def remove(self) -> bool:
         """Delete the run with its steps and log; whether it was there."""
         with write():

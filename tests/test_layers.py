@@ -36,7 +36,8 @@ LAYERS = {
     "nodes": {"expressions", "agent", "flat", "json_schemas", "reading", "wire"},
     "importing": {"expressions", "nodes"},
     "definition": {"expressions", "nodes"},
-    "engine": {"definition", "expressions", "nodes"},
+    "job": {"nodes"},
+    "engine": {"definition", "expressions", "job", "nodes"},
     "triggers": {"definition", "nodes"},
     "accounts": {"database", "models"},
     "credentials": {"agent", "database", "models", "definition", "nodes", "schemas", "vault"},
@@ -44,7 +45,7 @@ LAYERS = {
     "recorder": {"database", "models", "payloads"},
     "dispatch": {
         *("agent", "database", "models", "payloads", "definition", "engine", "recorder", "nodes", "credentials"),
-        *("flat", "json_schemas", "templates"),
+        *("expressions", "flat", "json_schemas", "templates"),
     },
     "worker": {"dispatch"},
     "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},

@@ -269,6 +269,24 @@ def test_what_is_wrong_with_a_task_is_said(add_agent, owner, llm):
     assert AgentRun.select().count() == 0 and Run.select().count() == 0 and llm.requests == []
 
 
+def test_only_editors_name_credentials_for_tools(add_agent, llm, owner, member):
+    add_agent(tools=["sql"])
+    key = {"base_url": llm.openai_url, "api_key": "k", "model": "gpt-4o"}
+    for name, type_, values in (("shop", "database_url", {"url": "sqlite:///shop.db"}), ("key", "llm", key)):
+        assert owner.post("/api/credentials", {"name": name, "type": type_, "data": values}).status_code == 201
+    task = {"agent_id": "helper", "task": "x", "model": "test", "credentials": {"sql": "shop"}}
+    before = AgentRun.select().count()
+    answer = member("operator").post("/api/agent/run", task)
+    assert answer.status_code == 403 and "role editor" in answer.json["error"] and "'sql'" in answer.json["error"]
+    assert AgentRun.select().count() == before
+    assert member("editor").post("/api/agent/run", task).status_code == 200
+    add_agent(id="plain")
+    llm.then(say("Hello."))
+    by_key = {"agent_id": "plain", "task": "x", "credentials": {"llm": "key"}}
+    answer = member("operator").post("/api/agent/run", by_key)
+    assert answer.status_code in (200, 202), answer.text
+
+
 def test_one_session_is_a_conversation(add_agent, ask, llm):
     add_agent()
     llm.then(say("Hello Ada."), say("You are Ada."), say("I do not know."))

@@ -262,3 +262,31 @@ def test_pages_of_one_nodes_steps_follow_each_other(owner, long_run):
 @pytest.mark.parametrize("query", ["?values=maybe", "?node_id=", f"?node_id={'x' * 65}", "?limit=0&values=false"])
 def test_a_wrong_parameter_is_400(owner, long_run, query):
     assert owner.get(f"/api/runs/{long_run['id']}/steps{query}").status_code == 400
+
+
+# What a run began with, and what it started
+
+
+def test_a_run_tells_the_definition_that_it_began_with(owner, make_flow):
+    flow = make_flow(FLOW, status="active")
+    saved, draft = start(owner, flow, input={"n": 1}), start(owner, flow, definition=DRAFT)
+    owner.put(f"/api/workflows/{flow['id']}", {"definition": DRAFT | {"nodes": DRAFT["nodes"][:1], "edges": []}})
+    assert owner.get(f"/api/runs/{saved['id']}/definition").json == FLOW
+    assert owner.get(f"/api/runs/{draft['id']}/definition").json == DRAFT
+
+
+def test_a_run_whose_version_is_not_kept_has_no_definition(owner, make_flow):
+    run = start(owner, make_flow(FLOW, status="active"), input={"n": 1})
+    WorkflowVersion.delete().execute()
+    assert owner.get(f"/api/runs/{run['id']}/definition").status_code == 404
+
+
+def test_a_run_tells_which_runs_it_started(owner, make_flow):
+    called = make_flow({"nodes": [{"id": "a", "type": "manual"}]}, status="active")
+    nodes = [{"id": name, "type": "subflow", "config": {"workflow_id": called["id"]}} for name in ("one", "two")]
+    run = start(owner, make_flow({"nodes": nodes, "edges": [["one", "two"]]}, status="active"))
+    run = finished(owner, run)
+    started = owner.get(f"/api/runs/{run['id']}/children").json["items"]
+    assert [item["parent_run_id"] for item in started] == [run["id"]] * 2
+    assert "output" not in started[0]
+    assert owner.get(f"/api/runs/{started[0]['id']}/children").json["items"] == []

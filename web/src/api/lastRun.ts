@@ -4,7 +4,7 @@ import { useCallback, useMemo } from "react";
 import type { Json } from "@/definition/types";
 import { api, type Schemas, server } from "./client";
 
-type Run = Pick<Schemas["RunOut"], "id" | "status" | "finished_at" | "input">;
+type Run = Pick<Schemas["RunOut"], "id" | "status" | "created_at" | "finished_at"> & { input?: unknown };
 type Step = Schemas["StepOut"];
 
 export interface LastRun {
@@ -22,11 +22,22 @@ export function knownValue(value: unknown): Json | undefined {
   return "$ref" in value && "bytes" in value ? undefined : (value as Json);
 }
 
+/** Of a list each item is a step; the whole of it is the one without an index. */
+function lastOf(steps: Step[]): Step | undefined {
+  const executed = steps.filter((one) => one.status !== "skipped");
+  return executed.findLast((one) => one.index === null || one.index === undefined) ?? executed.at(-1);
+}
+
 async function stepOf(runId: string, nodeId: string): Promise<Step | null> {
-  const { data } = await server.GET("/api/runs/{run}/steps", { params: { path: { run: runId } } });
-  const steps = (data?.items ?? []).filter((one) => one.node_id === nodeId && one.status !== "skipped");
-  // Of a list each item is a step; the whole of it is the one without an index.
-  return steps.findLast((one) => one.index === null || one.index === undefined) ?? steps.at(-1) ?? null;
+  const { data: outline } = await server.GET("/api/runs/{run}/steps", {
+    params: { path: { run: runId }, query: { node_id: nodeId, values: false } },
+  });
+  const last = lastOf(outline?.items ?? []);
+  if (last?.number === undefined) return null;
+  const { data } = await server.GET("/api/runs/{run}/steps/{number}", {
+    params: { path: { run: runId, number: last.number } },
+  });
+  return data ?? null;
 }
 
 export function stepKey(runId: string | undefined, nodeId: string) {

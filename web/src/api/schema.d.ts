@@ -889,12 +889,16 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** The versions of the flow, newest first. */
+        /** The versions of the flow, newest first; with `summary`, what changed in each against the one before. */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
+                    /** @description Whether to leave out `definition_json` */
+                    brief?: boolean;
+                    /** @description Whether to say what changed */
+                    summary?: boolean;
                 };
                 header?: never;
                 path: {
@@ -910,7 +914,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["VersionOutList"];
+                        "application/json": components["schemas"]["VersionItemOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -1046,7 +1050,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["CheckOut"];
+                        "application/json": components["schemas"]["FlowCheckOut"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -1348,6 +1352,86 @@ export interface paths {
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/definition": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        /** The WorkflowDefinition that the run began with: of its version, or the draft that was never saved. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    run: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/children": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        /** The first 200 runs that this one started, oldest first, without what went in and came out. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    run: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["RunBriefOutList"];
+                    };
+                };
                 default: components["responses"]["DEFAULT_ERROR"];
             };
         };
@@ -3240,6 +3324,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/expressions/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What expressions in a node would come to, against what a run has recorded. Nothing is executed.
+         * @description They see what they would when the node is executed: of a node that has `foreach`, the first item. Where a secret
+         *     would stand, there is ••••, whatever is done with it. Without a `run_id` there is what is `pinned`, and no more.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["PreviewIn"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["PreviewOut"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -3605,6 +3735,24 @@ export interface components {
             /** @description The nodes that were not executed, since their output was given */
             pinned?: string[];
         };
+        VersionItemOut: {
+            workflow_id: string;
+            version: number;
+            /** @description Not there with `brief` */
+            definition_json?: string;
+            /** Format: date-time */
+            created_at: string;
+            created_by?: string | null;
+            created_by_name?: string | null;
+            /** @description With `summary` */
+            node_count?: number | null;
+            /** @description With `summary`: what changed against the version before, where that is at hand */
+            summary?: string | null;
+        };
+        VersionItemOutList: {
+            items: components["schemas"]["VersionItemOut"][];
+            next_cursor?: string | null;
+        };
         VersionOut: {
             workflow_id: string;
             version: number;
@@ -3612,10 +3760,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             created_by?: string | null;
-        };
-        VersionOutList: {
-            items: components["schemas"]["VersionOut"][];
-            next_cursor?: string | null;
+            created_by_name?: string | null;
         };
         RestoreIn: {
             version: number;
@@ -3634,7 +3779,7 @@ export interface components {
             /** @description Whether a run may wait there */
             waits: boolean;
         };
-        CheckOut: {
+        FlowCheckOut: {
             ok: boolean;
             issues: components["schemas"]["Detail"][];
             /** @description By id, what it takes to draw each node of a known type, of invalid definitions too */
@@ -3805,6 +3950,42 @@ export interface components {
         };
         StepOutList: {
             items: components["schemas"]["StepOut"][];
+            next_cursor?: string | null;
+        };
+        RunBriefOut: {
+            id: string;
+            workflow_id: string;
+            workflow_name: string;
+            workflow_version?: number | null;
+            workspace_id: string;
+            /** @enum {string} */
+            status: "running" | "success" | "failed" | "pending";
+            /** @enum {string} */
+            triggered_by: "manual" | "schedule" | "webhook";
+            duration_ms: number | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
+            error_text: string | null;
+            error_node_id?: string | null;
+            cancelled?: boolean;
+            waiting?: string | null;
+            parent_run_id?: string | null;
+            retry_of?: string | null;
+            /** @description `{done, total}`: nodes that are settled */
+            progress?: Record<string, never> | null;
+            /** @description It ran a definition that was not saved; then it has no version */
+            draft?: boolean;
+            /** @description The node after which it stopped */
+            until?: string | null;
+            /** @description The nodes that were not executed, since their output was given */
+            pinned?: string[];
+        };
+        RunBriefOutList: {
+            items: components["schemas"]["RunBriefOut"][];
             next_cursor?: string | null;
         };
         ScheduleOut: {
@@ -4056,6 +4237,10 @@ export interface components {
             updated_at: string | null;
             /** @description Where there are any: a credential that is missing, say */
             warnings?: components["schemas"]["Detail"][];
+        };
+        CheckOut: {
+            ok: boolean;
+            issues: components["schemas"]["Detail"][];
         };
         /** @description An agent's definition. A key that is not here is refused. */
         AgentChange: {
@@ -4484,6 +4669,50 @@ export interface components {
         PresetOutList: {
             items: components["schemas"]["PresetOut"][];
             next_cursor?: string | null;
+        };
+        PreviewIn: {
+            workflow_id: string;
+            /** @description The node in which the templates stand */
+            node_id: string;
+            /**
+             * @description The definition as it is being edited; else the flow's
+             * @default null
+             */
+            definition: Record<string, never> | null;
+            /**
+             * @description A run of the flow, whose values are taken
+             * @default null
+             */
+            run_id: string | null;
+            /**
+             * @description By node id, what is taken for the outputs of nodes, in place of what the run recorded
+             * @default null
+             */
+            pinned: {
+                [key: string]: components["schemas"]["PinIn"];
+            } | null;
+            /** @description Any JSON; expressions in its texts are evaluated */
+            template?: unknown;
+            /** @description Several of them */
+            templates?: unknown[];
+        };
+        PreviewedOut: {
+            ok: boolean;
+            /** @description What it comes to; of a `truncated` one the beginning of the text, or of its JSON */
+            value: unknown;
+            error: string | null;
+            truncated: boolean;
+        };
+        NamesOut: {
+            top: string[];
+            /** @description The nodes that lead to this one, in their order */
+            steps: string[];
+        };
+        PreviewOut: {
+            /** @description One for each template, in their order */
+            items: components["schemas"]["PreviewedOut"][];
+            /** @description What to offer while one writes */
+            names: components["schemas"]["NamesOut"];
         };
     };
     responses: {

@@ -1,21 +1,16 @@
 /** A form drawn from a schema: the form library for what is nested, our own fields for every single value. */
-import Form from "@rjsf/core";
-import mantineTemplates from "@rjsf/mantine/lib/templates/index.js";
-import SelectWidget from "@rjsf/mantine/lib/widgets/SelectWidget.js";
+// The package as a whole has a part for tests, which asks for a validator that compiles.
+import Form from "@rjsf/core/lib/components/Form.js";
 import type { ErrorSchema, Experimental_DefaultFormStateBehavior } from "@rjsf/utils";
 import { useCallback, useId, useMemo, useRef, useState } from "react";
 import type { Json } from "@/definition/types";
 import { type ActiveEditor, ActiveProvider } from "./context";
 import type { Path } from "./expression/scope";
-import { LeafField } from "./fields/LeafField";
+import { fields, templates, widgets } from "./library";
 import { formSchema } from "./schema/formSchema";
 import { withoutHoles } from "./schema/values";
-import { FieldTemplate, ObjectFieldTemplate } from "./templates";
 import { validator } from "./validator";
 
-const templates = { ...mantineTemplates, FieldTemplate, ObjectFieldTemplate };
-const widgets = { SelectWidget };
-const fields = { LeafField };
 const NO_DEFAULTS: Experimental_DefaultFormStateBehavior = {
   emptyObjectFields: "skipDefaults",
   arrayMinItems: { populate: "never" },
@@ -53,7 +48,11 @@ export function SchemaForm({
   plain = false,
   readOnly = false,
 }: SchemaFormProps) {
-  const form = useMemo(() => formSchema(schema, plain), [schema, plain]);
+  const form = useMemo(() => {
+    const made = formSchema(schema, plain);
+    // What is changed is told at once: there is nothing to submit.
+    return { ...made, uiSchema: { ...made.uiSchema, "ui:submitButtonOptions": { norender: true } } };
+  }, [schema, plain]);
   const active = useActiveEditor();
   const prefix = `f${useId().replace(/\W/g, "")}`;
   const now = JSON.stringify(value);
@@ -79,10 +78,7 @@ export function SchemaForm({
           const next = withoutHoles((formData ?? {}) as Record<string, Json>);
           if (JSON.stringify(next) !== now) onChange(next);
         }}
-      >
-        {/* Without a child the library adds a button to submit. */}
-        <></>
-      </Form>
+      />
     </ActiveProvider>
   );
 }

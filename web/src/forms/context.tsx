@@ -3,6 +3,12 @@ import { createContext, useContext } from "react";
 import type { Definition, Json } from "@/definition/types";
 import type { Path, Scope } from "./expression/scope";
 
+/** What is taken for the output of a node that is not executed. */
+export interface Pin {
+  output: Json;
+  branch?: string | null;
+}
+
 /** What expressions can be written and tried with; there is none in forms that know no expressions. */
 export interface Expressions {
   flowId: string;
@@ -10,7 +16,7 @@ export interface Expressions {
   nodeId: string;
   /** The run whose values are shown; undefined while the flow has not run. */
   runId: string | undefined;
-  pinned: Record<string, Json>;
+  pinned: Record<string, Pin>;
   scope: Scope;
   /** Asks for the output of a node in that run; the scope has it once it is there. */
   load: (nodeId: string) => Promise<Json | undefined>;

@@ -12,6 +12,7 @@ import {
   Position,
   ReactFlow,
   type ReactFlowInstance,
+  type Viewport,
 } from "@xyflow/react";
 import { memo, useMemo } from "react";
 import { type NodeType, useCatalogue } from "@/api/catalogue";
@@ -50,6 +51,27 @@ interface FlowGraphProps {
 }
 
 const SMALLEST_TO_READ = 0.55;
+const LARGE = 100;
+
+/** Known beforehand, so that nodes out of sight need not be drawn to be measured. */
+const HANDLES: Shown["handles"] = [
+  { type: "target", position: Position.Left, x: -6, y: NODE.height / 2 - 6, width: 12, height: 12 },
+  {
+    type: "source",
+    position: Position.Right,
+    x: NODE.width - 6,
+    y: NODE.height / 2 - 6,
+    width: 12,
+    height: 12,
+  },
+];
+
+/** Where a large graph that one walks through begins: at a node, in a size that can be read. */
+function viewOf(placed: Definition, id: string | null): Viewport {
+  const node = placed.nodes.find((one) => one.id === id) ?? placed.nodes[0];
+  const { x, y } = node?.position ?? { x: 0, y: 0 };
+  return { x: 60 - x * 0.8, y: 90 - y * 0.8, zoom: 0.8 };
+}
 
 /** Where all of it would be too small to read: moves to the start, at the height that it has. */
 function showStart(flow: ReactFlowInstance<Shown>): void {
@@ -67,6 +89,9 @@ export default function FlowGraph(props: FlowGraphProps) {
   const { catalogue } = useCatalogue();
   const { colorScheme } = useMantineColorScheme();
   const placed = useMemo(() => positioned(definition), [definition]);
+  const isLarge = definition.nodes.length > LARGE;
+  // All of a large graph at once would be a thousand cards too small to read.
+  const isWalked = isLarge && onSelect !== undefined;
 
   const nodes = useMemo<Shown[]>(
     () =>
@@ -75,6 +100,7 @@ export default function FlowGraph(props: FlowGraphProps) {
         type: "shown",
         position: node.position ?? { x: 0, y: 0 },
         ...NODE,
+        handles: HANDLES,
         selected: node.id === selected,
         ariaLabel: `${node.name ?? node.id}${marks?.get(node.id)?.outcome ? `, ${marks.get(node.id)?.outcome}` : ""}`,
         data: { node, type: catalogue?.find(node.type), mark: marks?.get(node.id) },
@@ -110,9 +136,10 @@ export default function FlowGraph(props: FlowGraphProps) {
       onNodeClick={(_event, node) => onSelect?.(node.id)}
       onPaneClick={() => onSelect?.(null)}
       onSelectionChange={({ nodes: [first] }) => first && first.id !== selected && onSelect?.(first.id)}
-      onlyRenderVisibleElements={definition.nodes.length > 100}
+      onlyRenderVisibleElements={isLarge}
       onInit={readable ? showStart : undefined}
-      fitView
+      fitView={!isWalked}
+      defaultViewport={isWalked ? viewOf(placed, selected) : undefined}
       fitViewOptions={{ maxZoom: 1, padding: 0.2 }}
       minZoom={0.05}
       maxZoom={2}
@@ -120,7 +147,7 @@ export default function FlowGraph(props: FlowGraphProps) {
       proOptions={{ hideAttribution: true }}
     >
       <Background gap={20} />
-      {onSelect !== undefined && <Follow id={selected} />}
+      {onSelect !== undefined && <Follow id={selected} fit={!isWalked} />}
       {controls && <Controls showInteractive={false} />}
     </ReactFlow>
   );

@@ -1,40 +1,39 @@
-import { useReactFlow, useStore } from "@xyflow/react";
+import { type Node, useReactFlow, useStore, useStoreApi, type Viewport } from "@xyflow/react";
 import { useEffect, useRef } from "react";
 import { NODE } from "@/definition/layout";
 
-const READABLE = 0.5;
+const READABLE = 0.45;
 const CLOSE = 0.8;
 
-/** Brings the chosen node into view when it is outside; at first also where a large graph is too small to read. */
-export function Follow({ id }: { id: string | null }) {
+/** Brings the chosen node into view when it is outside. At first, with `fit`, also where all of it is too small to read. */
+export function Follow({ id, fit }: { id: string | null; fit: boolean }) {
   const flow = useReactFlow();
+  const store = useStoreApi();
   const isReady = useStore((state) => state.width > 0 && state.nodeLookup.size > 0);
-  const size = useRef({ width: 0, height: 0 });
-  useStore((state) => {
-    size.current = { width: state.width, height: state.height };
-    return null;
-  });
   const isFirst = useRef(true);
 
   useEffect(() => {
     if (!isReady) return;
     const first = isFirst.current;
     isFirst.current = false;
-    const node = flow.getNode(id ?? "") ?? (first ? flow.getNodes()[0] : undefined);
-    if (node === undefined) return;
-    const { x, y, zoom } = flow.getViewport();
-    const [left, top] = [node.position.x * zoom + x, node.position.y * zoom + y];
-    const isInside =
-      left >= 0 &&
-      top >= 0 &&
-      left + NODE.width * zoom <= size.current.width &&
-      top + NODE.height * zoom <= size.current.height;
-    if (zoom >= READABLE ? isInside : !first && isInside) return;
-    const middle = { x: node.position.x + NODE.width / 2, y: node.position.y + NODE.height / 2 };
-    void flow.setCenter(middle.x, middle.y, {
-      zoom: zoom >= READABLE ? zoom : CLOSE,
-      duration: first ? 0 : 200,
-    });
-  }, [flow, id, isReady]);
+
+    function isInside(node: Node, { x, y, zoom }: Viewport): boolean {
+      const { width, height } = store.getState();
+      const [left, top] = [node.position.x * zoom + x, node.position.y * zoom + y];
+      return left >= 0 && top >= 0 && left + NODE.width * zoom <= width && top + NODE.height * zoom <= height;
+    }
+    function follow() {
+      const node = flow.getNode(id ?? "") ?? (first ? flow.getNodes()[0] : undefined);
+      if (node === undefined) return;
+      const view = flow.getViewport();
+      const isReadable = view.zoom >= READABLE;
+      if (isInside(node, view) && (isReadable || !first)) return;
+      const [x, y] = [node.position.x + NODE.width / 2, node.position.y + NODE.height / 2];
+      void flow.setCenter(x, y, { zoom: isReadable ? view.zoom : CLOSE, duration: first ? 0 : 200 });
+    }
+    // All of the graph has to be fitted in before one can tell whether it is too small.
+    if (first && fit) void flow.fitView({ maxZoom: 1, padding: 0.2 }).then(follow);
+    else follow();
+  }, [flow, store, id, fit, isReady]);
   return null;
 }

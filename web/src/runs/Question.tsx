@@ -5,7 +5,8 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { ApiError, type Schemas, server } from "@/api/client";
 import { useSession } from "@/app/session";
-import { Refused } from "@/ui/states";
+import { notify } from "@/ui/notify";
+import { messageOf, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import classes from "./question.module.css";
 import { verbOf } from "./words";
@@ -22,6 +23,10 @@ interface QuestionProps {
 const LONGEST_COMMENT = 2_000;
 const PAST: Record<string, string> = { approved: "approved", rejected: "rejected", received: "let it go on" };
 
+export function pastOf(answer: string): string {
+  return PAST[answer] ?? `answered “${answer}”`;
+}
+
 /** The body of the answer: a text as a comment, or what a callback receives. */
 function bodyOf(question: Asked, answer: string, text: string): Schemas["AnswerIn"] {
   const to = { node_id: question.node_id, answer, question: question.question };
@@ -36,6 +41,11 @@ function received(text: string): unknown {
   } catch {
     return text;
   }
+}
+
+/** Somebody else was quicker, or the time is over. */
+function isTaken(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 409;
 }
 
 function useAnswer({ run, question, onAnswered }: QuestionProps) {
@@ -54,6 +64,7 @@ function useAnswer({ run, question, onAnswered }: QuestionProps) {
       onAnswered?.(name);
     } catch (problem) {
       setError(problem);
+      if (isTaken(problem)) notify.refused("Your answer did not count", problem);
     } finally {
       setSending(null);
       void client.invalidateQueries({
@@ -71,7 +82,7 @@ export function Question(props: QuestionProps) {
   const { sending, error, answer } = useAnswer(props);
   const mayAnswer = may("operator");
   const hasChoice = question.answers.length > 1;
-  const isOver = error instanceof ApiError && error.status === 409;
+  const isOver = isTaken(error);
 
   return (
     <Stack gap="sm">
@@ -103,7 +114,7 @@ export function Question(props: QuestionProps) {
           icon={<IconInfoCircle aria-hidden />}
           title="Your answer did not count"
         >
-          {error.message}. The run shows who answered, and how it went on.
+          {messageOf(error)}. The run shows who answered, and how it went on.
         </Alert>
       ) : (
         error !== null && <Refused error={error} />
@@ -137,7 +148,7 @@ export function Answered({ answer }: { answer: string }) {
     <Group gap="xs" wrap="nowrap" c="var(--success)" role="status">
       <IconCircleCheck size={22} aria-hidden style={{ flexShrink: 0 }} />
       <Text fw={600} c="inherit">
-        You {PAST[answer] ?? `answered “${answer}”`}. The run goes on.
+        You {pastOf(answer)}. The run goes on.
       </Text>
     </Group>
   );

@@ -1,17 +1,8 @@
-import {
-  Alert,
-  Box,
-  Group,
-  Loader,
-  ScrollArea,
-  SegmentedControl,
-  Select,
-  Spoiler,
-  Text,
-} from "@mantine/core";
+import { Alert, Box, Group, Loader, ScrollArea, SegmentedControl, Select, Text } from "@mantine/core";
 import { type ReactNode, useState } from "react";
 import { useCatalogue } from "@/api/catalogue";
 import type { Schemas } from "@/api/client";
+import { Clamped } from "@/ui/Clamped";
 import { duration } from "@/ui/format";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { SplitPane } from "@/ui/SplitPane";
@@ -34,20 +25,22 @@ interface StepPanelProps {
   actions?: ReactNode;
   /** Whether input and output stand over one another, for a narrow place. */
   stacked?: boolean;
+  /** Whether the error is told elsewhere already. */
+  errorIsKnown?: boolean;
   /** Beside the heading of the output, such as a button that pins it. */
   outputActions?: (output: unknown) => ReactNode;
 }
 
 /** One step: what went in and what came out side by side, what went wrong, what it logged. */
 export function StepPanel(props: StepPanelProps) {
-  const { run, state, step, stacked = false } = props;
+  const { run, state, step, stacked = false, errorIsKnown = false } = props;
   const [part, setPart] = useState("data");
   const log = useRunLogs(run);
   const entries = log.data?.items.filter((entry) => entry.node_id === state.nodeId) ?? [];
   return (
     <section className={classes.panel} aria-label={`Step ${state.name}`}>
       <StepHead {...props} part={part} onPart={setPart} logged={entries.length} />
-      {step.error_text !== null && <StepError step={step} />}
+      {step.error_text !== null && !errorIsKnown && <StepError step={step} />}
       <Box className={classes.rest}>
         {part === "log" ? (
           <ScrollArea h="100%" p="sm">
@@ -143,11 +136,7 @@ function StepError({ step }: { step: Step }) {
       py="xs"
       title={`Error${step.attempt > 1 ? ` of attempt ${step.attempt}` : ""}`}
     >
-      <Spoiler maxHeight={66} showLabel="Show all" hideLabel="Show less">
-        <Text size="sm" className={classes.text}>
-          {step.error_text}
-        </Text>
-      </Spoiler>
+      <Clamped text={step.error_text ?? ""} />
     </Alert>
   );
 }

@@ -3,7 +3,7 @@ import { IconChevronRight } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type KeyboardEvent, memo, useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
 import { duration } from "@/ui/format";
-import { labelOf, StatusBadge } from "@/ui/StatusBadge";
+import { StatusBadge } from "@/ui/StatusBadge";
 import classes from "./runs.module.css";
 import { itemsText, type NodeState } from "./states";
 import { barOf, type Row, rowsOf, type Span, spanOf } from "./timeline";
@@ -165,7 +165,6 @@ const TimelineRow = memo(function TimelineRow(props: TimelineRowProps) {
       aria-expanded={expanded}
       aria-setsize={of}
       aria-posinset={place}
-      aria-label={`${row.name}${row.note ? `, ${row.note}` : ""}, ${labelOf(row.outcome)}, ${duration(row.durationMs)}`}
       className={classes.row}
       style={{ transform: `translateY(${top}px)` }}
       onClick={() => onSelect(row)}

@@ -25,7 +25,7 @@ export function useRun(id: string | null, every?: number) {
   );
 }
 
-interface RunSteps {
+export interface RunSteps {
   steps: Step[];
   states: ReadonlyMap<string, NodeState>;
   /** Whether they were fetched. */

@@ -32,7 +32,8 @@ export function LoadMore({ query, noun }: LoadMoreProps) {
 /** What `api.useInfiniteQuery` needs to know of our lists. */
 export const PAGED = {
   pageParamName: "cursor",
-  initialPageParam: undefined,
+  // Not undefined, in whose place the library puts 0.
+  initialPageParam: null,
   getNextPageParam: (page: { next_cursor?: string | null }) => page.next_cursor ?? undefined,
 } as const;
 

@@ -11,8 +11,8 @@ import {
 } from "@/api/credentials";
 import { Loading, Refused } from "@/ui/states";
 import { Words } from "../fields/FieldFrame";
-import { faultsOf } from "../validator";
 import { CredentialForm, type Draft } from "./CredentialForm";
+import { missingValues } from "./missing";
 
 interface CredentialDialogProps {
   /** The types that there may be; all where there is none. */
@@ -27,7 +27,14 @@ interface CredentialDialogProps {
 export function CredentialDialog(props: CredentialDialogProps) {
   const { types, error, retry } = useCredentialTypes();
   return (
-    <Modal opened onClose={props.onClose} title="New credential" size="lg" closeOnClickOutside={false}>
+    <Modal
+      opened
+      onClose={props.onClose}
+      title="New credential"
+      size="lg"
+      closeOnClickOutside={false}
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
       {types === undefined ? (
         error ? (
           <Refused error={error} onRetry={retry} />
@@ -48,10 +55,7 @@ export function CredentialDialog(props: CredentialDialogProps) {
 function missing(type: CredentialType | undefined, name: string, draft: Draft): Detail[] {
   const found: Detail[] = [];
   if (name.trim() === "") found.push({ path: "name", message: "Give it a name" });
-  const faults = type === undefined ? [] : faultsOf(type.schema, draft.data);
-  for (const fault of faults) {
-    if (fault.name === "required") found.push({ path: `data${fault.property}`, message: "Is required" });
-  }
+  if (type !== undefined) found.push(...missingValues(type.schema, draft.data));
   return found;
 }
 

@@ -2,6 +2,7 @@
 import { Skeleton, Textarea, TextInput } from "@mantine/core";
 import { lazy, Suspense, useCallback } from "react";
 import { useActive, useForm } from "../context";
+import { described } from "../fields/shared";
 import { ExpressionPanel } from "./ExpressionPanel";
 import type { Path } from "./scope";
 
@@ -20,6 +21,8 @@ export interface TemplateFieldProps {
   required?: boolean;
   problems?: readonly string[];
   describedBy?: string;
+  /** Shown by a plain input itself; around an editor, its frame does. */
+  help?: string;
   autoFocus?: boolean;
   maxLength?: number;
 }
@@ -34,13 +37,12 @@ function PlainText(props: TemplateFieldProps) {
   const shared = {
     id: props.id,
     "aria-label": props.label,
-    "aria-describedby": props.describedBy,
     "aria-required": props.required || undefined,
     value: props.value,
     placeholder: props.placeholder,
     maxLength: props.maxLength,
     readOnly,
-    error: (props.problems?.length ?? 0) > 0,
+    ...described(props.help ?? "", props.problems ?? []),
     autoFocus: props.autoFocus,
     autoComplete: "off",
   };

@@ -3,7 +3,7 @@ import { useCallback, useEffect, useMemo, useState } from "react";
 import { useCredentials } from "@/api/credentials";
 import { knownValue, type LastRun, useLastRun, useNodeStep } from "@/api/lastRun";
 import type { Definition, Json } from "@/definition/types";
-import type { Expressions } from "../context";
+import type { Expressions, Pin } from "../context";
 import { inputOf, nodesBefore, predecessors } from "./before";
 import type { Scope } from "./scope";
 
@@ -13,21 +13,23 @@ export interface NodeContext {
   nodeId: string;
   /** The run whose values are shown; without it, the flow's latest. */
   runId?: string;
-  /** Outputs that are pinned, by node. */
-  pinned?: Record<string, Json>;
+  /** Outputs that are pinned, by node, as the server takes them. */
+  pinned?: Record<string, Pin>;
 }
 
 const NONE: Record<string, Json> = {};
+const NO_PINS: Record<string, Pin> = {};
 const MOST_PRELOADED = 5;
 
 /** The outputs of nodes that were asked for so far. */
-function useOutputs(lastRun: LastRun, pinned: Record<string, Json>) {
+function useOutputs(lastRun: LastRun, pinned: Record<string, Pin>) {
   const runId = lastRun.run?.id;
   const [known, setKnown] = useState<{ runId?: string; outputs: Record<string, Json> }>({ outputs: NONE });
   const { load: loadStep } = lastRun;
   const load = useCallback(
     async (nodeId: string): Promise<Json | undefined> => {
-      if (Object.hasOwn(pinned, nodeId)) return pinned[nodeId];
+      const pin = pinned[nodeId];
+      if (pin !== undefined) return pin.output;
       const step = await loadStep(nodeId).catch(() => undefined);
       const output = step === undefined ? undefined : knownValue(step.output);
       if (output !== undefined) {
@@ -41,11 +43,15 @@ function useOutputs(lastRun: LastRun, pinned: Record<string, Json>) {
     [loadStep, pinned, runId],
   );
   const outputs = known.runId === runId ? known.outputs : NONE;
-  return { outputs: useMemo(() => ({ ...outputs, ...pinned }), [outputs, pinned]), load };
+  const all = useMemo(() => {
+    const given = Object.entries(pinned).map(([id, pin]) => [id, pin.output] as const);
+    return { ...outputs, ...Object.fromEntries(given) };
+  }, [outputs, pinned]);
+  return { outputs: all, load };
 }
 
 export function useExpressions(context: NodeContext): { expressions: Expressions; lastRun: LastRun } {
-  const { flowId, definition, nodeId, pinned = NONE } = context;
+  const { flowId, definition, nodeId, pinned = NO_PINS } = context;
   const lastRun = useLastRun(flowId, context.runId);
   const { data: step } = useNodeStep(lastRun, nodeId);
   const { data: credentials } = useCredentials();

@@ -4,12 +4,12 @@ import { IconPlus } from "@tabler/icons-react";
 import { useState } from "react";
 import { useCredentials, useCredentialTypes } from "@/api/credentials";
 import { useSession } from "@/app/session";
-import { useForm } from "../context";
 import { CredentialDialog } from "../credentials/CredentialDialog";
-import type { InputProps } from "./inputs";
+import { type InputProps, useShared } from "./shared";
 
-export function CredentialField({ id, leaf, value, onChange, problems, describedBy }: InputProps) {
-  const { readOnly } = useForm();
+export function CredentialField(props: InputProps) {
+  const { leaf, value, onChange } = props;
+  const { readOnly, error, ...shared } = useShared(props);
   const { may } = useSession();
   const { data: credentials } = useCredentials();
   const { types } = useCredentialTypes();
@@ -20,13 +20,18 @@ export function CredentialField({ id, leaf, value, onChange, problems, described
   const found = credentials?.find((one) => one.name === chosen || one.id === chosen);
   const isMissing = credentials !== undefined && chosen !== null && found === undefined;
   const isUnfit = found !== undefined && !usable.includes(found);
+  const notice = isMissing
+    ? `There is no credential “${chosen}” in this workspace`
+    : isUnfit
+      ? `“${chosen}” is of another type: ${types?.find(found.type)?.name ?? found.type}`
+      : undefined;
   const named = [...new Set([...usable.map((one) => one.name), ...(chosen === null ? [] : [chosen])])];
 
   return (
     <div>
       <Group gap={4} wrap="nowrap" align="flex-start">
         <Select
-          id={id}
+          {...shared}
           flex={1}
           data={named}
           value={chosen}
@@ -49,10 +54,8 @@ export function CredentialField({ id, leaf, value, onChange, problems, described
           searchable
           clearable={!leaf.required}
           clearButtonProps={{ "aria-label": `Clear ${leaf.label}` }}
-          error={problems.length > 0 || isMissing || isUnfit}
+          error={error ?? notice}
           readOnly={readOnly}
-          aria-describedby={describedBy}
-          aria-required={leaf.required || undefined}
           comboboxProps={{ withinPortal: true }}
         />
         {!readOnly && may("editor") && (
@@ -67,16 +70,6 @@ export function CredentialField({ id, leaf, value, onChange, problems, described
           </Button>
         )}
       </Group>
-      {isMissing && (
-        <Text size="xs" c="var(--failed)" role="status">
-          There is no credential “{chosen}” in this workspace
-        </Text>
-      )}
-      {isUnfit && (
-        <Text size="xs" c="var(--failed)" role="status">
-          “{chosen}” is of another type: {types?.find(found.type)?.name ?? found.type}
-        </Text>
-      )}
       {isMaking && (
         <CredentialDialog
           only={fitting}

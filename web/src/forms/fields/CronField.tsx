@@ -1,9 +1,8 @@
 /** A cron expression: typed, or taken from a list of usual ones, and said in words. */
 import { ActionIcon, Menu, Text, TextInput } from "@mantine/core";
 import { IconClock } from "@tabler/icons-react";
-import { useForm } from "../context";
 import { CRON_EXAMPLES, cronInWords } from "../schema/cron";
-import type { InputProps } from "./inputs";
+import { type InputProps, useShared } from "./shared";
 
 function Examples({ onChoose }: { onChoose: (cron: string) => void }) {
   return (
@@ -24,21 +23,19 @@ function Examples({ onChoose }: { onChoose: (cron: string) => void }) {
   );
 }
 
-export function CronField({ id, leaf, value, onChange, placeholder, problems, describedBy }: InputProps) {
-  const { readOnly } = useForm();
+export function CronField(props: InputProps) {
+  const { value, onChange, placeholder } = props;
+  const { readOnly, ...shared } = useShared(props);
   const text = typeof value === "string" ? value : "";
   const words = cronInWords(text);
   return (
     <div>
       <TextInput
-        id={id}
+        {...shared}
         value={text}
         onChange={(event) => onChange(event.currentTarget.value)}
         placeholder={placeholder || "30 8 * * MON-FRI"}
-        error={problems.length > 0}
         readOnly={readOnly}
-        aria-describedby={describedBy}
-        aria-required={leaf.required || undefined}
         autoComplete="off"
         spellCheck={false}
         styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)" } }}

@@ -12,9 +12,10 @@ import { reshape, type Shape, shapeOf } from "../schema/shapes";
 import { asExpression, asPlain, holdsExpression } from "../schema/values";
 import { glance } from "../schema/words";
 import { describedBy, FieldFrame } from "./FieldFrame";
-import { INPUTS, type InputProps, isGroup } from "./inputs";
+import { INPUTS, isDescribed, isGroup } from "./inputs";
 import { JsonEditor } from "./JsonEditor";
 import { ShapeItems } from "./RowMenu";
+import type { InputProps } from "./shared";
 
 /** Kinds that hold text anyway, with expressions in it. */
 const TEXTS = new Set(["text", "code", "secret", "any"]);
@@ -148,13 +149,15 @@ export function LeafField(props: FieldProps) {
     errors: errorSchema,
     describedBy: describedBy(id, leaf.help, problems),
   };
+  const isPlain = leaf.literal || expressions === null;
+  const byItself = !isText && !asJson && isDescribed(leaf, value, isPlain);
   return (
     <FieldFrame
       id={id}
       label={leaf.label}
-      help={leaf.help}
+      help={byItself ? "" : leaf.help}
       required={leaf.required}
-      problems={problems}
+      problems={byItself ? [] : problems}
       controls={controls}
       group={!isText && (asJson || isGroup(leaf, value))}
     >

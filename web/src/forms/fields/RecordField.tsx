@@ -2,7 +2,7 @@
 import { Select } from "@mantine/core";
 import { api } from "@/api/client";
 import { useForm } from "../context";
-import type { InputProps } from "./inputs";
+import { type InputProps, useShared } from "./shared";
 
 interface Choice {
   value: string;
@@ -15,8 +15,8 @@ interface RecordSelectProps extends InputProps {
 }
 
 function RecordSelect(props: RecordSelectProps) {
-  const { id, leaf, value, onChange, problems, describedBy, choices, what } = props;
-  const { readOnly } = useForm();
+  const { leaf, value, onChange, choices, what } = props;
+  const shared = useShared(props);
   const chosen = typeof value === "string" && value !== "" ? value : null;
   const known = choices ?? [];
   const isForeign = chosen !== null && !known.some((one) => one.value === chosen);
@@ -25,7 +25,7 @@ function RecordSelect(props: RecordSelectProps) {
     : known;
   return (
     <Select
-      id={id}
+      {...shared}
       data={data}
       value={chosen}
       onChange={(next) => onChange(next ?? undefined)}
@@ -35,10 +35,6 @@ function RecordSelect(props: RecordSelectProps) {
       limit={100}
       clearable={!leaf.required}
       clearButtonProps={{ "aria-label": `Clear ${leaf.label}` }}
-      error={problems.length > 0}
-      readOnly={readOnly}
-      aria-describedby={describedBy}
-      aria-required={leaf.required || undefined}
       comboboxProps={{ withinPortal: true }}
     />
   );

@@ -17,26 +17,39 @@ import { JsonEditor } from "./JsonEditor";
 import { ListEditor } from "./ListEditor";
 import { MapEditor } from "./MapEditor";
 import { AgentField, FlowField } from "./RecordField";
+import { type InputProps, useShared } from "./shared";
 import { TimezoneField } from "./TimezoneField";
 import { ValueEditor } from "./ValueEditor";
-
-export interface InputProps {
-  id: string;
-  name: string;
-  leaf: Leaf;
-  value: Json | undefined;
-  onChange: (value: Json | undefined) => void;
-  placeholder: string;
-  problems: readonly string[];
-  errors: ErrorSchema | undefined;
-  describedBy: string | undefined;
-}
 
 /** Whether the kind has several inputs for this value, so that the label names a group. */
 export function isGroup(leaf: Leaf, value: Json | undefined): boolean {
   if (leaf.kind === "list") return !isTags(leaf);
   if (leaf.kind === "any") return typeof value === "object" && value !== null;
   return leaf.kind === "map" || leaf.kind === "json" || leaf.kind === "code";
+}
+
+const BY_THEMSELVES = new Set<Kind>([
+  "secret",
+  "number",
+  "boolean",
+  "choice",
+  "choices",
+  "timezone",
+  "cron",
+  "flow",
+  "agent",
+  "credential",
+]);
+
+/** Whether the input shows its help and problems by itself. */
+export function isDescribed(leaf: Leaf, value: Json | undefined, isPlain: boolean): boolean {
+  if (leaf.kind === "list") return isTags(leaf) && areTexts(value);
+  if (leaf.kind === "text") return isPlain;
+  return BY_THEMSELVES.has(leaf.kind);
+}
+
+function areTexts(value: Json | undefined): boolean {
+  return listOf(value).every((one) => typeof one === "string");
 }
 
 /** A list of short texts that are taken as written is typed in one go. */
@@ -47,19 +60,6 @@ function isTags(leaf: Leaf): boolean {
 function textOf(value: Json | undefined): string {
   if (value === undefined || value === null) return "";
   return typeof value === "string" ? value : JSON.stringify(value);
-}
-
-/** What all inputs of Mantine are told. */
-function useShared({ id, describedBy, leaf, problems, placeholder }: InputProps) {
-  const { readOnly } = useForm();
-  return {
-    id,
-    placeholder: placeholder === "" ? undefined : placeholder,
-    "aria-describedby": describedBy,
-    "aria-required": leaf.required || undefined,
-    error: problems.length > 0,
-    readOnly,
-  };
 }
 
 function TextInputOf(props: InputProps) {
@@ -77,6 +77,7 @@ function TextInputOf(props: InputProps) {
       required={leaf.required}
       problems={problems}
       describedBy={describedBy}
+      help={leaf.help}
     />
   );
 }
@@ -104,8 +105,7 @@ function CodeInput({ leaf, value, onChange, placeholder, id }: InputProps) {
 
 function SecretInput(props: InputProps) {
   const { leaf, value, onChange } = props;
-  const { error, ...shared } = useShared(props);
-  const more = { ...shared, error, value: textOf(value), autoComplete: "new-password", spellCheck: false };
+  const more = { ...useShared(props), value: textOf(value), autoComplete: "new-password", spellCheck: false };
   if (leaf.multiline) {
     return (
       <Textarea
@@ -137,12 +137,11 @@ function NumberField(props: InputProps) {
 
 function BooleanField(props: InputProps) {
   const { leaf, value, onChange } = props;
-  const { readOnly, placeholder: _none, error, ...shared } = useShared(props);
+  const { readOnly, placeholder: _none, inputWrapperOrder: _order, ...shared } = useShared(props);
   const on = typeof value === "boolean" ? value : leaf.default === true;
   return (
     <Switch
       {...shared}
-      error={error}
       checked={on}
       disabled={readOnly}
       label={on ? "Yes" : "No"}
@@ -202,7 +201,7 @@ function ListField(props: InputProps) {
   const { id, leaf, onChange, errors } = props;
   const shared = useShared(props);
   const value = listOf(props.value);
-  if (isTags(leaf) && value.every((one) => typeof one === "string")) {
+  if (isTags(leaf) && areTexts(value)) {
     return (
       <TagsInput
         {...shared}

@@ -1,5 +1,143 @@
+/** The credentials of the workspace: their names, types and hosts; their values never come out. */
+import { Button, Group, Text } from "@mantine/core";
+import { IconKey, IconPlus } from "@tabler/icons-react";
+import { lazy, Suspense, useState } from "react";
+import { type Credential, hostsOf, useCredentials, useCredentialTypes } from "@/api/credentials";
+import { useSession } from "@/app/session";
+import { notify } from "@/ui/notify";
 import { Page } from "@/ui/Page";
+import { SearchInput } from "@/ui/SearchInput";
+import { Empty, Loading, LoadingRows, Refused } from "@/ui/states";
+import { Table, Td, Tr } from "@/ui/Table";
+import { Time } from "@/ui/Time";
+import { useQueryState } from "@/ui/useQueryState";
+import { CredentialMenu, type Doing } from "./CredentialMenu";
+import { DeleteDialog } from "./DeleteDialog";
+
+const CredentialDialog = lazy(async () => {
+  const { CredentialDialog: Dialog } = await import("@/forms/credentials/CredentialDialog");
+  return { default: Dialog };
+});
+const EditDialog = lazy(() => import("./EditDialog"));
+const TestDialog = lazy(() => import("./TestDialog"));
+
+const FILTERS = { search: "" };
+const ABOUT = "Secrets that flows use. Their values go in and never come out again.";
+
+function whereTo(credential: Credential): string {
+  const hosts = hostsOf(credential);
+  if (hosts === null) return "the host in its values";
+  return hosts.length === 0 ? "nowhere" : hosts.join(", ");
+}
+
+interface ListProps {
+  credentials: Credential[];
+  typeName: (type: string) => string;
+  onDo: (doing: Doing, credential: Credential) => void;
+}
+
+function List({ credentials, typeName, onDo }: ListProps) {
+  const { may } = useSession();
+  const mayChange = may("editor");
+  return (
+    <Table label="Credentials" head={["Name", "Type", "May be sent to", "Changed", ""]} minWidth={640}>
+      {credentials.map((credential) => (
+        <Tr key={credential.id}>
+          <Td>
+            <Text size="sm" fw={600}>
+              {credential.name}
+            </Text>
+          </Td>
+          <Td>{typeName(credential.type)}</Td>
+          <Td>
+            <Text size="sm" lineClamp={2} c={hostsOf(credential) === null ? "var(--quiet)" : undefined}>
+              {whereTo(credential)}
+            </Text>
+          </Td>
+          <Td>
+            <Time at={credential.updated_at} />
+          </Td>
+          <Td ta="right">{mayChange && <CredentialMenu credential={credential} onDo={onDo} />}</Td>
+        </Tr>
+      ))}
+    </Table>
+  );
+}
+
+interface Open {
+  doing: Doing;
+  credential: Credential;
+}
+
+function Dialogs({ open, onClose }: { open: Open | null; onClose: () => void }) {
+  if (open === null) return null;
+  const { doing, credential } = open;
+  return (
+    <Suspense fallback={<Loading label="Opening" />}>
+      {doing === "edit" && <EditDialog credential={credential} onClose={onClose} />}
+      {doing === "test" && <TestDialog credential={credential} onClose={onClose} />}
+      {doing === "delete" && <DeleteDialog credential={credential} onClose={onClose} />}
+    </Suspense>
+  );
+}
 
 export default function Credentials() {
-  return <Page title="Credentials">{null}</Page>;
+  const { may } = useSession();
+  const { data, error, refetch } = useCredentials();
+  const { types } = useCredentialTypes();
+  const { values, change } = useQueryState(FILTERS);
+  const [isMaking, setMaking] = useState(false);
+  const [open, setOpen] = useState<Open | null>(null);
+  const typeName = (type: string) => types?.find(type)?.name ?? type;
+  const wanted = values.search.toLowerCase();
+  const shown = data?.filter((one) => `${one.name} ${typeName(one.type)}`.toLowerCase().includes(wanted));
+  const make = may("editor") && (
+    <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setMaking(true)}>
+      New credential
+    </Button>
+  );
+
+  return (
+    <Page title="Credentials" about={ABOUT} actions={data?.length ? make : undefined}>
+      {error !== null && data === undefined && <Refused error={error} onRetry={() => void refetch()} />}
+      {data === undefined && error === null && <LoadingRows />}
+      {data?.length === 0 && (
+        <Empty
+          title="No credentials yet"
+          hint="A flow that logs in somewhere needs one: a token, a password, the address of a database."
+          icon={<IconKey size={40} stroke={1.4} aria-hidden />}
+          action={make}
+        />
+      )}
+      {data !== undefined && data.length > 0 && (
+        <>
+          <Group>
+            <SearchInput
+              value={values.search}
+              onChange={(search) => change({ search }, { replace: true })}
+              label="Search credentials"
+            />
+          </Group>
+          {shown?.length === 0 ? (
+            <Empty title="Nothing found" hint={`No credential has “${values.search}” in its name or type.`} />
+          ) : (
+            <List
+              credentials={shown ?? []}
+              typeName={typeName}
+              onDo={(doing, credential) => setOpen({ doing, credential })}
+            />
+          )}
+        </>
+      )}
+      {isMaking && (
+        <Suspense fallback={<Loading label="Opening" />}>
+          <CredentialDialog
+            onClose={() => setMaking(false)}
+            onDone={(made) => notify.done(`The credential “${made.name}” is there`)}
+          />
+        </Suspense>
+      )}
+      <Dialogs open={open} onClose={() => setOpen(null)} />
+    </Page>
+  );
 }

@@ -1,5 +1,56 @@
+import { SimpleGrid, Skeleton } from "@mantine/core";
+import { lazy, Suspense } from "react";
+import { api } from "@/api/client";
+import { CALM } from "@/api/queries";
 import { Page } from "@/ui/Page";
+import { LoadingRows, Refused } from "@/ui/states";
+import { Attention } from "./Attention";
+import { Figures } from "./Figures";
+import { LatestRuns } from "./LatestRuns";
+import { NextDue } from "./NextDue";
+
+const FirstSteps = lazy(() => import("./FirstSteps").then((part) => ({ default: part.FirstSteps })));
+const ANY_FLOW = { params: { query: { limit: 1, brief: true } } } as const;
 
 export default function Dashboard() {
-  return <Page title="Dashboard">{null}</Page>;
+  const { data, error, refetch } = api.useQuery("get", "/api/flows", ANY_FLOW, {
+    // Once there is a flow, there is no need to ask again.
+    refetchInterval: (query) => (query.state.data?.items.length ? false : CALM),
+  });
+  return (
+    <Page title="Dashboard">
+      {data ? (
+        data.items.length > 0 ? (
+          <Overview />
+        ) : (
+          <Suspense fallback={<LoadingRows />}>
+            <FirstSteps />
+          </Suspense>
+        )
+      ) : error ? (
+        <Refused error={error} onRetry={() => void refetch()} />
+      ) : (
+        <Skeleton height={300} radius="md" />
+      )}
+    </Page>
+  );
+}
+
+function Overview() {
+  const { data } = api.useQuery(
+    "get",
+    "/api/schedules",
+    { params: { query: { limit: 50 } } },
+    { refetchInterval: 3 * CALM },
+  );
+  return (
+    <>
+      <Attention schedules={data?.items} />
+      <SimpleGrid cols={{ base: 1, md: 2 }} spacing="sm">
+        <LatestRuns />
+        <NextDue schedules={data?.items} />
+      </SimpleGrid>
+      <Figures />
+    </>
+  );
 }

@@ -1,5 +1,92 @@
-import { Page } from "@/ui/Page";
+import { Box, Tabs, Text } from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
+import { useMemo } from "react";
+import { ApiError } from "@/api/client";
+import { LogLines } from "@/runs/LogLines";
+import { failedNode, type NodeState } from "@/runs/states";
+import { type Run, useRun, useRunLogs, useRunSteps } from "@/runs/useRun";
+import { ValueView } from "@/runs/ValueView";
+import { Empty, Loading, Refused } from "@/ui/states";
+import { RunHeader } from "./RunHeader";
+import { RunNotices } from "./RunNotices";
+import { RunSteps } from "./RunSteps";
+import classes from "./runs.module.css";
+import { useChosen } from "./useChosen";
 
 export default function RunPage({ id }: { id: string }) {
-  return <Page title="RunPage">{id}</Page>;
+  const { data: run, error, refetch } = useRun(id);
+  const steps = useRunSteps(run);
+  const chosen = useChosen(run, steps.states);
+  const narrow = useMediaQuery("(max-width: 62em)", undefined, { getInitialValueInEffect: false }) ?? false;
+  const problem: unknown = error;
+
+  if (run === undefined && problem instanceof ApiError && problem.status === 404) {
+    return <Empty title="There is no such run" hint="It was deleted, or it was too old to be kept." />;
+  }
+  if (run === undefined && problem !== null)
+    return <Refused error={problem} onRetry={() => void refetch()} />;
+  if (run === undefined) return <Loading label="Loading the run" fill />;
+  return (
+    <Box className={classes.page}>
+      <RunHeader run={run} node={chosen.nodeId} />
+      <RunNotices run={run} failed={failedNode(run, steps.states)} />
+      <Tabs
+        value={chosen.tab}
+        onChange={(tab) => tab !== null && chosen.setTab(tab)}
+        className={classes.tabs}
+        keepMounted={false}
+      >
+        <Tabs.List>
+          <Tabs.Tab value="steps">Steps</Tabs.Tab>
+          <Tabs.Tab value="input">Input</Tabs.Tab>
+          <Tabs.Tab value="output">Output</Tabs.Tab>
+          <Tabs.Tab value="log">Log</Tabs.Tab>
+        </Tabs.List>
+        <Tabs.Panel value="steps" className={classes.tabPanel}>
+          <RunSteps run={run} steps={steps} chosen={chosen} narrow={narrow} />
+          {steps.more && (
+            <Text size="sm" c="var(--quiet)" mt="xs">
+              The run has more steps than are shown here; the API lists all of them.
+            </Text>
+          )}
+        </Tabs.Panel>
+        <Tabs.Panel value="input" className={classes.tabPanel}>
+          <Framed>
+            <ValueView title="Input of the run" value={run.input} nothing="The run was given nothing" />
+          </Framed>
+        </Tabs.Panel>
+        <Tabs.Panel value="output" className={classes.tabPanel}>
+          <Framed>
+            <ValueView title="Output of the run" value={run.output} nothing="Nothing came out" />
+          </Framed>
+        </Tabs.Panel>
+        <Tabs.Panel value="log" className={classes.tabPanel}>
+          <RunLog run={run} states={steps.states} />
+        </Tabs.Panel>
+      </Tabs>
+    </Box>
+  );
+}
+
+function Framed({ children }: { children: React.ReactNode }) {
+  return <Box className={classes.body}>{children}</Box>;
+}
+
+function RunLog({ run, states }: { run: Run; states: ReadonlyMap<string, NodeState> }) {
+  const { data, error, refetch } = useRunLogs(run);
+  const names = useMemo(
+    () => new Map([...states.values()].map((state) => [state.nodeId, state.name])),
+    [states],
+  );
+  const problem: unknown = error;
+  if (problem !== null && data === undefined)
+    return <Refused error={problem} onRetry={() => void refetch()} />;
+  if (data === undefined) return <Loading label="Loading the log" />;
+  return (
+    <Framed>
+      <Box p="md" className={classes.scrolls}>
+        <LogLines entries={data.items} names={names} />
+      </Box>
+    </Framed>
+  );
 }

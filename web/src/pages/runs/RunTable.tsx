@@ -1,4 +1,4 @@
-import { Anchor, Box, Checkbox, Group, Stack, Table, Text } from "@mantine/core";
+import { Anchor, Box, Checkbox, Group, Stack, Table, Text, VisuallyHidden } from "@mantine/core";
 import { Link, useLocation } from "wouter";
 import { isMoving } from "@/runs/moving";
 import { aboutRun, shortId, TRIGGERS } from "@/runs/words";
@@ -34,7 +34,9 @@ export function RunTable({ runs, selection }: RunListProps) {
           <Table.Th w={100}>Trigger</Table.Th>
           <Table.Th w={130}>Started</Table.Th>
           <Table.Th w={110}>Duration</Table.Th>
-          <Table.Th w={52} aria-label="Actions" />
+          <Table.Th w={52}>
+            <VisuallyHidden>Actions</VisuallyHidden>
+          </Table.Th>
         </Table.Tr>
       </Table.Thead>
       <Table.Tbody>
@@ -66,7 +68,9 @@ function RunRow({ run, selection }: { run: ListedRun; selection: Selection }) {
         />
       </Table.Td>
       <Table.Td>
-        <StatusBadge outcome={outcomeOf(run)} />
+        <Box display="flex">
+          <StatusBadge outcome={outcomeOf(run)} />
+        </Box>
       </Table.Td>
       <Table.Td maw={0}>
         <Anchor component={Link} href={`/runs/${run.id}`} className={classes.name} fw={550} size="sm">

@@ -1,5 +1,168 @@
+import { Anchor, Box, Button, Group, Stack, Text, Title, VisuallyHidden } from "@mantine/core";
+import { IconCoffee } from "@tabler/icons-react";
+import { useEffect, useState } from "react";
+import { Link } from "wouter";
+import type { Schemas } from "@/api/client";
+import { Answered, Question } from "@/runs/Question";
+import { useRun } from "@/runs/useRun";
+import { useWhoAnswered } from "@/runs/useWhoAnswered";
+import { shortId } from "@/runs/words";
+import { LoadMore } from "@/ui/LoadMore";
 import { Page } from "@/ui/Page";
+import { Empty, Loading, LoadingRows, Refused } from "@/ui/states";
+import { Time } from "@/ui/Time";
+import { type ListedRun, useWaitingRuns } from "./useRuns";
+import classes from "./waiting.module.css";
 
+/** The runs that wait for people, the oldest first. What was answered here stays until one leaves the page. */
 export default function Waiting() {
-  return <Page title="Waiting">{null}</Page>;
+  const query = useWaitingRuns();
+  const shown = useStaying(query.runs, query.data !== undefined);
+
+  return (
+    <Page
+      title="Waiting for you"
+      about="Runs that go on when somebody answers. The oldest come first."
+      width={760}
+    >
+      {query.error !== null && query.data === undefined ? (
+        <Refused error={query.error} onRetry={() => void query.refetch()} />
+      ) : query.isPending ? (
+        <LoadingRows rows={3} />
+      ) : shown.length === 0 ? (
+        <Empty
+          title="Nothing waits for you"
+          hint="When a flow asks for an approval, or an agent for leave to do something, it is here."
+          icon={<IconCoffee size={32} aria-hidden color="var(--quiet)" />}
+          action={
+            <Button variant="default" component={Link} href="/runs">
+              See all runs
+            </Button>
+          }
+        />
+      ) : (
+        <Stack component="ul" className={classes.list}>
+          {shown.map((run) => (
+            <WaitingRun key={run.id} run={run} />
+          ))}
+        </Stack>
+      )}
+      <LoadMore query={query} noun="runs" />
+    </Page>
+  );
+}
+
+/** The runs that wait, and those that did when the page was opened: an answer must not make its own card vanish. */
+function useStaying(runs: ListedRun[], ready: boolean): ListedRun[] {
+  const [known, setKnown] = useState<ReadonlyMap<string, ListedRun>>(new Map());
+  useEffect(() => {
+    if (!ready) return;
+    setKnown((before) => {
+      const fresh = runs.filter((run) => !before.has(run.id));
+      return fresh.length === 0
+        ? before
+        : new Map([...before, ...fresh.map((run) => [run.id, run] as const)]);
+    });
+  }, [runs, ready]);
+  return [...known.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function WaitingRun({ run }: { run: ListedRun }) {
+  const { data, error, refetch } = useRun(run.id);
+  const [answered, setAnswered] = useState<Record<string, string>>({});
+  // A question stays in sight once it was shown: it turns into what was answered, not into nothing.
+  const [asked, setAsked] = useState<Schemas["QuestionOut"][]>([]);
+  useEffect(() => {
+    if (data === undefined) return;
+    setAsked((before) => {
+      const known = new Set(before.map(keyOf));
+      const fresh = data.questions.filter((question) => !known.has(keyOf(question)));
+      return fresh.length === 0 ? before : [...before, ...fresh];
+    });
+  }, [data]);
+  const open = new Set(data?.questions.map(keyOf));
+  const problem: unknown = error;
+
+  return (
+    <Box component="li" className={classes.card}>
+      <Group justify="space-between" wrap="nowrap" align="baseline" mb="xs">
+        <Title order={2} size="h3" className={classes.flow}>
+          {run.workflow_name}
+        </Title>
+        <Anchor component={Link} href={`/runs/${run.id}`} size="sm" className={classes.link}>
+          See the run<VisuallyHidden> {shortId(run.id)}</VisuallyHidden>
+        </Anchor>
+      </Group>
+      {data === undefined && problem === null && <Loading label="Loading the question" />}
+      {data === undefined && problem !== null && <Refused error={problem} onRetry={() => void refetch()} />}
+      <Stack gap="lg">
+        {asked.map((question) => (
+          <One
+            key={keyOf(question)}
+            run={run.id}
+            question={question}
+            answer={answered[keyOf(question)]}
+            open={open.has(keyOf(question))}
+            onAnswered={(answer) => setAnswered((before) => ({ ...before, [keyOf(question)]: answer }))}
+          />
+        ))}
+      </Stack>
+      {data !== undefined && asked.length === 0 && <GoesOn run={data} />}
+    </Box>
+  );
+}
+
+function keyOf(question: Schemas["QuestionOut"]): string {
+  return `${question.node_id} ${question.question ?? ""} ${question.asked_at}`;
+}
+
+interface OneProps {
+  run: string;
+  question: Schemas["QuestionOut"];
+  answer: string | undefined;
+  /** Whether the run still asks it. */
+  open: boolean;
+  onAnswered: (answer: string) => void;
+}
+
+function One({ run, question, answer, open, onAnswered }: OneProps) {
+  if (answer !== undefined) {
+    return (
+      <Box>
+        <Text c="var(--quiet)" size="sm" mb={4} className={classes.flow}>
+          {question.text}
+        </Text>
+        <Answered answer={answer} />
+      </Box>
+    );
+  }
+  if (!open) return <Elsewhere run={run} question={question} />;
+  return <Question run={run} question={question} onAnswered={onAnswered} />;
+}
+
+/** Somebody else was quicker, or the time was over. */
+function Elsewhere({ run, question }: { run: string; question: Schemas["QuestionOut"] }) {
+  const who = useWhoAnswered(run, question.node_id);
+  return (
+    <Box role="status">
+      <Text c="var(--quiet)" size="sm" mb={4} className={classes.flow}>
+        {question.text}
+      </Text>
+      <Text fw={600}>{who ?? "It was answered elsewhere, or its time was over."}</Text>
+    </Box>
+  );
+}
+
+function GoesOn({ run }: { run: { finished_at: string | null } }) {
+  return (
+    <Text size="sm" c="var(--quiet)" component="div">
+      {run.finished_at === null ? (
+        "It does not wait any more."
+      ) : (
+        <>
+          It ended <Time at={run.finished_at} />.
+        </>
+      )}
+    </Text>
+  );
 }

@@ -10,28 +10,42 @@ type Page = Schemas["RunItemOutList"];
 
 const PAGE = 50;
 
+type Asked = ReturnType<typeof askedOf>;
+
+async function fetchPage(asked: Asked, cursor: string | null, signal: AbortSignal): Promise<Page> {
+  const query = { ...asked, limit: PAGE, brief: true, cursor };
+  return (await server.GET("/api/runs", { params: { query }, signal })).data as Page;
+}
+
 /** The pages of the list that were asked for, all looked at again while one watches: often where they are few. */
-export function useRuns(filters: Filters) {
-  // A range goes back from when it was chosen: were the question another one each minute, the list would begin anew.
-  const asked = useMemo(() => askedOf(filters, Date.now()), [filters]);
+function usePages(asked: Asked, pause: (pages: Page[]) => number) {
   const found = useInfiniteQuery({
     queryKey: ["get", "/api/runs", "pages", asked],
-    queryFn: async ({ pageParam, signal }) => {
-      const query = { ...asked, limit: PAGE, brief: true, cursor: pageParam };
-      return (await server.GET("/api/runs", { params: { query }, signal })).data as Page;
-    },
+    queryFn: ({ pageParam, signal }) => fetchPage(asked, pageParam, signal),
     initialPageParam: null as string | null,
     getNextPageParam: (page) => page.next_cursor ?? undefined,
     placeholderData: keepPreviousData,
-    refetchInterval: ({ state }) => {
-      const pages = state.data?.pages ?? [];
-      const moving = pages.some((page) => page.items.some(isMoving));
-      return moving && pages.length <= 2 ? LIVE : CALM;
-    },
+    refetchInterval: ({ state }) => pause(state.data?.pages ?? []),
   });
   const runs = useMemo<ListedRun[]>(
     () => found.data?.pages.flatMap((page) => page.items) ?? [],
     [found.data],
   );
   return { ...found, runs };
+}
+
+export function useRuns(filters: Filters) {
+  // A range goes back from when it was chosen: were the question another one each minute, the list would begin anew.
+  const asked = useMemo(() => askedOf(filters, Date.now()), [filters]);
+  return usePages(asked, (pages) => {
+    const moving = pages.some((page) => page.items.some(isMoving));
+    return moving && pages.length <= 2 ? LIVE : CALM;
+  });
+}
+
+const WAITING: Asked = { waiting: true };
+
+/** The runs that wait for an answer of people. */
+export function useWaitingRuns() {
+  return usePages(WAITING, () => CALM / 2);
 }

@@ -8,18 +8,27 @@ import { CodeEditor } from "@/ui/CodeEditor";
 
 const added = (share: number) => `color-mix(in srgb, var(--success) ${share}%, transparent)`;
 const gone = (share: number) => `color-mix(in srgb, var(--failed) ${share}%, transparent)`;
+/** In the page's colours; what changed in a line is underlined too, since the text must stay readable on it. */
 const look = EditorView.theme({
-  "&.cm-merge-b .cm-changedLine, .cm-changedLine": { backgroundColor: `${added(12)} !important` },
-  ".cm-deletedChunk": { backgroundColor: `${gone(12)} !important` },
-  "&.cm-merge-b .cm-changedText, .cm-changedText": { background: `${added(28)} !important` },
-  ".cm-deletedChunk .cm-deletedText": { background: `${gone(28)} !important` },
+  "&.cm-merge-b .cm-changedLine, .cm-changedLine, .cm-inlineChangedLine": {
+    backgroundColor: `${added(7)} !important`,
+  },
+  ".cm-deletedChunk": { backgroundColor: `${gone(7)} !important` },
+  "&.cm-merge-b .cm-changedText, .cm-changedText": {
+    background: `${added(9)} !important`,
+    boxShadow: "inset 0 -2px var(--success)",
+  },
+  ".cm-deletedChunk .cm-deletedText, .cm-deletedText": { background: `${gone(9)} !important` },
   ".cm-changedLineGutter": { background: "var(--success) !important" },
   ".cm-deletedLineGutter": { background: "var(--failed) !important" },
+  ".cm-inlineChangedLineGutter": { background: "var(--waiting) !important" },
   ".cm-collapsedLines": {
     color: "var(--quiet) !important",
     background: "var(--page) !important",
     padding: "4px 12px",
   },
+  ".cm-collapsedLines:before": { content: '"⋯"' },
+  ".cm-collapsedLines:after": { content: '"⋯"' },
 });
 
 /** The two versions as text, line by line. */

@@ -1,9 +1,8 @@
 import { Group, Text, UnstyledButton } from "@mantine/core";
-import { useMemo } from "react";
 import { LoadMore } from "@/ui/LoadMore";
 import { Card } from "@/ui/Page";
 import { Time } from "@/ui/Time";
-import { summaries, useNames, type useVersions, type Version } from "./versions";
+import type { useVersions, Version } from "./versions";
 import classes from "./versions.module.css";
 
 interface VersionListProps {
@@ -16,8 +15,6 @@ interface VersionListProps {
 
 /** Who made which version when, and what it changed; a click compares it with the one before. */
 export function VersionList({ versions, query, latest, shown, onShow }: VersionListProps) {
-  const nameOf = useNames();
-  const changes = useMemo(() => summaries(versions), [versions]);
   return (
     <Card pad={false}>
       <ol className={classes.list} aria-label="Versions" reversed>
@@ -37,9 +34,9 @@ export function VersionList({ versions, query, latest, shown, onShow }: VersionL
                   <Time at={version.created_at} />
                 </Text>
               </Group>
-              <Text size="xs">{changes.get(version.version)}</Text>
+              <Text size="xs">{version.version === 1 ? "The first version" : version.summary}</Text>
               <Text size="xs" c="var(--quiet)">
-                {nameOf(version.created_by)}
+                {version.created_by_name ?? "Somebody who has left"}
               </Text>
             </UnstyledButton>
           </li>

@@ -2,19 +2,18 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { api, type Schemas, server } from "@/api/client";
-import { diffOf, summaryOf } from "@/definition/diff";
 import { parseDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
 import { PAGED } from "@/ui/LoadMore";
 
-export type Version = Schemas["VersionOut"];
+export type Version = Schemas["VersionItemOut"];
 
-/** The versions, the newest first, page by page. */
+/** The versions, the newest first, page by page, without their definitions. */
 export function useVersions(id: string) {
   return api.useInfiniteQuery(
     "get",
     "/api/workflows/{flow}/versions",
-    { params: { path: { flow: id }, query: { limit: 20 } } },
+    { params: { path: { flow: id }, query: { limit: 50, brief: true, summary: true } } },
     PAGED,
   );
 }
@@ -33,27 +32,6 @@ export function useDefinition(id: string, number: number) {
     [text],
   );
   return { definition, error: query.error as unknown, retry: () => void query.refetch() };
-}
-
-/** What each version changed against the one before it, as far as that is there. */
-export function summaries(versions: readonly Version[]): Map<number, string> {
-  const found = new Map<number, string>();
-  for (const [at, version] of versions.entries()) {
-    const before = versions[at + 1];
-    if (version.version === 1) found.set(1, "The first version");
-    else if (before?.version === version.version - 1) {
-      const diff = diffOf(parseDefinition(before.definition_json), parseDefinition(version.definition_json));
-      found.set(version.version, summaryOf(diff));
-    }
-  }
-  return found;
-}
-
-/** The names of the members by their ids; whoever has left has none. */
-export function useNames(): (userId: string | null | undefined) => string {
-  const { data } = api.useQuery("get", "/api/members", {}, { staleTime: 5 * 60_000 });
-  const names = useMemo(() => new Map(data?.items.map((member) => [member.user_id, member.name])), [data]);
-  return (userId) => (userId ? (names.get(userId) ?? "Somebody who has left") : "Headrace");
 }
 
 /** Makes the definition of a version the flow's again, and tells which version that is. */

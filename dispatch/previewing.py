@@ -1,0 +1,245 @@
+"""What expressions would come to, for who writes them: evaluated as the engine would, against what a run has recorded.
+
+Nothing is executed and nothing is written. No credential is opened: where a secret would stand, there are dots.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+import definition as definitions
+import engine
+from definition import Pin, Plan
+from engine import Job, Settled
+from errors import ExpressionError, NodeError, TooLarge
+from expressions import Template, compile_value
+from models import Credential, Run, Step, now_ms
+from nodes.base import REGISTRY
+from nodes.bounds import size_of
+from nodes.credential_types import TYPES
+from payloads import Kept
+
+from .executor import Flow
+
+if TYPE_CHECKING:
+    from .executor import Executor
+
+HIDDEN = "••••"
+MOST_SHOWN = 20_000  # bytes of a value's JSON, or characters of a text
+MOST_SECONDS = 5.0  # for all templates of a request
+AT_ONCE = 50  # steps that are read between two looks at how large they are
+NAMES = ("input", "item", "index", "steps", "trigger", "vars", "secrets", "run", "workflow", "now")
+NO_RUN = "run_00000000000000000000000000"
+
+
+class Value(NamedTuple):
+    """What a template came to, as JSON text, or why to nothing. Of a `truncated` value it is the beginning, as text."""
+
+    ok: bool
+    value: bytes | None = None
+    error: str | None = None
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where expressions stand: a node of a definition, and the run against whose record they are evaluated, if any."""
+
+    flow: Flow
+    definition: Mapping[str, Any]
+    node_id: str
+    is_draft: bool = False
+    run: Run | None = None
+    pinned: Mapping[str, Pin] = field(default_factory=dict)
+
+
+class Secrets(Mapping[str, Any]):
+    """`secrets` of an expression, with dots in place of every value, and of everything else in a credential."""
+
+    def __init__(self, workspace_id: str) -> None:
+        self.workspace_id = workspace_id
+
+    def __getitem__(self, name: str) -> Any:
+        row = Credential.named(self.workspace_id, name)
+        if row is None:
+            raise ExpressionError(f"there is no credential {name[:100]!r} in this workspace")
+        kind = TYPES[row.type]
+        return HIDDEN if kind.main else dict.fromkeys(kind._declared_fields, HIDDEN)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+class Preview:
+    """Evaluates templates for one place. DefinitionError where the definition has no sound graph."""
+
+    def __init__(self, executor: Executor, place: Place) -> None:
+        self.executor, self.place = executor, place
+        shape = definitions.graph(place.definition, executor.config.max_nodes)
+        self.plan = definitions.sketch(shape, place.definition.get("settings"))
+        self.raw = shape.nodes.get(place.node_id)
+
+    @property
+    def has_node(self) -> bool:
+        """Whether the definition has the node."""
+        return self.raw is not None
+
+    def names(self) -> dict[str, list[str]]:
+        """The names to choose from: `top`, and `steps`, the nodes that lead to this one, in their order."""
+        before = _before(self.plan, self.place.node_id)
+        return {"top": list(NAMES), "steps": [node.id for node in self.plan.nodes if node.position in before]}
+
+    def values(self, templates: Sequence[Any]) -> list[Value]:
+        """What each of them comes to. TooLarge where that takes more of the record than a value may have."""
+        compiled = [_compiled(template) for template in templates]
+        foreach = _compiled(self._list())
+        found = [item for item in (*compiled, foreach) if isinstance(item, Template)]
+        scope = self._scope(found)
+        self._add_item(scope, foreach)
+        end = time.monotonic() + MOST_SECONDS
+        return [self._value(given, made, scope, end) for given, made in zip(templates, compiled, strict=True)]
+
+    def _value(self, given: Any, made: Template | str | None, scope: Mapping[str, Any], end: float) -> Value:
+        if isinstance(made, str):
+            return Value(False, error=made)
+        if time.monotonic() > end:
+            return Value(False, error=f"not evaluated: the others took more than {MOST_SECONDS:g} s")
+        most = self.executor.config.max_value_bytes
+        try:
+            value = given if made is None else made.evaluate(scope)
+            size_of(value, "the value", 2 * most)
+            return _shown(value, engine.encode(value, most))
+        except ExpressionError as error:
+            return Value(False, error=str(error))
+        except NodeError as error:
+            return Value(False, error=error.message)
+
+    # What the expressions see
+
+    def _scope(self, templates: Sequence[Template]) -> dict[str, Any]:
+        """The scope of the node, with the outputs that the templates look at and no others."""
+        place, run = self.place, self.place.run
+        looked_at = set().union(*(template.steps for template in templates)) if templates else set()
+        plan = self._plan(looked_at)
+        settled = self._settled(plan, looked_at)
+        about = run or Run(id=NO_RUN, triggered_by="manual", started_at=now_ms(), workflow_name=place.flow.name)
+        version = run.workflow_version if run else None if place.is_draft else place.flow.version
+        job = Job(
+            about.id,
+            None if run is None else self._load(run, "input", Kept(run.input, run.input_bytes)),
+            scope={
+                "run": {"id": about.id, "triggered_by": about.triggered_by, "started_at": about.started_at},
+                "workflow": {"id": place.flow.id, "name": about.workflow_name, "version": version},
+            },
+            settled=settled,
+            links=self.executor.links_for(about, plan),
+        )
+        scope = engine.scope_of(plan, job, place.node_id) | {"secrets": Secrets(place.flow.workspace_id)}
+        if run is None:
+            del scope["trigger"]
+            if not plan.by_id[place.node_id].inputs:
+                del scope["input"]
+        return scope
+
+    def _plan(self, looked_at: set[str]) -> Plan:
+        """The sketch, in which the node sees the addresses of those that come later and can be answered."""
+        node = self.plan.by_id[self.place.node_id]
+        before = {self.plan.nodes[at].id for at in _before(self.plan, node.id)}
+        addresses = frozenset(id_ for id_ in looked_at & self.plan.answerable.keys() if id_ not in before)
+        nodes = list(self.plan.nodes)
+        nodes[node.position] = replace(node, addresses=addresses)
+        return replace(self.plan, nodes=tuple(nodes))
+
+    def _settled(self, plan: Plan, looked_at: set[str]) -> dict[tuple[str, int | None], Settled]:
+        """What is pinned or recorded of the nodes that lead straight to the node, and of those that are looked at."""
+        node, place = plan.by_id[self.place.node_id], self.place
+        earlier = [other.id for other in plan.nodes[: node.position]]
+        wanted = {plan.nodes[at].id for at, _ in node.inputs}
+        wanted |= set(earlier) if "*" in looked_at else looked_at & set(earlier)
+        settled = {id_: Settled(pin.output, pin.branch) for id_, pin in place.pinned.items() if id_ in wanted}
+        if place.run is not None:
+            settled |= self._recorded(place.run, sorted(wanted - settled.keys()))
+        return {(id_, None): done for id_, done in settled.items()}
+
+    def _recorded(self, run: Run, ids: Sequence[str]) -> dict[str, Settled]:
+        steps: dict[str, Step] = {}
+        for at in range(0, len(ids), AT_ONCE):
+            steps |= Step.outputs(run.id, ids[at : at + AT_ONCE])
+            self._check_size(steps.values())
+        values: dict[str, Any] = {}
+
+        def value(step: Step) -> Any:
+            if step.same_as is not None:
+                maker = steps.get(step.same_as)
+                return None if maker is None else value(maker)
+            if step.node_id not in values:
+                kept = Kept(step.output, step.output_bytes)
+                values[step.node_id] = self._load(run, f"step_{step.seq}", kept)
+            return values[step.node_id]
+
+        return {id_: Settled(value(step), step.branch) for id_ in ids if (step := steps.get(id_)) is not None}
+
+    def _check_size(self, steps: Iterable[Step]) -> None:
+        most = self.executor.config.max_value_bytes
+        if sum(step.output_bytes or len(step.output or "") for step in steps) > most:
+            raise TooLarge(f"The outputs that this looks at have more than {most} bytes together")
+
+    def _load(self, run: Run, name: str, kept: Kept) -> Any:
+        return self.executor.value(run.id, name, kept)
+
+    # Items
+
+    def _list(self) -> Any:
+        """What gives the list over whose items the expressions are evaluated, if they are."""
+        raw = self.raw or {}
+        if raw.get("foreach") is not None:
+            return raw["foreach"]
+        config = raw.get("config")
+        node = REGISTRY.get(raw["type"])
+        per_item = [] if node is None else definitions.schema_of(node).fields.values()
+        if not any(field_.metadata.get("x-per-item") for field_ in per_item):
+            return None
+        return config.get("items", "{{ input }}") if isinstance(config, dict) else "{{ input }}"
+
+    def _add_item(self, scope: dict[str, Any], foreach: Template | str | None) -> None:
+        """Let the expressions see the first item of the list, if there is one."""
+        try:
+            items = foreach.evaluate(scope) if isinstance(foreach, Template) else self._list()
+        except ExpressionError:
+            return
+        if isinstance(items, list) and items:
+            scope.update(item=items[0], index=0)
+
+
+def _before(plan: Plan, node_id: str) -> set[int]:
+    """The positions of the nodes from which a way leads to this one."""
+    found: set[int] = set()
+    rest = [plan.by_id[node_id].position]
+    while rest:
+        sources = {at for at, _ in plan.nodes[rest.pop()].inputs} - found
+        found |= sources
+        rest += sources
+    return found
+
+
+def _compiled(template: Any) -> Template | str | None:
+    """The template, None for a value without expressions, or what is wrong with it."""
+    try:
+        return compile_value(template)
+    except ExpressionError as error:
+        return str(error)
+
+
+def _shown(value: Any, encoded: bytes) -> Value:
+    if len(encoded) <= MOST_SHOWN:
+        return Value(True, encoded)
+    beginning = value[:MOST_SHOWN] if isinstance(value, str) else encoded[:MOST_SHOWN].decode("utf-8", "ignore")
+    return Value(True, orjson.dumps(beginning), truncated=True)

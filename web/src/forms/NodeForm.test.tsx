@@ -1,0 +1,192 @@
+import { MantineProvider } from "@mantine/core";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { cleanup, render, screen, waitFor, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { useState } from "react";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { NodeType } from "@/api/catalogue";
+import type { Definition, Json } from "@/definition/types";
+import Body from "./NodeFormBody";
+import type { Problem } from "./schema/problems";
+import { TYPES } from "./schemas.fixture";
+
+type Config = Record<string, Json>;
+
+vi.setConfig({ testTimeout: 30_000 });
+
+const DEFINITION: Definition = { nodes: [{ id: "here", type: "call" }], edges: [] };
+
+beforeEach(() => {
+  localStorage.clear();
+  vi.stubGlobal("matchMedia", () => ({
+    matches: false,
+    addEventListener: () => {},
+    removeEventListener: () => {},
+  }));
+  vi.stubGlobal(
+    "ResizeObserver",
+    class {
+      observe() {}
+      unobserve() {}
+      disconnect() {}
+    },
+  );
+  vi.stubGlobal("fetch", async () => Response.json({ items: [], next_cursor: null }));
+  Range.prototype.getClientRects = () => [] as unknown as DOMRectList;
+});
+
+afterEach(() => {
+  cleanup();
+  vi.unstubAllGlobals();
+});
+
+interface Shown {
+  changes: Config[];
+  user: ReturnType<typeof userEvent.setup>;
+}
+
+interface HolderProps {
+  type: NodeType;
+  start: Config;
+  problems: Problem[];
+  changes: Config[];
+}
+
+function Holder({ type, start, problems, changes }: HolderProps) {
+  const [value, setValue] = useState(start);
+  return (
+    <Body
+      type={type}
+      value={value}
+      onChange={(next) => {
+        changes.push(next);
+        setValue(next);
+      }}
+      context={{ flowId: "wf_1", definition: DEFINITION, nodeId: "here" }}
+      problems={problems}
+    />
+  );
+}
+
+function show(type: NodeType, start: Config, problems: Problem[] = []): Shown {
+  const changes: Config[] = [];
+  render(
+    <MantineProvider env="test">
+      <QueryClientProvider client={new QueryClient()}>
+        <Holder type={type} start={start} problems={problems} changes={changes} />
+      </QueryClientProvider>
+    </MantineProvider>,
+  );
+  return { changes, user: userEvent.setup() };
+}
+
+async function openMore(user: Shown["user"]) {
+  await user.click(screen.getByRole("button", { name: /More settings/ }));
+}
+
+const FULL: Record<keyof typeof TYPES, Config> = {
+  nothing: {},
+  call: {
+    url: "https://example.com/{{ input.id }}",
+    method: "{{ input.method }}",
+    headers: { "X-Key": "a", Accept: "b" },
+    body: { a: [1, { b: null }], c: "{{ input }}" },
+    timeout: 5,
+    follow: false,
+    amount: "{{ input.n }}",
+    pages: { type: "cursor", size: 10 },
+    foreign: { kept: true },
+  },
+  lists: {
+    cases: ["a", 1, true],
+    by: "name",
+    tags: ["x", "{{ input.tag }}"],
+    methods: ["GET"],
+    sums: { total: { op: "sum", field: "price" } },
+    rules: [{ when: "a", what: "b" }],
+  },
+  codes: { source: "return 1", schema: { type: "object" }, cron: "0 * * * *", timezone: "UTC", version: 7 },
+  choice: { auth: { number: 4 }, either: 5 },
+};
+
+describe("the form of a node", () => {
+  for (const name of Object.keys(TYPES) as (keyof typeof TYPES)[]) {
+    it(`draws ${name}, empty and full, without a change of its own`, async () => {
+      const empty = show(TYPES[name], {});
+      await waitFor(() => expect(document.querySelector(".cm-editor, input, p, button")).not.toBeNull());
+      expect(empty.changes).toEqual([]);
+      cleanup();
+      const full = show(TYPES[name], FULL[name]);
+      await waitFor(() => expect(document.querySelector(".cm-editor, input, p, button")).not.toBeNull());
+      expect(full.changes).toEqual([]);
+    });
+  }
+
+  it("writes what is typed and removes the key of what is cleared", async () => {
+    const { changes, user } = show(TYPES.call, { url: "a", timeout: 3 });
+    const field = screen.getByLabelText("Timeout");
+    await user.clear(field);
+    expect(changes.at(-1)).toEqual({ url: "a" });
+    await user.type(field, "12");
+    expect(changes.at(-1)).toEqual({ url: "a", timeout: 12 });
+  });
+
+  it("folds settings without a value, and shows a default without writing it", async () => {
+    const { changes, user } = show(TYPES.call, { url: "a" });
+    expect(screen.queryByLabelText("Timeout")).toBeNull();
+    await openMore(user);
+    expect(screen.getByLabelText("Timeout").getAttribute("placeholder")).toBe("30");
+    expect(changes).toEqual([]);
+  });
+
+  it("turns a number into an expression and back", async () => {
+    const { changes, user } = show(TYPES.call, { url: "a", amount: 5 });
+    const group = screen.getByLabelText("Amount").closest("[class*=field]") as HTMLElement;
+    await user.click(within(group).getByRole("button", { name: "Work it out with an expression" }));
+    expect(changes.at(-1)).toEqual({ url: "a", amount: "{{ 5 }}" });
+    await user.click(within(group).getByRole("button", { name: "Back to a plain value" }));
+    expect(changes.at(-1)).toEqual({ url: "a", amount: 5 });
+  });
+
+  it("keeps a value that its field cannot show, and keys that the type does not know", async () => {
+    const { changes, user } = show(TYPES.call, FULL.call);
+    expect(screen.getByText("Other settings")).toBeTruthy();
+    const field = screen.getByLabelText("Timeout");
+    await user.clear(field);
+    await user.type(field, "7");
+    expect(changes.at(-1)).toEqual({ ...FULL.call, timeout: 7 });
+    expect(Object.keys(changes.at(-1) ?? {}).sort()).toEqual(Object.keys(FULL.call).sort());
+  });
+
+  it("edits a table: a row has a name, is moved and is removed", async () => {
+    const { changes, user } = show(TYPES.call, { url: "a", headers: { A: "1", B: "2" } });
+    const name = screen.getByLabelText("Headers: name 1");
+    await user.type(name, "x");
+    expect(changes.at(-1)?.headers).toEqual({ Ax: "1", B: "2" });
+    await user.click(screen.getByRole("button", { name: "More for Headers: B" }));
+    await user.click(await screen.findByText("Move up"));
+    expect(Object.keys(changes.at(-1)?.headers as object)).toEqual(["B", "Ax"]);
+    await user.click(screen.getByRole("button", { name: "More for Headers: B" }));
+    await user.click(await screen.findByText("Remove"));
+    expect(changes.at(-1)?.headers).toEqual({ Ax: "1" });
+  });
+
+  it("sets up an object of settings and removes it again", async () => {
+    const { changes, user } = show(TYPES.call, { url: "a" });
+    await openMore(user);
+    await user.click(screen.getByRole("button", { name: "Set up pages" }));
+    expect(changes.at(-1)).toEqual({ url: "a", pages: {} });
+    await user.click(screen.getByRole("button", { name: "Remove" }));
+    expect(changes.at(-1)).toEqual({ url: "a" });
+  });
+
+  it("shows a problem at its field, opens the fold for it, and the others above", () => {
+    show(TYPES.call, { url: "a" }, [
+      { path: "nodes[0].config.timeout", message: "Must be greater than 0" },
+      { path: "nodes[0].config", message: "Cannot be so" },
+    ]);
+    expect(screen.getByText("Must be greater than 0")).toBeTruthy();
+    expect(screen.getByLabelText("Timeout").getAttribute("aria-describedby")).toContain("-error");
+    expect(screen.getByText("Cannot be so")).toBeTruthy();
+  });
+});

@@ -1,0 +1,42 @@
+/** The parts of the form library that are used: Mantine's look of lists, titles and choices between schemas.
+ *
+ * Each is taken by itself: the packages as a whole bring a date picker along, and a validator that compiles.
+ */
+
+import { Text } from "@mantine/core";
+import ArrayFieldItemTemplate from "@rjsf/mantine/lib/templates/ArrayFieldItemTemplate.js";
+import ArrayFieldTemplate from "@rjsf/mantine/lib/templates/ArrayFieldTemplate.js";
+import ArrayFieldTitleTemplate from "@rjsf/mantine/lib/templates/ArrayFieldTitleTemplate.js";
+import buttons from "@rjsf/mantine/lib/templates/ButtonTemplates/index.js";
+import FieldErrorTemplate from "@rjsf/mantine/lib/templates/FieldErrorTemplate.js";
+import MultiSchemaFieldTemplate from "@rjsf/mantine/lib/templates/MultiSchemaFieldTemplate.js";
+import TitleFieldTemplate from "@rjsf/mantine/lib/templates/TitleField.js";
+import SelectWidget from "@rjsf/mantine/lib/widgets/SelectWidget.js";
+import type { DescriptionFieldProps } from "@rjsf/utils";
+import { Words } from "./fields/FieldFrame";
+import { LeafField } from "./fields/LeafField";
+import { FieldTemplate, ObjectFieldTemplate } from "./templates";
+
+function DescriptionFieldTemplate({ id, description }: DescriptionFieldProps) {
+  if (!description) return null;
+  return (
+    <Text id={id} size="xs" c="var(--quiet)">
+      {typeof description === "string" ? <Words text={description} /> : description}
+    </Text>
+  );
+}
+
+export const templates = {
+  ArrayFieldItemTemplate,
+  ArrayFieldTemplate,
+  ArrayFieldTitleTemplate,
+  ButtonTemplates: buttons(),
+  DescriptionFieldTemplate,
+  FieldErrorTemplate,
+  FieldTemplate,
+  MultiSchemaFieldTemplate,
+  ObjectFieldTemplate,
+  TitleFieldTemplate,
+};
+export const widgets = { SelectWidget };
+export const fields = { LeafField };

@@ -1,0 +1,91 @@
+/** Schemas of settings in all shapes that there are, as the catalogue has them. */
+import type { NodeType } from "@/api/catalogue";
+import type { FieldSchema } from "./schema/types";
+
+function type(name: string, properties: Record<string, FieldSchema>, more: object = {}): NodeType {
+  return {
+    type: name,
+    name,
+    category: "data",
+    description: "A type for tests.",
+    branches: [],
+    trigger: false,
+    pure: true,
+    own: false,
+    config_schema: { type: "object", properties, additionalProperties: false, ...more },
+    examples: [],
+    extra: null,
+    install: null,
+  } as unknown as NodeType;
+}
+
+const text: FieldSchema = { type: "string", description: "Some text" };
+
+export const TYPES = {
+  nothing: type("nothing", {}),
+  call: type(
+    "call",
+    {
+      url: { type: "string", minLength: 1, description: "The address: https://example.com" },
+      method: { type: "string", default: "GET", enum: ["GET", "POST"] },
+      headers: { type: "object", additionalProperties: { type: "string" } },
+      body: { description: "What to send, any JSON" },
+      timeout: { type: "number", default: 30, minimum: 0.1, "x-literal": true },
+      follow: { type: "boolean", default: true, "x-literal": true },
+      amount: { type: "integer" },
+      pages: {
+        type: "object",
+        "x-literal": true,
+        required: ["type"],
+        properties: {
+          type: { type: "string", enum: ["cursor", "next_link"] },
+          size: { type: "integer" },
+          limit: { type: "integer", default: 100 },
+        },
+      },
+    },
+    { required: ["url"] },
+  ),
+  lists: type("lists", {
+    cases: { type: "array", items: {}, "x-literal": true },
+    by: { type: ["array", "string"], items: { type: "string" }, "x-literal": true, default: [] },
+    tags: { type: "array", items: { type: "string" } },
+    methods: {
+      type: "array",
+      default: ["POST"],
+      items: { type: "string", enum: ["GET", "POST"] },
+      "x-literal": true,
+    },
+    sums: {
+      type: "object",
+      "x-literal": true,
+      additionalProperties: {
+        type: "object",
+        required: ["op"],
+        properties: { op: { type: "string", enum: ["sum", "count"] }, field: text },
+      },
+    },
+    rules: { type: "array", items: { type: "object", properties: { when: text, what: text } } },
+  }),
+  codes: type("codes", {
+    source: { type: "string", "x-literal": true, "x-language": "python" },
+    schema: { type: "object", additionalProperties: {}, "x-literal": true },
+    cron: { type: "string", "x-literal": true },
+    timezone: { type: "string", "x-literal": true },
+    version: { type: "integer", default: 4, enum: [4, 7], "x-literal": true },
+  }),
+  choice: type("choice", {
+    auth: {
+      oneOf: [
+        { title: "A name", type: "object", required: ["name"], properties: { name: text } },
+        {
+          title: "A number",
+          type: "object",
+          required: ["number"],
+          properties: { number: { type: "integer" } },
+        },
+      ],
+    },
+    either: { anyOf: [{ type: "string" }, { type: "number" }] },
+  }),
+};

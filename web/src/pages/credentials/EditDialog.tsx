@@ -1,0 +1,128 @@
+/** Gives a credential another name, other values or other hosts. Its values are not shown: they are entered anew. */
+import { Alert, Button, Group, Modal, Stack, Switch, Text, TextInput } from "@mantine/core";
+import { useState } from "react";
+import { ApiError, type Detail, server } from "@/api/client";
+import {
+  type Credential,
+  type CredentialType,
+  hostsOf,
+  useCredentialsChanged,
+  useCredentialTypes,
+} from "@/api/credentials";
+import { CredentialForm, type Draft } from "@/forms/credentials/CredentialForm";
+import { missingValues } from "@/forms/credentials/missing";
+import { notify } from "@/ui/notify";
+import { Loading, Refused } from "@/ui/states";
+
+interface EditDialogProps {
+  credential: Credential;
+  onClose: () => void;
+}
+
+export default function EditDialog({ credential, onClose }: EditDialogProps) {
+  const { types, error, retry } = useCredentialTypes();
+  const type = types?.find(credential.type);
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={`Change “${credential.name}”`}
+      size="lg"
+      closeOnClickOutside={false}
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
+      {types === undefined &&
+        (error ? <Refused error={error} onRetry={retry} /> : <Loading label="Loading" />)}
+      {types !== undefined && type === undefined && (
+        <Alert color="red">This server knows no credentials of the type {credential.type}.</Alert>
+      )}
+      {type !== undefined && <Changing credential={credential} type={type} onClose={onClose} />}
+    </Modal>
+  );
+}
+
+interface Change {
+  name?: string;
+  data?: Draft["data"];
+  hosts?: string[] | null;
+}
+
+function changeOf(credential: Credential, name: string, draft: Draft | null): Change {
+  const change: Change = {};
+  if (name !== credential.name) change.name = name;
+  if (draft !== null) {
+    change.data = draft.data;
+    change.hosts = draft.hosts.length > 0 ? draft.hosts : null;
+  }
+  return change;
+}
+
+function Changing({ credential, type, onClose }: EditDialogProps & { type: CredentialType }) {
+  const changed = useCredentialsChanged();
+  const [name, setName] = useState(credential.name);
+  const [isAnew, setAnew] = useState(false);
+  const [draft, setDraft] = useState<Draft>({ data: {}, hosts: hostsOf(credential) ?? [] });
+  const [details, setDetails] = useState<Detail[]>([]);
+  const [refusal, setRefusal] = useState<unknown>(null);
+  const [isSaving, setSaving] = useState(false);
+  const change = changeOf(credential, name.trim(), isAnew ? draft : null);
+
+  async function save() {
+    const lacks = isAnew ? missingValues(type.schema, draft.data) : [];
+    setDetails(lacks);
+    setRefusal(null);
+    if (lacks.length > 0) return;
+    setSaving(true);
+    try {
+      await server.PUT("/api/credentials/{credential}", {
+        params: { path: { credential: credential.id } },
+        body: change,
+      });
+      await changed();
+      notify.done(`The credential “${name.trim()}” is changed`);
+      onClose();
+    } catch (error) {
+      setDetails(error instanceof ApiError ? error.details : []);
+      setRefusal(error);
+    }
+    setSaving(false);
+  }
+
+  return (
+    <Stack>
+      <TextInput
+        label="Name"
+        description="How flows call it; an active flow that uses it keeps it from being renamed"
+        required
+        value={name}
+        onChange={(event) => setName(event.currentTarget.value)}
+      />
+      <Switch
+        label="Enter its values anew"
+        description="All of them, also to send it to other hosts"
+        checked={isAnew}
+        onChange={(event) => setAnew(event.currentTarget.checked)}
+      />
+      {isAnew && <CredentialForm type={type} draft={draft} onChange={setDraft} details={details} />}
+      {!isAnew && (
+        <Text size="sm" c="var(--quiet)">
+          The values stay as they are. {type.name}
+          {hostsOf(credential) !== null && `; may be sent to ${hostsOf(credential)?.join(", ")}`}.
+        </Text>
+      )}
+      {refusal !== null && <Refused error={refusal} />}
+      <Group justify="flex-end">
+        <Button variant="default" onClick={onClose}>
+          Cancel
+        </Button>
+        <Button
+          loading={isSaving}
+          disabled={name.trim() === "" || Object.keys(change).length === 0}
+          onClick={() => void save()}
+        >
+          Save
+        </Button>
+      </Group>
+    </Stack>
+  );
+}

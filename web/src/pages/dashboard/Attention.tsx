@@ -1,0 +1,123 @@
+import { Anchor, Text } from "@mantine/core";
+import { IconAlertTriangle, IconCircleX, IconClockExclamation, IconUserCheck } from "@tabler/icons-react";
+import type { ReactNode } from "react";
+import { Link } from "wouter";
+import { api, type Schemas } from "@/api/client";
+import { CALM } from "@/api/queries";
+import { firstLine, waitsFor } from "@/runs/words";
+import { Card } from "@/ui/Page";
+import { Time } from "@/ui/Time";
+import classes from "./dashboard.module.css";
+
+const MOST = 5;
+const FAILING = {
+  params: { query: { failing: true, brief: true, status: "active", limit: MOST, sort: "last_run" } },
+} as const;
+const WAITING = { params: { query: { waiting: true, brief: true, limit: MOST } } } as const;
+
+/** What people should look at: answers that are waited for, late schedules, polls and flows that fail. */
+export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] | undefined }) {
+  const refetchInterval = 2 * CALM;
+  const waiting = api.useQuery("get", "/api/runs", WAITING, { refetchInterval });
+  const failing = api.useQuery("get", "/api/flows", FAILING, { refetchInterval });
+  const late = schedules?.filter((one) => one.overdue) ?? [];
+  const broken = schedules?.filter((one) => one.last_error !== null) ?? [];
+  const asked = waiting.data?.items ?? [];
+  const flows = failing.data?.items ?? [];
+  if (asked.length + late.length + broken.length + flows.length === 0) return null;
+  const more = Boolean(waiting.data?.next_cursor || failing.data?.next_cursor);
+  return (
+    <div className={classes.attention}>
+      <Card title="Needs attention" pad={false}>
+        <ul className={classes.rows}>
+          {asked.map((run) => (
+            <Item
+              key={run.id}
+              icon={
+                <IconUserCheck size={20} color="var(--waiting)" role="img" aria-label="Waits for an answer" />
+              }
+              href={`/runs/${run.id}`}
+              title={run.workflow_name}
+              about={run.waiting ? `Waits for ${waitsFor(run.waiting)}` : "Waits for an answer"}
+              at={run.created_at}
+            />
+          ))}
+          {late.map((one) => (
+            <Item
+              key={`late ${one.workflow_id} ${one.node_id}`}
+              icon={<IconClockExclamation size={20} color="var(--waiting)" role="img" aria-label="Overdue" />}
+              href={`/flows/${one.workflow_id}`}
+              title={one.workflow_name}
+              about={`Is overdue: ${one.describes}`}
+              at={one.next_at}
+            />
+          ))}
+          {broken.map((one) => (
+            <Item
+              key={`poll ${one.workflow_id} ${one.node_id}`}
+              icon={<IconAlertTriangle size={20} color="var(--failed)" role="img" aria-label="Poll failed" />}
+              href={`/flows/${one.workflow_id}`}
+              title={one.workflow_name}
+              about={`Cannot look for new things: ${firstLine(one.last_error ?? "")}`}
+              at={one.last_at}
+              bad
+            />
+          ))}
+          {flows.map((flow) => (
+            <Item
+              key={flow.id}
+              icon={<IconCircleX size={20} color="var(--failed)" role="img" aria-label="Fails" />}
+              href={flow.last_run ? `/runs/${flow.last_run.id}` : `/flows/${flow.id}`}
+              title={flow.name}
+              about={firstLine(flow.last_run?.error_text ?? "Its last run failed")}
+              at={flow.last_run?.finished_at}
+              bad
+            />
+          ))}
+        </ul>
+        {more && (
+          <Text size="sm" px="md" py="xs" style={{ borderTop: "1px solid var(--line)" }}>
+            More: <More href="/waiting">all that waits</More>,{" "}
+            <More href="/flows?result=failing">all that fails</More>
+          </Text>
+        )}
+      </Card>
+    </div>
+  );
+}
+
+function More({ href, children }: { href: string; children: ReactNode }) {
+  return (
+    <Anchor component={Link} href={href} inherit>
+      {children}
+    </Anchor>
+  );
+}
+
+interface ItemProps {
+  icon: ReactNode;
+  href: string;
+  title: string;
+  about: string;
+  at: string | null | undefined;
+  bad?: boolean;
+}
+
+function Item({ icon, href, title, about, at, bad = false }: ItemProps) {
+  return (
+    <li className={classes.row}>
+      {icon}
+      <div className={classes.grow}>
+        <Anchor component={Link} href={href} size="sm" fw={550} truncate display="block">
+          {title}
+        </Anchor>
+        <Text size="xs" c={bad ? "var(--failed)" : "var(--quiet)"} truncate title={about}>
+          {about}
+        </Text>
+      </div>
+      <Text size="xs" c="var(--quiet)" component="span">
+        <Time at={at} />
+      </Text>
+    </li>
+  );
+}

@@ -1,0 +1,77 @@
+import { Button, Group, SimpleGrid, Stack, Text, Title } from "@mantine/core";
+import { IconFileImport, IconPlus, IconTemplate } from "@tabler/icons-react";
+import { useState } from "react";
+import { Link } from "wouter";
+import { useCatalogue } from "@/api/catalogue";
+import { useSession } from "@/app/session";
+import { TemplateCard } from "@/pages/templates/TemplateCard";
+import { TemplateDialog } from "@/pages/templates/TemplateDialog";
+import { firstSteps } from "@/pages/templates/templates";
+import { useTemplates } from "@/pages/templates/useTemplates";
+import { LoadingRows, Refused } from "@/ui/states";
+
+/** What a workspace shows before it has a flow. */
+export function FirstSteps() {
+  const { may, user } = useSession();
+  const { catalogue } = useCatalogue();
+  const { data, error, refetch } = useTemplates();
+  const [open, setOpen] = useState("");
+  if (!may("editor")) {
+    return (
+      <Text>
+        There are no flows in this workspace yet. Somebody with the role editor can make the first one.
+      </Text>
+    );
+  }
+  return (
+    <Stack gap="lg">
+      <div>
+        <Title order={2}>Good to see you, {user.name}</Title>
+        <Text c="var(--quiet)">
+          Begin with a flow that works as it is: look at it, run it, and change it to your needs.
+        </Text>
+      </div>
+      {data ? (
+        <SimpleGrid cols={{ base: 1, sm: 2, lg: 4 }} spacing="sm">
+          {firstSteps(data.items, 4).map((template) => (
+            <TemplateCard
+              key={template.id}
+              template={template}
+              catalogue={catalogue}
+              onOpen={() => setOpen(template.id)}
+            />
+          ))}
+        </SimpleGrid>
+      ) : error ? (
+        <Refused error={error} onRetry={() => void refetch()} />
+      ) : (
+        <LoadingRows rows={3} />
+      )}
+      <Group gap="xs">
+        <Button component={Link} href="/templates" leftSection={<IconTemplate size={16} aria-hidden />}>
+          See all templates
+        </Button>
+        <Button
+          component={Link}
+          href="/flows?new=flow"
+          variant="default"
+          leftSection={<IconPlus size={16} aria-hidden />}
+        >
+          Start from scratch
+        </Button>
+        <Button
+          component={Link}
+          href="/flows?new=import"
+          variant="default"
+          leftSection={<IconFileImport size={16} aria-hidden />}
+        >
+          Import a flow
+        </Button>
+      </Group>
+      <TemplateDialog
+        template={data?.items.find((template) => template.id === open)}
+        onClose={() => setOpen("")}
+      />
+    </Stack>
+  );
+}

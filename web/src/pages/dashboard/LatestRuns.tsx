@@ -1,0 +1,79 @@
+import { Anchor, Text } from "@mantine/core";
+import { Link } from "wouter";
+import { api, type Schemas } from "@/api/client";
+import { liveWhile } from "@/api/queries";
+import { isMoving } from "@/runs/moving";
+import { aboutRun } from "@/runs/words";
+import { Elapsed } from "@/ui/Elapsed";
+import { Card } from "@/ui/Page";
+import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
+import { LoadingRows, Refused } from "@/ui/states";
+import { Time } from "@/ui/Time";
+import classes from "./dashboard.module.css";
+
+/** The latest runs of the workspace, as they go. */
+export function LatestRuns() {
+  const { data, error, refetch } = api.useQuery(
+    "get",
+    "/api/dashboard/runs/latest",
+    { params: { query: { brief: true } } },
+    { refetchInterval: (query) => liveWhile(query.state.data?.items.some(isMoving) ?? false) },
+  );
+  return (
+    <Card
+      title="Latest runs"
+      pad={false}
+      actions={
+        <Anchor component={Link} href="/runs" size="sm">
+          All runs
+        </Anchor>
+      }
+    >
+      {data ? (
+        <Rows runs={data.items} />
+      ) : error ? (
+        <Refused error={error} onRetry={() => void refetch()} />
+      ) : (
+        <LoadingRows rows={8} />
+      )}
+    </Card>
+  );
+}
+
+function Rows({ runs }: { runs: Schemas["RunItemOut"][] }) {
+  if (runs.length === 0) {
+    return (
+      <Text size="sm" c="var(--quiet)" p="md">
+        Nothing has run yet. Open a flow and run it, or switch one on.
+      </Text>
+    );
+  }
+  return (
+    <ul className={classes.rows}>
+      {runs.map((run) => (
+        <li key={run.id} className={classes.row}>
+          <StatusBadge outcome={outcomeOf(run)} iconOnly />
+          <div className={classes.grow}>
+            <Anchor component={Link} href={`/runs/${run.id}`} size="sm" fw={550} truncate display="block">
+              {run.workflow_name}
+            </Anchor>
+            {aboutRun(run) !== null && (
+              <Text
+                size="xs"
+                c={run.error_text && !run.cancelled ? "var(--failed)" : "var(--quiet)"}
+                truncate
+              >
+                {aboutRun(run)}
+              </Text>
+            )}
+          </div>
+          <Text size="xs" c="var(--quiet)" component="span" ta="right">
+            <Time at={run.started_at ?? run.created_at} />
+            <br />
+            <Elapsed startedAt={run.started_at} ms={run.duration_ms} running={isMoving(run)} />
+          </Text>
+        </li>
+      ))}
+    </ul>
+  );
+}

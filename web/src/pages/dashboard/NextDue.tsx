@@ -1,0 +1,55 @@
+import { Anchor, Text } from "@mantine/core";
+import { Link } from "wouter";
+import { useCatalogue } from "@/api/catalogue";
+import type { Schemas } from "@/api/client";
+import { NodeIcon } from "@/ui/NodeIcon";
+import { Card } from "@/ui/Page";
+import { LoadingRows } from "@/ui/states";
+import { Time } from "@/ui/Time";
+import classes from "./dashboard.module.css";
+
+const MOST = 8;
+
+/** What starts next by itself. */
+export function NextDue({ schedules }: { schedules: Schemas["ScheduleOut"][] | undefined }) {
+  const { catalogue } = useCatalogue();
+  const next = schedules?.filter((one) => one.next_at !== null).slice(0, MOST);
+  return (
+    <Card title="Next due" pad={false}>
+      {next === undefined ? (
+        <LoadingRows rows={3} />
+      ) : next.length === 0 ? (
+        <Text size="sm" c="var(--quiet)" p="md">
+          No flow that is on has a schedule.
+        </Text>
+      ) : (
+        <ul className={classes.rows}>
+          {next.map((one) => (
+            <li key={`${one.workflow_id} ${one.node_id}`} className={classes.row}>
+              <NodeIcon type={catalogue?.find(one.node_type)} size={24} />
+              <div className={classes.grow}>
+                <Anchor
+                  component={Link}
+                  href={`/flows/${one.workflow_id}`}
+                  size="sm"
+                  fw={550}
+                  truncate
+                  display="block"
+                >
+                  {one.workflow_name}
+                </Anchor>
+                <Text size="xs" c="var(--quiet)" truncate>
+                  {one.describes}
+                  {one.timezone !== null && one.describes.includes("*") && ` (${one.timezone})`}
+                </Text>
+              </div>
+              <Text size="xs" c={one.overdue ? "var(--waiting)" : "var(--quiet)"} component="span">
+                <Time at={one.next_at} />
+              </Text>
+            </li>
+          ))}
+        </ul>
+      )}
+    </Card>
+  );
+}

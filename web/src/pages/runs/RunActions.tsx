@@ -1,0 +1,159 @@
+import { Button, Group, Menu, Tooltip } from "@mantine/core";
+import { IconChevronDown, IconPencil, IconPlayerStop, IconRefresh, IconTrash } from "@tabler/icons-react";
+import { useState } from "react";
+import { Link, useLocation } from "wouter";
+import { useSession } from "@/app/session";
+import { hasEnded } from "@/runs/moving";
+import type { Run } from "@/runs/useRun";
+import { type RetryChoice, useRunActions } from "@/runs/useRunActions";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { notify } from "@/ui/notify";
+
+/** Repeats the run and goes to the new one. */
+export function useRetry(run: Run) {
+  const actions = useRunActions();
+  const [, go] = useLocation();
+  const [busy, setBusy] = useState(false);
+  async function retry(choice: RetryChoice) {
+    setBusy(true);
+    try {
+      const made = await actions.retry(run, choice);
+      go(`/runs/${made.id}`);
+    } catch (error) {
+      notify.refused("The run was not repeated", error);
+    } finally {
+      setBusy(false);
+    }
+  }
+  return { retry, busy };
+}
+
+/** What can be done about the run that is shown. */
+export function RunActions({ run, node }: { run: Run; node: string | null }) {
+  const { may } = useSession();
+  const ended = hasEnded(run);
+  return (
+    <Group gap="xs">
+      {ended ? <RetryMenu run={run} /> : <Stop run={run} />}
+      <Button
+        variant="default"
+        component={Link}
+        href={`/flows/${run.workflow_id}${node === null ? "" : `?node=${encodeURIComponent(node)}`}`}
+        leftSection={<IconPencil size={16} aria-hidden />}
+      >
+        {may("editor") ? "Edit the flow" : "Open the flow"}
+      </Button>
+      {ended && <Delete run={run} />}
+    </Group>
+  );
+}
+
+function RetryMenu({ run }: { run: Run }) {
+  const { may } = useSession();
+  const { retry, busy } = useRetry(run);
+  const failed = run.status === "failed";
+  const same = run.draft ? "with the draft of this run" : `with version ${run.workflow_version}, as this run`;
+  return (
+    <Menu position="bottom-end" shadow="md" disabled={!may("operator")}>
+      <Menu.Target>
+        <Tooltip label="Running flows needs the role operator" disabled={may("operator")}>
+          <Button
+            variant="default"
+            loading={busy}
+            data-disabled={!may("operator") || undefined}
+            leftSection={<IconRefresh size={16} aria-hidden />}
+            rightSection={<IconChevronDown size={14} aria-hidden />}
+          >
+            {failed ? "Retry" : "Run again"}
+          </Button>
+        </Tooltip>
+      </Menu.Target>
+      <Menu.Dropdown>
+        {!run.draft && (
+          <>
+            <Menu.Label>With the flow as it is now</Menu.Label>
+            {failed && (
+              <Menu.Item onClick={() => void retry({ from: "failed", version: "latest" })}>
+                From where it failed
+              </Menu.Item>
+            )}
+            <Menu.Item onClick={() => void retry({ from: "start", version: "latest" })}>
+              From the start
+            </Menu.Item>
+          </>
+        )}
+        <Menu.Label>{same.charAt(0).toUpperCase() + same.slice(1)}</Menu.Label>
+        {failed && (
+          <Menu.Item onClick={() => void retry({ from: "failed", version: "same" })}>
+            From where it failed
+          </Menu.Item>
+        )}
+        <Menu.Item onClick={() => void retry({ from: "start", version: "same" })}>From the start</Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+function Stop({ run }: { run: Run }) {
+  const { may } = useSession();
+  const actions = useRunActions();
+  const [asking, setAsking] = useState(false);
+  return (
+    <>
+      <Tooltip label="Cancelling needs the role operator" disabled={may("operator")}>
+        <Button
+          variant="default"
+          data-disabled={!may("operator") || undefined}
+          leftSection={<IconPlayerStop size={16} aria-hidden />}
+          onClick={() => may("operator") && setAsking(true)}
+        >
+          Cancel the run
+        </Button>
+      </Tooltip>
+      <ConfirmDialog
+        opened={asking}
+        onClose={() => setAsking(false)}
+        title="Cancel the run?"
+        action="Cancel the run"
+        danger
+        onConfirm={() => actions.cancel(run)}
+      >
+        What it has done so far stays done. It can be repeated later.
+      </ConfirmDialog>
+    </>
+  );
+}
+
+function Delete({ run }: { run: Run }) {
+  const { may } = useSession();
+  const actions = useRunActions();
+  const [, go] = useLocation();
+  const [asking, setAsking] = useState(false);
+  if (!may("editor")) return null;
+  return (
+    <>
+      <Button
+        variant="default"
+        c="var(--failed)"
+        leftSection={<IconTrash size={16} aria-hidden />}
+        onClick={() => setAsking(true)}
+      >
+        Delete
+      </Button>
+      <ConfirmDialog
+        opened={asking}
+        onClose={() => setAsking(false)}
+        title="Delete the run?"
+        action="Delete"
+        danger
+        onConfirm={async () => {
+          await actions.remove(run);
+          notify.done("The run was deleted");
+          go("/runs");
+        }}
+      >
+        Its steps and its log go with it. This cannot be undone.
+      </ConfirmDialog>
+    </>
+  );
+}

@@ -1,0 +1,44 @@
+import { Box, Text } from "@mantine/core";
+import { lazy, Suspense, useMemo } from "react";
+import { liveEdges, marksOf, type NodeState } from "@/runs/states";
+import type { Run } from "@/runs/useRun";
+import { Loading } from "@/ui/states";
+import { useDefinition } from "./useDefinition";
+
+const FlowGraph = lazy(() => import("@/graph/FlowGraph"));
+
+interface RunGraphProps {
+  run: Run;
+  states: ReadonlyMap<string, NodeState>;
+  selected: string | null;
+  onSelect: (nodeId: string) => void;
+}
+
+/** The flow as it was when the run began, coloured by what became of each node. */
+export function RunGraph({ run, states, selected, onSelect }: RunGraphProps) {
+  const { data: definition, error } = useDefinition(run.id);
+  const marks = useMemo(() => marksOf(states, run.pinned), [states, run.pinned]);
+  const isLive = useMemo(() => definition && liveEdges(definition, states), [definition, states]);
+  if (error !== null) {
+    return (
+      <Box p="md">
+        <Text size="sm" c="var(--quiet)">
+          The version of the flow that ran is not there any more, so there is no graph of it.
+        </Text>
+      </Box>
+    );
+  }
+  if (definition === undefined) return <Loading label="Loading the graph" />;
+  return (
+    <Suspense fallback={<Loading label="Loading the graph" />}>
+      <FlowGraph
+        definition={definition}
+        marks={marks}
+        isLive={isLive}
+        selected={selected}
+        onSelect={(id) => id !== null && onSelect(id)}
+        label={`Graph of ${run.workflow_name}`}
+      />
+    </Suspense>
+  );
+}

@@ -1,0 +1,110 @@
+import { Alert, Box, Button, Group, Tooltip } from "@mantine/core";
+import {
+  IconAlertTriangle,
+  IconCircleMinus,
+  IconPencil,
+  IconRefresh,
+  IconUserQuestion,
+} from "@tabler/icons-react";
+import { Link } from "wouter";
+import type { Schemas } from "@/api/client";
+import { useSession } from "@/app/session";
+import { pastOf, Question } from "@/runs/Question";
+import type { NodeState } from "@/runs/states";
+import type { Run } from "@/runs/useRun";
+import { waitsFor } from "@/runs/words";
+import { Clamped } from "@/ui/Clamped";
+import { notify } from "@/ui/notify";
+import { useRetry } from "./RunActions";
+
+/** What whoever opens the run should know first: why it failed and what to do about it, or what it waits for. */
+export function RunNotices({ run, failed }: { run: Run; failed: NodeState | undefined }) {
+  if (run.cancelled) return <Cancelled run={run} />;
+  if (run.status === "failed") return <Failure run={run} failed={failed} />;
+  return (
+    <>
+      {run.questions.map((question) => (
+        <Asked key={`${question.node_id} ${question.question}`} run={run} question={question} />
+      ))}
+      {run.waiting && run.questions.length === 0 && (
+        <Alert variant="light" color="gray" py="xs">
+          Waits for {waitsFor(run.waiting)}
+        </Alert>
+      )}
+    </>
+  );
+}
+
+function Cancelled({ run }: { run: Run }) {
+  return (
+    <Alert
+      variant="light"
+      color="gray"
+      py="xs"
+      icon={<IconCircleMinus aria-hidden />}
+      title="The run was cancelled"
+    >
+      {run.error_text}
+    </Alert>
+  );
+}
+
+function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
+  const { may } = useSession();
+  const { retry, busy } = useRetry(run);
+  const node = failed === undefined ? "" : `?node=${encodeURIComponent(failed.nodeId)}`;
+  return (
+    <Alert
+      color="red"
+      variant="light"
+      icon={<IconAlertTriangle aria-hidden />}
+      title={failed === undefined ? "The run failed" : `“${failed.name}” failed`}
+      role="alert"
+    >
+      <Clamped text={run.error_text ?? "It does not say why."} />
+      <Group gap="xs" mt="xs">
+        <Button
+          size="xs"
+          component={Link}
+          href={`/flows/${run.workflow_id}${node}`}
+          leftSection={<IconPencil size={14} aria-hidden />}
+        >
+          {may("editor") ? "Mend it in the editor" : "Look at it in the editor"}
+        </Button>
+        <Tooltip label="Completed steps are kept. Running flows needs the role operator.">
+          <Button
+            size="xs"
+            variant="default"
+            loading={busy}
+            data-disabled={!may("operator") || undefined}
+            onClick={() =>
+              may("operator") && void retry({ from: "failed", version: run.draft ? "same" : "latest" })
+            }
+            leftSection={<IconRefresh size={14} aria-hidden />}
+          >
+            Retry from here
+          </Button>
+        </Tooltip>
+      </Group>
+    </Alert>
+  );
+}
+
+function Asked({ run, question }: { run: Run; question: Schemas["QuestionOut"] }) {
+  return (
+    <Alert
+      color="yellow"
+      variant="light"
+      icon={<IconUserQuestion aria-hidden />}
+      title={question.answers.length > 1 ? "The run waits for an answer" : "The run waits for a callback"}
+    >
+      <Box maw={640}>
+        <Question
+          run={run.id}
+          question={question}
+          onAnswered={(answer) => notify.done(`You ${pastOf(answer)}. The run goes on.`)}
+        />
+      </Box>
+    </Alert>
+  );
+}

@@ -1,0 +1,16 @@
+import { useQuery } from "@tanstack/react-query";
+import { server } from "@/api/client";
+import { readDefinition } from "@/definition/read";
+import type { Definition } from "@/definition/types";
+
+/** The definition that a run began with; it never changes. */
+export function useDefinition(run: string) {
+  return useQuery({
+    queryKey: ["definition of run", run],
+    queryFn: async ({ signal }): Promise<Definition> => {
+      const { data } = await server.GET("/api/runs/{run}/definition", { params: { path: { run } }, signal });
+      return readDefinition(data);
+    },
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}

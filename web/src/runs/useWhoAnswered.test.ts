@@ -1,0 +1,18 @@
+import { describe, expect, it } from "vitest";
+import { answerIn } from "./useWhoAnswered";
+
+describe("answerIn", () => {
+  it("says who answered and what", () => {
+    expect(answerIn({ answer: "approved", by: "kim@example.com" })).toBe("Kim@example.com approved this.");
+    expect(answerIn({ answer: "rejected", by: "a signed link" })).toBe("A signed link rejected this.");
+  });
+
+  it("says that nobody did", () => {
+    expect(answerIn({ answer: "timeout", by: null })).toBe("Nobody answered in time.");
+  });
+
+  it("is silent about anything else", () => {
+    for (const other of [null, "text", { answer: 3, by: "x" }, { by: "x" }])
+      expect(answerIn(other)).toBeNull();
+  });
+});

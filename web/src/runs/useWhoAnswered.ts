@@ -1,0 +1,31 @@
+import { api, type Schemas } from "@/api/client";
+import { LIVE } from "@/api/queries";
+
+const PAST: Record<string, string> = { approved: "approved this", rejected: "rejected this" };
+
+/** What an answered step gave says who it was; null for nodes that do not tell. */
+export function answerIn(output: unknown): string | null {
+  if (typeof output !== "object" || output === null) return null;
+  const { answer, by } = output as { answer?: unknown; by?: unknown };
+  if (answer === "timeout") return "Nobody answered in time.";
+  if (typeof answer !== "string" || typeof by !== "string") return null;
+  return `${by.charAt(0).toUpperCase()}${by.slice(1)} ${PAST[answer] ?? `answered “${answer}”`}.`;
+}
+
+/** Who answered a node of a run, in a sentence; undefined until that is on record. */
+export function useWhoAnswered(run: string, node: string): string | null | undefined {
+  const { data } = api.useQuery(
+    "get",
+    "/api/runs/{run}/steps",
+    { params: { path: { run }, query: { node_id: node } } },
+    {
+      refetchInterval: (query) =>
+        ended(query.state.data as Schemas["StepOutList"] | undefined) ? false : LIVE,
+    },
+  );
+  return ended(data) ? answerIn(data?.items.at(-1)?.output) : undefined;
+}
+
+function ended(steps: Schemas["StepOutList"] | undefined): boolean {
+  return steps?.items.at(-1)?.status === "success";
+}

@@ -1,0 +1,41 @@
+import { Box, Button } from "@mantine/core";
+import { useLayoutEffect, useRef, useState } from "react";
+
+/** A text of which the first lines are shown, and the rest when it is asked for. Its own lines and blanks are kept. */
+export function Clamped({ text, lines = 3 }: { text: string; lines?: number }) {
+  const place = useRef<HTMLDivElement>(null);
+  const [open, setOpen] = useState(false);
+  const [isCut, setCut] = useState(false);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another text may be cut where this one was not
+  useLayoutEffect(() => {
+    const shown = place.current;
+    if (shown !== null && !open) setCut(shown.scrollHeight > shown.clientHeight + 1);
+  }, [text, open]);
+  return (
+    <Box>
+      <Box
+        ref={place}
+        fz="sm"
+        style={{
+          whiteSpace: "pre-wrap",
+          overflowWrap: "anywhere",
+          ...(open
+            ? {}
+            : {
+                display: "-webkit-box",
+                WebkitBoxOrient: "vertical",
+                WebkitLineClamp: lines,
+                overflow: "hidden",
+              }),
+        }}
+      >
+        {text}
+      </Box>
+      {isCut && (
+        <Button size="compact-xs" variant="subtle" mt={4} onClick={() => setOpen(!open)}>
+          {open ? "Show less" : "Show all"}
+        </Button>
+      )}
+    </Box>
+  );
+}
