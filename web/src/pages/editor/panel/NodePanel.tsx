@@ -46,7 +46,11 @@ function NodeId({ id }: { id: string }) {
   if (wanted === null) {
     return (
       <Tooltip label="Expressions know it by this name">
-        <UnstyledButton disabled={readOnly} onClick={() => setWanted(id)} aria-label={`Id ${id}, change it`}>
+        <UnstyledButton
+          disabled={readOnly}
+          onClick={() => setWanted(id)}
+          aria-label={`steps.${id}: change this name`}
+        >
           <Code>steps.{id}</Code> {!readOnly && <IconPencil size={13} aria-hidden />}
         </UnstyledButton>
       </Tooltip>
@@ -190,7 +194,7 @@ interface PartProps {
 
 type Tab = "settings" | "options" | "notes" | "data" | "json";
 
-const FRAMES = 30;
+const FRAMES = 180;
 
 /** Puts the focus on the field, as soon as it is drawn: its label says the key that the path ends with. */
 function focusField(path: string, frames = FRAMES): void {
