@@ -1050,7 +1050,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["CheckOut"];
+                        "application/json": components["schemas"]["FlowCheckOut"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -3324,6 +3324,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/expressions/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What expressions in a node would come to, against what a run has recorded. Nothing is executed.
+         * @description They see what they would when the node is executed: of a node that has `foreach`, the first item. Where a secret
+         *     would stand, there is ••••, whatever is done with it. Without a `run_id` there is what is `pinned`, and no more.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["PreviewIn"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["PreviewOut"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -3733,7 +3779,7 @@ export interface components {
             /** @description Whether a run may wait there */
             waits: boolean;
         };
-        CheckOut: {
+        FlowCheckOut: {
             ok: boolean;
             issues: components["schemas"]["Detail"][];
             /** @description By id, what it takes to draw each node of a known type, of invalid definitions too */
@@ -4192,6 +4238,10 @@ export interface components {
             /** @description Where there are any: a credential that is missing, say */
             warnings?: components["schemas"]["Detail"][];
         };
+        CheckOut: {
+            ok: boolean;
+            issues: components["schemas"]["Detail"][];
+        };
         /** @description An agent's definition. A key that is not here is refused. */
         AgentChange: {
             /** @description a-z, 0-9 and single dashes; made of the name where it is left out */
@@ -4619,6 +4669,50 @@ export interface components {
         PresetOutList: {
             items: components["schemas"]["PresetOut"][];
             next_cursor?: string | null;
+        };
+        PreviewIn: {
+            workflow_id: string;
+            /** @description The node in which the templates stand */
+            node_id: string;
+            /**
+             * @description The definition as it is being edited; else the flow's
+             * @default null
+             */
+            definition: Record<string, never> | null;
+            /**
+             * @description A run of the flow, whose values are taken
+             * @default null
+             */
+            run_id: string | null;
+            /**
+             * @description By node id, what is taken for the outputs of nodes, in place of what the run recorded
+             * @default null
+             */
+            pinned: {
+                [key: string]: components["schemas"]["PinIn"];
+            } | null;
+            /** @description Any JSON; expressions in its texts are evaluated */
+            template?: unknown;
+            /** @description Several of them */
+            templates?: unknown[];
+        };
+        PreviewedOut: {
+            ok: boolean;
+            /** @description What it comes to; of a `truncated` one the beginning of the text, or of its JSON */
+            value: unknown;
+            error: string | null;
+            truncated: boolean;
+        };
+        NamesOut: {
+            top: string[];
+            /** @description The nodes that lead to this one, in their order */
+            steps: string[];
+        };
+        PreviewOut: {
+            /** @description One for each template, in their order */
+            items: components["schemas"]["PreviewedOut"][];
+            /** @description What to offer while one writes */
+            names: components["schemas"]["NamesOut"];
         };
     };
     responses: {
