@@ -195,24 +195,20 @@ interface PartProps {
 type Tab = "settings" | "options" | "notes" | "data" | "json";
 
 const FRAMES = 180;
+const FIELDS = "input, textarea, select, [contenteditable=true], button";
 
-/** Puts the focus on the field, as soon as it is drawn: its label says the key that the path ends with. */
+/** Puts the focus on a setting as soon as its form is drawn; forms end the ids of their fields with the key. */
 function focusField(path: string, frames = FRAMES): void {
   const key = path.split(/[.[\]]+/).filter(Boolean)[1] ?? path;
   const panel = document.querySelector("[data-panel] [role=tabpanel]");
-  const part = panel?.querySelector<HTMLElement>(
-    `[id$="_${CSS.escape(key)}"], [id$="_${CSS.escape(key)}-label"]`,
-  );
-  if (part == null) {
+  const part = panel?.querySelector<HTMLElement>(`[id$="_${CSS.escape(key)}"]`);
+  const field = part?.matches(FIELDS) ? part : part?.querySelector<HTMLElement>(FIELDS);
+  if (field == null) {
     if (frames > 0) requestAnimationFrame(() => focusField(path, frames - 1));
     return;
   }
-  const inside = "input, textarea, select, [contenteditable=true], button";
-  const field = part.matches(inside)
-    ? part
-    : (part.querySelector(inside) ?? part.parentElement?.querySelector(inside));
-  part.scrollIntoView({ block: "center" });
-  if (field instanceof HTMLElement) field.focus();
+  field.scrollIntoView({ block: "center" });
+  field.focus();
 }
 
 /** The tab in which the part is that a problem points to. */
