@@ -4,6 +4,9 @@
  */
 import type { ComponentType } from "react";
 import type { FlowNode } from "@/definition/types";
+import { RunButton } from "./run/RunButton";
+import { RunData } from "./run/RunData";
+import { RunPanel } from "./run/RunPanel";
 
 interface Slots {
   /** In the header: "Run" and what belongs to it. It sets the store's `run` for Ctrl+Enter. */
@@ -14,4 +17,4 @@ interface Slots {
   RunData: ComponentType<{ node: FlowNode }> | null;
 }
 
-export const slots: Slots = { RunButton: null, RunPanel: null, RunData: null };
+export const slots: Slots = { RunButton, RunPanel, RunData };

@@ -61,7 +61,7 @@ export function FlowMenu({ flow }: { flow: Flow }) {
         <Menu.Dropdown>
           <Menu.Item
             component={Link}
-            href={`/runs?workflow_id=${flow.id}`}
+            href={`/runs?flow=${flow.id}`}
             leftSection={<IconPlayerPlay size={16} aria-hidden />}
           >
             Show runs
