@@ -63,7 +63,7 @@ function Origin({ entry }: { entry: Entry }) {
   const node = entry.node_id === null ? "" : `?node=${encodeURIComponent(entry.node_id)}`;
   return (
     <Text size="xs" c="var(--quiet)" component="div">
-      <Anchor component={Link} href={`/runs/${entry.run_id}${node}`} inherit>
+      <Anchor component={Link} href={`/runs/${entry.run_id}${node}`} inherit underline="always">
         {entry.workflow_name ?? "A run"}
       </Anchor>
       {entry.node_id !== null && ` · ${entry.node_id}`}
