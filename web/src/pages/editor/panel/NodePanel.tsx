@@ -22,7 +22,8 @@ import { NodeIcon } from "@/ui/NodeIcon";
 import { idRefusal } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { inWords, type Problem } from "../problems";
-import { slots } from "../slots";
+import { RunData } from "../run/RunData";
+import { shownOf, useRunStore } from "../run/runStore";
 import { JsonField } from "./JsonField";
 import { Neighbours } from "./Neighbours";
 import { NodeOptions } from "./NodeOptions";
@@ -149,9 +150,10 @@ function ConfigTab({ node, type, problems, readOnly }: PartProps) {
   const flowId = useEditor((state) => state.flow.id);
   const definition = useEditor((state) => state.definition);
   const pinned = useEditor((state) => state.pinned);
+  const runId = useRunStore((runs) => shownOf(runs, flowId).runId) ?? undefined;
   const context = useMemo(
-    () => ({ flowId, definition, nodeId: node.id, pinned: { ...pinned } }),
-    [flowId, definition, node.id, pinned],
+    () => ({ flowId, definition, nodeId: node.id, runId, pinned: { ...pinned } }),
+    [flowId, definition, node.id, runId, pinned],
   );
   const shown = useMemo(() => ofConfig(problems), [problems]);
   if (type === undefined) return <ConfigJson node={node} readOnly={readOnly} />;
@@ -226,7 +228,6 @@ export function NodePanel({ node }: { node: FlowNode }) {
   const readOnly = useEditor((state) => state.readOnly);
   const field = useEditor((state) => state.field);
   const [tab, setTab] = useState<Tab>("settings");
-  const { RunData } = slots;
   useEffect(() => {
     if (field === null) return;
     setTab(tabOf(field.path));
@@ -254,7 +255,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
           <Tabs.Tab value="settings">Settings</Tabs.Tab>
           <Tabs.Tab value="options">Options</Tabs.Tab>
           <Tabs.Tab value="notes">Notes</Tabs.Tab>
-          {RunData !== null && <Tabs.Tab value="data">Run data</Tabs.Tab>}
+          <Tabs.Tab value="data">Run data</Tabs.Tab>
           <Tabs.Tab value="json">JSON</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="settings" p="md">
@@ -281,11 +282,9 @@ export function NodePanel({ node }: { node: FlowNode }) {
             }
           />
         </Tabs.Panel>
-        {RunData !== null && (
-          <Tabs.Panel value="data" p="md">
-            <RunData node={node} />
-          </Tabs.Panel>
-        )}
+        <Tabs.Panel value="data" p="md">
+          <RunData node={node} />
+        </Tabs.Panel>
         <Tabs.Panel value="json" p="md">
           <ConfigJson key={node.id} node={node} readOnly={readOnly} />
         </Tabs.Panel>
