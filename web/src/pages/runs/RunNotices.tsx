@@ -9,6 +9,7 @@ import {
 import { Link } from "wouter";
 import type { Schemas } from "@/api/client";
 import { useSession } from "@/app/session";
+import { inEditor } from "@/runs/links";
 import { pastOf, Question } from "@/runs/Question";
 import type { NodeState } from "@/runs/states";
 import type { Run } from "@/runs/useRun";
@@ -52,7 +53,6 @@ function Cancelled({ run }: { run: Run }) {
 function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
   const { may } = useSession();
   const { retry, busy } = useRetry(run);
-  const node = failed === undefined ? "" : `?node=${encodeURIComponent(failed.nodeId)}`;
   return (
     <Alert
       color="red"
@@ -66,7 +66,7 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
         <Button
           size="xs"
           component={Link}
-          href={`/flows/${run.workflow_id}${node}`}
+          href={inEditor(run, failed?.nodeId)}
           leftSection={<IconPencil size={14} aria-hidden />}
         >
           {may("editor") ? "Mend it in the editor" : "Look at it in the editor"}

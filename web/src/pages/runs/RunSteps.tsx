@@ -2,6 +2,7 @@ import { ActionIcon, Box, Tooltip } from "@mantine/core";
 import { IconPencil } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
 import { Link } from "wouter";
+import { inEditor } from "@/runs/links";
 import { hasEnded } from "@/runs/moving";
 import { NoStep, StepPanel } from "@/runs/StepPanel";
 import { Timeline } from "@/runs/Timeline";
@@ -113,7 +114,7 @@ function EditNode({ run, node }: { run: Run; node: string }) {
         variant="default"
         size="md"
         component={Link}
-        href={`/flows/${run.workflow_id}?node=${encodeURIComponent(node)}`}
+        href={inEditor(run, node)}
         aria-label="Open the node in the editor"
       >
         <IconPencil size={16} aria-hidden />
