@@ -1,4 +1,4 @@
-import { Alert, Box, Button, Group, Tooltip } from "@mantine/core";
+import { Alert, Box, Button, Group, Text, Tooltip } from "@mantine/core";
 import {
   IconAlertTriangle,
   IconCircleMinus,
@@ -17,6 +17,7 @@ import { waitsFor } from "@/runs/words";
 import { Clamped } from "@/ui/Clamped";
 import { notify } from "@/ui/notify";
 import { useRetry } from "./RunActions";
+import classes from "./runs.module.css";
 
 /** What whoever opens the run should know first: why it failed and what to do about it, or what it waits for. */
 export function RunNotices({ run, failed }: { run: Run; failed: NodeState | undefined }) {
@@ -92,12 +93,13 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
 
 function Asked({ run, question }: { run: Run; question: Schemas["QuestionOut"] }) {
   return (
-    <Alert
-      color="yellow"
-      variant="light"
-      icon={<IconUserQuestion aria-hidden />}
-      title={question.answers.length > 1 ? "The run waits for an answer" : "The run waits for a callback"}
-    >
+    <section className={classes.asked} aria-label="What the run asks">
+      <Group gap="xs" c="var(--waiting)" mb="xs" wrap="nowrap">
+        <IconUserQuestion size={20} aria-hidden />
+        <Text fw={600} size="sm" c="inherit">
+          {question.answers.length > 1 ? "The run waits for an answer" : "The run waits for a callback"}
+        </Text>
+      </Group>
       <Box maw={640}>
         <Question
           run={run.id}
@@ -105,6 +107,6 @@ function Asked({ run, question }: { run: Run; question: Schemas["QuestionOut"] }
           onAnswered={(answer) => notify.done(`You ${pastOf(answer)}. The run goes on.`)}
         />
       </Box>
-    </Alert>
+    </section>
   );
 }

@@ -79,7 +79,9 @@ export function RunSteps({ run, steps, chosen, narrow }: RunStepsProps) {
     return (
       <>
         <Box className={classes.narrowGraph}>{graph}</Box>
-        <Box className={classes.narrowTimeline}>{timeline}</Box>
+        <Box className={classes.narrowTimeline} h={34 + 32 * Math.max(steps.states.size, 3)}>
+          {timeline}
+        </Box>
         <Box className={classes.narrowPanel}>{panel}</Box>
       </>
     );
