@@ -119,7 +119,7 @@ function StepEntry({ step, load }: { step: Scope["steps"][number]; load: (id: st
     setLoading(false);
   }
   return (
-    <Entry path={path} label={step.id} detail={step.name} depth={0} opens onOpen={() => void open()}>
+    <Entry path={path} label={pathText(path)} detail={step.name} depth={0} opens onOpen={() => void open()}>
       {() =>
         isLoading ? (
           <Loader size="xs" ml={28} />
@@ -171,7 +171,7 @@ export function DataPicker({ perItem }: { perItem: boolean }) {
         <Entry
           key={name}
           path={["secrets", name]}
-          label={name}
+          label={pathText(["secrets", name])}
           detail="a credential"
           depth={0}
           opens={false}

@@ -1,15 +1,98 @@
-/** The value of an expression with the data of the last run. */
-import { Text } from "@mantine/core";
-import { useForm } from "../context";
+/** What an expression comes to with the data of the last run, or why it comes to nothing, in the server's words. */
+import { Group, Loader, Text } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { type Schemas, server } from "@/api/client";
+import { messageOf } from "@/ui/states";
+import { type Expressions, useForm } from "../context";
+import classes from "../forms.module.css";
+import { typeName } from "../schema/values";
 
-export function Preview(_props: { text: string }) {
-  const { expressions } = useForm();
-  if (expressions?.runId === undefined) {
+const PAUSE = 300;
+
+type Previewed = Schemas["PreviewedOut"];
+
+async function previewOf(expressions: Expressions, template: string): Promise<Previewed> {
+  const { flowId, nodeId, runId, definition, pinned } = expressions;
+  const { data } = await server.POST("/api/expressions/preview", {
+    body: {
+      workflow_id: flowId,
+      node_id: nodeId,
+      run_id: runId ?? null,
+      definition: definition as unknown as Record<string, never>,
+      pinned: pinned as Schemas["PreviewIn"]["pinned"],
+      template,
+    },
+  });
+  const [item] = data?.items ?? [];
+  if (item === undefined) throw new Error("The server answered nothing");
+  return item;
+}
+
+function usePreview(expressions: Expressions | null, text: string) {
+  const [template] = useDebouncedValue(text, PAUSE);
+  const query = useQuery({
+    queryKey: ["preview", expressions?.flowId, expressions?.nodeId, expressions?.runId, template],
+    queryFn: () => previewOf(expressions as Expressions, template),
+    enabled: expressions !== null,
+    placeholderData: keepPreviousData,
+    staleTime: 5_000,
+    retry: false,
+  });
+  return { ...query, isBehind: template !== text || query.isPlaceholderData };
+}
+
+function written(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value, null, 1);
+}
+
+function Outcome({ item }: { item: Previewed }) {
+  if (!item.ok) {
     return (
-      <Text size="xs" c="var(--quiet)">
-        No run yet: run the flow once to see values
+      <Text size="xs" c="var(--failed)">
+        {item.error}
       </Text>
     );
   }
-  return null;
+  return (
+    <div>
+      <Text size="xs" c="var(--quiet)">
+        In the last run: {item.truncated ? "begins with" : typeName(item.value)}
+      </Text>
+      <pre className={classes.given}>{written(item.value)}</pre>
+    </div>
+  );
+}
+
+export function Preview({ text }: { text: string }) {
+  const { expressions } = useForm();
+  const { data, error, isBehind } = usePreview(expressions, text);
+  const hasValues = expressions?.runId !== undefined || Object.keys(expressions?.pinned ?? {}).length > 0;
+  return (
+    <div role="status" aria-busy={isBehind}>
+      {!hasValues && (
+        <Text size="xs" c="var(--quiet)">
+          No run yet: run the flow once to see values
+        </Text>
+      )}
+      {hasValues && error !== null && (
+        <Text size="xs" c="var(--failed)">
+          {messageOf(error)}
+        </Text>
+      )}
+      {hasValues && error === null && data === undefined && (
+        <Group gap={6}>
+          <Loader size={12} />
+          <Text size="xs" c="var(--quiet)">
+            Working it out
+          </Text>
+        </Group>
+      )}
+      {hasValues && error === null && data !== undefined && (
+        <div style={{ opacity: isBehind ? 0.6 : 1 }}>
+          <Outcome item={data} />
+        </div>
+      )}
+    </div>
+  );
 }

@@ -31,7 +31,8 @@ function useOutputs(lastRun: LastRun, pinned: Record<string, Pin>) {
       const pin = pinned[nodeId];
       if (pin !== undefined) return pin.output;
       const step = await loadStep(nodeId).catch(() => undefined);
-      const output = step === undefined ? undefined : knownValue(step.output);
+      // Of a node that failed there is no output to read.
+      const output = step?.status === "success" ? knownValue(step.output) : undefined;
       if (output !== undefined) {
         setKnown((before) => ({
           runId,

@@ -1,5 +1,5 @@
 /** A credential of a fitting type, chosen by name, or made in place. */
-import { Button, Group, Select, Text } from "@mantine/core";
+import { Button, Group, Select, Text, VisuallyHidden } from "@mantine/core";
 import { IconPlus } from "@tabler/icons-react";
 import { useState } from "react";
 import { useCredentials, useCredentialTypes } from "@/api/credentials";
@@ -63,10 +63,9 @@ export function CredentialField(props: InputProps) {
             variant="default"
             px="sm"
             leftSection={<IconPlus size={16} aria-hidden />}
-            aria-label="New credential"
             onClick={() => setMaking(true)}
           >
-            New
+            New<VisuallyHidden> credential</VisuallyHidden>
           </Button>
         )}
       </Group>

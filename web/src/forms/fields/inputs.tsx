@@ -269,7 +269,7 @@ function AnyField(props: InputProps) {
       literal={leaf.literal}
       perItem={leaf.perItem}
       multiline={leaf.multiline}
-      placeholder={placeholder}
+      placeholder={placeholder === "" && leaf.language === "jinja" ? "{{ input.… }}" : placeholder}
       describedBy={describedBy}
       problems={problems}
       required={leaf.required}

@@ -28,7 +28,7 @@ function withoutDefaults(schema: FieldSchema): FieldSchema {
 function convertField(key: string, schema: FieldSchema, required: boolean, around: Around): FormSchema {
   const literal = around.literal || schema["x-literal"] === true;
   const title = schema.title ?? labelOf(key);
-  const kind = kindOf(key, schema);
+  const kind = kindOf(key, schema, literal || around.plain);
   if (kind !== undefined) {
     const leaf = leafOf(key, schema, kind, { label: title, required, literal: literal || around.plain });
     return { schema: { title }, uiSchema: { "ui:field": "LeafField", "ui:options": { leaf } } };

@@ -51,19 +51,21 @@ function typesOf(schema: FieldSchema): string[] {
 const BY_NAME: [RegExp, Kind][] = [
   [/(^|_)timezone$/, "timezone"],
   [/(^|_)cron$/, "cron"],
-  [/^workflow_id$/, "flow"],
-  [/^agent_id$/, "agent"],
 ];
+const NAMED: Record<string, Kind> = { workflow: "flow", agent: "agent" };
 
-function textKind(key: string, schema: FieldSchema): Kind {
+function textKind(key: string, schema: FieldSchema, literal: boolean): Kind {
   if (schema["x-credential"] !== undefined) return "credential";
   if (schema["x-secret"]) return "secret";
-  if (schema["x-language"] !== undefined) return "code";
+  const named = NAMED[schema["x-names"] ?? ""];
+  if (named !== undefined) return named;
+  // Code with expressions in it is edited as text is: what completes them is there.
+  if (schema["x-language"] !== undefined && literal) return "code";
   return BY_NAME.find(([pattern]) => pattern.test(key))?.[1] ?? "text";
 }
 
-function objectKind(schema: FieldSchema): Kind {
-  const { additionalProperties: each, "x-literal": literal } = schema;
+function objectKind(schema: FieldSchema, literal: boolean): Kind {
+  const { additionalProperties: each } = schema;
   const isFree = each === undefined || each === true || (each !== false && Object.keys(each).length === 0);
   // A free object that is taken as written is JSON of a kind of its own, such as a JSON Schema.
   return isFree && literal ? "json" : "map";
@@ -75,8 +77,9 @@ function listKind(schema: FieldSchema): Kind | undefined {
   return items?.properties !== undefined ? undefined : "list";
 }
 
-/** The kind of the field; undefined for what is made of other fields: an object of settings, a choice between schemas. */
-export function kindOf(key: string, schema: FieldSchema): Kind | undefined {
+/** The kind of the field, `around` whether it is within what is taken as written; undefined for what is made of other fields: an object of settings, a choice between schemas. */
+export function kindOf(key: string, schema: FieldSchema, around = false): Kind | undefined {
+  const literal = around || schema["x-literal"] === true;
   if (schema.oneOf !== undefined || schema.anyOf !== undefined) return undefined;
   if (schema.enum !== undefined) return "choice";
   const types = typesOf(schema);
@@ -86,14 +89,14 @@ export function kindOf(key: string, schema: FieldSchema): Kind | undefined {
   if (types.length !== 1) return "any";
   switch (types[0]) {
     case "string":
-      return textKind(key, schema);
+      return textKind(key, schema, literal);
     case "number":
     case "integer":
       return "number";
     case "boolean":
       return "boolean";
     case "object":
-      return schema.properties !== undefined ? undefined : objectKind(schema);
+      return schema.properties !== undefined ? undefined : objectKind(schema, literal);
     default:
       return "any";
   }

@@ -26,7 +26,9 @@ describe("labels", () => {
 describe("the kind of a field", () => {
   it("follows from its schema", () => {
     expect(kindOf("url", { type: "string" })).toBe("text");
-    expect(kindOf("source", { type: "string", "x-language": "python" })).toBe("code");
+    expect(kindOf("source", { type: "string", "x-language": "python", "x-literal": true })).toBe("code");
+    expect(kindOf("page", { type: "string", "x-language": "html" })).toBe("text");
+    expect(kindOf("workflow_id", { type: "string", "x-names": "workflow" })).toBe("flow");
     expect(kindOf("credential", { type: "string", "x-credential": ["smtp"] })).toBe("credential");
     expect(kindOf("method", { type: "string", enum: ["GET"] })).toBe("choice");
     expect(kindOf("version", { type: "integer", enum: [4, 7] })).toBe("choice");

@@ -28,4 +28,6 @@ export interface FieldSchema {
   "x-per-item"?: boolean;
   "x-multiline"?: boolean;
   "x-language"?: string;
+  /** The id of such a thing: a workflow, an agent. */
+  "x-names"?: string;
 }

@@ -46,7 +46,11 @@ function NodeId({ id }: { id: string }) {
   if (wanted === null) {
     return (
       <Tooltip label="Expressions know it by this name">
-        <UnstyledButton disabled={readOnly} onClick={() => setWanted(id)} aria-label={`Id ${id}, change it`}>
+        <UnstyledButton
+          disabled={readOnly}
+          onClick={() => setWanted(id)}
+          aria-label={`steps.${id}: change this name`}
+        >
           <Code>steps.{id}</Code> {!readOnly && <IconPencil size={13} aria-hidden />}
         </UnstyledButton>
       </Tooltip>
@@ -190,25 +194,23 @@ interface PartProps {
 
 type Tab = "settings" | "options" | "notes" | "data" | "json";
 
-const FRAMES = 30;
+// About three seconds: an editor of expressions is loaded when the first one is shown.
+const FRAMES = 180;
+const INPUTS = ":is(input, textarea, select, [contenteditable=true], button)";
 
-/** Puts the focus on the field, as soon as it is drawn: its label says the key that the path ends with. */
+/** Puts the focus on the field, as soon as it is drawn: its id ends with the key that the path names. */
 function focusField(path: string, frames = FRAMES): void {
-  const key = path.split(/[.[\]]+/).filter(Boolean)[1] ?? path;
+  const key = CSS.escape(path.split(/[.[\]]+/).filter(Boolean)[1] ?? path);
   const panel = document.querySelector("[data-panel] [role=tabpanel]");
-  const part = panel?.querySelector<HTMLElement>(
-    `[id$="_${CSS.escape(key)}"], [id$="_${CSS.escape(key)}-label"]`,
-  );
-  if (part == null) {
+  const field =
+    panel?.querySelector<HTMLElement>(`${INPUTS}[id$="_${key}"]`) ??
+    panel?.querySelector<HTMLElement>(`:is([id$="_${key}"], [aria-labelledby$="_${key}-label"]) ${INPUTS}`);
+  if (field == null) {
     if (frames > 0) requestAnimationFrame(() => focusField(path, frames - 1));
     return;
   }
-  const inside = "input, textarea, select, [contenteditable=true], button";
-  const field = part.matches(inside)
-    ? part
-    : (part.querySelector(inside) ?? part.parentElement?.querySelector(inside));
-  part.scrollIntoView({ block: "center" });
-  if (field instanceof HTMLElement) field.focus();
+  field.scrollIntoView({ block: "center" });
+  field.focus();
 }
 
 /** The tab in which the part is that a problem points to. */
