@@ -251,11 +251,11 @@ export function NodePanel({ node }: { node: FlowNode }) {
         </Alert>
       )}
       <Tabs value={tab} onChange={(value) => setTab((value as Tab) ?? "settings")} keepMounted={false}>
-        <Tabs.List px="xs">
+        <Tabs.List px="xs" className={classes.tabs}>
           <Tabs.Tab value="settings">Settings</Tabs.Tab>
           <Tabs.Tab value="options">Options</Tabs.Tab>
           <Tabs.Tab value="notes">Notes</Tabs.Tab>
-          <Tabs.Tab value="data">Run data</Tabs.Tab>
+          <Tabs.Tab value="data">Data</Tabs.Tab>
           <Tabs.Tab value="json">JSON</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="settings" p="md">
