@@ -248,7 +248,12 @@ export function NodePanel({ node }: { node: FlowNode }) {
           </List>
         </Alert>
       )}
-      <Tabs value={tab} onChange={(value) => setTab((value as Tab) ?? "settings")} keepMounted={false}>
+      <Tabs
+        value={tab}
+        onChange={(value) => setTab((value as Tab) ?? "settings")}
+        keepMounted={false}
+        styles={{ tab: { paddingInline: 8 } }}
+      >
         <Tabs.List px="xs">
           <Tabs.Tab value="settings">Settings</Tabs.Tab>
           <Tabs.Tab value="options">Options</Tabs.Tab>
