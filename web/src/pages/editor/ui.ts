@@ -24,7 +24,7 @@ interface Ui extends Kept {
 
 const KEY = "headrace.editor";
 // On a small screen the room is the graph's; the button above it, `+` and `/` offer the nodes.
-const USUAL: Kept = { palette: window.innerWidth >= 1600, panel: true, panelWidth: 350, jsonWidth: 420 };
+const USUAL: Kept = { palette: window.innerWidth >= 1600, panel: true, panelWidth: 360, jsonWidth: 420 };
 
 function kept(): Kept {
   try {

@@ -53,7 +53,7 @@ export function StatusSwitch() {
 
   if (readOnly) {
     return (
-      <Badge variant="light" color={status === "active" ? "green" : "gray"} style={{ flexShrink: 0 }}>
+      <Badge variant="default" style={{ flexShrink: 0 }}>
         {WORDS[status]}
       </Badge>
     );

@@ -68,7 +68,9 @@ function HowItStarts() {
   const starts = useMemo(() => startsOf(definition, catalogue), [definition, catalogue]);
   return (
     <Stack gap="xs">
-      <Title order={3}>How it starts</Title>
+      <Title order={2} size="h3">
+        How it starts
+      </Title>
       {starts.length === 0 && (
         <Text size="sm" c="var(--quiet)">
           By hand only: press Run. Add a trigger to let it start by itself.
@@ -135,7 +137,9 @@ function Settings() {
   const asNumber = (value: string | number) => (typeof value === "number" ? value : undefined);
   return (
     <Stack gap="md">
-      <Title order={3}>Settings</Title>
+      <Title order={2} size="h3">
+        Settings
+      </Title>
       <Select
         label="Time zone"
         description="Of schedules and of now in expressions"
