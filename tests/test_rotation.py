@@ -22,7 +22,7 @@ import workflow_server
 from config import Config, table
 from credentials import Credentials
 from errors import ConfigError, VaultError
-from models import Credential, Fact, Lease, Run, Step, Wait, Workflow
+from models import AuditEntry, Credential, Fact, Lease, Run, Step, Wait, Workflow
 from vault import KEY_FILE, Vault
 
 SECRET, OLD, NEW = "hunter2hunter2", "the old key of the test", "the new key of the test"
@@ -71,7 +71,8 @@ def fill():
     config = start()
     found = kept(config)
     for number in range(COUNT):
-        found.keep(f"ws_{number % 2}", {"value": f"{SECRET}{number}"}, name=f"c{number}", type="secret", hosts=None)
+        entry = AuditEntry.begin("credential.created", f"ws_{number % 2}")
+        found.keep(entry, {"value": f"{SECRET}{number}"}, name=f"c{number}", type="secret", hosts=None)
     return config
 
 

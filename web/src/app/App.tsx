@@ -8,8 +8,8 @@ import { Login } from "@/pages/login/Login";
 import { SetUp } from "@/pages/login/SetUp";
 import { ErrorBoundary } from "@/ui/ErrorBoundary";
 import { Pages } from "./Pages";
-import { Shell } from "./Shell";
 import { SessionProvider, useSession } from "./session";
+import { Shell } from "./shell/Shell";
 import { theme, variables } from "./theme";
 
 const nonce = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";

@@ -109,7 +109,7 @@ export function Question(props: QuestionProps) {
       />
       {isOver ? (
         <Alert
-          color="yellow"
+          color="gray"
           variant="light"
           icon={<IconInfoCircle aria-hidden />}
           title="Your answer did not count"

@@ -2,12 +2,11 @@ import { ActionIcon, Button, CopyButton, Group, Stack, Text, Tooltip } from "@ma
 import { IconCheck, IconCopy, IconDownload } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
-import { ApiError } from "@/api/client";
 import { CodeEditor } from "@/ui/CodeEditor";
 import { size } from "@/ui/format";
 import { Loading, Refused } from "@/ui/states";
 import classes from "./runs.module.css";
-import { referenceOf, textOf } from "./values";
+import { fetchWhole, referenceOf, textOf } from "./values";
 
 interface ValueViewProps {
   title: string;
@@ -111,12 +110,6 @@ function Copy({ text, title }: { text: string; title: string }) {
   );
 }
 
-async function fetchWhole(path: string, signal: AbortSignal): Promise<unknown> {
-  const answer = await fetch(path, { credentials: "same-origin", signal });
-  if (!answer.ok) throw new ApiError(answer.status, `The server answered ${answer.status}`);
-  return answer.json();
-}
-
 function Large({
   title,
   path,
@@ -131,7 +124,7 @@ function Large({
   const [wanted, setWanted] = useState(false);
   const { data, error, refetch, isSuccess } = useQuery({
     queryKey: ["whole", path],
-    queryFn: ({ signal }) => fetchWhole(path, signal),
+    queryFn: ({ signal }) => fetchWhole({ $ref: path, bytes }, signal),
     enabled: wanted,
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 30_000,

@@ -1,4 +1,5 @@
-/** Values of runs: how they are shown, and those that stand for larger ones. Pure. */
+/** Values of runs: how they are shown, and those that stand for larger ones. */
+import { ApiError } from "@/api/client";
 
 interface Reference {
   path: string;
@@ -18,4 +19,13 @@ export function referenceOf(value: unknown): Reference | null {
 export function textOf(value: unknown): { text: string; language: "json" | "text" } {
   if (typeof value === "string") return { text: value, language: "text" };
   return { text: value === undefined ? "" : JSON.stringify(value, null, 2), language: "json" };
+}
+
+/** The value itself, fetched where this is what the server gives instead of a large one. */
+export async function fetchWhole(value: unknown, signal?: AbortSignal): Promise<unknown> {
+  const reference = referenceOf(value);
+  if (reference === null) return value;
+  const answer = await fetch(reference.path, { credentials: "same-origin", signal });
+  if (!answer.ok) throw new ApiError(answer.status, `The server answered ${answer.status}`);
+  return answer.json();
 }

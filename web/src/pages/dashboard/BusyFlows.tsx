@@ -22,7 +22,7 @@ export function BusyFlows({ flows }: { flows: Schemas["FlowCountOut"][] }) {
                   A deleted flow
                 </Text>
               ) : (
-                <Anchor component={Link} href={`/runs?workflow_id=${flow.workflow_id}`} size="sm">
+                <Anchor component={Link} href={`/runs?flow=${flow.workflow_id}`} size="sm">
                   {flow.workflow_name}
                 </Anchor>
               )}

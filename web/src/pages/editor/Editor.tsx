@@ -19,11 +19,11 @@ import { CurlDialog } from "./palette/CurlDialog";
 import { Palette } from "./palette/Palette";
 import { QuickPalette } from "./palette/QuickPalette";
 import { SidePanel } from "./panel/SidePanel";
+import { RunPanel } from "./run/RunPanel";
 import { Bars } from "./saving/Bars";
 import { type Drafts, draftsOf, readPinned, restoredOf } from "./saving/drafts";
 import { serverFlowOf } from "./saving/remote";
 import { SaverProvider, useKeptPins, useNewSaver, useWatching } from "./saving/useSaving";
-import { slots } from "./slots";
 import { type EditorStore, makeStore, type ServerFlow } from "./store";
 import { CLOSED, useUi } from "./ui";
 import { useClipboard } from "./useClipboard";
@@ -56,7 +56,6 @@ function Workbench({ narrow }: { narrow: boolean }) {
   const readOnly = useEditor((state) => state.readOnly);
   const json = useUi((ui) => ui.json);
   const wide = useMediaQuery("(min-width: 1600px)") ?? false;
-  const { RunPanel } = slots;
   return (
     <div className={classes.editor}>
       <Header />
@@ -72,7 +71,7 @@ function Workbench({ narrow }: { narrow: boolean }) {
         <div className={classes.middle}>
           <Canvas />
           <Problems />
-          {RunPanel !== null && <RunPanel />}
+          <RunPanel />
         </div>
         {!narrow && <JsonPane />}
         <SidePanel />

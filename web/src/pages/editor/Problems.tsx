@@ -62,7 +62,6 @@ export function Problems() {
           <ActionIcon
             variant="subtle"
             color="gray"
-            size="sm"
             aria-label="Hide the problems"
             onClick={() => useUi.getState().set({ problems: false })}
           >

@@ -14,7 +14,7 @@ const definition: Definition = {
 function open() {
   const clock = { now: 1_000_000 };
   const flow = { id: "wf_1", name: "Orders", status: "draft" as const, version: 3, definition };
-  const store = makeStore(flow, { b: 7 }, () => clock.now);
+  const store = makeStore(flow, { b: { output: 7 } }, () => clock.now);
   return { store, clock, state: () => store.getState() };
 }
 
@@ -96,7 +96,7 @@ describe("the editor's store", () => {
     const { state } = open();
     state().select(["b"]);
     state().renameNode("b", "total");
-    expect(state().pinned).toEqual({ total: 7 });
+    expect(state().pinned).toEqual({ total: { output: 7 } });
     expect(state().selected).toEqual(["total"]);
   });
 

@@ -33,7 +33,12 @@ export type Saving =
   /** Another person has saved since: `theirs` is what the server has now. */
   | { kind: "conflict"; theirs: ServerFlow };
 
-export type Pinned = Readonly<Record<string, Json>>;
+/** What is taken for the output of a node, and the branch by which it leaves where it has any. */
+export interface Pin {
+  output: Json;
+  branch?: string | null;
+}
+export type Pinned = Readonly<Record<string, Pin>>;
 
 export interface EditorState {
   flow: { id: string; name: string; status: FlowStatus };
@@ -94,7 +99,7 @@ export interface EditorState {
   replaceDefinition: (definition: Definition, label: string, key?: string) => void;
   arrange: (heightOf?: (id: string) => number) => void;
 
-  pin: (nodeId: string, output: Json) => void;
+  pin: (nodeId: string, pin: Pin) => void;
   unpin: (nodeId: string) => void;
   setMarks: (marks: ReadonlyMap<string, Mark>, liveEdges?: ReadonlySet<string>) => void;
   setRun: (run: (() => void) | null) => void;
@@ -264,7 +269,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
       replaceDefinition: (definition, label, key) => change(label, () => changes.placed(definition), { key }),
       arrange: (heightOf) => change("arrange all", (before) => changes.arranged(before, heightOf)),
 
-      pin: (nodeId, output) => set({ pinned: { ...get().pinned, [nodeId]: output } }),
+      pin: (nodeId, pin) => set({ pinned: { ...get().pinned, [nodeId]: pin } }),
       unpin: (nodeId) => {
         const { [nodeId]: _gone, ...rest } = get().pinned;
         set({ pinned: rest });

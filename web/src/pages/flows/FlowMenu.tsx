@@ -39,7 +39,7 @@ export function FlowMenu({ flow }: { flow: Flow }) {
     notify.done(
       <>
         Made{" "}
-        <Anchor component={Link} href={`/flows/${made.id}`} inherit>
+        <Anchor component={Link} href={`/flows/${made.id}`} inherit underline="always">
           {made.name}
         </Anchor>
       </>,
@@ -61,7 +61,7 @@ export function FlowMenu({ flow }: { flow: Flow }) {
         <Menu.Dropdown>
           <Menu.Item
             component={Link}
-            href={`/runs?workflow_id=${flow.id}`}
+            href={`/runs?flow=${flow.id}`}
             leftSection={<IconPlayerPlay size={16} aria-hidden />}
           >
             Show runs

@@ -24,7 +24,7 @@ export function RunFilters({ state }: { state: State }) {
         onChange={(outcome) => change({ outcome })}
         width={190}
       />
-      <FlowSelect value={values.workflow_id} onChange={(workflow_id) => change({ workflow_id })} />
+      <FlowSelect value={values.flow} onChange={(flow) => change({ flow })} />
       <FilterSelect
         label="Trigger"
         value={values.triggered_by}

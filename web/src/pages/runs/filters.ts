@@ -2,7 +2,7 @@
 
 export const DEFAULTS = {
   outcome: "",
-  workflow_id: "",
+  flow: "",
   triggered_by: "",
   range: "",
   since: "",
@@ -81,7 +81,7 @@ function instant(local: string): string | undefined {
 /** What the server is asked. `now` counts in whole minutes: the same question soon after finds its answer kept. */
 export function askedOf(filters: Filters, now: number): Asked {
   const asked: Asked = { ...OUTCOMES[filters.outcome] };
-  if (filters.workflow_id) asked.workflow_id = filters.workflow_id;
+  if (filters.flow) asked.workflow_id = filters.flow;
   const trigger = TRIGGER_OPTIONS.find((one) => one.value !== "" && one.value === filters.triggered_by);
   if (trigger) asked.triggered_by = trigger.value as Asked["triggered_by"];
   const range = RANGES[filters.range];

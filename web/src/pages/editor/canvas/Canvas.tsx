@@ -1,5 +1,6 @@
 import "@xyflow/react/dist/style.css";
 import { useMantineColorScheme } from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
 import {
   Background,
   type Connection,
@@ -223,6 +224,7 @@ export function Canvas() {
   const adding = useAdding();
   const readOnly = useEditor((state) => state.readOnly);
   const many = nodes.length > 60;
+  const small = useMediaQuery("(max-width: 48em)") ?? false;
   const { colorScheme } = useMantineColorScheme();
   useReveal();
 
@@ -266,18 +268,20 @@ export function Canvas() {
         maxZoom={2}
         proOptions={BARE}
       >
-        <Background gap={GRID} />
+        <Background gap={GRID} color="var(--line)" size={1.5} />
         <AddButtons />
         <CanvasControls />
-        <MiniMap<ShownNode>
-          pannable
-          zoomable
-          ariaLabel="Map of the whole flow"
-          nodeColor={miniColor}
-          nodeStrokeWidth={0}
-          maskColor="color-mix(in srgb, var(--page) 65%, transparent)"
-          style={{ width: 150, height: 100 }}
-        />
+        {!small && (
+          <MiniMap<ShownNode>
+            pannable
+            zoomable
+            ariaLabel="Map of the whole flow"
+            nodeColor={miniColor}
+            nodeStrokeWidth={0}
+            maskColor="color-mix(in srgb, var(--page) 65%, transparent)"
+            style={{ width: 150, height: 100 }}
+          />
+        )}
       </ReactFlow>
     </div>
   );

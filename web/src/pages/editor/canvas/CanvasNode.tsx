@@ -21,15 +21,7 @@ export const CanvasNode = memo(function CanvasNode({ id, data, selected, height 
   const places = placesOf(ways.length).map((place) => place - 1);
   return (
     <NodeCard node={node} type={type} mark={mark} selected={selected} height={height}>
-      {!type?.trigger && (
-        <Handle
-          id={INTO}
-          type="target"
-          position={Position.Left}
-          className={graph.handle}
-          aria-label={`Into ${node.name || id}`}
-        />
-      )}
+      {!type?.trigger && <Handle id={INTO} type="target" position={Position.Left} className={graph.handle} />}
       {ways.map((way, at) => (
         <Handle
           key={handleOf(way)}

@@ -1,4 +1,4 @@
-import { TextInput } from "@mantine/core";
+import { TextInput, VisuallyHidden } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { type KeyboardEvent, useEffect, useState } from "react";
 import { api } from "@/api/client";
@@ -31,16 +31,19 @@ export function FlowName() {
   }
 
   return (
-    <TextInput
-      aria-label="Name of the flow"
-      value={text}
-      maxLength={200}
-      readOnly={readOnly}
-      onChange={(event) => setText(event.currentTarget.value)}
-      onBlur={save}
-      onKeyDown={onKeyDown}
-      variant="unstyled"
-      classNames={{ root: classes.name, input: classes.nameInput }}
-    />
+    <>
+      <VisuallyHidden component="h1">{name}</VisuallyHidden>
+      <TextInput
+        aria-label="Name of the flow"
+        value={text}
+        maxLength={200}
+        readOnly={readOnly}
+        onChange={(event) => setText(event.currentTarget.value)}
+        onBlur={save}
+        onKeyDown={onKeyDown}
+        variant="unstyled"
+        classNames={{ root: classes.name, input: classes.nameInput }}
+      />
+    </>
   );
 }

@@ -12,7 +12,7 @@ import {
 } from "@tabler/icons-react";
 import { Link } from "wouter";
 import { useEditor, useEditorStore } from "../context";
-import { slots } from "../slots";
+import { RunButton } from "../run/RunButton";
 import { useUi } from "../ui";
 import { FlowName } from "./FlowName";
 import classes from "./header.module.css";
@@ -132,7 +132,6 @@ export function Header() {
   const readOnly = useEditor((state) => state.readOnly);
   const json = useUi((ui) => ui.json);
   const set = useUi((ui) => ui.set);
-  const { RunButton } = slots;
   return (
     <header className={classes.header}>
       <Tooltip label="Back to the flows">
@@ -180,7 +179,7 @@ export function Header() {
         </Tooltip>
       </Group>
       <StatusSwitch />
-      {RunButton !== null && <RunButton />}
+      <RunButton />
       <MoreMenu />
     </header>
   );

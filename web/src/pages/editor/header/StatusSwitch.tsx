@@ -1,4 +1,4 @@
-import { Button, Group, Modal, Stack, Switch, Text, Tooltip, UnstyledButton } from "@mantine/core";
+import { Badge, Button, Group, Modal, Stack, Switch, Text, Tooltip, UnstyledButton } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import { ApiError, api, type Detail } from "@/api/client";
@@ -51,14 +51,22 @@ export function StatusSwitch() {
     }
   }
 
+  if (readOnly) {
+    return (
+      <Badge variant="light" color={status === "active" ? "green" : "gray"} style={{ flexShrink: 0 }}>
+        {WORDS[status]}
+      </Badge>
+    );
+  }
+
   return (
     <Group gap="xs" wrap="nowrap" style={{ flexShrink: 0 }}>
-      <Tooltip label={readOnly ? "Your role may not change this" : "An active flow starts by its triggers"}>
+      <Tooltip label="An active flow starts by its triggers">
         <Switch
           label={WORDS[status]}
           aria-label="Active"
           checked={status === "active"}
-          disabled={readOnly || busy}
+          disabled={busy}
           onChange={(event) => void switchTo(event.currentTarget.checked ? "active" : "draft")}
         />
       </Tooltip>

@@ -1,4 +1,4 @@
-import { NumberInput, Select, SimpleGrid, Stack, Switch, TextInput } from "@mantine/core";
+import { Fieldset, NumberInput, Select, SimpleGrid, Stack, Switch, TextInput } from "@mantine/core";
 import type { FlowNode, Json } from "@/definition/types";
 import type { Patch } from "../changes";
 import { JsonField } from "./JsonField";
@@ -54,36 +54,38 @@ function RetryFields({ node, readOnly, onPatch }: OptionsProps) {
     onPatch({ retry: Object.keys(retry ?? {}).length === 0 ? undefined : retry });
   }
   return (
-    <SimpleGrid cols={3} spacing="xs">
-      <NumberInput
-        label="Attempts"
-        placeholder={node.retry === undefined ? "1" : "3"}
-        min={1}
-        max={20}
-        allowDecimal={false}
-        value={node.retry?.attempts ?? ""}
-        readOnly={readOnly}
-        onChange={(value) => patch({ attempts: asNumber(value) })}
-      />
-      <NumberInput
-        label="Seconds between"
-        placeholder="1"
-        min={0}
-        max={3600}
-        value={node.retry?.delay ?? ""}
-        readOnly={readOnly}
-        onChange={(value) => patch({ delay: asNumber(value) })}
-      />
-      <NumberInput
-        label="Times longer"
-        placeholder="2"
-        min={1}
-        max={10}
-        value={node.retry?.backoff ?? ""}
-        readOnly={readOnly}
-        onChange={(value) => patch({ backoff: asNumber(value) })}
-      />
-    </SimpleGrid>
+    <Fieldset legend="Tries, when it fails" p="sm">
+      <SimpleGrid cols={3} spacing="xs">
+        <NumberInput
+          label="Attempts"
+          placeholder={node.retry === undefined ? "1" : "3"}
+          min={1}
+          max={20}
+          allowDecimal={false}
+          value={node.retry?.attempts ?? ""}
+          readOnly={readOnly}
+          onChange={(value) => patch({ attempts: asNumber(value) })}
+        />
+        <NumberInput
+          label="Pause (s)"
+          placeholder="1"
+          min={0}
+          max={3600}
+          value={node.retry?.delay ?? ""}
+          readOnly={readOnly}
+          onChange={(value) => patch({ delay: asNumber(value) })}
+        />
+        <NumberInput
+          label="Factor"
+          placeholder="2"
+          min={1}
+          max={10}
+          value={node.retry?.backoff ?? ""}
+          readOnly={readOnly}
+          onChange={(value) => patch({ backoff: asNumber(value) })}
+        />
+      </SimpleGrid>
+    </Fieldset>
   );
 }
 

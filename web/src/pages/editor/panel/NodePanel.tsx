@@ -22,7 +22,8 @@ import { NodeIcon } from "@/ui/NodeIcon";
 import { idRefusal } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { inWords, type Problem } from "../problems";
-import { slots } from "../slots";
+import { RunData } from "../run/RunData";
+import { shownOf, useRunStore } from "../run/runStore";
 import { JsonField } from "./JsonField";
 import { Neighbours } from "./Neighbours";
 import { NodeOptions } from "./NodeOptions";
@@ -46,7 +47,11 @@ function NodeId({ id }: { id: string }) {
   if (wanted === null) {
     return (
       <Tooltip label="Expressions know it by this name">
-        <UnstyledButton disabled={readOnly} onClick={() => setWanted(id)} aria-label={`Id ${id}, change it`}>
+        <UnstyledButton
+          disabled={readOnly}
+          onClick={() => setWanted(id)}
+          aria-label={`steps.${id}: change this name`}
+        >
           <Code>steps.{id}</Code> {!readOnly && <IconPencil size={13} aria-hidden />}
         </UnstyledButton>
       </Tooltip>
@@ -145,9 +150,10 @@ function ConfigTab({ node, type, problems, readOnly }: PartProps) {
   const flowId = useEditor((state) => state.flow.id);
   const definition = useEditor((state) => state.definition);
   const pinned = useEditor((state) => state.pinned);
+  const runId = useRunStore((runs) => shownOf(runs, flowId).runId) ?? undefined;
   const context = useMemo(
-    () => ({ flowId, definition, nodeId: node.id, pinned: { ...pinned } }),
-    [flowId, definition, node.id, pinned],
+    () => ({ flowId, definition, nodeId: node.id, runId, pinned: { ...pinned } }),
+    [flowId, definition, node.id, runId, pinned],
   );
   const shown = useMemo(() => ofConfig(problems), [problems]);
   if (type === undefined) return <ConfigJson node={node} readOnly={readOnly} />;
@@ -190,25 +196,23 @@ interface PartProps {
 
 type Tab = "settings" | "options" | "notes" | "data" | "json";
 
-const FRAMES = 30;
+// About three seconds: an editor of expressions is loaded when the first one is shown.
+const FRAMES = 180;
+const INPUTS = ":is(input, textarea, select, [contenteditable=true], button)";
 
-/** Puts the focus on the field, as soon as it is drawn: its label says the key that the path ends with. */
+/** Puts the focus on the field, as soon as it is drawn: its id ends with the key that the path names. */
 function focusField(path: string, frames = FRAMES): void {
-  const key = path.split(/[.[\]]+/).filter(Boolean)[1] ?? path;
+  const key = CSS.escape(path.split(/[.[\]]+/).filter(Boolean)[1] ?? path);
   const panel = document.querySelector("[data-panel] [role=tabpanel]");
-  const part = panel?.querySelector<HTMLElement>(
-    `[id$="_${CSS.escape(key)}"], [id$="_${CSS.escape(key)}-label"]`,
-  );
-  if (part == null) {
+  const field =
+    panel?.querySelector<HTMLElement>(`${INPUTS}[id$="_${key}"]`) ??
+    panel?.querySelector<HTMLElement>(`:is([id$="_${key}"], [aria-labelledby$="_${key}-label"]) ${INPUTS}`);
+  if (field == null) {
     if (frames > 0) requestAnimationFrame(() => focusField(path, frames - 1));
     return;
   }
-  const inside = "input, textarea, select, [contenteditable=true], button";
-  const field = part.matches(inside)
-    ? part
-    : (part.querySelector(inside) ?? part.parentElement?.querySelector(inside));
-  part.scrollIntoView({ block: "center" });
-  if (field instanceof HTMLElement) field.focus();
+  field.scrollIntoView({ block: "center" });
+  field.focus();
 }
 
 /** The tab in which the part is that a problem points to. */
@@ -224,7 +228,6 @@ export function NodePanel({ node }: { node: FlowNode }) {
   const readOnly = useEditor((state) => state.readOnly);
   const field = useEditor((state) => state.field);
   const [tab, setTab] = useState<Tab>("settings");
-  const { RunData } = slots;
   useEffect(() => {
     if (field === null) return;
     setTab(tabOf(field.path));
@@ -252,7 +255,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
           <Tabs.Tab value="settings">Settings</Tabs.Tab>
           <Tabs.Tab value="options">Options</Tabs.Tab>
           <Tabs.Tab value="notes">Notes</Tabs.Tab>
-          {RunData !== null && <Tabs.Tab value="data">Run data</Tabs.Tab>}
+          <Tabs.Tab value="data">Run data</Tabs.Tab>
           <Tabs.Tab value="json">JSON</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="settings" p="md">
@@ -279,11 +282,9 @@ export function NodePanel({ node }: { node: FlowNode }) {
             }
           />
         </Tabs.Panel>
-        {RunData !== null && (
-          <Tabs.Panel value="data" p="md">
-            <RunData node={node} />
-          </Tabs.Panel>
-        )}
+        <Tabs.Panel value="data" p="md">
+          <RunData node={node} />
+        </Tabs.Panel>
         <Tabs.Panel value="json" p="md">
           <ConfigJson key={node.id} node={node} readOnly={readOnly} />
         </Tabs.Panel>

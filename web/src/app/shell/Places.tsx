@@ -1,0 +1,106 @@
+/** Where one can go, as the role allows. */
+import { Badge, Indicator, NavLink, Text, Tooltip } from "@mantine/core";
+import {
+  IconHistory,
+  IconKey,
+  IconLayoutDashboard,
+  IconListDetails,
+  IconPlayerPlay,
+  IconRobot,
+  IconRoute,
+  IconShieldLock,
+  IconTemplate,
+  IconUserCheck,
+  IconUsers,
+} from "@tabler/icons-react";
+import { Link, useLocation } from "wouter";
+import { type Role, useSession } from "../session";
+import { useWaitingCount } from "../waiting";
+
+interface Place {
+  path: string;
+  label: string;
+  icon: typeof IconRoute;
+  role?: Role;
+}
+
+const PLACES: Place[] = [
+  { path: "/", label: "Dashboard", icon: IconLayoutDashboard },
+  { path: "/flows", label: "Flows", icon: IconRoute },
+  { path: "/templates", label: "Templates", icon: IconTemplate },
+  { path: "/runs", label: "Runs", icon: IconPlayerPlay },
+  { path: "/waiting", label: "Waiting for you", icon: IconUserCheck },
+  { path: "/agents", label: "Agents", icon: IconRobot },
+  { path: "/logs", label: "Logs", icon: IconListDetails },
+];
+
+const WORKSPACE: Place[] = [
+  { path: "/credentials", label: "Credentials", icon: IconShieldLock, role: "editor" },
+  { path: "/members", label: "Members", icon: IconUsers },
+  { path: "/tokens", label: "API tokens", icon: IconKey },
+  { path: "/audit", label: "Audit trail", icon: IconHistory, role: "owner" },
+];
+
+function isAt(path: string, here: string): boolean {
+  return path === "/" ? here === "/" : here === path || here.startsWith(`${path}/`);
+}
+
+interface PlacesProps {
+  /** Icons alone, where the page needs the room. */
+  compact: boolean;
+  onGo: () => void;
+}
+
+export function Places({ compact, onGo }: PlacesProps) {
+  return (
+    <>
+      <Links places={PLACES} compact={compact} onGo={onGo} />
+      {compact ? (
+        <hr style={{ border: 0, borderTop: "1px solid var(--line)", margin: "8px 4px" }} />
+      ) : (
+        <Text size="xs" c="var(--quiet)" fw={600} mt="md" mb={4} px="sm">
+          Workspace
+        </Text>
+      )}
+      <Links places={WORKSPACE} compact={compact} onGo={onGo} />
+    </>
+  );
+}
+
+function Links({ places, compact, onGo }: PlacesProps & { places: Place[] }) {
+  const [here] = useLocation();
+  const { may } = useSession();
+  const waiting = useWaitingCount();
+  return places
+    .filter((place) => place.role === undefined || may(place.role))
+    .map(({ path, label, icon: Icon }) => {
+      const count = path === "/waiting" ? waiting : 0;
+      const active = isAt(path, here);
+      const icon = <Icon size={18} stroke={1.7} aria-hidden />;
+      return (
+        <Tooltip key={path} label={label} position="right" disabled={!compact}>
+          <NavLink
+            component={Link}
+            href={path}
+            label={compact ? undefined : label}
+            aria-label={compact ? (count > 0 ? `${label}, ${count}` : label) : undefined}
+            onClick={onGo}
+            active={active}
+            aria-current={active ? "page" : undefined}
+            leftSection={compact ? <Indicator disabled={count === 0}>{icon}</Indicator> : icon}
+            rightSection={!compact && count > 0 ? <Count count={count} /> : undefined}
+            bdrs="md"
+            py={7}
+          />
+        </Tooltip>
+      );
+    });
+}
+
+function Count({ count }: { count: number }) {
+  return (
+    <Badge size="sm" circle={count < 10}>
+      {count}
+    </Badge>
+  );
+}

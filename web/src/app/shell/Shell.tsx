@@ -1,0 +1,79 @@
+/** The frame around every page: where one is, where one can go, who one is. */
+import { AppShell, Burger, Group, ScrollArea, Text, UnstyledButton } from "@mantine/core";
+import { useDisclosure, useMediaQuery } from "@mantine/hooks";
+import { type ReactNode, useEffect } from "react";
+import { Link, useLocation, useRoute } from "wouter";
+import mark from "../mark.svg";
+import { Places } from "./Places";
+import { UserMenu } from "./UserMenu";
+import { WorkspaceMenu } from "./WorkspaceMenu";
+
+/** Whether the menu is icons alone: beside the canvas, on a screen that is no phone's. */
+function useCompact(): boolean {
+  const [onCanvas] = useRoute("/flows/:id");
+  const isPhone = useMediaQuery("(max-width: 48em)", false, { getInitialValueInEffect: false });
+  return onCanvas && !isPhone;
+}
+
+export function Shell({ children }: { children: ReactNode }) {
+  const [opened, { toggle, close }] = useDisclosure();
+  const [here] = useLocation();
+  const compact = useCompact();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new page closes the menu of a phone
+  useEffect(close, [here]);
+  return (
+    <AppShell
+      navbar={{ width: compact ? 60 : 228, breakpoint: "sm", collapsed: { mobile: !opened } }}
+      header={{ height: { base: 52, sm: 0 } }}
+      padding={0}
+      transitionDuration={0}
+    >
+      <a href="#content" className="skip-link">
+        Skip to the content
+      </a>
+      <AppShell.Header hiddenFrom="sm" bg="var(--card)">
+        <Group h="100%" px="sm">
+          <Burger
+            opened={opened}
+            onClick={toggle}
+            size="sm"
+            aria-label={opened ? "Close the menu" : "Open the menu"}
+          />
+          <Wordmark compact={false} />
+        </Group>
+      </AppShell.Header>
+      <AppShell.Navbar p={compact ? 8 : "sm"} bg="var(--card)" aria-label="Main">
+        <AppShell.Section visibleFrom="sm" mb="sm" px={compact ? 10 : 4} pt={4}>
+          <Wordmark compact={compact} />
+        </AppShell.Section>
+        <AppShell.Section mb="sm">
+          <WorkspaceMenu compact={compact} />
+        </AppShell.Section>
+        <AppShell.Section grow component={ScrollArea} type="auto">
+          <Places compact={compact} onGo={close} />
+        </AppShell.Section>
+        <AppShell.Section>
+          <UserMenu compact={compact} />
+        </AppShell.Section>
+      </AppShell.Navbar>
+      <AppShell.Main id="content" h="100dvh" style={{ overflow: "auto" }} tabIndex={-1}>
+        {children}
+      </AppShell.Main>
+    </AppShell>
+  );
+}
+
+function Wordmark({ compact }: { compact: boolean }) {
+  return (
+    <UnstyledButton component={Link} href="/" aria-label="Headrace, to the dashboard">
+      <Group gap={8} wrap="nowrap">
+        <img src={mark} alt="" width={24} height={24} />
+        {!compact && (
+          <Text fw={700} size="lg" lts="-0.01em">
+            Headrace
+          </Text>
+        )}
+      </Group>
+    </UnstyledButton>
+  );
+}

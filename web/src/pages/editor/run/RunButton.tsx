@@ -1,0 +1,153 @@
+import { ActionIcon, Button, Group, Menu, Tooltip } from "@mantine/core";
+import { IconChevronDown, IconPlayerPlayFilled, IconPlayerStopFilled } from "@tabler/icons-react";
+import { useEffect, useState } from "react";
+import { useSession } from "@/app/session";
+import type { Json } from "@/definition/types";
+import { useEditor, useEditorStore, useSelectedNode } from "../context";
+import { InputDialog } from "./InputDialog";
+import { keepInput, lastInput } from "./runStore";
+import { inputSchemaOf } from "./starting";
+import { useAddress } from "./useAddress";
+import { useEditorRun, useRunOnCanvas } from "./useEditorRun";
+
+/** The input that was given last; null where none was, or where what was kept is no JSON. */
+function kept(flowId: string): Json {
+  try {
+    return JSON.parse(lastInput(flowId) ?? "null") as Json;
+  } catch {
+    return null;
+  }
+}
+
+/** "Run" in the header, with the ways to run; while something runs, "Stop". Ctrl+Enter does what it does. */
+export function RunButton() {
+  const editorRun = useEditorRun();
+  useAddress();
+  useRunOnCanvas(editorRun);
+  const store = useEditorStore();
+  const flowId = useEditor((state) => state.flow.id);
+  const archived = useEditor((state) => state.flow.status === "archived");
+  const isEmpty = useEditor((state) => state.definition.nodes.length === 0);
+  const { may } = useSession();
+  const [asking, setAsking] = useState<{ until?: string } | null>(null);
+  const { going, start, stop } = editorRun;
+
+  function run(until?: string) {
+    const given = lastInput(flowId) !== null;
+    const needsInput = !given && inputSchemaOf(store.getState().definition) !== null;
+    if (needsInput) setAsking({ until });
+    else void start({ input: kept(flowId), until });
+  }
+  const refusal = !may("operator")
+    ? "Running flows needs the role operator"
+    : archived
+      ? "The flow is archived"
+      : isEmpty
+        ? "There is nothing to run yet"
+        : null;
+  const mayRun = refusal === null && !going;
+  useEffect(() => {
+    store.getState().setRun(mayRun ? run : null);
+    return () => store.getState().setRun(null);
+  });
+
+  return (
+    <>
+      {going ? (
+        <Button
+          variant="default"
+          leftSection={<IconPlayerStopFilled size={16} aria-hidden />}
+          disabled={editorRun.starting}
+          onClick={() => void stop()}
+        >
+          Stop
+        </Button>
+      ) : (
+        <Group gap={1} wrap="nowrap">
+          <Tooltip label={refusal ?? "Run the flow as it is on the canvas (Ctrl+Enter)"}>
+            <Button
+              leftSection={<IconPlayerPlayFilled size={16} aria-hidden />}
+              data-disabled={refusal !== null || undefined}
+              aria-disabled={refusal !== null || undefined}
+              onClick={() => refusal === null && run()}
+              style={{ borderTopRightRadius: 0, borderBottomRightRadius: 0 }}
+            >
+              Run
+            </Button>
+          </Tooltip>
+          <WaysToRun
+            disabled={refusal !== null}
+            onRun={run}
+            onAsk={(until) => setAsking({ until })}
+            onForget={() => keepInput(flowId, null)}
+          />
+        </Group>
+      )}
+      {asking !== null && (
+        <InputDialog
+          until={asking.until}
+          onClose={() => setAsking(null)}
+          onRun={(input) => {
+            setAsking(null);
+            void start({ input, until: asking.until });
+          }}
+        />
+      )}
+    </>
+  );
+}
+
+interface WaysProps {
+  disabled: boolean;
+  onRun: (until?: string) => void;
+  onAsk: (until?: string) => void;
+  onForget: () => void;
+}
+
+function WaysToRun({ disabled, onRun, onAsk, onForget }: WaysProps) {
+  const node = useSelectedNode();
+  const flowId = useEditor((state) => state.flow.id);
+  const [opened, setOpened] = useState(false);
+  const hasInput = opened && lastInput(flowId) !== null;
+  const name = node?.name || node?.id;
+  return (
+    <Menu
+      position="bottom-end"
+      shadow="md"
+      width={260}
+      disabled={disabled}
+      opened={opened}
+      onChange={setOpened}
+    >
+      <Menu.Target>
+        <ActionIcon
+          size={36}
+          variant="filled"
+          aria-label="Other ways to run"
+          data-disabled={disabled || undefined}
+          style={{ borderTopLeftRadius: 0, borderBottomLeftRadius: 0 }}
+        >
+          <IconChevronDown size={16} aria-hidden />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Item onClick={() => onRun()}>{hasInput ? "Run with the last input" : "Run"}</Menu.Item>
+        <Menu.Item onClick={() => onAsk()}>Run with input…</Menu.Item>
+        {hasInput && (
+          <Menu.Item
+            onClick={() => {
+              onForget();
+              onRun();
+            }}
+          >
+            Run without input
+          </Menu.Item>
+        )}
+        <Menu.Divider />
+        <Menu.Item disabled={node === undefined} onClick={() => onRun(node?.id)}>
+          {node === undefined ? "Run up to the selected node" : `Run up to “${name}”`}
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}

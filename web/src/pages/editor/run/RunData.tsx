@@ -1,0 +1,211 @@
+import { Alert, Button, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { IconPin, IconPinnedOff, IconPlayerSkipForward, IconPlayerTrackNext } from "@tabler/icons-react";
+import { useState } from "react";
+import { useSession } from "@/app/session";
+import type { FlowNode, Json } from "@/definition/types";
+import { hasEnded } from "@/runs/moving";
+import { StepPanel } from "@/runs/StepPanel";
+import type { NodeState } from "@/runs/states";
+import { fetchWhole } from "@/runs/values";
+import { CodeEditor } from "@/ui/CodeEditor";
+import { notify } from "@/ui/notify";
+import { useEditor, useEditorStore } from "../context";
+import type { Pin } from "../store";
+import classes from "./run.module.css";
+import { lastInput } from "./runStore";
+import { type EditorRun, useEditorRun } from "./useEditorRun";
+
+/** A tab of the selected node: what went in and came out in the run that is shown, and its pinned output. */
+export function RunData({ node }: { node: FlowNode }) {
+  const editorRun = useEditorRun();
+  const { run, states } = editorRun;
+  const state = states.get(node.id);
+  const pin = useEditor((known) => known.pinned[node.id]);
+  const [chosen, setChosen] = useState<number | null>(null);
+  const step =
+    state?.steps.find((one) => one.number === chosen) ??
+    state?.steps.find((one) => one.number === state.step);
+
+  return (
+    <Stack gap="sm">
+      <Ways node={node} editorRun={editorRun} />
+      {pin !== undefined && <Pinned key={node.id} nodeId={node.id} pin={pin} />}
+      {run === undefined || state === undefined || step === undefined ? (
+        <NoData run={editorRun} pinned={pin !== undefined} nodeId={node.id} />
+      ) : (
+        <div className={classes.step}>
+          <StepPanel
+            run={run}
+            state={state}
+            step={step}
+            onStep={setChosen}
+            stacked
+            untitled
+            outputActions={(output) => <PinButton nodeId={node.id} state={state} output={output} />}
+          />
+        </div>
+      )}
+    </Stack>
+  );
+}
+
+function Ways({ node, editorRun }: { node: FlowNode; editorRun: EditorRun }) {
+  const { may } = useSession();
+  const flowId = useEditor((state) => state.flow.id);
+  const { run, going, start, startFrom } = editorRun;
+  const canGoOn = may("editor") && run !== undefined && hasEnded(run);
+
+  function runUpTo() {
+    let input: Json = null;
+    try {
+      input = JSON.parse(lastInput(flowId) ?? "null") as Json;
+    } catch {
+      input = null; // What was kept is no JSON: then there is no input.
+    }
+    void start({ input, until: node.id });
+  }
+  return (
+    <Group gap="xs">
+      <Button
+        size="xs"
+        variant="default"
+        disabled={going || !may("operator")}
+        leftSection={<IconPlayerTrackNext size={14} aria-hidden />}
+        onClick={runUpTo}
+      >
+        Run up to here
+      </Button>
+      <Tooltip
+        multiline
+        maw={280}
+        label={
+          canGoOn
+            ? "Runs this node and what follows, with what the others gave in the last run"
+            : "Run the flow first: what comes before is taken from its last run"
+        }
+      >
+        <Button
+          size="xs"
+          variant="default"
+          disabled={going || !canGoOn}
+          leftSection={<IconPlayerSkipForward size={14} aria-hidden />}
+          onClick={() => void startFrom(node.id)}
+        >
+          Run on from here
+        </Button>
+      </Tooltip>
+    </Group>
+  );
+}
+
+function NoData({ run, pinned, nodeId }: { run: EditorRun; pinned: boolean; nodeId: string }) {
+  const store = useEditorStore();
+  const { may } = useSession();
+  const words =
+    run.run === undefined
+      ? "Nothing has run yet. Run the flow, and what went in and came out is here."
+      : hasEnded(run.run)
+        ? "The run did not come to this node."
+        : "This node has not begun.";
+  return (
+    <Stack gap="xs" align="flex-start">
+      <Text size="sm" c="var(--quiet)">
+        {words}
+      </Text>
+      {!pinned && may("editor") && (
+        <Button
+          size="xs"
+          variant="default"
+          leftSection={<IconPin size={14} aria-hidden />}
+          onClick={() => store.getState().pin(nodeId, { output: {} })}
+        >
+          Pin an output of your own
+        </Button>
+      )}
+    </Stack>
+  );
+}
+
+interface PinButtonProps {
+  nodeId: string;
+  state: NodeState;
+  output: unknown;
+}
+
+function PinButton({ nodeId, state, output }: PinButtonProps) {
+  const store = useEditorStore();
+  const { may } = useSession();
+  const isPinned = useEditor((known) => known.pinned[nodeId] !== undefined);
+  if (isPinned || state.outcome !== "success" || !may("editor")) return null;
+  async function pin() {
+    try {
+      const value = (await fetchWhole(output)) as Json;
+      store.getState().pin(nodeId, { output: value, branch: state.branch });
+    } catch (error) {
+      notify.refused("The output was not pinned", error);
+    }
+  }
+  return (
+    <Tooltip label="Runs from the editor take this output, and do not execute the node" multiline maw={260}>
+      <Button
+        size="compact-xs"
+        variant="subtle"
+        leftSection={<IconPin size={14} aria-hidden />}
+        onClick={() => void pin()}
+      >
+        Pin
+      </Button>
+    </Tooltip>
+  );
+}
+
+/** The pinned output, to be changed as JSON. What is no JSON yet stays in the field and is not taken. */
+function Pinned({ nodeId, pin }: { nodeId: string; pin: Pin }) {
+  const store = useEditorStore();
+  const [text, setText] = useState(() => JSON.stringify(pin.output, null, 2));
+  const [problem, setProblem] = useState<string | null>(null);
+
+  function change(next: string) {
+    setText(next);
+    try {
+      store.getState().pin(nodeId, { ...pin, output: JSON.parse(next) as Json });
+      setProblem(null);
+    } catch (error) {
+      setProblem(error instanceof Error ? error.message : String(error));
+    }
+  }
+  return (
+    <Stack gap={6}>
+      <Group justify="space-between">
+        <Text size="sm" fw={600}>
+          Pinned output{pin.branch ? ` (branch ${pin.branch})` : ""}
+        </Text>
+        <Button
+          size="compact-xs"
+          variant="subtle"
+          leftSection={<IconPinnedOff size={14} aria-hidden />}
+          onClick={() => store.getState().unpin(nodeId)}
+        >
+          Unpin
+        </Button>
+      </Group>
+      <CodeEditor
+        language="json"
+        label="Pinned output as JSON"
+        value={text}
+        onChange={change}
+        minHeight={80}
+        maxHeight="240px"
+      />
+      {problem !== null && (
+        <Alert color="red" variant="light" py={6} role="alert">
+          Not taken, since this is no JSON: {problem}
+        </Alert>
+      )}
+      <Text size="xs" c="var(--quiet)">
+        Runs from the editor take this instead of executing the node. It is kept on this device and is no part
+        of the flow.
+      </Text>
+    </Stack>
+  );
+}

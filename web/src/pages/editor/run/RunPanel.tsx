@@ -1,0 +1,144 @@
+import { Alert, Anchor, Box, Button, CloseButton, Group, Progress, Text } from "@mantine/core";
+import { useState } from "react";
+import { Link } from "wouter";
+import { hasEnded, isMoving } from "@/runs/moving";
+import { Answered, Question } from "@/runs/Question";
+import type { NodeState } from "@/runs/states";
+import type { Run } from "@/runs/useRun";
+import { waitsFor } from "@/runs/words";
+import { Clamped } from "@/ui/Clamped";
+import { Elapsed } from "@/ui/Elapsed";
+import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
+import { Refused } from "@/ui/states";
+import { useEditor, useEditorStore } from "../context";
+import classes from "./run.module.css";
+import { useEditorRun } from "./useEditorRun";
+
+/** Under the canvas: the run that is shown, how far it is, why it failed. Nothing while there is none. */
+export function RunPanel() {
+  const { run, starting, refusal, failed, dismiss } = useEditorRun();
+  if (refusal !== null) {
+    return (
+      <Box component="section" aria-label="Run" className={classes.panel}>
+        <Group justify="space-between" wrap="nowrap" align="flex-start">
+          <Box flex={1} className={classes.refusal}>
+            <Refused error={refusal} />
+          </Box>
+          <CloseButton aria-label="Close" onClick={dismiss} />
+        </Group>
+      </Box>
+    );
+  }
+  if (!starting && run === undefined) return null;
+  return (
+    <Box component="section" aria-label="Run" className={classes.panel}>
+      <Group gap="sm" wrap="nowrap">
+        <Box aria-live="polite" display="flex">
+          <StatusBadge outcome={starting || run === undefined ? "running" : outcomeOf(run)} />
+        </Box>
+        {starting || run === undefined ? (
+          <Progress flex={1} size="sm" value={100} animated aria-label="Starting" />
+        ) : (
+          <Standing run={run} />
+        )}
+        {run !== undefined && !starting && (
+          <Anchor component={Link} href={`/runs/${run.id}`} size="sm" className={classes.still}>
+            See the whole run
+          </Anchor>
+        )}
+        <CloseButton aria-label="Close the run" onClick={dismiss} disabled={starting} />
+      </Group>
+      {!starting && run !== undefined && <About run={run} failed={failed} />}
+    </Box>
+  );
+}
+
+function Standing({ run }: { run: Run }) {
+  const progress = run.progress as { done: number; total: number } | null | undefined;
+  const until = useEditor((state) => {
+    const node = state.definition.nodes.find((one) => one.id === run.until);
+    return node?.name || run.until;
+  });
+  const notes = [
+    until ? `up to “${until}”` : null,
+    run.pinned?.length ? `${run.pinned.length} pinned` : null,
+  ].filter((note) => note !== null);
+  return (
+    <>
+      <Text size="sm" c="var(--quiet)" component="div" className={classes.still}>
+        <Elapsed startedAt={run.started_at} ms={run.duration_ms} running={isMoving(run)} />
+        {notes.map((note) => ` · ${note}`)}
+      </Text>
+      {progress && progress.total > 0 && !hasEnded(run) ? (
+        <>
+          <Progress.Root size="sm" flex={1}>
+            <Progress.Section
+              value={(100 * progress.done) / progress.total}
+              animated={isMoving(run)}
+              aria-label="Progress of the run"
+            />
+          </Progress.Root>
+          <Text size="xs" c="var(--quiet)" className={classes.still}>
+            {progress.done} of {progress.total}
+          </Text>
+        </>
+      ) : (
+        <Box flex={1} />
+      )}
+    </>
+  );
+}
+
+function About({ run, failed }: { run: Run; failed: NodeState | undefined }) {
+  const store = useEditorStore();
+  const there = useEditor((state) => state.definition.nodes.some((node) => node.id === failed?.nodeId));
+  if (run.status === "failed" && !run.cancelled) {
+    return (
+      <Alert color="red" variant="light" mt="xs" py="xs" role="alert">
+        <Group justify="space-between" wrap="nowrap" align="flex-start">
+          <Box flex={1} miw={0}>
+            <Text fw={600} size="sm">
+              {failed === undefined ? "The run failed" : `“${failed.name}” failed`}
+            </Text>
+            <Clamped text={run.error_text ?? ""} lines={2} />
+          </Box>
+          {failed !== undefined && there && (
+            <Button size="compact-sm" variant="default" onClick={() => store.getState().goTo(failed.nodeId)}>
+              Go to the node
+            </Button>
+          )}
+        </Group>
+      </Alert>
+    );
+  }
+  if (run.questions.length > 0) return <Asked run={run} />;
+  if (run.waiting) {
+    return (
+      <Text size="sm" c="var(--quiet)" mt={4}>
+        Waits for {waitsFor(run.waiting)}
+      </Text>
+    );
+  }
+  return null;
+}
+
+/** What the run asks can be answered here, where one tries the flow out. */
+function Asked({ run }: { run: Run }) {
+  const [answer, setAnswer] = useState<string | null>(null);
+  const [question] = run.questions;
+  if (question === undefined) return null;
+  return (
+    <Box mt="xs" maw={640}>
+      {answer === null ? (
+        <Question
+          key={`${question.node_id} ${question.question}`}
+          run={run.id}
+          question={question}
+          onAnswered={setAnswer}
+        />
+      ) : (
+        <Answered answer={answer} />
+      )}
+    </Box>
+  );
+}

@@ -1,0 +1,58 @@
+/** Which run the editor of each flow shows, and how the last start went. A reload goes on showing it. */
+import { create } from "zustand";
+
+interface Shown {
+  runId: string | null;
+  /** Whether a run is being started, which nobody has the id of yet. */
+  starting: boolean;
+  /** Why the last start was refused. */
+  refusal: unknown;
+  /** The run whose failure was jumped to, so that this is done once. */
+  jumped: string | null;
+}
+
+const NONE: Shown = { runId: null, starting: false, refusal: null, jumped: null };
+const key = (flowId: string) => `headrace.editor.run.${flowId}`;
+
+interface RunStore {
+  flows: Record<string, Shown>;
+  set: (flowId: string, patch: Partial<Shown>) => void;
+}
+
+export const useRunStore = create<RunStore>()((set, get) => ({
+  flows: {},
+  set: (flowId, patch) => {
+    const next = { ...shownOf(get(), flowId), ...patch };
+    set({ flows: { ...get().flows, [flowId]: next } });
+    if (next.runId === null) sessionStorage.removeItem(key(flowId));
+    else sessionStorage.setItem(key(flowId), next.runId);
+  },
+}));
+
+const remembered = new Map<string, Shown>();
+
+/** What is shown for a flow; at first what this window showed before it was loaded anew, whose failure is known. */
+export function shownOf({ flows }: RunStore, flowId: string): Shown {
+  const known = flows[flowId] ?? remembered.get(flowId);
+  if (known !== undefined) return known;
+  const runId = sessionStorage.getItem(key(flowId));
+  const first = runId === null ? NONE : { ...NONE, runId, jumped: runId };
+  remembered.set(flowId, first);
+  return first;
+}
+
+const inputKey = (flowId: string) => `headrace.editor.input.${flowId}`;
+
+/** The input that was given last on this device, as JSON text; null where none was. */
+export function lastInput(flowId: string): string | null {
+  return localStorage.getItem(inputKey(flowId));
+}
+
+export function keepInput(flowId: string, text: string | null): void {
+  try {
+    if (text === null) localStorage.removeItem(inputKey(flowId));
+    else localStorage.setItem(inputKey(flowId), text);
+  } catch {
+    localStorage.removeItem(inputKey(flowId)); // Too large to be kept: next time it is typed again.
+  }
+}

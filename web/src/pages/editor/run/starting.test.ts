@@ -1,0 +1,86 @@
+import { describe, expect, it } from "vitest";
+import type { Definition } from "@/definition/types";
+import type { NodeState } from "@/runs/states";
+import { bodyOf, inputSchemaOf, toKeep } from "./starting";
+
+const SAVED: Definition = {
+  nodes: [
+    { id: "a", type: "x" },
+    { id: "b", type: "y" },
+    { id: "c", type: "x" },
+  ],
+  edges: [
+    { from: "a", to: "b" },
+    { from: "b", to: "c", branch: "yes" },
+  ],
+};
+const KNOWN = {
+  definition: SAVED,
+  saved: SAVED,
+  pinned: {},
+  catalogue: undefined,
+  check: {
+    of: SAVED,
+    problems: [],
+    byNode: new Map(),
+    ways: new Map([["b", ["yes", "no"]]]),
+  },
+};
+
+describe("what a run of the editor is started with", () => {
+  it("is nothing but the input where all is saved", () => {
+    expect(bodyOf(KNOWN, { input: 3 }, true)).toEqual({
+      input: 3,
+      definition: null,
+      until: null,
+      pinned: null,
+    });
+  });
+
+  it("has the draft where something was not saved, but only for editors", () => {
+    const draft = { ...SAVED };
+    expect(bodyOf({ ...KNOWN, definition: draft }, {}, true).definition).toBe(draft);
+    expect(bodyOf({ ...KNOWN, definition: draft, pinned: { a: { output: 1 } } }, {}, false)).toMatchObject({
+      definition: null,
+      pinned: null,
+    });
+  });
+
+  it("lets pinned nodes leave by a branch that they have", () => {
+    const pinned = { a: { output: 1, branch: "gone" }, b: { output: 2 }, z: { output: 3 } };
+    expect(bodyOf({ ...KNOWN, pinned }, {}, true).pinned).toEqual({
+      a: { output: 1, branch: null },
+      b: { output: 2, branch: "yes" },
+    });
+    const chosen = { b: { output: 2, branch: "no" } };
+    expect(bodyOf(KNOWN, { pinned: chosen }, true).pinned).toEqual({ b: { output: 2, branch: "no" } });
+  });
+
+  it("executes the node that it runs up to, pinned or not", () => {
+    const pinned = { b: { output: 2, branch: "no" } };
+    expect(bodyOf({ ...KNOWN, pinned }, { until: "b" }, true)).toMatchObject({ until: "b", pinned: null });
+  });
+});
+
+describe("running on from a node", () => {
+  it("keeps what succeeded and neither the node nor anything after it makes", () => {
+    const states = new Map<string, NodeState>(
+      ["a", "b", "c", "gone"].map((id) => [id, { nodeId: id, outcome: "success" } as NodeState]),
+    );
+    expect(toKeep(SAVED, states, "b").map((state) => state.nodeId)).toEqual(["a"]);
+  });
+});
+
+describe("inputSchemaOf", () => {
+  const schema = { type: "object", properties: { n: { type: "number" } } };
+  it("is that of a node which begins the flow", () => {
+    const flow = { ...SAVED, nodes: [{ id: "a", type: "x", config: { input_schema: schema } }] };
+    expect(inputSchemaOf(flow)).toEqual(schema);
+  });
+
+  it("is none where there is no form to be made of it", () => {
+    expect(inputSchemaOf(SAVED)).toBeNull();
+    const odd = { ...SAVED, nodes: [{ id: "a", type: "x", config: { input_schema: { type: "array" } } }] };
+    expect(inputSchemaOf(odd)).toBeNull();
+  });
+});

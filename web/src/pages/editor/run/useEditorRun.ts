@@ -1,0 +1,166 @@
+/** The run that the editor shows: started from here, watched until it ends, drawn on the canvas. */
+import { useQueryClient } from "@tanstack/react-query";
+import { useCallback, useEffect, useMemo } from "react";
+import { ApiError, type Schemas, server } from "@/api/client";
+import { useSession } from "@/app/session";
+import type { Json } from "@/definition/types";
+import type { Mark } from "@/graph/NodeCard";
+import { hasEnded } from "@/runs/moving";
+import { failedNode, liveEdges, marksOf, type NodeState } from "@/runs/states";
+import { type Run, useRun, useRunSteps } from "@/runs/useRun";
+import { fetchWhole } from "@/runs/values";
+import { firstLine } from "@/runs/words";
+import { edgeKey } from "../changes";
+import { useEditor, useEditorStore } from "../context";
+import { shownOf, useRunStore } from "./runStore";
+import { bodyOf, type StartOptions, toKeep } from "./starting";
+
+/** Milliseconds between two looks at a run that was just started: it should feel as if it ran here. */
+const QUICK = 350;
+/** Seconds that the server may take to answer with a run that has ended already. */
+const AT_ONCE = 0.4;
+
+export interface EditorRun {
+  run: Run | undefined;
+  states: ReadonlyMap<string, NodeState>;
+  starting: boolean;
+  /** Whether it was started and has not ended. */
+  going: boolean;
+  refusal: unknown;
+  failed: NodeState | undefined;
+  start: (options?: StartOptions) => Promise<void>;
+  /** Runs on from a node with what the others gave in the run that is shown. */
+  startFrom: (nodeId: string) => Promise<void>;
+  stop: () => Promise<void>;
+  dismiss: () => void;
+}
+
+export function useEditorRun(): EditorRun {
+  const flowId = useEditor((state) => state.flow.id);
+  const shown = useRunStore((store) => shownOf(store, flowId));
+  const set = useRunStore((store) => store.set);
+  const { data: run, error } = useRun(shown.runId, QUICK);
+  const { states } = useRunSteps(run, QUICK);
+  const { start, startFrom } = useStart(run, states);
+  const problem: unknown = error;
+
+  useEffect(() => {
+    // Somebody deleted it.
+    if (problem instanceof ApiError && problem.status === 404) set(flowId, { runId: null });
+  }, [problem, set, flowId]);
+
+  const stop = useCallback(async () => {
+    if (run === undefined) return;
+    try {
+      await server.POST("/api/runs/{run}/cancel", { params: { path: { run: run.id } } });
+    } catch (refusal) {
+      set(flowId, { refusal });
+    }
+  }, [run, set, flowId]);
+
+  return {
+    run,
+    states,
+    starting: shown.starting,
+    going: shown.starting || (run !== undefined && !hasEnded(run)),
+    refusal: shown.refusal,
+    failed: run && failedNode(run, states),
+    start,
+    startFrom,
+    stop,
+    dismiss: () => set(flowId, { runId: null, refusal: null }),
+  };
+}
+
+function useStart(run: Run | undefined, states: ReadonlyMap<string, NodeState>) {
+  const store = useEditorStore();
+  const client = useQueryClient();
+  const { may } = useSession();
+  const mayEdit = may("editor");
+  const set = useRunStore((known) => known.set);
+
+  const start = useCallback(
+    async (options: StartOptions = {}) => {
+      const state = store.getState();
+      const flowId = state.flow.id;
+      set(flowId, { starting: true, refusal: null });
+      try {
+        const body = bodyOf(state, options, mayEdit) as unknown as Schemas["StartIn"];
+        const { data } = await server.POST("/api/workflows/{flow}/run", {
+          params: { path: { flow: flowId }, query: { wait: AT_ONCE } },
+          body,
+        });
+        const made = data as Schemas["RunOut"];
+        const key = ["get", "/api/runs/{run}", { params: { path: { run: made.id } } }];
+        client.setQueryData(key, { ...made, questions: [] }, { updatedAt: hasEnded(made) ? undefined : 1 });
+        set(flowId, { runId: made.id, starting: false });
+        void client.invalidateQueries({ queryKey: ["get", "/api/runs"] });
+      } catch (refusal) {
+        set(flowId, { starting: false, refusal });
+        const nodeId =
+          refusal instanceof ApiError ? refusal.details.find((one) => one.node_id)?.node_id : null;
+        if (nodeId) state.goTo(nodeId);
+      }
+    },
+    [store, client, set, mayEdit],
+  );
+
+  const startFrom = useCallback(
+    async (nodeId: string) => {
+      if (run === undefined) return start();
+      const flowId = store.getState().flow.id;
+      set(flowId, { starting: true, refusal: null });
+      try {
+        const kept = toKeep(store.getState().definition, states, nodeId);
+        const outputs = await Promise.all(
+          kept.map(async (state) => [state, await outputOf(run.id, state)] as const),
+        );
+        const pins = outputs.map(([state, output]) => [state.nodeId, { output, branch: state.branch }]);
+        await start({ input: (await fetchWhole(run.input)) as Json, pinned: Object.fromEntries(pins) });
+      } catch (refusal) {
+        set(flowId, { starting: false, refusal });
+      }
+    },
+    [run, states, start, store, set],
+  );
+  return { start, startFrom };
+}
+
+async function outputOf(run: string, state: NodeState): Promise<Json> {
+  const { data } = await server.GET("/api/runs/{run}/steps/{number}", {
+    params: { path: { run, number: state.step } },
+  });
+  return (await fetchWhole(data?.output)) as Json;
+}
+
+const NO_MARKS: ReadonlyMap<string, Mark> = new Map();
+
+/** Draws the run on the canvas, and leads once to the node that failed. Used in one place. */
+export function useRunOnCanvas({ run, states, starting, failed }: EditorRun): void {
+  const store = useEditorStore();
+  const flowId = useEditor((state) => state.flow.id);
+  const definition = useEditor((state) => state.definition);
+  const jumped = useRunStore((known) => shownOf(known, flowId).jumped);
+  const set = useRunStore((known) => known.set);
+
+  const marks = useMemo(() => {
+    if (starting) return NO_MARKS;
+    const made = marksOf(states);
+    if (failed !== undefined) {
+      const told = firstLine(failed.error ?? run?.error_text ?? "");
+      made.set(failed.nodeId, { ...made.get(failed.nodeId), detail: told || "failed" });
+    }
+    return made;
+  }, [states, failed, starting, run?.error_text]);
+  const live = useMemo(() => {
+    const isLive = liveEdges(definition, states);
+    return new Set(starting ? [] : definition.edges.filter(isLive).map(edgeKey));
+  }, [definition, states, starting]);
+  useEffect(() => store.getState().setMarks(marks, live), [store, marks, live]);
+
+  useEffect(() => {
+    if (failed === undefined || run === undefined || jumped === run.id || !hasEnded(run)) return;
+    set(flowId, { jumped: run.id });
+    store.getState().goTo(failed.nodeId);
+  }, [failed, run, jumped, set, flowId, store]);
+}
