@@ -8,6 +8,7 @@ import { TemplateField } from "./expression/TemplateField";
 import { FieldFrame, Problems } from "./fields/FieldFrame";
 import { JsonEditor } from "./fields/JsonEditor";
 import classes from "./forms.module.css";
+import { messagesOf } from "./schema/problems";
 import { isRecord } from "./schema/values";
 
 export interface Folding {
@@ -130,7 +131,7 @@ function NestedObject(props: FieldTemplateProps) {
 }
 
 function hasProblem(errors: ErrorSchema | undefined, name: string): boolean {
-  return (errors as Record<string, unknown> | undefined)?.[name] !== undefined;
+  return messagesOf((errors as Record<string, ErrorSchema | undefined> | undefined)?.[name]).length > 0;
 }
 
 interface Sections {

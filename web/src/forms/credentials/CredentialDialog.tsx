@@ -64,7 +64,9 @@ interface MakingProps extends CredentialDialogProps {
   types: CredentialType[];
 }
 
-function Making({ types, suggestedName = "", suggestedHosts = [], suggested, onClose, onDone }: MakingProps) {
+/** What is typed, what is wrong with it, and how it is kept. */
+function useMaking(props: MakingProps) {
+  const { types, suggestedName = "", suggestedHosts = [], suggested, onClose, onDone } = props;
   const { data: others } = useCredentials();
   const changed = useCredentialsChanged();
   const only = types.length === 1 ? types[0] : undefined;
@@ -79,7 +81,6 @@ function Making({ types, suggestedName = "", suggestedHosts = [], suggested, onC
   const [isSaving, setSaving] = useState(false);
   const type = types.find((one) => one.type === typeName);
   const isTaken = others?.some((one) => one.name === name.trim()) ?? false;
-  const nameFault = details.find((one) => one.path === "name")?.message;
 
   function change(next: Draft) {
     setDraft(next);
@@ -107,7 +108,25 @@ function Making({ types, suggestedName = "", suggestedHosts = [], suggested, onC
     }
     setSaving(false);
   }
+  function chooseType(next: string | null) {
+    setTypeName(next);
+    setDraft({ ...draft, data: {} });
+    setDetails([]);
+  }
 
+  function rename(next: string) {
+    setName(next);
+    setDetails(details.filter((one) => one.path !== "name"));
+  }
+
+  return { only, type, name, draft, details, refusal, isSaving, isTaken, chooseType, rename, change, save };
+}
+
+function Making(props: MakingProps) {
+  const { types, onClose } = props;
+  const { only, type, name, draft, details, refusal, isSaving, isTaken, chooseType, rename, change, save } =
+    useMaking(props);
+  const nameFault = details.find((one) => one.path === "name")?.message;
   return (
     <Stack>
       {only === undefined && (
@@ -116,12 +135,8 @@ function Making({ types, suggestedName = "", suggestedHosts = [], suggested, onC
           required
           searchable
           data={types.map((one) => ({ value: one.type, label: one.name }))}
-          value={typeName}
-          onChange={(next) => {
-            setTypeName(next);
-            setDraft({ ...draft, data: {} });
-            setDetails([]);
-          }}
+          value={type?.type ?? null}
+          onChange={chooseType}
           placeholder="What it is for"
         />
       )}
@@ -139,10 +154,7 @@ function Making({ types, suggestedName = "", suggestedHosts = [], suggested, onC
             data-autofocus
             autoComplete="off"
             value={name}
-            onChange={(event) => {
-              setName(event.currentTarget.value);
-              setDetails(details.filter((one) => one.path !== "name"));
-            }}
+            onChange={(event) => rename(event.currentTarget.value)}
             error={nameFault ?? (isTaken ? "There is a credential of that name" : undefined)}
           />
           <CredentialForm key={type.type} type={type} draft={draft} onChange={change} details={details} />

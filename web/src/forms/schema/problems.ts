@@ -62,9 +62,13 @@ export function messagesOf(errors: ErrorSchema | undefined, place = ""): string[
   if (errors === undefined) return [];
   const found: string[] = [];
   for (const [key, inner] of Object.entries(errors as Record<string, unknown>)) {
-    if (key === "__errors")
-      found.push(...(inner as string[]).map((text) => (place ? `${place}: ${text}` : text)));
-    else found.push(...messagesOf(inner as ErrorSchema, place ? `${place}.${key}` : key));
+    if (key !== "__errors") {
+      found.push(...messagesOf(inner as ErrorSchema | undefined, place ? `${place}.${key}` : key));
+      continue;
+    }
+    // The library empties what a field had against it when the field changes.
+    const own = (inner as string[] | undefined) ?? [];
+    found.push(...own.map((text) => (place ? `${place}: ${text}` : text)));
   }
   return found;
 }

@@ -140,6 +140,10 @@ describe("problems", () => {
   });
 });
 
+it("finds no message where the library has emptied one", () => {
+  expect(messagesOf({ url: { __errors: undefined } })).toEqual([]);
+});
+
 describe("the validator", () => {
   const schema = {
     type: "object" as const,
