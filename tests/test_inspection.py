@@ -179,7 +179,9 @@ def test_a_parameter_that_cannot_be_is_named(look, ask, named):
     ],
 )
 def test_a_definition_is_checked_as_the_api_does_it(look, owner, definition):
-    assert look.validate_flow(definition) == owner.post("/api/workflows/validate", {"definition": definition}).json
+    answer = owner.post("/api/workflows/validate", {"definition": definition}).json
+    del answer["nodes"]  # which are for an editor to draw them
+    assert look.validate_flow(definition) == answer
 
 
 def test_issues_are_bounded(look):

@@ -9,10 +9,16 @@ from pathlib import Path
 
 import chromium
 import pytest
+from editing import Editor
+from playwright.sync_api import expect
 from servers import Server
 
 SIZE = {"width": 1280, "height": 800}
-PATIENCE_MS = 10_000
+# Until what should be seen is seen; machines may be busy.
+PATIENCE_MS = 30_000
+
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items):
@@ -102,6 +108,13 @@ def watch(context):
 def page(context, watch, tmp_path):
     """A page of which every error fails the test: in the console, of the policy, exceptions, requests that failed."""
     return context.new_page()
+
+
+@pytest.fixture
+def editor(page, server):
+    """The owner in the editor: `editor.open(definition)` shows a new flow."""
+    chromium.log_in(page)
+    return Editor(page, server)
 
 
 @pytest.fixture

@@ -62,8 +62,12 @@ export const theme = createTheme({
   },
 });
 
-/** Mantine's own quiet texts are paler than WCAG allows on our page; they take our colour. */
+/** Mantine's own quiet texts and errors are paler than WCAG allows on our page; they take our colours. */
 export const variables: CSSVariablesResolver = () => {
-  const quiet = { "--mantine-color-dimmed": "var(--quiet)", "--mantine-color-placeholder": "var(--quiet)" };
-  return { variables: {}, light: quiet, dark: quiet };
+  const ours = {
+    "--mantine-color-dimmed": "var(--quiet)",
+    "--mantine-color-placeholder": "var(--quiet)",
+    "--mantine-color-error": "var(--failed)",
+  };
+  return { variables: {}, light: ours, dark: ours };
 };

@@ -142,9 +142,9 @@ describe("the form of a node", () => {
   it("turns a number into an expression and back", async () => {
     const { changes, user } = show(TYPES.call, { url: "a", amount: 5 });
     const group = screen.getByLabelText("Amount").closest("[class*=field]") as HTMLElement;
-    await user.click(within(group).getByRole("button", { name: "Work it out with an expression" }));
+    await user.click(within(group).getByRole("button", { name: /work it out with an expression/ }));
     expect(changes.at(-1)).toEqual({ url: "a", amount: "{{ 5 }}" });
-    await user.click(within(group).getByRole("button", { name: "Back to a plain value" }));
+    await user.click(within(group).getByRole("button", { name: /back to a plain value/ }));
     expect(changes.at(-1)).toEqual({ url: "a", amount: 5 });
   });
 

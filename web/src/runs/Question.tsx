@@ -91,7 +91,7 @@ export function Question(props: QuestionProps) {
         Asked by “{question.node_name}” <Time at={question.asked_at} />
         {question.expires_at !== null && (
           <>
-            , open until <Time at={question.expires_at} />
+            , closes <Time at={question.expires_at} />
           </>
         )}
       </Text>
@@ -109,7 +109,7 @@ export function Question(props: QuestionProps) {
       />
       {isOver ? (
         <Alert
-          color="yellow"
+          color="gray"
           variant="light"
           icon={<IconInfoCircle aria-hidden />}
           title="Your answer did not count"

@@ -25,6 +25,8 @@ interface StepPanelProps {
   actions?: ReactNode;
   /** Whether input and output stand over one another, for a narrow place. */
   stacked?: boolean;
+  /** Whether the place says already which node this is. */
+  untitled?: boolean;
   /** Whether the error is told elsewhere already. */
   errorIsKnown?: boolean;
   /** Beside the heading of the output, such as a button that pins it. */
@@ -60,19 +62,24 @@ interface StepHeadProps extends StepPanelProps {
   logged: number;
 }
 
-function StepHead({ run, state, step, onStep, actions, part, onPart, logged }: StepHeadProps) {
+function StepHead(props: StepHeadProps) {
+  const { run, state, step, onStep, actions, part, onPart, logged, untitled = false } = props;
   const { catalogue } = useCatalogue();
   const type = catalogue?.find(step.node_type);
   return (
     <Group className={classes.head} justify="space-between" gap="xs">
       <Group gap="xs" miw={0} wrap="nowrap">
-        <NodeIcon type={type} size={28} />
-        <Text fw={600} truncate component="h2" size="md">
-          {state.name}
-        </Text>
+        {!untitled && (
+          <>
+            <NodeIcon type={type} size={28} />
+            <Text fw={600} truncate component="h2" size="md">
+              {state.name}
+            </Text>
+          </>
+        )}
         <StatusBadge outcome={outcomeOfStep(step, hasEnded(run))} />
         {step.status !== "skipped" && (
-          <Text size="sm" c="var(--quiet)">
+          <Text size="sm" c="var(--quiet)" style={{ whiteSpace: "nowrap" }}>
             {duration(step.duration_ms)}
           </Text>
         )}

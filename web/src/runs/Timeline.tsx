@@ -103,6 +103,7 @@ export function Timeline(props: TimelineProps) {
       <div
         ref={scroller}
         className={classes.rows}
+        data-flat={!rows.some((row) => row.foldable) || undefined}
         role="tree"
         aria-label="Steps of the run"
         tabIndex={0}

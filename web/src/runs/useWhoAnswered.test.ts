@@ -3,7 +3,7 @@ import { answerIn } from "./useWhoAnswered";
 
 describe("answerIn", () => {
   it("says who answered and what", () => {
-    expect(answerIn({ answer: "approved", by: "kim@example.com" })).toBe("Kim@example.com approved this.");
+    expect(answerIn({ answer: "approved", by: "kim@example.com" })).toBe("kim@example.com approved this.");
     expect(answerIn({ answer: "rejected", by: "a signed link" })).toBe("A signed link rejected this.");
   });
 

@@ -9,7 +9,9 @@ export function answerIn(output: unknown): string | null {
   const { answer, by } = output as { answer?: unknown; by?: unknown };
   if (answer === "timeout") return "Nobody answered in time.";
   if (typeof answer !== "string" || typeof by !== "string") return null;
-  return `${by.charAt(0).toUpperCase()}${by.slice(1)} ${PAST[answer] ?? `answered “${answer}”`}.`;
+  // An address is written as it is; "a signed link" begins the sentence.
+  const who = by.includes("@") ? by : `${by.charAt(0).toUpperCase()}${by.slice(1)}`;
+  return `${who} ${PAST[answer] ?? `answered “${answer}”`}.`;
 }
 
 /** Who answered a node of a run, in a sentence; undefined until that is on record. */

@@ -3,7 +3,11 @@ import { IconAlertTriangle, IconCheck } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { messageOf } from "./states";
 
-const CLOSE = { closeButtonProps: { "aria-label": "Close the notice" } };
+const CLOSE = {
+  closeButtonProps: { "aria-label": "Close the notice" },
+  // Beside a title Mantine makes it paler than can be read by everyone.
+  styles: { description: { color: "var(--quiet)" } },
+};
 
 /** What just happened, in a corner of the page. */
 export const notify = {

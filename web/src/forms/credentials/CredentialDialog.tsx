@@ -18,6 +18,7 @@ interface CredentialDialogProps {
   /** The types that there may be; all where there is none. */
   only?: readonly string[];
   suggestedName?: string;
+  suggestedHosts?: string[];
   /** Values that are known already, such as those of an import. */
   suggested?: { type: string; data: Draft["data"]; hosts: string[] };
   onClose: () => void;
@@ -63,19 +64,28 @@ interface MakingProps extends CredentialDialogProps {
   types: CredentialType[];
 }
 
-function Making({ types, suggestedName = "", suggested, onClose, onDone }: MakingProps) {
+function Making({ types, suggestedName = "", suggestedHosts = [], suggested, onClose, onDone }: MakingProps) {
   const { data: others } = useCredentials();
   const changed = useCredentialsChanged();
   const only = types.length === 1 ? types[0] : undefined;
   const [typeName, setTypeName] = useState<string | null>(suggested?.type ?? only?.type ?? null);
   const [name, setName] = useState(suggestedName);
-  const [draft, setDraft] = useState<Draft>({ data: suggested?.data ?? {}, hosts: suggested?.hosts ?? [] });
+  const [draft, setDraft] = useState<Draft>({
+    data: suggested?.data ?? {},
+    hosts: suggested?.hosts ?? suggestedHosts,
+  });
   const [details, setDetails] = useState<Detail[]>([]);
   const [refusal, setRefusal] = useState<unknown>(null);
   const [isSaving, setSaving] = useState(false);
   const type = types.find((one) => one.type === typeName);
   const isTaken = others?.some((one) => one.name === name.trim()) ?? false;
   const nameFault = details.find((one) => one.path === "name")?.message;
+
+  function change(next: Draft) {
+    setDraft(next);
+    // What was wrong was wrong with the values before.
+    setDetails(details.filter((one) => one.path === "name"));
+  }
 
   async function save() {
     const lacks = missing(type, name, draft);
@@ -129,10 +139,13 @@ function Making({ types, suggestedName = "", suggested, onClose, onDone }: Makin
             data-autofocus
             autoComplete="off"
             value={name}
-            onChange={(event) => setName(event.currentTarget.value)}
+            onChange={(event) => {
+              setName(event.currentTarget.value);
+              setDetails(details.filter((one) => one.path !== "name"));
+            }}
             error={nameFault ?? (isTaken ? "There is a credential of that name" : undefined)}
           />
-          <CredentialForm key={type.type} type={type} draft={draft} onChange={setDraft} details={details} />
+          <CredentialForm key={type.type} type={type} draft={draft} onChange={change} details={details} />
         </>
       )}
       {refusal !== null && <Refused error={refusal} />}

@@ -1,12 +1,5 @@
 /** The hosts that a credential may be sent to, as people type them. */
 
-/** What is wrong with a host: it is a name, perhaps with `*.` before it, without scheme, path or port. */
-export function hostFault(host: string): string | undefined {
-  if (/^[a-z]+:\/\//i.test(host)) return `${host}: leave out the ${host.split("://")[0]}://`;
-  if (/[/\s?#@]/.test(host)) return `${host}: the name of the host alone, without a path`;
-  return undefined;
-}
-
 /** The host in an address that was pasted. */
 export function hostIn(text: string): string {
   const typed = text.trim();
@@ -16,4 +9,15 @@ export function hostIn(text: string): string {
   } catch {
     return typed;
   }
+}
+
+/** The hosts of the addresses in a node's settings: where a credential that is made for it will be sent. */
+export function hostsIn(config: Record<string, unknown> | undefined): string[] {
+  const found = new Set<string>();
+  for (const value of Object.values(config ?? {})) {
+    const host =
+      typeof value === "string" ? /^https?:\/\/([^/?#\s:{}]+)(?=[/?#:]|$)/.exec(value)?.[1] : undefined;
+    if (host !== undefined) found.add(host);
+  }
+  return [...found];
 }

@@ -171,7 +171,7 @@ export function DataPicker({ perItem }: { perItem: boolean }) {
         <Entry
           key={name}
           path={["secrets", name]}
-          label={name}
+          label={pathText(["secrets", name])}
           detail="a credential"
           depth={0}
           opens={false}

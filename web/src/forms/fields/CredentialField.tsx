@@ -1,15 +1,19 @@
 /** A credential of a fitting type, chosen by name, or made in place. */
-import { Button, Group, Select, Text } from "@mantine/core";
+import { Button, Group, Select, Text, VisuallyHidden } from "@mantine/core";
 import { IconPlus } from "@tabler/icons-react";
 import { useState } from "react";
 import { useCredentials, useCredentialTypes } from "@/api/credentials";
 import { useSession } from "@/app/session";
+import { useForm } from "../context";
 import { CredentialDialog } from "../credentials/CredentialDialog";
+import { hostsIn } from "../credentials/hosts";
 import { type InputProps, useShared } from "./shared";
 
 export function CredentialField(props: InputProps) {
   const { leaf, value, onChange } = props;
   const { readOnly, error, ...shared } = useShared(props);
+  const { expressions } = useForm();
+  const node = expressions?.definition.nodes.find((one) => one.id === expressions.nodeId);
   const { may } = useSession();
   const { data: credentials } = useCredentials();
   const { types } = useCredentialTypes();
@@ -63,10 +67,9 @@ export function CredentialField(props: InputProps) {
             variant="default"
             px="sm"
             leftSection={<IconPlus size={16} aria-hidden />}
-            aria-label="New credential"
             onClick={() => setMaking(true)}
           >
-            New
+            New<VisuallyHidden> credential</VisuallyHidden>
           </Button>
         )}
       </Group>
@@ -74,6 +77,7 @@ export function CredentialField(props: InputProps) {
         <CredentialDialog
           only={fitting}
           suggestedName={isMissing ? (chosen ?? "") : ""}
+          suggestedHosts={hostsIn(node?.config)}
           onClose={() => setMaking(false)}
           onDone={(made) => onChange(made.name)}
         />

@@ -1,5 +1,5 @@
 /** One setting: an input of its kind or, where it may hold one, an expression in its place. */
-import { ActionIcon, Button, Menu, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, Menu, Tooltip, VisuallyHidden } from "@mantine/core";
 import type { FieldProps } from "@rjsf/utils";
 import { IconBraces, IconChevronDown } from "@tabler/icons-react";
 import { useState } from "react";
@@ -38,11 +38,11 @@ function FxButton({ on, toggle }: { on: boolean; toggle: () => void }) {
         variant={on ? "light" : "subtle"}
         color={on ? undefined : "gray"}
         aria-pressed={on}
-        aria-label={label}
         onClick={toggle}
         ff="monospace"
       >
         fx
+        <VisuallyHidden>: {label.toLowerCase()}</VisuallyHidden>
       </Button>
     </Tooltip>
   );
@@ -75,8 +75,8 @@ function ShapeButton({ shape, onShape }: { shape: Shape; onShape: (shape: Shape)
           variant="subtle"
           color="gray"
           rightSection={<IconChevronDown size={12} aria-hidden />}
-          aria-label="Type of value"
         >
+          <VisuallyHidden>Type of value: </VisuallyHidden>
           {
             {
               text: "Text",

@@ -102,6 +102,11 @@ export function kindOf(key: string, schema: FieldSchema, around = false): Kind |
   }
 }
 
+/** A help that says no more than the label, as "The password" does, is none. */
+function helpOf(description: string, label: string): string {
+  return description.replace(/^(The|A|An) /, "").toLowerCase() === label.toLowerCase() ? "" : description;
+}
+
 const LONG = 20_000;
 
 /** `around` is what holds for the object that the setting is part of. */
@@ -115,7 +120,7 @@ export function leafOf(
   return {
     kind,
     label: schema.title ?? around.label,
-    help: schema.description ?? "",
+    help: helpOf(schema.description ?? "", schema.title ?? around.label),
     required: around.required,
     literal: around.literal || schema["x-literal"] === true,
     perItem: schema["x-per-item"] === true,

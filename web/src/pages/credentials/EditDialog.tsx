@@ -65,7 +65,12 @@ function Changing({ credential, type, onClose }: EditDialogProps & { type: Crede
   const [details, setDetails] = useState<Detail[]>([]);
   const [refusal, setRefusal] = useState<unknown>(null);
   const [isSaving, setSaving] = useState(false);
-  const change = changeOf(credential, name.trim(), isAnew ? draft : null);
+  const wanted = changeOf(credential, name.trim(), isAnew ? draft : null);
+
+  function change(next: Draft) {
+    setDraft(next);
+    setDetails([]);
+  }
 
   async function save() {
     const lacks = isAnew ? missingValues(type.schema, draft.data) : [];
@@ -76,7 +81,7 @@ function Changing({ credential, type, onClose }: EditDialogProps & { type: Crede
     try {
       await server.PUT("/api/credentials/{credential}", {
         params: { path: { credential: credential.id } },
-        body: change,
+        body: wanted,
       });
       await changed();
       notify.done(`The credential “${name.trim()}” is changed`);
@@ -103,7 +108,7 @@ function Changing({ credential, type, onClose }: EditDialogProps & { type: Crede
         checked={isAnew}
         onChange={(event) => setAnew(event.currentTarget.checked)}
       />
-      {isAnew && <CredentialForm type={type} draft={draft} onChange={setDraft} details={details} />}
+      {isAnew && <CredentialForm type={type} draft={draft} onChange={change} details={details} />}
       {!isAnew && (
         <Text size="sm" c="var(--quiet)">
           The values stay as they are. {type.name}
@@ -117,7 +122,7 @@ function Changing({ credential, type, onClose }: EditDialogProps & { type: Crede
         </Button>
         <Button
           loading={isSaving}
-          disabled={name.trim() === "" || Object.keys(change).length === 0}
+          disabled={name.trim() === "" || Object.keys(wanted).length === 0}
           onClick={() => void save()}
         >
           Save

@@ -1,7 +1,7 @@
 import { Modal, Stack, Text } from "@mantine/core";
 import { type Schemas, server } from "@/api/client";
 import type { Credential } from "@/api/credentials";
-import { Trial } from "@/forms/credentials/CredentialForm";
+import { Trial } from "@/forms/credentials/Trial";
 
 export default function TestDialog({ credential, onClose }: { credential: Credential; onClose: () => void }) {
   async function attempt(url: string | undefined) {

@@ -88,7 +88,7 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
 
 function More({ href, children }: { href: string; children: ReactNode }) {
   return (
-    <Anchor component={Link} href={href} inherit>
+    <Anchor component={Link} href={href} inherit underline="always">
       {children}
     </Anchor>
   );

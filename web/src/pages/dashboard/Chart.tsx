@@ -66,6 +66,7 @@ function optionsOf(props: ChartProps, width: number, onPlace: (place: number | n
       {
         ...axis,
         grid: { show: false },
+        size: 28,
         space: 58,
         incrs: [1, 2, 3, 4, 6, 7, 12],
         values: (_plot, places) => places.map((place) => ticks[place] ?? ""),
@@ -116,7 +117,6 @@ export default function Chart(props: ChartProps) {
   return (
     <div ref={ref}>
       <div className={classes.legend} aria-hidden>
-        <span className={classes.place}>{place === null ? "" : labels[place]}</span>
         {series.map((one) => {
           const value = place === null ? null : one.values[place];
           return (
@@ -127,6 +127,7 @@ export default function Chart(props: ChartProps) {
             </span>
           );
         })}
+        <span className={classes.place}>{place === null ? "" : labels[place]}</span>
       </div>
       <div ref={target} role="img" aria-label={`${label}. The same figures follow as a table.`} />
     </div>

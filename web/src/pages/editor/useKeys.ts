@@ -69,17 +69,26 @@ function openPalette(store: EditorStore): void {
   useUi.getState().set({ quick: { screen, where: whereNext(store.getState()) } });
 }
 
+// About three seconds: the form is loaded when the first one is shown.
+const FRAMES = 180;
+
+function focusFirst(frames = FRAMES): void {
+  const panel = document.querySelector("[data-panel]");
+  const first = panel?.querySelector<HTMLElement>(
+    "[role=tabpanel] :is(input, textarea, [contenteditable=true])",
+  );
+  if (first != null) first.focus();
+  else if (!isOnCanvas())
+    return; // One has gone elsewhere meanwhile.
+  else if (frames > 0) requestAnimationFrame(() => focusFirst(frames - 1));
+  else panel?.querySelector<HTMLElement>("input, button")?.focus();
+}
+
 /** Into the panel of the selected node: to its first field. */
 function openSelected(store: EditorStore): void {
   if (store.getState().selected.length !== 1) return;
   useUi.getState().keep({ panel: true });
-  requestAnimationFrame(() => {
-    const panel = document.querySelector("[data-panel]");
-    const first = panel?.querySelector<HTMLElement>(
-      "[role=tabpanel] :is(input, textarea, [contenteditable=true])",
-    );
-    (first ?? panel?.querySelector<HTMLElement>("input, button"))?.focus();
-  });
+  requestAnimationFrame(() => focusFirst());
 }
 
 type Act = (store: EditorStore) => void;

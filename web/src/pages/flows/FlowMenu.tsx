@@ -39,7 +39,7 @@ export function FlowMenu({ flow }: { flow: Flow }) {
     notify.done(
       <>
         Made{" "}
-        <Anchor component={Link} href={`/flows/${made.id}`} inherit>
+        <Anchor component={Link} href={`/flows/${made.id}`} inherit underline="always">
           {made.name}
         </Anchor>
       </>,

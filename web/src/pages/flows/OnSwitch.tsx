@@ -78,6 +78,7 @@ function Problems({ flow, problem, onClose }: ProblemsProps) {
                     component={Link}
                     href={`/flows/${flow.id}?node=${encodeURIComponent(detail.node_id)}`}
                     inherit
+                    underline="always"
                   >
                     {detail.node_id}
                   </Anchor>

@@ -3,6 +3,7 @@ import { IconChevronDown, IconPencil, IconPlayerStop, IconRefresh, IconTrash } f
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useSession } from "@/app/session";
+import { inEditor } from "@/runs/links";
 import { hasEnded } from "@/runs/moving";
 import type { Run } from "@/runs/useRun";
 import { type RetryChoice, useRunActions } from "@/runs/useRunActions";
@@ -38,7 +39,7 @@ export function RunActions({ run, node }: { run: Run; node: string | null }) {
       <Button
         variant="default"
         component={Link}
-        href={`/flows/${run.workflow_id}${node === null ? "" : `?node=${encodeURIComponent(node)}`}`}
+        href={inEditor(run, node)}
         leftSection={<IconPencil size={16} aria-hidden />}
       >
         {may("editor") ? "Edit the flow" : "Open the flow"}

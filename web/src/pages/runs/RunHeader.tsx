@@ -3,6 +3,8 @@ import { useDocumentTitle } from "@mantine/hooks";
 import { IconArrowLeft } from "@tabler/icons-react";
 import { Fragment, type ReactNode } from "react";
 import { Link } from "wouter";
+import { api, type Schemas } from "@/api/client";
+import { CALM } from "@/api/queries";
 import { hasEnded, isMoving } from "@/runs/moving";
 import type { Run } from "@/runs/useRun";
 import { shortId, TRIGGERS } from "@/runs/words";
@@ -33,7 +35,7 @@ export function RunHeader({ run, node }: { run: Run; node: string | null }) {
             <Title order={1} lineClamp={2}>
               {run.workflow_name}
             </Title>
-            <Box aria-live="polite">
+            <Box aria-live="polite" display="flex">
               <StatusBadge outcome={outcome} />
             </Box>
           </Group>
@@ -47,6 +49,7 @@ export function RunHeader({ run, node }: { run: Run; node: string | null }) {
 }
 
 function Facts({ run }: { run: Run }) {
+  const children = useChildren(run);
   const facts: [string, ReactNode][] = [
     ["started", <Time key="t" at={run.started_at ?? run.created_at} />],
     ["took", <Elapsed key="e" startedAt={run.started_at} ms={run.duration_ms} running={isMoving(run)} />],
@@ -58,6 +61,7 @@ function Facts({ run }: { run: Run }) {
   if (run.retry_of) facts.push(["retry", <RunLink key="r" before="repeats" id={run.retry_of} />]);
   if (run.parent_run_id)
     facts.push(["parent", <RunLink key="p" before="started by" id={run.parent_run_id} />]);
+  if (children.length > 0) facts.push(["children", <Children key="c" runs={children} />]);
   return (
     <Text size="sm" c="var(--quiet)" component="div" mt={4}>
       {facts.map(([name, shown], at) => (
@@ -67,6 +71,36 @@ function Facts({ run }: { run: Run }) {
         </Fragment>
       ))}
     </Text>
+  );
+}
+
+const NO_CHILDREN: Schemas["RunBriefOut"][] = [];
+
+/** The runs that this one started. */
+function useChildren(run: Run) {
+  const { data } = api.useQuery(
+    "get",
+    "/api/runs/{run}/children",
+    { params: { path: { run: run.id } } },
+    { refetchInterval: hasEnded(run) ? false : CALM, staleTime: CALM },
+  );
+  return data?.items ?? NO_CHILDREN;
+}
+
+const MOST_NAMED = 5;
+
+function Children({ runs }: { runs: Schemas["RunBriefOut"][] }) {
+  return (
+    <>
+      started{" "}
+      {runs.slice(0, MOST_NAMED).map((run, at) => (
+        <Fragment key={run.id}>
+          {at > 0 && ", "}
+          <RunLink before="" id={run.id} />
+        </Fragment>
+      ))}
+      {runs.length > MOST_NAMED && ` and ${runs.length - MOST_NAMED} more`}
+    </>
   );
 }
 

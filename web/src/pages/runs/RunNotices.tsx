@@ -1,4 +1,4 @@
-import { Alert, Box, Button, Group, Tooltip } from "@mantine/core";
+import { Alert, Box, Button, Group, Text, Tooltip } from "@mantine/core";
 import {
   IconAlertTriangle,
   IconCircleMinus,
@@ -9,6 +9,7 @@ import {
 import { Link } from "wouter";
 import type { Schemas } from "@/api/client";
 import { useSession } from "@/app/session";
+import { inEditor } from "@/runs/links";
 import { pastOf, Question } from "@/runs/Question";
 import type { NodeState } from "@/runs/states";
 import type { Run } from "@/runs/useRun";
@@ -16,6 +17,7 @@ import { waitsFor } from "@/runs/words";
 import { Clamped } from "@/ui/Clamped";
 import { notify } from "@/ui/notify";
 import { useRetry } from "./RunActions";
+import classes from "./runs.module.css";
 
 /** What whoever opens the run should know first: why it failed and what to do about it, or what it waits for. */
 export function RunNotices({ run, failed }: { run: Run; failed: NodeState | undefined }) {
@@ -52,7 +54,6 @@ function Cancelled({ run }: { run: Run }) {
 function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
   const { may } = useSession();
   const { retry, busy } = useRetry(run);
-  const node = failed === undefined ? "" : `?node=${encodeURIComponent(failed.nodeId)}`;
   return (
     <Alert
       color="red"
@@ -66,7 +67,7 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
         <Button
           size="xs"
           component={Link}
-          href={`/flows/${run.workflow_id}${node}`}
+          href={inEditor(run, failed?.nodeId)}
           leftSection={<IconPencil size={14} aria-hidden />}
         >
           {may("editor") ? "Mend it in the editor" : "Look at it in the editor"}
@@ -92,12 +93,13 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
 
 function Asked({ run, question }: { run: Run; question: Schemas["QuestionOut"] }) {
   return (
-    <Alert
-      color="yellow"
-      variant="light"
-      icon={<IconUserQuestion aria-hidden />}
-      title={question.answers.length > 1 ? "The run waits for an answer" : "The run waits for a callback"}
-    >
+    <section className={classes.asked} aria-label="What the run asks">
+      <Group gap="xs" c="var(--waiting)" mb="xs" wrap="nowrap">
+        <IconUserQuestion size={20} aria-hidden />
+        <Text fw={600} size="sm" c="inherit">
+          {question.answers.length > 1 ? "The run waits for an answer" : "The run waits for a callback"}
+        </Text>
+      </Group>
       <Box maw={640}>
         <Question
           run={run.id}
@@ -105,6 +107,6 @@ function Asked({ run, question }: { run: Run; question: Schemas["QuestionOut"] }
           onAnswered={(answer) => notify.done(`You ${pastOf(answer)}. The run goes on.`)}
         />
       </Box>
-    </Alert>
+    </section>
   );
 }

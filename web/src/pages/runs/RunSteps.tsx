@@ -2,6 +2,7 @@ import { ActionIcon, Box, Tooltip } from "@mantine/core";
 import { IconPencil } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
 import { Link } from "wouter";
+import { inEditor } from "@/runs/links";
 import { hasEnded } from "@/runs/moving";
 import { NoStep, StepPanel } from "@/runs/StepPanel";
 import { Timeline } from "@/runs/Timeline";
@@ -78,7 +79,9 @@ export function RunSteps({ run, steps, chosen, narrow }: RunStepsProps) {
     return (
       <>
         <Box className={classes.narrowGraph}>{graph}</Box>
-        <Box className={classes.narrowTimeline}>{timeline}</Box>
+        <Box className={classes.narrowTimeline} h={34 + 32 * Math.max(steps.states.size, 3)}>
+          {timeline}
+        </Box>
         <Box className={classes.narrowPanel}>{panel}</Box>
       </>
     );
@@ -113,7 +116,7 @@ function EditNode({ run, node }: { run: Run; node: string }) {
         variant="default"
         size="md"
         component={Link}
-        href={`/flows/${run.workflow_id}?node=${encodeURIComponent(node)}`}
+        href={inEditor(run, node)}
         aria-label="Open the node in the editor"
       >
         <IconPencil size={16} aria-hidden />

@@ -18,20 +18,15 @@ export function TemplateCard({ template, catalogue, onOpen }: TemplateCardProps)
   const types = typesIn(template);
   return (
     <article className={classes.card}>
-      <Group justify="space-between" wrap="nowrap">
-        <Group gap={4} aria-hidden wrap="nowrap">
-          {types.slice(0, ICONS).map((type) => (
-            <NodeIcon key={type} type={catalogue?.find(type)} size={26} />
-          ))}
-          {types.length > ICONS && (
-            <Text size="xs" c="var(--quiet)">
-              +{types.length - ICONS}
-            </Text>
-          )}
-        </Group>
-        <Text size="xs" c="var(--quiet)">
-          {categoryLabel(template.category)}
-        </Text>
+      <Group gap={4} aria-hidden wrap="nowrap">
+        {types.slice(0, ICONS).map((type) => (
+          <NodeIcon key={type} type={catalogue?.find(type)} size={26} />
+        ))}
+        {types.length > ICONS && (
+          <Text size="xs" c="var(--quiet)">
+            +{types.length - ICONS}
+          </Text>
+        )}
       </Group>
       <UnstyledButton className={classes.open} onClick={onOpen}>
         {template.name}
@@ -41,7 +36,12 @@ export function TemplateCard({ template, catalogue, onOpen }: TemplateCardProps)
           {template.description}
         </Text>
       </div>
-      <Needs template={template} />
+      <Group justify="space-between" gap={6}>
+        <Needs template={template} />
+        <Text size="xs" c="var(--quiet)">
+          {categoryLabel(template.category)}
+        </Text>
+      </Group>
     </article>
   );
 }

@@ -196,15 +196,17 @@ interface PartProps {
 
 type Tab = "settings" | "options" | "notes" | "data" | "json";
 
+// About three seconds: an editor of expressions is loaded when the first one is shown.
 const FRAMES = 180;
-const FIELDS = "input, textarea, select, [contenteditable=true], button";
+const INPUTS = ":is(input, textarea, select, [contenteditable=true], button)";
 
-/** Puts the focus on a setting as soon as its form is drawn; forms end the ids of their fields with the key. */
+/** Puts the focus on the field, as soon as it is drawn: its id ends with the key that the path names. */
 function focusField(path: string, frames = FRAMES): void {
-  const key = path.split(/[.[\]]+/).filter(Boolean)[1] ?? path;
+  const key = CSS.escape(path.split(/[.[\]]+/).filter(Boolean)[1] ?? path);
   const panel = document.querySelector("[data-panel] [role=tabpanel]");
-  const part = panel?.querySelector<HTMLElement>(`[id$="_${CSS.escape(key)}"]`);
-  const field = part?.matches(FIELDS) ? part : part?.querySelector<HTMLElement>(FIELDS);
+  const field =
+    panel?.querySelector<HTMLElement>(`${INPUTS}[id$="_${key}"]`) ??
+    panel?.querySelector<HTMLElement>(`:is([id$="_${key}"], [aria-labelledby$="_${key}-label"]) ${INPUTS}`);
   if (field == null) {
     if (frames > 0) requestAnimationFrame(() => focusField(path, frames - 1));
     return;
@@ -248,17 +250,12 @@ export function NodePanel({ node }: { node: FlowNode }) {
           </List>
         </Alert>
       )}
-      <Tabs
-        value={tab}
-        onChange={(value) => setTab((value as Tab) ?? "settings")}
-        keepMounted={false}
-        styles={{ tab: { paddingInline: 8 } }}
-      >
-        <Tabs.List px="xs">
+      <Tabs value={tab} onChange={(value) => setTab((value as Tab) ?? "settings")} keepMounted={false}>
+        <Tabs.List px="xs" className={classes.tabs}>
           <Tabs.Tab value="settings">Settings</Tabs.Tab>
           <Tabs.Tab value="options">Options</Tabs.Tab>
           <Tabs.Tab value="notes">Notes</Tabs.Tab>
-          <Tabs.Tab value="data">Run data</Tabs.Tab>
+          <Tabs.Tab value="data">Data</Tabs.Tab>
           <Tabs.Tab value="json">JSON</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="settings" p="md">

@@ -7,6 +7,7 @@ import { useEditor, useEditorStore, useSelectedNode } from "../context";
 import { InputDialog } from "./InputDialog";
 import { keepInput, lastInput } from "./runStore";
 import { inputSchemaOf } from "./starting";
+import { useAddress } from "./useAddress";
 import { useEditorRun, useRunOnCanvas } from "./useEditorRun";
 
 /** The input that was given last; null where none was, or where what was kept is no JSON. */
@@ -21,6 +22,7 @@ function kept(flowId: string): Json {
 /** "Run" in the header, with the ways to run; while something runs, "Stop". Ctrl+Enter does what it does. */
 export function RunButton() {
   const editorRun = useEditorRun();
+  useAddress();
   useRunOnCanvas(editorRun);
   const store = useEditorStore();
   const flowId = useEditor((state) => state.flow.id);

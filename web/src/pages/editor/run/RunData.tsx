@@ -40,6 +40,7 @@ export function RunData({ node }: { node: FlowNode }) {
             step={step}
             onStep={setChosen}
             stacked
+            untitled
             outputActions={(output) => <PinButton nodeId={node.id} state={state} output={output} />}
           />
         </div>

@@ -33,7 +33,7 @@ export function RunPanel() {
   return (
     <Box component="section" aria-label="Run" className={classes.panel}>
       <Group gap="sm" wrap="nowrap">
-        <Box aria-live="polite">
+        <Box aria-live="polite" display="flex">
           <StatusBadge outcome={starting || run === undefined ? "running" : outcomeOf(run)} />
         </Box>
         {starting || run === undefined ? (
@@ -55,8 +55,12 @@ export function RunPanel() {
 
 function Standing({ run }: { run: Run }) {
   const progress = run.progress as { done: number; total: number } | null | undefined;
+  const until = useEditor((state) => {
+    const node = state.definition.nodes.find((one) => one.id === run.until);
+    return node?.name || run.until;
+  });
   const notes = [
-    run.until ? `up to “${run.until}”` : null,
+    until ? `up to “${until}”` : null,
     run.pinned?.length ? `${run.pinned.length} pinned` : null,
   ].filter((note) => note !== null);
   return (

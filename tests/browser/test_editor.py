@@ -1,0 +1,322 @@
+"""What one does in the editor: with the mouse, with the keyboard alone, in forms and in the JSON beside the canvas."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import expect
+from servers import until
+from world import chain, flow, node
+
+
+def placed(definition, apart=280):
+    """The definition with its nodes in a row, where the mouse finds them."""
+    nodes = [item | {"position": {"x": apart * at, "y": 0}} for at, item in enumerate(definition["nodes"])]
+    return definition | {"nodes": nodes}
+
+
+def three():
+    """Three nodes in a row; only the first two are connected."""
+    return placed(flow(node("start", "manual"), "one", "two", edges=["start one"]))
+
+
+# Adding
+
+
+def test_a_node_is_found_by_name_and_added_after_the_selected_one_by_enter(editor):
+    editor.open(three()).click("one")
+    editor.page.get_by_role("button", name="Add a node", exact=True).click()
+    editor.pick("crypto")
+    editor.becomes(nodes=["start", "one", "two", "crypto"], wires=["start one", "one crypto"])
+    editor.selected("crypto")
+
+
+def test_a_node_is_dragged_from_the_list_to_where_it_belongs(editor):
+    editor.open(three())
+    editor.page.get_by_role("button", name="Keep the list of nodes open").click()
+    listed = editor.page.get_by_role("region", name="Nodes to add")
+    listed.get_by_role("combobox", name="Search nodes").fill("crypto")
+    spot = editor.spot(0.5, 0.8)
+    box = editor.canvas.bounding_box()
+    at = {"x": spot[0] - box["x"], "y": spot[1] - box["y"]}
+    listed.get_by_role("option").first.drag_to(editor.canvas, target_position=at)
+    expect(editor.node("crypto")).to_be_visible()
+    found = editor.node("crypto").bounding_box()
+    assert abs(found["x"] + found["width"] / 2 - spot[0]) < 40 and abs(found["y"] + found["height"] / 2 - spot[1]) < 40
+    editor.becomes(nodes=["start", "one", "two", "crypto"], wires=["start one"])
+
+
+def test_the_plus_on_an_edge_adds_between_its_ends(editor):
+    editor.open(three())
+    plus = editor.page.locator("[role=button][aria-label='Insert a node between start and one']")
+    plus.hover(force=True)
+    plus.click()
+    editor.pick("crypto")
+    editor.becomes(wires=["start crypto", "crypto one"])
+
+
+def test_an_edge_that_is_dropped_on_nothing_offers_what_may_follow(editor):
+    editor.open(three())
+    editor.drag(editor.handle("two"), editor.spot(0.8, 0.8))
+    expect(editor.palette.get_by_role("option", name=re.compile("Webhook"))).to_have_count(0)  # begins flows
+    editor.pick("crypto")
+    editor.becomes(wires=["start one", "two crypto"])
+
+
+# Connecting
+
+
+def test_a_line_from_one_side_to_the_other_connects_two_nodes(editor):
+    editor.open(three())
+    editor.drag(editor.handle("one"), editor.into("two"))
+    editor.becomes(wires=["start one", "one two"])
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "reason"),
+    [("two", "one", "This would make a circle"), ("start", "one", "They are connected already")],
+)
+def test_a_line_that_may_not_end_there_says_why_and_connects_nothing(editor, start, end, reason):
+    editor.open(placed(chain(node("start", "manual"), "one", "two")))
+    editor.drag(editor.handle(start), editor.into(end), drop=False)
+    expect(editor.canvas.get_by_text(reason)).to_be_visible()
+    editor.page.mouse.up()
+    expect(editor.canvas.get_by_text(reason)).to_have_count(0)
+    expect(editor.edges).to_have_count(2)
+    assert editor.wires() == ["one two", "start one"]
+
+
+def test_nothing_can_come_before_a_trigger(editor):
+    editor.open(placed(flow("one", node("start", "manual"))))
+    expect(editor.handle("start")).to_have_count(1)
+    expect(editor.into("start")).to_have_count(0)
+
+
+def test_branches_are_named_at_the_node_and_each_can_be_connected(editor):
+    check = node("check", "if", {"condition": "{{ input.total > 10 }}"})
+    editor.open(placed(flow(node("start", "manual"), check, "big", edges=["start check"]), 300))
+    for branch in ("true", "false"):
+        expect(editor.node("check").get_by_text(branch, exact=True)).to_be_visible()
+    editor.drag(editor.handle("check", "true"), editor.into("big"))
+    editor.becomes(wires=["start check", "check big true"])
+
+
+def test_branches_of_the_settings_appear_as_they_are_typed(editor):
+    editor.open(
+        placed(flow(node("start", "manual"), node("fork", "switch", {"value": "{{ input }}"}), edges=["start fork"]))
+    )
+    editor.click("fork")
+    shown = editor.node("fork")
+    expect(shown.get_by_text("default", exact=True)).to_be_visible()
+    editor.tab("JSON")
+    text = editor.panel.get_by_role("textbox", name="Settings as JSON")
+    text.click()
+    editor.press("Control+A")
+    editor.page.keyboard.insert_text(json.dumps({"value": "{{ input }}", "cases": ["gold"]}))
+    expect(shown.get_by_text("gold", exact=True)).to_be_visible()
+
+
+# Undo and redo, copy and paste
+
+
+def test_undo_takes_a_change_back_and_redo_brings_it_again(editor):
+    editor.open(three()).click("two")
+    editor.press("Delete")
+    editor.becomes(nodes=["start", "one"])
+    editor.press("Control+z")
+    editor.becomes(nodes=["start", "one", "two"])
+    editor.press("Control+Shift+z")
+    editor.becomes(nodes=["start", "one"])
+    editor.page.get_by_role("button", name="Undo").click()
+    editor.becomes(nodes=["start", "one", "two"])
+    editor.page.get_by_role("button", name="Redo").click()
+    editor.becomes(nodes=["start", "one"])
+
+
+def test_nodes_are_copied_from_one_flow_into_another_with_their_edges_and_settings(editor):
+    editor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    source = placed(chain(node("start", "manual"), node("keep", "set", {"values": {"a": 1}}), "last"))
+    editor.open(source).click("keep")
+    editor.click("last", modifiers=["Shift"])
+    editor.selected("keep", "last")
+    editor.press("Control+c")
+    expect(editor.page.get_by_text("Copied 2 nodes")).to_be_visible()
+    editor.open(placed(flow(node("start", "manual"), "last", edges=["start last"])))
+    editor.page.mouse.click(*editor.spot(0.4, 0.85))
+    editor.press("Control+v")
+    editor.becomes(nodes=["start", "last", "keep", "last_2"], wires=["start last", "keep last_2"])
+    assert next(item for item in editor.definition["nodes"] if item["id"] == "keep")["config"] == {"values": {"a": 1}}
+
+
+def test_cutting_takes_nodes_away_and_pasting_brings_them_back(editor):
+    editor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    editor.open(three()).click("two")
+    editor.press("Control+x")
+    editor.becomes(nodes=["start", "one"])
+    editor.press("Control+v")
+    editor.becomes(nodes=["start", "one", "two"])
+
+
+def test_several_nodes_are_selected_by_a_box_and_deleted_at_once(editor):
+    editor.open(three())
+    first, last = editor.node("one").bounding_box(), editor.node("two").bounding_box()
+    editor.page.keyboard.down("Shift")
+    editor.drag((first["x"] - 20, first["y"] - 40), (last["x"] + last["width"] + 20, last["y"] + last["height"] + 40))
+    editor.page.keyboard.up("Shift")
+    editor.selected("one", "two")
+    expect(editor.panel.get_by_text("2 nodes selected")).to_be_visible()
+    editor.press("Delete")
+    editor.becomes(nodes=["start"], wires=[])
+
+
+# The keyboard alone
+
+
+def test_a_flow_is_made_with_the_keyboard_alone(editor):
+    editor.open(placed(flow(node("start", "manual"))))
+    editor.canvas.focus()
+    editor.press("ArrowRight")
+    expect(editor.node("start")).to_be_focused()
+    editor.press("/")
+    editor.pick("log")
+    editor.becomes(wires=["start log"])
+    expect(editor.node("log")).to_be_focused()
+    editor.press("Enter")
+    expect(editor.field("Level")).to_be_focused()
+    editor.press("Tab")
+    expect(editor.field("Message")).to_be_focused()
+    editor.page.keyboard.insert_text("Hello")
+    until(lambda: editor.page.wait_for_timeout(50) or "Hello" in json.dumps(editor.definition), "it is saved")
+    editor.node("log").focus()
+    editor.press("ArrowLeft")
+    expect(editor.node("start")).to_be_focused()
+    editor.press("ArrowRight")
+    editor.press("Delete")
+    editor.becomes(nodes=["start"])
+    editor.press("Control+z")
+    editor.becomes(nodes=["start", "log"], wires=["start log"])
+
+
+def test_nodes_are_connected_with_the_keyboard_alone(editor):
+    editor.open(three()).canvas.focus()
+    editor.press("ArrowRight")
+    editor.press("ArrowRight")
+    editor.selected("one")
+    chooser = editor.panel.get_by_label("Connect to…").and_(editor.page.locator("input"))
+    chooser.focus()
+    editor.press("ArrowDown")
+    editor.press("ArrowDown")
+    editor.press("Enter")
+    editor.becomes(wires=["start one", "one two"])
+
+
+# Around the canvas
+
+
+def test_arranging_leaves_no_node_upon_another(editor):
+    heap = flow(node("start", "manual"), "a", "b", "c", edges=["start a", "start b", "a c", "b c"])
+    editor.open(heap | {"nodes": [item | {"position": {"x": 0, "y": 0}} for item in heap["nodes"]]})
+    editor.page.get_by_role("button", name="Arrange all nodes").click()
+    until(lambda: editor.page.wait_for_timeout(50) or len(spots(editor)) == 4, "each node has its place")
+    at = {item["id"]: item["position"] for item in editor.definition["nodes"]}
+    assert at["start"]["x"] < at["a"]["x"] < at["c"]["x"] and at["a"]["x"] == at["b"]["x"]
+    assert abs(at["a"]["y"] - at["b"]["y"]) >= 64
+
+
+def spots(editor):
+    return {tuple(item["position"].values()) for item in editor.definition["nodes"]}
+
+
+def test_the_json_beside_the_canvas_and_the_canvas_follow_each_other(editor):
+    editor.open(three())
+    editor.page.get_by_role("button", name="JSON", exact=True).click()
+    text = editor.page.get_by_role("textbox", name="The flow as JSON")
+    expect(text).to_contain_text('"two"')
+    editor.click("two")
+    editor.press("Delete")
+    expect(text).not_to_contain_text('"two"')
+    text.click()
+    editor.press("Control+A")
+    editor.page.keyboard.insert_text(json.dumps(placed(chain(node("begin", "manual"), "after"))))
+    expect(editor.node("after")).to_be_visible()
+    editor.becomes(nodes=["begin", "after"], wires=["begin after"])
+    text.click()
+    editor.press("Control+A")
+    editor.page.keyboard.insert_text('{"nodes": [')
+    expect(editor.page.get_by_text("The canvas shows the last whole state")).to_be_visible()
+    assert sorted(editor.ids()) == ["after", "begin"]
+
+
+def test_a_problem_leads_to_its_node_and_field(editor):
+    broken = [node("start", "manual"), node("fetch", "http", {"method": "GET"}), "last"]
+    editor.open(placed(chain(*broken)))
+    editor.page.get_by_role("button", name=re.compile("problem")).click()
+    listed = editor.page.get_by_role("region", name="Problems")
+    listed.get_by_role("button").filter(has_text="url").first.click()
+    editor.selected("fetch")
+    expect(editor.field("URL")).to_be_focused()
+
+
+def test_notes_are_kept_and_shown_at_their_node(editor):
+    editor.open(three()).click("one")
+    editor.tab("Notes")
+    editor.panel.get_by_role("textbox", name="Notes").fill("Asked for by the sales team")
+    expect(editor.node("one").get_by_label("Note: Asked for by the sales team")).to_be_visible()
+    editor.saved()
+    editor.page.reload()
+    expect(editor.node("one").get_by_label("Note: Asked for by the sales team")).to_be_visible()
+
+
+# Saving
+
+
+def test_what_is_changed_is_saved_by_itself(editor):
+    before = editor.open(three()).stored["version"]
+    editor.click("two")
+    editor.panel.get_by_role("textbox", name="Name of the node").fill("The second")
+    editor.saved()
+    assert editor.stored["version"] > before
+    editor.page.reload()
+    expect(editor.node("two")).to_contain_text("The second")
+
+
+def test_a_draft_that_was_not_saved_yet_outlives_a_reload(editor, watch):
+    editor.open(three())
+    address = re.compile(rf"/api/workflows/{editor.flow}$")
+    editor.page.route(address, lambda route: route.abort() if route.request.method == "PUT" else route.continue_())
+    watch.allow("failed", "PUT", editor.flow)
+    editor.click("two")
+    editor.panel.get_by_role("textbox", name="Name of the node").fill("Not saved yet")
+    expect(editor.page.get_by_text("Not saved; trying again")).to_be_visible()
+    editor.page.reload()
+    expect(editor.node("two")).to_contain_text("Not saved yet")
+    assert "name" not in editor.definition["nodes"][2]
+    editor.page.unroute(address)
+    editor.saved()
+    assert editor.definition["nodes"][2]["name"] == "Not saved yet"
+
+
+def test_changes_of_an_active_flow_wait_until_they_are_published(editor):
+    editor.open(editor.add(three(), status="active")).click("two")
+    editor.panel.get_by_role("textbox", name="Name of the node").fill("Later")
+    expect(editor.page.get_by_text("Changes are not live yet.")).to_be_visible()
+    editor.page.reload()
+    expect(editor.node("two")).to_contain_text("Later")
+    assert "name" not in editor.definition["nodes"][2]
+    editor.page.get_by_role("button", name="Publish").click()
+    expect(editor.page.get_by_text("Changes are not live yet.")).to_be_hidden()
+    assert editor.definition["nodes"][2]["name"] == "Later"
+
+
+def test_the_editor_has_no_barriers_whatever_is_open_in_it(editor, axe):
+    check = node("check", "if", {"condition": "{{ input.total > 10 }}"})
+    editor.open(placed(chain(node("start", "manual"), check, node("fetch", "http")))).click("check")
+    expect(editor.field("Condition")).to_be_visible()
+    axe(editor.page)
+    for tab in ("Options", "Notes", "JSON"):
+        editor.tab(tab)
+        axe(editor.page, within="aside")
+    editor.canvas.focus()
+    editor.press("?")
+    expect(editor.page.get_by_role("dialog", name="Keys")).to_be_visible()
+    axe(editor.page)
