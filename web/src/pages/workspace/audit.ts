@@ -5,8 +5,8 @@ export function actionInWords(action: string): string {
   const [subject = "", verb = ""] = action.split(".");
   const special = SPECIAL[action];
   if (special !== undefined) return special;
-  const article = /^[aeiou]/.test(subject) ? "an" : "a";
-  return `${verb.charAt(0).toUpperCase()}${verb.slice(1)} ${article} ${NOUNS[subject] ?? subject}`;
+  const noun = NOUNS[subject] ?? subject;
+  return `${verb.charAt(0).toUpperCase()}${verb.slice(1)} ${/^[aeiou]/i.test(noun) ? "an" : "a"} ${noun}`;
 }
 
 const NOUNS: Record<string, string> = { token: "API token", memory: "memory of an agent", preset: "palette" };
