@@ -241,9 +241,9 @@ class Server:
             raise Refused(method, path, got, answer)
         return answer
 
-    def log_in(self):
+    def log_in(self, email=EMAIL, password=PASSWORD):
         """Get an API token, which counts for every server on the same database."""
-        answer, _ = self._exchange("POST", "/api/auth/login", {"email": EMAIL, "password": PASSWORD}, {})
+        answer, _ = self._exchange("POST", "/api/auth/login", {"email": email, "password": password}, {})
         cookie = answer.getheader("Set-Cookie").partition(";")[0]
         made = self.call("POST", "/api/tokens", {"name": "tests", "role": "owner"}, headers={"Cookie": cookie})
         self.token = made["token"]

@@ -5,6 +5,7 @@ browser live as long as a file of tests: longer, and the browser's event loop wo
 """
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import chromium
@@ -50,16 +51,23 @@ def equipped():
         pytest.skip(reason)
 
 
-@pytest.fixture(scope="module")
-def server(equipped, tmp_path_factory):
-    """The server, with an owner and nothing else; `server.call(…)` asks it things by the owner's API token."""
-    server = Server(tmp_path_factory.mktemp("data"), WEB_CONCURRENCY=1)
+@contextmanager
+def serving(data_dir, **settings):
+    """A server on this folder, with an owner; files of tests that need other settings have a fixture `server` of it."""
+    server = Server(data_dir, **{"WEB_CONCURRENCY": 1, **settings})
     try:
         server.start()
         server.log_in()
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="module")
+def server(equipped, tmp_path_factory):
+    """The server, with an owner and nothing else; `server.call(…)` asks it things by the owner's API token."""
+    with serving(tmp_path_factory.mktemp("data")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +123,27 @@ def editor(page, server):
     """The owner in the editor: `editor.open(definition)` shows a new flow."""
     chromium.log_in(page)
     return Editor(page, server)
+
+
+@pytest.fixture
+def another(new_context, server):
+    """`another("viewer")` gives a page of a second member with this role, in a browser of their own, watched too."""
+    watches = []
+
+    def join(role, **options):
+        email = f"{role}-{len(watches)}@example.com"
+        body = {"email": email, "role": role, "password": chromium.PASSWORD, "name": role.capitalize()}
+        server.call("POST", "/api/members", body, status=(201, 409))
+        context = new_context(**options)
+        watches.append(chromium.Watch(context))
+        page = context.new_page()
+        page.watch = watches[-1]
+        chromium.log_in(page, email=email)
+        return page
+
+    yield join
+    complaints = [line for watch in watches for line in watch.complaints]
+    assert not complaints, "\n".join(complaints)
 
 
 @pytest.fixture

@@ -109,6 +109,40 @@ class Editor:
         box = self.canvas.bounding_box()
         return box["x"] + box["width"] * x, box["y"] + box["height"] * y
 
+    def ran(self, id_, outcome):
+        """Return when the node is marked with what became of it in the run that is shown, or with nothing for None."""
+        marked = self.node(id_).locator(f'[data-outcome="{outcome}"]' if outcome else "[data-outcome]")
+        expect(marked).to_have_count(1 if outcome else 0)
+
+    # Running
+
+    @property
+    def run_panel(self):
+        """Below the canvas: the run that is shown."""
+        return self.page.get_by_role("region", name="Run", exact=True)
+
+    def run(self):
+        self.page.get_by_role("button", name="Run", exact=True).click()
+
+    def run_by(self, choice):
+        """Run in one of the other ways, such as "Run with input…"."""
+        self.page.get_by_role("button", name="Other ways to run").click()
+        self.page.get_by_role("menuitem", name=choice).click()
+
+    def run_with(self, input):
+        """Run with this input, given as JSON."""
+        self.run_by("Run with input")
+        dialog = self.page.get_by_role("dialog", name="Run with input")
+        self.write(dialog.get_by_role("textbox", name="Input as JSON"), json.dumps(input))
+        dialog.get_by_role("button", name="Run", exact=True).click()
+        expect(dialog).to_be_hidden()
+
+    def ended(self, words="Succeeded"):
+        """Return when the run that is shown has ended so; gives it as the server has it, the newest of the flow."""
+        expect(self.run_panel.get_by_text(words, exact=True)).to_be_visible()
+        (newest,) = self.server.call("GET", f"/api/runs?flow={self.flow}&limit=1")["items"]
+        return self.server.call("GET", f"/api/runs/{newest['id']}")
+
     # Adding
 
     @property
@@ -136,7 +170,11 @@ class Editor:
 
     def type_in(self, label, text):
         """Replace what is in a field by this text, typed."""
-        self.field(label).click()
+        self.write(self.field(label), text)
+
+    def write(self, field, text):
+        """Replace what is in a field or an editor of code by this text."""
+        field.click()
         self.page.keyboard.press("Control+A")
         # At once, as pasted: an editor of code closes brackets that are typed.
         self.page.keyboard.insert_text(text)

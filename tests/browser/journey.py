@@ -1,0 +1,121 @@
+"""What a newcomer does, step by step, on a server that was started for the first time."""
+
+import re
+import time
+
+from editing import Editor
+from playwright.sync_api import expect
+
+TEMPLATE = "Low stock to order list"
+NAME, EMAIL, PASSWORD, TEAM = "Ada Brandt", "ada@example.com", "a-good-long-password", "Harbour Coffee"
+FIRST_LOGIN = re.compile(r"First login:\s+(\S+)\s+/\s+(\S+)")
+STOCK = [{"sku": "CUP-1", "supplier": "Hansen", "on_hand": 14, "minimum": 40, "sold_per_day": 6, "box_of": 24}]
+
+
+def first_login(server):
+    """Address and password as the server's output tells them."""
+    server.said("First login:")
+    return next(found.groups() for found in map(FIRST_LOGIN.search, list(server.lines)) if found)
+
+
+class Journey:
+    """A newcomer with the app before them; `took` has the seconds of each step."""
+
+    def __init__(self, page, server):
+        self.page, self.editor, self.server, self.took = page, Editor(page, server), server, {}
+
+    def go(self, *steps):
+        """Take these steps, in order."""
+        for step in steps:
+            began = time.monotonic()
+            getattr(self, step)()
+            self.took[step] = time.monotonic() - began
+
+    def logs_in(self):
+        """With what the server printed."""
+        email, password = first_login(self.server)
+        self.page.goto("/")
+        self.page.get_by_label("Email").fill(email)
+        self._password("Password").fill(password)
+        self.page.get_by_role("button", name="Log in").click()
+        self.first_password = password
+
+    def sets_up(self):
+        """Says how things are called, and chooses a password."""
+        expect(self.page.get_by_role("heading", name="Welcome to Headrace")).to_be_visible()
+        for label, value in (("Workspace", TEAM), ("Your name", NAME), ("Email", EMAIL)):
+            self.page.get_by_label(label).fill(value)
+        self._password("Password of the first login").fill(self.first_password)
+        self._password("New password").fill(PASSWORD)
+        self.page.get_by_role("button", name="Begin").click()
+        expect(self.page.get_by_text(f"Good to see you, {NAME}")).to_be_visible()
+
+    def picks_a_template(self):
+        """Looks for it, looks at it, and uses it."""
+        self.page.get_by_role("link", name="See all templates").click()
+        self.page.get_by_label("Search templates").fill("stock")
+        self.page.get_by_role("button", name=TEMPLATE).click()
+        looked_at = self.page.get_by_role("dialog", name=TEMPLATE)
+        expect(looked_at.locator(".react-flow__node").first).to_be_visible()
+        looked_at.get_by_role("button", name="Use template").click()
+        self.editor.is_open()
+        self.editor.flow = self.page.url.rsplit("/", 1)[-1]
+
+    def changes_it(self):
+        """Another wording, in the form of a node."""
+        self.editor.click("tell")
+        self.editor.type_in("Message", "Please order from {{ item.supplier }}")
+        self.editor.saved()
+
+    def runs_it_wrongly(self):
+        """With an input whose list has another name."""
+        self.editor.run_with({"articles": STOCK})
+        self.editor.ended("Failed")
+
+    def finds_out_why(self):
+        """The run says which node failed and why; the node is marked, and its form is open."""
+        failure = self.editor.run_panel.get_by_role("alert")
+        expect(failure).to_contain_text("“Below the minimum” failed")
+        expect(failure).to_contain_text("stock")
+        self.editor.ran("low", "failed")
+        self.editor.ran("start", "success")
+        self.editor.selected("low")
+
+    def mends_it(self):
+        """In the form that the failure led to."""
+        self.editor.tab("Settings")
+        self.editor.type_in("Items", "{{ input.articles }}")
+        self.editor.saved()
+
+    def runs_it_again(self):
+        """With the input of before; all is well, and what was not needed is not marked."""
+        self.editor.run()
+        self.output = self.editor.ended("Succeeded")["output"]
+        for node in ("start", "low", "any", "orders", "tell"):
+            self.editor.ran(node, "success")
+
+    def switches_it_on(self):
+        self.page.get_by_role("switch", name="Active").click()
+        expect(self.page.get_by_role("switch", name="Active")).to_be_checked()
+        expect(self.page.get_by_text("Active", exact=True)).to_be_visible()
+
+    def _password(self, label):
+        return self.page.get_by_label(label).and_(self.page.locator("input"))
+
+
+STEPS = (
+    "logs_in",
+    "sets_up",
+    "picks_a_template",
+    "changes_it",
+    "runs_it_wrongly",
+    "finds_out_why",
+    "mends_it",
+    "runs_it_again",
+    "switches_it_on",
+)
+
+
+def told(took):
+    """The times in one line."""
+    return ", ".join(f"{step.replace('_', ' ')} {seconds:.1f} s" for step, seconds in took.items())

@@ -1,0 +1,90 @@
+"""A person approves on a phone, and is told where somebody else was quicker."""
+
+import pytest
+from playwright.sync_api import expect
+from servers import until
+from world import flow, node
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 1}
+ASK = node("ask", "approval", {"message": "Pay {{ input.amount }} to {{ input.to }}?"}, name="May we pay?")
+
+
+@pytest.fixture
+def context(new_context):
+    return new_context(**PHONE)
+
+
+@pytest.fixture
+def waiting(server):
+    """A run that waits for somebody; each test has its own."""
+    nodes = [node("start", "manual"), ASK, node("yes"), node("no")]
+    definition = flow(*nodes, edges=["start ask", "ask yes approved", "ask no rejected"])
+    run = server.run(server.add_flow(definition, "Supplier payments"), {"amount": 120, "to": "Hansen"})["id"]
+    until(lambda: server.call("GET", f"/api/runs/{run}")["waiting"], "the run waits")
+    yield run
+    server.request("POST", f"/api/runs/{run}/cancel")
+
+
+def question(page):
+    return page.get_by_role("listitem").filter(has_text="Pay 120 to Hansen?")
+
+
+def test_what_waits_is_found_from_any_page_and_approved_with_a_thumb(page, server, log_in, waiting, axe):
+    log_in(page)
+    page.goto("/")
+    page.get_by_role("button", name="Open the menu").tap()
+    page.get_by_role("link", name="Waiting for you").tap()
+    asked = question(page)
+    expect(asked).to_be_visible()
+    axe(page)
+    assert page.evaluate("document.querySelector('main').scrollWidth <= innerWidth")
+    approve = asked.get_by_role("button", name="Approve")
+    assert approve.bounding_box()["height"] >= 40
+    asked.get_by_role("textbox", name="Comment").fill("Paid from the second account")
+    approve.tap()
+    expect(asked.get_by_text("You approved")).to_be_visible()
+    run = until(lambda: ended(page, server, waiting), "the run goes on")
+    assert run["status"] == "success"
+
+
+def ended(page, server, run):
+    page.wait_for_timeout(50)
+    found = server.call("GET", f"/api/runs/{run}")
+    return found if found["finished_at"] else None
+
+
+def test_who_was_slower_than_another_is_told_and_nothing_is_answered_twice(page, server, watch, log_in, waiting):
+    log_in(page)
+    page.goto("/waiting")
+    asked = question(page)
+    expect(asked).to_be_visible()
+
+    def quicker(route):
+        server.call("POST", f"/api/runs/{waiting}/resume", {"node_id": "ask", "answer": "rejected"})
+        route.continue_()
+
+    # The other one's answer is there in the moment in which this one's is sent.
+    page.route(f"**/api/runs/{waiting}/resume", quicker)
+    watch.allow(409, "/resume")
+    asked.get_by_role("button", name="Approve").tap()
+    expect(page.get_by_text("Your answer did not count").first).to_be_visible()
+    assert until(lambda: ended(page, server, waiting), "the run goes on")["status"] == "success"
+    steps = server.call("GET", f"/api/runs/{waiting}/steps")["items"]
+    assert [step["node_id"] for step in steps if step["status"] == "success"][-1] == "no"
+
+
+def test_what_another_answered_turns_into_who_it_was(page, server, log_in, waiting):
+    log_in(page)
+    page.goto("/waiting")
+    asked = question(page)
+    expect(asked).to_be_visible()
+    server.call("POST", f"/api/runs/{waiting}/resume", {"node_id": "ask", "answer": "rejected"})
+    expect(asked.get_by_role("button", name="Approve")).to_have_count(0)
+    expect(asked.get_by_role("status")).to_contain_text("rejected")
+
+
+def test_the_page_of_a_run_takes_the_answer_too(page, log_in, waiting):
+    log_in(page)
+    page.goto(f"/runs/{waiting}")
+    page.get_by_role("button", name="Reject").tap()
+    expect(page.locator("header").get_by_text("Succeeded")).to_be_visible()

@@ -1,0 +1,168 @@
+"""Runs that are started in the editor: seen while they go on, up to a node, from a node, failed, stopped, tried again."""
+
+import json
+import threading
+
+import pytest
+from playwright.sync_api import expect
+from servers import PATIENCE
+from test_editor import placed
+from werkzeug import Response
+from world import chain, node
+
+
+@pytest.fixture
+def remote(httpserver):
+    """A server for `http` nodes: `/slow` answers when `remote.gate` is set, `/sick` with 500 until `remote.well` is."""
+    httpserver.gate, httpserver.well = threading.Event(), threading.Event()
+
+    def slow(request):
+        httpserver.gate.wait(PATIENCE)
+        return Response('{"came": true}', content_type="application/json")
+
+    def sick(request):
+        return Response(
+            "at last" if httpserver.well.is_set() else "not today", 200 if httpserver.well.is_set() else 500
+        )
+
+    httpserver.expect_request("/slow").respond_with_handler(slow)
+    httpserver.expect_request("/sick").respond_with_handler(sick)
+    httpserver.expect_request("/quick").respond_with_json({"n": 1})
+    yield httpserver
+    httpserver.gate.set()
+
+
+def asked(remote, path):
+    """How often the path was asked for."""
+    return sum(request.path == path for request, _ in remote.log)
+
+
+def get(remote, path, id_="fetch", **more):
+    return node(id_, "http", {"url": remote.url_for(path)}, **more)
+
+
+def values(id_, **values):
+    return node(id_, "set", {"values": values})
+
+
+def test_each_node_shows_how_it_stands_while_the_run_goes_on(editor, remote):
+    editor.open(placed(chain(node("start", "manual"), get(remote, "/slow"), "after"))).run()
+    editor.ran("start", "success")
+    editor.ran("fetch", "running")
+    editor.ran("after", None)
+    expect(editor.run_panel.get_by_text("1 of 3")).to_be_visible()
+    expect(editor.run_panel.get_by_role("progressbar", name="Progress of the run")).to_be_visible()
+    remote.gate.set()
+    editor.ended("Succeeded")
+    for id_ in ("start", "fetch", "after"):
+        editor.ran(id_, "success")
+
+
+def test_what_went_into_a_node_and_came_out_of_it_is_beside_the_canvas(editor):
+    editor.open(placed(chain(node("start", "manual"), values("double", twice="{{ input.n * 2 }}"))))
+    editor.run_with({"n": 21})
+    editor.ended()
+    editor.click("double")
+    editor.tab("Run data")
+    expect(editor.panel.get_by_text("42")).to_be_visible()
+    expect(editor.panel.get_by_text("21")).to_be_visible()
+
+
+def test_a_run_up_to_a_node_goes_no_further(editor):
+    editor.open(placed(chain(node("start", "manual"), values("one", a=1), values("two", b=2))))
+    editor.click("one")
+    editor.run_by("Run up to “one”")
+    run = editor.ended()
+    assert run["until"] == "one" and run["output"] == {"a": 1}
+    editor.ran("one", "success")
+    editor.ran("two", None)
+    expect(editor.run_panel.get_by_text("up to “one”")).to_be_visible()
+
+
+def test_a_pinned_output_is_taken_instead_of_what_the_node_would_do(editor, remote):
+    editor.open(placed(chain(node("start", "manual"), get(remote, "/quick"), values("last", got="{{ input.n }}"))))
+    editor.run()
+    editor.ended()
+    editor.click("fetch")
+    editor.tab("Run data")
+    editor.panel.get_by_role("button", name="Pin", exact=True).click()
+    expect(editor.node("fetch").get_by_label("Output pinned")).to_be_visible()
+    editor.write(editor.panel.get_by_role("textbox", name="Pinned output"), json.dumps({"n": 7}))
+    editor.run()
+    expect(editor.run_panel.get_by_text("1 pinned")).to_be_visible()
+    assert editor.ended()["output"] == {"got": 7} and asked(remote, "/quick") == 1
+
+
+def test_running_on_from_a_node_keeps_what_was_done_before_it(editor, remote):
+    editor.open(placed(chain(node("start", "manual"), get(remote, "/quick"), values("last", got="first"))))
+    editor.run()
+    editor.ended()
+    editor.click("last")
+    editor.tab("JSON")
+    editor.write(
+        editor.panel.get_by_role("textbox", name="Settings as JSON"),
+        json.dumps({"values": {"got": "second", "n": "{{ input.n }}"}}),
+    )
+    editor.tab("Run data")
+    editor.panel.get_by_role("button", name="Run on from here").click()
+    expect(editor.run_panel.get_by_text("2 pinned")).to_be_visible()
+    assert editor.ended()["output"] == {"got": "second", "n": 1} and asked(remote, "/quick") == 1
+
+
+def test_what_is_on_the_canvas_runs_before_it_is_published(editor):
+    flow = editor.add(placed(chain(node("start", "manual"), values("say", word="old"))), status="active")
+    editor.open(flow).click("say")
+    editor.tab("JSON")
+    editor.write(editor.panel.get_by_role("textbox", name="Settings as JSON"), json.dumps({"values": {"word": "new"}}))
+    expect(editor.page.get_by_text("Changes are not live yet.")).to_be_visible()
+    editor.run()
+    run = editor.ended()
+    assert run["draft"] and run["output"] == {"word": "new"}
+    assert editor.definition["nodes"][1]["config"] == {"values": {"word": "old"}}
+
+
+def test_a_failure_is_shown_at_its_node_and_tried_again_from_there(editor, remote):
+    editor.open(placed(chain(node("start", "manual"), get(remote, "/quick", "first"), get(remote, "/sick"), "last")))
+    editor.run()
+    editor.ended("Failed")
+    editor.ran("first", "success")
+    editor.ran("fetch", "failed")
+    editor.ran("last", None)
+    editor.selected("fetch")
+    expect(editor.run_panel.get_by_role("alert")).to_contain_text("500")
+    editor.run_panel.get_by_role("link", name="See the whole run").click()
+    expect(editor.page.get_by_role("alert")).to_contain_text("“fetch” failed")
+    failed = editor.page.url
+    remote.well.set()
+    editor.page.get_by_role("button", name="Retry from here").click()
+    expect(editor.page).not_to_have_url(failed)
+    expect(editor.page.locator("header").get_by_text("Succeeded")).to_be_visible()
+    assert asked(remote, "/quick") == 1 and asked(remote, "/sick") == 2
+
+
+def test_a_run_is_stopped_in_the_editor(editor, remote):
+    editor.open(placed(chain(node("start", "manual"), get(remote, "/slow"), "after"))).run()
+    editor.ran("fetch", "running")
+    editor.page.get_by_role("button", name="Stop").click()
+    remote.gate.set()
+    assert editor.ended("Cancelled")["cancelled"]
+    expect(editor.page.get_by_role("button", name="Run", exact=True)).to_be_visible()
+
+
+def test_a_run_is_cancelled_on_its_page(editor, remote):
+    page = editor.page
+    editor.flow = editor.add(chain(node("start", "manual"), get(remote, "/slow"), "after"))
+    run = editor.server.run(editor.flow)["id"]
+    page.goto(f"/runs/{run}")
+    page.get_by_role("button", name="Cancel the run").click()
+    page.get_by_role("dialog", name="Cancel the run?").get_by_role("button", name="Cancel the run").click()
+    remote.gate.set()
+    expect(page.get_by_role("alert").get_by_text("The run was cancelled")).to_be_visible()
+
+
+def test_a_flow_that_cannot_run_says_why_and_leads_to_the_node(editor, watch):
+    watch.allow(400, "/run")
+    watch.allow(422, "/run")
+    editor.open(placed(chain(node("start", "manual"), node("fetch", "http"), "last"))).run()
+    expect(editor.run_panel).to_contain_text("url")
+    editor.selected("fetch")

@@ -1,0 +1,130 @@
+"""Two people at one flow: neither overwrites the other unseen, and who may only look can only look."""
+
+import re
+
+import pytest
+from editing import Editor
+from playwright.sync_api import expect
+from test_editor import placed
+from world import chain, node
+
+FLOW = placed(chain(node("start", "manual"), "one", "two"))
+
+
+@pytest.fixture
+def other(another, server):
+    """The editor of a second person who may edit too."""
+    return Editor(another("editor"), server)
+
+
+def rename(editor, id_, name):
+    editor.click(id_)
+    editor.panel.get_by_role("textbox", name="Name of the node").fill(name)
+
+
+def names(editor):
+    return [item.get("name") for item in editor.definition["nodes"]]
+
+
+@pytest.fixture
+def conflict(editor, other):
+    """Two people have changed an active flow; the other one has published, and `editor` has been told."""
+    flow = editor.add(FLOW, status="active")
+    editor.open(flow)
+    other.open(flow)
+    rename(editor, "one", "Mine")
+    rename(other, "two", "Theirs")
+    other.page.get_by_role("button", name="Publish").click()
+    other.saved()
+    expect(notice(editor)).to_be_visible()
+    return editor
+
+
+def notice(editor):
+    return editor.page.get_by_role("status").filter(has_text="while you were changing it")
+
+
+def test_a_save_of_another_is_told_by_their_name_and_mine_can_be_kept(conflict, axe):
+    expect(notice(conflict)).to_contain_text("Editor")
+    axe(conflict.page)
+    conflict.page.get_by_role("button", name="Keep mine").click()
+    expect(notice(conflict)).to_be_hidden()
+    conflict.saved()
+    assert names(conflict) == [None, "Mine", None]
+
+
+def test_theirs_can_be_taken_and_undo_has_mine(conflict):
+    conflict.page.get_by_role("button", name="Take theirs").click()
+    expect(notice(conflict)).to_be_hidden()
+    expect(conflict.node("two")).to_contain_text("Theirs")
+    expect(conflict.node("one")).not_to_contain_text("Mine")
+    assert names(conflict) == [None, None, "Theirs"]
+    conflict.press("Escape")
+    conflict.page.get_by_role("button", name="Undo").click()
+    expect(conflict.node("one")).to_contain_text("Mine")
+
+
+def test_mine_can_become_a_flow_of_its_own(conflict):
+    before = conflict.page.url
+    conflict.page.get_by_role("button", name="Save mine as a new flow").click()
+    expect(conflict.page).not_to_have_url(before)
+    conflict.flow = conflict.page.url.rsplit("/", 1)[-1]
+    expect(conflict.node("one")).to_contain_text("Mine")
+    assert names(conflict) == [None, "Mine", None]
+
+
+def test_a_draft_that_was_changed_without_the_network_is_not_saved_over_anothers(editor, other, watch):
+    flow = editor.add(FLOW)
+    editor.open(flow)
+    other.open(flow)
+    watch.allow("failed")
+    editor.page.context.set_offline(True)
+    rename(editor, "one", "Mine")
+    rename(other, "two", "Theirs")
+    other.saved()
+    watch.allow(409, flow)
+    editor.page.context.set_offline(False)
+    expect(notice(editor)).to_be_visible()
+    assert names(other) == [None, None, "Theirs"]
+    editor.page.get_by_role("button", name="Take theirs").click()
+    expect(editor.node("two")).to_contain_text("Theirs")
+
+
+def test_what_another_saves_appears_where_nothing_was_changed(editor, other):
+    flow = editor.add(FLOW)
+    editor.open(flow)
+    other.open(flow)
+    rename(other, "two", "Theirs")
+    expect(editor.node("two")).to_contain_text("Theirs")
+    expect(editor.page.get_by_text(re.compile("saved version"))).to_be_visible()
+
+
+def test_a_viewer_sees_a_flow_and_can_change_nothing(another, server, axe):
+    looking = Editor(another("viewer"), server)
+    flow = looking.add(placed(chain(node("start", "manual"), node("say", "set", {"values": {"a": 1}}))))
+    looking.open(flow)
+    page = looking.page
+    expect(page.get_by_role("button", name="Add a node")).to_have_count(0)
+    expect(page.get_by_role("switch", name="Active")).to_have_count(0)
+    looking.click("say")
+    expect(page.get_by_role("textbox", name="Name of the node")).not_to_be_editable()
+    expect(page.get_by_role("button", name="Delete the node")).to_have_count(0)
+    looking.press("Delete")
+    looking.press("/")
+    expect(looking.nodes).to_have_count(2)
+    expect(looking.palette).to_have_count(0)
+    expect(page.get_by_role("button", name="Run", exact=True)).to_have_attribute("aria-disabled", "true")
+    axe(page)
+    assert looking.stored["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "missing"),
+    [("/flows", "New flow"), ("/members", "Add a member"), ("/agents", "New agent")],
+)
+def test_a_viewer_is_offered_nothing_that_is_not_theirs(another, server, path, missing):
+    page = another("viewer")
+    page.goto(path)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_role("button", name=missing)).to_have_count(0)
+    expect(page.get_by_role("link", name="Audit trail")).to_have_count(0)
