@@ -7,6 +7,7 @@ import { drawSelection, EditorView, keymap, placeholder as placeholderOf } from 
 import { useEffect, useRef } from "react";
 import type { Json } from "@/definition/types";
 import { colors } from "@/ui/code/theme";
+import { typedOver } from "@/ui/code/typing";
 import { insertionOf } from "./complete";
 import { colours, completionFrom, type Source } from "./extensions";
 import { look } from "./look";
@@ -78,6 +79,7 @@ function extensionsOf(latest: { current: EditorProps }, source: Source): Extensi
     EditorView.cspNonce.of(NONCE),
     history(),
     drawSelection(),
+    typedOver,
     bracketMatching(),
     closeBrackets(),
     completionFrom(source),

@@ -22,6 +22,7 @@ import {
 } from "@codemirror/view";
 import { useEffect, useRef } from "react";
 import { colors } from "./theme";
+import { typedOver } from "./typing";
 
 export type Language = "json" | "python" | "sql" | "markdown" | "html" | "text";
 
@@ -54,6 +55,7 @@ const base: Extension = [
   EditorView.cspNonce.of(NONCE),
   history(),
   drawSelection(),
+  typedOver,
   indentOnInput(),
   indentUnit.of("    "),
   bracketMatching(),
