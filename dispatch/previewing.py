@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -193,9 +193,13 @@ class Preview:
 
     def _recorded(self, run: Run, ids: Sequence[str]) -> dict[str, Settled]:
         steps: dict[str, Step] = {}
+        size, most = 0, self.executor.config.max_value_bytes
         for at in range(0, len(ids), AT_ONCE):
-            steps |= Step.outputs(run.id, ids[at : at + AT_ONCE])
-            self._check_size(steps.values())
+            found = Step.outputs(run.id, ids[at : at + AT_ONCE])
+            size += sum(_size(step) for id_, step in found.items() if id_ not in steps)
+            if size > most:
+                raise TooLarge(f"The outputs that this looks at have more than {most} bytes together")
+            steps |= found
         values: dict[str, Any] = {}
 
         def value(step: Step) -> Any:
@@ -208,11 +212,6 @@ class Preview:
             return values[step.node_id]
 
         return {id_: Settled(value(step), step.branch) for id_ in ids if (step := steps.get(id_)) is not None}
-
-    def _check_size(self, steps: Iterable[Step]) -> None:
-        most = self.executor.config.max_value_bytes
-        if sum(step.output_bytes or len(step.output or "") for step in steps) > most:
-            raise TooLarge(f"The outputs that this looks at have more than {most} bytes together")
 
     def _load(self, run: Run, name: str, kept: Kept) -> Any:
         return self.executor.value(run.id, name, kept)
@@ -250,6 +249,10 @@ def _before(plan: Plan, node_id: str) -> set[int]:
         found |= sources
         rest += sources
     return found
+
+
+def _size(step: Step) -> int:
+    return step.output_bytes or len(step.output or "")
 
 
 def _compiled(template: Any) -> Template | str | None:
