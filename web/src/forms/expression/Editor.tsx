@@ -6,6 +6,7 @@ import { Compartment, EditorState, type Extension, Prec } from "@codemirror/stat
 import { drawSelection, EditorView, keymap, placeholder as placeholderOf } from "@codemirror/view";
 import { useEffect, useRef } from "react";
 import type { Json } from "@/definition/types";
+import { replacing } from "@/ui/code/replacing";
 import { colors } from "@/ui/code/theme";
 import { insertionOf } from "./complete";
 import { colours, completionFrom, type Source } from "./extensions";
@@ -80,6 +81,7 @@ function extensionsOf(latest: { current: EditorProps }, source: Source): Extensi
     drawSelection(),
     bracketMatching(),
     closeBrackets(),
+    replacing,
     completionFrom(source),
     EditorView.lineWrapping,
     keymap.of([...closeBracketsKeymap, ...completionKeymap, ...defaultKeymap, ...historyKeymap]),
