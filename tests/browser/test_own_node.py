@@ -1,4 +1,4 @@
-"""A node type that a team wrote in Python is in the palette, has a form and branches, and runs: the app knows none by name."""
+"""A node type that a team wrote in Python is in the palette, has a form, branches, and runs: the app knows none by name."""
 
 import pytest
 from conftest import serving
@@ -26,7 +26,8 @@ class Parcel(Node):
         carrier = choice("Who carries it", ("by bike", "by van"), required=True)
 
     def run(self, config, input, ctx):
-        return Branch("heavy" if float(config["weight"]) > 5 else "light", f"{config['carrier']}: {config['weight']} kg")
+        label = f"{config['carrier']}: {config['weight']} kg"
+        return Branch("heavy" if float(config["weight"]) > 5 else "light", label)
 '''
 
 

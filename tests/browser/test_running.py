@@ -1,4 +1,4 @@
-"""Runs that are started in the editor: seen as they go on, up to a node, from a node, failed, stopped, tried again."""
+"""Runs started in the editor: seen while they go on, up to a node, from a node, failed, stopped, tried again."""
 
 import json
 import threading
