@@ -17,7 +17,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 # axe-core's rules: WCAG 2.2 at level AA with all that came before, and what is good practice besides.
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 VIOLATED = """addEventListener("securitypolicyviolation", (event) =>
-  console.error(`Content-Security-Policy: ${event.effectiveDirective} refused ${event.blockedURI} ${event.sample}`))"""
+  console.error(`Content-Security-Policy: ${event.effectiveDirective} refused ${event.blockedURI} ${event.sample}` +
+    ` (${event.sourceFile}:${event.lineNumber}:${event.columnNumber})`))"""
 
 
 def executable():

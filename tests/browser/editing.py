@@ -14,7 +14,7 @@ class Editor:
 
     def __init__(self, page, server):
         self.page, self.server, self.flow = page, server, None
-        self.canvas = page.locator(".react-flow")
+        self.canvas = page.locator(".react-flow[aria-label^='The flow']")
         self.nodes, self.edges = page.locator(".react-flow__node"), page.locator(".react-flow__edge")
         self.panel = page.get_by_role("complementary", name="What is selected")
 

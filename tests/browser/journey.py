@@ -58,6 +58,7 @@ class Journey:
         looked_at = self.page.get_by_role("dialog", name=TEMPLATE)
         expect(looked_at.locator(".react-flow__node").first).to_be_visible()
         looked_at.get_by_role("button", name="Use template").click()
+        expect(looked_at).to_be_hidden()
         self.editor.is_open()
         self.editor.flow = self.page.url.rsplit("/", 1)[-1]
 

@@ -80,14 +80,14 @@ def test_a_run_up_to_a_node_goes_no_further(editor):
 
 
 def test_a_pinned_output_is_taken_instead_of_what_the_node_would_do(editor, remote):
-    editor.open(placed(chain(node("start", "manual"), get(remote, "/quick"), values("last", got="{{ input.n }}"))))
+    editor.open(placed(chain(node("start", "manual"), get(remote, "/quick"), values("last", got="{{ input.body.n }}"))))
     editor.run()
     editor.ended()
     editor.click("fetch")
     editor.tab("Run data")
     editor.panel.get_by_role("button", name="Pin", exact=True).click()
     expect(editor.node("fetch").get_by_label("Output pinned")).to_be_visible()
-    editor.write(editor.panel.get_by_role("textbox", name="Pinned output"), json.dumps({"n": 7}))
+    editor.write(editor.panel.get_by_role("textbox", name="Pinned output"), json.dumps({"body": {"n": 7}}))
     editor.run()
     expect(editor.run_panel.get_by_text("1 pinned")).to_be_visible()
     assert editor.ended()["output"] == {"got": 7} and asked(remote, "/quick") == 1
@@ -101,7 +101,7 @@ def test_running_on_from_a_node_keeps_what_was_done_before_it(editor, remote):
     editor.tab("JSON")
     editor.write(
         editor.panel.get_by_role("textbox", name="Settings as JSON"),
-        json.dumps({"values": {"got": "second", "n": "{{ input.n }}"}}),
+        json.dumps({"values": {"got": "second", "n": "{{ input.body.n }}"}}),
     )
     editor.tab("Run data")
     editor.panel.get_by_role("button", name="Run on from here").click()

@@ -1,25 +1,27 @@
 /** The addresses of the app. Each page is a part of its own, loaded when it is opened. */
-import { lazy, Suspense } from "react";
+
+import { Suspense } from "react";
 import { Redirect, Route, Switch, useLocation } from "wouter";
 import { ErrorBoundary } from "@/ui/ErrorBoundary";
+import { lazily } from "@/ui/lazily";
 import { Empty, Loading } from "@/ui/states";
 
-const Dashboard = lazy(() => import("@/pages/dashboard/Dashboard"));
-const Flows = lazy(() => import("@/pages/flows/Flows"));
-const Templates = lazy(() => import("@/pages/templates/Templates"));
-const Editor = lazy(() => import("@/pages/editor/Editor"));
-const Versions = lazy(() => import("@/pages/versions/Versions"));
-const Runs = lazy(() => import("@/pages/runs/Runs"));
-const RunPage = lazy(() => import("@/pages/runs/RunPage"));
-const Waiting = lazy(() => import("@/pages/runs/Waiting"));
-const Agents = lazy(() => import("@/pages/agents/Agents"));
-const AgentPage = lazy(() => import("@/pages/agents/AgentPage"));
-const Logs = lazy(() => import("@/pages/logs/Logs"));
-const Credentials = lazy(() => import("@/pages/credentials/Credentials"));
-const Members = lazy(() => import("@/pages/workspace/Members"));
-const Tokens = lazy(() => import("@/pages/workspace/Tokens"));
-const Audit = lazy(() => import("@/pages/workspace/Audit"));
-const Profile = lazy(() => import("@/pages/profile/Profile"));
+const Dashboard = lazily(() => import("@/pages/dashboard/Dashboard"));
+const Flows = lazily(() => import("@/pages/flows/Flows"));
+const Templates = lazily(() => import("@/pages/templates/Templates"));
+const Editor = lazily(() => import("@/pages/editor/Editor"));
+const Versions = lazily(() => import("@/pages/versions/Versions"));
+const Runs = lazily(() => import("@/pages/runs/Runs"));
+const RunPage = lazily(() => import("@/pages/runs/RunPage"));
+const Waiting = lazily(() => import("@/pages/runs/Waiting"));
+const Agents = lazily(() => import("@/pages/agents/Agents"));
+const AgentPage = lazily(() => import("@/pages/agents/AgentPage"));
+const Logs = lazily(() => import("@/pages/logs/Logs"));
+const Credentials = lazily(() => import("@/pages/credentials/Credentials"));
+const Members = lazily(() => import("@/pages/workspace/Members"));
+const Tokens = lazily(() => import("@/pages/workspace/Tokens"));
+const Audit = lazily(() => import("@/pages/workspace/Audit"));
+const Profile = lazily(() => import("@/pages/profile/Profile"));
 
 export function Pages() {
   const [path] = useLocation();

@@ -1,5 +1,7 @@
 /** The form of a node's settings, drawn from the schema of its type. Its parts are loaded when the first one is shown. */
-import { lazy, Suspense } from "react";
+
+import { Suspense } from "react";
+import { lazily } from "@/ui/lazily";
 import { LoadingRows } from "@/ui/states";
 import type { NodeFormProps } from "./NodeFormBody";
 
@@ -7,7 +9,7 @@ export type { NodeContext } from "./expression/useScope";
 export type { NodeFormProps } from "./NodeFormBody";
 export type { Problem } from "./schema/problems";
 
-const Body = lazy(() => import("./NodeFormBody"));
+const Body = lazily(() => import("./NodeFormBody"));
 
 export function NodeForm(props: NodeFormProps) {
   return (

@@ -1,9 +1,11 @@
 /** A code editor; its library is loaded when the first one is shown. */
+
 import { Skeleton } from "@mantine/core";
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
+import { lazily } from "@/ui/lazily";
 import type { CodeEditorProps } from "./code/CodeMirror";
 
-const CodeMirror = lazy(() => import("./code/CodeMirror"));
+const CodeMirror = lazily(() => import("./code/CodeMirror"));
 
 export function CodeEditor(props: CodeEditorProps) {
   return (

@@ -1,12 +1,14 @@
 /** Text that may hold expressions: an editor of them where they are known, a plain input where they are not. */
+
 import { Skeleton, Textarea, TextInput } from "@mantine/core";
-import { lazy, Suspense, useCallback } from "react";
+import { Suspense, useCallback } from "react";
+import { lazily } from "@/ui/lazily";
 import { useActive, useForm } from "../context";
 import { described } from "../fields/shared";
 import { ExpressionPanel } from "./ExpressionPanel";
 import type { Path } from "./scope";
 
-const Editor = lazy(() => import("./Editor"));
+const Editor = lazily(() => import("./Editor"));
 
 export interface TemplateFieldProps {
   id: string;

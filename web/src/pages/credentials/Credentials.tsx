@@ -1,9 +1,11 @@
 /** The credentials of the workspace: their names, types and hosts; their values never come out. */
+
 import { Button, Group, Text } from "@mantine/core";
 import { IconKey, IconPlus } from "@tabler/icons-react";
-import { lazy, Suspense, useState } from "react";
+import { Suspense, useState } from "react";
 import { type Credential, hostsOf, useCredentials, useCredentialTypes } from "@/api/credentials";
 import { useSession } from "@/app/session";
+import { lazily } from "@/ui/lazily";
 import { notify } from "@/ui/notify";
 import { Page } from "@/ui/Page";
 import { SearchInput } from "@/ui/SearchInput";
@@ -14,12 +16,12 @@ import { useQueryState } from "@/ui/useQueryState";
 import { CredentialMenu, type Doing } from "./CredentialMenu";
 import { DeleteDialog } from "./DeleteDialog";
 
-const CredentialDialog = lazy(async () => {
+const CredentialDialog = lazily(async () => {
   const { CredentialDialog: Dialog } = await import("@/forms/credentials/CredentialDialog");
   return { default: Dialog };
 });
-const EditDialog = lazy(() => import("./EditDialog"));
-const TestDialog = lazy(() => import("./TestDialog"));
+const EditDialog = lazily(() => import("./EditDialog"));
+const TestDialog = lazily(() => import("./TestDialog"));
 
 const FILTERS = { search: "" };
 const ABOUT = "Secrets that flows use. Their values go in and never come out again.";

@@ -1,7 +1,8 @@
 import { SimpleGrid, Skeleton } from "@mantine/core";
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
 import { api } from "@/api/client";
 import { CALM } from "@/api/queries";
+import { lazily } from "@/ui/lazily";
 import { Page } from "@/ui/Page";
 import { LoadingRows, Refused } from "@/ui/states";
 import { Attention } from "./Attention";
@@ -9,7 +10,7 @@ import { Figures } from "./Figures";
 import { LatestRuns } from "./LatestRuns";
 import { NextDue } from "./NextDue";
 
-const FirstSteps = lazy(() => import("./FirstSteps").then((part) => ({ default: part.FirstSteps })));
+const FirstSteps = lazily(() => import("./FirstSteps").then((part) => ({ default: part.FirstSteps })));
 const ANY_FLOW = { params: { query: { limit: 1, brief: true } } } as const;
 
 export default function Dashboard() {

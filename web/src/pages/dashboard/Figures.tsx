@@ -8,9 +8,10 @@ import {
   Title,
   VisuallyHidden,
 } from "@mantine/core";
-import { lazy, Suspense, useMemo } from "react";
+import { Suspense, useMemo } from "react";
 import { api, type Schemas } from "@/api/client";
 import { count, duration, percent } from "@/ui/format";
+import { lazily } from "@/ui/lazily";
 import { Card } from "@/ui/Page";
 import { Refused } from "@/ui/states";
 import { useQueryState } from "@/ui/useQueryState";
@@ -18,7 +19,7 @@ import { BusyFlows } from "./BusyFlows";
 import classes from "./dashboard.module.css";
 import { figuresOf, type Figures as Numbers, RANGES, type Range } from "./figures";
 
-const Chart = lazy(() => import("./Chart"));
+const Chart = lazily(() => import("./Chart"));
 const DEFAULTS = { days: "7" };
 const PAUSE = 10_000;
 

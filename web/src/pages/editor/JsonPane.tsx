@@ -1,12 +1,13 @@
 import { ActionIcon, Group, Text, Tooltip } from "@mantine/core";
 import { IconX } from "@tabler/icons-react";
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
+import { lazily } from "@/ui/lazily";
 import { Loading } from "@/ui/states";
 import panel from "./panel/panel.module.css";
 import { Resizer } from "./panel/Resizer";
 import { useUi } from "./ui";
 
-const JsonText = lazy(() => import("./JsonText"));
+const JsonText = lazily(() => import("./JsonText"));
 
 /** The definition as JSON beside the canvas; either changes the other. */
 export function JsonPane() {

@@ -61,6 +61,7 @@ function walk(store: EditorStore, direction: Direction): void {
 
 /** The palette beside the selected node, or in the middle of the canvas. */
 function openPalette(store: EditorStore): void {
+  if (store.getState().readOnly) return;
   const box = document.querySelector(".react-flow__node.selected")?.getBoundingClientRect();
   const canvas = document.querySelector(".react-flow")?.getBoundingClientRect();
   const screen = box

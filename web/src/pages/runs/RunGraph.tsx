@@ -1,11 +1,12 @@
 import { Box, Text } from "@mantine/core";
-import { lazy, Suspense, useMemo } from "react";
+import { Suspense, useMemo } from "react";
 import { liveEdges, marksOf, type NodeState } from "@/runs/states";
 import type { Run } from "@/runs/useRun";
+import { lazily } from "@/ui/lazily";
 import { Loading } from "@/ui/states";
 import { useDefinition } from "./useDefinition";
 
-const FlowGraph = lazy(() => import("@/graph/FlowGraph"));
+const FlowGraph = lazily(() => import("@/graph/FlowGraph"));
 
 interface RunGraphProps {
   run: Run;

@@ -1,18 +1,19 @@
 import { Button, Group, Modal, SimpleGrid, Skeleton, Stack, Text, Title } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { IconCircleCheck, IconKey } from "@tabler/icons-react";
-import { lazy, Suspense, useMemo } from "react";
+import { Suspense, useMemo } from "react";
 import { Link } from "wouter";
 import { api } from "@/api/client";
 import { useSession } from "@/app/session";
 import { readDefinition } from "@/definition/read";
 import { JsonView } from "@/ui/CodeEditor";
+import { lazily } from "@/ui/lazily";
 import { Needs } from "./Needs";
 import { missingCredentials, type Template } from "./templates";
 import classes from "./templates.module.css";
 import { useTakeTemplate } from "./useTemplates";
 
-const FlowGraph = lazy(() => import("@/graph/FlowGraph"));
+const FlowGraph = lazily(() => import("@/graph/FlowGraph"));
 
 /** The credentials that a template needs, and which of them are not there yet. */
 function CredentialsNeeded({ template }: { template: Template }) {

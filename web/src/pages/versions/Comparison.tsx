@@ -1,17 +1,18 @@
 import { Button, Group, SegmentedControl, Select, Text, Tooltip } from "@mantine/core";
 import { IconRestore } from "@tabler/icons-react";
-import { lazy, Suspense, useState } from "react";
+import { Suspense, useState } from "react";
 import { useSession } from "@/app/session";
 import { diffOf, summaryOf } from "@/definition/diff";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { lazily } from "@/ui/lazily";
 import { notify } from "@/ui/notify";
 import { Card } from "@/ui/Page";
 import { Loading, Refused } from "@/ui/states";
 import { useDefinition, useRestore } from "./versions";
 
-const GraphDiff = lazy(() => import("./GraphDiff"));
-const JsonDiff = lazy(() => import("./JsonDiff"));
-const OneVersion = lazy(() => import("./OneVersion"));
+const GraphDiff = lazily(() => import("./GraphDiff"));
+const JsonDiff = lazily(() => import("./JsonDiff"));
+const OneVersion = lazily(() => import("./OneVersion"));
 
 export type View = "graph" | "json" | "alone";
 const VIEWS: { value: View; label: string }[] = [

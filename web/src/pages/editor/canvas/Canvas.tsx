@@ -185,6 +185,7 @@ function useConnections() {
 
 /** What falls onto the canvas from the palette, and a double click on its empty parts. */
 function useAdding() {
+  const store = useEditorStore();
   const { screenToFlowPosition } = useReactFlow();
   const addFrom = useAddFrom();
   const onDrop = useCallback(
@@ -204,12 +205,13 @@ function useAdding() {
   }, []);
   const onDoubleClick = useCallback(
     (event: MouseEvent) => {
+      if (store.getState().readOnly) return;
       if (!(event.target instanceof Element) || !event.target.classList.contains("react-flow__pane")) return;
       const screen = { x: event.clientX, y: event.clientY };
       const at = screenToFlowPosition(screen);
       useUi.getState().set({ quick: { screen, where: { position: { x: at.x - 110, y: at.y - 32 } } } });
     },
-    [screenToFlowPosition],
+    [store, screenToFlowPosition],
   );
   return { onDrop, onDragOver, onDoubleClick };
 }

@@ -1,13 +1,16 @@
 import { Alert, Button, Group, Modal, SegmentedControl, Stack, Text } from "@mantine/core";
-import { lazy, Suspense, useState } from "react";
+import { Suspense, useState } from "react";
 import type { Json } from "@/definition/types";
 import { CodeEditor } from "@/ui/CodeEditor";
+import { lazily } from "@/ui/lazily";
 import { Loading } from "@/ui/states";
 import { useEditor } from "../context";
 import { keepInput, lastInput } from "./runStore";
 import { inputSchemaOf } from "./starting";
 
-const SchemaForm = lazy(() => import("@/forms/SchemaForm").then((found) => ({ default: found.SchemaForm })));
+const SchemaForm = lazily(() =>
+  import("@/forms/SchemaForm").then((found) => ({ default: found.SchemaForm })),
+);
 
 interface InputDialogProps {
   until: string | undefined;

@@ -1,0 +1,78 @@
+"""A node type that a team wrote in Python is in the palette, has a form, branches, and runs: the app knows none by name."""
+
+import pytest
+from conftest import serving
+from playwright.sync_api import expect
+from test_editor import placed
+from world import chain, flow, node
+
+SOURCE = '''
+from marshmallow import Schema
+
+from nodes.base import Branch, Node
+from nodes.kinds import choice, text
+
+
+class Parcel(Node):
+    """Chooses how a parcel travels by its weight, and writes a label for it."""
+
+    type = "acme_parcel"
+    title = "Parcel"
+    category = "logistics"
+    branches = ("light", "heavy")
+
+    class Config(Schema):
+        weight = text("The weight in kilograms: {{ input.weight }}", required=True)
+        carrier = choice("Who carries it", ("by bike", "by van"), required=True)
+
+    def run(self, config, input, ctx):
+        label = f"{config['carrier']}: {config['weight']} kg"
+        return Branch("heavy" if float(config["weight"]) > 5 else "light", label)
+'''
+
+
+@pytest.fixture(scope="module")
+def server(equipped, tmp_path_factory):
+    """A server with a folder of own nodes."""
+    folder = tmp_path_factory.mktemp("nodes")
+    (folder / "parcel.py").write_text(SOURCE, encoding="utf-8")
+    with serving(tmp_path_factory.mktemp("data"), HEADRACE_NODES_DIR=folder) as server:
+        yield server
+
+
+def test_a_node_of_ones_own_is_added_set_and_run_like_any_other(editor, axe):
+    editor.open(placed(chain(node("start", "manual")))).click("start")
+    editor.page.get_by_role("button", name="Add a node", exact=True).click()
+    expect(editor.palette.get_by_role("group", name="logistics")).to_contain_text("Parcel")
+    editor.pick("parcel")
+    shown = editor.node("acme_parcel")
+    for branch in ("light", "heavy"):
+        expect(shown.get_by_text(branch, exact=True)).to_be_visible()
+    expect(editor.panel.get_by_text("Chooses how a parcel travels by its weight")).to_be_visible()
+    editor.type_in("Weight", "{{ input.weight }}")
+    editor.field("Carrier").click()
+    editor.page.get_by_role("option", name="By van").click()
+    axe(editor.page)
+    editor.becomes(wires=["start acme_parcel"])
+    editor.saved()
+    editor.run_with({"weight": 12})
+    assert editor.ended()["output"] == "by van: 12 kg"
+    editor.ran("acme_parcel", "success")
+
+
+def test_its_branches_are_connected_and_taken(editor):
+    config = {"weight": "{{ input.weight }}", "carrier": "by bike"}
+    nodes = [node("start", "manual"), node("parcel", "acme_parcel", config), "truck"]
+    editor.open(placed(flow(*nodes, edges=["start parcel"])))
+    editor.drag(editor.handle("parcel", "heavy"), editor.into("truck"))
+    editor.becomes(wires=["start parcel", "parcel truck heavy"])
+    editor.run_with({"weight": 1})
+    editor.ended()
+    editor.ran("truck", None)
+
+
+def test_what_its_settings_lack_is_said_at_the_field(editor):
+    editor.open(placed(chain(node("start", "manual"), node("parcel", "acme_parcel")))).click("parcel")
+    expect(editor.panel.get_by_text("is required")).to_have_count(2)
+    editor.type_in("Weight", "{{ input.weight }}")
+    expect(editor.panel.get_by_text("is required")).to_have_count(1)
