@@ -1,4 +1,4 @@
-"""A node type that a team wrote in Python is in the palette, has a form, branches, and runs: the app knows none by name."""
+"""A node type that a team wrote in Python is in the palette, has a form and branches, and runs."""
 
 import pytest
 from conftest import serving

@@ -21,7 +21,6 @@ import {
   placeholder as placeholderOf,
 } from "@codemirror/view";
 import { useEffect, useRef } from "react";
-import { replacing } from "./replacing";
 import { colors } from "./theme";
 import { typedOver } from "./typing";
 
@@ -61,7 +60,6 @@ const base: Extension = [
   indentUnit.of("    "),
   bracketMatching(),
   closeBrackets(),
-  replacing,
   autocompletion(),
   highlightSelectionMatches(),
   EditorView.lineWrapping,
