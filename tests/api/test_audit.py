@@ -26,6 +26,7 @@ WITHOUT_ENTRY = {
     "POST /api/workflows/validate": "changes nothing",
     "POST /api/agents/validate": "changes nothing",
     "POST /api/import/curl": "keeps nothing",
+    "POST /api/expressions/preview": "changes nothing",
     "POST /mcp": "programs run flows by it in any number; what it cancels has an entry, see below",
     **{
         f"{method} /api/webhooks/<slashes:path>": "programs call them in any number; the run is the record"
