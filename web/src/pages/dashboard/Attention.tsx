@@ -15,7 +15,7 @@ const FAILING = {
 } as const;
 const WAITING = { params: { query: { waiting: true, brief: true, limit: MOST } } } as const;
 
-/** What people should look at: answers that are waited for, late schedules, polls and flows that fail. */
+/** What people should look at: late schedules, flows and polls that fail, answers that are waited for. */
 export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] | undefined }) {
   const refetchInterval = 2 * CALM;
   const waiting = api.useQuery("get", "/api/runs", WAITING, { refetchInterval });
@@ -30,18 +30,6 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
     <div className={classes.attention}>
       <Card title="Needs attention" pad={false}>
         <ul className={classes.rows}>
-          {asked.map((run) => (
-            <Item
-              key={run.id}
-              icon={
-                <IconUserCheck size={20} color="var(--waiting)" role="img" aria-label="Waits for an answer" />
-              }
-              href={`/runs/${run.id}`}
-              title={run.workflow_name}
-              about={run.waiting ? `Waits for ${waitsFor(run.waiting)}` : "Waits for an answer"}
-              at={run.created_at}
-            />
-          ))}
           {late.map((one) => (
             <Item
               key={`late ${one.workflow_id} ${one.node_id}`}
@@ -50,6 +38,17 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
               title={one.workflow_name}
               about={`Is overdue: ${one.describes}`}
               at={one.next_at}
+            />
+          ))}
+          {flows.map((flow) => (
+            <Item
+              key={flow.id}
+              icon={<IconCircleX size={20} color="var(--failed)" role="img" aria-label="Fails" />}
+              href={flow.last_run ? `/runs/${flow.last_run.id}` : `/flows/${flow.id}`}
+              title={flow.name}
+              about={firstLine(flow.last_run?.error_text ?? "Its last run failed")}
+              at={flow.last_run?.finished_at}
+              bad
             />
           ))}
           {broken.map((one) => (
@@ -63,15 +62,16 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
               bad
             />
           ))}
-          {flows.map((flow) => (
+          {asked.map((run) => (
             <Item
-              key={flow.id}
-              icon={<IconCircleX size={20} color="var(--failed)" role="img" aria-label="Fails" />}
-              href={flow.last_run ? `/runs/${flow.last_run.id}` : `/flows/${flow.id}`}
-              title={flow.name}
-              about={firstLine(flow.last_run?.error_text ?? "Its last run failed")}
-              at={flow.last_run?.finished_at}
-              bad
+              key={run.id}
+              icon={
+                <IconUserCheck size={20} color="var(--waiting)" role="img" aria-label="Waits for an answer" />
+              }
+              href={`/runs/${run.id}`}
+              title={run.workflow_name}
+              about={run.waiting ? `Waits for ${waitsFor(run.waiting)}` : "Waits for an answer"}
+              at={run.created_at}
             />
           ))}
         </ul>
