@@ -32,6 +32,7 @@ from api import (
     runs,
     schedules,
     sessions,
+    unsigned,
     webhooks,
     wire,
     workflows,
@@ -96,6 +97,7 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
         browser_app.install(app, web_dir)
     app.after_request(_secure)
     app.after_request(freshness.tag)
+    app.after_request(unsigned.hide)  # the last one here comes first
 
 
 def _docs_policy(response: Response) -> str:

@@ -20,6 +20,7 @@ from models import ROLES, ApiToken, Base, Session, User
 
 COOKIE = "headrace_session"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+ANSWERS = "operator"  # the least role that may answer a run that waits
 # Views of libraries: the description of the API and its page. They show no data.
 OPEN_ENDPOINTS = ("api-docs.openapi_json", "swagger_ui.show")
 
@@ -105,6 +106,11 @@ def may(role: str, workspace: str) -> bool:
     return own is not None and ROLES.index(own) >= ROLES.index(role)
 
 
+def only_looks() -> bool:
+    """Whether something in this request is of a workspace where who asks may not answer runs that wait."""
+    return bool(g.get("only_looks"))
+
+
 def check_role(workspace: str, role: str) -> None:
     """Forbidden unless who asks has at least this role there."""
     own = current_user.roles.get(workspace)
@@ -112,6 +118,8 @@ def check_role(workspace: str, role: str) -> None:
         raise Forbidden("You are no member of this workspace")
     if ROLES.index(own) < ROLES.index(role):
         raise Forbidden(f"This needs the role {role}; yours is {own}")
+    if not may(ANSWERS, workspace):
+        g.only_looks = True
 
 
 def present(model: type[Base], id_: Any, name: str | None = None) -> Any:

@@ -96,6 +96,9 @@ def noted(action: str, **changes: Any) -> Callable[[Run], Write]:
     return lambda run: entry.about(run).note(**changes).insertion()
 
 
-def new_run(action: str = "run.started") -> Callable[[Run], Write] | None:
-    """The same for a new run: not by an API token, since programs start runs in any number."""
-    return noted(action) if current_user.token is None else None
+def new_run(action: str = "run.started", **changes: Any) -> Callable[[Run], Write] | None:
+    """The same for a new run: not by an API token, since programs start runs in any number.
+
+    One with `changes`, which say what was put in the place of what the flow does, has its entry in any case.
+    """
+    return noted(action, **changes) if changes or current_user.token is None else None

@@ -167,8 +167,9 @@ def index() -> Response:
         headers = {"Cache-Control": "no-store", "Content-Security-Policy": NOT_BUILT_POLICY}
         return Response(NOT_BUILT, headers=headers, mimetype="text/html")
     nonce = secrets.token_urlsafe(18)
-    # What lies at the other addresses depends on whether a page is asked for.
-    headers = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY.format(nonce=nonce), "Vary": "Accept"}
+    # What lies at the other addresses depends on whether a page is asked for; and a nonce is for one reader alone.
+    headers = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
+    headers["Content-Security-Policy"] = POLICY.format(nonce=nonce)
     return Response(nonce.encode().join(build.index), headers=headers, mimetype="text/html")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from flask import Response, current_app, jsonify
 
-from api.access import find, may, needs, who, workspace_id
+from api.access import ANSWERS, find, may, needs, who, workspace_id
 from api.audit import begun, new_run, noted, remove
 from api.questions import open_questions, types_that_ask
 from api.run_schemas import StepsArgs
@@ -252,7 +252,7 @@ class _Values:
         """Where a step that waits can be answered. Who has such a link may do so, so it is for those who may anyway."""
         links = current_app.extensions["headrace"].dispatcher.links
         node = REGISTRY.get(row.node_type)
-        if links is None or node is None or not node.answers or not may("operator", self.run.workspace_id):
+        if links is None or node is None or not node.answers or not may(ANSWERS, self.run.workspace_id):
             return None
         question = None
         if node.asks:

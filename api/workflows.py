@@ -43,6 +43,7 @@ from triggers import Trigger, triggers_of
 blueprint = Resource("workflows", "Flows and their versions")
 EMPTY = '{"nodes":[],"edges":[]}'
 LONGEST_KEY = 200
+MOST_TOLD = 20  # names of pinned nodes in an entry of the audit trail
 VERSION, VERSION_BRIEF = VersionOut(), VersionBriefOut()
 
 
@@ -129,7 +130,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:
     """
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
     key, options = _idempotency_key(), _options(body, flow)
-    ticket = dispatcher.submit(flow, body["input"], "manual", key=key, options=options, note=new_run())
+    ticket = dispatcher.submit(flow, body["input"], "manual", key=key, options=options, note=new_run(**_told(options)))
     finished = dispatcher.wait(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
 
@@ -255,6 +256,14 @@ def _options(body: dict[str, Any], flow: Workflow) -> Options | None:
     if text is not None:
         _checked(text, "active")
     return Options(text, until, pinned)
+
+
+def _told(options: Options | None) -> dict[str, Any]:
+    """What the audit trail has of them: a pinned approval was given by nobody, say."""
+    if options is None or (options.definition is None and not options.pinned):
+        return {}
+    pinned = {"pinned": sorted(options.pinned)[:MOST_TOLD]} if options.pinned else {}
+    return {"draft": options.definition is not None, **pinned}
 
 
 def _checked(text: str, status: str) -> list[Trigger] | None:

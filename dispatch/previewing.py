@@ -5,8 +5,9 @@ Nothing is executed and nothing is written. No credential is opened: where a sec
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,8 +17,8 @@ import definition as definitions
 import engine
 from definition import Pin, Plan
 from engine import Job, Settled
-from errors import ExpressionError, NodeError, TooLarge
-from expressions import Template, compile_value
+from errors import ExpressionError, NodeError, TooLarge, Unavailable
+from expressions import Template, compile_value, texts_with_expressions
 from models import Credential, Run, Step, now_ms
 from nodes.base import REGISTRY
 from nodes.bounds import size_of
@@ -32,9 +33,15 @@ if TYPE_CHECKING:
 HIDDEN = "••••"
 MOST_SHOWN = 20_000  # bytes of a value's JSON, or characters of a text
 MOST_SECONDS = 5.0  # for all templates of a request
+# Characters of all texts with expressions that are compiled for a request: a second's work, in which no other thread of
+# the process does anything.
+MOST_TO_COMPILE = 100_000
+# Previews that a process evaluates at once, so that they leave threads to everybody else, and for how long one waits.
+PLACES, PATIENCE = 4, 1.0  # seconds
 AT_ONCE = 50  # steps that are read between two looks at how large they are
 NAMES = ("input", "item", "index", "steps", "trigger", "vars", "secrets", "run", "workflow", "now")
 NO_RUN = "run_00000000000000000000000000"
+_places = threading.BoundedSemaphore(PLACES)
 
 
 class Value(NamedTuple):
@@ -98,9 +105,24 @@ class Preview:
         return {"top": list(NAMES), "steps": [node.id for node in self.plan.nodes if node.position in before]}
 
     def values(self, templates: Sequence[Any]) -> list[Value]:
-        """What each of them comes to. TooLarge where that takes more of the record than a value may have."""
+        """What each of them comes to.
+
+        TooLarge for too many expressions, or where they look at too much of the record; Unavailable where the process
+        is busy with others.
+        """
+        if not _places.acquire(timeout=PATIENCE):
+            raise Unavailable("Too many expressions are being tried out at this moment; try again", retry_after=1)
+        try:
+            return self._values(templates)
+        finally:
+            _places.release()
+
+    def _values(self, templates: Sequence[Any]) -> list[Value]:
+        listed = self._list()
+        if sum(map(len, texts_with_expressions([*templates, listed]))) > MOST_TO_COMPILE:
+            raise TooLarge(f"The texts with expressions have more than {MOST_TO_COMPILE} characters together")
         compiled = [_compiled(template) for template in templates]
-        foreach = _compiled(self._list())
+        foreach = _compiled(listed)
         found = [item for item in (*compiled, foreach) if isinstance(item, Template)]
         scope = self._scope(found)
         self._add_item(scope, foreach)
@@ -171,9 +193,13 @@ class Preview:
 
     def _recorded(self, run: Run, ids: Sequence[str]) -> dict[str, Settled]:
         steps: dict[str, Step] = {}
+        size, most = 0, self.executor.config.max_value_bytes
         for at in range(0, len(ids), AT_ONCE):
-            steps |= Step.outputs(run.id, ids[at : at + AT_ONCE])
-            self._check_size(steps.values())
+            found = Step.outputs(run.id, ids[at : at + AT_ONCE])
+            size += sum(_size(step) for id_, step in found.items() if id_ not in steps)
+            if size > most:
+                raise TooLarge(f"The outputs that this looks at have more than {most} bytes together")
+            steps |= found
         values: dict[str, Any] = {}
 
         def value(step: Step) -> Any:
@@ -186,11 +212,6 @@ class Preview:
             return values[step.node_id]
 
         return {id_: Settled(value(step), step.branch) for id_ in ids if (step := steps.get(id_)) is not None}
-
-    def _check_size(self, steps: Iterable[Step]) -> None:
-        most = self.executor.config.max_value_bytes
-        if sum(step.output_bytes or len(step.output or "") for step in steps) > most:
-            raise TooLarge(f"The outputs that this looks at have more than {most} bytes together")
 
     def _load(self, run: Run, name: str, kept: Kept) -> Any:
         return self.executor.value(run.id, name, kept)
@@ -228,6 +249,10 @@ def _before(plan: Plan, node_id: str) -> set[int]:
         found |= sources
         rest += sources
     return found
+
+
+def _size(step: Step) -> int:
+    return step.output_bytes or len(step.output or "")
 
 
 def _compiled(template: Any) -> Template | str | None:

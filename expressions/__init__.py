@@ -8,7 +8,7 @@ Jinja2's syntax tree, `library.py` has the closed tables of filters, tests, func
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -18,22 +18,35 @@ from .compiler import Eval, Scope, Template, compile_text
 from .literals import literal, quoted
 from .values import MAX_DEPTH, Work
 
-__all__ = ["ExpressionError", "Template", "compile_text", "compile_value", "has_expression", "literal", "quoted"]
+__all__ = [
+    "ExpressionError",
+    "Template",
+    "compile_text",
+    "compile_value",
+    "has_expression",
+    "literal",
+    "quoted",
+    "texts_with_expressions",
+]
 
 
 def has_expression(value: Any) -> bool:
     """Whether a string anywhere in the JSON value has `{{`, or `{% … %}`, which does not compile. Keys do not count."""
+    return next(texts_with_expressions(value), None) is not None
+
+
+def texts_with_expressions(value: Any) -> Iterator[str]:
+    """Those strings, in no particular order."""
     rest = [value]
     while rest:
         part = rest.pop()
         if isinstance(part, str):
             if "{{" in part or "%}" in part[part.find("{%") :] and "{%" in part:
-                return True
+                yield part
         elif isinstance(part, Mapping):
             rest.extend(part.values())
         elif isinstance(part, list):
             rest.extend(part)
-    return False
 
 
 def compile_value(value: Any) -> Template | None:

@@ -387,6 +387,23 @@ def test_a_call_that_starts_no_run_again_leaves_no_second_entry(owner, flow):
     assert [action for action, _, _ in entries(target_id=first)] == ["run.started"]
 
 
+def test_an_entry_says_what_was_put_in_the_place_of_what_the_flow_does(owner, token_client, make_flow):
+    definition = {
+        "nodes": [{"id": "ask", "type": "approval", "config": {"message": "Pay?"}}, {"id": "pay", "type": "noop"}],
+        "edges": [["ask", "pay", "approved"]],
+    }
+    path = f"/api/workflows/{make_flow(definition)['id']}/run"
+    pinned = {"ask": {"branch": "approved", "output": "a secret of the flow"}}
+    for client in (owner, token_client("editor")):
+        assert client.post(path, {"pinned": pinned}).json["status"] == "success"
+        assert last().action == "run.started"
+        assert json.loads(last().changes) == {"draft": False, "pinned": ["ask"]}
+        client.post(path, {"definition": {**definition, "edges": []}, "until": "pay"})
+        assert json.loads(last().changes) == {"draft": True}
+    owner.post(path, {"until": "ask"})
+    assert json.loads(last().changes) == {}
+
+
 def test_a_run_that_a_busy_flow_does_not_take_leaves_no_entry(owner, make_flow, gate):
     settings = {"max_concurrent_runs": 1, "overlap": "skip"}
     flow = make_flow({"nodes": [{"id": "a", "type": "gate"}], "edges": [], "settings": settings})

@@ -55,7 +55,7 @@ def browser(client, dist):
 def test_an_address_of_the_app_answers_its_page(browser, method, path):
     answer = browser.open(path, method=method, headers=HTML)
     assert answer.status_code == 200 and answer.mimetype == "text/html"
-    assert answer.headers["Cache-Control"] == "no-cache" and answer.headers["Vary"] == "Accept"
+    assert answer.headers["Cache-Control"] == "private, no-cache" and answer.headers["Vary"] == "Accept"
     assert answer.text.startswith("<html>") if method == "GET" else answer.data == b""
 
 

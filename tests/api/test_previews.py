@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import itertools
+import threading
 
 import pytest
 from test_runs import start
@@ -259,6 +260,25 @@ def test_what_takes_too_long_together_is_not_evaluated(ask, monkeypatch):
     monkeypatch.setattr(previewing.time, "monotonic", lambda: next(clock))
     first, second, third = ask("end", 1, 2, "{{ 3 }}")["items"]
     assert first["ok"] and not third["ok"] and "not evaluated" in third["error"] and second is not None
+
+
+def test_more_expressions_than_are_compiled_in_a_second_are_413(ask, monkeypatch):
+    monkeypatch.setattr(previewing, "MOST_TO_COMPILE", 100)
+    texts = ["{{ input.n }}" + str(at) for at in range(10)]
+    assert "100 characters" in ask("end", {"a": [texts[:5], {"b": texts[5:]}]}, status=413)["error"]
+    assert "100 characters" in ask("end", *texts, status=413)["error"]
+    assert ask("end", texts[:5], "x" * 1000)["items"][0]["ok"]
+
+
+def test_no_more_than_a_few_are_evaluated_at_once_and_each_gives_its_place_back(ask, monkeypatch):
+    places = threading.BoundedSemaphore(1)
+    monkeypatch.setattr(previewing, "_places", places)
+    monkeypatch.setattr(previewing, "PATIENCE", 0.01)
+    ask("end", "{{ 1 }}")
+    ask("end", "{{ x" * 50_000, status=413)
+    with places:
+        assert "try again" in ask("end", "{{ 1 }}", status=503)["error"]
+    ask("end", "{{ 1 }}")
 
 
 def test_more_of_the_record_than_a_value_may_have_is_413(owner, make_flow, ask, server, monkeypatch):

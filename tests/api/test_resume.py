@@ -1,7 +1,7 @@
 """Answering runs that wait: by session, by API token, by signed link and on the page of such a link."""
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from world import at_once, chain, flow, node
@@ -114,6 +114,50 @@ def test_a_viewer_neither_answers_nor_sees_the_links(waiting, member):
     assert viewer.post(f"/api/runs/{run['id']}/resume", {"answer": "approved"}).status_code == 403
     steps = viewer.get(f"/api/runs/{run['id']}/steps").json["items"]
     assert [step["output"] for step in steps if step["status"] == "waiting"] == [None]
+
+
+WRITTEN = "{{ steps.ask.approved_url }}"
+TOLD = flow(
+    node("start", "manual"),
+    node("write", "log", {"message": f"Answer at {WRITTEN}"}),
+    node("keep", "set", {"values": {"html": f'<a href="{WRITTEN}">', "inside": "{{ steps.ask.url | urlencode }}"}}),
+    node("ask", "approval", {"message": "Pay?"}),
+    edges=["start write", "write keep", "keep ask"],
+)
+
+
+def test_who_may_not_answer_sees_no_link_whose_signature_is_whole(waiting, owner, member, token_client, links):
+    run = waiting(TOLD)
+    token = parse_qs(urlsplit(links(run, "ask")["url"]).query)["token"][0]
+    at = f"/api/runs/{run['id']}"
+    number = next(step["number"] for step in owner.get(f"{at}/steps").json["items"] if step["node_id"] == "keep")
+    shown = [
+        f"{at}/steps",
+        f"{at}/steps/{number}",
+        f"{at}/steps/{number}/output",
+        f"/api/logs/{run['id']}",
+        "/api/logs",
+    ]
+    for who in (member("viewer"), token_client("viewer")):
+        for path in shown:
+            answer = who.get(path)
+            assert answer.status_code == 200 and token not in answer.text and "resume" in answer.text
+            assert answer.json is not None
+    for who in (owner, member("operator"), token_client("operator")):
+        assert all(token in who.get(path).text for path in shown)
+
+
+def test_the_role_that_counts_is_that_in_the_workspace_of_the_run(waiting, owner, member):
+    run, viewer = waiting(TOLD), member("viewer")
+    own = viewer.post("/api/workspaces", {"name": "Mine"}).json["id"]
+    answer = viewer.get(f"/api/logs/{run['id']}", headers={"X-Workspace-Id": own})
+    assert answer.status_code == 200 and "token=…" in answer.text
+
+
+def test_what_is_no_link_is_shown_as_it_is(make_run, member):
+    output = {"a": f"token={'a' * 43}", "b": f"resume {'x' * 600} token={'b' * 43}"}
+    run = make_run(input=output)
+    assert member("viewer").get(f"/api/runs/{run['id']}/input").json == output
 
 
 # Links

@@ -8,6 +8,7 @@ import { useEffect, useRef } from "react";
 import type { Json } from "@/definition/types";
 import { replacing } from "@/ui/code/replacing";
 import { colors } from "@/ui/code/theme";
+import { typedOver } from "@/ui/code/typing";
 import { insertionOf } from "./complete";
 import { colours, completionFrom, type Source } from "./extensions";
 import { look } from "./look";
@@ -79,6 +80,7 @@ function extensionsOf(latest: { current: EditorProps }, source: Source): Extensi
     EditorView.cspNonce.of(NONCE),
     history(),
     drawSelection(),
+    typedOver,
     bracketMatching(),
     closeBrackets(),
     replacing,

@@ -23,6 +23,7 @@ import {
 import { useEffect, useRef } from "react";
 import { replacing } from "./replacing";
 import { colors } from "./theme";
+import { typedOver } from "./typing";
 
 export type Language = "json" | "python" | "sql" | "markdown" | "html" | "text";
 
@@ -55,6 +56,7 @@ const base: Extension = [
   EditorView.cspNonce.of(NONCE),
   history(),
   drawSelection(),
+  typedOver,
   indentOnInput(),
   indentUnit.of("    "),
   bracketMatching(),
