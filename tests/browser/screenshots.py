@@ -5,15 +5,12 @@ The data is that of a small company, made anew each time; only times and ids dif
 
 import sys
 import tempfile
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 import chromium
-from conftest import serving
 from editing import Editor
 from playwright.sync_api import expect
 from seeding import seed, settled
+from serving import serving
 from world import ROOT
 
 FOLDER = ROOT / "docs" / "img"

@@ -32,7 +32,7 @@ CHECK = {
     },
 }
 ORDERS = flow(
-    at(node("hook", "manual", {"input_schema": CHECK}, name="New order"), 0),
+    at(node("hook", "manual", name="New order"), 0),
     at(node("check", "validate", {"data": "{{ input }}", "schema": CHECK}, name="Is it an order?"), 1),
     at(node("big", "if", {"condition": "{{ input.total >= 500 }}"}, name="Is it a big one?"), 2),
     at(
@@ -56,7 +56,7 @@ ORDERS = flow(
 )
 REPORT = chain(
     at(node("night", "schedule", {"cron": "0 6 * * *"}, name="Every morning"), 0),
-    at(node("list", "store", {"operation": "list", "prefix": "o/"}, name="Orders of the day"), 1),
+    at(node("list", "store", {"operation": "list", "key": "o/"}, name="Orders of the day"), 1),
     at(node("count", "set", {"values": {"orders": "{{ input | length }}"}}, name="Count them"), 2),
     at(node("send", "log", {"message": "{{ input.orders }} orders yesterday"}, name="Post the report"), 3),
     timezone="Europe/Berlin",
@@ -68,7 +68,7 @@ RATES = chain(
 )
 MAILS = chain(
     at(node("hook", "webhook", {"path": "mail", "methods": ["POST"], "auth": "none"}, name="Mail came in"), 0),
-    at(node("read", "agent", {"agent": "mail-triage", "task": "{{ input.body.text }}"}, name="Read the mail"), 1),
+    at(node("read", "agent", {"agent_id": "mail-triage", "task": "{{ input.body.text }}"}, name="Read the mail"), 1),
     at(node("file", "log", {"message": "{{ input }}"}, name="File it"), 2),
 )
 LEADS = chain(
@@ -79,7 +79,7 @@ LEADS = chain(
 BACKUP = chain(
     at(node("week", "schedule", {"cron": "0 3 * * 0"}, name="Sunday night"), 0),
     at(node("all", "store", {"operation": "list"}, name="All that is stored"), 1),
-    at(node("zip", "code", {"source": "{'entries': len(input)}"}, name="Pack it"), 2),
+    at(node("zip", "code", {"source": "{'entries': len(input or [])}"}, name="Pack it"), 2),
 )
 
 
@@ -113,7 +113,7 @@ def seed(server):
 def people(seeded):
     (workspace,) = seeded.call("GET", "/api/workspaces")["items"]
     seeded.call("PATCH", f"/api/workspaces/{workspace['id']}", {"name": "Harbour Coffee"})
-    seeded.call("PATCH", "/api/profile", {"name": "Ada Brandt"})
+    seeded.call("PATCH", "/api/profile", {"name": "Ada Brandt"}, headers=seeded.server.session())
     for name, role in PEOPLE:
         email = name.lower().replace(" ", ".") + "@example.com"
         seeded.call("POST", "/api/members", {"email": email, "role": role, "password": PASSWORD, "name": name})
@@ -128,12 +128,9 @@ def flows(seeded):
     seeded.add("Weekly backup", BACKUP)
     seeded.mails = seeded.add("Support mail", MAILS)
     seeded.draft = seeded.add("Leads into the CRM", LEADS, "draft")
-    raised = ORDERS | {
-        "nodes": [
-            item | ({"config": {"condition": "{{ input.total >= 800 }}"}} if item["id"] == "big" else {})
-            for item in ORDERS["nodes"]
-        ]
-    }
+    config = {"condition": "{{ input.total >= 800 }}"}
+    nodes = [item | {"config": config} if item["id"] == "big" else item for item in ORDERS["nodes"]]
+    raised = ORDERS | {"nodes": nodes}
     seeded.call("PUT", f"/api/workflows/{seeded.flow}", {"definition": raised, "version": 1})
 
 

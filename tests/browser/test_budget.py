@@ -1,7 +1,7 @@
 """What is loaded at first is small, a large flow moves smoothly, a long run opens soon.
 
-Times are measured where the machine's other work counts least: a page's own work in processor time, frames against those
-of a page with hardly anything on it. What was measured is printed.
+Times are measured where the machine's other work counts least: a page's own work in processor time, frames against
+those of a page with hardly anything on it. What was measured is printed.
 """
 
 import statistics

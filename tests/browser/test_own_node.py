@@ -1,8 +1,8 @@
 """A node type that a team wrote in Python is in the palette, has a form, branches, and runs: the app names none."""
 
 import pytest
-from conftest import serving
 from playwright.sync_api import expect
+from serving import serving
 from test_editor import placed
 from world import chain, flow, node
 

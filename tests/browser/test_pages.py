@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from conftest import serving
 from playwright.sync_api import expect
 from seeding import seed, settled
+from serving import serving
 from world import ROOT
 
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -77,17 +77,7 @@ def test_a_page_with_much_on_it(page, server, log_in, axe, path, name):
 @pytest.fixture(scope="module")
 def empty(server):
     """A workspace in which nothing was done yet."""
-    return server.call("POST", "/api/workspaces", {"name": "Quiet"}, headers=session(server))["id"]
-
-
-def session(server):
-    """The cookie of the owner: a token is for one workspace only."""
-    body = {
-        "email": server.environment["HEADRACE_ADMIN_EMAIL"],
-        "password": server.environment["HEADRACE_ADMIN_PASSWORD"],
-    }
-    answer, _ = server._exchange("POST", "/api/auth/login", body, {})
-    return {"Cookie": answer.getheader("Set-Cookie").partition(";")[0], "Authorization": ""}
+    return server.call("POST", "/api/workspaces", {"name": "Quiet"}, headers=server.session())["id"]
 
 
 @pytest.mark.parametrize("path", PLAIN)

@@ -6,7 +6,6 @@ import { Compartment, EditorState, type Extension, Prec } from "@codemirror/stat
 import { drawSelection, EditorView, keymap, placeholder as placeholderOf } from "@codemirror/view";
 import { useEffect, useRef } from "react";
 import type { Json } from "@/definition/types";
-import { replacing } from "@/ui/code/replacing";
 import { colors } from "@/ui/code/theme";
 import { typedOver } from "@/ui/code/typing";
 import { insertionOf } from "./complete";
@@ -83,7 +82,6 @@ function extensionsOf(latest: { current: EditorProps }, source: Source): Extensi
     typedOver,
     bracketMatching(),
     closeBrackets(),
-    replacing,
     completionFrom(source),
     EditorView.lineWrapping,
     keymap.of([...closeBracketsKeymap, ...completionKeymap, ...defaultKeymap, ...historyKeymap]),

@@ -21,7 +21,6 @@ import {
   placeholder as placeholderOf,
 } from "@codemirror/view";
 import { useEffect, useRef } from "react";
-import { replacing } from "./replacing";
 import { colors } from "./theme";
 import { typedOver } from "./typing";
 
@@ -56,12 +55,11 @@ const base: Extension = [
   EditorView.cspNonce.of(NONCE),
   history(),
   drawSelection(),
-  typedOver,
   indentOnInput(),
   indentUnit.of("    "),
   bracketMatching(),
   closeBrackets(),
-  replacing,
+  typedOver,
   autocompletion(),
   highlightSelectionMatches(),
   EditorView.lineWrapping,
