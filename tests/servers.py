@@ -241,11 +241,15 @@ class Server:
             raise Refused(method, path, got, answer)
         return answer
 
+    def session(self, email=EMAIL, password=PASSWORD):
+        """The headers of somebody who is logged in, for what an API token cannot do."""
+        answer, _ = self._exchange("POST", "/api/auth/login", {"email": email, "password": password}, {})
+        return {"Cookie": answer.getheader("Set-Cookie").partition(";")[0], "Authorization": ""}
+
     def log_in(self, email=EMAIL, password=PASSWORD):
         """Get an API token, which counts for every server on the same database."""
-        answer, _ = self._exchange("POST", "/api/auth/login", {"email": email, "password": password}, {})
-        cookie = answer.getheader("Set-Cookie").partition(";")[0]
-        made = self.call("POST", "/api/tokens", {"name": "tests", "role": "owner"}, headers={"Cookie": cookie})
+        session = self.session(email, password)
+        made = self.call("POST", "/api/tokens", {"name": "tests", "role": "owner"}, headers=session)
         self.token = made["token"]
 
     def add_flow(self, definition, name="Flow"):

@@ -5,14 +5,13 @@ browser live as long as a file of tests: longer, and the browser's event loop wo
 """
 
 import os
-from contextlib import contextmanager
 from pathlib import Path
 
 import chromium
 import pytest
 from editing import Editor
 from playwright.sync_api import expect
-from servers import Server
+from serving import serving
 
 SIZE = {"width": 1280, "height": 800}
 # Until what should be seen is seen; machines may be busy.
@@ -49,18 +48,6 @@ def equipped():
         pytest.fail(reason)
     if reason is not None:
         pytest.skip(reason)
-
-
-@contextmanager
-def serving(data_dir, **settings):
-    """A server on this folder, with an owner; files of tests that need other settings have a fixture `server` of it."""
-    server = Server(data_dir, **{"WEB_CONCURRENCY": 1, **settings})
-    try:
-        server.start()
-        server.log_in()
-        yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
-"""A node type that a team wrote in Python is in the palette, has a form and branches, and runs."""
+"""A node type that a team wrote in Python is in the palette, has a form, branches, and runs: the app names none."""
 
 import pytest
-from conftest import serving
 from playwright.sync_api import expect
+from serving import serving
 from test_editor import placed
 from world import chain, flow, node
 
@@ -18,7 +18,7 @@ class Parcel(Node):
 
     type = "acme_parcel"
     title = "Parcel"
-    category = "logistics"
+    category = "logic"
     branches = ("light", "heavy")
 
     class Config(Schema):
@@ -43,7 +43,7 @@ def server(equipped, tmp_path_factory):
 def test_a_node_of_ones_own_is_added_set_and_run_like_any_other(editor, axe):
     editor.open(placed(chain(node("start", "manual")))).click("start")
     editor.page.get_by_role("button", name="Add a node", exact=True).click()
-    expect(editor.palette.get_by_role("group", name="logistics")).to_contain_text("Parcel")
+    expect(editor.palette.get_by_role("group", name="Logic")).to_contain_text("Parcel")
     editor.pick("parcel")
     shown = editor.node("acme_parcel")
     for branch in ("light", "heavy"):

@@ -1,0 +1,217 @@
+"""A workspace as a small company has it after some weeks: flows, their runs of several days, people, agents, secrets.
+
+What it needs of the server: HEADRACE_LLM_MODEL=test. Nothing in it reaches another machine.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from chromium import PASSWORD
+from servers import until
+from world import chain, flow, node
+
+DAYS = 6
+PEOPLE = (("Bo Chen", "editor"), ("Cleo Martin", "operator"), ("Dana Okafor", "viewer"))
+
+
+def at(item, x, y=0):
+    """The node at a place of the canvas, in steps of its grid."""
+    return item | {"position": {"x": 280 * x, "y": 140 * y}}
+
+
+def webhook(path):
+    return node("hook", "webhook", {"path": path, "methods": ["POST"], "auth": "none"}, name="New order")
+
+
+CHECK = {
+    "type": "object",
+    "required": ["order_id", "customer", "total"],
+    "properties": {
+        "order_id": {"type": "string"},
+        "customer": {"type": "string", "minLength": 1},
+        "total": {"type": "number", "minimum": 0},
+    },
+}
+ORDERS = flow(
+    at(node("hook", "manual", name="New order"), 0),
+    at(node("check", "validate", {"data": "{{ input }}", "schema": CHECK}, name="Is it an order?"), 1),
+    at(node("big", "if", {"condition": "{{ input.total >= 500 }}"}, name="Is it a big one?"), 2),
+    at(
+        node("ask", "approval", {"message": "Send {{ input.order_id }} for {{ input.total }} €?"}, name="Ask finance"),
+        3,
+        -0.5,
+    ),
+    at(node("keep", "store", {"operation": "set", "key": "o/{{ input.order_id }}", "value": "{{ input }}"}), 4, 0.5)
+    | {"name": "Keep the order"},
+    at(node("tell", "log", {"message": "Pack order {{ steps.check.order_id }}"}, name="Tell the warehouse"), 5, 0.5),
+    at(node("refuse", "log", {"level": "warning", "message": "Refused"}, name="Write to the customer"), 4, -1),
+    edges=[
+        "hook check",
+        "check big valid",
+        "big ask true",
+        "big keep false",
+        "ask keep approved",
+        "ask refuse rejected",
+        "keep tell",
+    ],
+)
+REPORT = chain(
+    at(node("night", "schedule", {"cron": "0 6 * * *"}, name="Every morning"), 0),
+    at(node("list", "store", {"operation": "list", "key": "o/"}, name="Orders of the day"), 1),
+    at(node("count", "set", {"values": {"orders": "{{ input | length }}"}}, name="Count them"), 2),
+    at(node("send", "log", {"message": "{{ input.orders }} orders yesterday"}, name="Post the report"), 3),
+    timezone="Europe/Berlin",
+)
+RATES = chain(
+    at(node("hour", "schedule", {"cron": "15 * * * *"}, name="Every hour"), 0),
+    at(node("fetch", "http", {"url": "http://127.0.0.1:9/rates"}, name="Ask the bank"), 1),
+    at(node("keep", "store", {"operation": "set", "key": "rates", "value": "{{ input.body }}"}, name="Keep them"), 2),
+)
+MAILS = chain(
+    at(node("hook", "webhook", {"path": "mail", "methods": ["POST"], "auth": "none"}, name="Mail came in"), 0),
+    at(node("read", "agent", {"agent_id": "mail-triage", "task": "{{ input.body.text }}"}, name="Read the mail"), 1),
+    at(node("file", "log", {"message": "{{ input }}"}, name="File it"), 2),
+)
+LEADS = chain(
+    at(node("form", "webhook", {"path": "leads", "methods": ["POST"], "auth": "none"}, name="Contact form"), 0),
+    at(node("score", "set", {"values": {"score": "{{ input.body.size * 2 }}"}}, name="Score the lead"), 1),
+    at(node("crm", "http", {"url": ""}, name="Into the CRM"), 2),
+)
+BACKUP = chain(
+    at(node("week", "schedule", {"cron": "0 3 * * 0"}, name="Sunday night"), 0),
+    at(node("all", "store", {"operation": "list"}, name="All that is stored"), 1),
+    at(node("zip", "code", {"source": "{'entries': len(input or [])}"}, name="Pack it"), 2),
+)
+
+
+class Seeded:
+    """The ids of what can be opened: `flow`, `run`, `failed`, `waiting`, `agent`, `draft`."""
+
+    def __init__(self, server):
+        self.server = server
+
+    def call(self, method, path, body=None, **options):
+        return self.server.call(method, path, body, **options)
+
+    def add(self, name, definition, status="active"):
+        return self.call("POST", "/api/flows", {"name": name, "status": status, "definition": definition})["id"]
+
+    def ran(self, id_, input, **more):
+        return self.call("POST", f"/api/workflows/{id_}/run?wait=10", {"input": input, **more})["id"]
+
+
+def seed(server):
+    """Fill the owner's workspace."""
+    seeded = Seeded(server)
+    people(seeded)
+    flows(seeded)
+    history(seeded)
+    secrets(seeded)
+    agents(seeded)
+    return seeded
+
+
+def people(seeded):
+    (workspace,) = seeded.call("GET", "/api/workspaces")["items"]
+    seeded.call("PATCH", f"/api/workspaces/{workspace['id']}", {"name": "Harbour Coffee"})
+    seeded.call("PATCH", "/api/profile", {"name": "Ada Brandt"}, headers=seeded.server.session())
+    for name, role in PEOPLE:
+        email = name.lower().replace(" ", ".") + "@example.com"
+        seeded.call("POST", "/api/members", {"email": email, "role": role, "password": PASSWORD, "name": name})
+    for name, role in (("Shop", "operator"), ("Dashboards", "viewer")):
+        seeded.call("POST", "/api/tokens", {"name": name, "role": role, "days": 90})
+
+
+def flows(seeded):
+    seeded.flow = seeded.add("Order intake", ORDERS)
+    seeded.report = seeded.add("Morning report", REPORT)
+    seeded.rates = seeded.add("Exchange rates", RATES)
+    seeded.add("Weekly backup", BACKUP)
+    seeded.mails = seeded.add("Support mail", MAILS)
+    seeded.draft = seeded.add("Leads into the CRM", LEADS, "draft")
+    config = {"condition": "{{ input.total >= 800 }}"}
+    nodes = [item | {"config": config} if item["id"] == "big" else item for item in ORDERS["nodes"]]
+    raised = ORDERS | {"nodes": nodes}
+    seeded.call("PUT", f"/api/workflows/{seeded.flow}", {"definition": raised, "version": 1})
+
+
+def history(seeded):
+    """Runs of the last days, as they would be there, and some of now with all that belongs to them."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    for hours in range(24 * DAYS, 0, -1):
+        when = now - timedelta(hours=hours)
+        past(seeded, seeded.rates, when, 0.4 + hours % 7 / 10, "schedule", failed=hours % 24 < 2 or hours < 5)
+        if when.hour == 6:
+            past(seeded, seeded.report, when, 1.2 + hours % 5 / 4, "schedule")
+        for number in range((hours * 7) % 5 if 7 < when.hour < 20 else 0):
+            minute = when + timedelta(minutes=11 * number)
+            past(
+                seeded,
+                seeded.flow,
+                minute,
+                0.2 + (hours + number) % 9 / 8,
+                "webhook",
+                failed=(hours + number) % 17 == 0,
+            )
+    seeded.ran(seeded.rates, None)
+    seeded.failed = seeded.ran(seeded.flow, {"order_id": "A-1043", "customer": "", "total": 12})
+    seeded.waiting = seeded.ran(seeded.flow, {"order_id": "A-1044", "customer": "Mina Okafor", "total": 1137.6})
+    seeded.ran(seeded.flow, {"order_id": "A-1045", "customer": "Windmill Ltd", "total": 2400})
+    seeded.run = seeded.ran(seeded.flow, {"order_id": "A-1046", "customer": "Hansen", "total": 61.5})
+
+
+WHY = "fetch: 503 Service Unavailable from rates.example.com"
+
+
+def past(seeded, flow, when, seconds, trigger, failed=False):
+    body = {
+        "workflow_id": flow,
+        "triggered_by": trigger,
+        "status": "failed" if failed else "success",
+        "started_at": when.isoformat(),
+        "finished_at": (when + timedelta(seconds=seconds)).isoformat(),
+        "error_text": WHY if failed else None,
+    }
+    seeded.call("POST", "/api/runs", body)
+
+
+def secrets(seeded):
+    for name, type_, data in (
+        ("Shop API", "http_bearer", {"token": "not-a-real-token"}),
+        ("Mail", "smtp", {"host": "smtp.example.com", "sender": "Harbour Coffee <hello@example.com>"}),
+        ("Warehouse", "database_url", {"url": "postgresql://reader:secret@db.example.com/warehouse"}),
+    ):
+        seeded.call("POST", "/api/credentials", {"name": name, "type": type_, "data": data})
+
+
+def agents(seeded):
+    seeded.agent = "order-helper"
+    seeded.call(
+        "POST",
+        "/api/agents",
+        {
+            "id": seeded.agent,
+            "name": "Order helper",
+            "description": "Answers questions about orders and says what is still open.",
+            "instructions": "Look up the order that is asked for. Answer in one sentence.",
+            "tools": ["memory"],
+            "memory": True,
+        },
+    )
+    for question in ("Where is order A-1042?", "Which orders are still open?"):
+        seeded.call("POST", "/api/agent/run", {"agent_id": seeded.agent, "task": question, "wait": 20})
+    for key, content in (
+        ("A-1042", "Sent on Monday with the bike courier; the customer asked for a call first."),
+        ("Hansen", "Pays by invoice, within 30 days."),
+    ):
+        seeded.call(
+            "POST", "/api/agent/memory", {"agent_id": seeded.agent, "key": key, "content": content, "tags": ["orders"]}
+        )
+
+
+def settled(seeded):
+    """Return when every run that was started has ended or waits."""
+
+    def quiet():
+        return not seeded.call("GET", "/api/runs?status=running")["items"]
+
+    until(quiet, "all runs have ended or wait")

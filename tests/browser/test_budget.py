@@ -1,0 +1,135 @@
+"""What is loaded at first is small, a large flow moves smoothly, a long run opens soon.
+
+Times are measured where the machine's other work counts least: a page's own work in processor time, frames against
+those of a page with hardly anything on it. What was measured is printed.
+"""
+
+import statistics
+
+import pytest
+from playwright.sync_api import expect
+from test_editor import placed
+from world import chain, flow, node
+
+MOST_BYTES = 400 * 1024
+NODES, STEPS = 300, 1_000
+FRAMES = """() => {
+  window.frames_ = []; let last = performance.now();
+  const next = (now) => { window.frames_.push(now - last); last = now; window.counting = requestAnimationFrame(next); };
+  requestAnimationFrame(next);
+}"""
+STOP = "() => { cancelAnimationFrame(window.counting); return window.frames_.slice(2); }"
+
+
+def test_the_first_page_is_loaded_in_less_than_400_kb(page, context, log_in):
+    log_in(page)
+    client = context.new_cdp_session(page)
+    client.send("Network.enable")
+    client.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    sizes = []
+    client.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    page.goto("/")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    print(f"The dashboard: {sum(sizes) / 1024:.0f} KB in {len(sizes)} answers, those of the API among them")
+    assert sum(sizes) < MOST_BYTES
+
+
+def large():
+    """A flow of 300 nodes in rows of 20, each of which follows the start."""
+    nodes = [node("start", "manual") | {"position": {"x": 0, "y": 0}}]
+    for number in range(NODES - 1):
+        row, column = divmod(number, 20)
+        place = {"position": {"x": 280 * (column + 1), "y": 100 * row}}
+        nodes.append(node(f"n{number}", "set", {"values": {"n": number}}) | place)
+    edges = [f"{'start' if at % 20 == 0 else f'n{at - 1}'} n{at}" for at in range(NODES - 1)]
+    return flow(*nodes, edges=edges)
+
+
+def frames(editor, move):
+    """Milliseconds between frames while something is moved."""
+    editor.page.evaluate(FRAMES)
+    move(editor)
+    return editor.page.evaluate(STOP)
+
+
+def pan(editor):
+    """By the wheel, there and back."""
+    editor.page.mouse.move(*editor.spot(0.5, 0.6))
+    for by in [40] * 25 + [-40] * 25:
+        editor.page.mouse.wheel(by, by / 2)
+        editor.page.evaluate("new Promise(requestAnimationFrame)")
+
+
+def drag(editor):
+    """A node, in many little steps."""
+    box = editor.node("start").bounding_box()
+    x, y = box["x"] + 70, box["y"] + 12
+    editor.page.mouse.move(x, y)
+    editor.page.mouse.down()
+    for at in range(40):
+        editor.page.mouse.move(x + 3 * at, y + 2 * at)
+        editor.page.evaluate("new Promise(requestAnimationFrame)")
+    editor.page.mouse.up()
+
+
+@pytest.mark.parametrize("move", [pan, drag])
+def test_a_flow_of_300_nodes_moves_as_smoothly_as_a_small_one(editor, move):
+    editor.open(placed(chain(node("start", "manual"), "one")))
+    small = statistics.median(frames(editor, move))
+    editor.open(large())
+    expect(editor.node("start")).to_be_visible()
+    whole = statistics.median(frames(editor, move))
+    print(
+        f"{move.__name__}: a frame every {whole:.1f} ms with {NODES} nodes, {small:.1f} ms with 2, {whole / small:.2f}x"
+    )
+    assert whole < 20 or whole < 2 * small
+
+
+def test_a_flow_of_300_nodes_is_edited_soon(editor):
+    editor.open(large()).click("start")
+    name = editor.panel.get_by_role("textbox", name="Name of the node")
+    name.click()
+    client = editor.page.context.new_cdp_session(editor.page)
+    client.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = busy(client)
+    name.press_sequentially("Twenty letters typed")
+    spent = (busy(client) - before) / 20
+    print(f"A letter in the name of a node among {NODES}: {1000 * spent:.1f} ms of work")
+    assert spent < 0.1
+
+
+def busy(client):
+    """Seconds of processor time that the page has worked."""
+    metrics = {item["name"]: item["value"] for item in client.send("Performance.getMetrics")["metrics"]}
+    return metrics["TaskDuration"]
+
+
+@pytest.fixture(scope="module")
+def long_run(server):
+    """A run of 1,000 nodes, one after another."""
+    definition = chain(node("start", "manual"), *[node(f"n{at}") for at in range(STEPS - 1)])
+    run = server.run(server.add_flow(definition, "A thousand steps"), wait=30)
+    assert run["status"] == "success"
+    return run["id"]
+
+
+def test_a_run_of_1000_steps_opens_in_less_than_a_second(page, context, log_in, long_run):
+    log_in(page)
+    page.goto(f"/runs/{long_run}")
+    expect(page.locator(".react-flow__node").first).to_be_visible()
+    page.goto("/runs")
+    link = page.locator(f'a[href="/runs/{long_run}"]').first
+    expect(link).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    client = context.new_cdp_session(page)
+    client.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = busy(client)
+    began = page.evaluate("performance.now()")
+    link.click()
+    expect(page.locator(".react-flow__node").first).to_be_visible()
+    expect(page.get_by_text("n998").first).to_be_attached()
+    took = page.evaluate("performance.now()") - began
+    spent = busy(client) - before
+    print(f"A run of {STEPS} steps: there after {took:.0f} ms, {1000 * spent:.0f} ms of work")
+    assert spent < 1

@@ -1,0 +1,95 @@
+"""Every page, empty and full, light and dark, on a desk and on a phone: nothing wrong, no barrier, nothing sideways."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from seeding import seed, settled
+from serving import serving
+from world import ROOT
+
+DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+ROUTES = re.findall(r'<Route path="([^"]+)"', (ROOT / "web/src/app/Pages.tsx").read_text(encoding="utf-8"))
+REDIRECTS = {"/login"}
+# What is shown of each route with a part that varies: the names of what `seed` made.
+EXAMPLES = {
+    "/flows/:id": ["flow", "draft"],
+    "/flows/:id/versions": ["flow"],
+    "/runs/:id": ["run", "failed", "waiting"],
+    "/agents/:id": ["agent"],
+}
+PLAIN = [path for path in ROUTES if ":" not in path and path not in REDIRECTS]
+FULL = [(path, name) for path in ROUTES if path not in REDIRECTS for name in EXAMPLES.get(path, [None])]
+# What moves while it loads, and what stands where something is still to come.
+LOADING = ".mantine-Skeleton-root, .mantine-Loader-root"
+WIDER = """() => [document.scrollingElement, document.querySelector("#content")].filter(Boolean)
+    .map((part) => part.scrollWidth - part.clientWidth)"""
+
+
+@pytest.fixture(scope="module")
+def server(equipped, tmp_path_factory):
+    """A server with a model for agents that answers at once, and a workspace that is full."""
+    with serving(tmp_path_factory.mktemp("data"), HEADRACE_LLM_MODEL="test") as server:
+        server.seeded = seed(server)
+        settled(server.seeded)
+        yield server
+
+
+def test_every_route_is_looked_at():
+    assert len(ROUTES) > 10 and len(PLAIN) > 10
+    assert {path for path in ROUTES if ":" in path} == set(EXAMPLES)
+
+
+def arrive(page, path):
+    """Open a page and return when all of it is there."""
+    page.goto(path)
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    expect(page.locator(LOADING)).to_have_count(0)
+
+
+def look(page, axe, path):
+    """What no page may be, as it is now."""
+    assert re.fullmatch(r"\S.* · Headrace", page.title()), page.title()
+    axe(page)
+    if page.viewport_size == PHONE:
+        assert max(page.evaluate(WIDER)) <= 1, f"{path} scrolls sideways"
+
+
+def everywhere(page, axe, path, schemes):
+    """Look at a page in both sizes, in these colours."""
+    for size in (DESK, PHONE):
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=schemes[0], reduced_motion="reduce")
+        arrive(page, path)
+        for scheme in schemes:
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", scheme)
+            look(page, axe, path)
+
+
+@pytest.mark.parametrize(("path", "name"), FULL, ids=lambda value: value or "")
+def test_a_page_with_much_on_it(page, server, log_in, axe, path, name):
+    log_in(page)
+    id_ = getattr(server.seeded, name) if name else ""
+    everywhere(page, axe, path.replace(":id", id_), ("light", "dark"))
+
+
+@pytest.fixture(scope="module")
+def empty(server):
+    """A workspace in which nothing was done yet."""
+    return server.call("POST", "/api/workspaces", {"name": "Quiet"}, headers=server.session())["id"]
+
+
+@pytest.mark.parametrize("path", PLAIN)
+def test_a_page_with_nothing_on_it_yet(page, context, empty, log_in, axe, path):
+    log_in(page)
+    context.add_init_script(f"localStorage.setItem('headrace.workspace', {empty!r})")
+    everywhere(page, axe, path, ("light",))
+
+
+@pytest.mark.parametrize("path", ["/flows/wf_gone", "/runs/run_gone", "/agents/gone", "/flows/wf_gone/versions"])
+def test_what_is_not_there_is_said(page, watch, log_in, path):
+    watch.allow(404, "gone")
+    log_in(page)
+    page.goto(path)
+    expect(page.locator("main")).to_contain_text(re.compile("There is no|There was no|not found", re.IGNORECASE))
