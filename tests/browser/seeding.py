@@ -38,12 +38,12 @@ ORDERS = flow(
     at(
         node("ask", "approval", {"message": "Send {{ input.order_id }} for {{ input.total }} €?"}, name="Ask finance"),
         3,
-        -0.5,
+        -0.8,
     ),
     at(node("keep", "store", {"operation": "set", "key": "o/{{ input.order_id }}", "value": "{{ input }}"}), 4, 0.5)
     | {"name": "Keep the order"},
     at(node("tell", "log", {"message": "Pack order {{ steps.check.order_id }}"}, name="Tell the warehouse"), 5, 0.5),
-    at(node("refuse", "log", {"level": "warning", "message": "Refused"}, name="Write to the customer"), 4, -1),
+    at(node("refuse", "log", {"level": "warning", "message": "Refused"}, name="Write to the customer"), 4, -1.2),
     edges=[
         "hook check",
         "check big valid",
@@ -152,8 +152,8 @@ def history(seeded):
                 "webhook",
                 failed=(hours + number) % 17 == 0,
             )
-    seeded.ran(seeded.rates, None)
-    seeded.failed = seeded.ran(seeded.flow, {"order_id": "A-1043", "customer": "", "total": 12})
+    seeded.failed = seeded.ran(seeded.rates, None)
+    seeded.ran(seeded.flow, {"order_id": "A-1043", "customer": "", "total": 12})
     seeded.waiting = seeded.ran(seeded.flow, {"order_id": "A-1044", "customer": "Mina Okafor", "total": 1137.6})
     seeded.ran(seeded.flow, {"order_id": "A-1045", "customer": "Windmill Ltd", "total": 2400})
     seeded.run = seeded.ran(seeded.flow, {"order_id": "A-1046", "customer": "Hansen", "total": 61.5})

@@ -49,6 +49,7 @@ def arrive(page, path):
 
 def look(page, axe, path):
     """What no page may be, as it is now."""
+    page.evaluate("Promise.allSettled(document.getAnimations().map((animation) => animation.finished))")
     assert re.fullmatch(r"\S.* · Headrace", page.title()), page.title()
     axe(page)
     if page.viewport_size == PHONE:

@@ -13,7 +13,8 @@ interface TableProps {
 /** A table that scrolls sideways where the page is narrow. */
 export function Table({ label, head, children, minWidth = 520 }: TableProps) {
   return (
-    <Base.ScrollContainer minWidth={minWidth} type="native" scrollAreaProps={{ tabIndex: 0 }}>
+    // Positioned, so that what is hidden from view inside of it does not widen the page.
+    <Base.ScrollContainer minWidth={minWidth} type="native" pos="relative" tabIndex={0}>
       <Base aria-label={label} verticalSpacing="xs" horizontalSpacing="md" highlightOnHover>
         <Base.Thead>
           <Base.Tr>

@@ -7,7 +7,7 @@ import { type Credential, hostsOf, useCredentials, useCredentialTypes } from "@/
 import { useSession } from "@/app/session";
 import { lazily } from "@/ui/lazily";
 import { notify } from "@/ui/notify";
-import { Page } from "@/ui/Page";
+import { Card, Page } from "@/ui/Page";
 import { SearchInput } from "@/ui/SearchInput";
 import { Empty, Loading, LoadingRows, Refused } from "@/ui/states";
 import { Table, Td, Tr } from "@/ui/Table";
@@ -123,11 +123,13 @@ export default function Credentials() {
           {shown?.length === 0 ? (
             <Empty title="Nothing found" hint={`No credential has “${values.search}” in its name or type.`} />
           ) : (
-            <List
-              credentials={shown ?? []}
-              typeName={typeName}
-              onDo={(doing, credential) => setOpen({ doing, credential })}
-            />
+            <Card pad={false}>
+              <List
+                credentials={shown ?? []}
+                typeName={typeName}
+                onDo={(doing, credential) => setOpen({ doing, credential })}
+              />
+            </Card>
           )}
         </>
       )}

@@ -1,5 +1,5 @@
 import { Badge, Box, Collapse, Stack, Text, UnstyledButton } from "@mantine/core";
-import { IconSettings } from "@tabler/icons-react";
+import { IconChevronDown, IconChevronRight, IconSettings } from "@tabler/icons-react";
 import { useCatalogue } from "@/api/catalogue";
 import {
   type Change,
@@ -81,9 +81,11 @@ interface EntryProps {
 
 function Entry({ icon, title, detail, change, fields, isOpen, onToggle }: EntryProps) {
   const { label, color } = WORDS[change];
+  const Chevron = isOpen ? IconChevronDown : IconChevronRight;
   return (
     <div>
       <UnstyledButton className={classes.change} aria-expanded={isOpen} onClick={onToggle}>
+        <Chevron size={16} aria-hidden />
         {icon}
         <Text size="sm" fw={600} truncate>
           {title}
