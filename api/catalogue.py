@@ -10,12 +10,13 @@ import nodes as node_types
 import templates as files
 from api.access import needs, who, workspace_id
 from api.audit import audited
+from api.catalogue_schemas import NodeArgs, NodesOut, TemplateOut, UseIn
 from api.wire import Resource
 from credentials import warned
 from errors import NotFound
 from models import Workflow
 from nodes import own
-from schemas import NodeArgs, NodesOut, SavedOut, TemplateOut, UseIn, listed
+from schemas import SavedOut, listed
 
 blueprint = Resource("catalogue", "Node types and templates to build with")
 

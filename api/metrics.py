@@ -7,12 +7,12 @@ from typing import Any
 from flask import Response, current_app
 
 from api.access import everybody, needs, workspace_id
+from api.metric_schemas import HealthOut, MetricsArgs, MetricsOut
 from api.wire import Resource
 from errors import Unavailable
 from flat import iso
 from models import Poll, Schedule, Workspace, now_ms, space, totals
 from models import metrics as figures
-from schemas import HealthOut, MetricsArgs, MetricsOut
 
 blueprint = Resource("metrics", "Health and metrics")
 

@@ -9,10 +9,7 @@ from flask_login import current_user
 import accounts
 from api.access import check_role, needs, who, workspace_id
 from api.audit import audited, begun, remove
-from api.wire import Resource
-from errors import BadInput, Conflict, NotFound
-from models import ApiToken, Membership, Workspace, differences, now_ms
-from schemas import (
+from api.people_schemas import (
     MemberChange,
     MemberGone,
     MemberIn,
@@ -21,8 +18,11 @@ from schemas import (
     TokenOut,
     WorkspaceIn,
     WorkspaceOut,
-    listed,
 )
+from api.wire import Resource
+from errors import BadInput, Conflict, NotFound
+from models import ApiToken, Membership, Workspace, differences, now_ms
+from schemas import listed
 
 blueprint = Resource("people", "Workspaces, members and API tokens")
 LAST_OWNER = "The workspace needs an owner; make somebody else one first"

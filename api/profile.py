@@ -10,11 +10,12 @@ from flask_login import current_user
 import accounts
 from api.access import needs, who
 from api.audit import begun, remove
+from api.people_schemas import OwnSessionOut, ProfileChange, UserOut
 from api.sessions import no_store, person
 from api.wire import Resource
 from errors import NotFound
 from models import Session
-from schemas import OwnSessionOut, PageArgs, ProfileChange, UserOut, listed
+from schemas import PageArgs, listed
 
 blueprint = Resource("profile", "Your own account")
 blueprint.after_request(no_store)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from api.access import needs, workspace_id
+from api.metric_schemas import ScheduleArgs, ScheduleOut
 from api.wire import Resource
 from models import Upcoming, now_ms, upcoming
-from schemas import ScheduleArgs, ScheduleOut, listed
+from schemas import listed
 
 blueprint = Resource("schedules", "What is due next")
 

@@ -10,9 +10,10 @@ from flask_login import current_user
 import accounts
 from api.access import COOKIE, check_origin, check_role, everybody, needs, workspace_id
 from api.audit import audited, remove
+from api.people_schemas import SessionChange, WhoOut
 from api.wire import Resource
 from models import User, Workspace
-from schemas import Login, SessionChange, WhoOut
+from schemas import Login
 
 blueprint = Resource("auth", "Logging in and out")
 

@@ -7,15 +7,16 @@ import pytest
 from marshmallow import Schema, fields
 
 import schemas
-from api import agent_run_schemas
+from api import agent_run_schemas, catalogue_schemas, metric_schemas, people_schemas
 from flat import iso
 from kinds import Json, Out, Time
 from models import Run
 
 SCHEMAS = [
     made
-    for made in (vars(schemas) | vars(agent_run_schemas)).values()
-    if isinstance(made, type) and issubclass(made, Out) and made is not Out
+    for module in (schemas, agent_run_schemas, catalogue_schemas, metric_schemas, people_schemas)
+    for made in vars(module).values()
+    if isinstance(made, type) and issubclass(made, Out) and made.__module__ == module.__name__
 ]
 FLAT = [made for made in SCHEMAS if made().flat is not None]
 SAMPLES = {

@@ -135,7 +135,8 @@ function Entries({ entries }: { entries: Entry[] }) {
 
 function Target({ entry }: { entry: Entry }) {
   const name = entry.target_name ?? entry.target_id;
-  if (!name) return null;
+  // The id of a session says nothing to people.
+  if (!name || entry.target_type === "session") return null;
   const page = PAGES[entry.target_type ?? ""];
   const gone = entry.action.endsWith(".deleted");
   if (page === undefined || gone || !entry.target_id) {
