@@ -164,7 +164,8 @@ class Editor:
 
     def field(self, label):
         """A field of the form of the selected node, whatever it is made of."""
-        return self.panel.get_by_label(label, exact=True).and_(
+        # One that is required has a star behind its label.
+        return self.panel.get_by_label(re.compile(rf"^{re.escape(label)}( \*)?$")).and_(
             self.page.locator("input, textarea, [contenteditable=true]")
         )
 

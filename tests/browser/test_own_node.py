@@ -52,7 +52,7 @@ def test_a_node_of_ones_own_is_added_set_and_run_like_any_other(editor, axe):
         expect(shown.get_by_text(branch, exact=True)).to_be_visible()
     expect(editor.panel.get_by_text("Chooses how a parcel travels by its weight")).to_be_visible()
     editor.type_in("Weight", "{{ input.weight }}")
-    editor.field("Carrier").click(force=True)
+    editor.field("Carrier").click()
     editor.page.get_by_role("option", name="By van").click()
     axe(editor.page)
     editor.becomes(wires=["start acme_parcel"])
