@@ -35,18 +35,18 @@ endif
 web: web/dist/.stamp  ## build the browser app
 	@echo "The browser app is in web/dist, $$(du -sh web/dist | cut -f1)B with its compressed forms"
 
-# Tests that kill servers or measure them want the machine for themselves; all others share it, a process each core. Those
-# in a browser have processes of their own, since Playwright occupies the event loop of the one that it is in.
-ALONE := tests/faults tests/test_benchmarks.py
-BROWSER := tests/browser
+# Most tests are short and share the machine, a process each core. Those that kill servers wait more than they work, so
+# that those in a browser fit between them, in processes of their own. What is measured has the machine for itself.
+LONG := tests/faults tests/browser
+MEASURED := tests/test_benchmarks.py
 
 test: .venv/dev.stamp  ## all tests; choose with ARGS="-k word"
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ALONE:%=--ignore=%) --ignore=$(BROWSER)
-	@$(BIN)/python -m pytest -rs --numprocesses auto --dist loadfile $(BROWSER)
-	@$(BIN)/python -m pytest $(ALONE)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(addprefix --ignore=,$(LONG) $(MEASURED))
+	@$(BIN)/python -m pytest -rs --numprocesses 3 --dist loadfile $(LONG)
+	@$(BIN)/python -m pytest $(MEASURED)
 endif
 
 check: .venv/dev.stamp  ## lint, format, types, then all tests, among them those of the generated documents
