@@ -133,9 +133,12 @@ export default function FlowGraph(props: FlowGraphProps) {
       elementsSelectable={onSelect !== undefined}
       nodesFocusable={onSelect !== undefined}
       edgesFocusable={false}
-      onNodeClick={(_event, node) => onSelect?.(node.id)}
+      // What people select, by mouse or keys; what `selected` says is no event, or the two would chase each other.
+      onNodesChange={(changes) => {
+        const chosen = changes.find((change) => change.type === "select" && change.selected);
+        if (chosen?.type === "select") onSelect?.(chosen.id);
+      }}
       onPaneClick={() => onSelect?.(null)}
-      onSelectionChange={({ nodes: [first] }) => first && first.id !== selected && onSelect?.(first.id)}
       onlyRenderVisibleElements={isLarge}
       onInit={readable ? showStart : undefined}
       fitView={!isWalked}
