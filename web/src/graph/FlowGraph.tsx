@@ -27,7 +27,14 @@ type Shown = Node<{ node: FlowNode; type: NodeType | undefined; mark: Mark | und
 const ShownNode = memo(function ShownNode({ data, selected }: NodeProps<Shown>) {
   return (
     <NodeCard node={data.node} type={data.type} mark={data.mark} selected={selected}>
-      <Handle type="target" position={Position.Left} className={classes.handle} isConnectable={false} />
+      <Handle
+        type="target"
+        position={Position.Left}
+        className={classes.handle}
+        isConnectable={false}
+        // Nothing comes before a trigger; edges still need the handle to be there.
+        style={data.type?.trigger ? { visibility: "hidden" } : undefined}
+      />
       <Handle type="source" position={Position.Right} className={classes.handle} isConnectable={false} />
     </NodeCard>
   );
