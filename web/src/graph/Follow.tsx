@@ -2,7 +2,7 @@ import { type Node, useReactFlow, useStore, useStoreApi, type Viewport } from "@
 import { useEffect, useRef } from "react";
 import { NODE } from "@/definition/layout";
 
-const READABLE = 0.45;
+const READABLE = 0.4;
 const CLOSE = 0.8;
 
 /** Brings the chosen node into view when it is outside. At first, with `fit`, also where all of it is too small to read. */
@@ -28,8 +28,14 @@ export function Follow({ id, fit }: { id: string | null; fit: boolean }) {
       const view = flow.getViewport();
       const isReadable = view.zoom >= READABLE;
       if (isInside(node, view) && (isReadable || !first)) return;
+      if (node.id !== id) return showStart(node);
       const [x, y] = [node.position.x + NODE.width / 2, node.position.y + NODE.height / 2];
       void flow.setCenter(x, y, { zoom: isReadable ? view.zoom : CLOSE, duration: first ? 0 : 200 });
+    }
+    /** Nothing is chosen: the flow is read from its start. */
+    function showStart({ position }: Node) {
+      const y = store.getState().height / 2 - (position.y + NODE.height / 2) * CLOSE;
+      void flow.setViewport({ x: 40 - position.x * CLOSE, y, zoom: CLOSE });
     }
     // All of the graph has to be fitted in before one can tell whether it is too small.
     if (first && fit) void flow.fitView({ maxZoom: 1, padding: 0.2 }).then(follow);
