@@ -28,7 +28,7 @@ const ABOUT = "Secrets that flows use. Their values go in and never come out aga
 
 function whereTo(credential: Credential): string {
   const hosts = hostsOf(credential);
-  if (hosts === null) return "the host in its values";
+  if (hosts === null) return "hosts in its values, if any";
   return hosts.length === 0 ? "nowhere" : hosts.join(", ");
 }
 
