@@ -36,8 +36,8 @@ web: web/dist/.stamp  ## build the browser app
 	@echo "The browser app is in web/dist, $$(du -sh web/dist | cut -f1)B with its compressed forms"
 
 # Most tests are short and share the machine, a process each core. Those that kill servers wait more than they work, so
-# that those in a browser fit between them, in processes of their own. What is measured has the machine for itself. Files
-# keep their order, in which long ones come early: xdist would put those with few tests at the end.
+# that those in a browser fit between them, in processes of their own. What is measured has the machine for itself. The
+# short ones keep the order of their files, in which the slower folders come early.
 LONG := tests/faults tests/browser
 MEASURED := tests/test_benchmarks.py
 
@@ -46,7 +46,7 @@ ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(LONG) $(MEASURED))
-	@$(BIN)/python -m pytest -rs --numprocesses 3 --dist loadfile --no-loadscope-reorder $(LONG)
+	@$(BIN)/python -m pytest -rs --numprocesses 4 --dist loadfile $(LONG)
 	@$(BIN)/python -m pytest $(MEASURED)
 endif
 

@@ -233,6 +233,7 @@ def test_the_json_beside_the_canvas_and_the_canvas_follow_each_other(editor):
     text = editor.page.get_by_role("textbox", name="The flow as JSON")
     expect(text).to_contain_text('"two"')
     editor.click("two")
+    editor.selected("two")
     editor.press("Delete")
     expect(text).not_to_contain_text('"two"')
     text.click()
