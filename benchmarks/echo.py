@@ -11,6 +11,8 @@ from flask import Flask, Response, jsonify, request
 class Nothing:
     """In the place of the parts of a Headrace process."""
 
+    first_login = None
+
     def start(self) -> None:
         pass
 
