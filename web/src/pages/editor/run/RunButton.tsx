@@ -2,22 +2,12 @@ import { ActionIcon, Button, Group, Menu, Tooltip } from "@mantine/core";
 import { IconChevronDown, IconPlayerPlayFilled, IconPlayerStopFilled } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
 import { useSession } from "@/app/session";
-import type { Json } from "@/definition/types";
 import { useEditor, useEditorStore, useSelectedNode } from "../context";
 import { InputDialog } from "./InputDialog";
-import { keepInput, lastInput } from "./runStore";
+import { keepInput, lastInput, lastValue } from "./runStore";
 import { inputSchemaOf } from "./starting";
 import { useAddress } from "./useAddress";
 import { useEditorRun, useRunOnCanvas } from "./useEditorRun";
-
-/** The input that was given last; null where none was, or where what was kept is no JSON. */
-function kept(flowId: string): Json {
-  try {
-    return JSON.parse(lastInput(flowId) ?? "null") as Json;
-  } catch {
-    return null;
-  }
-}
 
 /** "Run" in the header, with the ways to run; while something runs, "Stop". Ctrl+Enter does what it does. */
 export function RunButton() {
@@ -36,7 +26,7 @@ export function RunButton() {
     const given = lastInput(flowId) !== null;
     const needsInput = !given && inputSchemaOf(store.getState().definition) !== null;
     if (needsInput) setAsking({ until });
-    else void start({ input: kept(flowId), until });
+    else void start({ input: lastValue(flowId), until });
   }
   const refusal = !may("operator")
     ? "Running flows needs the role operator"

@@ -12,7 +12,7 @@ import { notify } from "@/ui/notify";
 import { useEditor, useEditorStore } from "../context";
 import type { Pin } from "../store";
 import classes from "./run.module.css";
-import { lastInput } from "./runStore";
+import { lastValue } from "./runStore";
 import { type EditorRun, useEditorRun } from "./useEditorRun";
 
 /** A tab of the selected node: what went in and came out in the run that is shown, and its pinned output. */
@@ -56,13 +56,7 @@ function Ways({ node, editorRun }: { node: FlowNode; editorRun: EditorRun }) {
   const canGoOn = may("editor") && run !== undefined && hasEnded(run);
 
   function runUpTo() {
-    let input: Json = null;
-    try {
-      input = JSON.parse(lastInput(flowId) ?? "null") as Json;
-    } catch {
-      input = null; // What was kept is no JSON: then there is no input.
-    }
-    void start({ input, until: node.id });
+    void start({ input: lastValue(flowId), until: node.id });
   }
   return (
     <Group gap="xs">

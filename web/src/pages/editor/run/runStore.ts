@@ -1,5 +1,7 @@
 /** Which run the editor of each flow shows, and how the last start went. A reload goes on showing it. */
+
 import { create } from "zustand";
+import type { Json } from "@/definition/types";
 
 interface Shown {
   runId: string | null;
@@ -54,5 +56,14 @@ export function keepInput(flowId: string, text: string | null): void {
     else localStorage.setItem(inputKey(flowId), text);
   } catch {
     localStorage.removeItem(inputKey(flowId)); // Too large to be kept: next time it is typed again.
+  }
+}
+
+/** The input that was given last; null where none was, or where what was kept is no JSON. */
+export function lastValue(flowId: string): Json {
+  try {
+    return JSON.parse(lastInput(flowId) ?? "null") as Json;
+  } catch {
+    return null;
   }
 }
