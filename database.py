@@ -34,24 +34,24 @@ _translated = ExceptionWrapper({error.__name__: error for error in (DatabaseErro
 
 
 class _WriteLock:
-    """Exclusive among the threads of this process (mutex) and among processes (flock); its owner may take it again."""
+    """Exclusive among the threads of this process (mutex) and among processes (flock); its owner may take it again.
 
-    def __init__(self) -> None:
+    The file is opened at the first use, in each process anew: a forked descriptor would share its lock.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
         self._mutex = threading.RLock()
         self._depth = 0
         self._fd = -1
-        self._path = ""
-
-    def at(self, path: str) -> None:
-        """Lock on this file from now on. Opened again in each process: a forked descriptor would share its lock."""
-        self.close()
-        self._path = path
-        self._mutex = threading.RLock()
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Close the file until the next use; not while somebody writes, whose lock it is then."""
+        if self._mutex.acquire(blocking=False):
+            if self._fd >= 0 and not self._depth:
+                os.close(self._fd)
+                self._fd = -1
+            self._mutex.release()
 
     def __enter__(self) -> None:
         self._mutex.acquire()
@@ -69,12 +69,15 @@ class _WriteLock:
 
     def __exit__(self, *error: object) -> None:
         self._depth -= 1
-        if not self._depth:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
-        self._mutex.release()
+        try:
+            if not self._depth:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+        finally:
+            self._mutex.release()
 
 
-_lock = _WriteLock()
+# Of the database that `connect` named last. Who still writes to an earlier one keeps the lock of that.
+_lock = _WriteLock(os.devnull)
 
 
 def connect(path: Path, durability: str = "full") -> None:
@@ -82,6 +85,7 @@ def connect(path: Path, durability: str = "full") -> None:
 
     `durability` full syncs every commit to the disk; normal leaves the last instants before a power cut to chance.
     """
+    global _lock
     path.parent.mkdir(parents=True, exist_ok=True)
     pragmas = {
         "journal_mode": "wal",
@@ -92,7 +96,8 @@ def connect(path: Path, durability: str = "full") -> None:
         "temp_store": "memory",
     }
     db.init(str(path), pragmas=pragmas)
-    _lock.at(f"{path}.lock")
+    _lock.close()
+    _lock = _WriteLock(f"{path}.lock")
 
 
 def disconnect_thread() -> None:

@@ -284,7 +284,7 @@ def test_a_model_that_has_no_room_for_long_fails_the_attempt_and_not_the_next(ru
     assert "answered 429: Slow down.; it was asked 3 times" in run(ask())["error_text"]
 
 
-@pytest.mark.parametrize("made", [ask(timeout=0.4), {**ask(), "timeout": 0.4}], ids=["setting", "node"])
+@pytest.mark.parametrize("made", [ask(timeout=3), {**ask(), "timeout": 3}], ids=["setting", "node"])
 def test_a_model_that_is_too_slow_fails_the_attempt_and_not_the_next(run, llm, made):
     never = threading.Event()
     llm.then(stall(never), say("Here I am."))

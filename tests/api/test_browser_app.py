@@ -243,6 +243,8 @@ def test_what_is_built_after_the_start_is_served_without_another(client, app, tm
     assert client.get("/flows", headers=HTML).status_code == 200
 
 
-def test_the_folder_is_a_setting(config, dist):
-    other = workflow_server.create_app(config.__class__(data_dir=config.data_dir, web_dir=dist))
-    assert other.extensions["headrace_browser_app"].folder == dist
+def test_the_folder_is_a_setting(config, tmp_path):
+    """With no server up in this process, which has one database open at a time."""
+    folder = build(tmp_path / "dist")
+    other = workflow_server.create_app(config.__class__(data_dir=config.data_dir, web_dir=folder))
+    assert other.extensions["headrace_browser_app"].folder == folder
