@@ -35,19 +35,29 @@ endif
 web: web/dist/.stamp  ## build the browser app
 	@echo "The browser app is in web/dist, $$(du -sh web/dist | cut -f1)B with its compressed forms"
 
-# Most tests are short and share the machine, a process each core. Those that kill servers wait more than they work, so
-# that those in a browser fit between them, in processes of their own. What is measured has the machine for itself. The
-# short ones keep the order of their files, in which the slower folders come early.
+# Most tests are short and share the machine, three processes for two cores, since some wait. Those that kill servers wait
+# more than they work, so that those in a browser fit between them. What is measured has the machine for itself. The short
+# ones keep the order of their files, in which the slower folders come early.
 LONG := tests/faults tests/browser
 MEASURED := tests/test_benchmarks.py
+SHORT := $(addprefix --ignore=,$(LONG) $(MEASURED))
+PYTEST := $(BIN)/python -m pytest
+SHARED := --dist loadfile --numprocesses
+CORES := $(shell nproc 2>/dev/null || echo 2)
+# What failed beside others is tried once more with the machine for itself, and that is said: a busy machine can miss a
+# deadline that a test gives. What is wrong fails there too.
+define beside
+$(PYTEST) $(1) || { [ $$? = 1 ] && \
+	echo "What failed beside others, once more and alone:" && $(PYTEST) --last-failed --last-failed-no-failures none $(2); }
+endef
 
 test: .venv/dev.stamp  ## all tests; choose with ARGS="-k word"
 ifdef ARGS
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 else
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(LONG) $(MEASURED))
-	@$(BIN)/python -m pytest -rs --numprocesses 4 --dist loadfile $(LONG)
-	@$(BIN)/python -m pytest $(MEASURED)
+	@$(call beside,$(SHARED) $(shell expr $(CORES) \* 3 / 2) --no-loadscope-reorder $(SHORT),$(SHORT))
+	@$(call beside,$(SHARED) 4 -rs $(LONG),$(LONG))
+	@$(PYTEST) $(MEASURED)
 endif
 
 check: .venv/dev.stamp  ## lint, format, types, then all tests, among them those of the generated documents

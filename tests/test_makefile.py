@@ -15,6 +15,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PYTHON = """#!/bin/sh
 echo "$*" >> told
+case "$*" in
+    *--numprocesses*) exit ${BESIDE:-0} ;;
+    *--last-failed*) exit ${ALONE:-0} ;;
+esac
 """
 PIP = "-m pip install --quiet --disable-pip-version-check -r"
 SERVE = "workflow_server.py"
@@ -102,6 +106,38 @@ def test_an_extra_that_is_no_more_keeps_no_server_from_starting(make, folder):
 def test_an_extra_that_there_is_not_is_named_and_nothing_starts(make):
     assert SERVE not in make("run", "EXTRAS=agent", fails=True)
     assert "There is no extra agent; there are: agents mcp" in make.said
+
+
+# The tests
+
+
+def ends(line):
+    """Which part of the tests a line runs, and whether it is what failed before."""
+    return "--last-failed" in line, "--numprocesses" in line, line.split()[-1]
+
+
+def test_tests_run_in_three_parts(make):
+    lines = make("test")[1:]
+    assert [ends(line) for line in lines] == [
+        (False, True, "--ignore=tests/test_benchmarks.py"),
+        (False, True, "tests/browser"),
+        (False, False, "tests/test_benchmarks.py"),
+    ]
+
+
+def test_what_failed_beside_others_is_tried_again_alone_and_said(make):
+    lines = make("test", BESIDE="1")[1:]
+    assert [again for again, _, _ in map(ends, lines)] == [False, True, False, True, False]
+    assert ends(lines[1])[2] == ends(lines[0])[2] and ends(lines[3])[2] == ends(lines[2])[2]
+    assert make.said.count("once more and alone") == 2
+
+
+def test_what_fails_alone_too_fails_and_nothing_follows(make):
+    assert len(make("test", BESIDE="1", ALONE="1", fails=True)[1:]) == 2
+
+
+def test_tests_that_could_not_run_are_not_tried_again(make):
+    assert len(make("test", BESIDE="2", fails=True)[1:]) == 1
 
 
 # The browser app
