@@ -594,7 +594,7 @@ DEFINITIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(JSON | DEFINITIONS)
 def test_whatever_json_comes_only_a_definition_error_is_raised(made):
     for judge in (plan, graph):

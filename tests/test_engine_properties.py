@@ -11,7 +11,7 @@ from world import Types, at_top, flow, run
 from engine import Settled
 from errors import NodeError
 
-MANY = settings(max_examples=300, deadline=None)
+MANY = settings(max_examples=150, deadline=None)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -629,9 +629,9 @@ BLOW_UPS = [
 
 @pytest.mark.parametrize("source", BLOW_UPS, ids=lambda source: source[:60])
 def test_a_blow_up_fails_fast(source: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     error_of(source)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 EXPENSIVE = [
@@ -648,18 +648,18 @@ EXPENSIVE = [
 
 @pytest.mark.parametrize("source", EXPENSIVE, ids=lambda source: source[:60])
 def test_many_bounded_operations_cannot_add_up(source: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     error_of(source)
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def test_one_budget_covers_all_strings_of_a_value() -> None:
     template = compile_value(["{{ range(100000)|sum }}"] * 100)
     assert template
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(ExpressionError, match="too much work"):
         template.evaluate(SCOPE)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_a_list_of_100_000_items_can_be_filtered_sorted_and_summed() -> None:

@@ -18,7 +18,8 @@ server = real_server
 @pytest.mark.slow
 def test_a_run_is_answered_and_repeated_as_the_page_says(server, tmp_path):
     blocks = re.findall(r"```sh\n(.*?)```", RUNS, re.DOTALL)
-    wait = f"curl -s -b cookies.txt {server}/api/runs/$RUN/steps\n"
+    ask = f"curl -s -b cookies.txt {server}/api/runs/$RUN"
+    wait = f"""until {ask} | grep -q '"finished_at":"'; do sleep 0.05; done; {ask}/steps\n"""
     script = LOG_IN.format(url=server) + blocks[0] + wait + blocks[1] + wait + blocks[2]
     assert len(blocks) == 3
     done = subprocess.run(["bash", "-e"], input=script, cwd=tmp_path, text=True, capture_output=True, timeout=60)

@@ -159,7 +159,7 @@ def test_a_node_that_waits_holds_up_what_depends_on_it_and_nothing_else(made):
         }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(flows(most=6), st.data())
 def test_whatever_the_order_of_answers_early_ones_and_restarts_a_run_ends_the_same(types, tmp_path_factory, made, data):
     """On record, with another process for every pass; an answer may come before its question."""

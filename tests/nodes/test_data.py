@@ -82,11 +82,11 @@ def test_jmespath_that_fails_is_permanent(run, query):
     ],
 )
 def test_jmespath_cannot_make_much_of_little(run, query):
-    began = time.monotonic()
+    began = time.thread_time()
     data = "a" if "join('', " in query else ["a"] * 200_000
     with pytest.raises(NodeError, match="too much work|too large"):
         run("jmespath", {"query": query}, data)
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5
 
 
 # JSON Schema

@@ -22,7 +22,7 @@ from models import Lease, Poll, Run, now_ms
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = 200 + 10 * int(os.environ.get("HEADRACE_SOAK_SECONDS") or 0)
+EXAMPLES = 100 + 10 * int(os.environ.get("HEADRACE_SOAK_SECONDS") or 0)
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 NUMBER = st.integers(0, 30)
 
