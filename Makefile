@@ -43,6 +43,9 @@ MEASURED := tests/test_benchmarks.py
 SHORT := $(addprefix --ignore=,$(LONG) $(MEASURED))
 PYTEST := $(BIN)/python -m pytest
 SHARED := --dist loadfile --numprocesses
+# Their files are in memory where there is much of it: they made the disk wait more than anything else did.
+IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && \
+	echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
 CORES := $(shell nproc 2>/dev/null || echo 2)
 # What failed beside others is tried once more with the machine for itself, and that is said: a busy machine can miss a
 # deadline that a test gives. What is wrong fails there too.
@@ -55,7 +58,7 @@ test: .venv/dev.stamp  ## all tests; choose with ARGS="-k word"
 ifdef ARGS
 	@$(PYTEST) $(ARGS)
 else
-	@$(call beside,$(SHARED) $(shell expr $(CORES) \* 3 / 2) --no-loadscope-reorder $(SHORT),$(SHORT))
+	@$(IN_MEMORY) $(call beside,$(SHARED) $(shell expr $(CORES) \* 3 / 2) --no-loadscope-reorder $(SHORT),$(SHORT))
 	@$(call beside,$(SHARED) 4 -rs $(LONG),$(LONG))
 	@$(PYTEST) $(MEASURED)
 endif
