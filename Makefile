@@ -59,7 +59,7 @@ ifdef ARGS
 	@$(PYTEST) $(ARGS)
 else
 	@$(IN_MEMORY) $(call beside,$(SHARED) $(shell expr $(CORES) \* 3 / 2) --no-loadscope-reorder $(SHORT),$(SHORT))
-	@$(call beside,$(SHARED) 4 -rs $(LONG),$(LONG))
+	@$(call beside,$(SHARED) 5 -rs $(LONG),$(LONG))
 	@$(PYTEST) $(MEASURED)
 endif
 

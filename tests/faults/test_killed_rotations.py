@@ -143,7 +143,7 @@ def command(server, *args):
         env=server.environment,
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=180,
     )
 
 
