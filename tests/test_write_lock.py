@@ -19,7 +19,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def writer(path):
-    """A thread in the middle of a write; `writer.end()` lets it end and gives what it then failed of, None for nothing."""
+    """A thread in the middle of a write; `writer.end()` lets it end and gives what it failed of, None for nothing."""
     inside, go_on = threading.Event(), threading.Event()
     failed = []
 
