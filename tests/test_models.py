@@ -4,11 +4,12 @@ import logging
 import os
 import random
 import subprocess
+import threading
 import time
 
 import orjson
 import pytest
-from world import add_flow, at_once, flow, fresh_database, run_of, steps_of
+from world import Background, add_flow, at_once, flow, fresh_database, run_of, steps_of
 
 import database
 from database import execute, write
@@ -833,3 +834,25 @@ def test_a_backup_is_a_whole_database_and_never_overwrites(tmp_path, made):
     database.connect(tmp_path / "copy.sqlite3")
     assert Run.select().count() == 1 and database.migrate() == []
     assert orjson.loads(Workflow.get().definition_json) == flow("a")
+
+
+def test_a_backup_ends_though_another_writes_without_a_pause(tmp_path, monkeypatch):
+    """As another process does: over a connection of its own."""
+    monkeypatch.setattr(database, "PAGES_A_STEP", 5)
+    execute("CREATE TABLE filled (content BLOB)")
+    execute("INSERT INTO filled VALUES (zeroblob(2000000))")
+    ended, written = threading.Event(), threading.Event()
+
+    def write_on():
+        while not ended.is_set():
+            execute("INSERT INTO filled VALUES (1)")
+            written.set()
+
+    writing = Background(write_on)
+    assert written.wait(20)
+    copying = Background(database.backup, tmp_path / "copy.sqlite3")
+    try:
+        copying.result()
+    finally:
+        ended.set()
+        writing.result()
