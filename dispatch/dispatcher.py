@@ -101,6 +101,10 @@ class Dispatcher(Executor):
         self._grace_ends = min(self._grace_ends, time.monotonic() + self.config.grace)
         self._stopping.set()
 
+    def wait_for_the_grace_time(self) -> None:
+        """Return when the grace time is over, which `close` has begun."""
+        time.sleep(max(0.0, self._grace_ends - time.monotonic()))
+
     def stop(self) -> None:
         """Take no more runs, let those that run finish for the grace time, hand the rest back, end the threads."""
         self.close()
@@ -122,9 +126,12 @@ class Dispatcher(Executor):
 
     def _let_go(self) -> None:
         """Hand back the runs whose node does not end: with the process it does, and they did nothing to that."""
-        for active in list(self._active.values()):
+        left = list(self._active.values())
+        for active in left:
             active.let_go = True
-            active.flush([Run.release(active.run.id, self.owner)]).result()
+        # All are handed over before the first is waited for: so they are one commit, however many they are.
+        for released in [active.flush([Run.release(active.run.id, self.owner)]) for active in left]:
+            released.result()
 
     def is_open(self) -> bool:
         """Whether it takes runs."""
