@@ -267,14 +267,17 @@ class Dispatcher(Executor):
             limit = plan.settings.max_concurrent_runs
             raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
 
-    def _enqueue(self, active: Active, here: bool = False) -> None:
+    def _enqueue(self, active: Active, here: bool = False) -> bool:
+        """Have it executed; False where it waits for its turn in the slow lane."""
         if not self.inline and not here:
-            if not active.plan.is_slow or self._slow.enter(active):
-                self._queue.put(active)
+            if active.plan.is_slow and not self._slow.enter(active):
+                return False
+            self._queue.put(active)
         elif (waiting := getattr(self._local, "waiting", None)) is not None:
             waiting.append(active)
         else:
             self._drain(active)
+        return True
 
     def _drain(self, first: Active) -> None:
         """Execute a run, and what that lets start, in this thread, one after the other."""
@@ -466,10 +469,10 @@ class Dispatcher(Executor):
     def pick_up(self) -> None:
         """Start pending runs that nobody has in hand, as many as there are threads free."""
         while self._pick_up():
-            log.debug("some runs could not start any more, which may let others start")
+            log.debug("some of them need no thread, which lets others start")
 
     def _pick_up(self) -> bool:
-        """Take some up; whether one of them ended by that."""
+        """Take some up; whether one of them needs no thread: it ended by that, or waits in the slow lane."""
         if self._stopping.is_set() or not self._is_alive():
             return False
         with self._looking:
@@ -499,9 +502,13 @@ class Dispatcher(Executor):
             log.exception("there may be runs to take up, which the next sweep will")
 
     def _take(self, id_: str) -> bool:
-        """Take a run in hand; False where that ended it, which may let another one start."""
-        run = Run.find(id_)
-        plan = None if run is None else self.plan_of_run(run)
+        """Take a run in hand; False where that takes no thread, so that another one can start."""
+        try:
+            run = Run.find(id_)
+            plan = None if run is None else self.plan_of_run(run)
+        except Exception:
+            log.exception("run %s cannot be read and waits until it can; others need not", id_)
+            return True
         if run is None or plan is None:
             return False
         active = Active(run, plan, self.recorder)
@@ -509,9 +516,7 @@ class Dispatcher(Executor):
             self._more = True
             return True
         # Several threads may look for runs at the same time, and one of them takes this one.
-        if self._active.setdefault(id_, active) is active:
-            self._enqueue(active)
-        return True
+        return self._active.setdefault(id_, active) is not active or self._enqueue(active)
 
     def _has_suspect(self) -> bool:
         """Whether a run that may have killed processes has just begun: one at a time, or others share its fate."""
