@@ -12,6 +12,7 @@ import pytest
 from world import Background, add_flow, at_once, flow, fresh_database, run_of, steps_of
 
 import database
+import tables.base
 from database import execute, write
 from models import (
     IdempotencyKey,
@@ -573,6 +574,20 @@ def test_pruning_keys_deletes_the_old_ones(made):
     IdempotencyKey.update(created_at=1).where(IdempotencyKey.key == "a").execute()
     assert IdempotencyKey.prune() == 1
     assert [row.key for row in IdempotencyKey.select()] == ["b"]
+
+
+def test_many_old_rows_go_in_short_transactions(made, monkeypatch):
+    """Who waits for a long one to say that it lives is taken for dead."""
+    monkeypatch.setattr(tables.base, "DROPPED_AT_ONCE", 2)
+    for number in range(6):
+        do(IdempotencyKey.take(made.id, str(number), accept(made).id))
+    IdempotencyKey.update(created_at=1).where(IdempotencyKey.key != "5").execute()
+    said = []
+    database.db.connection().set_trace_callback(said.append)
+    assert IdempotencyKey.prune() == 5
+    database.db.connection().set_trace_callback(None)
+    assert sum(sql.startswith("COMMIT") for sql in said) == 3
+    assert [row.key for row in IdempotencyKey.select()] == ["5"]
 
 
 def test_a_lease_holds_until_its_time_is_over_or_it_is_dropped(made):
