@@ -377,19 +377,22 @@ class Dispatcher(Executor):
         active = self._active.get(run.id)
         if active is not None:
             active.durable()
-        if not self._cancel(run, f"cancelled by {by}", note):
+        reason = f"cancelled by {by}"
+        with write():
+            ended = self._cancel(run, reason, note)
+        if not ended:
             raise Conflict("The run has ended already")
+        for id_ in ended:
+            if (active := self._active.get(id_)) is not None:
+                active.stop_reason = reason
         self._look_around()
         return run
 
-    def _cancel(self, run: Run, reason: str, note: Note | None = None) -> bool:
+    def _cancel(self, run: Run, reason: str, note: Note | None = None) -> list[str]:
+        """End it with those for which it waits, in a transaction; the ids of all, none where it had ended."""
         if not run.cancel(reason, () if note is None else [note(run)]):
-            return False
-        if (active := self._active.get(run.id)) is not None:
-            active.stop_reason = reason
-        for child in run.children():
-            self._cancel(child, reason)
-        return True
+            return []
+        return [str(run.id), *(id_ for child in run.children() for id_ in self._cancel(child, reason))]
 
     def retry(self, run: Run, start: str, version: str | int | None, note: Note | None = None) -> Ticket:
         """Repeat an ended run, as retrying.py says. What `note` makes is written with the new one."""
