@@ -15,7 +15,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from peewee import DatabaseError, ExceptionWrapper, IntegrityError, OperationalE
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MS = 5000
 PAGES_AT_ONCE = 32
+PAGES_A_STEP = 1000  # of a copy
 MOST_WORDS = 100  # of those that all must be there
 MOST_TEXT, FIRST_WORDS, ANY_WORDS, BEGINS = 20_000, 200, 16, 4
 BETWEEN_WORDS = re.compile(r"[\s\0-/:-@\[-`{-\x7f]+")
@@ -261,11 +262,12 @@ def backup(target: Path) -> None:
     with target.open("xb"):
         pass
     try:
-        copy = sqlite3.connect(target)
-        try:
-            db.connection().backup(copy, pages=1000)
-        finally:
-            copy.close()
+        with closing(sqlite3.connect(db.database)) as source, closing(sqlite3.connect(target)) as copy:
+            # Held to one state by reading from it: else the copy would begin anew whenever another process has
+            # written, and where that never rests, it would never end.
+            source.execute("BEGIN")
+            source.execute("SELECT 1 FROM sqlite_master").fetchone()
+            source.backup(copy, pages=PAGES_A_STEP)
     except BaseException:
         target.unlink(missing_ok=True)
         raise

@@ -61,6 +61,10 @@ def post_worker_init(worker):
     def close():
         stopped.get()
         server.dispatcher.close()
+        # The worker waits for its connections first. Where a client is never done with one, it is killed while it
+        # waits, and that must be no death to the runs.
+        server.dispatcher.wait_for_the_grace_time()
+        server.stop()
 
     def stop(number, frame):
         stopped.put(number)

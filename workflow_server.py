@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from pathlib import Path
 
 from flask import Flask
@@ -41,9 +42,12 @@ class Server:
         self.dispatcher = Dispatcher(config, self.recorder, services, inline, links, self.credentials.find)
         self.scheduler = Scheduler(self.dispatcher)
         self.first_login: welcome.Login | None = None
+        self._ending = threading.Lock()
+        self._has_ended = False
 
     def start(self) -> None:
         """Start the threads of this process. ConfigError where its key is no longer the one of the database."""
+        self._has_ended = False
         self.recorder.start()
         self.dispatcher.start()
         self.check_key()
@@ -60,10 +64,13 @@ class Server:
             raise ConfigError("The server's key was changed while the server started; start it again")
 
     def stop(self) -> None:
-        """End them, runs first."""
-        self.scheduler.stop()
-        self.dispatcher.stop()
-        self.recorder.stop()
+        """End them, runs first. Who comes second returns when that is done."""
+        with self._ending:
+            if not self._has_ended:
+                self.scheduler.stop()
+                self.dispatcher.stop()
+                self.recorder.stop()
+                self._has_ended = True
         database.disconnect()
 
 

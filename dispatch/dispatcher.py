@@ -101,6 +101,10 @@ class Dispatcher(Executor):
         self._grace_ends = min(self._grace_ends, time.monotonic() + self.config.grace)
         self._stopping.set()
 
+    def wait_for_the_grace_time(self) -> None:
+        """Return when the grace time is over, which `close` has begun."""
+        time.sleep(max(0.0, self._grace_ends - time.monotonic()))
+
     def stop(self) -> None:
         """Take no more runs, let those that run finish for the grace time, hand the rest back, end the threads."""
         self.close()
@@ -122,9 +126,12 @@ class Dispatcher(Executor):
 
     def _let_go(self) -> None:
         """Hand back the runs whose node does not end: with the process it does, and they did nothing to that."""
-        for active in list(self._active.values()):
+        left = list(self._active.values())
+        for active in left:
             active.let_go = True
-            active.flush([Run.release(active.run.id, self.owner)]).result()
+        # All are handed over before the first is waited for: so they are one commit, however many they are.
+        for released in [active.flush([Run.release(active.run.id, self.owner)]) for active in left]:
+            released.result()
 
     def is_open(self) -> bool:
         """Whether it takes runs."""
@@ -260,14 +267,17 @@ class Dispatcher(Executor):
             limit = plan.settings.max_concurrent_runs
             raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
 
-    def _enqueue(self, active: Active, here: bool = False) -> None:
+    def _enqueue(self, active: Active, here: bool = False) -> bool:
+        """Have it executed; False where it waits for its turn in the slow lane."""
         if not self.inline and not here:
-            if not active.plan.is_slow or self._slow.enter(active):
-                self._queue.put(active)
+            if active.plan.is_slow and not self._slow.enter(active):
+                return False
+            self._queue.put(active)
         elif (waiting := getattr(self._local, "waiting", None)) is not None:
             waiting.append(active)
         else:
             self._drain(active)
+        return True
 
     def _drain(self, first: Active) -> None:
         """Execute a run, and what that lets start, in this thread, one after the other."""
@@ -367,19 +377,22 @@ class Dispatcher(Executor):
         active = self._active.get(run.id)
         if active is not None:
             active.durable()
-        if not self._cancel(run, f"cancelled by {by}", note):
+        reason = f"cancelled by {by}"
+        with write():
+            ended = self._cancel(run, reason, note)
+        if not ended:
             raise Conflict("The run has ended already")
+        for id_ in ended:
+            if (active := self._active.get(id_)) is not None:
+                active.stop_reason = reason
         self._look_around()
         return run
 
-    def _cancel(self, run: Run, reason: str, note: Note | None = None) -> bool:
+    def _cancel(self, run: Run, reason: str, note: Note | None = None) -> list[str]:
+        """End it with those for which it waits, in a transaction; the ids of all, none where it had ended."""
         if not run.cancel(reason, () if note is None else [note(run)]):
-            return False
-        if (active := self._active.get(run.id)) is not None:
-            active.stop_reason = reason
-        for child in run.children():
-            self._cancel(child, reason)
-        return True
+            return []
+        return [str(run.id), *(id_ for child in run.children() for id_ in self._cancel(child, reason))]
 
     def retry(self, run: Run, start: str, version: str | int | None, note: Note | None = None) -> Ticket:
         """Repeat an ended run, as retrying.py says. What `note` makes is written with the new one."""
@@ -459,10 +472,10 @@ class Dispatcher(Executor):
     def pick_up(self) -> None:
         """Start pending runs that nobody has in hand, as many as there are threads free."""
         while self._pick_up():
-            log.debug("some runs could not start any more, which may let others start")
+            log.debug("some of them need no thread, which lets others start")
 
     def _pick_up(self) -> bool:
-        """Take some up; whether one of them ended by that."""
+        """Take some up; whether one of them needs no thread: it ended by that, or waits in the slow lane."""
         if self._stopping.is_set() or not self._is_alive():
             return False
         with self._looking:
@@ -492,9 +505,13 @@ class Dispatcher(Executor):
             log.exception("there may be runs to take up, which the next sweep will")
 
     def _take(self, id_: str) -> bool:
-        """Take a run in hand; False where that ended it, which may let another one start."""
-        run = Run.find(id_)
-        plan = None if run is None else self.plan_of_run(run)
+        """Take a run in hand; False where that takes no thread, so that another one can start."""
+        try:
+            run = Run.find(id_)
+            plan = None if run is None else self.plan_of_run(run)
+        except Exception:
+            log.exception("run %s cannot be read and waits until it can; others need not", id_)
+            return True
         if run is None or plan is None:
             return False
         active = Active(run, plan, self.recorder)
@@ -502,9 +519,7 @@ class Dispatcher(Executor):
             self._more = True
             return True
         # Several threads may look for runs at the same time, and one of them takes this one.
-        if self._active.setdefault(id_, active) is active:
-            self._enqueue(active)
-        return True
+        return self._active.setdefault(id_, active) is not active or self._enqueue(active)
 
     def _has_suspect(self) -> bool:
         """Whether a run that may have killed processes has just begun: one at a time, or others share its fate."""

@@ -289,7 +289,10 @@ class Executor:
 
     def definition_of(self, run: Run) -> dict[str, Any] | None:
         """The definition that the run began with, valid or not; None where there is none any more."""
-        options = self.options_of(run)
+        try:
+            options = self.options_of(run)
+        except Conflict:
+            return None
         if options is not None and options.definition is not None:
             found: dict[str, Any] = orjson.loads(options.definition)
             return found
@@ -297,10 +300,20 @@ class Executor:
         return orjson.loads(version.definition_json) if version else None
 
     def options_of(self, run: Run) -> Options | None:
-        """What the run was started with beside its input; None for one that was started with nothing else."""
-        row = None if run.options is None else RunOptions.find(run.id)
-        text = None if row is None else self.payloads.load(run.id, "options", Kept(row.value, row.value_bytes))
-        return None if text is None else Options.of(text)
+        """What the run was started with beside its input; None for one that was started with nothing else.
+
+        Conflict where it is lost: without it, nodes would be executed that were not to be.
+        """
+        if run.options is None:
+            return None
+        row = RunOptions.find(run.id)
+        try:
+            text = None if row is None else self.payloads.load(run.id, "options", Kept(row.value, row.value_bytes))
+        except FileNotFoundError:
+            text = None
+        if text is None:
+            raise Conflict("what the run was started with is not kept any more")
+        return Options.of(text)
 
     def plan_of_version(self, run: Run) -> Plan:
         """The plan that the run began with: of a version of the flow, or of a part of it, or of its own definition.
@@ -314,8 +327,7 @@ class Executor:
 
     def _plan_of_version(self, run: Run) -> Plan:
         if is_task(run):
-            body = self.value(run.id, "input", Kept(run.input, run.input_bytes))
-            return Task(run.workspace_id, run.workflow_name, body).plan()
+            return Task(run.workspace_id, run.workflow_name, self._task_of(run)).plan()
         version = int(run.workflow_version or 0)
 
         def kept() -> str:
@@ -325,6 +337,13 @@ class Executor:
             return str(row.definition_json)
 
         return self.plans.get(run.workflow_id, version, kept)
+
+    def _task_of(self, run: Run) -> dict[str, Any]:
+        try:
+            body: dict[str, Any] = self.value(run.id, "input", Kept(run.input, run.input_bytes))
+        except FileNotFoundError:
+            raise Conflict("the task of the run is not kept any more") from None
+        return body
 
     def record_the_rest(self) -> None:
         """Try once more to write the ends of runs that the disk refused."""

@@ -85,11 +85,15 @@ class Scheduler:
         self.poller: Poller | None = None
         self.retention: Retention | None = None
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
-        # Two threads, so that a slow sweep never delays the heartbeat; and one more, so that neither delays a tick.
-        # What retention does can take minutes.
+        # Nothing delays the heartbeat, and no slow sweep a tick. What retention does can take minutes.
         self._scheduler = Steady(
             timezone="UTC",
-            executors={"default": ThreadPoolExecutor(2), "ticks": OneThread(), "retention": ThreadPoolExecutor(1)},
+            executors={
+                "beats": OneThread(),
+                "ticks": OneThread(),
+                "default": ThreadPoolExecutor(2),
+                "retention": ThreadPoolExecutor(1),
+            },
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
 
@@ -98,8 +102,9 @@ class Scheduler:
         dispatcher = self.dispatcher
         self.leader = Leader(lambda runs: dispatcher.pick_up(), dispatcher.may_start)
         self.poller = Poller(dispatcher, self.leader.owner, self.leader.leads)
+        lease = dispatcher.config.lease
+        self._scheduler.add_job(dispatcher.beat, "interval", seconds=lease / BEATS_IN_A_LEASE, executor="beats")
         jobs: list[tuple[Callable[[], object], float]] = [
-            (dispatcher.beat, dispatcher.config.lease / BEATS_IN_A_LEASE),
             (dispatcher.sweep, SWEEP_SECONDS),
             (lambda: watch(now_ms()), WATCH_SECONDS),
             (prune, PRUNE_SECONDS),

@@ -9,12 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
+import orjson
 from peewee import BooleanField, Model, ModelSelect
 from ulid import ULID
 
 from database import db, execute, write
 
 DAY_MS = 86_400_000
+DROPPED_AT_ONCE = 1_000
 LOOKED_AT = 5_000  # rows that a page looks at for what no index answers
 
 Row = TypeVar("Row", bound="Base")
@@ -149,6 +151,23 @@ class Base(Model):
         """Delete the row; whether it was still there."""
         with write():
             return bool(self.delete_instance())
+
+    @classmethod
+    def drop_old(cls, where: str, *params: Any) -> int:
+        """Delete the rows for which this SQL holds, DROPPED_AT_ONCE a transaction; how many.
+
+        There can be hundreds of thousands, and who waits for seconds to say that it lives is taken for dead.
+        """
+        table, total = cls._meta.table_name, 0
+        while True:
+            # Looked for outside of the transaction: that may mean to read all there is.
+            found = execute(f"SELECT rowid FROM {table} WHERE {where} LIMIT {DROPPED_AT_ONCE}", params).fetchall()
+            if not found:
+                return total
+            ids = orjson.dumps([number for (number,) in found]).decode()
+            sql = f"DELETE FROM {table} WHERE rowid IN (SELECT value FROM json_each(?)) AND {where}"
+            with write():
+                total += execute(sql, (ids, *params)).rowcount
 
     @classmethod
     def page(cls, query: Rows[Self] | ModelSelect, limit: int, before: str | None) -> tuple[list[Self], str | None]:

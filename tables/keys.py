@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from peewee import CompositeKey, IntegerField, TextField
 
-from database import write
 from tables.base import DAY_MS, Base, Write, insert, now_ms
 from tables.runs import Run
 
@@ -41,5 +40,4 @@ class IdempotencyKey(Base):
     @classmethod
     def prune(cls) -> int:
         """Delete those that stand for nothing any more."""
-        with write():
-            return int(cls.delete().where(cls.created_at < now_ms() - DAY_MS).execute())
+        return cls.drop_old("created_at < ?", now_ms() - DAY_MS)

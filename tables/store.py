@@ -31,8 +31,7 @@ class StoreEntry(Base):
     @classmethod
     def prune(cls) -> int:
         """Delete the expired ones."""
-        with write():
-            return int(cls.delete().where(cls.expires_at <= now_ms()).execute())
+        return cls.drop_old("expires_at <= ?", now_ms())
 
 
 class WorkspaceStore:

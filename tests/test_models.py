@@ -4,13 +4,15 @@ import logging
 import os
 import random
 import subprocess
+import threading
 import time
 
 import orjson
 import pytest
-from world import add_flow, at_once, flow, fresh_database, run_of, steps_of
+from world import Background, add_flow, at_once, flow, fresh_database, run_of, steps_of
 
 import database
+import tables.base
 from database import execute, write
 from models import (
     IdempotencyKey,
@@ -574,6 +576,20 @@ def test_pruning_keys_deletes_the_old_ones(made):
     assert [row.key for row in IdempotencyKey.select()] == ["b"]
 
 
+def test_many_old_rows_go_in_short_transactions(made, monkeypatch):
+    """Who waits for a long one to say that it lives is taken for dead."""
+    monkeypatch.setattr(tables.base, "DROPPED_AT_ONCE", 2)
+    for number in range(6):
+        do(IdempotencyKey.take(made.id, str(number), accept(made).id))
+    IdempotencyKey.update(created_at=1).where(IdempotencyKey.key != "5").execute()
+    said = []
+    database.db.connection().set_trace_callback(said.append)
+    assert IdempotencyKey.prune() == 5
+    database.db.connection().set_trace_callback(None)
+    assert sum(sql.startswith("COMMIT") for sql in said) == 3
+    assert [row.key for row in IdempotencyKey.select()] == ["5"]
+
+
 def test_a_lease_holds_until_its_time_is_over_or_it_is_dropped(made):
     run = running(made)
     Lease.beat("me", 60_000)
@@ -833,3 +849,25 @@ def test_a_backup_is_a_whole_database_and_never_overwrites(tmp_path, made):
     database.connect(tmp_path / "copy.sqlite3")
     assert Run.select().count() == 1 and database.migrate() == []
     assert orjson.loads(Workflow.get().definition_json) == flow("a")
+
+
+def test_a_backup_ends_though_another_writes_without_a_pause(tmp_path, monkeypatch):
+    """As another process does: over a connection of its own."""
+    monkeypatch.setattr(database, "PAGES_A_STEP", 5)
+    execute("CREATE TABLE filled (content BLOB)")
+    execute("INSERT INTO filled VALUES (zeroblob(2000000))")
+    ended, written = threading.Event(), threading.Event()
+
+    def write_on():
+        while not ended.is_set():
+            execute("INSERT INTO filled VALUES (1)")
+            written.set()
+
+    writing = Background(write_on)
+    assert written.wait(20)
+    copying = Background(database.backup, tmp_path / "copy.sqlite3")
+    try:
+        copying.result()
+    finally:
+        ended.set()
+        writing.result()

@@ -5,8 +5,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_engine_properties import BRANCHES, KINDS
-from world import Types, add_flow, at_top, flow, fresh_database, process, run, run_of, steps_of
+from world import Types, add_flow, at_top, flow, fresh_database, node, process, run, run_of, steps_of
 
+import definition as definitions
+import engine
+from definition import Pin
+from dispatch import Options
 from engine import Open, Settled
 from errors import NodeError
 from models import Run, Step, Wait
@@ -159,24 +163,47 @@ def test_a_node_that_waits_holds_up_what_depends_on_it_and_nothing_else(made):
         }
 
 
+@st.composite
+def starts(draw, definition):
+    """What a run is started with beside its input: half of them with nothing else."""
+    if draw(st.booleans()):
+        return None
+    text = orjson.dumps(definition).decode() if draw(st.booleans()) else None
+    nodes = definition["nodes"]
+    until = draw(st.sampled_from([None, *(made["id"] for made in nodes)]))
+    fixed = [made for made in nodes if draw(st.integers(0, 4)) == 0]
+    pinned = {made["id"]: Pin(["pinned"], draw(st.sampled_from(ways(made)))) for made in fixed}
+    return Options(text, until, pinned)
+
+
+def plan_of(definition, options):
+    """The plan of a run that is started so."""
+    plan = engine.plan(definition)
+    return plan if options is None else definitions.part_of(plan, options.until, options.pinned)
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(flows(most=6), st.data())
 def test_whatever_the_order_of_answers_early_ones_and_restarts_a_run_ends_the_same(types, tmp_path_factory, made, data):
     """On record, with another process for every pass; an answer may come before its question."""
     definition, at_once = made
-    whole = run(at_once, {"x": 1})
+    options = data.draw(starts(definition), label="options")
+    plan = plan_of(definition, options)
+    whole = run(plan_of(at_once, options), {"x": 1})
     folder = tmp_path_factory.mktemp("waits")
     types.effects.clear()
     with fresh_database(folder):
-        with process(folder, inline=True) as dispatcher:
-            id_ = dispatcher.submit(add_flow(definition), {"x": 1}, "manual").run.id
-        asked = [node["id"] for node in definition["nodes"] if node["type"] in WAITING and not node["disabled"]]
+        is_draft = options is not None and options.definition is not None
+        saved = add_flow(flow(node("saved", "fail")) if is_draft else definition)
+        with process(folder, inline=True, inline_value_bytes=200) as dispatcher:
+            id_ = dispatcher.submit(saved, {"x": 1}, "manual", options=options).run.id
+        asked = [one.id for one in plan.nodes if one.type in WAITING and not one.disabled and one.pinned is None]
         early = data.draw(st.sets(st.sampled_from(asked)) if asked else st.just(set()), label="early")
         for _ in range(50):
             row = run_of(id_)
             if row.finished_at is not None:
                 break
-            with process(folder, inline=True) as dispatcher:
+            with process(folder, inline=True, inline_value_bytes=200) as dispatcher:
                 waiting = {step.node_id for step in Step.waiting(id_)}
                 known = {wait.node_id for wait in Wait.select() if wait.answered_at is not None}
                 open_ = sorted(waiting - known | (early - {step.node_id for step in steps_of(id_)} - known))
@@ -189,7 +216,7 @@ def test_whatever_the_order_of_answers_early_ones_and_restarts_a_run_ends_the_sa
             assert {name: (step.status, step.branch) for name, step in last.items()} == {
                 name: end[:2] for name, end in ends(whole.steps).items()
             }
-            assert row.nodes_done == row.nodes_total == len(definition["nodes"])
+            assert row.nodes_done == row.nodes_total == len(plan.nodes)
         succeeded = [key for key in types.effects if types.effects.count(key) > 1]
         assert not succeeded
         assert Wait.select().count() == 0 and not Step.waiting(id_) and Run.select().count() == 1

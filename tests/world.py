@@ -50,10 +50,11 @@ def chain(*nodes, **settings):
 
 
 def run(definition, input=None, **job):
-    """Run it. Gives `status`, `output`, `error_text`…, the `steps`, and `of`: the last step of each node by its id."""
+    """Run it, or a plan. Gives `status`, `output`, `error_text`…, the `steps`, and `of`: the last step of each node."""
     steps = []
     job = {"on_step": steps.append, "sleep": lambda seconds: None, **job}
-    outcome = engine.run(engine.plan(definition), engine.Job("run_1", input, **job))
+    plan = definition if isinstance(definition, engine.Plan) else engine.plan(definition)
+    outcome = engine.run(plan, engine.Job("run_1", input, **job))
     return SimpleNamespace(
         **outcome._asdict(), outcome=outcome, steps=steps, of={step.node_id: step for step in steps if at_top(step)}
     )

@@ -6,6 +6,7 @@ from crashes import crash_everywhere
 from test_dispatch import at_gate, finished, left_behind, let_go, output, statuses, submit
 from world import PATIENCE, add_flow, chain, flow, node, raced, run_of, steps_of
 
+import database
 from errors import NodeError
 from models import LogEntry, Run, Step, Wait, Workflow
 
@@ -266,6 +267,16 @@ def test_a_cancelled_run_cancels_what_it_waits_for_down_to_the_last(inline, type
     assert all(row.cancelled and row.error_text == "cancelled by ann" for row in rows if row.finished_at is not None)
     inline.sweep()
     assert types.effects == [] and Wait.select().count() == 1
+
+
+def test_a_crash_cancels_all_of_them_or_none(inline):
+    """There is no moment between two of the ends: they are one transaction."""
+    run = submit(inline, chain(call(called(call(called(node("w", "ask")))))))
+    said = []
+    database.db.connection().set_trace_callback(said.append)
+    inline.cancel(run_of(run.id), "ann")
+    database.db.connection().set_trace_callback(None)
+    assert Run.select().where(Run.cancelled).count() == 3 and sum(sql.startswith("COMMIT") for sql in said) == 1
 
 
 @pytest.mark.parametrize("flushed", [False, True])

@@ -9,7 +9,7 @@ from database import execute
 from definition import Pin
 from dispatch import Options
 from errors import BadInput, Conflict, DefinitionError, NotFound
-from models import Run, RunOptions, Workflow, WorkflowVersion
+from models import Run, RunOptions, Wait, Workflow, WorkflowVersion
 from payloads import Kept
 
 SAVED = chain(node("a", "act"), node("b", "act", {"value": "saved"}), node("c", "act"))
@@ -122,6 +122,42 @@ def test_a_pinned_node_takes_no_answer(inline):
     for id_ in ("a", "nothing"):
         with pytest.raises(NotFound):
             inline.answer(run, id_, "yes", None, None)
+
+
+@pytest.mark.parametrize("lost", ["row", "file"])
+def test_a_run_that_lost_what_it_was_started_with_fails_and_holds_up_no_other(start, types, lost):
+    """Without it, it would be a run of the whole flow."""
+    dispatcher = start(inline=True, inline_value_bytes=10 if lost == "file" else 10_000)
+    saved = add_flow(chain(node("a", "ask"), node("b", "act"), node("c", "act")))
+    run, other = begun(dispatcher, flow=saved, until="b"), begun(dispatcher, flow=saved, until="c")
+    for one in (run, other):
+        Wait.settle(one.id, "a", "yes", "5", None, None)
+    if lost == "row":
+        RunOptions.delete().where(RunOptions.run_id == run.id).execute()
+    else:
+        dispatcher.payloads.remove(run.id)
+    dispatcher.sweep()
+    run = run_of(run.id)
+    assert (run.status, run.error_text) == ("failed", "what the run was started with is not kept any more")
+    assert run_of(other.id).status == "success" and {key.split(":")[0] for key in types.effects} == {other.id}
+    with pytest.raises(Conflict, match="not kept any more"):
+        dispatcher.retry(run, "start", None)
+
+
+def test_a_run_that_cannot_be_read_waits_and_holds_up_no_other(start):
+    dispatcher = start(inline=True, inline_value_bytes=10)
+    saved = add_flow(chain(node("a", "ask"), node("b", "act")))
+    run, other = begun(dispatcher, flow=saved, until="b"), begun(dispatcher, flow=saved, until="b")
+    for one in (run, other):
+        Wait.settle(one.id, "a", "yes", "5", None, None)
+    file = dispatcher.payloads.folder / run.id / "options.json"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:10])
+    dispatcher.sweep()
+    assert (run_of(run.id).status, run_of(other.id).status) == ("pending", "success")
+    file.write_bytes(whole)
+    dispatcher.sweep()
+    assert run_of(run.id).status == "success"
 
 
 # Repeating

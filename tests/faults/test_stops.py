@@ -1,12 +1,15 @@
 """Servers that are stopped in good order while runs go on, and workers that sleep longer than their lease."""
 
+import socket
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from effects import http_node
 from record import ask, settled, steps, the_silent
+from servers import until
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +53,19 @@ def test_a_server_that_stops_hands_back_what_outlasts_the_grace_time(serve, effe
     settled(server.database)
     assert states(server.database) == {("success", None, 0): RUNS}
     assert all(done_once(effects, id_, 2) for id_ in ids)
+
+
+def test_a_client_that_is_never_done_keeps_no_run_from_being_handed_back(serve, effects):
+    """The worker waits for it until it is killed, which would be a death to its runs: three of those end a run."""
+    server = serve(HEADRACE_GRACE=0)
+    flow = server.add_flow(waiting(effects))
+    held(effects, [server.run(flow, number)["id"] for number in range(RUNS)])
+    with ExitStack() as stack:
+        for _ in range(8):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            client.sendall(b"POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
+        server.terminate()
+        until(lambda: states(server.database) == {("pending", None, 0): RUNS}, "the runs are handed back", 20)
 
 
 def test_who_waits_for_a_run_is_answered_before_the_server_stops(serve, effects):

@@ -207,11 +207,11 @@ def test_an_encoding_that_was_not_asked_for_is_refused(run, url, encoding):
     ids=["body", "headers", "silence"],
 )
 def test_a_server_that_drips_does_not_hold_the_run(run, serve_bytes, pieces):
-    server = serve_bytes(pieces or [b""], pause=0.02 if pieces else 5)
+    server = serve_bytes(pieces or [b""], pause=0.02 if pieces else 60)
     began = time.monotonic()
     error = failure(run, {"url": server.url, "timeout": 0.3})
     assert error.message == "GET 127.0.0.1: no complete answer within 0.3 s" and not error.permanent
-    assert 0.2 < time.monotonic() - began < 1
+    assert 0.2 < time.monotonic() - began < 10
 
 
 def test_the_deadline_of_the_run_counts_too(run, serve_bytes):

@@ -126,7 +126,7 @@ def test_a_server_that_drips_is_not_waited_for(make_ctx, serve_bytes):
 
     with pytest.raises(NodeError, match="no complete answer in time"):
         hang_up()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize(

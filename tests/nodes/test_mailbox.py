@@ -453,7 +453,7 @@ def test_a_mail_that_is_meant_to_do_harm_does_none(name):
             reader.read({"attachments": 50}, HARMFUL[name], 3.0)
         except NodeError as error:
             assert error.message.startswith("the mail cannot be read: ")
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 20
         found, _ = reader.read({"attachments": 50}, bytes(mail(subject="Next")), 10.0)
         assert found["subject"] == "Next"
 

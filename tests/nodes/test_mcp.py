@@ -111,7 +111,7 @@ def test_a_token_that_is_not_known_is_permanent(fails, server):
 def test_time_is_up_when_it_is_up(fails):
     began = time.monotonic()
     error = fails("never", timeout=0.6)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
     assert "in time" in error.message and not error.permanent
 
 
@@ -133,7 +133,7 @@ def test_a_server_that_says_nothing_holds_nobody(fails):
         began = time.monotonic()
         known = credential(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp")
         error = fails("say", credentials=known, timeout=0.4)
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 15
         assert "in time" in error.message and not error.permanent
 
 

@@ -29,15 +29,16 @@ def broker(tmp_path_factory, authority):
 
 @pytest.fixture
 def ear(broker):
-    """Hears all that is published: `ear.messages`; `ear.wait(n)` waits for that many, `ear.wait_for(topic)` for one."""
+    """Hears all that is published from now on: `ear.messages`, and `ear.wait(n)` waits for that many."""
     client = Client(CallbackAPIVersion.VERSION2)
     client.username_pw_set("zoe", PASSWORD)
     ear = SimpleNamespace(messages=[], client=client)
-    there, heard = threading.Event(), threading.Condition()
+    there, heard, kept = threading.Event(), threading.Condition(), []
 
     def hear(client, userdata, message):
         with heard:
-            ear.messages.append(message)
+            # What was kept comes from another test.
+            (kept if message.retain else ear.messages).append(message)
             heard.notify_all()
 
     def wait(count):
@@ -45,21 +46,14 @@ def ear(broker):
             assert heard.wait_for(lambda: len(ear.messages) >= count, 10)
         return ear.messages
 
-    def wait_for(topic):
-        def found():
-            return next((message for message in ear.messages if message.topic == topic), None)
-
-        with heard:
-            return heard.wait_for(found, 10)
-
     client.on_connect = lambda *args: client.subscribe("#", broker.quality)
     client.on_subscribe = lambda *args: there.set()
-    client.on_message, ear.wait, ear.wait_for = hear, wait, wait_for
+    client.on_message, ear.wait = hear, wait
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
     assert there.wait(10)
     yield ear
-    for topic in {message.topic for message in ear.messages if message.retain}:
+    for topic in {message.topic for message in kept}:
         client.publish(topic, b"", retain=True).wait_for_publish(10)
     client.disconnect()
     client.loop_stop()
@@ -141,7 +135,7 @@ def test_messages_are_heard_while_it_listens(do, broker, ear):
 def test_nothing_heard_is_an_empty_list(do):
     began = time.monotonic()
     assert do("silence", operation="receive", seconds=0.2) == {"messages": []}
-    assert 0.2 <= time.monotonic() - began < 3
+    assert 0.2 <= time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("topic", ["a/+", "#", "a\0b", "a" * 1_025, "\ud800"])
@@ -204,9 +198,8 @@ def test_a_broker_has_to_prove_who_it_is(do, fails, broker, ear, authority):
     context = {"rule": Rule(["localhost"])}
     error = fails("a", payload="x", credentials=known, context=context)
     assert error.permanent and "certificate" in error.message
-    do("safe", payload="x", credentials=known, context={**context, "ca_file": authority.file})
-    # What the test before sent may still arrive.
-    assert ear.wait_for("safe").payload == b"x"
+    do("a", payload="safe", credentials=known, context={**context, "ca_file": authority.file})
+    assert ear.wait(1)[0].payload == b"safe"
 
 
 def test_a_certificate_for_another_name_is_refused(fails, broker, authority):
@@ -234,7 +227,7 @@ def test_a_broker_that_says_nothing_holds_nobody(fails, broker, tls):
         began = time.monotonic()
         known = credential(broker, port=listener.getsockname()[1], tls=tls)
         error = fails("a", payload="x", credentials=known, timeout=0.4)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
         assert not error.permanent and "in time" in error.message
 
 

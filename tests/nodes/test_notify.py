@@ -212,7 +212,7 @@ def test_several_failures_at_once_keep_their_reasons(make_ctx, hook):
 def test_a_server_that_drips_or_says_nothing_gains_no_time(notify, silent, drops):
     silent.drops, began = drops, time.monotonic()
     failure(notify, False, url=f"json://{silent.place}/?rto=60&cto=60", context={"seconds": 0.4})
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_what_is_late_is_said_to_be(notify, silent):
@@ -226,7 +226,7 @@ def test_a_pause_that_a_service_wants_is_kept_and_bounded():
     throttle()
     throttle()
     throttle(wait=0.05)
-    assert 0.1 <= time.monotonic() - began < 5 and not throttle.is_short
+    assert 0.1 <= time.monotonic() - began < 15 and not throttle.is_short
     for wait in (None, 60.0):
         throttle = _Throttle(60.0, time.monotonic() + 30)
         throttle.latest = time.monotonic()

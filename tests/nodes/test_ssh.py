@@ -296,7 +296,7 @@ def test_a_command_that_is_late_is_ended_there_too(fails, server):
     server.ended.clear()
     began = time.monotonic()
     error = fails("sleep 60", timeout=0.4)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert "in time" in error.message and not error.permanent
     assert server.ended.wait(10) and server.killed[-1] == "sleep 60"
 
@@ -309,7 +309,7 @@ def test_a_machine_that_says_nothing_holds_nobody(fails, machine):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         began = time.monotonic()
         assert not fails(credentials=machine(port=listener.getsockname()[1]), timeout=0.4).permanent
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-1.5-old\r\n", b"\0" * 5_000])

@@ -171,7 +171,7 @@ def test_a_large_value_is_shortened_quickly():
     part = list(range(2_000))
     began = time.monotonic()
     shortened({str(number): [part] * 50 for number in range(400)})
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
 
 
 # What a model gets wrong
@@ -250,14 +250,14 @@ def test_a_schema_that_would_take_years_holds_nobody(schema, arguments):
     began = time.monotonic()
     (issue,) = checked(tool(schema), arguments)
     assert issue.startswith("the data cannot be checked")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_patterns_are_matched_in_time_proportional_to_the_text():
     began = time.monotonic()
     made = tool({"type": "object", "properties": {"a": {"pattern": "^(a+)+$"}}})
     assert len(checked(made, {"a": "a" * 5_000 + "!"})) == 1
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 # Code
@@ -287,7 +287,7 @@ def test_code_ends_at_the_deadline_of_the_run(tools):
     toolbox = tools(Spec("code"), seconds=0.5)
     began = time.monotonic()
     assert "ran longer" in fails(toolbox, "run_code", code="while True: pass").message
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_no_tool_begins_after_the_deadline(tools):

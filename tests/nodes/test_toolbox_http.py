@@ -284,7 +284,7 @@ def test_a_server_that_says_nothing_holds_nobody(tools):
     began = time.monotonic()
     with listener:
         assert "no complete answer within" in fails(tools(Spec("http"), seconds=0.4), url).message
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
 
 
 def test_an_answer_without_end_is_refused(tools, httpserver):

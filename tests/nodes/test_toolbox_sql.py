@@ -108,7 +108,7 @@ def test_a_statement_that_does_not_end_is_ended(fails, shop):
     }
     began = time.monotonic()
     assert fails(shop, endless[shop.kind], seconds=1).message
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20
 
 
 def test_arguments_have_bounds(tools, sqlite, run):

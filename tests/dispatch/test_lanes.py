@@ -1,0 +1,95 @@
+"""Runs that may hold a thread for minutes (`slow` nodes): some threads are left for others, whatever waits."""
+
+import pytest
+from test_dispatch import finished
+from test_limits import until
+from world import PATIENCE, Gate, add_flow, chain, node, run_of
+
+from database import execute
+from models import Run
+
+THREADS, AT_WORK = 4, 3
+
+
+class SlowGate(Gate):
+    """A gate that counts who is there."""
+
+    def __init__(self):
+        super().__init__()
+        self.came = []
+
+    def __call__(self, config, input, ctx):
+        self.came.append(input)
+        return super().__call__(config, input, ctx)
+
+
+@pytest.fixture
+def slow(types, gate, start):
+    """The node type `slow`, which stops where the test opens the gate."""
+    made = SlowGate()
+    types.offer("slow", made, slow=True)
+    yield made
+    made.opened.set()
+
+
+@pytest.fixture
+def dispatcher(start, slow):
+    return start(run_threads=THREADS)
+
+
+@pytest.fixture
+def runs(dispatcher, slow):
+    """Six runs that are slow, of which three are at work; each is given its number."""
+    made = add_flow(chain(node("a", "slow")))
+    tickets = [dispatcher.submit(made, number, "manual") for number in range(6)]
+    for ticket in tickets:
+        dispatcher.durable(ticket)
+    until(lambda: len(slow.came) == AT_WORK)
+    return [ticket.run for ticket in tickets]
+
+
+def pending(definition, count=1):
+    """Runs on record that nobody has in hand."""
+    made = add_flow(definition)
+    runs = [Run.accept(made, triggered_by="manual") for _ in range(count)]
+    for run in runs:
+        execute(*run.insertion())
+    return runs
+
+
+def test_others_find_a_thread_while_slow_ones_wait_for_theirs(dispatcher, slow, runs):
+    other = dispatcher.submit(add_flow(chain(node("a", "act"))), 1, "manual")
+    assert dispatcher.wait(other, PATIENCE).status == "success"
+    assert sorted(slow.came) == [0, 1, 2] and {run_of(run.id).finished_at for run in runs} == {None}
+
+
+def test_those_that_wait_come_in_their_order_and_all_end(dispatcher, slow, runs):
+    slow.opened.set()
+    assert {finished(dispatcher, run).status for run in runs} == {"success"}
+    assert sorted(slow.came[:AT_WORK]) == [0, 1, 2] and sorted(slow.came) == [0, 1, 2, 3, 4, 5]
+    until(lambda: not dispatcher._slow._at_work)
+    assert len(dispatcher._slow) == 0
+
+
+def test_one_that_is_cancelled_while_it_waits_never_starts(dispatcher, slow, runs):
+    dispatcher.cancel(run_of(runs[4].id), "me")
+    slow.opened.set()
+    assert [finished(dispatcher, run).status for run in runs] == ["success"] * 4 + ["failed", "success"]
+    assert sorted(slow.came) == [0, 1, 2, 3, 5]
+
+
+def test_of_those_on_record_slow_ones_hold_up_no_others(dispatcher, slow):
+    """However many of them are older: one look is enough."""
+    pending(chain(node("a", "slow")), 40)
+    (other,) = pending(chain(node("a", "act")))
+    dispatcher.sweep()
+    assert finished(dispatcher, other).status == "success"
+
+
+def test_those_that_wait_when_the_process_ends_are_done_by_another(start, slow, runs, dispatcher):
+    dispatcher.stop()
+    assert {(row.status, row.lease_owner, row.deaths) for row in Run.select()} == {("pending", None, 0)}
+    slow.opened.set()
+    other = start(run_threads=THREADS)
+    other.sweep()
+    assert {finished(other, run).status for run in runs} == {"success"}
