@@ -117,9 +117,12 @@ def _secure(response: Response) -> Response:
         policy = _docs_policy(response)
     always = "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
     if request.endpoint == "webhooks.fire":
-        # What a flow answers, be it a page, must not act as one of ours.
-        always += "; sandbox"
-    response.headers["Content-Security-Policy"] = f"{policy}; {always}"
+        # What a flow answers, be it a page, must not act as one of ours. A policy of its own beside the flow's: in one
+        # and the same, the first of two directives counts, so a flow could say before us what its sandbox allows.
+        response.headers["Content-Security-Policy"] = policy
+        response.headers.add("Content-Security-Policy", f"{always}; sandbox")
+    else:
+        response.headers["Content-Security-Policy"] = f"{policy}; {always}"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["X-Frame-Options"] = "DENY"
