@@ -137,7 +137,7 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
     entry = begun("run.retried").about(run)
     start, version = body["start"], body["version"]
     ticket = dispatcher.retry(run, start, version, lambda made: entry.note(run_id=made.id).insertion())
-    finished = dispatcher.wait(ticket, args["wait"])
+    finished = dispatcher.wait_in_turn(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
 
 

@@ -145,7 +145,7 @@ def _at_once(dispatcher: Dispatcher, ticket: Ticket) -> Response:
 
 
 def _with_the_output(dispatcher: Dispatcher, ticket: Ticket) -> Response:
-    finished = dispatcher.wait(ticket, dispatcher.config.webhook_wait)
+    finished = dispatcher.wait_in_turn(ticket, dispatcher.config.webhook_wait)
     if finished.status != "success":
         return _unfinished(finished)
     text = dispatcher.payloads.load(finished.id, "output", Kept(finished.output, finished.output_bytes))

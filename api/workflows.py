@@ -131,7 +131,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
     key, options = _idempotency_key(), _options(body, flow)
     ticket = dispatcher.submit(flow, body["input"], "manual", key=key, options=options, note=new_run(**_told(options)))
-    finished = dispatcher.wait(ticket, args["wait"])
+    finished = dispatcher.wait_in_turn(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
 
 
