@@ -1,8 +1,10 @@
 /** Who is logged in and in which workspace; everything below may take both for granted. */
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useState } from "react";
-import { ApiError, api, chooseWorkspace, type Schemas, server, whenLoggedOut } from "@/api/client";
+import { ApiError, api, chooseWorkspace, type Schemas, server, whenRefused } from "@/api/client";
+import { notify } from "@/ui/notify";
 import { Loading, Refused } from "@/ui/states";
+import { forgetRuns } from "./kept";
 
 export type Role = "viewer" | "operator" | "editor" | "owner";
 export const ROLES: readonly Role[] = ["viewer", "operator", "editor", "owner"];
@@ -43,7 +45,8 @@ export function SessionProvider({ children, login }: { children: ReactNode; logi
   );
 
   useEffect(() => {
-    whenLoggedOut(() => client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] }));
+    // The session may have ended, or the role changed, while the page was open.
+    whenRefused(() => client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] }));
   }, [client]);
 
   const problem: unknown = error;
@@ -75,7 +78,13 @@ export function SessionProvider({ children, login }: { children: ReactNode; logi
         void client.resetQueries();
       },
       logOut: async () => {
-        await server.DELETE("/api/auth/session");
+        try {
+          await server.DELETE("/api/auth/session");
+        } catch (error) {
+          const isOut = error instanceof ApiError && error.status === 401;
+          if (!isOut) return notify.refused("You are still logged in", error);
+        }
+        forgetRuns();
         client.clear();
         window.location.assign("/");
       },
