@@ -106,7 +106,10 @@ def _docs_policy(response: Response) -> str:
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     sources = " ".join(["'self'", *(f"'sha256-{digest}'" for digest in hashes)])
-    return f"default-src 'self'; script-src {sources}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+    return (
+        f"default-src 'none'; script-src {sources}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'"
+    )
 
 
 def _secure(response: Response) -> Response:

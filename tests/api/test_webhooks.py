@@ -324,6 +324,27 @@ def test_a_flows_own_policy_loosens_nothing_of_ours(client, hook, own):
     assert policies == [own, "frame-ancestors 'none'; base-uri 'none'; form-action 'self'; sandbox"]
 
 
+@pytest.mark.parametrize(
+    ("dest", "site", "status"),
+    [
+        ("script", "same-origin", 403),
+        ("serviceworker", "same-origin", 403),
+        ("style", "same-origin", 403),
+        ("script", "cross-site", 200),
+        ("empty", "same-origin", 200),
+        ("document", "same-origin", 200),
+        ("image", "same-origin", 200),
+    ],
+)
+def test_what_a_flow_answers_is_no_part_of_our_own_pages(client, hook, dest, site, status, count_rows):
+    """Their policy lets them load scripts of this server, and a browser says what it asks for."""
+    hook(respond(headers={"Content-Type": "text/javascript"}, body="alert(1)"), respond="node", methods=["GET"])
+    before = count_rows()["runs"]
+    headers = {"Sec-Fetch-Dest": dest, "Sec-Fetch-Site": site}
+    assert client.get("/api/webhooks/orders", headers=headers).status_code == status
+    assert count_rows()["runs"] - before == (status == 200)
+
+
 def test_the_first_respond_node_that_ran_is_the_one(client, make_flow):
     check = {"id": "check", "type": "if", "config": {"condition": "{{ input.body.big }}"}}
     flow = definition(check, path="sizes", respond="node")
