@@ -1,8 +1,8 @@
 // @vitest-environment jsdom
 import { MantineProvider } from "@mantine/core";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { act, render, screen } from "@testing-library/react";
-import { beforeAll, beforeEach, expect, it, vi } from "vitest";
+import { act, cleanup, render, screen } from "@testing-library/react";
+import { afterEach, beforeAll, beforeEach, expect, it, vi } from "vitest";
 
 // The server's answers; the client takes `fetch` when it is loaded.
 const answers = vi.hoisted(() => {
@@ -21,8 +21,8 @@ const { SessionProvider, useSession } = await import("./session");
 const PATIENCE = { timeout: 15_000 };
 const LOGGED_OUT = { status: 401, body: { error: "Sign in first" } };
 
-function as(role: string) {
-  const session = { id: "ses_1", workspace_id: "ws_1", role, created_at: "", expires_at: "" };
+function as(role: string, workspace_id = "ws_1") {
+  const session = { id: "ses_1", workspace_id, role, created_at: "", expires_at: "" };
   const user = {
     id: "usr_1",
     email: "a@b.c",
@@ -34,11 +34,16 @@ function as(role: string) {
 }
 
 function Shown() {
-  const { role, logOut } = useSession();
+  const { role, workspace, logOut, switchTo } = useSession();
   return (
-    <button type="button" onClick={() => void logOut()}>
-      {role}
-    </button>
+    <>
+      <button type="button" onClick={() => void logOut()}>
+        {role}
+      </button>
+      <button type="button" onClick={() => switchTo("ws_2")}>
+        {workspace.id}
+      </button>
+    </>
   );
 }
 
@@ -63,6 +68,8 @@ beforeEach(async () => {
   );
   await screen.findByText("owner", {}, PATIENCE);
 });
+
+afterEach(() => cleanup());
 
 it("sees another role as soon as something is refused", async () => {
   answers["GET /api/auth/session"] = as("viewer");
@@ -95,4 +102,14 @@ it("does not pass for logged out while the server has not said so", async () => 
   await act(async () => screen.getByText("owner").click());
   expect(screen.getByText("owner")).toBeTruthy();
   expect(localStorage.length).toBe(1);
+});
+
+it("changes the workspace though the browser's store is full", async () => {
+  const full = vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
+    throw new DOMException("full", "QuotaExceededError");
+  });
+  answers["GET /api/auth/session"] = as("owner", "ws_2");
+  await act(async () => screen.getByText("ws_1").click());
+  expect(await screen.findByText("ws_2", {}, PATIENCE)).toBeTruthy();
+  full.mockRestore();
 });

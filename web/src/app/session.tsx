@@ -32,6 +32,14 @@ export function useSession(): Session {
 
 const KEPT = "headrace.workspace";
 
+function keep(workspaceId: string): void {
+  try {
+    localStorage.setItem(KEPT, workspaceId);
+  } catch {
+    localStorage.removeItem(KEPT); // The browser's store is full: the next visit begins where the session does.
+  }
+}
+
 /** Shows `login` until somebody is logged in, then the children. */
 export function SessionProvider({ children, login }: { children: ReactNode; login: ReactNode }) {
   const client = useQueryClient();
@@ -72,7 +80,7 @@ export function SessionProvider({ children, login }: { children: ReactNode; logi
       role,
       may: (needed) => ROLES.indexOf(role) >= ROLES.indexOf(needed),
       switchTo: (id) => {
-        localStorage.setItem(KEPT, id);
+        keep(id);
         chooseWorkspace(id);
         setWorkspace(id);
         void client.resetQueries();
