@@ -24,9 +24,10 @@ from tables.flow_pages import (
     flow_page,
     last_runs,
     next_times,
+    sizes_of,
     versions_of,
 )
-from tables.flows import Workflow, WorkflowVersion
+from tables.flows import MOST_CHARACTERS, Workflow, WorkflowVersion
 from tables.keys import IdempotencyKey
 from tables.leases import Lease
 from tables.logs import LogEntry
@@ -48,9 +49,9 @@ __all__ = [
     "ACTIONS", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent", "AgentMemory",
     "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Claim", "Credential", "DatabaseRefused", "Due", "Fact",
     "Fired", "FlowFilters", "Hook", "IdempotencyKey", "LastRun", "Lease", "Listed", "LogEntry", "LoginFailure",
-    "Membership", "MemoryScope", "Poll", "PollEntry", "Preset", "Run", "RunDay", "RunOptions", "Schedule",
-    "ScheduleFire", "Session", "Step", "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow",
+    "MOST_CHARACTERS", "Membership", "MemoryScope", "Poll", "PollEntry", "Preset", "Run", "RunDay", "RunOptions",
+    "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow",
     "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "definitions_of", "differences", "first_id",
     "flow_page", "hash_token", "last_runs", "metrics", "monotonic_ms", "new_id", "next_times", "now_ms", "retention",
-    "space", "totals", "upcoming", "versions_of",
+    "sizes_of", "space", "totals", "upcoming", "versions_of",
 ]  # fmt: skip

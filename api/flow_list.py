@@ -10,6 +10,7 @@ import orjson
 from errors import BadInput
 from flat import iso
 from models import (
+    MOST_CHARACTERS,
     FlowFilters,
     LastRun,
     Listed,
@@ -18,6 +19,7 @@ from models import (
     flow_page,
     last_runs,
     next_times,
+    sizes_of,
     versions_of,
 )
 from nodes.base import REGISTRY
@@ -76,7 +78,20 @@ def page(workspace_id: str, args: Mapping[str, Any]) -> tuple[list[dict[str, Any
     ids = None if args["trigger"] is None else _with_trigger(workspace_id, args["trigger"])
     filters = FlowFilters(workspace_id, args["status"], args["search"], args["failing"], ids)
     listed, after = flow_page(filters, args["sort"], args["limit"], _begin(args["cursor"], args["sort"]))
+    if not args["brief"]:
+        listed, after = _fitting(listed, after)
     return _shown(workspace_id, listed, args["brief"]), _end(after, args["sort"])
+
+
+def _fitting(listed: list[Listed], after: tuple[Any, str] | None) -> tuple[list[Listed], tuple[Any, str] | None]:
+    """As many of the flows as have definitions that one answer may hold, at least one, and where to go on."""
+    sizes, room = sizes_of([flow.id for flow in listed]), MOST_CHARACTERS
+    for number, flow in enumerate(listed):
+        room -= sizes.get(flow.id, 0)
+        if room < 0 and number > 0:
+            before = listed[number - 1]
+            return listed[:number], (before.key, before.id)
+    return listed, after
 
 
 def _with_trigger(workspace_id: str, type_: str) -> list[str]:

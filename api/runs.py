@@ -35,6 +35,7 @@ blueprint = Resource("runs", "Runs, their steps and the dashboard's latest")
 LATEST = 8
 MOST_CHILDREN = 200
 LARGEST_OUTPUT = 1_000_000
+LARGEST_ANSWER = 16_000_000  # characters of values of steps; what does not fit is a reference too
 RUN, QUESTION = RunOut(), QuestionOut()
 # What is shown of a step as its row has it.
 MADE = ("index", "number", "pinned", "input", "output")
@@ -137,7 +138,7 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
     entry = begun("run.retried").about(run)
     start, version = body["start"], body["version"]
     ticket = dispatcher.retry(run, start, version, lambda made: entry.note(run_id=made.id).insertion())
-    finished = dispatcher.wait(ticket, args["wait"])
+    finished = dispatcher.wait_in_turn(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
 
 
@@ -148,7 +149,8 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
 def steps(args: dict[str, Any], run: Run) -> Any:
     """The steps of a run in the order in which they were executed: all of them, unless a `limit` is given.
 
-    With `values=false` nothing of what went in and came out is read, which lists a long run at once.
+    With `values=false` nothing of what went in and came out is read, which lists a long run at once. Else, what does
+    not fit into an answer is a reference to where it can be read.
     """
     after = -1 if args["cursor"] is None else _number(args["cursor"])
     page = run.id, args["limit"], after, args["node_id"]
@@ -228,10 +230,13 @@ def _listed(items: list[Run], cursor: str | None, brief: bool) -> Any:
 
 
 class _Values:
-    """What goes in and out of steps, put together from the record: a value that several steps share is there once."""
+    """What goes in and out of steps, put together from the record: a value that several steps share is there once.
+
+    An answer has it once for each of them, so there is a bound on what all of that may come to.
+    """
 
     def __init__(self, run: Run, rows: list[Step]) -> None:
-        self.run, self.pinned = run, set(run.pinned)
+        self.run, self.pinned, self.room = run, set(run.pinned), LARGEST_ANSWER
         wanted = {name for row in rows for name in self.sources(row)} | {row.same_as for row in rows if row.same_as}
         self.outputs = Step.outputs(run.id, wanted)
 
@@ -270,16 +275,23 @@ class _Values:
         values = {name: orjson.Fragment(self.output_of(step) or "null") for name, step in sources if step is not None}
         if len(sources) == 1:
             return next(iter(values.values()), None)
-        return values if sources else shown(self.run).input
+        return values if sources else self.fitting(shown(self.run).input, f"/api/runs/{self.run.id}/input")
 
     def output_of(self, row: Step) -> Any:
         """JSON text, or a reference; a step that passed a value on shows it."""
         if row.same_as is not None:
             maker = self.outputs.get(row.same_as)
             return None if maker is None else self.output_of(maker)
-        if row.output_bytes is not None:
-            return reference(f"/api/runs/{self.run.id}/steps/{row.seq}/output", row.output_bytes)
-        return row.output
+        path = f"/api/runs/{self.run.id}/steps/{row.seq}/output"
+        return self.fitting(row.output, path) if row.output_bytes is None else reference(path, row.output_bytes)
+
+    def fitting(self, text: Any, path: str) -> Any:
+        """The JSON text, or a reference where the answer has no room for it any more."""
+        size = 0 if text is None else len(text)
+        if size > self.room:
+            return reference(path, len(text.encode()) if isinstance(text, str) else size)
+        self.room -= size
+        return text
 
 
 def _step(run: Run, number: int) -> Step:

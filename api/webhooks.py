@@ -21,7 +21,7 @@ from api.proofs import carrier, proves
 from api.wire import Resource
 from definition import Plan
 from dispatch import Dispatcher, Ticket
-from errors import BadInput, DefinitionError, NotFound, Unavailable, VaultError
+from errors import BadInput, DefinitionError, Forbidden, NotFound, Unavailable, VaultError
 from models import Hook, Run, Webhook
 from nodes.triggers import CREDENTIAL_TYPES, METHODS
 from payloads import Kept
@@ -39,6 +39,8 @@ KEPT_BACK = {
     *("transfer-encoding", "upgrade", "set-cookie", "set-cookie2", "clear-site-data", "strict-transport-security"),
     *("service-worker-allowed", "alt-svc", "nel", "report-to", "reporting-endpoints", "x-sendfile"),
 }
+# What a page of this server could load as a part of itself: its policy allows what comes from here.
+PARTS = {"script", "style", "worker", "sharedworker", "serviceworker", "audioworklet", "object", "embed"}
 KEPT_BACK_PREFIXES = ("proxy-", "x-accel-", "x-lighttpd-")
 
 
@@ -65,6 +67,8 @@ def fire(path: str) -> Response:
     The body may be anything. With the header `Idempotency-Key`, or the one that the node names, a call that came before
     within 24 hours is answered again and starts no second run.
     """
+    if request.environ.get("HTTP_SEC_FETCH_DEST") in PARTS and request.headers.get("Sec-Fetch-Site") == "same-origin":
+        raise Forbidden("What a webhook answers cannot be a part of a page of this server")
     path = path.strip("/")
     hook = Hook.at(path, request.method)
     if hook is None:
@@ -145,7 +149,7 @@ def _at_once(dispatcher: Dispatcher, ticket: Ticket) -> Response:
 
 
 def _with_the_output(dispatcher: Dispatcher, ticket: Ticket) -> Response:
-    finished = dispatcher.wait(ticket, dispatcher.config.webhook_wait)
+    finished = dispatcher.wait_in_turn(ticket, dispatcher.config.webhook_wait)
     if finished.status != "success":
         return _unfinished(finished)
     text = dispatcher.payloads.load(finished.id, "output", Kept(finished.output, finished.output_bytes))

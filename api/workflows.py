@@ -55,7 +55,7 @@ def flows(args: dict[str, Any]) -> Any:
     """The flows of the workspace, each with its triggers, its last run and when it is due next.
 
     The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
-    order. `status` may be several, separated by commas.
+    order. `status` may be several, separated by commas. A page of long definitions may have fewer than `limit`.
     """
     items, cursor = flow_list.page(workspace_id(), args)
     return dumped(listed(FlowBriefOut if args["brief"] else FlowItemOut), {"items": items, "next_cursor": cursor})
@@ -131,7 +131,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
     key, options = _idempotency_key(), _options(body, flow)
     ticket = dispatcher.submit(flow, body["input"], "manual", key=key, options=options, note=new_run(**_told(options)))
-    finished = dispatcher.wait(ticket, args["wait"])
+    finished = dispatcher.wait_in_turn(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
 
 
@@ -140,7 +140,10 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:
 @blueprint.arguments(VersionArgs, location="query")
 @blueprint.response(200, listed(VersionItemOut))
 def versions(args: dict[str, Any], flow: Workflow) -> Any:
-    """The versions of the flow, newest first; with `summary`, what changed in each against the one before."""
+    """The versions of the flow, newest first; with `summary`, what changed in each against the one before.
+
+    A page of long definitions may have fewer than `limit`.
+    """
     rows, cursor = flow.versions(args["limit"], args["cursor"], args["brief"])
     shape = VERSION_BRIEF if args["brief"] else VERSION
     told = changes.summaries(rows) if args["summary"] else {}

@@ -13,7 +13,8 @@ import random
 import threading
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import engine
 from config import Config
@@ -50,8 +51,10 @@ log = logging.getLogger("headrace.dispatch")
 SUSPECT_SECONDS = 60.0  # in which a run that kills its process has done so
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 0.5  # after which who waits for a run looks whether the process ends
-SHORT_WAIT = 1.0
+SHORT_WAIT = 1.0  # which a thread that answers requests may always wait
 LAST_SECONDS = 1.0  # for what is between two nodes, once the grace time is over
+
+T = TypeVar("T")
 
 
 class Dispatcher(Executor):
@@ -74,7 +77,9 @@ class Dispatcher(Executor):
         self._more = False  # there was more to claim than threads to do it
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
         self._slow = SlowLane(max(1, config.run_threads - config.run_threads // 4))
-        self._patience = threading.BoundedSemaphore(max(1, config.threads // 2))
+        # Of the threads that answer requests: those that may wait for long, and of these those that wait for agents.
+        self._patience = threading.BoundedSemaphore(max(1, config.threads * 3 // 4))
+        self._patience_with_agents = threading.BoundedSemaphore(max(1, config.threads // 2))
         self._local = threading.local()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
@@ -330,18 +335,32 @@ class Dispatcher(Executor):
             if present is None:
                 if left <= 0:
                     raise Unavailable("The run could not be recorded", retry_after=5)
-            elif present.finished_at is not None or present.recorded or left <= 0 or _sleeps_past(present, left):
+            elif _is_over(present) or left <= 0 or _sleeps_past(present, left):
                 return present
             time.sleep(min(POLL_SECONDS, left))
 
-    def wait_long(self, ticket: Ticket, seconds: float) -> Run:
-        """`wait`, for what may well take so long: some threads that answer requests are left for others, so who comes
-        too many waits for SHORT_WAIT only.
+    def wait_in_turn(self, ticket: Ticket, seconds: float) -> Run:
+        """`wait`, for a request: some threads that answer those are left for others, so who comes too many waits for
+        SHORT_WAIT only.
         """
-        if not self._patience.acquire(blocking=False):
+        return self._in_turn(lambda left: self.wait(ticket, left), _is_over, seconds)
+
+    def wait_long(self, ticket: Ticket, seconds: float) -> Run:
+        """`wait_in_turn`, for agents, which may well take so long: they leave some turns to what is not theirs."""
+        if not self._patience_with_agents.acquire(blocking=False):
             return self.wait(ticket, min(seconds, SHORT_WAIT))
         try:
-            return self.wait(ticket, seconds)
+            return self.wait_in_turn(ticket, seconds)
+        finally:
+            self._patience_with_agents.release()
+
+    def _in_turn(self, wait: Callable[[float], T], is_over: Callable[[T], bool], seconds: float) -> T:
+        deadline = time.monotonic() + seconds
+        found = wait(min(seconds, SHORT_WAIT))
+        if seconds <= SHORT_WAIT or is_over(found) or not self._patience.acquire(blocking=False):
+            return found
+        try:
+            return wait(max(0.0, deadline - time.monotonic()))
         finally:
             self._patience.release()
 
@@ -356,7 +375,16 @@ class Dispatcher(Executor):
         return event.is_set()
 
     def response(self, ticket: Ticket, seconds: float) -> tuple[Run, Any]:
-        """The run and the output of its first `respond` node, as soon as that is durable; else as `wait`, and None."""
+        """The run and the output of its first `respond` node, as soon as that is durable; else as `wait_in_turn`, and
+        None.
+        """
+
+        def has_answered(found: tuple[Run, Any]) -> bool:
+            return found[1] is not None or _is_over(found[0])
+
+        return self._in_turn(lambda left: self._response(ticket, left), has_answered, seconds)
+
+    def _response(self, ticket: Ticket, seconds: float) -> tuple[Run, Any]:
         deadline = time.monotonic() + seconds
         active = ticket.active
         if active is not None and self._await(active.answered, deadline) and active.response is not None:
@@ -539,6 +567,11 @@ class Dispatcher(Executor):
             if id_ not in self._active and id_ not in self._unrecorded:
                 log.warning("run %s was claimed and then let go of; it is handed back", id_)
                 self.recorder.commit([Run.release(id_, self.owner)])
+
+
+def _is_over(run: Run) -> bool:
+    """Whether there is nothing of it to wait for."""
+    return run.finished_at is not None or run.recorded
 
 
 def _sleeps_past(run: Run, seconds: float) -> bool:

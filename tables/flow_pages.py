@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -120,10 +120,15 @@ def versions_of(workspace_id: str) -> list[tuple[str, int]]:
     return [tuple(row) for row in execute("SELECT id, version FROM workflows WHERE workspace_id = ?", (workspace_id,))]
 
 
-def definitions_of(ids: Sequence[str]) -> list[tuple[str, int, str]]:
-    """Id, version and definition of these flows."""
+def sizes_of(ids: Sequence[str]) -> dict[str, int]:
+    """Characters of the definition of each of these flows."""
+    return dict(execute(f"SELECT id, LENGTH(definition_json) FROM workflows WHERE id {OF_THESE}", (_list(ids),)))
+
+
+def definitions_of(ids: Sequence[str]) -> Iterator[tuple[str, int, str]]:
+    """Id, version and definition of these flows, one by one: together they may be more than there is memory for."""
     sql = f"SELECT id, version, definition_json FROM workflows WHERE id {OF_THESE}"
-    return [tuple(row) for row in execute(sql, (_list(ids),)).fetchall()]
+    yield from execute(sql, (_list(ids),))
 
 
 def last_runs(workspace_id: str, ids: Sequence[str]) -> dict[str, LastRun]:

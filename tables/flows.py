@@ -14,6 +14,7 @@ from tables.polls import Poll
 from tables.schedules import Schedule
 from tables.webhooks import Webhook
 
+MOST_CHARACTERS = 16_000_000  # of definitions that a page of a list has; one alone may be longer
 # What keeps the rows of each kind of trigger: `sync(flow, [(node id, config)])`.
 SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {
     "webhook": Webhook.sync,
@@ -141,14 +142,21 @@ class Workflow(Base):
     def versions(self, limit: int, before: str | None, brief: bool = False) -> tuple[list[WorkflowVersion], str | None]:
         """A page of its versions, newest first, each with its `created_by_name`, and the number to go on from.
 
-        `brief`: without their definitions.
+        `brief`: without their definitions. With these, the page ends early where they come to very much.
         """
         number = 2**31 if before is None else int(before if before.isdecimal() else 0)
         where = "workflow_id = ? AND version < ? ORDER BY version DESC LIMIT ?"
         without = ("definition_json",) if brief else ()
-        rows = list(WorkflowVersion.each(where, (self.id, number, limit + 1), without))
+        rows: list[WorkflowVersion] = []
+        room, more = MOST_CHARACTERS, False
+        for row in WorkflowVersion.each(where, (self.id, number, limit + 1), without):
+            room -= len(row.definition_json or "")
+            more = len(rows) == limit or (room < 0 and rows != [])
+            if more:
+                break
+            rows.append(row)
         WorkflowVersion.name_makers(rows)
-        return rows[:limit], str(rows[limit - 1].version) if len(rows) > limit else None
+        return rows, str(rows[-1].version) if more else None
 
 
 class WorkflowVersion(Base):

@@ -38,7 +38,14 @@ function precompressed(): Plugin {
 export default defineConfig({
   plugins: [react(), precompressed()],
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
-  build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false }, sourcemap: false },
+  build: {
+    target: "es2022",
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    sourcemap: false,
+    // Of all that is in the build, as their licences ask for.
+    license: { fileName: "licenses.txt" },
+  },
   server: { port: 5173, proxy: { "/api": SERVER, "/metrics": SERVER } },
   test: { environment: "node", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
 });

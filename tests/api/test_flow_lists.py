@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from api import flow_list
 from database import execute, write
 from flat import iso
 from models import Run, Schedule, Workflow, now_ms
@@ -263,3 +264,16 @@ def test_a_run_of_long_ago_counts_as_the_last_where_there_is_no_other(owner, flo
         run = Run.accept(Workflow.get(), id=first_id("run", 5), triggered_by="schedule", status="failed")
         execute(*run.insertion())
     assert only(owner)["last_run"]["id"] == run.id and only(owner)["failing"]
+
+
+def test_a_page_of_long_definitions_is_shorter_and_the_pages_together_are_all(owner, make_flow, names, monkeypatch):
+    made = [f"f{number}" for number in range(5)]
+    for name in made:
+        make_flow(definition({"id": "a", "type": "noop", "notes": "x" * 1_000}), name=name)
+    monkeypatch.setattr(flow_list, "MOST_CHARACTERS", 2_500)
+    for sort in ("newest", "name", "updated", "last_run"):
+        assert len(owner.get(f"/api/flows?sort={sort}").json["items"]) == 2
+        assert len(owner.get(f"/api/flows?sort={sort}&brief=true").json["items"]) == 5
+        assert sorted(names(sort=sort)) == made
+    monkeypatch.setattr(flow_list, "MOST_CHARACTERS", 10)
+    assert sorted(names()) == made

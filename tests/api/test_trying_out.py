@@ -1,8 +1,11 @@
 """Running drafts, parts of flows and flows with pinned nodes; and the steps of long runs."""
 
+import re
+
 import pytest
 from test_runs import finished
 
+from api import runs
 from database import db
 from models import Run, RunOptions, Workflow, WorkflowVersion
 
@@ -240,6 +243,22 @@ def test_without_values_none_is_read(owner, long_run, server, monkeypatch):
     connection.set_trace_callback(None)
     asked = [sql for sql in read if "FROM steps" in sql or '"steps"' in sql]
     assert len(asked) == 1 and not {"output", "item", "inputs"} & set(asked[0].replace(",", " ").split())
+
+
+def test_what_does_not_fit_into_an_answer_is_a_reference_to_where_it_is_whole(owner, make_flow, monkeypatch):
+    """Each of many nodes that join the same values shows all of them, so a list of their steps could be of any size."""
+    makers = [{"id": f"m{n}", "type": "set", "config": {"values": {"x": "{{ 'x' * 1000 }}"}}} for n in range(4)]
+    joins = [{"id": f"j{n}", "type": "noop"} for n in range(4)]
+    edges = [[maker["id"], join["id"]] for maker in makers for join in joins]
+    run = start(owner, make_flow({"nodes": [*makers, *joins], "edges": edges}), input={"given": "y" * 500})
+    whole = owner.get(f"/api/runs/{run['id']}/steps")
+    monkeypatch.setattr(runs, "LARGEST_ANSWER", 8_000)
+    cut = owner.get(f"/api/runs/{run['id']}/steps")
+    assert len(whole.data) > 30_000 > 20_000 > len(cut.data)
+    references = re.findall(r'{"\$ref":"([^"]+)","bytes":(\d+)}', cut.text)
+    assert len(references) > 10
+    for path, size in set(references):
+        assert len(owner.get(path).data) == int(size)
 
 
 def test_the_steps_of_one_node_are_asked_for_by_its_id(owner, long_run):

@@ -2,6 +2,7 @@
 
 import pytest
 
+import tables.flows
 from api import changes
 
 
@@ -71,3 +72,17 @@ def test_no_more_is_compared_than_the_bound_allows(owner, path, monkeypatch):
 def test_a_wrong_parameter_is_400_and_named(owner, path, name):
     answer = owner.get(f"{path}?{name}=x")
     assert answer.status_code == 400 and answer.json["error"].startswith(f"{name}: ")
+
+
+def test_a_page_of_long_definitions_is_shorter_and_the_pages_together_are_all(owner, path, monkeypatch):
+    newest = len(owner.get(f"{path}?limit=1").json["items"][0]["definition_json"])
+    for most, first in ((newest + 1, 1), (10, 1), (10_000, len(DEFINITIONS))):
+        monkeypatch.setattr(tables.flows, "MOST_CHARACTERS", most)
+        found, page = [], owner.get(path).json
+        assert len(page["items"]) == first
+        while page["next_cursor"] is not None:
+            found += page["items"]
+            page = owner.get(f"{path}?cursor={page['next_cursor']}").json
+        found += page["items"]
+        assert [item["version"] for item in found] == list(range(len(DEFINITIONS), 0, -1))
+        assert len(owner.get(f"{path}?brief=true").json["items"]) == len(DEFINITIONS)

@@ -295,7 +295,7 @@ def test_a_status_without_a_body_has_none(client, hook, status):
 FORBIDDEN = {
     "Set-Cookie": "headrace_session=x", "Content-Length": "1", "Transfer-Encoding": "chunked", "Connection": "close",
     "Server": "x", "Clear-Site-Data": '"*"', "X-Accel-Redirect": "/etc/passwd", "Strict-Transport-Security": "x",
-    "Content-Security-Policy": "script-src *", "X-Frame-Options": "ALLOWALL", "X-Content-Type-Options": "x",
+    "X-Frame-Options": "ALLOWALL", "X-Content-Type-Options": "x",
 }  # fmt: skip
 
 
@@ -310,9 +310,39 @@ def test_a_flow_cannot_answer_in_the_servers_name(client, hook):
 
 def test_a_page_that_a_flow_answers_is_in_a_sandbox_and_others_are_not(client, owner, hook):
     hook(respond(headers={"Content-Type": "text/html"}, body="<script>alert(1)</script>"), respond="node")
-    policy = client.post("/api/webhooks/orders").headers["Content-Security-Policy"]
-    assert "sandbox" in policy.split("; ") and "default-src 'none'" in policy
+    policies = client.post("/api/webhooks/orders").headers.getlist("Content-Security-Policy")
+    assert policies[0] == "default-src 'none'" and policies[1].endswith("; sandbox")
     assert "sandbox" not in owner.get("/api/flows").headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("own", ["sandbox allow-scripts allow-same-origin", "sandbox allow-scripts, x", "base-uri *;"])
+def test_a_flows_own_policy_loosens_nothing_of_ours(client, hook, own):
+    headers = {"Content-Type": "text/html", "Content-Security-Policy": own, "content-security-policy": own}
+    hook(respond(headers=headers, body="<script>alert(1)</script>"), respond="node")
+    policies = client.post("/api/webhooks/orders").headers.getlist("Content-Security-Policy")
+    # In one policy the first of two directives of the same name counts; of several policies, each does.
+    assert policies == [own, "frame-ancestors 'none'; base-uri 'none'; form-action 'self'; sandbox"]
+
+
+@pytest.mark.parametrize(
+    ("dest", "site", "status"),
+    [
+        ("script", "same-origin", 403),
+        ("serviceworker", "same-origin", 403),
+        ("style", "same-origin", 403),
+        ("script", "cross-site", 200),
+        ("empty", "same-origin", 200),
+        ("document", "same-origin", 200),
+        ("image", "same-origin", 200),
+    ],
+)
+def test_what_a_flow_answers_is_no_part_of_our_own_pages(client, hook, dest, site, status, count_rows):
+    """Their policy lets them load scripts of this server, and a browser says what it asks for."""
+    hook(respond(headers={"Content-Type": "text/javascript"}, body="alert(1)"), respond="node", methods=["GET"])
+    before = count_rows()["runs"]
+    headers = {"Sec-Fetch-Dest": dest, "Sec-Fetch-Site": site}
+    assert client.get("/api/webhooks/orders", headers=headers).status_code == status
+    assert count_rows()["runs"] - before == (status == 200)
 
 
 def test_the_first_respond_node_that_ran_is_the_one(client, make_flow):

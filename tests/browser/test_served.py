@@ -46,6 +46,12 @@ def test_its_files_come_compressed_and_are_kept(page, log_in):
     assert headers["content-encoding"] in ("gzip", "br") and "immutable" in headers["cache-control"]
 
 
+def test_the_licences_of_what_is_in_it_come_along(page, log_in):
+    log_in(page)
+    answer = page.request.get("/licenses.txt")
+    assert answer.ok and "## react - " in answer.text() and "(OFL-1.1)" in answer.text()
+
+
 @pytest.mark.parametrize(
     ("script", "complaint"),
     [

@@ -25,10 +25,10 @@ export function chooseWorkspace(id: string | null): void {
   workspace = id;
 }
 
-/** Told when the server says that nobody is logged in. */
-let onLoggedOut: () => void = () => {};
-export function whenLoggedOut(listener: () => void): void {
-  onLoggedOut = listener;
+/** Told when the server says that nobody is logged in, or that whoever is may not do this. */
+let onRefused: () => void = () => {};
+export function whenRefused(listener: () => void): void {
+  onRefused = listener;
 }
 
 async function errorOf(response: Response): Promise<ApiError> {
@@ -57,7 +57,9 @@ const middleware: Middleware = {
   },
   async onResponse({ request, response }) {
     if (response.ok) return response;
-    if (response.status === 401 && !request.url.endsWith("/api/auth/login")) onLoggedOut();
+    // What is asked about the session itself has its own answer to this.
+    const isRefused = response.status === 401 || response.status === 403;
+    if (isRefused && !new URL(request.url).pathname.startsWith("/api/auth/")) onRefused();
     throw await errorOf(response);
   },
   onError({ error }) {

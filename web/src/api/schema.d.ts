@@ -654,7 +654,7 @@ export interface paths {
         /**
          * The flows of the workspace, each with its triggers, its last run and when it is due next.
          * @description The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
-         *     order. `status` may be several, separated by commas.
+         *     order. `status` may be several, separated by commas. A page of long definitions may have fewer than `limit`.
          */
         get: {
             parameters: {
@@ -889,7 +889,10 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** The versions of the flow, newest first; with `summary`, what changed in each against the one before. */
+        /**
+         * The versions of the flow, newest first; with `summary`, what changed in each against the one before.
+         * @description A page of long definitions may have fewer than `limit`.
+         */
         get: {
             parameters: {
                 query?: {
@@ -1322,7 +1325,8 @@ export interface paths {
         };
         /**
          * The steps of a run in the order in which they were executed: all of them, unless a `limit` is given.
-         * @description With `values=false` nothing of what went in and came out is read, which lists a long run at once.
+         * @description With `values=false` nothing of what went in and came out is read, which lists a long run at once. Else, what does
+         *     not fit into an answer is a reference to where it can be read.
          */
         get: {
             parameters: {

@@ -1,8 +1,10 @@
 /** Who is logged in and in which workspace; everything below may take both for granted. */
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useState } from "react";
-import { ApiError, api, chooseWorkspace, type Schemas, server, whenLoggedOut } from "@/api/client";
+import { ApiError, api, chooseWorkspace, type Schemas, server, whenRefused } from "@/api/client";
+import { notify } from "@/ui/notify";
 import { Loading, Refused } from "@/ui/states";
+import { forgetRuns } from "./kept";
 
 export type Role = "viewer" | "operator" | "editor" | "owner";
 export const ROLES: readonly Role[] = ["viewer", "operator", "editor", "owner"];
@@ -30,6 +32,14 @@ export function useSession(): Session {
 
 const KEPT = "headrace.workspace";
 
+function keep(workspaceId: string): void {
+  try {
+    localStorage.setItem(KEPT, workspaceId);
+  } catch {
+    localStorage.removeItem(KEPT); // The browser's store is full: the next visit begins where the session does.
+  }
+}
+
 /** Shows `login` until somebody is logged in, then the children. */
 export function SessionProvider({ children, login }: { children: ReactNode; login: ReactNode }) {
   const client = useQueryClient();
@@ -43,7 +53,8 @@ export function SessionProvider({ children, login }: { children: ReactNode; logi
   );
 
   useEffect(() => {
-    whenLoggedOut(() => client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] }));
+    // The session may have ended, or the role changed, while the page was open.
+    whenRefused(() => client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] }));
   }, [client]);
 
   const problem: unknown = error;
@@ -69,13 +80,19 @@ export function SessionProvider({ children, login }: { children: ReactNode; logi
       role,
       may: (needed) => ROLES.indexOf(role) >= ROLES.indexOf(needed),
       switchTo: (id) => {
-        localStorage.setItem(KEPT, id);
+        keep(id);
         chooseWorkspace(id);
         setWorkspace(id);
         void client.resetQueries();
       },
       logOut: async () => {
-        await server.DELETE("/api/auth/session");
+        try {
+          await server.DELETE("/api/auth/session");
+        } catch (error) {
+          const isOut = error instanceof ApiError && error.status === 401;
+          if (!isOut) return notify.refused("You are still logged in", error);
+        }
+        forgetRuns();
         client.clear();
         window.location.assign("/");
       },

@@ -38,7 +38,11 @@ function useRemembered(name: string): [boolean, (open: boolean) => void] {
     setOpen(next);
     if (name === "") return;
     const others = readOpen().filter((one) => one !== name);
-    localStorage.setItem(KEPT, JSON.stringify(next ? [...others, name].slice(-50) : others));
+    try {
+      localStorage.setItem(KEPT, JSON.stringify(next ? [...others, name].slice(-50) : others));
+    } catch {
+      // The browser's store is full: it is not remembered.
+    }
   }
   return [open, set];
 }

@@ -1,0 +1,67 @@
+"""Who waits for a run leaves some of the threads that answer requests to others."""
+
+import dataclasses
+import queue
+import threading
+
+import pytest
+
+import dispatch.dispatcher as dispatcher
+
+HOOK = {"id": "hook", "type": "webhook"}
+WAIT = {"id": "wait", "type": "gate"}
+LONG = 60
+
+
+@pytest.fixture
+def config(config):
+    """One request of a process may wait for long, be it for a webhook or not."""
+    return dataclasses.replace(config, threads=2, webhook_wait=LONG)
+
+
+@pytest.fixture
+def ask(token_client, gate, make_flow, monkeypatch):
+    """`ask(way)` sends, from a thread of its own, a request that waits in this way; answers come in `ask.answers`."""
+    monkeypatch.setattr(dispatcher, "SHORT_WAIT", 0.05)
+    nodes, edges = [WAIT, {"id": "answer", "type": "respond", "config": {"body": "at last"}}], [["wait", "answer"]]
+    flow = make_flow({"nodes": nodes, "edges": edges})
+    for mode in ("last", "node"):
+        hook = {**HOOK, "config": {"path": mode, "respond": mode}}
+        make_flow({"nodes": [hook, *nodes], "edges": [["hook", "wait"], *edges]}, status="active")
+    addresses = {"run": f"/api/workflows/{flow['id']}/run?wait={LONG}"}
+    addresses |= {mode: f"/api/webhooks/{mode}" for mode in ("last", "node")}
+    threads = []
+
+    def start(way):
+        client = token_client("operator")
+        threads.append(threading.Thread(target=lambda: start.answers.put(client.post(addresses[way], {}))))
+        threads[-1].start()
+
+    start.answers = queue.SimpleQueue()
+    yield start
+    gate.set()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("way", ["run", "last", "node"])
+def test_who_comes_too_many_gets_the_run_as_it_stands(ask, gate, way):
+    for _ in range(3):
+        ask(way)
+    early = [ask.answers.get(timeout=LONG / 3) for _ in range(2)]
+    assert [answer.status_code for answer in early] == [202, 202]
+    assert ask.answers.empty()
+    gate.set()
+    assert ask.answers.get(timeout=LONG / 3).status_code == 200
+
+
+def test_all_ways_to_wait_share_the_places_and_give_them_back(ask, gate):
+    for way in ("run", "last", "node"):
+        ask(way)
+    assert [ask.answers.get(timeout=LONG / 3).status_code for _ in range(2)] == [202, 202]
+    gate.set()
+    ask.answers.get(timeout=LONG / 3)
+    gate.clear()
+    ask("run")
+    ask("run")
+    assert ask.answers.get(timeout=LONG / 3).status_code == 202 and ask.answers.empty()
