@@ -32,6 +32,7 @@ from models import (
     last_runs,
     metrics,
     next_times,
+    present_names,
     retention,
     totals,
     upcoming,
@@ -270,6 +271,7 @@ def do(writes):
 
 
 OTHERS = {
+    "names of what the audit trail tells of": lambda: present_names("ws_1", ["run_1", "wf_1", "mem_1", "usr_1"], "a"),
     "flows by their last run": lambda: flow_page(FlowFilters("ws_1", failing=False), "last_run", 50, ("", "wf_1")),
     "last runs of flows": lambda: last_runs("ws_1", ["wf_1", "wf_2"]),
     "next times of flows": lambda: next_times(["wf_1", "wf_2"]),
