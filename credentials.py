@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from marshmallow import ValidationError
 
 import definition as definitions
 import models
-from agent.definition import Agent, credentials_of
+from agent.definition import Agent, check, credentials_of
 from definition.wording import flat as in_one_line
 from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable
 from models import AuditEntry, Fact, Workflow, differences
@@ -33,6 +33,7 @@ TRIAL_SECONDS = 15.0
 LONGEST_ANSWER = 2_000
 READABLE = "Its values can be read. There is nothing that it could be tried on."
 BROKEN = "It could not be tried because of an error in Headrace; the server's log has the details"
+MOST_LOOKED_AT, READ_AT_ONCE = 5_000, 100  # flows
 
 
 class Credentials:
@@ -205,6 +206,67 @@ def warned(flow: Workflow) -> Workflow:
     if found := warnings_of(orjson.loads(flow.definition_json), flow.workspace_id):
         flow.warnings = found  # type: ignore[attr-defined]
     return flow
+
+
+class UsedBy(NamedTuple):
+    """A flow or an agent that names a credential. `status` is the flow's, None for an agent."""
+
+    type: str
+    id: str
+    name: str
+    status: str | None
+
+
+# What is named by each version of a flow or an agent that was looked at: such a version never changes, and to read a
+# thousand of them anew for each list would take longer than all the rest of it.
+_known: dict[tuple[str, int], frozenset[str]] = {}
+
+
+def used_by(workspace_id: str, rows: Iterable[models.Credential]) -> dict[str, list[UsedBy]]:
+    """Who names each of these credentials, by its id: active flows, then others, then agents, each by their name.
+
+    No credential is opened, and all flows are looked at together, the newest MOST_LOOKED_AT of them.
+    """
+    by_name: dict[str, list[UsedBy]] = {}
+    for user, names in (*_flows(workspace_id), *_agents(workspace_id)):
+        for name in names:
+            by_name.setdefault(name, []).append(user)
+    found = {row.id: {*by_name.get(row.name, ()), *by_name.get(row.id, ())} for row in rows}
+    return {id_: sorted(users, key=_order) for id_, users in found.items()}
+
+
+def _order(user: UsedBy) -> tuple[bool, bool, str, str]:
+    return user.type == "agent", user.status != "active", user.name.casefold(), user.id
+
+
+def _flows(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
+    heads = list(Workflow.heads(workspace_id, MOST_LOOKED_AT))
+    found = {key: _known[key] for id_, _, _, version in heads if (key := (id_, version)) in _known}
+    lacking = [id_ for id_, _, _, version in heads if (id_, version) not in found]
+    for begin in range(0, len(lacking), READ_AT_ONCE):
+        for id_, version, text in models.definitions_of(lacking[begin : begin + READ_AT_ONCE]):
+            found[id_, version] = frozenset(use.name for use in definitions.uses(orjson.loads(text)))
+    _remember(found)
+    for id_, name, status, version in heads:
+        # What was changed or deleted in between names nothing for now.
+        yield UsedBy("flow", id_, name, status), found.get((id_, version), frozenset())
+
+
+def _agents(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
+    for row in models.Agent.of(workspace_id, "", MOST_LOOKED_AT):
+        key = f"{workspace_id}/{row.id}", row.updated_at
+        names = _known.get(key)
+        if names is None:
+            agent, _ = check(orjson.loads(row.definition))
+            names = frozenset() if agent is None else frozenset(use.name for use in credentials_of(agent))
+            _remember({key: names})
+        yield UsedBy("agent", row.id, row.name, None), names
+
+
+def _remember(found: dict[tuple[str, int], frozenset[str]]) -> None:
+    """Keep these in mind, among no more than twice MOST_LOOKED_AT."""
+    global _known
+    _known = {**_known, **found} if len(_known) + len(found) <= 2 * MOST_LOOKED_AT else dict(found)
 
 
 def check_unused(row: models.Credential, done: str, names: list[str]) -> None:

@@ -11,7 +11,7 @@ from database import space
 from tables import retention
 from tables.agent_definitions import Agent
 from tables.agent_runs import AgentRun, AgentStep
-from tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences
+from tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences, present_names
 from tables.base import Base, Write, first_id, monotonic_ms, new_id, now_ms
 from tables.credentials import Credential
 from tables.facts import Fact
@@ -52,6 +52,6 @@ __all__ = [
     "MOST_CHARACTERS", "Membership", "MemoryScope", "Poll", "PollEntry", "Preset", "Run", "RunDay", "RunOptions",
     "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow",
     "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "definitions_of", "differences", "first_id",
-    "flow_page", "hash_token", "last_runs", "metrics", "monotonic_ms", "new_id", "next_times", "now_ms", "retention",
-    "sizes_of", "space", "totals", "upcoming", "versions_of",
+    "flow_page", "hash_token", "last_runs", "metrics", "monotonic_ms", "new_id", "next_times", "now_ms",
+    "present_names", "retention", "sizes_of", "space", "totals", "upcoming", "versions_of",
 ]  # fmt: skip

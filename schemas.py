@@ -455,6 +455,25 @@ class CredentialOut(Out):
     updated_at = Time(required=True)
 
 
+class UsedByOut(Out):
+    type = choice(("flow", "agent"), required=True)
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    status = choice(STATUSES, required=True, allow_none=True, metadata={"description": "Of a flow"})
+
+
+class CredentialUseOut(CredentialOut):
+    used_by = fields.List(
+        fields.Nested(UsedByOut),
+        metadata={"description": "The first 20 of those that name it: active flows, then others, then agents"},
+    )
+    used_by_count = fields.Integer(metadata={"description": "How many name it"})
+
+
+class CredentialArgs(PageArgs):
+    used_by = fields.Boolean(load_default=False, metadata={"description": "Whether to say what uses each of them"})
+
+
 class TrialIn(Schema):
     """What the check of the type asks for; other keys go to it too."""
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+import orjson
 from flask import g, request
 from flask_login import current_user
 from marshmallow import fields
 
+import templates
 from api.access import needs, workspace_id
 from api.wire import Resource
 from errors import NotFound
 from kinds import Json, Out, Time, choice, text
-from models import ACTIONS, SUBJECTS, AuditEntry, Base, Run, Write
+from models import ACTIONS, SUBJECTS, AuditEntry, Base, Run, Write, present_names
 from schemas import PageArgs, listed
 
 blueprint = Resource("audit", "Who changed what, and when")
+AN_ID = re.compile(r'"([a-z]{2,4}_[0-9A-Z]{26})"')  # in JSON
 
 
 class AuditArgs(PageArgs):
@@ -46,6 +50,12 @@ class AuditOut(Out):
         required=True,
         metadata={"type": "object", "description": "By field: `{before, after}`, `{changed: true}` or a value"},
     )
+    names = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata={"description": "By id, what is still there of all that it has ids of, as it is called now"},
+    )
     address = fields.String(required=True, allow_none=True, metadata={"description": "From where the request came"})
     created_at = Time(required=True)
 
@@ -58,7 +68,29 @@ def entries(args: dict[str, Any]) -> Any:
     """What was done in the workspace, newest first. `action` is one, or what it begins with: `flow`, `flow.deleted`."""
     limit, cursor = args.pop("limit"), args.pop("cursor")
     items, cursor = AuditEntry.page(AuditEntry.select_where(workspace_id(), **args), limit, cursor)
+    _name(items)
     return {"items": items, "next_cursor": cursor}
+
+
+def _name(entries: list[AuditEntry]) -> None:
+    """Give each of the entries its `names`: a question for each kind of thing, however many entries there are."""
+    named = {entry.id: _ids(entry) for entry in entries}
+    agents = {id_ for entry in entries for id_ in _agents(entry)}
+    names = {id_: agent["name"] for id_ in agents if (agent := templates.find_agent(id_))}
+    names |= present_names(workspace_id(), (id_ for ids in named.values() for id_ in ids), agents)
+    for entry in entries:
+        entry.names = {id_: names[id_] for id_ in (*named[entry.id], *_agents(entry)) if id_ in names}
+
+
+def _ids(entry: AuditEntry) -> set[str]:
+    """The ids that an entry has, also in its changes; those of agents are no such ids."""
+    return {id_ for id_ in (entry.user_id, entry.target_id) if id_} | set(AN_ID.findall(entry.changes))
+
+
+def _agents(entry: AuditEntry) -> set[str]:
+    """The ids of agents that an entry has."""
+    found = {orjson.loads(entry.changes).get("agent_id"), entry.target_id if entry.target_type == "agent" else None}
+    return {id_ for id_ in found if isinstance(id_, str)}
 
 
 # Writing it

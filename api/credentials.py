@@ -13,18 +13,19 @@ from marshmallow import ValidationError
 from api.access import needs, workspace_id
 from api.audit import begun
 from api.wire import Resource, check_depth, flatten
-from credentials import Credentials, Trial, opened, try_out
+from credentials import Credentials, Trial, opened, try_out, used_by
 from dispatch import Dispatcher
 from errors import BadInput, Unavailable
 from models import Credential
 from nodes import keyring
 from nodes.credential_types import TYPES, catalogue
 from schemas import (
+    CredentialArgs,
     CredentialChange,
     CredentialIn,
     CredentialOut,
     CredentialTypeOut,
-    PageArgs,
+    CredentialUseOut,
     TrialIn,
     TrialOf,
     TrialOut,
@@ -33,17 +34,32 @@ from schemas import (
 
 blueprint = Resource("credentials", "Secrets that flows use")
 TRIALS_AT_ONCE = 4  # of a process, whose threads have others to answer too
+MOST_USERS = 20  # of a credential, that an answer names
 _room = threading.BoundedSemaphore(TRIALS_AT_ONCE)
 
 
 @blueprint.get("/credentials")
 @needs("viewer")
-@blueprint.arguments(PageArgs, location="query")
-@blueprint.response(200, listed(CredentialOut))
+@blueprint.arguments(CredentialArgs, location="query")
+@blueprint.response(200, listed(CredentialUseOut))
 def credentials(args: dict[str, Any]) -> Any:
-    """The credentials of the workspace, newest first, without their values."""
+    """The credentials of the workspace, newest first, without their values; with `used_by`, what uses each of them."""
     items, cursor = Credential.page(Credential.of(workspace_id()), args["limit"], args["cursor"])
+    if args["used_by"]:
+        _say_who_uses(items, workspace_id())
     return {"items": items, "next_cursor": cursor}
+
+
+@blueprint.get("/credentials/<credential>")
+@needs("viewer", credential=Credential)
+@blueprint.response(200, CredentialUseOut)
+def read(credential: Credential) -> Any:
+    """One credential, without its values, and what uses it: `used_by` are flows of any status, and agents.
+
+    An active flow keeps it from being deleted. Of very many flows the newest are looked at.
+    """
+    _say_who_uses([credential], credential.workspace_id)
+    return credential
 
 
 @blueprint.get("/credential-types")
@@ -115,6 +131,12 @@ def test_unsaved(body: dict[str, Any]) -> Any:
     trial = _tried(workspace_id(), made.name, lambda: made, body)
     begun("credential.tested").target("credential", None, None).note(type=type_, ok=trial.ok).save_new()
     return trial
+
+
+def _say_who_uses(rows: list[Credential], workspace: str) -> None:
+    users = used_by(workspace, rows)
+    for row in rows:
+        row.used_by, row.used_by_count = users[row.id][:MOST_USERS], len(users[row.id])
 
 
 def _kept() -> Credentials:

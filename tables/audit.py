@@ -5,7 +5,7 @@ No value of a secret gets here, nor what people and programs work with: names, r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,6 +41,15 @@ TARGETS = {
     "usr": ("user", "email"),
     "mem": ("memory", "key"),
 }
+# Where the rows of a workspace are by what their ids begin with: the table, and the column that names one.
+PRESENT = {
+    "wf": ("workflows", "name"),
+    "run": ("runs", "workflow_name"),
+    "cred": ("credentials", "name"),
+    "tok": ("api_tokens", "name"),
+    "mem": ("agent_memories", "key"),
+}
+OF_THESE = "id IN (SELECT value FROM json_each(?))"
 LONGEST_NAME = 200
 LONGEST_VALUE = 500  # characters of JSON; of a longer one it is said that it changed
 CHANGED = {"changed": True}
@@ -155,6 +164,30 @@ class AuditEntry(Base):
             # Few enough to look at each, in the order of an index. The plus keeps SQLite from that of the actions.
             arms = [f"(+{' OR +'.join(arms)})"]
         return Rows(cls, " AND ".join(given), given.values(), arms, end)
+
+
+def present_names(workspace_id: str, ids: Iterable[str], agents: Iterable[str]) -> dict[str, str]:
+    """What is still there of these ids, with its name now: people, the workspace and what it has, its own agents.
+
+    Ids of anything else, and of other workspaces, are passed over.
+    """
+    by_prefix: dict[str, list[str]] = {}
+    for id_ in ids:
+        by_prefix.setdefault(id_.partition("_")[0], []).append(id_)
+    found: dict[str, str] = {}
+    for prefix, (table, name) in PRESENT.items():
+        # The plus keeps SQLite from the indexes of the workspace: there are few ids, and all its runs are many.
+        sql = f"SELECT id, {name} FROM {table} WHERE {OF_THESE} AND +workspace_id = ?"
+        found |= _named(sql, by_prefix.get(prefix, ()), workspace_id)
+    found |= _named(f"SELECT id, name FROM users WHERE {OF_THESE} AND name <> ''", by_prefix.get("usr", ()))
+    if workspace_id in by_prefix.get("ws", ()):
+        found |= _named(f"SELECT id, name FROM workspaces WHERE {OF_THESE}", [workspace_id])
+    return found | _named(f"SELECT id, name FROM agents WHERE {OF_THESE} AND workspace_id = ?", agents, workspace_id)
+
+
+def _named(sql: str, ids: Iterable[str], *params: str) -> dict[str, str]:
+    listed = sorted(set(ids))
+    return dict(execute(sql, (orjson.dumps(listed).decode(), *params)).fetchall()) if listed else {}
 
 
 def _meant(action: str) -> list[str]:

@@ -139,6 +139,12 @@ class Workflow(Base):
         )
         yield from execute(sql, (workspace_id, text, most))
 
+    @classmethod
+    def heads(cls, workspace_id: str, most: int) -> Iterator[tuple[str, str, str, int]]:
+        """Id, name, status and version of the workspace's flows, newest first."""
+        sql = "SELECT id, name, status, version FROM workflows WHERE workspace_id = ? ORDER BY id DESC LIMIT ?"
+        yield from execute(sql, (workspace_id, most))
+
     def versions(self, limit: int, before: str | None, brief: bool = False) -> tuple[list[WorkflowVersion], str | None]:
         """A page of its versions, newest first, each with its `created_by_name`, and the number to go on from.
 

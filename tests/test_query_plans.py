@@ -32,6 +32,7 @@ from models import (
     last_runs,
     metrics,
     next_times,
+    present_names,
     retention,
     totals,
     upcoming,
@@ -270,7 +271,9 @@ def do(writes):
 
 
 OTHERS = {
+    "names of what the audit trail tells of": lambda: present_names("ws_1", ["run_1", "wf_1", "mem_1", "usr_1"], "a"),
     "flows by their last run": lambda: flow_page(FlowFilters("ws_1", failing=False), "last_run", 50, ("", "wf_1")),
+    "heads of flows": lambda: list(Workflow.heads("ws_1", 5)),
     "last runs of flows": lambda: last_runs("ws_1", ["wf_1", "wf_2"]),
     "next times of flows": lambda: next_times(["wf_1", "wf_2"]),
     "what is due next": lambda: upcoming("ws_1", 5, 50, (5, "wf_1", "n")),

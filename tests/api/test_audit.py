@@ -9,7 +9,7 @@ from world import at_once, said, start_python
 
 import accounts
 from database import execute, write
-from models import ACTIONS, SUBJECTS, AgentRun, ApiToken, AuditEntry, Session, Wait, Workflow
+from models import ACTIONS, SUBJECTS, AgentRun, ApiToken, AuditEntry, Session, User, Wait, Workflow
 from vault import KEY_FILE
 
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -411,6 +411,56 @@ def test_a_run_that_a_busy_flow_does_not_take_leaves_no_entry(owner, make_flow, 
     path = f"/api/workflows/{flow['id']}/run?wait=0"
     assert [owner.post(path).status_code for _ in range(2)] == [202, 409]
     assert [action for action, _, _ in entries()].count("run.started") == 1
+
+
+# What its ids are called now
+
+
+def names(owner, query="limit=1"):
+    """The `names` of the newest entry that the query finds."""
+    return owner.get(f"/api/audit?{query}").json["items"][0]["names"]
+
+
+def test_what_is_still_there_is_named_as_it_is_called_now(owner, member, flow):
+    editor = member("editor")
+    editor.patch("/api/profile", {"name": "Mina Okafor"})
+    editor.put(f"/api/workflows/{flow['id']}", {"name": "New"})
+    owner.put(f"/api/workflows/{flow['id']}", {"name": "Newer"})
+    query = f"user_id={editor.user.id}&action=flow"
+    assert names(owner, query) == {editor.user.id: "Mina Okafor", flow["id"]: "Newer"}
+    owner.delete(f"/api/workflows/{flow['id']}")
+    assert names(owner, query) == {editor.user.id: "Mina Okafor"}
+    editor.user.remove()
+    assert names(owner, query) == {}
+
+
+@pytest.mark.parametrize("route", [route for route in LEAVES if not route.startswith(("DELETE", "PATCH /api/auth"))])
+def test_what_an_entry_is_about_is_named(owner, client, ready, route):
+    with write():
+        User.update(name="Ada").execute()
+    do(client if route.endswith("login") else owner, route, ready)
+    entry = owner.get("/api/audit?limit=1").json["items"][0]
+    assert entry["names"].pop(owner.user.id) == "Ada"
+    if entry["target_type"] in (None, "session", "preset") or entry["target_id"] in (None, owner.user.id):
+        assert entry["names"] == {}
+    else:
+        assert entry["names"][entry["target_id"]]
+
+
+def test_ids_in_its_changes_are_named_too(owner, make_run):
+    run = make_run(FAILS)
+    again = owner.post(f"/api/runs/{run['id']}/retry", {"from": "start"}).json
+    assert names(owner)[again["id"]] == names(owner)[run["id"]] == "Echo"
+    owner.post("/api/agent/memory", {"agent_id": "researcher", "key": "k", "content": "c"})
+    assert names(owner)["researcher"] == "Researcher"
+
+
+def test_nothing_of_another_workspace_is_named(owner, other):
+    theirs = other.post("/api/flows", {"name": "Theirs"}).json["id"]
+    other.post("/api/agents", AGENT)
+    with AuditEntry.begin("flow.updated", owner.workspace.id).target("flow", theirs, None).written() as entry:
+        entry.note(of=other.workspace.id, agent_id="mine")
+    assert names(owner) == {}
 
 
 # Who may read it

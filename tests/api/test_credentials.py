@@ -1,8 +1,11 @@
 """Credentials: what each type holds, who may keep them, and that a value never comes out again."""
 
-import pytest
+import logging
 
-from database import execute
+import pytest
+from world import add_flow
+
+from database import execute, write
 from models import Credential
 
 BEARER = {"name": "shop", "type": "http_bearer", "data": {"token": "hunter2hunter2"}}
@@ -166,3 +169,100 @@ def test_nothing_but_the_key_opens_what_the_database_holds(owner, bearer, config
     assert "hunter2" not in repr(Credential.find(bearer["id"])) + str(vars(Credential.find(bearer["id"])))
     files = [path for path in config.data_dir.rglob("*") if path.is_file()]
     assert not [path for path in files if b"hunter2" in path.read_bytes()]
+
+
+# Who uses it
+
+
+def names_it(how):
+    """A flow whose only node names the credential `shop` in this way."""
+    config = {"url": "https://shop.example", **({"credential": "shop"} if how == "setting" else {})}
+    if how == "expression":
+        config["headers"] = {"X-Key": "{{ secrets.shop }}"}
+    return {"nodes": [{"id": "a", "type": "http", "config": config}], "edges": []}
+
+
+def test_it_says_which_flows_and_agents_use_it(owner, make_flow, bearer):
+    draft = make_flow(names_it("expression"), name="By expression")
+    active = make_flow(names_it("setting"), name="Setting", status="active")
+    make_flow(names_it("no"), name="Other")
+    tool = {"type": "http", "credential": "shop", "hosts": ["shop.example"]}
+    agent = {"id": "helper", "name": "Helper", "instructions": "Help.", "tools": [tool]}
+    assert owner.post("/api/agents", agent).status_code == 201
+    expected = [
+        {"type": "flow", "id": active["id"], "name": "Setting", "status": "active"},
+        {"type": "flow", "id": draft["id"], "name": "By expression", "status": "draft"},
+        {"type": "agent", "id": "helper", "name": "Helper", "status": None},
+    ]
+    path = f"/api/credentials/{bearer['id']}"
+    assert owner.get(path).json == {**bearer, "used_by": expected, "used_by_count": 3}
+    assert owner.get("/api/credentials?used_by=true").json["items"] == [owner.get(path).json]
+    assert owner.get("/api/credentials").json["items"] == [bearer]
+
+
+def test_what_uses_it_follows_every_change(owner, make_flow, bearer):
+    flow = make_flow(names_it("setting"))
+    flow_path, path = f"/api/workflows/{flow['id']}", f"/api/credentials/{bearer['id']}"
+
+    def users():
+        return [(user["name"], user["status"]) for user in owner.get(path).json["used_by"]]
+
+    assert users() == [("Echo", "draft")]
+    owner.put(flow_path, {"name": "Renamed", "status": "archived"})
+    assert users() == [("Renamed", "archived")]
+    owner.put(path, {"name": "store"})
+    assert users() == []
+    owner.put(path, {"name": "shop"})
+    owner.put(flow_path, {"definition": names_it("no")})
+    assert users() == []
+    owner.post(f"{flow_path}/restore", {"version": 1})
+    assert users() == [("Renamed", "archived")]
+    owner.delete(flow_path)
+    assert users() == []
+
+
+def test_one_that_is_named_by_its_id_is_used_too(owner, make_flow, bearer):
+    node = {"id": "a", "type": "http", "config": {"url": "https://shop.example", "credential": bearer["id"]}}
+    make_flow({"nodes": [node, {**node, "id": "b"}], "edges": []})
+    assert owner.get(f"/api/credentials/{bearer['id']}").json["used_by_count"] == 1
+
+
+def test_many_users_are_counted_and_the_first_are_named(owner, workspace, bearer):
+    for number in range(25):
+        add_flow(names_it("setting"), workspace.id, name=f"Flow {number:02}")
+    found = owner.get(f"/api/credentials/{bearer['id']}").json
+    assert (found["used_by_count"], len(found["used_by"])) == (25, 20)
+    assert [user["name"] for user in found["used_by"][:2]] == ["Flow 00", "Flow 01"]
+
+
+def test_who_uses_many_credentials_is_asked_once_for_all(owner, workspace, caplog):
+    for number in range(10):
+        owner.post("/api/credentials", {**BEARER, "name": f"shop {number}"})
+    for _ in range(30):
+        add_flow(names_it("setting"), workspace.id)
+
+    def asked(query):
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, "peewee"):
+            assert owner.get(f"/api/credentials?{query}").status_code == 200
+        return len([record for record in caplog.records if record.name == "peewee"])
+
+    plain = asked("")
+    assert asked("used_by=true") == plain + 3, "the flows, their definitions, the agents"
+    assert asked("used_by=true") == plain + 2, "a definition that was looked at is not read again"
+
+
+def test_nobody_sees_who_uses_those_of_another_workspace(owner, other, member, make_flow, bearer):
+    make_flow(names_it("setting"))
+    theirs = other.post("/api/credentials", BEARER).json
+    make_flow(names_it("setting"), who=other, name="Theirs")
+    assert [user["name"] for user in other.get(f"/api/credentials/{theirs['id']}").json["used_by"]] == ["Theirs"]
+    assert other.get(f"/api/credentials/{bearer['id']}").status_code == 403
+    assert member("viewer").get(f"/api/credentials/{bearer['id']}").json["used_by"][0]["name"] == "Echo"
+
+
+def test_who_uses_it_is_found_without_the_key(owner, make_flow, bearer):
+    make_flow(names_it("setting"))
+    with write():
+        execute("UPDATE credentials SET data = 'nobody can open this'")
+    assert owner.get(f"/api/credentials/{bearer['id']}").json["used_by_count"] == 1

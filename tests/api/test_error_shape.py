@@ -357,7 +357,7 @@ def test_a_doubled_slash_is_an_unknown_url_too(owner, path):
         ("POST", "/metrics"),
         ("PATCH", "/api/credentials"),
         ("GET", "/api/import/curl"),
-        ("GET", "/api/credentials/x"),
+        ("PATCH", "/api/credentials/x"),
         ("PROPFIND", "/api/webhooks/x"),
     ],
 )

@@ -77,6 +77,7 @@ LEAST_ROLE = {
     "GET /api/credential-types": "viewer",
     "POST /api/credentials": "editor",
     "PUT /api/credentials/<credential>": "editor",
+    "GET /api/credentials/<credential>": "viewer",
     "DELETE /api/credentials/<credential>": "editor",
     "POST /api/credentials/<credential>/test": "editor",
     "POST /api/credentials/test": "editor",

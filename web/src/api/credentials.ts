@@ -4,17 +4,19 @@ import { useMemo } from "react";
 import { api, type Schemas, server } from "./client";
 
 export type Credential = Schemas["CredentialOut"];
+/** One with what uses it. */
+export type CredentialUse = Schemas["CredentialUseOut"];
 export type CredentialType = Schemas["CredentialTypeOut"];
 
 const PATH = "/api/credentials";
 const PAGE = 100;
 const MOST_PAGES = 20;
 
-async function allCredentials(): Promise<Credential[]> {
-  const found: Credential[] = [];
+async function allCredentials(used_by: boolean): Promise<CredentialUse[]> {
+  const found: CredentialUse[] = [];
   let cursor: string | null | undefined;
   for (let page = 0; page < MOST_PAGES; page += 1) {
-    const { data } = await server.GET(PATH, { params: { query: { limit: PAGE, cursor } } });
+    const { data } = await server.GET(PATH, { params: { query: { limit: PAGE, cursor, used_by } } });
     found.push(...(data?.items ?? []));
     cursor = data?.next_cursor;
     if (!cursor) break;
@@ -24,7 +26,20 @@ async function allCredentials(): Promise<Credential[]> {
 
 /** All of them, newest first: pickers look through them by type and name. */
 export function useCredentials() {
-  return useQuery({ queryKey: ["get", PATH, "all"], queryFn: allCredentials, staleTime: 10_000 });
+  return useQuery({
+    queryKey: ["get", PATH, "all"],
+    queryFn: () => allCredentials(false),
+    staleTime: 10_000,
+  });
+}
+
+/** The same, each with the flows and agents that use it. */
+export function useCredentialsInUse() {
+  return useQuery({
+    queryKey: ["get", PATH, "used"],
+    queryFn: () => allCredentials(true),
+    staleTime: 10_000,
+  });
 }
 
 /** To be called after one was made, changed or deleted. */

@@ -2584,12 +2584,14 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The credentials of the workspace, newest first, without their values. */
+        /** The credentials of the workspace, newest first, without their values; with `used_by`, what uses each of them. */
         get: {
             parameters: {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
+                    /** @description Whether to say what uses each of them */
+                    used_by?: boolean;
                 };
                 header?: never;
                 path?: never;
@@ -2603,7 +2605,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["CredentialOutList"];
+                        "application/json": components["schemas"]["CredentialUseOutList"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -2644,19 +2646,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/credential-types": {
+    "/api/credentials/{credential}": {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                credential: string;
+            };
             cookie?: never;
         };
-        /** What types there are; `schema` is the JSON Schema of what each holds. */
+        /**
+         * One credential, without its values, and what uses it: `used_by` are flows of any status, and agents.
+         * @description An active flow keeps it from being deleted. Of very many flows the newest are looked at.
+         */
         get: {
             parameters: {
                 query?: never;
                 header?: never;
-                path?: never;
+                path: {
+                    credential: string;
+                };
                 cookie?: never;
             };
             requestBody?: never;
@@ -2667,30 +2676,12 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["CredentialTypeOutList"];
+                        "application/json": components["schemas"]["CredentialUseOut"];
                     };
                 };
                 default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/credentials/{credential}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                credential: string;
-            };
-            cookie?: never;
-        };
-        get?: never;
         /**
          * Give it another name, or other values: `data` replaces all of them. Its type stays.
          * @description So does a name by which an active flow uses it. Whoever lets it go to more hosts has to know its values, and give
@@ -2747,6 +2738,43 @@ export interface paths {
                 default: components["responses"]["DEFAULT_ERROR"];
             };
         };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/credential-types": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What types there are; `schema` is the JSON Schema of what each holds. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["CredentialTypeOutList"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -3563,6 +3591,10 @@ export interface components {
             target_name: string | null;
             /** @description By field: `{before, after}`, `{changed: true}` or a value */
             changes: Record<string, never>;
+            /** @description By id, what is still there of all that it has ids of, as it is called now */
+            names: {
+                [key: string]: string;
+            };
             /** @description From where the request came */
             address: string | null;
             /** Format: date-time */
@@ -4530,7 +4562,18 @@ export interface components {
             hourly?: components["schemas"]["HourOut"][];
             flows: components["schemas"]["FlowCountOut"][];
         };
-        CredentialOut: {
+        UsedByOut: {
+            /** @enum {string} */
+            type: "flow" | "agent";
+            id: string;
+            name: string;
+            /**
+             * @description Of a flow
+             * @enum {string|null}
+             */
+            status: "draft" | "active" | "archived" | null;
+        };
+        CredentialUseOut: {
             id: string;
             workspace_id: string;
             name: string;
@@ -4540,9 +4583,13 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description The first 20 of those that name it: active flows, then others, then agents */
+            used_by?: components["schemas"]["UsedByOut"][];
+            /** @description How many name it */
+            used_by_count?: number;
         };
-        CredentialOutList: {
-            items: components["schemas"]["CredentialOut"][];
+        CredentialUseOutList: {
+            items: components["schemas"]["CredentialUseOut"][];
             next_cursor?: string | null;
         };
         CredentialTypeOut: {
@@ -4569,6 +4616,17 @@ export interface components {
              * @default null
              */
             hosts: string[] | null;
+        };
+        CredentialOut: {
+            id: string;
+            workspace_id: string;
+            name: string;
+            type: string;
+            hosts: unknown;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
         };
         CredentialChange: {
             name?: string;

@@ -61,3 +61,9 @@ export function size(bytes: number): string {
   const scaled = bytes / 1_000 ** step;
   return `${scaled.toFixed(step === 0 || scaled >= 100 ? 0 : 1)} ${units[step]}`;
 }
+
+/** An instant of the viewer's clock (`2026-01-31T14:00`) for the server; undefined where it is none. */
+export function instant(local: string): string | undefined {
+  const date = new Date(local);
+  return local === "" || Number.isNaN(date.getTime()) ? undefined : date.toISOString();
+}

@@ -1,9 +1,15 @@
 /** The credentials of the workspace: their names, types and hosts; their values never come out. */
 
-import { Button, Group, Text } from "@mantine/core";
+import { Anchor, Button, Group, Text } from "@mantine/core";
 import { IconKey, IconPlus } from "@tabler/icons-react";
 import { Suspense, useState } from "react";
-import { type Credential, hostsOf, useCredentials, useCredentialTypes } from "@/api/credentials";
+import {
+  type Credential,
+  type CredentialUse,
+  hostsOf,
+  useCredentialsInUse,
+  useCredentialTypes,
+} from "@/api/credentials";
 import { useSession } from "@/app/session";
 import { lazily } from "@/ui/lazily";
 import { notify } from "@/ui/notify";
@@ -14,7 +20,11 @@ import { Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
 import { useQueryState } from "@/ui/useQueryState";
 import { CredentialMenu, type Doing } from "./CredentialMenu";
+import { whereTo } from "./credentials";
+import classes from "./credentials.module.css";
 import { DeleteDialog } from "./DeleteDialog";
+import { OneCredential } from "./OneCredential";
+import { countInWords } from "./UsedBy";
 
 const CredentialDialog = lazily(async () => {
   const { CredentialDialog: Dialog } = await import("@/forms/credentials/CredentialDialog");
@@ -23,40 +33,66 @@ const CredentialDialog = lazily(async () => {
 const EditDialog = lazily(() => import("./EditDialog"));
 const TestDialog = lazily(() => import("./TestDialog"));
 
-const FILTERS = { search: "" };
+/** `credential`: the one that is opened. */
+const FILTERS = { search: "", credential: "" };
 const ABOUT = "Secrets that flows use. Their values go in and never come out again.";
 
-function whereTo(credential: Credential): string {
-  const hosts = hostsOf(credential);
-  if (hosts === null) return "hosts in its values, if any";
-  return hosts.length === 0 ? "nowhere" : hosts.join(", ");
-}
-
 interface ListProps {
-  credentials: Credential[];
+  credentials: CredentialUse[];
   typeName: (type: string) => string;
+  onOpen: (id: string) => void;
   onDo: (doing: Doing, credential: Credential) => void;
 }
 
-function List({ credentials, typeName, onDo }: ListProps) {
+function List({ credentials, typeName, onOpen, onDo }: ListProps) {
   const { may } = useSession();
   const mayChange = may("editor");
   return (
-    <Table label="Credentials" head={["Name", "Type", "May be sent to", "Changed", ""]} minWidth={640}>
+    <Table
+      label="Credentials"
+      head={["Name", "Type", "Used by", "May be sent to", "Changed", ""]}
+      minWidth={820}
+    >
       {credentials.map((credential) => (
-        <Tr key={credential.id}>
-          <Td>
-            <Text size="sm" fw={600}>
+        <Tr key={credential.id} className={classes.row}>
+          <Td className={classes.name}>
+            <Anchor
+              component="button"
+              type="button"
+              size="sm"
+              fw={600}
+              ta="start"
+              lineClamp={2}
+              title={credential.name}
+              onClick={() => onOpen(credential.id)}
+            >
               {credential.name}
-            </Text>
+            </Anchor>
           </Td>
-          <Td>{typeName(credential.type)}</Td>
+          <Td className={classes.type}>{typeName(credential.type)}</Td>
+          <Td className={classes.used}>
+            {credential.used_by_count === 0 ? (
+              <Text size="sm" c="var(--quiet)">
+                nothing
+              </Text>
+            ) : (
+              <Anchor
+                component="button"
+                type="button"
+                size="sm"
+                ta="start"
+                onClick={() => onOpen(credential.id)}
+              >
+                {countInWords(credential)}
+              </Anchor>
+            )}
+          </Td>
           <Td>
             <Text size="sm" lineClamp={2} c={hostsOf(credential) === null ? "var(--quiet)" : undefined}>
               {whereTo(credential)}
             </Text>
           </Td>
-          <Td>
+          <Td className={classes.changed}>
             <Time at={credential.updated_at} />
           </Td>
           <Td ta="right">{mayChange && <CredentialMenu credential={credential} onDo={onDo} />}</Td>
@@ -85,7 +121,7 @@ function Dialogs({ open, onClose }: { open: Open | null; onClose: () => void }) 
 
 export default function Credentials() {
   const { may } = useSession();
-  const { data, error, refetch } = useCredentials();
+  const { data, error, refetch } = useCredentialsInUse();
   const { types } = useCredentialTypes();
   const { values, change } = useQueryState(FILTERS);
   const [isMaking, setMaking] = useState(false);
@@ -127,6 +163,7 @@ export default function Credentials() {
               <List
                 credentials={shown ?? []}
                 typeName={typeName}
+                onOpen={(credential) => change({ credential })}
                 onDo={(doing, credential) => setOpen({ doing, credential })}
               />
             </Card>
@@ -140,6 +177,17 @@ export default function Credentials() {
             onDone={(made) => notify.done(`The credential “${made.name}” is there`)}
           />
         </Suspense>
+      )}
+      {values.credential !== "" && (
+        <OneCredential
+          id={values.credential}
+          typeName={typeName}
+          onDo={(doing, credential) => {
+            change({ credential: "" }, { replace: true });
+            setOpen({ doing, credential });
+          }}
+          onClose={() => change({ credential: "" })}
+        />
       )}
       <Dialogs open={open} onClose={() => setOpen(null)} />
     </Page>

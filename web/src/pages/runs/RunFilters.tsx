@@ -1,4 +1,4 @@
-import { TextInput } from "@mantine/core";
+import { Between } from "@/ui/Between";
 import { FilterBar, FilterSelect } from "@/ui/FilterBar";
 import { FlowSelect } from "@/ui/FlowSelect";
 import { SearchInput } from "@/ui/SearchInput";
@@ -38,26 +38,7 @@ export function RunFilters({ state }: { state: State }) {
         options={RANGE_OPTIONS}
         onChange={(next) => change({ range: next, since: "", until: "" })}
       />
-      {range === "custom" && <Between state={state} />}
+      {range === "custom" && <Between since={values.since} until={values.until} onChange={change} />}
     </FilterBar>
-  );
-}
-
-function Between({ state: { values, change } }: { state: State }) {
-  return (
-    <>
-      <TextInput
-        type="datetime-local"
-        aria-label="From"
-        value={values.since}
-        onChange={(event) => change({ since: event.currentTarget.value }, { replace: true })}
-      />
-      <TextInput
-        type="datetime-local"
-        aria-label="Until"
-        value={values.until}
-        onChange={(event) => change({ until: event.currentTarget.value }, { replace: true })}
-      />
-    </>
   );
 }

@@ -108,7 +108,12 @@ function VersionOf({ run }: { run: Run }) {
   if (run.draft) return <>unsaved draft</>;
   if (run.workflow_version === null || run.workflow_version === undefined) return <>no version</>;
   return (
-    <Anchor component={Link} href={`/flows/${run.workflow_id}/versions`} inherit underline="always">
+    <Anchor
+      component={Link}
+      href={`/flows/${run.workflow_id}/versions?version=${run.workflow_version}`}
+      inherit
+      underline="always"
+    >
       version {run.workflow_version}
     </Anchor>
   );

@@ -1,5 +1,7 @@
 /** The filters of the list of runs: what the address says, and what the server is asked. Pure. */
 
+import { instant } from "@/ui/format";
+
 export const DEFAULTS = {
   outcome: "",
   flow: "",
@@ -70,12 +72,6 @@ export const RANGE_OPTIONS = [
 /** The range as its choice shows it: times in the address alone mean that they were chosen. */
 export function rangeOf(filters: Filters): string {
   return filters.range || (filters.since || filters.until ? "custom" : "");
-}
-
-/** An instant of the viewer's clock (`2026-01-31T14:00`) for the server; undefined where it is none. */
-function instant(local: string): string | undefined {
-  const date = new Date(local);
-  return local === "" || Number.isNaN(date.getTime()) ? undefined : date.toISOString();
 }
 
 /** What the server is asked. `now` counts in whole minutes: the same question soon after finds its answer kept. */

@@ -1,14 +1,11 @@
-import { Button, Group, SegmentedControl, Select, Text, Tooltip } from "@mantine/core";
-import { IconRestore } from "@tabler/icons-react";
-import { Suspense, useState } from "react";
-import { useSession } from "@/app/session";
+import { Group, SegmentedControl, Select, Text } from "@mantine/core";
+import { Suspense } from "react";
 import { diffOf, summaryOf } from "@/definition/diff";
-import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { lazily } from "@/ui/lazily";
-import { notify } from "@/ui/notify";
 import { Card } from "@/ui/Page";
 import { Loading, Refused } from "@/ui/states";
-import { useDefinition, useRestore } from "./versions";
+import { Restore } from "./Restore";
+import { useDefinition } from "./versions";
 
 const GraphDiff = lazily(() => import("./GraphDiff"));
 const JsonDiff = lazily(() => import("./JsonDiff"));
@@ -24,15 +21,21 @@ const VIEWS: { value: View; label: string }[] = [
 interface ComparisonProps {
   id: string;
   latest: number;
+  /** Whether its triggers start the flow: a restored version is what they start from then on. */
+  isActive: boolean;
   /** Of the version before the first one there is none: 0. */
   before: number;
   after: number;
   view: View;
-  onChange: (changes: { with?: string; version?: string; view?: string }) => void;
+  node: string;
+  onChange: (
+    changes: { with?: string; version?: string; view?: string; node?: string },
+    how?: { replace?: boolean },
+  ) => void;
 }
 
 export function Comparison(props: ComparisonProps) {
-  const { id, latest, before, after, onChange } = props;
+  const { id, latest, isActive, before, after, onChange } = props;
   const view = before === 0 ? "alone" : props.view;
   const others = Array.from({ length: latest }, (_, at) => latest - at).filter((number) => number !== after);
   return (
@@ -42,6 +45,13 @@ export function Comparison(props: ComparisonProps) {
           <Text size="sm" fw={600}>
             Version {after}
           </Text>
+          {before === 0 && (
+            <Text size="sm" c="var(--quiet)">
+              {latest === 1
+                ? "the only one; the next save that changes something makes another"
+                : "the first one"}
+            </Text>
+          )}
           {before > 0 && view !== "alone" && (
             <>
               <Text size="sm">against</Text>
@@ -51,7 +61,7 @@ export function Comparison(props: ComparisonProps) {
                 w={120}
                 data={others.map((number) => ({ value: String(number), label: `Version ${number}` }))}
                 value={String(before)}
-                onChange={(value) => value && onChange({ with: value })}
+                onChange={(value) => value && onChange({ with: value, node: "" })}
                 allowDeselect={false}
                 searchable={others.length > 10}
               />
@@ -73,7 +83,8 @@ export function Comparison(props: ComparisonProps) {
               id={id}
               version={after}
               latest={latest}
-              onRestored={() => onChange({ version: "", with: "" })}
+              isActive={isActive}
+              onRestored={() => onChange({ version: "", with: "", node: "" })}
             />
           )}
         </Group>
@@ -83,7 +94,7 @@ export function Comparison(props: ComparisonProps) {
   );
 }
 
-function Content({ id, before, after, view }: ComparisonProps) {
+function Content({ id, before, after, view, node, onChange }: ComparisonProps) {
   const young = useDefinition(id, after);
   const old = useDefinition(id, view === "alone" ? 0 : before);
   const failed = [young, old].find((one) => one.error);
@@ -103,52 +114,15 @@ function Content({ id, before, after, view }: ComparisonProps) {
           {view === "json" ? (
             <JsonDiff before={old.definition} after={young.definition} />
           ) : (
-            <GraphDiff before={old.definition} after={young.definition} />
+            <GraphDiff
+              before={old.definition}
+              after={young.definition}
+              node={node}
+              onNode={(id) => onChange({ node: id }, { replace: true })}
+            />
           )}
         </>
       )}
     </Suspense>
-  );
-}
-
-interface RestoreProps {
-  id: string;
-  version: number;
-  latest: number;
-  onRestored: () => void;
-}
-
-function Restore({ id, version, latest, onRestored }: RestoreProps) {
-  const { may } = useSession();
-  const [asking, setAsking] = useState(false);
-  const restore = useRestore(id);
-  return (
-    <>
-      <Tooltip label="Restoring a version needs the role editor" disabled={may("editor")}>
-        <Button
-          size="xs"
-          variant="default"
-          leftSection={<IconRestore size={16} aria-hidden />}
-          disabled={!may("editor")}
-          onClick={() => setAsking(true)}
-        >
-          Restore
-        </Button>
-      </Tooltip>
-      <ConfirmDialog
-        opened={asking}
-        onClose={() => setAsking(false)}
-        title={`Restore version ${version}?`}
-        action="Restore"
-        onConfirm={async () => {
-          const made = await restore(version);
-          notify.done(`Version ${version} is the flow’s again, as version ${made}`);
-          onRestored();
-        }}
-      >
-        The flow becomes what it was in version {version}, as its next version. Version {latest} stays in the
-        list.
-      </ConfirmDialog>
-    </>
   );
 }

@@ -4,13 +4,21 @@ import { diffOf, edgeKey, merged } from "@/definition/diff";
 import type { Definition, FlowEdge } from "@/definition/types";
 import FlowGraph from "@/graph/FlowGraph";
 import type { Mark } from "@/graph/NodeCard";
-import { Changes } from "./Changes";
+import { Changes, SETTINGS } from "./Changes";
 import classes from "./versions.module.css";
 
 const WORDS = { added: "added", removed: "removed", changed: "changed" };
 
+interface GraphDiffProps {
+  before: Definition;
+  after: Definition;
+  /** The change that is open, by its node; without, the first one is. */
+  node: string;
+  onNode: (id: string) => void;
+}
+
 /** Both versions in one graph, with what was added, removed and changed marked; a click shows how. */
-export default function GraphDiff({ before, after }: { before: Definition; after: Definition }) {
+export default function GraphDiff({ before, after, node, onNode }: GraphDiffProps) {
   const diff = useMemo(() => diffOf(before, after), [before, after]);
   const both = useMemo(() => merged(before, after), [before, after]);
   const marks = useMemo(
@@ -18,7 +26,13 @@ export default function GraphDiff({ before, after }: { before: Definition; after
     [diff],
   );
   const changeOf = useCallback((edge: FlowEdge) => diff.edges.get(edgeKey(edge)), [diff]);
-  const [selected, setSelected] = useState<string | null>(null);
+  const [isClosed, setClosed] = useState(false);
+  const first = diff.nodes[0]?.id ?? (diff.settings.length > 0 ? SETTINGS : null);
+  const selected = isClosed ? null : node || first;
+  function select(id: string | null) {
+    setClosed(id === null);
+    if (id !== null) onNode(id);
+  }
   const nothing = diff.nodes.length + diff.edges.size + diff.settings.length === 0;
   return (
     <>
@@ -28,7 +42,7 @@ export default function GraphDiff({ before, after }: { before: Definition; after
           marks={marks}
           changeOf={changeOf}
           selected={selected}
-          onSelect={setSelected}
+          onSelect={select}
           label="Both versions in one graph"
         />
       </div>
@@ -37,7 +51,7 @@ export default function GraphDiff({ before, after }: { before: Definition; after
           {diff.moved.length > 0 ? "Nodes were only moved." : "The two are the same."}
         </Text>
       ) : (
-        <Changes diff={diff} selected={selected} onSelect={setSelected} />
+        <Changes diff={diff} selected={selected} onSelect={select} />
       )}
     </>
   );

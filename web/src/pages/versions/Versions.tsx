@@ -3,15 +3,16 @@ import { IconRoute } from "@tabler/icons-react";
 import { Link } from "wouter";
 import { api } from "@/api/client";
 import { itemsOf } from "@/ui/LoadMore";
-import { Page } from "@/ui/Page";
-import { LoadingRows, Refused } from "@/ui/states";
+import { Card, Page } from "@/ui/Page";
+import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { useQueryState } from "@/ui/useQueryState";
 import { Comparison, type View } from "./Comparison";
 import { VersionList } from "./VersionList";
 import { useVersions } from "./versions";
 import classes from "./versions.module.css";
 
-const SHOWN = { version: "", with: "", view: "graph" };
+/** `node`: the change that is opened, by the id of its node. */
+const SHOWN = { version: "", with: "", view: "graph", node: "" };
 
 /** The number in the address, where it is one of a version. */
 function numberOf(text: string, latest: number): number | undefined {
@@ -26,11 +27,13 @@ export default function Versions({ id }: { id: string }) {
   const versions = itemsOf(query.data);
   const latest = versions[0]?.version ?? 0;
   const after = numberOf(values.version, latest) ?? latest;
+  const isUnknown = values.version !== "" && numberOf(values.version, latest) === undefined;
   const chosen = numberOf(values.with, latest);
   const before = chosen !== undefined && chosen !== after ? chosen : after - 1;
   return (
     <Page
       title={flow ? `Versions of ${flow.name}` : "Versions"}
+      above={{ path: "/flows", label: "Flows" }}
       width={1500}
       actions={
         <Button
@@ -56,16 +59,33 @@ export default function Versions({ id }: { id: string }) {
             query={query}
             latest={latest}
             shown={after}
-            onShow={(version) => change({ version: version === latest ? "" : String(version), with: "" })}
+            // By its number, the latest one too: the address is to show the same when there are later ones.
+            onShow={(version) => change({ version: String(version), with: "", node: "" })}
           />
-          <Comparison
-            id={id}
-            latest={latest}
-            before={before}
-            after={after}
-            view={values.view as View}
-            onChange={change}
-          />
+          {isUnknown ? (
+            <Card>
+              <Empty
+                title={`There is no version ${values.version}`}
+                hint={`The flow has the versions 1 to ${latest}.`}
+                action={
+                  <Button variant="default" onClick={() => change({ version: "", with: "", node: "" })}>
+                    Show the latest one
+                  </Button>
+                }
+              />
+            </Card>
+          ) : (
+            <Comparison
+              id={id}
+              latest={latest}
+              isActive={flow?.status === "active"}
+              before={before}
+              after={after}
+              view={values.view as View}
+              node={values.node}
+              onChange={change}
+            />
+          )}
         </div>
       )}
     </Page>

@@ -1,62 +1,64 @@
 /** The audit trail: who changed what, and when. */
-import { Anchor, Stack, Text } from "@mantine/core";
-import { Link } from "wouter";
+import { Button, Select } from "@mantine/core";
+import { IconX } from "@tabler/icons-react";
+import { useMemo } from "react";
 import { api, type Schemas } from "@/api/client";
 import { useSession } from "@/app/session";
+import { Between } from "@/ui/Between";
 import { FilterBar, FilterSelect } from "@/ui/FilterBar";
+import { instant } from "@/ui/format";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
-import { Card, Page } from "@/ui/Page";
+import { Page } from "@/ui/Page";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
-import { Table, Td, Tr } from "@/ui/Table";
-import { Time } from "@/ui/Time";
-import { useQueryState } from "@/ui/useQueryState";
-import { actionInWords, changesInWords } from "./audit";
+import { type QueryState, useQueryState } from "@/ui/useQueryState";
+import { AuditEntries } from "./AuditEntries";
+import { type Action, actionInWords, type Entry, SUBJECTS } from "./audit";
 
-type Entry = Schemas["AuditOut"];
+const FILTERS = { action: "", user: "", target: "", days: "", since: "", until: "" };
+type State = QueryState<keyof typeof FILTERS>;
 
-const FILTERS = { action: "", user: "", days: "" };
-
-const SUBJECTS = [
+const ACTIONS = [
   { value: "", label: "All changes" },
-  { value: "flow", label: "Flows" },
-  { value: "run", label: "Runs" },
-  { value: "credential", label: "Credentials" },
-  { value: "agent", label: "Agents" },
-  { value: "memory", label: "Memory of agents" },
-  { value: "member", label: "Members" },
-  { value: "token", label: "API tokens" },
-  { value: "workspace", label: "Workspaces" },
-  { value: "session", label: "Logins" },
-  { value: "profile", label: "Profiles" },
-  { value: "password", label: "Passwords" },
-  { value: "preset", label: "Palettes" },
-] as const;
+  { group: "Everything about", items: SUBJECTS.map(({ value, label }) => ({ value, label })) },
+  ...SUBJECTS.map(({ value, label, verbs }) => ({
+    group: label,
+    items: verbs.map((verb) => ({ value: `${value}.${verb}`, label: actionInWords(`${value}.${verb}`) })),
+  })),
+];
 
 const PERIODS = [
   { value: "", label: "Any time" },
   { value: "1", label: "Last 24 hours" },
   { value: "7", label: "Last 7 days" },
   { value: "30", label: "Last 30 days" },
+  { value: "custom", label: "Between two times" },
 ];
-
-const PAGES: Record<string, string> = { workflow: "/flows", flow: "/flows", run: "/runs", agent: "/agents" };
 
 /** The start of the hour that many days ago: a list must not change its name with each look at the clock. */
 function daysAgo(days: string): string | undefined {
-  if (days === "") return undefined;
+  const number = Number(days);
+  if (!(number > 0 && number < 10_000)) return undefined;
   const hour = 3_600_000;
-  return new Date(Math.floor(Date.now() / hour) * hour - Number(days) * 24 * hour).toISOString();
+  return new Date(Math.floor(Date.now() / hour) * hour - number * 24 * hour).toISOString();
+}
+
+function askedOf(values: State["values"]) {
+  return {
+    action: (values.action || undefined) as Action | undefined,
+    user_id: values.user || undefined,
+    target_id: values.target || undefined,
+    since: daysAgo(values.days) ?? instant(values.since),
+    until: instant(values.until),
+    limit: 50,
+  };
 }
 
 export default function Audit() {
   const { may } = useSession();
-  const { values, change, isSet, clear } = useQueryState(FILTERS);
-  const { data: members } = api.useQuery("get", "/api/members");
-  const action = (values.action || undefined) as Entry["action"] | undefined;
-  const params = {
-    query: { action, user_id: values.user || undefined, since: daysAgo(values.days), limit: 50 },
-  };
+  const state = useQueryState(FILTERS);
+  const params = { query: askedOf(state.values) };
   const query = api.useInfiniteQuery("get", "/api/audit", { params }, { ...PAGED, enabled: may("owner") });
+  const entries = itemsOf(query.data);
   if (!may("owner")) {
     return (
       <Page title="Audit trail">
@@ -64,96 +66,96 @@ export default function Audit() {
       </Page>
     );
   }
-  const people = members?.items.map((member) => ({ value: member.user_id, label: member.name })) ?? [];
   return (
     <Page title="Audit trail" about="Who changed what, and when.">
-      <FilterBar isSet={isSet} onClear={clear}>
-        <FilterSelect
-          label="What was changed"
-          value={values.action}
-          options={SUBJECTS}
-          onChange={(next) => change({ action: next })}
-        />
-        <FilterSelect
-          label="Who"
-          value={values.user}
-          options={[{ value: "", label: "Everybody" }, ...people]}
-          onChange={(user) => change({ user })}
-        />
-        <FilterSelect
-          label="When"
-          value={values.days}
-          options={PERIODS}
-          onChange={(days) => change({ days })}
-        />
-      </FilterBar>
+      <AuditFilters state={state} entries={entries} />
       {query.isPending && <LoadingRows />}
       {query.error && query.data === undefined && (
         <Refused error={query.error} onRetry={() => void query.refetch()} />
       )}
-      {query.data && <Entries entries={itemsOf(query.data)} />}
+      {query.data &&
+        (entries.length > 0 ? (
+          <AuditEntries entries={entries} onTarget={(target) => state.change({ target })} />
+        ) : (
+          <Empty
+            title={state.isSet ? "Nothing found" : "Nothing was changed yet"}
+            hint={state.isSet ? "Nothing that was done fits these filters." : undefined}
+          />
+        ))}
       <LoadMore query={query} noun="entries" />
     </Page>
   );
 }
 
-function Entries({ entries }: { entries: Entry[] }) {
-  if (entries.length === 0) return <Empty title="Nothing was changed" hint="Nothing fits these filters." />;
+function AuditFilters({ state, entries }: { state: State; entries: Entry[] }) {
+  const { values, change, isSet, clear } = state;
+  const people = usePeople(values.user, entries);
+  const period = values.days || (values.since || values.until ? "custom" : "");
   return (
-    <Card pad={false}>
-      <Table label="Audit trail" head={["When", "Who", "What", "Changes"]} minWidth={720}>
-        {entries.map((entry) => (
-          <Tr key={entry.id}>
-            <Td style={{ whiteSpace: "nowrap" }}>
-              <Time at={entry.created_at} />
-            </Td>
-            <Td>
-              <Text size="sm">{entry.user_email ?? "by a link, or on the server"}</Text>
-              <Text size="xs" c="var(--quiet)">
-                {[entry.token_name && `token ${entry.token_name}`, entry.address].filter(Boolean).join(" · ")}
-              </Text>
-            </Td>
-            <Td>
-              <Text size="sm">{actionInWords(entry.action)}</Text>
-              <Target entry={entry} />
-            </Td>
-            <Td>
-              <Stack gap={2}>
-                {changesInWords(entry.changes as Record<string, unknown>).map((line) => (
-                  <Text size="xs" key={line} style={{ overflowWrap: "anywhere" }}>
-                    {line}
-                  </Text>
-                ))}
-              </Stack>
-            </Td>
-          </Tr>
-        ))}
-      </Table>
-    </Card>
+    <FilterBar isSet={isSet} onClear={clear}>
+      <Select
+        aria-label="What was done"
+        data={ACTIONS}
+        value={values.action}
+        onChange={(action) => change({ action: String(action ?? "") })}
+        allowDeselect={false}
+        searchable
+        nothingFoundMessage="Nothing like that is done here"
+        w={{ base: "calc(50% - 5px)", sm: 230 }}
+        checkIconPosition="right"
+        comboboxProps={{ shadow: "md", width: 260, position: "bottom-start" }}
+      />
+      <FilterSelect
+        label="Who"
+        value={values.user}
+        options={people}
+        onChange={(user) => change({ user })}
+        searchable
+        width={190}
+      />
+      <FilterSelect
+        label="When"
+        value={period}
+        options={PERIODS}
+        onChange={(days) => change({ days, since: "", until: "" })}
+      />
+      {period === "custom" && <Between since={values.since} until={values.until} onChange={change} />}
+      {values.target !== "" && (
+        <Button
+          variant="light"
+          maw={280}
+          rightSection={<IconX size={16} aria-hidden />}
+          aria-label={`Of ${nameOf(values.target, entries)} only; show all`}
+          onClick={() => change({ target: "" })}
+        >
+          {nameOf(values.target, entries)}
+        </Button>
+      )}
+    </FilterBar>
   );
 }
 
-function Target({ entry }: { entry: Entry }) {
-  const name = entry.target_name ?? entry.target_id;
-  // The id of a session says nothing to people.
-  if (!name || entry.target_type === "session") return null;
-  const page = PAGES[entry.target_type ?? ""];
-  const gone = entry.action.endsWith(".deleted");
-  if (page === undefined || gone || !entry.target_id) {
-    return (
-      <Text size="xs" c="var(--quiet)" style={{ overflowWrap: "anywhere" }}>
-        {name}
-      </Text>
-    );
-  }
-  return (
-    <Anchor
-      component={Link}
-      href={`${page}/${entry.target_id}`}
-      size="xs"
-      style={{ overflowWrap: "anywhere" }}
-    >
-      {name}
-    </Anchor>
-  );
+function nameOf(target: string, entries: Entry[]): string {
+  const entry = entries.find((one) => one.target_id === target);
+  return entry?.names[target] ?? entry?.target_name ?? target;
+}
+
+/** Who can be asked for: the members, and whom the address names though they have left. */
+function usePeople(chosen: string, entries: Entry[]) {
+  const { may } = useSession();
+  const { data } = api.useQuery("get", "/api/members", {}, { enabled: may("owner") });
+  return useMemo(() => {
+    const people = (data?.items ?? []).map((member: Schemas["MemberOut"]) => ({
+      value: member.user_id,
+      label: member.name || member.email,
+    }));
+    if (chosen !== "" && !people.some((one) => one.value === chosen)) {
+      const entry = entries.find((one) => one.user_id === chosen);
+      people.push({
+        value: chosen,
+        label: entry?.names[chosen] ?? entry?.user_email ?? "Somebody who has left",
+      });
+    }
+    return [{ value: "", label: "Everybody" }, ...people];
+  }, [data, chosen, entries]);
 }

@@ -1,0 +1,92 @@
+/** One credential: where it may go and what uses it. */
+import { Alert, Button, Group, Modal, Stack, Text } from "@mantine/core";
+import type { ReactNode } from "react";
+import { api } from "@/api/client";
+import type { Credential, CredentialUse } from "@/api/credentials";
+import { useSession } from "@/app/session";
+import { Loading, Refused } from "@/ui/states";
+import { Time } from "@/ui/Time";
+import type { Doing } from "./CredentialMenu";
+import { whereTo } from "./credentials";
+import { UserList } from "./UsedBy";
+
+interface OneCredentialProps {
+  id: string;
+  typeName: (type: string) => string;
+  onDo: (doing: Doing, credential: Credential) => void;
+  onClose: () => void;
+}
+
+export function OneCredential({ id, typeName, onDo, onClose }: OneCredentialProps) {
+  const params = { params: { path: { credential: id } } };
+  const { data, error, refetch } = api.useQuery("get", "/api/credentials/{credential}", params);
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={data?.name ?? "Credential"}
+      closeButtonProps={{ "aria-label": "Close" }}
+      styles={{ title: { overflowWrap: "anywhere" } }}
+    >
+      {data === undefined &&
+        (error ? (
+          <Refused error={error} onRetry={() => void refetch()} />
+        ) : (
+          <Loading label="Loading the credential" />
+        ))}
+      {data !== undefined && <Facts credential={data} typeName={typeName} onDo={onDo} />}
+    </Modal>
+  );
+}
+
+interface FactsProps extends Pick<OneCredentialProps, "typeName" | "onDo"> {
+  credential: CredentialUse;
+}
+
+function Facts({ credential, typeName, onDo }: FactsProps) {
+  const { may } = useSession();
+  return (
+    <Stack>
+      <Fact name="Type">{typeName(credential.type)}</Fact>
+      <Fact name="May be sent to">{whereTo(credential)}</Fact>
+      <Fact name="Changed">
+        <Time at={credential.updated_at} />
+      </Fact>
+      <Fact name="Used by">
+        {credential.used_by_count === 0 ? (
+          "No flow and no agent names it."
+        ) : (
+          <UserList credential={credential} />
+        )}
+      </Fact>
+      {may("editor") ? (
+        <Group justify="flex-end" gap="xs">
+          <Button variant="subtle" color="red" onClick={() => onDo("delete", credential)}>
+            Delete
+          </Button>
+          <Button variant="default" onClick={() => onDo("edit", credential)}>
+            Change
+          </Button>
+          <Button onClick={() => onDo("test", credential)}>Test</Button>
+        </Group>
+      ) : (
+        <Alert color="gray" variant="light">
+          Editors change and test credentials.
+        </Alert>
+      )}
+    </Stack>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <div>
+      <Text size="xs" c="var(--quiet)">
+        {name}
+      </Text>
+      <Text size="sm" component="div" style={{ overflowWrap: "anywhere" }}>
+        {children}
+      </Text>
+    </div>
+  );
+}

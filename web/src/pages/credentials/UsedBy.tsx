@@ -1,0 +1,49 @@
+import { Anchor, List, Text } from "@mantine/core";
+import { Link } from "wouter";
+import type { CredentialUse } from "@/api/credentials";
+
+type User = NonNullable<CredentialUse["used_by"]>[number];
+
+const STATES: Record<string, string> = { active: "on", draft: "off", archived: "archived" };
+
+function pathOf(user: User): string {
+  return user.type === "agent" ? `/agents/${user.id}` : `/flows/${user.id}`;
+}
+
+/** "3 flows", "1 flow and 2 agents"; of more than are named, how many in all. */
+export function countInWords(credential: CredentialUse): string {
+  const users = credential.used_by ?? [];
+  const all = credential.used_by_count ?? users.length;
+  if (all === 0) return "nothing";
+  if (all > users.length) return `${all} flows and agents`;
+  const agents = users.filter((user) => user.type === "agent").length;
+  const counted = (number: number, noun: string) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+  const parts = [all - agents > 0 && counted(all - agents, "flow"), agents > 0 && counted(agents, "agent")];
+  return parts.filter(Boolean).join(" and ");
+}
+
+/** The flows that would keep it from being deleted. */
+export function activeUsers(credential: CredentialUse): User[] {
+  return (credential.used_by ?? []).filter((user) => user.status === "active");
+}
+
+/** Who uses it, each with a link and whether it is on. */
+export function UserList({ credential }: { credential: CredentialUse }) {
+  const users = credential.used_by ?? [];
+  const more = (credential.used_by_count ?? users.length) - users.length;
+  return (
+    <List size="sm" spacing={2}>
+      {users.map((user) => (
+        <List.Item key={`${user.type} ${user.id}`} style={{ overflowWrap: "anywhere" }}>
+          <Anchor component={Link} href={pathOf(user)} size="sm">
+            {user.name}
+          </Anchor>{" "}
+          <Text span size="xs" c="var(--quiet)">
+            {user.type === "agent" ? "agent" : STATES[user.status ?? ""]}
+          </Text>
+        </List.Item>
+      ))}
+      {more > 0 && <List.Item>and {more} more</List.Item>}
+    </List>
+  );
+}

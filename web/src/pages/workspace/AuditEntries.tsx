@@ -1,0 +1,133 @@
+import { ActionIcon, Anchor, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { IconFilter } from "@tabler/icons-react";
+import { Link } from "wouter";
+import { Card } from "@/ui/Page";
+import { Table, Td, Tr } from "@/ui/Table";
+import { Time } from "@/ui/Time";
+import { actionInWords, changesInWords, type Entry, pageOf } from "./audit";
+import classes from "./audit.module.css";
+
+interface AuditEntriesProps {
+  entries: Entry[];
+  /** Asks for all that was done to one thing. */
+  onTarget: (id: string) => void;
+}
+
+export function AuditEntries({ entries, onTarget }: AuditEntriesProps) {
+  return (
+    <Card pad={false}>
+      <Table label="Audit trail" head={["When", "Who", "What", "Changes"]} minWidth={860}>
+        {entries.map((entry) => (
+          <Tr key={entry.id} className={classes.entry}>
+            <Td className={classes.when}>
+              <Time at={entry.created_at} />
+            </Td>
+            <Td className={classes.who}>
+              <Who entry={entry} />
+            </Td>
+            <Td className={classes.what}>
+              <Text size="sm">{actionInWords(entry.action)}</Text>
+              <Target entry={entry} onTarget={onTarget} />
+            </Td>
+            <Td className={classes.changes}>
+              <Changes entry={entry} />
+            </Td>
+          </Tr>
+        ))}
+      </Table>
+    </Card>
+  );
+}
+
+/** By name; the address, the token and the machine are there for whoever has to be sure. */
+function Who({ entry }: { entry: Entry }) {
+  const name = entry.names[entry.user_id ?? ""];
+  const recorded = entry.user_email ?? (entry.address === null ? "On the server" : "By a signed link");
+  const how = [
+    entry.token_name && `by the token ${entry.token_name}`,
+    entry.address && `from ${entry.address}`,
+  ];
+  return (
+    <>
+      <Text size="sm" fw={550} title={entry.user_email ?? undefined}>
+        {name ?? recorded}
+      </Text>
+      {name !== undefined && name !== recorded && (
+        <Text size="xs" c="var(--quiet)">
+          {recorded}
+        </Text>
+      )}
+      <Text size="xs" c="var(--quiet)">
+        {how.filter(Boolean).join(", ")}
+      </Text>
+    </>
+  );
+}
+
+/** What it is called now, with a link; what was recorded where it is gone, or had another name then. */
+function Target({ entry, onTarget }: { entry: Entry; onTarget: (id: string) => void }) {
+  const { target_id: id, target_name: recorded, target_type: type } = entry;
+  // The id of a session says nothing to people.
+  if (type === "session" || (id === null && recorded === null)) return null;
+  const now = id === null ? undefined : entry.names[id];
+  const path = now === undefined || id === null ? undefined : pageOf(id, entry);
+  const isPerson = type === "user" || type === "member";
+  // Whoever changes their own profile is named once.
+  if (isPerson && id === entry.user_id) return null;
+  return (
+    <>
+      <Group gap={4} wrap="nowrap" align="flex-start">
+        {path === undefined ? (
+          <Text size="sm" c="var(--quiet)">
+            {now ?? recorded ?? id}
+          </Text>
+        ) : (
+          <Anchor component={Link} href={path} size="sm" lineClamp={2} title={now}>
+            {now}
+          </Anchor>
+        )}
+        {id !== null && (
+          <Tooltip label="All that was done to this" openDelay={300}>
+            <ActionIcon
+              className={classes.only}
+              size="sm"
+              variant="subtle"
+              color="gray"
+              aria-label={`All that was done to ${now ?? recorded ?? id}`}
+              onClick={() => onTarget(id)}
+            >
+              <IconFilter size={14} aria-hidden />
+            </ActionIcon>
+          </Tooltip>
+        )}
+      </Group>
+      {now !== undefined && recorded !== null && recorded !== now && (
+        <Text size="xs" c="var(--quiet)" lineClamp={2}>
+          {isPerson ? recorded : `“${recorded}” then`}
+        </Text>
+      )}
+      {now === undefined && id !== null && type !== "preset" && (
+        <Text size="xs" c="var(--quiet)">
+          not there any more
+        </Text>
+      )}
+    </>
+  );
+}
+
+function Changes({ entry }: { entry: Entry }) {
+  return (
+    <Stack gap={2}>
+      {changesInWords(entry).map(({ text, link }) => (
+        <Text size="xs" key={text}>
+          {text}
+          {link && (
+            <Anchor component={Link} href={link.path} size="xs">
+              {link.label}
+            </Anchor>
+          )}
+        </Text>
+      ))}
+    </Stack>
+  );
+}
