@@ -64,7 +64,7 @@ class AskingNode(TriggerNode):
 
 def taken() -> Any:
     """The config field that says what a trigger takes."""
-    return json_schema("A JSON Schema that the input must follow; the app makes a form of it")
+    return json_schema("A JSON Schema that the input must follow; the app asks for it by a form")
 
 
 def purpose(help: str) -> Any:
@@ -99,8 +99,8 @@ class Manual(AskingNode):
     )
 
     class Config(Schema):
-        input_schema = taken()
         description = purpose("What the workflow does, shown above the form that asks for its input")
+        input_schema = taken()
 
 
 class WebhookPath(fields.String):
