@@ -94,6 +94,12 @@ class NotJson(HeadraceError):
     status = 415
 
 
+class Unprocessable(HeadraceError):
+    """An input that the flow, as it says itself, does not take."""
+
+    status = 422
+
+
 class TooMany(HeadraceError):
     """Throttled; `retry_after` says for how many seconds."""
 

@@ -17,6 +17,7 @@ from models import Run, Step, Wait, Workflow, now_ms
 from nodes.base import REGISTRY
 from payloads import Kept, Payloads
 from schemas import (
+    Error,
     LatestArgs,
     QuestionOut,
     RetryIn,
@@ -128,11 +129,13 @@ def cancel(run: Run) -> Any:
 @blueprint.arguments(RetryIn, required=False)
 @blueprint.response(200, RunOut)
 @blueprint.alt_response(202, schema=RunOut)
+@blueprint.alt_response(422, schema=Error)
 def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
     """Repeat an ended run as a new one: from its start, or from where it failed with the completed steps kept.
 
     `version` is that of the flow: `latest`, `same` as the run's, or a number. Where a node, or one before it, has
-    changed since, it is executed again. Waits and answers as running the flow does.
+    changed since, it is executed again. Waits and answers as running the flow does, and refuses as that does an input
+    that the flow, as it is now, does not take.
     """
     dispatcher = current_app.extensions["headrace"].dispatcher
     entry = begun("run.retried").about(run)

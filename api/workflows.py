@@ -21,6 +21,7 @@ from kinds import Cursor
 from models import Workflow, WorkflowVersion, differences
 from schemas import (
     CheckIn,
+    Error,
     FlowArgs,
     FlowBriefOut,
     FlowChange,
@@ -117,10 +118,13 @@ def delete(flow: Workflow) -> None:
 @blueprint.arguments(StartIn, required=False)
 @blueprint.response(200, RunOut)
 @blueprint.alt_response(202, schema=RunOut)
+@blueprint.alt_response(422, schema=Error)
 def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:
     """Run the flow. Waits up to `wait` seconds: 200 with the finished run, else 202 with the run as it stands.
 
     With the header `Idempotency-Key`, the same key within 24 hours answers the first run again and starts none.
+
+    An input that the `input_schema` of a trigger does not take is a 422 that says what is wrong and where, and no run.
 
     For who builds the flow: `definition` runs a draft that is not saved, which must be valid; `until` executes no more
     than what leads to a node, or is named there as `steps.<id>`; `pinned` takes what it says for the outputs of nodes

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from errors import DefinitionError, NodeError, NotFound
-from json_schemas import issues_of
 from models import Workflow
 
 from .flows import trigger_of
@@ -26,7 +25,6 @@ MOST_FLOWS = 1_000
 # Clients put the name of the server before that of the tool, and some models take no more than 64 characters of both.
 LONGEST_NAME = 48
 LONGEST_DESCRIPTION, LARGEST_SCHEMA = 1_000, 20_000
-MOST_ISSUES = 5
 # Where a JSON Schema has schemas by name, and where it has data, in which nothing is a keyword.
 MAPS = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
 DATA = {"const", "enum", "default", "examples"}
@@ -41,7 +39,7 @@ class CallableFlow:
     """A flow as a tool. `name` is unique in the workspace, and of a-z, 0-9 and `_`.
 
     `input_schema` is the JSON Schema of the tool's arguments, always an object; with `wrapped` the flow's input is its
-    key `input`, for the flow may take something else than an object. `takes` is what the trigger says of the input.
+    key `input`, for the flow may take something else than an object.
     """
 
     name: str
@@ -51,18 +49,12 @@ class CallableFlow:
     workflow_id: str
     trigger_node: str
     wrapped: bool = False
-    takes: Mapping[str, Any] | None = None
 
     def input_of(self, arguments: Mapping[str, Any]) -> Any:
-        """The flow's input; NodeError says what is wrong with the arguments, and where."""
+        """The flow's input, which the flow may not take all the same; NodeError where the arguments hold none."""
         if self.wrapped and set(arguments) != {"input"}:
             raise NodeError("the arguments must be an object with the key input, and no other", permanent=True)
-        value = arguments["input"] if self.wrapped else dict(arguments)
-        issues = issues_of(self.takes, value) if self.takes is not None else []
-        if issues:
-            told = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:MOST_ISSUES])
-            raise NodeError(f"the input is not what this workflow takes: {told}", permanent=True)
-        return value
+        return arguments["input"] if self.wrapped else dict(arguments)
 
 
 def callable_flows(workspace_id: str, executor: Executor) -> list[CallableFlow]:
@@ -113,7 +105,7 @@ def _tool(executor: Executor, name: str, id_: str, title: str, version: int) -> 
     if len(orjson.dumps(schema)) > LARGEST_SCHEMA:
         schema = _wrapping({}) if wrapped else ANYTHING
         described = f"{described} (The schema of its input is too large to be shown here.)"
-    return CallableFlow(name, title, described[:LONGEST_DESCRIPTION], schema, id_, trigger, wrapped, takes)
+    return CallableFlow(name, title, described[:LONGEST_DESCRIPTION], schema, id_, trigger, wrapped)
 
 
 def _definition_of(id_: str) -> str:

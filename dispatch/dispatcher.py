@@ -40,6 +40,7 @@ from recorder import Recorder
 
 from .active import Active, Note, Ticket
 from .executor import Executor, FindCredential, Flow, no_credential
+from .inputs import check_input
 from .lanes import SlowLane
 from .links import Links
 from .options import Options
@@ -191,7 +192,7 @@ class Dispatcher(Executor):
 
         `here` lets the caller's own thread execute it where it is a quick one, which saves handing it over. With
         `options` it is not the flow as it is that runs, but what they make of it; BadInput where that cannot be. What
-        `note` makes is written with the run.
+        `note` makes is written with the run. Unprocessable where the flow does not take the input.
         """
         if flow.status == "archived":
             raise Conflict("The flow is archived; make it a draft or active to run it")
@@ -199,6 +200,7 @@ class Dispatcher(Executor):
             return self.ticket_of(first)
         plan = self.plan_of(flow) if options is None else self._plan_with(options, flow)
         self._check_open()
+        check_input(plan, trigger_node, lambda: input)
         active = self._accept(flow, plan, input, triggered_by, trigger_node, key, options, note)
         if key is not None or plan.settings.max_concurrent_runs or options is not None:
             try:

@@ -15,8 +15,10 @@ from database import execute, write
 from engine import Plan
 from errors import Conflict, NotFound
 from models import Run, RunOptions, Step, Workflow, WorkflowVersion, new_id
+from payloads import Kept
 
 from .active import Note
+from .inputs import check_input
 from .options import Options
 from .tasks import is_task
 
@@ -33,7 +35,8 @@ def make_retry(executor: Executor, run: Run, start: str, version: str | int | No
     `start` is `start` or `failed`; `version` is `same`, `latest` or a number, None for `latest`, or for `same` where
     the run was of a part of its flow or of a definition of its own. Its options are the new one's too. Conflict where
     the run has not ended, did not fail (for `failed`), was executed elsewhere, or its flow does not run; NotFound for a
-    version that is not there, BadInput for one without a node that the options name.
+    version that is not there, BadInput for one without a node that the options name, Unprocessable for one that does
+    not take the run's input.
     """
     flow, options = _flow_of(run, start), executor.options_of(run)
     number, text = _chosen(flow, run, options, version)
@@ -41,6 +44,8 @@ def make_retry(executor: Executor, run: Run, start: str, version: str | int | No
     if run.trigger_node is not None and run.trigger_node not in plan.by_id:
         raise Conflict(f"version: the trigger {run.trigger_node!r} of the run is not in version {number}")
     kept = _kept_nodes(plan, run, text, number) if start == "failed" else []
+    done = set(kept) - {run.error_node_id}
+    check_input(plan, run.trigger_node, lambda: executor.value(run.id, "input", Kept(run.input, run.input_bytes)), done)
     limit = plan.settings.max_concurrent_runs if plan.settings.overlap == "skip" else 0
     made = Run.accept(
         flow, id=new_id("run"), workflow_version=number, input=run.input, input_bytes=run.input_bytes,

@@ -95,9 +95,9 @@ def catalogue() -> list[dict[str, Any]]:
     install}`. `config_schema` is JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is no
     expression, `x-credential` the types of credential that a key names, `x-multiline` what is written in several lines
     and `x-language` in which of LANGUAGES, `x-per-item` what is evaluated for each item, `x-names` the id of a workflow
-    or an agent. `icon` is of Tabler's set, empty for that of the category; `branches` are those of an empty config.
-    `own` says that the type comes from HEADRACE_NODES_DIR. `install` is the command that brings what the node lacks
-    here, null where it lacks nothing.
+    or an agent, `x-holds` what an object is: a `json-schema`. `icon` is of Tabler's set, empty for that of the
+    category; `branches` are those of an empty config. `own` says that the type comes from HEADRACE_NODES_DIR. `install`
+    is the command that brings what the node lacks here, null where it lacks nothing.
     """
     classes: list[Any] = [type(node) for node in REGISTRY.values()]
     places = {family.__name__: place for place, family in enumerate(FAMILIES)}

@@ -20,8 +20,7 @@ from agent.running import Done, Given, Waiting, Work
 from errors import NodeError
 from nodes import toolbox
 from nodes.base import AgentRecord, Agents, Context, Node, Suspend, check_installed, setting
-from nodes.data import check_schema
-from nodes.kinds import anything, credential, text
+from nodes.kinds import anything, credential, json_schema, text
 from nodes.model_wire import GRACE, choose, cleaned, json_of, misfits, model_access, price_of
 from nodes.waits import DAY, now_ms, question, tell
 
@@ -95,12 +94,7 @@ class Agent(Node):
             'Credentials for tools that name none, and for the model: {"sql": "warehouse", "llm": "our-openai"}',
             literal=True,
         )
-        output_schema = setting(
-            fields.Dict(keys=fields.String(), validate=check_schema),
-            "A JSON Schema that the answer must follow, instead of the agent's own",
-            literal=True,
-            lines="json",
-        )
+        output_schema = json_schema("A JSON Schema that the answer must follow, instead of the agent's own")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         check_installed(type(self))

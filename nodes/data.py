@@ -11,7 +11,7 @@ import json_schemas
 from errors import NodeError
 from nodes import query
 from nodes.base import Branch, Context, Node, setting
-from nodes.kinds import Number, anything, text
+from nodes.kinds import Number, anything, json_schema, text
 
 
 class Set(Node):
@@ -139,14 +139,6 @@ class JMESPath(Node):
         return query.search(config["query"], config.get("data", input))
 
 
-def check_schema(schema: Mapping[str, Any]) -> None:
-    """Refuse what is no JSON Schema, refers to one elsewhere, or would take too much."""
-    try:
-        json_schemas.check(schema)
-    except ValueError as error:
-        raise ValidationError(str(error)) from None
-
-
 class Validate(Node):
     """Checks data against a JSON Schema. Leaves by invalid with the list of what is wrong and where."""
 
@@ -165,11 +157,9 @@ class Validate(Node):
     )
 
     class Config(Schema):
-        schema = setting(
-            fields.Dict(keys=fields.String(), required=True, validate=check_schema),
+        schema = json_schema(
             "The JSON Schema; patterns have no look-around, and references only lead to other parts of it",
-            literal=True,
-            lines="json",
+            required=True,
         )
         data = anything("What to check; without it, the input")
 

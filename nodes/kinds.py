@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
+import json_schemas
 from nodes.base import setting
 
 EXPRESSION = re.compile(r"\{\{-?\s*(input|steps|trigger|item|index|vars|secrets|run|workflow|now)\b")
@@ -120,6 +121,22 @@ def anything(help: str, **options: Any) -> Any:
 def choice(help: str, names: tuple[str, ...], *, literal: bool = True, **options: Any) -> Any:
     """A field that takes one of `names`."""
     return setting(fields.String, help, literal=literal, validate=validate.OneOf(names), **options)
+
+
+def check_schema(schema: Mapping[str, Any]) -> None:
+    """Refuse what is no JSON Schema, refers to one elsewhere, or would take too much."""
+    try:
+        json_schemas.check(schema)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
+def json_schema(help: str, **options: Any) -> Any:
+    """A field with a JSON Schema, taken as written. A form shows the fields that it describes, where it is simple."""
+    kind = fields.Dict(keys=fields.String(), validate=check_schema, **options)
+    made = setting(kind, help, literal=True, lines="json")
+    made.metadata["x-holds"] = "json-schema"
+    return made
 
 
 def headers(help: str) -> Any:

@@ -18,8 +18,7 @@ from agent.journal import Entry, usage_of
 from agent.running import Done, Work
 from errors import NodeError
 from nodes.base import Branch, Context, Node, check_installed, setting
-from nodes.data import check_schema
-from nodes.kinds import Number, anything, credential, text
+from nodes.kinds import Number, anything, credential, json_schema, text
 from nodes.model_wire import GRACE, choose, cleaned, misfits, model_access, price_of
 
 # A model is asked, and told of its mistakes so many times (`agent.loop.REPAIRS`).
@@ -105,12 +104,7 @@ class Llm(Node):
         prompt = text("What the model is to do, in words: Summarize this mail", required=True, lines="")
         system = text("Who the model is to be, and what always holds: You write for children", lines="")
         input = anything("What it is about, text or data, for the model to take as data: {{ input.text }}")
-        output_schema = setting(
-            fields.Dict(keys=fields.String(), validate=check_schema),
-            "A JSON Schema that the answer must follow; without it, the answer is text",
-            literal=True,
-            lines="json",
-        )
+        output_schema = json_schema("A JSON Schema that the answer must follow; without it, the answer is text")
 
         class Meta:
             fields = ("prompt", "input", "system", "output_schema", *Asking().fields)

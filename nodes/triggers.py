@@ -14,8 +14,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from errors import NodeError
 from json_schemas import issues_of
 from nodes.base import Context, Node, setting
-from nodes.data import check_schema
-from nodes.kinds import Number, choice, credential, header_name
+from nodes.kinds import Number, choice, credential, header_name, json_schema
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # How a webhook's caller proves who it is, and the types of credential that such a proof can be checked with.
@@ -25,6 +24,7 @@ CREDENTIAL_TYPES: dict[str, tuple[str, ...]] = {
     "header": ("http_header", "http_bearer"),
     "hmac": ("hmac",),
 }
+MOST_TOLD = 5  # of the things that are wrong with an input
 PATH = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*\Z")
 
 
@@ -39,13 +39,68 @@ class TriggerNode(Node):
         return input
 
 
-class Manual(TriggerNode):
+class InputRefused(NodeError):
+    """An input that a trigger does not take. `issues` say what is wrong with it and where, as `{path, message}`."""
+
+    def __init__(self, issues: list[dict[str, str]]) -> None:
+        told = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:MOST_TOLD])
+        super().__init__(f"the input is not what this workflow takes: {told}", permanent=True)
+        self.issues = issues
+
+
+class AskingNode(TriggerNode):
+    """A trigger whose input people and programs give, and which may say what that has to be."""
+
+    def check(self, config: Mapping[str, Any], input: Any) -> None:
+        """InputRefused where the `input_schema` does not take it; NodeError where that cannot be found out."""
+        issues = issues_of(config["input_schema"], input) if "input_schema" in config else []
+        if issues:
+            raise InputRefused(issues)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        self.check(config, input)
+        return input
+
+
+def taken() -> Any:
+    """The config field that says what a trigger takes."""
+    return json_schema("A JSON Schema that the input must follow; the app asks for it by a form")
+
+
+def purpose(help: str) -> Any:
+    """The config field that says what the workflow does, for those who start it."""
+    return setting(fields.String, help, literal=True, validate=validate.Length(1, 1_000), lines="")
+
+
+class Manual(AskingNode):
     """Starts a run by hand or through the API, with the input that is given there."""
 
     type = "manual"
     title = "Manual start"
     icon = "hand-click"
-    examples = ({"config": {}, "input": {"id": 7}, "output": {"id": 7}},)
+    examples = (
+        {"config": {}, "input": {"id": 7}, "output": {"id": 7}},
+        {
+            "config": {
+                "description": "Books a room for a day.",
+                "input_schema": {
+                    "type": "object",
+                    "properties": {
+                        "room": {"type": "string", "enum": ["north", "south"]},
+                        "day": {"type": "string", "format": "date"},
+                        "seats": {"type": "integer", "minimum": 1, "default": 4},
+                    },
+                    "required": ["room", "day"],
+                },
+            },
+            "input": {"room": "north", "day": "2026-01-05", "seats": 4},
+            "output": {"room": "north", "day": "2026-01-05", "seats": 4},
+        },
+    )
+
+    class Config(Schema):
+        description = purpose("What the workflow does, shown above the form that asks for its input")
+        input_schema = taken()
 
 
 class WebhookPath(fields.String):
@@ -194,7 +249,7 @@ class Error(TriggerNode):
     )
 
 
-class Called(TriggerNode):
+class Called(AskingNode):
     """Starts a run when another workflow, an agent or an MCP client calls this one, with the input given there."""
 
     type = "called"
@@ -212,23 +267,5 @@ class Called(TriggerNode):
     )
 
     class Config(Schema):
-        input_schema = setting(
-            fields.Dict(keys=fields.String(), validate=check_schema),
-            "A JSON Schema that the input must follow",
-            literal=True,
-            lines="json",
-        )
-        description = setting(
-            fields.String,
-            "What the workflow does, for agents and MCP clients that are to choose it",
-            literal=True,
-            validate=validate.Length(1, 1_000),
-            lines="",
-        )
-
-    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        issues = issues_of(config["input_schema"], input) if "input_schema" in config else []
-        if issues:
-            shown = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:5])
-            raise NodeError(f"the input is not what this workflow takes: {shown}", permanent=True)
-        return input
+        input_schema = taken()
+        description = purpose("What the workflow does, for agents and MCP clients that are to choose it")

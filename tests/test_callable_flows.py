@@ -113,34 +113,22 @@ def test_names_stay_apart_where_one_is_called_as_another_is_made(tools, offer):
     assert len(tools()) == 3 and {tool.workflow_id for tool in tools().values()} == {flow["id"] for flow in flows}
 
 
-def test_what_is_wrong_with_the_arguments_is_said_with_its_place(tools, offer):
-    offer("A", called(ORDER))
-    with pytest.raises(NodeError, match="the input is not what this workflow takes: id: "):
-        tools()["flow_a"].input_of({"id": "x"})
-
-
 def test_an_input_that_is_no_object_is_wrapped_into_one(tools, offer):
     offer("A", called({"type": "array", "items": {"type": "integer"}}))
     tool = tools()["flow_a"]
     assert tool.wrapped and tool.input_schema["properties"]["input"]["type"] == "array"
     assert tool.input_of({"input": [1, 2]}) == [1, 2]
-    with pytest.raises(NodeError, match=r"takes: \[0\]: "):
-        tool.input_of({"input": ["x"]})
     with pytest.raises(NodeError, match="an object with the key input, and no other"):
         tool.input_of({"a": 1})
 
 
-def test_a_schema_too_large_to_be_shown_still_holds(tools, offer):
+def test_a_schema_too_large_to_be_shown_is_not(tools, offer):
     large = {"enum": ["x" * 100 + str(number) for number in range(LARGEST_SCHEMA // 100)]}
     offer("A", called(large))
     offer("B", called({"type": "object", "properties": {"a": large}}))
     tool, other = tools()["flow_a"], tools()["flow_b"]
     assert tool.input_schema["properties"] == {"input": {}} and other.input_schema == {"type": "object"}
     assert "too large to be shown" in tool.description
-    with pytest.raises(NodeError, match="not what this workflow takes"):
-        tool.input_of({"input": "y"})
-    with pytest.raises(NodeError, match="not what this workflow takes"):
-        other.input_of({"a": "y"})
 
 
 @pytest.mark.parametrize("takes", [ORDER, {"required": ["id"]}, {"properties": {"id": True}}])

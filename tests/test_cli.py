@@ -132,6 +132,13 @@ def test_run_gives_a_template_its_sample_input_unless_told_otherwise(file):
     assert json.loads(call("run", template, "--input", "8").stdout) == 8
 
 
+def test_run_refuses_an_input_that_the_flow_does_not_take(file):
+    takes = {"type": "object", "properties": {"day": {"type": "string"}}}
+    flow = file({"nodes": [{"id": "start", "type": "manual", "config": {"input_schema": takes}}], "edges": []})
+    assert 'this workflow takes: day: 7 is not of type "string"' in refused("run", flow, "--input", '{"day": 7}')
+    assert json.loads(call("run", flow, "--input", '{"day": "x"}').stdout) == {"day": "x"}
+
+
 def test_run_goes_on_after_the_time_for_which_it_waits(file):
     nodes = [
         {"id": "a", "type": "wait", "config": {"seconds": 0.05}},

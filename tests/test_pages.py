@@ -20,10 +20,12 @@ def test_a_run_is_answered_and_repeated_as_the_page_says(server, tmp_path):
     blocks = re.findall(r"```sh\n(.*?)```", RUNS, re.DOTALL)
     ask = f"curl -s -b cookies.txt {server}/api/runs/$RUN"
     wait = f"""until {ask} | grep -q '"finished_at":"'; do sleep 0.05; done; {ask}/steps\n"""
-    script = LOG_IN.format(url=server) + blocks[0] + wait + blocks[1] + wait + blocks[2]
-    assert len(blocks) == 3
+    waiting, taking, repeating, trying = blocks
+    script = LOG_IN.format(url=server) + waiting + wait + repeating + wait + trying + "echo ====\n" + taking
     done = subprocess.run(["bash", "-e"], input=script, cwd=tmp_path, text=True, capture_output=True, timeout=60)
-    assert done.returncode == 0 and '"error"' not in done.stdout, done.stdout + done.stderr
+    before, refused = done.stdout.split("====\n")
+    assert done.returncode == 0 and '"error"' not in before, done.stdout + done.stderr
+    assert [issue["path"] for issue in json.loads(refused)["details"]] == ["input.room"]
     assert '"waiting":"approval: Pay 30 to Ada?"' in (tmp_path / "waiting.json").read_text()
     assert re.search(r'"retry_of":"run_\w+"', done.stdout)
     tried = json.loads((tmp_path / "tried.json").read_text())

@@ -183,18 +183,27 @@ def test_a_flow_that_fails_is_an_error_that_says_why_and_in_which_run(place):
 def test_arguments_that_the_schema_does_not_take_start_no_run(place):
     place.flow("Find", LOOK_UP)
     for arguments, place_of_it in (({"id": "x"}, "id: "), ({}, "input: ")):
-        assert f"the input is not what this workflow takes: {place_of_it}" in failure(
+        assert f"The input is not what this workflow takes: {place_of_it}" in failure(
             place.call("flow_find", arguments)
         )
     assert "get_run does not take these arguments" in failure(place.call("get_run", {"run": 1}))
     assert place.gives("list_runs")["runs"] == []
 
 
+def test_a_flow_that_people_start_takes_from_clients_what_it_takes_from_them(place):
+    start = {"id": "start", "type": "manual", "config": {"input_schema": ORDER}}
+    flow = place.flow("By hand", {"nodes": [start], "edges": []})
+    told = failure(place.call("run_flow", {"workflow_id": flow, "input": {"id": "x"}}))
+    assert told.startswith("The input is not what this workflow takes: id: ")
+    assert place.gives("list_runs")["runs"] == []
+    assert place.gives("run_flow", workflow_id=flow, input={"id": 7})["output"] == {"id": 7}
+
+
 def test_a_flow_that_takes_no_object_has_its_input_under_a_key(place):
     place.flow("Sum", chain(input_schema={"type": "array", "items": {"type": "integer"}}))
     assert place.tools()["flow_sum"].input_schema["properties"]["input"]["type"] == "array"
     assert place.gives("flow_sum", input=[1, 2])["output"] == [1, 2]
-    assert "[0]: " in failure(place.call("flow_sum", {"input": ["x"]}))
+    assert "takes: [0]: " in failure(place.call("flow_sum", {"input": ["x"]}))
 
 
 def test_a_wrong_token_is_told_so(place):
@@ -326,4 +335,4 @@ def test_one_headrace_calls_the_flows_of_another(place):
     flow = place.flow("Relay", {"nodes": [{"id": "call", "type": "mcp", "config": config}]})
     assert place.gives("run_flow", workflow_id=flow, input=7)["output"]["output"] == {"found": 7}
     failed = failure(place.call("run_flow", {"workflow_id": flow, "input": "x"}))
-    assert "the tool 'flow_find' failed: the input is not what this workflow takes" in failed
+    assert "the tool 'flow_find' failed: The input is not what this workflow takes" in failed

@@ -62,10 +62,11 @@ def test_every_category_has_a_label_and_an_icon():
 @pytest.mark.parametrize(("type_", "key"), KEYS)
 def test_what_a_setting_tells_forms_is_known_to_them(type_, key):
     hints = {name: value for name, value in field_of(type_, key).metadata.items() if name.startswith("x-")}
-    known = {"x-literal", "x-credential", "x-per-item", "x-multiline", "x-language", "x-names"}
+    known = {"x-literal", "x-credential", "x-per-item", "x-multiline", "x-language", "x-names", "x-holds"}
     assert hints.keys() <= known
     assert hints.get("x-language", "json") in LANGUAGES and hints.get("x-names", "agent") in ("agent", "workflow")
     assert "x-language" not in hints or hints["x-multiline"] is True
+    assert hints.get("x-holds", "json-schema") == "json-schema"
     shown = ENTRIES[type_]["config_schema"]["properties"][key]
     assert {name: shown[name] for name in hints} == hints
 

@@ -58,7 +58,7 @@ class Agents:
 def flow(name="flow_ship", workflow_id="wf_1", takes=None, description="Ships an order."):
     """A flow that can be called, as the workspace lists it; `takes` is the schema of its trigger."""
     schema, wrapped = arguments_schema(takes)
-    return CallableFlow(name, "Ship", description, schema, workflow_id, "called", wrapped, takes)
+    return CallableFlow(name, "Ship", description, schema, workflow_id, "called", wrapped)
 
 
 class Flows:

@@ -828,6 +828,8 @@ export interface paths {
          * Run the flow. Waits up to `wait` seconds: 200 with the finished run, else 202 with the run as it stands.
          * @description With the header `Idempotency-Key`, the same key within 24 hours answers the first run again and starts none.
          *
+         *     An input that the `input_schema` of a trigger does not take is a 422 that says what is wrong and where, and no run.
+         *
          *     For who builds the flow: `definition` runs a draft that is not saved, which must be valid; `until` executes no more
          *     than what leads to a node, or is named there as `steps.<id>`; `pinned` takes what it says for the outputs of nodes
          *     that are then not executed, nor is what only they would need. A pinned node counts as executed, unless all that
@@ -871,6 +873,15 @@ export interface paths {
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
+                /** @description Unprocessable Entity */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 default: components["responses"]["DEFAULT_ERROR"];
             };
         };
@@ -1266,7 +1277,8 @@ export interface paths {
         /**
          * Repeat an ended run as a new one: from its start, or from where it failed with the completed steps kept.
          * @description `version` is that of the flow: `latest`, `same` as the run's, or a number. Where a node, or one before it, has
-         *     changed since, it is executed again. Waits and answers as running the flow does.
+         *     changed since, it is executed again. Waits and answers as running the flow does, and refuses as that does an input
+         *     that the flow, as it is now, does not take.
          */
         post: {
             parameters: {
@@ -1305,6 +1317,15 @@ export interface paths {
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
+                /** @description Unprocessable Entity */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 default: components["responses"]["DEFAULT_ERROR"];
             };
         };

@@ -1,12 +1,9 @@
-/** The parts of the form library that are used: Mantine's look of lists, titles and choices between schemas.
+/** The parts of the form library that are used: Mantine's look of titles and choices between schemas.
  *
  * Each is taken by itself: the packages as a whole bring a date picker along, and a validator that compiles.
  */
 
 import { Text } from "@mantine/core";
-import ArrayFieldItemTemplate from "@rjsf/mantine/lib/templates/ArrayFieldItemTemplate.js";
-import ArrayFieldTemplate from "@rjsf/mantine/lib/templates/ArrayFieldTemplate.js";
-import ArrayFieldTitleTemplate from "@rjsf/mantine/lib/templates/ArrayFieldTitleTemplate.js";
 import buttons from "@rjsf/mantine/lib/templates/ButtonTemplates/index.js";
 import FieldErrorTemplate from "@rjsf/mantine/lib/templates/FieldErrorTemplate.js";
 import MultiSchemaFieldTemplate from "@rjsf/mantine/lib/templates/MultiSchemaFieldTemplate.js";
@@ -15,6 +12,7 @@ import SelectWidget from "@rjsf/mantine/lib/widgets/SelectWidget.js";
 import type { DescriptionFieldProps } from "@rjsf/utils";
 import { Words } from "./fields/FieldFrame";
 import { LeafField } from "./fields/LeafField";
+import { ArrayFieldItemTemplate, ArrayFieldTemplate } from "./lists";
 import { FieldTemplate, ObjectFieldTemplate } from "./templates";
 
 function DescriptionFieldTemplate({ id, description }: DescriptionFieldProps) {
@@ -29,7 +27,6 @@ function DescriptionFieldTemplate({ id, description }: DescriptionFieldProps) {
 export const templates = {
   ArrayFieldItemTemplate,
   ArrayFieldTemplate,
-  ArrayFieldTitleTemplate,
   ButtonTemplates: buttons(),
   DescriptionFieldTemplate,
   FieldErrorTemplate,

@@ -14,6 +14,8 @@ import { isRecord } from "./schema/values";
 export interface Folding {
   /** The settings that are shown at once, beside those that are required or have a value. */
   usual: ReadonlySet<string>;
+  /** Whether all are: what somebody is asked to fill in is not to be looked for. */
+  all?: boolean;
   /** Under which name it is remembered whether the others are shown. */
   remembered: string;
 }
@@ -84,6 +86,15 @@ export function FieldTemplate(props: FieldTemplateProps) {
 function NestedObject(props: FieldTemplateProps) {
   const { children, label, rawDescription = "", rawErrors = [], required, readonly, id, fieldPathId } = props;
   const value = props.formData as Json | undefined;
+  // An item of a list has its frame already, and is there or not.
+  if (typeof fieldPathId.path.at(-1) === "number" && (value === undefined || isRecord(value))) {
+    return (
+      <>
+        {children}
+        <Problems id={id} problems={rawErrors} />
+      </>
+    );
+  }
   const set = (next: Json | undefined) => props.onChange(next, fieldPathId.path);
   const frame = { id, label, help: rawDescription, required, problems: rawErrors };
   if (typeof value === "string") {
@@ -146,7 +157,7 @@ interface Sections {
 /** Decided once for a form, so that no field moves while somebody types into it. */
 function sectionsOf(
   { properties, schema, formData }: ObjectFieldTemplateProps,
-  usual: ReadonlySet<string>,
+  { usual, all = false }: Pick<Folding, "usual" | "all">,
 ): Sections {
   const names = properties.map((one) => one.name);
   const data = isRecord(formData) ? formData : {};
@@ -154,7 +165,7 @@ function sectionsOf(
     schema.required?.includes(name) || data[name] !== undefined || usual.has(name);
   const first = names.filter(isFirst);
   const more = names.filter((name) => !isFirst(name));
-  return first.length === 0 || more.length <= 1 ? { first: names, more: [] } : { first, more };
+  return all || first.length === 0 || more.length <= 1 ? { first: names, more: [] } : { first, more };
 }
 
 export function ObjectFieldTemplate(props: ObjectFieldTemplateProps) {
@@ -162,7 +173,7 @@ export function ObjectFieldTemplate(props: ObjectFieldTemplateProps) {
   const folding = useContext(FoldingContext);
   const isRoot = fieldPathId.path.length === 0;
   const place = isRoot ? folding.remembered : `${folding.remembered}.${fieldPathId.path.join(".")}`;
-  const [sections] = useState(() => sectionsOf(props, isRoot ? folding.usual : new Set()));
+  const [sections] = useState(() => sectionsOf(props, isRoot ? folding : { ...folding, usual: new Set() }));
   const [open, setOpen] = useRemembered(folding.remembered === "" ? "" : place);
   const contentOf = (name: string) => properties.find((one) => one.name === name)?.content;
   const wrong = sections.more.filter((name) => hasProblem(errorSchema, name)).length;

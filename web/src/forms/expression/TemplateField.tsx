@@ -27,6 +27,7 @@ export interface TemplateFieldProps {
   help?: string;
   autoFocus?: boolean;
   maxLength?: number;
+  inputMode?: "email" | "url";
 }
 
 export function TemplateField(props: TemplateFieldProps) {
@@ -43,6 +44,7 @@ function PlainText(props: TemplateFieldProps) {
     value: props.value,
     placeholder: props.placeholder,
     maxLength: props.maxLength,
+    inputMode: props.inputMode,
     readOnly,
     ...described(props.help ?? "", props.problems ?? []),
     autoFocus: props.autoFocus,

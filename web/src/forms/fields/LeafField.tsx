@@ -6,6 +6,7 @@ import { useState } from "react";
 import type { Json } from "@/definition/types";
 import { useForm } from "../context";
 import { TemplateField } from "../expression/TemplateField";
+import { fieldListOf } from "../schema/fieldList";
 import type { Leaf } from "../schema/leaf";
 import { messagesOf } from "../schema/problems";
 import { reshape, type Shape, shapeOf } from "../schema/shapes";
@@ -20,7 +21,7 @@ import type { InputProps } from "./shared";
 /** Kinds that hold text anyway, with expressions in it. */
 const TEXTS = new Set(["text", "code", "secret", "any"]);
 /** Kinds with a second view, as JSON. */
-const STRUCTURED = new Set(["map", "list"]);
+const STRUCTURED = new Set(["map", "list", "schema"]);
 
 /** Whether the value is one that the plain input of the kind cannot show. */
 function needsText(leaf: Leaf, value: unknown): boolean {
@@ -118,6 +119,7 @@ export function LeafField(props: FieldProps) {
   const isStructured =
     !isText &&
     (STRUCTURED.has(leaf.kind) || (leaf.kind === "any" && typeof value === "object" && value !== null));
+  const hasTwoViews = isStructured && (leaf.kind !== "schema" || fieldListOf(value) !== null);
   const problems = [...rawErrors, ...(isStructured && !asJson ? [] : messagesOf(errorSchema))];
 
   function toggleFx() {
@@ -128,7 +130,7 @@ export function LeafField(props: FieldProps) {
 
   const controls = readOnly ? undefined : (
     <>
-      {isStructured && <JsonButton on={asJson} toggle={() => setAsJson(!asJson)} />}
+      {hasTwoViews && <JsonButton on={asJson} toggle={() => setAsJson(!asJson)} />}
       {leaf.kind === "any" && (
         <ShapeButton
           shape={shapeOf(value)}

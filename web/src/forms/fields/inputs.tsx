@@ -17,7 +17,9 @@ import { JsonEditor } from "./JsonEditor";
 import { ListEditor } from "./ListEditor";
 import { MapEditor } from "./MapEditor";
 import { AgentField, FlowField } from "./RecordField";
+import { SchemaEditor } from "./SchemaEditor";
 import { type InputProps, useShared } from "./shared";
+import { TimeField } from "./TimeFields";
 import { TimezoneField } from "./TimezoneField";
 import { ValueEditor } from "./ValueEditor";
 
@@ -25,7 +27,7 @@ import { ValueEditor } from "./ValueEditor";
 export function isGroup(leaf: Leaf, value: Json | undefined): boolean {
   if (leaf.kind === "list") return !isTags(leaf);
   if (leaf.kind === "any") return typeof value === "object" && value !== null;
-  return leaf.kind === "map" || leaf.kind === "json" || leaf.kind === "code";
+  return leaf.kind === "map" || leaf.kind === "json" || leaf.kind === "code" || leaf.kind === "schema";
 }
 
 const BY_THEMSELVES = new Set<Kind>([
@@ -36,6 +38,9 @@ const BY_THEMSELVES = new Set<Kind>([
   "choices",
   "timezone",
   "cron",
+  "date",
+  "time",
+  "datetime",
   "flow",
   "agent",
   "credential",
@@ -62,6 +67,9 @@ function textOf(value: Json | undefined): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+// Which keys a phone shows. What is no address is for the server to say.
+const INPUT_MODES: Record<string, "email" | "url"> = { email: "email", uri: "url" };
+
 function TextInputOf(props: InputProps) {
   const { id, leaf, value, onChange, placeholder, problems, describedBy } = props;
   return (
@@ -78,6 +86,7 @@ function TextInputOf(props: InputProps) {
       problems={problems}
       describedBy={describedBy}
       help={leaf.help}
+      inputMode={INPUT_MODES[leaf.format ?? ""]}
     />
   );
 }
@@ -258,6 +267,11 @@ function JsonField({ id, leaf, value, onChange }: InputProps) {
   );
 }
 
+function SchemaField({ id, leaf, value, onChange }: InputProps) {
+  const draw = (props: InputProps) => INPUTS[props.leaf.kind](props);
+  return <SchemaEditor id={id} label={leaf.label} value={value} onChange={onChange} draw={draw} />;
+}
+
 function AnyField(props: InputProps) {
   const { id, leaf, value, onChange, placeholder, describedBy, problems } = props;
   return (
@@ -288,10 +302,14 @@ export const INPUTS: Record<Kind, (props: InputProps) => ReactElement> = {
   list: (props) => <ListField {...props} />,
   map: (props) => <MapField {...props} />,
   json: (props) => <JsonField {...props} />,
+  schema: (props) => <SchemaField {...props} />,
   any: (props) => <AnyField {...props} />,
   credential: (props) => <CredentialField {...props} />,
   timezone: (props) => <TimezoneField {...props} />,
   cron: (props) => <CronField {...props} />,
+  date: (props) => <TimeField {...props} />,
+  time: (props) => <TimeField {...props} />,
+  datetime: (props) => <TimeField {...props} />,
   flow: (props) => <FlowField {...props} />,
   agent: (props) => <AgentField {...props} />,
 };

@@ -13,10 +13,14 @@ export type Kind =
   | "list"
   | "map"
   | "json"
+  | "schema"
   | "any"
   | "credential"
   | "timezone"
   | "cron"
+  | "date"
+  | "time"
+  | "datetime"
   | "flow"
   | "agent";
 
@@ -38,6 +42,7 @@ export interface Leaf {
   minimum?: number;
   maximum?: number;
   maxLength?: number;
+  format?: string;
   credentialTypes?: string[];
   /** Of each item of a list, of each value of a map. */
   each?: FieldSchema;
@@ -52,6 +57,7 @@ const BY_NAME: [RegExp, Kind][] = [
   [/(^|_)timezone$/, "timezone"],
   [/(^|_)cron$/, "cron"],
 ];
+const FORMATS: Record<string, Kind> = { date: "date", time: "time", "date-time": "datetime" };
 const NAMED: Record<string, Kind> = { workflow: "flow", agent: "agent" };
 
 function textKind(key: string, schema: FieldSchema, literal: boolean): Kind {
@@ -61,6 +67,9 @@ function textKind(key: string, schema: FieldSchema, literal: boolean): Kind {
   if (named !== undefined) return named;
   // Code with expressions in it is edited as text is: what completes them is there.
   if (schema["x-language"] !== undefined && literal) return "code";
+  // Where it may be an expression, it is a text.
+  const format = literal ? FORMATS[schema.format ?? ""] : undefined;
+  if (format !== undefined) return format;
   return BY_NAME.find(([pattern]) => pattern.test(key))?.[1] ?? "text";
 }
 
@@ -81,6 +90,7 @@ function listKind(schema: FieldSchema): Kind | undefined {
 export function kindOf(key: string, schema: FieldSchema, around = false): Kind | undefined {
   const literal = around || schema["x-literal"] === true;
   if (schema.oneOf !== undefined || schema.anyOf !== undefined) return undefined;
+  if (schema["x-holds"] === "json-schema") return "schema";
   if (schema.enum !== undefined) return "choice";
   const types = typesOf(schema);
   if (types.includes("array") && types.every((type) => type === "array" || type === "string")) {
@@ -134,6 +144,7 @@ export function leafOf(
     minimum: schema.minimum,
     maximum: schema.maximum,
     maxLength: schema.maxLength,
+    format: schema.format,
     credentialTypes: schema["x-credential"],
     each,
   };

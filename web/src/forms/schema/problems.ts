@@ -22,6 +22,12 @@ export function withinConfig(path: string): string[] | undefined {
   return parts[0] === "config" ? parts.slice(1) : parts;
 }
 
+/** A problem with its place in the form, part by part. */
+export interface Placed {
+  path: readonly string[];
+  message: string;
+}
+
 interface Sorted {
   /** As the form library takes them. */
   errors: ErrorSchema;
@@ -35,15 +41,21 @@ interface Errors {
 
 /** Which field each problem is shown at: the top-level setting `known` says there is, or deeper. */
 export function sortProblems(problems: readonly Problem[], known: (key: string) => boolean): Sorted {
-  const errors: Errors = {};
+  const placed: Placed[] = [];
   const others: Problem[] = [];
   for (const problem of problems) {
     const path = withinConfig(problem.path);
     const first = path?.[0];
-    if (path === undefined || first === undefined || !known(first)) {
-      others.push(problem);
-      continue;
-    }
+    if (path === undefined || first === undefined || !known(first)) others.push(problem);
+    else placed.push({ path, message: problem.message });
+  }
+  return { errors: errorsOf(placed), others };
+}
+
+/** The problems as the form library takes them. */
+export function errorsOf(problems: readonly Placed[]): ErrorSchema {
+  const errors: Errors = {};
+  for (const { path, message } of problems) {
     let at = errors;
     for (const part of path) {
       const next = at[part];
@@ -52,9 +64,9 @@ export function sortProblems(problems: readonly Problem[], known: (key: string) 
       at = inner;
     }
     const list = at.__errors;
-    at.__errors = Array.isArray(list) ? [...list, problem.message] : [problem.message];
+    at.__errors = Array.isArray(list) ? [...list, message] : [message];
   }
-  return { errors: errors as ErrorSchema, others };
+  return errors as ErrorSchema;
 }
 
 /** All messages of a part of the form, deeper ones with their place. */

@@ -18,6 +18,7 @@ export interface FieldSchema {
   maximum?: number;
   minLength?: number;
   maxLength?: number;
+  format?: string;
   /** Taken as written: no expression is looked for in it. */
   "x-literal"?: boolean;
   /** The name of a credential of one of these types. */
@@ -28,6 +29,8 @@ export interface FieldSchema {
   "x-per-item"?: boolean;
   "x-multiline"?: boolean;
   "x-language"?: string;
+  /** What an object is: `json-schema`. */
+  "x-holds"?: string;
   /** The id of such a thing: a workflow, an agent. */
   "x-names"?: string;
 }

@@ -22,6 +22,7 @@ export function labelOf(key: string): string {
 
 /** A value of a list of choices: `next_link` is "Next link"; what is written in capitals, or is short, stays. */
 export function choiceLabel(value: unknown): string {
+  if (typeof value === "boolean") return value ? "Yes" : "No";
   const text = String(value);
   return /^[a-z][a-z]+(_[a-z]+)+$/.test(text) ? labelOf(text) : text;
 }

@@ -9,6 +9,7 @@ import { FlowMenu } from "./FlowMenu";
 import type { Flow } from "./flows";
 import classes from "./flows.module.css";
 import { OnSwitch } from "./OnSwitch";
+import { RunFlow } from "./RunFlow";
 
 const SHOWN_TRIGGERS = 3;
 
@@ -103,6 +104,7 @@ export function FlowRow({ flow, catalogue }: { flow: Flow; catalogue: Catalogue 
         <OnSwitch flow={flow} />
       </div>
       <div className={classes.menu}>
+        <RunFlow flow={flow} />
         <FlowMenu flow={flow} />
       </div>
     </li>

@@ -2,10 +2,11 @@ import { ActionIcon, Button, Group, Menu, Tooltip } from "@mantine/core";
 import { IconChevronDown, IconPlayerPlayFilled, IconPlayerStopFilled } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
 import { useSession } from "@/app/session";
+import { askedOf } from "@/runs/input/asked";
+import { InputDialog } from "@/runs/input/InputDialog";
+import { keepInput, lastInput } from "@/runs/input/lastInput";
 import { useEditor, useEditorStore, useSelectedNode } from "../context";
-import { InputDialog } from "./InputDialog";
-import { keepInput, lastInput, lastValue } from "./runStore";
-import { inputSchemaOf } from "./starting";
+import { shownOf, useRunStore } from "./runStore";
 import { useAddress } from "./useAddress";
 import { useEditorRun, useRunOnCanvas } from "./useEditorRun";
 
@@ -19,15 +20,10 @@ export function RunButton() {
   const archived = useEditor((state) => state.flow.status === "archived");
   const isEmpty = useEditor((state) => state.definition.nodes.length === 0);
   const { may } = useSession();
-  const [asking, setAsking] = useState<{ until?: string } | null>(null);
+  const asking = useRunStore((known) => shownOf(known, flowId).asking);
+  const set = useRunStore((known) => known.set);
   const { going, start, stop } = editorRun;
-
-  function run(until?: string) {
-    const given = lastInput(flowId) !== null;
-    const needsInput = !given && inputSchemaOf(store.getState().definition) !== null;
-    if (needsInput) setAsking({ until });
-    else void start({ input: lastValue(flowId), until });
-  }
+  const run = (until?: string) => void editorRun.runOrAsk(until);
   const refusal = !may("operator")
     ? "Running flows needs the role operator"
     : archived
@@ -35,6 +31,7 @@ export function RunButton() {
       : isEmpty
         ? "There is nothing to run yet"
         : null;
+  useEffect(() => () => set(flowId, { asking: null }), [set, flowId]);
   const mayRun = refusal === null && !going;
   useEffect(() => {
     store.getState().setRun(mayRun ? run : null);
@@ -68,22 +65,42 @@ export function RunButton() {
           <WaysToRun
             disabled={refusal !== null}
             onRun={run}
-            onAsk={(until) => setAsking({ until })}
+            onAsk={(until) => set(flowId, { asking: { until } })}
             onForget={() => keepInput(flowId, null)}
           />
         </Group>
       )}
       {asking !== null && (
-        <InputDialog
-          until={asking.until}
-          onClose={() => setAsking(null)}
-          onRun={(input) => {
-            setAsking(null);
-            void start({ input, until: asking.until });
+        <AskedInput
+          {...asking}
+          onClose={() => set(flowId, { asking: null })}
+          onRun={async (input) => {
+            const refusal = await start({ input, until: asking.until });
+            if (refusal !== null) throw refusal;
+            set(flowId, { asking: null });
           }}
         />
       )}
     </>
+  );
+}
+
+type AskedInputProps = Pick<Parameters<typeof InputDialog>[0], "refusal" | "onClose" | "onRun"> & {
+  until?: string;
+};
+
+function AskedInput({ until, ...rest }: AskedInputProps) {
+  const { flow, definition, pinned } = useEditorStore().getState();
+  const { may } = useSession();
+  const [asked] = useState(() => askedOf(definition, may("editor") ? pinned : {}));
+  return (
+    <InputDialog
+      {...rest}
+      flowId={flow.id}
+      asked={asked}
+      title={until === undefined ? "Run with input" : `Run up to “${until}” with input`}
+      hint="Expressions read it as input and trigger."
+    />
   );
 }
 

@@ -12,7 +12,6 @@ import { notify } from "@/ui/notify";
 import { useEditor, useEditorStore } from "../context";
 import type { Pin } from "../store";
 import classes from "./run.module.css";
-import { lastValue } from "./runStore";
 import { type EditorRun, useEditorRun } from "./useEditorRun";
 
 /** A tab of the selected node: what went in and came out in the run that is shown, and its pinned output. */
@@ -51,13 +50,9 @@ export function RunData({ node }: { node: FlowNode }) {
 
 function Ways({ node, editorRun }: { node: FlowNode; editorRun: EditorRun }) {
   const { may } = useSession();
-  const flowId = useEditor((state) => state.flow.id);
-  const { run, going, start, startFrom } = editorRun;
+  const { run, going, runOrAsk, startFrom } = editorRun;
   const canGoOn = may("editor") && run !== undefined && hasEnded(run);
 
-  function runUpTo() {
-    void start({ input: lastValue(flowId), until: node.id });
-  }
   return (
     <Group gap="xs">
       <Button
@@ -65,7 +60,7 @@ function Ways({ node, editorRun }: { node: FlowNode; editorRun: EditorRun }) {
         variant="default"
         disabled={going || !may("operator")}
         leftSection={<IconPlayerTrackNext size={14} aria-hidden />}
-        onClick={runUpTo}
+        onClick={() => void runOrAsk(node.id)}
       >
         Run up to here
       </Button>

@@ -1,7 +1,6 @@
 /** Which run the editor of each flow shows, and how the last start went. A reload goes on showing it. */
 
 import { create } from "zustand";
-import type { Json } from "@/definition/types";
 
 interface Shown {
   runId: string | null;
@@ -9,11 +8,13 @@ interface Shown {
   starting: boolean;
   /** Why the last start was refused. */
   refusal: unknown;
+  /** What an input is being asked for; `refusal` is what is wrong with the last one. */
+  asking: { until?: string; refusal?: unknown } | null;
   /** The run whose failure was jumped to, so that this is done once. */
   jumped: string | null;
 }
 
-const NONE: Shown = { runId: null, starting: false, refusal: null, jumped: null };
+const NONE: Shown = { runId: null, starting: false, refusal: null, asking: null, jumped: null };
 const key = (flowId: string) => `headrace.editor.run.${flowId}`;
 
 interface RunStore {
@@ -41,29 +42,4 @@ export function shownOf({ flows }: RunStore, flowId: string): Shown {
   const first = runId === null ? NONE : { ...NONE, runId, jumped: runId };
   remembered.set(flowId, first);
   return first;
-}
-
-const inputKey = (flowId: string) => `headrace.editor.input.${flowId}`;
-
-/** The input that was given last on this device, as JSON text; null where none was. */
-export function lastInput(flowId: string): string | null {
-  return localStorage.getItem(inputKey(flowId));
-}
-
-export function keepInput(flowId: string, text: string | null): void {
-  try {
-    if (text === null) localStorage.removeItem(inputKey(flowId));
-    else localStorage.setItem(inputKey(flowId), text);
-  } catch {
-    localStorage.removeItem(inputKey(flowId)); // Too large to be kept: next time it is typed again.
-  }
-}
-
-/** The input that was given last; null where none was, or where what was kept is no JSON. */
-export function lastValue(flowId: string): Json {
-  try {
-    return JSON.parse(lastInput(flowId) ?? "null") as Json;
-  } catch {
-    return null;
-  }
 }

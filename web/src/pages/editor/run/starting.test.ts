@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Definition } from "@/definition/types";
 import type { NodeState } from "@/runs/states";
-import { bodyOf, inputSchemaOf, toKeep } from "./starting";
+import { bodyOf, toKeep } from "./starting";
 
 const SAVED: Definition = {
   nodes: [
@@ -68,19 +68,5 @@ describe("running on from a node", () => {
       ["a", "b", "c", "gone"].map((id) => [id, { nodeId: id, outcome: "success" } as NodeState]),
     );
     expect(toKeep(SAVED, states, "b").map((state) => state.nodeId)).toEqual(["a"]);
-  });
-});
-
-describe("inputSchemaOf", () => {
-  const schema = { type: "object", properties: { n: { type: "number" } } };
-  it("is that of a node which begins the flow", () => {
-    const flow = { ...SAVED, nodes: [{ id: "a", type: "x", config: { input_schema: schema } }] };
-    expect(inputSchemaOf(flow)).toEqual(schema);
-  });
-
-  it("is none where there is no form to be made of it", () => {
-    expect(inputSchemaOf(SAVED)).toBeNull();
-    const odd = { ...SAVED, nodes: [{ id: "a", type: "x", config: { input_schema: { type: "array" } } }] };
-    expect(inputSchemaOf(odd)).toBeNull();
   });
 });

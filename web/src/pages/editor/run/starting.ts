@@ -64,14 +64,3 @@ export function toKeep(
     (state) => there.has(state.nodeId) && !anew.has(state.nodeId) && state.outcome === "success",
   );
 }
-
-/** The schema that what begins the flow has for its input, if any has one. */
-export function inputSchemaOf(definition: Definition): Record<string, Json> | null {
-  const reached = new Set(definition.edges.map((edge) => edge.to));
-  for (const node of definition.nodes) {
-    const schema = reached.has(node.id) ? undefined : node.config?.input_schema;
-    if (typeof schema !== "object" || schema === null || Array.isArray(schema)) continue;
-    if (schema.type === "object" && typeof schema.properties === "object") return schema;
-  }
-  return null;
-}

@@ -5,6 +5,9 @@ import { ApiError, type Schemas, server } from "@/api/client";
 import { useSession } from "@/app/session";
 import type { Json } from "@/definition/types";
 import type { Mark } from "@/graph/NodeCard";
+import { askedOf } from "@/runs/input/asked";
+import { inputFaults } from "@/runs/input/InputDialog";
+import { lastInput, lastValue } from "@/runs/input/lastInput";
 import { hasEnded } from "@/runs/moving";
 import { failedNode, liveEdges, marksOf, type NodeState } from "@/runs/states";
 import { type Run, useRun, useRunSteps } from "@/runs/useRun";
@@ -28,7 +31,10 @@ export interface EditorRun {
   going: boolean;
   refusal: unknown;
   failed: NodeState | undefined;
-  start: (options?: StartOptions) => Promise<void>;
+  /** Starts a run; what is wrong with its input, for whoever asked for that. All else is shown by the panel. */
+  start: (options?: StartOptions) => Promise<unknown>;
+  /** Runs with the last input; asks for one where the flow wants one and there is none, or does not take the last. */
+  runOrAsk: (until?: string) => Promise<void>;
   /** Runs on from a node with what the others gave in the run that is shown. */
   startFrom: (nodeId: string) => Promise<void>;
   stop: () => Promise<void>;
@@ -41,7 +47,7 @@ export function useEditorRun(): EditorRun {
   const set = useRunStore((store) => store.set);
   const { data: run, error } = useRun(shown.runId, QUICK);
   const { states } = useRunSteps(run, QUICK);
-  const { start, startFrom } = useStart(run, states);
+  const { start, startFrom, runOrAsk } = useStart(run, states);
   const problem: unknown = error;
 
   useEffect(() => {
@@ -66,6 +72,7 @@ export function useEditorRun(): EditorRun {
     refusal: shown.refusal,
     failed: run && failedNode(run, states),
     start,
+    runOrAsk,
     startFrom,
     stop,
     dismiss: () => set(flowId, { runId: null, refusal: null }),
@@ -95,19 +102,36 @@ function useStart(run: Run | undefined, states: ReadonlyMap<string, NodeState>) 
         client.setQueryData(key, { ...made, questions: [] }, { updatedAt: hasEnded(made) ? undefined : 1 });
         set(flowId, { runId: made.id, starting: false });
         void client.invalidateQueries({ queryKey: ["get", "/api/runs"] });
+        return null;
       } catch (refusal) {
+        if (inputFaults(refusal) !== null) {
+          set(flowId, { starting: false });
+          return refusal;
+        }
         set(flowId, { starting: false, refusal });
         const nodeId =
           refusal instanceof ApiError ? refusal.details.find((one) => one.node_id)?.node_id : null;
         if (nodeId) state.goTo(nodeId);
+        return null;
       }
     },
     [store, client, set, mayEdit],
   );
 
+  const runOrAsk = useCallback(
+    async (until?: string) => {
+      const { flow, definition, pinned } = store.getState();
+      const wantsInput = askedOf(definition, mayEdit ? pinned : {}).schema !== null;
+      if (wantsInput && lastInput(flow.id) === null) return set(flow.id, { asking: { until } });
+      const refusal = await start({ input: lastValue(flow.id), until });
+      if (refusal !== null) set(flow.id, { asking: { until, refusal } });
+    },
+    [store, set, start, mayEdit],
+  );
+
   const startFrom = useCallback(
     async (nodeId: string) => {
-      if (run === undefined) return start();
+      if (run === undefined) return runOrAsk();
       const flowId = store.getState().flow.id;
       set(flowId, { starting: true, refusal: null });
       try {
@@ -116,14 +140,16 @@ function useStart(run: Run | undefined, states: ReadonlyMap<string, NodeState>) 
           kept.map(async (state) => [state, await outputOf(run.id, state)] as const),
         );
         const pins = outputs.map(([state, output]) => [state.nodeId, { output, branch: state.branch }]);
-        await start({ input: (await fetchWhole(run.input)) as Json, pinned: Object.fromEntries(pins) });
+        const input = (await fetchWhole(run.input)) as Json;
+        const refusal = await start({ input, pinned: Object.fromEntries(pins) });
+        if (refusal !== null) set(flowId, { refusal });
       } catch (refusal) {
         set(flowId, { starting: false, refusal });
       }
     },
-    [run, states, start, store, set],
+    [run, states, start, runOrAsk, store, set],
   );
-  return { start, startFrom };
+  return { start, startFrom, runOrAsk };
 }
 
 async function outputOf(run: string, state: NodeState): Promise<Json> {

@@ -1,0 +1,268 @@
+/** A JSON Schema as a list of fields, or as JSON where it says more than such a list can show. */
+import { Button, Checkbox, Group, Select, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
+import { IconPlus } from "@tabler/icons-react";
+import { type ReactElement, useRef, useState } from "react";
+import type { Json } from "@/definition/types";
+import { useForm } from "../context";
+import classes from "../forms.module.css";
+import {
+  besides,
+  emptyField,
+  FIELD_TYPES,
+  type Field,
+  type FieldList,
+  fieldFault,
+  fieldListOf,
+  isChoice,
+  propertyOf,
+  rechosen,
+  retyped,
+  schemaOf,
+} from "../schema/fieldList";
+import { kindOf, type Leaf, leafOf } from "../schema/leaf";
+import { moved } from "../schema/shapes";
+import type { FieldSchema } from "../schema/types";
+import { isRecord } from "../schema/values";
+import { JsonEditor } from "./JsonEditor";
+import { RowMenu } from "./RowMenu";
+import type { InputProps } from "./shared";
+
+interface SchemaEditorProps {
+  id: string;
+  label: string;
+  value: Json | undefined;
+  onChange: (value: Json | undefined) => void;
+  /** Draws the input of a single value. */
+  draw: (props: InputProps) => ReactElement;
+}
+
+export function SchemaEditor(props: SchemaEditorProps) {
+  const { id, label, value, onChange } = props;
+  const list = fieldListOf(value);
+  // Once it is edited as JSON it stays so: nothing changes under the cursor.
+  const [asJson, setAsJson] = useState(list === null);
+  if (list === null && !asJson) setAsJson(true);
+  if (list !== null && !asJson) return <FieldsEditor {...props} list={list} />;
+  return (
+    <>
+      <JsonEditor
+        id={id}
+        label={label}
+        value={value}
+        onChange={onChange}
+        accepts={(one) => (isRecord(one) ? undefined : "This has to be an object: { … }")}
+      />
+      {list === null ? (
+        <Text size="xs" c="var(--quiet)">
+          It says more than a list of fields can show, so it is edited as JSON.
+        </Text>
+      ) : (
+        <Group>
+          <Button size="compact-xs" variant="subtle" onClick={() => setAsJson(false)}>
+            Show as a list of fields
+          </Button>
+        </Group>
+      )}
+    </>
+  );
+}
+
+type Numbered = Field & { id: number };
+type Rows = Pick<FieldList, "around"> & { rows: Numbered[] };
+
+let nextId = 1;
+
+function rowsOf({ fields, around }: FieldList): Rows {
+  return { around, rows: fields.map((field) => ({ ...field, id: nextId++ })) };
+}
+
+function writtenOf({ rows, around }: Rows): Json | undefined {
+  return schemaOf({ around, fields: rows.map(({ id: _id, ...field }) => field) });
+}
+
+/** The fields, made anew only where the schema was changed by something else. */
+function useFields(list: FieldList, { value, onChange }: SchemaEditorProps) {
+  const [known, setKnown] = useState(() => rowsOf(list));
+  const now = JSON.stringify(value);
+  const told = useRef(now);
+  let shown = known;
+  if (now !== told.current) {
+    told.current = now;
+    shown = rowsOf(list);
+    setKnown(shown);
+  }
+  function change(rows: Numbered[]) {
+    const next = { ...shown, rows };
+    setKnown(next);
+    const made = writtenOf(next);
+    const text = JSON.stringify(made);
+    if (text === told.current) return;
+    told.current = text;
+    onChange(made);
+  }
+  return { rows: shown.rows, change };
+}
+
+function FieldsEditor(props: SchemaEditorProps & { list: FieldList }) {
+  const { id, label, list, draw } = props;
+  const { readOnly } = useForm();
+  const { rows, change } = useFields(list, props);
+  const [fresh, setFresh] = useState<number | null>(null);
+
+  function add() {
+    const row = { ...emptyField(), id: nextId++ };
+    setFresh(row.id);
+    change([...rows, row]);
+  }
+  return (
+    <div className={classes.rows}>
+      {rows.map((row, at) => (
+        <FieldEditor
+          key={row.id}
+          id={`${id}-${row.id}`}
+          label={row.name === "" ? `${label}, field ${at + 1}` : `${label}: ${row.name}`}
+          field={row}
+          fault={fieldFault(rows, row)}
+          autoFocus={row.id === fresh}
+          draw={draw}
+          onChange={(next) => change(rows.map((one) => (one.id === row.id ? { ...next, id: row.id } : one)))}
+          onUp={at > 0 ? () => change(moved(rows, at, -1)) : undefined}
+          onDown={at < rows.length - 1 ? () => change(moved(rows, at, 1)) : undefined}
+          onRemove={() => change(rows.filter((one) => one.id !== row.id))}
+        />
+      ))}
+      {!readOnly && (
+        <Group>
+          <Button
+            size="compact-sm"
+            variant="default"
+            leftSection={<IconPlus size={14} aria-hidden />}
+            onClick={add}
+          >
+            Add a field
+          </Button>
+        </Group>
+      )}
+      {readOnly && rows.length === 0 && <Text size="sm">Nothing</Text>}
+    </div>
+  );
+}
+
+interface FieldEditorProps {
+  id: string;
+  label: string;
+  field: Field;
+  fault: string | undefined;
+  autoFocus: boolean;
+  draw: SchemaEditorProps["draw"];
+  onChange: (field: Field) => void;
+  onUp?: () => void;
+  onDown?: () => void;
+  onRemove: () => void;
+}
+
+function FieldEditor({ id, label, field, fault, autoFocus, draw, onChange, ...actions }: FieldEditorProps) {
+  const { readOnly } = useForm();
+  const more = besides(field);
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: a fieldset would need a legend, and the name is an input here
+    <div className={classes.schemaField} role="group" aria-label={label}>
+      <div className={classes.schemaRow}>
+        <TextInput
+          id={`${id}-name`}
+          label="Name"
+          size="xs"
+          value={field.name}
+          error={fault}
+          readOnly={readOnly}
+          autoFocus={autoFocus}
+          autoComplete="off"
+          spellCheck={false}
+          onChange={(event) => onChange({ ...field, name: event.currentTarget.value })}
+        />
+        <Select
+          label="Type"
+          size="xs"
+          data={FIELD_TYPES}
+          value={field.type}
+          readOnly={readOnly}
+          allowDeselect={false}
+          comboboxProps={{ withinPortal: true }}
+          onChange={(type) => type !== null && onChange(retyped(field, type))}
+        />
+        {!readOnly && <RowMenu label={label} shape="text" {...actions} />}
+      </div>
+      {isChoice(field.type) && (
+        <TagsInput
+          label="Choices"
+          size="xs"
+          value={field.choices}
+          readOnly={readOnly}
+          splitChars={[]}
+          acceptValueOnBlur
+          placeholder={field.choices.length === 0 ? "Type one and press Enter" : undefined}
+          error={field.choices.length === 0 ? "Needs choices" : undefined}
+          onChange={(choices) => onChange(rechosen(field, choices))}
+        />
+      )}
+      <Textarea
+        label="Help"
+        size="xs"
+        rows={1}
+        autosize
+        maxRows={4}
+        value={field.description}
+        readOnly={readOnly}
+        placeholder="What to fill in, shown below the field"
+        onChange={(event) => onChange({ ...field, description: event.currentTarget.value })}
+      />
+      <Default id={`${id}-default`} field={field} onChange={onChange} draw={draw} />
+      <Checkbox
+        size="xs"
+        label="Has to be filled in"
+        checked={field.required}
+        disabled={readOnly}
+        onChange={(event) => onChange({ ...field, required: event.currentTarget.checked })}
+      />
+      {more !== "" && (
+        <Text size="xs" c="var(--quiet)">
+          Also: {more}
+        </Text>
+      )}
+    </div>
+  );
+}
+
+/** The field's own input, as it is in the form; of a yes or no, it can be left open. */
+function leafOfDefault(field: Field): Leaf {
+  const { default: _default, ...plain } = field;
+  const shape: FieldSchema =
+    field.type === "boolean" ? { enum: [true, false] } : propertyOf({ ...plain, description: "" });
+  const kind = kindOf("value", shape, true) ?? "any";
+  return leafOf("value", { ...shape, title: "Begins with" }, kind, {
+    label: "Begins with",
+    required: false,
+    literal: true,
+  });
+}
+
+type DefaultProps = Pick<FieldEditorProps, "id" | "field" | "onChange" | "draw">;
+
+/** What the field begins with in the form. */
+function Default({ id, field, onChange, draw }: DefaultProps) {
+  const leaf = leafOfDefault(field);
+  function set(value: Json | undefined) {
+    const { default: _before, ...rest } = field;
+    const isNone = value === undefined || value === "" || (Array.isArray(value) && value.length === 0);
+    onChange(isNone ? rest : { ...rest, default: value });
+  }
+  const nothing = { placeholder: "", problems: [], errors: undefined, describedBy: undefined };
+  return (
+    <div>
+      <Text component="label" htmlFor={id} size="xs" fw={500}>
+        {leaf.label}
+      </Text>
+      {draw({ id, name: "default", leaf, value: field.default, onChange: set, ...nothing })}
+    </div>
+  );
+}

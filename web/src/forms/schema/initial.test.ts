@@ -1,0 +1,44 @@
+import { describe, expect, it } from "vitest";
+import { initialOf } from "./initial";
+import { instantOf, localOf } from "./times";
+
+describe("what a form begins with", () => {
+  it("is the defaults", () => {
+    const properties = { a: { type: "integer", default: 4 }, b: { type: "string" }, c: { default: null } };
+    expect(initialOf({ type: "object", properties })).toEqual({ a: 4, c: null });
+  });
+
+  it("is what a required field shows before anything is filled in", () => {
+    const properties = {
+      on: { type: "boolean" },
+      list: { type: "array" },
+      who: {
+        type: "object",
+        properties: { sure: { type: "boolean" }, name: { type: "string" } },
+        required: ["sure"],
+      },
+      text: { type: "string" },
+      fixed: { const: 1 },
+    };
+    expect(initialOf({ properties, required: Object.keys(properties) })).toEqual({
+      on: false,
+      list: [],
+      who: { sure: false },
+      fixed: 1,
+    });
+    expect(initialOf({ properties })).toEqual({});
+  });
+});
+
+describe("a point in time", () => {
+  it("is shown as local and written in UTC", () => {
+    for (const at of ["2026-01-05T07:30:00Z", "2026-07-01T23:59:07Z"]) {
+      expect(instantOf(localOf(at))).toBe(at);
+    }
+    expect(localOf("2026-01-05T07:30:00+02:00")).toBe(localOf("2026-01-05T05:30:00Z"));
+  });
+
+  it("is nothing where there is none", () => {
+    expect([localOf("soon"), localOf(""), instantOf("")]).toEqual(["", "", undefined]);
+  });
+});

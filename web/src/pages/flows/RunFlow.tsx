@@ -1,0 +1,56 @@
+import { ActionIcon, Tooltip } from "@mantine/core";
+import { IconPlayerPlay } from "@tabler/icons-react";
+import { useState } from "react";
+import { useLocation } from "wouter";
+import { useSession } from "@/app/session";
+import type { Asked } from "@/runs/input/asked";
+import { InputDialog } from "@/runs/input/InputDialog";
+import { notify } from "@/ui/notify";
+import { type Flow, useFlowActions } from "./flows";
+
+/** Runs the flow as it is saved, from the list: for those too who do not edit it. */
+export function RunFlow({ flow }: { flow: Flow }) {
+  const { may } = useSession();
+  const actions = useFlowActions();
+  const [, go] = useLocation();
+  const [busy, setBusy] = useState(false);
+  const [asked, setAsked] = useState<Asked | null>(null);
+  if (!may("operator") || flow.status === "archived") return null;
+
+  async function ask() {
+    setBusy(true);
+    try {
+      setAsked(await actions.asked(flow.id));
+    } catch (error) {
+      notify.refused(`“${flow.name}” cannot be run`, error);
+    } finally {
+      setBusy(false);
+    }
+  }
+  return (
+    <>
+      <Tooltip label="Run" openDelay={300}>
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          c="var(--quiet)"
+          aria-label={`Run ${flow.name}`}
+          loading={busy}
+          onClick={() => void ask()}
+        >
+          <IconPlayerPlay size={18} aria-hidden />
+        </ActionIcon>
+      </Tooltip>
+      {asked !== null && (
+        <InputDialog
+          flowId={flow.id}
+          asked={asked}
+          title={`Run “${flow.name}”`}
+          hint="The input, if the flow needs one."
+          onClose={() => setAsked(null)}
+          onRun={async (input) => go(`/runs/${await actions.run(flow.id, input)}`)}
+        />
+      )}
+    </>
+  );
+}

@@ -1,0 +1,191 @@
+import { Alert, Button, Group, Modal, SegmentedControl, Stack, Text } from "@mantine/core";
+import { Suspense, useEffect, useRef, useState } from "react";
+import { ApiError, type Detail } from "@/api/client";
+import type { Json } from "@/definition/types";
+import { initialOf } from "@/forms/schema/initial";
+import type { FieldSchema } from "@/forms/schema/types";
+import { isRecord } from "@/forms/schema/values";
+import { CodeEditor } from "@/ui/CodeEditor";
+import { lazily } from "@/ui/lazily";
+import { Loading, Refused } from "@/ui/states";
+import { type Asked, faultsInWords, faultsOfForm } from "./asked";
+import { keepInput, lastInput } from "./lastInput";
+
+const InputForm = lazily(() => import("./InputForm"));
+
+interface InputDialogProps {
+  flowId: string;
+  title: string;
+  asked: Asked;
+  /** What there is to know about the input where there is no form. */
+  hint: string;
+  /** Why the input that was given last is not taken. */
+  refusal?: unknown;
+  onClose: () => void;
+  /** Starts the run; throws what the server refuses with. */
+  onRun: (input: Json) => Promise<void>;
+}
+
+type Read = { ok: true; value: Json } | { ok: false; problem: string };
+
+function read(text: string): Read {
+  if (text.trim() === "") return { ok: true, value: null };
+  try {
+    return { ok: true, value: JSON.parse(text) as Json };
+  } catch (error) {
+    return { ok: false, problem: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function written(value: Json): string {
+  return JSON.stringify(value, null, 2);
+}
+
+/** What is wrong with an input, where that is why the server refused it. */
+export function inputFaults(refusal: unknown): Detail[] | null {
+  return refusal instanceof ApiError && refusal.status === 422 ? refusal.details : null;
+}
+
+/** Asks for the input of a run: by a form where the flow says what it takes, else as JSON. What was given is kept. */
+export function InputDialog({ flowId, title, asked, hint, refusal, onClose, onRun }: InputDialogProps) {
+  const { schema, description } = asked;
+  const [first] = useState(() => written(schema === null ? {} : initialOf(schema as FieldSchema)));
+  const [text, setText] = useState(() => lastInput(flowId) ?? first);
+  const [wanted, setWanted] = useState(schema === null ? "json" : "form");
+  const [busy, setBusy] = useState(false);
+  const [refused, setRefused] = useState<unknown>(refusal ?? null);
+  const given = read(text);
+  const form = given.ok && (isRecord(given.value) || given.value === null) ? (given.value ?? {}) : null;
+  const kind = wanted === "form" && form !== null ? "form" : "json";
+
+  async function submit() {
+    if (!given.ok || busy) return;
+    keepInput(flowId, given.value === null ? null : text);
+    setBusy(true);
+    setRefused(null);
+    try {
+      await onRun(given.value);
+    } catch (error) {
+      setRefused(error);
+      setBusy(false);
+    }
+  }
+
+  return (
+    <Modal opened onClose={onClose} title={title} size="lg" closeButtonProps={{ "aria-label": "Close" }}>
+      <form
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          void submit();
+        }}
+      >
+        <Stack>
+          {description !== "" && <Text style={{ whiteSpace: "pre-wrap" }}>{description}</Text>}
+          {schema !== null && (
+            <SegmentedControl
+              aria-label="How to give the input"
+              value={kind}
+              onChange={setWanted}
+              data={[
+                { value: "form", label: "Form", disabled: form === null },
+                { value: "json", label: "JSON" },
+              ]}
+            />
+          )}
+          {kind === "form" && schema !== null && form !== null ? (
+            <FormOf
+              schema={schema}
+              value={form}
+              refusal={refused}
+              onChange={(value) => setText(written(value))}
+            />
+          ) : (
+            <>
+              <CodeEditor
+                language="json"
+                label="Input as JSON"
+                value={text}
+                onChange={setText}
+                minHeight={160}
+                maxHeight="50vh"
+              />
+              <Faults refusal={refused} />
+            </>
+          )}
+          {!given.ok && (
+            <Alert color="red" variant="light" py="xs" role="alert">
+              This is no JSON: {given.problem}
+            </Alert>
+          )}
+          <Group justify="space-between">
+            <Text size="sm" c="var(--quiet)">
+              {schema === null && hint}
+            </Text>
+            <Group gap="xs">
+              {text !== first && (
+                <Button variant="subtle" onClick={() => setText(first)}>
+                  Start over
+                </Button>
+              )}
+              <Button variant="default" onClick={onClose}>
+                Cancel
+              </Button>
+              <Button type="submit" disabled={!given.ok} loading={busy}>
+                Run
+              </Button>
+            </Group>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}
+
+interface FormOfProps {
+  schema: Record<string, Json>;
+  value: Record<string, Json>;
+  refusal: unknown;
+  onChange: (value: Record<string, Json>) => void;
+}
+
+/** The form; after a refusal the first field that is wrong has the focus. */
+function FormOf({ schema, value, refusal, onChange }: FormOfProps) {
+  const place = useRef<HTMLDivElement>(null);
+  const details = inputFaults(refusal);
+  const faults = details === null ? null : faultsOfForm(details, schema);
+  useEffect(() => {
+    if (refusal === null) return;
+    const wrong = place.current?.querySelector<HTMLElement>('[aria-invalid="true"]');
+    wrong?.focus();
+  }, [refusal]);
+  return (
+    <>
+      <div ref={place}>
+        <Suspense fallback={<Loading label="Loading the form" />}>
+          <InputForm schema={schema} value={value} errors={faults?.errors} onChange={onChange} />
+        </Suspense>
+      </div>
+      {faults === null ? <Faults refusal={refusal} /> : <Lines lines={faults.others} />}
+    </>
+  );
+}
+
+function Faults({ refusal }: { refusal: unknown }) {
+  const details = inputFaults(refusal);
+  if (details !== null) return <Lines lines={faultsInWords(details)} />;
+  return refusal === null ? null : <Refused error={refusal} />;
+}
+
+function Lines({ lines }: { lines: readonly string[] }) {
+  if (lines.length === 0) return null;
+  return (
+    <Alert color="red" variant="light" py="xs" role="alert" title="The flow does not take this input">
+      {lines.map((line) => (
+        <Text key={line} size="sm">
+          {line}
+        </Text>
+      ))}
+    </Alert>
+  );
+}
