@@ -62,6 +62,11 @@ class Journey:
         self.editor.is_open()
         self.editor.flow = self.page.url.rsplit("/", 1)[-1]
 
+    def tries_it(self):
+        """As it is: the template's sample is its input."""
+        self.editor.run()
+        self.editor.ended("Succeeded")
+
     def changes_it(self):
         """Another wording, in the form of a node."""
         self.editor.click("tell")
@@ -108,6 +113,7 @@ STEPS = (
     "logs_in",
     "sets_up",
     "picks_a_template",
+    "tries_it",
     "changes_it",
     "runs_it_wrongly",
     "finds_out_why",
