@@ -37,14 +37,3 @@ def dead(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_no_link_of_a_page_is_dead(page):
     assert list(dead(page)) == []
-
-
-def test_every_page_can_be_reached_from_the_readme():
-    reached, ahead = set(), ["README.md"]
-    while ahead:
-        page = ahead.pop()
-        reached.add(page)
-        found = (((ROOT / page).parent / link.partition("#")[0]).resolve() for link in LINK.findall(prose(ROOT / page)))
-        names = {path.relative_to(ROOT).as_posix() for path in found if path.is_file() and path.suffix == ".md"}
-        ahead += names - reached
-    assert set(PAGES) - {"CHANGELOG.md"} <= reached
