@@ -38,14 +38,12 @@ class Journey:
         self.page.get_by_label("Email").fill(email)
         self._password("Password").fill(password)
         self.page.get_by_role("button", name="Log in").click()
-        self.first_password = password
 
     def sets_up(self):
         """Says how things are called, and chooses a password."""
         expect(self.page.get_by_role("heading", name="Welcome to Headrace")).to_be_visible()
         for label, value in (("Workspace", TEAM), ("Your name", NAME), ("Email", EMAIL)):
             self.page.get_by_label(label).fill(value)
-        self._password("Password of the first login").fill(self.first_password)
         self._password("New password").fill(PASSWORD)
         self.page.get_by_role("button", name="Begin").click()
         expect(self.page.get_by_text(f"Good to see you, {NAME}")).to_be_visible()
