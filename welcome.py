@@ -1,14 +1,15 @@
 """What a start says when the server answers: where it is, and how to log in the first time.
 
 It comes last, after what gunicorn says of its workers, or nobody would see it. So the worker that is ready last says
-it; and where none ever is, for instance because another server has the port, the process that made the first owner
-tells the password when it ends, since nothing else knows it.
+it. Where none ever is, the process that was to serve tells when it ends whether the port is why, and the password of
+the first owner if it has made one, since nothing else knows it.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import socket
 import sys
 
 from config import Config
@@ -35,7 +36,7 @@ class Welcome:
     """
 
     def __init__(self, config: Config, workers: int, login: Login | None) -> None:
-        self.address, self.login = address(config), login
+        self.config, self.address, self.login = config, address(config), login
         self._made_by = os.getpid()
         self._counter, filled = os.pipe()
         os.write(filled, bytes(workers - 1) + b"\1")
@@ -49,8 +50,26 @@ class Welcome:
 
     def _ended(self) -> None:
         # Forked processes come here too.
-        if os.getpid() == self._made_by and self.login and os.read(self._counter, 1):
+        if os.getpid() != self._made_by or not os.read(self._counter, 1):
+            return
+        if why := why_not_there(self.config):
+            _tell(f"\n{why}\n")
+        if self.login:
             _tell(f"\nHeadrace ended before it was ready, but made its first owner.\n{first_login(self.login)}")
+
+
+def why_not_there(config: Config) -> str | None:
+    """Why nothing can listen where the config says, None where it can."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((config.host, config.port))
+        except OSError as error:
+            other = config.port + 1 if 1024 < config.port < 65535 else 8000
+            told = f"Headrace cannot listen on port {config.port} of {config.host}: {error.strerror}."
+            return f"{told}\nThe settings HOST and PORT say where it does, for instance: PORT={other} make run"
+    return None
 
 
 def _tell(text: str) -> None:

@@ -140,7 +140,8 @@ class Preview:
             size_of(value, "the value", 2 * most)
             return _shown(value, engine.encode(value, most))
         except ExpressionError as error:
-            return Value(False, error=str(error))
+            reached = self.place.run is None or "input" in scope
+            return Value(False, error=str(error) if reached else f"the run did not come to this node: {error}")
         except NodeError as error:
             return Value(False, error=error.message)
 

@@ -88,11 +88,6 @@ def test_the_task_for_an_agent_is_taken(tmp_path, tmp_path_factory):
     assert '"agent_id":"summarizer"' in done.stdout and '"status":"success"' in done.stdout
 
 
-def test_each_document_that_it_names_is_there():
-    for path in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / path).exists(), path
-
-
 def test_each_template_that_it_names_is_there():
     for path in re.findall(r"templates_data/[\w-]+\.json", README):
         assert (ROOT / path).exists(), path

@@ -81,9 +81,15 @@ def test_a_start_that_fails_after_it_made_the_owner_tells_the_password_all_the_s
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with starting(tmp_path, taken.getsockname()[1]) as process:
+        port = taken.getsockname()[1]
+        with starting(tmp_path, port) as process:
             said = process.stderr.read()
     assert process.returncode != 0 and len(LOGIN.findall(said)) == 1 and "is ready" not in said
+    assert f"cannot listen on port {port} of 127.0.0.1" in said and f"PORT={port + 1} make run" in said
+
+
+def test_nothing_is_said_of_a_port_that_is_free():
+    assert welcome.why_not_there(Config(port=free_port())) is None
 
 
 @pytest.mark.parametrize(

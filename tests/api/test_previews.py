@@ -85,6 +85,16 @@ def test_a_node_that_was_not_reached_sees_what_led_towards_it(value):
     assert value("after", "{{ input.size }}") == "large"
 
 
+def test_the_error_says_where_the_run_did_not_come_as_far(value):
+    draft = {
+        **FLOW,
+        "nodes": [*FLOW["nodes"], {"id": "far", "type": "noop"}],
+        "edges": [*FLOW["edges"], ["small", "far"]],
+    }
+    assert value("far", "{{ input }}", definition=draft).startswith("the run did not come to this node: 'input' is not")
+    assert value("far", "{{ trigger.n }}", definition=draft) == 20
+
+
 def test_what_there_is_nothing_of_is_an_error_that_says_so(value, ask):
     assert "steps has no key 'small'" in value("end", "{{ steps.small.size }}")
     assert "'nothing' is not defined" in value("end", "{{ nothing }}")

@@ -1,4 +1,4 @@
-"""Flows that ask for their input: by a form, in the list of flows and in the editor, and the form made field by field."""
+"""Flows ask for their input by a form, in their list and in the editor, and the form is made field by field."""
 
 from playwright.sync_api import expect
 from test_editor import placed

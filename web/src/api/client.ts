@@ -65,7 +65,7 @@ const middleware: Middleware = {
   onError({ error }) {
     if (error instanceof ApiError || (error instanceof DOMException && error.name === "AbortError"))
       return error as Error;
-    return new ApiError(0, "The server cannot be reached; trying again");
+    return new ApiError(0, "The server cannot be reached");
   },
 };
 

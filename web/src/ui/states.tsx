@@ -61,7 +61,10 @@ export function Empty({ title, hint, icon, action }: EmptyProps) {
 /** What went wrong, in the server's words, and a button to try again. */
 export function Refused({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
   const away = error instanceof ApiError && (error.status === 0 || error.status >= 502);
-  const details = error instanceof ApiError ? error.details : [];
+  const message = messageOf(error);
+  const details = (error instanceof ApiError ? error.details : [])
+    .map((detail) => `${detail.path}: ${detail.message}`)
+    .filter((detail) => !message.includes(detail));
   return (
     <Alert
       color="red"
@@ -71,10 +74,10 @@ export function Refused({ error, onRetry }: { error: unknown; onRetry?: () => vo
       icon={away ? <IconPlugConnectedX aria-hidden /> : <IconAlertTriangle aria-hidden />}
     >
       <Stack gap="xs" align="flex-start">
-        <Text size="sm">{messageOf(error)}</Text>
+        <Text size="sm">{message}</Text>
         {details.map((detail) => (
-          <Text size="sm" key={`${detail.path} ${detail.message}`}>
-            {detail.path}: {detail.message}
+          <Text size="sm" key={detail}>
+            {detail}
           </Text>
         ))}
         {onRetry !== undefined && (

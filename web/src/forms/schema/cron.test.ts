@@ -14,6 +14,8 @@ it("says in words when a cron expression is due", () => {
 it("says nothing of what it cannot read", () => {
   expect(cronInWords("0 3 * *")).toBeUndefined();
   expect(cronInWords("a b c d e")).toBeUndefined();
+  for (const never of ["60 8 * * *", "0 24 * * *", "99 * * * *", "0 0 0 * *", "0 0 32 * *", "0 0 1 13 *"])
+    expect(cronInWords(never)).toBeUndefined();
   expect(cronInWords("0 0 * * MON#2")).toBeUndefined();
 });
 

@@ -51,17 +51,21 @@ function named(field: string, name: (part: string) => string | undefined): strin
   return and(words);
 }
 
-const number = (part: string) => (/^\d{1,2}$/.test(part) ? part : undefined);
+const number = (low: number, high: number) => (part: string) =>
+  /^\d{1,2}$/.test(part) && Number(part) >= low && Number(part) <= high ? part : undefined;
+const MINUTE = number(0, 59);
+const HOUR = number(0, 23);
+const DAY = number(1, 31);
 
 function timeOf(minute: string, hour: string): string | undefined {
   const step = /^\*\/(\d+)$/.exec(minute)?.[1];
-  const within = hour === "*" ? "" : named(hour, number);
+  const within = hour === "*" ? "" : named(hour, HOUR);
   if (within === undefined) return undefined;
   const during = hour === "*" ? "" : ` of the hours ${within}`;
   if (minute === "*") return `every minute${during}`;
   if (step !== undefined) return `every ${step} minutes${during}`;
   const hourStep = /^\*\/(\d+)$/.exec(hour)?.[1];
-  const minutes = named(minute, number);
+  const minutes = named(minute, MINUTE);
   if (minutes === undefined) return undefined;
   if (hour === "*") return minute === "0" ? "every hour" : `at minute ${minutes} of every hour`;
   if (hourStep !== undefined) return `at minute ${minutes} of every ${hourStep} hours`;
@@ -74,7 +78,7 @@ export function cronInWords(cron: string): string | undefined {
   const [minute, hour, day, month, weekday, ...more] = cron.trim().split(/\s+/);
   if (weekday === undefined || more.length > 0 || !minute || !hour || !day || !month) return undefined;
   const time = timeOf(minute, hour);
-  const days = day === "*" ? "" : named(day, number);
+  const days = day === "*" ? "" : named(day, DAY);
   const months = month === "*" ? "" : named(month, monthName);
   const weekdays = weekday === "*" ? "" : named(weekday, dayName);
   if (time === undefined || days === undefined || months === undefined || weekdays === undefined)

@@ -129,7 +129,12 @@ export default function Chart(props: ChartProps) {
         })}
         <span className={classes.place}>{place === null ? "" : labels[place]}</span>
       </div>
-      <div ref={target} role="img" aria-label={`${label}. The same figures follow as a table.`} />
+      <div
+        ref={target}
+        role="img"
+        aria-label={`${label}. The same figures follow as a table.`}
+        style={{ minHeight: HEIGHT }} // It is drawn only once its width is known: the page would jump.
+      />
     </div>
   );
 }

@@ -5,7 +5,8 @@ import { useEditor, useEditorStore } from "./context";
 import { inWords, type Problem } from "./problems";
 import { useUi } from "./ui";
 
-function ProblemLine({ problem }: { problem: Problem }) {
+/** A problem, which leads to its node and field. */
+export function ProblemLine({ problem }: { problem: Problem }) {
   const store = useEditorStore();
   const name = useEditor((state) =>
     problem.nodeId === null ? "The flow" : nodeOf(state.definition, problem.nodeId)?.name || problem.nodeId,

@@ -5,6 +5,7 @@ import { type FormEvent, useState } from "react";
 import { api } from "@/api/client";
 import mark from "@/app/mark.svg";
 import { Refused } from "@/ui/states";
+import { keepTyped } from "./typed";
 
 export function Login() {
   useDocumentTitle("Log in · Headrace");
@@ -12,7 +13,10 @@ export function Login() {
   const [email, setEmail] = useState("");
   const [password, setPassword] = useState("");
   const logIn = api.useMutation("post", "/api/auth/login", {
-    onSuccess: () => client.resetQueries(),
+    onSuccess: () => {
+      keepTyped(password);
+      return client.resetQueries();
+    },
   });
 
   function submit(event: FormEvent) {

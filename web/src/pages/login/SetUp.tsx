@@ -2,11 +2,12 @@
 import { Button, Center, Group, Paper, PasswordInput, Stack, Text, TextInput, Title } from "@mantine/core";
 import { useDocumentTitle } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useEffect, useState } from "react";
 import { server } from "@/api/client";
 import mark from "@/app/mark.svg";
 import { useSession } from "@/app/session";
 import { Refused } from "@/ui/states";
+import { forgetTyped, typedJustNow } from "./typed";
 
 interface Chosen {
   workspace: string;
@@ -51,9 +52,11 @@ export function SetUp() {
     workspace: workspace.name,
     name: user.name,
     email: user.email,
-    current: "",
+    current: typedJustNow(),
     password: "",
   });
+  const [isKnown] = useState(chosen.current !== "");
+  useEffect(forgetTyped, []);
   const set = (part: Partial<Chosen>) => setChosen({ ...chosen, ...part });
 
   function submit(event: FormEvent) {
@@ -98,13 +101,15 @@ export function SetUp() {
               value={chosen.email}
               onChange={(event) => set({ email: event.currentTarget.value })}
             />
-            <PasswordInput
-              label="Password of the first login"
-              required
-              autoComplete="current-password"
-              value={chosen.current}
-              onChange={(event) => set({ current: event.currentTarget.value })}
-            />
+            {(!isKnown || error !== null) && (
+              <PasswordInput
+                label="Password of the first login"
+                required
+                autoComplete="current-password"
+                value={chosen.current}
+                onChange={(event) => set({ current: event.currentTarget.value })}
+              />
+            )}
             <PasswordInput
               label="New password"
               description="At least 8 characters"

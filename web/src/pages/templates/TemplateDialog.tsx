@@ -85,12 +85,7 @@ function Content({ template }: { template: Template }) {
               Using a template needs the role editor.
             </Text>
           )}
-          <Button
-            onClick={() => take(template.id)}
-            loading={isTaking}
-            disabled={!may("editor")}
-            data-autofocus
-          >
+          <Button onClick={() => take(template)} loading={isTaking} disabled={!may("editor")} data-autofocus>
             Use template
           </Button>
         </Group>

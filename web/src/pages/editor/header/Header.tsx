@@ -67,9 +67,11 @@ function UndoRedo() {
 
 function ProblemCount() {
   const problems = useEditor((state) => state.check?.problems);
+  const isEmpty = useEditor((state) => state.definition.nodes.length === 0);
   const shown = useUi((ui) => ui.problems);
   const set = useUi((ui) => ui.set);
-  if (problems === undefined || problems.length === 0) return null;
+  // That a flow which was just begun has no nodes is nobody's mistake.
+  if (isEmpty || problems === undefined || problems.length === 0) return null;
   const errors = problems.filter((problem) => problem.level === "error").length;
   const words = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
   return (

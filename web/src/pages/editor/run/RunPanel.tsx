@@ -1,6 +1,7 @@
 import { Alert, Anchor, Box, Button, CloseButton, Group, Progress, Text } from "@mantine/core";
 import { useState } from "react";
 import { Link } from "wouter";
+import { ApiError } from "@/api/client";
 import { hasEnded, isMoving } from "@/runs/moving";
 import { Answered, Question } from "@/runs/Question";
 import type { NodeState } from "@/runs/states";
@@ -11,6 +12,8 @@ import { Elapsed } from "@/ui/Elapsed";
 import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Refused } from "@/ui/states";
 import { useEditor, useEditorStore } from "../context";
+import { ProblemLine } from "../Problems";
+import { checkOf } from "../problems";
 import classes from "./run.module.css";
 import { useEditorRun } from "./useEditorRun";
 
@@ -22,7 +25,7 @@ export function RunPanel() {
       <Box component="section" aria-label="Run" className={classes.panel}>
         <Group justify="space-between" wrap="nowrap" align="flex-start">
           <Box flex={1} className={classes.refusal}>
-            <Refused error={refusal} />
+            <Refusal error={refusal} />
           </Box>
           <CloseButton aria-label="Close" onClick={dismiss} />
         </Group>
@@ -50,6 +53,20 @@ export function RunPanel() {
       </Group>
       {!starting && run !== undefined && <About run={run} failed={failed} />}
     </Box>
+  );
+}
+
+/** Why the run was not started; what is wrong with nodes leads to them. */
+function Refusal({ error }: { error: unknown }) {
+  const definition = useEditor((state) => state.definition);
+  const problems = error instanceof ApiError ? checkOf(definition, error.details, {}).problems : [];
+  if (!problems.some((problem) => problem.nodeId !== null)) return <Refused error={error} />;
+  return (
+    <Alert color="red" variant="light" title="The flow cannot run yet">
+      {problems.map((problem) => (
+        <ProblemLine key={`${problem.path} ${problem.message}`} problem={problem} />
+      ))}
+    </Alert>
   );
 }
 

@@ -1,0 +1,39 @@
+"""Every link between the documents leads to something: a file that is there, a heading that it has."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def prose(path):
+    """The page without what it shows in blocks of code, where a bracket is no link and a # no heading."""
+    return FENCED.sub("", path.read_text(encoding="utf-8"))
+
+
+def anchors(path):
+    """What a link can name in the page, as GitHub makes it of the headings."""
+    titles = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title).lower() for title in HEADING.findall(prose(path)))
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+def dead(page):
+    """The links of the page that lead nowhere."""
+    for link in LINK.findall(prose(ROOT / page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        path = (ROOT / page).parent / name if name else ROOT / page
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            yield link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_link_of_a_page_is_dead(page):
+    assert list(dead(page)) == []
