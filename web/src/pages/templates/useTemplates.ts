@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useLocation } from "wouter";
 import { api } from "@/api/client";
-import { keepInput } from "@/pages/editor/run/runStore";
+import { keepInput } from "@/runs/input/lastInput";
 import { notify } from "@/ui/notify";
 import type { Template } from "./templates";
 
