@@ -29,6 +29,7 @@ OLD_SECONDS = 1.0
 MAX_LOG_ENTRIES = 10_000
 MAX_LOG_TEXT = 10_000
 MAX_LOG_DATA = 64 * 1024
+MAX_LOG_BUFFER = 2**20
 
 
 class _Batch(NamedTuple):
@@ -67,6 +68,8 @@ class RunRecord:
         self.done = 0  # nodes that are settled
         self._told = 0
         self._buffer: list[Write] = []
+        self._is_tied = False  # something in it has to go with the next step
+        self._logged = 0  # characters of log entries in it
         self._steps: list[tuple[Any, ...]] = []  # those that have ended, as values
         self._pending: list[Done] = []
         self._flushed_at = time.monotonic()
@@ -109,6 +112,7 @@ class RunRecord:
     def add(self, item: Write) -> None:
         """Note a write that belongs to the step which is recorded next: both are durable, or neither."""
         self._buffer.append(item)
+        self._is_tied = True
 
     def log(self, node_id: str | None, level: str, message: str, data: Any) -> None:
         """Note a log entry; past MAX_LOG_ENTRIES of a run one last entry says that the rest was dropped."""
@@ -123,6 +127,10 @@ class RunRecord:
         message = message[:MAX_LOG_TEXT].encode("utf-8", "replace").decode()
         entry = LogEntry.entry(self.run.workspace_id, self.run.id, node_id, level, message, text)
         self._buffer.append(entry)
+        self._logged += len(message) + len(text or "")
+        if self._logged > MAX_LOG_BUFFER and not self._is_tied:
+            # One node can log hundreds of megabytes before its step ends.
+            self.flush().result()
 
     def flush(self, *more: Write) -> Future[list[int]]:
         """Hand the buffer and these writes to the writer, all or nothing; the future says when they are durable.
@@ -136,6 +144,7 @@ class RunRecord:
         claims = self.run.claims
         writes = [*self._buffer, *[Step.save_one(values, claims) for values in self._steps], *more]
         self._buffer, self._steps = [], []
+        self._is_tied, self._logged = False, 0
         self._flushed_at = time.monotonic()
         flushed = self.submit(writes)
         self._pending.append(flushed)

@@ -26,7 +26,7 @@ from errors import Conflict
 from models import LogEntry, Run, RunDay, Workspace, Write, now_ms
 from nodes.base import Suspend
 from payloads import Payloads
-from recorder import FULL_BUFFER, MAX_LOG_DATA, MAX_LOG_ENTRIES, MAX_LOG_TEXT, Recorder, RunRecord
+from recorder import FULL_BUFFER, MAX_LOG_BUFFER, MAX_LOG_DATA, MAX_LOG_ENTRIES, MAX_LOG_TEXT, Recorder, RunRecord
 
 
 @pytest.fixture
@@ -412,6 +412,21 @@ def test_large_log_data_is_dropped_and_its_size_said(record):
     record.log(None, "info", "x", "y" * (MAX_LOG_DATA + 1))
     record.finish([])
     assert "characters" in orjson.loads(LogEntry.get().data)["dropped"]
+
+
+def test_much_that_one_node_logs_does_not_gather_in_memory(record):
+    for _ in range(MAX_LOG_BUFFER // MAX_LOG_TEXT + 1):
+        record.log(None, "info", "x" * MAX_LOG_TEXT, None)
+    assert LogEntry.select().count() > MAX_LOG_BUFFER // MAX_LOG_TEXT
+
+
+def test_what_belongs_to_the_next_step_is_not_written_with_the_log(record):
+    record.add(put("ws_2"))
+    for _ in range(MAX_LOG_BUFFER // MAX_LOG_TEXT + 1):
+        record.log(None, "info", "x" * MAX_LOG_TEXT, None)
+    assert Workspace.select().where(Workspace.id == "ws_2").count() == LogEntry.select().count() == 0
+    record.finish([])
+    assert Workspace.select().where(Workspace.id == "ws_2").count() == 1 and LogEntry.select().exists()
 
 
 def test_log_data_that_is_no_json_is_written_as_text(record):

@@ -157,7 +157,8 @@ def started_recorder():
 @contextmanager
 def process(folder, *, inline=False, **settings):
     """A dispatcher with its recorder, as one process has them, over the database of `fresh_database`."""
-    settings = {"run_threads": 2, "grace": 0, **settings}
+    # Nobody prolongs its lease, and after that it takes no runs.
+    settings = {"run_threads": 2, "grace": 0, "lease": 3600, **settings}
     config = Config(data_dir=folder, **settings)
     with started_recorder() as recorder:
         dispatcher = Dispatcher(config, recorder, make_services(config), inline)

@@ -55,7 +55,7 @@ class Moments(list):
 @contextmanager
 def inline_process(folder, recorder, **settings):
     """As `world.process`, in the test's own thread, with this recorder."""
-    config = Config(data_dir=folder, run_threads=2, grace=0, **settings)
+    config = Config(data_dir=folder, run_threads=2, grace=0, lease=3600, **settings)
     recorder.start()
     dispatcher = Dispatcher(config, recorder, make_services(config), inline=True)
     dispatcher.start()

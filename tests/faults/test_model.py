@@ -144,7 +144,7 @@ def process(folder, watch):
     with connected(folder):
         recorder = Watched(watch)
         recorder.start()
-        config = Config(data_dir=folder, inline_value_bytes=INLINE_BYTES, grace=0)
+        config = Config(data_dir=folder, inline_value_bytes=INLINE_BYTES, grace=0, lease=3600)
         dispatcher = Dispatcher(config, recorder, make_services(config), inline=True)
         try:
             dispatcher.start()
