@@ -6,6 +6,7 @@ A draft may be incomplete, so this goes by the raw definition and passes over wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from marshmallow import fields
@@ -17,6 +18,7 @@ from nodes.keyring import or_list
 from nodes.triggers import CREDENTIAL_TYPES
 
 from .builder import MOST_PARTS, parts_of_broken, schema_of
+from .shape import MOST_ISSUES
 
 LONGEST = 200  # characters of a name in a message
 
@@ -53,8 +55,9 @@ def missing(definition: Any, type_of: Callable[[str], str | None]) -> list[Issue
 
 
 def missing_of(found: Iterable[Use], type_of: Callable[[str], str | None]) -> list[Issue]:
-    """The same for these uses."""
-    return [Issue(use.path, problem, use.node_id, "warning") for use in found if (problem := _problem(use, type_of))]
+    """The same for these uses: the first of them, where there are very many."""
+    warnings = (Issue(use.path, text, use.node_id, "warning") for use in found if (text := _problem(use, type_of)))
+    return list(islice(warnings, MOST_ISSUES))
 
 
 def _problem(use: Use, type_of: Callable[[str], str | None]) -> str | None:
