@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -41,6 +42,7 @@ class Server:
         self.dispatcher = Dispatcher(config, self.recorder, services, inline, links, self.credentials.find)
         self.scheduler = Scheduler(self.dispatcher)
         self.first_login: welcome.Login | None = None
+        self.kept_answers: dict[str, Any] = {}  # by view: see api/kept.py
 
     def start(self) -> None:
         """Start the threads of this process. ConfigError where its key is no longer the one of the database."""
