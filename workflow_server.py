@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -44,6 +45,7 @@ class Server:
         self.first_login: welcome.Login | None = None
         self._ending = threading.Lock()
         self._has_ended = False
+        self.kept_answers: dict[str, Any] = {}  # by view: see api/kept.py
 
     def start(self) -> None:
         """Start the threads of this process. ConfigError where its key is no longer the one of the database."""

@@ -22,6 +22,7 @@ from api import (
     expressions,
     freshness,
     importing,
+    kept,
     logs,
     mcp,
     memory,
@@ -89,6 +90,7 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     api = wire.HeadraceApi(app)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
+    app.view_functions[access.DESCRIPTION] = kept.kept(app.view_functions[access.DESCRIPTION])
     app.add_url_rule("/metrics", "prometheus", metrics.prometheus)
     app.add_url_rule("/mcp", "mcp", mcp.answer, methods=["POST"], provide_automatic_options=False)
     docs: Any = get_swaggerui_blueprint("/api/docs", "/api/openapi.json", config={"app_name": "Headrace"})

@@ -22,7 +22,8 @@ COOKIE = "headrace_session"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 ANSWERS = "operator"  # the least role that may answer a run that waits
 # Views of libraries: the description of the API and its page. They show no data.
-OPEN_ENDPOINTS = ("api-docs.openapi_json", "swagger_ui.show")
+DESCRIPTION = "api-docs.openapi_json"
+OPEN_ENDPOINTS = (DESCRIPTION, "swagger_ui.show")
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -11,6 +11,7 @@ import templates as files
 from api.access import needs, who, workspace_id
 from api.audit import audited
 from api.catalogue_schemas import NodeArgs, NodesOut, TemplateOut, UseIn
+from api.kept import kept
 from api.wire import Resource
 from credentials import warned
 from errors import NotFound
@@ -23,6 +24,7 @@ blueprint = Resource("catalogue", "Node types and templates to build with")
 
 @blueprint.get("/nodes")
 @needs("viewer")
+@kept
 @blueprint.arguments(NodeArgs, location="query")
 @blueprint.response(200, NodesOut)
 def nodes(args: dict[str, str]) -> Any:
@@ -37,6 +39,7 @@ def nodes(args: dict[str, str]) -> Any:
 
 @blueprint.get("/templates")
 @needs("viewer")
+@kept
 @blueprint.response(200, listed(TemplateOut))
 def templates() -> Any:
     """The official templates."""

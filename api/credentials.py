@@ -12,6 +12,7 @@ from marshmallow import ValidationError
 
 from api.access import needs, workspace_id
 from api.audit import begun
+from api.kept import kept
 from api.wire import Resource, check_depth, flatten
 from credentials import Credentials, Trial, opened, try_out, used_by
 from dispatch import Dispatcher
@@ -64,6 +65,7 @@ def read(credential: Credential) -> Any:
 
 @blueprint.get("/credential-types")
 @needs("viewer")
+@kept
 @blueprint.response(200, listed(CredentialTypeOut))
 def types() -> Any:
     """What types there are; `schema` is the JSON Schema of what each holds."""

@@ -7,12 +7,12 @@ from typing import Any
 import orjson
 from flask import current_app
 
-from api.access import find, needs
+from api.access import find, needs, who
 from api.preview_schemas import PreviewIn, PreviewOut
 from api.run_schemas import pins_of
 from api.wire import Resource
 from api.workflows import given_definition
-from dispatch import Place, Preview
+from dispatch import PREVIEWS, Place, Preview
 from errors import BadInput
 from models import Run, Workflow
 
@@ -36,8 +36,9 @@ def preview(body: dict[str, Any]) -> Any:
     text = given_definition({"definition": body["definition"]}) if body["definition"] is not None else None
     definition = body["definition"] if text is not None else orjson.loads(flow.definition_json)
     place = Place(flow, definition, body["node_id"], text is not None, run, pins_of(body["pinned"]))
-    made = Preview(current_app.extensions["headrace"].dispatcher, place)
-    if not made.has_node:
-        raise BadInput(f"node_id: the definition has no node {body['node_id']!r}")
     templates = body["templates"] if "templates" in body else [body["template"]]
-    return {"items": [value._asdict() for value in made.values(templates)], "names": made.names()}
+    with PREVIEWS.taken(who().id):
+        made = Preview(current_app.extensions["headrace"].dispatcher, place)
+        if not made.has_node:
+            raise BadInput(f"node_id: the definition has no node {body['node_id']!r}")
+        return {"items": [value._asdict() for value in made.values(templates)], "names": made.names()}

@@ -71,7 +71,7 @@ class FlowCountOut(Out):
     p95_duration_ms = fields.Float(
         required=True,
         allow_none=True,
-        metadata={"description": "Of its newest 50 ended runs; for the 20 busiest flows"},
+        metadata={"description": "Of its newest 50 ended runs; for the 10 busiest flows"},
     )
     last_status = fields.String(
         required=True, allow_none=True, metadata={"enum": (*RUN_STATUSES, None), "description": "Of its newest run"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ from api.run_schemas import StartIn, pins_of
 from api.runs import shown
 from api.wire import Resource, check_depth, dumped, parse
 from credentials import warned, warnings_of
-from dispatch import Dispatcher, Options
+from dispatch import CHECKS, SAVES, Dispatcher, Options
 from errors import BadInput, Conflict, NotFound, TooLarge
 from kinds import Cursor
 from models import Workflow, WorkflowVersion, differences
@@ -45,6 +46,7 @@ blueprint = Resource("workflows", "Flows and their versions")
 EMPTY = '{"nodes":[],"edges":[]}'
 LONGEST_KEY = 200
 MOST_TOLD = 20  # names of pinned nodes in an entry of the audit trail
+LARGE = 100_000  # characters of a definition that may take seconds to check
 VERSION, VERSION_BRIEF = VersionOut(), VersionBriefOut()
 
 
@@ -69,12 +71,13 @@ def flows(args: dict[str, Any]) -> Any:
 def create(body: dict[str, Any]) -> Any:
     """Create a flow: as a draft, which may be incomplete, or active, which must be valid."""
     text = EMPTY if (given := given_definition(body)) is None else given
-    triggers = _checked(text, body["status"])
     values = {"workspace_id": workspace_id(), "name": body["name"], "status": body["status"]}
-    with audited("flow.created") as entry:
-        flow = Workflow.draft(who().id, triggers, definition_json=text, **values)
-        entry.about(flow).note(status=flow.status)
-    return warned(flow)
+    with _place_for(text):
+        triggers = _checked(text, body["status"])
+        with audited("flow.created") as entry:
+            flow = Workflow.draft(who().id, triggers, definition_json=text, **values)
+            entry.about(flow).note(status=flow.status)
+        return warned(flow)
 
 
 @blueprint.get("/workflows/<flow>")
@@ -92,16 +95,15 @@ def read(flow: Workflow) -> Any:
 def change(body: dict[str, Any], flow: Workflow) -> Any:
     """Change what the body names. A changed definition is the next version; a stale `version` is refused."""
     text = given_definition(body)
-    status = body.get("status", flow.status)
-    triggers = None
-    if text is not None or status == "active":
-        triggers = _checked(flow.definition_json if text is None else text, status)
+    status, here = body.get("status", flow.status), flow.definition_json if text is None else text
     changes: dict[str, Any] = {name: body[name] for name in ("name", "status") if name in body}
     if text is not None:
         changes["definition_json"] = text
-    if not _change(_verb(flow.status, status), flow, changes, triggers, body.get("version")):
-        raise Conflict("version: the flow has changed since; read it again and repeat your change")
-    return warned(flow)
+    with _place_for(here):
+        triggers = _checked(here, status) if text is not None or status == "active" else None
+        if not _change(_verb(flow.status, status), flow, changes, triggers, body.get("version")):
+            raise Conflict("version: the flow has changed since; read it again and repeat your change")
+        return warned(flow)
 
 
 @blueprint.delete("/workflows/<flow>")
@@ -170,10 +172,11 @@ def version(flow: Workflow, number: int) -> Any:
 def restore(body: dict[str, int], flow: Workflow) -> Any:
     """Make an earlier version's definition the flow's again, as its next version."""
     text = _version(flow, body["version"]).definition_json
-    triggers = _checked(text, flow.status)
-    if not _change("flow.restored", flow, {"definition_json": text}, triggers, restored=body["version"]):
-        raise Conflict("The flow has changed meanwhile; try again")
-    return warned(flow)
+    with _place_for(text):
+        triggers = _checked(text, flow.status)
+        if not _change("flow.restored", flow, {"definition_json": text}, triggers, restored=body["version"]):
+            raise Conflict("The flow has changed meanwhile; try again")
+        return warned(flow)
 
 
 @blueprint.post("/workflows/validate")
@@ -186,10 +189,11 @@ def validate(body: dict[str, Any]) -> Any:
     `nodes` has by id the branches of each node and what else it takes to draw it, as far as that can be read.
     """
     definition, most = body["definition"], current_app.extensions["headrace"].config.max_nodes
-    plan, issues = definitions.check(definition, most)
-    found = [*issues, *warnings_of(definition, workspace_id())]
-    drawn = {id_: outline._asdict() for id_, outline in definitions.outlines(definition, most).items()}
-    return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found], "nodes": drawn}
+    with CHECKS.taken(who().id):
+        plan, issues = definitions.check(definition, most)
+        found = [*issues, *warnings_of(definition, workspace_id())]
+        drawn = {id_: outline._asdict() for id_, outline in definitions.outlines(definition, most).items()}
+        return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found], "nodes": drawn}
 
 
 def _verb(before: str, after: str) -> str:
@@ -261,7 +265,8 @@ def _options(body: dict[str, Any], flow: Workflow) -> Options | None:
         check_role(flow.workspace_id, "editor")
     text = None if definition is None else given_definition({"definition": definition})
     if text is not None:
-        _checked(text, "active")
+        with _place_for(text):
+            _checked(text, "active")
     return Options(text, until, pinned)
 
 
@@ -271,6 +276,11 @@ def _told(options: Options | None) -> dict[str, Any]:
         return {}
     pinned = {"pinned": sorted(options.pinned)[:MOST_TOLD]} if options.pinned else {}
     return {"draft": options.definition is not None, **pinned}
+
+
+def _place_for(text: str) -> AbstractContextManager[None]:
+    """What to hold while a definition is checked: a place, where that may take seconds."""
+    return SAVES.taken(who().id) if len(text) > LARGE else nullcontext()
 
 
 def _checked(text: str, status: str) -> list[Trigger] | None:

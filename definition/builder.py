@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import islice
 from typing import Any
 
 from marshmallow import Schema, ValidationError
 
 from errors import ExpressionError, NodeError
-from expressions import Template, compile_value
+from expressions import Template, compile_value, texts_with_expressions
 from nodes import apart, own
 from nodes.base import REGISTRY, Node, is_literal
 
@@ -19,6 +20,10 @@ from .wording import meant, paths_of
 
 ON_ERROR = ("fail", "continue", "branch")
 ON_INTERRUPT = ("retry", "fail")
+# Of all expressions in a definition: with more, it would take a process many seconds and much memory.
+MOST_PARTS = 500_000
+CHARACTERS_A_PART = 4  # of an expression that does not compile, as it is seldom known how far that went
+NAMED = 10  # ways out of a node in a message
 
 
 def nodes_of(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
@@ -26,12 +31,17 @@ def nodes_of(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
     file_place = {id_: index for index, id_ in enumerate(shape.nodes)}
     inputs = inputs_of(shape, place)
     sources = {edge.source for edge in shape.edges}
-    planned = []
+    planned, parts = [], 0
     for id_ in shape.order:
         builder = _Builder(shape.nodes[id_], f"nodes[{file_place[id_]}]", place, shape.nodes, issues)
         built = builder.build(inputs[id_], id_ not in sources)
         if built is not None:
             planned.append(built)
+        parts += builder.parts
+        if parts > MOST_PARTS:
+            issues.add("nodes", f"the expressions of all nodes have more than {MOST_PARTS:,} parts together")
+        if parts > MOST_PARTS or issues.is_full:
+            break
     _check_edges(shape, issues)
     return tuple(planned) if issues else _addressing(planned)
 
@@ -60,8 +70,10 @@ def _addressing(nodes: list[PlannedNode]) -> tuple[PlannedNode, ...]:
 
 def _check_edges(shape: Graph, issues: Issues) -> None:
     """Every edge leaves by a way that its source has, and enters no trigger."""
-    ways = {id_: ways_of(raw) for id_, raw in shape.nodes.items()}
+    ways = {id_: _by_name(ways_of(raw)) for id_, raw in shape.nodes.items()}
     for edge in shape.edges:
+        if issues.is_full:
+            break
         path = f"edges ({edge.source} -> {edge.target})"
         target = REGISTRY.get(shape.nodes[edge.target]["type"])
         if target is not None and target.trigger:
@@ -69,12 +81,23 @@ def _check_edges(shape: Graph, issues: Issues) -> None:
         known = ways[edge.source]
         if known is None or edge.branch in known:
             continue
-        names = ", ".join(repr(name) for name in known if name is not None)
+        names = _names(known)
         if edge.branch is None:
             issues.add(path, f"must name a branch of {edge.source!r}: {names}", edge.source)
         else:
             offer = f"it has {names}" if names else "it has none"
             issues.add(path, f"{edge.source!r} has no branch {edge.branch[:MAX_NAME]!r}; {offer}", edge.source)
+
+
+def _by_name(ways: tuple[str | None, ...] | None) -> dict[str | None, None] | None:
+    """The same in their order, to be looked for: a node may have very many."""
+    return None if ways is None else dict.fromkeys(ways)
+
+
+def _names(ways: Collection[str | None]) -> str:
+    """The first of them that have a name, for a message: one of all for each wrong edge would be very long."""
+    names = [repr(name[:MAX_NAME]) for name in islice(ways, NAMED + 1) if name is not None]
+    return ", ".join([*names[:NAMED], "…"] if len(ways) > NAMED else names)
 
 
 def ways_of(raw: Mapping[str, Any]) -> tuple[str | None, ...] | None:
@@ -115,6 +138,7 @@ class _Builder:
         self.id: str = raw["id"]
         self.references: set[str] = set()
         self.addresses: set[str] = set()
+        self.parts = 0  # of its expressions
 
     def build(self, inputs: tuple[tuple[int, str | None], ...], is_leaf: bool) -> PlannedNode | None:
         node = REGISTRY.get(self.raw["type"])
@@ -230,9 +254,12 @@ class _Builder:
             compiled = compile_value(value)
         except ExpressionError as error:
             self.bad(key, str(error))
+            self.parts += parts_of_broken(value)
             return None
-        for id_ in sorted(compiled.steps) if compiled is not None else ():
-            self.reference(key, id_)
+        if compiled is not None:
+            self.parts += compiled.parts
+            for id_ in sorted(compiled.steps):
+                self.reference(key, id_)
         return compiled
 
     def reference(self, key: str, id_: str) -> None:
@@ -270,6 +297,8 @@ class _Builder:
             loaded = apart.loaded(node, schema, static, partial) if node.own else schema.load(static, partial=partial)
         except ValidationError as error:
             for path, message in paths_of(error.messages):
+                if self.issues.is_full:
+                    break
                 self.bad(f"config.{path}" if path else "config", self.hinted(schema, raw, path, message))
             return Config({})
         except NodeError as error:
@@ -288,6 +317,11 @@ class _Builder:
         if literal and isinstance(value, str) and "{{" in value and "taken as written" not in message:
             return f"{message}; it is taken as written, so {{{{ … }}}} is no expression here"
         return message
+
+
+def parts_of_broken(value: Any) -> int:
+    """For how many parts a value counts whose expressions do not compile."""
+    return 1 + sum(map(len, texts_with_expressions(value))) // CHARACTERS_A_PART
 
 
 _SCHEMAS: dict[type[Node], Any] = {}

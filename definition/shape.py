@@ -11,6 +11,7 @@ from errors import Issue
 
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 MAX_ID, MAX_NAME = 64, 200
+MOST_ISSUES = 1_000  # that are told; nobody reads more, and a few bytes of a definition can make one
 
 
 class Edge(NamedTuple):
@@ -30,11 +31,18 @@ class Graph(NamedTuple):
 
 
 class Issues(list[Issue]):
-    """What is wrong, collected; `add` says where."""
+    """What is wrong, collected; `add` says where. When it `is_full`, there is no need to look for more."""
+
+    @property
+    def is_full(self) -> bool:
+        return len(self) > MOST_ISSUES
 
     def add(self, path: str, message: str, node_id: str | None = None) -> None:
         """Note one issue at `path`, such as `nodes[2].config.url`."""
-        self.append(Issue(path, message, node_id))
+        if len(self) < MOST_ISSUES:
+            self.append(Issue(path, message, node_id))
+        elif not self.is_full:
+            self.append(Issue("", f"there is more that is wrong; these are the first {MOST_ISSUES:,}"))
 
 
 def graph_of(definition: Any, issues: Issues, max_nodes: int) -> Graph | None:
@@ -83,6 +91,8 @@ def _ids(raw: list[Any], issues: Issues) -> dict[str, dict[str, Any]]:
 def _edges(raw: list[Any], nodes: Mapping[str, Any], issues: Issues) -> list[Edge]:
     edges: dict[Edge, None] = {}
     for position, item in enumerate(raw):
+        if issues.is_full:
+            break
         edge = _edge(item)
         path = f"edges[{position}]"
         if edge is None:
@@ -158,4 +168,6 @@ def unknown_keys(
     raw: Mapping[str, Any], known: Iterable[str], path: str, issues: Issues, node_id: str | None = None
 ) -> None:
     for key in sorted(raw.keys() - set(known)):
+        if issues.is_full:
+            break
         issues.add(f"{path}.{key[:MAX_NAME]}".lstrip("."), f"is no key here; there are {', '.join(known)}", node_id)

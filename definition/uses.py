@@ -6,17 +6,19 @@ A draft may be incomplete, so this goes by the raw definition and passes over wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from marshmallow import fields
 
 from errors import ExpressionError, Issue
-from expressions import compile_value
+from expressions import compile_text, texts_with_expressions
 from nodes.base import REGISTRY, Node, is_literal
 from nodes.keyring import or_list
 from nodes.triggers import CREDENTIAL_TYPES
 
-from .builder import schema_of
+from .builder import MOST_PARTS, parts_of_broken, schema_of
+from .shape import MOST_ISSUES
 
 LONGEST = 200  # characters of a name in a message
 
@@ -31,12 +33,16 @@ class Use(NamedTuple):
 
 
 def uses(definition: Any) -> list[Use]:
-    """The credentials that its nodes name: in a key for one, or as `secrets.<name>`. Disabled ones name none."""
+    """The credentials that its nodes name: in a key for one, or as `secrets.<name>`. Disabled ones name none.
+
+    Of a definition with more expressions than may be in one, there are those that are found until then.
+    """
     nodes = definition.get("nodes") if isinstance(definition, dict) else None
     found: list[Use] = []
+    reader = _Reader()
     for position, raw in enumerate(nodes if isinstance(nodes, list) else ()):
         if isinstance(raw, dict) and isinstance(raw.get("id"), str) and not raw.get("disabled"):
-            found += _of_node(raw, f"nodes[{position}]")
+            found += reader.of_node(raw, f"nodes[{position}]")
     return found
 
 
@@ -49,8 +55,9 @@ def missing(definition: Any, type_of: Callable[[str], str | None]) -> list[Issue
 
 
 def missing_of(found: Iterable[Use], type_of: Callable[[str], str | None]) -> list[Issue]:
-    """The same for these uses."""
-    return [Issue(use.path, problem, use.node_id, "warning") for use in found if (problem := _problem(use, type_of))]
+    """The same for these uses: the first of them, where there are very many."""
+    warnings = (Issue(use.path, text, use.node_id, "warning") for use in found if (text := _problem(use, type_of)))
+    return list(islice(warnings, MOST_ISSUES))
 
 
 def _problem(use: Use, type_of: Callable[[str], str | None]) -> str | None:
@@ -62,20 +69,44 @@ def _problem(use: Use, type_of: Callable[[str], str | None]) -> str | None:
     return None
 
 
-def _of_node(raw: Mapping[str, Any], path: str) -> Iterator[Use]:
-    node = REGISTRY.get(raw["type"]) if isinstance(raw.get("type"), str) else None
-    if node is None:
-        return
-    id_, schema = raw["id"], schema_of(node)
-    config: dict[str, Any] = raw["config"] if isinstance(raw.get("config"), dict) else {}
-    for key, value in config.items():
-        field = schema.fields.get(key)
-        types = None if field is None else _types(node, config, field)
-        if types is not None and isinstance(value, str) and value:
-            yield Use(id_, f"{path}.config.{key}", value, types)
-        elif field is not None and not is_literal(field):
-            yield from _secrets(id_, f"{path}.config.{key}", value)
-    yield from _secrets(id_, f"{path}.foreach", raw.get("foreach"))
+class _Reader:
+    """Reads node by node, and compiles no more expressions than may be in a definition."""
+
+    def __init__(self) -> None:
+        self.parts = 0
+
+    def of_node(self, raw: Mapping[str, Any], path: str) -> Iterator[Use]:
+        node = REGISTRY.get(raw["type"]) if isinstance(raw.get("type"), str) else None
+        if node is None:
+            return
+        id_, schema = raw["id"], schema_of(node)
+        config: dict[str, Any] = raw["config"] if isinstance(raw.get("config"), dict) else {}
+        for key, value in config.items():
+            field = schema.fields.get(key)
+            types = None if field is None else _types(node, config, field)
+            if types is not None and isinstance(value, str) and value:
+                yield Use(id_, f"{path}.config.{key}", value, types)
+            elif field is not None and not is_literal(field):
+                yield from self.secrets(id_, f"{path}.config.{key}", value)
+        yield from self.secrets(id_, f"{path}.foreach", raw.get("foreach"))
+
+    def secrets(self, id_: str, path: str, value: Any) -> Iterator[Use]:
+        names: set[str] = set()
+        for text in texts_with_expressions(value):
+            # Compiling is what costs, and a text that names a secret has this word in it.
+            if "secrets" in text and self.parts <= MOST_PARTS:
+                names |= self.named_in(text)
+        for name in sorted(names):
+            yield Use(id_, path, name)
+
+    def named_in(self, text: str) -> frozenset[str]:
+        try:
+            compiled = compile_text(text)
+        except ExpressionError:
+            self.parts += parts_of_broken(text)
+            return frozenset()
+        self.parts += compiled.parts
+        return compiled.secrets
 
 
 def _types(node: Node, config: Mapping[str, Any], field: fields.Field[Any]) -> tuple[str, ...] | None:
@@ -85,15 +116,3 @@ def _types(node: Node, config: Mapping[str, Any], field: fields.Field[Any]) -> t
         return None if types is None else tuple(types)
     auth = config.get("auth")
     return (CREDENTIAL_TYPES.get(auth) if isinstance(auth, str) else None) or None
-
-
-def _secrets(id_: str, path: str, value: Any) -> Iterator[Use]:
-    # An expression has the word as it is. Most nodes have it nowhere, and to compile them all takes ten times as long.
-    if "secrets" not in repr(value):
-        return
-    try:
-        compiled = compile_value(value)
-    except ExpressionError:
-        return
-    for name in sorted(compiled.secrets) if compiled is not None else ():
-        yield Use(id_, path, name)

@@ -22,6 +22,8 @@ from nodes.base import REGISTRY
 from nodes.bounds import size_of
 from payloads import Kept
 
+from .places import CHECKS
+
 if TYPE_CHECKING:
     from .executor import Executor
 
@@ -81,8 +83,9 @@ class Inspection:
             size_of([definition], "definition", config.max_definition_bytes)
         except NodeError as error:
             raise BadInput(error.message) from None
-        plan, issues = definitions.check(definition, config.max_nodes)
-        found = [*issues, *warnings_of(definition, self.workspace_id)]
+        with CHECKS.taken(self.workspace_id):
+            plan, issues = definitions.check(definition, config.max_nodes)
+            found = [*issues, *warnings_of(definition, self.workspace_id)]
         told: dict[str, Any] = {
             "ok": plan is not None,
             "issues": [{**issue.as_dict(), "message": cut(issue.message)} for issue in found[:MOST_ISSUES]],

@@ -5,7 +5,6 @@ Nothing is executed and nothing is written. No credential is opened: where a sec
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ import definition as definitions
 import engine
 from definition import Pin, Plan
 from engine import Job, Settled
-from errors import ExpressionError, NodeError, TooLarge, Unavailable
+from errors import ExpressionError, NodeError, TooLarge
 from expressions import Template, compile_value, texts_with_expressions
 from models import Credential, Run, Step, now_ms
 from nodes.base import REGISTRY
@@ -36,12 +35,9 @@ MOST_SECONDS = 5.0  # for all templates of a request
 # Characters of all texts with expressions that are compiled for a request: a second's work, in which no other thread of
 # the process does anything.
 MOST_TO_COMPILE = 100_000
-# Previews that a process evaluates at once, so that they leave threads to everybody else, and for how long one waits.
-PLACES, PATIENCE = 4, 1.0  # seconds
 AT_ONCE = 50  # steps that are read between two looks at how large they are
 NAMES = ("input", "item", "index", "steps", "trigger", "vars", "secrets", "run", "workflow", "now")
 NO_RUN = "run_00000000000000000000000000"
-_places = threading.BoundedSemaphore(PLACES)
 
 
 class Value(NamedTuple):
@@ -105,19 +101,10 @@ class Preview:
         return {"top": list(NAMES), "steps": [node.id for node in self.plan.nodes if node.position in before]}
 
     def values(self, templates: Sequence[Any]) -> list[Value]:
-        """What each of them comes to.
+        """What each of them comes to. TooLarge for too many expressions, or where they look at too much of the record.
 
-        TooLarge for too many expressions, or where they look at too much of the record; Unavailable where the process
-        is busy with others.
+        That may take seconds, so whoever asks needs one of the PREVIEWS (see places.py).
         """
-        if not _places.acquire(timeout=PATIENCE):
-            raise Unavailable("Too many expressions are being tried out at this moment; try again", retry_after=1)
-        try:
-            return self._values(templates)
-        finally:
-            _places.release()
-
-    def _values(self, templates: Sequence[Any]) -> list[Value]:
         listed = self._list()
         if sum(map(len, texts_with_expressions([*templates, listed]))) > MOST_TO_COMPILE:
             raise TooLarge(f"The texts with expressions have more than {MOST_TO_COMPILE} characters together")

@@ -18,7 +18,10 @@ from .compiler import Eval, Scope, Template, compile_text
 from .literals import literal, quoted
 from .values import MAX_DEPTH, Work
 
+MAX_PARTS = 100_000  # of all expressions in a value
+
 __all__ = [
+    "MAX_PARTS",
     "ExpressionError",
     "Template",
     "compile_text",
@@ -57,15 +60,27 @@ def compile_value(value: Any) -> Template | None:
     """
     if isinstance(value, str):
         return compile_text(value) if has_expression(value) else None
-    found: list[Template] = []
+    found = _Found()
     run = _structure(value, "", 0, found)
     if run is None:
         return None
     roots, steps, secrets = (frozenset().union(*map(attrgetter(kind), found)) for kind in ("roots", "steps", "secrets"))
-    return Template(run, roots, steps, secrets, len(found))
+    return Template(run, roots, steps, secrets, len(found), found.parts)
 
 
-def _structure(value: Any, path: str, depth: int, found: list[Template]) -> Eval | None:
+class _Found(list[Template]):
+    """The templates of a value; ExpressionError where they have too many parts together."""
+
+    parts = 0
+
+    def add(self, template: Template) -> None:
+        self.append(template)
+        self.parts += template.parts
+        if self.parts > MAX_PARTS:
+            raise ExpressionError(f"the expressions in it have more than {MAX_PARTS:,} parts together")
+
+
+def _structure(value: Any, path: str, depth: int, found: _Found) -> Eval | None:
     """What gives the value with its expressions replaced, None where it has none; `found` gets their templates."""
     if isinstance(value, str):
         return _leaf(value, path, found) if has_expression(value) else None
@@ -100,12 +115,12 @@ def _filled_list(value: list[Any], parts: Mapping[int, Eval]) -> Eval:
     return fill
 
 
-def _leaf(source: str, path: str, found: list[Template]) -> Eval:
+def _leaf(source: str, path: str, found: _Found) -> Eval:
     try:
         template = compile_text(source)
     except ExpressionError as error:
         raise ExpressionError(f"{path}: {error}") from None
-    found.append(template)
+    found.add(template)
 
     def evaluate(scope: Scope, work: Work) -> Any:
         try:

@@ -42,15 +42,22 @@ class Template:
 
     `roots` are the names that it reads (`input`, `steps`…), `steps` the node ids that it names as `steps.<id>`, with
     `*` among them where it may look at any, `secrets` the credentials that it names as `secrets.<name>`. `count` is
-    how many strings with expressions it is made of, each of which may hand on a large value.
+    how many strings with expressions it is made of, each of which may hand on a large value; `parts` how many parts
+    these have, which is what compiling them costs in time and memory.
     """
 
-    __slots__ = ("_run", "count", "roots", "secrets", "steps")
+    __slots__ = ("_run", "count", "parts", "roots", "secrets", "steps")
 
     def __init__(
-        self, run: Eval, roots: Iterable[str], steps: Iterable[str] = (), secrets: Iterable[str] = (), count: int = 1
+        self,
+        run: Eval,
+        roots: Iterable[str],
+        steps: Iterable[str] = (),
+        secrets: Iterable[str] = (),
+        count: int = 1,
+        parts: int = 1,
     ) -> None:
-        self._run, self.count = run, count
+        self._run, self.count, self.parts = run, count, parts
         self.roots = frozenset(roots)
         self.steps = frozenset(steps)
         self.secrets = frozenset(secrets)
@@ -106,13 +113,13 @@ class _Environment(Environment):
     def _tokenize(
         self, source: str, name: str | None, filename: str | None = None, state: str | None = None
     ) -> TokenStream:
-        return TokenStream(self.lexer.wrap(_tokens(self, source)), name, filename)
+        return TokenStream(_lexer.wrap(_tokens(source)), name, filename)
 
 
-def _tokens(environment: Environment, source: str) -> Iterator[tuple[int, str, str]]:
+def _tokens(source: str) -> Iterator[tuple[int, str, str]]:
     offset = 0
     begin: int | None = None  # of the expression that the token is in
-    raw = environment.lexer.tokeniter(source, None)
+    raw = _lexer.tokeniter(source, None)
     for _ in range(MAX_TOKENS):
         try:
             _, token, value = next(raw)
@@ -138,6 +145,7 @@ def _tokens(environment: Environment, source: str) -> Iterator[tuple[int, str, s
 
 
 _environment = _Environment(keep_trailing_newline=True, autoescape=False)
+_lexer = _environment.lexer  # which it looks for anew each time
 
 
 # What people try out who come from JavaScript, and what to write instead.
@@ -181,7 +189,8 @@ class _Compiler:
         try:
             run = self.output(self.parse())
             steps, secrets = self.named.values()
-            return Template(run, self.roots, steps | {"*"} if self.unnamed else steps, secrets)
+            steps = steps | {"*"} if self.unnamed else steps
+            return Template(run, self.roots, steps, secrets, parts=self.count + 1)
         except RecursionError:
             raise self.error(0, "the expression is nested too deep") from None
 
@@ -191,7 +200,8 @@ class _Compiler:
             self.carriage_return = next((mark for mark in _STAND_INS if mark not in source), "\n")
             source = source.replace("\r", self.carriage_return)
         try:
-            body = Parser(_environment, source).parse().body
+            # `parse` would also go through all nodes to hand each the environment, which nothing here asks for.
+            body = Parser(_environment, source).subparse()
         except TemplateSyntaxError as error:
             raise self.error(error.lineno, _in_words(str(error.message), source[error.lineno :])) from None
         except RecursionError:

@@ -16,7 +16,7 @@ from tables.schedules import Schedule
 
 HOUR_MS = 3_600_000
 SAMPLE, SAMPLE_OF_FLOW = 1_000, 50
-MOST_FLOWS, MEASURED_FLOWS = 100, 20
+MOST_FLOWS, MEASURED_FLOWS = 100, 10
 HOURLY_DAYS = 2  # a series by the hour is for so many days at the most: its runs are counted in an index
 
 
@@ -24,7 +24,7 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
     """The workspace's figures: totals ever; a daily series and counts by flow of the last `days`; durations.
 
     `p50_duration_ms` and `p95_duration_ms` are of the newest 1,000 ended runs within those days, that of one of the
-    20 busiest flows of its newest 50 ended ones. `hourly` is there for up to HOURLY_DAYS days.
+    10 busiest flows of its newest 50 ended ones. `hourly` is there for up to HOURLY_DAYS days.
     """
     now = now_ms()
     today = now // DAY_MS

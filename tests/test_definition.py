@@ -674,3 +674,41 @@ def test_a_broken_definition_has_the_nodes_that_can_be_read():
     assert list(outlines(made | {"edges": [["a", "z"]]}, 10)) == ["a"]
     assert outlines(made, 10)["a"].branches == ["true", "false"]
     assert outlines(made, 0) == {}
+
+
+# Bounds
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"nodes": [{"id": "a", "type": "noop", **{f"k{at}": 1 for at in range(1_500)}}]},
+        {"nodes": [node("a", "http", {f"k{at}": 1 for at in range(1_500)})]},
+        {"nodes": [{"id": f"n{at}", "type": "nothing"} for at in range(1_500)]},
+        {"nodes": [1] * 1_500},
+        {"nodes": [], "edges": [1] * 1_500},
+        {"nodes": [{"id": "a", "type": "noop"}], "edges": [["a", "a", f"b{at}"] for at in range(1_500)]},
+    ],
+    ids=["keys", "settings", "types", "nodes", "edges", "branches"],
+)
+def test_of_very_much_that_is_wrong_the_first_thousand_is_told(made):
+    found = check(made)[1]
+    assert len(found) <= 1_001
+    if len(found) > 1_000:
+        assert "there is more that is wrong" in str(found[-1])
+
+
+def test_a_branch_that_is_not_there_is_told_with_the_first_of_those_that_are():
+    cases = [f"case{at}" for at in range(50)]
+    made = flow(node("s", "switch", {"value": 1, "cases": cases}), node("a", "noop"), edges=[["s", "a", "no"]])
+    text = complaint(made).message
+    assert "'case0', " in text and "'case9', …" in text and "case10" not in text
+
+
+def test_the_expressions_of_a_definition_have_a_bound_together(monkeypatch):
+    monkeypatch.setattr("definition.builder.MOST_PARTS", 20)
+    made = [node(f"n{at}", "set", {"values": {"a": "{{ input.a + 1 }}"}}) for at in range(5)]
+    assert "more than 20 parts" in complaint({"nodes": made}).message
+    assert check({"nodes": made[:3]})[1] == []
+    broken = [node("a", "set", {"values": {"a": "{{ a." + "b" * 100}}), *made[:1]]
+    assert [issue.path for issue in check({"nodes": broken})[1]] == ["nodes[0].config.values", "nodes"]

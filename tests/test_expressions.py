@@ -876,3 +876,10 @@ def test_the_page_names_every_filter_test_function_method_and_field() -> None:
     names = [*FILTERS, *TESTS, *FUNCTIONS, *(name for table in (METHODS | FIELDS).values() for name in table)]
     names += [name for table in FIELDS.values() for name in table]
     assert [name for name in names if not re.search(rf"`{name}\b", page)] == []
+
+
+def test_the_expressions_of_a_value_have_a_bound_together() -> None:
+    many = ["{{ a." + ".".join("b" * 90) + f".c{at} }}}}" for at in range(1_200)]
+    assert compile_value(many[:10]).parts == 10 * 93
+    with pytest.raises(ExpressionError, match="100,000 parts"):
+        compile_value({"a": many})

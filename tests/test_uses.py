@@ -1,5 +1,7 @@
 """Which credentials a definition names, and the warnings about those that are missing."""
 
+import sys
+
 import pytest
 from marshmallow import Schema
 from world import flow, node
@@ -59,7 +61,10 @@ def hook(**config):
         (hook(auth="unheard of", credential="till"), []),
         (hook(auth=["basic"], credential="till"), []),
         (node("a", "no such type", {"account": "office"}), []),
-        (node("a", "set", {"values": {"a": "{{ secrets. }}", "b": "{{ secrets.key }}"}}), []),
+        (
+            node("a", "set", {"values": {"a": "{{ secrets. }}", "b": "{{ secrets.key }}"}}),
+            [("config.values", "key", ())],
+        ),
         (node("a", "set", ["{{ secrets.key }}"]), []),
     ],
 )
@@ -105,3 +110,9 @@ def test_every_key_for_a_credential_names_types_that_there_are():
     ]
     assert ("webhook", "credential") in [key[:2] for key in keys]
     assert not [key for key in keys if not set(key[2]) <= set(TYPES)]
+
+
+def test_no_more_expressions_are_read_than_may_be_in_a_definition(monkeypatch):
+    monkeypatch.setattr(sys.modules["definition.uses"], "MOST_PARTS", 10)
+    made = flow(*(node(f"n{at}", "set", {"values": {"a": f"{{{{ secrets.s{at} }}}}"}}) for at in range(20)))
+    assert 1 < len(definitions.uses(made)) < 10

@@ -5,7 +5,9 @@ import threading
 
 import pytest
 
-from models import Workflow, WorkflowVersion
+from api import workflows
+from dispatch.places import Places
+from models import User, Workflow, WorkflowVersion
 
 A = {"nodes": [{"id": "a", "type": "noop"}], "edges": []}
 B = {"nodes": [{"id": "b", "type": "noop"}], "edges": []}
@@ -333,3 +335,41 @@ def test_checking_tells_the_branches_of_nodes_though_the_definition_is_broken(ow
 def test_checking_takes_any_json_and_finds_something(owner, definition):
     answer = owner.post("/api/workflows/validate", {"definition": definition})
     assert answer.status_code == 200 and answer.json["issues"]
+
+
+# Places for what takes long
+
+
+def ask_to_check(client):
+    return client.post("/api/workflows/validate", {"definition": A})
+
+
+def test_who_has_enough_definitions_checked_is_to_come_again_and_others_go_on(owner, member, monkeypatch):
+    places = Places("definitions to check", 2, 1, 0.01)
+    monkeypatch.setattr(workflows, "CHECKS", places)
+    viewer = member("viewer")
+    with places.taken(viewer.user.id):
+        refused = ask_to_check(viewer)
+        assert refused.status_code == 429 and refused.headers["Retry-After"] == "1"
+        assert ask_to_check(owner).status_code == 200
+        with places.taken("somebody else"):
+            full = ask_to_check(owner)
+            assert full.status_code == 503 and full.headers["Retry-After"] == "1"
+    assert ask_to_check(viewer).status_code == 200
+
+
+def test_only_a_large_definition_needs_a_place_to_be_saved(owner, monkeypatch):
+    places = Places("large definitions to save", 1, 1, 0.01)
+    monkeypatch.setattr(workflows, "SAVES", places)
+    large = {"nodes": [{"id": "a", "type": "noop", "notes": "x" * workflows.LARGE}], "edges": []}
+    made = owner.post("/api/flows", {"name": "A", "definition": A}).json
+    with places.taken(User.get().id):
+        assert owner.post("/api/flows", {"name": "B", "definition": A}).status_code == 201
+        assert owner.post("/api/flows", {"name": "B", "definition": large}).status_code == 429
+        put(owner, made, {"definition": large}, 429)
+        assert owner.post(f"/api/workflows/{made['id']}/run", {"definition": large}).status_code == 429
+    large = put(owner, made, {"definition": large})
+    put(owner, made, {"definition": A})
+    with places.taken("somebody else"):
+        assert owner.post(f"/api/workflows/{made['id']}/restore", {"version": large["version"]}).status_code == 503
+        put(owner, made, {"name": "C"})

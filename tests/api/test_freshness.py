@@ -1,6 +1,10 @@
 """What has not changed since it was asked for last is not sent again."""
 
+import gzip
+
 import pytest
+
+from api import freshness
 
 HOOK = {"id": "hook", "type": "webhook", "config": {"path": "fresh", "auth": "none"}}
 PATHS = ["/api/flows", "/api/runs?brief=true", "/api/dashboard/runs/latest", "/api/metrics", "/api/logs", "/api/nodes"]
@@ -57,3 +61,74 @@ def test_what_a_flow_answers_a_webhook_is_left_alone(client, make_flow):
     answer = client.get("/api/webhooks/fresh", headers={"If-None-Match": "*"})
     assert answer.status_code == 200 and answer.mimetype == "application/json"
     assert "ETag" not in answer.headers and "Cache-Control" not in answer.headers
+
+
+# Compressed
+
+PACKED = {"Accept-Encoding": "gzip, deflate, br, zstd"}
+KEPT = ["/api/nodes", "/api/templates", "/api/credential-types", "/api/openapi.json"]
+LARGE = [*KEPT, "/api/agents", "/api/flows"]
+
+
+@pytest.fixture
+def flows(owner):
+    for at in range(10):
+        owner.post("/api/flows", {"name": f"A flow of the list {at}"})
+
+
+@pytest.mark.parametrize("path", LARGE)
+def test_a_large_answer_is_compressed_for_who_takes_that(owner, flows, path):
+    plain, packed = owner.get(path), owner.get(path, headers=PACKED)
+    assert packed.headers["Content-Encoding"] == "gzip" and "Content-Encoding" not in plain.headers
+    assert gzip.decompress(packed.data) == plain.data and len(packed.data) < len(plain.data) / 2
+    assert packed.headers["Content-Length"] == str(len(packed.data)) and packed.mimetype == "application/json"
+    assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
+    assert packed.headers["ETag"] == f"W/{plain.headers['ETag']}"
+
+
+@pytest.mark.parametrize("path", LARGE)
+def test_a_compressed_answer_that_is_as_it_was_is_304(owner, flows, path):
+    tag = owner.get(path, headers=PACKED).headers["ETag"]
+    again = owner.get(path, headers={**PACKED, "If-None-Match": tag})
+    assert (again.status_code, again.data, again.headers["Vary"]) == (304, b"", "Accept-Encoding")
+    assert "Content-Encoding" not in again.headers
+
+
+@pytest.mark.parametrize("accepted", ["", "identity", "br", "gzip;q=0"])
+def test_it_is_not_for_who_does_not(owner, accepted):
+    for path in ("/api/nodes", "/api/agents"):
+        assert "Content-Encoding" not in owner.get(path, headers={"Accept-Encoding": accepted}).headers
+
+
+def test_a_small_answer_is_not_worth_it(owner):
+    assert "Content-Encoding" not in owner.get("/api/runs", headers=PACKED).headers
+
+
+def test_what_is_kept_is_for_members_as_before(client, owner):
+    assert owner.get("/api/nodes", headers=PACKED).status_code == 200
+    assert client.get("/api/nodes", headers=PACKED).status_code == 401
+
+
+def test_a_search_is_not_answered_by_what_is_kept(owner):
+    everything = owner.get("/api/nodes").json["items"]
+    assert 0 < len(owner.get("/api/nodes?search=http").json["items"]) < len(everything)
+    assert owner.get("/api/nodes").json["items"] == everything
+
+
+def test_nothing_with_a_secret_is_compressed(owner, client, monkeypatch):
+    monkeypatch.setattr(freshness, "LEAST", 0)
+    assert owner.get("/api/runs", headers=PACKED).headers["Content-Encoding"] == "gzip"
+    made = owner.post("/api/tokens", {"name": "A", "role": "viewer"}, headers=PACKED)
+    assert made.json["token"] and "Content-Encoding" not in made.headers
+    for path in ("/api/auth/session", "/api/profile", "/api/profile/sessions"):
+        assert "Content-Encoding" not in owner.get(path, headers=PACKED).headers
+    login = client.post("/api/auth/login", {"email": "nobody@example.org", "password": "x"}, headers=PACKED)
+    assert "Content-Encoding" not in login.headers
+
+
+def test_an_answer_with_the_signature_of_a_link_is_not_compressed(owner, monkeypatch):
+    monkeypatch.setattr(freshness, "LEAST", 0)
+    owner.post("/api/logs", {"message": "token=short"})
+    assert "Content-Encoding" in owner.get("/api/logs", headers=PACKED).headers
+    owner.post("/api/logs", {"message": f"https://example.org/resume/a/b?token={'aB3_-' * 8}xyz"})
+    assert "Content-Encoding" not in owner.get("/api/logs", headers=PACKED).headers

@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import itertools
-import threading
 
 import pytest
 from test_runs import start
 
+from api import expressions
 from database import execute
 from dispatch import previewing
+from dispatch.places import Places
 
 SECRET = "s3cret-value-of-the-test"
 FLOW = {
@@ -281,12 +282,11 @@ def test_more_expressions_than_are_compiled_in_a_second_are_413(ask, monkeypatch
 
 
 def test_no_more_than_a_few_are_evaluated_at_once_and_each_gives_its_place_back(ask, monkeypatch):
-    places = threading.BoundedSemaphore(1)
-    monkeypatch.setattr(previewing, "_places", places)
-    monkeypatch.setattr(previewing, "PATIENCE", 0.01)
+    places = Places("expressions to try out", 1, 1, 0.01)
+    monkeypatch.setattr(expressions, "PREVIEWS", places)
     ask("end", "{{ 1 }}")
     ask("end", "{{ x" * 50_000, status=413)
-    with places:
+    with places.taken("somebody else"):
         assert "try again" in ask("end", "{{ 1 }}", status=503)["error"]
     ask("end", "{{ 1 }}")
 

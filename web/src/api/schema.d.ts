@@ -4554,7 +4554,7 @@ export interface components {
             failed: number;
             failure_rate: number;
             mean_duration_ms: number | null;
-            /** @description Of its newest 50 ended runs; for the 20 busiest flows */
+            /** @description Of its newest 50 ended runs; for the 10 busiest flows */
             p95_duration_ms: number | null;
             /**
              * @description Of its newest run

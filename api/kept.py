@@ -1,0 +1,46 @@
+"""Answers that are the same for everybody for as long as the server runs: made and compressed once, then kept."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar
+
+from flask import Response, current_app, make_response, request
+
+from api.freshness import digest_of, is_known, send_compressed, takes_gzip
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Kept(NamedTuple):
+    """An answer as it is sent: plain and by gzip."""
+
+    plain: bytes
+    packed: bytes
+    digest: str
+
+
+def kept(view: View) -> View:
+    """Keep the JSON that the view answers to a request without a query. What it says must hang on nothing else."""
+
+    @wraps(view)
+    def answered(*args: Any, **options: Any) -> Any:
+        if request.args:
+            return view(*args, **options)
+        answers: dict[str, Kept] = current_app.extensions["headrace"].kept_answers
+        name = str(request.endpoint)
+        if name not in answers:
+            plain = make_response(view(*args, **options)).get_data()
+            answers[name] = Kept(plain, gzip.compress(plain, 9, mtime=0), digest_of(plain))
+        return _answer(answers[name])
+
+    return answered
+
+
+def _answer(found: Kept) -> Response:
+    response = Response(found.plain, mimetype="application/json")
+    if not is_known(response, found.digest) and takes_gzip():
+        send_compressed(response, found.packed)
+    return response

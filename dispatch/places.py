@@ -1,0 +1,57 @@
+"""Places for what takes long in the threads that answer requests: a process has some, and one person gets a few.
+
+So nobody occupies the threads of others, be it by waiting for a place.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from errors import TooMany, Unavailable
+
+
+class Places:
+    """`most` at once in this process, `of_one` of them one person's; for one that is free, they wait for `patience`
+    seconds.
+    """
+
+    def __init__(self, what: str, most: int, of_one: int, patience: float = 1.0) -> None:
+        self.what, self.most, self.of_one, self.patience = what, most, of_one, patience
+        self._free = threading.BoundedSemaphore(most)
+        self._lock = threading.Lock()
+        self._in_hand: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, who: str) -> Iterator[None]:
+        """One place for them. TooMany where they have or wait for enough, Unavailable where others have all."""
+        self._enter(who)
+        try:
+            if not self._free.acquire(timeout=self.patience):
+                raise Unavailable(f"The server has too many {self.what} in hand; try again", retry_after=1)
+            try:
+                yield
+            finally:
+                self._free.release()
+        finally:
+            self._leave(who)
+
+    def _enter(self, who: str) -> None:
+        with self._lock:
+            if self._in_hand[who] >= self.of_one:
+                raise TooMany(f"The server has {self.of_one} {self.what} of yours in hand; try again", retry_after=1)
+            self._in_hand[who] += 1
+
+    def _leave(self, who: str) -> None:
+        with self._lock:
+            self._in_hand[who] -= 1
+            if not self._in_hand[who]:
+                del self._in_hand[who]
+
+
+CHECKS = Places("definitions to check", 4, 2)
+# Only large definitions take one of these: seconds of work. Whoever saves has changed something, and may wait.
+SAVES = Places("large definitions to save", 4, 2, 10.0)
+PREVIEWS = Places("expressions to try out", 4, 2)
