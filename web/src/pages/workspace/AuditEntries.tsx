@@ -121,7 +121,7 @@ function Changes({ entry }: { entry: Entry }) {
         <Text size="sm" key={text}>
           {text}
           {link && (
-            <Anchor component={Link} href={link.path} size="sm">
+            <Anchor component={Link} href={link.path} size="sm" underline="always">
               {link.label}
             </Anchor>
           )}
