@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 from seeding import seed, settled
 from serving import serving
-from world import ROOT
+from world import ROOT, flow, node
 
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 ROUTES = re.findall(r'<Route path="([^"]+)"', (ROOT / "web/src/app/Pages.tsx").read_text(encoding="utf-8"))
@@ -94,3 +94,38 @@ def test_what_is_not_there_is_said(page, watch, log_in, path):
     log_in(page)
     page.goto(path)
     expect(page.locator("main")).to_contain_text(re.compile("There is no|There was no|not found", re.IGNORECASE))
+
+
+def test_what_uses_a_credential_is_shown_and_said_before_it_is_deleted(page, server, log_in, axe):
+    made = {"name": "Harbour", "type": "http_bearer", "data": {"token": "not-a-real-token"}}
+    credential = server.call("POST", "/api/credentials", made)["id"]
+    config = {"url": "http://127.0.0.1:9/", "credential": "Harbour"}
+    user = server.seeded.add("Tides", flow(node("a", "manual"), node("b", "http", config), edges=["a b"]))
+    log_in(page)
+    arrive(page, f"/credentials?credential={credential}")
+    dialog = page.get_by_role("dialog", name="Harbour")
+    expect(dialog.get_by_role("link", name="Tides")).to_have_attribute("href", f"/flows/{user}")
+    axe(page)
+    dialog.get_by_role("button", name="Delete").click()
+    sure = page.get_by_role("dialog", name="Delete “Harbour”?")
+    expect(sure).to_contain_text("cannot be deleted while a flow that uses it is on")
+    axe(page)
+    server.call("PUT", f"/api/workflows/{user}", {"status": "draft"})
+    sure.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("is deleted")).to_be_visible()
+    expect(page.get_by_role("table", name="Credentials")).not_to_contain_text("Harbour")
+
+
+def test_an_entry_of_the_audit_trail_leads_to_what_was_changed_and_back_to_what_it_was(page, server, log_in, axe):
+    log_in(page)
+    arrive(page, f"/audit?target={server.seeded.flow}&action=flow.updated")
+    (entry,) = page.get_by_role("table", name="Audit trail").get_by_role("row").all()[1:]
+    expect(entry).to_contain_text("Ada Brandt")
+    expect(entry.get_by_role("link", name="Order intake")).to_be_visible()
+    entry.get_by_role("link", name="2").click()
+    expect(page.get_by_role("button", name="Is it a big one?")).to_have_attribute("aria-expanded", "true")
+    page.get_by_role("button", name="Version 1").click()
+    page.get_by_role("button", name="Restore").click()
+    sure = page.get_by_role("dialog", name="Restore version 1?")
+    expect(sure).to_contain_text("“Is it a big one?” changes back")
+    axe(page)

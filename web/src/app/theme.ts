@@ -69,5 +69,7 @@ export const variables: CSSVariablesResolver = () => {
     "--mantine-color-placeholder": "var(--quiet)",
     "--mantine-color-error": "var(--failed)",
   };
-  return { variables: {}, light: ours, dark: ours };
+  // What failed is said on many pages at once; Mantine's dark red would be the brightest thing on each.
+  const red = { "--mantine-color-red-light": "color-mix(in srgb, var(--failed) 14%, var(--card))" };
+  return { variables: {}, light: ours, dark: { ...ours, ...red } };
 };

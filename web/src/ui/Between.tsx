@@ -7,7 +7,7 @@ interface BetweenProps {
   onChange: (change: { since?: string; until?: string }, how: { replace: boolean }) => void;
 }
 
-const WIDTH = { base: "calc(50% - 5px)", sm: 200 };
+const WIDTH = { base: "calc(50% - 5px)", sm: 220 };
 
 /** The two times of a filter, each of which may be left open. */
 export function Between({ since, until, onChange }: BetweenProps) {

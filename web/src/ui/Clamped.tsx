@@ -1,8 +1,14 @@
 import { Box, Button } from "@mantine/core";
 import { useLayoutEffect, useRef, useState } from "react";
 
+interface ClampedProps {
+  text: string;
+  lines?: number;
+  size?: string;
+}
+
 /** A text of which the first lines are shown, and the rest when it is asked for. Its own lines and blanks are kept. */
-export function Clamped({ text, lines = 3 }: { text: string; lines?: number }) {
+export function Clamped({ text, lines = 3, size = "sm" }: ClampedProps) {
   const place = useRef<HTMLDivElement>(null);
   const [open, setOpen] = useState(false);
   const [isCut, setCut] = useState(false);
@@ -15,7 +21,7 @@ export function Clamped({ text, lines = 3 }: { text: string; lines?: number }) {
     <Box>
       <Box
         ref={place}
-        fz="sm"
+        fz={size}
         style={{
           whiteSpace: "pre-wrap",
           overflowWrap: "anywhere",

@@ -37,7 +37,9 @@ export function Page({ title, about, above, actions, width = 1200, children }: P
                 {above.label}
               </Anchor>
             )}
-            <Title order={1}>{title}</Title>
+            <Title order={1} lineClamp={3} title={title} style={{ overflowWrap: "anywhere" }}>
+              {title}
+            </Title>
             {about !== undefined && (
               <Text size="sm" c="var(--quiet)" maw={720}>
                 {about}

@@ -1,32 +1,51 @@
 import { Table as Base, VisuallyHidden } from "@mantine/core";
-import type { ReactNode } from "react";
+import type { CSSProperties, ReactNode } from "react";
+import classes from "./Table.module.css";
 
 interface TableProps {
   /** What the table is of, for screen readers. */
   label: string;
   /** The heads of the columns; an empty one is that of buttons. */
-  head: ReactNode[];
+  head: string[];
   children: ReactNode;
   minWidth?: number;
 }
 
-/** A table that scrolls sideways where the page is narrow. */
+/** A table; where the page is as narrow as a phone, each row is a block with the head of each cell beside it. */
 export function Table({ label, head, children, minWidth = 520 }: TableProps) {
+  // For the style sheet, which cannot read the head of a column.
+  const names = Object.fromEntries(head.map((name, at) => [`--head-${at + 1}`, JSON.stringify(name)]));
   return (
-    // Positioned, so that what is hidden from view inside of it does not widen the page.
-    <Base.ScrollContainer minWidth={minWidth} type="native" pos="relative" tabIndex={0}>
-      <Base aria-label={label} verticalSpacing="xs" horizontalSpacing="md" highlightOnHover>
-        <Base.Thead>
-          <Base.Tr>
-            {head.map((cell, at) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: the head of a table does not change
-              <Base.Th key={at}>{cell === "" ? <VisuallyHidden>Actions</VisuallyHidden> : cell}</Base.Th>
-            ))}
-          </Base.Tr>
-        </Base.Thead>
-        <Base.Tbody>{children}</Base.Tbody>
-      </Base>
-    </Base.ScrollContainer>
+    <div className={classes.place} style={{ ...names, "--wide": `${minWidth}px` } as CSSProperties}>
+      {/* Positioned, so that what is hidden from view inside of it does not widen the page. */}
+      <Base.ScrollContainer minWidth="var(--least)" type="native" pos="relative" tabIndex={0}>
+        <Base
+          aria-label={label}
+          verticalSpacing="xs"
+          horizontalSpacing="md"
+          highlightOnHover
+          className={classes.table}
+        >
+          <Base.Thead className={classes.head}>
+            <Base.Tr>
+              {head.map((cell) => (
+                <Base.Th key={cell}>{cell === "" ? <VisuallyHidden>Actions</VisuallyHidden> : cell}</Base.Th>
+              ))}
+            </Base.Tr>
+          </Base.Thead>
+          <Base.Tbody>{children}</Base.Tbody>
+        </Base>
+      </Base.ScrollContainer>
+    </div>
+  );
+}
+
+/** The cell of a row's buttons. */
+export function Actions({ children }: { children: ReactNode }) {
+  return (
+    <Base.Td ta="right" data-actions>
+      {children}
+    </Base.Td>
   );
 }
 

@@ -5,6 +5,7 @@ import { type ReactNode, useEffect } from "react";
 import { Link, useLocation, useRoute } from "wouter";
 import mark from "../mark.svg";
 import { Places } from "./Places";
+import { ServerAway } from "./ServerAway";
 import { UserMenu } from "./UserMenu";
 import { WorkspaceMenu } from "./WorkspaceMenu";
 
@@ -57,6 +58,7 @@ export function Shell({ children }: { children: ReactNode }) {
         </AppShell.Section>
       </AppShell.Navbar>
       <AppShell.Main id="content" h="100dvh" style={{ overflow: "auto" }} tabIndex={-1}>
+        <ServerAway />
         {children}
       </AppShell.Main>
     </AppShell>

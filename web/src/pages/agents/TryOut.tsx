@@ -12,7 +12,7 @@ import {
   TextInput,
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconPlayerPlay, IconPlayerStop } from "@tabler/icons-react";
+import { IconChevronDown, IconChevronRight, IconPlayerPlay, IconPlayerStop } from "@tabler/icons-react";
 import { type FormEvent, useState } from "react";
 import { Link } from "wouter";
 import { api, type Schemas } from "@/api/client";
@@ -149,8 +149,11 @@ function TaskFields({ agent, asked, onChange }: FieldsProps) {
         onClick={toggle}
         aria-expanded={more}
         style={{ alignSelf: "flex-start" }}
+        leftSection={
+          more ? <IconChevronDown size={14} aria-hidden /> : <IconChevronRight size={14} aria-hidden />
+        }
       >
-        {more ? "Less" : "Session, model and credentials"}
+        Session, model and credentials
       </Button>
       <Collapse expanded={more}>
         <SimpleGrid cols={{ base: 1, sm: 2 }}>

@@ -16,7 +16,7 @@ import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { SearchInput } from "@/ui/SearchInput";
 import { Empty, Loading, LoadingRows, Refused } from "@/ui/states";
-import { Table, Td, Tr } from "@/ui/Table";
+import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
 import { useQueryState } from "@/ui/useQueryState";
 import { CredentialMenu, type Doing } from "./CredentialMenu";
@@ -95,7 +95,7 @@ function List({ credentials, typeName, onOpen, onDo }: ListProps) {
           <Td className={classes.changed}>
             <Time at={credential.updated_at} />
           </Td>
-          <Td ta="right">{mayChange && <CredentialMenu credential={credential} onDo={onDo} />}</Td>
+          <Actions>{mayChange && <CredentialMenu credential={credential} onDo={onDo} />}</Actions>
         </Tr>
       ))}
     </Table>

@@ -61,7 +61,7 @@ function Facts({ credential, typeName, onDo }: FactsProps) {
       </Fact>
       {may("editor") ? (
         <Group justify="flex-end" gap="xs">
-          <Button variant="subtle" color="red" onClick={() => onDo("delete", credential)}>
+          <Button variant="default" c="var(--failed)" onClick={() => onDo("delete", credential)}>
             Delete
           </Button>
           <Button variant="default" onClick={() => onDo("edit", credential)}>

@@ -35,7 +35,7 @@ export function UserList({ credential }: { credential: CredentialUse }) {
     <List size="sm" spacing={2}>
       {users.map((user) => (
         <List.Item key={`${user.type} ${user.id}`} style={{ overflowWrap: "anywhere" }}>
-          <Anchor component={Link} href={pathOf(user)} size="sm">
+          <Anchor component={Link} href={pathOf(user)} size="sm" underline="always">
             {user.name}
           </Anchor>{" "}
           <Text span size="xs" c="var(--quiet)">

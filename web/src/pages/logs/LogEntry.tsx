@@ -1,6 +1,7 @@
 import { ActionIcon, Anchor, Text, Tooltip } from "@mantine/core";
 import { IconChevronDown, IconChevronRight } from "@tabler/icons-react";
 import { Link } from "wouter";
+import { Clamped } from "@/ui/Clamped";
 import { size } from "@/ui/format";
 import { cutOf, type Entry } from "./logs";
 import classes from "./logs.module.css";
@@ -32,7 +33,7 @@ export function LogEntry({ entry, isOpen, onToggle }: LogEntryProps) {
         {entry.level}
       </span>
       <div className={classes.message}>
-        {entry.message}
+        <Clamped text={entry.message} lines={6} size="inherit" />
         <Origin entry={entry} />
       </div>
       {hasData ? (
@@ -62,7 +63,7 @@ function Origin({ entry }: { entry: Entry }) {
   if (entry.run_id === null) return null;
   const node = entry.node_id === null ? "" : `?node=${encodeURIComponent(entry.node_id)}`;
   return (
-    <Text size="xs" c="var(--quiet)" component="div">
+    <Text size="xs" c="var(--quiet)" component="div" lineClamp={2}>
       <Anchor component={Link} href={`/runs/${entry.run_id}${node}`} inherit underline="always">
         {entry.workflow_name ?? "A run"}
       </Anchor>

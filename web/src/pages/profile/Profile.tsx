@@ -17,7 +17,7 @@ import { useSession } from "@/app/session";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { LoadingRows, Refused } from "@/ui/states";
-import { Table, Td, Tr } from "@/ui/Table";
+import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
 
 export default function Profile() {
@@ -193,7 +193,7 @@ function Sessions() {
                 <Time at={session.expires_at} />
               </Td>
               <Td>{nameOf(session.workspace_id)}</Td>
-              <Td ta="right">
+              <Actions>
                 {session.current ? (
                   <Badge variant="light" tt="none">
                     this one
@@ -203,7 +203,7 @@ function Sessions() {
                     End it
                   </Button>
                 )}
-              </Td>
+              </Actions>
             </Tr>
           ))}
         </Table>

@@ -131,7 +131,7 @@ function RunCard({ run }: { run: ListedRun }) {
           <RunMenu run={run} />
         </Group>
       </Group>
-      <Anchor component={Link} href={`/runs/${run.id}`} className={classes.cover} fw={600}>
+      <Anchor component={Link} href={`/runs/${run.id}`} className={classes.cover} fw={600} lineClamp={3}>
         {run.workflow_name}
       </Anchor>
       {about !== null && (

@@ -9,7 +9,7 @@ import { Loading, messageOf } from "@/ui/states";
 import { useDefinition, useRestore } from "./versions";
 
 const MOST_NAMED = 8;
-const WORDS = { added: "comes back", removed: "goes", changed: "is what it was" };
+const WORDS = { added: "comes back", removed: "is removed", changed: "changes back" };
 
 interface RestoreProps {
   id: string;
@@ -87,7 +87,7 @@ function Named({ diff }: { diff: DefinitionDiff }) {
     <List size="sm" mt={4}>
       {diff.nodes.slice(0, MOST_NAMED).map(({ id, change, before, after }) => (
         <List.Item key={id} style={{ overflowWrap: "anywhere" }}>
-          {after?.name || before?.name || id} {WORDS[change]}
+          “{after?.name || before?.name || id}” {WORDS[change]}
         </List.Item>
       ))}
       {more > 0 && <List.Item>and {more} more</List.Item>}

@@ -43,23 +43,20 @@ export function AuditEntries({ entries, onTarget }: AuditEntriesProps) {
 function Who({ entry }: { entry: Entry }) {
   const name = entry.names[entry.user_id ?? ""];
   const recorded = entry.user_email ?? (entry.address === null ? "On the server" : "By a signed link");
-  const how = [
-    entry.token_name && `by the token ${entry.token_name}`,
-    entry.address && `from ${entry.address}`,
-  ];
+  const from = [name === undefined || name === recorded ? null : recorded, entry.address];
   return (
     <>
       <Text size="sm" fw={550} title={entry.user_email ?? undefined}>
         {name ?? recorded}
       </Text>
-      {name !== undefined && name !== recorded && (
+      <Text size="xs" c="var(--quiet)">
+        {from.filter(Boolean).join(" · ")}
+      </Text>
+      {entry.token_name && (
         <Text size="xs" c="var(--quiet)">
-          {recorded}
+          by the token {entry.token_name}
         </Text>
       )}
-      <Text size="xs" c="var(--quiet)">
-        {how.filter(Boolean).join(", ")}
-      </Text>
     </>
   );
 }
@@ -116,13 +113,15 @@ function Target({ entry, onTarget }: { entry: Entry; onTarget: (id: string) => v
 }
 
 function Changes({ entry }: { entry: Entry }) {
+  const lines = changesInWords(entry);
+  if (lines.length === 0) return null;
   return (
     <Stack gap={2}>
-      {changesInWords(entry).map(({ text, link }) => (
-        <Text size="xs" key={text}>
+      {lines.map(({ text, link }) => (
+        <Text size="sm" key={text}>
           {text}
           {link && (
-            <Anchor component={Link} href={link.path} size="xs">
+            <Anchor component={Link} href={link.path} size="sm" underline="always">
               {link.label}
             </Anchor>
           )}

@@ -21,7 +21,7 @@ import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { LoadingRows, Refused } from "@/ui/states";
-import { Table, Td, Tr } from "@/ui/Table";
+import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
 import { ROLE_CHOICES } from "./roles";
 import { Workspaces } from "./Workspaces";
@@ -53,7 +53,7 @@ export default function Members() {
       {error && <Refused error={error} onRetry={() => void refetch()} />}
       {data && (
         <Card pad={false}>
-          <Table label="Members" head={["Name", "Email", "Role", "Since", ""]}>
+          <Table label="Members" head={["Name", "Email", "Role", "Since", ""]} minWidth={640}>
             {data.items.map((member) => (
               <MemberRow key={member.user_id} member={member} />
             ))}
@@ -88,7 +88,7 @@ function MemberRow({ member }: { member: Member }) {
     <Tr>
       <Td>
         <Group gap="xs">
-          <Text size="sm" fw={550}>
+          <Text size="sm" fw={550} style={{ overflowWrap: "anywhere" }}>
             {member.name}
           </Text>
           {member.user_id === user.id && (
@@ -98,7 +98,7 @@ function MemberRow({ member }: { member: Member }) {
           )}
         </Group>
       </Td>
-      <Td>{member.email}</Td>
+      <Td style={{ overflowWrap: "anywhere" }}>{member.email}</Td>
       <Td>
         {may("owner") ? (
           <Select
@@ -114,10 +114,10 @@ function MemberRow({ member }: { member: Member }) {
           member.role
         )}
       </Td>
-      <Td>
+      <Td style={{ whiteSpace: "nowrap" }}>
         <Time at={member.created_at} />
       </Td>
-      <Td ta="right">
+      <Actions>
         {may("owner") && (
           <ActionIcon
             variant="subtle"
@@ -141,7 +141,7 @@ function MemberRow({ member }: { member: Member }) {
         >
           Their API tokens for this workspace end too. What they made stays.
         </ConfirmDialog>
-      </Td>
+      </Actions>
     </Tr>
   );
 }

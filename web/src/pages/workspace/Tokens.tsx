@@ -22,7 +22,7 @@ import { ROLES, type Role, useSession } from "@/app/session";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { Card, Page } from "@/ui/Page";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
-import { Table, Td, Tr } from "@/ui/Table";
+import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
 import { ROLE_CHOICES } from "./roles";
 
@@ -73,14 +73,16 @@ function TokenRow({ token }: { token: Token }) {
   const owner = members?.items.find((member) => member.user_id === token.user_id)?.name ?? "–";
   return (
     <Tr>
-      <Td fw={550}>{token.name}</Td>
+      <Td fw={550} style={{ overflowWrap: "anywhere" }}>
+        {token.name}
+      </Td>
       <Td>{token.role}</Td>
       <Td>{token.user_id === user.id ? "yours" : owner}</Td>
       <Td>
         <Time at={token.created_at} />
       </Td>
       <Td>{token.expires_at ? <Time at={token.expires_at} /> : "never"}</Td>
-      <Td ta="right">
+      <Actions>
         <ActionIcon variant="subtle" color="red" aria-label={`Withdraw ${token.name}`} onClick={asking.open}>
           <IconTrash size={18} />
         </ActionIcon>
@@ -97,7 +99,7 @@ function TokenRow({ token }: { token: Token }) {
         >
           Programs that use it are refused from now on.
         </ConfirmDialog>
-      </Td>
+      </Actions>
     </Tr>
   );
 }

@@ -45,6 +45,7 @@ test("a change is told with what was before and after, or by its field alone whe
     data: { changed: true },
     nodes: { added: 2, removed: 0, changed: 1 },
     new_user: true,
+    days: null,
   };
   expect(texts(entry(changes))).toEqual([
     "status: “draft” → “active”",
@@ -52,6 +53,7 @@ test("a change is told with what was before and after, or by its field alone whe
     "data changed",
     "nodes: 2 added, 1 changed",
     "new user: yes",
+    "without an end",
   ]);
 });
 

@@ -116,6 +116,7 @@ function lineOf(field: string, change: unknown, entry: Entry): Line {
     if ("changed" in change && change.changed === true) return { text: `${name} changed` };
     if (isCounts(change)) return { text: `${name}: ${counted(change)}` };
   }
+  if (field === "days") return { text: change === null ? "without an end" : `for ${change} days` };
   const path = typeof change === "string" && change in entry.names ? pageOf(change, entry) : undefined;
   if (path === undefined) return { text: `${name}: ${called(change)}` };
   return { text: `${name}: `, link: { label: entry.names[change as string] ?? "", path } };
