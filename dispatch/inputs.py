@@ -16,9 +16,9 @@ def check_input(plan: Plan, trigger_node: str | None, value: Callable[[], Any], 
 
     Without a `trigger_node` these are all of the flow. Those of `done` are not executed any more.
     """
-    for planned in plan.nodes:
-        begins = trigger_node in (None, planned.id) and planned.id not in done
-        if begins and isinstance(planned.node, AskingNode) and _asks(planned):
+    fired = plan.by_id.get(trigger_node) if trigger_node is not None else None
+    for planned in plan.nodes if trigger_node is None else (fired,) if fired is not None else ():
+        if isinstance(planned.node, AskingNode) and planned.id not in done and _asks(planned):
             _check(planned.node, planned.config.static, value())
 
 

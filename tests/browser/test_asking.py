@@ -50,6 +50,15 @@ def test_an_operator_runs_a_flow_by_its_form_and_sees_what_is_wrong_at_its_field
     (run,) = editor.server.call("GET", f"/api/runs?workflow_id={flow}")["items"]
     assert run["input"] == {"room": "south", "day": "2026-01-05", "seats": 12, "guests": [{}, {"name": "Bo"}]}
     assert page.url.endswith(f"/runs/{run['id']}")
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("menuitem", name="With another input").click()
+    expect(seats).to_have_value("12")
+    seats.fill("2")
+    dialog.get_by_role("button", name="Run", exact=True).click()
+    expect(dialog).to_be_hidden()
+    (run, _) = editor.server.call("GET", f"/api/runs?workflow_id={flow}")["items"]
+    assert run["input"]["seats"] == 2
+    page.wait_for_url(f"**/runs/{run['id']}")
 
 
 def test_a_form_is_made_field_by_field_and_asked_for_in_the_editor(editor, page, watch, axe):

@@ -107,6 +107,7 @@ const FULL: Record<keyof typeof TYPES, Config> = {
     rules: [{ when: "a", what: "b" }],
   },
   codes: { source: "return 1", schema: { type: "object" }, cron: "0 * * * *", timezone: "UTC", version: 7 },
+  shaped: { shape: { type: "object", properties: { a: { type: "string" } }, required: ["a"] } },
   choice: { auth: { number: 4 }, either: 5 },
 };
 
@@ -157,6 +158,19 @@ describe("the form of a node", () => {
     await user.type(field, "7");
     expect(changes.at(-1)).toEqual({ ...FULL.call, timeout: 7 });
     expect(Object.keys(changes.at(-1) ?? {}).sort()).toEqual(Object.keys(FULL.call).sort());
+  });
+
+  it("edits a JSON Schema as a list of fields, and as JSON what that cannot show", async () => {
+    const { changes, user } = show(TYPES.shaped, FULL.shaped);
+    await user.click(screen.getByLabelText("Has to be filled in"));
+    expect(changes.at(-1)).toEqual({ shape: { type: "object", properties: { a: { type: "string" } } } });
+    await user.click(screen.getByRole("button", { name: "More for Shape: a" }));
+    await user.click(await screen.findByRole("menuitem", { name: "Remove" }));
+    expect(changes.at(-1)).toEqual({});
+    cleanup();
+    show(TYPES.shaped, { shape: { type: "array", items: {} } });
+    expect(screen.getByText(/more than a list of fields can show/)).toBeTruthy();
+    expect(screen.queryByRole("button", { name: "Show as JSON" })).toBeNull();
   });
 
   it("edits a table: a row has a name, is moved and is removed", async () => {

@@ -74,6 +74,9 @@ export const TYPES = {
     timezone: { type: "string", "x-literal": true },
     version: { type: "integer", default: 4, enum: [4, 7], "x-literal": true },
   }),
+  shaped: type("shaped", {
+    shape: { type: "object", additionalProperties: {}, "x-literal": true, "x-holds": "json-schema" },
+  }),
   choice: type("choice", {
     auth: {
       oneOf: [

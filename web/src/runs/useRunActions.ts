@@ -2,6 +2,9 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { type Schemas, server } from "@/api/client";
+import { parseDefinition } from "@/definition/read";
+import type { Json } from "@/definition/types";
+import { type Asked, askedOf } from "./input/asked";
 
 export interface RetryChoice {
   from: "start" | "failed";
@@ -21,6 +24,20 @@ export function useRunActions() {
       });
     }
     return {
+      /** What a flow, as it is saved, asks for when it is started. */
+      async asked(flow: string): Promise<Asked> {
+        const { data } = await server.GET("/api/workflows/{flow}", { params: { path: { flow } } });
+        return askedOf(parseDefinition(data?.definition_json ?? ""));
+      },
+      /** Starts the flow as it is saved; the new run may not have ended yet. */
+      async start(flow: string, input: Json): Promise<Schemas["RunOut"]> {
+        const { data } = await server.POST("/api/workflows/{flow}/run", {
+          params: { path: { flow }, query: { wait: 0 } },
+          body: { input } as Schemas["StartIn"],
+        });
+        void refresh();
+        return data as Schemas["RunOut"];
+      },
       async cancel(run: SomeRun): Promise<void> {
         await server.POST("/api/runs/{run}/cancel", { params: { path: { run: run.id } } });
         await refresh();

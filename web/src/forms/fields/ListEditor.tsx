@@ -60,7 +60,7 @@ export function ListEditor(props: ListEditorProps) {
   const [fresh, setFresh] = useState<number | null>(null);
 
   function add() {
-    const item: Item = { id: nextId++, value: "" };
+    const item: Item = { id: nextId++, value: literal && each?.type === "boolean" ? false : "" };
     setFresh(item.id);
     change([...items, item]);
   }

@@ -208,9 +208,8 @@ function FieldEditor({ id, label, field, fault, autoFocus, draw, onChange, ...ac
       <Textarea
         label="Help"
         size="xs"
-        rows={1}
-        autosize
-        maxRows={4}
+        rows={field.description.includes("\n") ? 3 : 1}
+        resize="vertical"
         value={field.description}
         readOnly={readOnly}
         placeholder="What to fill in, shown below the field"

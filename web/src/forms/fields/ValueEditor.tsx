@@ -50,15 +50,19 @@ export function ValueEditor(props: ValueEditorProps) {
       />
     );
   }
-  switch (shapeOf(value)) {
+  // Where no expression can be, what has to be a number is typed as one from the start.
+  const isNumber = props.literal && (schema?.type === "number" || schema?.type === "integer");
+  switch (isNumber && (value === "" || value === undefined) ? "number" : shapeOf(value)) {
     case "number":
       return (
         <NumberInput
           id={id}
           aria-label={label}
-          value={value as number}
+          value={value as number | ""}
           readOnly={readOnly}
-          onChange={(next) => onChange(typeof next === "number" ? next : next === "" ? 0 : Number(next))}
+          autoFocus={props.autoFocus}
+          allowDecimal={schema?.type !== "integer"}
+          onChange={(next) => onChange(next === "" ? (isNumber ? "" : 0) : Number(next))}
         />
       );
     case "boolean":

@@ -36,6 +36,10 @@ describe("the kind of a field", () => {
     expect(kindOf("by", { type: ["array", "string"], items: { type: "string" } })).toBe("list");
     expect(kindOf("values", { type: "object", additionalProperties: {} })).toBe("map");
     expect(kindOf("schema", { type: "object", additionalProperties: {}, "x-literal": true })).toBe("json");
+    expect(kindOf("shape", { type: "object", "x-holds": "json-schema", "x-literal": true })).toBe("schema");
+    expect(kindOf("day", { type: "string", format: "date" }, true)).toBe("date");
+    expect(kindOf("begin", { type: "string", format: "date-time", "x-literal": true })).toBe("datetime");
+    expect(kindOf("day", { type: "string", format: "date" })).toBe("text");
     expect(kindOf("body", { description: "anything" })).toBe("any");
     expect(kindOf("input_timezone", { type: "string" })).toBe("timezone");
     expect(kindOf("every", { type: ["number", "null"] })).toBe("number");

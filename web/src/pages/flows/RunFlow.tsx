@@ -5,13 +5,14 @@ import { useLocation } from "wouter";
 import { useSession } from "@/app/session";
 import type { Asked } from "@/runs/input/asked";
 import { InputDialog } from "@/runs/input/InputDialog";
+import { useRunActions } from "@/runs/useRunActions";
 import { notify } from "@/ui/notify";
-import { type Flow, useFlowActions } from "./flows";
+import type { Flow } from "./flows";
 
 /** Runs the flow as it is saved, from the list: for those too who do not edit it. */
 export function RunFlow({ flow }: { flow: Flow }) {
   const { may } = useSession();
-  const actions = useFlowActions();
+  const actions = useRunActions();
   const [, go] = useLocation();
   const [busy, setBusy] = useState(false);
   const [asked, setAsked] = useState<Asked | null>(null);
@@ -48,7 +49,7 @@ export function RunFlow({ flow }: { flow: Flow }) {
           title={`Run “${flow.name}”`}
           hint="The input, if the flow needs one."
           onClose={() => setAsked(null)}
-          onRun={async (input) => go(`/runs/${await actions.run(flow.id, input)}`)}
+          onRun={async (input) => go(`/runs/${(await actions.start(flow.id, input)).id}`)}
         />
       )}
     </>

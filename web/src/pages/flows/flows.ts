@@ -4,8 +4,7 @@ import { useMemo } from "react";
 import { api, type Schemas, server } from "@/api/client";
 import { liveWhile } from "@/api/queries";
 import { parseDefinition } from "@/definition/read";
-import type { Definition, Json } from "@/definition/types";
-import { type Asked, askedOf } from "@/runs/input/asked";
+import type { Definition } from "@/definition/types";
 import { download, fileName } from "@/ui/download";
 import { itemsOf, PAGED } from "@/ui/LoadMore";
 
@@ -66,20 +65,6 @@ export function useFlowActions() {
       return data as Schemas["SavedOut"];
     }
     return {
-      /** What the flow asks for when it is started. */
-      async asked(id: string): Promise<Asked> {
-        return askedOf((await definitionOf(id)).definition);
-      },
-      /** The id of the run, which goes on by itself. */
-      async run(id: string, input: Json): Promise<string> {
-        const { data } = await server.POST("/api/workflows/{flow}/run", {
-          params: { path: { flow: id }, query: { wait: 0 } },
-          body: { input } as Schemas["StartIn"],
-        });
-        void refresh();
-        void client.invalidateQueries({ queryKey: ["get", "/api/runs"] });
-        return (data as Schemas["RunOut"]).id;
-      },
       create,
       rename: (id: string, name: string) => change(id, { name }),
       setStatus: (id: string, status: FlowStatus) => change(id, { status }),

@@ -3,10 +3,14 @@ import { IconChevronDown, IconPencil, IconPlayerStop, IconRefresh, IconTrash } f
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useSession } from "@/app/session";
+import type { Json } from "@/definition/types";
+import type { Asked } from "@/runs/input/asked";
+import { InputDialog } from "@/runs/input/InputDialog";
 import { inEditor } from "@/runs/links";
 import { hasEnded } from "@/runs/moving";
 import type { Run } from "@/runs/useRun";
 import { type RetryChoice, useRunActions } from "@/runs/useRunActions";
+import { fetchWhole } from "@/runs/values";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { notify } from "@/ui/notify";
 
@@ -49,49 +53,84 @@ export function RunActions({ run, node }: { run: Run; node: string | null }) {
   );
 }
 
+/** Asks for another input, beginning with the run's own, and runs the flow as it is now. */
+function useAnotherInput(run: Run) {
+  const actions = useRunActions();
+  const [, go] = useLocation();
+  const [asking, setAsking] = useState<{ asked: Asked; initial: Json } | null>(null);
+  async function ask() {
+    try {
+      const [asked, input] = await Promise.all([actions.asked(run.workflow_id), fetchWhole(run.input)]);
+      setAsking({ asked, initial: input as Json });
+    } catch (error) {
+      notify.refused("The flow cannot be run", error);
+    }
+  }
+  const dialog = asking && (
+    <InputDialog
+      {...asking}
+      flowId={run.workflow_id}
+      title={`Run “${run.workflow_name}”`}
+      hint="The input, if the flow needs one."
+      onClose={() => setAsking(null)}
+      onRun={async (input) => {
+        const made = await actions.start(run.workflow_id, input);
+        setAsking(null);
+        go(`/runs/${made.id}`);
+      }}
+    />
+  );
+  return { ask, dialog };
+}
+
 function RetryMenu({ run }: { run: Run }) {
   const { may } = useSession();
+  const another = useAnotherInput(run);
   const { retry, busy } = useRetry(run);
   const failed = run.status === "failed";
   const same = run.draft ? "with the draft of this run" : `with version ${run.workflow_version}, as this run`;
   return (
-    <Menu position="bottom-end" shadow="md" disabled={!may("operator")}>
-      <Menu.Target>
-        <Tooltip label="Running flows needs the role operator" disabled={may("operator")}>
-          <Button
-            variant="default"
-            loading={busy}
-            data-disabled={!may("operator") || undefined}
-            leftSection={<IconRefresh size={16} aria-hidden />}
-            rightSection={<IconChevronDown size={14} aria-hidden />}
-          >
-            {failed ? "Retry" : "Run again"}
-          </Button>
-        </Tooltip>
-      </Menu.Target>
-      <Menu.Dropdown>
-        {!run.draft && (
-          <>
-            <Menu.Label>With the flow as it is now</Menu.Label>
-            {failed && (
-              <Menu.Item onClick={() => void retry({ from: "failed", version: "latest" })}>
-                From where it failed
+    <>
+      <Menu position="bottom-end" shadow="md" disabled={!may("operator")}>
+        <Menu.Target>
+          <Tooltip label="Running flows needs the role operator" disabled={may("operator")}>
+            <Button
+              variant="default"
+              loading={busy}
+              data-disabled={!may("operator") || undefined}
+              leftSection={<IconRefresh size={16} aria-hidden />}
+              rightSection={<IconChevronDown size={14} aria-hidden />}
+            >
+              {failed ? "Retry" : "Run again"}
+            </Button>
+          </Tooltip>
+        </Menu.Target>
+        <Menu.Dropdown>
+          {!run.draft && (
+            <>
+              <Menu.Label>With the flow as it is now</Menu.Label>
+              {failed && (
+                <Menu.Item onClick={() => void retry({ from: "failed", version: "latest" })}>
+                  From where it failed
+                </Menu.Item>
+              )}
+              <Menu.Item onClick={() => void retry({ from: "start", version: "latest" })}>
+                From the start
               </Menu.Item>
-            )}
-            <Menu.Item onClick={() => void retry({ from: "start", version: "latest" })}>
-              From the start
+              <Menu.Item onClick={() => void another.ask()}>With another input…</Menu.Item>
+            </>
+          )}
+          <Menu.Label>{same.charAt(0).toUpperCase() + same.slice(1)}</Menu.Label>
+          {failed && (
+            <Menu.Item onClick={() => void retry({ from: "failed", version: "same" })}>
+              From where it failed
             </Menu.Item>
-          </>
-        )}
-        <Menu.Label>{same.charAt(0).toUpperCase() + same.slice(1)}</Menu.Label>
-        {failed && (
-          <Menu.Item onClick={() => void retry({ from: "failed", version: "same" })}>
-            From where it failed
-          </Menu.Item>
-        )}
-        <Menu.Item onClick={() => void retry({ from: "start", version: "same" })}>From the start</Menu.Item>
-      </Menu.Dropdown>
-    </Menu>
+          )}
+          <Menu.Item onClick={() => void retry({ from: "start", version: "same" })}>From the start</Menu.Item>
+        </Menu.Dropdown>
+      </Menu>
+      {another.dialog}
+    </>
   );
 }
 

@@ -19,6 +19,8 @@ interface InputDialogProps {
   asked: Asked;
   /** What there is to know about the input where there is no form. */
   hint: string;
+  /** What is shown first; without it, the input that was given last. */
+  initial?: Json;
   /** Why the input that was given last is not taken. */
   refusal?: unknown;
   onClose: () => void;
@@ -47,10 +49,13 @@ export function inputFaults(refusal: unknown): Detail[] | null {
 }
 
 /** Asks for the input of a run: by a form where the flow says what it takes, else as JSON. What was given is kept. */
-export function InputDialog({ flowId, title, asked, hint, refusal, onClose, onRun }: InputDialogProps) {
+export function InputDialog(props: InputDialogProps) {
+  const { flowId, title, asked, hint, initial, refusal, onClose, onRun } = props;
   const { schema, description } = asked;
   const [first] = useState(() => written(schema === null ? {} : initialOf(schema as FieldSchema)));
-  const [text, setText] = useState(() => lastInput(flowId) ?? first);
+  const [text, setText] = useState(() =>
+    initial === undefined ? (lastInput(flowId) ?? first) : written(initial),
+  );
   const [wanted, setWanted] = useState(schema === null ? "json" : "form");
   const [busy, setBusy] = useState(false);
   const [refused, setRefused] = useState<unknown>(refusal ?? null);
