@@ -54,11 +54,17 @@ ORDERS = flow(
         "keep tell",
     ],
 )
+REPORT_MAIL = {
+    "credential": "Mail",
+    "to": "team@example.com",
+    "subject": "{{ input.orders }} orders yesterday",
+    "body": "All of them are in the warehouse.",
+}
 REPORT = chain(
     at(node("night", "schedule", {"cron": "0 6 * * *"}, name="Every morning"), 0),
     at(node("list", "store", {"operation": "list", "key": "o/"}, name="Orders of the day"), 1),
     at(node("count", "set", {"values": {"orders": "{{ input | length }}"}}, name="Count them"), 2),
-    at(node("send", "log", {"message": "{{ input.orders }} orders yesterday"}, name="Post the report"), 3),
+    at(node("send", "email", REPORT_MAIL, name="Post the report"), 3),
     timezone="Europe/Berlin",
 )
 RATES = chain(
@@ -74,7 +80,7 @@ MAILS = chain(
 LEADS = chain(
     at(node("form", "webhook", {"path": "leads", "methods": ["POST"], "auth": "none"}, name="Contact form"), 0),
     at(node("score", "set", {"values": {"score": "{{ input.body.size * 2 }}"}}, name="Score the lead"), 1),
-    at(node("crm", "http", {"url": ""}, name="Into the CRM"), 2),
+    at(node("crm", "http", {"url": "", "credential": "Shop API"}, name="Into the CRM"), 2),
 )
 BACKUP = chain(
     at(node("week", "schedule", {"cron": "0 3 * * 0"}, name="Sunday night"), 0),
@@ -175,12 +181,13 @@ def past(seeded, flow, when, seconds, trigger, failed=False):
 
 
 def secrets(seeded):
-    for name, type_, data in (
-        ("Shop API", "http_bearer", {"token": "not-a-real-token"}),
-        ("Mail", "smtp", {"host": "smtp.example.com", "sender": "Harbour Coffee <hello@example.com>"}),
-        ("Warehouse", "database_url", {"url": "postgresql://reader:secret@db.example.com/warehouse"}),
+    for name, type_, data, hosts in (
+        ("Shop API", "http_bearer", {"token": "not-a-real-token"}, ["api.shop.example.com"]),
+        ("Mail", "smtp", {"host": "smtp.example.com", "sender": "Harbour Coffee <hello@example.com>"}, None),
+        ("Warehouse", "database_url", {"url": "postgresql://reader:secret@db.example.com/warehouse"}, None),
     ):
-        seeded.call("POST", "/api/credentials", {"name": name, "type": type_, "data": data})
+        body = {"name": name, "type": type_, "data": data, "hosts": hosts}
+        seeded.call("POST", "/api/credentials", body)
 
 
 def agents(seeded):

@@ -1,10 +1,10 @@
-"""The server ends and comes back while people work: nothing that was typed is lost, and the page goes on by itself."""
+"""The server or the session ends while people work: nothing that was typed is lost, and the page goes on by itself."""
 
 from contextlib import suppress
 
 import pytest
 from playwright.sync_api import Error, expect
-from servers import until
+from servers import EMAIL, PASSWORD, until
 from test_editor import placed
 from test_running import get, remote  # noqa: F401  (a fixture)
 from test_two_people import rename
@@ -101,3 +101,20 @@ def test_a_page_that_is_opened_while_the_server_is_away_opens_when_it_is_back(pa
     server.start()
     expect(page.get_by_role("heading", name="Templates")).to_be_visible()
     expect(page.get_by_label("Search templates")).to_be_visible()
+
+
+def test_who_is_logged_out_elsewhere_logs_in_again_and_has_what_was_typed(editor, server, watch):
+    watch.allow(401)
+    page, asked = editor.page, []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/auth/session") else None)
+    editor.open(FLOW)
+    # As after "end all others" in another browser, or after a month.
+    page.context.clear_cookies()
+    rename(editor, "one", "Typed without a session")
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    assert len(asked) < 10, f"it asked {len(asked)} times who is logged in"
+    page.get_by_label("Email").fill(EMAIL)
+    page.get_by_label("Password").and_(page.locator("input")).fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    editor.saved()
+    assert editor.definition["nodes"][1]["name"] == "Typed without a session"

@@ -19,6 +19,9 @@ export class ApiError extends Error {
   }
 }
 
+/** What somebody before the server, such as a proxy, answers in its place is told in these words. */
+export const UNREACHABLE = "The server is not reachable just now";
+
 /** The workspace whose data is shown; the session's own until another is chosen. */
 let workspace: string | null = null;
 export function chooseWorkspace(id: string | null): void {
@@ -36,10 +39,7 @@ async function errorOf(response: Response): Promise<ApiError> {
     .clone()
     .json()
     .catch(() => null);
-  const fallback =
-    response.status >= 502
-      ? "The server is not reachable just now"
-      : `The server answered ${response.status}`;
+  const fallback = response.status >= 502 ? UNREACHABLE : `The server answered ${response.status}`;
   const message = typeof body?.error === "string" ? body.error : fallback;
   const seconds = Number(response.headers.get("Retry-After"));
   return new ApiError(

@@ -2,7 +2,7 @@
 import { Alert, Button, Center, Group, Loader, Skeleton, Stack, Text, Title } from "@mantine/core";
 import { IconAlertTriangle, IconPlugConnectedX } from "@tabler/icons-react";
 import type { ReactNode } from "react";
-import { ApiError } from "@/api/client";
+import { ApiError, UNREACHABLE } from "@/api/client";
 
 export function Loading({ label, fill = false }: { label: string; fill?: boolean }) {
   return (
@@ -60,8 +60,8 @@ export function Empty({ title, hint, icon, action }: EmptyProps) {
 
 /** What went wrong, in the server's words, and a button to try again. */
 export function Refused({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
-  const away = error instanceof ApiError && (error.status === 0 || error.status >= 502);
   const message = messageOf(error);
+  const away = error instanceof ApiError && (error.status === 0 || message === UNREACHABLE);
   const details = (error instanceof ApiError ? error.details : [])
     .map((detail) => `${detail.path}: ${detail.message}`)
     .filter((detail) => !message.includes(detail));

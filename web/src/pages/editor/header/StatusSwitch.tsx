@@ -3,6 +3,7 @@ import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import { ApiError, api, type Detail } from "@/api/client";
 import { messageOf } from "@/ui/states";
+import { nodeOf } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { checkOf, inWords, type Problem } from "../problems";
 import { useSaver } from "../saving/useSaving";
@@ -29,6 +30,19 @@ export function StatusSwitch() {
     setRefusal({ message, problems: checkOf(store.getState().definition, details, {}).problems });
   }
 
+  function warn(details: readonly Detail[]) {
+    const { definition } = store.getState();
+    const lines = checkOf(definition, details, {}).problems.map((problem) => {
+      const node = problem.nodeId && nodeOf(definition, problem.nodeId);
+      return node ? `${node.name || node.id}: ${problem.message}` : inWords(problem);
+    });
+    notifications.show({
+      color: "yellow",
+      title: "The flow is active, but has something to look at",
+      message: [...new Set(lines)].map((line) => <div key={line}>{line}</div>),
+    });
+  }
+
   async function switchTo(wanted: FlowStatus) {
     setBusy(true);
     try {
@@ -38,12 +52,7 @@ export function StatusSwitch() {
       const saved = await change.mutateAsync({ params, body: { status: wanted, version } });
       store.getState().setFlow({ status: saved.status });
       if (wanted !== "active" && isDirty(store.getState())) void saver.saveNow();
-      for (const { path, message } of saved.warnings ?? [])
-        notifications.show({
-          color: "yellow",
-          title: "Something to look at",
-          message: `${path}: ${message}`,
-        });
+      if (saved.warnings?.length) warn(saved.warnings);
     } catch (error) {
       refuse(messageOf(error), error instanceof ApiError ? error.details : []);
     } finally {

@@ -96,7 +96,7 @@ function ConnectTo({ node }: { node: FlowNode }) {
       )}
       <Select
         label="Connect to…"
-        placeholder={targets.length === 0 ? "No node can follow" : "Choose a node"}
+        placeholder={targets.length === 0 ? "No node can follow" : "A node"}
         size="xs"
         flex={1}
         searchable
