@@ -428,9 +428,12 @@ class Dispatcher(Executor):
         """Repeat an ended run, as retrying.py says. What `note` makes is written with the new one."""
         self._check_open()
         made = make_retry(self, run, start, version, note)
-        active = self._active[made.id] = Active(made, self.plan_of_version(made), self.recorder)
-        self._enqueue(active)
-        return Ticket(made, True, active)
+        active = Active(made, self.plan_of_version(made), self.recorder)
+        # It is on record, so a thread that looks for runs may have taken it up already.
+        present = self._active.setdefault(made.id, active)
+        if present is active:
+            self._enqueue(active)
+        return Ticket(made, True, present)
 
     def answerable(self, run: Run, node_id: str) -> Node:
         """The node of the run that takes an answer; NotFound where there is no such one."""
@@ -565,10 +568,11 @@ class Dispatcher(Executor):
 
     def _hand_back_the_forgotten(self) -> None:
         """Release what this process has claimed and has not in hand: reading the row had failed after the claim."""
-        for id_ in Run.held_by(self.owner):
+        for id_, claims in Run.held_by(self.owner):
             if id_ not in self._active and id_ not in self._unrecorded:
                 log.warning("run %s was claimed and then let go of; it is handed back", id_)
-                self.recorder.commit([Run.release(id_, self.owner)])
+                # It may have come to an end since it was read, or to a wait, and have been claimed anew.
+                self.recorder.commit([Run.release(id_, self.owner, claims)])
 
 
 def _is_over(run: Run) -> bool:

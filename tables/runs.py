@@ -245,10 +245,12 @@ class Run(Base):
         return Write(sql.format("runs"), (id_, boot_id(), monotonic_ms()))
 
     @classmethod
-    def release(cls, id_: str, owner: str) -> Write:
-        """Hand a run of `owner` back as pending, for any process to resume."""
-        mine = "id = ? AND status = 'running' AND lease_owner = ?"
-        return Write(f"UPDATE runs SET status = 'pending', lease_owner = NULL WHERE {mine}", (id_, owner))
+    def release(cls, id_: str, owner: str, claims: int | None = None) -> Write:
+        """Hand a run of `owner` back as pending, for any process to resume; with `claims`, only as claimed for that
+        time.
+        """
+        mine = "id = ? AND status = 'running' AND lease_owner = ? AND claims = COALESCE(?, claims)"
+        return Write(f"UPDATE runs SET status = 'pending', lease_owner = NULL WHERE {mine}", (id_, owner, claims))
 
     def tell_progress(self, done: int) -> Write:
         """The write that says how many nodes are settled."""
@@ -276,10 +278,10 @@ class Run(Base):
         return {row.id for row in cls.select(cls.id).where(mine & cls.id.in_(list(ids)))}
 
     @classmethod
-    def held_by(cls, owner: str) -> list[str]:
-        """Ids of the running runs that `owner` has claimed."""
-        sql = "SELECT id FROM runs WHERE status = 'running' AND lease_owner = ?"
-        return [id_ for (id_,) in execute(sql, (owner,)).fetchall()]
+    def held_by(cls, owner: str) -> list[tuple[str, int]]:
+        """Ids of the running runs that `owner` has claimed, and how often each was claimed."""
+        sql = "SELECT id, claims FROM runs WHERE status = 'running' AND lease_owner = ?"
+        return list(execute(sql, (owner,)).fetchall())
 
     @classmethod
     def claimable(cls, limit: int) -> list[str]:

@@ -315,8 +315,8 @@ def test_a_second_claim_keeps_the_time_of_the_first(made):
 
 def test_only_its_owner_releases_a_run(made):
     run = running(made)
-    assert do([Run.release(run.id, "other")]) == [0]
-    assert do([Run.release(run.id, "me")]) == [1]
+    assert do([Run.release(run.id, "other")]) == do([Run.release(run.id, "me", 0)]) == [0]
+    assert Run.held_by("me") == [(run.id, 1)] and do([Run.release(run.id, "me", 1)]) == [1]
     row = run_of(run.id)
     assert (row.status, row.lease_owner, row.claims) == ("pending", None, 1)
 

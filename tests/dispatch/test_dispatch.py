@@ -1044,3 +1044,34 @@ def test_a_run_whose_end_cannot_be_recorded_fails_as_soon_as_it_can(start, gate,
     row = run_of(run.id)
     assert row.status == "failed" and "could not be recorded" in row.error_text
     assert "running" not in [step.status for step in steps_of(run.id)] and RunDay.get().total == 1
+
+
+def test_a_repetition_that_a_look_takes_up_at_once_is_in_hand_once(start, types, gate, monkeypatch):
+    """It is on record before it is in hand: in between, another thread may look around, and begin with it."""
+    results = iter([NodeError("no")])
+
+    def work(config, input, ctx):
+        if (error := next(results, None)) is not None:
+            raise error
+        types.effects.append(ctx.idempotency_key)
+        return gate(config, input, ctx)
+
+    types.offer("work", work, pure=False)
+    dispatcher = start(run_threads=2)
+    run = finished(dispatcher, submit(dispatcher, chain(node("a", "work")), 5))
+    plan_of_version, looks = dispatcher.plan_of_version, iter([dispatcher.pick_up])
+
+    def meanwhile(made):
+        if (look := next(looks, None)) is not None:
+            look()
+            assert gate.reached.wait(PATIENCE)
+        return plan_of_version(made)
+
+    monkeypatch.setattr(dispatcher, "plan_of_version", meanwhile)
+    ticket = dispatcher.retry(run, "start", None)
+    ticket.active.ended.wait(0.2)
+    dispatcher.sweep()
+    assert (run_of(ticket.run.id).status, dispatcher.active_count()) == ("running", 1)
+    gate.opened.set()
+    assert finished(dispatcher, ticket.run).status == "success"
+    assert run_of(ticket.run.id).claims == 1 and types.effects == [f"{ticket.run.id}:a:0"]
