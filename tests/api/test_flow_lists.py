@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 import time
 
 import pytest
@@ -248,7 +249,9 @@ def test_the_number_of_questions_does_not_grow_with_the_flows(owner, make_flow, 
         caplog.clear()
         with caplog.at_level("DEBUG", "peewee"):
             owner.get("/api/flows?limit=200&brief=true")
-        return len([record for record in caplog.records if record.name == "peewee"])
+        # Threads of the server ask as well, whenever it is time for that.
+        mine = threading.get_ident()
+        return len([record for record in caplog.records if record.name == "peewee" and record.thread == mine])
 
     end(make_flow())
     asked()
