@@ -255,8 +255,10 @@ class Dispatcher(Executor):
             more = flow.record(run) if isinstance(flow, Task) else []
             return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound, *given, *more]
 
-        # Where the flow is busy, there is no run after all.
-        noted = [] if note is None else [note(run).provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (id_,))]
+        noted = [] if note is None else [note(run)]
+        if unless:
+            # Where the flow is busy, there is no run after all.
+            noted = [one.provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (id_,)) for one in noted]
         active = self._active[id_] = Active(run, plan, self.recorder, made, noted)
         has_room = len(self._active) <= self.config.run_threads and not (plan.is_slow and self._slow.is_full)
         if not limit and (self.inline or has_room):
