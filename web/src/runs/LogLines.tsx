@@ -1,8 +1,9 @@
 import { Text } from "@mantine/core";
 import type { Schemas } from "@/api/client";
+import { LOCALE } from "@/ui/format";
 import classes from "./panel.module.css";
 
-const clock = new Intl.DateTimeFormat(undefined, {
+const clock = new Intl.DateTimeFormat(LOCALE, {
   hour: "2-digit",
   minute: "2-digit",
   second: "2-digit",

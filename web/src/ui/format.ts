@@ -1,13 +1,20 @@
 /** Times, durations and sizes in words that people read at a glance, in the viewer's zone. */
 
-const dayTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-const short = new Intl.DateTimeFormat(undefined, {
+/**
+ * The app speaks English, and so do its times and numbers: "vor 3 Min." in the middle of an English sentence is read
+ * twice. By the viewer's own English, else with the day before the month and 24 hours, as most of the world has it.
+ */
+export const LOCALE =
+  globalThis.navigator?.languages?.find((language) => /^en(-|$)/i.test(language)) ?? "en-GB";
+
+const dayTime = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "medium" });
+const short = new Intl.DateTimeFormat(LOCALE, {
   month: "short",
   day: "numeric",
   hour: "2-digit",
   minute: "2-digit",
 });
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
+const relative = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto", style: "short" });
 
 /** The whole instant, such as "25 Nov 2026, 14:03:11". */
 export function wholeTime(iso: string): string {
@@ -44,11 +51,11 @@ export function duration(ms: number | null | undefined): string {
 }
 
 export function count(number: number): string {
-  return new Intl.NumberFormat().format(number);
+  return new Intl.NumberFormat(LOCALE).format(number);
 }
 
 export function percent(share: number): string {
-  return new Intl.NumberFormat(undefined, {
+  return new Intl.NumberFormat(LOCALE, {
     style: "percent",
     maximumFractionDigits: share < 0.1 ? 1 : 0,
   }).format(share);

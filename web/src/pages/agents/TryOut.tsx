@@ -17,7 +17,7 @@ import { type FormEvent, useState } from "react";
 import { Link } from "wouter";
 import { api, type Schemas } from "@/api/client";
 import { useSession } from "@/app/session";
-import { duration } from "@/ui/format";
+import { count, duration } from "@/ui/format";
 import { Card } from "@/ui/Page";
 import { Refused } from "@/ui/states";
 import { AgentQuestion } from "./AgentQuestion";
@@ -212,14 +212,20 @@ function CredentialOf({
   );
 }
 
+function counted(number: number, noun: string): string {
+  return `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+}
+
 function Progress({ run }: { run: Schemas["AgentLogOut"] }) {
   const { usage } = run;
   const figures = [
-    `${usage.requests} requests to ${run.model ?? "the model"}`,
-    `${usage.tool_calls} tool calls`,
-    `${usage.input_tokens + usage.output_tokens} tokens`,
+    `${counted(usage.requests, "request")} to ${run.model ?? "the model"}`,
+    counted(usage.tool_calls, "tool call"),
+    counted(usage.input_tokens + usage.output_tokens, "token"),
   ];
-  if (usage.cost !== null) figures.push(`about $${usage.cost.toFixed(4)}`);
+  // A model of one's own, or one of tests, costs nothing.
+  if (usage.cost !== null && usage.cost > 0)
+    figures.push(usage.cost < 0.0001 ? "less than $0.0001" : `about $${usage.cost.toFixed(4)}`);
   if (run.duration_ms !== null) figures.push(duration(run.duration_ms));
   return (
     <Card

@@ -31,7 +31,7 @@ export function CredentialMenu({ credential, onDo }: CredentialMenuProps) {
           Change
         </Menu.Item>
         <Menu.Item
-          color="red"
+          c="var(--failed)"
           leftSection={<IconTrash size={16} aria-hidden />}
           onClick={() => onDo("delete", credential)}
         >

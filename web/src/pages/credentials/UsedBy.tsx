@@ -1,6 +1,7 @@
 import { Anchor, List, Text } from "@mantine/core";
 import { Link } from "wouter";
 import type { CredentialUse } from "@/api/credentials";
+import { count } from "@/ui/format";
 
 type User = NonNullable<CredentialUse["used_by"]>[number];
 
@@ -15,9 +16,9 @@ export function countInWords(credential: CredentialUse): string {
   const users = credential.used_by ?? [];
   const all = credential.used_by_count ?? users.length;
   if (all === 0) return "nothing";
-  if (all > users.length) return `${all} flows and agents`;
+  if (all > users.length) return `${count(all)} flows and agents`;
   const agents = users.filter((user) => user.type === "agent").length;
-  const counted = (number: number, noun: string) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+  const counted = (number: number, noun: string) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
   const parts = [all - agents > 0 && counted(all - agents, "flow"), agents > 0 && counted(agents, "agent")];
   return parts.filter(Boolean).join(" and ");
 }
@@ -32,7 +33,7 @@ export function UserList({ credential }: { credential: CredentialUse }) {
   const users = credential.used_by ?? [];
   const more = (credential.used_by_count ?? users.length) - users.length;
   return (
-    <List size="sm" spacing={2}>
+    <List size="sm" spacing={2} mah={240} style={{ overflow: "auto" }}>
       {users.map((user) => (
         <List.Item key={`${user.type} ${user.id}`} style={{ overflowWrap: "anywhere" }}>
           <Anchor component={Link} href={pathOf(user)} size="sm" underline="always">
@@ -43,7 +44,7 @@ export function UserList({ credential }: { credential: CredentialUse }) {
           </Text>
         </List.Item>
       ))}
-      {more > 0 && <List.Item>and {more} more</List.Item>}
+      {more > 0 && <List.Item>and {count(more)} more</List.Item>}
     </List>
   );
 }

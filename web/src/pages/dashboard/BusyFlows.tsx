@@ -22,7 +22,13 @@ export function BusyFlows({ flows }: { flows: Schemas["FlowCountOut"][] }) {
                   A deleted flow
                 </Text>
               ) : (
-                <Anchor component={Link} href={`/runs?flow=${flow.workflow_id}`} size="sm">
+                <Anchor
+                  component={Link}
+                  href={`/runs?flow=${flow.workflow_id}`}
+                  size="sm"
+                  lineClamp={2}
+                  title={flow.workflow_name}
+                >
                   {flow.workflow_name}
                 </Anchor>
               )}

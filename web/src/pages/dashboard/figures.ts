@@ -1,5 +1,6 @@
 /** The figures of a time, out of the server's metrics; pure. */
 import type { Schemas } from "@/api/client";
+import { LOCALE } from "@/ui/format";
 
 export type Metrics = Pick<Schemas["MetricsOut"], "daily" | "hourly">;
 export type Range = "1" | "7" | "30";
@@ -23,14 +24,14 @@ export interface Figures {
   totalFailed: number;
 }
 
-const hourTick = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const hourLabel = new Intl.DateTimeFormat(undefined, {
+const hourTick = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit" });
+const hourLabel = new Intl.DateTimeFormat(LOCALE, {
   weekday: "short",
   hour: "2-digit",
   minute: "2-digit",
 });
-const dayTick = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
-const dayLabel = new Intl.DateTimeFormat(undefined, {
+const dayTick = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", timeZone: "UTC" });
+const dayLabel = new Intl.DateTimeFormat(LOCALE, {
   weekday: "short",
   day: "numeric",
   month: "short",

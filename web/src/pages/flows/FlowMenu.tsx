@@ -9,6 +9,7 @@ import {
   IconHistory,
   IconPlayerPlay,
   IconTrash,
+  IconUserSearch,
 } from "@tabler/icons-react";
 import { useState } from "react";
 import { Link } from "wouter";
@@ -73,6 +74,15 @@ export function FlowMenu({ flow }: { flow: Flow }) {
           >
             Versions
           </Menu.Item>
+          {may("owner") && (
+            <Menu.Item
+              component={Link}
+              href={`/audit?target=${flow.id}`}
+              leftSection={<IconUserSearch size={16} aria-hidden />}
+            >
+              Who changed it
+            </Menu.Item>
+          )}
           <Menu.Item
             leftSection={<IconDownload size={16} aria-hidden />}
             onClick={() => void attempt("exported", () => actions.save(flow.id))}

@@ -69,7 +69,7 @@ export function SetUp() {
       <Paper w={440} p="xl" withBorder bg="var(--card)">
         <form onSubmit={submit}>
           <Stack>
-            <Group gap="sm">
+            <Group gap="sm" wrap="nowrap">
               <img src={mark} alt="" width={32} height={32} />
               <Title order={1}>Welcome to Headrace</Title>
             </Group>

@@ -2,11 +2,11 @@ import { ActionIcon, Anchor, Text, Tooltip } from "@mantine/core";
 import { IconChevronDown, IconChevronRight } from "@tabler/icons-react";
 import { Link } from "wouter";
 import { Clamped } from "@/ui/Clamped";
-import { size } from "@/ui/format";
+import { LOCALE, size } from "@/ui/format";
 import { cutOf, type Entry } from "./logs";
 import classes from "./logs.module.css";
 
-const clock = new Intl.DateTimeFormat(undefined, {
+const clock = new Intl.DateTimeFormat(LOCALE, {
   month: "short",
   day: "numeric",
   hour: "2-digit",
