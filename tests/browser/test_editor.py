@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from editing import Editor
 from playwright.sync_api import expect
 from servers import until
 from world import chain, flow, node
@@ -228,8 +229,9 @@ def spots(editor):
 
 
 def test_the_json_beside_the_canvas_and_the_canvas_follow_each_other(editor):
-    editor.open(three())
+    editor.open(three()).click("two")
     editor.page.get_by_role("button", name="JSON", exact=True).click()
+    expect(editor.node("two")).to_be_in_viewport(ratio=0.9)
     text = editor.page.get_by_role("textbox", name="The flow as JSON")
     expect(text).to_contain_text('"two"')
     editor.click("two")
@@ -256,6 +258,18 @@ def test_a_problem_leads_to_its_node_and_field(editor):
     listed.get_by_role("button").filter(has_text="url").first.click()
     editor.selected("fetch")
     expect(editor.field("URL")).to_be_focused()
+
+
+def test_data_is_inserted_into_an_expression_in_a_row_of_a_table(editor):
+    editor.open(placed(chain(node("start", "manual"), node("keep", "set", {"values": {"a": "{{ 1 }}"}})))).click("keep")
+    editor.field("Values: a").click()
+    button = editor.panel.get_by_role("button", name="Insert data")
+    assert button.locator(".mantine-Button-label").evaluate("it => it.scrollWidth <= it.clientWidth")
+    button.click()
+    editor.press("Control+a")
+    editor.panel.get_by_role("button", name="now").click()
+    expect(editor.field("Values: a")).to_contain_text("now")
+    expect(editor.field("Values: a")).to_be_focused()
 
 
 def test_notes_are_kept_and_shown_at_their_node(editor):
@@ -307,6 +321,40 @@ def test_changes_of_an_active_flow_wait_until_they_are_published(editor):
     editor.page.get_by_role("button", name="Publish").click()
     expect(editor.page.get_by_text("Changes are not live yet.")).to_be_hidden()
     assert editor.definition["nodes"][2]["name"] == "Later"
+
+
+def test_each_tab_keeps_what_was_typed_in_it_and_a_closed_one_leaves_it_to_the_next(editor):
+    flow = editor.add(three(), status="active")
+    other = Editor(editor.page.context.new_page(), editor.server).open(flow)
+    editor.open(flow)
+    for tab, id_ in ((editor, "one"), (other, "two")):
+        tab.click(id_)
+        tab.panel.get_by_role("textbox", name="Name of the node").fill("Typed here")
+    for tab, mine, theirs in ((editor, "one", "two"), (other, "two", "one")):
+        tab.page.reload()
+        expect(tab.node(mine)).to_contain_text("Typed here")
+        expect(tab.node(theirs)).not_to_contain_text("Typed here")
+    other.page.close()
+    editor.page.reload()
+    kept = editor.page.get_by_role("status").filter(has_text="kept something that was never saved")
+    expect(kept).to_be_visible()
+    kept.get_by_role("button", name="Use it here").click()
+    expect(editor.node("two")).to_contain_text("Typed here")
+    expect(kept).to_have_count(0)
+    editor.press("Control+z")
+    expect(editor.node("one")).to_contain_text("Typed here")
+
+
+def test_what_was_typed_in_a_flow_that_is_gone_can_become_a_flow_of_its_own(editor, watch):
+    flow = editor.add(three(), status="active")
+    editor.open(flow).click("one")
+    editor.panel.get_by_role("textbox", name="Name of the node").fill("Typed before")
+    editor.server.call("DELETE", f"/api/workflows/{flow}", status=(204,))
+    watch.allow(404, flow)
+    editor.page.reload()
+    expect(editor.page.get_by_text("There is no such flow")).to_be_visible()
+    editor.page.get_by_role("button", name="Make a new flow of it").click()
+    expect(editor.node("one")).to_contain_text("Typed before")
 
 
 def test_the_editor_has_no_barriers_whatever_is_open_in_it(editor, axe):

@@ -68,6 +68,29 @@ def test_what_went_into_a_node_and_came_out_of_it_is_beside_the_canvas(editor):
     expect(editor.panel.get_by_text("21")).to_be_visible()
 
 
+def test_the_last_run_is_shown_before_anything_was_run_here(editor):
+    definition = placed(
+        chain(node("start", "manual"), values("double", twice="{{ input.n * 2 }}"), values("last", a=1))
+    )
+    flow = editor.add(definition)
+    editor.server.run(flow, {"n": 21}, wait=PATIENCE)
+    editor.open(flow).click("double")
+    editor.tab("Run data")
+    expect(editor.panel.get_by_text("Last run")).to_contain_text("succeeded")
+    expect(editor.panel.get_by_text("42")).to_be_visible()
+    expect(editor.panel.get_by_text("changed since")).to_have_count(0)
+    editor.ran("double", None)
+    editor.click("last")
+    editor.tab("Options")
+    editor.panel.get_by_role("switch").first.click(force=True)
+    editor.tab("Run data")
+    expect(editor.panel.get_by_text("This node was changed since")).to_be_visible()
+    editor.click("double")
+    expect(editor.panel.get_by_text("Other parts of the flow were changed since")).to_be_visible()
+    editor.panel.get_by_role("button", name="Show on the canvas").click()
+    editor.ran("double", "success")
+
+
 def test_a_run_up_to_a_node_goes_no_further(editor):
     editor.open(placed(chain(node("start", "manual"), values("one", a=1), values("two", b=2))))
     editor.click("one")

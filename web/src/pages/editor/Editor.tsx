@@ -6,7 +6,7 @@ import { useEffect, useState } from "react";
 import { useCatalogue } from "@/api/catalogue";
 import { ApiError, api } from "@/api/client";
 import { useSession } from "@/app/session";
-import { Empty, Loading, Refused } from "@/ui/states";
+import { Loading, Refused } from "@/ui/states";
 import { Canvas } from "./canvas/Canvas";
 import { useChecking } from "./checking";
 import { EditorProvider, useEditor } from "./context";
@@ -21,21 +21,31 @@ import { QuickPalette } from "./palette/QuickPalette";
 import { SidePanel } from "./panel/SidePanel";
 import { RunPanel } from "./run/RunPanel";
 import { Bars } from "./saving/Bars";
-import { type Drafts, draftsOf, readPinned, restoredOf } from "./saving/drafts";
+import { type Drafts, draftsOf, firstOf, pruneDrafts, readPinned, type Tabs } from "./saving/drafts";
+import { LeftDrafts } from "./saving/LeftDrafts";
+import { NoFlow } from "./saving/NoFlow";
 import { serverFlowOf } from "./saving/remote";
+import { openTabs, thisTab } from "./saving/tabs";
 import { SaverProvider, useKeptPins, useNewSaver, useWatching } from "./saving/useSaving";
 import { type EditorStore, makeStore, type ServerFlow } from "./store";
 import { CLOSED, useUi } from "./ui";
 import { useClipboard } from "./useClipboard";
 import { useKeys } from "./useKeys";
 
+/** What this browser has kept for one user. */
+interface Kept {
+  userId: string;
+  tabs: Tabs;
+  drafts: Drafts;
+}
+
 /** The flow as the server has it, with what was typed here and not saved on top. */
-function opened(flow: ServerFlow, drafts: Drafts, readOnly: boolean): EditorStore {
-  const store = makeStore(flow, readPinned(flow.id));
-  const restored = restoredOf(drafts.read(), flow);
+function opened(flow: ServerFlow, { userId, drafts, tabs }: Kept, readOnly: boolean): EditorStore {
+  const store = makeStore(flow, readPinned(userId, flow.id));
   if (readOnly) return store;
-  if (restored.kind === "nothing") drafts.clear();
-  else store.getState().replaceDefinition(restored.definition, "restore what was not saved");
+  const restored = firstOf(drafts, tabs, flow);
+  if (restored.kind !== "nothing")
+    store.getState().replaceDefinition(restored.definition, "restore what was not saved");
   if (restored.kind === "conflict") store.getState().setSaving({ kind: "conflict", theirs: flow });
   return store;
 }
@@ -50,7 +60,7 @@ function Watchers() {
   return null;
 }
 
-function Workbench({ narrow }: { narrow: boolean }) {
+function Workbench({ narrow, kept }: { narrow: boolean; kept: Kept }) {
   const name = useEditor((state) => state.flow.name);
   useDocumentTitle(`${name} · Headrace`);
   const readOnly = useEditor((state) => state.readOnly);
@@ -60,6 +70,7 @@ function Workbench({ narrow }: { narrow: boolean }) {
     <div className={classes.editor}>
       <Header />
       <Bars />
+      {!readOnly && <LeftDrafts drafts={kept.drafts} known={kept.tabs.open !== null} />}
       {narrow && (
         <Text size="xs" c="var(--quiet)" px="md" py={4} bg="var(--card)">
           To look at only: a flow is changed on a wider screen.
@@ -98,33 +109,53 @@ function useRestoredNotice(store: EditorStore): void {
   }, [store]);
 }
 
-function OpenEditor({ flow, drafts }: { flow: ServerFlow; drafts: Drafts }) {
+function OpenEditor({ flow, kept }: { flow: ServerFlow; kept: Kept }) {
   const { may } = useSession();
   const narrow = useMediaQuery("(max-width: 48em)", undefined, { getInitialValueInEffect: false }) ?? false;
   const readOnly = narrow || !may("editor");
-  const [store] = useState(() => opened(flow, drafts, !may("editor")));
+  const [store] = useState(() => opened(flow, kept, !may("editor")));
   useCatalogueIn(store);
   useRestoredNotice(store);
   useEffect(() => store.getState().setReadOnly(readOnly), [store, readOnly]);
   useEffect(() => useUi.getState().set(CLOSED), []);
-  const saver = useNewSaver(store, drafts);
+  const saver = useNewSaver(store, kept.drafts);
   if (saver === null) return null;
   return (
     <EditorProvider store={store}>
       <SaverProvider value={saver}>
         <ReactFlowProvider>
           <Watchers />
-          <Workbench narrow={narrow} />
+          <Workbench narrow={narrow} kept={kept} />
         </ReactFlowProvider>
       </SaverProvider>
     </EditorProvider>
   );
 }
 
+/** What was kept of a flow, as soon as it is known which tabs are open. */
+function useKept(flowId: string): Kept | null {
+  const { user } = useSession();
+  const [kept, setKept] = useState<Kept | null>(null);
+  useEffect(() => {
+    let left = false;
+    void openTabs()
+      .catch(() => null)
+      .then((open) => {
+        if (left) return;
+        const tabs = { own: thisTab(), open };
+        pruneDrafts(tabs);
+        setKept({ userId: user.id, tabs, drafts: draftsOf(user.id, flowId, tabs) });
+      });
+    return () => {
+      left = true;
+    };
+  }, [user.id, flowId]);
+  return kept;
+}
+
 /** The editor of one flow. */
 export default function Editor({ id }: { id: string }) {
-  const { user } = useSession();
-  const [drafts] = useState(() => draftsOf(user.id, id));
+  const kept = useKept(id);
   const params = { params: { path: { flow: id } } };
   // Opened with what the server has now, not with what a list or an earlier visit left in memory.
   const { data, error, refetch, isFetchedAfterMount } = api.useQuery("get", "/api/workflows/{flow}", params, {
@@ -137,11 +168,10 @@ export default function Editor({ id }: { id: string }) {
     if (first === null && data !== undefined && isFetchedAfterMount) setFirst(serverFlowOf(data));
   }, [data, first, isFetchedAfterMount]);
 
-  if (first !== null && catalogue !== undefined) return <OpenEditor flow={first} drafts={drafts} />;
-  if (problem instanceof ApiError && problem.status === 404)
-    return (
-      <Empty title="There is no such flow" hint="It may have been deleted, or be another workspace's." />
-    );
+  if (first !== null && catalogue !== undefined && kept !== null)
+    return <OpenEditor flow={first} kept={kept} />;
+  if (problem instanceof ApiError && problem.status === 404 && kept !== null)
+    return <NoFlow drafts={kept.drafts} />;
   if (problem !== null && problem !== undefined)
     return <Refused error={problem} onRetry={() => void refetch()} />;
   if (catalogueError) return <Refused error={catalogueError} onRetry={retry} />;

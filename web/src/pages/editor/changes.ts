@@ -328,3 +328,20 @@ export function differences(
   }
   return { added, removed: before.size, changed };
 }
+
+/** Whether a node does the same in both; where it stands and what people read on it does not count. */
+export function runsAlikeNode(one: FlowNode | undefined, other: FlowNode | undefined): boolean {
+  const doing = (node: FlowNode | undefined) => ({ ...node, name: null, notes: null, position: null });
+  return isAlike(doing(one), doing(other));
+}
+
+/** Whether two definitions run alike, however they look. */
+export function runsAlike(one: Definition, other: Definition): boolean {
+  if (one === other) return true;
+  return (
+    one.nodes.length === other.nodes.length &&
+    one.nodes.every((node, at) => runsAlikeNode(node, other.nodes[at])) &&
+    isAlike(one.edges, other.edges) &&
+    isAlike(one.settings ?? {}, other.settings ?? {})
+  );
+}

@@ -1,10 +1,10 @@
 import { Box, Text } from "@mantine/core";
 import { Suspense, useMemo } from "react";
 import { liveEdges, marksOf, type NodeState } from "@/runs/states";
+import { useDefinition } from "@/runs/useDefinition";
 import type { Run } from "@/runs/useRun";
 import { lazily } from "@/ui/lazily";
 import { Loading } from "@/ui/states";
-import { useDefinition } from "./useDefinition";
 
 const FlowGraph = lazily(() => import("@/graph/FlowGraph"));
 

@@ -1,23 +1,31 @@
-import { Alert, Button, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { Alert, Anchor, Button, Group, Stack, Text, Tooltip } from "@mantine/core";
 import { IconPin, IconPinnedOff, IconPlayerSkipForward, IconPlayerTrackNext } from "@tabler/icons-react";
 import { useState } from "react";
+import { Link } from "wouter";
 import { useSession } from "@/app/session";
 import type { FlowNode, Json } from "@/definition/types";
 import { hasEnded } from "@/runs/moving";
 import { StepPanel } from "@/runs/StepPanel";
 import type { NodeState } from "@/runs/states";
+import type { Run } from "@/runs/useRun";
 import { fetchWhole } from "@/runs/values";
 import { CodeEditor } from "@/ui/CodeEditor";
 import { notify } from "@/ui/notify";
+import { labelOf, outcomeOf } from "@/ui/StatusBadge";
+import { Loading } from "@/ui/states";
+import { Time } from "@/ui/Time";
 import { useEditor, useEditorStore } from "../context";
 import type { Pin } from "../store";
 import classes from "./run.module.css";
+import { useRunStore } from "./runStore";
 import { type EditorRun, useEditorRun } from "./useEditorRun";
+import { type ShownRun, useChangedSince, useShownRun } from "./useShownRun";
 
 /** A tab of the selected node: what went in and came out in the run that is shown, and its pinned output. */
 export function RunData({ node }: { node: FlowNode }) {
   const editorRun = useEditorRun();
-  const { run, states } = editorRun;
+  const shown = useShownRun(editorRun);
+  const { run, states } = shown;
   const state = states.get(node.id);
   const pin = useEditor((known) => known.pinned[node.id]);
   const [chosen, setChosen] = useState<number | null>(null);
@@ -27,10 +35,11 @@ export function RunData({ node }: { node: FlowNode }) {
 
   return (
     <Stack gap="sm">
-      <Ways node={node} editorRun={editorRun} />
+      <Ways node={node} editorRun={editorRun} shown={shown} />
       {pin !== undefined && <Pinned key={node.id} nodeId={node.id} pin={pin} />}
+      {run !== undefined && <Which run={run} isLatest={shown.isLatest} nodeId={node.id} />}
       {run === undefined || state === undefined || step === undefined ? (
-        <NoData run={editorRun} pinned={pin !== undefined} nodeId={node.id} />
+        <NoData shown={shown} pinned={pin !== undefined} nodeId={node.id} />
       ) : (
         <div className={classes.step}>
           <StepPanel
@@ -48,11 +57,54 @@ export function RunData({ node }: { node: FlowNode }) {
   );
 }
 
-function Ways({ node, editorRun }: { node: FlowNode; editorRun: EditorRun }) {
-  const { may } = useSession();
-  const { run, going, runOrAsk, startFrom } = editorRun;
-  const canGoOn = may("editor") && run !== undefined && hasEnded(run);
+/** Which run it is that is looked at, and when it was. */
+function Which({ run, isLatest, nodeId }: { run: Run; isLatest: boolean; nodeId: string }) {
+  const flowId = useEditor((state) => state.flow.id);
+  const set = useRunStore((known) => known.set);
+  const changed = useChangedSince(run.id, nodeId);
+  return (
+    <Stack gap={4}>
+      <Group gap={6} justify="space-between" wrap="nowrap">
+        <Text size="sm" component="div">
+          {isLatest ? "Last run " : "On the canvas: run "}
+          <Anchor component={Link} href={`/runs/${run.id}`} size="sm">
+            <Time at={run.started_at ?? run.created_at} />
+          </Anchor>
+          , {labelOf(outcomeOf(run)).toLowerCase()}
+        </Text>
+        {isLatest && (
+          <Button
+            size="compact-xs"
+            variant="subtle"
+            style={{ flexShrink: 0 }}
+            onClick={() => set(flowId, { runId: run.id, jumped: run.id, refusal: null })}
+          >
+            Show on the canvas
+          </Button>
+        )}
+      </Group>
+      {changed !== null && (
+        <Text size="xs" c="var(--waiting)">
+          {changed === "node"
+            ? "This node was changed since: run it again to see what it gives now."
+            : "Other parts of the flow were changed since."}
+        </Text>
+      )}
+    </Stack>
+  );
+}
 
+interface WaysProps {
+  node: FlowNode;
+  editorRun: EditorRun;
+  shown: ShownRun;
+}
+
+function Ways({ node, editorRun, shown }: WaysProps) {
+  const { may } = useSession();
+  const { going, runOrAsk, startFrom } = editorRun;
+  const { run, states } = shown;
+  const canGoOn = may("editor") && run !== undefined && hasEnded(run);
   return (
     <Group gap="xs">
       <Button
@@ -78,7 +130,7 @@ function Ways({ node, editorRun }: { node: FlowNode; editorRun: EditorRun }) {
           variant="default"
           disabled={going || !canGoOn}
           leftSection={<IconPlayerSkipForward size={14} aria-hidden />}
-          onClick={() => void startFrom(node.id)}
+          onClick={() => run && void startFrom(node.id, { run, states })}
         >
           Run on from here
         </Button>
@@ -87,13 +139,14 @@ function Ways({ node, editorRun }: { node: FlowNode; editorRun: EditorRun }) {
   );
 }
 
-function NoData({ run, pinned, nodeId }: { run: EditorRun; pinned: boolean; nodeId: string }) {
+function NoData({ shown, pinned, nodeId }: { shown: ShownRun; pinned: boolean; nodeId: string }) {
   const store = useEditorStore();
   const { may } = useSession();
+  if (!shown.ready) return <Loading label="Looking for the last run" />;
   const words =
-    run.run === undefined
+    shown.run === undefined
       ? "Nothing has run yet. Run the flow, and what went in and came out is here."
-      : hasEnded(run.run)
+      : hasEnded(shown.run)
         ? "The run did not come to this node."
         : "This node has not begun.";
   return (

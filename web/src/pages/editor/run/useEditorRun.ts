@@ -23,6 +23,12 @@ const QUICK = 350;
 /** Seconds that the server may take to answer with a run that has ended already. */
 const AT_ONCE = 0.4;
 
+/** A run, and how its nodes stood in the end. */
+export interface Before {
+  run: Run;
+  states: ReadonlyMap<string, NodeState>;
+}
+
 export interface EditorRun {
   run: Run | undefined;
   states: ReadonlyMap<string, NodeState>;
@@ -35,8 +41,8 @@ export interface EditorRun {
   start: (options?: StartOptions) => Promise<unknown>;
   /** Runs with the last input; asks for one where the flow wants one and there is none, or does not take the last. */
   runOrAsk: (until?: string) => Promise<void>;
-  /** Runs on from a node with what the others gave in the run that is shown. */
-  startFrom: (nodeId: string) => Promise<void>;
+  /** Runs on from a node with what the others gave in a run that has ended. */
+  startFrom: (nodeId: string, before: Before) => Promise<void>;
   stop: () => Promise<void>;
   dismiss: () => void;
 }
@@ -47,7 +53,7 @@ export function useEditorRun(): EditorRun {
   const set = useRunStore((store) => store.set);
   const { data: run, error } = useRun(shown.runId, QUICK);
   const { states } = useRunSteps(run, QUICK);
-  const { start, startFrom, runOrAsk } = useStart(run, states);
+  const { start, startFrom, runOrAsk } = useStart();
   const problem: unknown = error;
 
   useEffect(() => {
@@ -79,7 +85,7 @@ export function useEditorRun(): EditorRun {
   };
 }
 
-function useStart(run: Run | undefined, states: ReadonlyMap<string, NodeState>) {
+function useStart() {
   const store = useEditorStore();
   const client = useQueryClient();
   const { may } = useSession();
@@ -130,8 +136,7 @@ function useStart(run: Run | undefined, states: ReadonlyMap<string, NodeState>) 
   );
 
   const startFrom = useCallback(
-    async (nodeId: string) => {
-      if (run === undefined) return runOrAsk();
+    async (nodeId: string, { run, states }: Before) => {
       const flowId = store.getState().flow.id;
       set(flowId, { starting: true, refusal: null });
       try {
@@ -147,7 +152,7 @@ function useStart(run: Run | undefined, states: ReadonlyMap<string, NodeState>) 
         set(flowId, { starting: false, refusal });
       }
     },
-    [run, states, start, runOrAsk, store, set],
+    [start, store, set],
   );
   return { start, startFrom, runOrAsk };
 }

@@ -1,50 +1,18 @@
 /** What there is to decide about saving, between the header and the canvas. */
-import { Button, Group, Text } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { IconAlertTriangle, IconBroadcast, IconUsers } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { type ReactNode, useState } from "react";
+import { useState } from "react";
 import { useLocation } from "wouter";
+import { useSession } from "@/app/session";
 import { messageOf } from "@/ui/states";
 import { Time } from "@/ui/Time";
-import { differences } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { isDirty, type ServerFlow } from "../store";
+import { Bar } from "./Bar";
+import { comparedWith } from "./compared";
 import { latestSave, saveAsNew } from "./remote";
 import { useSaver } from "./useSaving";
-
-function Bar({
-  color,
-  icon,
-  children,
-  actions,
-}: {
-  color: string;
-  icon: ReactNode;
-  children: ReactNode;
-  actions?: ReactNode;
-}) {
-  return (
-    <Group
-      role="status"
-      px="md"
-      py={8}
-      gap="sm"
-      justify="space-between"
-      style={{
-        background: `color-mix(in srgb, var(--${color}) 10%, var(--card))`,
-        borderBottom: `1px solid var(--${color})`,
-      }}
-    >
-      <Group gap="xs" c={`var(--${color})`} flex={1} miw={240} wrap="nowrap">
-        {icon}
-        <Text size="sm" c="var(--mantine-color-text)" component="div">
-          {children}
-        </Text>
-      </Group>
-      {actions !== undefined && <Group gap="xs">{actions}</Group>}
-    </Group>
-  );
-}
 
 function ConflictBar({ theirs }: { theirs: ServerFlow }) {
   const store = useEditorStore();
@@ -52,13 +20,14 @@ function ConflictBar({ theirs }: { theirs: ServerFlow }) {
   const definition = useEditor((state) => state.definition);
   const [, go] = useLocation();
   const [refusal, setRefusal] = useState<string | null>(null);
+  const { user } = useSession();
   const { data: latest } = useQuery({
     queryKey: ["latest save", theirs.id, theirs.version],
     queryFn: () => latestSave(theirs.id),
     retry: false,
   });
-  const { added, removed, changed } = differences(definition, theirs.definition);
-  const compared = `Theirs has ${added} nodes more, ${removed} fewer and ${changed} different from yours.`;
+  const mine = latest?.userId === user.id;
+  const compared = `Compared with yours, theirs has ${comparedWith(definition, theirs.definition)}.`;
 
   async function asNew() {
     try {
@@ -89,7 +58,8 @@ function ConflictBar({ theirs }: { theirs: ServerFlow }) {
       }
     >
       <b>
-        {latest?.who ?? "Somebody"} saved version {theirs.version}
+        {mine ? "You" : (latest?.who ?? "Somebody")} saved version {theirs.version}
+        {mine && " elsewhere"}
       </b>{" "}
       {latest && <Time at={latest.at} />} while you were changing it. {compared} {refusal}
     </Bar>

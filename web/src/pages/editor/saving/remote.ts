@@ -39,13 +39,19 @@ export async function saveAsNew(name: string, definition: Definition): Promise<s
   return needed(data).id;
 }
 
+export interface Save {
+  /** Null where one may not know it. */
+  userId: string | null;
+  who: string;
+  at: string;
+}
+
 /** Who made the latest version, as far as one may know, and when. */
-export async function latestSave(id: string): Promise<{ who: string; at: string } | null> {
-  const params = { path: { flow: id }, query: { limit: 1 } };
+export async function latestSave(id: string): Promise<Save | null> {
+  const params = { path: { flow: id }, query: { limit: 1, brief: true } };
   const { data } = await server.GET("/api/workflows/{flow}/versions", { params });
   const version = data?.items[0];
   if (version === undefined) return null;
-  const { data: members } = await server.GET("/api/members", {});
-  const who = members?.items.find((member) => member.user_id === version.created_by)?.name;
-  return { who: who ?? "Somebody", at: version.created_at };
+  const { created_by, created_by_name, created_at } = version;
+  return { userId: created_by ?? null, who: created_by_name ?? "Somebody", at: created_at };
 }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ApiError } from "@/api/client";
 import type { Definition } from "@/definition/types";
 import { isDirty, makeStore, type ServerFlow } from "../store";
-import { type Draft, draftsOf, restoredOf } from "./drafts";
+import { draftsOf } from "./drafts";
 import { makeSaver } from "./saver";
 
 const node = (id: string) => ({ id, type: "log", position: { x: 0, y: 0 } });
@@ -43,7 +43,7 @@ function server(first: ServerFlow) {
 function open(first = flowOf(1, "a")) {
   const remote = server(first);
   const store = makeStore(first);
-  const drafts = draftsOf("user_1", "wf_1");
+  const drafts = draftsOf("user_1", "wf_1", { own: "here", open: null });
   const told = { taken: 0 };
   const saver = makeSaver(store, remote, drafts, { onTaken: () => (told.taken += 1), onSaved: () => {} });
   return { remote, store, drafts, saver, told, state: () => store.getState() };
@@ -105,7 +105,7 @@ describe("saving", () => {
   });
 
   it("tells of a conflict and sends nothing until one has decided", async () => {
-    const { state, remote, saver } = open();
+    const { state, remote, saver, drafts } = open();
     remote.flow = flowOf(2, "a", "theirs");
     state().patchNode("a", { name: "mine" });
     await vi.advanceTimersByTimeAsync(1_100);
@@ -113,9 +113,18 @@ describe("saving", () => {
     state().patchNode("a", { name: "mine still" });
     await vi.advanceTimersByTimeAsync(60_000);
     expect(remote.flow.version).toBe(2);
+    // Opened anew, it is still to be decided.
+    expect(drafts.read()?.base).toBe(1);
     await saver.keepMine();
     expect(remote.flow.version).toBe(3);
     expect(remote.flow.definition.nodes.map((one) => one.name)).toEqual(["mine still"]);
+  });
+
+  it("keeps a conflict that a draft was opened with until one has decided", () => {
+    const { state, drafts } = open(flowOf(2, "a"));
+    state().setSaving({ kind: "conflict", theirs: flowOf(2, "a") });
+    state().patchNode("a", { name: "mine" });
+    expect(drafts.read()?.base).toBe(1);
   });
 
   it("takes theirs on request, and undo brings mine back on top of theirs", async () => {
@@ -178,34 +187,5 @@ describe("saving", () => {
     expect(drafts.read()).not.toBeNull();
     state().undo();
     expect(drafts.read()).toBeNull();
-  });
-});
-
-describe("opening a flow with a kept draft", () => {
-  const mine: Draft = { base: 3, definition: flowOf(3, "mine").definition, sent: null, at: 1 };
-
-  it("restores it on the version that it is based on", () => {
-    expect(restoredOf(mine, flowOf(3, "a")).kind).toBe("restored");
-  });
-
-  it("finds a conflict where somebody else saved since", () => {
-    expect(restoredOf(mine, flowOf(4, "theirs")).kind).toBe("conflict");
-  });
-
-  it("finds none where that save was ours and only its answer was lost", () => {
-    const sent = flowOf(4, "half").definition;
-    expect(restoredOf({ ...mine, sent }, flowOf(4, "half")).kind).toBe("restored");
-  });
-
-  it("has nothing to restore where the server has the same", () => {
-    expect(restoredOf(mine, flowOf(9, "mine")).kind).toBe("nothing");
-    expect(restoredOf(null, flowOf(9, "a")).kind).toBe("nothing");
-  });
-
-  it("passes over what is broken", () => {
-    localStorage.setItem("headrace.draft.user_1.wf_1", '{"base": 1, "defin');
-    expect(draftsOf("user_1", "wf_1").read()).toBeNull();
-    localStorage.setItem("headrace.draft.user_1.wf_1", '{"base": 1, "at": 1, "definition": 7}');
-    expect(draftsOf("user_1", "wf_1").read()).toBeNull();
   });
 });

@@ -57,8 +57,10 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
   }
 
   function keep(): void {
-    const { definition, version } = state();
-    if (isDirty(state())) kept = drafts.write({ base: version, definition, sent, at: Date.now() });
+    const { definition, version, saving } = state();
+    // What was not decided yet is asked again when it is opened next.
+    const base = saving.kind === "conflict" ? Math.min(version, saving.theirs.version - 1) : version;
+    if (isDirty(state())) kept = drafts.write({ base, definition, sent, at: Date.now() });
     else {
       drafts.clear();
       kept = true;

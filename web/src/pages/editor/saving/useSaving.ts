@@ -2,6 +2,7 @@ import { notifications } from "@mantine/notifications";
 import { createContext, useContext, useEffect, useState } from "react";
 import { api } from "@/api/client";
 import { CALM } from "@/api/queries";
+import { useSession } from "@/app/session";
 import { useEditorStore } from "../context";
 import type { EditorStore } from "../store";
 import { type Drafts, writePinned } from "./drafts";
@@ -66,15 +67,16 @@ export function useWatching(): void {
 /** Keeps the pinned outputs on this device. */
 export function useKeptPins(): void {
   const store = useEditorStore();
+  const { user } = useSession();
   useEffect(
     () =>
       store.subscribe((state, before) => {
-        if (state.pinned === before.pinned || writePinned(state.flow.id, state.pinned)) return;
+        if (state.pinned === before.pinned || writePinned(user.id, state.flow.id, state.pinned)) return;
         notifications.show({
           color: "yellow",
           message: "The pinned outputs are too large to be kept on this device.",
         });
       }),
-    [store],
+    [store, user.id],
   );
 }

@@ -1,0 +1,135 @@
+// @vitest-environment jsdom
+import { beforeEach, describe, expect, it } from "vitest";
+import type { Definition } from "@/definition/types";
+import {
+  type Draft,
+  draftsOf,
+  firstOf,
+  LONGEST,
+  MOST_DRAFTS,
+  newsIn,
+  pruneDrafts,
+  restoredOf,
+} from "./drafts";
+
+const definitionOf = (...ids: string[]): Definition => ({
+  nodes: ids.map((id) => ({ id, type: "log", position: { x: 0, y: 0 } })),
+  edges: [],
+});
+const server = (version: number, ...ids: string[]) => ({ version, definition: definitionOf(...ids) });
+const draft = (id: string, base = 3, at = 1): Draft => ({
+  base,
+  definition: definitionOf(id),
+  sent: null,
+  at,
+});
+
+/** The drafts as the tab of this name has them before it, with those tabs open beside it. */
+function tab(own: string, open: string[] | null = [], user = "user_1", flow = "wf_1") {
+  const tabs = { own, open: open === null ? null : new Set(open) };
+  return { tabs, drafts: draftsOf(user, flow, tabs) };
+}
+const idsOf = (found: { definition: Definition }[]) => found.map((one) => one.definition.nodes[0]?.id);
+
+beforeEach(() => localStorage.clear());
+
+describe("drafts of several tabs", () => {
+  it("stand beside one another", () => {
+    const [one, two] = [tab("one"), tab("two")];
+    one.drafts.write(draft("a"));
+    two.drafts.write(draft("b"));
+    expect(one.drafts.read()?.definition.nodes[0]?.id).toBe("a");
+    two.drafts.clear();
+    expect(one.drafts.read()?.definition.nodes[0]?.id).toBe("a");
+  });
+
+  it("are left to the others once their tab is closed, the newest first", () => {
+    tab("old").drafts.write(draft("a", 3, 1));
+    tab("new").drafts.write(draft("b", 3, 2));
+    tab("open").drafts.write(draft("c", 3, 3));
+    expect(idsOf(tab("me", ["open", "me"]).drafts.left())).toEqual(["b", "a"]);
+    expect(idsOf(tab("me", null).drafts.left())).toEqual(["c", "b", "a"]);
+  });
+
+  it("are shown to nobody but the one who typed them, and in no other flow", () => {
+    tab("one").drafts.write(draft("a"));
+    expect(tab("two", [], "user_2").drafts.left()).toEqual([]);
+    expect(tab("two", [], "user_1", "wf_2").drafts.left()).toEqual([]);
+    expect(tab("one", [], "user_2").drafts.read()).toBeNull();
+  });
+
+  it("go where the server has the same", () => {
+    tab("one").drafts.write(draft("a"));
+    const { drafts } = tab("two");
+    expect(newsIn(drafts, server(7, "a"))).toEqual([]);
+    expect(drafts.left()).toEqual([]);
+  });
+
+  it("go by age and beyond a number, those of open tabs never", () => {
+    for (let at = 0; at < MOST_DRAFTS + 5; at += 1) {
+      tab(`tab${at}`, [], "user_1", `wf_${at}`).drafts.write(draft("a", 3, LONGEST + at));
+    }
+    tab("stale").drafts.write(draft("a", 3, 1));
+    tab("me").drafts.write(draft("a", 3, 2));
+    localStorage.setItem("headrace.draft.user_1.wf_1.broken", "{");
+    const { tabs } = tab("me", ["me", "tab0"]);
+    pruneDrafts(tabs, LONGEST + 10);
+    const left = Object.keys(localStorage).map((key) => key.slice(key.lastIndexOf(".") + 1));
+    expect(left).toHaveLength(MOST_DRAFTS + 2);
+    expect(left).toEqual(expect.arrayContaining(["me", "tab0", "tab5", `tab${MOST_DRAFTS + 4}`]));
+  });
+});
+
+describe("opening a flow with kept drafts", () => {
+  it("goes on from this tab's own", () => {
+    tab("other").drafts.write(draft("theirs", 3, 9));
+    const { drafts, tabs } = tab("me");
+    drafts.write(draft("mine"));
+    expect(firstOf(drafts, tabs, server(3, "a"))).toMatchObject({ definition: definitionOf("mine") });
+    expect(idsOf(drafts.left())).toEqual(["theirs"]);
+  });
+
+  it("else from the latest of a closed tab, which is then this tab's", () => {
+    tab("old").drafts.write(draft("older", 3, 1));
+    tab("new").drafts.write(draft("newer", 3, 2));
+    const { drafts, tabs } = tab("me");
+    expect(firstOf(drafts, tabs, server(3, "a"))).toMatchObject({ kind: "restored" });
+    expect(drafts.read()?.definition.nodes[0]?.id).toBe("newer");
+    expect(idsOf(drafts.left())).toEqual(["older"]);
+  });
+
+  it("takes nothing of a tab that may be open, or that is based on what others have replaced", () => {
+    tab("other").drafts.write(draft("theirs"));
+    const unsure = tab("me", null);
+    expect(firstOf(unsure.drafts, unsure.tabs, server(3, "a")).kind).toBe("nothing");
+    const late = tab("me");
+    expect(firstOf(late.drafts, late.tabs, server(4, "a")).kind).toBe("nothing");
+    expect(idsOf(late.drafts.left())).toEqual(["theirs"]);
+  });
+
+  it("restores it on the version that it is based on", () => {
+    expect(restoredOf(draft("mine"), server(3, "a")).kind).toBe("restored");
+  });
+
+  it("finds a conflict where somebody else saved since", () => {
+    expect(restoredOf(draft("mine"), server(4, "theirs")).kind).toBe("conflict");
+  });
+
+  it("finds none where that save was ours and only its answer was lost", () => {
+    const sent = definitionOf("half");
+    expect(restoredOf({ ...draft("mine"), sent }, server(4, "half")).kind).toBe("restored");
+  });
+
+  it("has nothing to restore where the server has the same", () => {
+    expect(restoredOf(draft("mine"), server(9, "mine")).kind).toBe("nothing");
+    expect(restoredOf(null, server(9, "a")).kind).toBe("nothing");
+  });
+
+  it("passes over what is broken", () => {
+    const { drafts } = tab("me");
+    localStorage.setItem("headrace.draft.user_1.wf_1.me", '{"base": 1, "defin');
+    expect(drafts.read()).toBeNull();
+    localStorage.setItem("headrace.draft.user_1.wf_1.me", '{"base": 1, "at": 1, "definition": 7}');
+    expect(drafts.read()).toBeNull();
+  });
+});
