@@ -19,6 +19,7 @@ export function ExpressionPanel({ text, perItem }: { text: string; perItem: bool
           variant="subtle"
           rightSection={<Chevron size={12} aria-hidden />}
           aria-expanded={open}
+          style={{ flexShrink: 0 }}
           // The editor keeps the focus, and with it the cursor.
           onMouseDown={(event) => event.preventDefault()}
           onClick={() => setOpen(!open)}

@@ -46,7 +46,17 @@ function written(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value, null, 1);
 }
 
-function Outcome({ item }: { item: Previewed }) {
+/** Nothing is wrong with an expression of which the run that is looked at has nothing to show. */
+const WITHOUT_INPUT = /^'input' is not defined/;
+
+function Outcome({ item, hasInput }: { item: Previewed; hasInput: boolean }) {
+  if (!item.ok && !hasInput && WITHOUT_INPUT.test(item.error ?? "")) {
+    return (
+      <Text size="xs" c="var(--quiet)">
+        The last run did not come to this node: run the flow to see a value
+      </Text>
+    );
+  }
   if (!item.ok) {
     return (
       <Text size="xs" c="var(--failed)">
@@ -90,7 +100,7 @@ export function Preview({ text }: { text: string }) {
       )}
       {hasValues && error === null && data !== undefined && (
         <div style={{ opacity: isBehind ? 0.6 : 1 }}>
-          <Outcome item={data} />
+          <Outcome item={data} hasInput={expressions?.scope.input !== undefined} />
         </div>
       )}
     </div>

@@ -5,6 +5,7 @@ import { Suspense, useCallback } from "react";
 import { lazily } from "@/ui/lazily";
 import { useActive, useForm } from "../context";
 import { described } from "../fields/shared";
+import classes from "../forms.module.css";
 import { ExpressionPanel } from "./ExpressionPanel";
 import type { Path } from "./scope";
 
@@ -74,7 +75,7 @@ function WithExpressions(props: TemplateFieldProps) {
   const scope =
     perItem === expressions.scope.perItem ? expressions.scope : { ...expressions.scope, perItem: true };
   return (
-    <div>
+    <div className={classes.template}>
       <Suspense fallback={<Skeleton height={props.multiline ? 80 : 36} />}>
         <Editor
           id={id}

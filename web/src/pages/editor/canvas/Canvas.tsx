@@ -36,6 +36,8 @@ import {
   type CanvasNode as ShownNode,
   wayOf,
 } from "./nodes";
+import { READABLE } from "./refit";
+import { useRefit } from "./useRefit";
 import { useReveal } from "./useReveal";
 
 const NODE_TYPES: NodeTypes = { flow: CanvasNode };
@@ -43,8 +45,6 @@ const EDGE_TYPES: EdgeTypes = { flow: CanvasEdge };
 const SNAP: [number, number] = [GRID, GRID];
 const PAN_BUTTONS = [0, 1];
 const BARE = { hideAttribution: true };
-
-const READABLE = 0.45;
 
 /** All of a small flow; the beginning of one that could not be read as a whole. */
 function firstView(flow: ReactFlowInstance<ShownNode, ShownEdge>): void {
@@ -229,6 +229,7 @@ export function Canvas() {
   const small = useMediaQuery("(max-width: 48em)") ?? false;
   const { colorScheme } = useMantineColorScheme();
   useReveal();
+  useRefit();
 
   // The nodes of a flow that is being opened are there at once; a store that is swapped underneath ends the drag.
   const definition = useEditor((state) => state.definition);

@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import { READABLE, refitted } from "./refit";
+
+const at = (x: number, y = 300) => ({ x, y, width: 200, height: 64 });
+const view = { x: 0, y: 0, zoom: 1 };
+const wide = { width: 1200, height: 700 };
+const narrow = { width: 500, height: 700 };
+const row = [at(50), at(350), at(650), at(950)];
+
+/** Where a node is on the screen, from its left to its right side. */
+function span(node: { x: number; width: number }, { x, zoom }: { x: number; zoom: number }) {
+  return [node.x * zoom + x, (node.x + node.width) * zoom + x] as const;
+}
+
+describe("the view after the canvas has become smaller", () => {
+  it("stays where all that was seen is seen", () => {
+    expect(refitted(view, wide, narrow, [at(50), at(250)], [])).toBeUndefined();
+    expect(refitted(view, wide, { width: 1200, height: 400 }, row, [])).toBeUndefined();
+  });
+
+  it("has room for all that was seen, where it can still be read", () => {
+    const two = [at(50), at(650)];
+    const found = refitted(view, wide, narrow, two, []);
+    expect(found?.zoom).toBeGreaterThan(READABLE);
+    for (const node of two) {
+      const [left, right] = span(node, found ?? view);
+      expect(left).toBeGreaterThan(0);
+      expect(right).toBeLessThan(500);
+    }
+  });
+
+  it("has the chosen one in the middle where all would be too small", () => {
+    const found = refitted(view, wide, { width: 300, height: 700 }, row, [at(950)]);
+    expect(found?.zoom).toBe(READABLE);
+    const [left, right] = span(at(950), found ?? view);
+    expect((left + right) / 2).toBeCloseTo(150);
+  });
+
+  it("else begins with the first", () => {
+    const found = refitted(view, wide, { width: 300, height: 700 }, row, []);
+    expect(span(at(50), found ?? view)[0]).toBeCloseTo(40);
+  });
+
+  it("does not care for what was out of view before, or only half in it", () => {
+    expect(refitted(view, wide, narrow, [at(50), at(1300), at(1050)], [])).toBeUndefined();
+  });
+});

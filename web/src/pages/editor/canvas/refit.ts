@@ -1,0 +1,74 @@
+/** What the canvas shows after its size has changed: what was seen before. */
+
+export interface Size {
+  width: number;
+  height: number;
+}
+
+export interface View {
+  x: number;
+  y: number;
+  zoom: number;
+}
+
+export interface Box extends Size {
+  x: number;
+  y: number;
+}
+
+/** Below this zoom names cannot be read. */
+export const READABLE = 0.45;
+const EDGE = 40;
+
+function center(box: Box): { x: number; y: number } {
+  return { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+}
+
+function onScreen(box: Box, { x, y, zoom }: View): Box {
+  return { x: box.x * zoom + x, y: box.y * zoom + y, width: box.width * zoom, height: box.height * zoom };
+}
+
+function isWithin({ x, y }: { x: number; y: number }, { width, height }: Size): boolean {
+  return x >= 0 && y >= 0 && x <= width && y <= height;
+}
+
+function isWhole(box: Box, size: Size): boolean {
+  return isWithin(box, size) && isWithin({ x: box.x + box.width, y: box.y + box.height }, size);
+}
+
+function around(boxes: readonly Box[]): Box {
+  const x = Math.min(...boxes.map((box) => box.x));
+  const y = Math.min(...boxes.map((box) => box.y));
+  const right = Math.max(...boxes.map((box) => box.x + box.width));
+  const bottom = Math.max(...boxes.map((box) => box.y + box.height));
+  return { x, y, width: right - x, height: bottom - y };
+}
+
+function centered(box: Box, zoom: number, { width, height }: Size): View {
+  const { x, y } = center(box);
+  return { x: width / 2 - x * zoom, y: height / 2 - y * zoom, zoom };
+}
+
+/**
+ * The view for a canvas of another size in which the nodes are seen that were seen before; where they would be too
+ * small to read, the chosen ones of them, else the first. Undefined where they all are seen as it is.
+ */
+export function refitted(
+  view: View,
+  old: Size,
+  now: Size,
+  nodes: readonly Box[],
+  chosen: readonly Box[],
+): View | undefined {
+  const wasSeen = (box: Box) => isWithin(center(onScreen(box, view)), old);
+  const seen = nodes.filter(wasSeen);
+  if (seen.every((box) => isWhole(onScreen(box, view), now) || !isWhole(onScreen(box, view), old)))
+    return undefined;
+  const all = around(seen);
+  const fitting = Math.min((now.width - 2 * EDGE) / all.width, (now.height - 2 * EDGE) / all.height);
+  if (fitting >= READABLE) return centered(all, Math.min(view.zoom, fitting), now);
+  const zoom = Math.min(view.zoom, READABLE);
+  const wanted = chosen.filter(wasSeen);
+  if (wanted.length > 0) return centered(around(wanted), zoom, now);
+  return { x: EDGE - all.x * zoom, y: now.height / 2 - center(all).y * zoom, zoom };
+}

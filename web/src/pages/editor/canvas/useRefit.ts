@@ -1,0 +1,47 @@
+import { useReactFlow, useStore } from "@xyflow/react";
+import { useEffect, useRef } from "react";
+import { NODE } from "@/definition/layout";
+import { useEditorStore } from "../context";
+import { type Box, refitted, type Size, type View } from "./refit";
+
+function isSame(one: View, other: View): boolean {
+  return (["x", "y", "zoom"] as const).every((part) => Math.abs(one[part] - other[part]) < 0.5);
+}
+
+/**
+ * Keeps what is seen in view when something opens beside the canvas or below it, and gives the view back when that is
+ * closed again, unless one has looked elsewhere meanwhile.
+ */
+export function useRefit(): void {
+  const store = useEditorStore();
+  const flow = useReactFlow();
+  const width = useStore((state) => state.width);
+  const height = useStore((state) => state.height);
+  const size = useRef<Size>({ width: 0, height: 0 });
+  const left = useRef<{ view: View; size: Size; made: View } | null>(null);
+
+  useEffect(() => {
+    const [old, now] = [size.current, { width, height }];
+    size.current = now;
+    if (old.width === 0 || width === 0) return;
+    const view = flow.getViewport();
+    const before = left.current !== null && isSame(view, left.current.made) ? left.current : null;
+    if (before !== null && width >= before.size.width && height >= before.size.height) {
+      left.current = null;
+      void flow.setViewport(before.view);
+      return;
+    }
+    const { definition, selected } = store.getState();
+    const boxes = new Map(
+      definition.nodes.map(({ id, position }): [string, Box] => [
+        id,
+        { x: position?.x ?? 0, y: position?.y ?? 0, ...NODE },
+      ]),
+    );
+    const chosen = selected.flatMap((id) => boxes.get(id) ?? []);
+    const made = refitted(view, old, now, [...boxes.values()], chosen);
+    if (made === undefined) return;
+    left.current = before === null ? { view, size: old, made } : { ...before, made };
+    void flow.setViewport(made);
+  }, [width, height, flow, store]);
+}
