@@ -15,6 +15,7 @@ import {
   type ReactFlowInstance,
   SelectionMode,
   useReactFlow,
+  useStore,
 } from "@xyflow/react";
 import { type DragEvent, type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { Position } from "@/definition/types";
@@ -29,6 +30,7 @@ import { CanvasNode } from "./CanvasNode";
 import { ConnectionLine } from "./ConnectionLine";
 import classes from "./canvas.module.css";
 import { refusalOfEdge } from "./connecting";
+import { EmptyCanvas } from "./EmptyCanvas";
 import {
   edgeMaker,
   nodeMaker,
@@ -44,6 +46,7 @@ const NODE_TYPES: NodeTypes = { flow: CanvasNode };
 const EDGE_TYPES: EdgeTypes = { flow: CanvasEdge };
 const SNAP: [number, number] = [GRID, GRID];
 const PAN_BUTTONS = [0, 1];
+const LOWEST_WITH_MAP = 500;
 const BARE = { hideAttribution: true };
 
 /** All of a small flow; the beginning of one that could not be read as a whole. */
@@ -227,6 +230,8 @@ export function Canvas() {
   const readOnly = useEditor((state) => state.readOnly);
   const many = nodes.length > 60;
   const small = useMediaQuery("(max-width: 48em)") ?? false;
+  // On a low canvas the map would lie on the nodes.
+  const hasMap = useStore((state) => state.height >= LOWEST_WITH_MAP) && !small && nodes.length > 0;
   const { colorScheme } = useMantineColorScheme();
   useReveal();
   useRefit();
@@ -273,8 +278,9 @@ export function Canvas() {
       >
         <Background gap={GRID} color="var(--line)" size={1.5} />
         <AddButtons />
+        <EmptyCanvas />
         <CanvasControls />
-        {!small && (
+        {hasMap && (
           <MiniMap<ShownNode>
             pannable
             zoomable

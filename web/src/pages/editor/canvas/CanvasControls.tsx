@@ -55,6 +55,7 @@ export function AddButtons() {
               variant="default"
               size={36}
               aria-label="Keep the list of nodes open"
+              data-next="[aria-label='Nodes to add'] input"
               onClick={() => useUi.getState().keep({ palette: true })}
             >
               <IconLayoutSidebarLeftExpand size={20} stroke={1.7} aria-hidden />

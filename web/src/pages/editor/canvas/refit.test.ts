@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { READABLE, refitted } from "./refit";
+import { nudged, READABLE, refitted } from "./refit";
 
 const at = (x: number, y = 300) => ({ x, y, width: 200, height: 64 });
 const view = { x: 0, y: 0, zoom: 1 };
@@ -43,5 +43,19 @@ describe("the view after the canvas has become smaller", () => {
 
   it("does not care for what was out of view before, or only half in it", () => {
     expect(refitted(view, wide, narrow, [at(50), at(1300), at(1050)], [])).toBeUndefined();
+  });
+});
+
+describe("a node that is gone to", () => {
+  const corner = { width: 175, height: 125 };
+  it("is moved into view, no further than it must", () => {
+    expect(nudged(at(50), view, wide, corner)).toBeUndefined();
+    expect(nudged(at(1100), view, wide, corner)).toMatchObject({ x: -120, y: 0 });
+    expect(nudged({ ...at(50), y: -30 }, view, wide, corner)).toMatchObject({ x: 0, y: 50 });
+  });
+
+  it("does not stay under the map", () => {
+    expect(nudged(at(900, 600), view, wide, corner)).toMatchObject({ x: 0, y: -89 });
+    expect(nudged(at(500, 600), view, wide, corner)).toBeUndefined();
   });
 });

@@ -49,6 +49,22 @@ function centered(box: Box, zoom: number, { width, height }: Size): View {
   return { x: width / 2 - x * zoom, y: height / 2 - y * zoom, zoom };
 }
 
+/** The view in which a box is seen whole, and not under what lies in the lower right corner, by moving no further. */
+export function nudged(box: Box, view: View, { width, height }: Size, corner: Size): View | undefined {
+  const gap = EDGE / 2;
+  const { x, y, width: wide, height: high } = onScreen(box, view);
+  const [dx, dy] = [into(x, wide, width, gap), into(y, high, height, gap)];
+  const under = x + dx + wide > width - corner.width ? y + dy + high - (height - corner.height) : 0;
+  const up = Math.max(0, under);
+  return dx === 0 && dy === 0 && up === 0 ? undefined : { ...view, x: view.x + dx, y: view.y + dy - up };
+}
+
+/** How far something must move to be within, its beginning first. */
+function into(at: number, length: number, whole: number, gap: number): number {
+  const back = Math.min(0, whole - gap - (at + length));
+  return at + back < gap ? gap - at : back;
+}
+
 /**
  * The view for a canvas of another size in which the nodes are seen that were seen before; where they would be too
  * small to read, the chosen ones of them, else the first. Undefined where they all are seen as it is.

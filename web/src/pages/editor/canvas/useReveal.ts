@@ -3,8 +3,12 @@ import { useEffect } from "react";
 import { NODE } from "@/definition/layout";
 import { nodeOf } from "../changes";
 import { useEditor, useEditorStore } from "../context";
+import { nudged } from "./refit";
 
 const FRAMES = 20;
+/** What the map of the flow takes of the canvas' lower right corner. */
+const COVERED = { width: 175, height: 125 };
+const NOTHING = { width: 0, height: 0 };
 
 /** Focuses a node as soon as it is drawn: one that was out of view comes a few frames later. */
 function focusWhenThere(id: string, frames = FRAMES): void {
@@ -26,14 +30,21 @@ export function useReveal(): void {
     if (reveal === null || id === undefined || node?.position === undefined) return;
     const { x, y, zoom } = flow.getViewport();
     const { width, height } = canvas.getState();
-    // One that is seen by half is left where it is: what moves under one's eyes is hard to follow.
+    // One that is seen by half is moved no further than it must: what moves under one's eyes is hard to follow.
     const center = { x: node.position.x + NODE.width / 2, y: node.position.y + NODE.height / 2 };
     const [left, top] = [center.x * zoom + x, center.y * zoom + y];
     const isInView = left >= 0 && top >= 0 && left <= width && top <= height;
-    if (!isInView) {
+    const duration = reveal.focus ? 0 : 200;
+    if (isInView) {
+      const size = { width: NODE.width, height: NODE.height };
+      const map = document.querySelector(".react-flow__minimap");
+      const corner = map === null ? NOTHING : COVERED;
+      const view = nudged({ ...node.position, ...size }, { x, y, zoom }, { width, height }, corner);
+      if (view !== undefined) void flow.setViewport(view, { duration });
+    } else {
       void flow.setCenter(center.x, center.y, {
         zoom: Math.max(zoom, 0.6),
-        duration: reveal.focus ? 0 : 200,
+        duration,
       });
     }
     if (reveal.focus) focusWhenThere(id);

@@ -1,9 +1,10 @@
 import { TextInput, VisuallyHidden } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { type KeyboardEvent, useEffect, useState } from "react";
+import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { api } from "@/api/client";
 import { messageOf } from "@/ui/states";
 import { useEditor, useEditorStore } from "../context";
+import { canvasPlace } from "../useKeptFocus";
 import classes from "./header.module.css";
 
 /** The flow's name, changed in its place; Escape leaves it as it was. */
@@ -12,6 +13,7 @@ export function FlowName() {
   const { id, name } = useEditor((state) => state.flow);
   const readOnly = useEditor((state) => state.readOnly);
   const [text, setText] = useState(name);
+  const isGivenUp = useRef(false);
   useEffect(() => setText(name), [name]);
   const rename = api.useMutation("put", "/api/workflows/{flow}", {
     onSuccess: (flow) => store.getState().setFlow({ name: flow.name }),
@@ -20,14 +22,16 @@ export function FlowName() {
   });
 
   function save() {
-    const wanted = text.trim();
+    const wanted = isGivenUp.current ? "" : text.trim();
+    isGivenUp.current = false;
     if (wanted === "") setText(name);
     else if (wanted !== name) rename.mutate({ params: { path: { flow: id } }, body: { name: wanted } });
   }
 
   function onKeyDown(event: KeyboardEvent<HTMLInputElement>) {
-    if (event.key === "Escape") setText(name);
-    if (event.key === "Enter" || event.key === "Escape") event.currentTarget.blur();
+    isGivenUp.current = event.key === "Escape";
+    // To leave it saves it.
+    if (event.key === "Enter" || event.key === "Escape") canvasPlace()?.focus({ preventScroll: true });
   }
 
   return (

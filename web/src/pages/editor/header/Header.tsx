@@ -42,7 +42,8 @@ function UndoRedo() {
           size="lg"
           className={classes.flat}
           aria-label="Undo"
-          disabled={undo === undefined}
+          data-disabled={undo === undefined || undefined}
+          aria-disabled={undo === undefined || undefined}
           onClick={() => store.getState().undo()}
         >
           <IconArrowBackUp size={20} stroke={1.7} aria-hidden />
@@ -55,7 +56,8 @@ function UndoRedo() {
           size="lg"
           className={classes.flat}
           aria-label="Redo"
-          disabled={redo === undefined}
+          data-disabled={redo === undefined || undefined}
+          aria-disabled={redo === undefined || undefined}
           onClick={() => store.getState().redo()}
         >
           <IconArrowForwardUp size={20} stroke={1.7} aria-hidden />
@@ -81,6 +83,7 @@ function ProblemCount() {
       c={errors > 0 ? "var(--failed)" : "var(--waiting)"}
       leftSection={<IconAlertTriangle size={16} aria-hidden />}
       aria-expanded={shown}
+      data-problems
       onClick={() => set({ problems: !shown })}
       style={{ flexShrink: 0 }}
     >
@@ -173,6 +176,7 @@ export function Header() {
             color={json ? undefined : "gray"}
             size="lg"
             aria-label="JSON"
+            data-json
             aria-pressed={json}
             onClick={() => set({ json: !json })}
           >

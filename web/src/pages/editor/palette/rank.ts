@@ -25,7 +25,7 @@ export function entryOfType(type: NodeType): Entry {
   return {
     key: `type ${type.type}`,
     name: type.name,
-    about: type.description,
+    about: type.description.replaceAll("`", ""),
     group: type.category,
     type,
     word: type.type,
@@ -39,7 +39,7 @@ export function entryOfPreset(preset: Preset, find: (type: string) => NodeType |
   return {
     key: `preset ${preset.id}`,
     name: preset.name,
-    about: preset.description,
+    about: preset.description.replaceAll("`", ""),
     group: preset.title,
     type: find(node.type),
     word: preset.key,
