@@ -211,6 +211,31 @@ def test_nodes_are_connected_with_the_keyboard_alone(editor):
     editor.becomes(wires=["start one", "one two"])
 
 
+def test_the_focus_is_never_lost(editor):
+    page = editor.open(three()).page
+    editor.canvas.focus()
+    editor.press("ArrowRight")
+    editor.press("Enter")
+    editor.panel.get_by_role("tab", name="Notes").focus()
+    editor.press("Enter")
+    editor.panel.get_by_role("textbox", name="Notes").focus()
+    editor.press("Escape")
+    expect(editor.node("start")).to_be_focused()
+    page.get_by_role("button", name="Hide the panel").press("Enter")
+    expect(page.get_by_role("button", name="Show the panel")).to_be_focused()
+    editor.press("Enter")
+    page.get_by_role("button", name="steps.start: change this name").press("Enter")
+    page.get_by_role("textbox", name="Id of the node").fill("begin")
+    editor.press("Enter")
+    expect(page.get_by_role("button", name="steps.begin: change this name")).to_be_focused()
+    page.get_by_role("button", name="Delete the node").press("Enter")
+    expect(editor.node("begin")).to_have_count(0)
+    expect(editor.canvas).to_be_focused()
+    page.get_by_role("button", name="Run", exact=True).press("Enter")
+    editor.ended()
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_focused()
+
+
 # Around the canvas
 
 

@@ -30,6 +30,7 @@ import { SaverProvider, useKeptPins, useNewSaver, useWatching } from "./saving/u
 import { type EditorStore, makeStore, type ServerFlow } from "./store";
 import { CLOSED, useUi } from "./ui";
 import { useClipboard } from "./useClipboard";
+import { useKeptFocus } from "./useKeptFocus";
 import { useKeys } from "./useKeys";
 
 /** What this browser has kept for one user. */
@@ -57,6 +58,7 @@ function Watchers() {
   useKeptPins();
   useKeys();
   useClipboard();
+  useKeptFocus();
   return null;
 }
 

@@ -25,6 +25,7 @@ export function JsonPane() {
             variant="subtle"
             color="gray"
             aria-label="Hide the JSON"
+            data-next="[data-json]"
             onClick={() => set({ json: false })}
           >
             <IconX size={18} aria-hidden />

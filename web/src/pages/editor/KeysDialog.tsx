@@ -17,7 +17,7 @@ const KEYS: [string, string][] = [
   ["Ctrl + Z, Ctrl + Shift + Z", "Undo, redo"],
   ["Ctrl + S", "Save now; publish an active flow"],
   ["Ctrl + Enter", "Run"],
-  ["Escape", "Select nothing"],
+  ["Escape", "From a field back to the node; on the canvas: select nothing"],
   ["?", "This list"],
 ];
 

@@ -64,6 +64,7 @@ export function Problems() {
             variant="subtle"
             color="gray"
             aria-label="Hide the problems"
+            data-next="[data-problems]"
             onClick={() => useUi.getState().set({ problems: false })}
           >
             <IconX size={16} aria-hidden />

@@ -8,6 +8,7 @@ import type { Saver } from "./saving/saver";
 import { useSaver } from "./saving/useSaving";
 import type { EditorStore } from "./store";
 import { useUi } from "./ui";
+import { canvasPlace } from "./useKeptFocus";
 
 const INPUTS = "input, textarea, select, [contenteditable=true], [role=dialog], [role=menu], [role=listbox]";
 
@@ -92,12 +93,29 @@ function openSelected(store: EditorStore): void {
   requestAnimationFrame(() => focusFirst());
 }
 
+function duplicate(store: EditorStore): void {
+  store.getState().duplicate(store.getState().selected);
+  const { selected, walkTo } = store.getState();
+  const [copy] = selected;
+  // The keys go on from what is selected now.
+  if (copy !== undefined && selected.length === 1) walkTo(copy);
+}
+
+/** Out of a field of the panel: back to the node that it is about, or to the canvas. */
+function leavePanel(event: KeyboardEvent): boolean {
+  const { target, key } = event;
+  if (key !== "Escape" || !(target instanceof Element) || target.closest("[data-panel]") === null)
+    return false;
+  canvasPlace()?.focus({ preventScroll: true });
+  return true;
+}
+
 type Act = (store: EditorStore) => void;
 
 /** With Ctrl or Cmd; the first two work in fields too. */
 const WITH_CTRL: Record<string, Act> = {
   a: (store) => store.getState().selectAll(),
-  d: (store) => store.getState().duplicate(store.getState().selected),
+  d: duplicate,
   z: (store) => store.getState().undo(),
   Z: (store) => store.getState().redo(),
   y: (store) => store.getState().redo(),
@@ -155,12 +173,24 @@ export function useKeys(): void {
   const store = useEditorStore();
   const saver = useSaver();
   useEffect(() => {
+    // A list that is open is what Escape closes; afterwards nobody knows that it was.
+    let wasOpen = false;
+    function onCapture(event: KeyboardEvent) {
+      wasOpen = event.target instanceof Element && event.target.closest("[aria-expanded=true]") !== null;
+    }
     function onKeyDown(event: KeyboardEvent) {
       if (event.defaultPrevented) return;
-      const done = everywhere(event, store, saver) || (!isElsewhere(event.target) && onCanvas(event, store));
+      const done =
+        everywhere(event, store, saver) ||
+        (!wasOpen && leavePanel(event)) ||
+        (!isElsewhere(event.target) && onCanvas(event, store));
       if (done) event.preventDefault();
     }
+    window.addEventListener("keydown", onCapture, true);
     window.addEventListener("keydown", onKeyDown);
-    return () => window.removeEventListener("keydown", onKeyDown);
+    return () => {
+      window.removeEventListener("keydown", onCapture, true);
+      window.removeEventListener("keydown", onKeyDown);
+    };
   }, [store, saver]);
 }

@@ -30,7 +30,13 @@ function OpenPalette({ onClose }: { onClose: () => void }) {
       <Group justify="space-between" px="sm" pt="xs">
         <Text fw={600}>Nodes</Text>
         <Tooltip label="Hide the nodes">
-          <ActionIcon variant="subtle" color="gray" aria-label="Hide the nodes" onClick={onClose}>
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            aria-label="Hide the nodes"
+            data-next="[aria-label='Keep the list of nodes open']"
+            onClick={onClose}
+          >
             <IconLayoutSidebarLeftCollapse size={20} aria-hidden />
           </ActionIcon>
         </Tooltip>

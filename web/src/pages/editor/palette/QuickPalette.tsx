@@ -3,6 +3,7 @@ import { IconTerminal2 } from "@tabler/icons-react";
 import { useMemo } from "react";
 import { useEditorStore } from "../context";
 import { useUi } from "../ui";
+import { canvasPlace } from "../useKeptFocus";
 import { addNode, fits, useEntries } from "./adding";
 import { PaletteList } from "./PaletteList";
 
@@ -26,8 +27,7 @@ export function QuickPalette() {
   const close = () => set({ quick: null });
   function leave() {
     close();
-    const canvas = document.querySelector<HTMLElement>(".react-flow__node.selected, .react-flow");
-    canvas?.focus({ preventScroll: true });
+    canvasPlace()?.focus({ preventScroll: true });
   }
   const height = Math.min(SIZE.height, window.innerHeight - 16);
   return (

@@ -17,6 +17,7 @@ import { IconCopyPlus, IconPencil, IconTrash } from "@tabler/icons-react";
 import { useEffect, useMemo, useState } from "react";
 import type { NodeType } from "@/api/catalogue";
 import type { FlowNode, Json } from "@/definition/types";
+import { Words } from "@/forms/fields/FieldFrame";
 import { NodeForm } from "@/forms/NodeForm";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { idRefusal } from "../changes";
@@ -50,6 +51,7 @@ function NodeId({ id }: { id: string }) {
         <UnstyledButton
           disabled={readOnly}
           onClick={() => setWanted(id)}
+          data-node-id
           aria-label={`steps.${id}: change this name`}
         >
           <Code>steps.{id}</Code> {!readOnly && <IconPencil size={13} aria-hidden />}
@@ -61,6 +63,7 @@ function NodeId({ id }: { id: string }) {
     <TextInput
       size="xs"
       aria-label="Id of the node"
+      data-next="[data-node-id]"
       value={wanted}
       error={refusal}
       autoFocus
@@ -68,8 +71,11 @@ function NodeId({ id }: { id: string }) {
       onChange={(event) => setWanted(event.currentTarget.value)}
       onBlur={save}
       onKeyDown={(event) => {
-        if (event.key === "Enter" && refusal === undefined) save();
+        if (event.key !== "Enter" && event.key !== "Escape") return;
+        // The key must not act on what gets the focus next.
+        event.preventDefault();
         if (event.key === "Escape") setWanted(null);
+        else if (refusal === undefined) save();
       }}
     />
   );
@@ -112,6 +118,7 @@ function Title({ node, type, readOnly }: { node: FlowNode; type: NodeType | unde
                 variant="subtle"
                 color="gray"
                 aria-label="Delete the node"
+                data-next=".react-flow[tabindex]"
                 onClick={() => store.getState().removeNodes([node.id])}
               >
                 <IconTrash size={18} aria-hidden />
@@ -128,7 +135,7 @@ function Title({ node, type, readOnly }: { node: FlowNode; type: NodeType | unde
       </Group>
       {type !== undefined && (
         <Text size="sm" c="var(--quiet)">
-          {type.description}
+          <Words text={type.description} />
         </Text>
       )}
       {type?.install != null && (

@@ -60,6 +60,7 @@ export function SidePanel() {
             variant="subtle"
             color="gray"
             aria-label="Show the panel"
+            data-next="[aria-label='Hide the panel']"
             onClick={() => keep({ panel: true })}
           >
             <IconLayoutSidebarRightExpand size={20} aria-hidden />
@@ -80,6 +81,7 @@ export function SidePanel() {
             variant="subtle"
             color="gray"
             aria-label="Hide the panel"
+            data-next="[aria-label='Show the panel']"
             onClick={() => keep({ panel: false })}
           >
             <IconLayoutSidebarRightCollapse size={20} aria-hidden />

@@ -44,8 +44,11 @@ export function RunButton() {
         <Button
           variant="default"
           leftSection={<IconPlayerStopFilled size={16} aria-hidden />}
-          disabled={editorRun.starting}
-          onClick={() => void stop()}
+          data-next="[data-run]"
+          data-stop
+          data-disabled={editorRun.starting || undefined}
+          aria-disabled={editorRun.starting || undefined}
+          onClick={() => !editorRun.starting && void stop()}
         >
           Stop
         </Button>
@@ -56,6 +59,8 @@ export function RunButton() {
               leftSection={<IconPlayerPlayFilled size={16} aria-hidden />}
               data-disabled={refusal !== null || undefined}
               aria-disabled={refusal !== null || undefined}
+              data-run
+              data-next="[data-stop]"
               onClick={() => refusal === null && run()}
               style={{ borderTopRightRadius: 0, borderBottomRightRadius: 0 }}
             >

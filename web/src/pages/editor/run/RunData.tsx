@@ -104,15 +104,19 @@ function Ways({ node, editorRun, shown }: WaysProps) {
   const { may } = useSession();
   const { going, runOrAsk, startFrom } = editorRun;
   const { run, states } = shown;
-  const canGoOn = may("editor") && run !== undefined && hasEnded(run);
+  // A button that is disabled loses the keyboard's focus: these stay, and do nothing.
+  const mayNot = going || !may("operator");
+  const canGoOn = !going && may("editor") && run !== undefined && hasEnded(run);
+
   return (
     <Group gap="xs">
       <Button
         size="xs"
         variant="default"
-        disabled={going || !may("operator")}
+        data-disabled={mayNot || undefined}
+        aria-disabled={mayNot || undefined}
         leftSection={<IconPlayerTrackNext size={14} aria-hidden />}
-        onClick={() => void runOrAsk(node.id)}
+        onClick={() => !mayNot && void runOrAsk(node.id)}
       >
         Run up to here
       </Button>
@@ -128,9 +132,10 @@ function Ways({ node, editorRun, shown }: WaysProps) {
         <Button
           size="xs"
           variant="default"
-          disabled={going || !canGoOn}
+          data-disabled={!canGoOn || undefined}
+          aria-disabled={!canGoOn || undefined}
           leftSection={<IconPlayerSkipForward size={14} aria-hidden />}
-          onClick={() => run && void startFrom(node.id, { run, states })}
+          onClick={() => canGoOn && void startFrom(node.id, { run, states })}
         >
           Run on from here
         </Button>

@@ -1,5 +1,5 @@
 import { Alert, Anchor, Box, Button, CloseButton, Group, Progress, Text } from "@mantine/core";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { Link } from "wouter";
 import { ApiError } from "@/api/client";
 import { hasEnded, isMoving } from "@/runs/moving";
@@ -17,9 +17,19 @@ import { checkOf } from "../problems";
 import classes from "./run.module.css";
 import { useEditorRun } from "./useEditorRun";
 
+function isOfFlow(refusal: unknown): refusal is ApiError {
+  return refusal instanceof ApiError && refusal.details.length > 0;
+}
+
 /** Under the canvas: the run that is shown, how far it is, why it failed. Nothing while there is none. */
 export function RunPanel() {
   const { run, starting, refusal, failed, dismiss } = useEditorRun();
+  const store = useEditorStore();
+  useEffect(() => {
+    // What stood in the way may be put right now; the list of problems says what is left.
+    if (isOfFlow(refusal))
+      return store.subscribe((now, old) => now.definition !== old.definition && dismiss());
+  }, [store, refusal, dismiss]);
   if (refusal !== null) {
     return (
       <Box component="section" aria-label="Run" className={classes.panel}>
@@ -27,7 +37,7 @@ export function RunPanel() {
           <Box flex={1} className={classes.refusal}>
             <Refusal error={refusal} />
           </Box>
-          <CloseButton aria-label="Close" onClick={dismiss} />
+          <CloseButton aria-label="Close" data-next="[data-run]" onClick={dismiss} />
         </Group>
       </Box>
     );
@@ -49,7 +59,12 @@ export function RunPanel() {
             See the whole run
           </Anchor>
         )}
-        <CloseButton aria-label="Close the run" onClick={dismiss} disabled={starting} />
+        <CloseButton
+          aria-label="Close the run"
+          data-next="[data-run]"
+          onClick={dismiss}
+          disabled={starting}
+        />
       </Group>
       {!starting && run !== undefined && <About run={run} failed={failed} />}
     </Box>

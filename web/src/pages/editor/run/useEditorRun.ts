@@ -70,6 +70,7 @@ export function useEditorRun(): EditorRun {
     }
   }, [run, set, flowId]);
 
+  const dismiss = useCallback(() => set(flowId, { runId: null, refusal: null }), [set, flowId]);
   return {
     run,
     states,
@@ -81,7 +82,7 @@ export function useEditorRun(): EditorRun {
     runOrAsk,
     startFrom,
     stop,
-    dismiss: () => set(flowId, { runId: null, refusal: null }),
+    dismiss,
   };
 }
 
