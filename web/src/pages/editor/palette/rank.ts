@@ -39,7 +39,7 @@ export function entryOfPreset(preset: Preset, find: (type: string) => NodeType |
   return {
     key: `preset ${preset.id}`,
     name: preset.name,
-    about: preset.description.replaceAll("`", ""),
+    about: preset.description,
     group: preset.title,
     type: find(node.type),
     word: preset.key,
