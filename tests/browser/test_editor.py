@@ -362,7 +362,7 @@ def test_each_tab_keeps_what_was_typed_in_it_and_a_closed_one_leaves_it_to_the_n
     other.page.close()
     editor.page.reload()
     kept = editor.page.get_by_role("status").filter(has_text="kept something that was never saved")
-    expect(kept).to_be_visible()
+    expect(kept).to_contain_text("it has 2 nodes changed")
     kept.get_by_role("button", name="Use it here").click()
     expect(editor.node("two")).to_contain_text("Typed here")
     expect(kept).to_have_count(0)

@@ -14,6 +14,10 @@ export const notify = {
   done(message: ReactNode): void {
     notifications.show({ message, color: "teal", icon: <IconCheck size={18} aria-hidden />, ...CLOSE });
   },
+  /** Why nothing happened. */
+  hint(message: ReactNode): void {
+    notifications.show({ message, color: "gray", ...CLOSE });
+  },
   /** What did not work, with the server's words. It stays until it is closed. */
   refused(title: string, error: unknown): void {
     notifications.show({

@@ -1,6 +1,7 @@
 import { notifications } from "@mantine/notifications";
 import { useReactFlow } from "@xyflow/react";
 import { useEffect } from "react";
+import { notify } from "@/ui/notify";
 import { copied, pastedOf } from "./clipboard";
 import { useEditorStore } from "./context";
 import { whereNext } from "./palette/adding";
@@ -39,8 +40,12 @@ export function useClipboard(): void {
 
     function onPaste(event: ClipboardEvent) {
       if (isElsewhere(event.target) || store.getState().readOnly) return;
-      const pasted = pastedOf(event.clipboardData?.getData("text/plain") ?? "");
-      if (pasted.kind === "nothing") return;
+      const text = event.clipboardData?.getData("text/plain") ?? "";
+      const pasted = pastedOf(text);
+      if (pasted.kind === "nothing") {
+        if (text.trim() !== "") notify.hint("What was copied is neither nodes nor a cURL command.");
+        return;
+      }
       event.preventDefault();
       if (pasted.kind === "nodes")
         store.getState().paste(pasted.piece, pointer ? screenToFlowPosition(pointer) : undefined);

@@ -1,5 +1,6 @@
 import { useEffect } from "react";
 import type { Position } from "@/definition/types";
+import { notify } from "@/ui/notify";
 import { type Direction, neighbour } from "./canvas/walk";
 import { GRID, nodeOf } from "./changes";
 import { useEditorStore } from "./context";
@@ -130,9 +131,16 @@ const PLAIN: Record<string, Act> = {
   "?": () => useUi.getState().set({ keys: true }),
 };
 
+/** Says that it is done, as one who pressed the keys for it wants to know; why not is said where it is saved. */
+async function save(store: EditorStore, saver: Saver): Promise<void> {
+  const { readOnly, flow } = store.getState();
+  if (readOnly) return;
+  if (await saver.saveNow()) notify.done(flow.status === "active" ? "Saved and live" : "Saved");
+}
+
 function everywhere(event: KeyboardEvent, store: EditorStore, saver: Saver): boolean {
   if (!event.ctrlKey && !event.metaKey) return false;
-  if (event.key === "s") void saver.saveNow();
+  if (event.key === "s") void save(store, saver);
   else if (event.key === "Enter") store.getState().run?.();
   else return false;
   return true;

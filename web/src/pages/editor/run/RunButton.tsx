@@ -5,6 +5,7 @@ import { useSession } from "@/app/session";
 import { askedOf } from "@/runs/input/asked";
 import { InputDialog } from "@/runs/input/InputDialog";
 import { keepInput, lastInput } from "@/runs/input/lastInput";
+import { notify } from "@/ui/notify";
 import { useEditor, useEditorStore, useSelectedNode } from "../context";
 import { shownOf, useRunStore } from "./runStore";
 import { useAddress } from "./useAddress";
@@ -32,9 +33,13 @@ export function RunButton() {
         ? "There is nothing to run yet"
         : null;
   useEffect(() => () => set(flowId, { asking: null }), [set, flowId]);
-  const mayRun = refusal === null && !going;
+  function tryRun() {
+    if (refusal !== null) notify.hint(refusal);
+    else if (going) notify.hint("It is running already");
+    else run();
+  }
   useEffect(() => {
-    store.getState().setRun(mayRun ? run : null);
+    store.getState().setRun(tryRun);
     return () => store.getState().setRun(null);
   });
 
@@ -61,7 +66,7 @@ export function RunButton() {
               aria-disabled={refusal !== null || undefined}
               data-run
               data-next="[data-stop]"
-              onClick={() => refusal === null && run()}
+              onClick={tryRun}
               style={{ borderTopRightRadius: 0, borderBottomRightRadius: 0 }}
             >
               Run

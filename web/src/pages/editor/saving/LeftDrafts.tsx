@@ -58,8 +58,8 @@ export function LeftDrafts({ drafts, known }: LeftDraftsProps) {
       }
     >
       <b>{known ? "A tab that is closed" : "Another tab"} kept something that was never saved</b>{" "}
-      <Time at={new Date(draft.at).toISOString()} />. It {comparedWith(definition, draft.definition)} what is
-      here.{known ? "" : " That tab may still be open."}
+      <Time at={new Date(draft.at).toISOString()} />. Compared with what is here, it has{" "}
+      {comparedWith(definition, draft.definition)}.{known ? "" : " That tab may still be open."}
       <ConfirmDialog
         opened={doomed !== null}
         onClose={() => setDoomed(null)}
