@@ -13,7 +13,6 @@ import { useEditor, useEditorStore } from "../context";
 import { whereNext } from "../palette/adding";
 import type { EditorState } from "../store";
 import { useUi } from "../ui";
-import { Beginning } from "./Beginning";
 
 /** How tall each node is, for the layout. */
 function heights({ definition, check, catalogue }: EditorState): (id: string) => number {
@@ -90,19 +89,16 @@ export function CanvasControls() {
     { label: "List of keys", icon: IconKeyboard, act: () => useUi.getState().set({ keys: true }) },
   ];
   return (
-    <>
-      <Beginning />
-      <Panel position="bottom-left">
-        <Group gap={4}>
-          {buttons.map(({ label, icon: Icon, act }) => (
-            <Tooltip key={label} label={label}>
-              <ActionIcon variant="default" size="lg" aria-label={label} onClick={act}>
-                <Icon size={18} stroke={1.7} aria-hidden />
-              </ActionIcon>
-            </Tooltip>
-          ))}
-        </Group>
-      </Panel>
-    </>
+    <Panel position="bottom-left">
+      <Group gap={4}>
+        {buttons.map(({ label, icon: Icon, act }) => (
+          <Tooltip key={label} label={label}>
+            <ActionIcon variant="default" size="lg" aria-label={label} onClick={act}>
+              <Icon size={18} stroke={1.7} aria-hidden />
+            </ActionIcon>
+          </Tooltip>
+        ))}
+      </Group>
+    </Panel>
   );
 }
