@@ -4,6 +4,7 @@ The description is read from an app without a database, so that there is a test 
 """
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import schemathesis
@@ -39,6 +40,7 @@ ECHO = '{"nodes":[{"id":"start","type":"manual"}],"edges":[]}'
 def describe():
     """The API's description."""
     app = Flask("description")
+    app.extensions["headrace"] = SimpleNamespace(kept_answers={})
     api.install(app)
     return schemathesis.openapi.from_wsgi("/api/openapi.json", app, config=PHASES)
 
