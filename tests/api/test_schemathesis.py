@@ -34,6 +34,7 @@ BOUNDS = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+PLAIN = {"Accept-Encoding": "identity"}  # what asks here says that it takes gzip, and cannot read it
 ECHO = '{"nodes":[{"id":"start","type":"manual"}],"edges":[]}'
 
 
@@ -69,14 +70,14 @@ def new_token(role="owner"):
     """An API token of the owner, as headers: a new one for each request, since one of them ends its session."""
     owner = Membership.get()
     _, text = ApiToken.issue(name="fuzz", role=role, user_id=owner.user_id, workspace_id=owner.workspace_id)
-    return {"Authorization": f"Bearer {text}"}
+    return PLAIN | {"Authorization": f"Bearer {text}"}
 
 
 def new_session():
     """A session of the owner, as headers."""
     owner = Membership.get()
     _, text = Session.start(User.get_by_id(owner.user_id), owner.workspace_id, days=1)
-    return {"Cookie": f"headrace_session={text}"}
+    return PLAIN | {"Cookie": f"headrace_session={text}"}
 
 
 def new_rows():
