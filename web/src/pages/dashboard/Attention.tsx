@@ -8,6 +8,7 @@ import { firstLine, waitsFor } from "@/runs/words";
 import { Card } from "@/ui/Page";
 import { Time } from "@/ui/Time";
 import classes from "./dashboard.module.css";
+import { dueInWords } from "./due";
 
 const MOST = 5;
 const FAILING = {
@@ -36,7 +37,7 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
               icon={<IconClockExclamation size={20} color="var(--waiting)" role="img" aria-label="Overdue" />}
               href={`/flows/${one.workflow_id}`}
               title={one.workflow_name}
-              about={`Is overdue: ${one.describes}`}
+              about={`Is overdue: ${dueInWords(one)}`}
               at={one.next_at}
             />
           ))}

@@ -7,6 +7,7 @@ import { Card } from "@/ui/Page";
 import { LoadingRows } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import classes from "./dashboard.module.css";
+import { dueInWords } from "./due";
 
 const MOST = 8;
 
@@ -38,9 +39,8 @@ export function NextDue({ schedules }: { schedules: Schemas["ScheduleOut"][] | u
                 >
                   {one.workflow_name}
                 </Anchor>
-                <Text size="xs" c="var(--quiet)" truncate>
-                  {one.describes}
-                  {one.timezone !== null && one.describes.includes("*") && ` (${one.timezone})`}
+                <Text size="xs" c="var(--quiet)" truncate title={one.describes}>
+                  {dueInWords(one)}
                 </Text>
               </div>
               <Text size="xs" c={one.overdue ? "var(--waiting)" : "var(--quiet)"} component="span">
