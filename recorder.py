@@ -142,7 +142,8 @@ class RunRecord:
             self._buffer.append(self.run.tell_progress(self.done))
             self._told = self.done
         claims = self.run.claims
-        writes = [*self._buffer, *[Step.save_one(values, claims) for values in self._steps], *more]
+        steps = [Step.save_one(values, claims, with_more=self._is_tied) for values in self._steps]
+        writes = [*self._buffer, *steps, *more]
         self._buffer, self._steps = [], []
         self._is_tied, self._logged = False, 0
         self._flushed_at = time.monotonic()
