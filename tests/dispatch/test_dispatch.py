@@ -610,6 +610,29 @@ def test_two_threads_that_look_at_the_same_time_begin_one_of_those_runs(start, g
     gate.opened.set()
 
 
+def test_a_run_that_is_cancelled_before_it_is_resumed_leaves_no_step_running(inline, types):
+    id_ = left_behind(inline, flow(node("a", "act")), steps=1)
+    types.effects.clear()
+    with database.write():
+        database.execute(*Run.take_from_the_dead(id_))
+    inline.cancel(run_of(id_), "ann")
+    inline.sweep()
+    (step,) = steps_of(id_)
+    assert (step.status, step.error_text) == ("failed", "the run was cancelled while this step ran")
+    assert step.finished_at is not None and types.effects == []
+
+
+def test_a_node_that_ends_after_the_run_was_cancelled_has_its_result_on_record(dispatcher, gate, types):
+    types.offer("linger", gate, pure=False)
+    run = submit(dispatcher, chain(node("a", "linger"), node("b", "act")), 5)
+    dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
+    assert [step.status for step in steps_of(run.id)] == ["failed"]
+    gate.opened.set()
+    let_go(dispatcher, run)
+    (step,) = steps_of(run.id)
+    assert (step.status, step.output, step.error_text, types.effects) == ("success", "5", None, [])
+
+
 def test_a_run_whose_flow_was_deleted_fails_and_says_so(inline):
     id_ = left_behind(inline, flow("a"))
     Workflow.get().remove()
