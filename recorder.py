@@ -33,13 +33,16 @@ MAX_LOG_BUFFER = 2**20
 
 
 class _Batch(NamedTuple):
-    """Writes that belong together, all or nothing; `done` gets the row count of each."""
+    """Writes that belong together, all or nothing; `done` gets the row count of each. They fail if `after` has."""
 
     writes: Sequence[Write]
     done: Future[list[int]]
+    after: Future[list[int]] | None = None
 
 
 Done: TypeAlias = Future[list[int]]
+# Hands the writes over, which fail if those before them have.
+Submit: TypeAlias = Callable[[Sequence[Write], Done | None], Done]
 # Hands over the writes that this makes, provided that nothing of the run has been; None where something was.
 Whole: TypeAlias = Callable[[Callable[[], Sequence[Write]]], Done | None]
 
@@ -59,9 +62,7 @@ class RunRecord:
     - pure steps go with the next of these, or when the buffer is full or a second old.
     """
 
-    def __init__(
-        self, submit: Callable[[Sequence[Write]], Done], payloads: Payloads, run: Run, whole: Whole | None = None
-    ) -> None:
+    def __init__(self, submit: Submit, payloads: Payloads, run: Run, whole: Whole | None = None) -> None:
         self.submit, self.payloads, self.run = submit, payloads, run
         self._whole = whole
         self.entries = 0
@@ -72,6 +73,7 @@ class RunRecord:
         self._logged = 0  # characters of log entries in it
         self._steps: list[tuple[Any, ...]] = []  # those that have ended, as values
         self._pending: list[Done] = []
+        self._last: Done | None = None
         self._flushed_at = time.monotonic()
 
     def step(self, step: Any) -> None:
@@ -142,11 +144,13 @@ class RunRecord:
             self._buffer.append(self.run.tell_progress(self.done))
             self._told = self.done
         claims = self.run.claims
-        writes = [*self._buffer, *[Step.save_one(values, claims) for values in self._steps], *more]
+        steps = [Step.save_one(values, claims, with_more=self._is_tied) for values in self._steps]
+        writes = [*self._buffer, *steps, *more]
         self._buffer, self._steps = [], []
         self._is_tied, self._logged = False, 0
         self._flushed_at = time.monotonic()
-        flushed = self.submit(writes)
+        # A disk that is nearly full may take a small end, and not the large step before it.
+        flushed = self._last = self.submit(writes, self._last)
         self._pending.append(flushed)
         return flushed
 
@@ -206,15 +210,16 @@ class Recorder:
             self._thread.join()
             self._thread = None
 
-    def submit(self, writes: Sequence[Write]) -> Future[list[int]]:
+    def submit(self, writes: Sequence[Write], after: Done | None = None) -> Future[list[int]]:
         """Queue the writes as one unit. The future has their row counts once they are durable, or what went wrong:
 
-        Conflict for a unique key that is taken, Unavailable once the process ends, else what the database raised.
+        Conflict for a unique key that is taken, Unavailable once the process ends, else what the database raised. If
+        the unit `after` which they come has failed, so have they.
         """
         done: Future[list[int]] = Future()
         with self._lock:
             if not self._has_ended:
-                self._queue.put(_Batch(writes, done))
+                self._queue.put(_Batch(writes, done, after))
                 return done
         done.set_exception(Unavailable("The server is ending; nothing is recorded any more", retry_after=5))
         return done
@@ -247,6 +252,9 @@ class Recorder:
         return found
 
     def _commit(self, group: list[_Batch]) -> None:
+        group = [batch for batch in group if not _has_failed_before(batch)]
+        if not group:
+            return
         try:
             with write():
                 counts = [execute_all(batch.writes) for batch in group]
@@ -262,3 +270,11 @@ class Recorder:
             return
         for batch, rows in zip(group, counts, strict=True):
             batch.done.set_result(rows)
+
+
+def _has_failed_before(batch: _Batch) -> bool:
+    """Whether what it comes after has failed, as then it does itself."""
+    error = batch.after.exception() if batch.after is not None and batch.after.done() else None
+    if error is not None:
+        batch.done.set_exception(error)
+    return error is not None

@@ -69,11 +69,11 @@ class Active:
             self.is_claimed = True
         return True
 
-    def flush(self, writes: Sequence[Write]) -> Future[list[int]]:
-        """Hand the writes to the recorder, after the row of the run."""
+    def flush(self, writes: Sequence[Write], after: Future[list[int]] | None = None) -> Future[list[int]]:
+        """Hand the writes to the recorder, after the row of the run. They fail if what they come `after` has."""
         with self._lock:
             new = [*self._new(), *self._noted] if self._new else ()
-            flushed = self.recorder.submit([*new, *writes])
+            flushed = self.recorder.submit([*new, *writes], after)
             if new:
                 # In this order: who looks without the lock must not find neither of them.
                 self._accepted, self._new = flushed, None

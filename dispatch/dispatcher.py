@@ -550,11 +550,13 @@ class Dispatcher(Executor):
         if run is None or plan is None:
             return False
         active = Active(run, plan, self.recorder)
-        if active.is_suspect and self._has_suspect():
-            self._more = True
-            return True
-        # Several threads may look for runs at the same time, and one of them takes this one.
-        return self._active.setdefault(id_, active) is not active or self._enqueue(active)
+        # Several threads may look for runs at the same time: one of them takes this one, and one of the suspects.
+        with self._looking:
+            if active.is_suspect and self._has_suspect():
+                self._more = True
+                return True
+            present = self._active.setdefault(id_, active)
+        return present is not active or self._enqueue(active)
 
     def _has_suspect(self) -> bool:
         """Whether a run that may have killed processes has just begun: one at a time, or others share its fate."""
@@ -563,8 +565,9 @@ class Dispatcher(Executor):
 
     def _notice_the_taken(self) -> None:
         """Stop executing what was cancelled through another process, or given to one because we seemed dead."""
+        # One that waits here for a thread may be running elsewhere, be handed back and still become ours.
         running = {id_: active for id_, active in list(self._active.items()) if active.run.status == "running"}
-        durable = {id_ for id_, active in running.items() if active.is_durable()}
+        durable = {id_ for id_, active in running.items() if active.is_claimed and active.is_durable()}
         for id_ in durable - Run.still_running(durable, self.owner):
             running[id_].stop_reason = "the run was cancelled or is executed elsewhere"
 

@@ -347,10 +347,12 @@ class Executor:
 
     def record_the_rest(self) -> None:
         """Try once more to write the ends of runs that the disk refused."""
-        for id_, (active, outcome, ending) in list(self._unrecorded.items()):
+        for id_, unrecorded in list(self._unrecorded.items()):
+            active, outcome, ending = unrecorded
             try:
                 self.recorder.commit([*failure_writes(self, active, outcome), *ending])
-                del self._unrecorded[id_]
+                if self._unrecorded[id_] is unrecorded:  # else it was claimed and refused once more meanwhile
+                    del self._unrecorded[id_]
                 self.tidy(active)
             except Exception as error:
                 log.error("the end of run %s can still not be recorded: %s", id_, error)

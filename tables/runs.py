@@ -39,6 +39,11 @@ NEXT = (
     "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.workflow_id = ? "
     f"AND o.status = 'pending' AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1)"
 )
+CLOSE_THE_RUNNING = (
+    "UPDATE steps SET status = 'failed', error_text = 'the run was cancelled while this step ran', finished_at = ? "
+    "WHERE run_id = ? AND status = 'running' "
+    "AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND status IN ('pending', 'running'))"
+)
 
 
 WITHOUT_VALUES = ("input", "output")
@@ -381,7 +386,11 @@ class Run(Base):
         The writes that are `noted` happen only where it had not.
         """
         values = {"error_text": reason, "cancelled": True}
-        writes = self._end("status IN ('pending', 'running')", (), "failed", waits=True, **values)
+        writes = [
+            # The process may be gone that did it; where it is not, its result still takes the place of this.
+            Write(CLOSE_THE_RUNNING, (now_ms(), self.id, self.id)),
+            *self._end("status IN ('pending', 'running')", (), "failed", waits=True, **values),
+        ]
         with write():
             counts = [execute(*item).rowcount for item in writes]
             if counts[-1]:

@@ -31,6 +31,10 @@ REPLACE_STEP = ") ON CONFLICT (run_id, seq) DO UPDATE SET " + ", ".join(
 OF_NODES = "node_id IN (SELECT value FROM json_each(?))"
 SAVE_STEP = INSERT_STEP + REPLACE_STEP
 BEGIN_STEP = INSERT_STEP + " AND status = 'running'" + REPLACE_STEP
+# A run that was taken from who sleeps is pending until somebody claims it, and so long the claims tell nothing apart.
+# The sleeper's last step may well count; but not alone, where what belongs to it is only written while the run goes on.
+NOT_TAKEN = " AND status <> 'pending'"
+SAVE_WITH_MORE = INSERT_STEP + NOT_TAKEN + REPLACE_STEP
 
 
 STEPS_AT_ONCE = 20
@@ -110,12 +114,12 @@ class Step(Base):
         return [Write(_inserting(len(page)), tuple(chain.from_iterable(page))) for page in pages]
 
     @classmethod
-    def save_one(cls, values: Sequence[Any], claims: int) -> Write:
+    def save_one(cls, values: Sequence[Any], claims: int, with_more: bool = False) -> Write:
         """Insert a step, or replace the one of its number; values in the order of STEP_COLUMNS.
 
-        Nothing is written for a run that was claimed again since.
+        Nothing is written for a run that was claimed again since; `with_more`, for one that was taken neither.
         """
-        return Write(SAVE_STEP, (*values, values[0], claims))
+        return Write(SAVE_WITH_MORE if with_more else SAVE_STEP, (*values, values[0], claims))
 
     @classmethod
     def begin_one(cls, values: Sequence[Any], claims: int) -> Write:
@@ -205,10 +209,10 @@ class Step(Base):
 
     @classmethod
     def close_the_running(cls, run_id: str, claims: int) -> Write:
-        """Close the steps that a crash left running, unless the run was claimed again since."""
+        """Close the steps that a crash left running, unless the run was taken or claimed again since."""
         sql = (
             "UPDATE steps SET status = 'failed', error_text = 'interrupted: the server stopped while this step ran', "
             "finished_at = ? WHERE run_id = ? AND status = 'running' "
-            "AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ?)"
+            f"AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ?{NOT_TAKEN})"
         )
         return Write(sql, (now_ms(), run_id, run_id, claims))

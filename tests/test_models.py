@@ -441,7 +441,7 @@ def test_the_id_of_a_step_is_made_of_its_run_and_number(made):
 
 
 def test_what_a_crash_left_running_is_closed(made):
-    run, other = accept(made), accept(made)
+    run, other = running(made), accept(made)
     add_step(run, 0)
     add_step(run, 1, status="running")
     add_step(other, 7, status="running")

@@ -251,6 +251,19 @@ def on_disk(path, record):
     return lambda: seen_by_another(path, "SELECT seq, status FROM steps WHERE run_id = ? ORDER BY seq", record.run.id)
 
 
+def test_what_comes_after_writes_of_the_run_that_failed_is_not_written(record, recorder, on_disk):
+    """As where a large step finds no room on the disk, and the end of the run, which is small, would."""
+    with write():
+        record.step(step(0, pure=False))
+        record.add(Write("INSERT INTO nowhere VALUES (1)", ()))
+        record.step(step(1, pure=False))
+        following, other = record.flush(put("ws_1")), recorder.submit([put("ws_2")])
+    with pytest.raises(Exception, match="no such table: nowhere"):
+        following.result(PATIENCE)
+    assert other.result(PATIENCE) == [1]
+    assert (on_disk(), set(names())) == ([(0, "success")], {"ws_2"})
+
+
 def test_pure_steps_wait_for_the_end(record, recorder, on_disk):
     for seq in range(3):
         record.step(step(seq))

@@ -3,12 +3,13 @@
 import orjson
 import pytest
 from crashes import crash_everywhere
-from test_dispatch import at_gate, finished, left_behind, let_go, output, statuses, submit
+from test_dispatch import at_gate, finished, left_behind, let_go, output, statuses, submit, taken_from
 from world import PATIENCE, add_flow, chain, flow, node, raced, run_of, steps_of
 
 import database
 from errors import NodeError
 from models import LogEntry, Run, Step, Wait, Workflow
+from recorder import RunRecord
 
 
 def called(*nodes, **more):
@@ -294,6 +295,25 @@ def test_a_run_that_is_cancelled_before_what_it_starts_is_on_record_starts_nothi
     let_go(one, run)
     assert Run.select().count() == 1 and nothing_waits()
     assert [folder.name for folder in (tmp_path / "values").iterdir()] == [run.id]
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_process_that_falls_asleep_as_it_starts_one_leaves_that_to_who_takes_the_run(start, types, wait, monkeypatch):
+    """The run is pending then, and not claimed: what was started and the step that says so are both left out."""
+    one, other = start(inline=True), start(inline=True)
+    add = RunRecord.add
+
+    def asleep(record, item):
+        monkeypatch.undo()
+        taken_from(one, record.run.id)
+        add(record, item)
+
+    monkeypatch.setattr(RunRecord, "add", asleep)
+    run = submit(one, chain(node("a", "act"), call(called("b"), wait=wait), node("z", "act")))
+    other.sweep()
+    assert run_of(run.id).status == "success"
+    (child,) = children(run)
+    assert child.status == "success" and types.effects == [f"{run.id}:a:0", f"{run.id}:z:0"]
 
 
 def test_a_run_that_fails_beside_what_it_waits_for_leaves_that_alone(inline):

@@ -25,6 +25,7 @@ from world import run as run_engine
 
 import database
 from dispatch import MAX_DEATHS
+from dispatch.history import History
 from errors import BadInput, Conflict, DefinitionError, NodeError, Unavailable
 from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, Step, Workflow, WorkspaceStore, Write, new_id, now_ms
 from nodes.base import REGISTRY
@@ -70,6 +71,13 @@ def on_record(made, **values):
     with database.write():
         database.execute(*run.insertion())
     return run.id
+
+
+def taken_from(dispatcher, id_):
+    """Take the run from the process as a sweep does while that is asleep; nobody has claimed it yet."""
+    Lease.beat(dispatcher.owner, -1)
+    with database.write():
+        assert database.execute(*Run.take_from_the_dead(id_)).rowcount == 1
 
 
 def left_behind(dispatcher, definition, input=None, steps=0, deaths=0):
@@ -583,6 +591,48 @@ def test_of_the_runs_at_which_two_processes_died_a_process_executes_one_at_a_tim
     assert [finished(dispatcher, run_of(id_)).status for id_ in suspects] == ["success"] * 3
 
 
+def test_two_threads_that_look_at_the_same_time_begin_one_of_those_runs(start, gate, monkeypatch):
+    dispatcher = start(run_threads=4)
+    suspects = [on_record(add_flow(flow(node("a", "gate"))), deaths=MAX_DEATHS - 1) for _ in range(2)]
+    has_suspect, others = dispatcher._has_suspect, []
+
+    def meanwhile():
+        found = has_suspect()
+        if not others:
+            others.append(Background(dispatcher._take, suspects[1]))
+            others[0].thread.join(0.2)
+        return found
+
+    monkeypatch.setattr(dispatcher, "_has_suspect", meanwhile)
+    dispatcher._take(suspects[0])
+    others[0].result()
+    assert dispatcher.active_count() == 1
+    gate.opened.set()
+
+
+def test_a_run_that_is_cancelled_before_it_is_resumed_leaves_no_step_running(inline, types):
+    id_ = left_behind(inline, flow(node("a", "act")), steps=1)
+    types.effects.clear()
+    with database.write():
+        database.execute(*Run.take_from_the_dead(id_))
+    inline.cancel(run_of(id_), "ann")
+    inline.sweep()
+    (step,) = steps_of(id_)
+    assert (step.status, step.error_text) == ("failed", "the run was cancelled while this step ran")
+    assert step.finished_at is not None and types.effects == []
+
+
+def test_a_node_that_ends_after_the_run_was_cancelled_has_its_result_on_record(dispatcher, gate, types):
+    types.offer("linger", gate, pure=False)
+    run = submit(dispatcher, chain(node("a", "linger"), node("b", "act")), 5)
+    dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
+    assert [step.status for step in steps_of(run.id)] == ["failed"]
+    gate.opened.set()
+    let_go(dispatcher, run)
+    (step,) = steps_of(run.id)
+    assert (step.status, step.output, step.error_text, types.effects) == ("success", "5", None, [])
+
+
 def test_a_run_whose_flow_was_deleted_fails_and_says_so(inline):
     id_ = left_behind(inline, flow("a"))
     Workflow.get().remove()
@@ -671,6 +721,29 @@ def test_a_process_that_was_asleep_changes_nothing_in_the_record_of_who_took_its
     let_go(one, run)
     assert [(step.seq, step.node_id, step.status) for step in steps_of(run.id)][1:] == record
     assert (run_of(run.id).output, types.effects) == ("5", [f"{run.id}:c:0"])
+
+
+def test_a_process_that_was_asleep_closes_no_step_in_doubt_of_a_run_that_is_to_be_claimed_anew(
+    start, types, monkeypatch
+):
+    """Closed, it would be in doubt no more, and be done again though it must not."""
+    one, other = start(inline=True), start(inline=True)
+    made = flow(node("a", "act", on_interrupt="fail"))
+    id_ = left_behind(one, made, steps=1)
+    types.effects.clear()
+    of = History.of
+
+    def asleep(run, load):
+        history = of(run, load)
+        monkeypatch.undo()
+        taken_from(one, run.id)
+        return history
+
+    monkeypatch.setattr(History, "of", asleep)
+    one.sweep()
+    assert run_of(id_).status == "pending"
+    other.sweep()
+    assert (run_of(id_).error_node_id, types.effects) == ("a", []) and "interrupted" in run_of(id_).error_text
 
 
 def test_a_process_that_was_asleep_changes_no_large_value_of_who_took_its_run(start, gate, types):

@@ -6,7 +6,7 @@ from test_limits import until
 from world import PATIENCE, Gate, add_flow, chain, node, run_of
 
 from database import execute
-from models import Run
+from models import Lease, Run
 
 THREADS, AT_WORK = 4, 3
 
@@ -93,3 +93,26 @@ def test_those_that_wait_when_the_process_ends_are_done_by_another(start, slow, 
     other = start(run_threads=THREADS)
     other.sweep()
     assert {finished(other, run).status for run in runs} == {"success"}
+
+
+def test_one_that_another_process_began_while_it_waits_here_is_done_once_that_hands_it_back(
+    dispatcher, slow, runs, monkeypatch
+):
+    """It is not ours yet, so that it is executed elsewhere is no reason to stop it once it is."""
+    Lease.beat("proc_other", 60_000)
+    (late,) = pending(chain(node("a", "slow")))
+    claimable = Run.claimable
+
+    def taken_meanwhile(limit):
+        found = claimable(limit)
+        dispatcher.recorder.commit(Run.claim(late.id, "proc_other"))
+        return found
+
+    monkeypatch.setattr(Run, "claimable", taken_meanwhile)
+    dispatcher.pick_up()
+    monkeypatch.undo()
+    dispatcher.sweep()
+    dispatcher.recorder.commit([Run.release(late.id, "proc_other")])
+    slow.opened.set()
+    ended = finished(dispatcher, late)
+    assert (ended.status, ended.error_text) == ("success", None)

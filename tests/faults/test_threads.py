@@ -1,0 +1,253 @@
+"""What the threads of two processes do at the same time, in any order: each run ends, and no node is done twice.
+
+One thread goes on at a time, and hands over at random between two statements, before and after a commit, within a
+node. So the seed says how they meet, but for the moments at which the recorders' threads commit.
+"""
+
+import threading
+from collections import Counter
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+
+import pytest
+from world import PATIENCE, Types, add_flow, chain, fresh_database, node, steps_of
+from world import process as a_process
+
+import database
+from dispatch import Dispatcher
+from dispatch.active import Active
+from errors import HeadraceError
+from models import Lease, Run, RunDay, Wait
+from nodes.base import REGISTRY, Suspend
+from recorder import Recorder, RunRecord
+
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
+
+PLACES = [
+    (type(database.db), ["execute_sql"]),
+    (Recorder, ["commit"]),
+    (RunRecord, ["step", "finish"]),
+    (Active, ["begin", "durable", "end"]),
+    (Dispatcher, ["tidy", "plan_of_version", "plan_of_run", "_enqueue"]),
+]
+
+
+class Turns:
+    """Threads of which one goes on at a time; each hands over at random, with this chance at each place."""
+
+    def __init__(self, random, chance):
+        self.random, self.chance = random, chance
+        self.turns, self.errors = {}, []
+        self.over = threading.Event()
+        self.own = threading.local()
+
+    def add(self, work):
+        turn = threading.Semaphore(0)
+        self.turns[turn] = threading.Thread(target=self._work, args=(turn, work), daemon=True)
+        self.turns[turn].start()
+
+    def take(self):
+        """Let them go on until all have ended."""
+        self._next().release()
+        assert self.over.wait(3 * PATIENCE), "they wait for each other"
+        assert not self.errors, self.errors
+
+    def place(self):
+        """Perhaps hand over. Not by who writes: the others would wait for the lock."""
+        turn = getattr(self.own, "turn", None)
+        if turn is not None and not database.db.in_transaction() and self.random.random() < self.chance:
+            self.hand_over(turn)
+
+    def hand_over(self, turn):
+        following = self._next()
+        if following is not turn:
+            following.release()
+            turn.acquire()
+
+    def _next(self):
+        return self.random.choice(list(self.turns))
+
+    def _work(self, turn, work):
+        turn.acquire()
+        self.own.turn = turn
+        try:
+            work()
+        except BaseException as error:
+            self.errors.append(repr(error))
+        finally:
+            del self.own.turn, self.turns[turn]
+            database.disconnect_thread()
+            self._next().release() if self.turns else self.over.set()
+
+
+class Lock:
+    """A lock for which a thread that has its turn does not wait: it hands over."""
+
+    def __init__(self, turns):
+        self.turns, self.lock = turns, threading.Lock()
+
+    def __enter__(self):
+        while not self.lock.acquire(timeout=0 if (turn := getattr(self.turns.own, "turn", None)) else PATIENCE):
+            self.turns.hand_over(turn)
+
+    def __exit__(self, *error):
+        self.lock.release()
+
+
+def at_each_place(monkeypatch, turns):
+    def watched(function):
+        def work(*args, **more):
+            turns.place()
+            given = function(*args, **more)
+            turns.place()
+            return given
+
+        return work
+
+    for owner, names in PLACES:
+        for name in names:
+            monkeypatch.setattr(owner, name, watched(getattr(owner, name)))
+
+
+def some_flows():
+    called = add_flow(chain(node("called", "called"), node("x", "act"), node("w", "ask")), name="Called")
+    teller = add_flow(chain(node("error", "error"), node("x", "act")), name="Teller")
+    a, b, ask = node("a", "act"), node("b", "act"), node("w", "ask")
+    loose = {"workflow_id": called.id, "wait": False}
+    return [
+        add_flow(made)
+        for made in (
+            chain("a", "b"),
+            chain(a, ask, b),
+            chain(a, node("c", "subflow", {"workflow_id": called.id}), b),
+            chain(a, node("c", "subflow", loose), b),
+            chain(a, ask, b, max_concurrent_runs=1),
+            chain(a, b, max_concurrent_runs=1, overlap="skip"),
+            chain(a, node("s", "slow")),
+            chain(a, node("f", "fail"), error_workflow_id=teller.id),
+        )
+    ]
+
+
+class Team:
+    """Two processes without threads of their own, for which others do what theirs would."""
+
+    def __init__(self, random, processes, flows):
+        self.random, self.processes, self.flows = random, processes, flows
+        self.slept = False
+
+    def act(self):
+        """Do something that somebody may do at any time."""
+        process = self.random.choice(self.processes)
+        weights = {
+            lambda: work(process): 9, process.sweep: 4, process.pick_up: 3, process.wake: 2, process.beat: 1,
+            lambda: self.sleep(process): 2, lambda: self.submit(process): 5, lambda: self.cancel(process): 1,
+            lambda: self.repeat(process): 3, lambda: self.answer(process): 4,
+        }  # fmt: skip
+        (do,) = self.random.choices(list(weights), list(weights.values()))
+        with suppress(HeadraceError):  # it was too late for that, say
+            do()
+
+    def sleep(self, process):
+        self.slept = True
+        Lease.beat(process.owner, -1)
+
+    def submit(self, process):
+        key = self.random.choice([None, None, "key"])
+        process.durable(process.submit(self.random.choice(self.flows), 1, "manual", key=key))
+
+    def cancel(self, process):
+        self._with_one(Run.finished_at.is_null(), lambda run: process.cancel(run, "ann"))
+
+    def repeat(self, process):
+        ended = Run.finished_at.is_null(False) & Run.retry_of.is_null() & Run.parent_run_id.is_null()
+        self._with_one(ended, lambda run: process.retry(run, "start", None))
+
+    def answer(self, process):
+        self._with_one(Run.finished_at.is_null(), lambda run: process.answer(run, "w", "yes", 1, "ann"))
+
+    def _with_one(self, where, do):
+        if found := list(Run.select().where(where)):
+            do(self.random.choice(found))
+
+    def bring_all_to_an_end(self):
+        for _ in range(100):
+            for process in self.processes:
+                process.beat()
+                process.sweep()
+                while work(process):
+                    continue
+            for wait in Wait.select().where(Wait.answered_at.is_null(), Wait.node_id == "w"):
+                self.processes[0].answer(Run.get_by_id(wait.run_id), "w", "yes", 1, "ann")
+            if not Run.select().where(Run.finished_at.is_null()).exists():
+                return
+
+
+def work(process):
+    """What a thread of the process does once it is given a run; whether there was one."""
+    if process._queue.empty():
+        return False
+    process._execute(process._queue.get())
+    return True
+
+
+def begin(folder, stack, turns):
+    process = stack.enter_context(a_process(folder, run_threads=0))
+    process.config = replace(process.config, run_threads=3)
+    process._looking = Lock(turns)
+    return process
+
+
+def check(team, effects):
+    runs = list(Run.select())
+    children = Counter((run.parent_run_id, run.workflow_name) for run in runs)
+    assert [process.active_count() for process in team.processes] == [0, 0]
+    assert sum(day.total for day in RunDay.select()) == len(runs)
+    assert not Wait.select().where(Wait.seq.is_null(False)).exists()
+    for run in runs:
+        steps = steps_of(run.id)
+        told = f"{run.workflow_name} {run.id} {run.status} {run.error_text}"
+        assert run.finished_at is not None and not {step.status for step in steps} & {"running", "waiting"}, told
+        assert run.status == "success" or run.cancelled or "processes died" in run.error_text or steps[-1].final, told
+        done = Counter(step.node_id for step in steps if step.status == "success")
+        begun = Counter(step.node_id for step in steps)
+        for id_ in begun:
+            times = effects.count(f"{run.id}:{id_}:0")
+            assert done[id_] <= 1 and times <= begun[id_] and (times <= 1 or team.slept), f"{told} {id_}: {times} times"
+        if run.status == "success":
+            assert run.nodes_done == run.nodes_total and children[run.id, "Called"] == ("c" in done), told
+        assert children[run.id, "Teller"] == (any(step.node_id == "f" for step in steps) and not run.cancelled), told
+
+
+def meet(folder, random, monkeypatch):
+    """Four threads do ten things each; then all is brought to its end, and looked at."""
+    effects, turns = [], Turns(random, random.choice([0.05, 0.2, 0.5]))
+
+    def act(config, input, ctx):
+        effects.append(ctx.idempotency_key)
+        turns.place()
+        return input
+
+    def ask(config, input, ctx):
+        return Suspend(None, "ann")
+
+    with fresh_database(folder), Types() as types, ExitStack() as stack:
+        del REGISTRY["act"]
+        types.offer("act", act, pure=False)
+        types.offer("slow", act, pure=False, slow=True)
+        types.offer("ask", ask, suspends=True, answers=("yes",), resume=lambda self, config, input, answer: input)
+        team = Team(random, [begin(folder, stack, turns) for _ in range(2)], some_flows())
+        with monkeypatch.context() as patch:
+            at_each_place(patch, turns)
+            for _ in range(4):
+                turns.add(lambda: [team.act() for _ in range(10)])
+            turns.take()
+        team.bring_all_to_an_end()
+        check(team, effects)
+
+
+def test_whatever_the_threads_do_at_the_same_time_no_run_is_stuck_or_doubled(tmp_path, seeded, rounds, monkeypatch):
+    for number in rounds(6):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        meet(folder, seeded, monkeypatch)
