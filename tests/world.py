@@ -238,7 +238,7 @@ def start_python(source, *args):
 
 def said(process):
     """What the process printed, a line an item, once it has ended well."""
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=180)
     assert process.returncode == 0, error
     return out.split()
 
