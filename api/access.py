@@ -180,6 +180,7 @@ def _guard() -> None:
         raise Forbidden("This is for people who are logged in; an API token cannot do it")
     if access.by_token or current_user.token is None:
         check_origin()
+        _check_believed()
     g.workspace_id = _chosen_workspace()
     if not access.rows:
         check_role(g.workspace_id, access.role)
@@ -207,6 +208,15 @@ def _chosen_workspace() -> str:
     chosen = request.headers.get("X-Workspace-Id") or request.args.get("workspace_id")
     usual = str(current_user.workspace_id)
     return chosen or (usual if usual in current_user.roles else next(iter(current_user.roles), usual))
+
+
+def _check_believed() -> None:
+    """A page says whom it was made for: all tabs of a browser share one cookie, and in another somebody else may have
+    logged in since. Nothing of one is done as the other.
+    """
+    believed = request.headers.get("X-User-Id")
+    if believed is not None and believed != current_user.get_id():
+        raise Forbidden("Somebody else has logged in in this browser since; load the page again (X-User-Id)")
 
 
 def check_origin() -> None:

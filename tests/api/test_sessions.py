@@ -209,6 +209,20 @@ def test_a_row_is_found_in_whichever_workspace_of_the_user_it_lies(owner):
     assert owner.get(f"/api/workflows/{made['id']}").status_code == 200
 
 
+def test_what_a_page_asks_for_one_user_is_not_done_as_another_who_has_logged_in_since(owner, other):
+    owner.post("/api/members", {"email": other.user.email, "role": "owner"})
+    flow = owner.post("/api/flows", {"name": "Mine"}).json
+    for method, path, body in (
+        ("put", f"/api/workflows/{flow['id']}", {"name": "Yours"}),
+        ("get", "/api/flows", None),
+        ("delete", "/api/auth/session", None),
+    ):
+        answer = getattr(other, method)(path, *([] if body is None else [body]), headers={"X-User-Id": owner.user.id})
+        assert answer.status_code == 403 and "Somebody else has logged in" in answer.json["error"]
+    assert owner.get(f"/api/workflows/{flow['id']}", headers={"X-User-Id": owner.user.id}).json["name"] == "Mine"
+    assert other.get("/api/auth/session").status_code == 200
+
+
 def test_a_role_counts_only_in_its_own_workspace(owner, other):
     owner.post("/api/members", {"email": other.user.email, "role": "viewer"})
     here = {"X-Workspace-Id": owner.workspace.id}

@@ -2,6 +2,7 @@
 
 import re
 
+import chromium
 import pytest
 from editing import Editor
 from playwright.sync_api import expect
@@ -128,3 +129,27 @@ def test_a_viewer_is_offered_nothing_that_is_not_theirs(another, server, path, m
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_role("button", name=missing)).to_have_count(0)
     expect(page.get_by_role("link", name="Audit trail")).to_have_count(0)
+
+
+LOG_IN_AND_CLICK = """async (button, body) => {
+  const headers = { "Content-Type": "application/json" };
+  await fetch("/api/auth/login", { method: "POST", headers, body: JSON.stringify(body) });
+  button.click();
+}"""
+
+
+def test_a_tab_of_one_user_saves_nothing_as_another_who_logged_in_beside_it(editor, watch, log_in):
+    watch.allow(403, "/api/")
+    beside = {"email": "beside@example.com", "password": chromium.PASSWORD}
+    editor.server.call("POST", "/api/members", {**beside, "role": "editor", "name": "Beside"})
+    page = editor.open(editor.add(FLOW, status="active")).page
+    rename(editor, "one", "Typed by the owner")
+    before = editor.stored["version"]
+    page.get_by_role("button", name="Publish").evaluate(LOG_IN_AND_CLICK, beside)
+    expect(page.get_by_role("button", name="Account: Beside")).to_be_visible()
+    editor.is_open()
+    expect(editor.node("one")).not_to_contain_text("Typed by the owner")
+    assert (editor.stored["version"], names(editor)) == (before, [None, None, None])
+    log_in(page)
+    editor.open(editor.flow)
+    expect(editor.node("one")).to_contain_text("Typed by the owner")

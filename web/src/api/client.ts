@@ -28,6 +28,12 @@ export function chooseWorkspace(id: string | null): void {
   workspace = id;
 }
 
+/** Whom the page shows things of. All tabs share one cookie, so the server refuses what comes for somebody else. */
+let user: string | null = null;
+export function chooseUser(id: string): void {
+  user = id;
+}
+
 /** Told when the server says that nobody is logged in, or that whoever is may not do this. */
 let onRefused: () => void = () => {};
 export function whenRefused(listener: () => void): void {
@@ -50,16 +56,23 @@ async function errorOf(response: Response): Promise<ApiError> {
   );
 }
 
+function isAboutSession(request: Request): boolean {
+  return new URL(request.url).pathname.startsWith("/api/auth/");
+}
+
 const middleware: Middleware = {
   onRequest({ request }) {
     if (workspace !== null) request.headers.set("X-Workspace-Id", workspace);
+    // Who is logged in is found out by asking.
+    const asksWho = request.method === "GET" && isAboutSession(request);
+    if (user !== null && !asksWho) request.headers.set("X-User-Id", user);
     return request;
   },
   async onResponse({ request, response }) {
     if (response.ok) return response;
     // What is asked about the session itself has its own answer to this.
     const isRefused = response.status === 401 || response.status === 403;
-    if (isRefused && !new URL(request.url).pathname.startsWith("/api/auth/")) onRefused();
+    if (isRefused && !isAboutSession(request)) onRefused();
     throw await errorOf(response);
   },
   onError({ error }) {

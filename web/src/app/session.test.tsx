@@ -6,9 +6,10 @@ import { afterEach, beforeAll, beforeEach, expect, it, vi } from "vitest";
 
 // The server's answers; the client takes `fetch` when it is loaded.
 const answers = vi.hoisted(() => {
-  const given: Record<string, { status: number; body: unknown }> = {};
+  const given: Record<string, { status: number; body: unknown; user?: string | null }> = {};
   vi.stubGlobal("fetch", async (request: Request) => {
     const known = given[`${request.method} ${new URL(request.url).pathname}`];
+    if (known !== undefined) known.user = request.headers.get("X-User-Id");
     const { status, body } = known ?? { status: 404, body: {} };
     return new Response(status === 204 ? null : JSON.stringify(body), { status });
   });
@@ -21,10 +22,10 @@ const { SessionProvider, useSession } = await import("./session");
 const PATIENCE = { timeout: 15_000 };
 const LOGGED_OUT = { status: 401, body: { error: "Sign in first" } };
 
-function as(role: string, workspace_id = "ws_1") {
+function as(role: string, workspace_id = "ws_1", id = "usr_1") {
   const session = { id: "ses_1", workspace_id, role, created_at: "", expires_at: "" };
   const user = {
-    id: "usr_1",
+    id,
     email: "a@b.c",
     name: "A",
     set_up: true,
@@ -76,6 +77,18 @@ it("sees another role as soon as something is refused", async () => {
   answers["GET /api/members"] = { status: 403, body: { error: "This needs the role owner" } };
   await act(() => server.GET("/api/members").catch(() => {}));
   expect(await screen.findByText("viewer", {}, PATIENCE)).toBeTruthy();
+});
+
+it("says with each request whom the page was made for, and shows nothing once it is somebody else", async () => {
+  const another = as("owner", "ws_1", "usr_2") as (typeof answers)[string];
+  const refused: (typeof answers)[string] = { status: 403, body: { error: "Somebody else has logged in" } };
+  answers["GET /api/auth/session"] = another;
+  answers["PUT /api/workflows/wf_1"] = refused;
+  const params = { path: { flow: "wf_1" } };
+  await act(() => server.PUT("/api/workflows/{flow}", { params, body: { name: "A" } }).catch(() => {}));
+  expect(await screen.findByText("Opening Headrace", {}, PATIENCE)).toBeTruthy();
+  expect(screen.queryByText("owner")).toBeNull();
+  expect([refused.user, another.user]).toEqual(["usr_1", null]);
 });
 
 it("shows the login once the session has ended", async () => {

@@ -1,7 +1,7 @@
 /** Who is logged in and in which workspace; everything below may take both for granted. */
 import { useQueryClient } from "@tanstack/react-query";
-import { createContext, type ReactNode, useContext, useEffect, useMemo, useState } from "react";
-import { ApiError, api, chooseWorkspace, type Schemas, server, whenRefused } from "@/api/client";
+import { createContext, type ReactNode, useContext, useEffect, useMemo, useRef, useState } from "react";
+import { ApiError, api, chooseUser, chooseWorkspace, type Schemas, server, whenRefused } from "@/api/client";
 import { notify } from "@/ui/notify";
 import { Loading, Refused } from "@/ui/states";
 import { forgetRuns } from "./kept";
@@ -68,6 +68,17 @@ export function SessionProvider({ children, login }: { children: ReactNode; logi
     void refetch();
   }, [isForeign, refetch]);
 
+  // What is on the page, and not saved yet, is of the one for whom it was opened.
+  const madeFor = useRef<string | null>(null);
+  if (data && madeFor.current === null) {
+    madeFor.current = data.user.id;
+    chooseUser(data.user.id);
+  }
+  const isAnother = data !== undefined && data.user.id !== madeFor.current;
+  useEffect(() => {
+    if (isAnother) window.location.reload();
+  }, [isAnother]);
+
   const session = useMemo<Session | null>(() => {
     if (!data) return null;
     const role = data.session.role as Role;
@@ -90,17 +101,21 @@ export function SessionProvider({ children, login }: { children: ReactNode; logi
           await server.DELETE("/api/auth/session");
         } catch (error) {
           const isOut = error instanceof ApiError && error.status === 401;
-          if (!isOut) return notify.refused("You are still logged in", error);
+          if (!isOut) {
+            void refetch(); // It may be somebody else by now.
+            return notify.refused("You are still logged in", error);
+          }
         }
         forgetRuns();
         client.clear();
         window.location.assign("/");
       },
     };
-  }, [data, client]);
+  }, [data, client, refetch]);
 
   if (problem instanceof ApiError && problem.status === 401) return <>{login}</>;
-  if (session === null && (isPending || isForeign)) return <Loading label="Opening Headrace" fill />;
+  if (isAnother || (session === null && (isPending || isForeign)))
+    return <Loading label="Opening Headrace" fill />;
   if (session === null) return <Refused error={problem} onRetry={() => void refetch()} />;
   return <SessionContext.Provider value={session}>{children}</SessionContext.Provider>;
 }
