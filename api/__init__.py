@@ -93,13 +93,25 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     app.view_functions[access.DESCRIPTION] = kept.kept(app.view_functions[access.DESCRIPTION])
     app.add_url_rule("/metrics", "prometheus", metrics.prometheus)
     app.add_url_rule("/mcp", "mcp", mcp.answer, methods=["POST"], provide_automatic_options=False)
-    docs: Any = get_swaggerui_blueprint("/api/docs", "/api/openapi.json", config={"app_name": "Headrace"})
-    app.register_blueprint(docs)
+    app.add_url_rule("/api/docs", "docs", _to_docs, provide_automatic_options=False)
+    app.register_blueprint(_docs())
     if web_dir is not None:
         browser_app.install(app, web_dir)
     app.after_request(_secure)
     app.after_request(freshness.tag)
     app.after_request(unsigned.hide)  # the last one here comes first
+
+
+@access.everybody
+def _to_docs() -> Response:
+    """To the page, by its path alone: Flask's own redirect would lead to whatever host the request names."""
+    return Response(status=308, headers={"Location": "/api/docs/"})
+
+
+def _docs() -> Any:
+    """Swagger UI, which would have the request's host in its page too."""
+    config = {"app_name": "Headrace", "oauth2RedirectUrl": "/api/docs/oauth2-redirect.html"}
+    return get_swaggerui_blueprint("/api/docs", "/api/openapi.json", config=config)
 
 
 def _docs_policy(response: Response) -> str:

@@ -61,6 +61,13 @@ def test_the_api_describes_itself(client):
     assert client.get("/api/docs/").status_code == 200
 
 
+def test_the_page_about_the_api_leads_to_no_host_that_a_request_names(client):
+    named = {"Host": "elsewhere.example"}
+    answer = client.get("/api/docs", headers=named)
+    assert (answer.status_code, answer.headers["Location"]) == (308, "/api/docs/")
+    assert "elsewhere.example" not in client.get("/api/docs/", headers=named).text
+
+
 def test_the_description_that_is_printed_without_a_server_is_the_servers(client):
     assert json.loads(openapi.document()) == client.get("/api/openapi.json").json
     assert openapi.document() == openapi.document()

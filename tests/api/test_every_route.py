@@ -13,6 +13,7 @@ OPEN = {
     "GET /api/ready",
     "POST /api/auth/login",
     "GET /api/openapi.json",
+    "GET /api/docs",
     "GET /api/docs/",
     "GET /api/docs/<path:path>",
     # The browser app, which shows no data before one has logged in.
