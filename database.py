@@ -10,6 +10,7 @@ import drivers  # noqa: F401
 
 # isort: split
 import fcntl
+import logging
 import os
 import re
 import sqlite3
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from peewee import DatabaseError, ExceptionWrapper, IntegrityError, OperationalError, SqliteDatabase
+
+log = logging.getLogger("headrace.database")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MS = 5000
@@ -162,7 +165,16 @@ def migrate() -> list[str]:
 
     with _lock:
         _prepare_a_new_file(Path(db.database))
-        return list(Runner(db, directory=str(MIGRATIONS)).up())
+        # Its line for each migration is noise at the first start; one for all follows.
+        logging.getLogger("peewee.migrations").setLevel(logging.WARNING)
+        runner = Runner(db, directory=str(MIGRATIONS))
+        is_new = not runner.applied()
+        applied = list(runner.up())
+    for name in applied:
+        log.debug("migration %s applied", name)
+    if applied:
+        log.info("database made" if is_new else f"database brought up to date: {len(applied)} steps")
+    return applied
 
 
 def _prepare_a_new_file(path: Path) -> None:

@@ -128,3 +128,20 @@ def test_a_migration_imports_no_model_of_ours():
 def test_a_new_database_shrinks_when_rows_go(path):
     assert rows(path, "PRAGMA auto_vacuum") == [(2,)]
     assert rows(path, "PRAGMA journal_mode") == [("wal",)]
+
+
+def test_one_line_tells_of_all_migrations(tmp_path, caplog):
+    caplog.set_level("INFO")
+    with fresh_database(tmp_path):
+        database.migrate()
+        assert caplog.messages == ["database made"]
+
+
+def test_one_line_tells_of_an_older_database(tmp_path, caplog):
+    database.connect(tmp_path / "old.sqlite3")
+    Runner(database.db, directory=str(database.MIGRATIONS)).up("0001_initial")
+    caplog.set_level("INFO")
+    caplog.clear()
+    done = database.migrate()
+    database.disconnect()
+    assert caplog.messages == [f"database brought up to date: {len(done)} steps"]
