@@ -35,7 +35,7 @@ const PLACES: Place[] = [
 ];
 
 const WORKSPACE: Place[] = [
-  { path: "/credentials", label: "Credentials", icon: IconShieldLock, role: "editor" },
+  { path: "/credentials", label: "Credentials", icon: IconShieldLock },
   { path: "/members", label: "Members", icon: IconUsers },
   { path: "/tokens", label: "API tokens", icon: IconKey },
   { path: "/audit", label: "Audit trail", icon: IconHistory, role: "owner" },
