@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.access import needs, workspace_id
+from api.access import needs, who, workspace_id
 from api.audit import audited
 from api.import_schemas import CurlIn, DocumentIn, ImportedOut, PaletteOut, PresetArgs, PresetOut
 from api.wire import Resource
+from dispatch import IMPORTS
 from errors import BadInput, NotFound
 from importing import curl as curl_lines
 from importing import openapi as openapi_documents
@@ -35,8 +36,9 @@ def openapi(body: dict[str, Any]) -> Any:
     document = body["document"]
     if not isinstance(document, str | dict):
         raise BadInput("document: must be text or an object")
-    palette = openapi_documents.read(document.encode() if isinstance(document, str) else document)
-    rows = [preset.as_row() for preset in palette.presets]
+    with IMPORTS.taken(who().id):
+        palette = openapi_documents.read(document.encode() if isinstance(document, str) else document)
+        rows = [preset.as_row() for preset in palette.presets]
     with audited("preset.imported") as entry:
         presets = Preset.replace_source(workspace_id(), palette.source, palette.title, rows)
         entry.target("preset", palette.source, palette.title).note(presets=len(presets))

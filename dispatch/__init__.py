@@ -5,11 +5,11 @@ from dispatch.dispatcher import Dispatcher
 from dispatch.executor import MAX_DEATHS, make_services
 from dispatch.links import Links
 from dispatch.options import Options
-from dispatch.places import CHECKS, PREVIEWS, SAVES
+from dispatch.places import CHECKS, IMPORTS, PREVIEWS, SAVES
 from dispatch.polling import Found, Line, look
 from dispatch.previewing import Place, Preview
 
 __all__ = [
-    "CHECKS", "MAX_DEATHS", "PREVIEWS", "SAVES", "Dispatcher", "Found", "Line", "Links", "Options", "Place", "Preview",
-    "Ticket", "look", "make_services",
+    "CHECKS", "IMPORTS", "MAX_DEATHS", "PREVIEWS", "SAVES", "Dispatcher", "Found", "Line", "Links", "Options", "Place",
+    "Preview", "Ticket", "look", "make_services",
 ]  # fmt: skip

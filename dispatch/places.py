@@ -54,4 +54,6 @@ class Places:
 CHECKS = Places("definitions to check", 4, 2)
 # Only large definitions take one of these: seconds of work. Whoever saves has changed something, and may wait.
 SAVES = Places("large definitions to save", 4, 2, 10.0)
+# Seconds of work each, for a large document.
+IMPORTS = Places("documents to import", 2, 1)
 PREVIEWS = Places("expressions to try out", 4, 2)

@@ -5,7 +5,9 @@ import json
 import pytest
 from openapi_documents import GITHUB, PETSTORE
 
+from api import importing
 from database import execute
+from dispatch.places import Places
 from models import Preset
 from tables import presets as presets_table
 
@@ -45,6 +47,17 @@ def test_a_command_becomes_a_node_and_nothing_is_kept(owner, count_rows):
         }
     ]
     assert len(answer.json["notes"]) == 2 and SECRET not in answer.text and count_rows() == before
+
+
+def test_documents_are_imported_a_few_at_once_and_each_gives_its_place_back(owner, monkeypatch):
+    places = Places("documents to import", 1, 1, 0.01)
+    monkeypatch.setattr(importing, "IMPORTS", places)
+    with places.taken(owner.user.id):
+        load(owner, status=429)
+    with places.taken("somebody else"):
+        load(owner, status=503)
+    load(owner, b"no document", status=400)
+    load(owner)
 
 
 def test_what_is_suggested_is_what_credentials_take(owner):
