@@ -189,6 +189,7 @@ def validate(body: dict[str, Any]) -> Any:
     `nodes` has by id the branches of each node and what else it takes to draw it, as far as that can be read.
     """
     definition, most = body["definition"], current_app.extensions["headrace"].config.max_nodes
+    given_definition(body)  # no larger than one that is saved may be
     with CHECKS.taken(who().id):
         plan, issues = definitions.check(definition, most)
         found = [*issues, *warnings_of(definition, workspace_id())]

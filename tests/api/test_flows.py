@@ -337,6 +337,14 @@ def test_checking_takes_any_json_and_finds_something(owner, definition):
     assert answer.status_code == 200 and answer.json["issues"]
 
 
+def test_no_larger_definition_is_checked_than_one_that_is_saved_may_be(owner, server):
+    most = server.config.max_definition_bytes
+    large = {"nodes": [{"id": "a", "type": "noop", "notes": "x" * most}], "edges": []}
+    checked = owner.post("/api/workflows/validate", {"definition": large})
+    saved = owner.post("/api/flows", {"name": "A", "definition": large})
+    assert checked.status_code == saved.status_code == 413 and checked.json == saved.json
+
+
 # Places for what takes long
 
 
