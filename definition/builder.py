@@ -13,6 +13,7 @@ from errors import ExpressionError, NodeError
 from expressions import Template, compile_value, texts_with_expressions
 from nodes import apart, own
 from nodes.base import REGISTRY, Node, is_literal
+from nodes.kinds import weight_of_schemas
 
 from .planned import Config, Constant, Dynamic, PlannedNode, Retry
 from .shape import MAX_NAME, Graph, Issues, unknown_keys
@@ -23,6 +24,8 @@ ON_INTERRUPT = ("retry", "fail")
 # Of all expressions in a definition: with more, it would take a process many seconds and much memory.
 MOST_PARTS = 500_000
 CHARACTERS_A_PART = 4  # of an expression that does not compile, as it is seldom known how far that went
+# The same of all JSON Schemas, as bytes that their patterns are compiled to: five hundred of the costliest.
+MOST_SCHEMAS = 2**28
 NAMED = 10  # ways out of a node in a message
 
 
@@ -31,16 +34,21 @@ def nodes_of(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
     file_place = {id_: index for index, id_ in enumerate(shape.nodes)}
     inputs = inputs_of(shape, place)
     sources = {edge.source for edge in shape.edges}
-    planned, parts = [], 0
+    planned, parts, schemas = [], 0, 0
     for id_ in shape.order:
         builder = _Builder(shape.nodes[id_], f"nodes[{file_place[id_]}]", place, shape.nodes, issues)
         built = builder.build(inputs[id_], id_ not in sources)
         if built is not None:
             planned.append(built)
         parts += builder.parts
+        schemas += builder.schemas
         if parts > MOST_PARTS:
             issues.add("nodes", f"the expressions of all nodes have more than {MOST_PARTS:,} parts together")
-        if parts > MOST_PARTS or issues.is_full:
+        if schemas > MOST_SCHEMAS:
+            issues.add(
+                "nodes", "the JSON Schemas of all nodes, or the patterns in them, take too much to check together"
+            )
+        if parts > MOST_PARTS or schemas > MOST_SCHEMAS or issues.is_full:
             break
     _check_edges(shape, issues)
     return tuple(planned) if issues else _addressing(planned)
@@ -139,6 +147,7 @@ class _Builder:
         self.references: set[str] = set()
         self.addresses: set[str] = set()
         self.parts = 0  # of its expressions
+        self.schemas = 0  # what it took to check its JSON Schemas
 
     def build(self, inputs: tuple[tuple[int, str | None], ...], is_leaf: bool) -> PlannedNode | None:
         node = REGISTRY.get(self.raw["type"])
@@ -292,6 +301,8 @@ class _Builder:
                 static[key] = value
             else:
                 dynamic.append(Dynamic(key, compiled, field_, value))
+        if not node.own:
+            self.schemas += weight_of_schemas(schema, static)
         try:
             partial = tuple(item.key for item in dynamic)
             loaded = apart.loaded(node, schema, static, partial) if node.own else schema.load(static, partial=partial)

@@ -21,7 +21,7 @@ import orjson
 from errors import NodeError
 from reading import Unreadable, read_apart
 
-from .costs import DEEPEST, Costs, Work, costs_of, pattern_options
+from .costs import DEEPEST, PATTERNS, Costs, Work, costs_of, pattern_options
 
 MAX_ISSUES, MAX_ISSUE_TEXT = 50, 300
 MAX_LOOKED_AT = 30_000  # of a message, for secrets: more than the longest has, so that none is half in what is shown
@@ -51,6 +51,19 @@ def check(schema: Mapping[str, Any]) -> None:
     problem = "" if known.costs is not None else _problem_apart(known.text)
     if problem:
         raise ValueError(f"is not a JSON Schema: {problem}")
+
+
+# For how much a schema counts that is not looked at in this process; a pattern of as many bytes takes it some 10 ms.
+APART = 5 * PATTERNS[-1]
+
+
+def weight_of(schema: Mapping[str, Any]) -> int:
+    """What it took to check this schema, as the bytes to which patterns are compiled: what takes long is these."""
+    try:
+        known = _known(schema)
+    except ValueError:
+        return APART
+    return APART if known.costs is None else known.costs.compiled
 
 
 def issues_of(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str) -> list[dict[str, str]]:

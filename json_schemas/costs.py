@@ -78,8 +78,8 @@ class _Levels(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Costs:
     """What a schema can make of a value: checks, bytes of it in complaints, nanoseconds for each character. How many
-    levels of data it looks at, how many parts of it in a row are for the same value, whether it looks at keys, and how
-    many bytes of memory it takes.
+    levels of data it looks at, how many parts of it in a row are for the same value, whether it looks at keys, how many
+    bytes of memory it takes, and to how many its patterns are compiled.
     """
 
     checks: _Levels
@@ -89,6 +89,7 @@ class Costs:
     longest: int
     of_keys: bool
     memory: int
+    compiled: int
 
     @property
     def deep(self) -> bool:
@@ -142,7 +143,7 @@ def costs_of(schema: Mapping[str, Any], size: int) -> Costs | None:
     longest = _longest(graph, order)
     if longest * levels > MOST_WAY:
         return None
-    return Costs(checks, told, reading, levels, longest, graph.of_keys, KEPT * size + graph.patterns)
+    return Costs(checks, told, reading, levels, longest, graph.of_keys, KEPT * size + graph.patterns, graph.compiled)
 
 
 class _Graph:
@@ -155,7 +156,7 @@ class _Graph:
         self.either: dict[int, list[int]] = {}
         self.also: dict[int, list[int]] = {}
         self.left_over = self.of_keys = False
-        self.patterns = 0
+        self.patterns = self.compiled = 0
         todo = [root]
         while todo:
             part = todo.pop()
@@ -194,7 +195,9 @@ class _Graph:
         return found
 
     def _add_patterns(self, part: Mapping[str, Any]) -> None:
-        self.patterns += sum(pattern_bytes(pattern) + CACHE for pattern in _patterns(part))
+        for pattern in _patterns(part):
+            self.compiled += pattern_bytes(pattern)
+            self.patterns += pattern_bytes(pattern) + CACHE
         if self.patterns > MOST_PATTERNS:
             raise _Unknown
 

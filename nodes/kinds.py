@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 import json_schemas
 from nodes.base import setting
@@ -129,6 +129,12 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         json_schemas.check(schema)
     except ValueError as error:
         raise ValidationError(str(error)) from None
+
+
+def weight_of_schemas(schema: Schema, loaded: Mapping[str, Any]) -> int:
+    """What it took to check the JSON Schemas in a config that was loaded by `schema`."""
+    held = [name for name, field in schema.fields.items() if field.metadata.get("x-holds") == "json-schema"]
+    return sum(json_schemas.weight_of(loaded[name]) for name in held if isinstance(loaded.get(name), dict))
 
 
 def json_schema(help: str, **options: Any) -> Any:

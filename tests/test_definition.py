@@ -712,3 +712,25 @@ def test_the_expressions_of_a_definition_have_a_bound_together(monkeypatch):
     assert check({"nodes": made[:3]})[1] == []
     broken = [node("a", "set", {"values": {"a": "{{ a." + "b" * 100}}), *made[:1]]
     assert [issue.path for issue in check({"nodes": broken})[1]] == ["nodes[0].config.values", "nodes"]
+
+
+def validating(patterns):
+    """A flow with a node that checks its input by each of these patterns."""
+    return {
+        "nodes": [node(f"n{at}", "validate", {"schema": {"pattern": one}}) for at, one in enumerate(patterns)],
+        "edges": [],
+    }
+
+
+def test_the_schemas_of_a_flow_are_bounded_together(monkeypatch):
+    monkeypatch.setattr("definition.builder.MOST_SCHEMAS", 50_000)
+    assert check(validating(["^[a-z]+$"] * 40))[1] == []
+    _, issues = check(validating([r"(\pL{1,3}){1,3}", "^[a-z]+$"]))
+    assert ["take too much to check together" in issue.message for issue in issues] == [True]
+
+
+def test_schemas_that_are_checked_in_another_process_are_few(monkeypatch):
+    monkeypatch.setattr("definition.builder.MOST_SCHEMAS", 1)
+    elsewhere = {"properties": {"a": {"$id": "https://example.com/a", "type": "string"}}}
+    made = {"nodes": [node(id_, "validate", {"schema": elsewhere}) for id_ in "abc"], "edges": []}
+    assert len(check(made)[1]) == 1
