@@ -124,6 +124,21 @@ describe("the form of a node", () => {
     });
   }
 
+  it("draws a few of very many choices, and finds the others by what is typed", async () => {
+    const choices = Array.from({ length: 3_000 }, (_, at) => `place ${at}`);
+    const place = { type: "string", enum: choices, "x-literal": true };
+    const { changes, user } = show(
+      { ...TYPES.call, config_schema: { type: "object", properties: { place } } },
+      {},
+    );
+    const field = screen.getByRole("combobox", { name: "Place" });
+    await user.click(field);
+    expect(screen.getAllByRole("option", { hidden: true })).toHaveLength(200);
+    await user.type(field, "2999");
+    await user.click(screen.getByRole("option", { name: /2999/, hidden: true }));
+    expect(changes.at(-1)).toEqual({ place: "place 2999" });
+  });
+
   it("writes what is typed and removes the key of what is cleared", async () => {
     const { changes, user } = show(TYPES.call, { url: "a", timeout: 3 });
     const field = screen.getByLabelText("Timeout");

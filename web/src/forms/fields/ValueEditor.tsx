@@ -6,7 +6,7 @@ import { TemplateField } from "../expression/TemplateField";
 import { shapeOf } from "../schema/shapes";
 import type { FieldSchema } from "../schema/types";
 import { holdsExpression, isRecord } from "../schema/values";
-import { choiceLabel } from "../schema/words";
+import { choiceLabel, shownOf } from "../schema/words";
 import { JsonEditor } from "./JsonEditor";
 import { ListEditor } from "./ListEditor";
 import { MapEditor } from "./MapEditor";
@@ -44,6 +44,7 @@ export function ValueEditor(props: ValueEditorProps) {
         id={id}
         aria-label={label}
         data={schema.enum.map((one) => ({ value: String(one), label: choiceLabel(one) }))}
+        {...shownOf(schema.enum)}
         value={value === undefined || value === "" ? null : String(value)}
         onChange={(chosen) => onChange(schema.enum?.find((one) => String(one) === chosen))}
         readOnly={readOnly}

@@ -1,7 +1,7 @@
 /** The input of each kind of setting. */
 import { MultiSelect, NumberInput, PasswordInput, Select, Switch, TagsInput, Textarea } from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
-import type { ReactElement } from "react";
+import { type ReactElement, useMemo } from "react";
 import type { Json } from "@/definition/types";
 import { CodeEditor } from "@/ui/CodeEditor";
 import type { Language } from "@/ui/code/CodeMirror";
@@ -10,7 +10,7 @@ import { TemplateField } from "../expression/TemplateField";
 import type { Kind, Leaf } from "../schema/leaf";
 import { messagesOf } from "../schema/problems";
 import { isRecord } from "../schema/values";
-import { choiceLabel } from "../schema/words";
+import { choiceLabel, howToChoose, shownOf } from "../schema/words";
 import { CredentialField } from "./CredentialField";
 import { CronField } from "./CronField";
 import { JsonEditor } from "./JsonEditor";
@@ -164,22 +164,22 @@ function BooleanField(props: InputProps) {
   );
 }
 
-function optionsOf(leaf: Leaf, value: Json | undefined): { value: string; label: string }[] {
-  const known = leaf.choices ?? [];
+function optionsOf(known: Json[] = [], value: Json | undefined): { value: string; label: string }[] {
   const foreign = value !== undefined && value !== null && !known.includes(value) ? [value] : [];
   return [...known, ...foreign].map((one) => ({ value: String(one), label: choiceLabel(one) }));
 }
 
 function ChoiceField(props: InputProps) {
   const { leaf, value, onChange } = props;
+  const data = useMemo(() => optionsOf(leaf.choices, value), [leaf.choices, value]);
   return (
     <Select
       {...useShared(props)}
-      data={optionsOf(leaf, value)}
+      {...shownOf(leaf.choices)}
+      data={data}
       value={value === undefined || value === null ? null : String(value)}
-      placeholder={props.placeholder === "" ? "Choose" : choiceLabel(leaf.default)}
+      placeholder={props.placeholder === "" ? howToChoose(leaf.choices) : choiceLabel(leaf.default)}
       clearable={!leaf.required}
-      searchable={(leaf.choices?.length ?? 0) > 8}
       comboboxProps={{ withinPortal: true }}
       clearButtonProps={{ "aria-label": `Clear ${leaf.label}` }}
       onChange={(chosen) => onChange(leaf.choices?.find((one) => String(one) === chosen))}
@@ -190,11 +190,13 @@ function ChoiceField(props: InputProps) {
 function ChoicesField(props: InputProps) {
   const { leaf, value, onChange } = props;
   const chosen = Array.isArray(value) ? value.map(String) : [];
+  const data = useMemo(() => optionsOf(leaf.choices, undefined), [leaf.choices]);
   return (
     <MultiSelect
       {...useShared(props)}
+      {...shownOf(leaf.choices)}
       placeholder={chosen.length === 0 ? props.placeholder : undefined}
-      data={(leaf.choices ?? []).map((one) => ({ value: String(one), label: choiceLabel(one) }))}
+      data={data}
       value={chosen}
       onChange={(next) => onChange(leaf.choices?.filter((one) => next.includes(String(one))) as Json[])}
     />

@@ -34,3 +34,15 @@ export function glance(value: unknown): string {
   if (typeof value === "object") return JSON.stringify(value);
   return String(value);
 }
+
+/** Of very many choices a browser would draw the list for seconds: the first of those that fit what is typed. */
+export const MOST_SHOWN = 200;
+
+/** How a list of so many choices is shown. */
+export function shownOf(choices: readonly unknown[] = []) {
+  return { searchable: choices.length > 8, limit: MOST_SHOWN, nothingFoundMessage: "Nothing of that name" };
+}
+
+export function howToChoose(choices: readonly unknown[] = []): string {
+  return choices.length > MOST_SHOWN ? "Type to find one" : "Choose";
+}
