@@ -95,12 +95,12 @@ def test_the_last_run_is_shown_before_anything_was_run_here(editor):
 def test_a_run_up_to_a_node_goes_no_further(editor):
     editor.open(placed(chain(node("start", "manual"), values("one", a=1), values("two", b=2))))
     editor.click("one")
-    editor.run_by("Run up to “one”")
+    editor.run_by("Run up to “Set values”")
     run = editor.ended()
     assert run["until"] == "one" and run["output"] == {"a": 1}
     editor.ran("one", "success")
     editor.ran("two", None)
-    expect(editor.run_panel.get_by_text("up to “one”")).to_be_visible()
+    expect(editor.run_panel.get_by_text("up to “Set values”")).to_be_visible()
 
 
 def test_a_pinned_output_is_taken_instead_of_what_the_node_would_do(editor, remote):
@@ -155,7 +155,7 @@ def test_a_failure_is_shown_at_its_node_and_tried_again_from_there(editor, remot
     editor.selected("fetch")
     expect(editor.run_panel.get_by_role("alert")).to_contain_text("500")
     editor.run_panel.get_by_role("link", name="See the whole run").click()
-    expect(editor.page.get_by_role("alert")).to_contain_text("“fetch” failed")
+    expect(editor.page.get_by_role("alert")).to_contain_text("“HTTP request” failed")
     failed = editor.page.url
     remote.well.set()
     editor.page.get_by_role("button", name="Retry from here").click()

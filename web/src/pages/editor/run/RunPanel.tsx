@@ -16,6 +16,7 @@ import { Refused } from "@/ui/states";
 import { useEditor, useEditorStore } from "../context";
 import { ProblemLine } from "../Problems";
 import { checkOf } from "../problems";
+import { calledIn } from "../store";
 import classes from "./run.module.css";
 import { useEditorRun } from "./useEditorRun";
 
@@ -89,10 +90,7 @@ function Refusal({ error }: { error: unknown }) {
 
 function Standing({ run }: { run: Run }) {
   const progress = run.progress as { done: number; total: number } | null | undefined;
-  const until = useEditor((state) => {
-    const node = state.definition.nodes.find((one) => one.id === run.until);
-    return node?.name || run.until;
-  });
+  const until = useEditor((state) => run.until && calledIn(state, run.until));
   const notes = [
     until ? `up to “${until}”` : null,
     run.pinned?.length ? `${run.pinned.length} pinned` : null,
@@ -131,7 +129,7 @@ function About({ run, failed }: { run: Run; failed: NodeState | undefined }) {
       <Alert color="red" variant="light" mt="xs" py="xs" role="alert">
         <Group justify="space-between" wrap="nowrap" align="flex-start">
           <Box flex={1} miw={0}>
-            <Text fw={600} size="sm">
+            <Text fw={600} size="sm" title={failed?.nodeId}>
               {failed === undefined ? "The run failed" : `“${failed.name}” failed`}
             </Text>
             <Clamped text={run.error_text ?? ""} lines={2} />
