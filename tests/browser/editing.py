@@ -140,7 +140,7 @@ class Editor:
     def ended(self, words="Succeeded"):
         """Return when the run that is shown has ended so; gives it as the server has it, the newest of the flow."""
         expect(self.run_panel.get_by_text(words, exact=True)).to_be_visible()
-        (newest,) = self.server.call("GET", f"/api/runs?flow={self.flow}&limit=1")["items"]
+        (newest,) = self.server.call("GET", f"/api/runs?workflow_id={self.flow}&limit=1")["items"]
         return self.server.call("GET", f"/api/runs/{newest['id']}")
 
     # Adding

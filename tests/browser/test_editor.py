@@ -394,3 +394,22 @@ def test_the_editor_has_no_barriers_whatever_is_open_in_it(editor, axe):
     editor.press("?")
     expect(editor.page.get_by_role("dialog", name="Keys")).to_be_visible()
     axe(editor.page)
+
+
+def test_the_menu_of_the_flow_duplicates_archives_and_deletes_it(editor):
+    page = editor.page
+    editor.open(placed(chain("start", "a")))
+
+    def choose(item):
+        page.get_by_role("button", name="More about the flow").click()
+        page.get_by_role("menuitem", name=item).click()
+
+    choose("Duplicate")
+    expect(page.get_by_role("link", name="Flow (copy)")).to_be_visible()
+    choose("Archive")
+    page.get_by_role("dialog").get_by_role("button", name="Archive").click()
+    expect(page.get_by_text("Archived", exact=True).first).to_be_visible()
+    assert editor.stored["status"] == "archived"
+    choose("Delete")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page).to_have_url(f"{editor.server.url}/flows")

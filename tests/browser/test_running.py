@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from playwright.sync_api import expect
-from servers import PATIENCE
+from servers import PATIENCE, until
 from test_editor import placed
 from werkzeug import Response
 from world import chain, node
@@ -95,12 +95,12 @@ def test_the_last_run_is_shown_before_anything_was_run_here(editor):
 def test_a_run_up_to_a_node_goes_no_further(editor):
     editor.open(placed(chain(node("start", "manual"), values("one", a=1), values("two", b=2))))
     editor.click("one")
-    editor.run_by("Run up to “one”")
+    editor.run_by("Run up to “Set values”")
     run = editor.ended()
     assert run["until"] == "one" and run["output"] == {"a": 1}
     editor.ran("one", "success")
     editor.ran("two", None)
-    expect(editor.run_panel.get_by_text("up to “one”")).to_be_visible()
+    expect(editor.run_panel.get_by_text("up to “Set values”")).to_be_visible()
 
 
 def test_a_pinned_output_is_taken_instead_of_what_the_node_would_do(editor, remote):
@@ -155,7 +155,7 @@ def test_a_failure_is_shown_at_its_node_and_tried_again_from_there(editor, remot
     editor.selected("fetch")
     expect(editor.run_panel.get_by_role("alert")).to_contain_text("500")
     editor.run_panel.get_by_role("link", name="See the whole run").click()
-    expect(editor.page.get_by_role("alert")).to_contain_text("“fetch” failed")
+    expect(editor.page.get_by_role("alert")).to_contain_text("“HTTP request” failed")
     failed = editor.page.url
     remote.well.set()
     editor.page.get_by_role("button", name="Retry from here").click()
@@ -167,10 +167,31 @@ def test_a_failure_is_shown_at_its_node_and_tried_again_from_there(editor, remot
 def test_a_run_is_stopped_in_the_editor(editor, remote):
     editor.open(placed(chain(node("start", "manual"), get(remote, "/slow"), "after"))).run()
     editor.ran("fetch", "running")
-    editor.page.get_by_role("button", name="Stop").click()
+    with editor.page.expect_response("**/cancel"):
+        editor.page.get_by_role("button", name="Stop").click()
     remote.gate.set()
     assert editor.ended("Cancelled")["cancelled"]
     expect(editor.page.get_by_role("button", name="Run", exact=True)).to_be_visible()
+
+
+def test_a_stop_that_comes_too_late_shows_what_came_out(editor, remote, watch):
+    watch.allow(409, "/cancel")
+    editor.open(placed(chain(node("start", "manual"), get(remote, "/slow"), values("last", got="all of it")))).run()
+    editor.ran("fetch", "running")
+
+    def after_its_end(route):
+        remote.gate.set()
+        run = re.search(r"/api/runs/(\w+)/cancel", route.request.url)[1]
+        until(lambda: editor.server.call("GET", f"/api/runs/{run}")["finished_at"], "the run ends")
+        route.continue_()
+
+    editor.page.route("**/cancel", after_its_end)
+    with editor.page.expect_response("**/cancel") as answer:
+        editor.page.get_by_role("button", name="Stop").click()
+    assert answer.value.status == 409
+    editor.ended("Succeeded")
+    expect(editor.run_panel.get_by_text("all of it")).to_be_visible()
+    expect(editor.page.get_by_text("This did not work")).to_have_count(0)
 
 
 def test_a_run_is_cancelled_on_its_page(editor, remote):
@@ -179,7 +200,8 @@ def test_a_run_is_cancelled_on_its_page(editor, remote):
     run = editor.server.run(editor.flow)["id"]
     page.goto(f"/runs/{run}")
     page.get_by_role("button", name="Cancel the run").click()
-    page.get_by_role("dialog", name="Cancel the run?").get_by_role("button", name="Cancel the run").click()
+    with page.expect_response("**/cancel"):
+        page.get_by_role("dialog", name="Cancel the run?").get_by_role("button", name="Cancel the run").click()
     remote.gate.set()
     expect(page.get_by_role("alert").get_by_text("The run was cancelled")).to_be_visible()
 

@@ -139,6 +139,15 @@ describe("the form of a node", () => {
     expect(changes.at(-1)).toEqual({ place: "place 2999" });
   });
 
+  it("unfolds a setting that a problem of another one names", async () => {
+    show(TYPES.call, {}, [{ path: "config.url", message: "Exactly one of url and timeout must be given." }]);
+    expect(await screen.findByLabelText("Timeout")).toBeTruthy();
+    cleanup();
+    show(TYPES.call, {}, [{ path: "config.url", message: "Is required." }]);
+    await screen.findByText(/Is required/);
+    expect(screen.queryByLabelText("Timeout")).toBeNull();
+  });
+
   it("writes what is typed and removes the key of what is cleared", async () => {
     const { changes, user } = show(TYPES.call, { url: "a", timeout: 3 });
     const field = screen.getByLabelText("Timeout");

@@ -149,6 +149,19 @@ function hasProblem(errors: ErrorSchema | undefined, name: string): boolean {
   return messagesOf((errors as Record<string, ErrorSchema | undefined> | undefined)?.[name]).length > 0;
 }
 
+/** How many of these settings a problem is about, by its place or by its words: "Exactly one of cron and every". */
+function inProblems(errors: ErrorSchema | undefined, names: readonly string[]): number {
+  const words = new Set(messagesOf(errors).flatMap((text) => text.match(/[\w-]+/g) ?? []));
+  return names.filter((name) => words.has(name) || hasProblem(errors, name)).length;
+}
+
+/** Whether there is a problem, or was since the form was drawn: to mend it must not fold away what one types into. */
+function useLasting(wrong: boolean): boolean {
+  const [was, setWas] = useState(wrong);
+  if (wrong && !was) setWas(true);
+  return was;
+}
+
 interface Sections {
   first: string[];
   more: string[];
@@ -176,16 +189,25 @@ export function ObjectFieldTemplate(props: ObjectFieldTemplateProps) {
   const [sections] = useState(() => sectionsOf(props, isRoot ? folding : { ...folding, usual: new Set() }));
   const [open, setOpen] = useRemembered(folding.remembered === "" ? "" : place);
   const contentOf = (name: string) => properties.find((one) => one.name === name)?.content;
-  const wrong = sections.more.filter((name) => hasProblem(errorSchema, name)).length;
+  const wrong = inProblems(errorSchema, sections.more) > 0;
   const filled = sections.more.filter((name) => isRecord(formData) && formData[name] !== undefined).length;
-  const isOpen = open || wrong > 0;
+  const [closed, setClosed] = useState(false);
+  const wasWrong = useLasting(wrong);
+  const isOpen = open || wrong || (wasWrong && !closed);
   const Chevron = isOpen ? IconChevronDown : IconChevronRight;
   return (
     <div className={classes.form}>
       {sections.first.map(contentOf)}
       {sections.more.length > 0 && (
         <div>
-          <UnstyledButton aria-expanded={isOpen} onClick={() => setOpen(!isOpen)} py={4}>
+          <UnstyledButton
+            aria-expanded={isOpen}
+            onClick={() => {
+              setOpen(!isOpen);
+              setClosed(isOpen);
+            }}
+            py={4}
+          >
             <Group gap={4}>
               <Chevron size={16} aria-hidden />
               <Text size="sm" fw={550}>

@@ -1,4 +1,5 @@
 /** A graph to look at, not to change: of a run, a template, a version. The editor has a canvas of its own. */
+import { nameOf } from "./nameOf";
 import "@xyflow/react/dist/style.css";
 import { useMantineColorScheme } from "@mantine/core";
 import {
@@ -109,7 +110,7 @@ export default function FlowGraph(props: FlowGraphProps) {
         ...NODE,
         handles: HANDLES,
         selected: node.id === selected,
-        ariaLabel: `${node.name ?? node.id}${marks?.get(node.id)?.outcome ? `, ${marks.get(node.id)?.outcome}` : ""}`,
+        ariaLabel: `${nameOf(node, catalogue?.find(node.type))}${marks?.get(node.id)?.outcome ? `, ${marks.get(node.id)?.outcome}` : ""}`,
         data: { node, type: catalogue?.find(node.type), mark: marks?.get(node.id) },
       })),
     [placed, catalogue, marks, selected],

@@ -7,6 +7,7 @@ import type { FlowNode } from "@/definition/types";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { type Outcome, StatusBadge } from "@/ui/StatusBadge";
 import classes from "./graph.module.css";
+import { nameOf } from "./nameOf";
 
 export interface Mark {
   /** What became of the node in a run. */
@@ -44,8 +45,8 @@ export function NodeCard({ node, type, mark = {}, selected = false, height, chil
     >
       <NodeIcon type={type} size={36} />
       <div className={classes.words}>
-        <Text size="sm" fw={600} truncate title={node.name ?? type?.name ?? node.id}>
-          {node.name || type?.name || node.id}
+        <Text size="sm" fw={600} className={classes.title} title={`${nameOf(node, type)} (${node.id})`}>
+          {nameOf(node, type)}
         </Text>
         <Text size="xs" c="var(--quiet)" truncate>
           {mark.detail ??

@@ -1,14 +1,17 @@
 /** What a run asks people, and the buttons that answer it; the same on the run's page and in the list of what waits. */
+
 import { Alert, Button, Group, Stack, Text, Textarea, Tooltip } from "@mantine/core";
 import { IconCircleCheck, IconInfoCircle } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
+import { useCatalogue } from "@/api/catalogue";
 import { ApiError, type Schemas, server } from "@/api/client";
 import { useSession } from "@/app/session";
 import { notify } from "@/ui/notify";
 import { messageOf, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import classes from "./question.module.css";
+import { nameOfStep } from "./states";
 import { verbOf } from "./words";
 
 type Asked = Schemas["QuestionOut"];
@@ -78,6 +81,7 @@ function useAnswer({ run, question, onAnswered }: QuestionProps) {
 export function Question(props: QuestionProps) {
   const { question } = props;
   const { may } = useSession();
+  const { catalogue } = useCatalogue();
   const [text, setText] = useState("");
   const { sending, error, answer } = useAnswer(props);
   const mayAnswer = may("operator");
@@ -88,7 +92,7 @@ export function Question(props: QuestionProps) {
     <Stack gap="sm">
       <Text className={classes.text}>{question.text}</Text>
       <Text size="sm" c="var(--quiet)" component="div">
-        Asked by “{question.node_name}” <Time at={question.asked_at} />
+        Asked by “{nameOfStep(question, catalogue)}” <Time at={question.asked_at} />
         {question.expires_at !== null && (
           <>
             , closes <Time at={question.expires_at} />

@@ -72,7 +72,7 @@ function StepHead(props: StepHeadProps) {
         {!untitled && (
           <>
             <NodeIcon type={type} size={28} />
-            <Text fw={600} truncate component="h2" size="md">
+            <Text fw={600} truncate component="h2" size="md" title={`${state.name} (${state.nodeId})`}>
               {state.name}
             </Text>
           </>

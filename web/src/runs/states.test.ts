@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { NodeType } from "@/api/catalogue";
 import type { Definition } from "@/definition/types";
 import {
   detailOf,
@@ -6,6 +7,7 @@ import {
   findStep,
   liveEdges,
   marksOf,
+  nameOfStep,
   nodeStates,
   nodeToShow,
   type Step,
@@ -52,6 +54,16 @@ const FLOW: Definition = {
     { from: "b", to: "d", branch: "false" },
   ],
 };
+
+describe("nameOfStep", () => {
+  const catalogue = { find: () => ({ name: "Set values" }) as NodeType };
+
+  it("calls a node without a name by its type, as its card does", () => {
+    expect(nameOfStep({ node_id: "a", node_name: "a", node_type: "set" }, catalogue)).toBe("Set values");
+    expect(nameOfStep({ node_id: "a", node_name: "Totals", node_type: "set" }, catalogue)).toBe("Totals");
+    expect(nameOfStep({ node_id: "a", node_name: "a", node_type: "set" }, undefined)).toBe("a");
+  });
+});
 
 describe("nodeStates", () => {
   it("takes the last attempt and counts all of them", () => {

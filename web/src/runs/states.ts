@@ -1,7 +1,9 @@
 /** What became of the nodes of a run, read from its steps; pure, and linear in their number. */
+import type { Catalogue } from "@/api/catalogue";
 import type { Schemas } from "@/api/client";
 import type { Definition, FlowEdge } from "@/definition/types";
 import type { Mark } from "@/graph/NodeCard";
+import { nameOf } from "@/graph/nameOf";
 import { count, duration } from "@/ui/format";
 import type { Outcome } from "@/ui/StatusBadge";
 
@@ -39,7 +41,11 @@ export function outcomeOfStep(step: Pick<Step, "status">, runEnded: boolean): Ou
 }
 
 /** The nodes that have steps, in the order in which they began. */
-export function nodeStates(steps: readonly Step[], runEnded: boolean): Map<string, NodeState> {
+export function nodeStates(
+  steps: readonly Step[],
+  runEnded: boolean,
+  catalogue?: Pick<Catalogue, "find">,
+): Map<string, NodeState> {
   const byNode = new Map<string, Step[]>();
   for (const step of steps) {
     const known = byNode.get(step.node_id);
@@ -49,9 +55,18 @@ export function nodeStates(steps: readonly Step[], runEnded: boolean): Map<strin
   const states = new Map<string, NodeState>();
   for (const [id, own] of byNode) {
     const state = stateOf(own, runEnded);
-    if (state !== undefined) states.set(id, state);
+    if (state !== undefined) states.set(id, { ...state, name: nameOfStep(own[0] as Step, catalogue) });
   }
   return states;
+}
+
+/** The step of a node without a name has the node's id as its name: like its card, it is called by its type then. */
+export function nameOfStep(
+  step: Pick<Step, "node_id" | "node_name" | "node_type">,
+  catalogue: Pick<Catalogue, "find"> | undefined,
+): string {
+  const name = step.node_name === step.node_id ? undefined : step.node_name;
+  return nameOf({ id: step.node_id, name }, catalogue?.find(step.node_type));
 }
 
 function stateOf(steps: Step[], runEnded: boolean): NodeState | undefined {

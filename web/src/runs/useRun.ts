@@ -1,6 +1,7 @@
 /** A run and its steps, looked at again for as long as something changes. */
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
+import { useCatalogue } from "@/api/catalogue";
 import { api, type Schemas } from "@/api/client";
 import { LIVE } from "@/api/queries";
 import { loadSteps, type Pages } from "./load";
@@ -41,6 +42,7 @@ const NONE: Step[] = [];
 /** The steps of a run. When it ends they are fetched once more, and then never again. */
 export function useRunSteps(run: Run | undefined, every?: number): RunSteps {
   const client = useQueryClient();
+  const { catalogue } = useCatalogue();
   const id = run?.id ?? "";
   const ended = run !== undefined && hasEnded(run);
   const pause = pollOf(run);
@@ -57,7 +59,7 @@ export function useRunSteps(run: Run | undefined, every?: number): RunSteps {
       query?.queryKey[1] === id ? keepPreviousData(previous) : undefined,
   });
   const steps = useMemo(() => data?.pages.flatMap((page) => page.items) ?? NONE, [data]);
-  const states = useMemo(() => nodeStates(steps, ended), [steps, ended]);
+  const states = useMemo(() => nodeStates(steps, ended, catalogue), [steps, ended, catalogue]);
   return {
     steps,
     states,

@@ -1,7 +1,7 @@
 /** What can be done about runs, from lists and from a run's own page. */
 import { useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { type Schemas, server } from "@/api/client";
+import { ApiError, type Schemas, server } from "@/api/client";
 import { parseDefinition } from "@/definition/read";
 import type { Json } from "@/definition/types";
 import { type Asked, askedOf } from "./input/asked";
@@ -12,6 +12,17 @@ export interface RetryChoice {
 }
 
 type SomeRun = Pick<Schemas["RunOut"], "id">;
+
+async function cancelled(run: string): Promise<boolean> {
+  try {
+    await server.POST("/api/runs/{run}/cancel", { params: { path: { run } } });
+    return true;
+  } catch (error) {
+    // There is nothing left to cancel; what came of the run is shown as that of any other.
+    if (error instanceof ApiError && error.status === 409) return false;
+    throw error;
+  }
+}
 
 /** Each throws what the server refuses with, and lets everything that shows runs look again. */
 export function useRunActions() {
@@ -38,9 +49,11 @@ export function useRunActions() {
         void refresh();
         return data as Schemas["RunOut"];
       },
-      async cancel(run: SomeRun): Promise<void> {
-        await server.POST("/api/runs/{run}/cancel", { params: { path: { run: run.id } } });
+      /** Whether it came in time: a run that has just ended keeps its result. */
+      async cancel(run: SomeRun): Promise<boolean> {
+        const inTime = await cancelled(run.id);
         await refresh();
+        return inTime;
       },
       /** The new run, which may not have ended yet. */
       async retry(run: SomeRun, choice: RetryChoice): Promise<Schemas["RunOut"]> {

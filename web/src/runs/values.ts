@@ -1,5 +1,6 @@
 /** Values of runs: how they are shown, and those that stand for larger ones. */
 import { ApiError } from "@/api/client";
+import { size } from "@/ui/format";
 
 interface Reference {
   path: string;
@@ -19,6 +20,20 @@ export function referenceOf(value: unknown): Reference | null {
 export function textOf(value: unknown): { text: string; language: "json" | "text" } {
   if (typeof value === "string") return { text: value, language: "text" };
   return { text: value === undefined ? "" : JSON.stringify(value, null, 2), language: "json" };
+}
+
+/** As many characters fit into a line of a phone. */
+const BRIEF = 40;
+const LONGEST = 400;
+
+/** The beginning of a value on one line, null where there is none; `more` where all of it is worth to be opened. */
+export function briefOf(value: unknown): { text: string | null; more: boolean } {
+  if (value === null || value === undefined) return { text: null, more: false };
+  const reference = referenceOf(value);
+  if (reference !== null) return { text: size(reference.bytes), more: true };
+  // In JSON a line break is one of the layout: those within texts are written as \n.
+  const whole = typeof value === "string" ? value : JSON.stringify(value, null, 1).replace(/\n */g, " ");
+  return { text: whole.slice(0, LONGEST), more: whole.length > BRIEF || whole.includes("\n") };
 }
 
 /** The value itself, fetched where this is what the server gives instead of a large one. */

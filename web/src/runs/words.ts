@@ -1,5 +1,6 @@
 /** What is said about runs, in words that hold everywhere. */
 import type { Schemas } from "@/api/client";
+import { wholeTime } from "@/ui/format";
 import { outcomeOf } from "@/ui/StatusBadge";
 
 type Told = Pick<Schemas["RunOut"], "status" | "error_text" | "waiting" | "cancelled">;
@@ -23,9 +24,13 @@ export function aboutRun(run: Told): string | null {
   return null;
 }
 
-/** "approval: Pay it?" -> "an answer: Pay it?". */
+const MOMENT = /^until (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC$/;
+
+/** "approval: Pay it?" -> "an answer: Pay it?"; "until 2026-01-01 08:30:00 UTC" -> that time, in the viewer's zone. */
 export function waitsFor(reason: string): string {
   const line = firstLine(reason);
+  const [, day, time] = MOMENT.exec(line) ?? [];
+  if (day !== undefined) return `the time: ${wholeTime(`${day}T${time}Z`)}`;
   const [kind, ...rest] = line.split(": ");
   return kind === "approval" ? `an answer: ${rest.join(": ")}` : line.replace(/^until /, "the time: ");
 }

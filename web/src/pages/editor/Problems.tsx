@@ -1,16 +1,14 @@
 import { ActionIcon, Box, Group, Text, Tooltip, UnstyledButton } from "@mantine/core";
 import { IconAlertTriangle, IconCircleX, IconX } from "@tabler/icons-react";
-import { nodeOf } from "./changes";
 import { useEditor, useEditorStore } from "./context";
 import { inWords, type Problem } from "./problems";
+import { calledIn } from "./store";
 import { useUi } from "./ui";
 
 /** A problem, which leads to its node and field. */
 export function ProblemLine({ problem }: { problem: Problem }) {
   const store = useEditorStore();
-  const name = useEditor((state) =>
-    problem.nodeId === null ? "The flow" : nodeOf(state.definition, problem.nodeId)?.name || problem.nodeId,
-  );
+  const name = useEditor((state) => (problem.nodeId === null ? "The flow" : calledIn(state, problem.nodeId)));
   const Icon = problem.level === "error" ? IconCircleX : IconAlertTriangle;
   const color = problem.level === "error" ? "var(--failed)" : "var(--waiting)";
   return (
@@ -31,7 +29,14 @@ export function ProblemLine({ problem }: { problem: Problem }) {
           role="img"
           aria-label={problem.level === "error" ? "Error" : "Warning"}
         />
-        <Text size="sm" fw={600} style={{ whiteSpace: "nowrap" }}>
+        <Text
+          size="sm"
+          fw={600}
+          truncate
+          maw="45%"
+          style={{ flexShrink: 0 }}
+          title={problem.nodeId === null ? undefined : `${name} (${problem.nodeId})`}
+        >
           {name}
         </Text>
         <Text size="sm" truncate title={inWords(problem)}>

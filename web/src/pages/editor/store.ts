@@ -6,6 +6,7 @@ import { createStore, type StoreApi } from "zustand/vanilla";
 import type { Catalogue } from "@/api/catalogue";
 import type { Definition, FlowEdge, FlowSettings, Json, Position } from "@/definition/types";
 import type { Mark } from "@/graph/NodeCard";
+import { nameOf } from "@/graph/nameOf";
 import * as changes from "./changes";
 import { type History, NO_HISTORY, recorded, redone, undone } from "./history";
 import type { Check } from "./problems";
@@ -124,6 +125,12 @@ export type EditorStore = StoreApi<EditorState>;
 
 const NOTHING: readonly string[] = [];
 
+/** What a node is called on its card; its id where there is none. */
+export function calledIn({ definition, catalogue }: EditorState, id: string): string {
+  const node = changes.nodeOf(definition, id);
+  return node === undefined ? id : nameOf(node, catalogue?.find(node.type));
+}
+
 function isLiteralIn(catalogue: Catalogue | undefined): IsLiteral {
   return (type, key) => {
     const properties = catalogue?.find(type)?.config_schema.properties as
@@ -173,7 +180,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
     }
 
     const isLiteral: IsLiteral = (type, key) => isLiteralIn(get().catalogue)(type, key);
-    const nameOf = (id: string) => changes.nodeOf(get().definition, id)?.name || id;
+    const called = (id: string) => calledIn(get(), id);
 
     return {
       flow: { id: flow.id, name: flow.name, status: flow.status },
@@ -230,7 +237,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
         else get().disconnect(selectedEdges);
       },
       removeNodes: (ids) => {
-        const label = ids.length === 1 ? `delete ${nameOf(ids[0] as string)}` : `delete ${ids.length} nodes`;
+        const label = ids.length === 1 ? `delete ${called(ids[0] as string)}` : `delete ${ids.length} nodes`;
         change(label, (before) => changes.removed(before, ids));
       },
       duplicate: (ids) => get().paste(changes.pieceOf(get().definition, ids)),
@@ -241,14 +248,14 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
         change(label, () => made.definition, { select: made.ids });
       },
       connect: (added) =>
-        change(`connect ${nameOf(added.from)} and ${nameOf(added.to)}`, (before) =>
+        change(`connect ${called(added.from)} and ${called(added.to)}`, (before) =>
           changes.connected(before, added),
         ),
       disconnect: (edgeKeys) => change("disconnect", (before) => changes.disconnected(before, edgeKeys)),
       reconnect: (old, edge) =>
         change("reconnect", (before) => changes.connected(changes.disconnected(before, [old]), edge)),
       patchNode: (id, patch) =>
-        change(`change ${nameOf(id)}`, (before) => changes.patched(before, id, patch), {
+        change(`change ${called(id)}`, (before) => changes.patched(before, id, patch), {
           key: `${id} ${Object.keys(patch).sort().join(" ")}`,
         }),
       setConfig: (id, config) => get().patchNode(id, { config }),

@@ -16,13 +16,25 @@ import { Link } from "wouter";
 import { useSession } from "@/app/session";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { notify } from "@/ui/notify";
-import { type Flow, useFlowActions } from "./flows";
+import { type Flow, type FlowStatus, type NamedDefinition, useFlowActions } from "./flows";
 import { NameDialog } from "./NameDialog";
 
 type Asking = "rename" | "archive" | "delete" | null;
 
-/** Everything else that can be done with a flow of the list. */
-export function FlowMenu({ flow }: { flow: Flow }) {
+interface FlowMenuProps {
+  flow: Pick<Flow, "id" | "name" | "status">;
+  /** What the button with the dots is called. */
+  label: string;
+  size?: string;
+  /** The flow as it is shown, where that may be newer than what is saved. */
+  shown?: () => NamedDefinition;
+  onChanged?: (change: { name?: string; status?: FlowStatus }) => void;
+  onDeleted?: () => void;
+}
+
+/** Everything else that can be done with a flow, in the list of flows and in the editor. */
+export function FlowMenu(props: FlowMenuProps) {
+  const { flow, label, size = "md", shown, onChanged, onDeleted } = props;
   const { may } = useSession();
   const actions = useFlowActions();
   const [asking, setAsking] = useState<Asking>(null);
@@ -36,7 +48,7 @@ export function FlowMenu({ flow }: { flow: Flow }) {
     }
   }
   async function duplicate() {
-    const made = await actions.duplicate(flow.id);
+    const made = await actions.duplicate(flow.id, shown?.());
     notify.done(
       <>
         Made{" "}
@@ -48,6 +60,7 @@ export function FlowMenu({ flow }: { flow: Flow }) {
   }
   async function restore() {
     await actions.setStatus(flow.id, "draft");
+    onChanged?.({ status: "draft" });
     notify.done(`“${flow.name}” is back, switched off`);
   }
 
@@ -55,7 +68,7 @@ export function FlowMenu({ flow }: { flow: Flow }) {
     <>
       <Menu position="bottom-end" shadow="md" width={200}>
         <Menu.Target>
-          <ActionIcon variant="subtle" color="gray" c="var(--quiet)" aria-label={`More for ${flow.name}`}>
+          <ActionIcon variant="subtle" color="gray" c="var(--quiet)" size={size} aria-label={label}>
             <IconDots size={18} aria-hidden />
           </ActionIcon>
         </Menu.Target>
@@ -85,7 +98,7 @@ export function FlowMenu({ flow }: { flow: Flow }) {
           )}
           <Menu.Item
             leftSection={<IconDownload size={16} aria-hidden />}
-            onClick={() => void attempt("exported", () => actions.save(flow.id))}
+            onClick={() => void attempt("exported", () => actions.save(flow.id, shown?.()))}
           >
             Export
           </Menu.Item>
@@ -131,18 +144,23 @@ export function FlowMenu({ flow }: { flow: Flow }) {
           )}
         </Menu.Dropdown>
       </Menu>
-      <Questions flow={flow} asking={asking} onClose={() => setAsking(null)} />
+      <Questions
+        flow={flow}
+        asking={asking}
+        onClose={() => setAsking(null)}
+        onChanged={onChanged}
+        onDeleted={onDeleted}
+      />
     </>
   );
 }
 
-interface QuestionsProps {
-  flow: Flow;
+interface QuestionsProps extends Pick<FlowMenuProps, "flow" | "onChanged" | "onDeleted"> {
   asking: Asking;
   onClose: () => void;
 }
 
-function Questions({ flow, asking, onClose }: QuestionsProps) {
+function Questions({ flow, asking, onClose, onChanged, onDeleted }: QuestionsProps) {
   const actions = useFlowActions();
   return (
     <>
@@ -152,16 +170,23 @@ function Questions({ flow, asking, onClose }: QuestionsProps) {
         title="Rename the flow"
         action="Rename"
         initial={flow.name}
-        onName={(name) => actions.rename(flow.id, name)}
+        onName={async (name) => {
+          await actions.rename(flow.id, name);
+          onChanged?.({ name });
+        }}
       />
       <ConfirmDialog
         opened={asking === "archive"}
         onClose={onClose}
         title={`Archive “${flow.name}”?`}
         action="Archive"
-        onConfirm={() => actions.setStatus(flow.id, "archived")}
+        onConfirm={async () => {
+          await actions.setStatus(flow.id, "archived");
+          onChanged?.({ status: "archived" });
+        }}
       >
-        It no longer starts, and leaves this list. You find it under the status Archived and can restore it.
+        It no longer starts, and leaves the list of flows. You find it under the status Archived and can
+        restore it.
       </ConfirmDialog>
       <ConfirmDialog
         opened={asking === "delete"}
@@ -169,7 +194,10 @@ function Questions({ flow, asking, onClose }: QuestionsProps) {
         title={`Delete “${flow.name}”?`}
         action="Delete"
         danger
-        onConfirm={() => actions.remove(flow.id)}
+        onConfirm={async () => {
+          await actions.remove(flow.id);
+          onDeleted?.();
+        }}
       >
         The flow and all its versions are deleted. Its runs stay as history. This cannot be undone.
       </ConfirmDialog>

@@ -105,7 +105,7 @@ export function FlowRow({ flow, catalogue }: { flow: Flow; catalogue: Catalogue 
       </div>
       <div className={classes.menu}>
         <RunFlow flow={flow} />
-        <FlowMenu flow={flow} />
+        <FlowMenu flow={flow} label={`More for ${flow.name}`} />
       </div>
     </li>
   );

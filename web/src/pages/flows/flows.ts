@@ -42,7 +42,12 @@ export function useFlows({ search, status, trigger, result, sort }: Filters) {
   );
 }
 
-async function definitionOf(id: string): Promise<{ name: string; definition: Definition }> {
+export interface NamedDefinition {
+  name: string;
+  definition: Definition;
+}
+
+async function definitionOf(id: string): Promise<NamedDefinition> {
   const { data } = await server.GET("/api/workflows/{flow}", { params: { path: { flow: id } } });
   if (data === undefined) throw new Error("The server sent no flow");
   return { name: data.name, definition: parseDefinition(data.definition_json) };
@@ -72,12 +77,14 @@ export function useFlowActions() {
         await server.DELETE("/api/workflows/{flow}", { params: { path: { flow: id } } });
         await refresh();
       },
-      async duplicate(id: string) {
-        const { name, definition } = await definitionOf(id);
+      /** A copy of the flow as it is saved, or as the editor shows it. */
+      async duplicate(id: string, shown?: NamedDefinition) {
+        const { name, definition } = shown ?? (await definitionOf(id));
         return create(`${name.slice(0, 190)} (copy)`, definition);
       },
-      async save(id: string) {
-        const flow = await definitionOf(id);
+      /** A file of the flow as it is saved, or as the editor shows it. */
+      async save(id: string, shown?: NamedDefinition) {
+        const flow = shown ?? (await definitionOf(id));
         download(`${fileName(flow.name)}.json`, `${JSON.stringify(flow, null, 2)}\n`);
       },
     };

@@ -41,6 +41,7 @@ export function BulkBar({ runs, onDone }: { runs: ListedRun[]; onDone: () => voi
   const actions = useRunActions();
   const [asking, setAsking] = useState<Act | null>(null);
 
+  /** False where there was nothing left to do. */
   function one(act: Act, run: ListedRun): Promise<unknown> {
     if (act === "cancel") return actions.cancel(run);
     if (act === "delete") return actions.remove(run);
@@ -52,8 +53,7 @@ export function BulkBar({ runs, onDone }: { runs: ListedRun[]; onDone: () => voi
     // One after the other: a server that is busy is not to be asked for fifty things at once.
     for (const run of runs.filter((each) => takes(act, each))) {
       try {
-        await one(act, run);
-        done += 1;
+        if ((await one(act, run)) !== false) done += 1;
       } catch (error) {
         refused ??= error;
       }

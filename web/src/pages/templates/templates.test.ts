@@ -39,6 +39,15 @@ describe("the gallery of templates", () => {
     expect(matching(ALL, { ...ANY, ready: true }).map((one) => one.id)).toEqual(["Big report", "Clean rows"]);
   });
 
+  it("has those that work as they are first", () => {
+    expect(matching(ALL, ANY).map((one) => one.id)).toEqual([
+      "Big report",
+      "Clean rows",
+      "Report by mail",
+      "Ask the web",
+    ]);
+  });
+
   it("has the fullest category first", () => {
     expect(categoriesOf([...ALL, template("x")]).map((one) => one.category)).toEqual(["data", "reporting"]);
   });

@@ -25,16 +25,17 @@ export interface Wanted {
   ready: boolean;
 }
 
-/** Those in which every word of the search occurs, of the category where one is given. */
+/** Those in which every word of the search occurs, of the category where one is given; those that work first. */
 export function matching(templates: readonly Template[], wanted: Wanted): Template[] {
   const words = wanted.search.toLowerCase().split(/\s+/).filter(Boolean);
-  return templates.filter((template) => {
+  const found = templates.filter((template) => {
     if (wanted.category !== "" && template.category !== wanted.category) return false;
     if (wanted.ready && !isReady(template)) return false;
     const { name, description, category, tags } = template;
     const text = [name, description, category, ...tags, ...typesIn(template)].join(" ").toLowerCase();
     return words.every((word) => text.includes(word));
   });
+  return found.sort((one, other) => Number(isReady(other)) - Number(isReady(one)));
 }
 
 /** The categories with how many templates each has, the fullest first. */

@@ -1,16 +1,13 @@
-import { ActionIcon, Button, Group, Menu, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, Group, Text, Tooltip } from "@mantine/core";
 import {
   IconAlertTriangle,
   IconArrowBackUp,
   IconArrowForwardUp,
   IconArrowLeft,
   IconBraces,
-  IconDots,
-  IconDownload,
-  IconHistory,
-  IconPlayerPlay,
 } from "@tabler/icons-react";
-import { Link } from "wouter";
+import { Link, useLocation } from "wouter";
+import { FlowMenu } from "@/pages/flows/FlowMenu";
 import { useEditor, useEditorStore } from "../context";
 import { RunButton } from "../run/RunButton";
 import { useUi } from "../ui";
@@ -18,16 +15,6 @@ import { FlowName } from "./FlowName";
 import classes from "./header.module.css";
 import { SavedState } from "./SavedState";
 import { StatusSwitch } from "./StatusSwitch";
-
-/** A file with the definition, as importing takes it. */
-function download(name: string, value: unknown): void {
-  const blob = new Blob([JSON.stringify(value, null, 2)], { type: "application/json" });
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = `${name.replace(/[^\p{L}\p{N}._-]+/gu, "-") || "flow"}.json`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
 
 function UndoRedo() {
   const store = useEditorStore();
@@ -92,42 +79,23 @@ function ProblemCount() {
   );
 }
 
+/** The menu that the list of flows has, for the flow as it is on the canvas. */
 function MoreMenu() {
   const store = useEditorStore();
-  const id = useEditor((state) => state.flow.id);
+  const flow = useEditor((state) => state.flow);
+  const [, go] = useLocation();
   return (
-    <Menu position="bottom-end" width={220} shadow="md">
-      <Menu.Target>
-        <ActionIcon variant="subtle" color="gray" size="lg" aria-label="More about the flow">
-          <IconDots size={20} aria-hidden />
-        </ActionIcon>
-      </Menu.Target>
-      <Menu.Dropdown>
-        <Menu.Item
-          component={Link}
-          href={`/flows/${id}/versions`}
-          leftSection={<IconHistory size={16} aria-hidden />}
-        >
-          Versions
-        </Menu.Item>
-        <Menu.Item
-          component={Link}
-          href={`/runs?flow=${id}`}
-          leftSection={<IconPlayerPlay size={16} aria-hidden />}
-        >
-          Runs of this flow
-        </Menu.Item>
-        <Menu.Item
-          leftSection={<IconDownload size={16} aria-hidden />}
-          onClick={() => {
-            const { flow, definition } = store.getState();
-            download(flow.name, { name: flow.name, definition });
-          }}
-        >
-          Export as a file
-        </Menu.Item>
-      </Menu.Dropdown>
-    </Menu>
+    <FlowMenu
+      flow={flow}
+      label="More about the flow"
+      size="lg"
+      shown={() => {
+        const { flow, definition } = store.getState();
+        return { name: flow.name, definition };
+      }}
+      onChanged={(change) => store.getState().setFlow(change)}
+      onDeleted={() => go("/flows")}
+    />
   );
 }
 

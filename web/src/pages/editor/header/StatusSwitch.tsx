@@ -3,11 +3,10 @@ import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import { ApiError, api, type Detail } from "@/api/client";
 import { messageOf } from "@/ui/states";
-import { nodeOf } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { checkOf, inWords, type Problem } from "../problems";
 import { useSaver } from "../saving/useSaving";
-import { type FlowStatus, isDirty } from "../store";
+import { calledIn, type FlowStatus, isDirty } from "../store";
 
 const WORDS: Record<FlowStatus, string> = { draft: "Draft", active: "Active", archived: "Archived" };
 
@@ -33,8 +32,8 @@ export function StatusSwitch() {
   function warn(details: readonly Detail[]) {
     const { definition } = store.getState();
     const lines = checkOf(definition, details, {}).problems.map((problem) => {
-      const node = problem.nodeId && nodeOf(definition, problem.nodeId);
-      return node ? `${node.name || node.id}: ${problem.message}` : inWords(problem);
+      const of = problem.nodeId === null ? null : calledIn(store.getState(), problem.nodeId);
+      return of === null ? inWords(problem) : `${of}: ${problem.message}`;
     });
     notifications.show({
       color: "yellow",
@@ -99,8 +98,8 @@ export function StatusSwitch() {
                 if (problem.nodeId !== null) store.getState().goTo(problem.nodeId, problem.field);
               }}
             >
-              <Text size="sm" fw={600}>
-                {problem.nodeId ?? "The flow"}
+              <Text size="sm" fw={600} title={problem.nodeId ?? undefined}>
+                {problem.nodeId === null ? "The flow" : calledIn(store.getState(), problem.nodeId)}
               </Text>
               <Text size="sm">{inWords(problem)}</Text>
             </UnstyledButton>

@@ -4,8 +4,9 @@ import { type MouseEvent, useMemo, useState } from "react";
 import { ancestors } from "@/definition/graph";
 import type { FlowEdge, FlowNode } from "@/definition/types";
 import { usedWays, type Way, waysOf } from "../branches";
-import { edgeKey, edge as edgeOf, nodeOf } from "../changes";
+import { edgeKey, edge as edgeOf } from "../changes";
 import { useEditor, useEditorStore } from "../context";
+import { calledIn } from "../store";
 import { useUi } from "../ui";
 
 /** Where a dialog opens that a button asks for. */
@@ -16,10 +17,10 @@ function below(event: MouseEvent<HTMLElement>) {
 
 function Neighbour({ edge, other, readOnly }: { edge: FlowEdge; other: string; readOnly: boolean }) {
   const store = useEditorStore();
-  const name = useEditor((state) => nodeOf(state.definition, other)?.name || other);
+  const name = useEditor((state) => calledIn(state, other));
   return (
     <Group gap={4} wrap="nowrap" justify="space-between">
-      <UnstyledButton onClick={() => store.getState().goTo(other)} style={{ minWidth: 0 }}>
+      <UnstyledButton onClick={() => store.getState().goTo(other)} title={other} style={{ minWidth: 0 }}>
         <Text size="sm" truncate>
           {name}
           {edge.branch !== undefined && (

@@ -7,6 +7,7 @@ import { InputDialog } from "@/runs/input/InputDialog";
 import { keepInput, lastInput } from "@/runs/input/lastInput";
 import { notify } from "@/ui/notify";
 import { useEditor, useEditorStore, useSelectedNode } from "../context";
+import { calledIn } from "../store";
 import { shownOf, useRunStore } from "./runStore";
 import { useAddress } from "./useAddress";
 import { useEditorRun, useRunOnCanvas } from "./useEditorRun";
@@ -102,13 +103,14 @@ type AskedInputProps = Pick<Parameters<typeof InputDialog>[0], "refusal" | "onCl
 function AskedInput({ until, ...rest }: AskedInputProps) {
   const { flow, definition, pinned } = useEditorStore().getState();
   const { may } = useSession();
+  const name = useEditor((state) => until && calledIn(state, until));
   const [asked] = useState(() => askedOf(definition, may("editor") ? pinned : {}));
   return (
     <InputDialog
       {...rest}
       flowId={flow.id}
       asked={asked}
-      title={until === undefined ? "Run with input" : `Run up to “${until}” with input`}
+      title={until === undefined ? "Run with input" : `Run up to “${name}” with input`}
       hint="Expressions read it as input and trigger."
     />
   );
@@ -126,7 +128,7 @@ function WaysToRun({ disabled, onRun, onAsk, onForget }: WaysProps) {
   const flowId = useEditor((state) => state.flow.id);
   const [opened, setOpened] = useState(false);
   const hasInput = opened && lastInput(flowId) !== null;
-  const name = node?.name || node?.id;
+  const name = useEditor((state) => node && calledIn(state, node.id));
   return (
     <Menu
       position="bottom-end"

@@ -1,11 +1,13 @@
 import { Alert, Anchor, Box, Button, CloseButton, Group, Progress, Text } from "@mantine/core";
-import { useEffect, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { Link } from "wouter";
 import { ApiError } from "@/api/client";
 import { hasEnded, isMoving } from "@/runs/moving";
 import { Answered, Question } from "@/runs/Question";
 import type { NodeState } from "@/runs/states";
 import type { Run } from "@/runs/useRun";
+import { ValueView } from "@/runs/ValueView";
+import { briefOf } from "@/runs/values";
 import { waitsFor } from "@/runs/words";
 import { Clamped } from "@/ui/Clamped";
 import { Elapsed } from "@/ui/Elapsed";
@@ -14,6 +16,7 @@ import { Refused } from "@/ui/states";
 import { useEditor, useEditorStore } from "../context";
 import { ProblemLine } from "../Problems";
 import { checkOf } from "../problems";
+import { calledIn } from "../store";
 import classes from "./run.module.css";
 import { useEditorRun } from "./useEditorRun";
 
@@ -21,7 +24,7 @@ function isOfFlow(refusal: unknown): refusal is ApiError {
   return refusal instanceof ApiError && refusal.details.length > 0;
 }
 
-/** Under the canvas: the run that is shown, how far it is, why it failed. Nothing while there is none. */
+/** Under the canvas: the run that is shown, how far it is, what came out or why it failed. Nothing while there is none. */
 export function RunPanel() {
   const { run, starting, refusal, failed, dismiss } = useEditorRun();
   const store = useEditorStore();
@@ -87,10 +90,7 @@ function Refusal({ error }: { error: unknown }) {
 
 function Standing({ run }: { run: Run }) {
   const progress = run.progress as { done: number; total: number } | null | undefined;
-  const until = useEditor((state) => {
-    const node = state.definition.nodes.find((one) => one.id === run.until);
-    return node?.name || run.until;
-  });
+  const until = useEditor((state) => run.until && calledIn(state, run.until));
   const notes = [
     until ? `up to “${until}”` : null,
     run.pinned?.length ? `${run.pinned.length} pinned` : null,
@@ -129,7 +129,7 @@ function About({ run, failed }: { run: Run; failed: NodeState | undefined }) {
       <Alert color="red" variant="light" mt="xs" py="xs" role="alert">
         <Group justify="space-between" wrap="nowrap" align="flex-start">
           <Box flex={1} miw={0}>
-            <Text fw={600} size="sm">
+            <Text fw={600} size="sm" title={failed?.nodeId}>
               {failed === undefined ? "The run failed" : `“${failed.name}” failed`}
             </Text>
             <Clamped text={run.error_text ?? ""} lines={2} />
@@ -151,7 +151,44 @@ function About({ run, failed }: { run: Run; failed: NodeState | undefined }) {
       </Text>
     );
   }
-  return null;
+  return run.status === "success" ? <Output key={run.id} run={run} /> : null;
+}
+
+/** What came out of the run: its beginning, and all of it when it is asked for. */
+function Output({ run }: { run: Run }) {
+  const [open, setOpen] = useState(false);
+  const brief = useMemo(() => briefOf(run.output), [run.output]);
+  return (
+    <Box mt={4}>
+      <Group gap="sm" wrap="nowrap" align="flex-start">
+        <Text size="sm" fw={600} className={classes.still}>
+          Output
+        </Text>
+        {!open && (
+          <Text size="sm" className={classes.brief} c={brief.text === null ? "var(--quiet)" : undefined}>
+            {brief.text ?? "Nothing came out"}
+          </Text>
+        )}
+        {brief.more && (
+          <Button
+            size="compact-xs"
+            variant="subtle"
+            ml={open ? "auto" : undefined}
+            className={classes.still}
+            aria-expanded={open}
+            onClick={() => setOpen(!open)}
+          >
+            {open ? "Show less" : "Show all"}
+          </Button>
+        )}
+      </Group>
+      {open && (
+        <Box className={classes.value} mt={4}>
+          <ValueView title="Output of the run" value={run.output} />
+        </Box>
+      )}
+    </Box>
+  );
 }
 
 /** What the run asks can be answered here, where one tries the flow out. */

@@ -11,6 +11,7 @@ import { lastInput, lastValue } from "@/runs/input/lastInput";
 import { hasEnded } from "@/runs/moving";
 import { failedNode, liveEdges, marksOf, type NodeState } from "@/runs/states";
 import { type Run, useRun, useRunSteps } from "@/runs/useRun";
+import { useRunActions } from "@/runs/useRunActions";
 import { fetchWhole } from "@/runs/values";
 import { firstLine } from "@/runs/words";
 import { edgeKey } from "../changes";
@@ -54,6 +55,7 @@ export function useEditorRun(): EditorRun {
   const { data: run, error } = useRun(shown.runId, QUICK);
   const { states } = useRunSteps(run, QUICK);
   const { start, startFrom, runOrAsk } = useStart();
+  const { cancel } = useRunActions();
   const problem: unknown = error;
 
   useEffect(() => {
@@ -64,11 +66,11 @@ export function useEditorRun(): EditorRun {
   const stop = useCallback(async () => {
     if (run === undefined) return;
     try {
-      await server.POST("/api/runs/{run}/cancel", { params: { path: { run: run.id } } });
+      await cancel(run);
     } catch (refusal) {
       set(flowId, { refusal });
     }
-  }, [run, set, flowId]);
+  }, [run, cancel, set, flowId]);
 
   const dismiss = useCallback(() => set(flowId, { runId: null, refusal: null }), [set, flowId]);
   return {
