@@ -1,6 +1,7 @@
 """Crashes everywhere: a copy of the database at every commit, from which another process goes on."""
 
 import re
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,9 +104,10 @@ def crash_everywhere(folder, types, actions, **settings):
             moments.action = number
             action(dispatcher)
             moments.copy()
-        whole = essence(outputs(dispatcher))
+        whole, values = essence(outputs(dispatcher)), dispatcher.payloads.folder
     assert Wait.select().count() == 0
     effects = _without_runs(types.effects)
+    written = _copied(values, folder / "written")
     for moment in moments:
         database.disconnect()
         database.connect(moment.path, "normal")
@@ -113,6 +115,9 @@ def crash_everywhere(folder, types, actions, **settings):
         types.effects.clear()
         if not Run.select().exists():
             continue
+        # With the files of the process that stopped, and none of those that went on from another moment: they may
+        # have numbered their steps differently.
+        _copied(written, values)
         with inline_process(folder, Recorder(), **settings) as dispatcher:
             dispatcher.sweep()
             for action in actions[moment.action + 1 :]:
@@ -123,6 +128,14 @@ def crash_everywhere(folder, types, actions, **settings):
         assert _without_runs(types.effects) | _without_runs(moment.done) >= effects, moment
         assert Wait.select().count() == 0 and not Step.select().where(Step.status == "waiting").exists()
     return moments
+
+
+def _copied(folder, to):
+    """A folder that has just what another has, if there is that one."""
+    shutil.rmtree(to, ignore_errors=True)
+    if folder.exists():
+        shutil.copytree(folder, to)
+    return to
 
 
 def _without_runs(keys):
