@@ -373,9 +373,9 @@ def test_no_selector_runs_on(run, selector):
         try:
             run("html", {"selectors": {"x": {"selector": selector, "all": True}}}, page, seconds=3)
         except NodeError as error:
-            assert error.message.startswith(
-                ("the html cannot be read: it takes longer than", "html: the selectors match more")
-            )
+            # Which of its bounds it comes to first is a matter of how quick the machine is.
+            bounds = ("the html cannot be read: it takes longer than", "html: the selectors match more")
+            assert error.message.startswith((*bounds, "html: what the selectors find is too large"))
     assert set(psutil.Process().children()) <= children
 
 
