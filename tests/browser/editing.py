@@ -8,6 +8,9 @@ from servers import until
 
 STEPS = 8  # of the pointer on its way: the canvas sees it come
 
+# Ten frames, in which what is still being drawn moves.
+FRAMES = """async () => { for (let n = 0; n < 10; n++) await new Promise(requestAnimationFrame) }"""
+
 
 class Editor:
     """The editor in `page`; `definition` is what the server has of the flow that is open."""
@@ -94,7 +97,7 @@ class Editor:
 
     def drag(self, start, end, drop=True):
         """From one thing, or point, to another with the mouse; it stays pressed there without `drop`."""
-        (x, y), (to_x, to_y) = map(_middle, (start, end))
+        (x, y), (to_x, to_y) = map(self._still, (start, end))
         mouse = self.page.mouse
         mouse.move(x, y)
         mouse.down()
@@ -103,6 +106,14 @@ class Editor:
         mouse.move(to_x, to_y, steps=STEPS)
         if drop:
             mouse.up()
+
+    def _still(self, place):
+        """The middle of a thing once it does not move any more, as it may while the canvas finds its view."""
+        before, middle = None, _middle(place)
+        while before != middle:
+            self.page.evaluate(FRAMES)
+            before, middle = middle, _middle(place)
+        return middle
 
     def spot(self, x=0.5, y=0.5):
         """A point of the canvas, as parts of its width and height."""

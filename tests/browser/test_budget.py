@@ -110,7 +110,7 @@ def busy(client):
 @pytest.fixture(scope="module")
 def long_run(server):
     """A run of 1,000 nodes, one after another."""
-    definition = chain(node("start", "manual"), *[node(f"n{at}") for at in range(STEPS - 1)])
+    definition = chain(node("start", "manual"), *[node(f"n{at}", name=f"n{at}") for at in range(STEPS - 1)])
     run = server.run(server.add_flow(definition, "A thousand steps"), wait=30)
     assert run["status"] == "success"
     return run["id"]

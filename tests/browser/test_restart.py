@@ -108,9 +108,9 @@ def test_who_is_logged_out_elsewhere_logs_in_again_and_has_what_was_typed(editor
     page, asked = editor.page, []
     page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/auth/session") else None)
     editor.open(FLOW)
-    # As after "end all others" in another browser, or after a month.
-    page.context.clear_cookies()
     rename(editor, "one", "Typed without a session")
+    # As after "end all others" in another browser, or after a month; before what was typed is saved.
+    page.context.clear_cookies()
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
     assert len(asked) < 10, f"it asked {len(asked)} times who is logged in"
     page.get_by_label("Email").fill(EMAIL)
