@@ -1,7 +1,7 @@
 /** How the form library's lists of objects look: one box for each item, as the lists of values do. */
-import { Button, Group, Text } from "@mantine/core";
+import { Group, Text } from "@mantine/core";
 import type { ArrayFieldItemTemplateProps, ArrayFieldTemplateProps } from "@rjsf/utils";
-import { IconPlus } from "@tabler/icons-react";
+import { AddRow } from "./fields/AddRow";
 import { FieldFrame } from "./fields/FieldFrame";
 import { RowMenu } from "./fields/RowMenu";
 import classes from "./forms.module.css";
@@ -13,19 +13,11 @@ export function ArrayFieldTemplate(props: ArrayFieldTemplateProps) {
     <FieldFrame id={fieldPathId.$id} label={title} help={schema.description} required={required} group>
       <div className={classes.rows}>
         {items}
-        {canAdd && !isFixed && (
-          <Group>
-            <Button
-              size="compact-sm"
-              variant="default"
-              leftSection={<IconPlus size={14} aria-hidden />}
-              onClick={onAddClick}
-            >
-              Add an item
-            </Button>
-          </Group>
+        {(canAdd || isFixed) && (
+          <AddRow readOnly={Boolean(isFixed)} isEmpty={items.length === 0} onAdd={onAddClick}>
+            Add an item
+          </AddRow>
         )}
-        {isFixed && items.length === 0 && <Text size="sm">Nothing</Text>}
       </div>
     </FieldFrame>
   );

@@ -1,12 +1,12 @@
 /** A list, item by item. */
-import { Button, Group, Text } from "@mantine/core";
-import { IconPlus } from "@tabler/icons-react";
+import { Text } from "@mantine/core";
 import { useRef, useState } from "react";
 import type { Json } from "@/definition/types";
 import { useForm } from "../context";
 import classes from "../forms.module.css";
 import { moved, reshape, shapeOf } from "../schema/shapes";
 import type { FieldSchema } from "../schema/types";
+import { AddRow } from "./AddRow";
 import { RowMenu } from "./RowMenu";
 import { ValueEditor } from "./ValueEditor";
 
@@ -111,19 +111,9 @@ export function ListEditor(props: ListEditorProps) {
           </div>
         );
       })}
-      {!readOnly && (
-        <Group>
-          <Button
-            size="compact-sm"
-            variant="default"
-            leftSection={<IconPlus size={14} aria-hidden />}
-            onClick={add}
-          >
-            Add an item
-          </Button>
-        </Group>
-      )}
-      {readOnly && items.length === 0 && <Text size="sm">Nothing</Text>}
+      <AddRow readOnly={readOnly} isEmpty={items.length === 0} onAdd={add}>
+        Add an item
+      </AddRow>
     </div>
   );
 }

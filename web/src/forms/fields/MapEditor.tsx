@@ -1,12 +1,12 @@
 /** An object as a table of names and values. */
-import { Button, Group, Text, TextInput } from "@mantine/core";
-import { IconPlus } from "@tabler/icons-react";
+import { Text, TextInput } from "@mantine/core";
 import { useRef, useState } from "react";
 import type { Json } from "@/definition/types";
 import { useForm } from "../context";
 import classes from "../forms.module.css";
 import { moved, objectOf, type Row, reshape, rowFault, shapeOf } from "../schema/shapes";
 import type { FieldSchema } from "../schema/types";
+import { AddRow } from "./AddRow";
 import { RowMenu } from "./RowMenu";
 import { ValueEditor } from "./ValueEditor";
 
@@ -120,19 +120,9 @@ export function MapEditor(props: MapEditorProps) {
           </div>
         );
       })}
-      {!readOnly && (
-        <Group>
-          <Button
-            size="compact-sm"
-            variant="default"
-            leftSection={<IconPlus size={14} aria-hidden />}
-            onClick={add}
-          >
-            Add a row
-          </Button>
-        </Group>
-      )}
-      {readOnly && rows.length === 0 && <Text size="sm">Nothing</Text>}
+      <AddRow readOnly={readOnly} isEmpty={rows.length === 0} onAdd={add}>
+        Add a row
+      </AddRow>
     </div>
   );
 }

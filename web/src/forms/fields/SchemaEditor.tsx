@@ -1,6 +1,5 @@
 /** A JSON Schema as a list of fields, or as JSON where it says more than such a list can show. */
 import { Button, Checkbox, Group, Select, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
-import { IconPlus } from "@tabler/icons-react";
 import { type ReactElement, useRef, useState } from "react";
 import type { Json } from "@/definition/types";
 import { useForm } from "../context";
@@ -23,6 +22,7 @@ import { kindOf, type Leaf, leafOf } from "../schema/leaf";
 import { moved } from "../schema/shapes";
 import type { FieldSchema } from "../schema/types";
 import { isRecord } from "../schema/values";
+import { AddRow } from "./AddRow";
 import { JsonEditor } from "./JsonEditor";
 import { RowMenu } from "./RowMenu";
 import type { InputProps } from "./shared";
@@ -131,19 +131,9 @@ function FieldsEditor(props: SchemaEditorProps & { list: FieldList }) {
           onRemove={() => change(rows.filter((one) => one.id !== row.id))}
         />
       ))}
-      {!readOnly && (
-        <Group>
-          <Button
-            size="compact-sm"
-            variant="default"
-            leftSection={<IconPlus size={14} aria-hidden />}
-            onClick={add}
-          >
-            Add a field
-          </Button>
-        </Group>
-      )}
-      {readOnly && rows.length === 0 && <Text size="sm">Nothing</Text>}
+      <AddRow readOnly={readOnly} isEmpty={rows.length === 0} onAdd={add}>
+        Add a field
+      </AddRow>
     </div>
   );
 }
