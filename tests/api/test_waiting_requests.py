@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+import database
 import dispatch.dispatcher as dispatcher
 
 HOOK = {"id": "hook", "type": "webhook"}
@@ -32,9 +33,14 @@ def ask(token_client, gate, make_flow, monkeypatch):
     addresses |= {mode: f"/api/webhooks/{mode}" for mode in ("last", "node")}
     threads = []
 
+    def send(client, way):
+        try:
+            start.answers.put(client.post(addresses[way], {}))
+        finally:
+            database.disconnect_thread()
+
     def start(way):
-        client = token_client("operator")
-        threads.append(threading.Thread(target=lambda: start.answers.put(client.post(addresses[way], {}))))
+        threads.append(threading.Thread(target=send, args=(token_client("operator"), way)))
         threads[-1].start()
 
     start.answers = queue.SimpleQueue()
