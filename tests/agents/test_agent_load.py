@@ -8,6 +8,7 @@ import time
 import pytest
 from llm_server import forever, say, stall
 
+import database
 from models import AgentRun, Run
 
 CODE = {"nodes": [{"id": "code", "type": "code", "config": {"source": "1 + 1"}}], "edges": []}
@@ -84,7 +85,10 @@ def test_who_waits_for_long_leaves_requests_to_others(add_agent, llm, go_on, tok
     answers = queue.SimpleQueue()
 
     def give(client):
-        answers.put(client.post("/api/agent/run", {"agent_id": "helper", "task": "x", "wait": 60}))
+        try:
+            answers.put(client.post("/api/agent/run", {"agent_id": "helper", "task": "x", "wait": 60}))
+        finally:
+            database.disconnect_thread()
 
     threads = [threading.Thread(target=give, args=(token_client("operator"),)) for _ in range(3)]
     for thread in threads:
