@@ -151,7 +151,7 @@ function StepError({ step }: { step: Step }) {
 type StepDataProps = Pick<StepPanelProps, "run" | "step" | "stacked" | "outputActions">;
 
 function StepData({ run, step, stacked = false, outputActions }: StepDataProps) {
-  const { data, error, refetch } = useStep(run, step.number);
+  const { data, error, refetch } = useStep(run, step);
   if (error !== null) return <Refused error={error} onRetry={() => void refetch()} />;
   if (data === undefined) {
     return (

@@ -2,7 +2,7 @@
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useCatalogue } from "@/api/catalogue";
-import { api, type Schemas } from "@/api/client";
+import { api, type Schemas, server } from "@/api/client";
 import { LIVE } from "@/api/queries";
 import { loadSteps, type Pages } from "./load";
 import { hasEnded, pollOf } from "./moving";
@@ -39,7 +39,7 @@ export interface RunSteps {
 
 const NONE: Step[] = [];
 
-/** The steps of a run. When it ends they are fetched once more, and then never again. */
+/** The steps of a run. When it ends they are fetched once more; then only while a cancelled one settles. */
 export function useRunSteps(run: Run | undefined, every?: number): RunSteps {
   const client = useQueryClient();
   const { catalogue } = useCatalogue();
@@ -70,20 +70,21 @@ export function useRunSteps(run: Run | undefined, every?: number): RunSteps {
   };
 }
 
-/** One step with what went in and came out; it is looked at again until it has ended. */
-export function useStep(run: Run | undefined, number: number | null) {
-  const ended = run !== undefined && hasEnded(run);
-  return api.useQuery(
-    "get",
-    "/api/runs/{run}/steps/{number}",
-    { params: { path: { run: run?.id ?? "", number: number ?? 0 } } },
-    {
-      enabled: run !== undefined && number !== null,
-      staleTime: 30_000,
-      refetchInterval: (query: { state: { data: unknown } }) =>
-        !ended && (query.state.data as Step | undefined)?.finished_at === null ? LIVE : false,
+/** One step with what went in and what came out; it is looked at again until it has ended as its outline says. */
+export function useStep(run: Run, { number, status }: Pick<Step, "number" | "status">) {
+  const ended = hasEnded(run);
+  return useQuery({
+    queryKey: ["step", run.id, number, status],
+    queryFn: async ({ signal }) => {
+      const path = { run: run.id, number };
+      const { data } = await server.GET("/api/runs/{run}/steps/{number}", { params: { path }, signal });
+      return data as Schemas["StepOut"];
     },
-  );
+    staleTime: 30_000,
+    refetchInterval: (query) => (!ended && query.state.data?.finished_at === null ? LIVE : false),
+    placeholderData: (previous, query) =>
+      query?.queryKey[1] === run.id && query.queryKey[2] === number ? previous : undefined,
+  });
 }
 
 /** The log of a run, oldest first. */

@@ -1,0 +1,24 @@
+// @vitest-environment jsdom
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { CALM, LIVE } from "@/api/queries";
+import { pollOf } from "./moving";
+
+const NOW = "2030-05-01T12:00:00.000Z";
+
+beforeEach(() => void vi.useFakeTimers({ now: new Date(NOW) }));
+afterEach(() => void vi.useRealTimers());
+
+test("a run is looked at often while it moves, seldom while it waits, and no more when it has ended", () => {
+  expect(pollOf(undefined)).toBe(LIVE);
+  expect(pollOf({ status: "running" })).toBe(LIVE);
+  expect(pollOf({ status: "pending", waiting: "an answer" })).toBe(CALM / 2);
+  expect(pollOf({ status: "success", finished_at: NOW })).toBe(false);
+  expect(pollOf({ status: "failed", finished_at: NOW, cancelled: false })).toBe(false);
+});
+
+test("a run that was cancelled is looked at for a while, since the node in hand says later how it went", () => {
+  const run = { status: "failed", cancelled: true, finished_at: NOW };
+  expect(pollOf(run)).toBe(CALM / 2);
+  vi.advanceTimersByTime(60_000);
+  expect(pollOf(run)).toBe(false);
+});
