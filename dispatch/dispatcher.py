@@ -54,6 +54,7 @@ POLL_SECONDS = 0.05
 WAIT_SECONDS = 0.5  # after which who waits for a run looks whether the process ends
 SHORT_WAIT = 1.0  # which a thread that answers requests may always wait
 LAST_SECONDS = 1.0  # for what is between two nodes, once the grace time is over
+READ_AGAIN = 8  # of the runs that could not be read, at each sweep
 
 T = TypeVar("T")
 
@@ -76,6 +77,9 @@ class Dispatcher(Executor):
         self._backlog = 0
         self._looking = threading.Lock()
         self._more = False  # there was more to claim than threads to do it
+        self._unreadable: dict[
+            str, None
+        ] = {}  # pending runs that looks pass by, the one that was tried last at the end
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
         self._slow = SlowLane(max(1, config.run_threads - config.run_threads // 4))
         # Of the threads that answer requests: those that may wait for long, and of these those that wait for agents.
@@ -168,6 +172,9 @@ class Dispatcher(Executor):
         Run.unqueue()
         self._notice_the_taken()
         self._hand_back_the_forgotten()
+        # A few at a time: they must not hold up the others, however many they are.
+        for id_ in list(self._unreadable)[:READ_AGAIN]:
+            self._unreadable.pop(id_, None)
         self.pick_up()
 
     def wake(self) -> None:
@@ -510,7 +517,7 @@ class Dispatcher(Executor):
             log.debug("some of them need no thread, which lets others start")
 
     def _pick_up(self) -> bool:
-        """Take some up; whether one of them needs no thread: it ended by that, or waits in the slow lane."""
+        """Take some up; whether one of them needs no thread: it has ended, is in the slow lane or cannot be read."""
         if self._stopping.is_set() or not self._is_alive():
             return False
         with self._looking:
@@ -521,14 +528,16 @@ class Dispatcher(Executor):
         """The runs to take up now. Whether there are more is known before the threads are counted: so a thread that
         becomes free after that, sees it.
         """
-        self._backlog = Run.backlog(self.config.max_pending)
+        unreadable = len(self._unreadable)
+        self._backlog = max(0, Run.backlog(self.config.max_pending + unreadable) - unreadable)
         self._more = self._backlog > 0
         # Those that wait in the slow lane have no thread.
         free = (self.config.run_threads if not self.inline else 1_000) - len(self._active) + len(self._slow)
         if free <= 0 or not self._backlog:
             return []
         # Other processes look at the same ones: each takes some of the oldest, not all the very oldest.
-        found = [id_ for id_ in Run.claimable(4 * free + len(self._active)) if id_ not in self._active]
+        passed_by = self._active.keys() | self._unreadable.keys()
+        found = [id_ for id_ in Run.claimable(4 * free + len(passed_by)) if id_ not in passed_by]
         self._more = len(found) > free
         return found if len(found) <= free else sorted(random.sample(found, free))
 
@@ -546,7 +555,8 @@ class Dispatcher(Executor):
             plan = None if run is None else self.plan_of_run(run)
         except Exception:
             log.exception("run %s cannot be read and waits until it can; others need not", id_)
-            return True
+            self._unreadable[id_] = None
+            return False
         if run is None or plan is None:
             return False
         active = Active(run, plan, self.recorder)

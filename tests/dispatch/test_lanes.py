@@ -1,4 +1,4 @@
-"""Runs that may hold a thread for minutes (`slow` nodes): some threads are left for others, whatever waits."""
+"""Runs that may hold a thread for minutes (`slow` nodes), or that cannot be read: others find a thread all the same."""
 
 import pytest
 from test_dispatch import finished
@@ -6,7 +6,8 @@ from test_limits import until
 from world import PATIENCE, Gate, add_flow, chain, node, run_of
 
 from database import execute
-from models import Lease, Run
+from dispatch.dispatcher import READ_AGAIN
+from models import Lease, Run, WorkflowVersion
 
 THREADS, AT_WORK = 4, 3
 
@@ -116,3 +117,46 @@ def test_one_that_another_process_began_while_it_waits_here_is_done_once_that_ha
     slow.opened.set()
     ended = finished(dispatcher, late)
     assert (ended.status, ended.error_text) == ("success", None)
+
+
+# Runs that cannot be read
+
+
+def unreadable(count):
+    """Pending runs of a version whose text is damaged; and what mends it."""
+    runs = pending(chain(node("a", "act")), count)
+    versions = WorkflowVersion.update(definition_json="{").where(WorkflowVersion.workflow_id == runs[0].workflow_id)
+    whole = WorkflowVersion.get(workflow_id=runs[0].workflow_id).definition_json
+    assert versions.execute() == 1
+    return runs, lambda: WorkflowVersion.update(definition_json=whole).execute()
+
+
+@pytest.mark.parametrize("settings", [{"inline": True}, {"run_threads": THREADS}])
+def test_those_that_cannot_be_read_hold_up_no_others_however_many_are_older(start, settings):
+    dispatcher = start(**settings)
+    runs, _ = unreadable(1_500 if "inline" in settings else 60)
+    others = pending(chain(node("a", "act")), 5)
+    dispatcher.sweep()
+    assert [finished(dispatcher, run).status for run in others] == ["success"] * 5
+    assert {run_of(run.id).status for run in runs} == {"pending"} and dispatcher.is_open()
+
+
+def test_those_that_cannot_be_read_are_read_again_until_all_can(start):
+    dispatcher = start(inline=True)
+    runs, mend = unreadable(2 * READ_AGAIN)
+    dispatcher.sweep()
+    mend()
+    dispatcher.sweep()
+    assert [run_of(run.id).status for run in runs].count("success") == READ_AGAIN
+    dispatcher.sweep()
+    assert {run_of(run.id).status for run in runs} == {"success"}
+
+
+def test_those_that_are_gone_before_they_could_be_read_are_forgotten(start):
+    dispatcher = start(inline=True)
+    runs, _ = unreadable(3)
+    dispatcher.sweep()
+    dispatcher.cancel(run_of(runs[0].id), "me")
+    Run.delete().where(Run.id == runs[1].id).execute()
+    dispatcher.sweep()
+    assert list(dispatcher._unreadable) == [runs[2].id]
