@@ -70,6 +70,7 @@ class RunRecord:
         self._told = 0
         self._buffer: list[Write] = []
         self._is_tied = False  # something in it has to go with the next step
+        self._has_started = False  # a run, with one of the steps
         self._logged = 0  # characters of log entries in it
         self._steps: list[tuple[Any, ...]] = []  # those that have ended, as values
         self._pending: list[Done] = []
@@ -97,10 +98,13 @@ class RunRecord:
 
     def _ended(self, step: Any, values: tuple[Any, ...]) -> None:
         run, wait = self.run, step.wait
-        if wait is None:
+        if wait is None and not (self._has_started and step.pure):
             self._steps.append(values)
         else:
+            # In a run that was cancelled just now, what a step was to start is not there: nor is it then, nor what
+            # comes of it.
             self._buffer.append(Step.begin_one(values, run.claims))
+        if wait is not None:
             self._buffer.append(Wait.begin(run.id, run.claims, step.node_id, step.seq, wait))
         if (
             wait is None
@@ -115,6 +119,11 @@ class RunRecord:
         """Note a write that belongs to the step which is recorded next: both are durable, or neither."""
         self._buffer.append(item)
         self._is_tied = True
+
+    def start(self, run: Run) -> None:
+        """Note a run that the step which is recorded next starts, while this one goes on: it has both, or neither."""
+        self.add(self.run.while_it_runs(run.insertion()))
+        self._has_started = True
 
     def log(self, node_id: str | None, level: str, message: str, data: Any) -> None:
         """Note a log entry; past MAX_LOG_ENTRIES of a run one last entry says that the rest was dropped."""

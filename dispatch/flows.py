@@ -54,7 +54,7 @@ class Starter:
             raise NodeError(f"the flow {flow.name!r} runs {limit} times already, and overlap is skip")
         given = self.keyring.clean(engine.encode(input, self.executor.config.max_value_bytes))
         made = _child(self.executor, self.active, flow, plan, "called", given, node_id if wait else None)
-        self.record.add(self.run.while_it_runs(made.insertion()))
+        self.record.start(made)
         return str(made.id)
 
 

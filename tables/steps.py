@@ -123,7 +123,10 @@ class Step(Base):
 
     @classmethod
     def begin_one(cls, values: Sequence[Any], claims: int) -> Write:
-        """Insert a step that is about to run or to wait; the row count is 0 where the run ended or was taken."""
+        """Insert a step that counts only while the run goes on, as one that is about to run or to wait.
+
+        The row count is 0 where the run ended or was taken.
+        """
         return Write(BEGIN_STEP, (*values, values[0], claims))
 
     @classmethod

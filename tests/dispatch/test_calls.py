@@ -294,7 +294,23 @@ def test_a_run_that_is_cancelled_before_what_it_starts_is_on_record_starts_nothi
     gate.opened.set()
     let_go(one, run)
     assert Run.select().count() == 1 and nothing_waits()
+    assert "c" not in {step.node_id for step in steps_of(run.id)}
     assert [folder.name for folder in (tmp_path / "values").iterdir()] == [run.id]
+
+
+def test_a_run_that_is_cancelled_before_what_it_starts_is_on_record_may_be_repeated_from_there(start, gate, types):
+    """None of the steps is on record that had the output of the one which is not."""
+    one = start(run_threads=1)
+    nodes = [node("a", "act"), call(called("b"), wait=False), "n", node("g", "gate"), "m", node("z", "act")]
+    run = submit(one, chain(*nodes), 7)
+    one.cancel(at_gate(one, run, gate), "ann")
+    gate.opened.set()
+    let_go(one, run)
+    assert statuses(run.id) == [("a", "success")]
+    again = finished(one, one.retry(run_of(run.id), "failed", None).run)
+    (child,) = children(again)
+    assert (again.status, output(one, again)) == ("success", {"run_id": child.id})
+    assert types.effects == [f"{run.id}:a:0", f"{again.id}:z:0"]
 
 
 @pytest.mark.parametrize("wait", [False, True])

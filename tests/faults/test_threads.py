@@ -213,6 +213,7 @@ def check(team, effects):
         begun = Counter(step.node_id for step in steps)
         for id_ in begun:
             times = effects.count(f"{run.id}:{id_}:0")
+            assert done["c"] <= children[run.id, "Called"], f"{told}: the run that it started is not there"
             assert done[id_] <= 1 and times <= begun[id_] and (times <= 1 or team.slept), f"{told} {id_}: {times} times"
         if run.status == "success":
             assert run.nodes_done == run.nodes_total and children[run.id, "Called"] == ("c" in done), told
