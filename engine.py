@@ -40,7 +40,8 @@ class Cancelled(Exception):
 def run(plan: Plan, job: Job) -> Outcome:
     """Run every node of the plan that is live, in order. Never raises for what a node did: that is a failed Outcome.
 
-    What `job.on_step` raises goes through, since a run whose steps cannot be recorded must not go on.
+    What `job.on_step` raises goes through, since a run whose steps cannot be recorded must not go on; but a NodeError
+    for a step that has ended is the node's failure after all.
     """
     return _Run(plan, job).execute()
 

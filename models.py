@@ -12,7 +12,7 @@ from tables import retention
 from tables.agent_definitions import Agent
 from tables.agent_runs import AgentRun, AgentStep
 from tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences, present_names
-from tables.base import Base, Write, first_id, monotonic_ms, new_id, now_ms
+from tables.base import Base, Needed, Write, first_id, monotonic_ms, new_id, now_ms
 from tables.credentials import Credential
 from tables.facts import Fact
 from tables.figures import metrics, totals
@@ -47,11 +47,11 @@ from tables.webhooks import Fired, Hook, Webhook
 
 __all__ = [
     "ACTIONS", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent", "AgentMemory",
-    "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Claim", "Credential", "DatabaseRefused", "Due", "Fact",
-    "Fired", "FlowFilters", "Hook", "IdempotencyKey", "LastRun", "Lease", "Listed", "LogEntry", "LoginFailure",
-    "MOST_CHARACTERS", "Membership", "MemoryScope", "Poll", "PollEntry", "Preset", "Run", "RunDay", "RunOptions",
-    "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow",
-    "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "definitions_of", "differences", "first_id",
-    "flow_page", "hash_token", "last_runs", "metrics", "monotonic_ms", "new_id", "next_times", "now_ms",
+    "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Claim", "Credential", "DatabaseRefused", "Due",
+    "Fact", "Fired", "FlowFilters", "Hook", "IdempotencyKey", "LastRun", "Lease", "Listed", "LogEntry",
+    "LoginFailure", "MOST_CHARACTERS", "Membership", "MemoryScope", "Needed", "Poll", "PollEntry", "Preset", "Run",
+    "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "Upcoming", "User", "Wait",
+    "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "definitions_of", "differences",
+    "first_id", "flow_page", "hash_token", "last_runs", "metrics", "monotonic_ms", "new_id", "next_times", "now_ms",
     "present_names", "retention", "sizes_of", "space", "totals", "upcoming", "versions_of",
 ]  # fmt: skip

@@ -18,8 +18,8 @@ import orjson
 from peewee import IntegrityError
 
 from database import disconnect_thread, execute_all, write
-from errors import Conflict, Unavailable
-from models import LogEntry, Run, Step, Wait, Write
+from errors import Conflict, NodeError, Unavailable
+from models import LogEntry, Needed, Run, Step, Wait, Write
 from payloads import Payloads
 
 log = logging.getLogger("headrace.recorder")
@@ -54,6 +54,10 @@ class RunTaken(BaseException):
     """
 
 
+class Undone(Exception):
+    """A write that was needed has changed no row, so none of its unit is done."""
+
+
 class RunRecord:
     """What one run has to write. Steps wait in a buffer, because a pure one can be done again at no cost:
 
@@ -71,6 +75,7 @@ class RunRecord:
         self._buffer: list[Write] = []
         self._is_tied = False  # something in it has to go with the next step
         self._has_started = False  # a run, with one of the steps
+        self._refusal: str | None = None  # what to say where the next step may not start what it does
         self._logged = 0  # characters of log entries in it
         self._steps: list[tuple[Any, ...]] = []  # those that have ended, as values
         self._pending: list[Done] = []
@@ -78,7 +83,10 @@ class RunRecord:
         self._flushed_at = time.monotonic()
 
     def step(self, step: Any) -> None:
-        """Note an `engine.Step`; a `running` one is durable when this returns, RunTaken where it may not run."""
+        """Note an `engine.Step`; a `running` one is durable when this returns, RunTaken where it may not run.
+
+        NodeError where what the step starts cannot be; then it is not on record, and its number is free.
+        """
         kept = self.payloads.keep(self.run.id, f"step_{step.seq}", step.output, self.run.claims)
         # An item too large for the row is left out: it is a part of an earlier step's output.
         item = step.item.decode() if step.item and len(step.item) <= self.payloads.inline_bytes else None
@@ -89,7 +97,10 @@ class RunRecord:
             step.final,
         )  # fmt: skip
         if step.status != "running":
+            done = self.done
             self._ended(step, values)
+            if self._refusal is not None:
+                self._see_it_started(done)
             return
         begun = self.flush(Step.begin_one(values, self.run.claims)).result()[-1]
         self._settle(wait=True)
@@ -115,14 +126,37 @@ class RunRecord:
         if not step.pure or (wait is not None and wait.told) or self._is_due():
             self.flush()
 
+    def _see_it_started(self, done: int) -> None:
+        """Raise what keeps the last step from being on record; `done` is how many were settled before it."""
+        refusal, self._refusal = self._refusal, None
+        self.flush()
+        try:
+            self._settle(wait=True)
+        except Undone:
+            # All before it is on record, so what follows has nothing to fail for.
+            self._pending, self._last = [], None
+            self.done = self._told = done
+            if not self.run.goes_on():
+                raise RunTaken from None
+            raise NodeError(str(refusal)) from None
+
     def add(self, item: Write) -> None:
         """Note a write that belongs to the step which is recorded next: both are durable, or neither."""
         self._buffer.append(item)
         self._is_tied = True
 
-    def start(self, run: Run) -> None:
-        """Note a run that the step which is recorded next starts, while this one goes on: it has both, or neither."""
-        self.add(self.run.while_it_runs(run.insertion()))
+    def start(self, run: Run, limit: int = 0, refusal: str = "") -> None:
+        """Note a run that the step which is recorded next starts, while this one goes on: it has both, or neither.
+
+        With a `limit`, where so many runs of its flow are under way by then, neither is written, and `step` raises a
+        NodeError that says `refusal`.
+        """
+        if limit:
+            self.flush()  # what is not to be lost with them
+            self._refusal = refusal
+            self.add(Needed(*self.run.while_it_runs(run.insertion_unless_busy(limit))))
+        else:
+            self.add(self.run.while_it_runs(run.insertion()))
         self._has_started = True
 
     def log(self, node_id: str | None, level: str, message: str, data: Any) -> None:
@@ -222,8 +256,8 @@ class Recorder:
     def submit(self, writes: Sequence[Write], after: Done | None = None) -> Future[list[int]]:
         """Queue the writes as one unit. The future has their row counts once they are durable, or what went wrong:
 
-        Conflict for a unique key that is taken, Unavailable once the process ends, else what the database raised. If
-        the unit `after` which they come has failed, so have they.
+        Conflict for a unique key that is taken, Undone for a `Needed` one that changes no row, Unavailable once the
+        process ends, else what the database raised. If the unit `after` which they come has failed, so have they.
         """
         done: Future[list[int]] = Future()
         with self._lock:
@@ -266,7 +300,7 @@ class Recorder:
             return
         try:
             with write():
-                counts = [execute_all(batch.writes) for batch in group]
+                counts = [_done(batch.writes) for batch in group]
         except Exception as error:
             if len(group) == 1:
                 taken = isinstance(error, IntegrityError)
@@ -279,6 +313,14 @@ class Recorder:
             return
         for batch, rows in zip(group, counts, strict=True):
             batch.done.set_result(rows)
+
+
+def _done(writes: Sequence[Write]) -> list[int]:
+    """The row counts of the writes, which are done; Undone where that is for nothing."""
+    counts = execute_all(writes)
+    if 0 in counts and any(not count and isinstance(item, Needed) for item, count in zip(writes, counts, strict=True)):
+        raise Undone
+    return counts
 
 
 def _has_failed_before(batch: _Batch) -> bool:

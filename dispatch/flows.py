@@ -37,7 +37,10 @@ class Starter:
         self.keyring = keyring
 
     def start(self, node_id: str, workflow_id: str, input: Any, wait: bool) -> str:
-        """Note a new run of that flow, to be written together with the step that starts it; its id."""
+        """Note a new run of that flow, to be written together with the step that starts it; its id.
+
+        One too many of a flow that skips those is refused here, or as the step is recorded.
+        """
         flow = Workflow.find(workflow_id)
         if flow is None or flow.workspace_id != self.run.workspace_id:
             raise NodeError(f"workflow_id: there is no flow {workflow_id!r} in this workspace", permanent=True)
@@ -49,12 +52,13 @@ class Starter:
             plan = self.executor.plan_of(flow)
         except DefinitionError as error:
             raise NodeError(f"the flow {flow.name!r} cannot run: {error.message}", permanent=True) from None
-        limit = plan.settings.max_concurrent_runs
-        if limit and plan.settings.overlap == "skip" and Run.busy(flow.id) >= limit:
-            raise NodeError(f"the flow {flow.name!r} runs {limit} times already, and overlap is skip")
+        limit = plan.settings.max_concurrent_runs if plan.settings.overlap == "skip" else 0
+        refusal = f"the flow {flow.name!r} runs {limit} times already, and overlap is skip"
+        if limit and Run.busy(flow.id) >= limit:
+            raise NodeError(refusal)
         given = self.keyring.clean(engine.encode(input, self.executor.config.max_value_bytes))
         made = _child(self.executor, self.active, flow, plan, "called", given, node_id if wait else None)
-        self.record.start(made)
+        self.record.start(made, limit, refusal)
         return str(made.id)
 
 

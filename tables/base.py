@@ -29,9 +29,16 @@ class Write(NamedTuple):
     params: tuple[Any, ...]
 
     def provided(self, condition: str, params: tuple[Any, ...]) -> Write:
-        """This insertion, to be done only if the condition holds then."""
-        head, _, marks = self.sql.partition(" VALUES ")
-        return Write(f"{head} SELECT {marks[1:-1]} WHERE {condition}", (*self.params, *params))
+        """This insertion, to be done only if the condition holds then, and those that it has already."""
+        head, values, marks = self.sql.partition(" VALUES ")
+        where = f"{head} SELECT {marks[1:-1]} WHERE" if values else f"{self.sql} AND"
+        return Write(f"{where} {condition}", (*self.params, *params))
+
+
+class Needed(Write):
+    """A statement without which those with it are not done either: where it changes no row."""
+
+    __slots__ = ()
 
 
 def now_ms() -> int:

@@ -183,6 +183,11 @@ class Run(Base):
         still = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?)"
         return made.provided(still, (self.id, self.claims))
 
+    def goes_on(self) -> bool:
+        """Whether it is still executed by who claimed it last."""
+        sql = "SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?"
+        return execute(sql, (self.id, self.claims)).fetchone() is not None
+
     @classmethod
     def record(cls, flow: Workflow, note: Callable[[Run], Write] | None = None, **values: Any) -> Run:
         """A run that something else executed; it counts like any other. What `note` makes is written with it."""

@@ -9,10 +9,12 @@ import orjson
 import pytest
 from test_calls import call
 from test_dispatch import at_gate, finished, let_go, on_record, output, stop_at_the_gate, submit
-from world import PATIENCE, Gate, add_flow, at_once, chain, flow, node, raced, run_of
+from world import PATIENCE, Gate, add_flow, at_once, chain, flow, node, raced, run_of, steps_of
 
+from database import execute
 from errors import Conflict
-from models import QUEUED, IdempotencyKey, Lease, Run, Wait
+from models import QUEUED, IdempotencyKey, Lease, LogEntry, Run, Wait
+from recorder import RunRecord
 
 
 def limited(*nodes, limit=1, overlap="queue", **values):
@@ -336,6 +338,59 @@ def test_a_called_flow_that_skips_fails_the_node_which_may_try_again(start, gate
     gate.opened.set()
     finished(dispatcher, first)
     assert finished(dispatcher, submit(dispatcher, chain(call(made)))).status == "success"
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_called_flow_that_begins_to_run_just_then_skips_too(start, types, tmp_path, wait, monkeypatch):
+    """What decides is not who has looked, but what is there as the run would be written."""
+    one = start(inline=True, inline_value_bytes=10)
+    made = limited(node("w", "act"), overlap="skip", name="Once")
+    note = RunRecord.start
+
+    def meanwhile(record, run, *more):
+        execute(*Run.accept(made, triggered_by="manual").insertion())
+        note(record, run, *more)
+
+    monkeypatch.setattr(RunRecord, "start", meanwhile)
+    nodes = [node("a", "act"), node("n", "log", {"message": "x"}), call(made, wait=wait, on_error="continue"), "z"]
+    run = submit(one, chain(*nodes), "long enough for a file")
+    ended = run_of(run.id)
+    error = "the flow 'Once' runs 1 times already, and overlap is skip"
+    assert (ended.status, output(one, ended), ended.nodes_done) == ("success", {"error": error}, 4)
+    assert [(step.node_id, step.status) for step in steps_of(run.id)] == [
+        *(("a", "success"), ("n", "success"), ("c", "failed"), ("z", "success"))
+    ]
+    assert Run.select().count() == 2 and Wait.select().count() == 0 and LogEntry.select().count() == 1
+    assert [folder.name for folder in (tmp_path / "values").iterdir()] == [run.id]
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_run_that_is_cancelled_as_it_would_call_one_that_skips_is_let_go_of(start, types, wait, monkeypatch):
+    one = start(inline=True)
+    note = RunRecord.start
+
+    def meanwhile(record, run, *more):
+        one.cancel(record.run, "ann")
+        note(record, run, *more)
+
+    monkeypatch.setattr(RunRecord, "start", meanwhile)
+    run = submit(one, chain("a", call(limited("b", overlap="skip"), wait=wait, on_error="continue"), node("z", "act")))
+    assert run_of(run.id).cancelled and Run.select().count() == 1
+    assert [step.node_id for step in steps_of(run.id)] == ["a"] and types.effects == []
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_of_many_that_call_it_at_once_no_more_than_the_limit_are_let_through(start, gate, wait):
+    processes = [start(run_threads=12) for _ in range(2)]
+    made = limited(node("a", "gate"), limit=2, overlap="skip", name="Twice")
+    caller = add_flow(chain(call(made, wait=wait)))
+    runs = at_once(10, lambda number: processes[number % 2].submit(caller, number, "manual").run)
+    until(lambda: Run.select().where(Run.workflow_name != "Twice", Run.status == "failed").count() == 8)
+    assert Run.select().where(Run.workflow_name == "Twice").count() == 2
+    assert not Run.select().where(Run.waiting == QUEUED).exists()
+    gate.opened.set()
+    ended = drained(processes[0], runs)
+    assert {run.error_text for run in ended} == {None, "the flow 'Twice' runs 2 times already, and overlap is skip"}
 
 
 def test_a_run_that_waits_takes_no_place_of_those_that_skip(inline):
