@@ -15,7 +15,7 @@ def started(folder, pem=None):
     """A broker that listens at `port`, and with a certificate, a file with its key too, at `tls_port`."""
     kind = Mosquitto if shutil.which("mosquitto") and shutil.which("mosquitto_passwd") else Amqtt
     broker = kind(folder, pem)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not all(map(listening, broker.ports)):
         assert time.monotonic() < end
         time.sleep(0.02)

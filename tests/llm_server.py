@@ -14,6 +14,7 @@ import json
 import select
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ class Turn:
 
     `output` is handed to the output tool. With `status`, `raw` or `drop` it is no answer of a model. `tokens` are
     (in, out); by default a quarter of the characters. After so many events of a stream (`after`) the answer stalls or
-    the connection drops.
+    the connection drops; each of its events comes after a `pause` in seconds.
     """
 
     text: str = ""
@@ -44,6 +45,7 @@ class Turn:
     content_type: str | None = None
     until: threading.Event | None = None
     comments: bool = False
+    pause: float = 0
     drop: bool = False
     after: int = 0
     again: bool = False
@@ -340,6 +342,7 @@ class _Handler(BaseHTTPRequestHandler):
             for number, event in enumerate(events):
                 if number and not self.goes_on(request, number):
                     return
+                time.sleep(turn.pause)
                 self.chunk(event)
             self.wfile.write(b"0\r\n\r\n")
         except OSError:

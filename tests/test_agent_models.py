@@ -48,6 +48,15 @@ BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 EACH = pytest.mark.parametrize("provider", PROVIDERS)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def loaded():
+    """The providers' libraries are there before anything is measured: to load them takes a busy machine seconds."""
+    from agent import asking
+
+    for provider in PROVIDERS:
+        asking.load(provider)
+
+
 class Weather(BaseModel):
     celsius: int
 
@@ -307,8 +316,8 @@ def test_without_time_nobody_is_asked(fails):
 def test_a_request_ends_at_the_deadline(fails, ask, provider, stream):
     with LlmServer([stall(threading.Event())]) as server:
         began = time.monotonic()
-        error = fails(chosen(server, provider), stream=stream, seconds=0.3)
-        assert 0.3 <= time.monotonic() - began < 5
+        error = fails(chosen(server, provider), stream=stream, seconds=1.0)
+        assert 1.0 <= time.monotonic() - began < 15
         assert server.requests[0].hung_up.wait(10)
     assert not error.permanent and "no time left for" in error.message and len(server.requests) == 1
 
@@ -388,19 +397,15 @@ def test_a_server_that_says_nothing_holds_nobody(fails, provider, stream):
 def test_a_stream_that_stops_in_the_middle_is_asked_for_again(ask, provider, comments):
     turns = [stall(threading.Event(), after=3, then=say("half of it"), comments=comments), say("here I am")]
     with LlmServer(turns) as server:
-        assert ask(chosen(server, provider), timeout=0.3).text == "here I am"
+        assert ask(chosen(server, provider), timeout=1.0).text == "here I am"
         assert server.requests[0].hung_up.wait(10)
 
 
 def test_a_stream_may_take_longer_than_the_timeout_as_long_as_it_goes_on(ask):
-    release = threading.Event()
-    with LlmServer([stall(release, after=4, then=say("slow but steady"))]) as server:
-        timers = [threading.Timer(0.4, release.set)]
-        for timer in timers:
-            timer.start()
-        assert ask(chosen(server), timeout=0.9).text == "slow but steady"
-        for timer in timers:
-            timer.join()
+    began = time.monotonic()
+    with LlmServer([say("slow but steady", pause=0.35)]) as server:
+        assert ask(chosen(server), timeout=2.0).text == "slow but steady"
+    assert time.monotonic() - began > 2.0 and len(server.requests) == 1
 
 
 # What lasts
@@ -534,12 +539,12 @@ def test_a_request_that_is_cancelled_ends_its_connection_at_once(provider, strea
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert await asyncio.to_thread(server.requests[0].hung_up.wait, 5)
+            assert await asyncio.to_thread(server.requests[0].hung_up.wait, 15)
 
     began = time.monotonic()
     with LlmServer([stall(threading.Event(), after=2 if stream else 0)]) as server:
         asyncio.run(cancelled(server))
-    assert time.monotonic() - began < 5 and len(server.requests) == 1
+    assert time.monotonic() - began < 20 and len(server.requests) == 1
 
 
 # What it costs

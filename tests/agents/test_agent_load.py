@@ -59,7 +59,7 @@ def test_what_is_due_has_its_turn_too(add_agent, ask, llm, owner, make_flow, ser
     nodes = [{"id": "wait", "type": "wait", "config": {"seconds": 0.1}}, *CODE["nodes"]]
     flow = make_flow({"nodes": nodes, "edges": [["wait", "code"]]})
     run = owner.post(f"/api/workflows/{flow['id']}/run?wait=0", {}).json
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while (found := Run.get_by_id(run["id"])).finished_at is None and time.monotonic() < end:
         time.sleep(0.05)
     assert found.status == "success"

@@ -52,7 +52,7 @@ def names(owner):
 
 def eventually(look):
     """What `look` gives once it gives something."""
-    for _ in range(200):
+    for _ in range(2_000):
         if found := look():
             return found
         time.sleep(0.02)

@@ -5,6 +5,7 @@ Playwright drives the Chromium of this machine; its own browsers are not install
 
 import os
 import shutil
+import subprocess
 from contextlib import contextmanager
 
 from playwright.sync_api import sync_playwright
@@ -35,6 +36,14 @@ def lacking():
     if not AXE.exists():
         return "axe-core is not installed: make web"
     return None
+
+
+def outdated():
+    """Whether make would build the app anew: what is built is older than its sources, and tests of it say nothing."""
+    # Whatever the make was told that these tests run in is not for this question.
+    environment = {**os.environ, "MAKEFLAGS": ""}
+    asked = subprocess.run(["make", "--question", "web/dist/.stamp"], cwd=ROOT, env=environment, capture_output=True)
+    return asked.returncode == 1
 
 
 @contextmanager

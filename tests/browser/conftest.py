@@ -1,7 +1,9 @@
 """A real server with the built app, Chromium, and a page on which nothing may go wrong unseen.
 
-These tests skip where Chromium or the build is missing, and fail instead with HEADRACE_EXPECT_BROWSER=1. Server and
-browser live as long as a file of tests: longer, and the browser's event loop would be in the way of other tests.
+These tests skip where Chromium or the build is missing, and fail instead with HEADRACE_EXPECT_BROWSER=1; over a build
+that is older than its sources they fail in any case.
+
+Server and browser live as long as a file of tests: longer, and the browser's event loop would be in the way of others.
 """
 
 import os
@@ -42,12 +44,14 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="session", autouse=True)
 def equipped():
-    """Skip, or fail where it was promised, if something is missing."""
+    """Skip, or fail where it was promised, if something is missing; an app of yesterday is no app to test."""
     reason = chromium.lacking()
     if reason is not None and os.environ.get("HEADRACE_EXPECT_BROWSER") == "1":
         pytest.fail(reason)
     if reason is not None:
         pytest.skip(reason)
+    if chromium.outdated():
+        pytest.fail("the browser app in web/dist is older than its sources: run make web", pytrace=False)
 
 
 @pytest.fixture(scope="module")

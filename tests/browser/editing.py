@@ -68,7 +68,8 @@ class Editor:
 
     def saved(self):
         """Return when the page says that the server has everything."""
-        expect(self.page.get_by_role("status").filter(has_text="Saved")).to_have_text("Saved")
+        # Other notices speak of what was saved, too.
+        expect(self.page.get_by_role("status").filter(has_text=re.compile("^Saved$"))).to_be_visible()
 
     # On the canvas
 
@@ -108,12 +109,16 @@ class Editor:
             mouse.up()
 
     def _still(self, place):
-        """The middle of a thing once it does not move any more, as it may while the canvas finds its view."""
-        before, middle = None, _middle(place)
-        while before != middle:
+        """The middle of a thing, once the canvas has found its view."""
+        return place if isinstance(place, tuple) else _middle(self.box(place))
+
+    def box(self, place):
+        """The box of a thing once it does not move any more."""
+        before, box = None, place.bounding_box()
+        while box is None or before != box:
             self.page.evaluate(FRAMES)
-            before, middle = middle, _middle(place)
-        return middle
+            before, box = box, place.bounding_box()
+        return box
 
     def spot(self, x=0.5, y=0.5):
         """A point of the canvas, as parts of its width and height."""
@@ -165,6 +170,7 @@ class Editor:
         """Search in the dialog that offers nodes, and take the first that is found."""
         expect(self.palette).to_be_visible()
         self.palette.get_by_role("combobox", name="Search nodes").fill(words)
+        expect(self.palette.get_by_role("option", selected=True)).to_be_visible()
         self.page.keyboard.press("Enter")
         expect(self.palette).to_be_hidden()
 
@@ -201,8 +207,5 @@ def _wire(edge):
     return " ".join(filter(None, (edge["from"], edge["to"], edge.get("branch"))))
 
 
-def _middle(place):
-    if isinstance(place, tuple):
-        return place
-    box = place.bounding_box()
+def _middle(box):
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

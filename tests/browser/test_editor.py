@@ -40,9 +40,8 @@ def test_a_node_is_dragged_from_the_list_to_where_it_belongs(editor):
     spot = editor.spot(0.5, 0.8)
     box = editor.canvas.bounding_box()
     at = {"x": spot[0] - box["x"], "y": spot[1] - box["y"]}
-    listed.get_by_role("option").first.drag_to(editor.canvas, target_position=at)
-    expect(editor.node("crypto")).to_be_visible()
-    found = editor.node("crypto").bounding_box()
+    listed.get_by_role("option", selected=True).drag_to(editor.canvas, target_position=at)
+    found = editor.box(editor.node("crypto"))
     assert abs(found["x"] + found["width"] / 2 - spot[0]) < 40 and abs(found["y"] + found["height"] / 2 - spot[1]) < 40
     editor.becomes(nodes=["start", "one", "two", "crypto"], wires=["start one"])
 
@@ -160,7 +159,7 @@ def test_cutting_takes_nodes_away_and_pasting_brings_them_back(editor):
 
 def test_several_nodes_are_selected_by_a_box_and_deleted_at_once(editor):
     editor.open(three())
-    first, last = editor.node("one").bounding_box(), editor.node("two").bounding_box()
+    first, last = editor.box(editor.node("one")), editor.box(editor.node("two"))
     editor.page.keyboard.down("Shift")
     editor.drag((first["x"] - 20, first["y"] - 40), (last["x"] + last["width"] + 20, last["y"] + last["height"] + 40))
     editor.page.keyboard.up("Shift")
@@ -407,9 +406,9 @@ def test_the_menu_of_the_flow_duplicates_archives_and_deletes_it(editor):
     choose("Duplicate")
     expect(page.get_by_role("link", name="Flow (copy)")).to_be_visible()
     choose("Archive")
-    page.get_by_role("dialog").get_by_role("button", name="Archive").click()
+    page.get_by_role("dialog", name="Archive").get_by_role("button", name="Archive").click()
     expect(page.get_by_text("Archived", exact=True).first).to_be_visible()
     assert editor.stored["status"] == "archived"
     choose("Delete")
-    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog", name="Delete").get_by_role("button", name="Delete").click()
     expect(page).to_have_url(f"{editor.server.url}/flows")

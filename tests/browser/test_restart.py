@@ -97,9 +97,9 @@ def test_a_page_that_is_opened_while_the_server_is_away_opens_when_it_is_back(pa
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     page.get_by_role("link", name="Runs", exact=True).hover()
     stopped()
-    page.get_by_role("link", name="Templates").click()
+    page.get_by_role("link", name="Templates", exact=True).click()
     server.start()
-    expect(page.get_by_role("heading", name="Templates")).to_be_visible()
+    expect(page.get_by_role("heading", name="Templates", exact=True)).to_be_visible()
     expect(page.get_by_label("Search templates")).to_be_visible()
 
 

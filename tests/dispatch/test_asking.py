@@ -49,7 +49,7 @@ def question(run, node_id="a"):
 
 def until(holds):
     """Return when it holds: for what a thread of the dispatcher does in its own time."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not holds():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.01)

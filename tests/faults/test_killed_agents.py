@@ -235,13 +235,15 @@ def test_a_task_that_is_cancelled_through_another_worker_takes_no_further_step(s
 def test_a_worker_that_was_asleep_makes_no_further_step(serve, settings, llm, effects):
     """Its run was given to another meanwhile; when it wakes up it gets the model's answer, and may do nothing by it."""
     woken = threading.Event()
-    sleeper, other = serve(WEB_CONCURRENCY=1, **settings), serve(WEB_CONCURRENCY=1, **settings)
-    add_agent(other)
+    sleeper = serve(WEB_CONCURRENCY=1, **settings)
+    add_agent(sleeper)
     llm.then(stall(woken, then=post(effects.url)), say("Done."))
     id_ = ask(sleeper)
     llm.wait_for_requests(1)
     (pid,) = sleeper.workers()
     sleeper.freeze(pid)
+    # Only now: what is accepted by one server and has not begun there may be begun by another.
+    other = serve(WEB_CONCURRENCY=1, **settings)
     answer = ended(other, id_)
     assert answer["text"] == "Done."
     woken.set()

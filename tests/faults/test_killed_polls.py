@@ -218,7 +218,7 @@ def test_a_kill_between_the_question_and_the_record_loses_and_doubles_nothing(se
     assert found(server.database, flow, "id") == []
     server.start()
     # Who leads next does not wait for who is dead: within seconds, not when the time for a poll is over.
-    until(lambda: len(found(server.database, flow, "id")) == 2, "the entries have their runs", seconds=15)
+    until(lambda: len(found(server.database, flow, "id")) == 2, "the entries have their runs")
     caught_up(server.database, [flow], feed)
     settled(server.database)
     assert found(server.database, flow, "id") == ["entry 1", "entry 2"]
@@ -235,7 +235,7 @@ def test_a_server_that_stops_gives_its_polls_to_another_at_once(serve, feed):
     first.terminate()
     assert first.ended() == 0
     feed.opened.set()
-    until(lambda: found(second.database, flow, "id") == ["entry 1"], "the other one polls", seconds=15)
+    until(lambda: found(second.database, flow, "id") == ["entry 1"], "the other one polls")
     settled(second.database)
     check_runs(second.database)
 
@@ -251,7 +251,7 @@ def test_a_server_that_slept_while_it_polled_writes_nothing(serve, feed):
     servers[0].freeze(pid)
     feed.opened.set()
     servers.append(serve(WEB_CONCURRENCY=1))
-    until(lambda: len(found(path, flow, "id")) == 2, "the other one polls", seconds=30)
+    until(lambda: len(found(path, flow, "id")) == 2, "the other one polls")
     servers[0].thaw(pid)
     servers[0].said("it was overtaken")
     caught_up(path, [flow], feed)

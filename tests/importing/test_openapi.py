@@ -584,7 +584,7 @@ def test_aliases_that_stand_for_much_more_than_is_written_are_refused():
     began = time.process_time()
     with pytest.raises(BadInput, match="neither JSON nor YAML"):
         loaded(bomb.encode())
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 5
 
 
 def test_an_alias_is_what_it_stands_for():

@@ -393,7 +393,7 @@ def test_other_threads_go_on_while_html_is_read(run):
 
     def execute():
         with pytest.raises(NodeError):
-            run("html", {"selectors": {"x": {"selector": "* " * 240 + "*", "all": True}}}, "<div>" * 300, seconds=1)
+            run("html", {"selectors": {"x": {"selector": "* " * 240 + "*", "all": True}}}, "<div>" * 300, seconds=4)
         done.set()
 
     thread = threading.Thread(target=execute)
@@ -402,7 +402,7 @@ def test_other_threads_go_on_while_html_is_read(run):
     while not done.wait(0.01):
         longest, last = max(longest, time.monotonic() - last), time.monotonic()
     thread.join()
-    assert longest < 0.9
+    assert longest < 3
 
 
 # Markdown

@@ -338,9 +338,9 @@ def test_a_megabyte_is_searched_for_twenty_secrets_in_a_moment(length):
     ring, encoded = hiding(*hidden), a_megabyte()
     took = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.thread_time()
         assert ring.clean(encoded) is encoded
-        took.append(time.perf_counter() - began)
+        took.append(time.thread_time() - began)
     assert min(took) < 0.05
     assert hidden[7] not in ring.clean(a_megabyte(f"x{hidden[7]}y")).decode()
 
