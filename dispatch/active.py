@@ -116,10 +116,15 @@ class Active:
         return self._accepted is not None and self._accepted.exception() is not None
 
     def respond(self, response: Any, flushed: Future[list[int]]) -> None:
-        """Give the response to who waits for it, as soon as these writes are on the disk."""
+        """Give the response to who waits for it, as soon as these writes are on the disk; the last is of the step.
+
+        Where that was not written, the run had been cancelled, or was no longer ours.
+        """
 
         def tell(done: Future[list[int]]) -> None:
-            if not done.exception() and engine.is_response(response) and self.response is None:
+            if done.exception() or done.result()[-1:] == [0]:
+                return
+            if engine.is_response(response) and self.response is None:
                 self.response = response
                 self.answered.set()
 
