@@ -133,8 +133,7 @@ class RunRecord:
         try:
             self._settle(wait=True)
         except Undone:
-            # All before it is on record, so what follows has nothing to fail for.
-            self._pending, self._last = [], None
+            self._pending = []  # all before it is on record
             self.done = self._told = done
             if not self.run.goes_on():
                 raise RunTaken from None
@@ -263,7 +262,8 @@ class Recorder:
         """Queue the writes as one unit. The future has their row counts once they are durable, or what went wrong:
 
         Conflict for a unique key that is taken, Undone for a `Needed` one that changes no row, Unavailable once the
-        process ends, else what the database raised. If the unit `after` which they come has failed, so have they.
+        process ends, else what the database raised. If the unit `after` which they come has failed, so have they, but
+        for Undone.
         """
         done: Future[list[int]] = Future()
         with self._lock:
@@ -330,8 +330,9 @@ def _done(writes: Sequence[Write]) -> list[int]:
 
 
 def _has_failed_before(batch: _Batch) -> bool:
-    """Whether what it comes after has failed, as then it does itself."""
+    """Whether what it comes after has failed, as then it does itself. What was undone is no failure."""
     error = batch.after.exception() if batch.after is not None and batch.after.done() else None
-    if error is not None:
-        batch.done.set_exception(error)
-    return error is not None
+    if error is None or isinstance(error, Undone):
+        return False
+    batch.done.set_exception(error)
+    return True

@@ -123,7 +123,7 @@ class Executor:
             if Run.find(id_) is None:
                 self.payloads.remove(id_)
 
-    def _give_up(self, active: Active, error: Exception) -> None:
+    def _give_up(self, active: Active, error: BaseException) -> None:
         """The disk refuses this run's record: it has failed, which is written as soon as the disk takes it."""
         log.error("run %s could not be recorded", active.run.id, exc_info=error)
         if active.refuse(error):
