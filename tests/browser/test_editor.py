@@ -32,6 +32,20 @@ def test_a_node_is_found_by_name_and_added_after_the_selected_one_by_enter(edito
     editor.selected("crypto")
 
 
+def test_a_search_knows_other_words_and_says_what_to_do_where_nothing_is_found(editor):
+    editor.open(flow(node("start", "manual")))
+    editor.page.get_by_role("button", name="Add a node", exact=True).click()
+    search = editor.palette.get_by_role("combobox", name="Search nodes")
+    search.fill("delay")
+    expect(editor.palette.get_by_role("option")).to_contain_text(["Wait"])
+    search.fill("no such thing")
+    expect(editor.palette.get_by_role("option")).to_have_count(0)
+    said = editor.palette.get_by_role("status")
+    expect(said).to_contain_text("No node is found by “no such thing”")
+    # Right below the search, where one looks for what is found.
+    assert said.bounding_box()["y"] - search.bounding_box()["y"] < 80
+
+
 def test_a_node_is_dragged_from_the_list_to_where_it_belongs(editor):
     editor.open(three())
     editor.page.get_by_role("button", name="Keep the list of nodes open").click()
