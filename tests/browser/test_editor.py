@@ -63,7 +63,7 @@ def test_a_node_is_dragged_from_the_list_to_where_it_belongs(editor):
 
 def test_the_plus_on_an_edge_adds_between_its_ends(editor):
     editor.open(three())
-    plus = editor.page.locator("[role=button][aria-label='Insert a node between start and one']")
+    plus = editor.page.locator("[role=button][aria-label='Insert a node between Manual start and No operation']")
     plus.hover(force=True)
     plus.click()
     editor.pick("crypto")
