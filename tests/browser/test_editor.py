@@ -170,6 +170,21 @@ def test_several_nodes_are_selected_by_a_box_and_deleted_at_once(editor):
     editor.becomes(nodes=["start"], wires=[])
 
 
+def test_a_box_around_nodes_selects_no_text_of_the_page_so_that_the_nodes_are_what_is_copied(editor):
+    editor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    editor.open(three())
+    # From here on the browser would select text, up to where the mouse goes with Shift.
+    editor.panel.get_by_text("Settings").click()
+    first, last = editor.node("one").bounding_box(), editor.node("two").bounding_box()
+    editor.page.keyboard.down("Shift")
+    editor.drag((first["x"] - 20, first["y"] - 40), (last["x"] + last["width"] + 20, last["y"] + last["height"] + 40))
+    editor.page.keyboard.up("Shift")
+    editor.selected("one", "two")
+    assert editor.page.evaluate("String(getSelection())") == ""
+    editor.press("Control+c")
+    expect(editor.page.get_by_text("Copied 2 nodes")).to_be_visible()
+
+
 # The keyboard alone
 
 
