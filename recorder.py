@@ -74,19 +74,21 @@ class RunRecord:
         self._told = 0
         self._buffer: list[Write] = []
         self._is_tied = False  # something in it has to go with the next step
-        self._has_started = False  # a run, with one of the steps
+        self._is_fenced = False  # pure steps count only while the run goes on
         self._refusal: str | None = None  # what to say where the next step may not start what it does
         self._logged = 0  # characters of log entries in it
-        self._steps: list[tuple[Any, ...]] = []  # those that have ended, as values
+        self._steps: list[tuple[tuple[Any, ...], bool]] = []  # those that have ended, as values; which are fenced
         self._pending: list[Done] = []
         self._last: Done | None = None
         self._flushed_at = time.monotonic()
 
-    def step(self, step: Any) -> None:
+    def step(self, step: Any, answers: bool = False) -> None:
         """Note an `engine.Step`; a `running` one is durable when this returns, RunTaken where it may not run.
 
-        NodeError where what the step starts cannot be; then it is not on record, and its number is free.
+        One that `answers` whoever waits counts only while the run goes on. NodeError where what the step starts cannot
+        be; then it is not on record, and its number is free.
         """
+        self._is_fenced |= answers
         kept = self.payloads.keep(self.run.id, f"step_{step.seq}", step.output, self.run.claims)
         # An item too large for the row is left out: it is a part of an earlier step's output.
         item = step.item.decode() if step.item and len(step.item) <= self.payloads.inline_bytes else None
@@ -98,7 +100,7 @@ class RunRecord:
         )  # fmt: skip
         if step.status != "running":
             done = self.done
-            self._ended(step, values)
+            self._ended(step, values, answers)
             if self._refusal is not None:
                 self._see_it_started(done)
             return
@@ -107,15 +109,12 @@ class RunRecord:
         if not begun:
             raise RunTaken
 
-    def _ended(self, step: Any, values: tuple[Any, ...]) -> None:
+    def _ended(self, step: Any, values: tuple[Any, ...], answers: bool) -> None:
         run, wait = self.run, step.wait
-        if wait is None and not (self._has_started and step.pure):
-            self._steps.append(values)
+        if wait is None:
+            self._steps.append((values, self._is_fenced and step.pure))
         else:
-            # In a run that was cancelled just now, what a step was to start is not there: nor is it then, nor what
-            # comes of it.
             self._buffer.append(Step.begin_one(values, run.claims))
-        if wait is not None:
             self._buffer.append(Wait.begin(run.id, run.claims, step.node_id, step.seq, wait))
         if (
             wait is None
@@ -123,7 +122,8 @@ class RunRecord:
             and (step.status != "failed" or step.final or step.output is not None)
         ):
             self.done += 1
-        if not step.pure or (wait is not None and wait.told) or self._is_due():
+        # With one that answers comes what is to be told, or the end.
+        if not step.pure or (wait is not None and wait.told) or (self._is_due() and not answers):
             self.flush()
 
     def _see_it_started(self, done: int) -> None:
@@ -133,8 +133,7 @@ class RunRecord:
         try:
             self._settle(wait=True)
         except Undone:
-            # All before it is on record, so what follows has nothing to fail for.
-            self._pending, self._last = [], None
+            self._pending = []  # all before it is on record
             self.done = self._told = done
             if not self.run.goes_on():
                 raise RunTaken from None
@@ -157,7 +156,7 @@ class RunRecord:
             self.add(Needed(*self.run.while_it_runs(run.insertion_unless_busy(limit))))
         else:
             self.add(self.run.while_it_runs(run.insertion()))
-        self._has_started = True
+        self._is_fenced = True
 
     def log(self, node_id: str | None, level: str, message: str, data: Any) -> None:
         """Note a log entry; past MAX_LOG_ENTRIES of a run one last entry says that the rest was dropped."""
@@ -187,7 +186,12 @@ class RunRecord:
             self._buffer.append(self.run.tell_progress(self.done))
             self._told = self.done
         claims = self.run.claims
-        steps = [Step.save_one(values, claims, with_more=self._is_tied) for values in self._steps]
+        steps = [
+            # Of a run that was cancelled just now nothing must be there that it has not started or answered in time,
+            # nor what hands that on.
+            Step.begin_one(values, claims) if fenced else Step.save_one(values, claims, with_more=self._is_tied)
+            for values, fenced in self._steps
+        ]
         writes = [*self._buffer, *steps, *more]
         self._buffer, self._steps = [], []
         self._is_tied, self._logged = False, 0
@@ -214,7 +218,8 @@ class RunRecord:
 
     def _all(self) -> list[Write]:
         """Writes that make the row of the run that has ended, its steps and log, and count it."""
-        return [self.run.insertion(), *Step.insertions(self._steps), *self._buffer, self.run.counted()]
+        steps = [values for values, _ in self._steps]
+        return [self.run.insertion(), *Step.insertions(steps), *self._buffer, self.run.counted()]
 
     def _settle(self, wait: bool) -> None:
         for flushed in self._pending:
@@ -257,7 +262,8 @@ class Recorder:
         """Queue the writes as one unit. The future has their row counts once they are durable, or what went wrong:
 
         Conflict for a unique key that is taken, Undone for a `Needed` one that changes no row, Unavailable once the
-        process ends, else what the database raised. If the unit `after` which they come has failed, so have they.
+        process ends, else what the database raised. If the unit `after` which they come has failed, so have they, but
+        for Undone.
         """
         done: Future[list[int]] = Future()
         with self._lock:
@@ -324,8 +330,9 @@ def _done(writes: Sequence[Write]) -> list[int]:
 
 
 def _has_failed_before(batch: _Batch) -> bool:
-    """Whether what it comes after has failed, as then it does itself."""
+    """Whether what it comes after has failed, as then it does itself. What was undone is no failure."""
     error = batch.after.exception() if batch.after is not None and batch.after.done() else None
-    if error is not None:
-        batch.done.set_exception(error)
-    return error is not None
+    if error is None or isinstance(error, Undone):
+        return False
+    batch.done.set_exception(error)
+    return True

@@ -10,6 +10,9 @@ from kinds import Cursor, Items, Out, Strict, text
 class NodeOut(Out):
     type = fields.String(required=True)
     name = fields.String(required=True)
+    also = fields.List(
+        fields.String(), required=True, metadata={"description": "Other words by which people look for it"}
+    )
     icon = fields.String(
         required=True, metadata={"description": "The name of a Tabler icon; empty: that of its category"}
     )

@@ -11,6 +11,7 @@ from models import WorkflowVersion
 
 MOST_CHARACTERS = 4_000_000  # of definitions that one page compares; older versions are left without a word
 NAMED = 3  # nodes
+LONGEST = 60  # characters of a name
 
 
 def summaries(rows: Sequence[WorkflowVersion]) -> dict[int, dict[str, Any]]:
@@ -35,7 +36,10 @@ def summaries(rows: Sequence[WorkflowVersion]) -> dict[int, dict[str, Any]]:
 
 
 def compared(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What is another, a line: `2 nodes added (a, b), 1 changed (c); edges changed`."""
+    """What is another, a line: `2 nodes added (a, Ask the bank); 1 node changed (c); edges changed`.
+
+    Nodes are called by their names, and by their ids where they have none.
+    """
     old, new = _nodes(before), _nodes(now)
     parts = {
         "added": [id_ for id_ in new if id_ not in old],
@@ -45,7 +49,7 @@ def compared(before: dict[str, Any], now: dict[str, Any]) -> str:
         ],
     }
     told = [
-        f"{len(ids)} {'node' if len(ids) == 1 else 'nodes'} {word} ({_named(ids)})"
+        f"{len(ids)} {'node' if len(ids) == 1 else 'nodes'} {word} ({_named(ids, old | new)})"
         for word, ids in parts.items()
         if ids
     ]
@@ -54,8 +58,9 @@ def compared(before: dict[str, Any], now: dict[str, Any]) -> str:
     return "; ".join(told) or ("nodes moved" if moved else "written anew")
 
 
-def _named(ids: list[str]) -> str:
-    return ", ".join(ids[:NAMED]) + (", …" if len(ids) > NAMED else "")
+def _named(ids: list[str], nodes: dict[str, dict[str, Any]]) -> str:
+    names = [str(nodes[id_].get("name") or id_)[:LONGEST] for id_ in ids[:NAMED]]
+    return ", ".join(names) + (", …" if len(ids) > NAMED else "")
 
 
 def _nodes(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:

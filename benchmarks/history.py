@@ -31,7 +31,6 @@ from typing import Any, NamedTuple
 # Run as a script, this folder comes first, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ulid import ULID
 from werkzeug.test import create_environ
 
 import database
@@ -41,7 +40,7 @@ from config import Config
 from database import execute
 from flat import iso
 from models import ApiToken, Run, Schedule, User, Workflow, Workspace, now_ms
-from tables.base import DAY_MS
+from tables.base import DAY_MS, ulid
 
 TARGET_MS = 15.0
 DAYS, WORKSPACES, FLOWS, STEPS = 365, 5, 50, 5
@@ -113,8 +112,8 @@ class History:
             at, started, finished, duration, int(ended),
         )  # fmt: skip
 
-    def _ulid(self, at_ms: int) -> ULID:
-        return ULID.from_int((at_ms << 80) | self.chance.getrandbits(80))
+    def _ulid(self, at_ms: int) -> str:
+        return ulid((at_ms << 80) | self.chance.getrandbits(80))
 
     def _status(self, number: int, picked: int) -> str:
         left = self.runs - number

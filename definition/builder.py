@@ -319,11 +319,16 @@ class _Builder:
         return Config({**loaded, **per_item}, tuple(item for item in dynamic if item.key not in per_item))
 
     def hinted(self, schema: Schema, raw: Mapping[str, Any], path: str, message: str) -> str:
-        """The message, with what may help: the settings that there are, or why an expression does nothing here."""
+        """The message, with what may help: the settings that there are, or why an expression does nothing here.
+
+        Without what does not: who left a field empty need not read how long it may be.
+        """
         if path in raw and path not in schema.fields:
             offer = meant(path, schema.fields) or f"; {self.raw['type']} has {', '.join(schema.fields) or 'none'}"
             return f"there is no such setting{offer}"
         field_, value = schema.fields.get(path), raw.get(path)
+        if value == "" and message.startswith("must not be empty, "):
+            return "must not be empty"
         literal = field_ is not None and is_literal(field_)
         if literal and isinstance(value, str) and "{{" in value and "taken as written" not in message:
             return f"{message}; it is taken as written, so {{{{ … }}}} is no expression here"

@@ -55,6 +55,7 @@ class Active:
         self.inputs: list[str] = []  # the runs that it starts whose input lies in a file
         self._new, self._noted = new, noted
         self._accepted: Future[list[int]] | None = None
+        self.last: Future[list[int]] | None = None  # of what was handed over, but for a whole run
         self._lock = threading.Lock()
 
     def begin(self, owner: str) -> bool:
@@ -70,10 +71,13 @@ class Active:
         return True
 
     def flush(self, writes: Sequence[Write], after: Future[list[int]] | None = None) -> Future[list[int]]:
-        """Hand the writes to the recorder, after the row of the run. They fail if what they come `after` has."""
+        """Hand the writes to the recorder, after the row of the run. They fail if what they come `after` has.
+
+        Without that, they come after whatever was handed over last.
+        """
         with self._lock:
             new = [*self._new(), *self._noted] if self._new else ()
-            flushed = self.recorder.submit([*new, *writes], after)
+            flushed = self.last = self.recorder.submit([*new, *writes], after or self.last)
             if new:
                 # In this order: who looks without the lock must not find neither of them.
                 self._accepted, self._new = flushed, None
@@ -107,7 +111,7 @@ class Active:
         """Whether the row is on the disk, as far as is known without waiting."""
         return not self._new and (self._accepted is None or (self._accepted.done() and not self._accepted.exception()))
 
-    def refuse(self, error: Exception) -> bool:
+    def refuse(self, error: BaseException) -> bool:
         """Whether there is no row of this run, since the disk did not take it; then there will never be one."""
         with self._lock:
             if self._new:
@@ -116,10 +120,15 @@ class Active:
         return self._accepted is not None and self._accepted.exception() is not None
 
     def respond(self, response: Any, flushed: Future[list[int]]) -> None:
-        """Give the response to who waits for it, as soon as these writes are on the disk."""
+        """Give the response to who waits for it, as soon as these writes are on the disk; the last is of the step.
+
+        Where that was not written, the run had been cancelled, or was no longer ours.
+        """
 
         def tell(done: Future[list[int]]) -> None:
-            if not done.exception() and engine.is_response(response) and self.response is None:
+            if done.exception() or done.result()[-1:] == [0]:
+                return
+            if engine.is_response(response) and self.response is None:
                 self.response = response
                 self.answered.set()
 

@@ -129,6 +129,7 @@ class Dispatcher(Executor):
         self._threads.clear()
         try:
             self._let_go()
+            self.record_the_rest()
             Lease.end(self.owner)
         except Exception:
             log.exception("the runs could not be handed back; others take them up when the lease has run out")
@@ -140,8 +141,14 @@ class Dispatcher(Executor):
         for active in left:
             active.let_go = True
         # All are handed over before the first is waited for: so they are one commit, however many they are.
-        for released in [active.flush([Run.release(active.run.id, self.owner)]) for active in left]:
-            released.result()
+        handed_over = [(active, active.last, active.flush([Run.release(active.run.id, self.owner)])) for active in left]
+        for active, last, released in handed_over:
+            error = released.exception()
+            if error is not None and last is not None and last.exception() is error:
+                # Something that it did is not on record, so nobody may go on from what came before.
+                self._give_up(active, error)
+            elif error is not None:
+                raise error
 
     def is_open(self) -> bool:
         """Whether it takes runs."""

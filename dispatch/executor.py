@@ -123,7 +123,7 @@ class Executor:
             if Run.find(id_) is None:
                 self.payloads.remove(id_)
 
-    def _give_up(self, active: Active, error: Exception) -> None:
+    def _give_up(self, active: Active, error: BaseException) -> None:
         """The disk refuses this run's record: it has failed, which is written as soon as the disk takes it."""
         log.error("run %s could not be recorded", active.run.id, exc_info=error)
         if active.refuse(error):
@@ -174,8 +174,9 @@ class Executor:
         )  # fmt: skip
         if not record.finish([*told, *ending], whole=not told and not plan.suspends)[-1]:
             # Cancelled meanwhile, or taken from a process that seemed dead: the row as it is counts.
-            active.run = Run.find(run.id) or run
-        active.response = outcome.response
+            active.run = Run.find(run.id) or run.deleted()
+        else:
+            active.response = outcome.response
         return plan.suspends or run.parent_node_id is not None or bool(plan.settings.max_concurrent_runs or told)
 
     def _outcome(self, active: Active, record: RunRecord) -> Outcome:
@@ -206,8 +207,9 @@ class Executor:
         def on_step(step: engine.Step) -> None:
             if active.let_go:
                 raise HandedBack
-            record.step(step)
-            if step.node_id in plan.responding and step.status == "success" and step.item_index is None:
+            answers = step.status == "success" and step.item_index is None and plan.by_id[step.node_id].node.responds
+            record.step(step, answers)
+            if answers and step.node_id in plan.responding:
                 active.respond(orjson.loads(step.output or b"null"), record.flush())
             if self.on_step is not None:
                 self.on_step(run, step)

@@ -91,11 +91,11 @@ def categories() -> list[dict[str, str]]:
 def catalogue() -> list[dict[str, Any]]:
     """What there is, category by category.
 
-    Entries are `{type, category, name, icon, description, branches, trigger, pure, own, config_schema, examples, extra,
-    install}`. `config_schema` is JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is no
-    expression, `x-credential` the types of credential that a key names, `x-multiline` what is written in several lines
-    and `x-language` in which of LANGUAGES, `x-per-item` what is evaluated for each item, `x-names` the id of a workflow
-    or an agent, `x-holds` what an object is: a `json-schema`. `icon` is of Tabler's set, empty for that of the
+    Entries are `{type, category, name, also, icon, description, branches, trigger, pure, own, config_schema, examples,
+    extra, install}`. `config_schema` is JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is
+    no expression, `x-credential` the types of credential that a key names, `x-multiline` what is written in several
+    lines and `x-language` in which of LANGUAGES, `x-per-item` what is evaluated for each item, `x-names` the id of a
+    workflow or an agent, `x-holds` what an object is: a `json-schema`. `icon` is of Tabler's set, empty for that of the
     category; `branches` are those of an empty config. `own` says that the type comes from HEADRACE_NODES_DIR. `install`
     is the command that brings what the node lacks here, null where it lacks nothing.
     """
@@ -119,7 +119,7 @@ def search(text: str = "", category: str = "") -> list[dict[str, Any]]:
 
 
 def _searchable(entry: dict[str, Any]) -> str:
-    return " ".join((entry["type"], entry["name"], entry["category"], entry["description"])).lower()
+    return " ".join((entry["type"], entry["name"], entry["category"], entry["description"], *entry["also"])).lower()
 
 
 @functools.cache
@@ -129,6 +129,7 @@ def entry_of(cls: Any) -> dict[str, Any]:
         "type": cls.type,
         "category": cls.category,
         "name": cls.title or cls.type.replace("_", " ").capitalize(),
+        "also": list(cls.also),
         "icon": cls.icon,
         "description": " ".join((inspect.getdoc(cls) or "").split()),
         "branches": list(cls.branches({})),

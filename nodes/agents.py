@@ -39,6 +39,7 @@ class Agent(Node):
     category = "ai"
     title = "Agent"
     icon = "robot"
+    also = ("ai agent", "assistant", "openai", "chatgpt", "gpt", "claude", "bot", "tools")
     pure = False
     slow = True
     suspends = True

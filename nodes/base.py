@@ -343,6 +343,7 @@ class Node:
     - `asks` marks the nodes that may wait several times, with a question each. Their `run` is called again with each
       answer, and keeps by itself what it has done; so such a node need not be pure, and may be mapped over a list, in
       which it cannot wait. It can be answered when it has asked, not before.
+    - `also` is what people call it who know it from elsewhere: a search finds it by these words too.
     - `icon` is the name of an icon of Tabler's set, as in `world-www`; without it, that of the category is shown.
     - `examples` show it at work: `{"config", "input", "output"}` each. A test runs those of pure nodes.
     - `extra` is the file of `extras/` that brings the modules which it `requires`.
@@ -352,6 +353,7 @@ class Node:
     type: ClassVar[str]
     category: ClassVar[str]
     title: ClassVar[str] = ""
+    also: ClassVar[tuple[str, ...]] = ()
     icon: ClassVar[str] = ""
     pure: ClassVar[bool] = True
     quick: ClassVar[bool] = False

@@ -173,6 +173,7 @@ class Crypto(Node):
     type = "crypto"
     category = "data"
     icon = "lock"
+    also = ("hash", "hmac", "sign", "encrypt", "decrypt", "md5", "sha256", "base64", "uuid")
     quick = True
     examples = (
         {

@@ -22,6 +22,7 @@ class Set(Node):
     icon = "pencil"
     quick = True
     title = "Set values"
+    also = ("edit fields", "assign", "variables", "rename keys", "transform", "mapper", "map")
     examples = (
         {
             "config": {"values": {"total": "{{ input.price * input.count }}"}, "keep_input": True},
@@ -54,6 +55,7 @@ class Code(Node):
     category = "data"
     title = "Python code"
     icon = "code"
+    also = ("javascript", "script", "function", "run code", "transform")
     names = ("input", "steps", "trigger", "vars")
     examples = (
         {
@@ -116,6 +118,7 @@ class JMESPath(Node):
     category = "data"
     title = "JMESPath query"
     icon = "braces"
+    also = ("rename keys", "pick", "transform", "map", "jq", "jsonpath")
     examples = (
         {
             "config": {"query": "orders[?total > `100`].{id: id, who: customer.name}"},
@@ -147,6 +150,7 @@ class Validate(Node):
     icon = "checkbox"
     quick = True
     title = "Validate"
+    also = ("check", "json schema", "guard")
     examples = (
         {
             "config": {"schema": {"type": "object", "required": ["email"]}},

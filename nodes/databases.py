@@ -44,6 +44,7 @@ class SQL(Node):
     category = "integration"
     title = "SQL"
     icon = "database"
+    also = ("query", "execute query", "postgresql", "mariadb", "supabase", "timescale")
     pure = False
     examples = (
         {

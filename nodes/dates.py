@@ -287,6 +287,7 @@ class Date(Node):
     category = "data"
     title = "Date and time"
     icon = "calendar"
+    also = ("time zone", "timestamp", "format date", "moment")
     quick = True
     examples = (
         {

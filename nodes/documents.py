@@ -39,6 +39,7 @@ class Spreadsheet(Node):
     type = "spreadsheet"
     category = "data"
     icon = "file-spreadsheet"
+    also = ("xlsx", "sheet", "convert to file", "extract from file")
     pure = False
     extra = "spreadsheet"
     requires = ("openpyxl",)
@@ -226,6 +227,7 @@ class Pdf(Node):
     category = "data"
     title = "PDF text"
     icon = "file-type-pdf"
+    also = ("extract from file", "read pdf", "document")
     examples = (
         {
             "config": {"file": "uploads/invoice.pdf"},

@@ -129,6 +129,7 @@ class RssTrigger(TriggerNode):
     type = "rss_trigger"
     title = "New entry of a feed"
     icon = "rss"
+    also = ("rss feed trigger", "poll", "atom")
     polls = True
     source = ("url", "updates")
     examples = ({"config": {"url": "https://example.com/feed.xml"}, "input": EXAMPLE, "output": EXAMPLE},)
@@ -166,6 +167,7 @@ class Rss(Node):
     category = "integration"
     title = "Read a feed"
     icon = "news"
+    also = ("rss read", "atom", "news")
     pure = False
     examples = ({"config": {"url": "https://example.com/feed.xml", "limit": 10}, "input": None, "output": [EXAMPLE]},)
 

@@ -299,6 +299,7 @@ class FileNode(Node):
     category = "storage"
     title = "File"
     icon = "file"
+    also = ("read write files from disk", "upload", "download", "binary")
     pure = False
     examples = (
         {

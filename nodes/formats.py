@@ -57,6 +57,7 @@ class Csv(Node):
     category = "data"
     title = "CSV"
     icon = "file-type-csv"
+    also = ("convert to file", "extract from file", "spreadsheet", "table")
     examples = (
         {
             "config": {"operation": "parse", "data": "{{ input.body }}", "types": True},
@@ -114,6 +115,7 @@ class Json(Node):
     category = "data"
     title = "JSON"
     icon = "json"
+    also = ("parse", "stringify", "convert")
     examples = (
         {
             "config": {"operation": "parse", "data": "{{ input.body }}"},
@@ -201,6 +203,7 @@ class Xml(Node):
     category = "data"
     title = "XML"
     icon = "file-type-xml"
+    also = ("convert", "soap", "parse")
     examples = (
         {
             "config": {"operation": "parse", "lists": ["line"]},
@@ -252,6 +255,7 @@ class Yaml(Node):
     category = "data"
     title = "YAML"
     icon = "file-code"
+    also = ("parse", "convert")
     examples = (
         {
             "config": {"operation": "parse"},
@@ -325,6 +329,7 @@ class Html(Node):
     category = "data"
     title = "HTML extract"
     icon = "html"
+    also = ("scrape", "scraper", "crawl", "css selector", "web page")
     examples = (
         {
             "config": {
@@ -380,6 +385,7 @@ class Markdown(Node):
     category = "data"
     title = "Markdown to HTML"
     icon = "markdown"
+    also = ("convert", "md")
     examples = (
         {
             "config": {"text": "{{ input.note }}"},

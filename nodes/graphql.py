@@ -28,6 +28,7 @@ class GraphQL(Node):
     category = "integration"
     title = "GraphQL"
     icon = "brand-graphql"
+    also = ("gql", "query", "api")
     pure = False
     examples = (
         {

@@ -41,6 +41,7 @@ class HTTPRequest(Node):
     category = "integration"
     title = "HTTP request"
     icon = "world-www"
+    also = ("api", "rest", "fetch", "curl", "get", "post", "request", "download", "call")
     pure = False
     examples = (
         {

@@ -27,6 +27,7 @@ class Join(Node):
     type = "join"
     category = "data"
     icon = "table-plus"
+    also = ("merge", "lookup", "vlookup", "combine", "compare datasets")
     examples = (
         {
             "config": {

@@ -74,6 +74,7 @@ class Sort(Node):
     type = "sort"
     category = "data"
     icon = "sort-ascending"
+    also = ("order by",)
     examples = (
         {
             "config": {"by": ["country", "-total"]},
@@ -123,6 +124,7 @@ class Limit(Node):
     type = "limit"
     category = "data"
     icon = "cut"
+    also = ("first", "top", "slice", "take")
     quick = True
     examples = (
         {"config": {"count": 2}, "input": ["a", "b", "c"], "output": ["a", "b"]},
@@ -154,6 +156,7 @@ class Dedupe(Node):
     category = "data"
     title = "Remove duplicates"
     icon = "copy-off"
+    also = ("unique", "distinct")
     examples = (
         {"config": {}, "input": [1, 2, 1.0, "1", {"a": 1}, {"a": 1}], "output": [1, 2, "1", {"a": 1}]},
         {
@@ -252,6 +255,7 @@ class Group(Node):
     type = "group"
     category = "data"
     icon = "stack-2"
+    also = ("aggregate", "summarize", "sum", "count", "average", "pivot", "group by")
     examples = (
         {
             "config": {"by": "city"},
@@ -368,6 +372,7 @@ class Split(Node):
     type = "split"
     category = "data"
     icon = "scissors"
+    also = ("split out", "loop over items", "batches", "chunk", "iterate", "for each")
     examples = (
         {"config": {"size": 2}, "input": [1, 2, 3, 4, 5], "output": [[1, 2], [3, 4], [5]]},
         {

@@ -66,6 +66,21 @@ class Llm(Node):
     category = "ai"
     title = "Ask a model"
     icon = "sparkles"
+    also = (
+        "openai",
+        "chatgpt",
+        "gpt",
+        "claude",
+        "anthropic",
+        "gemini",
+        "mistral",
+        "ollama",
+        "chat",
+        "summarize",
+        "prompt",
+        "basic llm chain",
+        "information extractor",
+    )
     pure = False
     slow = True
     extra = "agents"
@@ -155,6 +170,7 @@ class Classify(Node):
     category = "ai"
     title = "Classify"
     icon = "tags"
+    also = ("text classifier", "sentiment analysis", "categorize", "label")
     pure = False
     slow = True
     extra = "agents"

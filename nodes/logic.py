@@ -35,6 +35,7 @@ class If(Node):
     icon = "arrows-split-2"
     quick = True
     title = "If"
+    also = ("condition", "branch", "compare", "router")
     examples = (
         {
             "config": {"condition": "{{ input.total > 100 }}"},
@@ -85,6 +86,7 @@ class Switch(Node):
     icon = "route"
     quick = True
     title = "Switch"
+    also = ("router", "case", "branch", "condition")
     examples = (
         {
             "config": {"value": "{{ input.status }}", "cases": ["open", "closed"]},
@@ -122,6 +124,7 @@ class Filter(Node):
     icon = "filter"
     quick = True
     title = "Filter"
+    also = ("where", "keep", "select")
     examples = (
         {
             "config": {"keep": "{{ item.price < 20 }}"},
@@ -172,6 +175,7 @@ class Merge(Node):
     icon = "arrows-join-2"
     quick = True
     title = "Merge"
+    also = ("join", "combine", "gather", "append")
     modes: ClassVar = {
         "object": lambda inputs: dict(inputs),
         "list": lambda inputs: list(inputs.values()),
@@ -204,6 +208,7 @@ class Stop(Node):
     icon = "hand-stop"
     quick = True
     title = "Stop with an error"
+    also = ("stop and error", "throw", "raise", "fail", "abort", "exit")
     examples = (
         {
             "config": {"message": "There is no order {{ input.id }}"},
@@ -227,6 +232,7 @@ class Noop(Node):
     icon = "circle-dashed"
     quick = True
     title = "No operation"
+    also = ("do nothing", "placeholder", "pass")
     examples = ({"config": {}, "input": {"id": 7}, "output": {"id": 7}},)
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -79,6 +79,7 @@ class EmailTrigger(TriggerNode):
     type = "email_trigger"
     title = "New mail"
     icon = "inbox"
+    also = ("email trigger", "imap", "gmail trigger", "inbox", "outlook")
     polls = True
     source = ("credential", "folder")
     examples = ({"config": {"credential": "orders mailbox"}, "input": EXAMPLE, "output": EXAMPLE},)

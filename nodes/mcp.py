@@ -36,6 +36,7 @@ class Mcp(Node):
     category = "integration"
     title = "MCP tool"
     icon = "plug-connected"
+    also = ("mcp client", "model context protocol")
     pure = False
     extra = "mcp"
     requires = ("mcp",)

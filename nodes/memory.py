@@ -43,6 +43,7 @@ class MemoryNode(Node):
     category = "ai"
     title = "Memory"
     icon = "brain"
+    also = ("remember", "recall")
     pure = False
     operations: ClassVar[dict[str, Callable[[Memory, dict[str, Any]], Any]]] = {
         "read": _read,

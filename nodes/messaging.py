@@ -28,6 +28,7 @@ class Email(Node):
     category = "integration"
     title = "E-mail"
     icon = "mail"
+    also = ("send email", "gmail", "smtp", "outlook", "mail")
     pure = False
     examples = (
         {
@@ -123,6 +124,7 @@ class Notify(Node):
     category = "integration"
     title = "Notification"
     icon = "bell"
+    also = ("chat", "message", "sms", "whatsapp", "mattermost", "rocket chat", "pushover", "alert", "send")
     pure = False
     examples = (
         {

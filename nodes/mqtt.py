@@ -45,6 +45,7 @@ class Mqtt(Node):
     category = "integration"
     title = "MQTT"
     icon = "broadcast"
+    also = ("iot", "publish", "broker")
     pure = False
     extra = "mqtt"
     requires = ("paho",)

@@ -18,6 +18,7 @@ class Respond(Node):
     icon = "corner-up-left"
     quick = True
     title = "Respond to webhook"
+    also = ("return response", "answer", "reply", "webhook response")
     responds = True
     examples = (
         {
@@ -50,6 +51,7 @@ class Log(Node):
     icon = "notes"
     quick = True
     title = "Log"
+    also = ("print", "console", "debug")
     examples = (
         {
             "config": {"level": "warning", "message": "Only {{ input.left }} left", "data": "{{ input }}"},

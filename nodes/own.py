@@ -180,6 +180,8 @@ def _complaints(cls: Any) -> Iterator[str]:
             yield f"{name} must be True or False"
     if not isinstance(cls.title, str) or not isinstance(cls.icon, str):
         yield "title and icon must be text"
+    if not isinstance(cls.also, tuple) or not all(isinstance(words, str) for words in cls.also):
+        yield "also must be a tuple of texts"
     if not isinstance(cls.answers, tuple) or not all(isinstance(name, str) and name for name in cls.answers):
         yield "answers must be a tuple of names"
     if cls.answers and not cls.suspends:

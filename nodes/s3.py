@@ -47,6 +47,7 @@ class S3(Node):
     category = "storage"
     title = "S3"
     icon = "bucket"
+    also = ("aws", "minio", "bucket", "object storage", "upload", "download")
     pure = False
     extra = "s3"
     requires = ("minio",)

@@ -35,6 +35,7 @@ class Ssh(Node):
     category = "integration"
     title = "SSH"
     icon = "terminal-2"
+    also = ("remote command", "execute command", "shell", "bash")
     pure = False
     extra = "ssh"
     requires = ("asyncssh",)

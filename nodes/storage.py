@@ -48,6 +48,7 @@ class StoreNode(Node):
     category = "storage"
     title = "Store"
     icon = "archive"
+    also = ("key value", "data table", "cache", "counter", "static data", "remember", "save")
     pure = False
     operations: ClassVar[dict[str, Callable[[Store, str, dict[str, Any]], Any]]] = {
         "get": _get,

@@ -78,6 +78,7 @@ class Manual(AskingNode):
     type = "manual"
     title = "Manual start"
     icon = "hand-click"
+    also = ("trigger", "button", "test", "form", "click")
     examples = (
         {"config": {}, "input": {"id": 7}, "output": {"id": 7}},
         {
@@ -121,6 +122,7 @@ class Webhook(TriggerNode):
     type = "webhook"
     title = "Webhook"
     icon = "webhook"
+    also = ("http trigger", "catch hook", "api", "listen")
     examples = (
         {
             "config": {"path": "orders/new", "auth": "hmac", "credential": "shop", "respond": "node"},
@@ -194,6 +196,7 @@ class Schedule(TriggerNode):
     type = "schedule"
     title = "Schedule"
     icon = "clock"
+    also = ("cron", "interval", "timer", "every day", "daily", "hourly")
     examples = (
         {
             "config": {"cron": "30 8 * * MON-FRI", "timezone": "Europe/Paris"},
@@ -236,6 +239,7 @@ class Error(TriggerNode):
     type = "error"
     title = "On error"
     icon = "alert-triangle"
+    also = ("error trigger", "failure", "catch")
     examples = (
         {
             "config": {},
@@ -255,6 +259,7 @@ class Called(AskingNode):
     type = "called"
     title = "Called by a workflow"
     icon = "phone-incoming"
+    also = ("execute workflow trigger", "subflow", "sub-workflow", "callable flow", "when called")
     examples = (
         {
             "config": {

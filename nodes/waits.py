@@ -69,6 +69,7 @@ class Wait(_Waiting):
     type = "wait"
     title = "Wait"
     icon = "hourglass"
+    also = ("delay", "sleep", "pause")
     examples = ({"config": {"until": "{{ now + timedelta(hours=2) }}"}, "input": {"id": 7}, "output": {"id": 7}},)
 
     class Config(Schema):
@@ -105,6 +106,7 @@ class Approval(_Waiting):
     type = "approval"
     title = "Approval"
     icon = "user-check"
+    also = ("human in the loop", "send and wait for response", "approve", "review", "ask", "form")
     answers = ("approved", "rejected")
     examples = (
         {
@@ -176,6 +178,7 @@ class Callback(_Waiting):
     type = "callback"
     title = "Callback"
     icon = "phone-call"
+    also = ("wait for webhook", "resume", "pause")
     answers = ("received",)
     examples = (
         {"config": {"timeout": 3600}, "input": {"job": 7}, "branch": "received", "output": {"job": 7, "ok": True}},
@@ -201,6 +204,7 @@ class Subflow(_Waiting):
     type = "subflow"
     title = "Run a workflow"
     icon = "subtask"
+    also = ("execute workflow", "sub-workflow", "call", "loop over items", "for each")
     examples = (
         {
             "config": {"workflow_id": "wf_01J9ZQ4N5Y8S2T6V7W8X9YABCD", "input": {"order": "{{ input.id }}"}},

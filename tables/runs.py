@@ -183,6 +183,11 @@ class Run(Base):
         still = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?)"
         return made.provided(still, (self.id, self.claims))
 
+    def deleted(self) -> Run:
+        """This run, as one of which nothing is left."""
+        self.__data__.update(status="failed", error_text="the run was deleted", output=None, output_bytes=None)
+        return self
+
     def goes_on(self) -> bool:
         """Whether it is still executed by who claimed it last."""
         sql = "SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?"

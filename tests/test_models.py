@@ -32,6 +32,7 @@ from models import (
     now_ms,
     totals,
 )
+from tables.base import made_at, ulid
 from tables.steps import PAGE_BYTES, STEP_COLUMNS
 
 DAY_MS = 86_400_000
@@ -97,6 +98,28 @@ def test_ids_lie_between_the_first_ids_of_their_time():
     before = first_id("run", now_ms())
     id_ = new_id("run")
     assert before <= id_ < first_id("run", now_ms() + 1_000)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0" * 26),
+        (2**128 - 1, "7" + "Z" * 25),
+        (1_469_922_850_259 << 80 | 0xFFFF_FFFF_FFFF_FFFF_FFFF, "01ARZ3NDEK" + "Z" * 16),
+    ],
+)
+def test_a_ulid_is_written_in_the_base_32_of_its_specification(number, text):
+    assert ulid(number) == text
+
+
+@pytest.mark.parametrize("at", [0, 1, 1_469_922_850_259, 2**48 - 1])
+def test_an_id_says_when_it_was_made(at):
+    assert made_at(first_id("run", at)) == at
+
+
+def test_a_new_id_is_of_now():
+    before = now_ms()
+    assert before <= made_at(new_id("run")) <= now_ms()
 
 
 @pytest.mark.parametrize("at", [-1, 0, 2**48 - 1, 2**60])

@@ -21,7 +21,8 @@ def failure(type_, input=None, **config):
     ("type_", "config", "path", "message"),
     [
         ("http", {}, "url", "is required"),
-        ("http", {"url": ""}, "url", "must not be empty, and have a length of at most 8000"),
+        ("http", {"url": ""}, "url", "must not be empty"),
+        ("http", {"url": "x" * 8001}, "url", "must not be empty, and have a length of at most 8000"),
         ("http", {"url": "https://x", "headers": "X: y"}, "headers", "must be an object"),
         ("http", {"url": "https://x", "timeout": "long"}, "timeout", "must be a number"),
         ("http", {"url": "https://x", "timeout": 0}, "timeout", "must be from 0.1 to 300"),

@@ -21,10 +21,10 @@ DEFINITIONS = [
 SUMMARIES = [
     "first version",
     "edges changed",
-    "2 nodes added (c, d); 1 node removed (b); edges changed",
-    "1 node changed (c)",
+    "2 nodes added (C, d); 1 node removed (b); edges changed",
+    "1 node changed (D)",
     "nodes moved",
-    "5 nodes added (n0, n1, n2, …); 3 nodes removed (a, c, d); settings changed",
+    "5 nodes added (n0, n1, n2, …); 3 nodes removed (a, D, d); settings changed",
 ]
 
 

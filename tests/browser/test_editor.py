@@ -32,6 +32,20 @@ def test_a_node_is_found_by_name_and_added_after_the_selected_one_by_enter(edito
     editor.selected("crypto")
 
 
+def test_a_search_knows_other_words_and_says_what_to_do_where_nothing_is_found(editor):
+    editor.open(flow(node("start", "manual")))
+    editor.page.get_by_role("button", name="Add a node", exact=True).click()
+    search = editor.palette.get_by_role("combobox", name="Search nodes")
+    search.fill("delay")
+    expect(editor.palette.get_by_role("option")).to_contain_text(["Wait"])
+    search.fill("no such thing")
+    expect(editor.palette.get_by_role("option")).to_have_count(0)
+    said = editor.palette.get_by_role("status")
+    expect(said).to_contain_text("No node is found by “no such thing”")
+    # Right below the search, where one looks for what is found.
+    assert said.bounding_box()["y"] - search.bounding_box()["y"] < 80
+
+
 def test_a_node_is_dragged_from_the_list_to_where_it_belongs(editor):
     editor.open(three())
     editor.page.get_by_role("button", name="Keep the list of nodes open").click()
@@ -48,7 +62,7 @@ def test_a_node_is_dragged_from_the_list_to_where_it_belongs(editor):
 
 def test_the_plus_on_an_edge_adds_between_its_ends(editor):
     editor.open(three())
-    plus = editor.page.locator("[role=button][aria-label='Insert a node between start and one']")
+    plus = editor.page.locator("[role=button][aria-label='Insert a node between Manual start and No operation']")
     plus.hover(force=True)
     plus.click()
     editor.pick("crypto")
@@ -167,6 +181,21 @@ def test_several_nodes_are_selected_by_a_box_and_deleted_at_once(editor):
     expect(editor.panel.get_by_text("2 nodes selected")).to_be_visible()
     editor.press("Delete")
     editor.becomes(nodes=["start"], wires=[])
+
+
+def test_a_box_around_nodes_selects_no_text_of_the_page_so_that_the_nodes_are_what_is_copied(editor):
+    editor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    editor.open(three())
+    # From here on the browser would select text, up to where the mouse goes with Shift.
+    editor.panel.get_by_text("Settings").click()
+    first, last = editor.node("one").bounding_box(), editor.node("two").bounding_box()
+    editor.page.keyboard.down("Shift")
+    editor.drag((first["x"] - 20, first["y"] - 40), (last["x"] + last["width"] + 20, last["y"] + last["height"] + 40))
+    editor.page.keyboard.up("Shift")
+    editor.selected("one", "two")
+    assert editor.page.evaluate("String(getSelection())") == ""
+    editor.press("Control+c")
+    expect(editor.page.get_by_text("Copied 2 nodes")).to_be_visible()
 
 
 # The keyboard alone

@@ -96,6 +96,21 @@ def test_what_is_not_there_is_said(page, watch, log_in, path):
     expect(page.locator("main")).to_contain_text(re.compile("There is no|There was no|not found", re.IGNORECASE))
 
 
+def test_what_keeps_a_flow_off_is_told_by_the_names_of_its_nodes(page, server, watch, log_in, axe):
+    watch.allow(400, "PUT", "/api/workflows/")
+    nodes = (node("a", "manual"), node("b", "http", {"url": ""}), node("c", "http", {"url": ""}, name="Tell them"))
+    off = server.seeded.add("Not ready", flow(*nodes, edges=["a b", "b c"]), "draft")
+    log_in(page)
+    arrive(page, "/flows")
+    page.get_by_role("switch", name="Not ready is on").press("Space")
+    told = page.get_by_role("dialog", name="Not ready to be switched on")
+    expect(told.get_by_role("listitem")).to_have_text(
+        ["HTTP request: url must not be empty", "Tell them: url must not be empty"]
+    )
+    expect(told.get_by_role("link", name="Tell them")).to_have_attribute("href", f"/flows/{off}?node=c")
+    axe(page)
+
+
 def test_what_uses_a_credential_is_shown_and_said_before_it_is_deleted(page, server, log_in, axe):
     made = {"name": "Harbour", "type": "http_bearer", "data": {"token": "not-a-real-token"}}
     credential = server.call("POST", "/api/credentials", made)["id"]

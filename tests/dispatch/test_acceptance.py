@@ -223,6 +223,21 @@ def test_threads_survive_whatever_the_disk_does(start, types):
     assert run_of(last.id).status == "success" and dispatcher._unrecorded == {}
 
 
+def test_a_process_that_stops_hands_back_no_run_of_which_something_was_refused(start, gate, types):
+    """Whoever took it up would do again what was done, and of which the result is not on record: the run has failed."""
+    one = start(run_threads=1)
+    other = submit(one, chain("x", node("bad", "act"), node("g", "gate")))
+    refusing(one, "NEW.node_id = 'bad' AND NEW.status = 'success'")
+    assert gate.reached.wait(PATIENCE)
+    one.stop()
+    run = run_of(other.id)
+    assert (run.status, run.lease_owner) == ("failed", None) and "could not be recorded" in run.error_text
+    assert [(step.node_id, step.status) for step in steps_of(run.id)] == [("x", "success"), ("bad", "failed")]
+    gate.opened.set()
+    start(inline=True).sweep()
+    assert types.effects == [f"{run.id}:bad:0"]
+
+
 # The recorder
 
 

@@ -398,6 +398,38 @@ def test_a_cancelled_run_keeps_its_end_when_its_last_node_succeeds(dispatcher, g
     assert (run_of(run.id).status, run_of(run.id).cancelled, RunDay.get().total) == ("failed", True, 1)
 
 
+ANSWER = {"status": 200, "headers": {}, "body": "done"}
+
+
+@pytest.mark.parametrize("then", [[], ["n"], [node("z", "act")]])
+@pytest.mark.parametrize("remove", [False, True])
+def test_what_a_cancelled_run_says_after_that_is_no_answer(dispatcher, gate, types, then, remove):
+    """Neither to who waits for it nor to who asks later, with the same key."""
+    types.offer("reply", gate, responds=True)
+    run = submit(dispatcher, chain(node("a", "reply"), *then), ANSWER)
+    waiting = dispatcher.ticket_of(run)
+    dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
+    if remove:
+        run_of(run.id).remove()
+    gate.opened.set()
+    assert waiting.active.ended.wait(PATIENCE)
+    for ticket in (waiting, dispatcher.ticket_of(run)) if not remove else (waiting,):
+        ended, said = dispatcher.response(ticket, 0)
+        assert (ended.status, ended.output, said) == ("failed", None, None)
+    assert steps_of(run.id) == [] == types.effects
+
+
+def test_what_a_run_has_said_before_it_was_cancelled_is_its_answer(dispatcher, gate, types):
+    types.offer("reply", lambda config, input, ctx: input, responds=True)
+    run = submit(dispatcher, chain(node("a", "reply"), node("g", "gate"), node("z", "act")), ANSWER)
+    waiting = dispatcher.ticket_of(run)
+    assert dispatcher.response(waiting, PATIENCE)[1] == ANSWER
+    dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
+    gate.opened.set()
+    assert waiting.active.ended.wait(PATIENCE)
+    assert [dispatcher.response(ticket, 0)[1] for ticket in (waiting, dispatcher.ticket_of(run))] == [ANSWER, ANSWER]
+
+
 def test_a_run_that_has_ended_is_not_cancelled(inline):
     run = submit(inline, flow("a"), 1)
     with pytest.raises(Conflict):

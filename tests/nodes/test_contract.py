@@ -233,8 +233,32 @@ def test_literal_keys_are_marked():
 def test_search_wants_every_word_and_the_category():
     assert [entry["type"] for entry in search("web service")] == ["http"]
     assert {entry["type"] for entry in search(category="output")} == {"respond", "log"}
-    assert search("web", category="logic") == []
+    assert search("spreadsheet", category="logic") == []
     assert search() == catalogue()
+
+
+@pytest.mark.parametrize(
+    ("words", "type_"),
+    [
+        ("edit fields", "set"),
+        ("javascript", "code"),
+        ("stop and error", "stop"),
+        ("split out", "split"),
+        ("loop over items", "split"),
+        ("summarize", "group"),
+        ("execute workflow", "subflow"),
+        ("cron", "schedule"),
+        ("delay", "wait"),
+        ("human in the loop", "approval"),
+        ("router", "switch"),
+        ("gmail", "email"),
+        ("openai", "llm"),
+        ("data table", "store"),
+        ("rest api", "http"),
+    ],
+)
+def test_who_knows_other_tools_finds_a_node_by_what_it_is_called_there(words, type_):
+    assert type_ in [entry["type"] for entry in search(words)]
 
 
 def test_a_node_type_without_a_title_is_named_after_its_type():

@@ -131,6 +131,7 @@ BROKEN = [
     (node_file(body="source = ('at',)"), "Shout: source must be a tuple of keys of its Config", 8),
     (node_file(body="pure = 'no'"), "Shout: pure must be True or False", 8),
     (node_file(body="title = None"), "Shout: title and icon must be text", 8),
+    (node_file(body="also = 'yell'"), "Shout: also must be a tuple of texts", 8),
     (node_file(body="answers = ['yes']"), "Shout: answers must be a tuple of names", 8),
     (node_file(body="answers = ('yes',)"), "Shout: it has answers, so it must say suspends = True", 8),
     (node_file(body="suspends = True"), "Shout: it has no method resume", 8),

@@ -4121,6 +4121,8 @@ export interface components {
         NodeOut: {
             type: string;
             name: string;
+            /** @description Other words by which people look for it */
+            also: string[];
             /** @description The name of a Tabler icon; empty: that of its category */
             icon: string;
             category: string;

@@ -8,6 +8,7 @@ function type(name: string, properties: Record<string, FieldSchema>, more: objec
     name,
     category: "data",
     description: "A type for tests.",
+    also: [],
     branches: [],
     trigger: false,
     pure: true,

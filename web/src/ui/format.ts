@@ -22,17 +22,24 @@ export function wholeTime(iso: string): string {
 }
 
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
-  ["day", 86_400],
   ["hour", 3_600],
   ["minute", 60],
   ["second", 1],
 ];
 
-/** How long ago or ahead: "3 min ago", "in 2 hr"; beyond a week the date. */
+/** The number of a day of the viewer's calendar. */
+function dayOf(ms: number): number {
+  const date = new Date(ms);
+  return Math.round(Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) / 86_400_000);
+}
+
+/** How long ago or ahead: "3 min ago", "in 2 hr", "tomorrow" by the calendar; beyond a week the date. */
 export function timeAgo(iso: string, now: number): string {
-  const seconds = (new Date(iso).getTime() - now) / 1_000;
-  if (Math.abs(seconds) > 7 * 86_400) return short.format(new Date(iso));
-  if (Math.abs(seconds) < 2) return "now";
+  const at = new Date(iso).getTime();
+  const seconds = (at - now) / 1_000;
+  if (Math.abs(seconds) > 7 * 86_400) return short.format(at);
+  if (Math.abs(seconds) < 2) return seconds < 0 ? "just now" : "now";
+  if (Math.abs(seconds) >= 86_400) return relative.format(dayOf(at) - dayOf(now), "day");
   for (const [unit, size] of UNITS) {
     if (Math.abs(seconds) >= size) return relative.format(Math.trunc(seconds / size), unit);
   }
@@ -43,10 +50,11 @@ export function timeAgo(iso: string, now: number): string {
 export function duration(ms: number | null | undefined): string {
   if (ms === null || ms === undefined) return "–";
   if (ms < 1) return "<1 ms";
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`;
-  const minutes = Math.floor(ms / 60_000);
-  if (minutes < 60) return `${minutes} min ${Math.round((ms % 60_000) / 1_000)} s`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  const seconds = Math.round(ms / 1_000);
+  if (seconds < 60) return `${ms < 9_950 ? (ms / 1_000).toFixed(1) : seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 

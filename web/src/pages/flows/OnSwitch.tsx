@@ -1,11 +1,14 @@
 import { Anchor, Button, Group, List, Modal, Stack, Switch, Text, Tooltip } from "@mantine/core";
 import { useState } from "react";
 import { Link } from "wouter";
+import { useCatalogue } from "@/api/catalogue";
 import { ApiError } from "@/api/client";
 import { useSession } from "@/app/session";
+import type { Definition } from "@/definition/types";
+import { namesIn } from "@/graph/nameOf";
 import { notify } from "@/ui/notify";
 import { messageOf } from "@/ui/states";
-import { type Flow, useFlowActions } from "./flows";
+import { definitionOf, type Flow, useFlowActions } from "./flows";
 
 function reasonOff(status: Flow["status"], mayEdit: boolean): string | undefined {
   if (!mayEdit) return "Switching flows on and off needs the role editor";
@@ -19,6 +22,7 @@ export function OnSwitch({ flow }: { flow: Pick<Flow, "id" | "name" | "status"> 
   const { setStatus } = useFlowActions();
   const [wanted, setWanted] = useState<boolean | null>(null);
   const [problem, setProblem] = useState<ApiError | null>(null);
+  const [definition, setDefinition] = useState<Definition | null>(null);
   const reason = reasonOff(flow.status, may("editor"));
 
   async function turn(on: boolean) {
@@ -27,8 +31,15 @@ export function OnSwitch({ flow }: { flow: Pick<Flow, "id" | "name" | "status"> 
       await setStatus(flow.id, on ? "active" : "draft");
       notify.done(on ? `“${flow.name}” is on` : `“${flow.name}” is off`);
     } catch (error) {
-      if (error instanceof ApiError && error.details.length > 0) setProblem(error);
-      else notify.refused(`“${flow.name}” could not be switched ${on ? "on" : "off"}`, error);
+      if (error instanceof ApiError && error.details.length > 0) {
+        setDefinition(
+          await definitionOf(flow.id).then(
+            (found) => found.definition,
+            () => null,
+          ),
+        );
+        setProblem(error);
+      } else notify.refused(`“${flow.name}” could not be switched ${on ? "on" : "off"}`, error);
     } finally {
       setWanted(null);
     }
@@ -45,13 +56,15 @@ export function OnSwitch({ flow }: { flow: Pick<Flow, "id" | "name" | "status"> 
           withThumbIndicator={false}
         />
       </Tooltip>
-      <Problems flow={flow} problem={problem} onClose={() => setProblem(null)} />
+      <Problems flow={flow} definition={definition} problem={problem} onClose={() => setProblem(null)} />
     </>
   );
 }
 
 interface ProblemsProps {
   flow: Pick<Flow, "id" | "name">;
+  /** To call nodes by their names; null where it could not be loaded. */
+  definition: Definition | null;
   problem: ApiError | null;
   onClose: () => void;
 }
@@ -61,7 +74,9 @@ function fieldOf(path: string): string {
   return path.replace(/^nodes\[\d+\]\.?/, "").replace(/^config\./, "");
 }
 
-function Problems({ flow, problem, onClose }: ProblemsProps) {
+function Problems({ flow, definition, problem, onClose }: ProblemsProps) {
+  const { catalogue } = useCatalogue();
+  const names = definition === null ? null : namesIn(definition, catalogue);
   const details = problem?.details ?? [];
   return (
     <Modal opened={problem !== null} onClose={onClose} title="Not ready to be switched on" centered size="lg">
@@ -80,7 +95,7 @@ function Problems({ flow, problem, onClose }: ProblemsProps) {
                     inherit
                     underline="always"
                   >
-                    {detail.node_id}
+                    {names?.get(detail.node_id) ?? detail.node_id}
                   </Anchor>
                   : {fieldOf(detail.path)} {detail.message}
                 </>

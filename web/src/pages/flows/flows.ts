@@ -47,7 +47,7 @@ export interface NamedDefinition {
   definition: Definition;
 }
 
-async function definitionOf(id: string): Promise<NamedDefinition> {
+export async function definitionOf(id: string): Promise<NamedDefinition> {
   const { data } = await server.GET("/api/workflows/{flow}", { params: { path: { flow: id } } });
   if (data === undefined) throw new Error("The server sent no flow");
   return { name: data.name, definition: parseDefinition(data.definition_json) };

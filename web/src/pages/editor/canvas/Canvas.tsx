@@ -20,6 +20,7 @@ import {
 import { type DragEvent, type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { Position } from "@/definition/types";
 import graph from "@/graph/graph.module.css";
+import { namesIn } from "@/graph/nameOf";
 import { edge as edgeOf, GRID } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { DRAGGED, useAddFrom } from "../palette/adding";
@@ -84,10 +85,10 @@ function useShown(moving: Moving): { nodes: ShownNode[]; edges: ShownEdge[] } {
     () => makeNodes({ definition, catalogue, check, selected, moving }),
     [makeNodes, definition, catalogue, check, selected, moving],
   );
-  const edges = useMemo(
-    () => makeEdges(definition, selectedEdges, live),
-    [makeEdges, definition, selectedEdges, live],
-  );
+  const edges = useMemo(() => {
+    const names = namesIn(definition, catalogue);
+    return makeEdges(definition, selectedEdges, live, (id) => names.get(id) ?? id);
+  }, [makeEdges, definition, catalogue, selectedEdges, live]);
   return { nodes, edges };
 }
 

@@ -36,7 +36,7 @@ export const CanvasEdge = memo(function CanvasEdge(props: EdgeProps<Shown>) {
         // biome-ignore lint/a11y/useFocusableInteractive: the same
         <g
           role="button"
-          aria-label={`Insert a node between ${source} and ${target}`}
+          aria-label={`Insert a node between ${data?.between}`}
           className={`${classes.between} nodrag nopan`}
           transform={`translate(${labelX} ${labelY})`}
           onClick={insert}

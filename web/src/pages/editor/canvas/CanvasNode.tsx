@@ -2,6 +2,7 @@ import { Handle, type NodeProps, Position } from "@xyflow/react";
 import { memo, useMemo } from "react";
 import graph from "@/graph/graph.module.css";
 import { type Mark, NodeCard } from "@/graph/NodeCard";
+import { nameOf } from "@/graph/nameOf";
 import { placesOf, type Way } from "../branches";
 import { useEditor, useEditorStore } from "../context";
 import { inWords } from "../problems";
@@ -36,6 +37,7 @@ export const CanvasNode = memo(function CanvasNode({ id, data, selected, height 
         <WayOut
           key={handleOf(way)}
           id={id}
+          name={nameOf(node, type)}
           way={way}
           top={places[at] ?? 0}
           open={open.includes(way) && !readOnly}
@@ -48,6 +50,7 @@ export const CanvasNode = memo(function CanvasNode({ id, data, selected, height 
 
 interface WayOutProps {
   id: string;
+  name: string;
   way: Way;
   top: number;
   open: boolean;
@@ -55,7 +58,7 @@ interface WayOutProps {
 }
 
 /** A way's name beside its handle and, where nothing follows yet, a button that adds what does. */
-function WayOut({ id, way, top, open, narrow }: WayOutProps) {
+function WayOut({ id, name, way, top, open, narrow }: WayOutProps) {
   const store = useEditorStore();
   if (way === undefined && !open) return null;
   return (
@@ -67,7 +70,7 @@ function WayOut({ id, way, top, open, narrow }: WayOutProps) {
           tabIndex={-1}
           className={classes.plus}
           style={narrow ? { width: 18, height: 18 } : undefined}
-          aria-label={`Add a node after ${id}${way === undefined ? "" : `, ${way}`}`}
+          aria-label={`Add a node after ${name}${way === undefined ? "" : `, ${way}`}`}
           onClick={(event) => {
             event.stopPropagation();
             store.getState().select([id]);

@@ -3,6 +3,7 @@ import { type Edge, type Node, Position } from "@xyflow/react";
 import type { Catalogue, NodeType } from "@/api/catalogue";
 import { NODE } from "@/definition/layout";
 import type { Definition, FlowNode, Position as Place } from "@/definition/types";
+import { nameOf } from "@/graph/nameOf";
 import { heightOf, placesOf, usedWays, type Way, waysOf } from "../branches";
 import { edgeKey } from "../changes";
 import { type Check, inWords, type Problem } from "../problems";
@@ -17,7 +18,7 @@ export interface NodeData extends Record<string, unknown> {
 }
 
 export type CanvasNode = Node<NodeData, "flow">;
-export type CanvasEdge = Edge<{ branch: Way }, "flow">;
+export type CanvasEdge = Edge<{ branch: Way; between: string }, "flow">;
 
 const HANDLE = 12;
 export const INTO = "into";
@@ -66,7 +67,9 @@ const NO_PROBLEMS: readonly Problem[] = [];
 const CENTER = { x: 0, y: 0 };
 
 function labelOf(node: FlowNode, type: NodeType | undefined, problems: readonly Problem[]): string {
-  const parts = [node.name || node.id, type?.name ?? `unknown type ${node.type}`];
+  // As the card has it: what it is called, and below that its type, or its id where it is called by its type.
+  const below = node.name ? type?.name : node.id;
+  const parts = [nameOf(node, type), type === undefined ? `unknown type ${node.type}` : (below ?? "")];
   if (node.disabled) parts.push("switched off");
   if (problems.length > 0) parts.push(`problem: ${problems.map(inWords).join("; ")}`);
   return parts.join(", ");
@@ -133,18 +136,24 @@ export function edgeMaker(): (
   definition: Definition,
   selected: readonly string[],
   live: ReadonlySet<string>,
+  called: (id: string) => string,
 ) => CanvasEdge[] {
   let before = new Map<string, CanvasEdge>();
   let list: CanvasEdge[] = [];
-  return (definition, selected, live) => {
+  return (definition, selected, live, called) => {
     const chosen = new Set(selected);
     const made = new Map<string, CanvasEdge>();
     for (const edge of definition.edges) {
       const id = edgeKey(edge);
       const old = before.get(id);
       const className = live.has(id) ? "live" : undefined;
-      const isOld = old !== undefined && old.selected === chosen.has(id) && old.className === className;
-      made.set(id, isOld ? old : edgeOf(edge, id, chosen.has(id), className));
+      const between = `${called(edge.from)} and ${called(edge.to)}`;
+      const isOld =
+        old !== undefined &&
+        old.selected === chosen.has(id) &&
+        old.className === className &&
+        old.data?.between === between;
+      made.set(id, isOld ? old : edgeOf(edge, id, chosen.has(id), className, between));
     }
     before = made;
     const next = [...made.values()];
@@ -158,6 +167,7 @@ function edgeOf(
   id: string,
   selected: boolean,
   className: string | undefined,
+  between: string,
 ): CanvasEdge {
   return {
     id,
@@ -169,7 +179,7 @@ function edgeOf(
     selected,
     className,
     reconnectable: selected,
-    data: { branch: edge.branch },
-    ariaLabel: `From ${edge.from} to ${edge.to}${edge.branch === undefined ? "" : `, ${edge.branch}`}`,
+    data: { branch: edge.branch, between },
+    ariaLabel: `Between ${between}${edge.branch === undefined ? "" : `, ${edge.branch}`}`,
   };
 }

@@ -62,6 +62,11 @@ export function PaletteList({ entries, onPick, isDialog = false, inputRef }: Pal
         }}
         onKeyDown={onKeyDown}
       />
+      {found.length === 0 && (
+        <Text size="sm" c="var(--quiet)" px="md" pb="xs" role="status">
+          No node is found by “{search}”. What has an HTTP API can be called by its cURL command.
+        </Text>
+      )}
       <div ref={place} className={classes.list} role="listbox" id={id} aria-label="Nodes" tabIndex={-1}>
         {groups.map(({ group, entries: list }) => (
           // biome-ignore lint/a11y/useSemanticElements: a group of options in a list box
@@ -88,11 +93,6 @@ export function PaletteList({ entries, onPick, isDialog = false, inputRef }: Pal
           </div>
         ))}
       </div>
-      {found.length === 0 && (
-        <Text size="sm" c="var(--quiet)" p="md">
-          No node is called “{search}”.
-        </Text>
-      )}
     </>
   );
 }

@@ -2,15 +2,18 @@ import { describe, expect, it } from "vitest";
 import type { NodeType } from "@/api/catalogue";
 import { entryOfPreset, entryOfType, grouped, type Preset, ranked } from "./rank";
 
-function type(name: string, word: string, category: string, description: string) {
-  return entryOfType({ name, type: word, category, description, install: null } as NodeType);
+function type(name: string, word: string, category: string, description: string, also: string[] = []) {
+  return entryOfType({ name, type: word, category, description, also, install: null } as unknown as NodeType);
 }
 
 const ENTRIES = [
   type("Webhook", "webhook", "trigger", "Starts a run for each HTTP request to an address."),
   type("If", "if", "logic", "Goes on by one of two branches."),
   type("Code", "code", "data", "Runs Python."),
-  type("HTTP request", "http", "integration", "Calls an address and gives what it answers."),
+  type("HTTP request", "http", "integration", "Calls an address and gives what it answers.", [
+    "rest api",
+    "mail api",
+  ]),
   type("Email", "email", "integration", "Sends a mail over SMTP."),
   type("Notify", "notify", "integration", "Sends a message, by email or to a chat."),
 ];
@@ -23,6 +26,11 @@ describe("the palette's search", () => {
   it("puts a name before what only mentions the word", () => {
     expect(names("email")).toEqual(["Email", "Notify"]);
     expect(names("http")).toEqual(["HTTP request", "Webhook"]);
+  });
+
+  it("finds by what a node is called elsewhere, after what is called so here", () => {
+    expect(names("rest")).toEqual(["HTTP request"]);
+    expect(names("mail")).toEqual(["Email", "HTTP request", "Notify"]);
   });
 
   it("wants every word", () => {

@@ -16,6 +16,8 @@ export interface Entry {
   type: NodeType | undefined;
   /** The word that people who know it type. */
   word: string;
+  /** What it is called elsewhere, as in "delay; sleep". */
+  also: string;
   node: NewNode;
   /** The command that brings what it lacks on this server. */
   install: string | null;
@@ -29,6 +31,7 @@ export function entryOfType(type: NodeType): Entry {
     group: type.category,
     type,
     word: type.type,
+    also: type.also.join("; "),
     node: { type: type.type },
     install: type.install,
   };
@@ -43,6 +46,7 @@ export function entryOfPreset(preset: Preset, find: (type: string) => NodeType |
     group: preset.title,
     type: find(node.type),
     word: preset.key,
+    also: "",
     node: { ...node, name: node.name ?? preset.name },
     install: null,
   };
@@ -71,6 +75,7 @@ function scoreOf(entry: Entry, word: string): number {
   const best = Math.max(
     scoreIn(word, name, 100),
     scoreIn(word, entry.word.toLowerCase(), 95),
+    scoreIn(word, entry.also.toLowerCase(), 50),
     scoreIn(word, entry.group.toLowerCase(), 40),
     scoreIn(word, entry.about.toLowerCase(), 30),
   );

@@ -3,6 +3,7 @@ import { IconPlus, IconX } from "@tabler/icons-react";
 import { type MouseEvent, useMemo, useState } from "react";
 import { ancestors } from "@/definition/graph";
 import type { FlowEdge, FlowNode } from "@/definition/types";
+import { nameOf } from "@/graph/nameOf";
 import { usedWays, type Way, waysOf } from "../branches";
 import { edgeKey, edge as edgeOf } from "../changes";
 import { useEditor, useEditorStore } from "../context";
@@ -18,6 +19,7 @@ function below(event: MouseEvent<HTMLElement>) {
 function Neighbour({ edge, other, readOnly }: { edge: FlowEdge; other: string; readOnly: boolean }) {
   const store = useEditorStore();
   const name = useEditor((state) => calledIn(state, other));
+  const between = useEditor((state) => `${calledIn(state, edge.from)} and ${calledIn(state, edge.to)}`);
   return (
     <Group gap={4} wrap="nowrap" justify="space-between">
       <UnstyledButton onClick={() => store.getState().goTo(other)} title={other} style={{ minWidth: 0 }}>
@@ -38,7 +40,7 @@ function Neighbour({ edge, other, readOnly }: { edge: FlowEdge; other: string; r
               variant="subtle"
               color="gray"
               size="sm"
-              aria-label={`Insert a node between ${edge.from} and ${edge.to}`}
+              aria-label={`Insert a node between ${between}`}
               onClick={(event) =>
                 useUi.getState().set({ quick: { screen: below(event), where: { on: edge } } })
               }
@@ -51,7 +53,7 @@ function Neighbour({ edge, other, readOnly }: { edge: FlowEdge; other: string; r
               variant="subtle"
               color="gray"
               size="sm"
-              aria-label={`Disconnect ${edge.from} and ${edge.to}`}
+              aria-label={`Disconnect ${between}`}
               onClick={() => store.getState().disconnect([edgeKey(edge)])}
             >
               <IconX size={16} aria-hidden />
@@ -79,7 +81,7 @@ function ConnectTo({ node }: { node: FlowNode }) {
     );
     return definition.nodes
       .filter((one) => !before.has(one.id) && !there.has(one.id) && !catalogue?.find(one.type)?.trigger)
-      .map((one) => ({ value: one.id, label: one.name ? `${one.name} (${one.id})` : one.id }));
+      .map((one) => ({ value: one.id, label: `${nameOf(one, catalogue?.find(one.type))} (${one.id})` }));
   }, [definition, catalogue, node.id, way]);
 
   return (

@@ -1,0 +1,44 @@
+import { describe, expect, it } from "vitest";
+import { duration, timeAgo } from "./format";
+
+/** An instant of the viewer's clock. */
+function at(day: number, hour: number, minute = 0, second = 0): Date {
+  return new Date(2026, 10, day, hour, minute, second);
+}
+
+function ago(then: Date, now: Date): string {
+  return timeAgo(then.toISOString(), now.getTime());
+}
+
+describe("timeAgo", () => {
+  it("counts days as the calendar does, not by 24 hours", () => {
+    // 40 hours ahead is the day after tomorrow here, and 47 hours ago the day before yesterday.
+    expect(ago(at(14, 12), at(12, 20))).toBe("in 2 days");
+    expect(ago(at(10, 9), at(12, 8))).toBe("2 days ago");
+    expect(ago(at(11, 8), at(12, 20))).toBe("yesterday");
+    expect(ago(at(13, 21), at(12, 20))).toBe("tomorrow");
+  });
+
+  it("counts hours within a day, and says what has just been as such", () => {
+    expect(ago(at(12, 23), at(12, 20))).toBe("in 3 hr");
+    expect(ago(at(11, 21), at(12, 20))).toBe("23 hr ago");
+    expect(ago(at(12, 20, 0, 0), at(12, 20, 0, 1))).toBe("just now");
+    expect(ago(at(12, 20, 0, 1), at(12, 20, 0, 0))).toBe("now");
+  });
+});
+
+describe("duration", () => {
+  it.each([
+    [null, "–"],
+    [0.4, "<1 ms"],
+    [12.3, "12 ms"],
+    [999.7, "1.0 s"],
+    [9_970, "10 s"],
+    [59_700, "1 min 0 s"],
+    [119_700, "2 min 0 s"],
+    [3_599_900, "1 h 0 min"],
+    [7_800_000, "2 h 10 min"],
+  ])("%s ms is %s", (ms, words) => {
+    expect(duration(ms)).toBe(words);
+  });
+});
