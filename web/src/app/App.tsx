@@ -4,6 +4,7 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { setNonce } from "get-nonce";
 import { useState } from "react";
 import { makeQueryClient } from "@/api/queries";
+import { LogInAgain } from "@/pages/login/LogInAgain";
 import { Login } from "@/pages/login/Login";
 import { SetUp } from "@/pages/login/SetUp";
 import { ErrorBoundary } from "@/ui/ErrorBoundary";
@@ -28,7 +29,7 @@ export function App() {
       <Notifications position="bottom-right" limit={4} />
       <ErrorBoundary>
         <QueryClientProvider client={client}>
-          <SessionProvider login={<Login />}>
+          <SessionProvider login={<Login />} again={<LogInAgain />}>
             <Inside />
           </SessionProvider>
         </QueryClientProvider>
