@@ -6,7 +6,7 @@ import { useState } from "react";
 import { makeQueryClient } from "@/api/queries";
 import { LogInAgain } from "@/pages/login/LogInAgain";
 import { Login } from "@/pages/login/Login";
-import { SetUp } from "@/pages/login/SetUp";
+import { SetUp, SetUpAgain } from "@/pages/login/SetUp";
 import { ErrorBoundary } from "@/ui/ErrorBoundary";
 import { Pages } from "./Pages";
 import { SessionProvider, useSession } from "./session";
@@ -38,13 +38,18 @@ export function App() {
   );
 }
 
-/** The pages; before them the set-up, for whoever's password was made up by the server. */
+/** The pages; before them the set-up, for those whose password somebody else has set, or over what is open already. */
 function Inside() {
   const { user } = useSession();
-  if (!user.set_up) return <SetUp />;
+  const [isOpen, setOpen] = useState(user.set_up);
+  if (user.set_up && !isOpen) setOpen(true);
+  if (!isOpen) return <SetUp />;
   return (
-    <Shell>
-      <Pages />
-    </Shell>
+    <>
+      <Shell>
+        <Pages />
+      </Shell>
+      {!user.set_up && <SetUpAgain />}
+    </>
   );
 }
