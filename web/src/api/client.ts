@@ -70,7 +70,16 @@ async function repeated(request: Request): Promise<Response> {
   onRefused();
   await untilLoggedIn(request.signal);
   if (request.method !== "GET" && Date.now() - since > STALE) throw new ApiError(401, AGAIN);
-  return fetch(copies.get(request) ?? request);
+  return fetch(copies.get(request) ?? request).catch((error: unknown) => {
+    throw unanswered(error);
+  });
+}
+
+/** What is told where there was no answer at all. */
+function unanswered(error: unknown): Error {
+  if (error instanceof ApiError || (error instanceof DOMException && error.name === "AbortError"))
+    return error;
+  return new ApiError(0, "The server cannot be reached");
 }
 
 async function errorOf(response: Response): Promise<ApiError> {
@@ -111,11 +120,7 @@ const middleware: Middleware = {
     if (isRefused && !isAboutSession(request)) onRefused();
     throw await errorOf(response);
   },
-  onError({ error }) {
-    if (error instanceof ApiError || (error instanceof DOMException && error.name === "AbortError"))
-      return error as Error;
-    return new ApiError(0, "The server cannot be reached");
-  },
+  onError: ({ error }) => unanswered(error),
 };
 
 /** Plain calls: `await server.POST("/api/runs/{run}/cancel", { params: { path: { run: id } } })`; they throw ApiError. */

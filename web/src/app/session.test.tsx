@@ -11,6 +11,7 @@ const answers = vi.hoisted(() => {
     const known = given[`${request.method} ${new URL(request.url).pathname}`];
     if (known !== undefined) known.user = request.headers.get("X-User-Id");
     known?.sent?.push(await request.text());
+    if (known?.status === 0) throw new TypeError("Failed to fetch");
     const { status, body } = known ?? { status: 404, body: {} };
     return new Response(status === 204 ? null : JSON.stringify(body), { status });
   });
@@ -143,6 +144,15 @@ it("sends what was refused again, with its body, once the same one is logged in"
   await vi.waitFor(() => expect(told.done?.data?.user_id).toBe("usr_9"), PATIENCE);
   expect(sent).toEqual(Array(2).fill('{"email":"n@b.c","role":"viewer"}'));
   expect(answers["POST /api/members"].user).toBe("usr_1");
+});
+
+it("says so where the server cannot be reached when it is sent again", async () => {
+  answers["POST /api/members"] = LOGGED_OUT;
+  const told = await refused(addMember);
+  answers["POST /api/members"] = { status: 0, body: null };
+  answers["GET /api/auth/session"] = as("owner");
+  await askAgain();
+  await vi.waitFor(() => expect(told.error).toMatchObject({ status: 0 }), PATIENCE);
 });
 
 it("sends nothing of one again when another has logged in", async () => {
