@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any
 
 from config import Config
 from database import write
-from errors import BadInput, Conflict, Issue, TooMany, Unauthenticated
+from errors import BadInput, Conflict, Forbidden, Issue, TooMany, Unauthenticated
 from models import AuditEntry, LoginFailure, Membership, Session, User, Workspace, differences
 
 SHORTEST_PASSWORD = 8
@@ -105,7 +105,7 @@ def change_profile(user: User, given: Mapping[str, str], session: Session, begin
 
     `begin(action)` makes the entries for the audit trail. BadInput for what cannot be, Conflict for a taken address.
     """
-    hashed = hash_password(given["password"]) if "password" in given else None
+    hashed = None if "password" not in given else _own_hash(user, given["password"])
     before = {"name": user.name, "email": user.email}
     after = {name: given[name] for name in before if name in given}
     if "email" in after:
@@ -122,15 +122,37 @@ def change_profile(user: User, given: Mapping[str, str], session: Session, begin
                 _set_hash(user, hashed, True, session)
 
 
-def set_password(user: User, password: str, set_up: bool = True) -> None:
+def set_password(user: User, password: str, set_up: bool = False) -> None:
     """Give the user another password; their sessions end, and failed logins are forgotten.
 
-    Not `set_up`: it was made up for them, and they should choose one.
+    `set_up`: it is of their own choice. Else they should choose one when they log in.
     """
     hashed = hash_password(password)
     entry = AuditEntry.begin("password.changed", next(iter(user.roles()), None)).about(user)
     with entry.written():
         _set_hash(user, hashed, set_up)
+
+
+def reset_password(entry: AuditEntry, user: User, password: str, owned: Collection[str]) -> None:
+    """The same for a member who forgot theirs, by an owner, whose workspaces are `owned`; `entry` tells of it.
+
+    Forbidden where the user is in others too: who sets a password can log in with it, and would get in there.
+    """
+    hashed = hash_password(password)
+    with entry.about(user).written():
+        if not user.roles().keys() <= set(owned):
+            raise Forbidden(
+                "They are in a workspace that you do not own too; who runs the server can help: `user password` there"
+            )
+        _set_hash(user, hashed, set_up=False)
+
+
+def _own_hash(user: User, password: str) -> str:
+    """The hash of a password that the user chose. BadInput for that which somebody else has given them."""
+    hashed = hash_password(password)
+    if not user.set_up and check_password(user, password):
+        raise _wrong("password", "must be another than the one that you were given")
+    return hashed
 
 
 def _set_hash(user: User, hashed: str, set_up: bool, but: Session | None = None) -> None:
@@ -154,8 +176,11 @@ def _wrong(field: str, message: str) -> BadInput:
 # New users
 
 
-def add_user(email: str, hashed: str, name: str | None = None, set_up: bool = True) -> User:
-    """A new user without a workspace, whose password has this hash. BadInput for a bad or taken address."""
+def add_user(email: str, hashed: str, name: str | None = None, set_up: bool = False) -> User:
+    """A new user without a workspace, whose password has this hash. BadInput for a bad or taken address.
+
+    `set_up`: the password is of their own choice.
+    """
     account = _account(email)
     if User.by_email(account) is not None:
         raise BadInput(f"email: there is a user {account!r} already")
@@ -163,11 +188,11 @@ def add_user(email: str, hashed: str, name: str | None = None, set_up: bool = Tr
 
 
 def add_member(
-    entry: AuditEntry, email: str, role: str, password: str | None, name: str | None = None, set_up: bool = True
+    entry: AuditEntry, email: str, role: str, password: str | None, name: str | None = None, set_up: bool = False
 ) -> Membership:
     """Make the user of this address a member; one who does not exist yet is made, with this password.
 
-    `entry` goes into the audit trail, and says which workspace it is.
+    `entry` goes into the audit trail, and says which workspace it is. `set_up` is as for `add_user`.
     """
     hashed = None if password is None else hash_password(password)
     workspace_id = str(entry.workspace_id)

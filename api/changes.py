@@ -53,7 +53,10 @@ def compared(before: dict[str, Any], now: dict[str, Any]) -> str:
         for word, ids in parts.items()
         if ids
     ]
-    told += [f"{key} changed" for key in ("edges", "settings") if (before.get(key) or None) != (now.get(key) or None)]
+    if _edges(before) != _edges(now):
+        told.append("edges changed")
+    if (before.get("settings") or None) != (now.get("settings") or None):
+        told.append("settings changed")
     moved = any(id_ in old and node != old[id_] for id_, node in new.items())
     return "; ".join(told) or ("nodes moved" if moved else "written anew")
 
@@ -65,6 +68,17 @@ def _named(ids: list[str], nodes: dict[str, dict[str, Any]]) -> str:
 
 def _nodes(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {node["id"]: node for node in definition.get("nodes") or []}
+
+
+def _edges(definition: dict[str, Any]) -> set[bytes]:
+    return {_edge(edge) for edge in definition.get("edges") or []}
+
+
+def _edge(raw: Any) -> bytes:
+    """An edge, whichever way it is written: as an object, as the app does, or as a list."""
+    if isinstance(raw, dict):
+        raw = [raw.get(key) for key in ("from", "to", "branch")]
+    return orjson.dumps([*raw, None][:3] if isinstance(raw, list) else raw)
 
 
 def _without_place(node: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from api.people_schemas import (
     MemberGone,
     MemberIn,
     MemberOut,
+    MemberPassword,
     TokenIn,
     TokenOut,
     WorkspaceIn,
@@ -78,7 +79,10 @@ def members() -> Any:
 @blueprint.arguments(MemberIn)
 @blueprint.response(201, MemberOut)
 def add_member(body: dict[str, str]) -> Any:
-    """Add the user of this address, or make one with this password."""
+    """Add the user of this address, or make one with this password, which is for the first login.
+
+    Until they choose their own, they are not `set_up`: the app leads them to it, the API lets them work.
+    """
     given = body["email"], body["role"], body.get("password"), body.get("name")
     return accounts.add_member(begun("member.added"), *given)
 
@@ -108,6 +112,22 @@ def remove_member(body: dict[str, str]) -> None:
         entry.target("member", row.user_id, row.user.email).note(role=row.role)
         if not row.leave():
             raise Conflict(LAST_OWNER)
+
+
+@blueprint.post("/members/password")
+@needs("owner")
+@blueprint.arguments(MemberPassword)
+@blueprint.response(204)
+def reset_password(body: dict[str, str]) -> None:
+    """Give a member who forgot theirs a password for the next login. It ends their sessions; API tokens stay.
+
+    403 for who is in a workspace that you do not own too, 409 for your own, which `PATCH /api/profile` changes.
+    """
+    user = _member(body["user_id"]).user
+    if user.id == who().id:
+        raise Conflict("Your own password is changed in your profile")
+    owned = [id_ for id_, role in current_user.roles.items() if role == "owner"]
+    accounts.reset_password(begun("password.reset"), user, body["password"], owned)
 
 
 def _member(user_id: str) -> Membership:

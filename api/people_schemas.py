@@ -24,7 +24,7 @@ class UserOut(Out):
     created_at = Time(required=True)
     set_up = fields.Boolean(
         required=True,
-        metadata={"description": "false: the password was made up for them; they should choose one"},
+        metadata={"description": "false: somebody else set the password; they should choose their own"},
     )
     workspaces = fields.List(fields.Nested(WorkspaceOut))
 
@@ -77,13 +77,18 @@ class WorkspaceIn(Strict):
 class MemberIn(Strict):
     email = fields.Email(required=True, validate=validate.Length(max=254))
     role = choice(ROLES, required=True)
-    password = password(metadata={"description": "For an address that has no user yet"})
+    password = password(metadata={"description": "Of the first login, for an address that has no user yet"})
     name = text(200)
 
 
 class MemberChange(Strict):
     user_id = text(64, required=True)
     role = choice(ROLES, required=True)
+
+
+class MemberPassword(Strict):
+    user_id = text(64, required=True)
+    password = password(required=True, metadata={"description": "Of the next login, where they choose their own"})
 
 
 class MemberGone(Strict):

@@ -274,6 +274,7 @@ def user() -> None:
 
 
 PASSWORD_STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
+OWN = click.option("--own", is_flag=True, help="The user chose it, and is not asked for another one at the next login.")
 
 
 @user.command("add")
@@ -281,7 +282,8 @@ PASSWORD_STDIN = click.option("--password-stdin", is_flag=True, help="Read the p
 @click.option("--workspace", "workspace_id", metavar="ID", help="Of which workspace; needed where there are several.")
 @click.option("--role", type=click.Choice(ROLES), default="editor", show_default=True)
 @PASSWORD_STDIN
-def add_user(email: str, workspace_id: str | None, role: str, password_stdin: bool) -> None:
+@OWN
+def add_user(email: str, workspace_id: str | None, role: str, password_stdin: bool, own: bool) -> None:
     """Make a user a member of a workspace; one who is new gets a password: asked for, or made up and printed once."""
     with opened():
         workspace = find_workspace(workspace_id)
@@ -290,7 +292,7 @@ def add_user(email: str, workspace_id: str | None, role: str, password_stdin: bo
             raise Conflict(f"There is a user {known.email} already; `user password` changes the password")
         password, generated = (None, False) if known is not None else new_password(email, password_stdin)
         entry = AuditEntry.begin("member.added", workspace.id)
-        accounts.add_member(entry, email, role, password, set_up=not generated)
+        accounts.add_member(entry, email, role, password, set_up=own and not generated)
     click.echo(f"{email.strip().lower()} is {role} of {workspace.name}")
     if generated:
         click.echo(f"password: {password}")
@@ -299,14 +301,15 @@ def add_user(email: str, workspace_id: str | None, role: str, password_stdin: bo
 @user.command("password")
 @click.argument("email")
 @PASSWORD_STDIN
-def reset_password(email: str, password_stdin: bool) -> None:
+@OWN
+def reset_password(email: str, password_stdin: bool, own: bool) -> None:
     """Give a user a new password: asked for, or made up and printed once. Ends all sessions of the user."""
     with opened():
         found = User.by_email(email)
         if found is None:
             raise NotFound(f"There is no user {email!r}; `user list` shows all")
         password, generated = new_password(found.email, password_stdin)
-        accounts.set_password(found, password, set_up=not generated)
+        accounts.set_password(found, password, set_up=own and not generated)
     click.echo(f"{found.email} has a new password")
     if generated:
         click.echo(f"password: {password}")

@@ -21,7 +21,7 @@ ACTIONS = (
     "flow.activated", "flow.created", "flow.deactivated", "flow.deleted", "flow.restored", "flow.updated",
     "member.added", "member.changed", "member.removed",
     "memory.cleared", "memory.deleted", "memory.written",
-    "password.changed",
+    "password.changed", "password.reset",
     "preset.deleted", "preset.imported",
     "profile.changed",
     "run.answered", "run.cancelled", "run.deleted", "run.recorded", "run.retried", "run.started",

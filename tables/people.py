@@ -21,7 +21,7 @@ def hash_token(token: str) -> str:
 
 
 class User(Base):
-    """Somebody who can log in. Until they are `set_up`, their password is one that was made up for them."""
+    """Somebody who can log in. Until they are `set_up`, their password is not of their own choice."""
 
     prefix = "usr"
     id = TextField(primary_key=True)

@@ -491,6 +491,20 @@ def test_user_password_replaces_the_password_and_ends_the_sessions(data_dir):
     assert accounts.check_password(User.get(), made)
 
 
+@pytest.mark.parametrize("command", [["add", "ann@example.org"], ["password", "ann@example.org"]])
+def test_a_password_of_the_command_line_is_for_one_login_unless_it_is_the_users_own(data_dir, command):
+    set_up = lambda: User.by_email("ann@example.org").set_up  # noqa: E731
+    if command[0] == "password":
+        call("user", "add", "ann@example.org", "--own", "--password-stdin", input="a good one")
+        assert set_up()
+    call("user", *command, "--password-stdin", input="typed by another")
+    assert not set_up()
+    call("user", "password", "ann@example.org", "--own", "--password-stdin", input="her very own")
+    assert set_up()
+    call("user", "password", "ann@example.org", "--own")
+    assert not set_up(), "what was made up is nobody's own"
+
+
 def test_user_list_prints_every_membership(data_dir):
     User.add(email="nobody@example.org", name="n", password_hash="-")
     place = Workspace.get()

@@ -5,7 +5,7 @@ import json
 import pytest
 from llm_server import call, data, say
 
-from database import execute, write
+from database import disconnect_thread, execute, write
 from models import AgentRun, Run, Wait, WorkspaceStore, new_id, now_ms
 
 ASKING = {"type": "store", "approval": ["store_set"]}
@@ -150,7 +150,10 @@ def test_a_flow_that_is_switched_off_is_called_no_more(add_agent, ask, llm, owne
     add_agent(tools=["run_flow"])
 
     def switched_off(request):
-        assert owner.put(f"/api/workflows/{flow['id']}", {"status": "draft"}).status_code == 200
+        try:
+            assert owner.put(f"/api/workflows/{flow['id']}", {"status": "draft"}).status_code == 200
+        finally:
+            disconnect_thread()
         return call("flow_say", {})
 
     llm.then(call("flow_say", {}), switched_off, say("Off."))

@@ -44,6 +44,7 @@ LEAVES = {
     "PATCH /api/workspaces/<workspace>": ("workspace.renamed", {"name": "Renamed"}),
     "POST /api/members": ("member.added", {"email": "new@example.org", "role": "viewer", "password": PASSWORD}),
     "PATCH /api/members": ("member.changed", {"user_id": "<member>", "role": "editor"}),
+    "POST /api/members/password": ("password.reset", {"user_id": "<member>", "password": PASSWORD}),
     "DELETE /api/members": ("member.removed", {"user_id": "<member>"}),
     "POST /api/tokens": ("token.created", {"name": "t"}),
     "DELETE /api/tokens/<token>": ("token.withdrawn", None),
@@ -301,7 +302,7 @@ def test_entries_outlive_what_they_tell_of(owner, member, flow):
 
 
 def test_the_command_line_is_told_of_without_a_user(owner, workspace):
-    accounts.set_password(owner.user, "another good one", set_up=False)
+    accounts.set_password(owner.user, "another good one")
     assert (last().action, last().user_id, last().address) == ("password.changed", None, None)
     assert last().workspace_id == workspace.id and last().target_name == "owner@example.org"
 
@@ -315,6 +316,7 @@ FAILURES = {
     "POST /api/workflows/<flow>/run": {"input": 1, "more": 2},
     "PATCH /api/members": {"user_id": "<owner>", "role": "viewer"},
     "DELETE /api/members": {"user_id": "<owner>"},
+    "POST /api/members/password": {"user_id": "<owner>", "password": PASSWORD},
     "POST /api/members": {"email": "owner@example.org", "role": "viewer"},
     "POST /api/credentials": BEARER,
     "PUT /api/credentials/<credential>": {"hosts": ["evil.example"]},

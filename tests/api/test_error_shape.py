@@ -110,6 +110,7 @@ def test_an_error_of_nobody_is_500_and_tells_nothing_of_the_inside(app, monkeypa
         ("POST", "/api/workspaces"),
         ("POST", "/api/members"),
         ("PATCH", "/api/members"),
+        ("POST", "/api/members/password"),
         ("DELETE", "/api/members"),
         ("POST", "/api/tokens"),
         ("POST", "/api/credentials"),

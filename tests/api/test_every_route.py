@@ -38,6 +38,7 @@ LEAST_ROLE = {
     "GET /api/members": "viewer",
     "POST /api/members": "owner",
     "PATCH /api/members": "owner",
+    "POST /api/members/password": "owner",
     "DELETE /api/members": "owner",
     "GET /api/tokens": "viewer",
     "POST /api/tokens": "viewer",

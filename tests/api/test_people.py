@@ -2,8 +2,9 @@
 
 import pytest
 
+import accounts
 from database import write
-from models import ApiToken, Membership, now_ms
+from models import ApiToken, AuditEntry, Membership, now_ms
 
 NEW = {"email": "new@example.org", "role": "editor", "password": "long enough"}
 
@@ -91,6 +92,96 @@ def test_one_of_two_owners_can_leave(owner, member):
 def test_nobody_can_be_changed_who_is_no_member(owner, other, method):
     body = {"user_id": other.user.id} | ({"role": "viewer"} if method == "patch" else {})
     assert getattr(owner, method)("/api/members", body).status_code == 404
+
+
+# Passwords that somebody else has set
+
+
+@pytest.fixture
+def log_in(app):
+    """`log_in(email, password)` gives a client and the answer to its login."""
+
+    def go(email, password):
+        client = app.test_client()
+        return client, client.post("/api/auth/login", json={"email": email, "password": password})
+
+    return go
+
+
+@pytest.fixture
+def reset(member):
+    """`reset(by)` has somebody set the password of a member, who is `reset.client`; the status."""
+
+    def go(by, password="set by an owner"):
+        return by.post("/api/members/password", {"user_id": go.client.user.id, "password": password}).status_code
+
+    go.client = member("editor")
+    return go
+
+
+def test_a_new_member_is_not_set_up_until_they_choose_a_password(owner, log_in):
+    owner.post("/api/members", NEW)
+    client, answer = log_in(NEW["email"], NEW["password"])
+    assert answer.json["user"]["set_up"] is False
+    own = {"password": "of their own choice", "current_password": NEW["password"]}
+    assert client.patch("/api/profile", json=own).json["set_up"] is True
+    assert log_in(NEW["email"], own["password"])[1].json["user"]["set_up"] is True
+
+
+def test_a_program_works_with_the_password_that_was_given(owner, log_in):
+    owner.post("/api/members", NEW)
+    client, _ = log_in(NEW["email"], NEW["password"])
+    definition = {"nodes": [{"id": "say", "type": "set", "config": {"values": {"a": 1}}}]}
+    flow = client.post("/api/flows", json={"name": "A", "definition": definition}).json["id"]
+    assert client.post(f"/api/workflows/{flow}/run", json={}).json["output"] == {"a": 1}
+    assert client.get("/api/runs").json["items"][0]["status"] == "success"
+
+
+def test_an_owner_helps_a_member_who_forgot_the_password(owner, reset, log_in, token_client):
+    email, program = reset.client.user.email, token_client("viewer", user=reset.client.user)
+    for _ in range(accounts.FAILURES_ALLOWED["account"]):
+        log_in(email, "forgotten")
+    assert reset(owner) == 204
+    assert reset.client.get("/api/flows").status_code == 401 and program.get("/api/flows").status_code == 200
+    assert log_in(email, "set by an owner")[1].json["user"]["set_up"] is False
+    entry = AuditEntry.select().where(AuditEntry.action == "password.reset").get()
+    assert (entry.user_id, entry.target_id, entry.changes) == (owner.user.id, reset.client.user.id, "{}")
+
+
+@pytest.mark.parametrize("elsewhere", ["viewer", "owner"])
+def test_an_owner_gets_into_no_other_workspace_by_a_members_password(owner, other, reset, log_in, elsewhere):
+    email = reset.client.user.email
+    other.post("/api/members", {"email": email, "role": elsewhere})
+    assert reset(owner) == reset(other) == 403
+    assert reset.client.get("/api/flows").status_code == 200
+    assert log_in(email, "set by an owner")[1].status_code == 401
+
+
+def test_who_owns_all_workspaces_of_a_member_may_reset_the_password(owner, reset):
+    second = owner.post("/api/workspaces", {"name": "Second"}).json["id"]
+    with write():
+        Membership.join(second, reset.client.user, "viewer")
+    assert reset(owner) == 204
+
+
+def test_the_token_of_an_owner_counts_for_its_workspace_alone(owner, reset, token_client):
+    program = token_client("owner")
+    assert reset(program) == 204
+    second = owner.post("/api/workspaces", {"name": "Second"}).json["id"]
+    with write():
+        Membership.join(second, reset.client.user, "viewer")
+    assert reset(program) == 403
+
+
+def test_nobody_resets_their_own_password_or_a_strangers(owner, other, token_client):
+    body = {"user_id": owner.user.id, "password": "set by an owner"}
+    assert owner.post("/api/members/password", body).status_code == 409
+    assert token_client("owner").post("/api/members/password", body).status_code == 409
+    assert owner.post("/api/members/password", body | {"user_id": other.user.id}).status_code == 404
+
+
+def test_a_password_that_is_too_short_is_400_and_changes_nothing(owner, reset):
+    assert reset(owner, "short") == 400 and reset.client.get("/api/flows").status_code == 200
 
 
 # Workspaces

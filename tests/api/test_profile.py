@@ -179,7 +179,7 @@ def test_an_owner_renames_the_workspace(owner, member):
 @pytest.fixture
 def made_up(owner, session):
     """The owner with a password that was made up."""
-    accounts.set_password(owner.user, PASSWORD, set_up=False)
+    accounts.set_password(owner.user, PASSWORD)
     return session()
 
 
@@ -196,9 +196,14 @@ def test_a_password_of_ones_own_sets_up(made_up, client):
     assert log_in(client, NEW["password"]).json["user"]["set_up"] is True
 
 
-def test_who_was_given_a_password_by_an_owner_is_set_up(owner, client):
-    owner.post("/api/members", {"email": "new@example.org", "role": "viewer", "password": PASSWORD})
-    assert log_in(client, PASSWORD, "new@example.org").json["user"]["set_up"] is True
+def test_the_password_that_was_given_is_not_ones_own(made_up):
+    answer = made_up.patch("/api/profile", {"password": PASSWORD, "current_password": PASSWORD})
+    assert answer.status_code == 400 and answer.json["details"][0]["path"] == "password"
+    assert made_up.get("/api/profile").json["set_up"] is False
+
+
+def test_who_is_set_up_may_keep_the_password(owner):
+    assert owner.patch("/api/profile", {"password": PASSWORD, "current_password": PASSWORD}).json["set_up"] is True
 
 
 @pytest.mark.parametrize("route", [route for route in sorted(OPEN) if route.startswith("GET")])
@@ -210,7 +215,7 @@ def test_nobody_who_is_not_logged_in_learns_whether_there_is_somebody_to_set_up(
         return answer.status_code, {**answer.json, "ts": None} if answer.is_json else answer.data
 
     before = told()
-    accounts.set_password(owner.user, PASSWORD, set_up=False)
+    accounts.set_password(owner.user, PASSWORD)
     assert told() == before
 
 

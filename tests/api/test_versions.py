@@ -28,6 +28,14 @@ SUMMARIES = [
 ]
 
 
+def test_edges_are_the_same_however_they_are_written_and_in_whatever_order():
+    nodes = [node("a"), node("b"), node("c")]
+    short = {"nodes": nodes, "edges": [["a", "b"], ["b", "c", "yes"]]}
+    whole = {"nodes": nodes, "edges": [{"from": "b", "to": "c", "branch": "yes"}, {"from": "a", "to": "b"}]}
+    assert changes.compared(short, whole) == "written anew"
+    assert changes.compared(short, {"nodes": nodes, "edges": whole["edges"][1:]}) == "edges changed"
+
+
 @pytest.fixture
 def path(owner, make_flow):
     flow = make_flow(DEFINITIONS[0])

@@ -123,8 +123,7 @@ def another(new_context, server):
 
     def join(role, **options):
         email = f"{role}-{len(watches)}@example.com"
-        body = {"email": email, "role": role, "password": chromium.PASSWORD, "name": role.capitalize()}
-        server.call("POST", "/api/members", body, status=(201, 409))
+        server.add_member(email, role, role.capitalize())
         context = new_context(**options)
         watches.append(chromium.Watch(context))
         page = context.new_page()

@@ -74,6 +74,30 @@ def test_what_went_into_a_node_and_came_out_of_it_is_beside_the_canvas(editor):
     expect(shown(editor, "Input")).to_contain_text("21")
 
 
+def test_in_a_wide_panel_what_went_in_and_came_out_lie_side_by_side(editor):
+    editor.open(placed(chain(node("start", "manual"), values("double", twice="{{ input.n * 2 }}"))))
+    editor.run_with({"n": 21})
+    editor.ended()
+    editor.click("double")
+    editor.tab("Run data")
+    shown = [editor.panel.get_by_role("region", name=name, exact=True) for name in ("Input", "Output")]
+
+    def places():
+        return [place.bounding_box() for place in shown]
+
+    above, below = places()
+    assert above["x"] == below["x"] and above["y"] < below["y"]
+    editor.panel.get_by_role("button", name="Widen the panel").click()
+    expect(editor.panel.get_by_role("button", name="Narrow the panel")).to_be_focused()
+    left, right = places()
+    assert left["y"] == right["y"] and left["x"] < right["x"]
+    # So it stays on this device.
+    editor.page.reload()
+    editor.is_open()
+    editor.panel.get_by_role("button", name="Narrow the panel").click()
+    expect(editor.panel.get_by_role("button", name="Widen the panel")).to_be_visible()
+
+
 def test_the_last_run_is_shown_before_anything_was_run_here(editor):
     definition = placed(
         chain(node("start", "manual"), values("double", twice="{{ input.n * 2 }}"), values("last", a=1))

@@ -141,7 +141,7 @@ LOG_IN_AND_CLICK = """async (button, body) => {
 def test_a_tab_of_one_user_saves_nothing_as_another_who_logged_in_beside_it(editor, watch, log_in):
     watch.allow(403, "/api/")
     beside = {"email": "beside@example.com", "password": chromium.PASSWORD}
-    editor.server.call("POST", "/api/members", {**beside, "role": "editor", "name": "Beside"})
+    editor.server.add_member(beside["email"], "editor", "Beside")
     page = editor.open(editor.add(FLOW, status="active")).page
     rename(editor, "one", "Typed by the owner")
     before = editor.stored["version"]

@@ -497,8 +497,8 @@ def test_numbers_whose_hashes_collide_take_no_longer_than_others(ends, type_, co
     pairs = colliding(30_000)
     assert len({hash(pair) for pair in pairs}) == 1
     items = [{"a": a, "b": b} for a, b in pairs]
-    assert len(ends(type_, config, items, seconds=10)) == 30_000
-    assert len(ends("join", {"left": items, "right": items, "by": ["a", "b"]}, None, seconds=10)) == 30_000
+    assert len(ends(type_, config, items, seconds=20)) == 30_000
+    assert len(ends("join", {"left": items, "right": items, "by": ["a", "b"]}, None, seconds=20)) == 30_000
 
 
 @pytest.mark.slow

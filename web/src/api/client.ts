@@ -40,6 +40,48 @@ export function whenRefused(listener: () => void): void {
   onRefused = listener;
 }
 
+/** So long after it was asked for, nothing is changed any more without being asked for again. */
+const STALE = 10 * 60_000;
+const AGAIN = "Your session had ended before this was done. You are logged in again: try it once more";
+
+/** What waits until the one for whom the page was opened is logged in again. */
+const waiting = new Set<() => void>();
+export function goOn(): void {
+  for (const resume of waiting) resume();
+  waiting.clear();
+}
+
+function untilLoggedIn(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    waiting.add(resolve);
+    signal.addEventListener("abort", () => {
+      waiting.delete(resolve);
+      reject(signal.reason);
+    });
+  });
+}
+
+/** By request, one like it to be sent again, since what was sent has no body any more. */
+const copies = new WeakMap<Request, Request>();
+
+/** The answer once somebody has logged in again on the open page; what was refused did nothing, so it may be repeated. */
+async function repeated(request: Request): Promise<Response> {
+  const since = Date.now();
+  onRefused();
+  await untilLoggedIn(request.signal);
+  if (request.method !== "GET" && Date.now() - since > STALE) throw new ApiError(401, AGAIN);
+  return fetch(copies.get(request) ?? request).catch((error: unknown) => {
+    throw unanswered(error);
+  });
+}
+
+/** What is told where there was no answer at all. */
+function unanswered(error: unknown): Error {
+  if (error instanceof ApiError || (error instanceof DOMException && error.name === "AbortError"))
+    return error;
+  return new ApiError(0, "The server cannot be reached");
+}
+
 async function errorOf(response: Response): Promise<ApiError> {
   const body = await response
     .clone()
@@ -66,20 +108,19 @@ const middleware: Middleware = {
     // Who is logged in is found out by asking.
     const asksWho = request.method === "GET" && isAboutSession(request);
     if (user !== null && !asksWho) request.headers.set("X-User-Id", user);
+    if (user !== null && !isAboutSession(request)) copies.set(request, request.clone());
     return request;
   },
-  async onResponse({ request, response }) {
+  async onResponse({ request, response: first }) {
+    if (first.ok) return first;
+    const response = first.status === 401 && copies.has(request) ? await repeated(request) : first;
     if (response.ok) return response;
     // What is asked about the session itself has its own answer to this.
     const isRefused = response.status === 401 || response.status === 403;
     if (isRefused && !isAboutSession(request)) onRefused();
     throw await errorOf(response);
   },
-  onError({ error }) {
-    if (error instanceof ApiError || (error instanceof DOMException && error.name === "AbortError"))
-      return error as Error;
-    return new ApiError(0, "The server cannot be reached");
-  },
+  onError: ({ error }) => unanswered(error),
 };
 
 /** Plain calls: `await server.POST("/api/runs/{run}/cancel", { params: { path: { run: id } } })`; they throw ApiError. */

@@ -413,7 +413,10 @@ export interface paths {
             };
         };
         put?: never;
-        /** Add the user of this address, or make one with this password. */
+        /**
+         * Add the user of this address, or make one with this password, which is for the first login.
+         * @description Until they choose their own, they are not `set_up`: the app leads them to it, the API lets them work.
+         */
         post: {
             parameters: {
                 query?: never;
@@ -494,6 +497,49 @@ export interface paths {
                 default: components["responses"]["DEFAULT_ERROR"];
             };
         };
+        trace?: never;
+    };
+    "/api/members/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a member who forgot theirs a password for the next login. It ends their sessions; API tokens stay.
+         * @description 403 for who is in a workspace that you do not own too, 409 for your own, which `PATCH /api/profile` changes.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["MemberPassword"];
+                };
+            };
+            responses: {
+                /** @description No Content */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/tokens": {
@@ -611,7 +657,7 @@ export interface paths {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
-                    action?: "agent" | "credential" | "flow" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "workspace.created" | "workspace.renamed" | null;
+                    action?: "agent" | "credential" | "flow" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "workspace.created" | "workspace.renamed" | null;
                     user_id?: string | null;
                     target_id?: string | null;
                     since?: string | null;
@@ -3484,7 +3530,7 @@ export interface components {
             name: string;
             /** Format: date-time */
             created_at: string;
-            /** @description false: the password was made up for them; they should choose one */
+            /** @description false: somebody else set the password; they should choose their own */
             set_up: boolean;
             workspaces?: components["schemas"]["WorkspaceOut"][];
         };
@@ -3551,7 +3597,7 @@ export interface components {
             role: "viewer" | "operator" | "editor" | "owner";
             /**
              * Format: password
-             * @description For an address that has no user yet
+             * @description Of the first login, for an address that has no user yet
              */
             password?: string;
             name?: string;
@@ -3563,6 +3609,14 @@ export interface components {
         };
         MemberGone: {
             user_id: string;
+        };
+        MemberPassword: {
+            user_id: string;
+            /**
+             * Format: password
+             * @description Of the next login, where they choose their own
+             */
+            password: string;
         };
         TokenOut: {
             id: string;
@@ -3598,7 +3652,7 @@ export interface components {
         AuditOut: {
             id: string;
             /** @enum {string} */
-            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "workspace.created" | "workspace.renamed";
+            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "workspace.created" | "workspace.renamed";
             workspace_id: string;
             /** @description null: by a signed link, or on the command line */
             user_id: string | null;

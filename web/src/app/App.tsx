@@ -4,8 +4,9 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { setNonce } from "get-nonce";
 import { useState } from "react";
 import { makeQueryClient } from "@/api/queries";
+import { LogInAgain } from "@/pages/login/LogInAgain";
 import { Login } from "@/pages/login/Login";
-import { SetUp } from "@/pages/login/SetUp";
+import { SetUp, SetUpAgain } from "@/pages/login/SetUp";
 import { ErrorBoundary } from "@/ui/ErrorBoundary";
 import { Pages } from "./Pages";
 import { SessionProvider, useSession } from "./session";
@@ -28,7 +29,7 @@ export function App() {
       <Notifications position="bottom-right" limit={4} />
       <ErrorBoundary>
         <QueryClientProvider client={client}>
-          <SessionProvider login={<Login />}>
+          <SessionProvider login={<Login />} again={<LogInAgain />}>
             <Inside />
           </SessionProvider>
         </QueryClientProvider>
@@ -37,13 +38,18 @@ export function App() {
   );
 }
 
-/** The pages; before them the set-up, for whoever's password was made up by the server. */
+/** The pages; before them the set-up, for those whose password somebody else has set, or over what is open already. */
 function Inside() {
   const { user } = useSession();
-  if (!user.set_up) return <SetUp />;
+  const [isOpen, setOpen] = useState(user.set_up);
+  if (user.set_up && !isOpen) setOpen(true);
+  if (!isOpen) return <SetUp />;
   return (
-    <Shell>
-      <Pages />
-    </Shell>
+    <>
+      <Shell>
+        <Pages />
+      </Shell>
+      {!user.set_up && <SetUpAgain />}
+    </>
   );
 }

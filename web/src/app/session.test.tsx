@@ -6,17 +6,19 @@ import { afterEach, beforeAll, beforeEach, expect, it, vi } from "vitest";
 
 // The server's answers; the client takes `fetch` when it is loaded.
 const answers = vi.hoisted(() => {
-  const given: Record<string, { status: number; body: unknown; user?: string | null }> = {};
+  const given: Record<string, { status: number; body: unknown; user?: string | null; sent?: string[] }> = {};
   vi.stubGlobal("fetch", async (request: Request) => {
     const known = given[`${request.method} ${new URL(request.url).pathname}`];
     if (known !== undefined) known.user = request.headers.get("X-User-Id");
+    known?.sent?.push(await request.text());
+    if (known?.status === 0) throw new TypeError("Failed to fetch");
     const { status, body } = known ?? { status: 404, body: {} };
     return new Response(status === 204 ? null : JSON.stringify(body), { status });
   });
   return given;
 });
 
-const { server } = await import("@/api/client");
+const { goOn, server } = await import("@/api/client");
 const { SessionProvider, useSession } = await import("./session");
 
 const PATIENCE = { timeout: 15_000 };
@@ -54,14 +56,17 @@ beforeAll(() => {
 
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
+let client: QueryClient;
+const askAgain = () => act(() => client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] }));
+
 beforeEach(async () => {
   localStorage.clear();
   answers["GET /api/auth/session"] = as("owner");
-  const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
+  client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
   render(
     <MantineProvider>
       <QueryClientProvider client={client}>
-        <SessionProvider login={<p>login</p>}>
+        <SessionProvider login={<p>login</p>} again={<p>again</p>}>
           <Shown />
         </SessionProvider>
       </QueryClientProvider>
@@ -70,7 +75,12 @@ beforeEach(async () => {
   await screen.findByText("owner", {}, PATIENCE);
 });
 
-afterEach(() => cleanup());
+afterEach(() => {
+  cleanup();
+  // What still waits is none of the next test's.
+  answers["POST /api/members"] = LOGGED_OUT;
+  goOn();
+});
 
 it("sees another role as soon as something is refused", async () => {
   answers["GET /api/auth/session"] = as("viewer");
@@ -91,11 +101,89 @@ it("says with each request whom the page was made for, and shows nothing once it
   expect([refused.user, another.user]).toEqual(["usr_1", null]);
 });
 
-it("shows the login once the session has ended", async () => {
+/** The session ends, and then something is asked for; what has become of it. */
+async function refused<T>(ask: () => Promise<T>): Promise<{ done: T | undefined; error: unknown }> {
+  const told: { done: T | undefined; error: unknown } = { done: undefined, error: undefined };
   answers["GET /api/auth/session"] = LOGGED_OUT;
+  await act(async () => {
+    void ask().then(
+      (done) => {
+        told.done = done;
+      },
+      (error: unknown) => {
+        told.error = error;
+      },
+    );
+  });
+  expect(await screen.findByText("again", {}, PATIENCE)).toBeTruthy();
+  expect(told).toEqual({ done: undefined, error: undefined });
+  return told;
+}
+
+const addMember = () => server.POST("/api/members", { body: { email: "n@b.c", role: "viewer" } });
+
+it("asks over the page once the session has ended, and the page stays", async () => {
   answers["GET /api/members"] = LOGGED_OUT;
-  await act(() => server.GET("/api/members").catch(() => {}));
-  expect(await screen.findByText("login", {}, PATIENCE)).toBeTruthy();
+  const before = screen.getByText("owner");
+  await refused(() => server.GET("/api/members"));
+  expect(screen.getByText("owner")).toBe(before);
+  expect(screen.queryByText("login")).toBeNull();
+  answers["GET /api/auth/session"] = as("owner");
+  await askAgain();
+  await vi.waitFor(() => expect(screen.queryByText("again")).toBeNull(), PATIENCE);
+  expect(screen.getByText("owner")).toBe(before);
+});
+
+it("sends what was refused again, with its body, once the same one is logged in", async () => {
+  const sent: string[] = [];
+  answers["POST /api/members"] = { ...LOGGED_OUT, sent };
+  const told = await refused(addMember);
+  answers["POST /api/members"] = { status: 201, body: { user_id: "usr_9" }, sent };
+  answers["GET /api/auth/session"] = as("owner");
+  await askAgain();
+  await vi.waitFor(() => expect(told.done?.data?.user_id).toBe("usr_9"), PATIENCE);
+  expect(sent).toEqual(Array(2).fill('{"email":"n@b.c","role":"viewer"}'));
+  expect(answers["POST /api/members"].user).toBe("usr_1");
+});
+
+it("says so where the server cannot be reached when it is sent again", async () => {
+  answers["POST /api/members"] = LOGGED_OUT;
+  const told = await refused(addMember);
+  answers["POST /api/members"] = { status: 0, body: null };
+  answers["GET /api/auth/session"] = as("owner");
+  await askAgain();
+  await vi.waitFor(() => expect(told.error).toMatchObject({ status: 0 }), PATIENCE);
+});
+
+it("sends nothing of one again when another has logged in", async () => {
+  const sent: string[] = [];
+  answers["POST /api/members"] = { ...LOGGED_OUT, sent };
+  const told = await refused(addMember);
+  answers["GET /api/auth/session"] = as("owner", "ws_1", "usr_2");
+  await askAgain();
+  expect(await screen.findByText("Opening Headrace", {}, PATIENCE)).toBeTruthy();
+  expect(screen.queryByText("owner")).toBeNull();
+  expect([sent.length, told]).toEqual([1, { done: undefined, error: undefined }]);
+});
+
+it("does nothing long after it was asked for, and says so", async () => {
+  const sent: string[] = [];
+  answers["POST /api/members"] = { ...LOGGED_OUT, sent };
+  const told = await refused(addMember);
+  const later = Date.now() + 11 * 60_000;
+  const clock = vi.spyOn(Date, "now").mockImplementation(() => later);
+  answers["GET /api/auth/session"] = as("owner");
+  await askAgain();
+  await vi.waitFor(() => expect(String(told.error)).toContain("try it once more"), PATIENCE);
+  clock.mockRestore();
+  expect(sent).toHaveLength(1);
+});
+
+it("says what was refused where the one who asked is logged in all the time", async () => {
+  answers["GET /api/members"] = LOGGED_OUT;
+  const asked = act(() => server.GET("/api/members"));
+  await expect(asked).rejects.toMatchObject({ status: 401, message: "Sign in first" });
+  expect(screen.queryByText("again")).toBeNull();
 });
 
 it("forgets what it kept of runs when somebody logs out, and no draft", async () => {

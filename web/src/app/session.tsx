@@ -1,7 +1,17 @@
 /** Who is logged in and in which workspace; everything below may take both for granted. */
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useRef, useState } from "react";
-import { ApiError, api, chooseUser, chooseWorkspace, type Schemas, server, whenRefused } from "@/api/client";
+import {
+  ApiError,
+  api,
+  chooseUser,
+  chooseWorkspace,
+  goOn,
+  type Schemas,
+  server,
+  whenRefused,
+} from "@/api/client";
+import { CALM } from "@/api/queries";
 import { notify } from "@/ui/notify";
 import { Loading, Refused } from "@/ui/states";
 import { forgetRuns } from "./kept";
@@ -20,6 +30,8 @@ export interface Session {
   may: (role: Role) => boolean;
   switchTo: (workspaceId: string) => void;
   logOut: () => Promise<void>;
+  /** Once one is out: forgets whose page this was, and begins anew for whoever logs in next. */
+  leave: () => void;
 }
 
 const SessionContext = createContext<Session | null>(null);
@@ -40,16 +52,28 @@ function keep(workspaceId: string): void {
   }
 }
 
-/** Shows `login` until somebody is logged in, then the children. */
-export function SessionProvider({ children, login }: { children: ReactNode; login: ReactNode }) {
+interface SessionProviderProps {
+  children: ReactNode;
+  /** Shown until somebody is logged in. */
+  login: ReactNode;
+  /** Shown over the children when the session has ended since. They stay, with all that was typed. */
+  again: ReactNode;
+}
+
+/** Shows `login` until somebody is logged in, then the children, and over them `again` where the session ends. */
+export function SessionProvider({ children, login, again }: SessionProviderProps) {
   const client = useQueryClient();
   const [workspace, setWorkspace] = useState<string | null>(() => localStorage.getItem(KEPT));
   chooseWorkspace(workspace);
-  const { data, error, isPending, refetch } = api.useQuery(
+  const { data, error, isPending, refetch, dataUpdatedAt } = api.useQuery(
     "get",
     "/api/auth/session",
     {},
-    { staleTime: 60_000 },
+    {
+      staleTime: 60_000,
+      // In another tab one may log in again, for this one too.
+      refetchInterval: ({ state }) => state.data !== undefined && state.status === "error" && CALM,
+    },
   );
 
   useEffect(() => {
@@ -79,8 +103,20 @@ export function SessionProvider({ children, login }: { children: ReactNode; logi
     if (isAnother) window.location.reload();
   }, [isAnother]);
 
+  // Each answer that it is the same one lets go on what was refused before; an older one says nothing of that.
+  const isSame = dataUpdatedAt > 0 && problem === null && !isAnother;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the same answer again says it anew
+  useEffect(() => {
+    if (isSame) goOn();
+  }, [isSame, dataUpdatedAt]);
+
   const session = useMemo<Session | null>(() => {
     if (!data) return null;
+    const leave = () => {
+      forgetRuns();
+      client.clear();
+      window.location.assign("/");
+    };
     const role = data.session.role as Role;
     const workspaces = data.user.workspaces ?? [];
     const here = workspaces.find((one) => one.id === data.session.workspace_id);
@@ -106,16 +142,21 @@ export function SessionProvider({ children, login }: { children: ReactNode; logi
             return notify.refused("You are still logged in", error);
           }
         }
-        forgetRuns();
-        client.clear();
-        window.location.assign("/");
+        leave();
       },
+      leave,
     };
   }, [data, client, refetch]);
 
-  if (problem instanceof ApiError && problem.status === 401) return <>{login}</>;
+  const isOut = problem instanceof ApiError && problem.status === 401;
+  if (isOut && session === null) return <>{login}</>;
   if (isAnother || (session === null && (isPending || isForeign)))
     return <Loading label="Opening Headrace" fill />;
   if (session === null) return <Refused error={problem} onRetry={() => void refetch()} />;
-  return <SessionContext.Provider value={session}>{children}</SessionContext.Provider>;
+  return (
+    <SessionContext.Provider value={session}>
+      {children}
+      {isOut && again}
+    </SessionContext.Provider>
+  );
 }

@@ -34,6 +34,14 @@ function kept(): Kept {
   }
 }
 
+/** From this width of the panel on, what went into a node and what came out lie side by side in it. */
+export const WIDE = 560;
+
+/** The width of the panel that its button gives it: wide where it is narrow, else the usual one. */
+export function otherWidth(width: number, window: number): number {
+  return width < WIDE ? Math.max(WIDE, Math.min(760, Math.round(window / 2))) : USUAL.panelWidth;
+}
+
 export const CLOSED = { quick: null, curl: null, json: false, keys: false, problems: false } as const;
 
 export const useUi = create<Ui>()((set, get) => ({

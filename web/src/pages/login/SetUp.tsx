@@ -1,13 +1,31 @@
-/** The first minutes of a server: its password was made up, so its owner chooses their own, and names things. */
-import { Button, Center, Group, Paper, PasswordInput, Stack, Text, TextInput, Title } from "@mantine/core";
+/**
+ * For those whose password is not of their own choice: the first owner of a server, who also names things, and members
+ * whom an owner added or gave another password.
+ */
+import {
+  Anchor,
+  Button,
+  Center,
+  Group,
+  Paper,
+  PasswordInput,
+  Stack,
+  Text,
+  TextInput,
+  Title,
+} from "@mantine/core";
 import { useDocumentTitle } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useEffect, useState } from "react";
+import { type FormEvent, useEffect, useId, useState } from "react";
 import { server } from "@/api/client";
 import mark from "@/app/mark.svg";
 import { useSession } from "@/app/session";
 import { Refused } from "@/ui/states";
+import { OverPage } from "./OverPage";
 import { forgetTyped, typedJustNow } from "./typed";
+
+/** What the server calls the workspace that it begins with; nobody has named it yet. */
+const UNNAMED = "Main";
 
 interface Chosen {
   workspace: string;
@@ -44,10 +62,34 @@ function useSetUp() {
   return { finish, error, busy };
 }
 
+/** Instead of the pages, at the first login. */
 export function SetUp() {
   useDocumentTitle("Set up · Headrace");
+  return (
+    <Center component="main" mih="100dvh" p="md">
+      <Paper w={440} p="xl" withBorder bg="var(--card)">
+        <SetUpForm />
+      </Paper>
+    </Center>
+  );
+}
+
+/** Over an open page, when the password was reset and one has logged in again there. */
+export function SetUpAgain() {
+  const heading = useId();
+  return (
+    <OverPage label={heading}>
+      <Center component="main" mih="100%" p="md">
+        <Paper w={440} p="xl" withBorder bg="var(--card)">
+          <SetUpForm heading={heading} />
+        </Paper>
+      </Center>
+    </OverPage>
+  );
+}
+
+function useChosen() {
   const { user, workspace, may } = useSession();
-  const { finish, error, busy } = useSetUp();
   const [chosen, setChosen] = useState<Chosen>({
     workspace: workspace.name,
     name: user.name,
@@ -56,8 +98,16 @@ export function SetUp() {
     password: "",
   });
   const [isKnown] = useState(chosen.current !== "");
+  const [isFirst] = useState(may("owner") && workspace.name === UNNAMED);
   useEffect(forgetTyped, []);
   const set = (part: Partial<Chosen>) => setChosen({ ...chosen, ...part });
+  return { chosen, set, isKnown, isFirst };
+}
+
+function SetUpForm({ heading }: { heading?: string }) {
+  const { logOut } = useSession();
+  const { finish, error, busy } = useSetUp();
+  const { chosen, set, isKnown, isFirst } = useChosen();
 
   function submit(event: FormEvent) {
     event.preventDefault();
@@ -65,67 +115,71 @@ export function SetUp() {
   }
 
   return (
-    <Center component="main" mih="100dvh" p="md">
-      <Paper w={440} p="xl" withBorder bg="var(--card)">
-        <form onSubmit={submit}>
-          <Stack>
-            <Group gap="sm" wrap="nowrap">
-              <img src={mark} alt="" width={32} height={32} />
-              <Title order={1}>Welcome to Headrace</Title>
-            </Group>
-            <Text size="sm" c="var(--quiet)">
-              Your password was made up by the server. Choose your own, and say how things are called.
-            </Text>
-            {may("owner") && (
-              <TextInput
-                label="Workspace"
-                description="Your team, for instance"
-                required
-                value={chosen.workspace}
-                onChange={(event) => set({ workspace: event.currentTarget.value })}
-              />
-            )}
-            <TextInput
-              label="Your name"
-              required
-              autoComplete="name"
-              value={chosen.name}
-              onChange={(event) => set({ name: event.currentTarget.value })}
-            />
-            <TextInput
-              label="Email"
-              description="You log in with it"
-              type="email"
-              required
-              autoComplete="username"
-              value={chosen.email}
-              onChange={(event) => set({ email: event.currentTarget.value })}
-            />
-            {(!isKnown || error !== null) && (
-              <PasswordInput
-                label="Password of the first login"
-                required
-                autoComplete="current-password"
-                value={chosen.current}
-                onChange={(event) => set({ current: event.currentTarget.value })}
-              />
-            )}
-            <PasswordInput
-              label="New password"
-              description="At least 8 characters"
-              required
-              minLength={8}
-              autoComplete="new-password"
-              value={chosen.password}
-              onChange={(event) => set({ password: event.currentTarget.value })}
-            />
-            {error !== null && <Refused error={error} />}
-            <Button type="submit" loading={busy}>
-              Begin
-            </Button>
-          </Stack>
-        </form>
-      </Paper>
-    </Center>
+    <form onSubmit={submit}>
+      <Stack>
+        <Group gap="sm" wrap="nowrap">
+          <img src={mark} alt="" width={32} height={32} />
+          <Title order={1} id={heading}>
+            {isFirst ? "Welcome to Headrace" : "Choose your password"}
+          </Title>
+        </Group>
+        <Text size="sm" c="var(--quiet)">
+          {isFirst
+            ? "Choose a password of your own, and say how things are called."
+            : "Somebody else set the one that you logged in with. Choose one that only you know."}
+        </Text>
+        {isFirst && (
+          <TextInput
+            label="Workspace"
+            description="Your team, for instance"
+            required
+            value={chosen.workspace}
+            onChange={(event) => set({ workspace: event.currentTarget.value })}
+          />
+        )}
+        <TextInput
+          label="Your name"
+          required
+          autoComplete="name"
+          value={chosen.name}
+          onChange={(event) => set({ name: event.currentTarget.value })}
+        />
+        <TextInput
+          label="Email"
+          description="You log in with it"
+          type="email"
+          required
+          autoComplete="username"
+          value={chosen.email}
+          onChange={(event) => set({ email: event.currentTarget.value })}
+        />
+        {(!isKnown || error !== null) && (
+          <PasswordInput
+            label={isFirst ? "Password of the first login" : "The password that you were given"}
+            required
+            autoComplete="current-password"
+            value={chosen.current}
+            onChange={(event) => set({ current: event.currentTarget.value })}
+          />
+        )}
+        <PasswordInput
+          label="New password"
+          description="At least 8 characters"
+          required
+          minLength={8}
+          autoComplete="new-password"
+          data-autofocus={isFirst ? undefined : true}
+          value={chosen.password}
+          onChange={(event) => set({ password: event.currentTarget.value })}
+        />
+        {error !== null && <Refused error={error} />}
+        <Button type="submit" loading={busy}>
+          Begin
+        </Button>
+        <Anchor component="button" type="button" size="sm" onClick={() => void logOut()}>
+          Log out
+        </Anchor>
+      </Stack>
+    </form>
   );
 }

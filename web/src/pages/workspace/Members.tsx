@@ -12,7 +12,7 @@ import {
   TextInput,
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconPlus, IconUserMinus } from "@tabler/icons-react";
+import { IconKey, IconPlus, IconUserMinus } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
@@ -71,6 +71,7 @@ function MemberRow({ member }: { member: Member }) {
   const { may, user } = useSession();
   const reload = useReload();
   const [asked, asking] = useDisclosure(false);
+  const [resets, resetting] = useDisclosure(false);
 
   async function change(role: string | null) {
     if (role === null || role === member.role) return;
@@ -118,6 +119,16 @@ function MemberRow({ member }: { member: Member }) {
         <Time at={member.created_at} />
       </Td>
       <Actions>
+        {may("owner") && member.user_id !== user.id && (
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            aria-label={`Reset the password of ${member.name}`}
+            onClick={resetting.open}
+          >
+            <IconKey size={18} />
+          </ActionIcon>
+        )}
         {may("owner") && (
           <ActionIcon
             variant="subtle"
@@ -128,6 +139,7 @@ function MemberRow({ member }: { member: Member }) {
             <IconUserMinus size={18} />
           </ActionIcon>
         )}
+        {resets && <ResetPassword member={member} onClose={resetting.close} />}
         <ConfirmDialog
           opened={asked}
           onClose={asking.close}
@@ -160,6 +172,53 @@ function Roles() {
         ))}
       </Stack>
     </Card>
+  );
+}
+
+function ResetPassword({ member, onClose }: { member: Member; onClose: () => void }) {
+  const [password, setPassword] = useState("");
+  const reset = api.useMutation("post", "/api/members/password", {
+    onSuccess: () => {
+      notify.done(`${member.name} logs in with the new password next`);
+      onClose();
+    },
+  });
+
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    reset.mutate({ body: { user_id: member.user_id, password } });
+  }
+
+  return (
+    <Modal opened onClose={onClose} title={`Reset the password of ${member.name}`} centered>
+      <form onSubmit={submit}>
+        <Stack>
+          <Text size="sm" c="var(--quiet)">
+            For somebody who forgot it. Hand the new one over in a safe way: it is for the next login, where
+            they choose their own. They are logged out everywhere; their API tokens stay.
+          </Text>
+          <PasswordInput
+            label="Password for the next login"
+            description="At least 8 characters"
+            required
+            minLength={8}
+            autoComplete="new-password"
+            data-autofocus
+            value={password}
+            onChange={(event) => setPassword(event.currentTarget.value)}
+          />
+          {reset.error && <Refused error={reset.error} />}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>
+              Cancel
+            </Button>
+            <Button type="submit" loading={reset.isPending}>
+              Reset
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
   );
 }
 
@@ -211,12 +270,14 @@ function AddMember({ opened, onClose }: { opened: boolean; onClose: () => void }
           />
           <Text size="sm" c="var(--quiet)">
             Somebody who has an account on this server already needs no more than that. For a new one, choose
-            a name and a first password, and hand it over in a safe way.
+            a name and a first password, and hand it over in a safe way: at their first login they choose
+            their own.
           </Text>
           <TextInput label="Name" value={name} onChange={(event) => setName(event.currentTarget.value)} />
           <PasswordInput
             label="First password"
             description="At least 8 characters"
+            minLength={8}
             autoComplete="new-password"
             value={password}
             onChange={(event) => setPassword(event.currentTarget.value)}

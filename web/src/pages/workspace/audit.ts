@@ -22,6 +22,7 @@ const SPECIAL: Record<string, string> = {
   "session.moved": "Went to another workspace",
   "profile.changed": "Changed the profile",
   "password.changed": "Changed the password",
+  "password.reset": "Reset a password",
   "member.changed": "Changed a role",
   "memory.written": "Wrote into the memory of an agent",
   "memory.cleared": "Cleared the memory of an agent",
@@ -53,7 +54,7 @@ export const SUBJECTS: Subject[] = [
   { value: "workspace", label: "Workspaces", verbs: ["created", "renamed"] },
   { value: "session", label: "Logins", verbs: ["opened", "closed", "refused", "moved"] },
   { value: "profile", label: "Profiles", verbs: ["changed"] },
-  { value: "password", label: "Passwords", verbs: ["changed"] },
+  { value: "password", label: "Passwords", verbs: ["changed", "reset"] },
   { value: "preset", label: "Palettes", verbs: ["imported", "deleted"] },
 ];
 

@@ -1,7 +1,12 @@
 import { ActionIcon, Box, Button, Group, Stack, Text, Tooltip } from "@mantine/core";
-import { IconLayoutSidebarRightCollapse, IconLayoutSidebarRightExpand } from "@tabler/icons-react";
+import {
+  IconArrowBarToLeft,
+  IconArrowBarToRight,
+  IconLayoutSidebarRightCollapse,
+  IconLayoutSidebarRightExpand,
+} from "@tabler/icons-react";
 import { useEditor, useEditorStore, useSelectedNode } from "../context";
-import { useUi } from "../ui";
+import { otherWidth, useUi, WIDE } from "../ui";
 import { FlowPanel } from "./FlowPanel";
 import { NodePanel } from "./NodePanel";
 import classes from "./panel.module.css";
@@ -46,6 +51,25 @@ function Content() {
   return some > 0 ? <ManyPanel /> : <FlowPanel />;
 }
 
+/** Makes room for what went in and came out side by side, or gives it back to the canvas. */
+function WidthButton({ width }: { width: number }) {
+  const keep = useUi((ui) => ui.keep);
+  const label = width < WIDE ? "Widen the panel" : "Narrow the panel";
+  const Icon = width < WIDE ? IconArrowBarToLeft : IconArrowBarToRight;
+  return (
+    <Tooltip label={label}>
+      <ActionIcon
+        variant="subtle"
+        color="gray"
+        aria-label={label}
+        onClick={() => keep({ panelWidth: otherWidth(width, window.innerWidth) })}
+      >
+        <Icon size={20} aria-hidden />
+      </ActionIcon>
+    </Tooltip>
+  );
+}
+
 /** At the right: the selected node, or the flow. */
 export function SidePanel() {
   const open = useUi((ui) => ui.panel);
@@ -76,17 +100,20 @@ export function SidePanel() {
         <Text fw={600} size="sm" c="var(--quiet)">
           {title}
         </Text>
-        <Tooltip label="Hide the panel">
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            aria-label="Hide the panel"
-            data-next="[aria-label='Show the panel']"
-            onClick={() => keep({ panel: false })}
-          >
-            <IconLayoutSidebarRightCollapse size={20} aria-hidden />
-          </ActionIcon>
-        </Tooltip>
+        <Group gap={4} wrap="nowrap">
+          <WidthButton width={width} />
+          <Tooltip label="Hide the panel">
+            <ActionIcon
+              variant="subtle"
+              color="gray"
+              aria-label="Hide the panel"
+              data-next="[aria-label='Show the panel']"
+              onClick={() => keep({ panel: false })}
+            >
+              <IconLayoutSidebarRightCollapse size={20} aria-hidden />
+            </ActionIcon>
+          </Tooltip>
+        </Group>
       </Group>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
       <div className={classes.body} tabIndex={0} data-panel>

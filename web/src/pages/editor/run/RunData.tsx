@@ -16,6 +16,7 @@ import { Loading } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import { useEditor, useEditorStore } from "../context";
 import type { Pin } from "../store";
+import { useUi, WIDE } from "../ui";
 import classes from "./run.module.css";
 import { useRunStore } from "./runStore";
 import { type EditorRun, useEditorRun } from "./useEditorRun";
@@ -28,6 +29,7 @@ export function RunData({ node }: { node: FlowNode }) {
   const { run, states } = shown;
   const state = states.get(node.id);
   const pin = useEditor((known) => known.pinned[node.id]);
+  const wide = useUi((ui) => ui.panelWidth >= WIDE);
   const [chosen, setChosen] = useState<number | null>(null);
   const step =
     state?.steps.find((one) => one.number === chosen) ??
@@ -47,7 +49,7 @@ export function RunData({ node }: { node: FlowNode }) {
             state={state}
             step={step}
             onStep={setChosen}
-            stacked
+            stacked={!wide}
             untitled
             outputActions={(output) => <PinButton nodeId={node.id} state={state} output={output} />}
           />

@@ -92,6 +92,18 @@ describe("saving", () => {
     expect(remote.flow.definition.nodes[0]?.name).toBe("x");
   });
 
+  it("tries again by itself what was refused for want of a session, but publishes nothing", async () => {
+    const ended = new ApiError(401, "Your session had ended");
+    const [draft, active] = [open(), open({ ...flowOf(1, "a"), status: "active" })];
+    draft.remote.trouble = active.remote.trouble = ended;
+    draft.state().patchNode("a", { name: "x" });
+    active.state().patchNode("a", { name: "x" });
+    void active.saver.saveNow();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([draft.remote.writes.length, active.remote.writes.length]).toEqual([1, 0]);
+    expect(active.state().saving).toEqual({ kind: "refused", message: ended.message });
+  });
+
   it("knows its own save again when its answer was lost", async () => {
     const { state, remote } = open();
     remote.trouble = "lost after";

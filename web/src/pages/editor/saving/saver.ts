@@ -93,7 +93,9 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
       return refusedAsStale(error, definition).catch((other: unknown) => failed(other, definition));
     }
     const message = error instanceof Error ? error.message : "Something unexpected happened";
-    if (isPassing(error)) {
+    // A session that had ended is there again by now; what nobody asked for needs nobody to ask for it again.
+    const isOver = error instanceof ApiError && error.status === 401 && savesItself();
+    if (isPassing(error) || isOver) {
       state().setSaving({ kind: "away", message });
       plan(wait);
       wait = Math.min(wait * 1.6, LONGEST_WAIT);

@@ -1,0 +1,103 @@
+"""A password that somebody else has set is for one login: the app leads to choosing one's own."""
+
+import pytest
+from playwright.sync_api import expect
+from servers import PASSWORD
+from test_session_ended import Ended
+
+GIVEN, AGAIN = "typed by an owner", "typed by an owner again"
+
+
+@pytest.fixture
+def members(page, log_in):
+    """The owner at the list of members."""
+    log_in(page)
+    page.goto("/members")
+    return page
+
+
+@pytest.fixture
+def newcomer(new_context):
+    """A browser of somebody who was never there."""
+    return new_context(viewport={"width": 360, "height": 640}).new_page()
+
+
+def field(place, label):
+    return place.get_by_label(label).and_(place.locator("input"))
+
+
+def add(members, email, name):
+    members.get_by_role("button", name="Add a member").click()
+    dialog = members.get_by_role("dialog", name="Add a member")
+    dialog.get_by_label("Email").fill(email)
+    dialog.get_by_label("Name").fill(name)
+    field(dialog, "First password").fill(GIVEN)
+    dialog.get_by_role("button", name="Add").click()
+    expect(dialog).to_be_hidden()
+    expect(members.get_by_role("cell", name=email)).to_be_visible()
+
+
+def log_in_by_the_form(place, password, email=None):
+    if email is not None:
+        place.get_by_label("Email").fill(email)
+    field(place, "Password").fill(password)
+    place.get_by_role("button", name="Log in", exact=True).click()
+
+
+def choose(place, password):
+    field(place, "New password").fill(password)
+    place.get_by_role("button", name="Begin").click()
+
+
+def test_a_new_member_chooses_a_password_before_anything_else(members, newcomer, server, axe):
+    add(members, "new@example.com", "New")
+    newcomer.goto("/flows")
+    log_in_by_the_form(newcomer, GIVEN, "new@example.com")
+    expect(newcomer.get_by_role("heading", name="Choose your password")).to_be_visible()
+    expect(newcomer.get_by_role("link", name="Flows")).to_have_count(0)
+    # The workspace has its name from others, and what was typed a moment ago is not asked for again.
+    expect(newcomer.get_by_label("Workspace")).to_have_count(0)
+    expect(field(newcomer, "The password that you were given")).to_have_count(0)
+    axe(newcomer)
+    choose(newcomer, GIVEN)
+    expect(newcomer.get_by_role("alert")).to_contain_text("must be another than the one that you were given")
+    choose(newcomer, PASSWORD)
+    expect(newcomer.get_by_role("heading", name="Flows", exact=True)).to_be_visible()
+    newcomer.reload()
+    expect(newcomer.get_by_role("heading", name="Flows", exact=True)).to_be_visible()
+    assert server.session("new@example.com")
+
+
+def test_an_owner_resets_a_password_and_its_member_goes_on_where_they_were(members, another, server, axe):
+    place = another("editor")
+    place.watch.allow(401)
+    place.goto("/credentials")
+    ended = Ended(place)
+    ended.type_a_credential("Typed before the reset")
+    members.reload()
+    members.get_by_role("button", name="Reset the password of Editor").click()
+    dialog = members.get_by_role("dialog", name="Reset the password of Editor")
+    field(dialog, "Password for the next login").fill(AGAIN)
+    axe(members)
+    dialog.get_by_role("button", name="Reset").click()
+    expect(dialog).to_be_hidden()
+    ended.log_in(password=AGAIN)
+    own = place.get_by_role("dialog", name="Choose your password")
+    expect(own).to_be_visible()
+    axe(place)
+    choose(own, PASSWORD + "!")
+    expect(own).to_be_hidden()
+    expect(ended.form.get_by_label("Name")).to_have_value("Typed before the reset")
+    assert server.session("editor-0@example.com", PASSWORD + "!")
+
+
+def test_an_owner_is_told_where_they_may_not_reset(members, watch, server):
+    watch.allow(403, "/api/members/password")
+    server.add_member("founder@example.com", "viewer", "Founder")
+    server.call("POST", "/api/workspaces", {"name": "Theirs"}, headers=server.session("founder@example.com"))
+    members.reload()
+    members.get_by_role("button", name="Reset the password of Founder").click()
+    dialog = members.get_by_role("dialog", name="Reset the password of Founder")
+    field(dialog, "Password for the next login").fill(AGAIN)
+    dialog.get_by_role("button", name="Reset").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("a workspace that you do not own")
