@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ from scheduler import Scheduler
 from vault import Vault
 
 log = logging.getLogger("headrace")
+
+
+class App(Flask):
+    """Views and hooks are all plain functions here. Flask would look at each of them anew in every request."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
 
 
 class Server:
@@ -88,7 +96,7 @@ def create_app(config: Config | None = None, inline: bool = False, tell: bool = 
     login = prepare(config)
     if login is not None and tell:
         sys.stderr.write(welcome.first_login(login))
-    app = Flask("headrace", static_folder=None)
+    app = App("headrace", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
     if config.trusted_proxies:
         hops = config.trusted_proxies

@@ -130,10 +130,11 @@ def _secure(response: Response) -> Response:
     """Headers that keep a browser from doing anything with an answer that we did not mean."""
     # The pages of ours say themselves which style they have.
     policy = response.headers.get("Content-Security-Policy", "default-src 'none'")
-    if request.endpoint == "swagger_ui.show":
+    endpoint = request.endpoint
+    if endpoint == "swagger_ui.show":
         policy = _docs_policy(response)
     always = "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-    if request.endpoint == "webhooks.fire":
+    if endpoint == "webhooks.fire":
         # What a flow answers, be it a page, must not act as one of ours. A policy of its own beside the flow's: in one
         # and the same, the first of two directives counts, so a flow could say before us what its sandbox allows.
         response.headers["Content-Security-Policy"] = policy

@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, current_app, g, request
+from flask import Flask, Request, current_app, g, request
 from flask_login import LoginManager, UserMixin, current_user
 
-from api.wire import read_body
+from api.wire import read_body, this_request
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
 from models import ROLES, ApiToken, Base, Session, User
 
@@ -163,12 +163,13 @@ def _identify(request_: Any) -> Identity | None:
 
 def _guard() -> None:
     """Let through what the view's mark allows."""
-    if request.routing_exception is not None or request.endpoint in OPEN_ENDPOINTS:
+    asked = this_request()
+    if asked.routing_exception is not None or asked.endpoint in OPEN_ENDPOINTS:
         return
-    access = _access_of(request.endpoint)
+    access = _access_of(asked)
     if access.role is None:
         return
-    path: dict[str, Any] = request.view_args or {}
+    path: dict[str, Any] = asked.view_args or {}
     if access.link is not None and access.link(path):
         path.update({name: present(model, path[name], name) for name, model in access.rows.items()})
         return
@@ -188,17 +189,17 @@ def _guard() -> None:
         raise Forbidden("You are no member of this workspace")
     for name, model in access.rows.items():
         path[name] = find(model, path[name], access.role, name)
-    if request.method not in SAFE_METHODS and not access.by_token:
+    if asked.method not in SAFE_METHODS and not access.by_token:
         # Views that take no body must not swallow a malformed one, nor a form from another site.
         read_body()
 
 
-def _access_of(endpoint: str | None) -> Access:
-    view = current_app.view_functions[str(endpoint)]
-    view = getattr(getattr(view, "view_class", None), request.method.lower(), view)
+def _access_of(asked: Request) -> Access:
+    view = current_app.view_functions[str(asked.endpoint)]
+    view = getattr(getattr(view, "view_class", None), asked.method.lower(), view)
     access = getattr(view, "access", None)
     if access is None:
-        raise HeadraceError(f"The view {endpoint} says nothing about who may use it")
+        raise HeadraceError(f"The view {asked.endpoint} says nothing about who may use it")
     found: Access = access
     return found
 

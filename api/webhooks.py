@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
-from flask import Response, current_app, request
+from flask import Request, Response, current_app
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import PathConverter
 
 from api.access import everybody
 from api.bodies import input_of, read_raw
 from api.proofs import carrier, proves
-from api.wire import Resource
+from api.wire import Resource, this_request
 from definition import Plan
 from dispatch import Dispatcher, Ticket
 from errors import BadInput, DefinitionError, Forbidden, NotFound, Unavailable, VaultError
@@ -67,6 +67,7 @@ def fire(path: str) -> Response:
     The body may be anything. With the header `Idempotency-Key`, or the one that the node names, a call that came before
     within 24 hours is answered again and starts no second run.
     """
+    request = this_request()
     if request.environ.get("HTTP_SEC_FETCH_DEST") in PARTS and request.headers.get("Sec-Fetch-Site") == "same-origin":
         raise Forbidden("What a webhook answers cannot be a part of a page of this server")
     path = path.strip("/")
@@ -84,7 +85,7 @@ def fire(path: str) -> Response:
             log.info("webhook %s: a caller at %s was refused", path, request.remote_addr)
             return _json({"error": "You may not call this webhook"}, 401, BASIC if config["auth"] == "basic" else {})
         hidden = carrier(str(hook.secret_type), secret)
-    key = _key(hook.node_id, config.get("dedupe_header"))
+    key = _key(request, hook.node_id, config.get("dedupe_header"))
     value = input_of(request, path, raw, hidden)
     try:
         answer, here = ANSWERS[config["respond"]]
@@ -129,10 +130,11 @@ def _secret(hook: Hook, auth: str) -> Mapping[str, Any]:
     raise Unavailable("This webhook cannot check its callers at the moment")
 
 
-def _key(node_id: str, header: str | None) -> str | None:
+def _key(request: Request, node_id: str, header: str | None) -> str | None:
     """What marks this request as one that may have come before."""
-    name = header if header is not None and header in request.headers else "Idempotency-Key"
-    value = request.headers.get(name)
+    name, value = "Idempotency-Key", request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    if header is not None and header in request.headers:
+        name, value = header, request.headers[header]
     if value is None:
         return None
     if not 0 < len(value) <= LONGEST_KEY:

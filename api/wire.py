@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from flask import Flask, Response, current_app, g, jsonify, request
+from flask import Flask, Request, Response, current_app, g, jsonify, request
 from flask.json.provider import JSONProvider
 from flask_smorest import Api, Blueprint
 from marshmallow import Schema, ValidationError
@@ -68,6 +68,12 @@ class Resource(Blueprint):
     def arguments(self, schema: Any, **options: Any) -> Any:
         """As flask-smorest's, with one instance of the schema for all requests: making one costs more than using it."""
         return super().arguments(schema() if isinstance(schema, type) else schema, **options)
+
+
+def this_request() -> Request:
+    """The request itself. Flask's `request` looks for it anew whenever it is asked for anything."""
+    found: Request = request._get_current_object()
+    return found
 
 
 def read_body() -> Any:

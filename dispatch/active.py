@@ -47,7 +47,8 @@ class Active:
         self.taken_at = time.monotonic()
         self.is_suspect = run.deaths > 1
         self.ended = threading.Event()
-        self.answered = threading.Event()  # a `respond` node has run, and that is durable; or the run has ended
+        # A `respond` node has run, and that is durable; or the run has ended.
+        self.answered = threading.Event() if plan.responding else self.ended
         self.stop_reason: str | None = None
         self.let_go = False  # the process ends without it: whatever its node still comes to does not count
         self.response: Any = None

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -63,6 +64,11 @@ def no_credential(workspace_id: str, name: str) -> Credential | None:
     return None
 
 
+@lru_cache(100)
+def _files_of(folder: Path | None, data_dir: Path, workspace_id: str, max_bytes: int) -> Files:
+    return Files(folder or data_dir / "files" / workspace_id, max_bytes)
+
+
 class Executor:
     """Executes runs in the thread that calls it, in the name of one process (`owner`)."""
 
@@ -87,8 +93,7 @@ class Executor:
 
     def files_of(self, workspace_id: str) -> Files:
         """The files of a workspace."""
-        folder = self.files_folder or self.config.data_dir / "files" / workspace_id
-        return Files(folder, self.config.file_max_bytes)
+        return _files_of(self.files_folder, self.config.data_dir, workspace_id, self.config.file_max_bytes)
 
     def plan_of(self, flow: Flow) -> Plan:
         """The plan of the flow as it is; DefinitionError where it is not valid."""

@@ -11,7 +11,7 @@ import json_schemas
 from errors import NodeError
 from nodes import query
 from nodes.base import Branch, Context, Node, setting
-from nodes.kinds import Number, anything, json_schema, text
+from nodes.kinds import Number, Values, anything, json_schema, text
 
 
 class Set(Node):
@@ -32,9 +32,7 @@ class Set(Node):
     )
 
     class Config(Schema):
-        values = setting(
-            fields.Dict(keys=fields.String(), required=True), 'The keys and their values: {"total": "{{ input.a }}"}'
-        )
+        values = setting(Values, 'The keys and their values: {"total": "{{ input.a }}"}', required=True)
         keep_input = setting(
             fields.Boolean, "Whether the input's own keys stay beside them", literal=True, load_default=False
         )

@@ -153,7 +153,7 @@ class Keyring(Mapping[str, Any]):
 
     def clean(self, encoded: bytes) -> bytes:
         """The JSON text without any of the values; the same object where there is none in it."""
-        if not self._needles.are_in(encoded):
+        if not self._values or not self._needles.are_in(encoded):
             return encoded
         found = [form for form, written in self._forms.items() if written in encoded]
         cleaned = orjson.dumps(self._without(orjson.loads(encoded), found, 0))

@@ -62,6 +62,18 @@ class Named(fields.Dict):
             raise ValidationError({name: _of_pair(wrong) for name, wrong in error.messages.items()}) from None
 
 
+class Values(fields.Dict):
+    """An object of any values, each under a text. To look at its keys one by one would take longer than to make it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(keys=fields.String(), **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if type(value) is dict and {*map(type, value)} == {str}:
+            return dict(value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 def _of_pair(wrong: Any) -> Any:
     """What is wrong with a key or, where that is right, with its value."""
     return wrong.get("key", wrong.get("value", wrong)) if isinstance(wrong, dict) else wrong

@@ -477,7 +477,21 @@ def test_a_body_over_the_bound_is_413_however_it_is_sent(app, client, hook, monk
     for size, status in ((1000, 202), (1001, 413)):
         answer = client.post("/api/webhooks/orders", input_stream=BytesIO(b"x" * size), environ_overrides=chunked)
         assert answer.status_code == status
-    assert Run.select().count() == 2
+    whole = {"wsgi.input_terminated": True}
+    for size, status in ((1000, 202), (1001, 413)):
+        assert client.post("/api/webhooks/orders", data=b"x" * size, environ_overrides=whole).status_code == status
+    assert Run.select().count() == 3
+
+
+def test_a_body_that_breaks_off_is_400_and_starts_no_run(client, hook):
+    class Broken(BytesIO):
+        def read(self, size=-1):
+            raise ConnectionResetError
+
+    hook()
+    whole = {"wsgi.input_terminated": True, "CONTENT_LENGTH": "9"}
+    answer = client.post("/api/webhooks/orders", input_stream=Broken(), environ_overrides=whole)
+    assert answer.status_code == 400 and Run.select().count() == 0
 
 
 def test_a_plan_is_made_once_and_the_definition_read_no_more(client, hook, monkeypatch):

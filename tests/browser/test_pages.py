@@ -146,3 +146,24 @@ def test_an_entry_of_the_audit_trail_leads_to_what_was_changed_and_back_to_what_
     sure = page.get_by_role("dialog", name="Restore version 1?")
     expect(sure).to_contain_text("“Is it a big one?” changes back")
     axe(page)
+
+
+# How wide it is, and how wide all that it shows.
+ROOM = """(field) => {
+    const given = field.offsetWidth;
+    field.style.width = "max-content";
+    const wanted = field.offsetWidth;
+    field.style.width = "";
+    return [given, wanted];
+}"""
+
+
+@pytest.mark.parametrize("path", ["/runs?range=custom", "/audit?days=custom"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_the_times_of_a_filter_can_be_read_to_their_end(page, log_in, path, size):
+    page.set_viewport_size(size)
+    log_in(page)
+    arrive(page, path)
+    for label in ("From", "Until"):
+        given, wanted = page.get_by_label(label, exact=True).evaluate(ROOM)
+        assert given >= wanted, f"{label} has {given} of {wanted} px"

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -58,11 +59,26 @@ class ReadOnly:
     """The database's files are made immutable: for those that have them open, and for those that open them anew."""
 
     def __init__(self, folder):
-        self.data_dir = folder / "data"
-        probe = folder / "probe"
-        probe.touch()
-        _try("files cannot be made immutable here", "chattr", "+i", probe)
-        subprocess.run(["chattr", "-i", probe], check=True)
+        # On a disk: whoever has a file of tmpfs open, where other tests may have theirs, can write it all the same.
+        self._folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
+        self.data_dir = self._folder / "data"
+        try:
+            self._probe(self._folder / "probe")
+        except BaseException:
+            shutil.rmtree(self._folder)
+            raise
+
+    @staticmethod
+    def _probe(file):
+        with file.open("wb", buffering=0) as opened:
+            _try("files cannot be made immutable here", "chattr", "+i", file)
+            try:
+                opened.write(b"x")
+                pytest.skip("files that are open can be written here though they are immutable")
+            except PermissionError:
+                pass
+            finally:
+                subprocess.run(["chattr", "-i", file], check=True)
 
     def refuse(self, server):
         subprocess.run(["chattr", "+i", *self._files(server)], check=True)
@@ -73,6 +89,7 @@ class ReadOnly:
     def close(self):
         for file in self.data_dir.glob("*.sqlite3*"):
             subprocess.run(["chattr", "-i", file], check=False, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self._folder)
 
     @staticmethod
     def _files(server):

@@ -34,6 +34,21 @@ def test_set_wants_an_object():
     assert "values" in refused("set")
 
 
+def test_set_makes_an_object_of_its_own_of_one_that_it_is_given():
+    given = {"a": {"b": 1}, "c": 2}
+    values = REGISTRY["set"].Config().load({"values": given})["values"]
+    assert values == given and values is not given
+
+
+@pytest.mark.parametrize("values", [{}, {"": None}, {"a": {"b": [1]}}])
+def test_set_takes_any_values(run, values):
+    assert run("set", {"values": values}) == values
+
+
+def test_set_wants_texts_as_keys():
+    assert "values" in refused("set", values={"a": 1, 2: 3})
+
+
 # JMESPath
 
 

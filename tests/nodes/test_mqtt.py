@@ -30,7 +30,10 @@ def broker(tmp_path_factory, authority):
 
 @pytest.fixture
 def ear(broker):
-    """Hears all that is published from now on: `ear.messages`; `ear.wait(n, topic)` waits for that many of a topic."""
+    """Hears all that is published from now on: `ear.messages`; `ear.wait(n, topic)` waits for that many of a topic.
+
+    `ear.forget(topic)` ends that a message is kept. aMQTT sends whoever connects all of those that anybody listens to.
+    """
     client = Client(CallbackAPIVersion.VERSION2)
     client.username_pw_set("zoe", PASSWORD)
     ear = SimpleNamespace(messages=[], client=client)
@@ -52,15 +55,20 @@ def ear(broker):
             assert heard.wait_for(lambda: sum(topic in (None, one.topic) for one in ear.messages) >= count, 20)
         return ear.messages
 
+    def forget(*topics):
+        for topic in topics:
+            client.publish(topic, b"", retain=True).wait_for_publish(10)
+        with heard:
+            assert heard.wait_for(lambda: set(topics) <= {one.topic for one in ear.messages if not one.payload}, 20)
+
     client.on_connect = lambda *args: client.subscribe("#", broker.quality)
     client.on_subscribe = lambda *args: client.publish(first, qos=1)
-    client.on_message, ear.wait = hear, wait
+    client.on_message, ear.wait, ear.forget = hear, wait, forget
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
     assert there.wait(20)
     yield ear
-    for topic in {message.topic for message in kept}:
-        client.publish(topic, b"", retain=True).wait_for_publish(10)
+    forget(*{message.topic for message in kept})
     client.disconnect()
     client.loop_stop()
 
@@ -120,8 +128,7 @@ def test_a_kept_message_is_there_for_those_who_come_later(do, ear):
         {"topic": "kept/a", "payload": {"new": 1}, "retained": True},
         {"topic": "kept/b", "payload": "x", "retained": True},
     ]
-    ear.client.publish("kept/a", b"", retain=True).wait_for_publish(10)
-    ear.client.publish("kept/b", b"", retain=True).wait_for_publish(10)
+    ear.forget("kept/a", "kept/b")
 
 
 def test_messages_are_heard_while_it_listens(do, broker, ear):
@@ -134,9 +141,9 @@ def test_messages_are_heard_while_it_listens(do, broker, ear):
         number += 1
         ear.client.publish(f"{place}/a", [b"\xff\x00", b"12", b"text"][number % 3], qos=1).wait_for_publish(10)
         thread.join(0.02)
-    payloads = [message["payload"] for message in answers[0]["messages"]]
-    assert len(payloads) == 3 and all(payload in ({"base64": "/wA="}, 12, "text") for payload in payloads)
-    assert not any(message["retained"] for message in answers[0]["messages"])
+    messages = answers[0]["messages"]
+    assert [(message["topic"], message["retained"]) for message in messages] == 3 * [(f"{place}/a", False)]
+    assert all(message["payload"] in ({"base64": "/wA="}, 12, "text") for message in messages)
 
 
 def test_nothing_heard_is_an_empty_list(do):
@@ -168,7 +175,7 @@ def test_a_message_that_is_too_large_is_refused(fails, ear, monkeypatch):
     monkeypatch.setattr(mqtt, "MOST_RECEIVED", 10_000)
     ear.client.publish("large", b"x" * 20_000, retain=True).wait_for_publish(10)
     error = fails("large", operation="receive")
-    ear.client.publish("large", b"", retain=True).wait_for_publish(10)
+    ear.forget("large")
     assert error.permanent and "more than 10000 bytes" in error.message
 
 
@@ -179,8 +186,7 @@ def test_messages_that_are_too_large_together_end_it_at_once(fails, ear, monkeyp
         ear.client.publish(f"many/{number}", b"x" * 1_000, retain=True).wait_for_publish(10)
     began = time.monotonic()
     error = fails("many/#", operation="receive", limit=1_000, seconds=60)
-    for number in range(30):
-        ear.client.publish(f"many/{number}", b"", retain=True).wait_for_publish(10)
+    ear.forget(*(f"many/{number}" for number in range(30)))
     assert error.permanent and "more than 10000 bytes" in error.message
     assert time.monotonic() - began < 30
 

@@ -7,7 +7,8 @@ interface BetweenProps {
   onChange: (change: { since?: string; until?: string }, how: { replace: boolean }) => void;
 }
 
-const WIDTH = { base: "calc(50% - 5px)", sm: 220 };
+// A whole date and time with the browser's own button behind it; Firefox sets them wider than Chromium does.
+const WIDTH = { base: "100%", sm: 250 };
 
 /** The two times of a filter, each of which may be left open. */
 export function Between({ since, until, onChange }: BetweenProps) {

@@ -1,6 +1,6 @@
 import { Tooltip } from "@mantine/core";
 import { useSyncExternalStore } from "react";
-import { timeAgo, wholeTime } from "./format";
+import { presentFor, timeAgo, wholeTime } from "./format";
 
 let now = Date.now();
 const listeners = new Set<() => void>();
@@ -27,11 +27,13 @@ export function useNow(): number {
 
 /** How long ago something was; the whole instant on hover and for screen readers. */
 export function Time({ at }: { at: string | null | undefined }) {
-  const present = useNow();
+  const tick = useNow();
   if (!at) return <span>–</span>;
+  const real = Date.now();
+  const present = presentFor(at, Math.max(tick, real - 5_000), real);
   return (
     <Tooltip label={wholeTime(at)} openDelay={300}>
-      <time dateTime={at}>{timeAgo(at, Math.max(present, Date.now() - 5_000))}</time>
+      <time dateTime={at}>{timeAgo(at, present)}</time>
     </Tooltip>
   );
 }

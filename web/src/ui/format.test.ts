@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { duration, timeAgo } from "./format";
+import { duration, presentFor, timeAgo } from "./format";
 
 /** An instant of the viewer's clock. */
 function at(day: number, hour: number, minute = 0, second = 0): Date {
@@ -24,6 +24,21 @@ describe("timeAgo", () => {
     expect(ago(at(11, 21), at(12, 20))).toBe("23 hr ago");
     expect(ago(at(12, 20, 0, 0), at(12, 20, 0, 1))).toBe("just now");
     expect(ago(at(12, 20, 0, 1), at(12, 20, 0, 0))).toBe("now");
+  });
+});
+
+describe("presentFor", () => {
+  const [tick, now] = [at(12, 20, 0, 0), at(12, 20, 0, 4)];
+  const told = (then: Date) =>
+    timeAgo(then.toISOString(), presentFor(then.toISOString(), tick.getTime(), now.getTime()));
+
+  it("never tells what has been as ahead, though the clock of the page goes by ticks", () => {
+    expect(told(at(12, 20, 0, 3))).toBe("just now");
+    expect(told(at(12, 19, 59, 50))).toBe("10 sec ago");
+  });
+
+  it("leaves ahead what is", () => {
+    expect(told(at(12, 20, 0, 9))).toBe("in 9 sec");
   });
 });
 

@@ -27,6 +27,15 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["second", 1],
 ];
 
+/**
+ * The present by which a text tells an instant: the last tick of the page's clock, which comes every few seconds, but
+ * not so early that what has been would seem to be ahead.
+ */
+export function presentFor(iso: string, tick: number, now: number): number {
+  const at = new Date(iso).getTime();
+  return at <= now ? Math.max(tick, at) : tick;
+}
+
 /** The number of a day of the viewer's calendar. */
 function dayOf(ms: number): number {
   const date = new Date(ms);
@@ -38,7 +47,7 @@ export function timeAgo(iso: string, now: number): string {
   const at = new Date(iso).getTime();
   const seconds = (at - now) / 1_000;
   if (Math.abs(seconds) > 7 * 86_400) return short.format(at);
-  if (Math.abs(seconds) < 2) return seconds < 0 ? "just now" : "now";
+  if (Math.abs(seconds) < 2) return seconds <= 0 ? "just now" : "now";
   if (Math.abs(seconds) >= 86_400) return relative.format(dayOf(at) - dayOf(now), "day");
   for (const [unit, size] of UNITS) {
     if (Math.abs(seconds) >= size) return relative.format(Math.trunc(seconds / size), unit);

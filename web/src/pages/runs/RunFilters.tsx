@@ -37,6 +37,7 @@ export function RunFilters({ state }: { state: State }) {
         value={range}
         options={RANGE_OPTIONS}
         onChange={(next) => change({ range: next, since: "", until: "" })}
+        width={180}
       />
       {range === "custom" && <Between since={values.since} until={values.until} onChange={change} />}
     </FilterBar>

@@ -118,6 +118,7 @@ function AuditFilters({ state, entries }: { state: State; entries: Entry[] }) {
         value={period}
         options={PERIODS}
         onChange={(days) => change({ days, since: "", until: "" })}
+        width={180}
       />
       {period === "custom" && <Between since={values.since} until={values.until} onChange={change} />}
       {values.target !== "" && (

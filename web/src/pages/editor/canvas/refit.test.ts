@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { nudged, READABLE, refitted } from "./refit";
+import { nudged, READABLE, refitted, uncovered } from "./refit";
 
 const at = (x: number, y = 300) => ({ x, y, width: 200, height: 64 });
 const view = { x: 0, y: 0, zoom: 1 };
@@ -57,5 +57,27 @@ describe("a node that is gone to", () => {
   it("does not stay under the map", () => {
     expect(nudged(at(900, 600), view, wide, corner)).toMatchObject({ x: 0, y: -89 });
     expect(nudged(at(500, 600), view, wide, corner)).toBeUndefined();
+  });
+});
+
+describe("the view where the map would cover nodes after the canvas has become lower", () => {
+  const corner = { width: 175, height: 125 };
+  const before = { view, size: wide };
+  const low = { view, size: { width: 1200, height: 450 } };
+
+  it("goes up by as much as uncovers them", () => {
+    // The last of the row ends at 364, the map begins at 450 - 125.
+    expect(uncovered(before, low, row, corner)).toEqual({ x: 0, y: -39, zoom: 1 });
+  });
+
+  it("stays where none is covered, or where they were covered before", () => {
+    expect(uncovered(before, low, row.slice(0, 3), corner)).toBeUndefined();
+    expect(uncovered(before, low, row, { width: 0, height: 0 })).toBeUndefined();
+    expect(uncovered(low, low, row, corner)).toBeUndefined();
+  });
+
+  it("lets no node leave at the top", () => {
+    expect(uncovered(before, low, [at(50, 80), ...row], corner)).toEqual({ x: 0, y: -10, zoom: 1 });
+    expect(uncovered(before, low, [at(50, 10), ...row], corner)).toBeUndefined();
   });
 });

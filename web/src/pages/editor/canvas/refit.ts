@@ -19,6 +19,8 @@ export interface Box extends Size {
 /** Below this zoom names cannot be read. */
 export const READABLE = 0.45;
 const EDGE = 40;
+/** Above it are the buttons that add nodes. */
+const TOP = 70;
 
 function center(box: Box): { x: number; y: number } {
   return { x: box.x + box.width / 2, y: box.y + box.height / 2 };
@@ -87,4 +89,32 @@ export function refitted(
   const wanted = chosen.filter(wasSeen);
   if (wanted.length > 0) return centered(around(wanted), zoom, now);
   return { x: EDGE - all.x * zoom, y: now.height / 2 - center(all).y * zoom, zoom };
+}
+
+/** What is seen of a canvas: through which view, in which size. */
+export interface Sight {
+  view: View;
+  size: Size;
+}
+
+function isUnder(box: Box, { width, height }: Size, corner: Size): boolean {
+  return box.x + box.width > width - corner.width && box.y + box.height > height - corner.height;
+}
+
+/**
+ * The view a little higher where nodes that were seen would now lie under what is in the lower right corner: as much as
+ * uncovers them, but none leaves at the top. Undefined where none is covered, or nothing can be done.
+ */
+export function uncovered(old: Sight, now: Sight, nodes: readonly Box[], corner: Size): View | undefined {
+  const places = nodes
+    .filter((box) => {
+      const before = onScreen(box, old.view);
+      return isWithin(center(before), old.size) && !isUnder(before, old.size, corner);
+    })
+    .map((box) => onScreen(box, now.view));
+  const covered = places.filter((box) => isWithin(box, now.size) && isUnder(box, now.size, corner));
+  if (covered.length === 0) return undefined;
+  const wanted = Math.max(...covered.map((box) => box.y + box.height)) - (now.size.height - corner.height);
+  const up = Math.min(wanted, Math.min(...places.map((box) => box.y)) - TOP);
+  return up > 0 ? { ...now.view, y: now.view.y - up } : undefined;
 }

@@ -2,7 +2,8 @@ import { useReactFlow, useStore } from "@xyflow/react";
 import { useEffect, useRef } from "react";
 import { NODE } from "@/definition/layout";
 import { useEditorStore } from "../context";
-import { type Box, refitted, type Size, type View } from "./refit";
+import { type Box, refitted, type Size, uncovered, type View } from "./refit";
+import { coveredByMap } from "./useReveal";
 
 function isSame(one: View, other: View): boolean {
   return (["x", "y", "zoom"] as const).every((part) => Math.abs(one[part] - other[part]) < 0.5);
@@ -39,7 +40,10 @@ export function useRefit(): void {
       ]),
     );
     const chosen = selected.flatMap((id) => boxes.get(id) ?? []);
-    const made = refitted(view, old, now, [...boxes.values()], chosen);
+    const nodes = [...boxes.values()];
+    const fitting = refitted(view, old, now, nodes, chosen);
+    const sight = { view: fitting ?? view, size: now };
+    const made = uncovered({ view, size: old }, sight, nodes, coveredByMap()) ?? fitting;
     if (made === undefined) return;
     left.current = before === null ? { view, size: old, made } : { ...before, made };
     void flow.setViewport(made);

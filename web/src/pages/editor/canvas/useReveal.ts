@@ -3,12 +3,16 @@ import { useEffect } from "react";
 import { NODE } from "@/definition/layout";
 import { nodeOf } from "../changes";
 import { useEditor, useEditorStore } from "../context";
-import { nudged } from "./refit";
+import { nudged, type Size } from "./refit";
 
 const FRAMES = 20;
-/** What the map of the flow takes of the canvas' lower right corner. */
 const COVERED = { width: 175, height: 125 };
 const NOTHING = { width: 0, height: 0 };
+
+/** What the map of the flow takes of the canvas' lower right corner. */
+export function coveredByMap(): Size {
+  return document.querySelector(".react-flow__minimap") === null ? NOTHING : COVERED;
+}
 
 /** Focuses a node as soon as it is drawn: one that was out of view comes a few frames later. */
 function focusWhenThere(id: string, frames = FRAMES): void {
@@ -37,9 +41,7 @@ export function useReveal(): void {
     const duration = reveal.focus ? 0 : 200;
     if (isInView) {
       const size = { width: NODE.width, height: NODE.height };
-      const map = document.querySelector(".react-flow__minimap");
-      const corner = map === null ? NOTHING : COVERED;
-      const view = nudged({ ...node.position, ...size }, { x, y, zoom }, { width, height }, corner);
+      const view = nudged({ ...node.position, ...size }, { x, y, zoom }, { width, height }, coveredByMap());
       if (view !== undefined) void flow.setViewport(view, { duration });
     } else {
       void flow.setCenter(center.x, center.y, {
