@@ -6,13 +6,11 @@ import base64
 import codecs
 from collections.abc import Iterable
 from io import BytesIO
-from typing import IO, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import Request
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
-from werkzeug.wsgi import get_content_length
 
 from api.wire import parse
 from errors import BadInput
@@ -28,27 +26,6 @@ CHARSETS = {
     *(f"cp{number}" for number in range(1250, 1259)),
 }
 TEXTS = ("application/xml", "application/yaml", "application/x-yaml", "application/javascript", "application/graphql")
-
-
-def read_raw(request: Request) -> bytes:
-    """The body as it was received. RequestEntityTooLarge beyond the server's bound."""
-    most, size = request.max_content_length, get_content_length(request.environ)
-    if size is not None and "wsgi.input_terminated" in request.environ and (most is None or size <= most):
-        return _read_whole(request.environ["wsgi.input"], size)
-    raw = request.get_data(cache=False)
-    full = most is not None and len(raw) >= most
-    # werkzeug ends a body without a Content-Length at the bound, as if that were all of it.
-    if full and size is None and request.environ["wsgi.input"].read(1):
-        raise RequestEntityTooLarge
-    return raw
-
-
-def _read_whole(stream: IO[bytes], size: int) -> bytes:
-    """A body that says how large it is, from a server that sees to that: werkzeug's own bounds take more time."""
-    try:
-        return stream.read(size)
-    except (OSError, ValueError):
-        raise ClientDisconnected from None
 
 
 def input_of(request: Request, path: str, raw: bytes, carrier: str | None) -> dict[str, Any]:

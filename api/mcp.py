@@ -20,9 +20,8 @@ from werkzeug.exceptions import HTTPException
 
 from api import mcp_tools
 from api.access import check_role, may, needs, who, workspace_id
-from api.bodies import read_raw
 from api.mcp_tools import Caller
-from api.wire import check_depth, refused_by_the_database, text_of
+from api.wire import check_depth, read_raw, refused_by_the_database, text_of
 from dispatch.inspection import cut
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
 from kinds import Cursor

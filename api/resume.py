@@ -16,10 +16,10 @@ from flask_login import current_user
 from agent.questions import visible
 from api.access import needs, who
 from api.audit import noted
-from api.bodies import body_of, read_raw
+from api.bodies import body_of
 from api.questions import takes_answers, text_of
 from api.runs import shown
-from api.wire import Resource, loaded, read_body
+from api.wire import Resource, loaded, read_body, read_raw
 from dispatch import Dispatcher
 from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms

@@ -16,9 +16,9 @@ from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import PathConverter
 
 from api.access import everybody
-from api.bodies import input_of, read_raw
+from api.bodies import input_of
 from api.proofs import carrier, proves
-from api.wire import Resource, this_request
+from api.wire import Resource, read_raw, this_request
 from definition import Plan
 from dispatch import Dispatcher, Ticket
 from errors import BadInput, DefinitionError, Forbidden, NotFound, Unavailable, VaultError
