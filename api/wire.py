@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from definition.wording import plain
 from errors import BadInput, HeadraceError, Issue, NotJson, Unavailable
-from models import DatabaseRefused
+from models import DatabaseRefused, HeldUp, patience
 from schemas import Error
 
 DEEPEST = 100
@@ -165,8 +165,10 @@ def answer_error(error: Exception) -> Response:
     return _json({"error": "Internal error; the server's log has the details"}, 500)
 
 
-def refused_by_the_database() -> Unavailable:
-    """What to tell of DatabaseRefused."""
+def refused_by_the_database(error: DatabaseRefused) -> Unavailable:
+    """What to tell of it."""
+    if isinstance(error, HeldUp):
+        return Unavailable(f"{str(error).capitalize()}; try again soon", retry_after=5)
     return Unavailable("The database cannot take this at the moment; try again soon", retry_after=5)
 
 
@@ -192,16 +194,22 @@ def _answered(error: Exception) -> Response:
     return answered
 
 
+def _wait_no_longer() -> None:
+    patience.limit(current_app.extensions["headrace"].config.write_wait)
+
+
 def install(app: Flask) -> None:
-    """Answer every exception in our shape, or in that of the view's own `answer_error`."""
+    """Answer every exception in our shape, or in that of the view's own `answer_error`; and hold nobody up for good."""
     app.json = Orjson(app)
+    app.before_request(_wait_no_longer)
+    app.teardown_request(lambda error: patience.limit(None))
 
     def handle(error: Exception) -> Response:
         if not isinstance(error, HeadraceError | HTTPException):
             app.logger.exception("%s %s failed", request.method, request.path)
         if isinstance(error, DatabaseRefused):
             # A full disk, say: what was asked for is right, and will work again.
-            error = refused_by_the_database()
+            error = refused_by_the_database(error)
         return _answered(error)
 
     app.register_error_handler(Exception, handle)

@@ -705,10 +705,10 @@ def test_a_run_that_was_taken_from_us_is_not_gone_on_with(dispatcher, gate, type
 def test_a_run_that_is_just_being_accepted_is_not_thought_to_be_taken(dispatcher, monkeypatch):
     submit_writes = dispatcher.recorder.submit
 
-    def after_a_sweep(writes):
+    def after_a_sweep(*given, **more):
         monkeypatch.undo()
         dispatcher.sweep()
-        return submit_writes(writes)
+        return submit_writes(*given, **more)
 
     monkeypatch.setattr(dispatcher.recorder, "submit", after_a_sweep)
     assert finished(dispatcher, submit(dispatcher, flow("a"))).error_text is None
