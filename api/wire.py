@@ -18,6 +18,7 @@ from models import DatabaseRefused
 from schemas import Error
 
 DEEPEST = 100
+CONTAINERS = (dict, list)  # `dict | list` is made anew for each look at a value
 
 
 class Orjson(JSONProvider):
@@ -134,7 +135,7 @@ def check_depth(value: Any, what: str) -> None:
                 below += item.values()
             elif isinstance(item, list):
                 below += item
-        level = [item for item in below if isinstance(item, dict | list)]
+        level = [item for item in below if isinstance(item, CONTAINERS)]
         if not level:
             return
     raise BadInput(f"{what} is nested more than {DEEPEST} levels deep")
