@@ -267,6 +267,13 @@ class Config:
         _number(1, 300),
         "Seconds that a caller of a webhook waits at most for a run's answer; after that it gets the run's id.",
     )
+    write_wait: int = setting(
+        "HEADRACE_WRITE_WAIT",
+        "30",
+        _number(1, 300),
+        "Seconds that a request waits at most for its turn to write. Where others hold that up for longer, it is "
+        "refused with status 503.",
+    )
     http_max_bytes: int = setting(
         "HEADRACE_HTTP_MAX_BYTES", "10M", _size("1G"), "Largest response that a node reads over HTTP."
     )

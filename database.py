@@ -15,8 +15,9 @@ import os
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ log = logging.getLogger("headrace.database")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MS = 5000
+STALL_SECONDS = 2.0  # which each thread that answers requests may wait
 PAGES_AT_ONCE = 32
 PAGES_A_STEP = 1000  # of a copy
 MOST_WORDS = 100  # of those that all must be there
@@ -35,6 +37,70 @@ BETWEEN_WORDS = re.compile(r"[\s\0-/:-@\[-`{-\x7f]+")
 db = SqliteDatabase(None)
 # sqlite3's errors as Peewee's, as its own `execute_sql` gives them.
 _translated = ExceptionWrapper({error.__name__: error for error in (DatabaseError, IntegrityError, OperationalError)})
+
+
+class HeldUp(OperationalError):
+    """Others write for longer than this thread may wait; nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing can be written at the moment, since another process does not end what it writes")
+
+
+class _Patience:
+    """How long threads that answer requests wait for their turn to write. All others wait for as long as it takes.
+
+    Only so many wait for long, that others are left to answer what writes nothing: see `turn`.
+    """
+
+    def __init__(self) -> None:
+        self._own = threading.local()
+        self._turns = threading.BoundedSemaphore(1)
+
+    def leave(self, most: int) -> None:
+        """Let so many threads wait for long."""
+        self._turns = threading.BoundedSemaphore(most)
+
+    def limit(self, seconds: float | None) -> None:
+        """Let this thread wait no longer than that from now on, whenever it writes; None for as long as it takes."""
+        self._own.seconds = seconds
+
+    @contextmanager
+    def turn(self) -> Iterator[float | None]:
+        """Gives for how many seconds this thread may wait now, None for any time.
+
+        Where enough wait, it is until nobody of this process could write for STALL_SECONDS.
+        """
+        most, turns = getattr(self._own, "seconds", None), self._turns
+        if most is None:
+            yield None
+        elif not turns.acquire(blocking=False):
+            yield min(most, max(0.0, STALL_SECONDS - _lock.held_up_for()))
+        else:
+            try:
+                yield most
+            finally:
+                turns.release()
+
+
+patience = _Patience()
+
+
+class _Queued:
+    """Waits for the other processes, in a thread of its own, so that who wants the lock need not wait any longer."""
+
+    def __init__(self, lock: _WriteLock, fd: int) -> None:
+        self.came = threading.Event()
+        self._lock = lock
+        self._fd = os.dup(fd)  # the same lock, whatever becomes of the other one
+        threading.Thread(target=self._wait, name="write-lock", daemon=True).start()
+
+    def _wait(self) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        finally:
+            self.came.set()
+            self._lock.give_back(self, self._fd)
+            os.close(self._fd)
 
 
 class _WriteLock:
@@ -48,28 +114,73 @@ class _WriteLock:
         self._mutex = threading.RLock()
         self._depth = 0
         self._fd = -1
+        self._queued: _Queued | None = None  # still waits for whoever gave up
+        self._since: float | None = None  # when this process began to wait for others, if it does
 
     def close(self) -> None:
-        """Close the file until the next use; not while somebody writes, whose lock it is then."""
+        """Close the file until the next use; not while somebody writes, or is to, whose lock it is then."""
         if self._mutex.acquire(blocking=False):
-            if self._fd >= 0 and not self._depth:
+            if self._fd >= 0 and not self._depth and self._queued is None:
                 os.close(self._fd)
                 self._fd = -1
             self._mutex.release()
 
+    def held_up_for(self) -> float:
+        """For how many seconds this process has been waiting for others; 0 where it does not."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def give_back(self, queued: _Queued, fd: int) -> None:
+        """Let other processes write where nobody here has wanted that lock any more."""
+        with self._mutex:
+            if self._queued is queued:
+                self._queued = self._since = None
+                fcntl.flock(fd, fcntl.LOCK_UN)
+
     def __enter__(self) -> None:
-        self._mutex.acquire()
+        if self._mutex.acquire(blocking=False):
+            self._enter(None if self._depth else patience.turn)
+            return
+        with patience.turn() as seconds:
+            ends = None if seconds is None else time.monotonic() + seconds
+            if not self._mutex.acquire(timeout=-1 if seconds is None else seconds):
+                raise HeldUp
+            self._enter(lambda: nullcontext(None if ends is None else max(0.0, ends - time.monotonic())))
+
+    def _enter(self, turn: Callable[[], AbstractContextManager[float | None]] | None) -> None:
+        """With the mutex in hand, take the lock too, which whoever has it already need not."""
         self._depth += 1
-        if self._depth > 1:
+        if turn is None or self._depth > 1:
             return
         try:
-            if self._fd < 0:
-                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            self._take(turn)
         except BaseException:
             self._depth -= 1
             self._mutex.release()
             raise
+
+    def _take(self, turn: Callable[[], AbstractContextManager[float | None]]) -> None:
+        if self._fd < 0:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if self._queued is None:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                self._since = time.monotonic()
+        with turn() as seconds:
+            self._wait(seconds)
+        self._queued = self._since = None
+
+    def _wait(self, seconds: float | None) -> None:
+        """Wait for the other processes. HeldUp where that takes too long."""
+        if self._queued is None and seconds is None:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            return
+        if self._queued is None:
+            self._queued = _Queued(self, self._fd)
+        if not self._queued.came.wait(seconds):
+            raise HeldUp
 
     def __exit__(self, *error: object) -> None:
         self._depth -= 1
@@ -82,6 +193,11 @@ class _WriteLock:
 
 # Of the database that `connect` named last. Who still writes to an earlier one keeps the lock of that.
 _lock = _WriteLock(os.devnull)
+
+
+def is_held_up() -> bool:
+    """Whether other processes have kept this one from writing for longer than they should."""
+    return _lock.held_up_for() > STALL_SECONDS
 
 
 def connect(path: Path, durability: str = "full") -> None:

@@ -7,7 +7,7 @@ through `Write` values, which the recorder commits in groups; everything else wr
 
 from peewee import OperationalError as DatabaseRefused
 
-from database import space
+from database import HeldUp, is_held_up, patience, space
 from tables import retention
 from tables.agent_definitions import Agent
 from tables.agent_runs import AgentRun, AgentStep
@@ -46,12 +46,13 @@ from tables.waits import Wait
 from tables.webhooks import Fired, Hook, Webhook
 
 __all__ = [
-    "ACTIONS", "CLAIM_MS", "GRACE_MS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent", "AgentMemory",
-    "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Claim", "Credential", "DatabaseRefused", "Due",
-    "Fact", "Fired", "FlowFilters", "Hook", "IdempotencyKey", "LastRun", "Lease", "Listed", "LogEntry",
-    "LoginFailure", "MOST_CHARACTERS", "Membership", "MemoryScope", "Needed", "Poll", "PollEntry", "Preset", "Run",
+    "ACTIONS", "CLAIM_MS", "GRACE_MS", "MOST_CHARACTERS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent",
+    "AgentMemory", "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Claim", "Credential",
+    "DatabaseRefused", "Due", "Fact", "Fired", "FlowFilters", "HeldUp", "Hook", "IdempotencyKey", "LastRun", "Lease",
+    "Listed", "LogEntry", "LoginFailure", "Membership", "MemoryScope", "Needed", "Poll", "PollEntry", "Preset", "Run",
     "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "Upcoming", "User", "Wait",
     "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "definitions_of", "differences",
-    "first_id", "flow_page", "hash_token", "last_runs", "metrics", "monotonic_ms", "new_id", "next_times", "now_ms",
-    "present_names", "retention", "sizes_of", "space", "totals", "upcoming", "versions_of",
+    "first_id", "flow_page", "hash_token", "is_held_up", "last_runs", "metrics", "monotonic_ms", "new_id",
+    "next_times", "now_ms", "patience", "present_names", "retention", "sizes_of", "space", "totals", "upcoming",
+    "versions_of",
 ]  # fmt: skip

@@ -78,9 +78,10 @@ class Payloads:
             return file.read(most)
 
     def share(self, run_id: str, with_id: str, names: Iterable[str]) -> None:
-        """Let another run have these values of a run, its input among them, for as long as it likes."""
+        """Let another run have these values of a run, its input among them, where it has none yet."""
         target = self._path(with_id, "x").parent
-        found = {name: path for name in ("input", *names) if (path := self._latest(run_id, name)).exists()}
+        wanted = [name for name in ("input", *names) if not self._path(with_id, name).exists()]
+        found = {name: path for name in wanted if (path := self._latest(run_id, name)).exists()}
         if not found:
             return
         target.mkdir(parents=True, exist_ok=True)

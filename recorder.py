@@ -11,13 +11,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 from peewee import IntegrityError
 
-from database import disconnect_thread, execute_all, write
+from database import HeldUp, disconnect_thread, execute_all, patience, write
 from errors import Conflict, NodeError, Unavailable
 from models import LogEntry, Needed, Run, Step, Wait, Write
 from payloads import Payloads
@@ -45,6 +45,37 @@ Done: TypeAlias = Future[list[int]]
 Submit: TypeAlias = Callable[[Sequence[Write], Done | None], Done]
 # Hands over the writes that this makes, provided that nothing of the run has been; None where something was.
 Whole: TypeAlias = Callable[[Callable[[], Sequence[Write]]], Done | None]
+
+
+class Revocable(Future[list[int]]):
+    """What is taken back where a thread that waits for it may wait no longer (`database.patience`): then it is HeldUp,
+    and so is what comes after it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held_up = HeldUp()
+
+    def result(self, timeout: float | None = None) -> list[int]:
+        try:
+            if self.done():
+                return super().result()
+            with patience.turn() as seconds:
+                return super().result(seconds if timeout is None else timeout)
+        except CancelledError:
+            raise self._held_up from None
+        except TimeoutError:
+            if timeout is not None:
+                raise
+            if self.cancel():
+                raise self._held_up from None
+            return super().result()  # it is being written
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        try:
+            return super().exception(timeout)
+        except CancelledError:
+            return self._held_up
 
 
 class RunTaken(BaseException):
@@ -258,14 +289,15 @@ class Recorder:
             self._thread.join()
             self._thread = None
 
-    def submit(self, writes: Sequence[Write], after: Done | None = None) -> Future[list[int]]:
-        """Queue the writes as one unit. The future has their row counts once they are durable, or what went wrong:
+    def submit(self, writes: Sequence[Write], after: Done | None = None, revocable: bool = False) -> Future[list[int]]:
+        """Queue the writes as one unit, which is `revocable` while they are not begun. The future has their row counts
+        once they are durable, or what went wrong:
 
         Conflict for a unique key that is taken, Undone for a `Needed` one that changes no row, Unavailable once the
         process ends, else what the database raised. If the unit `after` which they come has failed, so have they, but
         for Undone.
         """
-        done: Future[list[int]] = Future()
+        done: Done = Revocable() if revocable else Future()
         with self._lock:
             if not self._has_ended:
                 self._queue.put(_Batch(writes, done, after))
@@ -306,11 +338,13 @@ class Recorder:
             return
         try:
             with write():
+                # What others wrote may have taken long.
+                group = [batch for batch in group if not _has_failed_before(batch) and _is_wanted(batch)]
                 counts = [_done(batch.writes) for batch in group]
         except Exception as error:
             if len(group) == 1:
                 taken = isinstance(error, IntegrityError)
-                group[0].done.set_exception(Conflict(f"taken: {error}") if taken else error)
+                _fail(group[0], Conflict(f"taken: {error}") if taken else error)
                 return
             # One of them is at fault (a key that is taken, say), and the others must not suffer for it.
             log.debug("a group of %d writes failed (%s); committing each for itself", len(group), error)
@@ -334,5 +368,17 @@ def _has_failed_before(batch: _Batch) -> bool:
     error = batch.after.exception() if batch.after is not None and batch.after.done() else None
     if error is None or isinstance(error, Undone):
         return False
-    batch.done.set_exception(error)
+    _fail(batch, error)
     return True
+
+
+def _is_wanted(batch: _Batch) -> bool:
+    """Whether nobody has taken it back, which from then on nobody can."""
+    done = batch.done
+    return not done.cancelled() and (done.running() or done.set_running_or_notify_cancel())
+
+
+def _fail(batch: _Batch, error: BaseException) -> None:
+    """Let it have failed, unless it was taken back."""
+    if _is_wanted(batch):
+        batch.done.set_exception(error)

@@ -22,7 +22,7 @@ from config import Config
 from credentials import Credentials
 from dispatch import Dispatcher, Links, make_services
 from errors import ConfigError
-from models import DatabaseRefused
+from models import DatabaseRefused, patience
 from nodes import own
 from recorder import Recorder
 from scheduler import Scheduler
@@ -50,6 +50,7 @@ class Server:
         services = make_services(config)
         self.dispatcher = Dispatcher(config, self.recorder, services, inline, links, self.credentials.find)
         self.scheduler = Scheduler(self.dispatcher)
+        patience.leave(max(1, config.threads // 2))
         self.first_login: welcome.Login | None = None
         self._ending = threading.Lock()
         self._has_ended = False

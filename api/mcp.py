@@ -162,8 +162,9 @@ def _reply(message: Any, result: Callable[[], dict[str, Any]]) -> dict[str, Any]
         return _error(id_ if _is_id(id_) else None, error)
     except Exception as error:
         current_app.logger.exception("the method %.100r of MCP failed", message["method"])
-        refused = isinstance(error, DatabaseRefused)
-        text = refused_by_the_database().message if refused else "Internal error; the server's log has the details"
+        text = "Internal error; the server's log has the details"
+        if isinstance(error, DatabaseRefused):
+            text = refused_by_the_database(error).message
         return _error(id_, RpcError(INTERNAL, text))
 
 

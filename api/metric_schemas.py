@@ -102,3 +102,6 @@ class MetricsOut(Out):
 class HealthOut(Out):
     ok = fields.Boolean(required=True)
     ts = fields.String(required=True)
+    writes = fields.Boolean(
+        required=True, metadata={"description": "Whether what this process writes gets through, as far as it knows"}
+    )

@@ -11,7 +11,7 @@ from api.metric_schemas import HealthOut, MetricsArgs, MetricsOut
 from api.wire import Resource
 from errors import Unavailable
 from flat import iso
-from models import Poll, Schedule, Workspace, now_ms, space, totals
+from models import Poll, Schedule, Workspace, is_held_up, now_ms, space, totals
 from models import metrics as figures
 
 blueprint = Resource("metrics", "Health and metrics")
@@ -22,8 +22,8 @@ blueprint = Resource("metrics", "Health and metrics")
 @blueprint.doc(security=[])
 @blueprint.response(200, HealthOut)
 def health() -> Any:
-    """Whether the process answers."""
-    return {"ok": True, "ts": iso(now_ms())}
+    """Whether the process answers; and whether it can write, or has been waiting for its turn for seconds."""
+    return {"ok": True, "ts": iso(now_ms()), "writes": not is_held_up()}
 
 
 @blueprint.get("/ready")
@@ -39,7 +39,9 @@ def ready() -> Any:
         raise Unavailable(f"The database does not answer: {type(error).__name__}") from error
     if not server.dispatcher.is_open():
         raise Unavailable("The server takes no runs at the moment", retry_after=1)
-    return {"ok": True, "ts": iso(now_ms())}
+    if is_held_up():
+        raise Unavailable("The server cannot write at the moment", retry_after=1)
+    return {"ok": True, "ts": iso(now_ms()), "writes": True}
 
 
 @blueprint.get("/metrics")

@@ -15,10 +15,11 @@ from werkzeug.wsgi import get_content_length
 
 from definition.wording import plain
 from errors import BadInput, HeadraceError, Issue, NotJson, Unavailable
-from models import DatabaseRefused
+from models import DatabaseRefused, HeldUp, patience
 from schemas import Error
 
 DEEPEST = 100
+CONTAINERS = (dict, list)  # `dict | list` is made anew for each look at a value
 
 
 class Orjson(JSONProvider):
@@ -160,7 +161,7 @@ def check_depth(value: Any, what: str) -> None:
                 below += item.values()
             elif isinstance(item, list):
                 below += item
-        level = [item for item in below if isinstance(item, dict | list)]
+        level = [item for item in below if isinstance(item, CONTAINERS)]
         if not level:
             return
     raise BadInput(f"{what} is nested more than {DEEPEST} levels deep")
@@ -197,8 +198,10 @@ def answer_error(error: Exception) -> Response:
     return _json({"error": "Internal error; the server's log has the details"}, 500)
 
 
-def refused_by_the_database() -> Unavailable:
-    """What to tell of DatabaseRefused."""
+def refused_by_the_database(error: DatabaseRefused) -> Unavailable:
+    """What to tell of it."""
+    if isinstance(error, HeldUp):
+        return Unavailable(f"{str(error).capitalize()}; try again soon", retry_after=5)
     return Unavailable("The database cannot take this at the moment; try again soon", retry_after=5)
 
 
@@ -224,16 +227,22 @@ def _answered(error: Exception) -> Response:
     return answered
 
 
+def _wait_no_longer() -> None:
+    patience.limit(current_app.extensions["headrace"].config.write_wait)
+
+
 def install(app: Flask) -> None:
-    """Answer every exception in our shape, or in that of the view's own `answer_error`."""
+    """Answer every exception in our shape, or in that of the view's own `answer_error`; and hold nobody up for good."""
     app.json = Orjson(app)
+    app.before_request(_wait_no_longer)
+    app.teardown_request(lambda error: patience.limit(None))
 
     def handle(error: Exception) -> Response:
         if not isinstance(error, HeadraceError | HTTPException):
             app.logger.exception("%s %s failed", request.method, request.path)
         if isinstance(error, DatabaseRefused):
             # A full disk, say: what was asked for is right, and will work again.
-            error = refused_by_the_database()
+            error = refused_by_the_database(error)
         return _answered(error)
 
     app.register_error_handler(Exception, handle)

@@ -78,7 +78,7 @@ class Active:
         """
         with self._lock:
             new = [*self._new(), *self._noted] if self._new else ()
-            flushed = self.last = self.recorder.submit([*new, *writes], after or self.last)
+            flushed = self.last = self.recorder.submit([*new, *writes], after or self.last, revocable=bool(new))
             if new:
                 # In this order: who looks without the lock must not find neither of them.
                 self._accepted, self._new = flushed, None
@@ -89,7 +89,7 @@ class Active:
         with self._lock:
             if not self._new:
                 return None
-            flushed = self.recorder.submit([*writes(), *self._noted])
+            flushed = self.recorder.submit([*writes(), *self._noted], revocable=True)
             self._accepted, self._new = flushed, None
         return flushed
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import engine
 from config import Config
-from database import disconnect_thread, execute, write
+from database import disconnect_thread, execute, is_held_up, write
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
 from models import (
@@ -344,6 +344,8 @@ class Dispatcher(Executor):
         deadline = time.monotonic() + seconds
         active = ticket.active
         if active is not None:
+            if is_held_up():
+                active.durable()  # or it never will be: not many may wait for that
             self._await(active.ended, deadline)
             active.durable()
             if active.run.finished_at is not None and active.ended.is_set():

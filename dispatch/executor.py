@@ -116,6 +116,7 @@ class Executor:
                     active.flush([Run.release(active.run.id, self.owner)]).result()
         except RunTaken:
             log.warning("run %s is no longer ours; it is let go of", active.run.id)
+            self._present(active.run)
         except Exception as error:
             self._give_up(active, error)
         return False
@@ -127,6 +128,13 @@ class Executor:
         for id_ in active.inputs:
             if Run.find(id_) is None:
                 self.payloads.remove(id_)
+
+    def _present(self, run: Run) -> Run | None:
+        """The run as others have left it. Of one that they deleted, the files go too that were written since."""
+        present = Run.find(run.id)
+        if present is None:
+            self.payloads.remove(run.id)
+        return present
 
     def _give_up(self, active: Active, error: BaseException) -> None:
         """The disk refuses this run's record: it has failed, which is written as soon as the disk takes it."""
@@ -179,7 +187,7 @@ class Executor:
         )  # fmt: skip
         if not record.finish([*told, *ending], whole=not told and not plan.suspends)[-1]:
             # Cancelled meanwhile, or taken from a process that seemed dead: the row as it is counts.
-            active.run = Run.find(run.id) or run.deleted()
+            active.run = self._present(run) or run.deleted()
         else:
             active.response = outcome.response
         return plan.suspends or run.parent_node_id is not None or bool(plan.settings.max_concurrent_runs or told)

@@ -5,7 +5,7 @@ The first run stays as it is, since it is history. What the new one keeps of it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -52,10 +52,15 @@ def make_retry(executor: Executor, run: Run, start: str, version: str | int | No
         triggered_by=run.triggered_by, trigger_node=run.trigger_node, retry_of=run.id, nodes_total=len(plan.nodes),
         nodes_done=0, options=run.options,
     )  # fmt: skip
-    files = ["options"] if options is not None else []
-    executor.payloads.share(run.id, made.id, [*files, *(Step.files(run.id, kept) if kept else [])])
+    files = {*(["options"] if options is not None else []), *Step.files(run.id, kept)}
+    executor.payloads.share(run.id, made.id, files)
+
+    def share_the_late() -> None:
+        if late := set(Step.files(run.id, kept)) - files:
+            executor.payloads.share(run.id, made.id, late)
+
     try:
-        _record(run, made, kept, limit, note)
+        _record(run, made, kept, limit, note, share_the_late)
     except BaseException:
         executor.payloads.remove(made.id)
         raise
@@ -81,8 +86,13 @@ def _plan(executor: Executor, flow_id: str, options: Options | None, number: int
     return whole() if options is None else options.plan(whole, executor.config.max_nodes)
 
 
-def _record(run: Run, made: Run, kept: list[str], limit: int, note: Note | None) -> None:
-    """Write the new run with what it keeps of the first, which must still be there: it may have been deleted."""
+def _record(
+    run: Run, made: Run, kept: list[str], limit: int, note: Note | None, share_the_late: Callable[[], None]
+) -> None:
+    """Write the new run with what it keeps of the first, which must still be there: it may have been deleted.
+
+    A node of one that was cancelled may still have ended since; `share_the_late` is for its file.
+    """
     with write():
         if Run.find(run.id) is None:
             raise NotFound("The run was deleted")
@@ -91,6 +101,7 @@ def _record(run: Run, made: Run, kept: list[str], limit: int, note: Note | None)
         RunOptions.share(run.id, made.id)
         if kept:
             Step.keep(run.id, made.id, kept)
+            share_the_late()
         if note is not None:
             execute(*note(made))
 

@@ -20,13 +20,22 @@ from world import (
 )
 
 import recorder as module
-from database import disconnect_thread, execute, write
+from database import HeldUp, disconnect_thread, execute, patience, write
 from engine import Step
 from errors import Conflict
 from models import LogEntry, Run, RunDay, Workspace, Write, now_ms
 from nodes.base import Suspend
 from payloads import Payloads
-from recorder import FULL_BUFFER, MAX_LOG_BUFFER, MAX_LOG_DATA, MAX_LOG_ENTRIES, MAX_LOG_TEXT, Recorder, RunRecord
+from recorder import (
+    FULL_BUFFER,
+    MAX_LOG_BUFFER,
+    MAX_LOG_DATA,
+    MAX_LOG_ENTRIES,
+    MAX_LOG_TEXT,
+    Recorder,
+    Revocable,
+    RunRecord,
+)
 
 
 @pytest.fixture
@@ -215,6 +224,46 @@ database.disconnect()
 """
     assert said(start_python(source, path)) == ["OperationalError", "1"]
     assert set(names()) == {"ws_1", "ws_3"}
+
+
+# What is taken back
+
+
+def hasty(done):
+    """What came of it, in a thread that may wait for a moment only."""
+    patience.limit(0.01)
+    return done.result()
+
+
+def test_what_was_not_begun_when_who_waits_gives_up_is_not_written_nor_what_comes_after_it(path, recorder):
+    with write():
+        first = recorder.submit([put("ws_1")], revocable=True)
+        second = recorder.submit([put("ws_2")], after=first)
+        other = recorder.submit([put("ws_3")])
+        with pytest.raises(HeldUp):
+            Background(hasty, first).result()
+    assert other.result(PATIENCE) == [1]
+    for done in (first, second):
+        with pytest.raises(HeldUp):
+            done.result(PATIENCE)
+    assert isinstance(first.exception(), HeldUp) and set(names()) == {"ws_3"}
+
+
+def test_what_is_being_written_is_waited_for_as_long_as_it_takes():
+    asked = threading.Event()
+
+    class Watched(Revocable):
+        def cancel(self):
+            cancelled = super().cancel()
+            asked.set()
+            return cancelled
+
+    done = Watched()
+    done.set_running_or_notify_cancel()
+    waiting = Background(hasty, done)
+    assert asked.wait(PATIENCE)
+    done.set_result([1])
+    assert waiting.result() == [1]
 
 
 # One run's record

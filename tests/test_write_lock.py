@@ -1,11 +1,13 @@
 """Who writes, writes alone, also while the process opens another database or closes the one it has."""
 
 import threading
+from contextlib import contextmanager
 
 import pytest
+from world import PATIENCE, Background, said, start_python
 
 import database
-from database import write
+from database import HeldUp, patience, write
 
 
 @pytest.fixture
@@ -77,3 +79,86 @@ def test_a_second_writer_waits_for_the_first_though_the_process_disconnected(wri
     assert not second.wait(0.2)
     assert writer.end() is None and second.wait(20)
     thread.join(20)
+
+
+# Other processes that hold it up
+
+HOLD = """
+import pathlib, sys
+import database
+database.connect(pathlib.Path(sys.argv[1]), "normal")
+with database.write():
+    print("writing", flush=True)
+    sys.stdin.readline()
+database.disconnect()
+"""
+
+
+@contextmanager
+def another_that_writes(path):
+    """A process in the middle of a write, until the end of the `with`."""
+    process = start_python(HOLD, path)
+    try:
+        assert process.stdout.readline() == "writing\n"
+        yield
+        process.communicate("\n", timeout=PATIENCE)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def hasty():
+    """Whether this thread, which may wait for a moment only, could write."""
+    patience.limit(0.01)
+    try:
+        with write():
+            return True
+    except HeldUp:
+        return False
+    finally:
+        patience.limit(None)
+
+
+def test_a_thread_that_may_not_wait_for_long_gives_up(path):
+    with another_that_writes(path):
+        assert [Background(hasty).result() for _ in range(3)] == [False] * 3
+        following = Background(write_once)  # which waits for as long as it takes
+        assert not hasty()
+    following.result()
+    assert hasty()
+
+
+def write_once():
+    with write():
+        pass
+
+
+def test_who_gave_up_keeps_nobody_from_writing(path):
+    """What waited in its place gets the lock some day, and gives it back where nobody of the process wants it."""
+    with another_that_writes(path):
+        assert not hasty()
+        database.disconnect()
+    assert said(start_python("import sys\n" + HOLD.replace("sys.stdin.readline()", "pass"), path)) == ["writing"]
+    assert hasty()
+
+
+def test_only_some_threads_wait_for_long_and_the_others_until_it_is_known_that_they_must(path, monkeypatch):
+    monkeypatch.setattr(database, "STALL_SECONDS", 0.05)
+    patience.leave(1)
+    with another_that_writes(path):
+        assert not hasty() and not database.is_held_up()
+
+        def patient():
+            patience.limit(PATIENCE)
+            write_once()
+
+        waiting = [Background(patient) for _ in range(3)]
+        while sum(one.thread.is_alive() for one in waiting) > 1:
+            continue
+        assert database.is_held_up()
+        with pytest.raises(HeldUp):
+            Background(patient).result()
+    for one in waiting:
+        one.thread.join(PATIENCE)
+    assert [type(one.error) for one in waiting].count(HeldUp) == 2
+    assert not database.is_held_up()

@@ -17,7 +17,7 @@ from serving import serving
 
 SIZE = {"width": 1280, "height": 800}
 # Until what should be seen is seen; machines may be busy.
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 
 
 expect.set_options(timeout=PATIENCE_MS)

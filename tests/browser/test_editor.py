@@ -220,6 +220,7 @@ def test_a_flow_is_made_with_the_keyboard_alone(editor):
     editor.press("ArrowLeft")
     expect(editor.node("start")).to_be_focused()
     editor.press("ArrowRight")
+    expect(editor.node("log")).to_be_focused()
     editor.press("Delete")
     editor.becomes(nodes=["start"])
     editor.press("Control+z")
@@ -233,8 +234,10 @@ def test_nodes_are_connected_with_the_keyboard_alone(editor):
     editor.selected("one")
     chooser = editor.panel.get_by_label("Connect to…").and_(editor.page.locator("input"))
     chooser.focus()
+    offered = editor.page.get_by_role("option", name="two", exact=True)
+    expect(offered).to_be_visible()
     editor.press("ArrowDown")
-    editor.press("ArrowDown")
+    expect(offered).to_have_attribute("data-combobox-selected", "true")
     editor.press("Enter")
     editor.becomes(wires=["start one", "one two"])
 
@@ -243,6 +246,7 @@ def test_the_focus_is_never_lost(editor):
     page = editor.open(three()).page
     editor.canvas.focus()
     editor.press("ArrowRight")
+    expect(editor.node("start")).to_be_focused()
     editor.press("Enter")
     editor.panel.get_by_role("tab", name="Notes").focus()
     editor.press("Enter")

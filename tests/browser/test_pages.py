@@ -96,6 +96,16 @@ def test_what_is_not_there_is_said(page, watch, log_in, path):
     expect(page.locator("main")).to_contain_text(re.compile("There is no|There was no|not found", re.IGNORECASE))
 
 
+def test_a_phone_offers_to_look_at_a_flow_and_not_to_change_it(page, server, log_in):
+    log_in(page)
+    arrive(page, f"/runs/{server.seeded.failed}")
+    expect(page.get_by_role("link", name="Mend it in the editor")).to_be_visible()
+    page.set_viewport_size(PHONE)
+    expect(page.get_by_role("link", name="Look at it in the editor")).to_be_visible()
+    expect(page.get_by_role("link", name="Open the flow")).to_be_visible()
+    expect(page.get_by_role("link", name="Edit the flow")).to_have_count(0)
+
+
 def test_what_keeps_a_flow_off_is_told_by_the_names_of_its_nodes(page, server, watch, log_in, axe):
     watch.allow(400, "PUT", "/api/workflows/")
     nodes = (node("a", "manual"), node("b", "http", {"url": ""}), node("c", "http", {"url": ""}, name="Tell them"))

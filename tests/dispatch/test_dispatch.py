@@ -29,7 +29,7 @@ from dispatch.history import History
 from errors import BadInput, Conflict, DefinitionError, NodeError, Unavailable
 from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, Step, Workflow, WorkspaceStore, Write, new_id, now_ms
 from nodes.base import REGISTRY
-from payloads import Kept
+from payloads import Kept, Payloads
 from recorder import RunRecord
 from tables.base import boot_id, monotonic_ms
 
@@ -665,6 +665,48 @@ def test_a_node_that_ends_after_the_run_was_cancelled_has_its_result_on_record(d
     assert (step.status, step.output, step.error_text, types.effects) == ("success", "5", None, [])
 
 
+def large(gate, types):
+    """A flow of which the node in hand will give a value that is too large for its row."""
+    types.offer("linger", lambda config, input, ctx: [gate(config, input, ctx)] * 50, pure=False)
+    return chain(node("a", "linger"), node("b", "act"))
+
+
+def test_a_node_that_ends_after_the_run_was_cancelled_has_its_file_as_long_as_its_row(start, gate, types, tmp_path):
+    one = start(run_threads=2, inline_value_bytes=100)
+    made = large(gate, types)
+    runs = [submit(one, made, 5) for _ in range(2)]
+    for run in runs:
+        while not steps_of(run.id):
+            one.wait(one.ticket_of(run), 0.01)
+        one.cancel(run_of(run.id), "ann")
+    run_of(runs[0].id).remove()
+    gate.opened.set()
+    let_go(one, runs[1])
+    (step,) = Step.select()
+    assert (step.run_id, step.status) == (runs[1].id, "success")
+    assert one.value(runs[1].id, "step_0", Kept(step.output, step.output_bytes)) == [5] * 50
+    assert [folder.name for folder in (tmp_path / "values").iterdir()] == [runs[1].id]
+
+
+def test_a_run_that_is_repeated_as_its_last_node_ends_has_the_file_of_that(start, gate, types, monkeypatch):
+    one = start(run_threads=2, inline_value_bytes=100)
+    run = submit(one, large(gate, types), 5)
+    while not steps_of(run.id):
+        one.wait(one.ticket_of(run), 0.01)
+    one.cancel(run_of(run.id), "ann")
+    share = Payloads.share
+
+    def meanwhile(*given):
+        monkeypatch.undo()
+        share(*given)
+        gate.opened.set()
+        let_go(one, run)
+
+    monkeypatch.setattr(Payloads, "share", meanwhile)
+    again = finished(one, one.retry(run_of(run.id), "failed", None).run)
+    assert (again.status, output(one, again), types.effects) == ("success", [5] * 50, [f"{again.id}:b:0"])
+
+
 def test_a_run_whose_flow_was_deleted_fails_and_says_so(inline):
     id_ = left_behind(inline, flow("a"))
     Workflow.get().remove()
@@ -705,10 +747,10 @@ def test_a_run_that_was_taken_from_us_is_not_gone_on_with(dispatcher, gate, type
 def test_a_run_that_is_just_being_accepted_is_not_thought_to_be_taken(dispatcher, monkeypatch):
     submit_writes = dispatcher.recorder.submit
 
-    def after_a_sweep(writes):
+    def after_a_sweep(*given, **more):
         monkeypatch.undo()
         dispatcher.sweep()
-        return submit_writes(writes)
+        return submit_writes(*given, **more)
 
     monkeypatch.setattr(dispatcher.recorder, "submit", after_a_sweep)
     assert finished(dispatcher, submit(dispatcher, flow("a"))).error_text is None

@@ -2534,7 +2534,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the process answers. */
+        /** Whether the process answers; and whether it can write, or has been waiting for its turn for seconds. */
         get: {
             parameters: {
                 query?: never;
@@ -4584,6 +4584,8 @@ export interface components {
         HealthOut: {
             ok: boolean;
             ts: string;
+            /** @description Whether what this process writes gets through, as far as it knows */
+            writes: boolean;
         };
         DayOut: {
             day: string;

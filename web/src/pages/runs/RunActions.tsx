@@ -13,6 +13,7 @@ import { type RetryChoice, useRunActions } from "@/runs/useRunActions";
 import { fetchWhole } from "@/runs/values";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { notify } from "@/ui/notify";
+import { useEditsHere } from "./useEditsHere";
 
 /** Repeats the run and goes to the new one. */
 export function useRetry(run: Run) {
@@ -35,7 +36,7 @@ export function useRetry(run: Run) {
 
 /** What can be done about the run that is shown. */
 export function RunActions({ run, node }: { run: Run; node: string | null }) {
-  const { may } = useSession();
+  const editsHere = useEditsHere();
   const ended = hasEnded(run);
   return (
     <Group gap="xs">
@@ -46,7 +47,7 @@ export function RunActions({ run, node }: { run: Run; node: string | null }) {
         href={inEditor(run, node)}
         leftSection={<IconPencil size={16} aria-hidden />}
       >
-        {may("editor") ? "Edit the flow" : "Open the flow"}
+        {editsHere ? "Edit the flow" : "Open the flow"}
       </Button>
       {ended && <Delete run={run} />}
     </Group>

@@ -18,6 +18,7 @@ import { Clamped } from "@/ui/Clamped";
 import { notify } from "@/ui/notify";
 import { useRetry } from "./RunActions";
 import classes from "./runs.module.css";
+import { useEditsHere } from "./useEditsHere";
 
 /** What whoever opens the run should know first: why it failed and what to do about it, or what it waits for. */
 export function RunNotices({ run, failed }: { run: Run; failed: NodeState | undefined }) {
@@ -53,6 +54,7 @@ function Cancelled({ run }: { run: Run }) {
 
 function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
   const { may } = useSession();
+  const editsHere = useEditsHere();
   const { retry, busy } = useRetry(run);
   return (
     <Alert
@@ -70,7 +72,7 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
           href={inEditor(run, failed?.nodeId)}
           leftSection={<IconPencil size={14} aria-hidden />}
         >
-          {may("editor") ? "Mend it in the editor" : "Look at it in the editor"}
+          {editsHere ? "Mend it in the editor" : "Look at it in the editor"}
         </Button>
         <Tooltip label="Completed steps are kept. Running flows needs the role operator.">
           <Button

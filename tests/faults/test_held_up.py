@@ -1,0 +1,122 @@
+"""A process that is stopped (SIGSTOP) in the middle of a write: the others cannot write, and say so."""
+
+import os
+import re
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from effects import http_node
+from record import ask, settled
+from servers import states_of, until
+from world import start_python
+
+pytestmark = pytest.mark.slow
+
+WAIT = 4  # seconds that a request may wait for its turn
+QUICK = 3.0  # in which health answers, also on a machine that has a lot to do
+REASON = re.compile("another process does not end|cannot take this call now|cannot be written")
+SET = {"nodes": [{"id": "a", "type": "set", "config": {"values": {"n": "{{ input }}"}}}], "edges": []}
+WRITER = """
+import pathlib, sys
+import database
+database.connect(pathlib.Path(sys.argv[1]), "normal")
+with database.write():
+    database.execute("UPDATE workspaces SET name = name")
+    print("ready", flush=True)
+    sys.stdin.readline()
+database.disconnect()
+"""
+
+
+@contextmanager
+def stopped_in_a_write(path):
+    """Another process that writes and is stopped meanwhile; it goes on afterwards."""
+    writer = start_python(WRITER, path)
+    try:
+        assert writer.stdout.readline() == "ready\n"
+        os.kill(writer.pid, signal.SIGSTOP)
+        until(lambda: set(states_of(writer.pid)) == {"T"}, "it is stopped")
+        yield
+        os.kill(writer.pid, signal.SIGCONT)
+        _, error = writer.communicate("\n", timeout=20)
+        assert writer.returncode == 0, error
+    finally:
+        writer.kill()
+        writer.communicate()
+
+
+def hook(path, respond, type_="set", **config):
+    nodes = [
+        {"id": "h", "type": "webhook", "config": {"path": path, "respond": respond, "methods": ["POST"]}},
+        {"id": "a", "type": type_, "config": config},
+    ]
+    return {"nodes": nodes, "edges": [["h", "a"]]}
+
+
+class Health:
+    """Asks for the server's health again and again, beside all else that happens; `slowest` is in seconds."""
+
+    def __init__(self, server):
+        self.server, self.slowest, self.said = server, 0.0, set()
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._ask, daemon=True)
+        self.thread.start()
+
+    def _ask(self):
+        while not self.over.wait(0.05):
+            began = time.monotonic()
+            answer = self.server.call("GET", "/api/health")
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            self.said.add(answer["writes"])
+
+    def end(self):
+        self.over.set()
+        self.thread.join(20)
+        return self
+
+
+def test_requests_that_would_write_are_refused_in_time_and_leave_nothing(serve, effects):
+    server = serve(HEADRACE_WRITE_WAIT=WAIT, HEADRACE_LEASE_SECONDS=60, HEADRACE_THREADS=8)
+    flow, slow = server.add_flow(SET), server.add_flow({"nodes": [http_node("a", effects.held)], "edges": []})
+    for mode in ("last", "immediately"):
+        server.add_flow(hook(mode, mode, values={"n": 1}))
+    at_work = server.run(slow)["id"]
+    effects.wait_for(1)
+    known = {run.id for run in ask(server.database, "SELECT id FROM runs")}
+    asked = [
+        lambda n: server._exchange("POST", f"/api/workflows/{flow}/run?wait=1", {"input": n}, {}),
+        lambda n: server._exchange("POST", f"/api/workflows/{flow}/run", {"input": n}, {"Idempotency-Key": f"k{n}"}),
+        lambda n: server._exchange("POST", f"/api/workflows/{slow}/run?wait=0", {"input": n}, {}),
+        lambda n: server._exchange("POST", "/api/webhooks/last", {"n": n}, {}),
+        lambda n: server._exchange("POST", "/api/webhooks/immediately", {"n": n}, {"Idempotency-Key": f"k{n}"}),
+        lambda n: server._exchange("POST", "/api/flows", {"name": f"Flow {n}", "definition": SET}, {}),
+        lambda n: server._exchange("POST", f"/api/runs/{at_work}/cancel", {}, {}),
+    ]
+
+    def refused(n):
+        began = time.monotonic()
+        answer, text = asked[n % len(asked)](n)
+        assert answer.status == 503 and REASON.search(text.decode()), (n, answer.status, text)
+        assert int(answer.getheader("Retry-After")) > 0
+        return time.monotonic() - began
+
+    with stopped_in_a_write(server.database), ThreadPoolExecutor(40) as pool:
+        assert max(pool.map(refused, range(42))) < 6 * WAIT
+        health = Health(server)
+        assert max(pool.map(refused, range(42, 42 + 105))) < 6 * WAIT
+        assert server.call("GET", "/api/runs") and server.call("GET", f"/api/runs/{at_work}/steps")
+        assert server.request("GET", "/api/ready")[0] == 503
+        assert health.end().slowest < QUICK and health.said == {False}
+        effects.opened.set()
+    settled(server.database)
+    runs = ask(server.database, "SELECT id, status FROM runs")
+    assert {run.id for run in runs} == known and {run.status for run in runs} == {"success"}
+    assert not ask(server.database, "SELECT * FROM workflows WHERE name LIKE 'Flow %'")
+    assert not ask(server.database, "SELECT * FROM idempotency_keys") and effects.count() == 1
+    for number in range(8):
+        assert server.run(flow, number, wait=10)["status"] == "success"
+    until(lambda: server.call("GET", "/api/health")["writes"], "writes go through again")
