@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,8 @@ log = logging.getLogger("headrace.database")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MS = 5000
-STALL_SECONDS = 2.0  # which each thread that answers requests may wait
+STALL_SECONDS = 2.0  # for which other processes may be waited for as a matter of course
+LOOK_SECONDS = 0.25
 PAGES_AT_ONCE = 32
 PAGES_A_STEP = 1000  # of a copy
 MOST_WORDS = 100  # of those that all must be there
@@ -49,7 +50,7 @@ class HeldUp(OperationalError):
 class _Patience:
     """How long threads that answer requests wait for their turn to write. All others wait for as long as it takes.
 
-    Only so many wait for long, that others are left to answer what writes nothing: see `turn`.
+    Only so many wait for long, that others are left to answer what writes nothing: see `wait`.
     """
 
     def __init__(self) -> None:
@@ -64,22 +65,24 @@ class _Patience:
         """Let this thread wait no longer than that from now on, whenever it writes; None for as long as it takes."""
         self._own.seconds = seconds
 
-    @contextmanager
-    def turn(self) -> Iterator[float | None]:
-        """Gives for how many seconds this thread may wait now, None for any time.
+    def wait(self, come: Callable[[float | None], bool]) -> bool:
+        """Whether `come(seconds)` is true within the time that this thread may wait; None stands for any time.
 
-        Where enough wait, it is until nobody of this process could write for STALL_SECONDS.
+        Where enough wait for long, only as long as no other process has held up this one for STALL_SECONDS.
         """
         most, turns = getattr(self._own, "seconds", None), self._turns
         if most is None:
-            yield None
-        elif not turns.acquire(blocking=False):
-            yield min(most, max(0.0, STALL_SECONDS - _lock.held_up_for()))
-        else:
+            return come(None)
+        if turns.acquire(blocking=False):
             try:
-                yield most
+                return come(most)
             finally:
                 turns.release()
+        ends = time.monotonic() + most
+        while (left := ends - time.monotonic()) > 0 and not is_held_up():
+            if come(min(left, LOOK_SECONDS)):
+                return True
+        return come(0.0)
 
 
 patience = _Patience()
@@ -138,28 +141,22 @@ class _WriteLock:
                 fcntl.flock(fd, fcntl.LOCK_UN)
 
     def __enter__(self) -> None:
-        if self._mutex.acquire(blocking=False):
-            self._enter(None if self._depth else patience.turn)
-            return
-        with patience.turn() as seconds:
-            ends = None if seconds is None else time.monotonic() + seconds
-            if not self._mutex.acquire(timeout=-1 if seconds is None else seconds):
-                raise HeldUp
-            self._enter(lambda: nullcontext(None if ends is None else max(0.0, ends - time.monotonic())))
-
-    def _enter(self, turn: Callable[[], AbstractContextManager[float | None]] | None) -> None:
-        """With the mutex in hand, take the lock too, which whoever has it already need not."""
+        if not self._mutex.acquire(blocking=False) and not patience.wait(self._acquired):
+            raise HeldUp
         self._depth += 1
-        if turn is None or self._depth > 1:
+        if self._depth > 1:
             return
         try:
-            self._take(turn)
+            self._take()
         except BaseException:
             self._depth -= 1
             self._mutex.release()
             raise
 
-    def _take(self, turn: Callable[[], AbstractContextManager[float | None]]) -> None:
+    def _acquired(self, seconds: float | None) -> bool:
+        return self._mutex.acquire(timeout=-1 if seconds is None else seconds)
+
+    def _take(self) -> None:
         if self._fd < 0:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if self._queued is None:
@@ -168,19 +165,18 @@ class _WriteLock:
                 return
             except BlockingIOError:
                 self._since = time.monotonic()
-        with turn() as seconds:
-            self._wait(seconds)
+        if not patience.wait(self._came):
+            raise HeldUp
         self._queued = self._since = None
 
-    def _wait(self, seconds: float | None) -> None:
-        """Wait for the other processes. HeldUp where that takes too long."""
+    def _came(self, seconds: float | None) -> bool:
+        """Wait for the other processes; whether it is our turn."""
         if self._queued is None and seconds is None:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
-            return
+            return True
         if self._queued is None:
             self._queued = _Queued(self, self._fd)
-        if not self._queued.came.wait(seconds):
-            raise HeldUp
+        return self._queued.came.wait(seconds)
 
     def __exit__(self, *error: object) -> None:
         self._depth -= 1

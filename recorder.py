@@ -58,18 +58,19 @@ class Revocable(Future[list[int]]):
 
     def result(self, timeout: float | None = None) -> list[int]:
         try:
-            if self.done():
-                return super().result()
-            with patience.turn() as seconds:
-                return super().result(seconds if timeout is None else timeout)
+            # Once it is being written, it is waited for.
+            if timeout is None and not self.done() and not patience.wait(self._came) and self.cancel():
+                raise self._held_up
+            return super().result(timeout)
         except CancelledError:
             raise self._held_up from None
+
+    def _came(self, seconds: float | None) -> bool:
+        try:
+            super().exception(seconds)
         except TimeoutError:
-            if timeout is not None:
-                raise
-            if self.cancel():
-                raise self._held_up from None
-            return super().result()  # it is being written
+            return False
+        return True
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         try:

@@ -249,6 +249,16 @@ def test_what_was_not_begun_when_who_waits_gives_up_is_not_written_nor_what_come
     assert isinstance(first.exception(), HeldUp) and set(names()) == {"ws_3"}
 
 
+def test_who_waits_for_as_long_as_it_takes_is_told_at_once_that_it_was_taken_back():
+    done = Revocable()
+    waiting = Background(done.result)
+    with pytest.raises(HeldUp):
+        hasty(done)
+    patience.limit(None)
+    with pytest.raises(HeldUp):
+        waiting.result()
+
+
 def test_what_is_being_written_is_waited_for_as_long_as_it_takes():
     asked = threading.Event()
 

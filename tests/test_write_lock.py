@@ -162,3 +162,20 @@ def test_only_some_threads_wait_for_long_and_the_others_until_it_is_known_that_t
         one.thread.join(PATIENCE)
     assert [type(one.error) for one in waiting].count(HeldUp) == 2
     assert not database.is_held_up()
+
+
+def test_a_writer_of_this_process_is_waited_for_by_all_for_as_long_as_they_may(writer, monkeypatch):
+    """A slow disk, say: nobody else is to blame, so nobody is turned away early."""
+    monkeypatch.setattr(database, "STALL_SECONDS", 0.0)
+    monkeypatch.setattr(database, "LOOK_SECONDS", 0.01)
+    patience.leave(1)
+
+    def patient():
+        patience.limit(PATIENCE)
+        write_once()
+
+    waiting = [Background(patient) for _ in range(3)]
+    assert [Background(hasty).result() for _ in range(5)] == [False] * 5
+    assert all(one.thread.is_alive() for one in waiting) and writer.end() is None
+    for one in waiting:
+        one.result()

@@ -329,6 +329,28 @@ def test_data_is_inserted_into_an_expression_in_a_row_of_a_table(editor):
     expect(editor.field("Values: a")).to_be_focused()
 
 
+# Whether what is at the middle of a thing is the thing itself, and nothing has cut it off there.
+ON_TOP = """(thing) => {
+    const { x, y, width, height } = thing.getBoundingClientRect();
+    return thing.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+}"""
+
+
+def test_what_completes_an_expression_is_seen_in_safari_too(editor):
+    # There the list stands inside of the field instead of above the page, which must not cut it off.
+    editor.page.add_init_script("Object.defineProperty(navigator, 'vendor', { value: 'Apple Computer, Inc.' })")
+    editor.open(placed(chain(node("start", "manual"), node("keep", "set", {"values": {"a": "{{ 1 }}"}})))).click("keep")
+    editor.field("Values: a").click()
+    editor.press("Control+a")
+    editor.page.keyboard.type("{{ inp", delay=50)
+    offered = editor.panel.get_by_role("option", name="input")
+    expect(offered).to_be_visible()
+    expect(editor.panel.locator(".cm-tooltip-autocomplete")).to_have_css("position", "absolute")
+    assert offered.evaluate(ON_TOP)
+    editor.press("Enter")
+    expect(editor.field("Values: a")).to_have_text("{{ input}}")
+
+
 def test_notes_are_kept_and_shown_at_their_node(editor):
     editor.open(three()).click("one")
     editor.tab("Notes")

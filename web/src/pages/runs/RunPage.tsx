@@ -1,6 +1,7 @@
-import { Box, Tabs, Text } from "@mantine/core";
+import { Box, Button, Tabs, Text } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { useMemo } from "react";
+import { Link } from "wouter";
 import { ApiError } from "@/api/client";
 import { LogLines } from "@/runs/LogLines";
 import { failedNode, type NodeState } from "@/runs/states";
@@ -21,7 +22,14 @@ export default function RunPage({ id }: { id: string }) {
   const problem: unknown = error;
 
   if (run === undefined && problem instanceof ApiError && problem.status === 404) {
-    return <Empty title="There is no such run" hint="It was deleted, or it was too old to be kept." />;
+    const all = (
+      <Button component={Link} href="/runs" variant="default">
+        See all runs
+      </Button>
+    );
+    return (
+      <Empty title="There is no such run" hint="It was deleted, or it was too old to be kept." action={all} />
+    );
   }
   if (run === undefined && problem !== null)
     return <Refused error={problem} onRetry={() => void refetch()} />;

@@ -11,13 +11,14 @@ const look = EditorView.theme({
     borderRadius: "var(--mantine-radius-md)",
     background: "var(--card)",
     color: "var(--mantine-color-text)",
-    overflow: "hidden",
   },
   "&.cm-focused": { outline: "2px solid var(--mantine-primary-color-filled)", outlineOffset: "-1px" },
   ".cm-scroller": {
     fontFamily: "var(--mantine-font-family-monospace)",
     lineHeight: "1.55",
     overflow: "auto",
+    // The corners are cut off here and not of the whole: in Safari what completes a word stands inside of it.
+    borderRadius: "inherit",
   },
   ".cm-gutters": { background: "transparent", border: "none", color: "var(--quiet)" },
   ".cm-cursor": { borderLeftColor: "var(--mantine-color-text)" },
@@ -35,6 +36,7 @@ const look = EditorView.theme({
     color: "#fff",
   },
   ".cm-panels": { background: "var(--page)", color: "var(--mantine-color-text)", borderColor: "var(--line)" },
+  ".cm-panels-bottom": { borderRadius: "0 0 var(--mantine-radius-md) var(--mantine-radius-md)" },
   ".cm-foldPlaceholder": {
     background: "var(--page)",
     border: "1px solid var(--line)",
