@@ -31,7 +31,7 @@ export function entryOfType(type: NodeType): Entry {
     group: type.category,
     type,
     word: type.type,
-    also: type.also.join("; "),
+    also: (type.also ?? []).join("; "),
     node: { type: type.type },
     install: type.install,
   };
