@@ -102,6 +102,3 @@ class MetricsOut(Out):
 class HealthOut(Out):
     ok = fields.Boolean(required=True)
     ts = fields.String(required=True)
-    writes = fields.Boolean(
-        required=True, metadata={"description": "Whether what this process writes gets through, as far as it knows"}
-    )

@@ -22,8 +22,8 @@ blueprint = Resource("metrics", "Health and metrics")
 @blueprint.doc(security=[])
 @blueprint.response(200, HealthOut)
 def health() -> Any:
-    """Whether the process answers; and whether it can write, or has been waiting for its turn for seconds."""
-    return {"ok": True, "ts": iso(now_ms()), "writes": not is_held_up()}
+    """Whether the process answers."""
+    return {"ok": True, "ts": iso(now_ms())}
 
 
 @blueprint.get("/ready")
@@ -31,7 +31,7 @@ def health() -> Any:
 @blueprint.doc(security=[])
 @blueprint.response(200, HealthOut)
 def ready() -> Any:
-    """Whether the server can take work: its database answers and runs are not stopped. 503 if not."""
+    """Whether the server can take work: its database answers and takes writes, and runs are not stopped. 503 if not."""
     server = current_app.extensions["headrace"]
     try:
         Workspace.select().limit(1).count()
@@ -41,7 +41,7 @@ def ready() -> Any:
         raise Unavailable("The server takes no runs at the moment", retry_after=1)
     if is_held_up():
         raise Unavailable("The server cannot write at the moment", retry_after=1)
-    return {"ok": True, "ts": iso(now_ms()), "writes": True}
+    return {"ok": True, "ts": iso(now_ms())}
 
 
 @blueprint.get("/metrics")

@@ -2534,7 +2534,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the process answers; and whether it can write, or has been waiting for its turn for seconds. */
+        /** Whether the process answers. */
         get: {
             parameters: {
                 query?: never;
@@ -2571,7 +2571,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the server can take work: its database answers and runs are not stopped. 503 if not. */
+        /** Whether the server can take work: its database answers and takes writes, and runs are not stopped. 503 if not. */
         get: {
             parameters: {
                 query?: never;
@@ -4584,8 +4584,6 @@ export interface components {
         HealthOut: {
             ok: boolean;
             ts: string;
-            /** @description Whether what this process writes gets through, as far as it knows */
-            writes: boolean;
         };
         DayOut: {
             day: string;
