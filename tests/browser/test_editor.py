@@ -212,6 +212,8 @@ def test_a_flow_is_made_with_the_keyboard_alone(editor):
     expect(editor.node("log")).to_be_focused()
     editor.press("Enter")
     expect(editor.field("Level")).to_be_focused()
+    # An editor of code is loaded when it is needed, and nobody can go to it before.
+    expect(editor.field("Message")).to_be_visible()
     editor.press("Tab")
     expect(editor.field("Message")).to_be_focused()
     editor.page.keyboard.insert_text("Hello")
