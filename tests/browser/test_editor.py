@@ -236,7 +236,7 @@ def test_nodes_are_connected_with_the_keyboard_alone(editor):
     editor.selected("one")
     chooser = editor.panel.get_by_label("Connect to…").and_(editor.page.locator("input"))
     chooser.focus()
-    offered = editor.page.get_by_role("option", name="two", exact=True)
+    offered = editor.page.get_by_role("option", name="No operation (two)", exact=True)
     expect(offered).to_be_visible()
     editor.press("ArrowDown")
     expect(offered).to_have_attribute("data-combobox-selected", "true")
