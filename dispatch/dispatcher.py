@@ -77,9 +77,8 @@ class Dispatcher(Executor):
         self._backlog = 0
         self._looking = threading.Lock()
         self._more = False  # there was more to claim than threads to do it
-        self._unreadable: dict[
-            str, None
-        ] = {}  # pending runs that looks pass by, the one that was tried last at the end
+        # Pending runs that looks pass by, in the order in which they were tried.
+        self._unreadable: dict[str, None] = {}
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
         self._slow = SlowLane(max(1, config.run_threads - config.run_threads // 4))
         # Of the threads that answer requests: those that may wait for long, and of these those that wait for agents.
@@ -538,11 +537,13 @@ class Dispatcher(Executor):
         becomes free after that, sees it.
         """
         unreadable = len(self._unreadable)
-        self._backlog = max(0, Run.backlog(self.config.max_pending + unreadable) - unreadable)
-        self._more = self._backlog > 0
+        pending = Run.backlog(self.config.max_pending + unreadable)
+        # Too few where some of those are gone since, which the next sweeps find out.
+        self._backlog = max(0, pending - unreadable)
+        self._more = pending > 0
         # Those that wait in the slow lane have no thread.
         free = (self.config.run_threads if not self.inline else 1_000) - len(self._active) + len(self._slow)
-        if free <= 0 or not self._backlog:
+        if free <= 0 or not pending:
             return []
         # Other processes look at the same ones: each takes some of the oldest, not all the very oldest.
         passed_by = self._active.keys() | self._unreadable.keys()

@@ -160,3 +160,14 @@ def test_those_that_are_gone_before_they_could_be_read_are_forgotten(start):
     Run.delete().where(Run.id == runs[1].id).execute()
     dispatcher.sweep()
     assert list(dispatcher._unreadable) == [runs[2].id]
+
+
+def test_those_that_were_cancelled_before_they_could_be_read_hide_none_that_comes_then(start):
+    dispatcher = start(inline=True)
+    runs, _ = unreadable(3 * READ_AGAIN)
+    dispatcher.sweep()
+    for run in runs:
+        dispatcher.cancel(run_of(run.id), "me")
+    (other,) = pending(chain(node("a", "act")), 1)
+    dispatcher.pick_up()
+    assert run_of(other.id).status == "success"
