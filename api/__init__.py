@@ -38,6 +38,7 @@ from api import (
     wire,
     workflows,
 )
+from version import VERSION
 
 RESOURCES = (
     sessions,
@@ -63,7 +64,7 @@ BLUEPRINTS = [module.blueprint for module in RESOURCES]
 
 OPENAPI = {
     "API_TITLE": "Headrace",
-    "API_VERSION": "1",
+    "API_VERSION": VERSION,
     "OPENAPI_VERSION": "3.1.0",
     "OPENAPI_URL_PREFIX": "/api",
     "OPENAPI_JSON_PATH": "openapi.json",

@@ -26,6 +26,7 @@ from dispatch.inspection import cut
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
 from kinds import Cursor
 from models import DatabaseRefused
+from version import VERSION
 
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 LATEST = "2026-07-28"
@@ -42,7 +43,7 @@ MISMATCH, UNSUPPORTED = -32020, -32022
 STATUSES = {NO_METHOD: 404, INTERNAL: 200}
 
 META = "io.modelcontextprotocol/"
-SERVER = {"name": "headrace", "title": "Headrace", "version": "0.1.0"}
+SERVER = {"name": "headrace", "title": "Headrace", "version": VERSION}
 INSTRUCTIONS = (
     "Headrace runs workflows. Each flow_… tool runs one workflow and waits for its result; run_flow runs any other. "
     "A run that takes longer goes on by itself: look at it with get_run. To find out why a run failed, use get_run and "

@@ -102,3 +102,7 @@ class MetricsOut(Out):
 class HealthOut(Out):
     ok = fields.Boolean(required=True)
     ts = fields.String(required=True)
+
+
+class ReadyOut(HealthOut):
+    version = fields.String(required=True, metadata={"description": "The version of the server"})

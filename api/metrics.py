@@ -7,12 +7,13 @@ from typing import Any
 from flask import Response, current_app
 
 from api.access import everybody, needs, workspace_id
-from api.metric_schemas import HealthOut, MetricsArgs, MetricsOut
+from api.metric_schemas import HealthOut, MetricsArgs, MetricsOut, ReadyOut
 from api.wire import Resource
 from errors import Unavailable
 from flat import iso
 from models import Poll, Schedule, Workspace, is_held_up, now_ms, space, totals
 from models import metrics as figures
+from version import VERSION
 
 blueprint = Resource("metrics", "Health and metrics")
 
@@ -29,7 +30,7 @@ def health() -> Any:
 @blueprint.get("/ready")
 @everybody
 @blueprint.doc(security=[])
-@blueprint.response(200, HealthOut)
+@blueprint.response(200, ReadyOut)
 def ready() -> Any:
     """Whether the server can take work: its database answers and takes writes, and runs are not stopped. 503 if not."""
     server = current_app.extensions["headrace"]
@@ -41,7 +42,7 @@ def ready() -> Any:
         raise Unavailable("The server takes no runs at the moment", retry_after=1)
     if is_held_up():
         raise Unavailable("The server cannot write at the moment", retry_after=1)
-    return {"ok": True, "ts": iso(now_ms())}
+    return {"ok": True, "ts": iso(now_ms()), "version": VERSION}
 
 
 @blueprint.get("/metrics")

@@ -15,6 +15,7 @@ import database
 from config import Config
 from errors import BadInput, ConfigError, HeadraceError, NotFound
 from models import Workspace
+from version import VERSION
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -59,6 +60,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, invoke_without_command=True)
+@click.version_option(VERSION, prog_name="headrace", message="%(prog)s %(version)s")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Headrace, a workflow server. Without a command: serve."""

@@ -2587,7 +2587,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["HealthOut"];
+                        "application/json": components["schemas"]["ReadyOut"];
                     };
                 };
                 default: components["responses"]["DEFAULT_ERROR"];
@@ -4584,6 +4584,12 @@ export interface components {
         HealthOut: {
             ok: boolean;
             ts: string;
+        };
+        ReadyOut: {
+            ok: boolean;
+            ts: string;
+            /** @description The version of the server */
+            version: string;
         };
         DayOut: {
             day: string;
