@@ -3,7 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-LOCK := $(BIN)/pip-compile --quiet --no-header --strip-extras --annotation-style=line \
+# A file with hashes makes pip refuse any package whose hash is not in it. The files list those of all platforms.
+LOCK := $(BIN)/pip-compile --quiet --no-header --strip-extras --allow-unsafe --generate-hashes --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 # Packages that only some nodes need: make run EXTRAS="agents mcp". What was installed once is kept up to date.
@@ -109,6 +110,7 @@ lock: $(BIN)/python  ## pin everything that the .in files ask for, keeping the p
 	@$(LOCK) --output-file requirements.txt requirements.in
 	@for extra in extras/*.in; do $(LOCK) --output-file $${extra%.in}.txt $$extra || exit 1; done
 	@$(LOCK) --output-file requirements-dev.txt requirements-dev.in
+	@$(LOCK) --output-file web/node.txt web/node.in
 
 clean:  ## remove what the other targets made, but never data/
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis

@@ -247,7 +247,33 @@ def test_clean_takes_the_build_away_and_no_source(make, web):
     assert not (web / "node_modules").exists() and not (web / "dist").exists() and (web / "src").exists()
 
 
+# The pinned packages
+
+LOCKS = sorted([*ROOT.glob("requirements*.txt"), *ROOT.glob("extras/*.txt"), *ROOT.glob("web/*.txt")])
+
+
+def pins(path):
+    """The lines of a file of pinned packages that are not comments, one a package: `name==version`, then hashes."""
+    text = re.sub(r"^ *#.*\n|\\\n", "", path.read_text(), flags=re.M)
+    return dict(line.split("==", 1) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+def test_every_package_is_pinned_with_its_hashes(path):
+    assert path.with_suffix(".in").exists()
+    for name, rest in pins(path).items():
+        assert re.fullmatch(r"[A-Za-z0-9.!+_-]+( *;[^#]*)?( +--hash=sha256:[0-9a-f]{64})+ *", rest), f"{name}=={rest}"
+
+
+@pytest.mark.parametrize("path", [path for path in LOCKS if path.parent != ROOT / "web"], ids=lambda path: path.name)
+def test_packages_that_several_files_name_are_the_same(path):
+    """Or pip would refuse to install them together."""
+    common = pins(ROOT / "requirements-dev.txt")
+    assert {name: rest.split() for name, rest in pins(path).items()} == {
+        name: common[name].split() for name in pins(path)
+    }
+
+
 def test_no_lock_of_packages_says_where_they_come_from():
-    locks = [*ROOT.glob("requirements*.txt"), *ROOT.glob("extras/*.txt"), *ROOT.glob("web/*.txt")]
-    for path in [*locks, *ROOT.glob("web/package-lock.json")]:
+    for path in [*LOCKS, *ROOT.glob("web/package-lock.json")]:
         assert not re.search(r'"resolved": "http|--index-url|--find-links|\.(tgz|whl)\b', path.read_text()), path
