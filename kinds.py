@@ -92,6 +92,17 @@ class Some(fields.Field[Any]):
         return tuple(dict.fromkeys(given))
 
 
+class Milliseconds(fields.Integer):
+    """A whole number of milliseconds; a stored duration may have a fraction, which is rounded."""
+
+    def _format_num(self, value: Any) -> int:
+        return round(value) if isinstance(value, float) else int(value)
+
+
+# Of `duration_us`, beside a `duration_ms`.
+PRECISE = {"description": "The same duration in microseconds"}
+
+
 class Strict(Schema):
     """Base of what comes in: a key that is not known is an error, so that a slip of the pen is found."""
 
@@ -104,6 +115,7 @@ PLAIN: dict[type[fields.Field[Any]], Callable[[Any], Any] | None] = {
     **dict.fromkeys((fields.String, fields.Integer, fields.Float, fields.Boolean)),
     Time: iso,
     Json: fragment,
+    Milliseconds: round,
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, fields, pre_load, validate
 
-from kinds import Cursor, Items, Json, Out, Some, Strict, Time, Whole, choice, text
+from kinds import PRECISE, Cursor, Items, Json, Milliseconds, Out, Some, Strict, Time, Whole, choice, text
 
 STATUSES = ("draft", "active", "archived")
 RUN_STATUSES = ("running", "success", "failed", "pending")
@@ -271,7 +271,8 @@ class RunOut(Out):
     workspace_id = fields.String(required=True)
     status = choice(RUN_STATUSES, required=True)
     triggered_by = choice(TRIGGERS, required=True)
-    duration_ms = fields.Float(required=True, allow_none=True)
+    duration_ms = Milliseconds(required=True, allow_none=True)
+    duration_us = fields.Integer(required=True, allow_none=True, metadata=PRECISE)
     created_at = Time(required=True)
     started_at = Time(required=True, allow_none=True)
     finished_at = Time(required=True, allow_none=True)
@@ -357,7 +358,7 @@ class RunIn(Strict):
     triggered_by = choice(TRIGGERS, load_default="manual")
     started_at = Time(load_default=None, allow_none=True)
     finished_at = Time(load_default=None, allow_none=True)
-    duration_ms = fields.Float(load_default=None, allow_none=True, validate=validate.Range(0, 1e12))
+    duration_ms = Milliseconds(load_default=None, allow_none=True, validate=validate.Range(0, 10**12))
     output = fields.Raw(load_default=None, allow_none=True)
     error_text = text(10_000, 0, load_default=None, allow_none=True)
 
@@ -411,7 +412,8 @@ class StepOut(Out):
     error_text = fields.String(required=True, allow_none=True)
     started_at = Time(required=True)
     finished_at = Time(required=True, allow_none=True)
-    duration_ms = fields.Float(required=True, allow_none=True)
+    duration_ms = Milliseconds(required=True, allow_none=True)
+    duration_us = fields.Integer(required=True, allow_none=True, metadata=PRECISE)
 
 
 class FiredOut(Out):
@@ -493,7 +495,7 @@ class TrialOf(TrialIn):
 class TrialOut(Out):
     ok = fields.Boolean(required=True)
     message = fields.String(required=True)
-    duration_ms = fields.Float(required=True)
+    duration_ms = Milliseconds(required=True)
 
 
 class CredentialTypeOut(Out):

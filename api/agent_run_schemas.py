@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from kinds import Json, Out, Strict, Time, Whole, choice, text
+from kinds import PRECISE, Json, Milliseconds, Out, Strict, Time, Whole, choice, text
 from schemas import PageArgs
 
 
@@ -54,7 +54,8 @@ class AgentStepOut(Out):
     cost = fields.Float(allow_none=True)
     started_at = Time(required=True)
     finished_at = Time(required=True, allow_none=True)
-    duration_ms = fields.Float(required=True, allow_none=True)
+    duration_ms = Milliseconds(required=True, allow_none=True)
+    duration_us = fields.Integer(required=True, allow_none=True, metadata=PRECISE)
 
 
 class ToolCallOut(Out):
@@ -86,7 +87,8 @@ class AgentRunOut(Out):
     )
     created_at = Time(required=True)
     finished_at = Time(required=True, allow_none=True)
-    duration_ms = fields.Float(required=True, allow_none=True)
+    duration_ms = Milliseconds(required=True, allow_none=True)
+    duration_us = fields.Integer(required=True, allow_none=True, metadata=PRECISE)
 
 
 class AgentLogOut(AgentRunOut):

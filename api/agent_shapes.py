@@ -16,10 +16,11 @@ from models import AgentRun, AgentStep, Wait
 
 RUN_FIELDS = (
     "id", "agent_id", "run_id", "node_id", "status", "session", "model", "created_at", "finished_at", "duration_ms",
+    "duration_us",
 )  # fmt: skip
 STEP_FIELDS = (
     "seq", "kind", "name", "status", "prompt_chars", "input_tokens", "output_tokens", "cost", "started_at",
-    "finished_at", "duration_ms",
+    "finished_at", "duration_ms", "duration_us",
 )  # fmt: skip
 LEAST = 200
 LONGEST_NAME = 200

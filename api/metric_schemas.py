@@ -6,7 +6,7 @@ import re
 
 from marshmallow import Schema, fields, validate
 
-from kinds import Cursor, Items, Out, Time, Whole
+from kinds import Cursor, Items, Milliseconds, Out, Time, Whole
 from schemas import FLOW_ID, RUN_STATUSES, PageArgs
 
 
@@ -50,7 +50,7 @@ class DayOut(Out):
     total = fields.Integer(required=True)
     success = fields.Integer(required=True)
     failed = fields.Integer(required=True)
-    mean_duration_ms = fields.Float(required=True, allow_none=True)
+    mean_duration_ms = Milliseconds(required=True, allow_none=True)
 
 
 class HourOut(Out):
@@ -67,8 +67,8 @@ class FlowCountOut(Out):
     success = fields.Integer(required=True)
     failed = fields.Integer(required=True)
     failure_rate = fields.Float(required=True)
-    mean_duration_ms = fields.Float(required=True, allow_none=True)
-    p95_duration_ms = fields.Float(
+    mean_duration_ms = Milliseconds(required=True, allow_none=True)
+    p95_duration_ms = Milliseconds(
         required=True,
         allow_none=True,
         metadata={"description": "Of its newest 50 ended runs; for the 10 busiest flows"},
@@ -89,8 +89,8 @@ class MetricsOut(Out):
     overdue_schedules = fields.Integer(required=True)
     failing_polls = fields.Integer(required=True, metadata={"description": "Triggers whose last poll failed"})
     database_bytes = fields.Integer(required=True, metadata={"description": "Size of the whole server's database"})
-    p50_duration_ms = fields.Float(required=True, allow_none=True)
-    p95_duration_ms = fields.Float(required=True, allow_none=True)
+    p50_duration_ms = Milliseconds(required=True, allow_none=True)
+    p95_duration_ms = Milliseconds(required=True, allow_none=True)
     daily = Items(fields.Nested(DayOut), required=True)
     hourly = Items(
         fields.Nested(HourOut),

@@ -90,7 +90,7 @@ def record(body: dict[str, Any]) -> Any:
         finished = body["finished_at"] = finished if finished is not None else max(now_ms(), started or 0)
         body["started_at"] = started = started if started is not None else finished
         if body["duration_ms"] is None:
-            body["duration_ms"] = float(finished - started)
+            body["duration_ms"] = finished - started
     body["output"] = _encoded(body["output"])
     return Run.record(flow, new_run("run.recorded"), **body)
 

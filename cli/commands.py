@@ -182,13 +182,18 @@ class Line(NamedTuple):
 def line_of(step: engine.Step) -> Line:
     """The step's status, node (and item), duration, and where it left by or what went wrong."""
     node = step.node_id if step.item_index is None else f"{step.node_id}[{step.item_index}]"
-    duration = "" if step.duration_ms is None else f"{step.duration_ms:.1f} ms"
+    duration = "" if step.duration_ms is None else in_milliseconds(step.duration_ms)
     notes = [
         f"attempt {step.attempt}" if step.attempt > 1 else "",
         f"-> {step.branch}" if step.branch else "",
         step.error_text or "",
     ]
     return Line(step.status, node, duration, one_line("  ".join(filter(None, notes))))
+
+
+def in_milliseconds(duration: float) -> str:
+    """`12 ms`; `<1 ms` for less than one."""
+    return "<1 ms" if duration < 1 else f"{round(duration)} ms"
 
 
 def print_step(step: engine.Step) -> None:
@@ -230,7 +235,7 @@ def print_run(dispatcher: Dispatcher, run: Run, whole: bool) -> None:
     output = dispatcher.value(run.id, "output", Kept(run.output, run.output_bytes))
     logs = list(pages(lambda after: LogEntry.of(run.id, 1000, after)))
     if whole:
-        shown = RunOut(only=("status", "duration_ms", "error_text", "error_node_id")).dump(run)
+        shown = RunOut(only=("status", "duration_ms", "duration_us", "error_text", "error_node_id")).dump(run)
         shown_logs = LogOut(only=("node_id", "level", "message", "data", "created_at")).dump(logs, many=True)
         click.echo(pretty({**shown, "output": output, "steps": shown_steps(dispatcher, run), "logs": shown_logs}))
         return
@@ -242,7 +247,10 @@ def print_run(dispatcher: Dispatcher, run: Run, whole: bool) -> None:
 
 def shown_steps(dispatcher: Dispatcher, run: Run) -> list[dict[str, Any]]:
     """The steps of the run as the API has them, with their outputs in full."""
-    names = "node_id", "node_type", "status", "attempt", "index", "branch", "error_text", "started_at", "duration_ms"
+    names = (
+        "node_id", "node_type", "status", "attempt", "index", "branch", "error_text", "started_at", "duration_ms",
+        "duration_us",
+    )  # fmt: skip
     schema = StepOut(only=names)
     outputs: dict[str | None, Any] = {}
     shown = []

@@ -200,8 +200,17 @@ def _shown(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
     for name in names:
         value = getattr(row, name)
         if value is not None and value is not False:
-            told[name] = iso(value) if name.endswith("_at") else cut(value) if isinstance(value, str) else value
+            told[name] = _written(name, value)
     return told
+
+
+def _written(name: str, value: Any) -> Any:
+    """A time as text, a duration in whole milliseconds, a text not too long, anything else as it is."""
+    if name.endswith("_at"):
+        return iso(value)
+    if name.endswith("_ms"):
+        return round(value)
+    return cut(value) if isinstance(value, str) else value
 
 
 def cut(text: str, most: int = TEXT) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from peewee import CompositeKey, FloatField, IntegerField, ModelSelect, TextField
 
 from database import execute
-from tables.base import Base, Write, insert, now_ms
+from tables.base import Base, Timed, Write, insert, now_ms
 from tables.runs import Run
 
 STEP_COLUMNS = (
@@ -39,7 +39,7 @@ USED = (
 )
 
 
-class AgentRun(Base):
+class AgentRun(Timed, Base):
     """One task given to an agent, and what came of it. It is a part of the run `run_id`: its node, its item.
 
     `output` is JSON: `{"text"}` or `{"data"}`. `cost` is in US dollars, None where the price of the model is not known.
@@ -150,7 +150,7 @@ class AgentRun(Base):
         self.duration_ms = None if self.finished_at is None else float(max(0, self.finished_at - self.created_at))
 
 
-class AgentStep(Base):
+class AgentStep(Timed, Base):
     """One thing that an agent did: `kind` is start, model or tool. `seq` orders the steps of an agent's run.
 
     `request` and `result` are JSON, without secrets; of a model's, they are what makes its answer known after a crash.

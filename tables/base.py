@@ -197,6 +197,21 @@ class Base(Model):
         return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
+def microseconds(duration_ms: float | None) -> int | None:
+    """The duration as a whole number of microseconds; None if there is none yet."""
+    return None if duration_ms is None else round(duration_ms * 1_000)
+
+
+class Timed:
+    """For a table with a column `duration_ms`, of milliseconds and fractions of one."""
+
+    duration_ms: Any
+
+    @property
+    def duration_us(self) -> int | None:
+        return microseconds(self.duration_ms)
+
+
 class Match(NamedTuple):
     """SQL that no index answers, and its parameters: rows are looked at one by one, LOOKED_AT a page."""
 

@@ -11,7 +11,20 @@ import orjson
 from peewee import SQL, BooleanField, FloatField, IntegerField, TextField
 
 from database import execute, write
-from tables.base import Base, Match, Rows, Write, boot_id, first_id, insert, made_at, monotonic_ms, new_id, now_ms
+from tables.base import (
+    Base,
+    Match,
+    Rows,
+    Timed,
+    Write,
+    boot_id,
+    first_id,
+    insert,
+    made_at,
+    monotonic_ms,
+    new_id,
+    now_ms,
+)
 from tables.flows import Workflow
 from tables.metrics import RunDay
 from tables.retention import clear
@@ -87,7 +100,7 @@ def _blank() -> dict[str, Any]:
     return {column.name: column.default for column in Run._meta.sorted_fields}
 
 
-class Run(Base):
+class Run(Timed, Base):
     """One execution of a flow.
 
     `lease_owner` is the process that executes it, `claims` how often one began to, `deaths` how often one died over

@@ -11,7 +11,7 @@ import orjson
 from peewee import BooleanField, CompositeKey, FloatField, IntegerField, TextField
 
 from database import execute
-from tables.base import Base, Write, now_ms
+from tables.base import Base, Timed, Write, microseconds, now_ms
 
 PAGE_BYTES = 8 * 2**20
 
@@ -67,7 +67,7 @@ def _json_list(names: Sequence[str]) -> str:
     return orjson.dumps(list(names)).decode()
 
 
-class Step(Base):
+class Step(Timed, Base):
     """What happened to one node, once (see engine.Step): `seq` orders the steps of a run.
 
     `inputs` is a JSON list of the nodes whose outputs made the input; null for the run's own input. `same_as` names the
@@ -150,12 +150,13 @@ class Step(Base):
     def outlines(
         cls, run_id: str, limit: int, after: int = -1, node_id: str | None = None
     ) -> tuple[list[dict[str, Any]], int | None]:
-        """The same without any value, however long the run: dicts of `id` and the columns of OUTLINE."""
+        """The same without any value, however long the run: dicts of `id`, `duration_us` and the columns of OUTLINE."""
         where, params = _page(run_id, limit, after, node_id)
         found = execute(f"SELECT {', '.join(OUTLINE)} FROM steps WHERE {where}", params).fetchall()
         rows = [dict(zip(OUTLINE, values, strict=True)) for values in found[:limit]]
         for row in rows:
             row["id"] = step_id(row["run_id"], row["seq"])
+            row["duration_us"] = microseconds(row["duration_ms"])
         return rows, rows[-1]["seq"] if len(found) > limit else None
 
     @classmethod

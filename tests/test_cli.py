@@ -199,6 +199,18 @@ def test_run_as_json_prints_the_whole_run(file):
     assert [(entry["level"], entry["message"]) for entry in run["logs"]] == [("warning", "big: 42")]
 
 
+def test_durations_are_whole_milliseconds_and_microseconds(file):
+    run = json.loads(call("run", file(BRANCHING), "--json", "--input", '{"a": 41}').stdout)
+    timed = [run, *run["steps"]]
+    assert {type(each[name]) for each in timed for name in ("duration_ms", "duration_us")} == {int}
+    assert all(abs(each["duration_us"] - each["duration_ms"] * 1_000) <= 500 for each in timed)
+
+
+@pytest.mark.parametrize(("duration", "shown"), [(0.4, "<1 ms"), (1.6, "2 ms"), (61_000.2, "61000 ms")])
+def test_a_step_shows_whole_milliseconds(duration, shown):
+    assert cli.commands.in_milliseconds(duration) == shown
+
+
 def test_run_shows_values_that_are_too_large_for_a_row(file):
     text = "x" * 100_000
     run = json.loads(call("run", file(ECHO), "--json", "--input", json.dumps(text)).stdout)

@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 import schemas
 from api import agent_run_schemas, catalogue_schemas, metric_schemas, people_schemas
 from flat import iso
-from kinds import Json, Out, Time
+from kinds import Json, Milliseconds, Out, Time
 from models import Run
 
 SCHEMAS = [
@@ -25,6 +25,7 @@ SAMPLES = {
     fields.Float: [0.0, 0.25, 1e300],
     fields.Boolean: [True, False],
     Time: [0, 1_795_615_061_232, 999],
+    Milliseconds: [0, 0.4, 1_240.5, 3_600_000.0],
     Json: ['{"a":[1,null]}', b"[]", "null", {"a": 1}, [1]],
 }
 
@@ -75,7 +76,8 @@ def test_a_list_has_the_rows_in_their_order():
 def test_a_row_of_the_database_goes_out_like_a_dict():
     run = Run(id="run_1", workflow_id="wf_1", duration_ms=1.5, created_at=1_000, cancelled=False)
     found = schemas.RunOut().dump(run)
-    assert (found["id"], found["duration_ms"], found["created_at"]) == ("run_1", 1.5, "1970-01-01T00:00:01.000Z")
+    shown = (found["id"], found["duration_ms"], found["duration_us"], found["created_at"])
+    assert shown == ("run_1", 2, 1_500, "1970-01-01T00:00:01.000Z")
     assert found["cancelled"] is False and found["output"] is None
 
 

@@ -64,6 +64,13 @@ def test_a_run_is_told_with_its_steps(look, make_run):
     assert "error_text" not in found and "more_after" not in found
 
 
+def test_durations_are_whole_milliseconds(look, make_run):
+    run = make_run()
+    found = look.get_run(run["id"])
+    told = [found, *found["steps"], *look.list_runs()["runs"]]
+    assert {type(each["duration_ms"]) for each in told} == {int}
+
+
 def test_a_step_says_whose_outputs_it_was_given(look, make_run):
     run = make_run({"nodes": [{"id": "a", "type": "manual"}, {"id": "b", "type": "noop"}], "edges": [["a", "b"]]}, 1)
     first, second = look.get_run(run["id"])["steps"]

@@ -31,6 +31,15 @@ def test_an_agent_answers_with_text(add_agent, ask, llm):
     assert answer["agent_id"] == "helper" and answer["duration_ms"] >= 0
 
 
+def test_durations_are_whole_milliseconds_and_microseconds(add_agent, ask, llm, log_of):
+    add_agent()
+    llm.then(say("It is done."))
+    log = log_of(ask())
+    timed = [log, *log["steps"]]
+    assert {type(each[name]) for each in timed for name in ("duration_ms", "duration_us")} == {int}
+    assert log["steps"][1]["duration_us"] > 0
+
+
 def test_what_is_given_is_marked_as_data(add_agent, ask, llm):
     add_agent(instructions="You count.")
     llm.then(say("Three."))
@@ -64,7 +73,7 @@ def test_tools_are_called_and_their_results_told(add_agent, ask, llm, log_of, wo
     first, second = log["steps"][1], log["steps"][4]
     assert first["tool_calls"][0] == {"name": "store_set", "arguments": {"key": "a", "value": 7}}
     assert second["text"] == "It is seven." and second["prompt_chars"] > first["prompt_chars"] > 0
-    assert (first["input_tokens"], first["output_tokens"]) == (50, 10) and first["duration_ms"] > 0
+    assert (first["input_tokens"], first["output_tokens"]) == (50, 10) and first["duration_us"] > 0
     assert log["steps"][3]["arguments"] == {"key": "a"} and "7" in str(log["steps"][3]["result"])
     assert answer["usage"]["input_tokens"] == 130 and answer["usage"]["tool_calls"] == 2
 

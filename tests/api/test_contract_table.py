@@ -34,7 +34,8 @@ RUN = {
     "workflow_name": str,
     "status": {"running", "success", "failed", "pending"},
     "triggered_by": {"manual", "schedule", "webhook"},
-    "duration_ms": or_null(float),
+    "duration_ms": or_null(int),
+    "duration_us": or_null(int),
     "started_at": or_null(TIME),
     "finished_at": or_null(TIME),
     "output": ANYTHING,
@@ -53,7 +54,8 @@ STEP = {
     "error_text": or_null(str),
     "started_at": TIME,
     "finished_at": or_null(TIME),
-    "duration_ms": or_null(float),
+    "duration_ms": or_null(int),
+    "duration_us": or_null(int),
 }
 LOG = {
     "id": id_of("log"),
@@ -138,6 +140,18 @@ def test_a_list_has_items_with_every_field_of_the_contract(owner, world, path, s
     answer = owner.get(path.format(**world))
     assert answer.status_code == 200
     assert answer.json["items"] and not [wrong for item in answer.json["items"] for wrong in misfits(item, shape)]
+
+
+def test_all_durations_are_integers_in_the_description_of_the_api(owner):
+    schemas = owner.get("/api/openapi.json").json["components"]["schemas"]
+    durations = {
+        f"{name}.{key}": shape["type"]
+        for name, schema in schemas.items()
+        for key, shape in schema.get("properties", {}).items()
+        if key.endswith(("_ms", "duration_us"))
+    }
+    assert {"RunOut.duration_ms", "StepOut.duration_us", "DayOut.mean_duration_ms"} <= durations.keys()
+    assert {str(type_) for type_ in durations.values()} <= {"integer", "['integer', 'null']"}
 
 
 def test_agent_logs_is_a_list(owner):

@@ -61,9 +61,9 @@ def test_the_hours_count_no_runs_of_another_workspace(other, accepted):
 
 def test_a_day_has_the_mean_of_its_durations(owner, accepted):
     accepted(0, duration_ms=1.0)
-    accepted(0, "failed", duration_ms=4.0)
+    accepted(0, "failed", duration_ms=4.5)
     *_, before, today = owner.get("/api/metrics?days=3").json["daily"]
-    assert today["mean_duration_ms"] == 2.5 and before["mean_duration_ms"] is None
+    assert today["mean_duration_ms"] == 3 and before["mean_duration_ms"] is None
 
 
 def test_a_flow_has_its_name_its_rate_and_how_its_newest_run_stands(owner, flow, accepted):

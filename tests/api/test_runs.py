@@ -241,6 +241,23 @@ def test_a_recorded_run_is_what_was_said_and_nothing_is_executed(owner, make_flo
     assert owner.get(f"/api/runs/{run.json['id']}/steps").json["items"] == []
 
 
+@pytest.mark.parametrize(("given", "ms", "us"), [(1240, 1240, 1_240_000), (12.345, 12, 12_000), (0, 0, 0)])
+def test_a_recorded_duration_comes_back_in_whole_milliseconds_and_microseconds(owner, flow, given, ms, us):
+    body = {"workflow_id": flow["id"], "status": "success", "duration_ms": given}
+    run = owner.post("/api/runs", body).json
+    assert run == owner.get("/api/runs").json["items"][0]
+    assert (repr(run["duration_ms"]), repr(run["duration_us"])) == (repr(ms), repr(us))
+
+
+def test_each_step_has_its_duration_in_microseconds_too_without_values_as_well(owner, run):
+    whole = owner.get(f"/api/runs/{run['id']}/steps").json["items"]
+    outlines = owner.get(f"/api/runs/{run['id']}/steps?values=false").json["items"]
+    names = ("duration_ms", "duration_us")
+    assert [[step[name] for name in names] for step in whole] == [[step[name] for name in names] for step in outlines]
+    assert all(type(step[name]) is int for step in whole for name in names)
+    assert all(abs(step["duration_us"] - 1_000 * step["duration_ms"]) <= 500 for step in whole)
+
+
 @pytest.mark.parametrize("status", ["running", "pending"])
 def test_a_recorded_run_that_goes_on_elsewhere_is_left_alone(owner, server, flow, status):
     run = owner.post("/api/runs", {"workflow_id": flow["id"], "status": status}).json

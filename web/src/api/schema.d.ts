@@ -3823,6 +3823,8 @@ export interface components {
             /** @enum {string} */
             triggered_by: "manual" | "schedule" | "webhook";
             duration_ms: number | null;
+            /** @description The same duration in microseconds */
+            duration_us: number | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -3909,6 +3911,8 @@ export interface components {
             /** @enum {string} */
             triggered_by: "manual" | "schedule" | "webhook";
             duration_ms: number | null;
+            /** @description The same duration in microseconds */
+            duration_us: number | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -3994,6 +3998,8 @@ export interface components {
             /** @enum {string} */
             triggered_by: "manual" | "schedule" | "webhook";
             duration_ms: number | null;
+            /** @description The same duration in microseconds */
+            duration_us: number | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -4058,6 +4064,8 @@ export interface components {
             /** Format: date-time */
             finished_at: string | null;
             duration_ms: number | null;
+            /** @description The same duration in microseconds */
+            duration_us: number | null;
         };
         StepOutList: {
             items: components["schemas"]["StepOut"][];
@@ -4074,6 +4082,8 @@ export interface components {
             /** @enum {string} */
             triggered_by: "manual" | "schedule" | "webhook";
             duration_ms: number | null;
+            /** @description The same duration in microseconds */
+            duration_us: number | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -4482,6 +4492,8 @@ export interface components {
             /** Format: date-time */
             finished_at: string | null;
             duration_ms: number | null;
+            /** @description The same duration in microseconds */
+            duration_us: number | null;
         };
         AgentStepOut: {
             seq: number;
@@ -4509,6 +4521,8 @@ export interface components {
             /** Format: date-time */
             finished_at: string | null;
             duration_ms: number | null;
+            /** @description The same duration in microseconds */
+            duration_us: number | null;
         };
         AgentLogOut: {
             id: string;
@@ -4538,6 +4552,8 @@ export interface components {
             /** Format: date-time */
             finished_at: string | null;
             duration_ms: number | null;
+            /** @description The same duration in microseconds */
+            duration_us: number | null;
             steps: components["schemas"]["AgentStepOut"][];
             /** @description How many are left out, in a list */
             more_steps: number;

@@ -3,7 +3,7 @@ import { type ReactNode, useState } from "react";
 import { useCatalogue } from "@/api/catalogue";
 import type { Schemas } from "@/api/client";
 import { Clamped } from "@/ui/Clamped";
-import { duration } from "@/ui/format";
+import { duration, milliseconds } from "@/ui/format";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { SplitPane } from "@/ui/SplitPane";
 import { labelOf, StatusBadge } from "@/ui/StatusBadge";
@@ -80,7 +80,7 @@ function StepHead(props: StepHeadProps) {
         <StatusBadge outcome={outcomeOfStep(step, hasEnded(run))} />
         {step.status !== "skipped" && (
           <Text size="sm" c="var(--quiet)" style={{ whiteSpace: "nowrap" }}>
-            {duration(step.duration_ms)}
+            {duration(milliseconds(step.duration_us))}
           </Text>
         )}
         {step.pinned && (

@@ -36,7 +36,8 @@ function step(node_id: string, more: Partial<Step> & { at?: number; took?: numbe
     error_text: null,
     started_at: new Date(START + at).toISOString(),
     finished_at: ended ? new Date(START + at + took).toISOString() : null,
-    duration_ms: ended ? took : null,
+    duration_ms: ended ? Math.round(took) : null,
+    duration_us: ended ? took * 1_000 : null,
     ...rest,
   };
 }

@@ -4,7 +4,7 @@ import type { Schemas } from "@/api/client";
 import type { Definition, FlowEdge } from "@/definition/types";
 import type { Mark } from "@/graph/NodeCard";
 import { nameOf } from "@/graph/nameOf";
-import { count, duration } from "@/ui/format";
+import { count, duration, milliseconds } from "@/ui/format";
 import type { Outcome } from "@/ui/StatusBadge";
 
 /** A step without what went in and came out. */
@@ -85,7 +85,8 @@ function stateOf(steps: Step[], runEnded: boolean): NodeState | undefined {
     step: main.number,
     startedAt,
     finishedAt: whole?.finished_at ?? null,
-    durationMs: wholes.length > 1 ? between(startedAt, whole?.finished_at) : (whole?.duration_ms ?? null),
+    durationMs:
+      wholes.length > 1 ? between(startedAt, whole?.finished_at) : milliseconds(whole?.duration_us ?? null),
     attempts: ofItems.length > 0 ? 1 : main.attempt,
     items: ofItems.length > 0 ? itemsOf(ofItems) : null,
     branch: whole?.branch ?? null,

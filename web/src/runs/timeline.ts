@@ -1,4 +1,5 @@
 /** The rows of a run's timeline: a row for each node, under it its attempts and items. Pure. */
+import { milliseconds } from "@/ui/format";
 import type { Outcome } from "@/ui/StatusBadge";
 import { type NodeState, outcomeOfStep, type Step } from "./states";
 
@@ -71,7 +72,7 @@ function partOf(step: Step, runEnded: boolean): Row {
     outcome: outcomeOfStep(step, runEnded),
     start: Date.parse(step.started_at),
     end: step.finished_at === null ? null : Date.parse(step.finished_at),
-    durationMs: step.duration_ms,
+    durationMs: milliseconds(step.duration_us),
     foldable: false,
   };
 }

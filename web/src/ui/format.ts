@@ -55,6 +55,11 @@ export function timeAgo(iso: string, now: number): string {
   return "now";
 }
 
+/** Milliseconds, with fractions, of a duration in microseconds. */
+export function milliseconds(us: number | null): number | null {
+  return us === null ? null : us / 1_000;
+}
+
 /** "12 ms", "1.4 s", "3 min 5 s", "2 h 10 min". */
 export function duration(ms: number | null | undefined): string {
   if (ms === null || ms === undefined) return "–";

@@ -1,7 +1,7 @@
 import { Accordion, Group, Stack, Text } from "@mantine/core";
 import { api } from "@/api/client";
 import { CALM } from "@/api/queries";
-import { duration } from "@/ui/format";
+import { duration, milliseconds } from "@/ui/format";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { StatusBadge } from "@/ui/StatusBadge";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
@@ -36,7 +36,7 @@ export function AgentLogs({ agentId }: { agentId: string }) {
                   {log.task}
                 </Text>
                 <Text size="xs" c="var(--quiet)" visibleFrom="sm">
-                  {duration(log.duration_ms)}
+                  {duration(milliseconds(log.duration_us))}
                 </Text>
                 <Text size="xs" c="var(--quiet)">
                   <Time at={log.created_at} />

@@ -2,7 +2,7 @@
 import { Accordion, Badge, Code, Group, Loader, Stack, Text } from "@mantine/core";
 import { IconBrain, IconCircleX, IconFlag, IconQuestionMark, IconTool } from "@tabler/icons-react";
 import type { Schemas } from "@/api/client";
-import { duration } from "@/ui/format";
+import { duration, milliseconds } from "@/ui/format";
 import classes from "./agents.module.css";
 
 type AgentStep = Schemas["AgentStepOut"];
@@ -87,7 +87,7 @@ function figures(step: AgentStep): string {
   const parts = [];
   if (step.input_tokens) parts.push(`${step.input_tokens} tokens in`);
   if (step.output_tokens) parts.push(`${step.output_tokens} out`);
-  if (step.duration_ms !== null) parts.push(duration(step.duration_ms));
+  if (step.duration_us !== null) parts.push(duration(milliseconds(step.duration_us)));
   return parts.join(" · ");
 }
 

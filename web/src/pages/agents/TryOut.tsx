@@ -17,7 +17,7 @@ import { type FormEvent, useState } from "react";
 import { Link } from "wouter";
 import { api, type Schemas } from "@/api/client";
 import { useSession } from "@/app/session";
-import { count, duration } from "@/ui/format";
+import { count, duration, milliseconds } from "@/ui/format";
 import { Card } from "@/ui/Page";
 import { Refused } from "@/ui/states";
 import { AgentQuestion } from "./AgentQuestion";
@@ -226,7 +226,7 @@ function Progress({ run }: { run: Schemas["AgentLogOut"] }) {
   // A model of one's own, or one of tests, costs nothing.
   if (usage.cost !== null && usage.cost > 0)
     figures.push(usage.cost < 0.0001 ? "less than $0.0001" : `about $${usage.cost.toFixed(4)}`);
-  if (run.duration_ms !== null) figures.push(duration(run.duration_ms));
+  if (run.duration_us !== null) figures.push(duration(milliseconds(run.duration_us)));
   return (
     <Card
       title={isMoving(run.status) ? "At work" : run.status === "success" ? "Done" : "Failed"}

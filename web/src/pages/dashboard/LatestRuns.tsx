@@ -5,6 +5,7 @@ import { liveWhile } from "@/api/queries";
 import { isMoving } from "@/runs/moving";
 import { aboutRun } from "@/runs/words";
 import { Elapsed } from "@/ui/Elapsed";
+import { milliseconds } from "@/ui/format";
 import { Card } from "@/ui/Page";
 import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { LoadingRows, Refused } from "@/ui/states";
@@ -70,7 +71,7 @@ function Rows({ runs }: { runs: Schemas["RunItemOut"][] }) {
           <Text size="xs" c="var(--quiet)" component="span" ta="right">
             <Time at={run.started_at ?? run.created_at} />
             <br />
-            <Elapsed startedAt={run.started_at} ms={run.duration_ms} running={isMoving(run)} />
+            <Elapsed startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />
           </Text>
         </li>
       ))}

@@ -9,6 +9,7 @@ import { hasEnded, isMoving } from "@/runs/moving";
 import type { Run } from "@/runs/useRun";
 import { shortId, TRIGGERS } from "@/runs/words";
 import { Elapsed } from "@/ui/Elapsed";
+import { milliseconds } from "@/ui/format";
 import { labelOf, outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Time } from "@/ui/Time";
 import { RunActions } from "./RunActions";
@@ -52,7 +53,15 @@ function Facts({ run }: { run: Run }) {
   const children = useChildren(run);
   const facts: [string, ReactNode][] = [
     ["started", <Time key="t" at={run.started_at ?? run.created_at} />],
-    ["took", <Elapsed key="e" startedAt={run.started_at} ms={run.duration_ms} running={isMoving(run)} />],
+    [
+      "took",
+      <Elapsed
+        key="e"
+        startedAt={run.started_at}
+        ms={milliseconds(run.duration_us)}
+        running={isMoving(run)}
+      />,
+    ],
     ["trigger", TRIGGERS[run.triggered_by].toLowerCase()],
     ["version", <VersionOf key="v" run={run} />],
   ];

@@ -3,6 +3,7 @@ import { Link, useLocation } from "wouter";
 import { isMoving } from "@/runs/moving";
 import { aboutRun, shortId, TRIGGERS } from "@/runs/words";
 import { Elapsed } from "@/ui/Elapsed";
+import { milliseconds } from "@/ui/format";
 import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Time } from "@/ui/Time";
 import { RunMenu } from "./RunMenu";
@@ -97,7 +98,7 @@ function RunRow({ run, selection }: { run: ListedRun; selection: Selection }) {
       </Table.Td>
       <Table.Td>
         <Text size="sm" component="div">
-          <Elapsed startedAt={run.started_at} ms={run.duration_ms} running={isMoving(run)} />
+          <Elapsed startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />
         </Text>
       </Table.Td>
       <Table.Td>
@@ -141,7 +142,7 @@ function RunCard({ run }: { run: ListedRun }) {
       )}
       <Text size="xs" c="var(--quiet)" component="div">
         {TRIGGERS[run.triggered_by]} ·{" "}
-        <Elapsed startedAt={run.started_at} ms={run.duration_ms} running={isMoving(run)} />
+        <Elapsed startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />
       </Text>
     </Box>
   );

@@ -11,6 +11,7 @@ import { briefOf } from "@/runs/values";
 import { waitsFor } from "@/runs/words";
 import { Clamped } from "@/ui/Clamped";
 import { Elapsed } from "@/ui/Elapsed";
+import { milliseconds } from "@/ui/format";
 import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Refused } from "@/ui/states";
 import { useEditor, useEditorStore } from "../context";
@@ -98,7 +99,7 @@ function Standing({ run }: { run: Run }) {
   return (
     <>
       <Text size="sm" c="var(--quiet)" component="div" className={classes.still}>
-        <Elapsed startedAt={run.started_at} ms={run.duration_ms} running={isMoving(run)} />
+        <Elapsed startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />
         {notes.map((note) => ` · ${note}`)}
       </Text>
       {progress && progress.total > 0 && !hasEnded(run) ? (
