@@ -61,6 +61,7 @@ class Server:
         self._has_ended = False
         self.recorder.start()
         self.dispatcher.start()
+        self.dispatcher.keep_alive()
         self.check_key()
         self.scheduler.start()
 

@@ -36,6 +36,7 @@ from recorder import Recorder
 from schemas import Login, LogOut, RunOut, StepOut
 
 FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
+SHORTEST_WAIT = 0.05  # seconds: the process may be behind with its lease, and takes up no run until it is not
 STYLES = {"success": "green", "failed": "red", "running": "yellow", "skipped": "dim"}
 
 
@@ -130,6 +131,7 @@ def scratch_dispatcher(config: Config, found: Mapping[str, Credential]) -> Itera
         )
         recorder.start()
         dispatcher.start()
+        dispatcher.keep_alive()
         try:
             yield dispatcher
         finally:
@@ -165,7 +167,8 @@ def after_its_wait(dispatcher: Dispatcher, run: Run) -> Run:
     """The run after the time for which it waits; BadInput where it waits for an answer, which cannot come here."""
     if any(REGISTRY[step.node_type].answers for step in Step.waiting(run.id)):
         raise BadInput(f"The run waits for {run.waiting}, which only a server can receive")
-    time.sleep(max(0, (Wait.next_wake(run.id) or 0) - now_ms()) / 1000)
+    wake_at = Wait.next_wake(run.id) or 0
+    time.sleep(max(SHORTEST_WAIT, (wake_at - now_ms()) / 1000))
     dispatcher.wake()
     return Run.get_by_id(run.id)
 

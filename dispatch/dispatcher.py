@@ -54,6 +54,7 @@ POLL_SECONDS = 0.05
 WAIT_SECONDS = 0.5  # after which who waits for a run looks whether the process ends
 SHORT_WAIT = 1.0  # which a thread that answers requests may always wait
 LAST_SECONDS = 1.0  # for what is between two nodes, once the grace time is over
+BEATS_IN_A_LEASE = 3
 READ_AGAIN = 8  # of the runs that could not be read, at each sweep
 
 T = TypeVar("T")
@@ -87,6 +88,8 @@ class Dispatcher(Executor):
         self._local = threading.local()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
+        self._heart: threading.Thread | None = None
+        self._heart_stops = threading.Event()
         self._grace_ends = math.inf
         self._alive_until = 0.0
 
@@ -104,6 +107,22 @@ class Dispatcher(Executor):
             thread = threading.Thread(target=self._work, name=f"run-{number}", daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    def keep_alive(self) -> None:
+        """Renew the lease in a thread of its own, which nothing delays, until `stop`."""
+        self._heart_stops.clear()
+        self._heart = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)
+        self._heart.start()
+
+    def _keep_beating(self) -> None:
+        try:
+            while not self._heart_stops.wait(self.config.lease / BEATS_IN_A_LEASE):
+                try:
+                    self.beat()
+                except Exception as error:
+                    log.error("the lease of this process cannot be renewed at the moment: %s", error)
+        finally:
+            disconnect_thread()
 
     def close(self) -> None:
         """Take no more runs. The grace time begins: when it is over, nobody is kept waiting for a run."""
@@ -127,12 +146,21 @@ class Dispatcher(Executor):
             thread.join(max(0.0, deadline - time.monotonic()))
         self._threads.clear()
         try:
-            self._let_go()
-            self.record_the_rest()
+            try:
+                self._let_go()
+                self.record_the_rest()
+            finally:
+                self._stop_beating()
             Lease.end(self.owner)
         except Exception:
             log.exception("the runs could not be handed back; others take them up when the lease has run out")
         self.services.close()
+
+    def _stop_beating(self) -> None:
+        self._heart_stops.set()
+        if self._heart is not None:
+            self._heart.join(LAST_SECONDS)
+            self._heart = None
 
     def _let_go(self) -> None:
         """Hand back the runs whose node does not end: with the process it does, and they did nothing to that."""

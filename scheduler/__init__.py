@@ -25,7 +25,6 @@ from scheduler.leader import Leader
 from scheduler.polls import Poller
 from scheduler.retention import Retention
 
-BEATS_IN_A_LEASE = 3
 SWEEP_SECONDS = 2
 WAKE_SECONDS = 0.5
 TICK_SECONDS = 0.5
@@ -85,11 +84,10 @@ class Scheduler:
         self.poller: Poller | None = None
         self.retention: Retention | None = None
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
-        # Nothing delays the heartbeat, and no slow sweep a tick. What retention does can take minutes.
+        # No slow sweep delays a tick. What retention does can take minutes.
         self._scheduler = Steady(
             timezone="UTC",
             executors={
-                "beats": OneThread(),
                 "ticks": OneThread(),
                 "default": ThreadPoolExecutor(2),
                 "retention": ThreadPoolExecutor(1),
@@ -102,8 +100,6 @@ class Scheduler:
         dispatcher = self.dispatcher
         self.leader = Leader(lambda runs: dispatcher.pick_up(), dispatcher.may_start)
         self.poller = Poller(dispatcher, self.leader.owner, self.leader.leads)
-        lease = dispatcher.config.lease
-        self._scheduler.add_job(dispatcher.beat, "interval", seconds=lease / BEATS_IN_A_LEASE, executor="beats")
         jobs: list[tuple[Callable[[], object], float]] = [
             (dispatcher.sweep, SWEEP_SECONDS),
             (lambda: watch(now_ms()), WATCH_SECONDS),

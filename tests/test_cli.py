@@ -18,6 +18,7 @@ from pathlib import Path
 
 import click
 import pytest
+from children import child
 from click.testing import CliRunner
 
 import accounts
@@ -152,6 +153,19 @@ def test_run_goes_on_after_the_time_for_which_it_waits(file):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
+def test_run_goes_on_after_a_wait_that_is_longer_than_its_lease(file):
+    nodes = [{"id": "a", "type": "wait", "config": {"seconds": 2.5}}, {"id": "b", "type": "noop"}]
+    flow = file({"nodes": nodes, "edges": [["a", "b"]]})
+    env = {**os.environ, "HEADRACE_LEASE_SECONDS": "1"}
+    command = [sys.executable, str(ROOT / "workflow_server.py"), "run", flow, "--input", "7"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, json.loads(done.stdout)) == (0, 7), done.stderr
+    assert [line.split()[:2] for line in done.stderr.splitlines()] == [
+        ["waiting", "a"], ["success", "a"], ["success", "b"],
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("node", "reason"),
     [
@@ -265,8 +279,7 @@ def test_a_run_that_is_stopped_by_a_signal_leaves_nothing_behind(file, folder, n
     scratch.mkdir()
     env = {**os.environ, "TMPDIR": str(scratch), "HEADRACE_EGRESS_ALLOW": "127.0.0.1"}
     command = [sys.executable, str(ROOT / "workflow_server.py"), "run", file(UNREACHABLE)]
-    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
+    with child(command, env=env, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr.readline().startswith("failed   get")
         process.send_signal(number)
         assert process.wait(timeout=20) == code
@@ -281,16 +294,13 @@ def on_a_terminal(*args, answers=()):
     ours, theirs = pty.openpty()
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
     command = [sys.executable, str(ROOT / "workflow_server.py"), *args]
-    with subprocess.Popen(
-        command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=env, text=True, start_new_session=True
-    ) as process:
+    with child(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=env, text=True) as process:
         os.close(theirs)
         shown, left = "", list(answers)
         while piece := read_terminal(ours):
             shown += piece
             if left and left[0][0] in shown:
                 os.write(ours, left.pop(0)[1].encode())
-        assert process.stdout is not None
         out = process.stdout.read()
         assert process.wait(timeout=20) == 0, shown
     os.close(ours)
@@ -733,16 +743,15 @@ def test_it_serves_from_any_folder_and_the_commands_work_meanwhile(folder):
     (folder / "config.py").write_text("raise SystemExit('the wrong config')")
     (folder / ".env").write_text(f"PORT={port}\nWEB_CONCURRENCY=1\n")
     env = {**os.environ, "PYTHONPATH": str(folder / "more")}
-    with subprocess.Popen([sys.executable, str(ROOT / "workflow_server.py")], env=env) as process:
-        try:
-            assert wait_for(f"http://127.0.0.1:{port}/api/health", process) == 200
-            call("user", "add", "ann@example.org", "--password-stdin", input="a good password")
-            login = {"email": "ann@example.org", "password": "a good password"}
-            assert ask(f"http://127.0.0.1:{port}/api/auth/login", login) == 200
-            call("backup", "copy.sqlite3")
-            assert process.poll() is None
-        finally:
-            process.terminate()
+    with child([sys.executable, str(ROOT / "workflow_server.py")], env=env) as process:
+        assert wait_for(f"http://127.0.0.1:{port}/api/health", process) == 200
+        call("user", "add", "ann@example.org", "--password-stdin", input="a good password")
+        login = {"email": "ann@example.org", "password": "a good password"}
+        assert ask(f"http://127.0.0.1:{port}/api/auth/login", login) == 200
+        call("backup", "copy.sqlite3")
+        assert process.poll() is None
+        process.terminate()
+        process.wait(timeout=60)
     assert (folder / "data/headrace.sqlite3").is_file()
 
 

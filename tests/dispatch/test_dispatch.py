@@ -6,6 +6,7 @@ from contextlib import closing
 
 import orjson
 import pytest
+from servers import until
 from world import (
     PATIENCE,
     Background,
@@ -1163,6 +1164,40 @@ def test_a_process_that_cannot_say_that_it_lives_takes_no_runs(dispatcher):
     dispatcher.beat()
     dispatcher.sweep()
     assert finished(dispatcher, run_of(id_)).status == "success"
+
+
+def test_a_process_that_keeps_itself_alive_is_so_beyond_its_lease_and_not_beyond_its_end(start):
+    dispatcher = start(lease=1)
+    dispatcher.keep_alive()
+    first = Lease.find(dispatcher.owner).until
+    until(lambda: Lease.find(dispatcher.owner).until > first + 1_000, "the lease is renewed past its first end")
+    assert dispatcher.is_open() and finished(dispatcher, submit(dispatcher, flow("a"))).status == "success"
+    dispatcher.stop()
+    assert Lease.find(dispatcher.owner) is None
+    assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
+
+
+def test_a_process_that_cannot_hand_its_runs_back_does_not_stay_alive_for_that(start, monkeypatch):
+    dispatcher = start(lease=1)
+    dispatcher.keep_alive()
+    monkeypatch.setattr(dispatcher, "_let_go", lambda: 1 / 0)
+    dispatcher.stop()
+    assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
+
+
+def test_a_lease_that_could_not_be_renewed_once_is_renewed_later(start, monkeypatch):
+    dispatcher = start(lease=1)
+    beat, failures = dispatcher.beat, iter([OSError("No space left on device")])
+
+    def failing():
+        for error in failures:
+            raise error
+        beat()
+
+    monkeypatch.setattr(dispatcher, "beat", failing)
+    first = Lease.find(dispatcher.owner).until
+    dispatcher.keep_alive()
+    until(lambda: Lease.find(dispatcher.owner).until > first, "the lease is renewed after a failure")
 
 
 def test_a_run_with_a_key_that_cannot_be_accepted_leaves_the_key_free(start):
