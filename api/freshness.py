@@ -1,9 +1,10 @@
-"""Answers that have not changed since a page asked last are a 304 without a body: pages ask every second or two.
+"""Answers that have not changed since a page asked last are a 304 without a body: pages ask every second or two. All
+other answers of the API say that nobody may keep them.
 
-The others are compressed for whoever takes that, since not every server has a proxy before it that would. How far a
-text shrinks tells of what is in it to who reads along and can put something there (BREACH). So nothing is compressed
-that has a secret: neither what anything but GET answers, such as a login or a new token, nor what no cache may keep,
-nor what has the signature of a link in it; nor is what a flow answers, which may have anything.
+Those that are sent are compressed for whoever takes that, since not every server has a proxy before it that would. How
+far a text shrinks tells of what is in it to who reads along and can put something there (BREACH). So nothing is
+compressed that has a secret: neither what anything but GET answers, such as a login or a new token, nor what no cache
+may keep, such as what has the signature of a link in it; nor is what a flow answers, which may have anything.
 """
 
 from __future__ import annotations
@@ -25,16 +26,23 @@ def tag(response: Response) -> Response:
     """Put a tag on a JSON answer to GET and compress it, or answer 304 where the request names that tag.
 
     The body is made in any case: it costs less to make than to send and to read. A browser may keep it, but must ask
-    each time, so that nobody sees it who may not any more.
+    each time, so that nobody sees it who may not any more. Everything else, and what has a secret in it, nobody keeps.
     """
-    if request.method not in ("GET", "HEAD") or response.status_code != 200 or response.mimetype != "application/json":
+    if request.endpoint in NOT_TAGGED or "Cache-Control" in response.headers:
         return response
-    if request.endpoint in NOT_TAGGED or response.is_streamed or "Cache-Control" in response.headers:
+    if not _may_be_kept(response):
+        response.headers["Cache-Control"] = "no-store"
         return response
     body = response.get_data()
-    if not is_known(response, digest_of(body)) and len(body) >= LEAST and takes_gzip() and not SIGNATURE.search(body):
+    if not is_known(response, digest_of(body)) and len(body) >= LEAST and takes_gzip():
         send_compressed(response, gzip.compress(body, QUICK, mtime=0))
     return response
+
+
+def _may_be_kept(response: Response) -> bool:
+    if request.method not in ("GET", "HEAD") or response.status_code != 200 or response.mimetype != "application/json":
+        return False
+    return not response.is_streamed and not SIGNATURE.search(response.get_data())
 
 
 def digest_of(body: bytes) -> str:

@@ -54,6 +54,32 @@ def test_what_writes_answer_has_no_tag(owner):
     assert "ETag" not in owner.post("/api/flows", {"name": "A"}).headers
 
 
+def test_every_answer_of_the_api_that_has_no_tag_may_be_kept_by_nobody(owner, client, flow, token_client):
+    answers = [
+        owner.post("/api/flows", {"name": "A"}),
+        owner.post("/api/tokens", {"name": "A"}),
+        owner.post(f"/api/workflows/{flow['id']}/run"),
+        owner.get("/api/auth/session"),
+        owner.get("/api/profile"),
+        owner.get("/api/runs/run_none"),
+        owner.get("/api/nothing"),
+        owner.get("/api/runs?limit=x"),
+        owner.get("/metrics"),
+        client.get("/api/flows"),
+        client.post("/api/auth/login", {"email": "owner@example.org", "password": "wrong"}),
+        token_client("viewer").post("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "ping"}),
+    ]
+    assert [answer.headers.get("Cache-Control") for answer in answers] == ["no-store"] * len(answers)
+
+
+def test_an_answer_with_the_signature_of_a_link_may_be_kept_by_nobody(owner, make_flow):
+    ask = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Go?"}}]}
+    run = owner.post(f"/api/workflows/{make_flow(ask)['id']}/run").json
+    answer = owner.get(f"/api/runs/{run['id']}/steps")
+    assert freshness.SIGNATURE.search(answer.data)
+    assert answer.headers["Cache-Control"] == "no-store" and "ETag" not in answer.headers
+
+
 def test_what_a_flow_answers_a_webhook_is_left_alone(client, make_flow):
     make_flow(
         {"nodes": [{**HOOK, "config": {**HOOK["config"], "methods": ["GET"], "respond": "last"}}]}, status="active"
