@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
 
+import throttle
 from config import Config
 from database import write
-from errors import BadInput, Conflict, Forbidden, Issue, TooMany, Unauthenticated
-from models import AuditEntry, LoginFailure, Membership, Session, User, Workspace, differences
+from errors import BadInput, ConfigError, Conflict, Forbidden, Issue, Unauthenticated
+from models import AuditEntry, Membership, Session, User, Workspace, differences
+from passwords import weakness
+
+log = logging.getLogger("headrace.accounts")
 
 SHORTEST_PASSWORD = 8
-WINDOW_MS = 15 * 60_000
-FAILURES_ALLOWED = {"account": 10, "address": 50}
 
 
 @cache
@@ -31,11 +34,21 @@ def _hash_of_nobody() -> str:
     return str(_hasher().hash(secrets.token_urlsafe(16)))
 
 
-def hash_password(password: str) -> str:
-    """The argon2id hash; BadInput for a password that is too short."""
+def hash_password(password: str, about: Iterable[str] = ()) -> str:
+    """Return the argon2id hash. `about` are names that somebody who guesses would try.
+
+    Raises: BadInput if the password is too short or too easy to guess.
+    """
     if len(password) < SHORTEST_PASSWORD:
-        raise BadInput(f"password: must have at least {SHORTEST_PASSWORD} characters")
+        raise _wrong("password", f"must have at least {SHORTEST_PASSWORD} characters")
+    if (reason := weakness(password, about)) is not None:
+        raise _wrong("password", reason)
     return str(_hasher().hash(password))
+
+
+def names_of(user: User) -> list[str]:
+    """What somebody who guesses the user's password would try first."""
+    return [user.email, user.name, *(workspace.name for workspace in Workspace.of(user))]
 
 
 def check_password(user: User | None, password: str) -> bool:
@@ -49,35 +62,30 @@ def check_password(user: User | None, password: str) -> bool:
     return user is not None
 
 
-def log_in(email: str, password: str, address: str, days: int) -> tuple[User, Session, str]:
-    """The user, a new session and its token. Unauthenticated or, after many failures, TooMany."""
+def log_in(
+    email: str, password: str, address: str, is_shared: bool, days: int, idle_days: int
+) -> tuple[User, Session, str]:
+    """The user, a new session and its token. `is_shared`: the address stands for many clients.
+
+    Raises: Unauthenticated, or TooMany after many failures.
+    """
     account = email.strip().lower()
-    keys = _throttled(account, address)
     user = User.by_email(account)
+    made = throttle.take(account, address, user, is_shared)
     if not check_password(user, password) or user is None:
-        with write():
-            LoginFailure.note(keys, WINDOW_MS)
-            # Of accounts that are there only: what else is typed in may be a password in the wrong field.
-            if user is not None:
+        # Of accounts that are there only: what else is typed in may be a password in the wrong field.
+        if user is not None:
+            with write():
                 _entry_of("session.refused", user, address).about(user).save_new()
         raise Unauthenticated("Wrong email or password")
     workspaces = list(user.roles())
     if not workspaces:
         raise Unauthenticated("This user is a member of no workspace any more")
     with _entry_of("session.opened", user, address).written() as entry:
-        LoginFailure.forget(keys[:1])
-        session, token = Session.start(user, workspaces[0], days)
+        made.worked(user)
+        session, token = Session.start(user, workspaces[0], days, idle_days)
         entry.about(session)
     return user, session, token
-
-
-def _throttled(account: str, address: str) -> list[str]:
-    """The keys under which failures are counted, the account's first; TooMany where there were many of late."""
-    keys = {"account": f"account:{account}", "address": f"address:{address}"}
-    waits = [LoginFailure.wait(keys[kind], allowed, WINDOW_MS) for kind, allowed in FAILURES_ALLOWED.items()]
-    if max(waits):
-        raise TooMany("Too many failed logins; try again later", retry_after=max(waits))
-    return list(keys.values())
 
 
 def _entry_of(action: str, user: User, address: str | None = None) -> AuditEntry:
@@ -89,15 +97,14 @@ def _entry_of(action: str, user: User, address: str | None = None) -> AuditEntry
 # Passwords and profiles
 
 
-def confirm(user: User, password: str | None, address: str) -> None:
+def confirm(user: User, password: str | None, address: str, is_shared: bool = False) -> None:
     """BadInput unless this is the user's password. Wrong ones are counted as those of logins: TooMany."""
     if password is None:
         raise _wrong("current_password", "is needed to change the address or the password")
-    keys = _throttled(user.email, address)
+    made = throttle.take(user.email, address, user, is_shared)
     if not check_password(user, password):
-        LoginFailure.note(keys, WINDOW_MS)
         raise _wrong("current_password", "is not your password")
-    LoginFailure.forget(keys[:1])
+    made.worked(user)
 
 
 def change_profile(user: User, given: Mapping[str, str], session: Session, begin: Callable[[str], AuditEntry]) -> None:
@@ -127,7 +134,7 @@ def set_password(user: User, password: str, set_up: bool = False) -> None:
 
     `set_up`: it is of their own choice. Else they should choose one when they log in.
     """
-    hashed = hash_password(password)
+    hashed = hash_password(password, names_of(user))
     entry = AuditEntry.begin("password.changed", next(iter(user.roles()), None)).about(user)
     with entry.written():
         _set_hash(user, hashed, set_up)
@@ -138,7 +145,7 @@ def reset_password(entry: AuditEntry, user: User, password: str, owned: Collecti
 
     Forbidden where the user is in others too: who sets a password can log in with it, and would get in there.
     """
-    hashed = hash_password(password)
+    hashed = hash_password(password, names_of(user))
     with entry.about(user).written():
         if not user.roles().keys() <= set(owned):
             raise Forbidden(
@@ -149,7 +156,7 @@ def reset_password(entry: AuditEntry, user: User, password: str, owned: Collecti
 
 def _own_hash(user: User, password: str) -> str:
     """The hash of a password that the user chose. BadInput for that which somebody else has given them."""
-    hashed = hash_password(password)
+    hashed = hash_password(password, names_of(user))
     if not user.set_up and check_password(user, password):
         raise _wrong("password", "must be another than the one that you were given")
     return hashed
@@ -158,7 +165,7 @@ def _own_hash(user: User, password: str) -> str:
 def _set_hash(user: User, hashed: str, set_up: bool, but: Session | None = None) -> None:
     user.change(password_hash=hashed, set_up=set_up)
     Session.end_all(user, but)
-    LoginFailure.forget([f"account:{user.email}"])
+    throttle.forget(user.email)
 
 
 def _account(email: str) -> str:
@@ -194,8 +201,9 @@ def add_member(
 
     `entry` goes into the audit trail, and says which workspace it is. `set_up` is as for `add_user`.
     """
-    hashed = None if password is None else hash_password(password)
     workspace_id = str(entry.workspace_id)
+    about = (email, name or "", Workspace.get_by_id(workspace_id).name)
+    hashed = None if password is None else hash_password(password, about)
     with entry.note(role=role).written():
         user = User.by_email(email)
         if user is None:
@@ -210,10 +218,20 @@ def add_member(
 
 
 def make_first_owner(config: Config) -> tuple[str, str | None] | None:
-    """On an empty database, the owner and a workspace: the address, and the password where it had to be made up."""
+    """On an empty database, the owner and a workspace: the address, and the password where it had to be made up.
+
+    A password of the settings that is easy to guess is taken, so that trying Headrace out stays one line, but is not
+    the owner's own choice then: the app leads to another at the first login.
+    """
     if User.select().exists():
         return None
+    if 0 < len(config.admin_password) < SHORTEST_PASSWORD:
+        raise ConfigError(f"HEADRACE_ADMIN_PASSWORD must have at least {SHORTEST_PASSWORD} characters")
     password = config.admin_password or secrets.token_urlsafe(12)
-    owner = add_user(config.admin_email, hash_password(password), set_up=bool(config.admin_password))
+    reason = weakness(password, [config.admin_email])
+    if reason is not None:
+        log.warning("HEADRACE_ADMIN_PASSWORD %s; the app asks for another at the first login", reason)
+    hashed = str(_hasher().hash(password))
+    owner = add_user(config.admin_email, hashed, set_up=bool(config.admin_password) and reason is None)
     Workspace.found("Main", owner)
     return owner.email, None if config.admin_password else password

@@ -238,6 +238,12 @@ class Config:
         "HEADRACE_TRUSTED_PROXIES", "0", _number(0, 10), "Proxies in front whose `X-Forwarded-*` headers are believed."
     )
     session_days: int = setting("HEADRACE_SESSION_DAYS", "30", _number(1, 3650), "Days that a sign-in lasts.")
+    session_idle_days: int = setting(
+        "HEADRACE_SESSION_IDLE_DAYS",
+        "7",
+        _number(0, 3650),
+        "Days after which a sign-in ends that nobody has used. 0: only when it has lasted its days.",
+    )
     max_body_bytes: int = setting("HEADRACE_MAX_BODY_BYTES", "5M", _size("1G"), "Largest request body.")
     max_nodes: int = setting("HEADRACE_MAX_NODES", "20000", _number(1, 1_000_000), "Most nodes of a workflow.")
     max_definition_bytes: int = setting(

@@ -30,11 +30,12 @@ from tables.flow_pages import (
 from tables.flows import MOST_CHARACTERS, Workflow, WorkflowVersion
 from tables.keys import IdempotencyKey
 from tables.leases import Lease
+from tables.logins import LoginAddress, LoginFailure
 from tables.logs import LogEntry
 from tables.memory import AgentMemory, MemoryScope
 from tables.metrics import RunDay
 from tables.options import RunOptions
-from tables.people import ROLES, ApiToken, LoginFailure, Membership, Session, User, Workspace, hash_token
+from tables.people import ROLES, ApiToken, Membership, Session, User, Workspace, hash_token
 from tables.polls import CLAIM_MS, Claim, Poll, PollEntry
 from tables.presets import Preset
 from tables.runs import QUEUED, RUN_STATUSES, Run
@@ -47,12 +48,12 @@ from tables.webhooks import Fired, Hook, Webhook
 
 __all__ = [
     "ACTIONS", "CLAIM_MS", "GRACE_MS", "MOST_CHARACTERS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent",
-    "AgentMemory", "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Claim", "Credential",
-    "DatabaseRefused", "Due", "Fact", "Fired", "FlowFilters", "HeldUp", "Hook", "IdempotencyKey", "LastRun", "Lease",
-    "Listed", "LogEntry", "LoginFailure", "Membership", "MemoryScope", "Needed", "Poll", "PollEntry", "Preset", "Run",
-    "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "Upcoming", "User", "Wait",
-    "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "definitions_of", "differences",
-    "first_id", "flow_page", "hash_token", "is_held_up", "last_runs", "metrics", "monotonic_ms", "new_id",
-    "next_times", "now_ms", "patience", "present_names", "retention", "sizes_of", "space", "totals", "upcoming",
-    "versions_of",
+    "AgentMemory", "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Claim", "Credential", "DatabaseRefused",
+    "Due", "Fact", "Fired", "FlowFilters", "HeldUp", "Hook", "IdempotencyKey", "LastRun", "Lease", "Listed",
+    "LogEntry", "LoginAddress", "LoginFailure", "Membership", "MemoryScope", "Needed", "Poll", "PollEntry", "Preset",
+    "Run", "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "Upcoming", "User",
+    "Wait", "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "definitions_of",
+    "differences", "first_id", "flow_page", "hash_token", "is_held_up", "last_runs", "metrics", "monotonic_ms",
+    "new_id", "next_times", "now_ms", "patience", "present_names", "retention", "sizes_of", "space", "totals",
+    "upcoming", "versions_of",
 ]  # fmt: skip

@@ -52,6 +52,7 @@ class Server:
         self.scheduler = Scheduler(self.dispatcher)
         patience.leave(max(1, config.threads // 2))
         self.first_login: welcome.Login | None = None
+        self.has_seen_proxy = False  # one that is not trusted: see api/origins.py
         self._ending = threading.Lock()
         self._has_ended = False
         self.kept_answers: dict[str, Any] = {}  # by view: see api/kept.py

@@ -27,6 +27,7 @@ from api import (
     mcp,
     memory,
     metrics,
+    origins,
     people,
     profile,
     resume,
@@ -72,7 +73,12 @@ OPENAPI = {
         "info": {"description": "A workflow server that a small team hosts itself."},
         "components": {
             "securitySchemes": {
-                "session": {"type": "apiKey", "in": "cookie", "name": access.COOKIE},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": origins.COOKIE,
+                    "description": f"Over HTTPS it is called {origins.SECURE_COOKIE}.",
+                },
                 "token": {"type": "http", "scheme": "bearer"},
             }
         },

@@ -9,17 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from flask import Flask, Request, current_app, g, request
 from flask_login import LoginManager, UserMixin, current_user
 
+from api.origins import SAFE_METHODS, check_origin, session_token
 from api.wire import read_body, this_request
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
 from models import ROLES, ApiToken, Base, Session, User
 
-COOKIE = "headrace_session"
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 ANSWERS = "operator"  # the least role that may answer a run that waits
 # Views of libraries: the description of the API and its page. They show no data.
 DESCRIPTION = "api-docs.openapi_json"
@@ -155,10 +153,20 @@ def _identify(request_: Any) -> Identity | None:
         token = ApiToken.by_token(text.strip()) if scheme.lower() == "bearer" else None
         user = None if token is None else User.find(token.user_id)
         return None if user is None else Identity(user, token=token)
-    cookie = request_.cookies.get(COOKIE)
+    cookie = session_token()
     session = Session.by_token(cookie) if cookie else None
     user = None if session is None else User.find(session.user_id)
-    return None if user is None else Identity(user, session=session)
+    if user is None or session is None:
+        return None
+    _note_use(session)
+    return Identity(user, session=session)
+
+
+def _note_use(session: Session) -> None:
+    """Put the session's idle end off. Nobody waits for that, and what keeps it from being written refuses nothing."""
+    server = current_app.extensions["headrace"]
+    if (write := session.used(server.config.session_idle_days)) is not None:
+        server.recorder.submit([write])
 
 
 def _guard() -> None:
@@ -218,14 +226,3 @@ def _check_believed() -> None:
     believed = request.headers.get("X-User-Id")
     if believed is not None and believed != current_user.get_id():
         raise Forbidden("Somebody else has logged in in this browser since; load the page again (X-User-Id)")
-
-
-def check_origin() -> None:
-    """A browser says which page a write comes from: with a cookie, only our own may."""
-    if request.method in SAFE_METHODS:
-        return
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
-        raise Forbidden("This request comes from another site's page (Origin)")
-    if origin is None and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
-        raise Forbidden("This request comes from another site's page (Sec-Fetch-Site)")

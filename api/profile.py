@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request
 from flask_login import current_user
 
 import accounts
 from api.access import needs, who
 from api.audit import begun, remove
+from api.origins import client
 from api.people_schemas import OwnSessionOut, ProfileChange, UserOut
 from api.sessions import no_store, person
 from api.wire import Resource
@@ -40,7 +40,7 @@ def change(body: dict[str, str]) -> Any:
     """
     user, current = who(), body.pop("current_password", None)
     if "password" in body or body.get("email", user.email) != user.email:
-        accounts.confirm(user, current, request.remote_addr or "")
+        accounts.confirm(user, current, *client())
     accounts.change_profile(user, body, current_user.session, lambda action: begun(action).about(user))
     return person(user)
 

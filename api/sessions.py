@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, current_app, request
+from flask import Response, current_app
 from flask_login import current_user
 
 import accounts
-from api.access import COOKIE, check_origin, check_role, everybody, needs, workspace_id
+from api.access import check_role, everybody, needs, workspace_id
 from api.audit import audited, remove
+from api.origins import check_origin, client, end_session, set_session
 from api.people_schemas import SessionChange, WhoOut
-from api.wire import Resource
+from api.wire import Resource, dumped
 from models import User, Workspace
 from schemas import Login
 
@@ -39,12 +40,11 @@ def log_in(body: dict[str, str]) -> Any:
     """Log in; the answer sets the session cookie."""
     check_origin()
     config = current_app.extensions["headrace"].config
-    address = request.remote_addr or ""
-    user, session, token = accounts.log_in(body["email"], body["password"], address, config.session_days)
+    days = config.session_days, config.session_idle_days
+    user, session, token = accounts.log_in(body["email"], body["password"], *client(), *days)
     answer = _who(user, session, session.workspace_id, user.roles()[session.workspace_id])
-    response = current_app.json.response(WhoOut().dump(answer))
-    age = config.session_days * 86_400
-    response.set_cookie(COOKIE, token, max_age=age, httponly=True, samesite="Lax", secure=request.is_secure)
+    response = dumped(WhoOut(), answer)
+    set_session(response, token, config.session_days)
     return response
 
 
@@ -79,7 +79,7 @@ def log_out() -> Any:
     session, token = current_user.session, current_user.token
     remove("session.closed" if token is None else "token.withdrawn", session or token)
     response = Response(status=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=request.is_secure)
+    end_session(response)
     return response
 
 

@@ -1,18 +1,18 @@
-"""Who may do what: users, workspaces, memberships, sessions, API tokens and failed logins."""
+"""Who may do what: users, workspaces, memberships, sessions and API tokens."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from peewee import BooleanField, CompositeKey, IntegerField, ModelSelect, TextField
 
 from database import execute, write
-from tables.base import DAY_MS, Base, now_ms
+from tables.base import DAY_MS, Base, Write, now_ms
 
 ROLES = ("viewer", "operator", "editor", "owner")
+TOUCH_MS = 3_600_000  # how often the use of a session is written down
 
 
 def hash_token(token: str) -> str:
@@ -157,6 +157,8 @@ class Membership(Base):
 
 
 class Session(Base):
+    """A login. It ends at `expires_at`, and at `idle_at` unless it is used before, which puts that off."""
+
     prefix = "ses"
     id = TextField(primary_key=True)
     token_hash = TextField(unique=True)
@@ -164,28 +166,43 @@ class Session(Base):
     workspace_id = TextField()
     created_at = IntegerField()
     expires_at = IntegerField()
+    idle_at = IntegerField()
 
     class Meta:
         table_name = "sessions"
 
     @classmethod
-    def start(cls, user: User, workspace_id: str, days: int) -> tuple[Session, str]:
-        """A new session and its token, which is nowhere else."""
+    def start(cls, user: User, workspace_id: str, days: int, idle_days: int = 0) -> tuple[Session, str]:
+        """A new session and its token, which is nowhere else. With `idle_days` 0, it may be idle until it expires."""
         token = secrets.token_urlsafe(32)
         expires = now_ms() + days * DAY_MS
-        row = cls.add(token_hash=hash_token(token), user_id=user.id, workspace_id=workspace_id, expires_at=expires)
+        row = cls.add(
+            token_hash=hash_token(token),
+            user_id=user.id,
+            workspace_id=workspace_id,
+            expires_at=expires,
+            idle_at=_idle_at(expires, idle_days),
+        )
         return row, token
 
     @classmethod
     def by_token(cls, token: str) -> Session | None:
         """The live session of this token."""
         row = cls.one("token_hash = ?", hash_token(token))
-        return row if row is not None and row.expires_at > now_ms() else None
+        return row if row is not None and min(row.expires_at, row.idle_at) > now_ms() else None
+
+    def used(self, idle_days: int) -> Write | None:
+        """The write that puts the idle end off; None if that was done less than TOUCH_MS ago."""
+        idle_at = _idle_at(self.expires_at, idle_days)
+        if abs(idle_at - self.idle_at) < TOUCH_MS:
+            return None
+        return Write("UPDATE sessions SET idle_at = ? WHERE id = ?", (idle_at, self.id))
 
     @classmethod
     def of(cls, user: User) -> ModelSelect:
         """The live sessions of the user."""
-        return cls.select().where((cls.user_id == user.id) & (cls.expires_at > now_ms()))
+        now = now_ms()
+        return cls.select().where((cls.user_id == user.id) & (cls.expires_at > now) & (cls.idle_at > now))
 
     @classmethod
     def end_all(cls, user: User, but: Session | None = None) -> None:
@@ -202,7 +219,12 @@ class Session(Base):
     @classmethod
     def prune(cls) -> int:
         """Delete the expired ones."""
-        return cls.drop_old("expires_at <= ?", now_ms())
+        return cls.drop_old("MIN(expires_at, idle_at) <= ?", now_ms())
+
+
+def _idle_at(expires: int, idle_days: int) -> int:
+    """When a session that is used now ends unless it is used again."""
+    return min(expires, now_ms() + idle_days * DAY_MS) if idle_days else expires
 
 
 class ApiToken(Base):
@@ -230,41 +252,3 @@ class ApiToken(Base):
         """The live token of this text."""
         row = cls.one("token_hash = ?", hash_token(token))
         return row if row is not None and (row.expires_at is None or row.expires_at > now_ms()) else None
-
-
-class LoginFailure(Base):
-    """How often logging in has failed for one address or account since `since`."""
-
-    key = TextField(primary_key=True)
-    count = IntegerField()
-    since = IntegerField()
-
-    class Meta:
-        table_name = "login_failures"
-
-    @classmethod
-    def wait(cls, key: str, allowed: int, window_ms: int) -> int:
-        """Seconds until another try is allowed; 0 for now."""
-        row = cls.find(key)
-        if row is None or row.count < allowed:
-            return 0
-        return max(0, -(-(row.since + window_ms - now_ms()) // 1000))
-
-    @classmethod
-    def note(cls, keys: Iterable[str], window_ms: int) -> None:
-        """One more failure for each key; a window that has passed starts anew."""
-        now = now_ms()
-        sql = (
-            "INSERT INTO login_failures (key, count, since) VALUES (?, 1, ?) ON CONFLICT (key) DO UPDATE SET "
-            "count = CASE WHEN since < ? THEN 1 ELSE count + 1 END, since = CASE WHEN since < ? THEN ? ELSE since END"
-        )
-        with write():
-            cls.delete().where(cls.since < now - DAY_MS).execute()
-            for key in keys:
-                execute(sql, (key, now, now - window_ms, now - window_ms, now))
-
-    @classmethod
-    def forget(cls, keys: Sequence[str]) -> None:
-        """A login that worked clears the account's count."""
-        with write():
-            cls.delete().where(cls.key.in_(keys)).execute()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-import accounts
+import throttle
 from api.access import everybody
 from errors import (
     BadInput,
@@ -390,11 +390,11 @@ def test_a_definition_over_its_bound_is_413(owner, config, as_text):
 
 def test_after_many_failed_logins_it_is_429_with_retry_after(client):
     keys = [f"account:{'nobody@example.org'}"]
-    for _ in range(accounts.FAILURES_ALLOWED["account"]):
-        LoginFailure.note(keys, accounts.WINDOW_MS)
+    for _ in range(throttle.MAX_FAILURES["pair"]):
+        LoginFailure.note(keys, throttle.WINDOW_MS)
     answer = client.post("/api/auth/login", {"email": "nobody@example.org", "password": "x"})
     check_shape(answer, 429)
-    assert 0 < int(answer.headers["Retry-After"]) <= accounts.WINDOW_MS // 1000
+    assert 0 < int(answer.headers["Retry-After"]) <= throttle.WINDOW_MS // 1000
 
 
 # 503

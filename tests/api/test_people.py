@@ -2,7 +2,7 @@
 
 import pytest
 
-import accounts
+import throttle
 from database import write
 from models import ApiToken, AuditEntry, Membership, now_ms
 
@@ -139,7 +139,7 @@ def test_a_program_works_with_the_password_that_was_given(owner, log_in):
 
 def test_an_owner_helps_a_member_who_forgot_the_password(owner, reset, log_in, token_client):
     email, program = reset.client.user.email, token_client("viewer", user=reset.client.user)
-    for _ in range(accounts.FAILURES_ALLOWED["account"]):
+    for _ in range(throttle.MAX_FAILURES["pair"]):
         log_in(email, "forgotten")
     assert reset(owner) == 204
     assert reset.client.get("/api/flows").status_code == 401 and program.get("/api/flows").status_code == 200

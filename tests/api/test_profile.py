@@ -6,6 +6,7 @@ import pytest
 from test_every_route import OPEN
 
 import accounts
+import throttle
 from config import Config
 from models import AuditEntry, LoginFailure, Session, User
 
@@ -102,7 +103,7 @@ def test_a_wrong_change_is_400_and_names_the_field(owner, body, field):
 
 
 def test_the_present_password_is_guessed_no_more_often_than_at_a_login(owner, client):
-    for _ in range(accounts.FAILURES_ALLOWED["account"]):
+    for _ in range(throttle.MAX_FAILURES["pair"]):
         assert owner.patch("/api/profile", {**NEW, "current_password": "wrong"}).status_code == 400
     answer = owner.patch("/api/profile", NEW)
     assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0

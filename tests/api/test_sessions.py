@@ -1,10 +1,18 @@
 """Logging in and out, what a session is good for, and from where a write may come."""
 
-import pytest
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
-import accounts
+import pytest
+from servers import EMAIL as SERVER_EMAIL
+from servers import PATIENCE, Server
+
+import throttle
 from database import write
-from models import LoginFailure, Membership, Session, User, now_ms
+from models import LoginAddress, LoginFailure, Membership, Session, User, now_ms
+from tables.base import DAY_MS
+from tables.logins import KNOWN_MS
 
 LOGIN = {"email": "owner@example.org", "password": "correct horse battery"}
 
@@ -80,9 +88,40 @@ def test_the_database_holds_no_token_that_would_open_a_session(client):
     assert client.get_cookie("headrace_session").value not in [row.token_hash for row in Session.select()]
 
 
-def test_a_session_of_https_is_sent_over_https_only(client):
-    answer = client.post("/api/auth/login", LOGIN, base_url="https://headrace.example")
-    assert "Secure" in answer.headers["Set-Cookie"]
+# Where the public address is https://headrace.example, and what the server sees of a request there.
+PUBLIC = "https://headrace.example"
+SEEN = [{"base_url": PUBLIC}, {"base_url": "http://headrace.example"}]
+
+
+@pytest.fixture
+def public(app, server, monkeypatch):
+    """The server with a public address."""
+    monkeypatch.setattr(server, "config", replace(server.config, public_url=PUBLIC))
+
+
+@pytest.mark.parametrize("seen", SEEN, ids=["trusted proxy", "other proxy"])
+def test_a_session_of_https_is_sent_over_https_only_and_to_this_host_only(public, client, seen):
+    cookie = client.post("/api/auth/login", LOGIN, **seen).headers["Set-Cookie"]
+    assert cookie.startswith("__Host-headrace_session=") and "; Secure" in cookie and "; Path=/" in cookie
+    assert "Domain" not in cookie
+    client.set_cookie("__Host-headrace_session", cookie.partition("=")[2].partition(";")[0], domain="headrace.example")
+    assert client.get("/api/flows", **seen).status_code == 200
+    gone = client.delete("/api/auth/session", **seen).headers["Set-Cookie"]
+    assert gone.startswith("__Host-headrace_session=;") and "; Secure" in gone
+
+
+def test_a_cookie_that_another_host_of_the_domain_could_set_counts_for_nothing_over_https(app, owner):
+    client = app.test_client()
+    _, token = Session.start(owner.user, owner.workspace.id, days=1)
+    client.set_cookie("headrace_session", token, domain="headrace.example")
+    assert client.get("/api/flows", base_url=PUBLIC).status_code == 401
+    client.set_cookie("__Host-headrace_session", token, domain="headrace.example")
+    assert client.get("/api/flows", base_url=PUBLIC).status_code == 200
+
+
+def test_a_session_of_another_address_than_the_public_one_is_as_that_address_is(public, client):
+    cookie = client.post("/api/auth/login", LOGIN, base_url="http://localhost").headers["Set-Cookie"]
+    assert cookie.startswith("headrace_session=") and "Secure" not in cookie
 
 
 def test_a_user_without_a_workspace_cannot_log_in(client, add_member):
@@ -99,41 +138,180 @@ def test_a_member_who_was_removed_is_403_with_the_session_they_have(owner, membe
 
 # The throttle
 
+FROM_FAR = {"REMOTE_ADDR": "8.8.8.8"}
+PAIR, ADDRESS = throttle.MAX_FAILURES["pair"], throttle.MAX_FAILURES["address"]
 
-def fail(client, times):
+
+def fail(key, times):
     for _ in range(times):
-        LoginFailure.note(["account:owner@example.org"], accounts.WINDOW_MS)
+        LoginFailure.note([key], throttle.WINDOW_MS)
 
 
-def test_failed_logins_are_counted_for_the_account(client):
-    fail(client, accounts.FAILURES_ALLOWED["account"] - 1)
-    assert client.post("/api/auth/login", {**LOGIN, "password": "wrong"}).status_code == 401
-    assert client.post("/api/auth/login", LOGIN).status_code == 429
+def guess(client, times, email="owner@example.org", **options):
+    """The statuses of so many logins with a wrong password."""
+    body = {"email": email, "password": "wrong"}
+    return [client.post("/api/auth/login", body, **options).status_code for _ in range(times)]
 
 
-def test_a_throttled_login_says_when_to_try_again(client):
-    fail(client, accounts.FAILURES_ALLOWED["account"])
+def move_back(ms):
+    """Let all failures have come so much earlier."""
+    with write():
+        LoginFailure.update(since=LoginFailure.since - ms, last=LoginFailure.last - ms).execute()
+
+
+def test_whoever_guesses_is_stopped_even_with_the_right_password_in_the_end(client):
+    assert guess(client, PAIR + 1) == [401] * PAIR + [429]
     answer = client.post("/api/auth/login", LOGIN)
-    assert answer.status_code == 429 and 0 < int(answer.headers["Retry-After"]) <= accounts.WINDOW_MS / 1000
+    assert answer.status_code == 429 and 0 < int(answer.headers["Retry-After"]) <= throttle.WINDOW_MS / 1000
 
 
-def test_failed_logins_are_counted_for_the_address_they_come_from(client):
-    for _ in range(accounts.FAILURES_ALLOWED["address"]):
-        LoginFailure.note(["address:127.0.0.1"], accounts.WINDOW_MS)
-    assert client.post("/api/auth/login", {**LOGIN, "email": "another@example.org"}).status_code == 429
-
-
-def test_a_login_that_works_clears_the_count(client):
-    fail(client, accounts.FAILURES_ALLOWED["account"] - 1)
+def test_who_guesses_from_elsewhere_does_not_lock_out_the_one_who_logs_in_from_a_known_address(client):
     assert client.post("/api/auth/login", LOGIN).status_code == 200
-    assert LoginFailure.find("account:owner@example.org") is None
+    assert 429 in guess(client, PAIR + 1, environ_base=FROM_FAR)
+    fail("account:owner@example.org", 100)
+    assert client.post("/api/auth/login", LOGIN).status_code == 200
+
+
+def test_an_account_that_is_guessed_from_many_addresses_becomes_slow_and_never_closed(client):
+    pauses = []
+    for number in range(throttle.FREE_FAILURES + 12):
+        place = {"environ_base": {"REMOTE_ADDR": f"203.0.113.{number}"}}
+        answer = client.post("/api/auth/login", {**LOGIN, "password": "wrong"}, **place)
+        if answer.status_code == 429:
+            pauses.append(int(answer.headers["Retry-After"]))
+            move_back(pauses[-1] * 1000)
+            answer = client.post("/api/auth/login", {**LOGIN, "password": "wrong"}, **place)
+        assert answer.status_code == 401
+    assert pauses[:7] == [1, 2, 4, 8, 16, 32, throttle.MAX_PAUSE] and set(pauses[7:]) == {throttle.MAX_PAUSE}
+    move_back(throttle.MAX_PAUSE * 1000)
+    assert client.post("/api/auth/login", LOGIN, environ_base={"REMOTE_ADDR": "203.0.113.99"}).status_code == 200
+
+
+def test_an_address_that_guesses_at_many_accounts_is_stopped_for_all_that_it_is_not_known_for(client):
+    assert client.post("/api/auth/login", LOGIN).status_code == 200
+    fail("address:127.0.0.1", ADDRESS)
+    assert guess(client, 1, "another@example.org") == [429]
+    assert client.post("/api/auth/login", LOGIN).status_code == 200
+
+
+def test_a_login_from_an_address_counts_as_known_for_a_month(client):
+    assert client.post("/api/auth/login", LOGIN).status_code == 200
+    with write():
+        LoginAddress.update(at=LoginAddress.at - KNOWN_MS).execute()
+    fail("address:127.0.0.1", ADDRESS)
+    assert client.post("/api/auth/login", LOGIN).status_code == 429
+    assert LoginAddress.prune() == 1 and LoginAddress.select().count() == 0
+
+
+def test_an_ipv6_client_is_one_with_its_whole_network(client):
+    for number in range(PAIR):
+        guess(client, 1, environ_base={"REMOTE_ADDR": f"2001:db8:1:2::{number:x}"})
+    assert guess(client, 1, environ_base={"REMOTE_ADDR": "2001:db8:1:2:ffff::1"}) == [429]
+    move_back(1000)
+    assert guess(client, 1, environ_base={"REMOTE_ADDR": "2001:db8:1:3::1"}) == [401]
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("fe80::1%eth0", "fe80::/64"), ("", "")],
+)
+def test_what_counts_as_one_address(address, network):
+    assert throttle.network_of(address) == network
+
+
+def test_many_behind_a_proxy_that_is_not_trusted_do_not_lock_each_other_out(client, server, caplog):
+    fail("address:127.0.0.1", ADDRESS)
+    forwarded = {"X-Forwarded-For": "198.51.100.1"}
+    for _ in range(3):
+        assert guess(client, 1, "another@example.org", headers=forwarded) == [401]
+    warnings = [record.message for record in caplog.records if "HEADRACE_TRUSTED_PROXIES" in record.message]
+    assert len(warnings) == 1 and "127.0.0.1" in warnings[0]
+
+
+def test_a_client_from_far_away_passes_for_no_proxy(client, caplog):
+    fail(f"address:{FROM_FAR['REMOTE_ADDR']}", ADDRESS)
+    place = {"environ_base": FROM_FAR, "headers": {"X-Forwarded-For": "198.51.100.1"}}
+    assert guess(client, 1, "another@example.org", **place) == [429]
+    assert "HEADRACE_TRUSTED_PROXIES" not in caplog.text
+
+
+def test_a_login_that_works_clears_the_count_of_the_account_and_not_of_the_address(client):
+    guess(client, PAIR - 1)
+    assert client.post("/api/auth/login", LOGIN).status_code == 200
+    assert [(row.key, row.count) for row in LoginFailure.select()] == [("address:127.0.0.1", PAIR - 1)]
 
 
 def test_failures_are_forgotten_when_the_window_has_passed(client):
-    fail(client, accounts.FAILURES_ALLOWED["account"])
-    with write():
-        LoginFailure.update(since=now_ms() - accounts.WINDOW_MS - 1_000).execute()
+    guess(client, PAIR)
+    move_back(throttle.WINDOW_MS)
     assert client.post("/api/auth/login", LOGIN).status_code == 200
+
+
+def test_failures_of_which_the_window_has_passed_leave_the_table(client):
+    guess(client, 1, "another@example.org")
+    move_back(throttle.WINDOW_MS)
+    guess(client, 1)
+    assert not [row for row in LoginFailure.select() if "another" in row.key]
+
+
+@pytest.mark.slow
+def test_of_many_guesses_at_once_no_more_are_checked_than_one_after_another(tmp_path):
+    server = Server(tmp_path, HEADRACE_THREADS="32").start()
+    try:
+        start = threading.Barrier(60, timeout=PATIENCE)
+
+        def one(number):
+            start.wait()
+            body = {"email": SERVER_EMAIL, "password": f"guess number {number}"}
+            return server.request("POST", "/api/auth/login", body)[0]
+
+        with ThreadPoolExecutor(60) as pool:
+            statuses = list(pool.map(one, range(60), timeout=PATIENCE))
+        assert statuses.count(401) == PAIR and statuses.count(429) == 60 - PAIR
+    finally:
+        server.close()
+
+
+# The idle end
+
+
+def test_a_session_that_nobody_uses_ends(owner):
+    with write():
+        Session.update(idle_at=now_ms() - 1).execute()
+    assert owner.get("/api/flows").status_code == 401 and Session.of(owner.user).count() == 0
+    assert Session.prune() == 1
+
+
+def test_a_login_lasts_idle_for_as_long_as_the_setting_says(client, server):
+    client.post("/api/auth/login", LOGIN)
+    row = Session.get()
+    days = server.config.session_idle_days
+    assert days * 86_400_000 - 60_000 < row.idle_at - row.created_at <= days * 86_400_000 < row.expires_at
+
+
+def test_the_use_of_a_session_puts_its_idle_end_off_and_is_written_once_an_hour(client, server):
+    client.post("/api/auth/login", LOGIN)
+    row = Session.get()
+    assert row.used(server.config.session_idle_days) is None
+    with write():
+        Session.update(idle_at=row.idle_at - 3_700_000).execute()
+    assert client.get("/api/flows").status_code == 200
+    server.recorder.commit([])  # after what is queued
+    again = Session.get()
+    assert again.idle_at >= row.idle_at and again.used(server.config.session_idle_days) is None
+
+
+def test_no_session_outlasts_its_days_by_being_used(owner):
+    row = Session.get()
+    with write():
+        Session.update(expires_at=now_ms() + 1_000, idle_at=now_ms() + 1_000).execute()
+    row = Session.get()
+    assert row.used(7) is None and Session.start(owner.user, owner.workspace.id, 1, 7)[0].idle_at <= now_ms() + DAY_MS
+
+
+def test_without_an_idle_end_a_session_lasts_its_days(owner):
+    row, _ = Session.start(owner.user, owner.workspace.id, 30, 0)
+    assert row.idle_at == row.expires_at
 
 
 # The page that a write comes from
@@ -161,6 +339,35 @@ def test_another_sites_page_may_not_write(owner, count_rows, headers):
     before = count_rows()
     assert owner.post("/api/flows", {"name": "A"}, headers=headers).status_code == 403
     assert count_rows() == before
+
+
+@pytest.mark.parametrize(
+    ("page", "seen", "status"),
+    [
+        ("http://headrace.example", "https://headrace.example", 403),
+        ("https://headrace.example", "https://headrace.example", 201),
+        ("https://headrace.example:443", "https://headrace.example", 201),
+        ("https://HEADRACE.example", "https://headrace.example", 201),
+        ("https://headrace.example", "http://headrace.example", 201),
+        ("https://headrace.example:8443", "http://headrace.example:8443", 201),
+        ("https://headrace.example:8443", "http://headrace.example", 403),
+        ("http://headrace.example:8000", "http://headrace.example:8001", 403),
+        ("http://[::1", "http://headrace.example", 403),
+        ("ftp://headrace.example", "http://headrace.example", 403),
+    ],
+)
+def test_a_page_is_ours_by_its_scheme_host_and_port(app, owner, page, seen, status):
+    client = app.test_client()
+    _, token = Session.start(owner.user, owner.workspace.id, days=1)
+    for name in ("headrace_session", "__Host-headrace_session"):
+        client.set_cookie(name, token, domain="headrace.example")
+    assert client.post("/api/flows", {"name": "A"}, base_url=seen, headers={"Origin": page}).status_code == status
+
+
+def test_a_page_by_http_of_a_server_whose_public_address_is_https_is_not_ours(public, client):
+    for seen in SEEN:
+        given = {"Origin": "http://headrace.example"}
+        assert client.post("/api/auth/login", LOGIN, headers=given, **seen).status_code == 403
 
 
 def test_another_sites_page_may_not_log_anybody_in(client):
