@@ -30,6 +30,7 @@ from api import (
     origins,
     people,
     profile,
+    queries,
     resume,
     runs,
     schedules,
@@ -97,6 +98,7 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     api = wire.HeadraceApi(app)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
+    app.before_request_funcs.setdefault(access.DESCRIPTION.partition(".")[0], []).append(queries.check)
     app.view_functions[access.DESCRIPTION] = kept.kept(app.view_functions[access.DESCRIPTION])
     app.add_url_rule("/metrics", "prometheus", metrics.prometheus)
     app.add_url_rule("/mcp", "mcp", mcp.answer, methods=["POST"], provide_automatic_options=False)

@@ -7,6 +7,12 @@ from marshmallow import Schema, fields, validate
 from kinds import PRECISE, Json, Milliseconds, Out, Strict, Time, Whole, choice, text
 from schemas import PageArgs
 
+# Given empty, it is not left out: it means what was written without a session.
+SESSION = {
+    "allowEmptyValue": True,
+    "description": "One session; empty: the entries without a session; left out: all",
+}
+
 
 class TaskIn(Strict):
     agent_id = text(64, required=True)
@@ -102,7 +108,7 @@ class AgentRunArgs(Schema):
 
 class AgentLogArgs(PageArgs):
     agent_id = text(64, load_default=None)
-    session = text(200, 0, load_default=None)
+    session = text(200, 0, load_default=None, metadata=SESSION)
     limit = Whole(load_default=20, validate=validate.Range(1, 100))
 
 
@@ -123,13 +129,13 @@ class MemoryIn(Strict):
 
 class MemoryArgs(PageArgs):
     agent_id = text(64, load_default=None)
-    session = text(200, 0, load_default=None)
+    session = text(200, 0, load_default=None, metadata=SESSION)
     search = text(200, 0, load_default=None)
 
 
 class ForgetArgs(Schema):
     agent_id = text(64, required=True)
-    session = text(200, 0, load_default=None, metadata={"description": "Without it, all; empty: what all share"})
+    session = text(200, 0, load_default=None, metadata=SESSION)
 
 
 class ForgottenOut(Out):

@@ -26,7 +26,8 @@ from models import Run, Step, Wait, now_ms
 from nodes.base import Node
 from schemas import AnswerIn, Error, RunOut
 
-blueprint = Resource("resume", "Runs that wait for an answer")
+# Signed links travel by mail, where programs that count clicks add parameters of their own.
+blueprint = Resource("resume", "Runs that wait for an answer", any_query=True)
 BY_LINK = "a signed link"
 LONGEST_COMMENT = 2_000
 

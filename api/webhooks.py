@@ -28,7 +28,7 @@ from payloads import Kept
 from schemas import Error, FiredOut
 
 log = logging.getLogger("headrace.webhooks")
-blueprint = Resource("webhooks", "The addresses of flows, called by other systems")
+blueprint = Resource("webhooks", "The addresses of flows, called by other systems", any_query=True)
 
 LONGEST_KEY = 200
 BASIC = {"WWW-Authenticate": 'Basic realm="webhook", charset="UTF-8"'}

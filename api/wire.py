@@ -13,6 +13,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.wsgi import get_content_length
 
+from api import queries
 from definition.wording import plain
 from errors import BadInput, HeadraceError, Issue, NotJson, Unavailable
 from models import DatabaseRefused, HeldUp, patience
@@ -43,6 +44,9 @@ class Parser(FlaskParser):
     def load_json(self, req: Any, schema: Schema) -> Any:
         return read_body()
 
+    def load_querystring(self, req: Any, schema: Schema) -> Any:
+        return self._makeproxy(queries.given(req.args, schema) if req.query_string else req.args, schema)
+
     def handle_error(
         self, error: ValidationError, req: Any, schema: Schema, *, error_status_code: int | None, error_headers: Any
     ) -> Any:
@@ -60,16 +64,27 @@ class HeadraceApi(Api):
 
 
 class Resource(Blueprint):
-    """A blueprint of one resource under /api."""
+    """A blueprint of one resource under /api. With `any_query`, its views see to the query parameters themselves."""
 
     ARGUMENTS_PARSER = Parser()
 
-    def __init__(self, name: str, description: str) -> None:
+    def __init__(self, name: str, description: str, any_query: bool = False) -> None:
         super().__init__(name, name, url_prefix="/api", description=description)
+        if not any_query:
+            self.before_request(queries.check)
 
-    def arguments(self, schema: Any, **options: Any) -> Any:
+    def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Any:
         """As flask-smorest's, with one instance of the schema for all requests: making one costs more than using it."""
-        return super().arguments(schema() if isinstance(schema, type) else schema, **options)
+        schema = schema() if isinstance(schema, type) else schema
+        decorate = super().arguments(schema, location=location, **options)
+
+        def decorated(view: Any) -> Any:
+            view = decorate(view)
+            if location == "query":
+                queries.mark(view, schema)
+            return view
+
+        return decorated
 
 
 def this_request() -> Request:

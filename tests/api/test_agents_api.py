@@ -53,7 +53,7 @@ def test_the_pages_together_are_the_list(owner):
     assert found == whole == ids(owner) and len(whole) == 5 + len(EXPECTED)
 
 
-@pytest.mark.parametrize("cursor", ["x", "", "UmVzZWFyY2hlcg", "cmVzZWFyY2hlcgo", "\0", "%ff"])
+@pytest.mark.parametrize("cursor", ["x", "UmVzZWFyY2hlcg", "cmVzZWFyY2hlcgo", "\0", "%ff"])
 def test_a_cursor_that_the_list_never_gave_is_400(owner, cursor):
     answer = owner.get("/api/agents", query_string={"cursor": cursor})
     assert answer.status_code == 400 and answer.json["error"].startswith("cursor: ")

@@ -539,7 +539,7 @@ def test_times_bound_it_at_both_ends(owner, history):
     assert walk(owner, f"since={since}&until={until}") == expected[::-1]
 
 
-@pytest.mark.parametrize("query", ["action=flows", "action=flow.", "action=' OR 1", "since=yesterday", "user_id="])
+@pytest.mark.parametrize("query", ["action=flows", "action=flow.", "action=' OR 1", "since=yesterday", "user_id=%00"])
 def test_a_filter_that_cannot_be_is_400(owner, query):
     assert owner.get(f"/api/audit?{query}").status_code == 400
 

@@ -174,7 +174,7 @@ def test_a_wrong_body_is_refused_where_none_is_needed_too(owner, run, path, data
     [
         (f"{path}{'&' if '?' in path else '?'}{name}={value}", name)
         for path, name, values in [
-            ("/api/flows", "limit", ("0", "201", "-1", "x", "", "1.5", "9" * 30, "%00")),
+            ("/api/flows", "limit", ("0", "201", "-1", "x", "1.5", "9" * 30, "%00")),
             ("/api/runs", "limit", ("0", "201", "-1", "x")),
             ("/api/runs/{run}/steps", "limit", ("0", "201", "-1", "x")),
             ("/api/logs", "limit", ("0", "201", "-1", "x")),
@@ -182,30 +182,30 @@ def test_a_wrong_body_is_refused_where_none_is_needed_too(owner, run, path, data
             ("/api/agent/logs", "limit", ("0", "201", "-1", "x")),
             ("/api/agent/memory", "limit", ("0", "201", "-1", "x")),
             ("/api/workflows/{flow}/versions", "limit", ("0", "201", "-1", "x")),
-            ("/api/flows", "cursor", ("x", "", "%00", "%C3%A9", "!!!!", "A" * 5_000)),
+            ("/api/flows", "cursor", ("x", "%00", "%C3%A9", "!!!!", "A" * 5_000)),
             ("/api/runs", "cursor", ("x", "%00")),
             ("/api/runs/{run}/steps", "cursor", ("x", "%00", "QQ", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5")),
             ("/api/logs/{run}", "cursor", ("x", "%00")),
             ("/api/workflows/{flow}/versions", "cursor", ("x", "%00", "QQ", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5")),
-            ("/api/flows", "status", ("deleted", "", "DRAFT")),
+            ("/api/flows", "status", ("deleted", "DRAFT")),
             ("/api/flows", "search", ("%00", "x" * 201)),
-            ("/api/runs", "status", ("cancelled", "", "Success")),
-            ("/api/runs", "triggered_by", ("api", "")),
-            ("/api/runs", "since", ("x", "", "2026-13-01", "0001-01-01", "9999-12-31T23:59:59-23:59", "1e9", "%00")),
+            ("/api/runs", "status", ("cancelled", "Success")),
+            ("/api/runs", "triggered_by", ("api",)),
+            ("/api/runs", "since", ("x", "2026-13-01", "0001-01-01", "9999-12-31T23:59:59-23:59", "1e9", "%00")),
             ("/api/runs", "until", ("x", "yesterday")),
             ("/api/runs", "workflow_id", ("%00", "x" * 65)),
             ("/api/logs", "level", ("fatal",)),
-            ("/api/logs", "run_id", ("", "%00", "x" * 65)),
+            ("/api/logs", "run_id", ("%00", "x" * 65)),
             ("/api/agent/memory", "search", ("%00", "x" * 201)),
             ("/api/agent/memory", "session", ("%00", "x" * 201)),
-            ("/api/agent/memory", "agent_id", ("", "%00", "x" * 65)),
+            ("/api/agent/memory", "agent_id", ("%00", "x" * 65)),
             ("/api/agent/memory", "cursor", ("x", "%00", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5")),
             ("/api/credentials", "limit", ("0", "201", "-1", "x")),
             ("/api/credentials", "cursor", ("x", "%00")),
             ("/api/presets", "limit", ("0", "201", "-1", "x")),
             ("/api/presets", "cursor", ("x", "%00")),
             ("/api/presets", "search", ("%00", "x" * 201)),
-            ("/api/presets", "source", ("", "%00", "x" * 65)),
+            ("/api/presets", "source", ("%00", "x" * 65)),
             ("/api/metrics", "days", ("0", "366", "-1", "x", "9" * 30)),
             ("/api/nodes", "search", ("%00", "x" * 201)),
         ]
@@ -217,7 +217,7 @@ def test_a_bad_query_is_400_and_names_the_parameter(owner, flow, run, path, name
     assert check_shape(answer, 400).startswith(f"{name}: ")
 
 
-@pytest.mark.parametrize("value", ["-1", "61", "x", "nan", "inf", "", "1e400"])
+@pytest.mark.parametrize("value", ["-1", "61", "x", "nan", "inf", "1e400"])
 def test_a_bad_wait_is_400_and_names_it(owner, flow, value):
     answer = owner.post(f"/api/workflows/{flow['id']}/run?wait={value}", {})
     assert check_shape(answer, 400).startswith("wait: ")

@@ -278,7 +278,7 @@ def test_pages_of_one_nodes_steps_follow_each_other(owner, long_run):
         assert page["next_cursor"] is None and sorted(step["number"] for step in found) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("query", ["?values=maybe", "?node_id=", f"?node_id={'x' * 65}", "?limit=0&values=false"])
+@pytest.mark.parametrize("query", ["?values=maybe", f"?node_id={'x' * 65}", "?limit=0&values=false"])
 def test_a_wrong_parameter_is_400(owner, long_run, query):
     assert owner.get(f"/api/runs/{long_run['id']}/steps{query}").status_code == 400
 

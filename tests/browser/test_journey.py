@@ -32,7 +32,7 @@ def test_a_newcomer_gets_a_template_to_run_as_they_want_it(page, watch, server, 
     assert seconds < MOST_SECONDS, told(journey.took)
     stored = journey.editor.stored
     assert (stored["name"], stored["status"]) == (TEMPLATE, "active")
-    runs = server.call("GET", f"/api/runs?flow={journey.editor.flow}")["items"]
+    runs = server.call("GET", f"/api/runs?workflow_id={journey.editor.flow}")["items"]
     assert [run["status"] for run in runs] == ["success", "failed", "success"]
     logged = server.call("GET", f"/api/logs/{runs[0]['id']}")["items"]
     assert any(entry["message"] == "Please order from Hansen" for entry in logged)

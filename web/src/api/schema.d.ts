@@ -2251,6 +2251,7 @@ export interface paths {
                     limit?: number;
                     cursor?: string | null;
                     agent_id?: string | null;
+                    /** @description One session; empty: the entries without a session; left out: all */
                     session?: string | null;
                 };
                 header?: never;
@@ -2383,6 +2384,7 @@ export interface paths {
                     limit?: number;
                     cursor?: string | null;
                     agent_id?: string | null;
+                    /** @description One session; empty: the entries without a session; left out: all */
                     session?: string | null;
                     search?: string | null;
                 };
@@ -2438,7 +2440,7 @@ export interface paths {
             parameters: {
                 query: {
                     agent_id: string;
-                    /** @description Without it, all; empty: what all share */
+                    /** @description One session; empty: the entries without a session; left out: all */
                     session?: string | null;
                 };
                 header?: never;

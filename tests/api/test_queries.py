@@ -1,0 +1,105 @@
+"""Query parameters of every route: an unknown one is refused, an empty one counts as not given."""
+
+import pytest
+from test_every_route import LEAST_ROLE, ask, ids, routes_of
+
+__all__ = ["ids"]  # a fixture
+
+from api import queries
+from models import AgentMemory
+
+# Their callers, or whoever counts clicks on links, choose the parameters.
+FREE = {
+    *(f"{method} /api/webhooks/<slashes:path>" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
+    *(f"{method} /api/runs/<run>/resume" for method in ("GET", "POST")),
+}
+STRICT = [route for route in LEAST_ROLE if "/api/" in route and route not in FREE]
+READS = [route for route in STRICT if route.startswith("GET")]
+
+
+@pytest.fixture
+def parameters(first_app):
+    """`parameters(route)` gives the names of the query parameters that the route takes."""
+    rules = routes_of(first_app)
+    return lambda route: queries.names_of(first_app.view_functions[rules[route].endpoint])
+
+
+def is_about(answer, name):
+    return answer.status_code == 400 and f"unknown query parameter {name!r}" in answer.json["error"]
+
+
+@pytest.mark.parametrize("route", STRICT)
+def test_a_misspelt_parameter_is_refused_with_the_nearest_known_name(owner, ids, parameters, route, count_rows):  # noqa: F811
+    before = count_rows()
+    for name in parameters(route):
+        answer = ask(owner, route, ids, query_string={f"{name}x": "1"})
+        assert is_about(answer, f"{name}x") and f"did you mean {name!r}?" in answer.json["error"], answer.text
+        assert [detail["path"] for detail in answer.json["details"]] == [f"{name}x"]
+    assert count_rows() == before
+
+
+@pytest.mark.parametrize("route", READS)
+def test_an_empty_parameter_counts_as_not_given(owner, ids, parameters, route):  # noqa: F811
+    usual = ask(owner, route, ids)
+    assert usual.status_code in (200, 404)
+    empty = ask(owner, route, ids, query_string=dict.fromkeys(parameters(route), ""))
+    assert empty.status_code == usual.status_code, empty.text
+
+
+@pytest.mark.parametrize("route", STRICT)
+def test_every_route_takes_the_workspace_as_a_parameter(owner, ids, route):  # noqa: F811
+    answer = ask(owner, route, ids, query_string={"workspace_id": owner.workspace.id})
+    assert answer.status_code not in (401, 403) and "unknown query parameter" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/logs?run_id=&limit=", "/api/agent/logs?agent_id=", "/api/nodes?search=&category=", "/api/runs?limit="],
+)
+def test_the_contracts_queries_may_be_left_empty(owner, run, path):
+    answer = owner.get(path)
+    assert answer.status_code == 200 and answer.json == owner.get(path.split("?")[0]).json
+
+
+def test_a_name_that_is_near_none_is_told_all_of_them(owner):
+    answer = owner.get("/api/runs?flow=wf_1")
+    assert is_about(answer, "flow") and all(name in answer.json["error"] for name in ("workflow_id", "workspace_id"))
+
+
+def test_several_unknown_parameters_are_told_at_once_but_not_without_end(owner):
+    answer = owner.get("/api/runs?" + "&".join(f"x{number}=1" for number in range(500)))
+    assert len(answer.json["details"]) == queries.MAX_TOLD and len(answer.data) < 5_000
+
+
+def test_an_unknown_parameter_beside_known_ones_is_refused(owner):
+    assert is_about(owner.get("/api/runs?limit=5&stauts=failed"), "stauts")
+
+
+def test_a_parameter_that_is_given_empty_and_again_counts_by_its_value(owner, run):
+    assert len(owner.get("/api/runs?limit=&limit=1").json["items"]) == 1
+
+
+def test_a_required_parameter_that_is_empty_is_missing(owner):
+    answer = owner.delete("/api/agent/memory?agent_id=")
+    assert answer.status_code == 400 and "agent_id: is required" in answer.json["error"]
+
+
+def test_an_empty_session_is_one_of_its_own_and_forgets_no_other(owner):
+    for session in ("", "ada"):
+        memory = {"agent_id": "money", "key": "k", "content": "c", "session": session}
+        assert owner.post("/api/agent/memory", memory).status_code == 201
+    assert owner.delete("/api/agent/memory?agent_id=money&session=").json == {"deleted": 1}
+    assert [row.session for row in AgentMemory.select()] == ["ada"]
+
+
+def test_whoever_is_not_logged_in_is_told_nothing_about_parameters(client):
+    assert client.get("/api/runs?flow=wf_1").status_code == 401
+
+
+def test_the_description_of_the_api_takes_no_parameter(client):
+    assert is_about(client.get("/api/openapi.json?pretty=1"), "pretty")
+
+
+def test_a_signed_links_page_passes_over_what_a_mail_program_adds(owner, run):
+    answer = owner.get(f"/api/runs/{run['id']}/resume?utm_source=mail")
+    assert "query parameter" not in answer.text
