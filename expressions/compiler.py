@@ -165,6 +165,8 @@ _INSTEAD = (
 def _in_words(message: str, rest: str) -> str:
     """Jinja's message, which speaks of its templates, with what to write instead; `rest` is the source from there."""
     message = message.replace("end of print statement", "}}").replace("end of template", "end of the text").rstrip(".")
+    if message == "expected name or number":
+        return "a name or a number must follow the dot"
     if "expected" not in message or message.startswith("Expected an expression"):
         return message[:1].lower() + message[1:]
     hint = next((words for start, words in _INSTEAD if rest.startswith(start)), "")

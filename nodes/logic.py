@@ -22,8 +22,8 @@ def is_true(value: Any) -> bool:
 
 
 def check_condition(value: Any) -> None:
-    """Refuse text that is no expression: it would always hold, whatever it seems to say."""
-    if isinstance(value, str) and value.strip().lower() not in ("", "true", "false"):
+    """Refuse plain text: it would always be true, whatever it seems to say."""
+    if isinstance(value, str) and "{{" not in value and value.strip().lower() not in ("", "true", "false"):
         raise ValidationError(f"Is mere text, which always holds; write it as {{{{ {value[:100]} }}}}.")
 
 

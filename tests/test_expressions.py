@@ -395,7 +395,7 @@ def test_an_error_says_what_is_wrong(source: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("{{ input. }}", "expected name or number (line 1, column "),
+        ("{{ input.body.}}", "a name or a number must follow the dot (line 1, column 15)"),
         ("{{ }}", "(line 1, column 4)"),
         ("{{ input", "(line 1, column "),
         ("a\nb {{ 1 + }}", "(line 2, column 10)"),

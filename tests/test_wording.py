@@ -119,6 +119,12 @@ def test_a_condition_without_braces_is_refused_for_it_would_always_hold(type_, k
     }
 
 
+def test_a_mistake_in_an_expression_is_told_once():
+    assert complaints("if", condition="{{ input.body.}}") == {
+        "nodes[0].config.condition": "a name or a number must follow the dot (line 1, column 15)"
+    }
+
+
 @pytest.mark.parametrize("written", [True, "true", "false", "", None, 0, "{{ input.text }}"])
 def test_other_conditions_are_as_good_as_they_were(written):
     assert complaints("if", condition=written) == {}

@@ -319,6 +319,30 @@ def test_a_problem_leads_to_its_node_and_field(editor):
     expect(editor.field("URL")).to_be_focused()
 
 
+def test_a_mistake_in_an_expression_is_told_once(editor):
+    editor.open(placed(chain(node("start", "manual"), node("choice", "if", {"condition": "{{ input }}"}))))
+    editor.run()
+    editor.ended()
+    editor.click("choice")
+    editor.type_in("Condition", "{{ input.body.}}")
+    told = editor.panel.get_by_text("a name or a number must follow the dot (line 1, column 15)")
+    expect(told).to_have_count(1)
+    expect(editor.page.get_by_role("button", name="1 problem")).to_be_visible()
+    # The preview has come too, and says nothing that is said already.
+    expect(editor.panel.locator("[role=status][aria-busy=false]")).to_be_attached()
+    expect(told).to_have_count(1)
+    expect(editor.panel.get_by_text("mere text")).to_have_count(0)
+
+
+def test_an_example_in_an_empty_field_does_not_look_like_a_wrong_value(editor):
+    editor.open(placed(flow(node("clock", "schedule")))).click("clock")
+    cron = editor.field("Cron")
+    expect(cron).to_have_attribute("aria-invalid", "true")
+    expect(cron).to_have_attribute("placeholder", re.compile("^Such as "))
+    example, wrong = cron.evaluate("(it) => [getComputedStyle(it, '::placeholder').color, getComputedStyle(it).color]")
+    assert example != wrong
+
+
 def test_data_is_inserted_into_an_expression_in_a_row_of_a_table(editor):
     editor.open(placed(chain(node("start", "manual"), node("keep", "set", {"values": {"a": "{{ 1 }}"}})))).click("keep")
     editor.field("Values: a").click()

@@ -7,13 +7,22 @@ import { holdsExpression } from "../schema/values";
 import { DataPicker } from "./DataPicker";
 import { Preview } from "./Preview";
 
-export function ExpressionPanel({ text, perItem }: { text: string; perItem: boolean }) {
+interface ExpressionPanelProps {
+  text: string;
+  perItem: boolean;
+  /** What is said at the field already. */
+  problems: readonly string[];
+}
+
+export function ExpressionPanel({ text, perItem, problems }: ExpressionPanelProps) {
   const [open, setOpen] = useState(false);
   const Chevron = open ? IconChevronUp : IconChevronDown;
   return (
     <div className={classes.panel}>
       <Group justify="space-between" gap={4} align="flex-start" wrap="nowrap">
-        <div className={classes.value}>{holdsExpression(text) && <Preview text={text} />}</div>
+        <div className={classes.value}>
+          {holdsExpression(text) && <Preview text={text} problems={problems} />}
+        </div>
         <Button
           size="compact-xs"
           variant="subtle"

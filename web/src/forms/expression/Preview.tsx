@@ -49,7 +49,13 @@ function written(value: unknown): string {
 /** Nothing is wrong with an expression of which the run that is looked at has nothing to show. */
 const WITHOUT_INPUT = /^'input' is not defined/;
 
-function Outcome({ item, hasInput }: { item: Previewed; hasInput: boolean }) {
+interface OutcomeProps {
+  item: Previewed;
+  hasInput: boolean;
+  problems: readonly string[];
+}
+
+function Outcome({ item, hasInput, problems }: OutcomeProps) {
   if (!item.ok && !hasInput && WITHOUT_INPUT.test(item.error ?? "")) {
     return (
       <Text size="xs" c="var(--quiet)">
@@ -58,6 +64,8 @@ function Outcome({ item, hasInput }: { item: Previewed; hasInput: boolean }) {
     );
   }
   if (!item.ok) {
+    // A mistake in the expression itself is what the field says too.
+    if (problems.some((problem) => problem.endsWith(item.error ?? ""))) return null;
     return (
       <Text size="xs" c="var(--failed)">
         {item.error}
@@ -74,7 +82,7 @@ function Outcome({ item, hasInput }: { item: Previewed; hasInput: boolean }) {
   );
 }
 
-export function Preview({ text }: { text: string }) {
+export function Preview({ text, problems }: { text: string; problems: readonly string[] }) {
   const { expressions } = useForm();
   const { data, error, isBehind } = usePreview(expressions, text);
   const hasValues = expressions?.runId !== undefined || Object.keys(expressions?.pinned ?? {}).length > 0;
@@ -100,7 +108,7 @@ export function Preview({ text }: { text: string }) {
       )}
       {hasValues && error === null && data !== undefined && (
         <div style={{ opacity: isBehind ? 0.6 : 1 }}>
-          <Outcome item={data} hasInput={expressions?.scope.input !== undefined} />
+          <Outcome item={data} hasInput={expressions?.scope.input !== undefined} problems={problems} />
         </div>
       )}
     </div>

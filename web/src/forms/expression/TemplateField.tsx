@@ -94,7 +94,9 @@ function WithExpressions(props: TemplateFieldProps) {
           autoFocus={props.autoFocus}
         />
       </Suspense>
-      {active.id === id && !readOnly && <ExpressionPanel text={value} perItem={scope.perItem} />}
+      {active.id === id && !readOnly && (
+        <ExpressionPanel text={value} perItem={scope.perItem} problems={props.problems ?? []} />
+      )}
     </div>
   );
 }

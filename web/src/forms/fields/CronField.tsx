@@ -34,7 +34,7 @@ export function CronField(props: InputProps) {
         {...shared}
         value={text}
         onChange={(event) => onChange(event.currentTarget.value)}
-        placeholder={placeholder || "30 8 * * MON-FRI"}
+        placeholder={placeholder || "Such as 30 8 * * MON-FRI"}
         readOnly={readOnly}
         autoComplete="off"
         spellCheck={false}

@@ -120,7 +120,8 @@ export function LeafField(props: FieldProps) {
     !isText &&
     (STRUCTURED.has(leaf.kind) || (leaf.kind === "any" && typeof value === "object" && value !== null));
   const hasTwoViews = isStructured && (leaf.kind !== "schema" || fieldListOf(value) !== null);
-  const problems = [...rawErrors, ...(isStructured && !asJson ? [] : messagesOf(errorSchema))];
+  // The library tells some of a field's own problems in both.
+  const problems = [...new Set([...rawErrors, ...(isStructured && !asJson ? [] : messagesOf(errorSchema))])];
 
   function toggleFx() {
     setWanted(isText ? "plain" : "expression");
