@@ -487,6 +487,7 @@ class TrialIn(Schema):
 
 
 class TrialOf(TrialIn):
+    name = text(200, load_default="new", metadata={"description": "What messages call it"})
     type = text(50, required=True)
     data = fields.Dict(required=True, metadata={"description": "The values, which are not kept"})
     hosts = hosts(load_default=None)
@@ -503,6 +504,9 @@ class CredentialTypeOut(Out):
     name = fields.String(required=True)
     description = fields.String(required=True)
     schema = fields.Dict(required=True)
+    needs_hosts = fields.Boolean(
+        required=True, metadata={"description": "Whether no node can send it anywhere until its `hosts` are named"}
+    )
 
 
 # Logs

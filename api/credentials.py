@@ -128,8 +128,8 @@ def test(body: dict[str, Any], credential: Credential) -> Any:
 @blueprint.response(200, TrialOut)
 def test_unsaved(body: dict[str, Any]) -> Any:
     """The same with values that are not kept."""
-    type_, data, hosts = body.pop("type"), body.pop("data"), body.pop("hosts")
-    made = opened("this one", type_, _checked(type_, data), hosts)
+    name, type_, data, hosts = (body.pop(key) for key in ("name", "type", "data", "hosts"))
+    made = opened(name, type_, _checked(type_, data), hosts)
     trial = _tried(workspace_id(), made.name, lambda: made, body)
     begun("credential.tested").target("credential", None, None).note(type=type_, ok=trial.ok).save_new()
     return trial

@@ -28,9 +28,13 @@ HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\Z")
 
 
 class CredentialType(Schema):
-    """Base of all types. `main` is the field that `secrets.<name>` stands for; without it, it is the object of all."""
+    """Base of all types. `main` is the field that `secrets.<name>` stands for; without it, it is the object of all.
+
+    `needs_hosts`: its values name no host, so no node can send it anywhere until its owner names some.
+    """
 
     main: ClassVar[str] = ""
+    needs_hosts: ClassVar[bool] = False
     title: ClassVar[str] = ""
 
     @classmethod
@@ -139,6 +143,7 @@ class Secret(CredentialType):
     """Any secret text, for `secrets.<name>` in an expression, such as a key in the query of an address."""
 
     main = "value"
+    needs_hosts = True
     value = _secret("The secret", most=LONGEST_KEY, lines=True, required=True)
 
 
@@ -146,6 +151,7 @@ class HttpBasic(CredentialType):
     """A user name and a password, as `Authorization: Basic …` carries them."""
 
     title = "HTTP basic"
+    needs_hosts = True
     username = _text("The user name", _no_colon, required=True)
     password = _secret("The password", least=0, required=True)
 
@@ -159,7 +165,10 @@ class HttpHeader(CredentialType):
 
     title = "HTTP header"
     main = "value"
-    name = setting(fields.String, "The header's name: X-Api-Key", required=True, validate=header_name)
+    needs_hosts = True
+    name = setting(
+        fields.String(required=True, validate=header_name, metadata={"title": "Header name"}), "Such as X-Api-Key"
+    )
     value = _secret("The secret", required=True)
 
 
@@ -168,6 +177,7 @@ class HttpBearer(CredentialType):
 
     title = "HTTP bearer token"
     main = "token"
+    needs_hosts = True
     token = _secret("The token", required=True)
 
 
@@ -492,13 +502,17 @@ TYPES: dict[str, CredentialType] = {
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """The types for people and forms: `{type, name, description, schema}`, where `x-secret` marks secret fields."""
+    """The types for people and forms: `{type, name, description, schema, needs_hosts}`.
+
+    In the schema `x-secret` marks secret fields.
+    """
     return [
         {
             "type": type_,
             "name": kind.title or type_.capitalize(),
             "description": " ".join((inspect.getdoc(kind) or "").split()),
             "schema": json_schema(kind),
+            "needs_hosts": kind.needs_hosts,
         }
         for type_, kind in TYPES.items()
     ]

@@ -181,6 +181,20 @@ def test_values_are_tested_before_they_are_kept(owner, check, api):
     assert Credential.select().count() == 0
 
 
+def test_what_is_said_of_values_calls_them_by_the_name_that_they_will_have(owner, httpserver):
+    httpserver.expect_request("/token").respond_with_data("no", status=401)
+    data = {"token_url": httpserver.url_for("/token"), "client_id": "me", "client_secret": SECRET}
+    body = {"name": "Shop", "type": "oauth2_client_credentials", "data": data}
+    assert tried(owner.post("/api/credentials/test", body))[1].startswith("the credential 'Shop' got no token")
+    del body["name"]
+    assert tried(owner.post("/api/credentials/test", body))[1].startswith("the credential 'new' got no token")
+
+
+def test_the_types_say_whether_they_go_nowhere_until_hosts_are_named(owner):
+    types = {one["type"]: one["needs_hosts"] for one in owner.get("/api/credential-types").json["items"]}
+    assert {name for name, needs in types.items() if needs} == {"http_basic", "http_bearer", "http_header", "secret"}
+
+
 @pytest.mark.parametrize(
     ("body", "path"),
     [

@@ -149,6 +149,38 @@ def test_what_uses_a_credential_is_shown_and_said_before_it_is_deleted(page, ser
     expect(page.get_by_role("table", name="Credentials")).not_to_contain_text("Harbour")
 
 
+def test_a_credential_that_may_go_nowhere_is_said_before_it_is_saved_and_after(page, server, log_in, axe):
+    log_in(page)
+    arrive(page, "/credentials")
+    page.get_by_role("button", name="New credential").click()
+    dialog = page.get_by_role("dialog", name="New credential")
+    dialog.get_by_role("combobox", name="Type").click()
+    page.get_by_role("option", name="HTTP header").click()
+    # Only the credential itself is asked for its name: the other field is the header's.
+    expect(dialog.get_by_label(re.compile(r"^Name\b"))).to_have_count(1)
+    dialog.get_by_label(re.compile("^Name")).fill("Weather")
+    dialog.get_by_label(re.compile("^Header name")).and_(dialog.locator("input")).fill("X-Api-Key")
+    dialog.get_by_label(re.compile("^Value")).and_(dialog.locator("input")).fill("not-a-real-key")
+    warning = dialog.get_by_text("nodes cannot send this credential anywhere")
+    expect(warning).to_be_visible()
+    axe(page)
+    hosts = dialog.get_by_label("Allowed hosts").and_(dialog.locator("input"))
+    hosts.fill("api.example.com")
+    hosts.press("Enter")
+    expect(warning).to_have_count(0)
+    hosts.press("Backspace")
+    expect(warning).to_be_visible()
+    dialog.get_by_role("button", name="Save").click()
+    row = page.get_by_role("row").filter(has_text="Weather")
+    expect(row).to_contain_text("nowhere: no host is allowed")
+
+
+def test_one_flow_is_not_called_flows(page, log_in):
+    log_in(page)
+    arrive(page, "/flows?search=Morning")
+    expect(page.get_by_text("1 flow shown", exact=True)).to_be_attached()
+
+
 def test_an_entry_of_the_audit_trail_leads_to_what_was_changed_and_back_to_what_it_was(page, server, log_in, axe):
     log_in(page)
     arrive(page, f"/audit?target={server.seeded.flow}&action=flow.updated")

@@ -4700,6 +4700,8 @@ export interface components {
             schema: {
                 [key: string]: unknown;
             };
+            /** @description Whether no node can send it anywhere until its `hosts` are named */
+            needs_hosts: boolean;
         };
         CredentialTypeOutList: {
             items: components["schemas"]["CredentialTypeOut"][];
@@ -4756,6 +4758,11 @@ export interface components {
             url?: string;
             /** @description Whether a message may be sent to see whether it arrives */
             send?: boolean;
+            /**
+             * @description What messages call it
+             * @default new
+             */
+            name: string;
             type: string;
             /** @description The values, which are not kept */
             data: {

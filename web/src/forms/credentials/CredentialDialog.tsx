@@ -157,7 +157,14 @@ function Making(props: MakingProps) {
             onChange={(event) => rename(event.currentTarget.value)}
             error={nameFault ?? (isTaken ? "There is a credential of that name" : undefined)}
           />
-          <CredentialForm key={type.type} type={type} draft={draft} onChange={change} details={details} />
+          <CredentialForm
+            key={type.type}
+            type={type}
+            name={name}
+            draft={draft}
+            onChange={change}
+            details={details}
+          />
         </>
       )}
       {refusal !== null && <Refused error={refusal} />}

@@ -1,5 +1,5 @@
 /** The values of a credential, drawn from the schema of its type, and where it may be sent. */
-import { Stack, TagsInput } from "@mantine/core";
+import { Alert, Stack, TagsInput } from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
 import { useMemo } from "react";
 import { type Detail, type Schemas, server } from "@/api/client";
@@ -27,31 +27,47 @@ export function errorsOf(details: readonly Detail[]): ErrorSchema {
 
 interface HostsFieldProps {
   hosts: string[];
+  /** Whether its values name none, so that it goes nowhere without. */
+  needed: boolean;
   onChange: (hosts: string[]) => void;
 }
 
-export function HostsField({ hosts, onChange }: HostsFieldProps) {
+export function HostsField({ hosts, needed, onChange }: HostsFieldProps) {
   return (
-    <TagsInput
-      label="Hosts that it may be sent to"
-      description="Such as api.example.com or *.example.com. Without any it goes to the host in its values alone; if they have none, nowhere"
-      placeholder={hosts.length === 0 ? "Type a host and press Enter" : undefined}
-      value={hosts}
-      onChange={(next) => onChange(next.map(hostIn))}
-      splitChars={[",", " "]}
-      acceptValueOnBlur
-    />
+    <>
+      <TagsInput
+        label="Allowed hosts"
+        description={
+          needed
+            ? "The hosts that nodes may send it to, such as api.example.com or *.example.com"
+            : "Such as api.example.com or *.example.com. Without any, it may go to the host in its values"
+        }
+        placeholder={hosts.length === 0 ? "Type a host and press Enter" : undefined}
+        value={hosts}
+        onChange={(next) => onChange(next.map(hostIn))}
+        splitChars={[",", " "]}
+        acceptValueOnBlur
+      />
+      {needed && hosts.length === 0 && (
+        <Alert color="yellow" variant="light" p="xs" role="note">
+          Without an allowed host, nodes cannot send this credential anywhere. To check the calls of a webhook
+          it needs none.
+        </Alert>
+      )}
+    </>
   );
 }
 
 interface CredentialFormProps {
   type: CredentialType;
+  /** What it is called, for what the test says of it. */
+  name: string;
   draft: Draft;
   onChange: (draft: Draft) => void;
   details: readonly Detail[];
 }
 
-export function CredentialForm({ type, draft, onChange, details }: CredentialFormProps) {
+export function CredentialForm({ type, name, draft, onChange, details }: CredentialFormProps) {
   const errors = errorsOf(details);
   // There are few settings, and all of them are known to who has the credential before them.
   const folding = useMemo(
@@ -60,7 +76,8 @@ export function CredentialForm({ type, draft, onChange, details }: CredentialFor
   );
   async function attempt(url: string | undefined) {
     const hosts = draft.hosts.length > 0 ? draft.hosts : null;
-    const body = { type: type.type, data: draft.data, hosts, ...(url === undefined ? {} : { url }) };
+    const values = { name: name.trim() || "new", type: type.type, data: draft.data, hosts };
+    const body = url === undefined ? values : { ...values, url };
     const { data } = await server.POST("/api/credentials/test", { body });
     return data as Schemas["TrialOut"];
   }
@@ -75,7 +92,11 @@ export function CredentialForm({ type, draft, onChange, details }: CredentialFor
           plain
         />
       </FoldingProvider>
-      <HostsField hosts={draft.hosts} onChange={(hosts) => onChange({ ...draft, hosts })} />
+      <HostsField
+        hosts={draft.hosts}
+        needed={type.needs_hosts}
+        onChange={(hosts) => onChange({ ...draft, hosts })}
+      />
       <Trial attempt={attempt} />
     </Stack>
   );

@@ -23,7 +23,7 @@ import { CredentialMenu, type Doing } from "./CredentialMenu";
 import { whereTo } from "./credentials";
 import classes from "./credentials.module.css";
 import { DeleteDialog } from "./DeleteDialog";
-import { OneCredential } from "./OneCredential";
+import { OneCredential, type TypeOf } from "./OneCredential";
 import { countInWords } from "./UsedBy";
 
 const CredentialDialog = lazily(async () => {
@@ -39,12 +39,12 @@ const ABOUT = "Secrets that flows use. Their values go in and never come out aga
 
 interface ListProps {
   credentials: CredentialUse[];
-  typeName: (type: string) => string;
+  typeOf: TypeOf;
   onOpen: (id: string) => void;
   onDo: (doing: Doing, credential: Credential) => void;
 }
 
-function List({ credentials, typeName, onOpen, onDo }: ListProps) {
+function List({ credentials, typeOf, onOpen, onDo }: ListProps) {
   const { may } = useSession();
   const mayChange = may("editor");
   return (
@@ -69,7 +69,7 @@ function List({ credentials, typeName, onOpen, onDo }: ListProps) {
               {credential.name}
             </Anchor>
           </Td>
-          <Td className={classes.type}>{typeName(credential.type)}</Td>
+          <Td className={classes.type}>{typeOf(credential.type)?.name ?? credential.type}</Td>
           <Td className={classes.used}>
             {credential.used_by_count === 0 ? (
               <Text size="sm" c="var(--quiet)">
@@ -89,7 +89,7 @@ function List({ credentials, typeName, onOpen, onDo }: ListProps) {
           </Td>
           <Td>
             <Text size="sm" lineClamp={2} c={hostsOf(credential) === null ? "var(--quiet)" : undefined}>
-              {whereTo(credential)}
+              {whereTo(credential, typeOf(credential.type))}
             </Text>
           </Td>
           <Td className={classes.changed}>
@@ -126,9 +126,11 @@ export default function Credentials() {
   const { values, change } = useQueryState(FILTERS);
   const [isMaking, setMaking] = useState(false);
   const [open, setOpen] = useState<Open | null>(null);
-  const typeName = (type: string) => types?.find(type)?.name ?? type;
+  const typeOf: TypeOf = (type) => types?.find(type);
   const wanted = values.search.toLowerCase();
-  const shown = data?.filter((one) => `${one.name} ${typeName(one.type)}`.toLowerCase().includes(wanted));
+  const shown = data?.filter((one) =>
+    `${one.name} ${typeOf(one.type)?.name ?? one.type}`.toLowerCase().includes(wanted),
+  );
   const make = may("editor") && (
     <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setMaking(true)}>
       New credential
@@ -162,7 +164,7 @@ export default function Credentials() {
             <Card pad={false}>
               <List
                 credentials={shown ?? []}
-                typeName={typeName}
+                typeOf={typeOf}
                 onOpen={(credential) => change({ credential })}
                 onDo={(doing, credential) => setOpen({ doing, credential })}
               />
@@ -181,7 +183,7 @@ export default function Credentials() {
       {values.credential !== "" && (
         <OneCredential
           id={values.credential}
-          typeName={typeName}
+          typeOf={typeOf}
           onDo={(doing, credential) => {
             change({ credential: "" }, { replace: true });
             setOpen({ doing, credential });

@@ -108,7 +108,7 @@ function Changing({ credential, type, onClose }: EditDialogProps & { type: Crede
         checked={isAnew}
         onChange={(event) => setAnew(event.currentTarget.checked)}
       />
-      {isAnew && <CredentialForm type={type} draft={draft} onChange={change} details={details} />}
+      {isAnew && <CredentialForm type={type} name={name} draft={draft} onChange={change} details={details} />}
       {!isAnew && (
         <Text size="sm" c="var(--quiet)">
           The values stay as they are. {type.name}

@@ -2,7 +2,7 @@
 import { Alert, Button, Group, Modal, Stack, Text } from "@mantine/core";
 import type { ReactNode } from "react";
 import { api } from "@/api/client";
-import type { Credential, CredentialUse } from "@/api/credentials";
+import type { Credential, CredentialType, CredentialUse } from "@/api/credentials";
 import { useSession } from "@/app/session";
 import { Loading, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
@@ -10,14 +10,16 @@ import type { Doing } from "./CredentialMenu";
 import { whereTo } from "./credentials";
 import { UserList } from "./UsedBy";
 
+export type TypeOf = (type: string) => CredentialType | undefined;
+
 interface OneCredentialProps {
   id: string;
-  typeName: (type: string) => string;
+  typeOf: TypeOf;
   onDo: (doing: Doing, credential: Credential) => void;
   onClose: () => void;
 }
 
-export function OneCredential({ id, typeName, onDo, onClose }: OneCredentialProps) {
+export function OneCredential({ id, typeOf, onDo, onClose }: OneCredentialProps) {
   const params = { params: { path: { credential: id } } };
   const { data, error, refetch } = api.useQuery("get", "/api/credentials/{credential}", params);
   return (
@@ -34,21 +36,21 @@ export function OneCredential({ id, typeName, onDo, onClose }: OneCredentialProp
         ) : (
           <Loading label="Loading the credential" />
         ))}
-      {data !== undefined && <Facts credential={data} typeName={typeName} onDo={onDo} />}
+      {data !== undefined && <Facts credential={data} typeOf={typeOf} onDo={onDo} />}
     </Modal>
   );
 }
 
-interface FactsProps extends Pick<OneCredentialProps, "typeName" | "onDo"> {
+interface FactsProps extends Pick<OneCredentialProps, "typeOf" | "onDo"> {
   credential: CredentialUse;
 }
 
-function Facts({ credential, typeName, onDo }: FactsProps) {
+function Facts({ credential, typeOf, onDo }: FactsProps) {
   const { may } = useSession();
   return (
     <Stack>
-      <Fact name="Type">{typeName(credential.type)}</Fact>
-      <Fact name="May be sent to">{whereTo(credential)}</Fact>
+      <Fact name="Type">{typeOf(credential.type)?.name ?? credential.type}</Fact>
+      <Fact name="May be sent to">{whereTo(credential, typeOf(credential.type))}</Fact>
       <Fact name="Changed">
         <Time at={credential.updated_at} />
       </Fact>

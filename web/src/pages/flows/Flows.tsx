@@ -5,6 +5,7 @@ import { Link, useLocation } from "wouter";
 import { useCatalogue } from "@/api/catalogue";
 import { useSession } from "@/app/session";
 import { FilterBar, FilterSelect } from "@/ui/FilterBar";
+import { count } from "@/ui/format";
 import { itemsOf, LoadMore } from "@/ui/LoadMore";
 import { Page } from "@/ui/Page";
 import { SearchInput } from "@/ui/SearchInput";
@@ -153,7 +154,9 @@ function List({ filters }: { filters: QueryState<keyof Filters> }) {
   if (items.length === 0) return <Nothing isFiltered={filters.isSet} onClear={filters.clear} />;
   return (
     <>
-      <VisuallyHidden role="status">{items.length} flows shown</VisuallyHidden>
+      <VisuallyHidden role="status">
+        {items.length === 1 ? "1 flow" : `${count(items.length)} flows`} shown
+      </VisuallyHidden>
       <div>
         <div className={classes.head} aria-hidden>
           <span>Flow</span>
