@@ -132,6 +132,31 @@ def test_a_run_up_to_a_node_goes_no_further(editor):
     expect(editor.run_panel.get_by_text("up to “Set values”")).to_be_visible()
 
 
+def test_a_flow_that_is_called_is_run_with_the_input_of_a_call(editor, axe):
+    hook = node("hook", "webhook", {"path": "orders", "methods": ["POST"], "auth": "none"})
+    definition = placed(chain(hook, values("double", twice="{{ input.body.n * 2 }}")))
+    flow = editor.add(definition, status="active")
+    for n in (20, 21):
+        editor.server.call("POST", "/api/webhooks/orders", {"n": n})
+    until(lambda: len(editor.server.call("GET", "/api/runs?status=success")["items"]) >= 2, "both calls have run")
+    editor.open(flow)
+    editor.run()
+    dialog = editor.page.get_by_role("dialog", name="Run with input")
+    written = dialog.get_by_role("textbox", name="Input as JSON")
+    expect(written).to_contain_text('"n": 21')
+    dialog.get_by_role("button", name="Use the input of a call").click()
+    calls = editor.page.get_by_role("menuitem")
+    expect(calls).to_have_count(2)
+    axe(editor.page, "[role=menu]")
+    calls.last.click()
+    expect(written).to_contain_text('"n": 20')
+    dialog.get_by_role("button", name="Run", exact=True).click()
+    assert editor.ended()["output"] == {"twice": 40}
+    # From then on it is the last input.
+    editor.run()
+    expect(editor.run_panel.get_by_text("Succeeded", exact=True)).to_be_visible()
+
+
 def test_a_pinned_output_is_taken_instead_of_what_the_node_would_do(editor, remote):
     editor.open(placed(chain(node("start", "manual"), get(remote, "/quick"), values("last", got="{{ input.body.n }}"))))
     editor.run()

@@ -107,6 +107,11 @@ describe("liveEdges", () => {
     expect(FLOW.edges.filter(liveEdges(FLOW, states)).map((edge) => edge.to)).toEqual(["b", "c"]);
   });
 
+  it("goes nowhere that the run did not come to", () => {
+    const states = nodeStates([step("a"), step("b", { branch: "true" })], true);
+    expect(FLOW.edges.filter(liveEdges(FLOW, states)).map((edge) => edge.to)).toEqual(["b"]);
+  });
+
   it("goes on from a failure only by its error branch or where it may be gone on from", () => {
     const flow: Definition = {
       ...FLOW,
@@ -117,11 +122,11 @@ describe("liveEdges", () => {
     };
     const failed = step("a", { status: "failed" });
     expect(flow.edges.filter(liveEdges(flow, nodeStates([failed], true)))).toEqual([]);
-    const byBranch = nodeStates([{ ...failed, branch: "error" }], true);
+    const byBranch = nodeStates([{ ...failed, branch: "error" }, step("c")], true);
     expect(flow.edges.filter(liveEdges(flow, byBranch)).map((edge) => edge.to)).toEqual(["c"]);
     const forgiving: Definition = { ...flow, nodes: [{ id: "a", type: "x", on_error: "continue" }] };
     expect(
-      flow.edges.filter(liveEdges(forgiving, nodeStates([failed], true))).map((edge) => edge.to),
+      flow.edges.filter(liveEdges(forgiving, nodeStates([failed, step("b")], true))).map((edge) => edge.to),
     ).toEqual(["b"]);
   });
 

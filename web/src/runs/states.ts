@@ -123,7 +123,7 @@ function itemsOf(steps: readonly Step[]): Items {
   return { done, failed, begun: last.size };
 }
 
-/** Whether something went along an edge: its source was executed and left that way. Disabled nodes hand on. */
+/** Whether something went along an edge: its source left that way, and its target was reached. Disabled nodes hand on. */
 export function liveEdges(
   definition: Definition,
   states: ReadonlyMap<string, NodeState>,
@@ -153,6 +153,8 @@ export function liveEdges(
     return reached;
   }
   function isLive(edge: FlowEdge): boolean {
+    // A run up to a node goes no further: nothing went to what it left out.
+    if (!states.has(edge.to)) return false;
     return passes(edge.from) && (states.get(edge.from)?.branch ?? null) === (edge.branch ?? null);
   }
   return isLive;

@@ -19,5 +19,7 @@ export function Elapsed({ startedAt, ms, running }: ElapsedProps) {
     return () => clearInterval(timer);
   }, [counts]);
   if (!counts || !startedAt) return <span>{duration(ms)}</span>;
-  return <span>{duration(Math.max(0, Math.floor((now - Date.parse(startedAt)) / 1_000) * 1_000))}</span>;
+  const seconds = Math.floor((now - Date.parse(startedAt)) / 1_000);
+  // What has only just begun did not take "<1 ms".
+  return <span>{seconds < 1 ? "0 s" : duration(seconds * 1_000)}</span>;
 }

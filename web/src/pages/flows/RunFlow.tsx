@@ -1,10 +1,14 @@
 import { ActionIcon, Tooltip } from "@mantine/core";
 import { IconPlayerPlay } from "@tabler/icons-react";
+import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useLocation } from "wouter";
 import { useSession } from "@/app/session";
+import type { Json } from "@/definition/types";
 import type { Asked } from "@/runs/input/asked";
+import { lastCalled } from "@/runs/input/calls";
 import { InputDialog } from "@/runs/input/InputDialog";
+import { lastInput } from "@/runs/input/lastInput";
 import { useRunActions } from "@/runs/useRunActions";
 import { notify } from "@/ui/notify";
 import type { Flow } from "./flows";
@@ -16,12 +20,19 @@ export function RunFlow({ flow }: { flow: Flow }) {
   const [, go] = useLocation();
   const [busy, setBusy] = useState(false);
   const [asked, setAsked] = useState<Asked | null>(null);
+  const [initial, setInitial] = useState<Json>();
+  const client = useQueryClient();
   if (!may("operator") || flow.status === "archived") return null;
 
   async function ask() {
     setBusy(true);
     try {
-      setAsked(await actions.asked(flow.id));
+      const [asking, called] = await Promise.all([
+        actions.asked(flow.id),
+        lastInput(flow.id) === null ? lastCalled(client, flow.id).catch(() => undefined) : undefined,
+      ]);
+      setInitial(called);
+      setAsked(asking);
     } catch (error) {
       notify.refused(`“${flow.name}” cannot be run`, error);
     } finally {
@@ -46,6 +57,7 @@ export function RunFlow({ flow }: { flow: Flow }) {
         <InputDialog
           flowId={flow.id}
           asked={asked}
+          initial={initial}
           title={`Run “${flow.name}”`}
           hint="The input, if the flow needs one."
           onClose={() => setAsked(null)}

@@ -9,6 +9,8 @@ import { CodeEditor } from "@/ui/CodeEditor";
 import { lazily } from "@/ui/lazily";
 import { Loading, Refused } from "@/ui/states";
 import { type Asked, faultsInWords, faultsOfForm } from "./asked";
+import { useLastCalls } from "./calls";
+import { LastCalls } from "./LastCalls";
 import { keepInput, lastInput } from "./lastInput";
 
 const InputForm = lazily(() => import("./InputForm"));
@@ -51,6 +53,7 @@ export function inputFaults(refusal: unknown): Detail[] | null {
 /** Asks for the input of a run: by a form where the flow says what it takes, else as JSON. What was given is kept. */
 export function InputDialog(props: InputDialogProps) {
   const { flowId, title, asked, hint, initial, refusal, onClose, onRun } = props;
+  const calls = useLastCalls(flowId);
   const { schema, description } = asked;
   const [first] = useState(() => written(schema === null ? {} : initialOf(schema as FieldSchema)));
   const [text, setText] = useState(() =>
@@ -118,6 +121,14 @@ export function InputDialog(props: InputDialogProps) {
               <Faults refusal={refused} />
             </>
           )}
+          <LastCalls
+            calls={calls}
+            onChoose={(value) => {
+              setText(written(value));
+              setRefused(null);
+            }}
+            onRefused={setRefused}
+          />
           {!given.ok && (
             <Alert color="red" variant="light" py="xs" role="alert">
               This is no JSON: {given.problem}

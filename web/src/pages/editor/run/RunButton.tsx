@@ -33,6 +33,11 @@ export function RunButton() {
       : isEmpty
         ? "There is nothing to run yet"
         : null;
+  async function runBare() {
+    keepInput(flowId, null);
+    const refused = await start();
+    if (refused !== null) set(flowId, { asking: { refusal: refused } });
+  }
   useEffect(() => () => set(flowId, { asking: null }), [set, flowId]);
   function tryRun() {
     if (refusal !== null) notify.hint(refusal);
@@ -77,7 +82,7 @@ export function RunButton() {
             disabled={refusal !== null}
             onRun={run}
             onAsk={(until) => set(flowId, { asking: { until } })}
-            onForget={() => keepInput(flowId, null)}
+            onRunBare={() => void runBare()}
           />
         </Group>
       )}
@@ -96,7 +101,10 @@ export function RunButton() {
   );
 }
 
-type AskedInputProps = Pick<Parameters<typeof InputDialog>[0], "refusal" | "onClose" | "onRun"> & {
+type AskedInputProps = Pick<
+  Parameters<typeof InputDialog>[0],
+  "initial" | "refusal" | "onClose" | "onRun"
+> & {
   until?: string;
 };
 
@@ -120,10 +128,10 @@ interface WaysProps {
   disabled: boolean;
   onRun: (until?: string) => void;
   onAsk: (until?: string) => void;
-  onForget: () => void;
+  onRunBare: () => void;
 }
 
-function WaysToRun({ disabled, onRun, onAsk, onForget }: WaysProps) {
+function WaysToRun({ disabled, onRun, onAsk, onRunBare }: WaysProps) {
   const node = useSelectedNode();
   const flowId = useEditor((state) => state.flow.id);
   const [opened, setOpened] = useState(false);
@@ -152,16 +160,7 @@ function WaysToRun({ disabled, onRun, onAsk, onForget }: WaysProps) {
       <Menu.Dropdown>
         <Menu.Item onClick={() => onRun()}>{hasInput ? "Run with the last input" : "Run"}</Menu.Item>
         <Menu.Item onClick={() => onAsk()}>Run with input…</Menu.Item>
-        {hasInput && (
-          <Menu.Item
-            onClick={() => {
-              onForget();
-              onRun();
-            }}
-          >
-            Run without input
-          </Menu.Item>
-        )}
+        {hasInput && <Menu.Item onClick={onRunBare}>Run without input</Menu.Item>}
         <Menu.Divider />
         <Menu.Item disabled={node === undefined} onClick={() => onRun(node?.id)}>
           {node === undefined ? "Run up to the selected node" : `Run up to “${name}”`}

@@ -1,6 +1,7 @@
 /** Which run the editor of each flow shows, and how the last start went. A reload goes on showing it. */
 
 import { create } from "zustand";
+import type { Json } from "@/definition/types";
 
 interface Shown {
   runId: string | null;
@@ -8,8 +9,8 @@ interface Shown {
   starting: boolean;
   /** Why the last start was refused. */
   refusal: unknown;
-  /** What an input is being asked for; `refusal` is what is wrong with the last one. */
-  asking: { until?: string; refusal?: unknown } | null;
+  /** What an input is being asked for: `initial` is shown first, `refusal` is what is wrong with the last one. */
+  asking: { until?: string; initial?: Json; refusal?: unknown } | null;
   /** The run whose failure was jumped to, so that this is done once. */
   jumped: string | null;
 }

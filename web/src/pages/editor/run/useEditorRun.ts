@@ -6,6 +6,7 @@ import { useSession } from "@/app/session";
 import type { Json } from "@/definition/types";
 import type { Mark } from "@/graph/NodeCard";
 import { askedOf } from "@/runs/input/asked";
+import { lastCalled } from "@/runs/input/calls";
 import { inputFaults } from "@/runs/input/InputDialog";
 import { lastInput, lastValue } from "@/runs/input/lastInput";
 import { hasEnded } from "@/runs/moving";
@@ -40,7 +41,7 @@ export interface EditorRun {
   failed: NodeState | undefined;
   /** Starts a run; what is wrong with its input, for whoever asked for that. All else is shown by the panel. */
   start: (options?: StartOptions) => Promise<unknown>;
-  /** Runs with the last input; asks for one where the flow wants one and there is none, or does not take the last. */
+  /** Runs with the last input; asks for one if there is none and the flow wants one or was called, or if it refuses it. */
   runOrAsk: (until?: string) => Promise<void>;
   /** Runs on from a node with what the others gave in a run that has ended. */
   startFrom: (nodeId: string, before: Before) => Promise<void>;
@@ -131,11 +132,15 @@ function useStart() {
     async (until?: string) => {
       const { flow, definition, pinned } = store.getState();
       const wantsInput = askedOf(definition, mayEdit ? pinned : {}).schema !== null;
-      if (wantsInput && lastInput(flow.id) === null) return set(flow.id, { asking: { until } });
+      if (lastInput(flow.id) === null) {
+        // A flow that is called is not tried with nothing: what the last call brought is there to choose.
+        const initial = await lastCalled(client, flow.id).catch(() => undefined);
+        if (wantsInput || initial !== undefined) return set(flow.id, { asking: { until, initial } });
+      }
       const refusal = await start({ input: lastValue(flow.id), until });
       if (refusal !== null) set(flow.id, { asking: { until, refusal } });
     },
-    [store, set, start, mayEdit],
+    [store, client, set, start, mayEdit],
   );
 
   const startFrom = useCallback(

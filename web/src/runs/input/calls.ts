@@ -1,0 +1,33 @@
+/** The calls of webhooks that started a flow, newest first: with their inputs it is tried out as it will be used. */
+import { type QueryClient, useQuery } from "@tanstack/react-query";
+import { type Schemas, server } from "@/api/client";
+import type { Json } from "@/definition/types";
+import { fetchWhole } from "../values";
+
+export type Call = Pick<Schemas["RunItemOut"], "id" | "created_at"> & { input?: unknown };
+
+const MOST = 5;
+
+function callsOf(flowId: string) {
+  return {
+    queryKey: ["get", "/api/runs", "calls", flowId],
+    queryFn: async (): Promise<Call[]> => {
+      const query = { workflow_id: flowId, triggered_by: "webhook" as const, limit: MOST };
+      const { data } = await server.GET("/api/runs", { params: { query } });
+      return data?.items ?? [];
+    },
+    staleTime: 5_000,
+  };
+}
+
+const NONE: readonly Call[] = [];
+
+export function useLastCalls(flowId: string): readonly Call[] {
+  return useQuery(callsOf(flowId)).data ?? NONE;
+}
+
+/** The input of the flow's last call; undefined where none is on record. */
+export async function lastCalled(client: QueryClient, flowId: string): Promise<Json | undefined> {
+  const [call] = await client.fetchQuery(callsOf(flowId));
+  return call && ((await fetchWhole(call.input)) as Json);
+}
