@@ -112,6 +112,10 @@ describe("pasting", () => {
     const once = changes.pasted(line(), piece, NEVER);
     const twice = changes.pasted(once.definition, piece, NEVER);
     expect(twice.definition.nodes[4]?.position).not.toEqual(once.definition.nodes[3]?.position);
+    const there = { x: 400, y: 300 };
+    const first = changes.pasted(line(), piece, NEVER, there);
+    const second = changes.pasted(first.definition, piece, NEVER, there);
+    expect(second.definition.nodes[4]?.position).not.toEqual(first.definition.nodes[3]?.position);
   });
 });
 

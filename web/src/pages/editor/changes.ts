@@ -284,20 +284,18 @@ function freshNames(piece: Piece, taken: Set<string>): Map<string, string> {
   return names;
 }
 
+/** How far the piece is moved: to the place, or beside where it was, but never exactly upon other nodes. */
 function shiftOf(definition: Definition, piece: Piece, at: Position | undefined): Position {
-  if (at !== undefined) {
-    const left = Math.min(...piece.nodes.map((node) => node.position?.x ?? 0));
-    const top = Math.min(...piece.nodes.map((node) => node.position?.y ?? 0));
-    return { x: at.x - left, y: at.y - top };
-  }
   const spots = new Set(definition.nodes.map((node) => `${node.position?.x} ${node.position?.y}`));
-  let by = 2 * GRID;
-  while (
-    piece.nodes.some((node) => spots.has(`${(node.position?.x ?? 0) + by} ${(node.position?.y ?? 0) + by}`))
-  ) {
-    by += 2 * GRID;
+  const places = piece.nodes.map((node) => node.position ?? { x: 0, y: 0 });
+  const left = Math.min(...places.map((place) => place.x));
+  const top = Math.min(...places.map((place) => place.y));
+  let { x, y } = at === undefined ? { x: 2 * GRID, y: 2 * GRID } : { x: at.x - left, y: at.y - top };
+  while (places.some((place) => spots.has(`${snap(place.x + x)} ${snap(place.y + y)}`))) {
+    x += 2 * GRID;
+    y += 2 * GRID;
   }
-  return { x: by, y: by };
+  return { x, y };
 }
 
 /** Whether two JSON values say the same, whatever the order of their keys. */

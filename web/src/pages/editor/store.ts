@@ -246,6 +246,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
         const made = changes.pasted(get().definition, piece, isLiteral, at);
         const label = piece.nodes.length === 1 ? "add a copy" : `add ${piece.nodes.length} nodes`;
         change(label, () => made.definition, { select: made.ids });
+        set({ reveal: { ids: made.ids, focus: false, at: now() } });
       },
       connect: (added) =>
         change(`connect ${called(added.from)} and ${called(added.to)}`, (before) =>

@@ -2,6 +2,7 @@ import { notifications } from "@mantine/notifications";
 import { useReactFlow } from "@xyflow/react";
 import { useEffect } from "react";
 import { notify } from "@/ui/notify";
+import type { Piece } from "./changes";
 import { copied, pastedOf } from "./clipboard";
 import { useEditorStore } from "./context";
 import { whereNext } from "./palette/adding";
@@ -11,6 +12,12 @@ import { isElsewhere } from "./useKeys";
 /** Whether a text on the page is selected, which is then what one copies. */
 function hasText(): boolean {
   return (window.getSelection()?.toString() ?? "") !== "";
+}
+
+/** The middle of the canvas, a little to the upper left: what is pasted begins there. */
+function middle(): { x: number; y: number } {
+  const box = document.querySelector(".react-flow")?.getBoundingClientRect();
+  return box === undefined ? { x: 0, y: 0 } : { x: box.x + 0.4 * box.width, y: box.y + 0.4 * box.height };
 }
 
 /** Ctrl+C, X and V by the system's clipboard, so that they work across flows, tabs and browsers. */
@@ -38,6 +45,11 @@ export function useClipboard(): void {
         });
     }
 
+    /** At the pointer, else in the middle of what is seen: never where it would have to be looked for. */
+    function paste(piece: Piece) {
+      store.getState().paste(piece, screenToFlowPosition(pointer ?? middle()));
+    }
+
     function onPaste(event: ClipboardEvent) {
       if (isElsewhere(event.target) || store.getState().readOnly) return;
       const text = event.clipboardData?.getData("text/plain") ?? "";
@@ -47,8 +59,7 @@ export function useClipboard(): void {
         return;
       }
       event.preventDefault();
-      if (pasted.kind === "nodes")
-        store.getState().paste(pasted.piece, pointer ? screenToFlowPosition(pointer) : undefined);
+      if (pasted.kind === "nodes") paste(pasted.piece);
       else useUi.getState().set({ curl: { where: whereNext(store.getState()), command: pasted.command } });
     }
 

@@ -16,8 +16,10 @@ import {
   SelectionMode,
   useReactFlow,
   useStore,
+  useStoreApi,
 } from "@xyflow/react";
 import { type DragEvent, type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { NODE } from "@/definition/layout";
 import type { Position } from "@/definition/types";
 import graph from "@/graph/graph.module.css";
 import { namesIn } from "@/graph/nameOf";
@@ -39,7 +41,7 @@ import {
   type CanvasNode as ShownNode,
   wayOf,
 } from "./nodes";
-import { READABLE } from "./refit";
+import { lowestZoom, READABLE } from "./refit";
 import { useRefit } from "./useRefit";
 import { useReveal } from "./useReveal";
 
@@ -220,7 +222,49 @@ function useAdding() {
   return { onDrop, onDragOver, onDoubleClick };
 }
 
-const miniColor = (node: ShownNode) => (node.selected ? "var(--running)" : "var(--line)");
+/** The id of the node that lies at a point, beneath whatever covers it. */
+function nodeAt({ clientX, clientY }: MouseEvent): string | undefined {
+  for (const element of document.elementsFromPoint(clientX, clientY)) {
+    const node = element.closest<HTMLElement>(".react-flow__node");
+    if (node !== null) return node.dataset.id;
+  }
+  return undefined;
+}
+
+/** Clicks on one of several selected nodes, also through the frame that a marquee leaves around them. */
+function usePicking() {
+  const store = useEditorStore();
+  const canvas = useStoreApi();
+  const onClick = useCallback(
+    (event: MouseEvent) => {
+      const { selected, select } = store.getState();
+      const { target } = event;
+      const isFrame =
+        target instanceof Element && target.classList.contains("react-flow__nodesselection-rect");
+      const id = nodeAt(event);
+      const adds = event.shiftKey || event.ctrlKey || event.metaKey;
+      if (isFrame) canvas.setState({ nodesSelectionActive: false });
+      else if (adds || id === undefined || selected.length < 2) return;
+      if (adds) select(selected.filter((one) => one !== id));
+      else select(id === undefined ? [] : [id]);
+    },
+    [store, canvas],
+  );
+  return { onClick };
+}
+
+/** How far out one can zoom: far enough for all nodes to fit. */
+function useLowestZoom(): number {
+  const nodes = useEditor((state) => state.definition.nodes);
+  const width = useStore((state) => state.width);
+  const height = useStore((state) => state.height);
+  return useMemo(() => {
+    const boxes = nodes.map(({ position }) => ({ x: position?.x ?? 0, y: position?.y ?? 0, ...NODE }));
+    return lowestZoom(boxes, { width, height });
+  }, [nodes, width, height]);
+}
+
+const miniColor = (node: ShownNode) => (node.selected ? "var(--running)" : "var(--quiet)");
 
 export function Canvas() {
   const [moving, setMoving] = useState<Moving>(null);
@@ -228,6 +272,8 @@ export function Canvas() {
   const changes = useChanges(setMoving);
   const connections = useConnections();
   const adding = useAdding();
+  const picking = usePicking();
+  const minZoom = useLowestZoom();
   const readOnly = useEditor((state) => state.readOnly);
   const many = nodes.length > 60;
   const small = useMediaQuery("(max-width: 48em)") ?? false;
@@ -256,6 +302,7 @@ export function Canvas() {
         {...changes}
         {...connections}
         {...adding}
+        {...picking}
         connectionLineComponent={ConnectionLine}
         connectionRadius={28}
         nodesDraggable={!readOnly}
@@ -273,7 +320,7 @@ export function Canvas() {
         zoomOnDoubleClick={false}
         onlyRenderVisibleElements={many}
         onInit={firstView}
-        minZoom={0.05}
+        minZoom={minZoom}
         maxZoom={2}
         proOptions={BARE}
       >
@@ -287,7 +334,7 @@ export function Canvas() {
             zoomable
             ariaLabel="Map of the whole flow"
             nodeColor={miniColor}
-            nodeStrokeWidth={0}
+            nodeStrokeColor={miniColor}
             maskColor="color-mix(in srgb, var(--page) 65%, transparent)"
             style={{ width: 150, height: 100 }}
           />

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { nudged, READABLE, refitted, uncovered } from "./refit";
+import { lowestZoom, nudged, READABLE, refitted, uncovered } from "./refit";
 
 const at = (x: number, y = 300) => ({ x, y, width: 200, height: 64 });
 const view = { x: 0, y: 0, zoom: 1 };
@@ -79,5 +79,18 @@ describe("the view where the map would cover nodes after the canvas has become l
   it("lets no node leave at the top", () => {
     expect(uncovered(before, low, [at(50, 80), ...row], corner)).toEqual({ x: 0, y: -10, zoom: 1 });
     expect(uncovered(before, low, [at(50, 10), ...row], corner)).toBeUndefined();
+  });
+});
+
+describe("how far out one can zoom", () => {
+  it("lets a hundred nodes in a line fit", () => {
+    const line = Array.from({ length: 100 }, (_, place) => at(280 * place));
+    expect(lowestZoom(line, wide) * (99 * 280 + 200)).toBeLessThan(1200);
+  });
+
+  it("is no further than it was for a flow that fits", () => {
+    expect(lowestZoom(row, wide)).toBe(0.05);
+    expect(lowestZoom([], wide)).toBe(0.05);
+    expect(lowestZoom(row, { width: 0, height: 0 })).toBe(0.05);
   });
 });

@@ -118,3 +118,17 @@ export function uncovered(old: Sight, now: Sight, nodes: readonly Box[], corner:
   const up = Math.min(wanted, Math.min(...places.map((box) => box.y)) - TOP);
   return up > 0 ? { ...now.view, y: now.view.y - up } : undefined;
 }
+
+const LOWEST = 0.05;
+/** The part of the canvas that "Show all" leaves empty around the nodes, with some to spare. */
+const ROOM = 0.75;
+
+/** The zoom down to which one may go: so far that all nodes fit, however many stand in a row. */
+export function lowestZoom(nodes: readonly Box[], { width, height }: Size): number {
+  if (nodes.length === 0 || width === 0 || height === 0) return LOWEST;
+  const left = Math.min(...nodes.map((box) => box.x));
+  const top = Math.min(...nodes.map((box) => box.y));
+  const wide = Math.max(...nodes.map((box) => box.x + box.width)) - left;
+  const high = Math.max(...nodes.map((box) => box.y + box.height)) - top;
+  return Math.min(LOWEST, ROOM * Math.min(width / wide, height / high));
+}

@@ -11,7 +11,19 @@ const types = [
     description: "Starts.",
     config_schema: { properties: { path: { description: "The address, after /api/webhooks/: orders/new" } } },
   },
-  { type: "clock", name: "Clock", trigger: true, description: "Ticks.", config_schema: {} },
+  {
+    type: "clock",
+    name: "Clock",
+    trigger: true,
+    description: "Ticks.",
+    config_schema: {
+      properties: {
+        cron: { type: "string" },
+        catch_up: { title: "Missed runs", type: "string", enum: ["skip", "run_once"], default: "skip" },
+        credential: { type: "string", "x-credential": ["http_basic"] },
+      },
+    },
+  },
   { type: "log", name: "Log", trigger: false, config_schema: {} },
 ] as unknown as NodeType[];
 const catalogue: Catalogue = { types, broken: [], find: (name) => types.find((type) => type.type === name) };
@@ -19,15 +31,22 @@ const catalogue: Catalogue = { types, broken: [], find: (name) => types.find((ty
 it("names each trigger, its settings in brief and the address that it has", () => {
   const nodes: FlowNode[] = [
     { id: "a", type: "hook", config: { path: "/orders", methods: ["POST"] } },
-    { id: "b", type: "clock", name: "At night", config: { cron: "0 3 * * *" } },
+    {
+      id: "b",
+      type: "clock",
+      name: "At night",
+      config: { cron: "0 3 * * *", catch_up: "skip", credential: "Shop" },
+    },
+    { id: "f", type: "clock", config: { catch_up: "run_once", unknown: "x" } },
     { id: "c", type: "log" },
     { id: "d", type: "clock", disabled: true },
     { id: "e", type: "hook" },
   ];
   const starts = startsOf({ nodes, edges: [] }, catalogue);
   expect(starts.map(({ name, brief, address }) => ({ name, brief, address }))).toEqual([
-    { name: "Hook", brief: "path: /orders", address: "/api/webhooks/orders" },
-    { name: "At night", brief: "cron: 0 3 * * *", address: null },
+    { name: "Hook", brief: "Path: /orders", address: "/api/webhooks/orders" },
+    { name: "At night", brief: "At 3:00", address: null },
+    { name: "Clock", brief: "Missed runs: Run once", address: null },
     { name: "Hook", brief: "", address: null },
   ]);
 });

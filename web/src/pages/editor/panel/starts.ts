@@ -1,12 +1,16 @@
 /** How a flow starts, read from its triggers and what the catalogue says of them; pure. */
 import type { Catalogue } from "@/api/catalogue";
 import type { Definition, FlowNode } from "@/definition/types";
+import { cronInWords } from "@/forms/schema/cron";
+import { kindOf } from "@/forms/schema/leaf";
+import type { FieldSchema } from "@/forms/schema/types";
+import { choiceLabel, labelOf } from "@/forms/schema/words";
 
 export interface Start {
   node: FlowNode;
   name: string;
   about: string;
-  /** Its settings in a few words: `cron: 0 3 * * *`. */
+  /** Its settings in a few words: "At 3:00", "Path: orders/new". */
   brief: string;
   /** The address that starts it, from the server's root. */
   address: string | null;
@@ -15,16 +19,14 @@ export interface Start {
 const ADDRESS = /\bafter (\/api\/[a-z/]*\/)/;
 const LONGEST = 60;
 
-interface Property {
-  description?: string;
-}
+type Properties = Record<string, FieldSchema>;
 
-function propertiesOf(catalogue: Catalogue | undefined, type: string): Record<string, Property> {
-  return (catalogue?.find(type)?.config_schema.properties ?? {}) as Record<string, Property>;
+function propertiesOf(catalogue: Catalogue | undefined, type: string): Properties {
+  return (catalogue?.find(type)?.config_schema.properties ?? {}) as Properties;
 }
 
 /** A setting that says it is an address "after /api/…/" makes one. */
-function addressOf(node: FlowNode, properties: Record<string, Property>): string | null {
+function addressOf(node: FlowNode, properties: Properties): string | null {
   for (const [key, { description }] of Object.entries(properties)) {
     const root = ADDRESS.exec(description ?? "")?.[1];
     const path = node.config?.[key];
@@ -33,10 +35,20 @@ function addressOf(node: FlowNode, properties: Record<string, Property>): string
   return null;
 }
 
-function briefOf(node: FlowNode): string {
+/** A setting as people say it; what it is by itself, and credentials, are not worth telling. */
+function inWords(key: string, value: unknown, schema: FieldSchema | undefined): string | null {
+  if (typeof value !== "string" && typeof value !== "number") return null;
+  if (schema === undefined || value === schema.default || schema["x-credential"] || schema["x-secret"])
+    return null;
+  const words = kindOf(key, schema) === "cron" ? cronInWords(String(value)) : undefined;
+  if (words !== undefined) return words.charAt(0).toUpperCase() + words.slice(1);
+  return `${schema.title ?? labelOf(key)}: ${schema.enum === undefined ? value : choiceLabel(value)}`;
+}
+
+function briefOf(node: FlowNode, properties: Properties): string {
   const words = Object.entries(node.config ?? {})
-    .filter(([, value]) => typeof value === "string" || typeof value === "number")
-    .map(([key, value]) => `${key}: ${value}`)
+    .map(([key, value]) => inWords(key, value, properties[key]))
+    .filter((part) => part !== null)
     .join(", ");
   return words.length > LONGEST ? `${words.slice(0, LONGEST)}…` : words;
 }
@@ -52,7 +64,7 @@ export function startsOf(definition: Definition, catalogue: Catalogue | undefine
         node,
         name,
         about: type?.description ?? "",
-        brief: briefOf(node),
+        brief: briefOf(node, properties),
         address: addressOf(node, properties),
       };
     });

@@ -1,0 +1,113 @@
+"""What the canvas shows of long flows and of runs, and what a click or a paste on it does."""
+
+import base64
+
+from playwright.sync_api import expect
+from test_editor import placed, three
+from world import chain, node
+
+LINE = 100
+# Of a picture, how many pixels are unlike the one in its corner.
+MARKED = """async (data) => {
+  const image = new Image();
+  image.src = data;
+  await image.decode();
+  const canvas = new OffscreenCanvas(image.width, image.height).getContext("2d");
+  canvas.drawImage(image, 0, 0);
+  const { data: parts } = canvas.getImageData(0, 0, image.width, image.height);
+  const pixels = [];
+  for (let at = 0; at < parts.length; at += 4) pixels.push(parts.slice(at, at + 3).join());
+  const row = pixels.slice((image.height / 2 | 0) * image.width).slice(0, image.width);
+  return row.filter((pixel) => pixel !== pixels[3 * image.width + 3]).length;
+}"""
+
+
+def line(editor):
+    """A flow of 100 nodes in a line."""
+    rest = [node(f"n{at}", "set", {"values": {"n": at}}) for at in range(LINE - 1)]
+    return editor.open(placed(chain(node("start", "manual"), *rest)))
+
+
+def marquee(editor, first, last):
+    """Drag a frame around these nodes."""
+    first, last = editor.box(editor.node(first)), editor.box(editor.node(last))
+    editor.page.keyboard.down("Shift")
+    editor.drag((first["x"] - 20, first["y"] - 40), (last["x"] + last["width"] + 20, last["y"] + last["height"] + 40))
+    editor.page.keyboard.up("Shift")
+
+
+def is_within(inner, outer):
+    return (
+        outer["x"] <= inner["x"]
+        and outer["y"] <= inner["y"]
+        and inner["x"] + inner["width"] <= outer["x"] + outer["width"]
+        and inner["y"] + inner["height"] <= outer["y"] + outer["height"]
+    )
+
+
+def test_all_of_a_hundred_nodes_in_a_line_can_be_shown(editor):
+    line(editor)
+    editor.page.get_by_role("button", name="Show all").click()
+    last = editor.node(f"n{LINE - 2}")
+    expect(last).to_be_attached()
+    for end in (editor.node("start"), last):
+        assert is_within(editor.box(end), editor.canvas.bounding_box())
+
+
+def test_the_map_shows_the_nodes_of_a_long_flow(editor, new_context):
+    line(editor)
+    picture = base64.b64encode(editor.page.locator(".react-flow__minimap").screenshot()).decode()
+    blank = new_context().new_page()
+    assert blank.evaluate(MARKED, f"data:image/png;base64,{picture}") > 100
+
+
+def test_a_click_inside_a_marquee_selects_what_is_there(editor):
+    editor.open(three())
+    marquee(editor, "one", "two")
+    editor.selected("one", "two")
+    box = editor.box(editor.node("one"))
+    editor.page.mouse.click(box["x"] + 70, box["y"] + 12)
+    editor.selected("one")
+    marquee(editor, "one", "two")
+    editor.selected("one", "two")
+    # Between the two nodes there is nothing.
+    editor.page.mouse.click(box["x"] + box["width"] + 20, box["y"] - 20)
+    editor.selected()
+
+
+def test_a_click_on_one_of_several_selected_nodes_selects_it_alone(editor):
+    editor.open(three())
+    editor.click("one")
+    editor.click("two", modifiers=["Control"])
+    editor.selected("one", "two")
+    editor.click("two")
+    editor.selected("two")
+
+
+def test_what_is_pasted_is_in_view_wherever_the_original_is(editor):
+    editor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    editor.open(three()).click("two")
+    editor.press("Control+c")
+    expect(editor.page.get_by_text("Copied the node")).to_be_visible()
+    editor.page.mouse.move(*editor.spot(0.5, 0.6))
+    editor.page.mouse.wheel(3_000, 0)
+    expect(editor.node("two")).not_to_be_in_viewport()
+    # The pointer is elsewhere: it says nothing about where.
+    editor.panel.hover()
+    for copy in ("two_2", "two_3"):
+        editor.press("Control+v")
+        editor.selected(copy)
+        assert is_within(editor.box(editor.node(copy)), editor.canvas.bounding_box())
+    assert editor.box(editor.node("two_2")) != editor.box(editor.node("two_3"))
+
+
+def test_a_run_up_to_a_node_marks_no_edge_beyond_it(editor):
+    editor.open(placed(chain(node("start", "manual"), node("one", "set", {"values": {"a": 1}}), "two")))
+    editor.click("one")
+    editor.run_by("Run up to")
+    editor.ended()
+    editor.ran("one", "success")
+    expect(editor.page.locator(".react-flow__edge.live")).to_have_count(1)
+    editor.run()
+    editor.ran("two", "success")
+    expect(editor.page.locator(".react-flow__edge.live")).to_have_count(2)
