@@ -6,6 +6,7 @@ import { LoadingRows, Refused } from "@/ui/states";
 import { AgentDefinition } from "./AgentDefinition";
 import { AgentLogs } from "./AgentLogs";
 import { AgentMemory } from "./AgentMemory";
+import { NotInstalled } from "./NotInstalled";
 import { TryOut } from "./TryOut";
 
 const TABS = [
@@ -90,6 +91,7 @@ function KnownAgent({ id }: { id: string }) {
           ))}
         </Tabs.List>
         <Tabs.Panel value="try">
+          <NotInstalled />
           <TryOut agent={agent} />
         </Tabs.Panel>
         <Tabs.Panel value="definition">

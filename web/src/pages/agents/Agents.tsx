@@ -18,6 +18,7 @@ import { NodeIcon } from "@/ui/NodeIcon";
 import { Page } from "@/ui/Page";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import classes from "./agents.module.css";
+import { NotInstalled } from "./NotInstalled";
 
 const LOOK = { category: "ai", icon: "robot" };
 
@@ -80,6 +81,7 @@ export default function Agents() {
         )
       }
     >
+      <NotInstalled />
       <TextInput
         aria-label="Search agents"
         placeholder="Search agents"
