@@ -20,6 +20,7 @@ from api import (
     catalogue,
     credentials,
     expressions,
+    files,
     freshness,
     importing,
     kept,
@@ -61,6 +62,7 @@ RESOURCES = (
     resume,
     importing,
     expressions,
+    files,
 )
 BLUEPRINTS = [module.blueprint for module in RESOURCES]
 

@@ -32,6 +32,7 @@ class Access:
 
     `link(path)` says whether the request comes by a signed link for what the path names. `by_token` is for programs: a
     session does not count there, and the view reads the body itself. `by_session` is for people: no token counts there.
+    With `takes_form` the view reads the body itself, which is a form.
     """
 
     role: str | None
@@ -39,6 +40,7 @@ class Access:
     link: Callable[[dict[str, Any]], bool] | None = None
     by_token: bool = False
     by_session: bool = False
+    takes_form: bool = False
 
 
 class Identity(UserMixin):
@@ -73,6 +75,7 @@ def needs(
     link: Callable[[dict[str, Any]], bool] | None = None,
     by_token: bool = False,
     by_session: bool = False,
+    takes_form: bool = False,
     **rows: type[Base],
 ) -> Callable[[View], View]:
     """Mark a view as open to members with at least this role.
@@ -82,7 +85,7 @@ def needs(
     """
 
     def mark(view: View) -> View:
-        view.access = Access(role, rows, link, by_token, by_session)
+        view.access = Access(role, rows, link, by_token, by_session, takes_form)
         return view
 
     return mark
@@ -197,7 +200,7 @@ def _guard() -> None:
         raise Forbidden("You are no member of this workspace")
     for name, model in access.rows.items():
         path[name] = find(model, path[name], access.role, name)
-    if asked.method not in SAFE_METHODS and not access.by_token:
+    if asked.method not in SAFE_METHODS and not (access.by_token or access.takes_form):
         # Views that take no body must not swallow a malformed one, nor a form from another site.
         read_body()
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import base64
 import errno
+import heapq
+import itertools
 import mimetypes
 import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,6 +34,9 @@ LONGEST_NAME, DEEPEST, MOST_LISTED = 200, 20, 10_000
 BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 MOST_READ, PIECE = 16 * 2**20, 2**20
 DRAFT = ".draft-"
+# Where uploads are until they have their place, and how old one is that nobody can be writing any more, in seconds.
+UPLOADS, STALE = DRAFT + "uploads", 24 * 3600
+NAMES_AT_ONCE = 1_000  # of a folder, that are sorted
 UNKNOWN = "application/octet-stream"
 # What SQLite keeps beside a database. It believes what is in there, even which other file is to be deleted.
 BESIDE = re.compile(r"\.(db|sqlite|sqlite3)-(journal|wal|shm)\Z", re.IGNORECASE)
@@ -76,7 +82,7 @@ class Files:
     @contextmanager
     def reading(self, path: str) -> Iterator[IO[bytes]]:
         """The file, open for reading."""
-        with self._place(path) as (folder, name):
+        with self.place(path) as (folder, name):
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
             with os.fdopen(fd, "rb") as file:
                 self._check(path, os.fstat(fd))
@@ -90,7 +96,7 @@ class Files:
     @contextmanager
     def writing(self, path: str) -> Iterator[Bounded]:
         """A new file to write to, which takes the place of the old one when all of it is on the disk, or never."""
-        with self._place(path, make=True) as (folder, name):
+        with self.place(path, make=True) as (folder, name):
             draft = DRAFT + secrets.token_hex(8)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(draft, flags, 0o600, dir_fd=folder)
@@ -105,6 +111,25 @@ class Files:
                 raise
             os.fsync(folder)
 
+    @contextmanager
+    def uploading(self, min_free: int = 0) -> Iterator[Upload]:
+        """Make a new file that has no path yet. Unless `Upload.keep` gives it one, it is deleted at the end.
+
+        It leaves at least `min_free` bytes of the disk free.
+        """
+        with self._opened("the upload", [UPLOADS], make=True) as folder:
+            _remove_stale(folder)
+            name = DRAFT + secrets.token_hex(8)
+            fd = os.open(
+                name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder
+            )
+            try:
+                with os.fdopen(fd, "wb") as file:
+                    yield Upload(file, self, folder, name, min_free)
+            finally:
+                with suppress(FileNotFoundError):  # it has its place
+                    os.unlink(name, dir_fd=folder)
+
     def write(self, path: str, data: bytes) -> int:
         """Write all of a file at once; its size."""
         with self.writing(path) as file:
@@ -113,7 +138,7 @@ class Files:
 
     def append(self, path: str, data: bytes) -> int:
         """Add to the end of a file, which is made where there is none; its size then."""
-        with self._place(path, make=True) as (folder, name):
+        with self.place(path, make=True) as (folder, name):
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "ab") as file:
                 found = os.fstat(file.fileno())
@@ -133,13 +158,23 @@ class Files:
 
     def move(self, path: str, to: str) -> int:
         """Give the file another place, at once or not at all; what is there is replaced. Its size."""
-        with self._place(path) as (folder, name), self._place(to, make=True) as (new_folder, new_name):
+        with self.place(path) as (folder, name), self.place(to, make=True) as (new_folder, new_name):
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             self._check(path, found)
             os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
             os.fsync(new_folder)
             os.fsync(folder)
             return found.st_size
+
+    def find(self, prefix: str = "", after: str = "", limit: int = MOST_LISTED) -> list[dict[str, Any]]:
+        """Return up to `limit` files of all folders, in the order of their paths, as `{"path", "size", "modified_at"}`.
+
+        Their paths begin with `prefix` and come after the path `after`. `modified_at` is in milliseconds since 1970.
+        """
+        if not self.root.exists():
+            return []
+        with self._opened("the folder", []) as root:
+            return list(itertools.islice(_walk(root, "", prefix, after), limit))
 
     def list(self, path: str = "", limit: int = MOST_LISTED) -> list[dict[str, Any]]:
         """What is in a folder, by name: `{"path", "name", "type", "size", "modified_at"}`; type is file or folder."""
@@ -160,7 +195,7 @@ class Files:
     def delete(self, path: str) -> bool:
         """Delete a file or an empty folder; whether there was one."""
         try:
-            with self._place(path) as (folder, name):
+            with self.place(path) as (folder, name):
                 found = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 (os.rmdir if stat.S_ISDIR(found.st_mode) else os.unlink)(name, dir_fd=folder)
                 os.fsync(folder)
@@ -178,7 +213,7 @@ class Files:
 
         Only for such libraries: between this and their opening it, the folder could change.
         """
-        with self._place(path, make) as (folder, name):
+        with self.place(path, make) as (folder, name):
             try:
                 self._check(path, os.stat(name, dir_fd=folder, follow_symlinks=False))
             except FileNotFoundError:
@@ -207,7 +242,7 @@ class Files:
             raise NodeError(f"{path!r} has more than {self.max_bytes} bytes", permanent=True)
 
     @contextmanager
-    def _place(self, path: str, make: bool = False) -> Iterator[tuple[int, str]]:
+    def place(self, path: str, make: bool = False) -> Iterator[tuple[int, str]]:
         """The open folder in which the path's last name is, and that name."""
         *folders, name = names_of(path) or [""]
         if not name:
@@ -244,6 +279,14 @@ class Absent(NodeError):
     """There is no such file."""
 
 
+class Present(NodeError):
+    """There is such a file already."""
+
+
+class Overfull(NodeError):
+    """The file would have more bytes than there is room for."""
+
+
 class Bounded:
     """A file to write to, up to so many bytes."""
 
@@ -254,9 +297,106 @@ class Bounded:
     def write(self, data: bytes) -> int:
         """Write a piece; NodeError where the file would become too large."""
         if self.size + len(data) > self.room:
-            raise NodeError(f"{self.path!r} would have more bytes than the {self.room} that there is room for", True)
+            raise Overfull(f"{self.path!r} would have more bytes than the {self.room} that there is room for", True)
         self.size += len(data)
         return self.file.write(data)
+
+
+class Upload(Bounded):
+    """A file that is written before it is known where it belongs."""
+
+    def __init__(self, file: IO[bytes], files: Files, folder: int, name: str, min_free: int) -> None:
+        super().__init__(file, "the upload", files.max_bytes)
+        self.files, self.folder, self.name, self.min_free = files, folder, name, min_free
+
+    def write(self, data: bytes) -> int:
+        """Write a piece. NodeError if that would leave less of the disk free than must stay free."""
+        disk = os.fstatvfs(self.folder)
+        if disk.f_bavail * disk.f_frsize - len(data) < self.min_free:
+            raise NodeError(f"{self.path!r}: the disk is full")
+        return super().write(data)
+
+    def keep(self, path: str, overwrite: bool = False) -> None:
+        """Put the file at its path when all of it is on the disk. What is there is replaced at once, or not at all.
+
+        Raises: Present if there is a file and `overwrite` is false.
+        """
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        with self.files.place(path, make=True) as (folder, name):
+            if not overwrite and _is_there(name, folder):
+                raise Present(f"{path!r}: there is such a file already", permanent=True)
+            os.rename(self.name, name, src_dir_fd=self.folder, dst_dir_fd=folder)
+            os.fsync(folder)
+
+
+def _is_there(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove_stale(folder: int) -> None:
+    """Delete what uploads left in the folder whose process died."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                if entry.stat(follow_symlinks=False).st_mtime < time.time() - STALE:
+                    os.unlink(entry.name, dir_fd=folder)
+
+
+def _walk(folder: int, path: str, prefix: str, after: str) -> Iterator[dict[str, Any]]:
+    """Yield the files below an open folder, whose path ends with a slash unless it is the root's."""
+    for key in _sorted_keys(folder, path, prefix, after):
+        name = key.rstrip("/")
+        if key != name:
+            try:
+                inner = os.open(name, FOLDER, dir_fd=folder)
+            except OSError:  # it is gone, or has become a link
+                continue
+            try:
+                yield from _walk(inner, path + key, prefix, after)
+            finally:
+                os.close(inner)
+        elif found := _stat_of_file(name, folder):
+            modified_at = found.st_mtime_ns // 1_000_000
+            yield {"path": path + name, "size": found.st_size, "modified_at": modified_at}
+
+
+def _sorted_keys(folder: int, path: str, prefix: str, after: str) -> Iterator[str]:
+    """Yield the names in a folder that matter, a folder's with a slash at its end: so they sort as their paths do.
+
+    They are sorted some at a time, so that a folder of a million files takes no memory for all of them.
+    """
+    last = ""
+    while batch := heapq.nsmallest(NAMES_AT_ONCE, (key for key in _keys(folder) if key > last)):
+        for key in batch:
+            whole = path + key
+            if key.endswith("/"):
+                matters = whole.startswith(prefix) or prefix.startswith(whole)
+                if matters and (whole > after or after.startswith(whole)):
+                    yield key
+            elif whole.startswith(prefix) and whole > after:
+                yield key
+        last = batch[-1]
+
+
+def _keys(folder: int) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not (entry.name.startswith(DRAFT) or BESIDE.search(entry.name) or BAD.search(entry.name)):
+                yield entry.name + "/" * entry.is_dir(follow_symlinks=False)
+
+
+def _stat_of_file(name: str, folder: int) -> os.stat_result | None:
+    """What the system knows of a plain file; None for anything else."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return found if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else None
 
 
 def _make(name: str, folder: int) -> None:

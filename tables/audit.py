@@ -18,6 +18,7 @@ from tables.base import Base, Rows, Write, first_id, insert, made_at, new_id
 ACTIONS = (
     "agent.created", "agent.deleted", "agent.updated",
     "credential.created", "credential.deleted", "credential.tested", "credential.updated",
+    "file.deleted", "file.uploaded",
     "flow.activated", "flow.created", "flow.deactivated", "flow.deleted", "flow.restored", "flow.updated",
     "member.added", "member.changed", "member.removed",
     "memory.cleared", "memory.deleted", "memory.written",

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from io import BytesIO
 
 import pytest
 from test_every_route import BY_TOKEN, OTHER_PARTS, routes_of
@@ -67,6 +68,8 @@ LEAVES = {
     "POST /api/credentials/test": ("credential.tested", {"type": "http_bearer", "data": {"token": "t"}}),
     "POST /api/import/openapi": ("preset.imported", {"document": DOCUMENT}),
     "DELETE /api/presets/<source>": ("preset.deleted", None),
+    "POST /api/files": ("file.uploaded", {"path": "reports/may.csv"}),
+    "DELETE /api/files/<path:path>": ("file.deleted", None),
     "POST /api/agents": ("agent.created", {**AGENT, "id": "other"}),
     "PUT /api/agents/<name>": ("agent.updated", {**AGENT, "instructions": "Do it."}),
     "DELETE /api/agents/<name>": ("agent.deleted", None),
@@ -91,8 +94,9 @@ def last():
 
 
 @pytest.fixture
-def ready(owner, member, make_flow, make_run):
+def ready(owner, server, member, make_flow, make_run):
     """What the routes above work on: ids by what stands for them."""
+    server.dispatcher.files_of(owner.workspace.id).write(OTHER_PARTS["<path:path>"], b"kept")
     owner.post("/api/agents", AGENT)
     owner.post("/api/import/openapi", {"document": DOCUMENT})
     waits = make_flow(APPROVAL)
@@ -128,6 +132,8 @@ def do(client, route, ids):
     text = "" if body is None else json.dumps(body)
     for part, id_ in names.items():
         path, text = path.replace(part, id_), text.replace(part, id_)
+    if route == "POST /api/files":
+        return client.post(path, data={**body, "file": (BytesIO(b"a,b"), "may.csv")})
     return client.open(path, json.loads(text) if text else None, method=method)
 
 

@@ -55,6 +55,7 @@ export const SUBJECTS: Subject[] = [
   { value: "session", label: "Logins", verbs: ["opened", "closed", "refused", "moved"] },
   { value: "profile", label: "Profiles", verbs: ["changed"] },
   { value: "password", label: "Passwords", verbs: ["changed", "reset"] },
+  { value: "file", label: "Files", verbs: ["uploaded", "deleted"] },
   { value: "preset", label: "Palettes", verbs: ["imported", "deleted"] },
 ];
 

@@ -1,0 +1,345 @@
+"""The workspace's files over HTTP: they go in and out in pieces, whole or not at all, and stay where they are."""
+
+import os
+import resource
+import threading
+from io import BytesIO
+
+import pytest
+from test_error_shape import check_shape
+
+import api.files
+from models import AuditEntry
+
+
+@pytest.fixture
+def files(server, owner):
+    """The files of the first workspace."""
+    return server.dispatcher.files_of(owner.workspace.id)
+
+
+def upload(client, content=b"a,b", name="may.csv", **form):
+    return client.post("/api/files", data={"file": (BytesIO(content), name), **form})
+
+
+def paths(client, query=""):
+    return [item["path"] for item in client.get(f"/api/files{query}").json["items"]]
+
+
+# Coming in
+
+
+def test_an_upload_is_kept_listed_sent_again_and_deleted(owner, files):
+    made = upload(owner, path="reports/2026/", content=b"name,total\nAda,3\n")
+    assert made.status_code == 201, made.text
+    shown = {"path": "reports/2026/may.csv", "name": "may.csv", "size": 17, "content_type": "text/csv"}
+    assert {**shown, "modified_at": made.json["modified_at"]} == made.json
+    assert owner.get("/api/files").json == {"items": [made.json], "next_cursor": None}
+    answer = owner.get("/api/files/reports/2026/may.csv")
+    assert (answer.status_code, answer.data) == (200, b"name,total\nAda,3\n")
+    assert answer.headers["Content-Length"] == "17"
+    assert owner.delete("/api/files/reports/2026/may.csv").status_code == 204
+    assert paths(owner) == []
+    check_shape(owner.get("/api/files/reports/2026/may.csv"), 404)
+    check_shape(owner.delete("/api/files/reports/2026/may.csv"), 404)
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [({}, "may.csv"), ({"path": ""}, "may.csv"), ({"path": "a/"}, "a/may.csv"), ({"path": "a/b.txt"}, "a/b.txt")],
+)
+def test_a_path_is_a_file_or_a_folder_by_its_slash(owner, given, path):
+    assert upload(owner, **given).json["path"] == path
+
+
+def test_the_name_of_an_upload_is_its_last_part_alone(owner):
+    assert upload(owner, name="../../etc/passwd").json["path"] == "passwd"
+    assert upload(owner, name="/home/ada/Größe.txt").json["path"] == "Größe.txt"
+
+
+def test_a_file_that_is_there_is_replaced_only_where_that_is_said(owner, files):
+    upload(owner, b"old")
+    assert "overwrite=true" in check_shape(upload(owner, b"new"), 409)
+    assert files.read("may.csv") == b"old"
+    assert upload(owner, b"newer", overwrite="true").status_code == 201
+    assert files.read("may.csv") == b"newer"
+
+
+def test_a_file_may_be_larger_than_other_bodies_and_takes_no_memory(owner, server, files):
+    size = 12 * server.config.max_body_bytes
+    assert size <= server.config.file_max_bytes
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    answer = send(owner, Form(size))
+    assert answer.status_code == 201, answer.text
+    assert files.size("large.bin") == size
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < size / 2
+
+
+def send(client, form):
+    """Upload what the form makes."""
+    environ = {"wsgi.input": form, "CONTENT_LENGTH": form.length, "CONTENT_TYPE": "multipart/form-data; boundary=edge"}
+    return client.post("/api/files", environ_overrides=environ)
+
+
+class Form:
+    """A form with one file of so many zeros, made as it is read; `cut` bytes before its end it breaks off."""
+
+    def __init__(self, size, cut=0):
+        head = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="large.bin"\r\n\r\n'
+        self.parts = [(head, 1), (b"\0", size), (b"\r\n--edge--\r\n", 1)]
+        whole = sum(len(piece) * times for piece, times in self.parts)
+        self.length, self.left = str(whole), whole - cut
+
+    def read(self, most=-1):
+        while self.parts and self.parts[0][1] == 0:
+            self.parts.pop(0)
+        if not self.parts or not self.left:
+            return b""
+        piece, times = self.parts[0]
+        wanted = self.left if most < 0 else min(most, self.left)
+        if len(piece) == 1:
+            taken = min(times, wanted)
+            self.parts[0] = (piece, times - taken)
+            data = piece * taken
+        else:
+            data, rest = piece[:wanted], piece[wanted:]
+            self.parts[0] = (rest, 1 if rest else 0)
+        self.left -= len(data)
+        return data
+
+
+def refused_upload(client, files, status, **form):
+    """The error of an upload that leaves nothing."""
+    text = check_shape(upload(client, **form), status)
+    assert files.find() == [] and left_over(files) == []
+    return text
+
+
+def left_over(files):
+    """The drafts of uploads that are still there."""
+    folder = files.root / ".draft-uploads"
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+def test_a_file_beyond_the_bound_is_refused_and_leaves_nothing(owner, server, files, monkeypatch):
+    monkeypatch.setattr(server.dispatcher, "files_of", lambda id_: type(files)(files.root, 1_000))
+    assert upload(owner, b"x" * 1_000).status_code == 201
+    files.delete("may.csv")
+    assert "1000" in refused_upload(owner, files, 413, content=b"x" * 1_001)
+    check_shape(send(owner, Form(10**9)), 413)
+
+
+def test_an_upload_that_is_cut_off_leaves_nothing(owner, files):
+    check_shape(send(owner, Form(200_000, cut=50_000)), 400)
+    assert files.find() == [] and left_over(files) == []
+
+
+def test_an_upload_leaves_the_disk_some_room(owner, files, monkeypatch):
+    monkeypatch.setattr(api.files, "MIN_FREE", 2**60)
+    assert "disk" in refused_upload(owner, files, 503)
+
+
+def test_what_a_dead_process_left_of_uploads_is_removed_by_a_later_one(owner, files):
+    upload(owner)
+    folder = files.root / ".draft-uploads"
+    (folder / "old").write_bytes(b"half")
+    (folder / "young").write_bytes(b"half")
+    os.utime(folder / "old", (1, 1))
+    upload(owner, name="june.csv")
+    assert [path.name for path in left_over(files)] == ["young"]
+    assert paths(owner) == ["june.csv", "may.csv"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../x", "/etc/x", "a/../../x", "a\\b", ".draft-x", "a/.draft-x/b", "x.db-journal", "x\x01", "a/" * 30 + "x"],
+)
+def test_no_path_leads_anywhere_else(owner, files, path):
+    refused_upload(owner, files, 400, path=path)
+    assert not [entry for entry in files.root.parent.rglob("*") if entry.is_file() and entry.name == "x"]
+
+
+@pytest.mark.parametrize("path", ["%2e%2e/%2e%2e/secret.key", "..%2f..%2fsecret.key", "a/..%2f..%2f..%2fsecret.key"])
+def test_no_address_leads_out_of_the_files(owner, files, path):
+    files.write("a/b", b"x")
+    for method in ("GET", "DELETE"):
+        assert owner.open(f"/api/files/{path}", method=method).status_code in (400, 404)
+    assert files.root.parent.parent.joinpath("secret.key").exists()
+
+
+def test_links_are_neither_listed_nor_sent_nor_written_through(owner, files, tmp_path):
+    files.write("a/plain", b"x")
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_bytes(b"hunter2")
+    (files.root / "link").symlink_to(secret)
+    (files.root / "a" / "key").symlink_to(secret / "key")
+    os.link(secret / "key", files.root / "hard")
+    assert paths(owner) == ["a/plain"]
+    for path in ("link/key", "a/key", "hard"):
+        answer = owner.get(f"/api/files/{path}")
+        assert answer.status_code == 400 and "hunter2" not in answer.text
+    check_shape(upload(owner, path="link/new"), 400)
+    assert upload(owner, b"new", path="a/key", overwrite="true").status_code == 201
+    assert (secret / "key").read_bytes() == b"hunter2" and not (secret / "new").exists()
+
+
+def test_a_folder_is_no_place_for_a_file_and_goes_only_when_it_is_empty(owner, files):
+    files.write("a/b", b"x")
+    check_shape(upload(owner, path="a", overwrite="true"), 400)
+    check_shape(upload(owner, path="a/b/c"), 400)
+    check_shape(owner.delete("/api/files/a"), 400)
+    assert files.read("a/b") == b"x"
+    assert owner.delete("/api/files/a/b").status_code == owner.delete("/api/files/a").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "words"),
+    [
+        ({"body": {"path": "x"}}, 415, "multipart/form-data"),
+        ({"data": {"path": "x"}, "content_type": "multipart/form-data"}, 400, "file"),
+        ({"data": {"file": "text"}, "content_type": "multipart/form-data"}, 400, "file"),
+        ({"data": {"other": (BytesIO(b"x"), "x")}}, 400, "file"),
+        ({"data": {"file": [(BytesIO(b"x"), "x"), (BytesIO(b"y"), "y")]}}, 400, "one file"),
+        ({"data": {"file": (BytesIO(b"x"), "x"), "paht": "y"}}, 400, "paht"),
+        ({"data": {"file": (BytesIO(b"x"), "x"), "overwrite": "perhaps"}}, 400, "overwrite"),
+        ({"data": {"file": (BytesIO(b"x"), "x"), "path": "y" * 100_000}}, 413, "large"),
+        ({"data": b"nothing", "content_type": "multipart/form-data"}, 400, "form"),
+        ({"data": b"nothing", "content_type": "multipart/form-data; boundary=edge"}, 400, "form"),
+    ],
+)
+def test_another_body_is_refused_and_leaves_nothing(owner, files, options, status, words):
+    assert words in check_shape(owner.post("/api/files", **options), status)
+    assert files.find() == [] and left_over(files) == []
+
+
+def test_a_page_of_another_site_uploads_nothing(owner, files):
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        answer = owner.post("/api/files", data={"file": (BytesIO(b"x"), "x")}, headers=headers)
+        check_shape(answer, 403)
+    assert files.find() == []
+
+
+def test_two_uploads_of_one_path_leave_one_of_them_whole(app, owner, files):
+    begin = threading.Barrier(4)
+
+    def send(letter, answers):
+        client = app.test_client()
+        client.set_cookie("headrace_session", owner.get_cookie("headrace_session").value)
+        begin.wait(10)
+        answers.append(upload(client, letter * 300_000, overwrite="true").status_code)
+
+    answers = []
+    threads = [threading.Thread(target=send, args=(letter, answers)) for letter in (b"a", b"b", b"c")]
+    for thread in threads:
+        thread.start()
+    begin.wait(10)
+    for thread in threads:
+        thread.join(20)
+    content = files.read("may.csv")
+    assert answers == [201] * 3 and len(content) == 300_000 and len(set(content)) == 1 and left_over(files) == []
+
+
+# Listing
+
+
+def test_files_are_listed_in_pages_by_their_paths(owner, files):
+    names = ["a-b", "a/b", "a/b-c/d", "a/b/../z", "ab", "b/1", "b/10", "b/2", "ä", "c"]
+    for name in names:
+        if ".." not in name:
+            files.write(name + ".txt", b"x")
+    expected = sorted(name + ".txt" for name in names if ".." not in name)
+    assert paths(owner) == expected
+    found, cursor = [], ""
+    while cursor is not None:
+        page = owner.get("/api/files", query_string={"limit": 2, **({"cursor": cursor} if cursor else {})}).json
+        assert len(page["items"]) <= 2
+        found += [item["path"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert found == expected
+
+
+def test_a_prefix_is_the_beginning_of_a_path(owner, files):
+    for name in ("reports/may.csv", "reports/june.csv", "reports-old/may.csv", "other"):
+        files.write(name, b"x")
+    assert paths(owner, "?prefix=reports/") == ["reports/june.csv", "reports/may.csv"]
+    assert paths(owner, "?prefix=reports/m") == ["reports/may.csv"]
+    assert paths(owner, "?prefix=rep") == ["reports-old/may.csv", "reports/june.csv", "reports/may.csv"]
+    assert paths(owner, "?prefix=../") == paths(owner, "?prefix=/") == []
+
+
+def test_a_folder_of_very_many_files_is_listed_some_at_a_time(owner, files, monkeypatch):
+    monkeypatch.setattr("nodes.files.NAMES_AT_ONCE", 3)
+    for number in range(10):
+        files.write(f"many/{number}", b"")
+    assert paths(owner) == [f"many/{number}" for number in range(10)]
+
+
+# Going out
+
+
+@pytest.mark.parametrize("name", ["page.html", "picture.svg", "script.js", "Größe „1“.txt", "data.json"])
+def test_a_file_is_saved_and_never_shown_as_a_page_of_this_server(owner, files, name):
+    content = b"<script>alert(1)</script>"
+    files.write(f"a/{name}", content)
+    answer = owner.get(f"/api/files/a/{name}")
+    assert answer.data == content
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Cache-Control"] == "no-store" and "Content-Encoding" not in answer.headers
+
+
+def test_a_file_goes_out_as_it_was_when_it_was_asked_for(app, owner, files):
+    files.write("log.txt", b"x" * 200_000)
+    client = app.test_client()
+    client.set_cookie("headrace_session", owner.get_cookie("headrace_session").value)
+    answer = super(type(client), client).open("/api/files/log.txt")
+    pieces = answer.iter_encoded()
+    first = next(pieces)
+    files.append("log.txt", b"y" * 100_000)
+    assert len(first) < 200_000 and first + b"".join(pieces) == b"x" * 200_000
+    answer.close()
+
+
+# Who may
+
+
+def test_viewers_see_what_there_is_and_get_none_of_it(owner, member, files):
+    files.write("a", b"token=secret")
+    viewer, operator = member("viewer"), member("operator")
+    assert paths(viewer) == ["a"]
+    check_shape(viewer.get("/api/files/a"), 403)
+    assert operator.get("/api/files/a").data == b"token=secret"
+    check_shape(upload(operator, path="b"), 403)
+    check_shape(operator.delete("/api/files/a"), 403)
+    assert paths(owner) == ["a"]
+
+
+def test_each_workspace_has_files_of_its_own(owner, other, files):
+    upload(owner, b"mine")
+    assert paths(other) == [] and other.get("/api/files/may.csv").status_code == 404
+    for way in (
+        {"headers": {"X-Workspace-Id": owner.workspace.id}},
+        {"query_string": {"workspace_id": owner.workspace.id}},
+    ):
+        check_shape(other.get("/api/files/may.csv", **way), 403)
+
+
+def test_the_audit_trail_tells_which_file_and_not_what_is_in_it(owner, files):
+    upload(owner, b"hunter2", path="a/b.txt")
+    owner.delete("/api/files/a/b.txt")
+    told = [(row.action, row.target_type, row.target_name, row.changes) for row in AuditEntry.select()]
+    assert told[-2:] == [
+        ("file.uploaded", "file", "a/b.txt", '{"size":7}'),
+        ("file.deleted", "file", "a/b.txt", "{}"),
+    ]
+
+
+def test_a_refused_upload_leaves_no_entry(owner, files):
+    upload(owner)
+    before = AuditEntry.select().count()
+    upload(owner)
+    owner.delete("/api/files/nothing")
+    assert AuditEntry.select().count() == before
