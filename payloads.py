@@ -2,6 +2,9 @@
 
 A file is on the disk before the row that speaks of it, so a row never points at nothing. Who claimed the run for the
 second time writes `<name>.2.json`, and so on: a process that was asleep may still write what is no row's any more.
+
+Equal values of a run share one file, by hard links: a webhook's input, the output of its trigger and the output of the
+run are often the same.
 """
 
 from __future__ import annotations
@@ -9,11 +12,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 NAME = re.compile(r"[A-Za-z0-9_]+\Z")
+MAX_KNOWN = 4_096  # files that a process remembers by what is in them
 
 
 class Kept(NamedTuple):
@@ -42,12 +49,57 @@ def _files(folder: Path) -> Iterator[os.stat_result]:
         return
 
 
+def _write(path: Path, value: bytes) -> None:
+    """Write a new file; it is on the disk when this returns, though its name may not be."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(value)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _link(existing: Path | None, path: Path, value: bytes) -> bool:
+    """Give the file of this value another name; False if it is gone or changed, or cannot have more names."""
+    if existing is None:
+        return False
+    try:
+        os.link(existing, path)
+    except OSError:
+        return False
+    if path.read_bytes() == value:
+        return True
+    path.unlink()
+    return False
+
+
+class _Known:
+    """The newest files by run and content, so that an equal value becomes a link to the file instead of a copy.
+
+    Only of this process: after a crash a value may be written a second time, which is no harm.
+    """
+
+    def __init__(self) -> None:
+        self._paths: OrderedDict[tuple[str, bytes], Path] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, key: tuple[str, bytes]) -> Path | None:
+        with self._lock:
+            return self._paths.get(key)
+
+    def add(self, key: tuple[str, bytes], path: Path) -> None:
+        with self._lock:
+            self._paths[key] = path
+            if len(self._paths) > MAX_KNOWN:
+                self._paths.popitem(last=False)
+
+
 class Payloads:
     """The files of all runs. Values up to `inline_bytes` stay in their rows."""
 
     def __init__(self, folder: Path, inline_bytes: int) -> None:
         self.folder = folder
         self.inline_bytes = inline_bytes
+        self._known = _Known()
 
     def keep(self, run_id: str, name: str, value: bytes | None, claims: int = 1) -> Kept:
         """What to write into the row for this JSON text; a large one is in its file, synced, when this returns."""
@@ -56,12 +108,13 @@ class Payloads:
         if len(value) <= self.inline_bytes:
             return Kept(value.decode())
         path = self._path(run_id, name, claims)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(value)
-            file.flush()
-            os.fsync(file.fileno())
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A new file each time: others may share what an earlier attempt wrote under this name.
+        path.unlink(missing_ok=True)
+        key = (run_id, blake2b(value, digest_size=32).digest())
+        if not _link(self._known.find(key), path, value):
+            _write(path, value)
+            self._known.add(key, path)
         for folder in (path.parent, self.folder):
             _sync(folder)
         return Kept(None, len(value))
@@ -93,7 +146,9 @@ class Payloads:
     def remove(self, run_id: str) -> int:
         """Delete the files of a run; how many bytes that gives back: what another run shares stays on the disk."""
         folder = self._path(run_id, "x").parent
-        freed = sum(file.st_size for file in _files(folder) if file.st_nlink == 1)
+        files = list(_files(folder))
+        links = Counter(file.st_ino for file in files)
+        freed = sum(file.st_size // file.st_nlink for file in files if links[file.st_ino] == file.st_nlink)
         shutil.rmtree(folder, ignore_errors=True)
         return freed
 

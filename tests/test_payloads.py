@@ -1,5 +1,7 @@
 """Values too large for a row, in files."""
 
+import errno
+import os
 import stat
 
 import pytest
@@ -56,6 +58,43 @@ def test_the_value_of_the_latest_claim_counts_whoever_writes_last(payloads):
     payloads.keep("run_1", "step_1", b"a" * 20)
     payloads.keep("run_1", "step_11", b"d" * 20, claims=11)
     assert payloads.load("run_1", "step_1", kept) == b"b" * 20
+
+
+def test_equal_values_of_a_run_are_on_the_disk_once(payloads):
+    value = b"a" * 100
+    for name, claims in (("input", 1), ("step_0", 1), ("step_1", 2), ("output", 1)):
+        assert payloads.load("run_1", name, payloads.keep("run_1", name, value, claims)) == value
+    assert len({(payloads.folder / name).stat().st_ino for name in files(payloads)}) == 1
+    assert payloads.size_of("run_1") == 100
+    assert payloads.remove("run_1") == 100 and not files(payloads)
+
+
+def test_a_value_that_takes_the_place_of_another_leaves_those_that_were_equal_to_it(payloads):
+    first = payloads.keep("run_1", "step_0", b"a" * 100)
+    payloads.keep("run_1", "step_1", b"a" * 100)
+    second = payloads.keep("run_1", "step_0", b"b" * 100)
+    assert payloads.load("run_1", "step_1", first) == b"a" * 100
+    assert payloads.load("run_1", "step_0", second) == b"b" * 100
+    third = payloads.keep("run_1", "step_2", b"a" * 100)
+    assert payloads.load("run_1", "step_2", third) == b"a" * 100
+
+
+def test_an_equal_value_is_written_again_where_its_file_can_have_no_more_names(payloads, monkeypatch):
+    def refuse(*paths):
+        raise OSError(errno.EMLINK, "too many links")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for name in ("input", "output"):
+        assert payloads.load("run_1", name, payloads.keep("run_1", name, b"a" * 100)) == b"a" * 100
+    assert payloads.size_of("run_1") == 200
+
+
+def test_what_another_run_shares_is_not_freed(payloads):
+    for name in ("input", "step_0"):
+        payloads.keep("run_1", name, b"a" * 100)
+    payloads.share("run_1", "run_2", ["step_0"])
+    assert payloads.remove("run_1") == 0
+    assert payloads.remove("run_2") == 100
 
 
 def test_runs_do_not_share_their_files(payloads):
