@@ -100,6 +100,11 @@ def _size(high: str, low: int = 1) -> Kind:
     return Kind(f"bytes, or a number with K, M or G (multiples of 1024), from {low} to {high}", parse)
 
 
+def _size_or_empty(high: str) -> Kind:
+    size = _size(high, low=0)
+    return Kind(f"empty, or {size.allowed}", lambda text: size.parse(text) if text else None)
+
+
 def _one_of(*choices: str) -> Kind:
     return _matching(" or ".join(f"`{choice}`" for choice in choices), "|".join(choices))
 
@@ -372,9 +377,16 @@ class Config:
     )
     retention_bytes: int = setting(
         "HEADRACE_RETENTION_BYTES",
-        "0",
+        "10G",
         _size("100000G", low=0),
         "Size of the database and the large values together beyond which the oldest ended runs go. 0: any size.",
+    )
+    min_free_bytes: int | None = setting(
+        "HEADRACE_MIN_FREE_BYTES",
+        "",
+        _size_or_empty("100000G"),
+        "Free space on the disk of the data below which no new runs are taken (status 503); those under way go on. "
+        "Empty: 512 MB, or 5 % of the disk if that is less. 0: runs are taken until the disk is full.",
     )
     audit_days: int = setting(
         "HEADRACE_AUDIT_DAYS",

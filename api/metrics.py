@@ -38,6 +38,7 @@ def ready() -> Any:
         Workspace.select().limit(1).count()
     except Exception as error:
         raise Unavailable(f"The database does not answer: {type(error).__name__}") from error
+    server.dispatcher.check_space()
     if not server.dispatcher.is_open():
         raise Unavailable("The server takes no runs at the moment", retry_after=1)
     if is_held_up():

@@ -40,6 +40,7 @@ from recorder import Recorder
 
 from .active import Active, Note, Ticket
 from .executor import Executor, FindCredential, Flow, no_credential
+from .free_space import FreeSpace
 from .inputs import check_input
 from .lanes import SlowLane
 from .links import Links
@@ -74,6 +75,7 @@ class Dispatcher(Executor):
     ) -> None:
         super().__init__(config, recorder, services, links, find_credential)
         self.inline = inline
+        self.free_space = FreeSpace((config.data_dir, config.database_path.parent), config.min_free_bytes)
         self._active: dict[str, Active] = {}
         self._backlog = 0
         self._looking = threading.Lock()
@@ -256,9 +258,18 @@ class Dispatcher(Executor):
         self._enqueue(active, here and plan.is_quick)
         return Ticket(active.run, True, active)
 
+    def check_space(self) -> None:
+        """Raise Unavailable if the disk has too little free space for new runs."""
+        if self.free_space.is_low():
+            raise Unavailable(
+                "The server takes no new runs: its disk has less free space than HEADRACE_MIN_FREE_BYTES asks for",
+                retry_after=30,
+            )
+
     def _check_open(self) -> None:
         if not self._is_alive():
             raise Unavailable("The database cannot be written at the moment", retry_after=5)
+        self.check_space()
         if not self.is_open():
             raise Unavailable("Too many runs are waiting; try again soon", retry_after=1)
 

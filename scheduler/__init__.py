@@ -109,7 +109,11 @@ class Scheduler:
             # After a restart, what a crash left must not wait for the second round.
             first = datetime.now(UTC) if job == dispatcher.sweep else undefined
             self._scheduler.add_job(_closing(job), "interval", seconds=seconds, next_run_time=first)
-        ticks = ((self.leader.tick, TICK_SECONDS), (self.poller.tick, TICK_SECONDS), (dispatcher.wake, WAKE_SECONDS))
+        ticks = (
+            (self._with_room(self.leader.tick), TICK_SECONDS),
+            (self._with_room(self.poller.tick), TICK_SECONDS),
+            (dispatcher.wake, WAKE_SECONDS),
+        )
         for tick, seconds in ticks:
             self._scheduler.add_job(tick, "interval", seconds=seconds, executor="ticks")
         self.retention = Retention(dispatcher.config, dispatcher.payloads)
@@ -121,6 +125,15 @@ class Scheduler:
             next_run_time=datetime.now(UTC) + timedelta(seconds=FIRST_RETAIN_SECONDS),
         )
         self._scheduler.start()
+
+    def _with_room(self, tick: Callable[[], object]) -> Callable[[], None]:
+        """The tick, unless the disk is nearly full: what is due then starts when there is room again."""
+
+        def run() -> None:
+            if not self.dispatcher.free_space.is_low():
+                tick()
+
+        return run
 
     def stop(self) -> None:
         """End, after the jobs that run."""
