@@ -18,6 +18,7 @@ import cli
 import database
 import server_key
 import welcome
+from api.rates import Rates
 from config import Config
 from credentials import Credentials
 from dispatch import Dispatcher, Links, make_services
@@ -50,6 +51,7 @@ class Server:
         services = make_services(config)
         self.dispatcher = Dispatcher(config, self.recorder, services, inline, links, self.credentials.find)
         self.scheduler = Scheduler(self.dispatcher)
+        self.rates = Rates(config.data_dir / "rates")
         patience.leave(max(1, config.threads // 2))
         self.first_login: welcome.Login | None = None
         self.has_seen_proxy = False  # one that is not trusted: see api/origins.py

@@ -6,6 +6,7 @@ This is what is called most, so it keeps to one query and no schema between the 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,10 +19,11 @@ from werkzeug.routing import PathConverter
 from api.access import everybody
 from api.bodies import input_of
 from api.proofs import carrier, proves
+from api.rates import Rates
 from api.wire import Resource, read_raw, this_request
 from definition import Plan
 from dispatch import Dispatcher, Ticket
-from errors import BadInput, DefinitionError, Forbidden, NotFound, Unavailable, VaultError
+from errors import BadInput, DefinitionError, Forbidden, NotFound, TooMany, Unavailable, VaultError
 from models import Hook, Run, Webhook
 from nodes.triggers import CREDENTIAL_TYPES, METHODS
 from payloads import Kept
@@ -77,6 +79,8 @@ def fire(path: str) -> Response:
     server = current_app.extensions["headrace"]
     dispatcher: Dispatcher = server.dispatcher
     config = _plan(dispatcher, hook).by_id[hook.node_id].config.static
+    if (most := config.get("max_body_bytes")) is not None:
+        request.max_content_length = min(most, dispatcher.config.max_body_bytes)
     raw = read_raw(request)
     hidden = None
     if config["auth"] != "none":
@@ -85,6 +89,8 @@ def fire(path: str) -> Response:
             log.info("webhook %s: a caller at %s was refused", path, request.remote_addr)
             return _json({"error": "You may not call this webhook"}, 401, BASIC if config["auth"] == "basic" else {})
         hidden = carrier(str(hook.secret_type), secret)
+    if (limit := config.get("rate_limit")) is not None:
+        _take_a_call(hook, limit)
     key = _key(request, hook.node_id, config.get("dedupe_header"))
     value = input_of(request, path, raw, hidden)
     try:
@@ -96,6 +102,17 @@ def fire(path: str) -> Response:
         raise Unavailable(
             "The server cannot take this call now; try again soon", retry_after=error.retry_after
         ) from error
+
+
+def _take_a_call(hook: Hook, limit: int) -> None:
+    """Count a call of a webhook that takes so many a minute. TooMany beyond that."""
+    rates: Rates = current_app.extensions["headrace"].rates
+    try:
+        wait = rates.wait(f"{hook.flow.id} {hook.node_id}", limit)
+    except OSError as error:
+        raise Unavailable("The calls of this webhook cannot be counted at the moment", retry_after=5) from error
+    if wait:
+        raise TooMany(f"This webhook takes {limit} calls a minute; try again later", retry_after=math.ceil(wait))
 
 
 def _nobody(path: str) -> Exception:

@@ -163,6 +163,17 @@ class Webhook(TriggerNode):
             validate=header_name,
         )
 
+        max_body_bytes = setting(
+            fields.Integer(strict=True, validate=validate.Range(1, 2**30)),
+            "The largest body that it takes, in bytes; a larger one is refused (413). By default what the server takes",
+            literal=True,
+        )
+        rate_limit = setting(
+            fields.Integer(strict=True, validate=validate.Range(1, 100_000)),
+            "The calls a minute that it takes; more are refused (429). By default any number",
+            literal=True,
+        )
+
         @validates_schema
         def has_credential(self, data: Mapping[str, Any], **kwargs: Any) -> None:
             """A webhook that asks for a proof without having one to compare with would let nobody in, or everybody."""

@@ -26,7 +26,7 @@ def pasted(server, tmp_path_factory):
 @pytest.mark.slow
 def test_every_call_of_the_page_is_answered_as_it_says(pasted):
     assert '"error"' not in pasted, pasted
-    assert pasted.count('{"run_id":"run_') == 4  # orders, till, sensor, push; the repeated calls go to files
+    assert pasted.count('{"run_id":"run_') == 5  # orders, till, sensor, push, contact; the repeated calls go to files
     assert '{"sum":5}' in pasted
     assert "HTTP/1.1 203" in pasted and "Hello Ada\n" in pasted and "Cache-Control: no-store" in pasted
 
