@@ -113,6 +113,7 @@ def seed(server):
     history(seeded)
     secrets(seeded)
     agents(seeded)
+    files(seeded)
     return seeded
 
 
@@ -213,6 +214,15 @@ def agents(seeded):
         seeded.call(
             "POST", "/api/agent/memory", {"agent_id": seeded.agent, "key": key, "content": content, "tags": ["orders"]}
         )
+
+
+def files(seeded):
+    """Files as nodes would have written them."""
+    (workspace,) = seeded.call("GET", "/api/workspaces")["items"]
+    folder = seeded.server.data_dir / "files" / workspace["id"]
+    for path, rows in (("price-list.csv", 400), ("reports/2026/may.csv", 40), ("reports/2026/june.csv", 60)):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("order_id,total\n" + "A-1042,184.50\n" * rows, encoding="utf-8")
 
 
 def settled(seeded):

@@ -34,6 +34,14 @@ export function chooseUser(id: string): void {
   user = id;
 }
 
+/** The headers by which a request says in which workspace it acts, and for whom. */
+export function identity(): Record<string, string> {
+  return {
+    ...(workspace === null ? {} : { "X-Workspace-Id": workspace }),
+    ...(user === null ? {} : { "X-User-Id": user }),
+  };
+}
+
 /** Told when the server says that nobody is logged in, or that whoever is may not do this. */
 let onRefused: () => void = () => {};
 export function whenRefused(listener: () => void): void {

@@ -21,6 +21,7 @@ const Credentials = lazily(() => import("@/pages/credentials/Credentials"));
 const Members = lazily(() => import("@/pages/workspace/Members"));
 const Tokens = lazily(() => import("@/pages/workspace/Tokens"));
 const Audit = lazily(() => import("@/pages/workspace/Audit"));
+const Files = lazily(() => import("@/pages/files/Files"));
 const Profile = lazily(() => import("@/pages/profile/Profile"));
 
 export function Pages() {
@@ -41,6 +42,7 @@ export function Pages() {
           <Route path="/agents/:id">{({ id }) => <AgentPage key={id} id={id} />}</Route>
           <Route path="/logs" component={Logs} />
           <Route path="/credentials" component={Credentials} />
+          <Route path="/files" component={Files} />
           <Route path="/members" component={Members} />
           <Route path="/tokens" component={Tokens} />
           <Route path="/audit" component={Audit} />

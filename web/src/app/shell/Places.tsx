@@ -1,6 +1,7 @@
 /** Where one can go, as the role allows. */
 import { Badge, Indicator, NavLink, Text, Tooltip } from "@mantine/core";
 import {
+  IconFiles,
   IconHistory,
   IconKey,
   IconLayoutDashboard,
@@ -36,6 +37,7 @@ const PLACES: Place[] = [
 
 const WORKSPACE: Place[] = [
   { path: "/credentials", label: "Credentials", icon: IconShieldLock },
+  { path: "/files", label: "Files", icon: IconFiles },
   { path: "/members", label: "Members", icon: IconUsers },
   { path: "/tokens", label: "API tokens", icon: IconKey },
   { path: "/audit", label: "Audit trail", icon: IconHistory, role: "owner" },

@@ -46,7 +46,7 @@ export default function Flows() {
   const [file, setFile] = useState<File>();
   const filters = useQueryState<keyof Filters>(FILTERS);
   const mayEdit = may("editor");
-  const isOver = useFileDrop((dropped) => {
+  const isOver = useFileDrop(([dropped]) => {
     setFile(dropped);
     opened.change({ new: "import" });
   }, mayEdit);

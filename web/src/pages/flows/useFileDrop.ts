@@ -4,11 +4,11 @@ function hasFiles(event: DragEvent): boolean {
   return event.dataTransfer?.types.includes("Files") ?? false;
 }
 
-/** Takes a file that is dropped anywhere on the page; true while one is held over it. */
-export function useFileDrop(onFile: (file: File) => void, enabled: boolean): boolean {
+/** Takes the files that are dropped anywhere on the page; true while some are held over it. */
+export function useFileDrop(onFiles: (files: File[]) => void, enabled: boolean): boolean {
   const [over, setOver] = useState(false);
-  const tell = useRef(onFile);
-  tell.current = onFile;
+  const tell = useRef(onFiles);
+  tell.current = onFiles;
 
   useEffect(() => {
     if (!enabled) return;
@@ -27,8 +27,8 @@ export function useFileDrop(onFile: (file: File) => void, enabled: boolean): boo
     on("drop", (event) => {
       event.preventDefault();
       set(0);
-      const file = event.dataTransfer?.files[0];
-      if (file !== undefined) tell.current(file);
+      const files = [...(event.dataTransfer?.files ?? [])];
+      if (files.length > 0) tell.current(files);
     });
     return () => stop.abort();
   }, [enabled]);

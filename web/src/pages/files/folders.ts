@@ -1,0 +1,35 @@
+/** A flat list of paths as folders; pure. */
+import type { Schemas } from "@/api/client";
+
+export type FileEntry = Schemas["FileOut"];
+
+export interface Listing {
+  folders: { name: string; path: string }[];
+  files: FileEntry[];
+}
+
+/** What lies directly in a folder, whose path ends with a slash or is empty; deeper files are seen as their folder. */
+export function within(folder: string, entries: readonly FileEntry[]): Listing {
+  const folders = new Set<string>();
+  const files: FileEntry[] = [];
+  for (const entry of entries) {
+    if (!entry.path.startsWith(folder)) continue;
+    const rest = entry.path.slice(folder.length);
+    const slash = rest.indexOf("/");
+    if (slash < 0) files.push(entry);
+    else folders.add(rest.slice(0, slash));
+  }
+  return { folders: [...folders].map((name) => ({ name, path: `${folder}${name}/` })), files };
+}
+
+/** The folders that lead to one: of `a/b/` these are `a/` and `a/b/`. */
+export function trail(folder: string): { name: string; path: string }[] {
+  const names = folder.split("/").filter((name) => name !== "");
+  return names.map((name, at) => ({ name, path: `${names.slice(0, at + 1).join("/")}/` }));
+}
+
+/** The address of a file; a link carries no header, so it names the workspace itself. */
+export function addressOf(path: string, workspace: string): string {
+  const encoded = path.split("/").map(encodeURIComponent).join("/");
+  return `/api/files/${encoded}?workspace_id=${encodeURIComponent(workspace)}`;
+}

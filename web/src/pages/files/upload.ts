@@ -1,0 +1,41 @@
+/** Sends files one after another, each with its progress, which `fetch` does not tell. */
+import { ApiError, identity, type Schemas, UNREACHABLE } from "@/api/client";
+
+export interface Sending {
+  file: File;
+  /** The folder that it goes into, with a slash at its end; empty for none. */
+  folder: string;
+  overwrite: boolean;
+}
+
+function errorOf({ status, responseText }: XMLHttpRequest): ApiError {
+  try {
+    const body = JSON.parse(responseText) as Schemas["Error"];
+    return new ApiError(status, body.error, body.details ?? []);
+  } catch {
+    return new ApiError(status, status >= 502 ? UNREACHABLE : `The server answered ${status}`);
+  }
+}
+
+/** Resolves when the server has it; `onProgress` gets the part that was sent, from 0 to 1. Throws ApiError. */
+export function upload(
+  { file, folder, overwrite }: Sending,
+  onProgress: (part: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const form = new FormData();
+  form.set("path", folder);
+  form.set("overwrite", String(overwrite));
+  form.set("file", file, file.name);
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "/api/files");
+    for (const [name, value] of Object.entries(identity())) request.setRequestHeader(name, value);
+    request.upload.onprogress = ({ loaded, total }) => onProgress(total === 0 ? 0 : loaded / total);
+    request.onload = () => (request.status < 400 ? resolve() : reject(errorOf(request)));
+    request.onerror = () => reject(new ApiError(0, "The server cannot be reached"));
+    request.onabort = () => reject(new DOMException("The upload was stopped", "AbortError"));
+    signal.addEventListener("abort", () => request.abort());
+    request.send(form);
+  });
+}
