@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -12,7 +12,7 @@ import throttle
 from config import Config
 from database import write
 from errors import BadInput, ConfigError, Conflict, Forbidden, Issue, Unauthenticated
-from models import AuditEntry, Membership, Session, User, Workspace, differences
+from models import ApiToken, AuditEntry, Membership, Session, User, Workspace, differences
 from passwords import weakness
 
 log = logging.getLogger("headrace.accounts")
@@ -65,7 +65,9 @@ def check_password(user: User | None, password: str) -> bool:
 def log_in(
     email: str, password: str, address: str, is_shared: bool, days: int, idle_days: int
 ) -> tuple[User, Session, str]:
-    """The user, a new session and its token. `is_shared`: the address stands for many clients.
+    """The user, a new session and its token, in the workspace that the user was in last.
+
+    `is_shared`: the address stands for many clients.
 
     Raises: Unauthenticated, or TooMany after many failures.
     """
@@ -81,9 +83,10 @@ def log_in(
     workspaces = list(user.roles())
     if not workspaces:
         raise Unauthenticated("This user is a member of no workspace any more")
+    here = user.last_workspace_id if user.last_workspace_id in workspaces else workspaces[0]
     with _entry_of("session.opened", user, address).written() as entry:
         made.worked(user)
-        session, token = Session.start(user, workspaces[0], days, idle_days)
+        session, token = Session.start(user, here, days, idle_days)
         entry.about(session)
     return user, session, token
 
@@ -107,16 +110,23 @@ def confirm(user: User, password: str | None, address: str, is_shared: bool = Fa
     made.worked(user)
 
 
-def change_profile(user: User, given: Mapping[str, str], session: Session, begin: Callable[[str], AuditEntry]) -> None:
+def change_profile(
+    user: User, given: Mapping[str, str], session: Session, begin: Callable[[str], AuditEntry], end_tokens: bool = False
+) -> None:
     """Change what is given of `name`, `email` and `password`; with the last, the user's other sessions end.
 
-    `begin(action)` makes the entries for the audit trail. BadInput for what cannot be, Conflict for a taken address.
+    `end_tokens` ends the user's API tokens too, with a new password alone. `begin(action)` makes the entries for the
+    audit trail.
+
+    Raises: BadInput for a value that cannot be, Conflict for a taken address.
     """
+    if end_tokens and "password" not in given:
+        raise _wrong("end_tokens", "goes with a new password")
     hashed = None if "password" not in given else _own_hash(user, given["password"])
     before = {"name": user.name, "email": user.email}
     after = {name: given[name] for name in before if name in given}
     if "email" in after:
-        after["email"] = _account(after["email"])
+        after["email"] = address_of(after["email"])
     changes = differences(before, after)
     with write():
         if changes:
@@ -125,33 +135,23 @@ def change_profile(user: User, given: Mapping[str, str], session: Session, begin
                     raise Conflict(f"email: there is a user {after['email']!r} already")
                 user.change(**after)
         if hashed is not None:
-            with begin("password.changed").written():
+            with begin("password.changed").written() as entry:
                 _set_hash(user, hashed, True, session)
+                if end_tokens:
+                    entry.note(tokens_ended=ApiToken.end_all(user))
 
 
-def set_password(user: User, password: str, set_up: bool = False) -> None:
-    """Give the user another password; their sessions end, and failed logins are forgotten.
+def set_password(user: User, password: str, set_up: bool = False, entry: AuditEntry | None = None) -> None:
+    """Give the user another password; their sessions and API tokens end, and failed logins are forgotten.
 
-    `set_up`: it is of their own choice. Else they should choose one when they log in.
+    `set_up`: it is of their own choice. Else they should choose one when they log in. `entry` tells of it, by default
+    as the command line does.
     """
     hashed = hash_password(password, names_of(user))
-    entry = AuditEntry.begin("password.changed", next(iter(user.roles()), None)).about(user)
-    with entry.written():
-        _set_hash(user, hashed, set_up)
-
-
-def reset_password(entry: AuditEntry, user: User, password: str, owned: Collection[str]) -> None:
-    """The same for a member who forgot theirs, by an owner, whose workspaces are `owned`; `entry` tells of it.
-
-    Forbidden where the user is in others too: who sets a password can log in with it, and would get in there.
-    """
-    hashed = hash_password(password, names_of(user))
+    entry = entry or AuditEntry.begin("password.changed", next(iter(user.roles()), None))
     with entry.about(user).written():
-        if not user.roles().keys() <= set(owned):
-            raise Forbidden(
-                "They are in a workspace that you do not own too; who runs the server can help: `user password` there"
-            )
-        _set_hash(user, hashed, set_up=False)
+        _set_hash(user, hashed, set_up)
+        entry.note(tokens_ended=ApiToken.end_all(user))
 
 
 def _own_hash(user: User, password: str) -> str:
@@ -168,8 +168,8 @@ def _set_hash(user: User, hashed: str, set_up: bool, but: Session | None = None)
     throttle.forget(user.email)
 
 
-def _account(email: str) -> str:
-    """The address as it is kept; BadInput for what is none."""
+def address_of(email: str) -> str:
+    """Return the address as it is stored. Raises: BadInput if it is not an e-mail address."""
     account = email.strip().lower()
     if "@" not in account or len(account) > 254 or any(letter.isspace() for letter in account):
         raise _wrong("email", f"{email[:254]!r} is no e-mail address")
@@ -184,32 +184,40 @@ def _wrong(field: str, message: str) -> BadInput:
 
 
 def add_user(email: str, hashed: str, name: str | None = None, set_up: bool = False) -> User:
-    """A new user without a workspace, whose password has this hash. BadInput for a bad or taken address.
+    """A new user without a workspace, whose password has this hash.
 
     `set_up`: the password is of their own choice.
+
+    Raises: BadInput for a bad address, Conflict for a taken one.
     """
-    account = _account(email)
+    account = address_of(email)
     if User.by_email(account) is not None:
-        raise BadInput(f"email: there is a user {account!r} already")
+        raise Conflict(f"email: there is a user {account!r} already")
     return User.add(email=account, name=name or account.partition("@")[0], password_hash=hashed, set_up=set_up)
 
 
 def add_member(
     entry: AuditEntry, email: str, role: str, password: str | None, name: str | None = None, set_up: bool = False
 ) -> Membership:
-    """Make the user of this address a member; one who does not exist yet is made, with this password.
+    """Make a new user with this password a member. Without a password, an existing user, whose sessions end.
 
-    `entry` goes into the audit trail, and says which workspace it is. `set_up` is as for `add_user`.
+    Only those who run the server may do the latter: everybody else invites (see invitations.py). `entry` goes into the
+    audit trail, and says which workspace it is. `set_up` is as for `add_user`.
+
+    Raises: BadInput for a bad address or password, Conflict for a user who has an account or is a member already.
     """
     workspace_id = str(entry.workspace_id)
     about = (email, name or "", Workspace.get_by_id(workspace_id).name)
     hashed = None if password is None else hash_password(password, about)
     with entry.note(role=role).written():
-        user = User.by_email(email)
-        if user is None:
-            if hashed is None:
+        if hashed is None:
+            user = User.by_email(email)
+            if user is None:
                 raise BadInput("password: is needed, because there is no user with this address yet")
+            Session.end_all(user)
+        else:
             user = add_user(email, hashed, name, set_up)
+            user.change(last_workspace_id=workspace_id)
             entry.note(new_user=True)
         if Membership.role_of(user.id, workspace_id) is not None:
             raise Conflict("This user is a member already")
@@ -217,11 +225,46 @@ def add_member(
         return Membership.join(workspace_id, user, role)
 
 
-def make_first_owner(config: Config) -> tuple[str, str | None] | None:
-    """On an empty database, the owner and a workspace: the address, and the password where it had to be made up.
+# Admins
 
-    A password of the settings that is easy to guess is taken, so that trying Headrace out stays one line, but is not
-    the owner's own choice then: the app leads to another at the first login.
+
+def change_admin(user: User, is_admin: bool) -> None:
+    """Make the user an admin of the server, or take that away. Raises: Conflict for the last admin."""
+    action = "user.promoted" if is_admin else "user.demoted"
+    with AuditEntry.begin(action, next(iter(user.roles()), None)).about(user).written():
+        if not user.change_admin(is_admin):
+            raise Conflict("The server needs an admin; promote another user first")
+
+
+def may_found(user: User, config: Config) -> bool:
+    """Return True if HEADRACE_WORKSPACES lets the user found workspaces."""
+    return user.is_admin or config.workspaces == "everybody"
+
+
+def found_workspace(entry: AuditEntry, name: str, user: User, config: Config) -> Workspace:
+    """Found a workspace, whose owner the user is.
+
+    Raises: Forbidden if the user may not, Conflict if they have founded HEADRACE_MAX_WORKSPACES already.
+    """
+    if not may_found(user, config):
+        raise Forbidden("Only admins of this server found workspaces; ask one of them (HEADRACE_WORKSPACES is admins)")
+    with entry.written():
+        if Workspace.founded_by(user) >= config.max_workspaces:
+            raise Conflict(
+                f"You have founded {config.max_workspaces} workspaces, the most that a person may found "
+                "(HEADRACE_MAX_WORKSPACES)"
+            )
+        workspace = Workspace.found(name, user)
+        entry.about(workspace)
+    return workspace
+
+
+def make_first_owner(config: Config) -> tuple[str, str | None] | None:
+    """On an empty database, make an owner of a workspace, who is the admin.
+
+    Return the address, and the password if it had to be made up. A password of the settings that is easy to guess is
+    taken, so that trying Headrace out stays one line, but is not the owner's own choice then: the app leads to another
+    at the first login.
     """
     if User.select().exists():
         return None
@@ -234,4 +277,5 @@ def make_first_owner(config: Config) -> tuple[str, str | None] | None:
     hashed = str(_hasher().hash(password))
     owner = add_user(config.admin_email, hashed, set_up=bool(config.admin_password) and reason is None)
     Workspace.found("Main", owner)
+    owner.change(is_admin=True)
     return owner.email, None if config.admin_password else password

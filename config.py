@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dotenv import dotenv_values
 
@@ -148,6 +148,37 @@ def _address(text: str) -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """The server that Headrace's own mail goes through. `security` is tls, starttls or none; `sender` is an address."""
+
+    host: str
+    port: int
+    security: str
+    sender: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+MAIL_PORTS = {"tls": 465, "starttls": 587, "none": 25}
+
+
+def _mail_server(text: str) -> MailServer | None:
+    if not text:
+        return None
+    parts = urlsplit(text)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
+    sender, starttls = options.pop("from", ""), FLAG.parse(options.pop("starttls", "true"))
+    security = "tls" if parts.scheme == "smtps" else "starttls" if starttls else "none"
+    username, password = (unquote(given or "") for given in (parts.username, parts.password))
+    is_whole = bool(username) == bool(password) and not parts.path.strip("/") and not parts.fragment and not options
+    name, _, domain = sender.partition("@")
+    is_address = bool(name and domain) and sender.isprintable() and not set(sender) & set(' <>,"') and "@" not in domain
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.port == 0 or not (is_whole and is_address):
+        raise ValueError
+    return MailServer(parts.hostname, parts.port or MAIL_PORTS[security], security, sender, username, password)
+
+
 ANY_TEXT = Kind("any text", str)
 KEY = _matching("empty or a key of printable ASCII characters without spaces", "[!-~]*")
 ADDRESS = Kind("empty or an address such as https://llm.example.org/v1", _address)
@@ -161,6 +192,11 @@ FOLDER = Kind("a path", lambda text: Path(text).expanduser().absolute())
 OPTIONAL_FOLDER = Kind("empty or a path", lambda text: Path(text).expanduser().absolute() if text else None)
 DATABASE = Kind("`sqlite:///path/to/file` (other databases are not supported yet)", _sqlite_url)
 AUTHORITIES = Kind("empty or the path of a file with certificates in PEM format", _authorities)
+MAIL_SERVER = Kind(
+    "empty or an address such as smtp://user:password@mail.example.org:587?from=flows@example.org; `smtps://` encrypts "
+    "from the start, `smtp://` by STARTTLS, unless `&starttls=false` follows",
+    _mail_server,
+)
 EGRESS = Kind("host names, addresses and CIDR networks without host bits, separated by commas", _egress)
 
 
@@ -222,6 +258,24 @@ class Config:
         "",
         ANY_TEXT,
         "The first owner's password. Empty: one is made and printed once.",
+        secret=True,
+    )
+    workspaces: str = setting(
+        "HEADRACE_WORKSPACES",
+        "admins",
+        _one_of("admins", "everybody"),
+        "Who may found workspaces: `admins` alone, or `everybody` who can log in. A founder owns it and may do "
+        "all that its editors may: code, requests, the server's language models.",
+    )
+    max_workspaces: int = setting(
+        "HEADRACE_MAX_WORKSPACES", "20", _number(1, 1_000_000), "Most workspaces that one person may found."
+    )
+    mail_server: MailServer | None = setting(
+        "HEADRACE_SMTP_URL",
+        "",
+        MAIL_SERVER,
+        "Mail server for the server's own mail: invitations. Signs in the user name or password are written as in any "
+        "address (`@` is `%40`). Empty: no mail is sent, and whoever invites hands the link over.",
         secret=True,
     )
     egress_allow: tuple[str, ...] = setting(
@@ -403,6 +457,11 @@ class Config:
         """
         source = _environment() if environ is None else environ
         return cls(**{item.name: item.metadata["setting"].value(source) for item in fields(cls)})
+
+    @property
+    def base_url(self) -> str:
+        """The address of the server in the links that it hands out, without a slash at its end."""
+        return self.public_url or f"http://{self.host}:{self.port}"
 
     @property
     def database_path(self) -> Path:

@@ -28,6 +28,7 @@ from tables.flow_pages import (
     versions_of,
 )
 from tables.flows import MOST_CHARACTERS, Workflow, WorkflowVersion
+from tables.invitations import Invitation
 from tables.keys import IdempotencyKey
 from tables.leases import Lease
 from tables.logins import LoginAddress, LoginFailure
@@ -48,12 +49,12 @@ from tables.webhooks import Fired, Hook, Webhook
 
 __all__ = [
     "ACTIONS", "CLAIM_MS", "GRACE_MS", "MOST_CHARACTERS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent",
-    "AgentMemory", "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Claim", "Credential", "DatabaseRefused",
-    "Due", "Fact", "Fired", "FlowFilters", "HeldUp", "Hook", "IdempotencyKey", "LastRun", "Lease", "Listed",
-    "LogEntry", "LoginAddress", "LoginFailure", "Membership", "MemoryScope", "Needed", "Poll", "PollEntry", "Preset",
-    "Run", "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session", "Step", "StoreEntry", "Upcoming", "User",
-    "Wait", "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore", "Write", "definitions_of",
-    "differences", "first_id", "flow_page", "hash_token", "is_held_up", "last_runs", "metrics", "monotonic_ms",
-    "new_id", "next_times", "now_ms", "patience", "present_names", "retention", "sizes_of", "space", "totals",
-    "upcoming", "versions_of",
+    "AgentMemory", "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Claim", "Credential",
+    "DatabaseRefused", "Due", "Fact", "Fired", "FlowFilters", "HeldUp", "Hook", "IdempotencyKey", "Invitation",
+    "LastRun", "Lease", "Listed", "LogEntry", "LoginAddress", "LoginFailure", "Membership", "MemoryScope", "Needed",
+    "Poll", "PollEntry", "Preset", "Run", "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session", "Step",
+    "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore",
+    "Write", "definitions_of", "differences", "first_id", "flow_page", "hash_token", "is_held_up", "last_runs",
+    "metrics", "monotonic_ms", "new_id", "next_times", "now_ms", "patience", "present_names", "retention", "sizes_of",
+    "space", "totals", "upcoming", "versions_of",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from models import LoginAddress, LoginFailure, User, now_ms
 WINDOW_MS = 15 * 60_000
 # Failures within WINDOW_MS after which there are no more tries: for an account from one address; from that address.
 MAX_FAILURES = {"pair": 10, "address": 50}
+MAX_BAD_LINKS = 50  # from an address; a token cannot be guessed, so this bounds the work that is done for them
 FREE_FAILURES = 10  # of an account, from wherever; after these, each try must wait, twice as long as the one before
 MAX_PAUSE = 60  # seconds
 
@@ -62,6 +63,23 @@ def take(account: str, address: str, user: User | None, is_shared: bool = False)
             raise TooMany("Too many failed logins; try again later", retry_after=-(-max(waits) // 1000))
         LoginFailure.note(keys.values(), WINDOW_MS)
     return made
+
+
+def check_links(address: str, is_shared: bool) -> None:
+    """Raises: TooMany if too many invitation links that are not valid came from this address of late."""
+    row = None if is_shared else LoginFailure.recent(_link_key(address), WINDOW_MS)
+    if row is not None and row.count >= MAX_BAD_LINKS:
+        wait = -(-(row.since + WINDOW_MS - now_ms()) // 1000)
+        raise TooMany("Too many invitation links that are not valid; try again later", retry_after=max(1, wait))
+
+
+def note_bad_link(address: str) -> None:
+    """Count an invitation link that is not valid, or not for the person who used it."""
+    LoginFailure.note([_link_key(address)], WINDOW_MS)
+
+
+def _link_key(address: str) -> str:
+    return f"link:{network_of(address)}"
 
 
 def forget(account: str) -> None:

@@ -47,7 +47,7 @@ class Server:
         self.vault = Vault.open(config)
         self.credentials = Credentials(self.vault)
         self.recorder = Recorder()
-        links = Links(self.vault.sign, config.public_url or f"http://{config.host}:{config.port}")
+        links = Links(self.vault.sign, config.base_url)
         services = make_services(config)
         self.dispatcher = Dispatcher(config, self.recorder, services, inline, links, self.credentials.find)
         self.scheduler = Scheduler(self.dispatcher)

@@ -33,6 +33,7 @@ class Access:
     `link(path)` says whether the request comes by a signed link for what the path names. `by_token` is for programs: a
     session does not count there, and the view reads the body itself. `by_session` is for people: no token counts there.
     With `takes_form` the view reads the body itself, which is a form.
+    `admin`: the user must be an admin of the server besides.
     """
 
     role: str | None
@@ -41,6 +42,7 @@ class Access:
     by_token: bool = False
     by_session: bool = False
     takes_form: bool = False
+    admin: bool = False
 
 
 class Identity(UserMixin):
@@ -76,6 +78,7 @@ def needs(
     by_token: bool = False,
     by_session: bool = False,
     takes_form: bool = False,
+    admin: bool = False,
     **rows: type[Base],
 ) -> Callable[[View], View]:
     """Mark a view as open to members with at least this role.
@@ -85,7 +88,7 @@ def needs(
     """
 
     def mark(view: View) -> View:
-        view.access = Access(role, rows, link, by_token, by_session, takes_form)
+        view.access = Access(role, rows, link, by_token, by_session, takes_form, admin)
         return view
 
     return mark
@@ -122,6 +125,12 @@ def check_role(workspace: str, role: str) -> None:
         raise Forbidden(f"This needs the role {role}; yours is {own}")
     if not may(ANSWERS, workspace):
         g.only_looks = True
+
+
+def check_admin(what: str) -> None:
+    """Forbidden unless the user is an admin of the server."""
+    if not who().is_admin:
+        raise Forbidden(f"{what} is for admins of this server; ask one of them")
 
 
 def present(model: type[Base], id_: Any, name: str | None = None) -> Any:
@@ -190,9 +199,11 @@ def _guard() -> None:
         raise Unauthenticated("Sign in first: there is no valid session cookie or API token")
     if access.by_session and current_user.token is not None:
         raise Forbidden("This is for people who are logged in; an API token cannot do it")
+    if access.admin:
+        check_admin("This")
     if access.by_token or current_user.token is None:
         check_origin()
-        _check_believed()
+        check_believed()
     g.workspace_id = _chosen_workspace()
     if not access.rows:
         check_role(g.workspace_id, access.role)
@@ -222,7 +233,7 @@ def _chosen_workspace() -> str:
     return chosen or (usual if usual in current_user.roles else next(iter(current_user.roles), usual))
 
 
-def _check_believed() -> None:
+def check_believed() -> None:
     """A page says whom it was made for: all tabs of a browser share one cookie, and in another somebody else may have
     logged in since. Nothing of one is done as the other.
     """

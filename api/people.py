@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import current_app
 from flask_login import current_user
 
 import accounts
-from api.access import check_role, needs, who, workspace_id
+from api.access import check_admin, check_role, needs, who, workspace_id
 from api.audit import audited, begun, remove
+from api.invitations import InvitationMade, invited
 from api.people_schemas import (
     MemberChange,
     MemberGone,
@@ -20,9 +22,9 @@ from api.people_schemas import (
     WorkspaceIn,
     WorkspaceOut,
 )
-from api.wire import Resource
-from errors import BadInput, Conflict, NotFound
-from models import ApiToken, Membership, Workspace, differences, now_ms
+from api.wire import Resource, dumped
+from errors import BadInput, Conflict, Forbidden, NotFound
+from models import ApiToken, Membership, User, Workspace, differences, now_ms
 from schemas import listed
 
 blueprint = Resource("people", "Workspaces, members and API tokens")
@@ -39,22 +41,19 @@ def workspaces() -> Any:
 
 
 @blueprint.post("/workspaces")
-@needs("viewer")
+@needs("viewer", by_session=True)
 @blueprint.arguments(WorkspaceIn)
 @blueprint.response(201, WorkspaceOut)
 def add_workspace(body: dict[str, str]) -> Any:
-    """A new workspace, yours."""
-    if current_user.token is not None:
-        raise BadInput("An API token belongs to one workspace; log in to make another")
-    with audited("workspace.created") as entry:
-        workspace = Workspace.found(body["name"], who())
-        entry.about(workspace)
+    """A new workspace, yours. By admins; by everybody if `HEADRACE_WORKSPACES` says so."""
+    config = current_app.extensions["headrace"].config
+    workspace = accounts.found_workspace(begun("workspace.created"), body["name"], who(), config)
     workspace.role = "owner"
     return workspace
 
 
 @blueprint.patch("/workspaces/<workspace>")
-@needs("owner", workspace=Workspace)
+@needs("owner", by_session=True, workspace=Workspace)
 @blueprint.arguments(WorkspaceIn)
 @blueprint.response(200, WorkspaceOut)
 def rename_workspace(body: dict[str, str], workspace: Workspace) -> Any:
@@ -67,7 +66,7 @@ def rename_workspace(body: dict[str, str], workspace: Workspace) -> Any:
 
 
 @blueprint.get("/members")
-@needs("viewer")
+@needs("viewer", by_session=True)
 @blueprint.response(200, listed(MemberOut))
 def members() -> Any:
     """The members of the workspace."""
@@ -75,20 +74,27 @@ def members() -> Any:
 
 
 @blueprint.post("/members")
-@needs("owner")
+@needs("owner", by_session=True)
 @blueprint.arguments(MemberIn)
 @blueprint.response(201, MemberOut)
+@blueprint.alt_response(202, schema=InvitationMade)
 def add_member(body: dict[str, str]) -> Any:
-    """Add the user of this address, or make one with this password, which is for the first login.
+    """Invite the person of this address: 202 with the invitation, whether or not they have an account.
 
-    Until they choose their own, they are not `set_up`: the app leads them to it, the API lets them work.
+    With a `password`, make an account for an address that nobody has: by admins alone. The password is for the first
+    login. Until they choose their own, they are not `set_up`: the app leads them to it, the API lets them work.
     """
-    given = body["email"], body["role"], body.get("password"), body.get("name")
-    return accounts.add_member(begun("member.added"), *given)
+    if "password" in body:
+        check_admin("To set a first password")
+        given = body["email"], body["role"], body["password"], body.get("name")
+        return accounts.add_member(begun("member.added"), *given)
+    if "name" in body:
+        raise BadInput("name: goes with a password; whoever accepts an invitation chooses their own name")
+    return dumped(InvitationMade(), invited(body["email"], body["role"])), 202
 
 
 @blueprint.patch("/members")
-@needs("owner")
+@needs("owner", by_session=True)
 @blueprint.arguments(MemberChange)
 @blueprint.response(200, MemberOut)
 def change_member(body: dict[str, str]) -> Any:
@@ -102,7 +108,7 @@ def change_member(body: dict[str, str]) -> Any:
 
 
 @blueprint.delete("/members")
-@needs("owner")
+@needs("owner", by_session=True)
 @blueprint.arguments(MemberGone)
 @blueprint.response(204)
 def remove_member(body: dict[str, str]) -> None:
@@ -115,19 +121,20 @@ def remove_member(body: dict[str, str]) -> None:
 
 
 @blueprint.post("/members/password")
-@needs("owner")
+@needs("viewer", by_session=True, admin=True)
 @blueprint.arguments(MemberPassword)
 @blueprint.response(204)
 def reset_password(body: dict[str, str]) -> None:
-    """Give a member who forgot theirs a password for the next login. It ends their sessions; API tokens stay.
+    """Give a user who forgot theirs a password for the next login, by admins. It ends their sessions and API tokens.
 
-    403 for who is in a workspace that you do not own too, 409 for your own, which `PATCH /api/profile` changes.
+    409 for your own, which `PATCH /api/profile` changes.
     """
-    user = _member(body["user_id"]).user
+    user = User.find(body["user_id"])
+    if user is None:
+        raise NotFound(f"There is no user {body['user_id']!r}")
     if user.id == who().id:
         raise Conflict("Your own password is changed in your profile")
-    owned = [id_ for id_, role in current_user.roles.items() if role == "owner"]
-    accounts.reset_password(begun("password.reset"), user, body["password"], owned)
+    accounts.set_password(user, body["password"], entry=begun("password.reset"))
 
 
 def _member(user_id: str) -> Membership:
@@ -138,7 +145,7 @@ def _member(user_id: str) -> Membership:
 
 
 @blueprint.get("/tokens")
-@needs("viewer")
+@needs("viewer", by_session=True)
 @blueprint.response(200, listed(TokenOut))
 def tokens() -> Any:
     """Your API tokens for this workspace; an owner sees everybody's."""
@@ -149,7 +156,7 @@ def tokens() -> Any:
 
 
 @blueprint.post("/tokens")
-@needs("viewer")
+@needs("viewer", by_session=True)
 @blueprint.arguments(TokenIn)
 @blueprint.response(201, TokenOut)
 def add_token(body: dict[str, Any]) -> Any:
@@ -168,7 +175,9 @@ def add_token(body: dict[str, Any]) -> Any:
 @needs("viewer", token=ApiToken)
 @blueprint.response(204)
 def remove_token(token: ApiToken) -> None:
-    """Withdraw a token: your own, or as an owner anybody's."""
+    """Withdraw a token: your own, or as an owner anybody's. An API token withdraws itself alone."""
+    if current_user.token is not None and current_user.token.id != token.id:
+        raise Forbidden("An API token can withdraw itself, and no other; log in for that")
     if token.user_id != who().id:
         check_role(token.workspace_id, "owner")
     remove("token.withdrawn", token)

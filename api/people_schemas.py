@@ -26,6 +26,10 @@ class UserOut(Out):
         required=True,
         metadata={"description": "false: somebody else set the password; they should choose their own"},
     )
+    admin = fields.Boolean(
+        required=True, metadata={"description": "May found workspaces, make accounts and reset passwords"}
+    )
+    may_found_workspaces = fields.Boolean(required=True)
     workspaces = fields.List(fields.Nested(WorkspaceOut))
 
 
@@ -64,6 +68,11 @@ class ProfileChange(Strict):
     name = text(200)
     email = fields.Email(validate=validate.Length(max=254))
     password = password(metadata={"description": "A new one; it ends your other sessions"})
+    end_tokens = fields.Boolean(
+        truthy={True},
+        falsy={False},
+        metadata={"description": "Goes with a new password: end all your API tokens too"},
+    )
     current_password = fields.String(
         validate=validate.Length(1, 1000),
         metadata={"description": "Needed to change the address or the password", "format": "password"},
@@ -77,8 +86,10 @@ class WorkspaceIn(Strict):
 class MemberIn(Strict):
     email = fields.Email(required=True, validate=validate.Length(max=254))
     role = choice(ROLES, required=True)
-    password = password(metadata={"description": "Of the first login, for an address that has no user yet"})
-    name = text(200)
+    password = password(
+        metadata={"description": "By admins: make an account with this first password. Without: invite the person"}
+    )
+    name = text(200, metadata={"description": "Goes with a password"})
 
 
 class MemberChange(Strict):

@@ -33,15 +33,15 @@ def read() -> Any:
 @needs("viewer", by_session=True)
 @blueprint.arguments(ProfileChange)
 @blueprint.response(200, UserOut)
-def change(body: dict[str, str]) -> Any:
+def change(body: dict[str, Any]) -> Any:
     """Change your name, address or password. The last two need your `current_password`.
 
-    A new password ends your other sessions; API tokens stay.
+    A new password ends your other sessions, and with `end_tokens` your API tokens in all workspaces.
     """
-    user, current = who(), body.pop("current_password", None)
+    user, current, end_tokens = who(), body.pop("current_password", None), body.pop("end_tokens", False)
     if "password" in body or body.get("email", user.email) != user.email:
         accounts.confirm(user, current, *client())
-    accounts.change_profile(user, body, current_user.session, lambda action: begun(action).about(user))
+    accounts.change_profile(user, body, current_user.session, lambda action: begun(action).about(user), end_tokens)
     return person(user)
 
 

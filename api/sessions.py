@@ -13,13 +13,14 @@ from api.audit import audited, remove
 from api.origins import check_origin, client, end_session, set_session
 from api.people_schemas import SessionChange, WhoOut
 from api.wire import Resource, dumped
-from models import User, Workspace
+from models import Session, User, Workspace
 from schemas import Login
 
 blueprint = Resource("auth", "Logging in and out")
 
 
-def _who(user: User, session: Any, workspace: str, role: str) -> dict[str, Any]:
+def who_is(user: User, session: Any, workspace: str, role: str) -> dict[str, Any]:
+    """The answer that says who is logged in, where and in which role."""
     shown = {"id": session.id, "workspace_id": workspace, "role": role}
     shown |= {"created_at": session.created_at, "expires_at": session.expires_at}
     return {"session": shown, "user": person(user)}
@@ -28,7 +29,18 @@ def _who(user: User, session: Any, workspace: str, role: str) -> dict[str, Any]:
 def person(user: User) -> dict[str, Any]:
     """A user as they see themselves."""
     shown = {name: getattr(user, name) for name in ("id", "email", "name", "created_at", "set_up")}
-    return {**shown, "workspaces": Workspace.of(user)}
+    may_found = accounts.may_found(user, current_app.extensions["headrace"].config)
+    rights = {"admin": user.is_admin, "may_found_workspaces": may_found}
+    return {**shown, **rights, "workspaces": Workspace.of(user)}
+
+
+def opened(user: User, session: Session, token: str) -> Response:
+    """The answer to somebody who has just logged in; it sets the session cookie."""
+    config = current_app.extensions["headrace"].config
+    answer = who_is(user, session, session.workspace_id, user.roles()[session.workspace_id])
+    response = dumped(WhoOut(), answer)
+    set_session(response, token, config.session_days)
+    return response
 
 
 @blueprint.post("/auth/login")
@@ -41,11 +53,7 @@ def log_in(body: dict[str, str]) -> Any:
     check_origin()
     config = current_app.extensions["headrace"].config
     days = config.session_days, config.session_idle_days
-    user, session, token = accounts.log_in(body["email"], body["password"], *client(), *days)
-    answer = _who(user, session, session.workspace_id, user.roles()[session.workspace_id])
-    response = dumped(WhoOut(), answer)
-    set_session(response, token, config.session_days)
-    return response
+    return opened(*accounts.log_in(body["email"], body["password"], *client(), *days))
 
 
 @blueprint.get("/auth/session")
@@ -54,7 +62,7 @@ def log_in(body: dict[str, str]) -> Any:
 def read() -> Any:
     """Who is logged in, and in which workspace."""
     here = workspace_id()
-    return _who(current_user.user, current_user.session or current_user.token, here, current_user.roles[here])
+    return who_is(current_user.user, current_user.session or current_user.token, here, current_user.roles[here])
 
 
 @blueprint.patch("/auth/session")
@@ -68,7 +76,7 @@ def move(body: dict[str, str]) -> Any:
     with audited("session.moved") as entry:
         session.move(body["workspace_id"])
         entry.about(session)
-    return _who(current_user.user, session, session.workspace_id, current_user.roles[session.workspace_id])
+    return who_is(current_user.user, session, session.workspace_id, current_user.roles[session.workspace_id])
 
 
 @blueprint.delete("/auth/session")

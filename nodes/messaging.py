@@ -113,7 +113,7 @@ def _sent(letter: Letter, server: Credential, ctx: Context, end: float) -> dict[
     left = end - time.monotonic()
     if left <= 0:
         raise NodeError("timed out before it could be sent")
-    with smtp.logged_in(server, ctx, left) as client:
+    with smtp.logged_in(server, ctx.need_services(), left) as client:
         return smtp.send(client, letter.sender.address, letter.recipients, message, letter.is_international)
 
 
@@ -175,7 +175,7 @@ def try_service(service: Credential, ctx: Context, asked: Mapping[str, Any]) -> 
 @checks("smtp")
 def try_mail_server(server: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Connect, encrypt, log in, and do nothing."""
-    with smtp.logged_in(server, ctx, ctx.seconds_left(15)) as client:
+    with smtp.logged_in(server, ctx.need_services(), ctx.seconds_left(15)) as client:
         name = (client.ehlo_resp or client.helo_resp or b"").split(b"\n")[0].split(b" ")[0].decode("ascii", "replace")
         client.noop()
     who = f"{name[:100] or server.data['host']} answers"

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from errors import NodeError
-from nodes.base import Context
+from nodes.base import Services
 from nodes.guard import dial
 from nodes.keyring import Credential
 
@@ -84,17 +84,17 @@ class _Answers(io.RawIOBase):
 
 
 @contextmanager
-def logged_in(credential: Credential, ctx: Context, seconds: float) -> Iterator[SMTP]:
+def logged_in(credential: Credential, services: Services, seconds: float) -> Iterator[SMTP]:
     """A server that has said hello and let us in, for so many seconds. What goes wrong with it becomes a NodeError."""
     import smtplib
 
     host, port, end = _host(credential), int(credential.data["port"]), time.monotonic() + seconds
     wire = None
     try:
-        wire = Wire(dial(ctx.need_services().egress, host, port, seconds), end)
+        wire = Wire(dial(services.egress, host, port, seconds), end)
         client = smtplib.SMTP(local_hostname=_our_name(wire.sock))
         client.sock = wire  # type: ignore[assignment]
-        _begin(client, wire, credential, ctx)
+        _begin(client, wire, credential, services)
         yield client
         with suppress(smtplib.SMTPException, OSError):
             client.quit()
@@ -117,10 +117,10 @@ def _our_name(sock: socket.socket) -> str:
     return f"[IPv6:{address.partition('%')[0]}]" if ":" in address else f"[{address}]"
 
 
-def _begin(client: SMTP, wire: Wire, credential: Credential, ctx: Context) -> None:
+def _begin(client: SMTP, wire: Wire, credential: Credential, services: Services) -> None:
     security, host = credential.data["security"], _host(credential)
     if security == "tls":
-        wire.start_tls(ctx.need_services().tls("smtp"), host)
+        wire.start_tls(services.tls("smtp"), host)
     _expect(220, client.getreply())
     client.ehlo_or_helo_if_needed()
     if security == "starttls":
@@ -128,7 +128,7 @@ def _begin(client: SMTP, wire: Wire, credential: Credential, ctx: Context) -> No
         if not client.has_extn("starttls"):
             raise NodeError(f"{host} does not offer STARTTLS; nothing was sent to it", permanent=True)
         _expect(220, client.docmd("STARTTLS"))
-        wire.start_tls(ctx.need_services().tls("smtp"), host)
+        wire.start_tls(services.tls("smtp"), host)
         _forget(client)
         client.ehlo_or_helo_if_needed()
     if credential.data.get("username"):

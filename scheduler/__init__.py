@@ -19,7 +19,7 @@ from apscheduler.util import undefined
 
 from database import disconnect_thread
 from dispatch import Dispatcher
-from models import IdempotencyKey, Lease, LoginAddress, ScheduleFire, Session, StoreEntry, now_ms
+from models import IdempotencyKey, Invitation, Lease, LoginAddress, ScheduleFire, Session, StoreEntry, now_ms
 from scheduler.firing import watch
 from scheduler.leader import Leader
 from scheduler.polls import Poller
@@ -160,5 +160,5 @@ def _closing(job: Callable[[], object]) -> Callable[[], None]:
 
 def prune() -> None:
     """Delete what has expired."""
-    for table in (Session, LoginAddress, IdempotencyKey, StoreEntry, Lease, ScheduleFire):
+    for table in (Session, Invitation, LoginAddress, IdempotencyKey, StoreEntry, Lease, ScheduleFire):
         table.prune()

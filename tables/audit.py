@@ -20,6 +20,7 @@ ACTIONS = (
     "credential.created", "credential.deleted", "credential.tested", "credential.updated",
     "file.deleted", "file.uploaded",
     "flow.activated", "flow.created", "flow.deactivated", "flow.deleted", "flow.restored", "flow.updated",
+    "invitation.accepted", "invitation.created", "invitation.refused", "invitation.withdrawn",
     "member.added", "member.changed", "member.removed",
     "memory.cleared", "memory.deleted", "memory.written",
     "password.changed", "password.reset",
@@ -28,6 +29,7 @@ ACTIONS = (
     "run.answered", "run.cancelled", "run.deleted", "run.recorded", "run.retried", "run.started",
     "session.closed", "session.moved", "session.opened", "session.refused",
     "token.created", "token.withdrawn",
+    "user.demoted", "user.promoted",
     "workspace.created", "workspace.renamed",
 )  # fmt: skip
 SUBJECTS = tuple(dict.fromkeys(action.partition(".")[0] for action in ACTIONS))
@@ -40,6 +42,7 @@ TARGETS = {
     "ws": ("workspace", "name"),
     "ses": ("session", None),
     "usr": ("user", "email"),
+    "inv": ("invitation", "email"),
     "mem": ("memory", "key"),
 }
 # Where the rows of a workspace are by what their ids begin with: the table, and the column that names one.
@@ -49,6 +52,7 @@ PRESENT = {
     "cred": ("credentials", "name"),
     "tok": ("api_tokens", "name"),
     "mem": ("agent_memories", "key"),
+    "inv": ("invitations", "email"),
 }
 OF_THESE = "id IN (SELECT value FROM json_each(?))"
 LONGEST_NAME = 200
@@ -165,6 +169,12 @@ class AuditEntry(Base):
             # Few enough to look at each, in the order of an index. The plus keeps SQLite from that of the actions.
             arms = [f"(+{' OR +'.join(arms)})"]
         return Rows(cls, " AND ".join(given), given.values(), arms, end)
+
+    @classmethod
+    def count_since(cls, workspace_id: str, action: str, since: int) -> int:
+        """Return how many entries of this action the workspace has since then, in milliseconds."""
+        sql = "SELECT COUNT(*) FROM audit_entries WHERE workspace_id = ? AND action = ? AND id >= ?"
+        return int(execute(sql, (workspace_id, action, first_id("aud", since))).fetchone()[0])
 
 
 def present_names(workspace_id: str, ids: Iterable[str], agents: Iterable[str]) -> dict[str, str]:

@@ -21,7 +21,10 @@ def hash_token(token: str) -> str:
 
 
 class User(Base):
-    """Somebody who can log in. Until they are `set_up`, their password is not of their own choice."""
+    """A person who can log in. Until they are `set_up`, their password is not of their own choice.
+
+    An admin may found workspaces, make accounts and reset passwords. The next login begins in `last_workspace_id`.
+    """
 
     prefix = "usr"
     id = TextField(primary_key=True)
@@ -30,6 +33,8 @@ class User(Base):
     password_hash = TextField()
     created_at = IntegerField()
     set_up = BooleanField(default=True)
+    is_admin = BooleanField(default=False)
+    last_workspace_id = TextField(null=True)
 
     class Meta:
         table_name = "users"
@@ -51,12 +56,21 @@ class User(Base):
         sql = "SELECT workspace_id, role FROM memberships WHERE user_id = ? ORDER BY workspace_id"
         return dict(execute(sql, (self.id,)).fetchall())
 
+    def change_admin(self, is_admin: bool) -> bool:
+        """Make the user an admin, or take that away. Return False if that would leave the server without an admin."""
+        with write():
+            if not is_admin and not User.select().where(User.is_admin & (User.id != self.id)).exists():
+                return False
+            self.change(is_admin=is_admin)
+        return True
+
 
 class Workspace(Base):
     prefix = "ws"
     id = TextField(primary_key=True)
     name = TextField()
     created_at = IntegerField()
+    founder_id = TextField(null=True)
 
     class Meta:
         table_name = "workspaces"
@@ -76,9 +90,14 @@ class Workspace(Base):
     def found(cls, name: str, owner: User) -> Workspace:
         """A new workspace with its owner."""
         with write():
-            workspace = cls.add(name=name)
+            workspace = cls.add(name=name, founder_id=owner.id)
             Membership.join(workspace.id, owner, "owner")
         return workspace
+
+    @classmethod
+    def founded_by(cls, user: User) -> int:
+        """Return how many workspaces the user has founded, whoever owns them now."""
+        return cls.select().where(cls.founder_id == user.id).count()
 
     @classmethod
     def of(cls, user: User) -> list[Workspace]:
@@ -115,9 +134,16 @@ class Membership(Base):
         return None if row is None else row.role
 
     @classmethod
+    def has_address(cls, workspace_id: str, email: str) -> bool:
+        """Return True if a member of the workspace has this address."""
+        sql = "SELECT 1 FROM memberships JOIN users ON id = user_id WHERE workspace_id = ? AND email = ?"
+        return execute(sql, (workspace_id, email)).fetchone() is not None
+
+    @classmethod
     def join(cls, workspace_id: str, user: User, role: str) -> Membership:
-        """A new membership, with its `user`."""
+        """A new membership, with its `user`. An invitation of their address to this workspace ends with it."""
         with write():
+            execute("DELETE FROM invitations WHERE workspace_id = ? AND email = ?", (workspace_id, user.email))
             row: Membership = cls.create(workspace_id=workspace_id, user_id=user.id, role=role, created_at=now_ms())
         row.user = user
         return row
@@ -142,15 +168,25 @@ class Membership(Base):
         with write():
             if role != "owner" and self.is_last_owner():
                 return False
+            if role != "owner":
+                self._withdraw_invitations()
             self.role = role
             self.save()
         return True
 
+    def _withdraw_invitations(self) -> None:
+        """Only owners invite: what they made ends with their ownership."""
+        execute("DELETE FROM invitations WHERE workspace_id = ? AND invited_by = ?", (self.workspace_id, self.user_id))
+
     def leave(self) -> bool:
-        """End the membership and the user's API tokens for the workspace; False for the last owner."""
+        """End the membership, the user's API tokens for the workspace and the invitations that they made.
+
+        Return False for the last owner.
+        """
         with write():
             if self.is_last_owner():
                 return False
+            self._withdraw_invitations()
             execute("DELETE FROM api_tokens WHERE workspace_id = ? AND user_id = ?", (self.workspace_id, self.user_id))
             self.delete_instance()
         return True
@@ -176,13 +212,15 @@ class Session(Base):
         """A new session and its token, which is nowhere else. With `idle_days` 0, it may be idle until it expires."""
         token = secrets.token_urlsafe(32)
         expires = now_ms() + days * DAY_MS
-        row = cls.add(
-            token_hash=hash_token(token),
-            user_id=user.id,
-            workspace_id=workspace_id,
-            expires_at=expires,
-            idle_at=_idle_at(expires, idle_days),
-        )
+        with write():
+            row = cls.add(
+                token_hash=hash_token(token),
+                user_id=user.id,
+                workspace_id=workspace_id,
+                expires_at=expires,
+                idle_at=_idle_at(expires, idle_days),
+            )
+            user.change(last_workspace_id=workspace_id)
         return row, token
 
     @classmethod
@@ -214,6 +252,7 @@ class Session(Base):
         """Make this the workspace that is meant where a request names none."""
         with write():
             Session.update(workspace_id=workspace_id).where(Session.id == self.id).execute()
+            User.update(last_workspace_id=workspace_id).where(User.id == self.user_id).execute()
         self.workspace_id = workspace_id
 
     @classmethod
@@ -246,6 +285,12 @@ class ApiToken(Base):
         """A new token of a user for one workspace and the text that stands for it, which is nowhere else."""
         token = "hr_" + secrets.token_urlsafe(32)
         return cls.add(token_hash=hash_token(token), **values), token
+
+    @classmethod
+    def end_all(cls, user: User) -> int:
+        """Delete all API tokens of the user, in every workspace; how many."""
+        with write():
+            return int(cls.delete().where(cls.user_id == user.id).execute())
 
     @classmethod
     def by_token(cls, token: str) -> ApiToken | None:

@@ -121,7 +121,7 @@ def logged_in(app, user, workspace):
 
 @pytest.fixture
 def owner(app):
-    """The first owner, logged in."""
+    """The first owner, who is the admin too, logged in."""
     return logged_in(app, User.by_email(EMAIL), Workspace.get())
 
 
@@ -135,10 +135,11 @@ def workspace(owner):
 def add_member(owner):
     """`add_member(role, workspace)` gives a new user with this role there. Everybody's password is PASSWORD."""
 
-    def add(role, workspace=None, email=None):
+    def add(role, workspace=None, email=None, is_admin=False):
         number = User.select().count()
         name = f"{role}{number}"
-        user = User.add(email=email or f"{name}@example.org", name=name, password_hash=owner.user.password_hash)
+        values = {"password_hash": owner.user.password_hash, "is_admin": is_admin}
+        user = User.add(email=email or f"{name}@example.org", name=name, **values)
         where = workspace or owner.workspace
         with write():
             Membership.create(workspace_id=where.id, user_id=user.id, role=role, created_at=now_ms())
@@ -149,11 +150,11 @@ def add_member(owner):
 
 @pytest.fixture
 def member(app, owner, add_member):
-    """`member(role)` gives a client with a session of a new user with this role."""
+    """`member(role)` gives a client with a session of a new user with this role. `is_admin` makes them an admin."""
 
-    def make(role, workspace=None):
+    def make(role, workspace=None, is_admin=False):
         where = workspace or owner.workspace
-        return logged_in(app, add_member(role, where), where)
+        return logged_in(app, add_member(role, where, is_admin=is_admin), where)
 
     return make
 

@@ -259,7 +259,7 @@ class Server:
         """A member who has chosen PASSWORD, as the app asks for; who is one already stays as they are."""
         given = "set by an owner"
         body = {"email": email, "role": role, "name": name, "password": given}
-        status, _ = self.request("POST", "/api/members", body)
+        status, _ = self.request("POST", "/api/members", body, headers=self.session())
         if status != 409:
             own = {"password": PASSWORD, "current_password": given}
             self.call("PATCH", "/api/profile", own, headers=self.session(email, given))

@@ -9,7 +9,7 @@ import certifi
 import pytest
 
 import config
-from config import Config
+from config import Config, MailServer
 from errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -75,6 +75,8 @@ def test_a_size_is_a_number_or_has_a_unit(text, size):
         ("HEADRACE_LLM_TIMEOUT", "0"),
         ("HEADRACE_LLM_TIMEOUT", "1.5"),
         ("HEADRACE_LLM_STREAM", "yes"),
+        ("HEADRACE_WORKSPACES", "nobody"),
+        ("HEADRACE_MAX_WORKSPACES", "0"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name_the_value_and_what_is_allowed(name, text):
@@ -154,9 +156,56 @@ def test_a_wrong_secret_is_refused_without_being_shown():
 
 def test_secrets_are_never_in_the_repr():
     secrets = {row.env: f"sqlite:///hidden-{row.env}" for row in config.table() if row.secret}
-    keys = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY"}
+    secrets["HEADRACE_SMTP_URL"] = "smtp://ada:hidden-password@mail.example.org?from=flows@example.org"
+    keys = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HEADRACE_SMTP_URL"}
     assert set(secrets) == {"DATABASE_URL", "HEADRACE_SECRET_KEY", "HEADRACE_ADMIN_PASSWORD"} | keys
     assert "hidden" not in repr(Config.from_env(secrets))
+
+
+# The mail server
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("smtp://mail.example.org?from=a@b.org", MailServer("mail.example.org", 587, "starttls", "a@b.org")),
+        ("smtp://127.0.0.1:2525/?from=a@b&starttls=false", MailServer("127.0.0.1", 2525, "none", "a@b")),
+        (
+            "smtps://ada:p%40ss%2Fword@m.org?from=a%2Bb@c.org",
+            MailServer("m.org", 465, "tls", "a+b@c.org", "ada", "p@ss/word"),
+        ),
+        ("smtps://[::1]:1465?from=a@b", MailServer("::1", 1465, "tls", "a@b")),
+        ("", None),
+    ],
+)
+def test_a_mail_server_is_an_address_with_a_sender(text, expected):
+    assert Config.from_env({"HEADRACE_SMTP_URL": text}).mail_server == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mail.example.org?from=a@b",
+        "http://mail.example.org?from=a@b",
+        "smtp://?from=a@b",
+        "smtp://mail.example.org",
+        "smtp://mail.example.org?from=a",
+        "smtp://mail.example.org?from=a@b,c@d",
+        "smtp://mail.example.org?from=a@b%0d%0aBcc:x@y",
+        "smtp://mail.example.org?from=Flows <a@b>",
+        "smtp://mail.example.org?from=a@b&tls=no",
+        "smtp://mail.example.org?from=a@b&starttls=no",
+        "smtp://mail.example.org:0?from=a@b",
+        "smtp://mail.example.org:99999?from=a@b",
+        "smtp://hunter2@mail.example.org?from=a@b",
+        "smtp://mail.example.org/path?from=a@b",
+        "smtp://mail.example.org?from=a@b#hunter2",
+    ],
+)
+def test_a_wrong_mail_server_is_refused_without_being_shown(text):
+    with pytest.raises(ConfigError, match="HEADRACE_SMTP_URL .*smtp://") as refused:
+        Config.from_env({"HEADRACE_SMTP_URL": text})
+    assert "hunter2" not in str(refused.value) and "has a wrong value" in str(refused.value)
 
 
 # The database and the data folder

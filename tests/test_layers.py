@@ -43,6 +43,8 @@ LAYERS = {
     "passwords": set(),
     "throttle": {"database", "models"},
     "accounts": {"database", "models", "passwords", "throttle"},
+    "invitations": {"accounts", "models", "throttle"},
+    "server_mail": {"nodes"},
     "credentials": {"agent", "database", "models", "definition", "nodes", "schemas", "vault"},
     "server_key": {"database", "models", "nodes", "vault"},
     "recorder": {"database", "models", "payloads"},
@@ -55,6 +57,7 @@ LAYERS = {
     "api": {
         *("accounts", "models", "payloads", "flat", "kinds", "schemas", "templates", "definition", "engine", "nodes"),
         *("dispatch", "scheduler", "agent", "credentials", "triggers", "vault", "importing", "json_schemas"),
+        *("invitations", "server_mail"),
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),

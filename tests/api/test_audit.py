@@ -11,7 +11,7 @@ from world import at_once, said, start_python
 import accounts
 import throttle
 from database import execute, write
-from models import ACTIONS, SUBJECTS, AgentRun, ApiToken, AuditEntry, Session, User, Wait, Workflow
+from models import ACTIONS, SUBJECTS, AgentRun, ApiToken, AuditEntry, Invitation, Session, User, Wait, Workflow
 from vault import KEY_FILE
 
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -29,6 +29,7 @@ WITHOUT_ENTRY = {
     "POST /api/agents/validate": "changes nothing",
     "POST /api/import/curl": "keeps nothing",
     "POST /api/expressions/preview": "changes nothing",
+    "POST /api/invitations/look": "changes nothing",
     "POST /mcp": "programs run flows by it in any number; what it cancels has an entry, see below",
     **{
         f"{method} /api/webhooks/<slashes:path>": "programs call them in any number; the run is the record"
@@ -48,6 +49,9 @@ LEAVES = {
     "PATCH /api/members": ("member.changed", {"user_id": "<member>", "role": "editor"}),
     "POST /api/members/password": ("password.reset", {"user_id": "<member>", "password": PASSWORD}),
     "DELETE /api/members": ("member.removed", {"user_id": "<member>"}),
+    "POST /api/invitations": ("invitation.created", {"email": "ada@example.org", "role": "viewer"}),
+    "POST /api/invitations/redeem": ("invitation.accepted", {"token": "<invited>", "password": PASSWORD}),
+    "DELETE /api/invitations/<invitation>": ("invitation.withdrawn", None),
     "POST /api/tokens": ("token.created", {"name": "t"}),
     "DELETE /api/tokens/<token>": ("token.withdrawn", None),
     "POST /api/flows": ("flow.created", {"name": "A"}),
@@ -106,6 +110,8 @@ def ready(owner, server, member, make_flow, make_run):
     values = {"workspace_id": waiting["workspace_id"], "agent_id": "a", "run_id": waiting["id"], "node_id": "n"}
     AgentRun.add(id="arun_1", item_index=-1, task="t", status="waiting", session="", **values)
     session, _ = Session.start(owner.user, owner.workspace.id, days=1)
+    values = {"workspace_id": owner.workspace.id, "role": "viewer", "invited_by": owner.user.id}
+    invitation, token = Invitation.issue(email="new@example.org", lifetime_ms=60_000, **values)
     return {
         **OTHER_PARTS,
         "<workspace>": owner.workspace.id,
@@ -118,6 +124,8 @@ def ready(owner, server, member, make_flow, make_run):
         "<agent_run>": "arun_1",
         "<memory>": memory["id"],
         "<session_id>": session.id,
+        "<invitation>": invitation.id,
+        "<invited>": token,
     }
 
 
@@ -149,17 +157,19 @@ def test_every_route_that_changes_something_is_told_of_or_says_why_not(first_app
 @pytest.mark.parametrize("route", LEAVES)
 def test_a_route_leaves_its_entry(owner, client, ready, route):
     before = AuditEntry.select().count()
-    answer = do(client if route.endswith("login") else owner, route, ready)
+    answer = do(client if route.endswith(("login", "redeem")) else owner, route, ready)
     assert answer.status_code in (200, 201, 202, 204), answer.text
     assert AuditEntry.select().count() == before + 1
     entry = last()
-    assert entry.action == LEAVES[route][0] and entry.user_id == owner.user.id
-    assert (entry.user_email, entry.token_name, entry.address) == ("owner@example.org", None, "127.0.0.1")
+    who = User.by_email("new@example.org") if route.endswith("redeem") else owner.user
+    assert entry.action == LEAVES[route][0] and entry.user_id == who.id
+    assert (entry.user_email, entry.token_name, entry.address) == (who.email, None, "127.0.0.1")
     assert entry.workspace_id == (entry.target_id if "workspace" in entry.action else owner.workspace.id)
 
 
 def test_every_action_can_be_left():
-    others = {"flow.activated", "flow.deactivated", "password.changed", "session.refused"}
+    others = {"flow.activated", "flow.deactivated", "password.changed", "session.refused", "invitation.refused"}
+    others |= {"user.promoted", "user.demoted"}
     assert {action for action, _ in LEAVES.values()} | others == set(ACTIONS)
 
 
@@ -362,7 +372,7 @@ def test_where_the_entry_cannot_be_written_nothing_changes(owner, client, ready,
         execute("CREATE TRIGGER full BEFORE INSERT ON audit_entries BEGIN SELECT RAISE(ABORT, 'no'); END")
     before, waits = count_rows(), [(row.node_id, row.answered_at) for row in Wait.select()]
     flows = [(row.name, row.version) for row in Workflow.select()]
-    answer = do(client if route.endswith("login") else owner, route, ready)
+    answer = do(client if route.endswith(("login", "redeem")) else owner, route, ready)
     assert answer.status_code >= 400, answer.text
     changed = {name for name, rows in count_rows().items() if rows != before[name]}
     # A try at a password counts before it is looked at.
@@ -449,7 +459,7 @@ def test_what_is_still_there_is_named_as_it_is_called_now(owner, member, flow):
 def test_what_an_entry_is_about_is_named(owner, client, ready, route):
     with write():
         User.update(name="Ada").execute()
-    do(client if route.endswith("login") else owner, route, ready)
+    do(client if route.endswith(("login", "redeem")) else owner, route, ready)
     entry = owner.get("/api/audit?limit=1").json["items"][0]
     assert entry["names"].pop(owner.user.id) == "Ada"
     if entry["target_type"] in (None, "session", "preset") or entry["target_id"] in (None, owner.user.id):

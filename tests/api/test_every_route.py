@@ -12,6 +12,9 @@ OPEN = {
     "GET /api/health",
     "GET /api/ready",
     "POST /api/auth/login",
+    # What they ask for is the token of the invitation: see test_invitations.py.
+    "POST /api/invitations/look",
+    "POST /api/invitations/redeem",
     "GET /api/openapi.json",
     "GET /api/docs",
     "GET /api/docs/",
@@ -38,8 +41,11 @@ LEAST_ROLE = {
     "GET /api/members": "viewer",
     "POST /api/members": "owner",
     "PATCH /api/members": "owner",
-    "POST /api/members/password": "owner",
+    "POST /api/members/password": "viewer",
     "DELETE /api/members": "owner",
+    "GET /api/invitations": "owner",
+    "POST /api/invitations": "owner",
+    "DELETE /api/invitations/<invitation>": "owner",
     "GET /api/tokens": "viewer",
     "POST /api/tokens": "viewer",
     "DELETE /api/tokens/<token>": "viewer",
@@ -113,8 +119,22 @@ LEAST_ROLE = {
 
 # What programs use with an API token alone: no session counts there. They have tests of their own.
 BY_TOKEN = {"POST /mcp": "viewer"}
-# What people do for themselves: no API token counts there.
+# What only admins of the server may do, whatever their role.
+BY_ADMIN = ("POST /api/workspaces", "POST /api/members/password")
+# What people do for themselves and for others: no API token counts there.
 BY_SESSION = (
+    "POST /api/workspaces",
+    "PATCH /api/workspaces/<workspace>",
+    "GET /api/members",
+    "POST /api/members",
+    "PATCH /api/members",
+    "DELETE /api/members",
+    "POST /api/members/password",
+    "GET /api/invitations",
+    "POST /api/invitations",
+    "DELETE /api/invitations/<invitation>",
+    "GET /api/tokens",
+    "POST /api/tokens",
     "PATCH /api/auth/session",
     "GET /api/profile",
     "PATCH /api/profile",
@@ -123,7 +143,7 @@ BY_SESSION = (
 )
 
 # What stands in a path for a row of a workspace; such a row decides by itself which workspace is meant.
-ROWS = ("<flow>", "<run>", "<token>", "<memory>", "<agent_run>", "<credential>", "<workspace>")
+ROWS = ("<flow>", "<run>", "<token>", "<memory>", "<agent_run>", "<credential>", "<workspace>", "<invitation>")
 OTHER_PARTS = {
     "<int(max=999999999):number>": "1",
     "<any(input, output):name>": "output",
@@ -131,6 +151,13 @@ OTHER_PARTS = {
     "<source>": "pet-store",
     "<session_id>": "ses_1",
     "<slashes:path>": "orders",
+}
+# With these, what is refused for the role alone would be done.
+BODIES = {
+    "POST /api/workspaces": {"name": "Mine"},
+    "POST /api/members": {"email": "another@example.org", "role": "owner"},
+    "POST /api/invitations": {"email": "another@example.org", "role": "owner"},
+    "POST /api/tokens": {"name": "more", "role": "viewer"},
 }
 WITH_ROW = [route for route in LEAST_ROLE if any(row in route for row in ROWS)]
 WITHOUT_ROW = [route for route in LEAST_ROLE if route not in WITH_ROW]
@@ -145,13 +172,13 @@ def routes_of(app):
     return found
 
 
-def ask(client, route, ids, **options):
-    """Use the route with these ids in its path and an empty body."""
+def ask(client, route, ids, body=None, **options):
+    """Use the route with these ids in its path and this body, by default an empty one."""
     method, path = route.split(" ", 1)
     for part, text in {"<name>": "researcher", **OTHER_PARTS, **ids}.items():
         path = path.replace(part, text)
     if method in ("POST", "PUT", "PATCH"):
-        options["body"] = {}
+        options["body"] = body or {}
     return client.open(path, method=method, **options)
 
 
@@ -167,6 +194,7 @@ def ids(owner, flow, run):
     rows["agent_run"] = {"id": "arun_1"}
     rows["credential"] = owner.post("/api/credentials", bearer).json
     rows["workspace"] = {"id": run["workspace_id"]}
+    rows["invitation"] = owner.post("/api/invitations", {"email": "new@example.org", "role": "viewer"}).json
     return {f"<{name}>": row["id"] for name, row in rows.items()}
 
 
@@ -202,14 +230,30 @@ def test_without_a_session_nobody_learns_which_ids_exist(client, route):
     assert ask(client, route, dict.fromkeys(ROWS, "nothing")).status_code == 401
 
 
+@pytest.mark.parametrize("is_admin", [False, True], ids=["", "admin"])
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("route", LEAST_ROLE)
-def test_a_session_may_use_what_its_role_allows_and_nothing_else(member, ids, route, role):
-    client = member(role)
+def test_a_session_may_use_what_its_role_allows_and_nothing_else(member, ids, count_rows, route, role, is_admin):
+    client = member(role, is_admin=is_admin)
     if "<token>" in route:
         ids["<token>"] = ApiToken.issue(
             name="own", role="viewer", user_id=client.user.id, workspace_id=client.workspace.id
         )[0].id
+    before = count_rows()
+    answer = ask(client, route, ids, BODIES.get(route))
+    if ROLES.index(role) >= ROLES.index(LEAST_ROLE[route]) and (is_admin or route not in BY_ADMIN):
+        assert answer.status_code not in (401, 403), answer.text
+    else:
+        assert answer.status_code == 403 and set(answer.json) == {"error"}
+        assert count_rows() == before
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("route", [route for route in LEAST_ROLE if route not in BY_SESSION])
+def test_an_owners_api_token_may_use_what_its_own_role_allows_and_nothing_else(token_client, ids, route, role):
+    client = token_client(role)
+    if "<token>" in route:
+        ids["<token>"] = client.token.id  # a token withdraws itself alone: see test_people.py
     answer = ask(client, route, ids)
     if ROLES.index(role) >= ROLES.index(LEAST_ROLE[route]):
         assert answer.status_code not in (401, 403), answer.text
@@ -218,21 +262,11 @@ def test_a_session_may_use_what_its_role_allows_and_nothing_else(member, ids, ro
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("route", [route for route in LEAST_ROLE if route not in BY_SESSION])
-def test_an_owners_api_token_may_use_what_its_own_role_allows_and_nothing_else(token_client, ids, route, role):
-    answer = ask(token_client(role), route, ids)
-    if ROLES.index(role) >= ROLES.index(LEAST_ROLE[route]):
-        assert answer.status_code not in (401, 403), answer.text
-    else:
-        assert answer.status_code == 403 and set(answer.json) == {"error"}
-
-
-@pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("route", BY_SESSION)
-def test_what_people_do_for_themselves_takes_no_token(token_client, count_rows, route, role):
+def test_what_people_do_takes_no_token(token_client, ids, count_rows, route, role):
     client = token_client(role)
     before = count_rows()
-    answer = ask(client, route, {})
+    answer = ask(client, route, ids, BODIES.get(route))
     assert answer.status_code == 403 and "API token" in answer.json["error"] and count_rows() == before
 
 
@@ -274,6 +308,14 @@ def test_naming_a_foreign_workspace_is_403(owner, other, ids, route, select):
         {"headers": {"X-Workspace-Id": foreign}} if select == "header" else {"query_string": {"workspace_id": foreign}}
     )
     assert ask(owner, route, ids, **choice).status_code == 403
+
+
+@pytest.mark.parametrize("route", WITHOUT_ROW)
+@pytest.mark.parametrize("is_admin", [False, True], ids=["", "admin"])
+def test_an_admin_is_no_member_of_foreign_workspaces(member, other, route, is_admin):
+    client = member("owner", is_admin=is_admin)
+    answer = ask(client, route, {}, headers={"X-Workspace-Id": other.workspace.id})
+    assert answer.status_code == 403 and set(answer.json) == {"error"}
 
 
 @pytest.mark.parametrize("route", WITHOUT_ROW)

@@ -1,10 +1,14 @@
 """Workspaces, members, roles and API tokens."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
+import accounts
 import throttle
 from database import write
-from models import ApiToken, AuditEntry, Membership, now_ms
+from models import ROLES, ApiToken, AuditEntry, Membership, now_ms
 
 NEW = {"email": "new@example.org", "role": "editor", "password": "long enough"}
 
@@ -15,21 +19,33 @@ def test_a_new_member_can_log_in_with_the_password_that_was_given(owner, client)
     assert client.post("/api/auth/login", {"email": NEW["email"], "password": NEW["password"]}).status_code == 200
 
 
-def test_a_user_who_is_there_is_added_without_a_password(owner, other):
-    answer = owner.post("/api/members", {"email": other.user.email, "role": "viewer"})
-    assert answer.status_code == 201 and answer.json["user_id"] == other.user.id
-
-
-@pytest.mark.parametrize("email", ["admin@localhost"])
-def test_a_user_whose_address_has_no_dot_can_be_added(owner, add_member, other, email):
-    user = add_member("viewer", other.workspace, email)
-    answer = owner.post("/api/members", {"email": email, "role": "viewer"})
-    assert answer.status_code == 201 and answer.json["user_id"] == user.id
-
-
-def test_adding_a_user_never_changes_their_password(owner, other, client):
-    owner.post("/api/members", {"email": other.user.email, "role": "viewer", "password": "another one"})
+def test_a_first_password_is_for_an_address_that_nobody_has(owner, other, client, count_rows):
+    before = count_rows()
+    body = {"email": other.user.email.upper(), "role": "viewer", "password": "another one"}
+    answer = owner.post("/api/members", body)
+    assert answer.status_code == 409 and other.user.email in answer.json["error"]
+    assert count_rows() == before
     assert client.post("/api/auth/login", {"email": other.user.email, "password": "another one"}).status_code == 401
+    assert other.get("/api/flows").status_code == 200
+
+
+@pytest.mark.parametrize("email", ["new@example.org", "stranger@example.org", "owner@example.org"])
+def test_an_owner_who_is_no_admin_sets_no_first_password_and_learns_of_no_account(member, other, count_rows, email):
+    client = member("owner")
+    before = count_rows()
+    answer = client.post("/api/members", {**NEW, "email": email})
+    assert answer.status_code == 403 and "admins" in answer.json["error"] and count_rows() == before
+
+
+def test_an_admin_makes_accounts_only_in_a_workspace_that_they_own(member):
+    assert member("editor", is_admin=True).post("/api/members", NEW).status_code == 403
+
+
+def test_an_account_of_an_admin_begins_in_the_workspace_that_it_was_made_for(owner, client):
+    owner.post("/api/workspaces", {"name": "Second"})
+    owner.post("/api/members", NEW)
+    answer = client.post("/api/auth/login", {"email": NEW["email"], "password": NEW["password"]})
+    assert answer.json["session"]["workspace_id"] == owner.workspace.id
 
 
 @pytest.mark.parametrize(
@@ -43,23 +59,21 @@ def test_adding_a_user_never_changes_their_password(owner, other, client):
         ({"role": "boss"}, "role"),
         ({"role": None}, "role"),
         ({"name": ""}, "name"),
+        ({"name": "Ada", "password": ...}, "name"),
     ],
 )
 def test_a_wrong_member_is_400_and_leaves_nothing(owner, count_rows, change, field):
     before = count_rows()
-    answer = owner.post("/api/members", NEW | change)
+    body = {key: value for key, value in (NEW | change).items() if value is not ...}
+    answer = owner.post("/api/members", body)
     assert answer.status_code == 400 and answer.json["error"].startswith(f"{field}: ")
     assert count_rows() == before
-
-
-def test_an_address_without_a_user_needs_a_password(owner):
-    answer = owner.post("/api/members", {"email": "new@example.org", "role": "viewer"})
-    assert answer.status_code == 400 and "password" in answer.json["error"]
 
 
 def test_adding_a_member_twice_is_409(owner, member):
     email = member("viewer").user.email
     assert owner.post("/api/members", {"email": email.upper(), "role": "owner"}).status_code == 409
+    assert owner.post("/api/members", {**NEW, "email": email}).status_code == 409
 
 
 def test_the_members_are_listed_with_their_roles(owner, member):
@@ -112,7 +126,7 @@ def log_in(app):
 def reset(member):
     """`reset(by)` has somebody set the password of a member, who is `reset.client`; the status."""
 
-    def go(by, password="set by an owner"):
+    def go(by, password="set by an admin"):
         return by.post("/api/members/password", {"user_id": go.client.user.id, "password": password}).status_code
 
     go.client = member("editor")
@@ -137,47 +151,43 @@ def test_a_program_works_with_the_password_that_was_given(owner, log_in):
     assert client.get("/api/runs").json["items"][0]["status"] == "success"
 
 
-def test_an_owner_helps_a_member_who_forgot_the_password(owner, reset, log_in, token_client):
+def test_an_admin_helps_a_user_who_forgot_the_password(owner, reset, log_in, token_client):
     email, program = reset.client.user.email, token_client("viewer", user=reset.client.user)
     for _ in range(throttle.MAX_FAILURES["pair"]):
         log_in(email, "forgotten")
     assert reset(owner) == 204
-    assert reset.client.get("/api/flows").status_code == 401 and program.get("/api/flows").status_code == 200
-    assert log_in(email, "set by an owner")[1].json["user"]["set_up"] is False
+    assert reset.client.get("/api/flows").status_code == 401 == program.get("/api/flows").status_code
+    assert log_in(email, "set by an admin")[1].json["user"]["set_up"] is False
     entry = AuditEntry.select().where(AuditEntry.action == "password.reset").get()
-    assert (entry.user_id, entry.target_id, entry.changes) == (owner.user.id, reset.client.user.id, "{}")
+    assert (entry.user_id, entry.target_id) == (owner.user.id, reset.client.user.id)
+    assert json.loads(entry.changes) == {"tokens_ended": 1}
 
 
-@pytest.mark.parametrize("elsewhere", ["viewer", "owner"])
-def test_an_owner_gets_into_no_other_workspace_by_a_members_password(owner, other, reset, log_in, elsewhere):
-    email = reset.client.user.email
-    other.post("/api/members", {"email": email, "role": elsewhere})
-    assert reset(owner) == reset(other) == 403
-    assert reset.client.get("/api/flows").status_code == 200
-    assert log_in(email, "set by an owner")[1].status_code == 401
+def test_an_admin_helps_users_of_any_workspace_and_the_tokens_of_all_of_them_end(owner, other, token_client, client):
+    program = token_client("owner", other.user, other.workspace)
+    body = {"user_id": other.user.id, "password": "set by an admin"}
+    assert owner.post("/api/members/password", body).status_code == 204
+    assert other.get("/api/flows").status_code == 401 == program.get("/api/flows").status_code
+    answer = client.post("/api/auth/login", {"email": other.user.email, "password": body["password"]})
+    assert answer.json["session"]["workspace_id"] == other.workspace.id
 
 
-def test_who_owns_all_workspaces_of_a_member_may_reset_the_password(owner, reset):
-    second = owner.post("/api/workspaces", {"name": "Second"}).json["id"]
-    with write():
-        Membership.join(second, reset.client.user, "viewer")
-    assert reset(owner) == 204
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_but_an_admin_resets_a_password(member, reset, role):
+    assert reset(member(role)) == 403 and reset.client.get("/api/flows").status_code == 200
+    assert reset(member(role, is_admin=True)) == 204
 
 
-def test_the_token_of_an_owner_counts_for_its_workspace_alone(owner, reset, token_client):
-    program = token_client("owner")
-    assert reset(program) == 204
-    second = owner.post("/api/workspaces", {"name": "Second"}).json["id"]
-    with write():
-        Membership.join(second, reset.client.user, "viewer")
-    assert reset(program) == 403
+def test_an_admin_who_was_demoted_resets_no_password(member, reset):
+    admin = member("owner", is_admin=True)
+    accounts.change_admin(admin.user, False)
+    assert reset(admin) == 403
 
 
-def test_nobody_resets_their_own_password_or_a_strangers(owner, other, token_client):
-    body = {"user_id": owner.user.id, "password": "set by an owner"}
+def test_nobody_resets_their_own_password_or_that_of_nobody(owner):
+    body = {"user_id": owner.user.id, "password": "set by an admin"}
     assert owner.post("/api/members/password", body).status_code == 409
-    assert token_client("owner").post("/api/members/password", body).status_code == 409
-    assert owner.post("/api/members/password", body | {"user_id": other.user.id}).status_code == 404
+    assert owner.post("/api/members/password", body | {"user_id": "usr_none"}).status_code == 404
 
 
 def test_a_password_that_is_too_short_is_400_and_changes_nothing(owner, reset):
@@ -187,15 +197,52 @@ def test_a_password_that_is_too_short_is_400_and_changes_nothing(owner, reset):
 # Workspaces
 
 
-def test_whoever_makes_a_workspace_owns_it(member):
-    client = member("viewer")
+@pytest.fixture
+def everybody(server, monkeypatch):
+    """A server where everybody founds workspaces, three each."""
+    monkeypatch.setattr(server, "config", replace(server.config, workspaces="everybody", max_workspaces=3))
+
+
+def test_an_admin_founds_a_workspace_and_owns_it(member):
+    client = member("viewer", is_admin=True)
     made = client.post("/api/workspaces", {"name": "Mine"})
     assert made.status_code == 201 and made.json["role"] == "owner"
     assert [item["name"] for item in client.get("/api/workspaces").json["items"]] == ["Main", "Mine"]
 
 
-def test_an_api_token_makes_no_workspace(token_client):
-    assert token_client("owner").post("/api/workspaces", {"name": "Mine"}).status_code == 400
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_else_founds_one_unless_the_server_says_so(member, count_rows, role):
+    client = member(role)
+    before = count_rows()
+    answer = client.post("/api/workspaces", {"name": "Mine"})
+    assert answer.status_code == 403 and "HEADRACE_WORKSPACES" in answer.json["error"] and count_rows() == before
+
+
+def test_where_the_server_says_so_everybody_founds_workspaces(everybody, member):
+    assert member("viewer").post("/api/workspaces", {"name": "Mine"}).status_code == 201
+
+
+def test_a_person_founds_so_many_workspaces_and_no_more(everybody, member, count_rows):
+    client, heir = member("viewer"), member("viewer")
+    for number in range(3):
+        made = client.post("/api/workspaces", {"name": f"Mine {number}"}).json["id"]
+        # What is handed over counts all the same.
+        Membership.join(made, heir.user, "owner")
+        assert Membership.get(workspace_id=made, user_id=client.user.id).leave()
+    before = count_rows()
+    answer = client.post("/api/workspaces", {"name": "One more"})
+    assert answer.status_code == 409 and "HEADRACE_MAX_WORKSPACES" in answer.json["error"] and count_rows() == before
+    assert heir.post("/api/workspaces", {"name": "Mine"}).status_code == 201
+
+
+def test_the_session_tells_who_is_an_admin_and_who_may_found_workspaces(owner, member):
+    shown = [client.get("/api/auth/session").json["user"] for client in (owner, member("owner"))]
+    assert [(user["admin"], user["may_found_workspaces"]) for user in shown] == [(True, True), (False, False)]
+
+
+def test_where_everybody_may_found_workspaces_the_session_tells_them(everybody, member):
+    user = member("viewer").get("/api/auth/session").json["user"]
+    assert (user["admin"], user["may_found_workspaces"]) == (False, True)
 
 
 # API tokens
@@ -277,6 +324,16 @@ def test_everybody_sees_their_own_tokens_and_an_owner_all(owner, member, token_c
     token_client("viewer")
     assert len(client.get("/api/tokens").json["items"]) == 1
     assert len(owner.get("/api/tokens").json["items"]) == 2
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_an_api_token_withdraws_itself_and_no_other(member, token_client, role):
+    own = token_client(role)
+    for token in (token_client("owner"), token_client("viewer", user=member("viewer").user)):
+        assert own.delete(f"/api/tokens/{token.token.id}").status_code == 403
+        assert token.get("/api/flows").status_code == 200
+    assert own.delete(f"/api/tokens/{own.token.id}").status_code == 204
+    assert own.get("/api/flows").status_code == 401
 
 
 def test_a_member_cannot_withdraw_the_token_of_another(member, token_client):

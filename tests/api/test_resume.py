@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from world import at_once, chain, flow, node
 
-from models import Run, Wait
+from models import Run, Wait, Workspace
 from nodes.base import REGISTRY, Node
 
 APPROVAL = flow(
@@ -149,7 +149,7 @@ def test_who_may_not_answer_sees_no_link_whose_signature_is_whole(waiting, owner
 
 def test_the_role_that_counts_is_that_in_the_workspace_of_the_run(waiting, owner, member):
     run, viewer = waiting(TOLD), member("viewer")
-    own = viewer.post("/api/workspaces", {"name": "Mine"}).json["id"]
+    own = Workspace.found("Mine", viewer.user).id
     answer = viewer.get(f"/api/logs/{run['id']}", headers={"X-Workspace-Id": own})
     assert answer.status_code == 200 and "token=…" in answer.text
 

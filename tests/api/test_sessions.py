@@ -417,7 +417,7 @@ def test_a_row_is_found_in_whichever_workspace_of_the_user_it_lies(owner):
 
 
 def test_what_a_page_asks_for_one_user_is_not_done_as_another_who_has_logged_in_since(owner, other):
-    owner.post("/api/members", {"email": other.user.email, "role": "owner"})
+    Membership.join(owner.workspace.id, other.user, "owner")
     flow = owner.post("/api/flows", {"name": "Mine"}).json
     for method, path, body in (
         ("put", f"/api/workflows/{flow['id']}", {"name": "Yours"}),
@@ -431,7 +431,7 @@ def test_what_a_page_asks_for_one_user_is_not_done_as_another_who_has_logged_in_
 
 
 def test_a_role_counts_only_in_its_own_workspace(owner, other):
-    owner.post("/api/members", {"email": other.user.email, "role": "viewer"})
+    Membership.join(owner.workspace.id, other.user, "viewer")
     here = {"X-Workspace-Id": owner.workspace.id}
     assert other.get("/api/flows", headers=here).status_code == 200
     assert other.post("/api/flows", {"name": "A"}, headers=here).status_code == 403

@@ -119,13 +119,16 @@ def seed(server):
 
 def people(seeded):
     (workspace,) = seeded.call("GET", "/api/workspaces")["items"]
-    seeded.call("PATCH", f"/api/workspaces/{workspace['id']}", {"name": "Harbour Coffee"})
-    seeded.call("PATCH", "/api/profile", {"name": "Ada Brandt"}, headers=seeded.server.session())
+    session = seeded.server.session()
+    seeded.call("PATCH", f"/api/workspaces/{workspace['id']}", {"name": "Harbour Coffee"}, headers=session)
+    seeded.call("PATCH", "/api/profile", {"name": "Ada Brandt"}, headers=session)
     for name, role in PEOPLE:
         email = name.lower().replace(" ", ".") + "@example.com"
-        seeded.call("POST", "/api/members", {"email": email, "role": role, "password": PASSWORD, "name": name})
+        seeded.call(
+            "POST", "/api/members", {"email": email, "role": role, "password": PASSWORD, "name": name}, headers=session
+        )
     for name, role in (("Shop", "operator"), ("Dashboards", "viewer")):
-        seeded.call("POST", "/api/tokens", {"name": name, "role": role, "days": 90})
+        seeded.call("POST", "/api/tokens", {"name": name, "role": role, "days": 90}, headers=session)
 
 
 def flows(seeded):

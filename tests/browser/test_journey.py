@@ -37,7 +37,7 @@ def test_a_newcomer_gets_a_template_to_run_as_they_want_it(page, watch, server, 
     logged = server.call("GET", f"/api/logs/{runs[0]['id']}")["items"]
     assert any(entry["message"] == "Please order from Hansen" for entry in logged)
     assert server.call("GET", "/api/workspaces")["items"][0]["name"] == TEAM
-    assert server.call("GET", "/api/members")["items"][0]["name"] == NAME
+    assert server.call("GET", "/api/members", headers=server.session(EMAIL, PASSWORD))["items"][0]["name"] == NAME
     # The password that was chosen is the one that counts.
     elsewhere = new_context().new_page()
     chromium.log_in(elsewhere, EMAIL, PASSWORD)

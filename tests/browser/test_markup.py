@@ -39,9 +39,10 @@ def ids(server):
     call("POST", f"/api/runs/{failed}/resume", {"answer": "approved", "comment": MARKUP})
     call("POST", "/api/agents", {"id": "planted", "name": MARKUP, "description": MARKUP, "instructions": MARKUP})
     call("POST", "/api/credentials", {"name": MARKUP, "type": "secret", "data": {"value": "x"}})
-    call("POST", "/api/tokens", {"name": MARKUP})
+    session = server.session()
+    call("POST", "/api/tokens", {"name": MARKUP}, headers=session)
     member = {"email": "planted@example.com", "role": "viewer", "password": "long enough", "name": MARKUP}
-    call("POST", "/api/members", member)
+    call("POST", "/api/members", member, headers=session)
     return {"flow": flow, "waiting": waiting, "failed": failed}
 
 

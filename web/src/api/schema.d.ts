@@ -164,7 +164,7 @@ export interface paths {
         head?: never;
         /**
          * Change your name, address or password. The last two need your `current_password`.
-         * @description A new password ends your other sessions; API tokens stay.
+         * @description A new password ends your other sessions, and with `end_tokens` your API tokens in all workspaces.
          */
         patch: {
             parameters: {
@@ -304,7 +304,7 @@ export interface paths {
             };
         };
         put?: never;
-        /** A new workspace, yours. */
+        /** A new workspace, yours. By admins; by everybody if `HEADRACE_WORKSPACES` says so. */
         post: {
             parameters: {
                 query?: never;
@@ -414,8 +414,9 @@ export interface paths {
         };
         put?: never;
         /**
-         * Add the user of this address, or make one with this password, which is for the first login.
-         * @description Until they choose their own, they are not `set_up`: the app leads them to it, the API lets them work.
+         * Invite the person of this address: 202 with the invitation, whether or not they have an account.
+         * @description With a `password`, make an account for an address that nobody has: by admins alone. The password is for the first
+         *     login. Until they choose their own, they are not `set_up`: the app leads them to it, the API lets them work.
          */
         post: {
             parameters: {
@@ -437,6 +438,15 @@ export interface paths {
                     };
                     content: {
                         "application/json": components["schemas"]["MemberOut"];
+                    };
+                };
+                /** @description Accepted */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["InvitationMade"];
                     };
                 };
                 400: components["responses"]["BAD_REQUEST"];
@@ -509,8 +519,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Give a member who forgot theirs a password for the next login. It ends their sessions; API tokens stay.
-         * @description 403 for who is in a workspace that you do not own too, 409 for your own, which `PATCH /api/profile` changes.
+         * Give a user who forgot theirs a password for the next login, by admins. It ends their sessions and API tokens.
+         * @description 409 for your own, which `PATCH /api/profile` changes.
          */
         post: {
             parameters: {
@@ -617,7 +627,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Withdraw a token: your own, or as an owner anybody's. */
+        /** Withdraw a token: your own, or as an owner anybody's. An API token withdraws itself alone. */
         delete: {
             parameters: {
                 query?: never;
@@ -644,6 +654,204 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The pending invitations of the workspace, newest first. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["InvitationOutList"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        /**
+         * Invite the person of this address. It replaces their earlier invitation to this workspace.
+         * @description Only this answer has the link, which is good once and for 72 hours. It is the same whether or not the address has
+         *     an account.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["InvitationIn"];
+                };
+            };
+            responses: {
+                /** @description Created */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["InvitationMade"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/invitations/{invitation}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                invitation: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Withdraw an invitation: its link is good no more. */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    invitation: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description No Content */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/invitations/look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show what the invitation with this token is for. It does not say whether the address has an account.
+         * @description 404 if it was used or withdrawn, has expired or never was.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["InvitationToken"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["InvitationShown"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/invitations/redeem": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Accept an invitation. Logged in, it makes you a member and moves your session to the workspace.
+         * @description Not logged in, it makes an account with the `password` that you choose, and logs you in: 409 if the address has an
+         *     account, which stays as it is. 409 too if the invitation is for another address than yours, or you are a member. 404
+         *     if it was used or withdrawn, has expired or never was.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Redemption"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WhoOut"];
+                    };
+                };
+                400: components["responses"]["BAD_REQUEST"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit": {
         parameters: {
             query?: never;
@@ -657,7 +865,7 @@ export interface paths {
                 query?: {
                     limit?: number;
                     cursor?: string | null;
-                    action?: "agent" | "credential" | "file" | "flow" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "workspace.created" | "workspace.renamed" | null;
+                    action?: "agent" | "credential" | "file" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
                     user_id?: string | null;
                     target_id?: string | null;
                     since?: string | null;
@@ -3699,6 +3907,9 @@ export interface components {
             created_at: string;
             /** @description false: somebody else set the password; they should choose their own */
             set_up: boolean;
+            /** @description May found workspaces, make accounts and reset passwords */
+            admin: boolean;
+            may_found_workspaces: boolean;
             workspaces?: components["schemas"]["WorkspaceOut"][];
         };
         WhoOut: {
@@ -3717,6 +3928,8 @@ export interface components {
              * @description A new one; it ends your other sessions
              */
             password?: string;
+            /** @description Goes with a new password: end all your API tokens too */
+            end_tokens?: boolean;
             /**
              * Format: password
              * @description Needed to change the address or the password
@@ -3764,10 +3977,28 @@ export interface components {
             role: "viewer" | "operator" | "editor" | "owner";
             /**
              * Format: password
-             * @description Of the first login, for an address that has no user yet
+             * @description By admins: make an account with this first password. Without: invite the person
              */
             password?: string;
+            /** @description Goes with a password */
             name?: string;
+        };
+        InvitationMade: {
+            id: string;
+            email: string;
+            /** @enum {string} */
+            role: "viewer" | "operator" | "editor" | "owner";
+            /** @description Name of the owner who made it */
+            invited_by: string;
+            invited_by_email: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** @description Only in the answer that makes it; good once */
+            link: string;
+            /** @description Whether a mail with the link was sent */
+            mailed: boolean;
         };
         MemberChange: {
             user_id: string;
@@ -3816,10 +4047,55 @@ export interface components {
              */
             days: number | null;
         };
+        InvitationOut: {
+            id: string;
+            email: string;
+            /** @enum {string} */
+            role: "viewer" | "operator" | "editor" | "owner";
+            /** @description Name of the owner who made it */
+            invited_by: string;
+            invited_by_email: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            expires_at: string;
+        };
+        InvitationOutList: {
+            items: components["schemas"]["InvitationOut"][];
+            next_cursor?: string | null;
+        };
+        InvitationIn: {
+            /** Format: email */
+            email: string;
+            /** @enum {string} */
+            role: "viewer" | "operator" | "editor" | "owner";
+        };
+        InvitationToken: {
+            token: string;
+        };
+        InvitationShown: {
+            email: string;
+            /** @enum {string} */
+            role: "viewer" | "operator" | "editor" | "owner";
+            workspace_name: string;
+            invited_by: string;
+            invited_by_email: string;
+            /** Format: date-time */
+            expires_at: string;
+        };
+        Redemption: {
+            token: string;
+            name?: string;
+            /**
+             * Format: password
+             * @description Of the new account; not for somebody who is logged in
+             */
+            password?: string;
+        };
         AuditOut: {
             id: string;
             /** @enum {string} */
-            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "workspace.created" | "workspace.renamed";
+            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed";
             workspace_id: string;
             /** @description null: by a signed link, or on the command line */
             user_id: string | null;

@@ -119,7 +119,7 @@ function MemberRow({ member }: { member: Member }) {
         <Time at={member.created_at} />
       </Td>
       <Actions>
-        {may("owner") && member.user_id !== user.id && (
+        {user.admin && member.user_id !== user.id && (
           <ActionIcon
             variant="subtle"
             color="gray"
@@ -195,7 +195,7 @@ function ResetPassword({ member, onClose }: { member: Member; onClose: () => voi
         <Stack>
           <Text size="sm" c="var(--quiet)">
             For somebody who forgot it. Hand the new one over in a safe way: it is for the next login, where
-            they choose their own. They are logged out everywhere; their API tokens stay.
+            they choose their own. They are logged out everywhere, and their API tokens end.
           </Text>
           <PasswordInput
             label="Password for the next login"

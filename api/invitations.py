@@ -1,0 +1,164 @@
+"""Invitations: owners make, list and withdraw them; whoever has the link looks at one and redeems it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import current_app, request
+from flask_login import current_user
+from marshmallow import fields, validate
+
+import invitations
+import server_mail
+from api.access import check_believed, everybody, needs, who, workspace_id
+from api.audit import begun, remove
+from api.origins import check_origin, client
+from api.people_schemas import WhoOut, password
+from api.sessions import no_store, opened, who_is
+from api.wire import Resource, dumped
+from errors import BadInput, Forbidden
+from kinds import Out, Strict, Time, choice, text
+from models import Invitation, User, Workspace
+from schemas import ROLES, listed
+
+blueprint = Resource("invitations", "Invitations into a workspace")
+blueprint.after_request(no_store)
+
+
+class InvitationIn(Strict):
+    email = fields.Email(required=True, validate=validate.Length(max=254))
+    role = choice(ROLES, required=True)
+
+
+class InvitationOut(Out):
+    id = fields.String(required=True)
+    email = fields.String(required=True)
+    role = choice(ROLES, required=True)
+    invited_by = fields.String(required=True, metadata={"description": "Name of the owner who made it"})
+    invited_by_email = fields.String(required=True)
+    created_at = Time(required=True)
+    expires_at = Time(required=True)
+
+
+class InvitationMade(InvitationOut):
+    link = fields.String(required=True, metadata={"description": "Only in the answer that makes it; good once"})
+    mailed = fields.Boolean(required=True, metadata={"description": "Whether a mail with the link was sent"})
+
+
+class InvitationToken(Strict):
+    token = text(200, required=True)
+
+
+class InvitationShown(Out):
+    email = fields.String(required=True)
+    role = choice(ROLES, required=True)
+    workspace_name = fields.String(required=True)
+    invited_by = fields.String(required=True)
+    invited_by_email = fields.String(required=True)
+    expires_at = Time(required=True)
+
+
+class Redemption(InvitationToken):
+    name = text(200)
+    password = password(metadata={"description": "Of the new account; not for somebody who is logged in"})
+
+
+# Owners
+
+
+@blueprint.get("/invitations")
+@needs("owner", by_session=True)
+@blueprint.response(200, listed(InvitationOut))
+def list_invitations() -> Any:
+    """The pending invitations of the workspace, newest first."""
+    return {"items": [_with_inviter(row) for row in Invitation.pending(workspace_id())], "next_cursor": None}
+
+
+@blueprint.post("/invitations")
+@needs("owner", by_session=True)
+@blueprint.arguments(InvitationIn)
+@blueprint.response(201, InvitationMade)
+def create_invitation(body: dict[str, str]) -> Any:
+    """Invite the person of this address. It replaces their earlier invitation to this workspace.
+
+    Only this answer has the link, which is good once and for 72 hours. It is the same whether or not the address has
+    an account.
+    """
+    return invited(body["email"], body["role"])
+
+
+@blueprint.delete("/invitations/<invitation>")
+@needs("owner", by_session=True, invitation=Invitation)
+@blueprint.response(204)
+def delete_invitation(invitation: Invitation) -> None:
+    """Withdraw an invitation: its link is good no more."""
+    remove("invitation.withdrawn", invitation)
+
+
+def invited(email: str, role: str) -> Invitation:
+    """A new invitation into the workspace of this request, by who asks, as InvitationMade shows it. It is mailed."""
+    server = current_app.extensions["headrace"]
+    row, token = invitations.invite(begun("invitation.created"), email, role, who())
+    # In the fragment, so that neither a log nor a Referer header has it.
+    row.link = f"{server.config.base_url}/invitation#{token}"
+    place = Workspace.get_by_id(row.workspace_id).name
+    body = invitations.letter(place, who(), row.role, row.link)
+    services = server.dispatcher.services
+    row.mailed = server_mail.send(server.config, services, row.email, invitations.SUBJECT, body, row.id)
+    return _with_inviter(row)
+
+
+def _with_inviter(row: Invitation) -> Invitation:
+    inviter = User.get_by_id(row.invited_by)
+    row.invited_by, row.invited_by_email = inviter.name, inviter.email
+    return row
+
+
+# Whoever has the link
+
+
+@blueprint.post("/invitations/look")
+@everybody
+@blueprint.doc(security=[])
+@blueprint.arguments(InvitationToken)
+@blueprint.response(200, InvitationShown)
+def look(body: dict[str, str]) -> Any:
+    """Show what the invitation with this token is for. It does not say whether the address has an account.
+
+    404 if it was used or withdrawn, has expired or never was.
+    """
+    row = invitations.find(body["token"], *client())
+    row.workspace_name = Workspace.get_by_id(row.workspace_id).name
+    return _with_inviter(row)
+
+
+@blueprint.post("/invitations/redeem")
+@everybody
+@blueprint.doc(security=[{}, {"session": []}])
+@blueprint.arguments(Redemption)
+@blueprint.response(200, WhoOut)
+def redeem(body: dict[str, str]) -> Any:
+    """Accept an invitation. Logged in, it makes you a member and moves your session to the workspace.
+
+    Not logged in, it makes an account with the `password` that you choose, and logs you in: 409 if the address has an
+    account, which stays as it is. 409 too if the invitation is for another address than yours, or you are a member. 404
+    if it was used or withdrawn, has expired or never was.
+    """
+    check_origin()
+    if "Authorization" in request.headers:
+        raise Forbidden("This is for people; an API token cannot accept an invitation")
+    row = invitations.find(body["token"], *client())
+    if current_user.is_authenticated:
+        return _accepted(row)
+    if "password" not in body:
+        raise BadInput("password: is needed for a new account; if you have one, log in first")
+    config = current_app.extensions["headrace"].config
+    days = config.session_days, config.session_idle_days
+    return opened(*invitations.redeem(row, body["password"], body.get("name"), days, begun))
+
+
+def _accepted(row: Invitation) -> Any:
+    check_believed()
+    user, session = who(), current_user.session
+    invitations.accept(row, user, session, begun)
+    return dumped(WhoOut(), who_is(user, session, session.workspace_id, row.role))

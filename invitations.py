@@ -1,0 +1,141 @@
+"""Invitations into workspaces: an owner makes a one-time link, whoever has it accepts. The rows are in models.py.
+
+The link alone proves who somebody is: an account can be made for an address by anybody who was once sent a link to it.
+So an account that exists gains nothing by an invitation of its address, and nothing about it is changed by the link: it
+takes both, the link and a login.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import accounts
+import throttle
+from errors import Conflict, NotFound, TooMany
+from models import AuditEntry, Invitation, Membership, Session, User, Workspace, now_ms
+
+LIFETIME_MS = 72 * 3_600_000
+MAX_PENDING = 100
+MAX_A_DAY = 200
+DAY_MS = 24 * 3_600_000
+# One answer for an unknown, used, withdrawn or expired link: it tells nobody which invitations there were.
+GONE = "This invitation is not valid. It was used or withdrawn, or its 72 hours are over; ask for another one"
+
+Begin = Callable[[str], AuditEntry]
+
+
+def invite(entry: AuditEntry, email: str, role: str, inviter: User) -> tuple[Invitation, str]:
+    """Return a new invitation into the entry's workspace, and its token. It replaces the address's earlier one.
+
+    Whether the address has an account makes no difference.
+
+    Raises: BadInput for a bad address, Conflict for a member or with MAX_PENDING others, TooMany after MAX_A_DAY.
+    """
+    address, workspace_id = accounts.address_of(email), str(entry.workspace_id)
+    with entry.note(role=role).written():
+        if Membership.has_address(workspace_id, address):
+            raise Conflict(f"{address} is a member already")
+        if sum(row.email != address for row in Invitation.pending(workspace_id)) >= MAX_PENDING:
+            raise Conflict(f"This workspace has {MAX_PENDING} pending invitations; withdraw some of them first")
+        if AuditEntry.count_since(workspace_id, "invitation.created", now_ms() - DAY_MS) >= MAX_A_DAY:
+            raise TooMany(f"{MAX_A_DAY} invitations were made here within a day; try again later", retry_after=3_600)
+        row, token = Invitation.issue(
+            workspace_id=workspace_id, email=address, role=role, invited_by=inviter.id, lifetime_ms=LIFETIME_MS
+        )
+        entry.about(row)
+    return row, token
+
+
+def find(token: str, address: str, is_shared: bool) -> Invitation:
+    """Return the pending invitation of this token. The request comes from `address`, see `throttle.take`.
+
+    Raises: NotFound; TooMany after many of these.
+    """
+    throttle.check_links(address, is_shared)
+    found = Invitation.by_token(token)
+    if found is None:
+        throttle.note_bad_link(address)
+        raise NotFound(GONE)
+    return found
+
+
+def redeem(
+    invitation: Invitation, password: str, name: str | None, days: tuple[int, int], begin: Begin
+) -> tuple[User, Session, str]:
+    """Make an account with this password for the invitation's address. Return it, a new session and its token.
+
+    `days` are those that the session lasts, and that it may be idle.
+
+    Raises: BadInput for a bad password, Conflict if the address has an account, NotFound if the invitation is gone.
+    """
+    about = (invitation.email, name or "", Workspace.get_by_id(invitation.workspace_id).name)
+    hashed = accounts.hash_password(password, about)
+    with _using(invitation, begin) as entry:
+        if User.by_email(invitation.email) is not None:
+            raise Conflict(f"There is an account for {invitation.email}: log in as {invitation.email} to accept")
+        user = accounts.add_user(invitation.email, hashed, name, set_up=True)
+        entry.user_id, entry.user_email = user.id, user.email
+        entry.note(new_user=True)
+        _join(invitation, user, entry)
+        session, text = Session.start(user, invitation.workspace_id, *days)
+    return user, session, text
+
+
+def accept(invitation: Invitation, user: User, session: Session, begin: Begin) -> None:
+    """Make the user a member, move their session to the workspace, and end their other sessions.
+
+    Raises: Conflict if the invitation is for another address or the user is a member, NotFound if it is gone.
+    """
+    with _using(invitation, begin) as entry:
+        email = User.get_by_id(user.id).email
+        if email != invitation.email:
+            raise Conflict(f"This invitation is for {invitation.email}, and you are logged in as {email}")
+        if Membership.role_of(user.id, invitation.workspace_id) is not None:
+            raise Conflict("You are a member of this workspace already")
+        _join(invitation, user, entry)
+        Session.end_all(user, session)
+        session.move(invitation.workspace_id)
+
+
+@contextmanager
+def _using(invitation: Invitation, begin: Begin) -> Iterator[AuditEntry]:
+    """A transaction that uses the invitation up, unless it raises. What refuses it is in the audit trail, too."""
+    try:
+        with begin("invitation.accepted").about(invitation).written() as entry:
+            if not invitation.use():
+                raise NotFound(GONE)
+            yield entry
+    except Conflict as error:
+        with begin("invitation.refused").about(invitation).note(reason=error.message).written() as entry:
+            throttle.note_bad_link(str(entry.address))
+        raise
+
+
+def _join(invitation: Invitation, user: User, entry: AuditEntry) -> None:
+    Membership.join(invitation.workspace_id, user, invitation.role)
+    entry.target("member", user.id, user.email).note(role=invitation.role, invited_by=invitation.invited_by)
+
+
+# The mail
+
+SUBJECT = "An invitation to Headrace"
+MAX_SHOWN = 100
+TEXT = """\
+{name} <{email}> invites you to the workspace "{place}" on Headrace, as {role}.
+
+To accept, open this link within 72 hours. It works once:
+
+{link}
+
+If you do not know what this is about, ignore this mail: nothing happens without the link.
+"""
+
+
+def letter(place: str, inviter: User, role: str, link: str) -> str:
+    """Return the text of the mail with the link. Names are cut, and stay in their line."""
+    return TEXT.format(name=_line(inviter.name), email=inviter.email, place=_line(place), role=role, link=link)
+
+
+def _line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text[:MAX_SHOWN]).strip()
