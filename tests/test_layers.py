@@ -64,6 +64,7 @@ LAYERS = {
         *("schemas", "templates", "nodes", "credentials", "importing", "server_key"),
     },
     "welcome": set(),
+    "http_worker": set(),
     "gunicorn.conf": {"welcome"},
 }
 # The top: it puts everything together.
@@ -78,7 +79,7 @@ HOMES = {
     "marshmallow": {"kinds", "schemas", "nodes", "definition", "credentials", "api"},
     "apscheduler": {"scheduler"},
     "celery": {"worker"},
-    "gunicorn": {"workflow_server", "gunicorn.conf"},
+    "gunicorn": {"workflow_server", "gunicorn.conf", "http_worker"},
     "jinja2": {"expressions"},
     "dotenv": {"config"},
 }

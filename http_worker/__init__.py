@@ -1,0 +1,548 @@
+"""The worker class of gunicorn: one event loop for all connections, and a thread only for a complete request.
+
+The loop (the worker's main thread) accepts connections, reads heads and bodies into memory, and sends what a client is
+too slow to take at once. Each of these has a deadline. So a client that sends or reads slowly, or not at all, holds a
+connection and some memory, both bounded, but no thread. TLS is left to the proxy.
+
+Requests and responses are gunicorn's: its parser, its WSGI environment, its response. From `ThreadWorker` come the
+pool, the signals, and `method_queue`, through which other threads call functions in the loop.
+
+The loop owns a connection, unless its state is BUSY: then the thread that answers owns it. Any thread may answer, with
+`Connection.sendall`, `Connection.flush` and `HttpWorker.finish`; `dispatch` decides which one does.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import selectors
+import socket
+import time
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from gunicorn.http import wsgi
+from gunicorn.http.body import Body, ChunkedReader, LengthReader
+from gunicorn.http.errors import InvalidChunkSize, LimitRequestHeaders, NoMoreData
+from gunicorn.http.message import Request
+from gunicorn.http.unreader import IterUnreader
+from gunicorn.workers.gthread import ThreadWorker
+
+from .body import FREE_SECONDS, MIN_RATE, READ_SIZE, LiveBody
+from .connection import HEAD_SECONDS, Connection, Exchange, State
+
+CLOSE_SECONDS = 2.0  # for a client to take the end of its last answer
+STOP_IDLE_SECONDS = 2.0  # for idle connections when the worker stops: a request may be on its way
+SWEEP_SECONDS = 0.5  # between two looks for what is past its deadline
+
+MAX_HEAD = 64 * 1024
+MAX_UNSENT = 256 * 1024  # beyond this, an answer is made no further until the client has read
+MAX_HELD = 128 * 1024**2  # bytes of incomplete bodies and unsent answers in a worker; beyond, the slowest client goes
+NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+REASONS = {408: "Request Timeout", 413: "Content Too Large", 503: "Service Unavailable"}
+TOO_SLOW = (
+    f"The request came too slowly: its head may take {HEAD_SECONDS:g} seconds, and its body, after {FREE_SECONDS:g} "
+    f"seconds, must come at {MIN_RATE // 1024} KB a second"
+)
+
+
+class Files(wsgi.FileWrapper):
+    """A file that an app answers with, in pieces of READ_SIZE."""
+
+    def __init__(self, filelike: Any, blksize: int = READ_SIZE) -> None:
+        super().__init__(filelike, max(blksize, READ_SIZE))
+
+
+class HttpWorker(ThreadWorker):
+    """Serves HTTP/1.1 without TLS. `max_body` is the largest body, in bytes, that the loop reads."""
+
+    max_body = 5 * 1024**2
+    alive: bool
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.connections: set[Connection] = set()
+        self.held = 0  # bytes of incomplete bodies and unsent answers
+        self.live = 0  # bodies that threads read
+        self.slow = 0  # connections that were closed for their slowness since the last sweep
+        self.next_sweep = self.accept_after = 0.0
+        self.idle_until: float | None = None  # once it stops
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """Raise RuntimeError for settings of gunicorn that this worker does not serve."""
+        if cfg.is_ssl:
+            raise RuntimeError("Headrace does not serve TLS by itself: put a proxy before it (deploy/nginx.conf)")
+        super().check_config(cfg, log)
+
+    # The loop
+
+    def run(self) -> None:
+        """Serve until the worker is to stop, then let what has begun end, for as long as `graceful_timeout` says."""
+        self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
+        while self.alive:
+            has_room = len(self.connections) < self.worker_connections
+            self.set_accept_enabled(has_room and time.monotonic() >= self.accept_after)
+            self.turn()
+        self.set_accept_enabled(False)
+        now = time.monotonic()
+        self.idle_until, ends = now + STOP_IDLE_SECONDS, now + self.cfg.graceful_timeout
+        while self.connections and time.monotonic() < ends:
+            self.turn()
+        for connection in list(self.connections):
+            if connection.state is not State.BUSY:
+                self.drop(connection)
+        # Threads that still answer use the queue, so it stays open until the process ends.
+        self.tpool.shutdown(wait=False)
+        for listener in self.sockets:
+            listener.close()
+
+    def turn(self) -> None:
+        """Wait for something to do, do it, and look now and then for what is past its deadline."""
+        for key, _ in self.poller.select(SWEEP_SECONDS):
+            key.data(key.fileobj)
+        now = time.monotonic()
+        if now >= self.next_sweep:
+            self.next_sweep = now + SWEEP_SECONDS
+            self.notify()
+            self.sweep(now)
+            if self.alive and not self.is_parent_alive():
+                self.alive = False
+
+    def sweep(self, now: float) -> None:
+        """End what is past its deadline."""
+        for connection in list(self.connections):
+            if connection.state is State.BUSY:
+                continue
+            if connection.state is State.SENDING:
+                self.note_taken(connection, now)
+            elif self.idle_until is not None and not connection.received and connection.state is not State.BODY:
+                connection.deadline = min(connection.deadline, self.idle_until)
+            if connection.deadline <= now:
+                self.expire(connection)
+        if self.slow:
+            self.log.info("Closed %d connections whose clients sent or read too slowly", self.slow)
+            self.slow = 0
+
+    def expire(self, connection: Connection) -> None:
+        """End a connection that is past its deadline, with an answer where one can still be sent."""
+        asks = connection.state is State.BODY or (connection.state is State.HEAD and connection.received)
+        self.slow += bool(asks) or connection.state is State.SENDING
+        if asks:
+            self.refuse(connection, 408, TOO_SLOW)
+            return
+        if connection.state is State.SENDING:
+            connection.reset_on_close()
+        self.drop(connection)
+
+    def watch(self, connection: Connection, events: int) -> None:
+        """Have `ready` called when the socket is ready for these events, 0 for none."""
+        if events == connection.watched:
+            return
+        if not connection.watched:
+            self.poller.register(connection.sock, events, partial(self.ready, connection))
+        elif not events:
+            self.poller.unregister(connection.sock)
+        else:
+            self.poller.modify(connection.sock, events, partial(self.ready, connection))
+        connection.watched = events
+
+    def ready(self, connection: Connection, _: Any) -> None:
+        """Do what the state of the connection asks for, now that its socket is ready."""
+        if connection.state is State.BUSY:
+            with connection.lock:
+                if connection.state is State.BUSY:
+                    # Sent before the answer to the request before: read once that has gone.
+                    self.watch(connection, 0)
+                    return
+        if connection.state is State.SENDING:
+            self.send_more(connection)
+        elif connection.state is State.CLOSING:
+            self.discard(connection)
+        elif connection.state is not State.CLOSED:
+            self.receive(connection)
+
+    def accept(self, listener: Any) -> None:
+        """Take one connection from the kernel's queue."""
+        try:
+            sock, client = listener.accept()
+        except OSError as error:
+            if error.errno in NO_FILES:
+                self.log.warning("No connection can be accepted for a second: %s", error.strerror)
+                self.accept_after = time.monotonic() + 1.0
+            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EPERM, errno.EPROTO):
+                raise
+            return
+        sock.setblocking(False)
+        connection = Connection(sock, client, listener.getsockname(), time.monotonic())
+        self.connections.add(connection)
+        self.watch(connection, selectors.EVENT_READ)
+
+    # Receiving
+
+    def receive(self, connection: Connection) -> None:
+        """Read what has come, and have the request answered once it is whole."""
+        try:
+            data = connection.sock.recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self.drop(connection)
+            return
+        if data:
+            connection.received += data
+            self.advance(connection)
+        elif connection.state is State.BODY and connection.exchange is not None:
+            # Cut off. The app refuses what has come of the body.
+            connection.exchange.is_cut_off = True
+            connection.exchange.request.force_close()
+            self.begin(connection, connection.exchange, len(connection.received))
+        else:
+            self.drop(connection)
+
+    def advance(self, connection: Connection) -> None:
+        """Take as much of a request from what was received as is there."""
+        now = connection.moved_at = time.monotonic()
+        if connection.state is State.IDLE:
+            connection.state, connection.deadline = State.HEAD, now + HEAD_SECONDS
+        if connection.state is State.HEAD and not self.read_head(connection, now):
+            return
+        exchange = connection.exchange
+        assert exchange is not None
+        end = self.end_of_body(connection, exchange)
+        if end is not None:
+            self.begin(connection, exchange, end)
+        elif exchange.chunks is not None and exchange.chunks.are_tiny(connection.received):
+            self.refuse(connection, 413, "The body comes in chunks that are too small")
+        else:
+            connection.deadline = connection.since + FREE_SECONDS + len(connection.received) / MIN_RATE
+            self.hold(connection)
+
+    def read_head(self, connection: Connection, now: float) -> bool:
+        """Parse the head if it is whole. Return True if the request's body comes next."""
+        received = connection.received
+        end = received.find(b"\r\n\r\n", max(0, connection.scanned - 3))
+        connection.scanned = len(received)
+        # gunicorn wants CRLF at the end of each line. Where there is another end, it says so.
+        if end < 0 and len(received) <= MAX_HEAD and received.count(b"\n") == received.count(b"\r\n"):
+            return False
+        size = len(received) if end < 0 else end + 4
+        try:
+            request = parse_head(self.cfg, bytes(received[:size]), connection)
+        except Exception as error:
+            self.handle_error(None, connection, connection.client, error)
+            self.flush_and_close(connection)
+            return False
+        del received[:size]
+        connection.scanned = 0
+        connection.requests += 1
+        connection.state, connection.since = State.BODY, now
+        connection.exchange = exchange = Exchange(request)
+        if request._expected_100_continue and self.end_of_body(connection, exchange) is None:
+            request._expected_100_continue = False
+            return self.ask_for_body(connection)
+        return True
+
+    def ask_for_body(self, connection: Connection) -> bool:
+        """Answer "Expect: 100-continue". Return False if the client is gone."""
+        try:
+            connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        except OSError:
+            self.drop(connection)
+            return False
+        return True
+
+    def end_of_body(self, connection: Connection, exchange: Exchange) -> int | None:
+        """Return how many received bytes are the body, or all that the loop reads of it; None if it is not whole."""
+        received = connection.received
+        if exchange.length is not None:
+            exchange.is_live = exchange.length > self.max_body
+            whole = len(received) if exchange.is_live else exchange.length
+            return whole if len(received) >= whole else None
+        assert exchange.chunks is not None
+        end = exchange.chunks.end(received)
+        if not exchange.chunks.is_valid:
+            exchange.request.force_close()
+        if end is None and exchange.chunks.received(received) > self.max_body + READ_SIZE:
+            exchange.is_live, end = True, len(received)
+        return end
+
+    def begin(self, connection: Connection, exchange: Exchange, size: int) -> None:
+        """Have the request answered, with a body of so many bytes of what was received."""
+        request = exchange.request
+        if exchange.is_live:
+            if self.live >= max(1, self.cfg.threads // 4):
+                self.refuse(connection, 503, "Too many large bodies at once; try again soon")
+                return
+            self.live += 1
+            request.force_close()
+        data = bytes(connection.received[:size])
+        del connection.received[:size]
+        connection.state = State.BUSY
+        self.account(connection)
+        request.body = body_of(connection, exchange, data)
+        self.dispatch(connection)
+
+    def hold(self, connection: Connection) -> None:
+        """Count what is kept for this client. Beyond MAX_HELD those go that were still for the longest time."""
+        self.account(connection)
+        while self.held > MAX_HELD:
+            others = [other for other in self.connections if other.held > READ_SIZE and other is not connection]
+            if not others:
+                return
+            slowest = min(others, key=lambda other: other.moved_at)
+            self.slow += 1
+            if slowest.state is State.BODY:
+                self.refuse(slowest, 503, "The server has too many unfinished requests; try again soon")
+            else:
+                slowest.reset_on_close()
+                self.drop(slowest)
+
+    def account(self, connection: Connection) -> None:
+        """Count what is kept for this client."""
+        owned = connection.state not in (State.BUSY, State.CLOSED)
+        held = len(connection.received) + connection.unsent_bytes if owned else 0
+        self.held += held - connection.held
+        connection.held = held
+
+    # Answering, in a thread of the pool
+
+    def dispatch(self, connection: Connection) -> None:
+        """Have a whole request answered: whoever does calls `finish` in the end. In the loop."""
+        self.tpool.submit(self.answer, connection)
+
+    def answer(self, connection: Connection) -> None:
+        """Call the app, and send as much of what it answers as the client takes."""
+        exchange = connection.exchange
+        assert exchange is not None
+        request = exchange.request
+        try:
+            self.cfg.pre_request(self, request)
+            if exchange.chunks is not None and not exchange.is_live and not exchange.is_cut_off:
+                request.body = io.BytesIO(decode_chunks(request.body))
+            exchange.response, exchange.environ = wsgi.create(
+                request, connection, connection.client, connection.server, self.cfg
+            )
+            exchange.environ["wsgi.multithread"] = True
+            self.count_request()
+            if not self.alive or not self.cfg.keepalive or len(self.connections) >= self.max_keepalived:
+                exchange.response.force_close()
+            exchange.environ["wsgi.file_wrapper"] = Files
+            exchange.answer = self.wsgi(exchange.environ, exchange.response.start_response)
+            exchange.items = iter(exchange.answer)
+        except Exception as error:
+            self.fail(connection, exchange, error)
+        else:
+            self.produce(connection)
+
+    def count_request(self) -> None:
+        """Stop the worker after its `max_requests`."""
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+
+    def produce(self, connection: Connection) -> None:
+        """Send the app's answer, or a part of it if the client does not take more: the loop comes back for the rest."""
+        exchange = connection.exchange
+        assert exchange is not None and exchange.items is not None
+        response = exchange.response
+        try:
+            for item in exchange.items:
+                response.write(item)
+                connection.flush()
+                if connection.unsent_bytes > MAX_UNSENT:
+                    self.method_queue.defer(self.go_on, connection, None)
+                    return
+            response.close()
+            connection.flush()
+        except Exception as error:
+            self.fail(connection, exchange, error)
+            return
+        keep = not response.should_close()
+        self.end(exchange)
+        self.finish(connection, keep)
+
+    def fail(self, connection: Connection, exchange: Exchange, error: Exception) -> None:
+        """End an exchange that cannot be completed: with status 500 if nothing is sent yet."""
+        if isinstance(error, ConnectionError):
+            self.log.debug("The client is gone: %s", error)
+            connection.unsent.clear()
+            connection.unsent_bytes = 0
+        elif exchange.response is not None and exchange.response.headers_sent:
+            # A second answer would be taken for the rest of the first.
+            self.log.error("Error handling request", exc_info=error)
+        else:
+            self.handle_error(exchange.request, connection, connection.client, error)
+        self.end(exchange)
+        self.finish(connection, False)
+
+    def end(self, exchange: Exchange) -> None:
+        """Release what the app holds for the exchange, and log it."""
+        try:
+            if hasattr(exchange.answer, "close"):
+                exchange.answer.close()
+            self.log.access(exchange.response, exchange.request, exchange.environ, datetime.now() - exchange.began)
+            self.cfg.post_request(self, exchange.request, exchange.environ, exchange.response)
+        except Exception:
+            self.log.exception("Error at the end of a request")
+
+    def finish(self, connection: Connection, keep: bool) -> None:
+        """End BUSY: everything is queued for sending; `keep` says whether the connection stays. From any thread."""
+        if keep and not connection.unsent and not connection.received:
+            with connection.lock:
+                if connection.watched:
+                    # The loop has nothing to do until the next request comes.
+                    connection.exchange = None
+                    connection.deadline = time.monotonic() + self.cfg.keepalive
+                    connection.state = State.IDLE
+                    return
+        self.method_queue.defer(self.go_on, connection, keep)
+
+    # Sending and closing, in the loop
+
+    def go_on(self, connection: Connection, keep: bool | None) -> None:
+        """Take over a connection from the thread that answered; None for `keep` if the answer is not complete yet."""
+        if connection.exchange is not None and connection.exchange.is_live:
+            connection.exchange.is_live = False
+            self.live -= 1
+        if connection.unsent:
+            now = time.monotonic()
+            connection.state, connection.keep = State.SENDING, keep
+            connection.since = connection.moved_at = now
+            connection.begin_sending()
+            connection.deadline = now + FREE_SECONDS
+            self.watch(connection, selectors.EVENT_WRITE)
+            self.hold(connection)
+        elif keep is None:
+            connection.state = State.BUSY
+            self.tpool.submit(self.produce, connection)
+        elif keep:
+            self.wait_for_request(connection)
+        else:
+            self.close(connection)
+
+    def send_more(self, connection: Connection) -> None:
+        """Send more of an answer now that the client has read, and go on once all is sent."""
+        try:
+            connection.flush()
+        except OSError:
+            self.drop(connection)
+            return
+        connection.moved_at = time.monotonic()
+        self.account(connection)
+        if not connection.unsent:
+            self.go_on(connection, connection.keep)
+
+    def note_taken(self, connection: Connection, now: float) -> None:
+        """Move the deadline of a client that reads: to its next pause, or to where it falls below MIN_RATE."""
+        before, taken = connection.taken, connection.count_taken()
+        if taken > before:
+            connection.moved_at = now
+        connection.deadline = FREE_SECONDS + min(connection.moved_at, connection.since + taken / MIN_RATE)
+
+    def wait_for_request(self, connection: Connection) -> None:
+        """Keep the connection for its next request, which may have come already."""
+        now = time.monotonic()
+        connection.exchange = None
+        connection.state, connection.deadline = State.IDLE, now + self.cfg.keepalive
+        self.account(connection)
+        self.watch(connection, selectors.EVENT_READ)
+        if connection.received:
+            self.advance(connection)
+
+    def refuse(self, connection: Connection, status: int, message: str) -> None:
+        """Answer a request that never reaches the app, and close."""
+        body = json.dumps({"error": message}).encode()
+        lines = [
+            f"HTTP/1.1 {status} {REASONS[status]}",
+            "Connection: close",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            *(["Retry-After: 5"] if status == 503 else []),
+        ]
+        connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        self.flush_and_close(connection)
+
+    def flush_and_close(self, connection: Connection) -> None:
+        """Send what is queued, as far as the client takes it at once, and close."""
+        try:
+            connection.flush()
+        except OSError:
+            self.drop(connection)
+        else:
+            self.close(connection)
+
+    def close(self, connection: Connection) -> None:
+        """Say that the answer was the last, and wait a little for the client to close.
+
+        A socket that is closed while something unread lies in it takes back what the client has not read yet (RFC 9112,
+        section 9.6).
+        """
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.drop(connection)
+            return
+        connection.received.clear()
+        connection.unsent.clear()
+        connection.unsent_bytes = 0
+        connection.exchange = None
+        connection.state, connection.deadline = State.CLOSING, time.monotonic() + CLOSE_SECONDS
+        self.account(connection)
+        self.watch(connection, selectors.EVENT_READ)
+
+    def discard(self, connection: Connection) -> None:
+        """Read what a client still sends to a connection that closes."""
+        try:
+            data = connection.sock.recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.drop(connection)
+
+    def drop(self, connection: Connection) -> None:
+        """Close the socket and forget the connection."""
+        if connection.state is State.CLOSED:
+            return
+        self.watch(connection, 0)
+        if connection.state is State.SENDING and connection.keep is None and connection.exchange is not None:
+            self.tpool.submit(self.end, connection.exchange)
+        connection.state, connection.exchange = State.CLOSED, None
+        self.account(connection)
+        self.connections.discard(connection)
+        connection.sock.close()
+
+
+def parse_head(cfg: Any, head: bytes, connection: Connection) -> Any:
+    """Return gunicorn's request for this head. Raises one of gunicorn's errors if it is not valid or has no end."""
+    if len(head) > MAX_HEAD:
+        raise LimitRequestHeaders(f"the head is larger than {MAX_HEAD} bytes")
+    try:
+        return Request(cfg, IterUnreader([head]), connection.client, connection.requests + 1)
+    except NoMoreData:
+        raise LimitRequestHeaders("the head has no end") from None
+
+
+def body_of(connection: Connection, exchange: Exchange, data: bytes) -> Any:
+    """Return the file that the app reads the body from, of which `data` has come."""
+    if exchange.length is not None and not exchange.is_live:
+        return io.BytesIO(data)
+    source = LiveBody(connection.sock, data, connection.since) if exchange.is_live else IterUnreader([data])
+    if exchange.length is None:
+        return Body(ChunkedReader(exchange.request, source))
+    return Body(LengthReader(source, exchange.length))
+
+
+def decode_chunks(body: Body) -> bytes:
+    """Return what a complete chunked body holds. Raises one of gunicorn's errors if its framing is not valid."""
+    try:
+        data: bytes = body.read()
+    except NoMoreData:
+        raise InvalidChunkSize(b"larger than what follows") from None
+    return data

@@ -1,0 +1,127 @@
+"""A client's connection, the request that it is at, and how both are read and written without waiting."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import termios
+import threading
+from collections import deque
+from collections.abc import Iterator
+from datetime import datetime
+from enum import Enum
+from itertools import islice
+from typing import Any
+
+from gunicorn.http.body import LengthReader
+
+from .body import Chunks
+
+HEAD_SECONDS = 10.0  # for a request's head, from the connection's start or, after another request, from its first byte
+
+
+class State(Enum):
+    """What a connection is doing. The loop watches it for input in IDLE, HEAD, BODY and CLOSING."""
+
+    IDLE = 1  # between two requests
+    HEAD = 2
+    BODY = 3
+    BUSY = 4  # a thread answers the request
+    SENDING = 5  # the loop sends what the client did not take at once
+    CLOSING = 6  # all is sent; the client may read the end before the connection goes
+    CLOSED = 7
+
+
+class Exchange:
+    """A request and its answer."""
+
+    def __init__(self, request: Any) -> None:
+        reader = request.body.reader
+        self.request = request
+        self.length: int | None = reader.length if isinstance(reader, LengthReader) else None
+        self.chunks = Chunks() if self.length is None else None
+        self.is_live = False  # its body is read by the thread that answers
+        self.is_cut_off = False
+        self.began = datetime.now()
+        self.environ: dict[str, Any] = {}
+        self.response: Any = None  # gunicorn's
+        self.answer: Any = None  # what the app returned
+        self.items: Iterator[bytes] | None = None  # of it, those that are not sent yet
+
+
+class Connection:
+    """A client. gunicorn's response takes it for its socket."""
+
+    def __init__(self, sock: socket.socket, client: Any, server: Any, now: float) -> None:
+        self.sock, self.client, self.server = sock, client, server
+        self.lock = threading.Lock()  # between a thread that ends BUSY and the loop that unwatches
+        self.state = State.HEAD
+        self.watched = 0
+        self.deadline = now + HEAD_SECONDS
+        self.since = self.moved_at = now  # when this state began; when the client last sent or took something
+        self.received = bytearray()  # beyond what is in `exchange`
+        self.scanned = 0  # how much of it holds no end of a head
+        self.requests = 0
+        self.exchange: Exchange | None = None
+        self.unsent: deque[Any] = deque()
+        self.unsent_bytes = 0
+        self.sent = self.taken = 0  # bytes since `begin_sending`: given to the system, arrived at the client's machine
+        self.keep: bool | None = True  # after what is unsent; None: then the answer goes on
+        self.held = 0  # bytes, as counted in the worker's `held`
+
+    # As a socket of gunicorn's response
+
+    def sendall(self, data: bytes) -> None:
+        """Queue the data. They go out with the next `flush`."""
+        self.unsent.append(data)
+        self.unsent_bytes += len(data)
+
+    def send(self, data: bytes) -> int:
+        """Queue and flush the data."""
+        self.sendall(data)
+        self.flush()
+        return len(data)
+
+    def gettimeout(self) -> float:
+        """0, as a socket says that does not block."""
+        return 0.0
+
+    def flush(self) -> None:
+        """Send what the client takes at once. Raises OSError if it is gone."""
+        while self.unsent:
+            try:
+                sent = self.sock.sendmsg(list(islice(self.unsent, 64)))
+            except (BlockingIOError, InterruptedError):
+                return
+            self.sent += sent
+            self.unsent_bytes -= sent
+            while sent:
+                first = self.unsent.popleft()
+                if sent < len(first):
+                    self.unsent.appendleft(memoryview(first)[sent:])
+                    return
+                sent -= len(first)
+            while self.unsent and not self.unsent[0]:
+                self.unsent.popleft()
+
+    def reset_on_close(self) -> None:
+        """Have the system forget what it still keeps for the client when the socket is closed."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def begin_sending(self) -> None:
+        """Count from here on what the client takes."""
+        self.sent, self.taken = self._waiting(), 0
+
+    def count_taken(self) -> int:
+        """Return how many bytes have arrived at the client's machine since `begin_sending`."""
+        self.taken = max(self.taken, self.sent - self._waiting())
+        return self.taken
+
+    def _waiting(self) -> int:
+        """Return how many bytes the system keeps until the client takes them; 0 where it does not say."""
+        try:
+            count: int = struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)))[0]
+        except OSError:
+            return 0
+        return count
