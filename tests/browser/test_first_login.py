@@ -10,7 +10,7 @@ GIVEN, AGAIN = "typed by an owner", "typed by an owner again"
 
 @pytest.fixture
 def members(page, log_in):
-    """The owner at the list of members."""
+    """The owner, who is the server's admin, at the list of members."""
     log_in(page)
     page.goto("/members")
     return page
@@ -27,12 +27,12 @@ def field(place, label):
 
 
 def add(members, email, name):
-    members.get_by_role("button", name="Add a member").click()
-    dialog = members.get_by_role("dialog", name="Add a member")
+    members.get_by_role("button", name="Create an account").click()
+    dialog = members.get_by_role("dialog", name="Create an account")
     dialog.get_by_label("Email").fill(email)
     dialog.get_by_label("Name").fill(name)
     field(dialog, "First password").fill(GIVEN)
-    dialog.get_by_role("button", name="Add").click()
+    dialog.get_by_role("button", name="Create").click()
     expect(dialog).to_be_hidden()
     expect(members.get_by_role("cell", name=email)).to_be_visible()
 
@@ -68,7 +68,7 @@ def test_a_new_member_chooses_a_password_before_anything_else(members, newcomer,
     assert server.session("new@example.com")
 
 
-def test_an_owner_resets_a_password_and_its_member_goes_on_where_they_were(members, another, server, axe):
+def test_an_admin_resets_a_password_and_its_member_goes_on_where_they_were(members, another, server, axe):
     place = another("editor")
     place.watch.allow(401)
     place.goto("/credentials")

@@ -121,7 +121,7 @@ def test_a_viewer_sees_a_flow_and_can_change_nothing(another, server, axe):
 
 @pytest.mark.parametrize(
     ("path", "missing"),
-    [("/flows", "New flow"), ("/members", "Add a member"), ("/agents", "New agent")],
+    [("/flows", "New flow"), ("/members", "Invite somebody"), ("/agents", "New agent")],
 )
 def test_a_viewer_is_offered_nothing_that_is_not_theirs(another, server, path, missing):
     page = another("viewer")

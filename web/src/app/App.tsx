@@ -2,12 +2,16 @@ import { MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
 import { QueryClientProvider } from "@tanstack/react-query";
 import { setNonce } from "get-nonce";
-import { useState } from "react";
+import { Suspense, useState } from "react";
+import { useLocation } from "wouter";
 import { makeQueryClient } from "@/api/queries";
+import { INVITATION } from "@/pages/invitation/token";
 import { LogInAgain } from "@/pages/login/LogInAgain";
 import { Login } from "@/pages/login/Login";
 import { SetUp, SetUpAgain } from "@/pages/login/SetUp";
 import { ErrorBoundary } from "@/ui/ErrorBoundary";
+import { lazily } from "@/ui/lazily";
+import { Loading } from "@/ui/states";
 import { Pages } from "./Pages";
 import { SessionProvider, useSession } from "./session";
 import { Shell } from "./shell/Shell";
@@ -29,12 +33,25 @@ export function App() {
       <Notifications position="bottom-right" limit={4} />
       <ErrorBoundary>
         <QueryClientProvider client={client}>
-          <SessionProvider login={<Login />} again={<LogInAgain />}>
+          <SessionProvider login={<LoggedOut />} again={<LogInAgain />}>
             <Inside />
           </SessionProvider>
         </QueryClientProvider>
       </ErrorBoundary>
     </MantineProvider>
+  );
+}
+
+const Invited = lazily(() => import("@/pages/invitation/Invited"));
+
+/** The login; somebody with an invitation may have no account yet. */
+function LoggedOut() {
+  const [path] = useLocation();
+  if (path !== INVITATION) return <Login />;
+  return (
+    <Suspense fallback={<Loading label="Opening Headrace" fill />}>
+      <Invited />
+    </Suspense>
   );
 }
 

@@ -22,6 +22,7 @@ const Members = lazily(() => import("@/pages/workspace/Members"));
 const Tokens = lazily(() => import("@/pages/workspace/Tokens"));
 const Audit = lazily(() => import("@/pages/workspace/Audit"));
 const Files = lazily(() => import("@/pages/files/Files"));
+const InvitationPage = lazily(() => import("@/pages/invitation/InvitationPage"));
 const Profile = lazily(() => import("@/pages/profile/Profile"));
 
 export function Pages() {
@@ -47,6 +48,7 @@ export function Pages() {
           <Route path="/tokens" component={Tokens} />
           <Route path="/audit" component={Audit} />
           <Route path="/profile" component={Profile} />
+          <Route path="/invitation" component={InvitationPage} />
           <Route path="/login">
             <Redirect to="/" />
           </Route>

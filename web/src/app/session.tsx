@@ -29,9 +29,10 @@ export interface Session {
   /** Whether the role is at least this one; the server checks again. */
   may: (role: Role) => boolean;
   switchTo: (workspaceId: string) => void;
-  logOut: () => Promise<void>;
+  /** `next` is the address that is opened then. */
+  logOut: (next?: string) => Promise<void>;
   /** Once one is out: forgets whose page this was, and begins anew for whoever logs in next. */
-  leave: () => void;
+  leave: (next?: string) => void;
 }
 
 const SessionContext = createContext<Session | null>(null);
@@ -112,10 +113,10 @@ export function SessionProvider({ children, login, again }: SessionProviderProps
 
   const session = useMemo<Session | null>(() => {
     if (!data) return null;
-    const leave = () => {
+    const leave = (next = "/") => {
       forgetRuns();
       client.clear();
-      window.location.assign("/");
+      window.location.assign(next);
     };
     const role = data.session.role as Role;
     const workspaces = data.user.workspaces ?? [];
@@ -132,7 +133,7 @@ export function SessionProvider({ children, login, again }: SessionProviderProps
         setWorkspace(id);
         void client.resetQueries();
       },
-      logOut: async () => {
+      logOut: async (next) => {
         try {
           await server.DELETE("/api/auth/session");
         } catch (error) {
@@ -142,7 +143,7 @@ export function SessionProvider({ children, login, again }: SessionProviderProps
             return notify.refused("You are still logged in", error);
           }
         }
-        leave();
+        leave(next);
       },
       leave,
     };

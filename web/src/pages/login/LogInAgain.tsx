@@ -109,7 +109,7 @@ export function LogInAgain() {
               <Button type="submit" loading={logIn.isPending}>
                 Log in
               </Button>
-              <Anchor component="button" type="button" size="sm" onClick={leave}>
+              <Anchor component="button" type="button" size="sm" onClick={() => leave()}>
                 Log in as somebody else
               </Anchor>
             </Stack>

@@ -1,4 +1,15 @@
-import { Button, Center, Group, Paper, PasswordInput, Stack, Text, TextInput, Title } from "@mantine/core";
+import {
+  Anchor,
+  Button,
+  Center,
+  Group,
+  Paper,
+  PasswordInput,
+  Stack,
+  Text,
+  TextInput,
+  Title,
+} from "@mantine/core";
 import { useDocumentTitle } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
@@ -7,10 +18,17 @@ import mark from "@/app/mark.svg";
 import { Refused } from "@/ui/states";
 import { keepTyped } from "./typed";
 
-export function Login() {
+interface LoginProps {
+  email?: string;
+  /** Why to log in, where it is not to be told where the first login is found. */
+  about?: string;
+  onBack?: () => void;
+}
+
+export function Login({ email: known = "", about, onBack }: LoginProps) {
   useDocumentTitle("Log in · Headrace");
   const client = useQueryClient();
-  const [email, setEmail] = useState("");
+  const [email, setEmail] = useState(known);
   const [password, setPassword] = useState("");
   const logIn = api.useMutation("post", "/api/auth/login", {
     onSuccess: () => {
@@ -39,7 +57,7 @@ export function Login() {
               name="email"
               autoComplete="username"
               required
-              autoFocus
+              autoFocus={known === ""}
               value={email}
               onChange={(event) => setEmail(event.currentTarget.value)}
             />
@@ -48,6 +66,7 @@ export function Login() {
               name="password"
               autoComplete="current-password"
               required
+              autoFocus={known !== ""}
               value={password}
               onChange={(event) => setPassword(event.currentTarget.value)}
             />
@@ -55,9 +74,14 @@ export function Login() {
             <Button type="submit" loading={logIn.isPending}>
               Log in
             </Button>
-            <Text size="sm" c="var(--quiet)">
-              The first start of the server printed the first login.
+            <Text size="sm" c="var(--quiet)" style={{ overflowWrap: "anywhere" }}>
+              {about ?? "Your first login is in the server's console output."}
             </Text>
+            {onBack !== undefined && (
+              <Anchor component="button" type="button" size="sm" onClick={onBack}>
+                Back
+              </Anchor>
+            )}
           </Stack>
         </form>
       </Paper>

@@ -2,6 +2,7 @@
 import {
   Badge,
   Button,
+  Checkbox,
   Group,
   PasswordInput,
   SegmentedControl,
@@ -101,14 +102,16 @@ function Password() {
   const { user } = useSession();
   const [current, setCurrent] = useState("");
   const [password, setPassword] = useState("");
-  const change = useProfileChange("You have a new password", () => {
+  const [endsTokens, setEndsTokens] = useState(false);
+  const change = useProfileChange("Your password is changed", () => {
     setCurrent("");
     setPassword("");
+    setEndsTokens(false);
   });
 
   function submit(event: FormEvent) {
     event.preventDefault();
-    change.mutate({ body: { password, current_password: current } });
+    change.mutate({ body: { password, current_password: current, end_tokens: endsTokens } });
   }
 
   return (
@@ -117,7 +120,7 @@ function Password() {
         <input type="email" name="email" autoComplete="username" value={user.email} readOnly hidden />
         <Stack>
           <PasswordInput
-            label="Present password"
+            label="Current password"
             required
             autoComplete="current-password"
             value={current}
@@ -125,12 +128,18 @@ function Password() {
           />
           <PasswordInput
             label="New password"
-            description="At least 8 characters. It ends your sessions elsewhere."
+            description="At least 8 characters. Your other sessions end."
             required
             minLength={8}
             autoComplete="new-password"
             value={password}
             onChange={(event) => setPassword(event.currentTarget.value)}
+          />
+          <Checkbox
+            label="End my API tokens too"
+            description="In all workspaces. Choose it if somebody else may know your password"
+            checked={endsTokens}
+            onChange={(event) => setEndsTokens(event.currentTarget.checked)}
           />
           {change.error && <Refused error={change.error} />}
           <Group>
@@ -155,7 +164,7 @@ function Appearance() {
         data={[
           { value: "light", label: "Light" },
           { value: "dark", label: "Dark" },
-          { value: "auto", label: "As the system" },
+          { value: "auto", label: "System" },
         ]}
       />
     </Card>
@@ -196,11 +205,11 @@ function Sessions() {
               <Actions>
                 {session.current ? (
                   <Badge variant="light" tt="none">
-                    this one
+                    This device
                   </Badge>
                 ) : (
                   <Button size="compact-xs" variant="default" onClick={() => void end(session.id)}>
-                    End it
+                    Sign out
                   </Button>
                 )}
               </Actions>

@@ -14,12 +14,13 @@ function useRefresh() {
 
 /** The name of this workspace, and making another. */
 export function Workspaces() {
-  const { may } = useSession();
+  const { may, user } = useSession();
+  if (!may("owner") && !user.may_found_workspaces) return null;
   return (
     <Card title="Workspaces">
       <Stack>
         {may("owner") && <Rename />}
-        <NewWorkspace />
+        {user.may_found_workspaces && <NewWorkspace />}
       </Stack>
     </Card>
   );
@@ -88,7 +89,7 @@ function NewWorkspace() {
           onChange={(event) => setName(event.currentTarget.value)}
         />
         <Button type="submit" variant="default" loading={add.isPending}>
-          Make it
+          Create
         </Button>
       </Group>
       <Text size="sm" c="var(--quiet)" mt={4}>

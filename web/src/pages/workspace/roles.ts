@@ -12,6 +12,10 @@ export const ROLE_CHOICES: { value: Role; label: string; about: string }[] = [
   {
     value: "owner",
     label: "Owner",
-    about: "decides who is a member, and sees the audit trail and all API tokens.",
+    about: "invites and removes members, and sees the audit trail and all API tokens.",
   },
 ];
+
+export function roleLabel(role: string): string {
+  return ROLE_CHOICES.find(({ value }) => value === role)?.label ?? role;
+}

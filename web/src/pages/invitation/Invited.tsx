@@ -1,0 +1,115 @@
+/** The page of an invitation for somebody who is not logged in: an account of their own, or the way to log in. */
+import { Anchor, Button, Center, Group, Paper, PasswordInput, Stack, TextInput, Title } from "@mantine/core";
+import { useDocumentTitle } from "@mantine/hooks";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { Link, useLocation } from "wouter";
+import { api } from "@/api/client";
+import mark from "@/app/mark.svg";
+import { Login } from "@/pages/login/Login";
+import { Refused } from "@/ui/states";
+import { About, NoInvitation } from "./About";
+import { forgetToken } from "./token";
+import { type Invitation, useInvitation } from "./useInvitation";
+
+export default function Invited() {
+  useDocumentTitle("Invitation · Headrace");
+  const { token, invitation, error, retry } = useInvitation();
+  const [logsIn, setLogsIn] = useState(false);
+  if (logsIn && invitation !== undefined) {
+    return (
+      <Login
+        email={invitation.email}
+        about={`Log in as ${invitation.email} to accept the invitation.`}
+        onBack={() => setLogsIn(false)}
+      />
+    );
+  }
+  return (
+    <Center component="main" mih="100dvh" p="md">
+      <Paper w={440} p="xl" withBorder bg="var(--card)">
+        <Stack>
+          <Group gap="sm" wrap="nowrap">
+            <img src={mark} alt="" width={32} height={32} />
+            <Title order={1}>{invitation === undefined ? "Invitation" : "You are invited"}</Title>
+          </Group>
+          {token === null || invitation === undefined ? (
+            <NoInvitation
+              token={token}
+              error={error}
+              retry={retry}
+              action={
+                <Button component={Link} href="/" variant="default">
+                  Log in
+                </Button>
+              }
+            />
+          ) : (
+            <>
+              <About invitation={invitation} />
+              <NewAccount token={token} invitation={invitation} />
+              <Anchor component="button" type="button" size="sm" onClick={() => setLogsIn(true)}>
+                I have an account: log in
+              </Anchor>
+            </>
+          )}
+        </Stack>
+      </Paper>
+    </Center>
+  );
+}
+
+function NewAccount({ token, invitation }: { token: string; invitation: Invitation }) {
+  const client = useQueryClient();
+  const [, go] = useLocation();
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const redeem = api.useMutation("post", "/api/invitations/redeem", {
+    onSuccess: async () => {
+      forgetToken();
+      go("/");
+      await client.resetQueries();
+    },
+  });
+
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    redeem.mutate({ body: { token, name, password } });
+  }
+
+  return (
+    <form onSubmit={submit}>
+      <Stack>
+        <TextInput
+          label="Email"
+          description="You log in with it"
+          type="email"
+          autoComplete="username"
+          readOnly
+          value={invitation.email}
+        />
+        <TextInput
+          label="Your name"
+          required
+          maxLength={200}
+          autoComplete="name"
+          value={name}
+          onChange={(event) => setName(event.currentTarget.value)}
+        />
+        <PasswordInput
+          label="Password"
+          description="At least 8 characters"
+          required
+          minLength={8}
+          autoComplete="new-password"
+          value={password}
+          onChange={(event) => setPassword(event.currentTarget.value)}
+        />
+        {redeem.error && <Refused error={redeem.error} />}
+        <Button type="submit" loading={redeem.isPending}>
+          Create account and join
+        </Button>
+      </Stack>
+    </form>
+  );
+}

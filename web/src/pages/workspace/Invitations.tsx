@@ -1,0 +1,193 @@
+/** The invitations of a workspace, for its owners: those that are pending, and a new one with its link. */
+import {
+  ActionIcon,
+  Button,
+  CopyButton,
+  Group,
+  Modal,
+  Select,
+  Stack,
+  Text,
+  TextInput,
+  Tooltip,
+} from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { IconCheck, IconCopy, IconMailX } from "@tabler/icons-react";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { api, type Schemas, server } from "@/api/client";
+import type { Role } from "@/app/session";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { Card } from "@/ui/Page";
+import { LoadingRows, Refused } from "@/ui/states";
+import { Actions, Table, Td, Tr } from "@/ui/Table";
+import { Time } from "@/ui/Time";
+import { ROLE_CHOICES, roleLabel } from "./roles";
+
+type Invitation = Schemas["InvitationOut"];
+
+function useReload() {
+  const client = useQueryClient();
+  return () => client.invalidateQueries({ queryKey: ["get", "/api/invitations"] });
+}
+
+export function Invitations() {
+  const { data, error, isPending, refetch } = api.useQuery("get", "/api/invitations");
+  const items = data?.items ?? [];
+  return (
+    <Card title="Pending invitations" pad={items.length === 0}>
+      {isPending && <LoadingRows rows={1} />}
+      {error && <Refused error={error} onRetry={() => void refetch()} />}
+      {data && items.length === 0 && (
+        <Text size="sm" c="var(--quiet)">
+          There are none. Whoever you invite gets a link that works once, within 72 hours.
+        </Text>
+      )}
+      {items.length > 0 && (
+        <Table label="Pending invitations" head={["Email", "Role", "Invited by", "Ends", ""]} minWidth={640}>
+          {items.map((invitation) => (
+            <Row key={invitation.id} invitation={invitation} />
+          ))}
+        </Table>
+      )}
+    </Card>
+  );
+}
+
+function Row({ invitation }: { invitation: Invitation }) {
+  const reload = useReload();
+  const [asked, asking] = useDisclosure(false);
+  return (
+    <Tr>
+      <Td style={{ overflowWrap: "anywhere" }}>{invitation.email}</Td>
+      <Td>{roleLabel(invitation.role)}</Td>
+      <Td style={{ overflowWrap: "anywhere" }}>{invitation.invited_by}</Td>
+      <Td style={{ whiteSpace: "nowrap" }}>
+        <Time at={invitation.expires_at} />
+      </Td>
+      <Actions>
+        <Tooltip label="Revoke">
+          <ActionIcon
+            variant="subtle"
+            color="red"
+            aria-label={`Revoke the invitation of ${invitation.email}`}
+            onClick={asking.open}
+          >
+            <IconMailX size={18} />
+          </ActionIcon>
+        </Tooltip>
+        <ConfirmDialog
+          opened={asked}
+          onClose={asking.close}
+          title={`Revoke the invitation of ${invitation.email}?`}
+          action="Revoke"
+          danger
+          onConfirm={async () => {
+            await server.DELETE("/api/invitations/{invitation}", {
+              params: { path: { invitation: invitation.id } },
+            });
+            await reload();
+          }}
+        >
+          Its link works no more.
+        </ConfirmDialog>
+      </Actions>
+    </Tr>
+  );
+}
+
+/** Asks whom to invite as what, then shows the link, which is shown this once. */
+export function InviteDialog({ onClose }: { onClose: () => void }) {
+  const reload = useReload();
+  const [email, setEmail] = useState("");
+  const [role, setRole] = useState<Role>("editor");
+  const invite = api.useMutation("post", "/api/invitations", { onSuccess: () => void reload() });
+
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    invite.mutate({ body: { email, role } });
+  }
+
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={invite.data === undefined ? "Invite somebody" : "The invitation is ready"}
+      centered
+      // The link cannot be shown again.
+      closeOnClickOutside={false}
+    >
+      {invite.data !== undefined ? (
+        <Link made={invite.data} onClose={onClose} />
+      ) : (
+        <form onSubmit={submit}>
+          <Stack>
+            <TextInput
+              label="Email"
+              type="email"
+              required
+              data-autofocus
+              autoComplete="off"
+              value={email}
+              onChange={(event) => setEmail(event.currentTarget.value)}
+            />
+            <Select
+              label="Role"
+              description={ROLE_CHOICES.find(({ value }) => value === role)?.about}
+              data={ROLE_CHOICES.map(({ value, label }) => ({ value, label }))}
+              value={role}
+              allowDeselect={false}
+              onChange={(next) => next !== null && setRole(next as Role)}
+            />
+            {invite.error && <Refused error={invite.error} />}
+            <Group justify="flex-end">
+              <Button variant="default" onClick={onClose}>
+                Cancel
+              </Button>
+              <Button type="submit" loading={invite.isPending}>
+                Invite
+              </Button>
+            </Group>
+          </Stack>
+        </form>
+      )}
+    </Modal>
+  );
+}
+
+function Link({ made, onClose }: { made: Schemas["InvitationMade"]; onClose: () => void }) {
+  return (
+    <Stack>
+      <Text size="sm" style={{ overflowWrap: "anywhere" }}>
+        {made.mailed
+          ? `A mail with this link is on its way to ${made.email}. You can send it yourself, too.`
+          : `Send this link to ${made.email}.`}{" "}
+        It works once, within 72 hours, and is not shown again.
+      </Text>
+      <Group align="flex-end" gap="xs" wrap="nowrap">
+        <TextInput
+          flex={1}
+          label="Link"
+          readOnly
+          value={made.link}
+          onFocus={(event) => event.currentTarget.select()}
+        />
+        <CopyButton value={made.link}>
+          {({ copied, copy }) => (
+            <Button
+              variant="default"
+              data-autofocus
+              leftSection={copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
+              onClick={copy}
+            >
+              {copied ? "Copied" : "Copy"}
+            </Button>
+          )}
+        </CopyButton>
+      </Group>
+      <Group justify="flex-end">
+        <Button onClick={onClose}>Done</Button>
+      </Group>
+    </Stack>
+  );
+}
