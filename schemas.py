@@ -20,6 +20,11 @@ HOST = r"(\*\.(?=[^.]+\.))?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9])?\Z|[0-9a-f:]{2,
 STEP_STATUSES = ("running", "success", "failed", "skipped", "waiting")
 
 
+# Described by the component of this name: see api/description.py.
+DEFINITION = {"component": "WorkflowDefinition"}
+# The schema of an answer that may be anything.
+ANY_JSON: dict[str, Any] = {"description": "Any JSON"}
+
 # Errors and lists
 
 
@@ -40,10 +45,15 @@ class PageArgs(Schema):
     cursor = Cursor(load_default=None)
 
 
-class WholeArgs(Schema):
-    """Lists that are given whole unless a limit is asked for."""
+MAX_WHOLE = 1_000
 
-    limit = Whole(load_default=1000, validate=validate.Range(1, 200))
+
+class WholeArgs(Schema):
+    """Lists that are given whole, up to MAX_WHOLE items, unless a limit is asked for."""
+
+    limit = Whole(
+        load_default=None, validate=validate.Range(1, 200), metadata={"description": f"Without it, up to {MAX_WHOLE}"}
+    )
     cursor = Cursor(load_default=None)
 
 
@@ -94,9 +104,7 @@ class _FlowBody(Strict):
     """What POST and PUT share. A Flow that was read can be sent back: what only the server sets is passed over."""
 
     definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text"})
-    definition = fields.Raw(
-        metadata={"type": "object", "additionalProperties": {}, "description": "A WorkflowDefinition"}
-    )
+    definition = fields.Raw(metadata=DEFINITION)
 
     @pre_load
     def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
@@ -122,7 +130,7 @@ class FlowChange(_FlowBody):
 
 
 LAST_RUN = {
-    "type": ["object", "null"],
+    "type": "object",
     "description": "Its newest run",
     "properties": {
         "id": {"type": "string"},
@@ -232,7 +240,7 @@ class RestoreIn(Strict):
 
 
 class CheckIn(Strict):
-    definition = fields.Raw(required=True, metadata={"type": "object", "additionalProperties": {}})
+    definition = fields.Raw(required=True, metadata=DEFINITION)
 
 
 class OutlineOut(Out):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema, fields
 
 from kinds import Cursor, Items, Out, Strict, text
+from schemas import DEFINITION
 
 
 class NodeOut(Out):
@@ -67,7 +68,7 @@ class TemplateOut(Out):
     needs = fields.List(fields.String(), metadata={"description": "What it cannot do without, such as internet"})
     sample_input = fields.Raw(required=True, allow_none=True)
     expected_output = fields.Raw(allow_none=True)
-    definition = fields.Dict(required=True)
+    definition = fields.Raw(required=True, metadata=DEFINITION)
 
 
 class UseIn(Strict):

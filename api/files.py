@@ -120,7 +120,12 @@ def upload() -> Any:
 
 @blueprint.get("/files/<path:path>")
 @needs("operator")
-@blueprint.response(200, {"type": "string", "format": "binary"}, content_type="*/*", description="The file")
+@blueprint.response(
+    200,
+    {"type": "string", "format": "binary"},
+    content_type="application/octet-stream",
+    description="The file, under its own content type",
+)
 def download(path: str) -> Response:
     """Send a file, to be saved under its name.
 

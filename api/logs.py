@@ -10,7 +10,7 @@ from api.access import find, needs, workspace_id
 from api.wire import Resource, check_depth
 from errors import BadInput
 from models import LogEntry, Run
-from schemas import LogArgs, LogIn, LogItemOut, LogOut, WholeArgs, listed
+from schemas import MAX_WHOLE, LogArgs, LogIn, LogItemOut, LogOut, WholeArgs, listed
 
 blueprint = Resource("logs", "Log entries")
 LARGEST_DATA = 64 * 1024
@@ -67,5 +67,5 @@ def write_entry(body: dict[str, Any]) -> Any:
 @blueprint.response(200, listed(LogOut))
 def of_run(args: dict[str, Any], run: Run) -> Any:
     """All log entries of a run, oldest first."""
-    items, cursor = LogEntry.of(run.id, args["limit"], args["cursor"])
+    items, cursor = LogEntry.of(run.id, args["limit"] or MAX_WHOLE, args["cursor"])
     return {"items": items, "next_cursor": cursor}

@@ -8,6 +8,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from api.run_schemas import pins
 from kinds import Json, Out, Strict, text
+from schemas import DEFINITION
 
 MOST_TEMPLATES = 50
 
@@ -18,10 +19,7 @@ class PreviewIn(Strict):
     definition = fields.Raw(
         load_default=None,
         allow_none=True,
-        metadata={
-            "type": "object",
-            "description": "The definition as it is being edited; else the flow's",
-        },
+        metadata={**DEFINITION, "description": "The definition as it is being edited; else the flow's"},
     )
     run_id = text(
         64, load_default=None, allow_none=True, metadata={"description": "A run of the flow, whose values are taken"}

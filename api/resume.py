@@ -30,6 +30,19 @@ from schemas import AnswerIn, Error, RunOut
 blueprint = Resource("resume", "Runs that wait for an answer", any_query=True)
 BY_LINK = "a signed link"
 LONGEST_COMMENT = 2_000
+FORM = "application/x-www-form-urlencoded"
+TEXT = {"schema": {"type": "string"}}
+# The query of a signed link. Who has one needs neither session nor API token.
+LINK = {
+    "token": "The signature of a link; with it, no session is needed",
+    "node": "The id of the node that is answered",
+    "answer": "The answer, if the link has one",
+    "question": "Which question of the node, if it asks several",
+}
+BY_LINK_TOO: dict[str, Any] = {
+    "security": [{"session": []}, {"token": []}, {}],
+    "parameters": [{"in": "query", "name": name, "description": text, **TEXT} for name, text in LINK.items()],
+}
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 34rem; margin: 12vh auto; padding: 0 1rem; color: #1c2733; }
@@ -67,7 +80,7 @@ def by_link(path: dict[str, Any]) -> bool:
 
 @blueprint.get("/runs/<run>/resume")
 @needs("operator", run=Run, link=by_link)
-@blueprint.doc(responses={"200": {"description": "A page that asks", "content": {"text/html": {}}}})
+@blueprint.doc(**BY_LINK_TOO, responses={"200": {"description": "A page that asks", "content": {"text/html": TEXT}}})
 def ask(run: Run) -> Response:
     """A page on which a run that waits is answered. Opening it does nothing."""
     node_id = _node_id(run, request.args.get("node"))
@@ -85,11 +98,12 @@ def ask(run: Run) -> Response:
 @blueprint.post("/runs/<run>/resume")
 @needs("operator", run=Run, link=by_link)
 @blueprint.doc(
-    requestBody={"required": False, "content": {"application/json": {"schema": AnswerIn}, "*/*": {}}},
+    **BY_LINK_TOO,
+    requestBody={"required": False, "content": dict.fromkeys(("application/json", FORM), {"schema": AnswerIn})},
     responses={
         "200": {
             "description": "The run; by a signed link `{run_id, node_id, answer}`",
-            "content": {"application/json": {"schema": RunOut}, "text/html": {}},
+            "content": {"application/json": {"schema": RunOut}, "text/html": TEXT},
         },
         "default": {"description": "An error", "content": {"application/json": {"schema": Error}}},
     },
@@ -169,7 +183,7 @@ def _node_id(run: Run, given: Any) -> str:
 
 def _is_a_form() -> bool:
     """Whether a person posted this from the page."""
-    return request.mimetype == "application/x-www-form-urlencoded" and "text/html" in request.headers.get("Accept", "")
+    return request.mimetype == FORM and "text/html" in request.headers.get("Accept", "")
 
 
 def _page(run: Run, title: str, text: str, answers: list[str] | None = None, status: int = 200) -> Response:

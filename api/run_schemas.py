@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 from definition import Pin
 from kinds import Strict, text
 from nodes.kinds import Named
-from schemas import WholeArgs
+from schemas import DEFINITION, WholeArgs
 
 MOST_PINNED = 1_000
 
@@ -49,7 +49,7 @@ class StartIn(Strict):
         load_default=None,
         allow_none=True,
         metadata={
-            "type": "object",
+            **DEFINITION,
             "description": "A WorkflowDefinition that is run in place of the saved one, and is not saved; for editors",
         },
     )

@@ -17,6 +17,8 @@ from models import Run, Step, Wait, Workflow, now_ms
 from nodes.base import REGISTRY
 from payloads import Kept, Payloads
 from schemas import (
+    ANY_JSON,
+    MAX_WHOLE,
     Error,
     LatestArgs,
     QuestionOut,
@@ -156,7 +158,7 @@ def steps(args: dict[str, Any], run: Run) -> Any:
     not fit into an answer is a reference to where it can be read.
     """
     after = -1 if args["cursor"] is None else _number(args["cursor"])
-    page = run.id, args["limit"], after, args["node_id"]
+    page = run.id, args["limit"] or MAX_WHOLE, after, args["node_id"]
     if args["values"]:
         rows, more = Step.of(*page)
         values = _Values(run, rows)
@@ -172,7 +174,7 @@ def steps(args: dict[str, Any], run: Run) -> Any:
 
 @blueprint.get("/runs/<run>/definition")
 @needs("viewer", run=Run)
-@blueprint.response(200)
+@blueprint.response(200, "WorkflowDefinition")
 def definition(run: Run) -> Any:
     """The WorkflowDefinition that the run began with: of its version, or the draft that was never saved."""
     found = current_app.extensions["headrace"].dispatcher.definition_of(run)
@@ -191,7 +193,7 @@ def children(run: Run) -> Any:
 
 @blueprint.get("/runs/<run>/<any(input, output):name>")
 @needs("viewer", run=Run)
-@blueprint.response(200)
+@blueprint.response(200, ANY_JSON)
 def whole_value(run: Run, name: str) -> Any:
     """The input or output of a run, as JSON, whatever its size."""
     kept = Kept(getattr(run, name), getattr(run, f"{name}_bytes"))
@@ -209,7 +211,7 @@ def one_step(run: Run, number: int) -> Any:
 
 @blueprint.get("/runs/<run>/steps/<int(max=999999999):number>/output")
 @needs("viewer", run=Run)
-@blueprint.response(200)
+@blueprint.response(200, ANY_JSON)
 def step_output(run: Run, number: int) -> Any:
     """The output of a step, as JSON, whatever its size."""
     step = _step(run, number)

@@ -27,7 +27,7 @@ from errors import BadInput, DefinitionError, Forbidden, NotFound, TooMany, Unav
 from models import Hook, Run, Webhook
 from nodes.triggers import CREDENTIAL_TYPES, METHODS
 from payloads import Kept
-from schemas import Error, FiredOut
+from schemas import ANY_JSON, Error, FiredOut
 
 log = logging.getLogger("headrace.webhooks")
 blueprint = Resource("webhooks", "The addresses of flows, called by other systems", any_query=True)
@@ -46,6 +46,12 @@ PARTS = {"script", "style", "worker", "sharedworker", "serviceworker", "audiowor
 KEPT_BACK_PREFIXES = ("proxy-", "x-accel-", "x-lighttpd-")
 
 
+TEXT = {"schema": {"type": "string"}}
+# A respond node may name any other type too.
+ANSWER_TYPES: dict[str, Any] = {"application/json": {"schema": ANY_JSON}, "text/plain": TEXT, "text/html": TEXT}
+ERROR_TYPES: dict[str, Any] = {"application/json": {"schema": Error}, "text/plain": TEXT, "text/html": TEXT}
+
+
 class Slashes(PathConverter):
     """Any rest of a path, with slashes before and after it too."""
 
@@ -58,9 +64,9 @@ class Slashes(PathConverter):
 @blueprint.doc(
     security=[],
     responses={
-        "200": {"description": "The run's output, or what its respond node says", "content": {"*/*": {}}},
+        "200": {"description": "The run's output, or what its respond node says", "content": ANSWER_TYPES},
         "202": {"description": "The run is accepted", "content": {"application/json": {"schema": FiredOut}}},
-        "default": {"description": "An error, or what a respond node says", "content": {"*/*": {"schema": Error}}},
+        "default": {"description": "An error; a respond node may say something else", "content": ERROR_TYPES},
     },
 )
 def fire(path: str) -> Response:

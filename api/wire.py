@@ -13,7 +13,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.wsgi import get_content_length
 
-from api import queries
+from api import description, queries
 from definition.wording import plain
 from errors import BadInput, HeadraceError, Issue, NotJson, Unavailable
 from models import DatabaseRefused, HeldUp, patience
@@ -58,6 +58,10 @@ class HeadraceApi(Api):
     """flask-smorest with our error body in place of its own."""
 
     ERROR_SCHEMA = Error
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__(app, spec_kwargs={"extra_plugins": [description.Description()]})
+        self.ma_plugin.converter.add_attribute_function(description.shape_of)
 
     def handle_http_exception(self, error: HTTPException) -> Any:
         return _answered(error)

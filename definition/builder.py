@@ -16,11 +16,10 @@ from nodes.base import REGISTRY, Node, is_literal
 from nodes.kinds import weight_of_schemas
 
 from .planned import Config, Constant, Dynamic, PlannedNode, Retry
+from .schema import NODE, RETRY, bounds_of, keys_of, words_of
 from .shape import MAX_NAME, Graph, Issues, unknown_keys
 from .wording import meant, paths_of
 
-ON_ERROR = ("fail", "continue", "branch")
-ON_INTERRUPT = ("retry", "fail")
 # Of all expressions in a definition: with more, it would take a process many seconds and much memory.
 MOST_PARTS = 500_000
 CHARACTERS_A_PART = 4  # of an expression that does not compile, as it is seldom known how far that went
@@ -130,10 +129,7 @@ def _branches(node: Node, raw: Mapping[str, Any]) -> tuple[str, ...]:
     return apart.branches(node, config) if node.own else node.branches(config)
 
 
-NODE_KEYS = (
-    "id", "type", "name", "config", "position", "foreach", "retry", "timeout", "on_error", "on_interrupt", "disabled",
-    "notes",
-)  # fmt: skip
+NODE_KEYS, RETRY_KEYS = keys_of(NODE), keys_of(RETRY)
 
 
 class _Builder:
@@ -169,9 +165,9 @@ class _Builder:
             is_leaf=is_leaf,
             foreach=self.foreach(node, bool(branches)),
             retry=self.retry(),
-            timeout=self.number("timeout", None, 0.001, 86_400),
-            on_error=self.choice("on_error", ON_ERROR),
-            on_interrupt=self.choice("on_interrupt", ON_INTERRUPT),
+            timeout=self.number(self.raw, NODE, "timeout", None),
+            on_error=self.choice("on_error"),
+            on_interrupt=self.choice("on_interrupt"),
             disabled=self.flag("disabled"),
             branches=branches,
             references=frozenset(self.references),
@@ -204,7 +200,8 @@ class _Builder:
             return self.id
         return name or self.id
 
-    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
+    def choice(self, key: str) -> str:
+        allowed = words_of(NODE, key)
         value = self.raw.get(key, allowed[0])
         if value not in allowed:
             self.bad(key, f"must be one of {', '.join(allowed)}")
@@ -217,15 +214,16 @@ class _Builder:
             self.bad(key, "must be true or false")
         return bool(value)
 
-    def number(self, key: str, default: Any, low: float, high: float, where: Any = None, whole: bool = False) -> Any:
-        holder = self.raw if where is None else where
-        value = holder.get(key, default)
+    def number(self, holder: Mapping[str, Any], schema: dict[str, Any], key: str, default: Any, path: str = "") -> Any:
+        """The number under the key of the holder, whose schema has its bounds."""
+        value, (low, high) = holder.get(key, default), bounds_of(schema, key)
         if value is None and default is None:
             return None
+        whole = schema["properties"][key]["type"] == "integer"
         kind = int if whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
             word = "a whole number" if whole else "a number"
-            self.bad(key if where is None else f"retry.{key}", f"must be {word} from {low:g} to {high:g}")
+            self.bad(path + key, f"must be {word} from {low:g} to {high:g}")
             return default
         return value
 
@@ -236,12 +234,11 @@ class _Builder:
         if not isinstance(raw, dict):
             self.bad("retry", 'must be an object such as {"attempts": 3, "delay": 1, "backoff": 2}')
             return Retry()
-        unknown_keys(raw, ("attempts", "delay", "backoff"), f"{self.path}.retry", self.issues, self.id)
-        return Retry(
-            self.number("attempts", 3, 1, 20, raw, whole=True),
-            self.number("delay", 1.0, 0, 3600, raw),
-            self.number("backoff", 2.0, 1, 10, raw),
-        )
+        unknown_keys(raw, RETRY_KEYS, f"{self.path}.retry", self.issues, self.id)
+        numbers = {
+            key: self.number(raw, RETRY, key, RETRY["properties"][key]["default"], "retry.") for key in RETRY_KEYS
+        }
+        return Retry(**numbers)
 
     def foreach(self, node: Node, branching: bool) -> Template | Constant | None:
         raw = self.raw.get("foreach")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .planned import Settings
+from .schema import SETTINGS, bounds_of, words_of
 from .shape import MAX_ID, Issues, unknown_keys
 
 
@@ -28,7 +29,8 @@ def settings_of(raw: Any, issues: Issues) -> Settings:
     return Settings(**good)
 
 
-def _number(value: Any, low: float, high: float) -> bool:
+def _is_within(value: Any, key: str) -> bool:
+    low, high = bounds_of(SETTINGS, key)
     return not isinstance(value, bool) and isinstance(value, int | float) and low <= value <= high
 
 
@@ -44,12 +46,12 @@ def _is_zone(value: Any) -> bool:
 
 SETTING_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "timezone": (_is_zone, "must be an IANA time zone such as Europe/Berlin"),
-    "timeout": (lambda v: v is None or _number(v, 0.001, 2_592_000), "must be a number of seconds above 0"),
+    "timeout": (lambda v: v is None or _is_within(v, "timeout"), "must be a number of seconds above 0"),
     "max_concurrent_runs": (
-        lambda v: isinstance(v, int) and _number(v, 0, 10_000),
+        lambda v: isinstance(v, int) and _is_within(v, "max_concurrent_runs"),
         "must be a whole number from 0 to 10000",
     ),
-    "overlap": (lambda v: v in ("queue", "skip"), "must be queue or skip"),
+    "overlap": (lambda v: v in words_of(SETTINGS, "overlap"), "must be queue or skip"),
     "error_workflow_id": (
         lambda v: v is None or (isinstance(v, str) and len(v) <= MAX_ID),
         "must be a flow's id or null",

@@ -14,32 +14,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Log in; the answer sets the session cookie. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["Login"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["WhoOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["log_in"];
         delete?: never;
         options?: never;
         head?: never;
@@ -54,78 +29,15 @@ export interface paths {
             cookie?: never;
         };
         /** Who is logged in, and in which workspace. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["WhoOut"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_session"];
         put?: never;
         post?: never;
         /** End the session; an API token that asks is withdrawn. */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description No Content */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        delete: operations["log_out"];
         options?: never;
         head?: never;
         /** Choose the workspace that requests of this session mean which name none. */
-        patch: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["SessionChange"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["WhoOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        patch: operations["update_session"];
         trace?: never;
     };
     "/api/profile": {
@@ -136,27 +48,7 @@ export interface paths {
             cookie?: never;
         };
         /** You. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["UserOut"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_profile"];
         put?: never;
         post?: never;
         delete?: never;
@@ -166,32 +58,7 @@ export interface paths {
          * Change your name, address or password. The last two need your `current_password`.
          * @description A new password ends your other sessions, and with `end_tokens` your API tokens in all workspaces.
          */
-        patch: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["ProfileChange"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["UserOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        patch: operations["update_profile"];
         trace?: never;
     };
     "/api/profile/sessions": {
@@ -202,31 +69,7 @@ export interface paths {
             cookie?: never;
         };
         /** Your sessions, newest first: where you are logged in. */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["OwnSessionOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_profile_sessions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -248,27 +91,7 @@ export interface paths {
         put?: never;
         post?: never;
         /** End one of your sessions. */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    session_id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description No Content */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        delete: operations["delete_profile_session"];
         options?: never;
         head?: never;
         patch?: never;
@@ -282,55 +105,10 @@ export interface paths {
             cookie?: never;
         };
         /** The workspaces that you are a member of. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["WorkspaceOutList"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_workspaces"];
         put?: never;
         /** A new workspace, yours. By admins; by everybody if `HEADRACE_WORKSPACES` says so. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["WorkspaceIn"];
-                };
-            };
-            responses: {
-                /** @description Created */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["WorkspaceOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["create_workspace"];
         delete?: never;
         options?: never;
         head?: never;
@@ -353,34 +131,7 @@ export interface paths {
         options?: never;
         head?: never;
         /** Give the workspace another name. */
-        patch: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    workspace: string;
-                };
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["WorkspaceIn"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["WorkspaceOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        patch: operations["update_workspace"];
         trace?: never;
     };
     "/api/members": {
@@ -391,122 +142,20 @@ export interface paths {
             cookie?: never;
         };
         /** The members of the workspace. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["MemberOutList"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_members"];
         put?: never;
         /**
          * Invite the person of this address: 202 with the invitation, whether or not they have an account.
          * @description With a `password`, make an account for an address that nobody has: by admins alone. The password is for the first
          *     login. Until they choose their own, they are not `set_up`: the app leads them to it, the API lets them work.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["MemberIn"];
-                };
-            };
-            responses: {
-                /** @description Created */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["MemberOut"];
-                    };
-                };
-                /** @description Accepted */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["InvitationMade"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["create_member"];
         /** Take a member out of the workspace; their API tokens for it end too. */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["MemberGone"];
-                };
-            };
-            responses: {
-                /** @description No Content */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        delete: operations["delete_member"];
         options?: never;
         head?: never;
         /** Give a member another role. */
-        patch: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["MemberChange"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["MemberOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        patch: operations["update_member"];
         trace?: never;
     };
     "/api/members/password": {
@@ -522,30 +171,7 @@ export interface paths {
          * Give a user who forgot theirs a password for the next login, by admins. It ends their sessions and API tokens.
          * @description 409 for your own, which `PATCH /api/profile` changes.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["MemberPassword"];
-                };
-            };
-            responses: {
-                /** @description No Content */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["reset_member_password"];
         delete?: never;
         options?: never;
         head?: never;
@@ -560,55 +186,10 @@ export interface paths {
             cookie?: never;
         };
         /** Your API tokens for this workspace; an owner sees everybody's. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["TokenOutList"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_tokens"];
         put?: never;
         /** A new API token of yours for this workspace, with at most your own role. Only this answer has its text. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["TokenIn"];
-                };
-            };
-            responses: {
-                /** @description Created */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["TokenOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["create_token"];
         delete?: never;
         options?: never;
         head?: never;
@@ -628,27 +209,7 @@ export interface paths {
         put?: never;
         post?: never;
         /** Withdraw a token: your own, or as an owner anybody's. An API token withdraws itself alone. */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    token: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description No Content */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        delete: operations["delete_token"];
         options?: never;
         head?: never;
         patch?: never;
@@ -662,59 +223,14 @@ export interface paths {
             cookie?: never;
         };
         /** The pending invitations of the workspace, newest first. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["InvitationOutList"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_invitations"];
         put?: never;
         /**
          * Invite the person of this address. It replaces their earlier invitation to this workspace.
          * @description Only this answer has the link, which is good once and for 72 hours. It is the same whether or not the address has
          *     an account.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["InvitationIn"];
-                };
-            };
-            responses: {
-                /** @description Created */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["InvitationMade"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["create_invitation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -734,27 +250,7 @@ export interface paths {
         put?: never;
         post?: never;
         /** Withdraw an invitation: its link is good no more. */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    invitation: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description No Content */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        delete: operations["delete_invitation"];
         options?: never;
         head?: never;
         patch?: never;
@@ -773,32 +269,7 @@ export interface paths {
          * Show what the invitation with this token is for. It does not say whether the address has an account.
          * @description 404 if it was used or withdrawn, has expired or never was.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["InvitationToken"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["InvitationShown"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["preview_invitation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -820,32 +291,7 @@ export interface paths {
          *     account, which stays as it is. 409 too if the invitation is for another address than yours, or you are a member. 404
          *     if it was used or withdrawn, has expired or never was.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["Redemption"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["WhoOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["redeem_invitation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -860,36 +306,7 @@ export interface paths {
             cookie?: never;
         };
         /** What was done in the workspace, newest first. `action` is one, or what it begins with: `flow`, `flow.deleted`. */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                    action?: "agent" | "credential" | "file" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
-                    user_id?: string | null;
-                    target_id?: string | null;
-                    since?: string | null;
-                    until?: string | null;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["AuditOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_audit_entries"];
         put?: never;
         post?: never;
         delete?: never;
@@ -910,67 +327,10 @@ export interface paths {
          * @description The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
          *     order. `status` may be several, separated by commas. A page of long definitions may have fewer than `limit`.
          */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                    status?: string | null;
-                    search?: string | null;
-                    failing?: boolean | null;
-                    /** @description Those that have such a trigger: webhook, schedule */
-                    trigger?: string | null;
-                    sort?: "newest" | "name" | "updated" | "last_run";
-                    /** @description Whether to leave out `definition_json` */
-                    brief?: boolean;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["FlowItemOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_flows"];
         put?: never;
         /** Create a flow: as a draft, which may be incomplete, or active, which must be valid. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["FlowIn"];
-                };
-            };
-            responses: {
-                /** @description Created */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["SavedOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["create_flow"];
         delete?: never;
         options?: never;
         head?: never;
@@ -987,81 +347,12 @@ export interface paths {
             cookie?: never;
         };
         /** One flow. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    flow: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["FlowOut"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_flow"];
         /** Change what the body names. A changed definition is the next version; a stale `version` is refused. */
-        put: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    flow: string;
-                };
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["FlowChange"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["SavedOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        put: operations["update_flow"];
         post?: never;
         /** Delete the flow and its versions. Its runs stay as history. */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    flow: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description No Content */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        delete: operations["delete_flow"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1090,55 +381,7 @@ export interface paths {
          *     leads to it was executed and does not lead to it this time: then it is skipped. What is left out has no steps. A
          *     definition and pinned nodes need the role editor.
          */
-        post: {
-            parameters: {
-                query?: {
-                    /** @description Seconds */
-                    wait?: number;
-                };
-                header?: never;
-                path: {
-                    flow: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: {
-                content: {
-                    "application/json": components["schemas"]["StartIn"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["RunOut"];
-                    };
-                };
-                /** @description Accepted */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["RunOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                /** @description Unprocessable Entity */
-                422: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["run_flow"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1158,37 +401,7 @@ export interface paths {
          * The versions of the flow, newest first; with `summary`, what changed in each against the one before.
          * @description A page of long definitions may have fewer than `limit`.
          */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                    /** @description Whether to leave out `definition_json` */
-                    brief?: boolean;
-                    /** @description Whether to say what changed */
-                    summary?: boolean;
-                };
-                header?: never;
-                path: {
-                    flow: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["VersionItemOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_flow_versions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1208,30 +421,7 @@ export interface paths {
             cookie?: never;
         };
         /** One version. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    flow: string;
-                    number: number;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["VersionOut"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_flow_version"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1252,34 +442,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Make an earlier version's definition the flow's again, as its next version. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    flow: string;
-                };
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["RestoreIn"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["SavedOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["restore_flow"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1299,32 +462,7 @@ export interface paths {
          * What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept.
          * @description `nodes` has by id the branches of each node and what else it takes to draw it, as far as that can be read.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["CheckIn"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["FlowCheckOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["validate_flow"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1343,71 +481,10 @@ export interface paths {
          * @description `status` may be several, separated by commas. A `search` for letters, and what waits for people, is looked for in
          *     5,000 runs at a time: a page of it may be short, or empty, and the next one have more, if there is a cursor.
          */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                    status?: string | null;
-                    workflow_id?: string | null;
-                    triggered_by?: "manual" | "schedule" | "webhook" | null;
-                    since?: string | null;
-                    until?: string | null;
-                    cancelled?: boolean | null;
-                    /** @description Only runs that wait for an answer of people */
-                    waiting?: boolean;
-                    /** @description The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error */
-                    search?: string | null;
-                    /** @description Whether to leave out what went in and came out */
-                    brief?: boolean;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["RunItemOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_runs"];
         put?: never;
         /** Record a run that something else executed. Nothing is executed. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["RunIn"];
-                };
-            };
-            responses: {
-                /** @description Created */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["RunOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["create_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1424,53 +501,11 @@ export interface paths {
             cookie?: never;
         };
         /** One run. While it waits for an answer, `questions` say for which; without any they are empty. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    run: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["RunWholeOut"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_run"];
         put?: never;
         post?: never;
         /** Delete a run that has ended, with its steps and log. */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    run: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description No Content */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        delete: operations["delete_run"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1488,29 +523,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Cancel a pending or running run; it is `failed` with `cancelled: true` at once. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    run: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["RunOut"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["cancel_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1534,55 +547,7 @@ export interface paths {
          *     changed since, it is executed again. Waits and answers as running the flow does, and refuses as that does an input
          *     that the flow, as it is now, does not take.
          */
-        post: {
-            parameters: {
-                query?: {
-                    /** @description Seconds */
-                    wait?: number;
-                };
-                header?: never;
-                path: {
-                    run: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: {
-                content: {
-                    "application/json": components["schemas"]["RetryIn"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["RunOut"];
-                    };
-                };
-                /** @description Accepted */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["RunOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                /** @description Unprocessable Entity */
-                422: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["retry_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1603,37 +568,7 @@ export interface paths {
          * @description With `values=false` nothing of what went in and came out is read, which lists a long run at once. Else, what does
          *     not fit into an answer is a reference to where it can be read.
          */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                    /** @description Only the steps of this node */
-                    node_id?: string | null;
-                    /** @description false: `input` and `output` are null in every step */
-                    values?: boolean;
-                };
-                header?: never;
-                path: {
-                    run: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["StepOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_run_steps"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1652,27 +587,7 @@ export interface paths {
             cookie?: never;
         };
         /** The WorkflowDefinition that the run began with: of its version, or the draft that was never saved. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    run: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_run_definition"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1691,29 +606,7 @@ export interface paths {
             cookie?: never;
         };
         /** The first 200 runs that this one started, oldest first, without what went in and came out. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    run: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["RunBriefOutList"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_run_children"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1733,28 +626,7 @@ export interface paths {
             cookie?: never;
         };
         /** The input or output of a run, as JSON, whatever its size. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    run: string;
-                    name: "input" | "output";
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_run_value"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1774,30 +646,7 @@ export interface paths {
             cookie?: never;
         };
         /** One step, by its `number`. What is too large for an answer is a reference, as in the list. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    run: string;
-                    number: number;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["StepOut"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_run_step"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1817,28 +666,7 @@ export interface paths {
             cookie?: never;
         };
         /** The output of a step, as JSON, whatever its size. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    run: string;
-                    number: number;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_run_step_output"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1855,31 +683,7 @@ export interface paths {
             cookie?: never;
         };
         /** The latest 8 runs. */
-        get: {
-            parameters: {
-                query?: {
-                    /** @description Whether to leave out what went in and came out */
-                    brief?: boolean;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["RunItemOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_latest_runs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1896,31 +700,7 @@ export interface paths {
             cookie?: never;
         };
         /** The schedules and polled triggers of the workspace's active flows, the soonest first. */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["ScheduleOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_schedules"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1941,68 +721,10 @@ export interface paths {
          * @description What has the letters of a `search`, or is of a `workflow_id`, is looked for in 5,000 entries at a time: a page of it
          *     may be short, or empty, and the next one have more, if there is a cursor.
          */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                    run_id?: string | null;
-                    level?: string | null;
-                    since?: string | null;
-                    until?: string | null;
-                    /** @description Letters of the message */
-                    search?: string | null;
-                    workflow_id?: string | null;
-                    /** @description Whether to cut long `data`: to `{$cut: {bytes, start}}` */
-                    brief?: boolean;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["LogItemOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_logs"];
         put?: never;
         /** Write a log entry, to a run or to the workspace. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["LogIn"];
-                };
-            };
-            responses: {
-                /** @description Created */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["LogOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["create_log"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2019,33 +741,7 @@ export interface paths {
             cookie?: never;
         };
         /** All log entries of a run, oldest first. */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                };
-                header?: never;
-                path: {
-                    run: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["LogOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_run_logs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2065,31 +761,7 @@ export interface paths {
          * The node types; `config_schema` is the JSON Schema of their config, `own` marks those of HEADRACE_NODES_DIR.
          * @description `broken` are the files of that folder which could not be loaded at the start.
          */
-        get: {
-            parameters: {
-                query?: {
-                    search?: string;
-                    category?: string;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["NodesOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_nodes"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2106,27 +778,7 @@ export interface paths {
             cookie?: never;
         };
         /** The official templates. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["TemplateOutList"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_templates"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2147,34 +799,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Make a draft flow of a template. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    name: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: {
-                content: {
-                    "application/json": components["schemas"]["UseIn"];
-                };
-            };
-            responses: {
-                /** @description Created */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["SavedOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["use_template"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2189,59 +814,10 @@ export interface paths {
             cookie?: never;
         };
         /** The agents, by id: those that are built in (`builtin`) and the workspace's own. */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["AgentOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_agents"];
         put?: never;
         /** Define an agent. Without an `id` it gets one made of its name; 409 where there is one of that id. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["AgentIn"];
-                };
-            };
-            responses: {
-                /** @description Created */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["SavedAgentOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["create_agent"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2258,32 +834,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** What is wrong with a definition; a `warning` keeps none from being saved. Nothing is kept. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["CheckIn"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["CheckOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["validate_agent"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2300,87 +851,18 @@ export interface paths {
             cookie?: never;
         };
         /** One agent, by its id. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    name: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["AgentOut"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_agent"];
         /**
          * Give one of the workspace's own agents this definition, all of it; a stale `updated_at` is refused.
          * @description Runs that have begun go on by the definition with which they did.
          */
-        put: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    name: string;
-                };
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["AgentChange"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["SavedAgentOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        put: operations["update_agent"];
         post?: never;
         /**
          * Delete one of the workspace's own agents. Its runs and its memory stay.
          * @description Flows that use it keep naming it: their runs fail at that node, and say so, until there is one of that id again.
          */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    name: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description No Content */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        delete: operations["delete_agent"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2400,41 +882,7 @@ export interface paths {
          * @description It is a run like those of flows: it survives a restart of the server, and where a tool needs approval it waits for
          *     that. 503 while no model is configured.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["TaskIn"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["AgentRunOut"];
-                    };
-                };
-                /** @description Accepted */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["AgentRunOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["run_agent"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2453,34 +901,7 @@ export interface paths {
          * @description Long values are cut and long runs have their first steps; GET /api/agent/runs/:id has all. Where there is very much,
          *     a page has fewer than `limit`.
          */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                    agent_id?: string | null;
-                    /** @description One session; empty: the entries without a session; left out: all */
-                    session?: string | null;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["AgentLogOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_agent_logs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2502,33 +923,7 @@ export interface paths {
          * One run of an agent with its steps, as far as it has come.
          * @description With `wait`, it is answered when the run has ended, has to wait, or so many seconds are over.
          */
-        get: {
-            parameters: {
-                query?: {
-                    /** @description Seconds */
-                    wait?: number;
-                };
-                header?: never;
-                path: {
-                    agent_run: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["AgentLogOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_agent_run"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2549,29 +944,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Cancel the run in which the agent works: it is `failed` at once, and the agent takes no further step. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    agent_run: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["AgentRunOut"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["cancel_agent_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2586,90 +959,12 @@ export interface paths {
             cookie?: never;
         };
         /** What agents remember, newest first; `search` finds words, by their beginnings, in key, content and tags. */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                    agent_id?: string | null;
-                    /** @description One session; empty: the entries without a session; left out: all */
-                    session?: string | null;
-                    search?: string | null;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["MemoryOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_memories"];
         put?: never;
         /** Write a memory; the same agent, session and key overwrite the earlier one. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["MemoryIn"];
-                };
-            };
-            responses: {
-                /** @description Created */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["MemoryOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["create_memory"];
         /** Make an agent forget all, or one session. */
-        delete: {
-            parameters: {
-                query: {
-                    agent_id: string;
-                    /** @description One session; empty: the entries without a session; left out: all */
-                    session?: string | null;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["ForgottenOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        delete: operations["clear_memories"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2685,53 +980,11 @@ export interface paths {
             cookie?: never;
         };
         /** A memory. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    memory: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["MemoryOut"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_memory"];
         put?: never;
         post?: never;
         /** Delete a memory. */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    memory: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description No Content */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        delete: operations["delete_memory"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2745,27 +998,7 @@ export interface paths {
             cookie?: never;
         };
         /** Whether the process answers. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["HealthOut"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_health"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2782,27 +1015,7 @@ export interface paths {
             cookie?: never;
         };
         /** Whether the server can take work: its database answers and takes writes, and runs are not stopped. 503 if not. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["ReadyOut"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_ready"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2822,30 +1035,7 @@ export interface paths {
          * The workspace's figures: totals ever, and a daily series, durations and counts by flow of the last `days`.
          * @description For one or two days there is a series by the `hour` too: 24 or 48, this one is the last.
          */
-        get: {
-            parameters: {
-                query?: {
-                    days?: number;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["MetricsOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_metrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2862,61 +1052,10 @@ export interface paths {
             cookie?: never;
         };
         /** The credentials of the workspace, newest first, without their values; with `used_by`, what uses each of them. */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                    /** @description Whether to say what uses each of them */
-                    used_by?: boolean;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["CredentialUseOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_credentials"];
         put?: never;
         /** Keep a credential. What `data` has, its type says: GET `/api/credential-types`. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["CredentialIn"];
-                };
-            };
-            responses: {
-                /** @description Created */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["CredentialOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["create_credential"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2936,85 +1075,16 @@ export interface paths {
          * One credential, without its values, and what uses it: `used_by` are flows of any status, and agents.
          * @description An active flow keeps it from being deleted. Of very many flows the newest are looked at.
          */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    credential: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["CredentialUseOut"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_credential"];
         /**
          * Give it another name, or other values: `data` replaces all of them. Its type stays.
          * @description So does a name by which an active flow uses it. Whoever lets it go to more hosts has to know its values, and give
          *     them too.
          */
-        put: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    credential: string;
-                };
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["CredentialChange"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["CredentialOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        put: operations["update_credential"];
         post?: never;
         /** Delete it; refused while an active flow uses it. */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    credential: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description No Content */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        delete: operations["delete_credential"];
         options?: never;
         head?: never;
         patch?: never;
@@ -3028,27 +1098,7 @@ export interface paths {
             cookie?: never;
         };
         /** What types there are; `schema` is the JSON Schema of what each holds. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["CredentialTypeOutList"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_credential_types"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3069,34 +1119,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Connect with it and say whether that works: `ok` and a `message` for people, which holds no value of it. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    credential: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: {
-                content: {
-                    "application/json": components["schemas"]["TrialIn"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["TrialOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["test_credential"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3113,32 +1136,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** The same with values that are not kept. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["TrialOf"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["TrialOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["test_credential_values"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3159,181 +1157,25 @@ export interface paths {
          * @description The body may be anything. With the header `Idempotency-Key`, or the one that the node names, a call that came before
          *     within 24 hours is answered again and starts no second run.
          */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    path: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description The run's output, or what its respond node says */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "*/*": unknown;
-                    };
-                };
-                /** @description The run is accepted */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["FiredOut"];
-                    };
-                };
-                /** @description An error, or what a respond node says */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "*/*": components["schemas"]["Error"];
-                    };
-                };
-            };
-        };
+        get: operations["call_webhook_by_get"];
         /**
          * Call the webhook of an active flow, in the way that the flow's webhook node says.
          * @description The body may be anything. With the header `Idempotency-Key`, or the one that the node names, a call that came before
          *     within 24 hours is answered again and starts no second run.
          */
-        put: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    path: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description The run's output, or what its respond node says */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "*/*": unknown;
-                    };
-                };
-                /** @description The run is accepted */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["FiredOut"];
-                    };
-                };
-                /** @description An error, or what a respond node says */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "*/*": components["schemas"]["Error"];
-                    };
-                };
-            };
-        };
+        put: operations["call_webhook_by_put"];
         /**
          * Call the webhook of an active flow, in the way that the flow's webhook node says.
          * @description The body may be anything. With the header `Idempotency-Key`, or the one that the node names, a call that came before
          *     within 24 hours is answered again and starts no second run.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    path: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description The run's output, or what its respond node says */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "*/*": unknown;
-                    };
-                };
-                /** @description The run is accepted */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["FiredOut"];
-                    };
-                };
-                /** @description An error, or what a respond node says */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "*/*": components["schemas"]["Error"];
-                    };
-                };
-            };
-        };
+        post: operations["call_webhook_by_post"];
         /**
          * Call the webhook of an active flow, in the way that the flow's webhook node says.
          * @description The body may be anything. With the header `Idempotency-Key`, or the one that the node names, a call that came before
          *     within 24 hours is answered again and starts no second run.
          */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    path: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description The run's output, or what its respond node says */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "*/*": unknown;
-                    };
-                };
-                /** @description The run is accepted */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["FiredOut"];
-                    };
-                };
-                /** @description An error, or what a respond node says */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "*/*": components["schemas"]["Error"];
-                    };
-                };
-            };
-        };
+        delete: operations["call_webhook_by_delete"];
         options?: never;
         head?: never;
         /**
@@ -3341,46 +1183,7 @@ export interface paths {
          * @description The body may be anything. With the header `Idempotency-Key`, or the one that the node names, a call that came before
          *     within 24 hours is answered again and starts no second run.
          */
-        patch: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    path: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description The run's output, or what its respond node says */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "*/*": unknown;
-                    };
-                };
-                /** @description The run is accepted */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["FiredOut"];
-                    };
-                };
-                /** @description An error, or what a respond node says */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "*/*": components["schemas"]["Error"];
-                    };
-                };
-            };
-        };
+        patch: operations["call_webhook_by_patch"];
         trace?: never;
     };
     "/api/runs/{run}/resume": {
@@ -3393,29 +1196,7 @@ export interface paths {
             cookie?: never;
         };
         /** A page on which a run that waits is answered. Opening it does nothing. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    run: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description A page that asks */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "text/html": unknown;
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["open_run_question"];
         put?: never;
         /**
          * Answer a run that waits, once: an approval with `approved` or `rejected`, a callback with any body.
@@ -3424,43 +1205,7 @@ export interface paths {
          *     answered. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as what
          *     it received. 409 for what was answered before, whose time is over, or whose run has ended.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    run: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: {
-                content: {
-                    "application/json": components["schemas"]["AnswerIn"];
-                    "*/*": unknown;
-                };
-            };
-            responses: {
-                /** @description The run; by a signed link `{run_id, node_id, answer}` */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["RunOut"];
-                        "text/html": unknown;
-                    };
-                };
-                /** @description An error */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-            };
-        };
+        post: operations["resume_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3477,32 +1222,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** The `http` node that sends what a cURL command sends. Nothing is kept, and no secret comes back. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["CurlIn"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["ImportedOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["import_curl"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3519,32 +1239,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Put a node for each operation of an OpenAPI 3 document into the palette; it replaces those of the same title. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["DocumentIn"];
-                };
-            };
-            responses: {
-                /** @description Created */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["PaletteOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["import_openapi"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3559,33 +1254,7 @@ export interface paths {
             cookie?: never;
         };
         /** The palette, document by document, the latest first. */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                    search?: string | null;
-                    source?: string | null;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["PresetOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_presets"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3607,27 +1276,7 @@ export interface paths {
         put?: never;
         post?: never;
         /** Take all presets of a document out of the palette. Nodes that were made of them stay. */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    source: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description No Content */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        delete: operations["delete_presets"];
         options?: never;
         head?: never;
         patch?: never;
@@ -3647,32 +1296,7 @@ export interface paths {
          * @description They see what they would when the node is executed: of a node that has `foreach`, the first item. Where a secret
          *     would stand, there is ••••, whatever is done with it. Without a `run_id` there is what is `pinned`, and no more.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["PreviewIn"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["PreviewOut"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["preview_expression"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3687,91 +1311,14 @@ export interface paths {
             cookie?: never;
         };
         /** List the files of the workspace in the order of their paths, those in folders too. */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string | null;
-                    /** @description What their paths begin with, such as `reports/` */
-                    prefix?: string;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["FileOutList"];
-                    };
-                };
-                400: components["responses"]["BAD_REQUEST"];
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["list_files"];
         put?: never;
         /**
          * Keep a file of up to `HEADRACE_FILE_MAX_BYTES`, whatever `HEADRACE_MAX_BODY_BYTES` is.
          * @description It goes to the disk as it comes in, and is there whole or not at all. Where there is such a file already, 409 unless
          *     `overwrite` is true.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "multipart/form-data": components["schemas"]["UploadForm"];
-                };
-            };
-            responses: {
-                /** @description Created */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["FileOut"];
-                    };
-                };
-                /** @description Conflict */
-                409: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description Request Entity Too Large */
-                413: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description Unsupported Media Type */
-                415: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        post: operations["create_file"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3792,53 +1339,11 @@ export interface paths {
          * @description Viewers are not sent any: they see everything without the signatures of links that answer runs, and a file may hold
          *     such a link.
          */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    path: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description The file */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "*/*": string;
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        get: operations["get_file"];
         put?: never;
         post?: never;
         /** Delete a file, or an empty folder. */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    path: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description No Content */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
+        delete: operations["delete_file"];
         options?: never;
         head?: never;
         patch?: never;
@@ -3848,6 +1353,118 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description What a flow does: nodes, the edges between them, and settings */
+        WorkflowDefinition: {
+            /** @description The steps of the flow, in any order; at most `HEADRACE_MAX_NODES` */
+            nodes?: components["schemas"]["WorkflowNode"][];
+            /** @description How the nodes follow each other: no cycle, and no edge twice */
+            edges?: (components["schemas"]["WorkflowEdge"] | components["schemas"]["WorkflowShortEdge"])[];
+            /** @description What holds for the flow as a whole */
+            settings?: components["schemas"]["WorkflowSettings"] | null;
+        };
+        WorkflowNode: {
+            /** @description The name of the node in edges and expressions, unique in the flow: letters, digits and `_`; it does not start with a digit */
+            id: string;
+            /** @description One of the types in [nodes.md](nodes.md) */
+            type: string;
+            /** @description The name that people see; without it, the id */
+            name?: string;
+            /** @description The settings of the node's type; most may hold [expressions](expressions.md) */
+            config?: {
+                [key: string]: unknown;
+            };
+            /** @description A list, or an expression that gives one: the node is executed once for each item, which its expressions know as `item` and `index`, and gives the list of its outputs. Not with branches */
+            foreach?: string | unknown[] | null;
+            /** @description What to do before the node counts as failed: try again; without it, there is one attempt */
+            retry?: components["schemas"]["WorkflowRetry"] | null;
+            /** @description Seconds that one attempt may take; without it, only the flow's timeout counts */
+            timeout?: number | null;
+            /**
+             * @description What happens if the last attempt fails: `fail` ends the run, `continue` hands on `{"error": text}` as the output, `branch` does so by a branch called `error`
+             * @default fail
+             * @enum {string}
+             */
+            on_error?: "fail" | "continue" | "branch";
+            /**
+             * @description What happens if the server stops in the middle of the node: `retry` executes it again, with the same idempotency key; `fail` ends the run as failed
+             * @default retry
+             * @enum {string}
+             */
+            on_interrupt?: "retry" | "fail";
+            /**
+             * @description If true, the node is not executed and hands its input on; a trigger, or a node with branches, is skipped
+             * @default false
+             */
+            disabled?: boolean;
+            /** @description Where the editor draws the node; the engine ignores it */
+            position?: components["schemas"]["WorkflowPosition"] | null;
+            /** @description A remark for people; the engine ignores it */
+            notes?: string | null;
+        };
+        WorkflowRetry: {
+            /**
+             * @description How often the node is tried, the first time included
+             * @default 3
+             */
+            attempts?: number;
+            /**
+             * @description Seconds before the second attempt
+             * @default 1
+             */
+            delay?: number;
+            /**
+             * @description The factor by which each further delay grows, up to one hour
+             * @default 2
+             */
+            backoff?: number;
+        };
+        WorkflowPosition: {
+            /** @description Pixels from the left */
+            x?: number;
+            /** @description Pixels from the top */
+            y?: number;
+        };
+        WorkflowEdge: {
+            /** @description The id of the node that the edge leaves */
+            from: string;
+            /** @description The id of the node that the edge enters */
+            to: string;
+            /** @description The branch by which it leaves; required if the node has branches, else left out */
+            branch?: string | null;
+            /** @description Ignored; editors may keep one */
+            id?: unknown;
+        };
+        /** @description An edge in short: `["from", "to"]` or `["from", "to", "branch"]` */
+        WorkflowShortEdge: string[];
+        WorkflowSettings: {
+            /**
+             * @description The IANA time zone of its schedules, such as Europe/Berlin
+             * @default UTC
+             */
+            timezone?: string;
+            /** @description Seconds that a run may take; without it, what `HEADRACE_RUN_TIMEOUT` says */
+            timeout?: number | null;
+            /**
+             * @description How many runs of the flow may be active at the same time; 0: no limit
+             * @default 0
+             */
+            max_concurrent_runs?: number;
+            /**
+             * @description What happens to a run beyond that limit: `queue` lets it wait, `skip` refuses it
+             * @default queue
+             * @enum {string}
+             */
+            overlap?: "queue" | "skip";
+            /** @description The flow that runs when a run of this one fails; it begins with a node of type `error` */
+            error_workflow_id?: string | null;
+            /**
+             * @description Values that all expressions of the flow know as `vars.<name>`
+             * @default {}
+             */
+            vars?: {
+                [key: string]: unknown;
+            };
+        };
         Detail: {
             path: string;
             message: string;
@@ -4040,12 +1657,12 @@ export interface components {
              * @default operator
              * @enum {string}
              */
-            role: "viewer" | "operator" | "editor" | "owner";
+            role?: "viewer" | "operator" | "editor" | "owner";
             /**
              * @description Days until it expires
              * @default null
              */
-            days: number | null;
+            days?: number | null;
         };
         InvitationOut: {
             id: string;
@@ -4108,7 +1725,9 @@ export interface components {
             /** @description As it was then */
             target_name: string | null;
             /** @description By field: `{before, after}`, `{changed: true}` or a value */
-            changes: Record<string, never>;
+            changes: {
+                [key: string]: unknown;
+            };
             /** @description By id, what is still there of all that it has ids of, as it is called now */
             names: {
                 [key: string]: string;
@@ -4169,16 +1788,13 @@ export interface components {
         FlowIn: {
             /** @description A WorkflowDefinition as JSON text */
             definition_json?: string;
-            /** @description A WorkflowDefinition */
-            definition?: {
-                [key: string]: unknown;
-            };
+            definition?: components["schemas"]["WorkflowDefinition"];
             name: string;
             /**
              * @default draft
              * @enum {string}
              */
-            status: "draft" | "active" | "archived";
+            status?: "draft" | "active" | "archived";
             /** @description Passed over: a new flow is version 1 */
             version?: unknown;
         };
@@ -4215,10 +1831,7 @@ export interface components {
         FlowChange: {
             /** @description A WorkflowDefinition as JSON text */
             definition_json?: string;
-            /** @description A WorkflowDefinition */
-            definition?: {
-                [key: string]: unknown;
-            };
+            definition?: components["schemas"]["WorkflowDefinition"];
             name?: string;
             /** @enum {string} */
             status?: "draft" | "active" | "archived";
@@ -4232,26 +1845,26 @@ export interface components {
              * @description The branch by which it leaves; a node that has branches must name one
              * @default null
              */
-            branch: string | null;
+            branch?: string | null;
         };
         StartIn: {
             /** @default null */
-            input: unknown;
+            input?: unknown;
             /**
              * @description A WorkflowDefinition that is run in place of the saved one, and is not saved; for editors
              * @default null
              */
-            definition: Record<string, never> | null;
+            definition?: components["schemas"]["WorkflowDefinition"] | null;
             /**
              * @description The id of a node: only what it takes to come to it is executed, and its output is the run's
              * @default null
              */
-            until: string | null;
+            until?: string | null;
             /**
              * @description By node id, what is taken for the output of nodes that are not executed; for editors
              * @default null
              */
-            pinned: {
+            pinned?: {
                 [key: string]: components["schemas"]["PinIn"];
             } | null;
         };
@@ -4283,7 +1896,9 @@ export interface components {
             parent_run_id?: string | null;
             retry_of?: string | null;
             /** @description `{done, total}`: nodes that are settled */
-            progress?: Record<string, never> | null;
+            progress?: {
+                [key: string]: unknown;
+            } | null;
             /** @description It ran a definition that was not saved; then it has no version */
             draft?: boolean;
             /** @description The node after which it stopped */
@@ -4322,9 +1937,7 @@ export interface components {
             version: number;
         };
         CheckIn: {
-            definition: {
-                [key: string]: unknown;
-            };
+            definition: components["schemas"]["WorkflowDefinition"];
         };
         OutlineOut: {
             /** @description The ways out that have names, as it is configured */
@@ -4372,7 +1985,9 @@ export interface components {
             parent_run_id?: string | null;
             retry_of?: string | null;
             /** @description `{done, total}`: nodes that are settled */
-            progress?: Record<string, never> | null;
+            progress?: {
+                [key: string]: unknown;
+            } | null;
             /** @description It ran a definition that was not saved; then it has no version */
             draft?: boolean;
             /** @description The node after which it stopped */
@@ -4390,28 +2005,28 @@ export interface components {
              * @default success
              * @enum {string}
              */
-            status: "running" | "success" | "failed" | "pending";
+            status?: "running" | "success" | "failed" | "pending";
             /**
              * @default manual
              * @enum {string}
              */
-            triggered_by: "manual" | "schedule" | "webhook";
+            triggered_by?: "manual" | "schedule" | "webhook";
             /**
              * Format: date-time
              * @default null
              */
-            started_at: string | null;
+            started_at?: string | null;
             /**
              * Format: date-time
              * @default null
              */
-            finished_at: string | null;
+            finished_at?: string | null;
             /** @default null */
-            duration_ms: number | null;
+            duration_ms?: number | null;
             /** @default null */
-            output: unknown;
+            output?: unknown;
             /** @default null */
-            error_text: string | null;
+            error_text?: string | null;
         };
         QuestionOut: {
             node_id: string;
@@ -4458,7 +2073,9 @@ export interface components {
             parent_run_id?: string | null;
             retry_of?: string | null;
             /** @description `{done, total}`: nodes that are settled */
-            progress?: Record<string, never> | null;
+            progress?: {
+                [key: string]: unknown;
+            } | null;
             /** @description It ran a definition that was not saved; then it has no version */
             draft?: boolean;
             /** @description The node after which it stopped */
@@ -4472,7 +2089,7 @@ export interface components {
              * @default failed
              * @enum {string}
              */
-            from: "start" | "failed";
+            from?: "start" | "failed";
             /**
              * @description Without it: latest, or same for a run that was started with a definition, `until` or `pinned`
              * @default null
@@ -4480,7 +2097,7 @@ export interface components {
              * @example same
              * @example 3
              */
-            version: string | number | null;
+            version?: string | number | null;
         };
         StepOut: {
             id: string;
@@ -4540,7 +2157,9 @@ export interface components {
             parent_run_id?: string | null;
             retry_of?: string | null;
             /** @description `{done, total}`: nodes that are settled */
-            progress?: Record<string, never> | null;
+            progress?: {
+                [key: string]: unknown;
+            } | null;
             /** @description It ran a definition that was not saved; then it has no version */
             draft?: boolean;
             /** @description The node after which it stopped */
@@ -4602,13 +2221,13 @@ export interface components {
              * @default info
              * @enum {string}
              */
-            level: "debug" | "info" | "warning" | "error";
+            level?: "debug" | "info" | "warning" | "error";
             /** @default null */
-            run_id: string | null;
+            run_id?: string | null;
             /** @default null */
-            node_id: string | null;
+            node_id?: string | null;
             /** @default null */
-            data: unknown;
+            data?: unknown;
         };
         LogOut: {
             id: string;
@@ -4680,9 +2299,7 @@ export interface components {
             needs?: string[];
             sample_input: unknown;
             expected_output?: unknown;
-            definition: {
-                [key: string]: unknown;
-            };
+            definition: components["schemas"]["WorkflowDefinition"];
         };
         TemplateOutList: {
             items: components["schemas"]["TemplateOut"][];
@@ -4756,7 +2373,9 @@ export interface components {
             /** @description Whether it is told what it remembers */
             memory?: boolean | null;
             /** @description The JSON Schema of an object; null: it answers text */
-            output_schema?: Record<string, never> | null;
+            output_schema?: {
+                [key: string]: unknown;
+            } | null;
             limits?: {
                 /** @description Requests to the model */
                 steps?: number;
@@ -4840,7 +2459,9 @@ export interface components {
             /** @description Whether it is told what it remembers */
             memory?: boolean | null;
             /** @description The JSON Schema of an object; null: it answers text */
-            output_schema?: Record<string, never> | null;
+            output_schema?: {
+                [key: string]: unknown;
+            } | null;
             limits?: {
                 /** @description Requests to the model */
                 steps?: number;
@@ -4861,7 +2482,7 @@ export interface components {
              * @description When the agent was last changed that the change is based on; null: whenever
              * @default null
              */
-            updated_at: string | null;
+            updated_at?: string | null;
         };
         TaskIn: {
             agent_id: string;
@@ -4870,19 +2491,19 @@ export interface components {
              * @description What the task is about: data
              * @default null
              */
-            input: unknown;
+            input?: unknown;
             /** @default null */
-            session: string | null;
+            session?: string | null;
             /**
              * @description Whether to recall; else as the agent says
              * @default null
              */
-            memory: boolean | null;
+            memory?: boolean | null;
             /**
              * @description Such as openai:gpt-5
              * @default null
              */
-            model: string | null;
+            model?: string | null;
             /** @description By type of tool, for those that name none; `llm` is the model's */
             credentials?: {
                 [key: string]: string;
@@ -4891,7 +2512,7 @@ export interface components {
              * @description Seconds
              * @default 30
              */
-            wait: number;
+            wait?: number;
         };
         ToolCallOut: {
             name: string;
@@ -5028,13 +2649,13 @@ export interface components {
             key: string;
             content: string;
             /** @default  */
-            session: string | null;
+            session?: string | null;
             tags?: string[];
             /**
              * @description Seconds after which it is forgotten; without it, never
              * @default null
              */
-            expires_in: number | null;
+            expires_in?: number | null;
         };
         ForgottenOut: {
             /** @description How many entries there were */
@@ -5159,7 +2780,7 @@ export interface components {
              * @description The hosts that it may be sent to; null: those that its values name
              * @default null
              */
-            hosts: string[] | null;
+            hosts?: string[] | null;
         };
         CredentialOut: {
             id: string;
@@ -5203,7 +2824,7 @@ export interface components {
              * @description What messages call it
              * @default new
              */
-            name: string;
+            name?: string;
             type: string;
             /** @description The values, which are not kept */
             data: {
@@ -5213,7 +2834,7 @@ export interface components {
              * @description The hosts that it may be sent to; null: those that its values name
              * @default null
              */
-            hosts: string[] | null;
+            hosts?: string[] | null;
         } & {
             [key: string]: unknown;
         };
@@ -5252,7 +2873,9 @@ export interface components {
         };
         DocumentIn: {
             /** @description OpenAPI 3, as an object, or as text: JSON or YAML */
-            document: string | Record<string, never>;
+            document: string | {
+                [key: string]: unknown;
+            };
         };
         PresetOut: {
             id: string;
@@ -5262,8 +2885,12 @@ export interface components {
             name: string;
             description: string;
             tags: unknown;
-            node: Record<string, never>;
-            parameters: Record<string, never>;
+            node: {
+                [key: string]: unknown;
+            };
+            parameters: {
+                [key: string]: unknown;
+            };
             credential_type: string | null;
             /** Format: date-time */
             created_at: string;
@@ -5289,17 +2916,17 @@ export interface components {
              * @description The definition as it is being edited; else the flow's
              * @default null
              */
-            definition: Record<string, never> | null;
+            definition?: components["schemas"]["WorkflowDefinition"] | null;
             /**
              * @description A run of the flow, whose values are taken
              * @default null
              */
-            run_id: string | null;
+            run_id?: string | null;
             /**
              * @description By node id, what is taken for the outputs of nodes, in place of what the run recorded
              * @default null
              */
-            pinned: {
+            pinned?: {
                 [key: string]: components["schemas"]["PinIn"];
             } | null;
             /** @description Any JSON; expressions in its texts are evaluated */
@@ -5345,12 +2972,12 @@ export interface components {
              * @description Where to keep it: `reports/may.csv`. With a slash at its end, the folder, where it keeps its name. Empty: its name, in no folder
              * @default
              */
-            path: string;
+            path?: string;
             /**
              * @description Whether to replace a file that has this path
              * @default false
              */
-            overwrite: boolean;
+            overwrite?: boolean;
             /**
              * Format: binary
              * @description The file, with its name
@@ -5384,4 +3011,2643 @@ export interface components {
     pathItems: never;
 }
 export type $defs = Record<string, never>;
-export type operations = Record<string, never>;
+export interface operations {
+    log_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Login"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    log_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_profile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_profile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProfileChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_profile_sessions: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnSessionOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_profile_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_workspaces: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkspaceOutList"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_workspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WorkspaceIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkspaceOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_workspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WorkspaceIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkspaceOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_members: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemberOutList"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemberIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemberOut"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationMade"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemberGone"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemberChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemberOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    reset_member_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemberPassword"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenOutList"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_invitations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationOutList"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvitationIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationMade"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                invitation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    preview_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvitationToken"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationShown"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    redeem_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Redemption"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_audit_entries: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                action?: "agent" | "credential" | "file" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
+                user_id?: string | null;
+                target_id?: string | null;
+                since?: string | null;
+                until?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_flows: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                status?: string | null;
+                search?: string | null;
+                failing?: boolean | null;
+                /** @description Those that have such a trigger: webhook, schedule */
+                trigger?: string | null;
+                sort?: "newest" | "name" | "updated" | "last_run";
+                /** @description Whether to leave out `definition_json` */
+                brief?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowItemOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_flow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FlowIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_flow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_flow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FlowChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_flow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    run_flow: {
+        parameters: {
+            query?: {
+                /** @description Seconds */
+                wait?: number;
+            };
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["StartIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOut"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_flow_versions: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                /** @description Whether to leave out `definition_json` */
+                brief?: boolean;
+                /** @description Whether to say what changed */
+                summary?: boolean;
+            };
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionItemOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_flow_version: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    restore_flow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RestoreIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    validate_flow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowCheckOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_runs: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                status?: string | null;
+                workflow_id?: string | null;
+                triggered_by?: "manual" | "schedule" | "webhook" | null;
+                since?: string | null;
+                until?: string | null;
+                cancelled?: boolean | null;
+                /** @description Only runs that wait for an answer of people */
+                waiting?: boolean;
+                /** @description The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error */
+                search?: string | null;
+                /** @description Whether to leave out what went in and came out */
+                brief?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunItemOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunWholeOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    cancel_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    retry_run: {
+        parameters: {
+            query?: {
+                /** @description Seconds */
+                wait?: number;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RetryIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOut"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_run_steps: {
+        parameters: {
+            query?: {
+                /** @description Without it, up to 1000 */
+                limit?: number | null;
+                cursor?: string | null;
+                /** @description Only the steps of this node */
+                node_id?: string | null;
+                /** @description false: `input` and `output` are null in every step */
+                values?: boolean;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StepOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_run_definition: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowDefinition"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_run_children: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunBriefOutList"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_run_value: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                name: "input" | "output";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_run_step: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StepOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_run_step_output: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_latest_runs: {
+        parameters: {
+            query?: {
+                /** @description Whether to leave out what went in and came out */
+                brief?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunItemOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_schedules: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_logs: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                run_id?: string | null;
+                level?: string | null;
+                since?: string | null;
+                until?: string | null;
+                /** @description Letters of the message */
+                search?: string | null;
+                workflow_id?: string | null;
+                /** @description Whether to cut long `data`: to `{$cut: {bytes, start}}` */
+                brief?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LogItemOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_log: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LogIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LogOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_run_logs: {
+        parameters: {
+            query?: {
+                /** @description Without it, up to 1000 */
+                limit?: number | null;
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LogOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_nodes: {
+        parameters: {
+            query?: {
+                search?: string;
+                category?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodesOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_templates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateOutList"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    use_template: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["UseIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_agents: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedAgentOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    validate_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedAgentOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    run_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TaskIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentRunOut"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentRunOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_agent_logs: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                agent_id?: string | null;
+                /** @description One session; empty: the entries without a session; left out: all */
+                session?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentLogOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_agent_run: {
+        parameters: {
+            query?: {
+                /** @description Seconds */
+                wait?: number;
+            };
+            header?: never;
+            path: {
+                agent_run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentLogOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    cancel_agent_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                agent_run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentRunOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_memories: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                agent_id?: string | null;
+                /** @description One session; empty: the entries without a session; left out: all */
+                session?: string | null;
+                search?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemoryOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_memory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemoryIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemoryOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    clear_memories: {
+        parameters: {
+            query: {
+                agent_id: string;
+                /** @description One session; empty: the entries without a session; left out: all */
+                session?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ForgottenOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_memory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                memory: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemoryOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_memory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                memory: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_health: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HealthOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_ready: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadyOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_metrics: {
+        parameters: {
+            query?: {
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MetricsOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_credentials: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                /** @description Whether to say what uses each of them */
+                used_by?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CredentialUseOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CredentialIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CredentialOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                credential: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CredentialUseOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                credential: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CredentialChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CredentialOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                credential: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_credential_types: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CredentialTypeOutList"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    test_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                credential: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["TrialIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrialOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    test_credential_values: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TrialOf"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrialOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    call_webhook_by_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run's output, or what its respond node says */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+            /** @description The run is accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FiredOut"];
+                };
+            };
+            /** @description An error; a respond node may say something else */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+        };
+    };
+    call_webhook_by_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run's output, or what its respond node says */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+            /** @description The run is accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FiredOut"];
+                };
+            };
+            /** @description An error; a respond node may say something else */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+        };
+    };
+    call_webhook_by_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run's output, or what its respond node says */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+            /** @description The run is accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FiredOut"];
+                };
+            };
+            /** @description An error; a respond node may say something else */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+        };
+    };
+    call_webhook_by_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run's output, or what its respond node says */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+            /** @description The run is accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FiredOut"];
+                };
+            };
+            /** @description An error; a respond node may say something else */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+        };
+    };
+    call_webhook_by_patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run's output, or what its respond node says */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+            /** @description The run is accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FiredOut"];
+                };
+            };
+            /** @description An error; a respond node may say something else */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+        };
+    };
+    open_run_question: {
+        parameters: {
+            query?: {
+                /** @description The signature of a link; with it, no session is needed */
+                token?: string;
+                /** @description The id of the node that is answered */
+                node?: string;
+                /** @description The answer, if the link has one */
+                answer?: string;
+                /** @description Which question of the node, if it asks several */
+                question?: string;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page that asks */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    resume_run: {
+        parameters: {
+            query?: {
+                /** @description The signature of a link; with it, no session is needed */
+                token?: string;
+                /** @description The id of the node that is answered */
+                node?: string;
+                /** @description The answer, if the link has one */
+                answer?: string;
+                /** @description Which question of the node, if it asks several */
+                question?: string;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["AnswerIn"];
+                "application/x-www-form-urlencoded": components["schemas"]["AnswerIn"];
+            };
+        };
+        responses: {
+            /** @description The run; by a signed link `{run_id, node_id, answer}` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOut"];
+                    "text/html": string;
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    import_curl: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CurlIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportedOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    import_openapi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DocumentIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaletteOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_presets: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                search?: string | null;
+                source?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PresetOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_presets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                source: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    preview_expression: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_files: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                /** @description What their paths begin with, such as `reports/` */
+                prefix?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["UploadForm"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOut"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file, under its own content type */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+}

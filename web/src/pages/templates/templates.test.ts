@@ -19,7 +19,13 @@ const MAIL = { name: "mail", type: "smtp", for: "sending the report" };
 const ALL = [
   template("Big report", {
     category: "reporting",
-    definition: { nodes: [{ type: "schedule" }, { type: "code" }], edges: [] },
+    definition: {
+      nodes: [
+        { id: "a", type: "schedule" },
+        { id: "b", type: "code" },
+      ],
+      edges: [],
+    },
   }),
   template("Report by mail", { category: "reporting", credentials: [MAIL], tags: ["digest"] }),
   template("Clean rows"),

@@ -1,0 +1,95 @@
+"""What the OpenAPI document says besides what the argument and answer schemas say: operation ids and components.
+
+An operation id is a verb and a resource: `list_runs`, `get_run`, `create_flow`. It follows from the method and the
+path, unless the route is in IRREGULAR. Generated clients name their functions by it, so it never changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apispec import APISpec, BasePlugin
+from marshmallow import fields
+
+from definition import schema as definition_schema
+
+# The verb for one object, and for a list where that is another.
+ONE = {"get": "get", "put": "update", "patch": "update", "delete": "delete", "post": "create"}
+# What a path calls a thing, where the rest of the API calls it otherwise.
+NAMES = {"workflows": "flows"}
+# Routes whose path does not say what they do.
+IRREGULAR = {
+    "post /api/auth/login": "log_in",
+    "get /api/auth/session": "get_session",
+    "patch /api/auth/session": "update_session",
+    "delete /api/auth/session": "log_out",
+    "post /api/members/password": "reset_member_password",
+    "post /api/invitations/look": "preview_invitation",
+    "get /api/audit": "list_audit_entries",
+    "get /api/runs/{run}/{name}": "get_run_value",
+    "get /api/runs/{run}/children": "list_run_children",
+    "get /api/runs/{run}/resume": "open_run_question",
+    "get /api/dashboard/runs/latest": "list_latest_runs",
+    "get /api/logs/{run}": "list_run_logs",
+    "get /api/metrics": "get_metrics",
+    "get /api/agent/memory": "list_memories",
+    "post /api/agent/memory": "create_memory",
+    "delete /api/agent/memory": "clear_memories",
+    "get /api/agent/memory/{memory}": "get_memory",
+    "delete /api/agent/memory/{memory}": "delete_memory",
+    "post /api/credentials/test": "test_credential_values",
+    "post /api/import/curl": "import_curl",
+    "post /api/import/openapi": "import_openapi",
+    "delete /api/presets/{source}": "delete_presets",
+    **{f"{method} /api/webhooks/{{path}}": f"call_webhook_by_{method}" for method in ONE},
+}
+
+
+def operation_id(method: str, path: str) -> str:
+    """Return the id of an operation; `method` in lower case, `path` as OpenAPI writes it."""
+    named = IRREGULAR.get(f"{method} {path}")
+    if named is not None:
+        return named
+    parts = path.removeprefix("/api/").split("/")
+    nouns = [NAMES.get(part, part).replace("-", "_") for part in parts if not part.startswith("{")]
+    owners, last = [_singular(noun) for noun in nouns[:-1]], nouns[-1]
+    if parts[-1].startswith("{"):
+        return "_".join([ONE[method], *owners, _singular(last)])
+    if method == "post" and owners and _singular(last) == last:  # what is done: /runs/{run}/cancel
+        return "_".join([last, *owners])
+    is_list = method == "get" and _singular(last) != last
+    return "_".join(["list", *owners, last] if is_list else [ONE[method], *owners, _singular(last)])
+
+
+def _singular(noun: str) -> str:
+    return noun[:-1] if noun.endswith("s") else noun
+
+
+class Description(BasePlugin):
+    """The plugin of apispec that adds what this module is about."""
+
+    def init_spec(self, spec: APISpec) -> None:
+        super().init_spec(spec)
+        for name, schema in definition_schema.COMPONENTS.items():
+            spec.components.schema(name, schema)
+
+    def operation_helper(self, path: str | None = None, operations: Any = None, **options: Any) -> None:
+        for method, operation in (operations or {}).items():
+            operation.setdefault("operationId", operation_id(method, str(path)))
+
+
+def shape_of(converter: Any, field: fields.Field[Any], ret: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Make `ret`, the JSON Schema of a field, name the `component` that its metadata names, if any.
+
+    Say of other objects without properties that they may have any: generators take them for empty ones.
+    """
+    name = field.metadata.get("component")
+    if name is not None:
+        reference = {"$ref": definition_schema.REF + name}
+        for key in ("type", "additionalProperties"):
+            ret.pop(key, None)
+        return {"anyOf": [reference, {"type": "null"}]} if field.allow_none else reference
+    types = ret.get("type", ())
+    if "object" in ([types] if isinstance(types, str) else types) and "properties" not in ret:
+        ret.setdefault("additionalProperties", {})
+    return {}

@@ -1,0 +1,250 @@
+"""The OpenAPI document: it is valid, its operations have names that clients can count on, and it hides nothing."""
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from test_every_route import OPEN
+
+import definition as definitions
+from api import description, openapi
+from definition import schema
+from errors import DefinitionError
+
+DOCUMENT = json.loads(openapi.document())
+METHODS = ("get", "put", "post", "delete", "patch")
+OPERATIONS = {
+    f"{method} {path}": operation
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+    if method in METHODS
+}
+# A verb and what it is about. A new verb is a decision: clients are to guess the name of a function.
+VERBS = {
+    *("list", "get", "create", "update", "delete"),
+    *("run", "cancel", "retry", "resume", "restore", "validate", "use", "test", "preview", "import", "clear", "reset"),
+    *("call", "open", "redeem", "connect", "accept", "revoke", "resend", "pause"),
+}
+ID = re.compile(rf"({'|'.join(sorted(VERBS))})(_[a-z0-9]+)+|log_in|log_out")
+TYPES = re.compile(r"[a-z]+/[a-z0-9.+-]+")
+
+
+def resolved(part):
+    """The part of the document that this names, or this."""
+    while "$ref" in part:
+        found = DOCUMENT
+        for key in part["$ref"].removeprefix("#/").split("/"):
+            found = found[key]
+        part = found
+    return part
+
+
+def walk(part, path=""):
+    """Every object in this part of the document, with its path."""
+    if isinstance(part, dict):
+        yield path, part
+    items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for key, value in items:
+        yield from walk(value, f"{path}/{key}")
+
+
+def answers(operation):
+    """The answers of an operation as `(status, answer)`."""
+    return [(status, resolved(answer)) for status, answer in operation["responses"].items()]
+
+
+def test_the_document_is_valid_openapi():
+    assert [error.message for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()] == []
+
+
+def test_every_operation_has_an_id_of_its_own():
+    ids = [operation["operationId"] for operation in OPERATIONS.values()]
+    assert len(ids) == len(set(ids)) > 90
+
+
+@pytest.mark.parametrize("route", OPERATIONS)
+def test_an_id_is_a_verb_and_what_it_is_about(route):
+    assert ID.fullmatch(OPERATIONS[route]["operationId"]), "name the route in IRREGULAR of api/description.py"
+
+
+@pytest.mark.parametrize("route", OPERATIONS)
+def test_list_is_what_answers_a_list_and_get_what_answers_one_thing(route):
+    operation = OPERATIONS[route]
+    answer = resolved(operation["responses"].get("200", {})).get("content", {}).get("application/json", {})
+    is_list = "items" in resolved(answer.get("schema", {})).get("properties", {})
+    verb = operation["operationId"].partition("_")[0]
+    if route.startswith("get") and not route.endswith("/webhooks/{path}"):
+        assert verb == "list" if is_list else verb in ("get", "open")
+    else:
+        assert verb not in ("list", "get")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "id_"),
+    [
+        ("get", "/api/runs", "list_runs"),
+        ("get", "/api/runs/{run}", "get_run"),
+        ("post", "/api/flows", "create_flow"),
+        ("put", "/api/workflows/{flow}", "update_flow"),
+        ("delete", "/api/workflows/{flow}", "delete_flow"),
+        ("post", "/api/workflows/{flow}/run", "run_flow"),
+        ("get", "/api/workflows/{flow}/versions/{number}", "get_flow_version"),
+        ("get", "/api/credential-types", "list_credential_types"),
+        ("post", "/api/invitations/redeem", "redeem_invitation"),
+        ("post", "/api/auth/login", "log_in"),
+    ],
+)
+def test_an_id_follows_from_the_route(method, path, id_):
+    assert description.operation_id(method, path) == id_
+
+
+def test_no_route_is_irregular_that_is_not_there():
+    assert set(description.IRREGULAR) <= set(OPERATIONS)
+
+
+@pytest.mark.parametrize("route", OPERATIONS)
+def test_every_operation_says_what_an_error_looks_like(route):
+    found = dict(answers(OPERATIONS[route]))
+    error = found["default"]["content"]["application/json"]["schema"]
+    assert error == {"$ref": "#/components/schemas/Error"}
+    for status, answer in found.items():
+        if status[0] in "45":
+            assert answer["content"]["application/json"]["schema"] == error
+
+
+@pytest.mark.parametrize("route", OPERATIONS)
+def test_every_body_has_a_type_and_a_schema(route):
+    operation = OPERATIONS[route]
+    bodies = [operation["requestBody"]] if "requestBody" in operation else []
+    for status, answer in answers(operation):
+        assert "content" in answer or status == "204", f"{status} has no content"
+        bodies += [answer] if "content" in answer else []
+    for body in bodies:
+        for type_, content in body["content"].items():
+            assert TYPES.fullmatch(type_) and content["schema"]
+
+
+def test_what_is_open_to_everybody_says_so_and_nothing_else_does():
+    described = {f"{route.split()[0].upper()} {route.split()[1]}" for route in OPERATIONS}
+    open_ = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route) for route in OPEN} & described
+    said = {route for route, operation in OPERATIONS.items() if {} in (operation.get("security", [1]) or [{}])}
+    said -= {f"{method} /api/runs/{{run}}/resume" for method in METHODS}  # open to who has a signed link
+    assert {f"{route.split()[0].upper()} {route.split()[1]}" for route in said} == open_
+    assert set(DOCUMENT["components"]["securitySchemes"]) == {"session", "token"}
+    assert DOCUMENT["security"] == [{"session": []}, {"token": []}]
+
+
+def test_an_object_of_unknown_keys_is_not_described_as_an_empty_one():
+    empty = [
+        path
+        for path, part in walk(DOCUMENT)
+        if "object" in (part.get("type") if isinstance(part.get("type"), list) else [part.get("type")])
+        and not {"properties", "additionalProperties"} & set(part)
+    ]
+    assert empty == []
+
+
+def test_the_apps_types_have_no_object_that_is_always_empty():
+    text = (Path(__file__).parents[2] / "web/src/api/schema.d.ts").read_text()
+    empty = [line for line in text.splitlines() if "Record<string, never>" in line]
+    assert [line.split()[2] for line in empty] == ["webhooks", "$defs"]  # there are none, as in every such file
+
+
+def test_a_list_that_is_given_whole_has_no_default_limit():
+    for path in ("/api/runs/{run}/steps", "/api/logs/{run}"):
+        (limit,) = [item for item in DOCUMENT["paths"][path]["get"]["parameters"] if item.get("name") == "limit"]
+        assert limit["schema"].get("default") is None and limit["schema"]["maximum"] == 200
+
+
+# The definition of a flow
+
+
+def test_the_parts_of_a_definition_are_components():
+    for name, part in schema.COMPONENTS.items():
+        assert DOCUMENT["components"]["schemas"][name] == json.loads(json.dumps(part))
+    (body,) = OPERATIONS["post /api/flows"]["requestBody"]["content"].values()
+    assert "WorkflowDefinition" in json.dumps(resolved(body["schema"])["properties"]["definition"])
+    (answer,) = OPERATIONS["get /api/runs/{run}/definition"]["responses"]["200"]["content"].values()
+    assert answer["schema"]["$ref"].endswith("/WorkflowDefinition")
+
+
+def fits(definition):
+    """Whether the definition is what the document describes."""
+    whole = {"$ref": "#/components/schemas/WorkflowDefinition", "components": DOCUMENT["components"]}
+    return jsonschema.Draft202012Validator(whole).is_valid(definition)
+
+
+def is_taken(definition):
+    """Whether the definition can be an active flow's."""
+    try:
+        definitions.plan(definition)
+    except DefinitionError:
+        return False
+    return True
+
+
+def flow(settings=None, edges=(["start", "a"],), **node):
+    more = {} if settings is None else {"settings": settings}
+    return {
+        "nodes": [{"id": "start", "type": "manual"}, {"id": "a", "type": "noop", **node}],
+        "edges": [*edges],
+        **more,
+    }
+
+
+RIGHT = [
+    flow(),
+    flow(name="", config={}, position={"x": 1, "y": -2.5}, notes="Why", disabled=True),
+    flow(retry={}, timeout=None, on_error="branch", on_interrupt="fail"),
+    flow(retry={"attempts": 20, "delay": 0, "backoff": 10}, timeout=86_400),
+    flow(foreach="{{ input }}"),
+    flow(foreach=[1, 2]),
+    flow(edges=[{"from": "start", "to": "a", "branch": None, "id": 7}]),
+    flow(settings={"timezone": "Europe/Berlin", "timeout": 0.001, "max_concurrent_runs": 10_000, "overlap": "skip"}),
+    flow(settings={"error_workflow_id": None, "vars": {"a": 1}}),
+    {"nodes": [{"id": "start", "type": "manual"}]},
+]
+WRONG = [
+    flow(id="a-b"),
+    flow(id="x" * 65),
+    flow(id="1"),
+    flow(type=""),
+    flow(name="x" * 201),
+    flow(config=[]),
+    flow(retry={"attempts": 0}),
+    flow(retry={"attempts": 21}),
+    flow(retry={"attempts": 1.5}),
+    flow(retry={"delay": 3_601}),
+    flow(retry={"backoff": 0.9}),
+    flow(retry={"tries": 3}),
+    flow(timeout=0),
+    flow(timeout=86_401),
+    flow(on_error="stop"),
+    flow(on_interrupt="branch"),
+    flow(disabled="yes"),
+    flow(foreach=7),
+    flow(color="red"),
+    flow(edges=[["start"]]),
+    flow(edges=[["start", "a", "b", "c"]]),
+    flow(edges=[{"from": "start"}]),
+    flow(edges=[{"from": "start", "to": "a", "when": "x"}]),
+    flow(edges=["start->a"]),
+    flow(settings={"timeout": 2_592_001}),
+    flow(settings={"max_concurrent_runs": -1}),
+    flow(settings={"overlap": "drop"}),
+    flow(settings={"colour": "red"}),
+    {"nodes": [{"id": "start", "type": "manual"}], "version": 2},
+]
+
+
+@pytest.mark.parametrize("definition", RIGHT, ids=json.dumps)
+def test_a_definition_that_the_server_takes_fits_the_document(definition):
+    assert is_taken(definition) and fits(definition)
+
+
+@pytest.mark.parametrize("definition", WRONG, ids=json.dumps)
+def test_a_definition_of_a_wrong_form_fits_neither(definition):
+    assert not is_taken(definition) and not fits(definition)
