@@ -23,9 +23,14 @@ from typing import Any, NamedTuple
 
 from peewee import DatabaseError, ExceptionWrapper, IntegrityError, OperationalError, SqliteDatabase
 
+from errors import ConfigError
+from version import VERSION
+
 log = logging.getLogger("headrace.database")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+HISTORY = "schema_migration"
+MOST_NAMED = 5
 BUSY_MS = 5000
 STALL_SECONDS = 2.0  # for which other processes may be waited for as a matter of course
 LOOK_SECONDS = 0.25
@@ -272,21 +277,64 @@ def execute_all(statements: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]:
 
 
 def migrate() -> list[str]:
-    """Apply the migrations that this database lacks, once however many processes start together; their names."""
+    """Apply the migrations that this database lacks, once however many processes start together; their names.
+
+    Raises: ConfigError if a newer version has changed the database; nothing is written then.
+    """
     from playhouse.migrations import Runner
 
     with _lock:
         _prepare_a_new_file(Path(db.database))
+        refuse_newer()
         # Its line for each migration is noise at the first start; one for all follows.
         logging.getLogger("peewee.migrations").setLevel(logging.WARNING)
         runner = Runner(db, directory=str(MIGRATIONS))
         is_new = not runner.applied()
         applied = list(runner.up())
+        _note_version()
     for name in applied:
         log.debug("migration %s applied", name)
     if applied:
         log.info("database made" if is_new else f"database brought up to date: {len(applied)} steps")
     return applied
+
+
+def migrations() -> set[str]:
+    """The names of the migrations that this version knows."""
+    return {file.stem for file in MIGRATIONS.glob("[0-9]*.py")}
+
+
+def refuse_newer() -> None:
+    """Do nothing if this version knows every migration of the database.
+
+    Raises: ConfigError if it does not, which names the version that wrote the database.
+    """
+    if not db.table_exists(HISTORY):
+        return
+    unknown = {name for (name,) in execute(f"SELECT name FROM {HISTORY}").fetchall()} - migrations()
+    if not unknown:
+        return
+    wrote = written_by()
+    newer = "a newer version of Headrace" if wrote is None else f"Headrace {wrote}"
+    raise ConfigError(
+        f"The database {db.database} was written by {newer} and this is {VERSION}, which does not know its migrations "
+        f"{', '.join(sorted(unknown)[:MOST_NAMED])}. Use {newer}, or restore a backup that {VERSION} or an older "
+        "version made"
+    )
+
+
+def written_by() -> str | None:
+    """The version that has opened the database last; None if none has said so."""
+    if not db.table_exists("server_facts"):
+        return None
+    row = execute("SELECT value FROM server_facts WHERE name = 'version'").fetchone()
+    return None if row is None else str(row[0])
+
+
+def _note_version() -> None:
+    if written_by() != VERSION:
+        with write():
+            execute("INSERT OR REPLACE INTO server_facts (name, value) VALUES ('version', ?)", (VERSION,))
 
 
 def _prepare_a_new_file(path: Path) -> None:

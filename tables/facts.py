@@ -8,7 +8,9 @@ from tables.base import Base
 
 
 class Fact(Base):
-    """`key`: the fingerprint of the key that the stored credentials are encrypted with."""
+    """`key`: the fingerprint of the key that the stored credentials are encrypted with. `version`: the version that has
+    opened the database last.
+    """
 
     name = TextField(primary_key=True)
     value = TextField()
