@@ -417,6 +417,13 @@ class Config:
         _number(1, 3600),
         "Seconds without a sign of life after which the runs of a process are taken up by another.",
     )
+    paused: bool = setting(
+        "HEADRACE_PAUSED",
+        "false",
+        FLAG,
+        "`true`: start paused. No schedule, poll, wait or pending run goes on, nothing is deleted by age, and new runs "
+        "and calls of webhooks are refused with status 503.",
+    )
     retention_days: int = setting(
         "HEADRACE_RETENTION_DAYS",
         "30",

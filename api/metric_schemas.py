@@ -106,3 +106,7 @@ class HealthOut(Out):
 
 class ReadyOut(HealthOut):
     version = fields.String(required=True, metadata={"description": "The version of the server"})
+    paused = fields.Boolean(
+        required=True,
+        metadata={"description": "Whether nothing starts: no schedule, poll, wait or pending run, and no new run"},
+    )

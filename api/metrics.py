@@ -43,7 +43,7 @@ def ready() -> Any:
         raise Unavailable("The server takes no runs at the moment", retry_after=1)
     if is_held_up():
         raise Unavailable("The server cannot write at the moment", retry_after=1)
-    return {"ok": True, "ts": iso(now_ms()), "version": VERSION}
+    return {"ok": True, "ts": iso(now_ms()), "version": VERSION, "paused": server.dispatcher.is_paused}
 
 
 @blueprint.get("/metrics")
@@ -75,6 +75,8 @@ def prometheus() -> Response:
             yield family
             active = current_app.extensions["headrace"].dispatcher.active_count()
             yield GaugeMetricFamily("headrace_process_active_runs", "Runs in hand in the answering process", active)
+            paused = current_app.extensions["headrace"].dispatcher.is_paused
+            yield GaugeMetricFamily("headrace_paused", "1 while the server is paused, so that nothing starts", paused)
             overdue = Schedule.overdue(now_ms())
             yield GaugeMetricFamily("headrace_schedules_overdue", "Schedules that are late by over a minute", overdue)
             yield GaugeMetricFamily("headrace_polls_failing", "Triggers whose last poll failed", Poll.failing())

@@ -23,6 +23,7 @@ from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
 from models import (
     QUEUED,
+    Fact,
     IdempotencyKey,
     Lease,
     Run,
@@ -54,6 +55,7 @@ SUSPECT_SECONDS = 60.0  # in which a run that kills its process has done so
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 0.5  # after which who waits for a run looks whether the process ends
 SHORT_WAIT = 1.0  # which a thread that answers requests may always wait
+PAUSE_RETRY = 60  # seconds after which a caller may ask again whether the server is still paused
 LAST_SECONDS = 1.0  # for what is between two nodes, once the grace time is over
 BEATS_IN_A_LEASE = 3
 READ_AGAIN = 8  # of the runs that could not be read, at each sweep
@@ -90,6 +92,7 @@ class Dispatcher(Executor):
         self._local = threading.local()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
+        self.is_paused = config.paused
         self._heart: threading.Thread | None = None
         self._heart_stops = threading.Event()
         self._grace_ends = math.inf
@@ -100,6 +103,7 @@ class Dispatcher(Executor):
     def start(self) -> None:
         """Take a name, say that this process is alive, and start its threads."""
         self.owner = new_id("proc")
+        self._begin_paused()
         try:
             self.beat()
         except Exception:
@@ -109,6 +113,22 @@ class Dispatcher(Executor):
             thread = threading.Thread(target=self._work, name=f"run-{number}", daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    def _begin_paused(self) -> None:
+        """Find out whether to start paused; if that cannot be read, pause until it can."""
+        try:
+            self.look_for_pause()
+        except Exception:
+            log.exception("the database cannot be read; the server is paused until it can")
+            self.is_paused = True
+        if self.is_paused:
+            log.warning("the server is paused: nothing starts by itself, and new runs are refused, until `resume`")
+
+    def look_for_pause(self) -> None:
+        """Notice that the server was paused or resumed, by a command in another process."""
+        was, self.is_paused = self.is_paused, self.config.paused or Fact.is_paused()
+        if was and not self.is_paused:
+            log.info("the server is not paused any more")
 
     def keep_alive(self) -> None:
         """Renew the lease in a thread of its own, which nothing delays, until `stop`."""
@@ -200,6 +220,7 @@ class Dispatcher(Executor):
 
     def sweep(self) -> None:
         """Take up what nobody does: runs of dead processes, pending ones; and drop the runs that were taken from us."""
+        self.look_for_pause()
         self.record_the_rest()
         Lease.bury()
         for run in Run.abandoned():
@@ -214,7 +235,9 @@ class Dispatcher(Executor):
         self.pick_up()
 
     def wake(self) -> None:
-        """Let those runs go on for which the time to wait is over, and take up pending ones."""
+        """Let those runs go on for which the time to wait is over, and take up pending ones, unless paused."""
+        if self.is_paused:
+            return
         Wait.wake(now_ms())
         self.pick_up()
 
@@ -267,6 +290,8 @@ class Dispatcher(Executor):
             )
 
     def _check_open(self) -> None:
+        if self.is_paused:
+            raise Unavailable("The server is paused, so no run starts until it is resumed", retry_after=PAUSE_RETRY)
         if not self._is_alive():
             raise Unavailable("The database cannot be written at the moment", retry_after=5)
         self.check_space()
@@ -565,7 +590,7 @@ class Dispatcher(Executor):
 
     def _pick_up(self) -> bool:
         """Take some up; whether one of them needs no thread: it has ended, is in the slow lane or cannot be read."""
-        if self._stopping.is_set() or not self._is_alive():
+        if self._stopping.is_set() or self.is_paused or not self._is_alive():
             return False
         with self._looking:
             chosen = self._choose()

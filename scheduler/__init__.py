@@ -25,6 +25,8 @@ from scheduler.leader import Leader
 from scheduler.polls import Poller
 from scheduler.retention import Retention
 
+__all__ = ["Scheduler", "Steady", "skip_due"]
+
 SWEEP_SECONDS = 2
 WAKE_SECONDS = 0.5
 TICK_SECONDS = 0.5
@@ -102,7 +104,7 @@ class Scheduler:
         self.poller = Poller(dispatcher, self.leader.owner, self.leader.leads)
         jobs: list[tuple[Callable[[], object], float]] = [
             (dispatcher.sweep, SWEEP_SECONDS),
-            (lambda: watch(now_ms()), WATCH_SECONDS),
+            (self._unless_paused(lambda: watch(now_ms())), WATCH_SECONDS),
             (prune, PRUNE_SECONDS),
         ]
         for job, seconds in jobs:
@@ -115,10 +117,10 @@ class Scheduler:
             (dispatcher.wake, WAKE_SECONDS),
         )
         for tick, seconds in ticks:
-            self._scheduler.add_job(tick, "interval", seconds=seconds, executor="ticks")
+            self._scheduler.add_job(self._unless_paused(tick), "interval", seconds=seconds, executor="ticks")
         self.retention = Retention(dispatcher.config, dispatcher.payloads)
         self._scheduler.add_job(
-            _closing(self.retention.work),
+            _closing(self._unless_paused(self.retention.work)),
             "interval",
             seconds=RETAIN_SECONDS,
             executor="retention",
@@ -132,6 +134,15 @@ class Scheduler:
         def run() -> None:
             if not self.dispatcher.free_space.is_low():
                 tick()
+
+        return run
+
+    def _unless_paused(self, job: Callable[[], object]) -> Callable[[], None]:
+        """The job, which does nothing while the server is paused."""
+
+        def run() -> None:
+            if not self.dispatcher.is_paused:
+                job()
 
         return run
 

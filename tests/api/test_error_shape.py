@@ -412,3 +412,19 @@ def test_a_server_that_takes_no_runs_is_not_ready(client, server, monkeypatch):
     monkeypatch.setattr(server.dispatcher, "is_open", lambda: False)
     check_shape(client.get("/api/ready"), 503)
     assert client.get("/api/health").status_code == 200
+
+
+def test_a_paused_server_is_ready_says_so_and_refuses_runs_and_webhooks(owner, client, server, make_flow):
+    hook = {"nodes": [{"id": "hook", "type": "webhook", "config": {"path": "paused"}}]}
+    flow = make_flow(hook, status="active")
+    assert client.get("/api/ready").json["paused"] is False
+    server.dispatcher.is_paused = True
+    assert client.get("/api/ready").json["paused"] is True
+    for answer in (
+        owner.post(f"/api/workflows/{flow['id']}/run", {}),
+        client.post("/api/webhooks/paused", {"a": 1}),
+    ):
+        check_shape(answer, 503)
+        assert answer.headers["Retry-After"] == "60"
+    assert not owner.get("/api/runs").json["items"]
+    assert "headrace_paused 1.0" in owner.get("/metrics").text.splitlines()

@@ -2670,6 +2670,8 @@ export interface components {
             ts: string;
             /** @description The version of the server */
             version: string;
+            /** @description Whether nothing starts: no schedule, poll, wait or pending run, and no new run */
+            paused: boolean;
         };
         DayOut: {
             day: string;

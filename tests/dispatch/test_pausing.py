@@ -1,0 +1,93 @@
+"""A paused server: nothing starts, what is asked for is refused, and it goes on within seconds of `resume`."""
+
+import pytest
+from world import PATIENCE, add_flow, flow, node, run_of
+
+import database
+from errors import Unavailable
+from models import Fact, Run, Wait, now_ms
+from scheduler import Scheduler
+
+
+def on_record(made):
+    """A pending run whose row is there, and which nobody has in hand."""
+    run = Run.accept(made, triggered_by="manual")
+    with database.write():
+        database.execute(*run.insertion())
+    return run.id
+
+
+def finished(dispatcher, id_):
+    ended = dispatcher.wait(dispatcher.ticket_of(run_of(id_)), PATIENCE)
+    assert ended.finished_at is not None, "it never ended"
+    return ended
+
+
+@pytest.mark.parametrize("paused", ["by the setting", "by a restore"])
+def test_a_paused_server_starts_no_pending_run_and_refuses_new_ones(start, paused):
+    if paused == "by a restore":
+        Fact.pause("restored")
+    dispatcher = start(paused=paused == "by the setting", inline=True)
+    id_ = on_record(add_flow(flow("a")))
+    dispatcher.sweep()
+    dispatcher.wake()
+    dispatcher.pick_up()
+    with pytest.raises(Unavailable, match="paused") as refused:
+        dispatcher.submit(add_flow(flow("a")), None, "manual")
+    assert refused.value.retry_after == 60
+    assert run_of(id_).status == "pending" and Run.select().count() == 1
+
+
+def test_no_wait_ends_in_a_paused_server_and_its_run_goes_on_after_that(start):
+    before = start(inline=True)
+    id_ = before.submit(add_flow(flow(node("a", "ask", {"value": now_ms() - 1}))), None, "manual").run.id
+    before.stop()
+    Fact.pause("restored")
+    dispatcher = start(inline=True)
+    dispatcher.wake()
+    assert run_of(id_).waiting is not None and Wait.next_wake(id_) is not None
+    Fact.resume()
+    dispatcher.sweep()
+    dispatcher.wake()
+    assert finished(dispatcher, id_).status == "success"
+
+
+def test_an_answer_is_kept_while_paused_and_counts_after_that(start):
+    before = start(inline=True)
+    id_ = before.submit(add_flow(flow(node("a", "ask"))), None, "manual").run.id
+    Fact.pause("restored")
+    dispatcher = start(inline=True)
+    dispatcher.answer(run_of(id_), "a", "yes", 1, "ann")
+    assert run_of(id_).finished_at is None
+    Fact.resume()
+    dispatcher.sweep()
+    assert finished(dispatcher, id_).status == "success"
+
+
+def test_a_server_that_cannot_read_whether_it_is_paused_is(start, monkeypatch):
+    def unreadable(cls):
+        raise OSError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Fact, "is_paused", classmethod(unreadable))
+        dispatcher = start(inline=True)
+        assert dispatcher.is_paused
+    dispatcher.sweep()
+    assert not dispatcher.is_paused
+
+
+def test_the_setting_holds_whatever_resume_says(start):
+    dispatcher = start(paused=True, inline=True)
+    Fact.pause("restored")
+    Fact.resume()
+    dispatcher.sweep()
+    assert dispatcher.is_paused
+
+
+def test_the_scheduler_does_nothing_by_itself_while_the_server_is_paused(start):
+    dispatcher = start(paused=True, inline=True)
+    scheduler, done = Scheduler(dispatcher), []
+    scheduler._unless_paused(lambda: done.append("paused"))()
+    dispatcher.is_paused = False
+    scheduler._unless_paused(lambda: done.append("resumed"))()
+    assert done == ["resumed"]
