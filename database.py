@@ -31,6 +31,8 @@ log = logging.getLogger("headrace.database")
 MIGRATIONS = Path(__file__).parent / "migrations"
 HISTORY = "schema_migration"
 MOST_NAMED = 5
+BESIDE = ("-wal", "-shm", "-journal")  # how the names of the files end that belong to a database
+MAGIC = b"SQLite format 3\0"
 BUSY_MS = 5000
 STALL_SECONDS = 2.0  # for which other processes may be waited for as a matter of course
 LOOK_SECONDS = 0.25
@@ -434,12 +436,30 @@ def backup(target: Path) -> None:
     with target.open("xb"):
         pass
     try:
-        with closing(sqlite3.connect(db.database)) as source, closing(sqlite3.connect(target)) as copy:
-            # Held to one state by reading from it: else the copy would begin anew whenever another process has
-            # written, and where that never rests, it would never end.
-            source.execute("BEGIN")
-            source.execute("SELECT 1 FROM sqlite_master").fetchone()
-            source.backup(copy, pages=PAGES_A_STEP)
+        _copy(str(db.database), target)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
+
+
+def _copy(source: str, target: Path, uri: bool = False) -> None:
+    with closing(sqlite3.connect(source, uri=uri)) as read, closing(sqlite3.connect(target)) as copy:
+        # Held to one state by reading from it: else the copy would begin anew whenever another process has written,
+        # and where that never rests, it would never end.
+        read.execute("BEGIN")
+        read.execute("SELECT 1 FROM sqlite_master").fetchone()
+        read.backup(copy, pages=PAGES_A_STEP)
+
+
+def copy_if_one(source: Path, target: Path) -> bool:
+    """Copy any file consistently if it is a SQLite database that can be read. Return False if it is not."""
+    with source.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            return False
+    try:
+        # Only read: what an interrupted writer left is not for us to put right, nor what strangers have put there.
+        _copy(f"{source.absolute().as_uri()}?mode=ro", target, uri=True)
+    except sqlite3.Error:
+        target.unlink(missing_ok=True)
+        return False
+    return True

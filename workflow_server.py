@@ -14,6 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import accounts
 import api
+import backups
 import cli
 import database
 import server_key
@@ -117,6 +118,7 @@ def prepare(config: Config) -> welcome.Login | None:
 
     The owner's address and password where that was generated: it is known nowhere else.
     """
+    backups.check_not_restoring(config)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database.connect(config.database_path, config.durability)
     database.migrate()

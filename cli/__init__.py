@@ -4,7 +4,7 @@ Wrong input is one line on stderr, `Error: …`, and exit code 2; a run that fai
 programs goes to stdout, everything else to stderr.
 """
 
-from cli import commands, files, keys
+from cli import backups, commands, files, keys
 from cli.base import main
 
-__all__ = ["commands", "files", "keys", "main"]
+__all__ = ["backups", "commands", "files", "keys", "main"]

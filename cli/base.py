@@ -99,7 +99,7 @@ def opened() -> Iterator[Config]:
     if not path.is_file():
         raise NotFound(f"There is no database {path}; start the server once, or name its folder in HEADRACE_DATA_DIR")
     with path.open("rb") as file:
-        if file.read(16) != b"SQLite format 3\0":
+        if file.read(len(database.MAGIC)) != database.MAGIC:
             raise BadInput(f"{path} is no SQLite database")
     database.connect(path, config.durability)
     try:

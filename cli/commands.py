@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import signal
 import sys
 import tempfile
@@ -121,7 +120,7 @@ def read_input(given: str) -> Any:
 def scratch_dispatcher(config: Config, found: Mapping[str, Credential]) -> Iterator[Dispatcher]:
     """A dispatcher that runs inline, over a database and a data folder that are deleted afterwards."""
     with unwinding_at_sigterm(), tempfile.TemporaryDirectory(prefix="headrace-") as folder:
-        config = replace(config, data_dir=Path(folder), database_url="", durability="normal")
+        config = replace(config, data_dir=Path(folder), database_url="", durability="normal", paused=False)
         database.connect(config.database_path, config.durability)
         database.migrate()
         recorder = Recorder()
@@ -362,47 +361,6 @@ def read_password() -> str:
 
 
 # Care
-
-
-@main.command()
-@click.argument("target", type=click.Path(path_type=Path))
-def backup(target: Path) -> None:
-    """Copy the database to the file TARGET, and the large values to TARGET.values, while a server may go on working."""
-    copied = target.with_name(f"{target.name}.values")
-    for path in (target, copied):
-        if path.exists():
-            raise Conflict(f"{path} exists already; nothing is overwritten")
-    with opened() as config, for_owner_only():
-        database.backup(target)
-        try:
-            # After the database: values are on the disk before the row that speaks of them.
-            copy_values(config.data_dir / "values", copied)
-        except BaseException:
-            target.unlink()
-            shutil.rmtree(copied, ignore_errors=True)
-            raise
-    click.echo(f"{target}: {target.stat().st_size} bytes")
-
-
-@contextmanager
-def for_owner_only() -> Iterator[None]:
-    """Files made meanwhile can be read by nobody else."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
-def copy_values(source: Path, target: Path) -> None:
-    """Copy the folder if there is one; what a server deletes meanwhile is not missed."""
-    if not source.is_dir():
-        return
-    try:
-        shutil.copytree(source, target)
-    except shutil.Error as error:
-        if any(Path(path).exists() for path, _, _ in error.args[0]):
-            raise
 
 
 @main.command("config")

@@ -5,10 +5,8 @@ import os
 import pty
 import re
 import select
-import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import tempfile
@@ -536,41 +534,7 @@ def test_user_list_prints_every_membership(data_dir):
     ]
 
 
-# backup and config
-
-
-def test_backup_copies_the_database_and_the_large_values(flow, data_dir, folder):
-    (data_dir / "values/run_1").mkdir(parents=True)
-    (data_dir / "values/run_1/output.json").write_text("[1]")
-    call("backup", "copy.sqlite3")
-    assert (folder / "copy.sqlite3.values/run_1/output.json").read_text() == "[1]"
-    assert stat.S_IMODE((folder / "copy.sqlite3").stat().st_mode) == 0o600
-    database.connect(folder / "copy.sqlite3")
-    assert [row.name for row in Workflow.select()] == [flow.name]
-
-
-def test_backup_works_where_there_are_no_large_values(data_dir, folder):
-    call("backup", "copy.sqlite3")
-    assert not (folder / "copy.sqlite3.values").exists()
-
-
-@pytest.mark.parametrize("name", ["copy.sqlite3", "copy.sqlite3.values"])
-def test_backup_overwrites_nothing(data_dir, folder, name):
-    (folder / name).write_text("mine")
-    before = sorted(folder.iterdir())
-    assert "exists already" in refused("backup", "copy.sqlite3")
-    assert (folder / name).read_text() == "mine"
-    assert sorted(folder.iterdir()) == before
-
-
-def test_a_backup_that_fails_leaves_no_half(data_dir, folder, monkeypatch):
-    def full(*args):
-        raise OSError(28, "No space left on device", "copy.sqlite3.values")
-
-    (data_dir / "values").mkdir()
-    monkeypatch.setattr(shutil, "copytree", full)
-    assert "No space left" in refused("backup", "copy.sqlite3")
-    assert not (folder / "copy.sqlite3").exists()
+# config
 
 
 def test_config_prints_every_setting_and_no_secret(monkeypatch):
@@ -643,7 +607,8 @@ def test_run_refuses_what_it_cannot_read(file, args, word):
         (["user", "add", "a@example.org", "--password-stdin"], "password:"),
         (["user", "password", "a@example.org"], "no user 'a@example.org'"),
         (["user", "bogus"], "bogus"),
-        (["backup", "none/copy.sqlite3"], "none/copy.sqlite3: No such file or directory"),
+        (["backup", "none/copy"], "none/.copy.partial: No such file or directory"),
+        (["restore", "none"], "'none' does not exist"),
         (["backup"], "TARGET"),
         (["bogus"], "No such command 'bogus'"),
         (["--bogus"], "--bogus"),
@@ -664,7 +629,7 @@ def test_a_password_that_could_not_log_in_is_refused(data_dir, password):
 
 DATABASE_COMMANDS = [
     ["export", "--all"], ["import", "flow.json", "--name", "A"], ["user", "add", "a@example.org"],
-    ["user", "password", "a@example.org"], ["user", "list"], ["backup", "copy.sqlite3"],
+    ["user", "password", "a@example.org"], ["user", "list"], ["backup", "copy"], ["resume"],
 ]  # fmt: skip
 
 
@@ -748,7 +713,7 @@ def test_it_serves_from_any_folder_and_the_commands_work_meanwhile(folder):
         call("user", "add", "ann@example.org", "--password-stdin", input="a good password")
         login = {"email": "ann@example.org", "password": "a good password"}
         assert ask(f"http://127.0.0.1:{port}/api/auth/login", login) == 200
-        call("backup", "copy.sqlite3")
+        call("backup", "copy")
         assert process.poll() is None
         process.terminate()
         process.wait(timeout=60)

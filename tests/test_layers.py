@@ -47,6 +47,7 @@ LAYERS = {
     "server_mail": {"nodes"},
     "credentials": {"agent", "database", "models", "definition", "nodes", "schemas", "vault"},
     "server_key": {"database", "models", "nodes", "vault"},
+    "backups": {"database", "models", "vault"},
     "recorder": {"database", "models", "payloads"},
     "dispatch": {
         *("agent", "database", "models", "payloads", "definition", "engine", "recorder", "nodes", "credentials"),
@@ -61,7 +62,7 @@ LAYERS = {
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
-        *("schemas", "templates", "nodes", "credentials", "importing", "server_key"),
+        *("schemas", "templates", "nodes", "credentials", "importing", "server_key", "backups", "vault"),
     },
     "welcome": set(),
     "http_worker": set(),
