@@ -7,7 +7,6 @@ process does both. `retention` deletes what has had its time.
 from __future__ import annotations
 
 import concurrent.futures
-import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,7 @@ from scheduler.firing import watch
 from scheduler.leader import Leader
 from scheduler.polls import Poller
 from scheduler.retention import Retention
+from scheduler.warnings import quieten
 
 __all__ = ["Scheduler", "Steady", "skip_due"]
 
@@ -85,15 +85,12 @@ class Scheduler:
         self.leader: Leader | None = None
         self.poller: Poller | None = None
         self.retention: Retention | None = None
-        logging.getLogger("apscheduler").setLevel(logging.WARNING)
         # No slow sweep delays a tick. What retention does can take minutes.
+        executors = {"ticks": OneThread(), "default": ThreadPoolExecutor(2), "retention": ThreadPoolExecutor(1)}
+        quieten(["apscheduler.scheduler", *(f"apscheduler.executors.{name}" for name in executors)])
         self._scheduler = Steady(
             timezone="UTC",
-            executors={
-                "ticks": OneThread(),
-                "default": ThreadPoolExecutor(2),
-                "retention": ThreadPoolExecutor(1),
-            },
+            executors=executors,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
 

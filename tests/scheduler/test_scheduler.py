@@ -1,14 +1,18 @@
 """The scheduler as a process has it: real threads, real time."""
 
+import logging
 import threading
 
 import pytest
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from moments import fires, runs, schedule
+from servers import until
 from world import PATIENCE, process
 
 from models import Lease, Run, now_ms
 from scheduler import Scheduler, Steady
 from scheduler.leader import RIGHT
+from scheduler.warnings import QUIET_SECONDS, SELDOM, Seldom
 
 
 @pytest.fixture
@@ -57,3 +61,41 @@ def test_jobs_go_on_when_the_clock_on_the_wall_is_set(hours):
         assert job.next_run_time is not None and not again.is_set(), "once, not once for every look"
     finally:
         scheduler.shutdown()
+
+
+def test_what_apscheduler_says_at_every_tick_is_said_once_a_minute_with_how_often(caplog):
+    clock, logger = [0.0], logging.getLogger("tests.seldom")
+    seldom = Seldom(lambda: clock[0])
+    logger.addFilter(seldom)
+    try:
+        for _ in range(500):
+            logger.warning("job %s skipped", "a")
+        logger.warning("another thing")
+        clock[0] += QUIET_SECONDS
+        logger.warning("job %s skipped", "b")
+        logger.warning("another thing")
+    finally:
+        logger.removeFilter(seldom)
+    assert [record.getMessage() for record in caplog.records] == [
+        "job a skipped",
+        "another thing",
+        "job b skipped (and 499 times more since this was said last)",
+        "another thing",
+    ]
+
+
+@pytest.mark.slow
+def test_a_job_that_takes_longer_than_its_interval_fills_no_log(dispatcher, caplog):
+    opened, skipped = threading.Event(), []
+    scheduler = Scheduler(dispatcher)
+    SELDOM._told.clear()
+    scheduler._scheduler.add_job(lambda: opened.wait(PATIENCE), "interval", seconds=0.01)
+    scheduler._scheduler.add_listener(skipped.append, EVENT_JOB_MAX_INSTANCES)
+    scheduler._scheduler.start()
+    try:
+        until(lambda: len(skipped) > 20, "the job is skipped many times")
+    finally:
+        opened.set()
+        scheduler._scheduler.shutdown(wait=True)
+    told = [record for record in caplog.records if "maximum number of running instances" in record.getMessage()]
+    assert len(told) == 1
