@@ -13,6 +13,7 @@ import ssl
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -484,6 +485,40 @@ def _environment() -> dict[str, str]:
     return {name: text for name, text in from_file.items() if text is not None} | dict(os.environ)
 
 
+# Not the server's own, but of what starts, builds or tests it.
+OTHERS = {"HEADRACE_WEB", "HEADRACE_EXTRAS", "HEADRACE_EXPECT_BROWSER", "HEADRACE_FAULTS_SEED", "HEADRACE_SOAK_SECONDS"}
+PREFIX = "HEADRACE_"
+NEAR = 0.85  # from which likeness on a name without the prefix is a misspelt setting, and no other program's
+
+
+def unknown_settings(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return a sentence for each variable that looks like a setting and is not one, with the nearest name.
+
+    By default the environment and the file `.env` are looked at. No value is told.
+    """
+    source = _environment() if environ is None else environ
+    known = {row.env for row in table()} | {f"{row.env}_FILE" for row in table() if row.secret}
+    ours = sorted(name for name in known if name.startswith(PREFIX))
+    found = []
+    for name in sorted(source.keys() - known - OTHERS):
+        near = _nearest(name, ours)
+        if near or name.startswith(PREFIX):
+            hint = f"did you mean {near}?" if near else "docs/settings.md has all of them"
+            found.append(f"{name} is not a setting, and has no effect; {hint}")
+    return found
+
+
+def _nearest(name: str, ours: list[str]) -> str | None:
+    """The setting that the name is nearest to, None if it is near to none."""
+    if not name.startswith(PREFIX):
+        return next(iter(get_close_matches(name.upper(), ours, 1, NEAR)), None)
+    if longer := [one for one in ours if one.startswith(f"{name}_")]:
+        return longer[0]
+    # What all of them begin with makes none of them nearer.
+    rests = [one.removeprefix(PREFIX) for one in ours]
+    return next((PREFIX + rest for rest in get_close_matches(name.removeprefix(PREFIX), rests, 1)), None)
+
+
 def table() -> list[Setting]:
     """Every setting, in the order in which the documents list them."""
     return [item.metadata["setting"] for item in fields(Config)]
@@ -496,7 +531,8 @@ Generated from `config.py` by `make docs`; change it there.
 
 Settings are environment variables, or lines of a file `.env` in the working directory, over which the environment wins.
 An empty value counts as not given. A secret can also lie in a file: `NAME_FILE` then has the path of the file.
-The server refuses to start with a value that cannot be, and says which.
+The server refuses to start with a value that cannot be, and says which. It warns at its start of a name
+that begins with `HEADRACE_`, or is nearly one of these, and is not a setting; it names the nearest.
 
 | variable | default | what it does | allowed |
 |---|---|---|---|

@@ -16,6 +16,7 @@ import accounts
 import api
 import backups
 import cli
+import config as settings
 import database
 import server_key
 import welcome
@@ -97,7 +98,10 @@ def create_app(config: Config | None = None, inline: bool = False, tell: bool = 
     `first_login` of the `Server` for the caller to tell. A process has one set of node types: those of the config that
     came last.
     """
-    config = config or Config.from_env()
+    if config is None:
+        config = Config.from_env()
+        for unknown in settings.unknown_settings():
+            log.warning("%s", unknown)
     own.load(config.nodes_dir)
     login = prepare(config)
     if login is not None and tell:

@@ -13,7 +13,7 @@ from cli.commands import unwinding_at_sigterm
 from config import Config
 from errors import BadInput
 from models import Fact, now_ms
-from scheduler import skip_due
+from scheduler.firing import skip_due
 from vault import KEY_FILE
 
 NEW_FOLDER = click.Path(path_type=Path)

@@ -367,6 +367,8 @@ def read_password() -> str:
 def show_config() -> None:
     """Print the settings in force, as lines of a `.env` file; secrets are masked."""
     config = Config.from_env()
+    for unknown in settings.unknown_settings():
+        click.echo(one_line(f"Warning: {unknown}"), err=True)
     for row, field in zip(settings.table(), fields(config), strict=True):
         value = getattr(config, field.name)
         text = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)

@@ -25,8 +25,6 @@ from scheduler.polls import Poller
 from scheduler.retention import Retention
 from scheduler.warnings import quieten
 
-__all__ = ["Scheduler", "Steady", "skip_due"]
-
 SWEEP_SECONDS = 2
 WAKE_SECONDS = 0.5
 TICK_SECONDS = 0.5

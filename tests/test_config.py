@@ -1,6 +1,7 @@
 """The settings: one table, from which parsing and the documents come."""
 
 import gc
+import re
 import runpy
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -9,6 +10,7 @@ import certifi
 import pytest
 
 import config
+import workflow_server
 from config import Config, MailServer
 from errors import ConfigError
 
@@ -276,6 +278,55 @@ class FakeWorker:
 
     def wsgi(self):
         return self
+
+
+# Names that are none
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("HEADRACE_LEASE_SECOND", "HEADRACE_LEASE_SECONDS"),
+        ("HEADRACE_LEASE", "HEADRACE_LEASE_SECONDS"),
+        ("HEADRACE_EGRES_ALLOW", "HEADRACE_EGRESS_ALLOW"),
+        ("headrace_data_dir", "HEADRACE_DATA_DIR"),
+        ("HEDRACE_DATA_DIR", "HEADRACE_DATA_DIR"),
+        ("HEADRACE_SECRETKEY_FILE", "HEADRACE_SECRET_KEY_FILE"),
+    ],
+)
+def test_a_misspelt_setting_is_told_with_the_nearest_name_and_without_its_value(name, nearest):
+    told = [f"{name} is not a setting, and has no effect; did you mean {nearest}?"]
+    assert config.unknown_settings({name: "do not tell this", "PATH": "/bin"}) == told
+
+
+def test_a_name_that_is_near_to_none_is_told_all_the_same():
+    (told,) = config.unknown_settings({"HEADRACE_XQZ": "1"})
+    assert told == "HEADRACE_XQZ is not a setting, and has no effect; docs/settings.md has all of them"
+
+
+def test_settings_their_files_and_what_is_of_other_programs_is_not_told():
+    known = {row.env: "" for row in config.table()}
+    files = {f"{row.env}_FILE": "" for row in config.table() if row.secret}
+    others = {"PATH": "", "LANG": "", "DATABASE_HOST": "", "HOSTNAME": "", "OLLAMA_HOST": "", "HEADRACE_WEB": "no"}
+    assert config.unknown_settings(known | files | others) == []
+
+
+def test_every_variable_of_ours_that_the_makefile_or_a_test_reads_is_known():
+    read = [ROOT / "Makefile", ROOT / ".ci/run", ROOT / "deploy/compose.yaml", *(ROOT / "tests").rglob("*.py")]
+    reading = re.compile(r"""\$[({]*(HEADRACE_[A-Z_]+)|environ(?:\.get\(|\[)"(HEADRACE_[A-Z_]+)""")
+    names = {name for path in read for pair in reading.findall(path.read_text()) for name in pair if name}
+    assert len(names) > 5 and config.unknown_settings(dict.fromkeys(names, "")) == []
+
+
+def test_a_start_warns_of_misspelt_settings_in_the_environment_and_in_the_file(tmp_path, monkeypatch, caplog):
+    for row in config.table():
+        monkeypatch.delenv(row.env, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("HEADRACE_GRACES=5\n")
+    monkeypatch.setenv("HEADRACE_THREAD", "5")
+    workflow_server.create_app()
+    told = [record.getMessage() for record in caplog.records if "not a setting" in record.getMessage()]
+    assert [text.split()[0] for text in told] == ["HEADRACE_GRACES", "HEADRACE_THREAD"]
 
 
 class FakePart:
