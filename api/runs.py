@@ -7,11 +7,12 @@ from typing import Any
 import orjson
 from flask import Response, current_app, jsonify
 
-from api.access import ANSWERS, find, may, needs, who, workspace_id
+from api.access import ANSWERS, check_role, find, may, needs, who, workspace_id
 from api.audit import begun, new_run, noted, remove
 from api.questions import open_questions, types_that_ask
 from api.run_schemas import StepsArgs
 from api.wire import Resource, dumped
+from dispatch.retrying import Repeated
 from errors import BadInput, Conflict, NotFound
 from models import Run, Step, Wait, Workflow, now_ms
 from nodes.base import REGISTRY
@@ -37,6 +38,7 @@ from schemas import (
 blueprint = Resource("runs", "Runs, their steps and the dashboard's latest")
 LATEST = 8
 MOST_CHILDREN = 200
+MAX_TOLD = 20  # names of pinned nodes in an entry of the audit trail
 LARGEST_OUTPUT = 1_000_000
 LARGEST_ANSWER = 16_000_000  # characters of values of steps; what does not fit is a reference too
 RUN, QUESTION = RunOut(), QuestionOut()
@@ -138,13 +140,25 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
     `version` is that of the flow: `latest`, `same` as the run's, or a number. Where a node, or one before it, has
     changed since, it is executed again. Waits and answers as running the flow does, and refuses as that does an input
     that the flow, as it is now, does not take.
+
+    To repeat a version that is not the latest, a draft or pinned nodes needs the role editor: an approval may be
+    missing there.
     """
     dispatcher = current_app.extensions["headrace"].dispatcher
-    entry = begun("run.retried").about(run)
     start, version = body["start"], body["version"]
+    repeated = dispatcher.what_repeats(run, start, version)
+    if not repeated.is_current:
+        check_role(run.workspace_id, "editor")
+    entry = begun("run.retried").about(run).note(**_told(start, repeated))
     ticket = dispatcher.retry(run, start, version, lambda made: entry.note(run_id=made.id).insertion())
     finished = dispatcher.wait_in_turn(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
+
+
+def _told(start: str, repeated: Repeated) -> dict[str, Any]:
+    """What the audit trail has of a retry: a pinned approval was given by nobody, say."""
+    pinned = {"pinned": repeated.pinned[:MAX_TOLD]} if repeated.pinned else {}
+    return {"from": start, "version": repeated.version, "draft": repeated.version is None, **pinned}
 
 
 @blueprint.get("/runs/<run>/steps")

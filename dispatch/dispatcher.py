@@ -46,7 +46,7 @@ from .inputs import check_input
 from .lanes import SlowLane
 from .links import Links
 from .options import Options
-from .retrying import make_retry
+from .retrying import Repeated, make_retry, what_repeats
 from .tasks import Task
 
 log = logging.getLogger("headrace.dispatch")
@@ -515,6 +515,10 @@ class Dispatcher(Executor):
         if present is active:
             self._enqueue(active)
         return Ticket(made, True, present)
+
+    def what_repeats(self, run: Run, start: str, version: str | int | None) -> Repeated:
+        """What `retry` would execute. Raises the same errors for what cannot be chosen."""
+        return what_repeats(self, run, start, version)
 
     def answerable(self, run: Run, node_id: str) -> Node:
         """The node of the run that takes an answer; NotFound where there is no such one."""

@@ -6,7 +6,7 @@ The first run stays as it is, since it is history. What the new one keeps of it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -65,6 +65,26 @@ def make_retry(executor: Executor, run: Run, start: str, version: str | int | No
         executor.payloads.remove(made.id)
         raise
     return made
+
+
+class Repeated(NamedTuple):
+    """What a retry would execute: this version of the flow (None: a draft), with outputs given for these nodes."""
+
+    version: int | None
+    is_latest: bool
+    pinned: list[str]
+
+    @property
+    def is_current(self) -> bool:
+        """Return True if it is the flow as it is now, with nothing in the place of what its nodes do."""
+        return self.is_latest and not self.pinned
+
+
+def what_repeats(executor: Executor, run: Run, start: str, version: str | int | None) -> Repeated:
+    """What `make_retry` would execute, and the same errors for what can be chosen."""
+    flow, options = _flow_of(run, start), executor.options_of(run)
+    number, _ = _chosen(flow, run, options, version)
+    return Repeated(number, number == flow.version, [] if options is None else sorted(options.pinned))
 
 
 def _chosen(flow: Workflow, run: Run, options: Options | None, version: str | int | None) -> tuple[int | None, str]:

@@ -219,3 +219,49 @@ def test_over_http(owner, make_flow):
     assert (wrong.status_code, wrong.json["details"][0]["path"]) == (400, "version")
     wrong = owner.post(f"/api/runs/{answer.json['id']}/retry")
     assert wrong.status_code == 409
+
+
+APPROVED = {
+    "nodes": [{"id": "ask", "type": "approval", "config": {"message": "Pay?"}}, {"id": "pay", "type": "noop"}],
+    "edges": [["ask", "pay", "approved"]],
+}
+
+
+def without_approval(owner, make_flow):
+    """A run of the flow from before it had an approval; then a draft; then one whose approval was pinned."""
+    before = {"nodes": [{"id": "pay", "type": "noop"}], "edges": []}
+    path = f"/api/workflows/{make_flow(before)['id']}"
+    old = owner.post(f"{path}/run", {}).json
+    owner.put(path, {"definition": APPROVED})
+    draft = owner.post(f"{path}/run", {"definition": before}).json
+    pinned = owner.post(f"{path}/run", {"pinned": {"ask": {"output": {}, "branch": "approved"}}}).json
+    return {"old": old, "draft": draft, "pinned": pinned}
+
+
+@pytest.mark.parametrize(
+    ("which", "version", "told"),
+    [
+        ("old", "same", {"version": 1, "draft": False}),
+        ("old", 1, {"version": 1, "draft": False}),
+        ("draft", None, {"version": None, "draft": True}),
+        ("pinned", None, {"version": 2, "draft": False, "pinned": ["ask"]}),
+    ],
+)
+def test_only_an_editor_repeats_what_the_flow_as_it_is_would_not_do(owner, member, make_flow, which, version, told):
+    run = without_approval(owner, make_flow)[which]
+    path, body = f"/api/runs/{run['id']}/retry", {"from": "start", "version": version}
+    before = Run.select().count()
+    refused = member("operator").post(path, body)
+    assert refused.status_code == 403 and "editor" in refused.json["error"] and Run.select().count() == before
+    made = member("editor").post(path, body)
+    assert made.status_code == 200 and made.json["status"] == "success"
+    entry = owner.get("/api/audit?action=run.retried").json["items"][0]
+    assert entry["changes"] == {"from": "start", "run_id": made.json["id"], **told}
+
+
+def test_an_operator_repeats_a_run_with_the_flow_as_it_is(owner, member, make_flow):
+    run = without_approval(owner, make_flow)["old"]
+    made = member("operator").post(f"/api/runs/{run['id']}/retry?wait=0", {"from": "start", "version": "latest"})
+    assert made.status_code == 202 and made.json["workflow_version"] == 2
+    (entry,) = owner.get("/api/audit?action=run.retried").json["items"]
+    assert entry["changes"] == {"from": "start", "version": 2, "draft": False, "run_id": made.json["id"]}

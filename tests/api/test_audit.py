@@ -306,7 +306,8 @@ def test_what_programs_start_has_no_entry_and_what_they_cancel_has(owner, token_
 def test_a_retry_names_both_runs(owner, make_run):
     run = make_run(FAILS)
     again = owner.post(f"/api/runs/{run['id']}/retry", {"from": "start"}).json
-    assert (last().target_id, json.loads(last().changes)) == (run["id"], {"run_id": again["id"]})
+    told = {"from": "start", "version": 1, "draft": False, "run_id": again["id"]}
+    assert (last().target_id, json.loads(last().changes)) == (run["id"], told)
 
 
 def test_entries_outlive_what_they_tell_of(owner, member, flow):

@@ -546,6 +546,9 @@ export interface paths {
          * @description `version` is that of the flow: `latest`, `same` as the run's, or a number. Where a node, or one before it, has
          *     changed since, it is executed again. Waits and answers as running the flow does, and refuses as that does an input
          *     that the flow, as it is now, does not take.
+         *
+         *     To repeat a version that is not the latest, a draft or pinned nodes needs the role editor: an approval may be
+         *     missing there.
          */
         post: operations["retry_run"];
         delete?: never;
