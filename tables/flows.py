@@ -55,12 +55,20 @@ class Workflow(Base):
         return flow
 
     def sync(self, triggers: Triggers | None) -> None:
-        """Have exactly these triggers fired, none unless the flow is active. Conflict, DefinitionError (see SYNCS)."""
-        if self.status == "active" and triggers is None:
+        """Have exactly these triggers fired, none unless the flow is active, which keeps its addresses all the same.
+
+        Conflict, DefinitionError (see SYNCS).
+        """
+        if self.status != "active":
+            for type_, sync in SYNCS.items():
+                if type_ != "webhook":
+                    sync(self, [])
+            Webhook.pause(self)
+            return
+        if triggers is None:
             raise ValueError("an active flow must say which triggers it wants fired")
-        wanted = triggers if self.status == "active" and triggers is not None else ()
         for type_, sync in SYNCS.items():
-            sync(self, [(node_id, config) for node_id, of_type, config in wanted if of_type == type_])
+            sync(self, [(node_id, config) for node_id, of_type, config in triggers if of_type == type_])
 
     def remember(self, user_id: str | None) -> None:
         """Keep the present definition as a version."""

@@ -1,10 +1,16 @@
-"""The addresses at which active flows can be called: one row a path and method, written with the flow that it is of."""
+"""The addresses at which flows can be called: one row a path and method, written with the flow that it is of.
+
+Only active flows answer. One that is paused keeps its addresses: if another flow could have them meanwhile, it would
+get the calls that were meant for the first.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+import orjson
 from peewee import CompositeKey, TextField
 
 from database import execute
@@ -50,9 +56,42 @@ class Webhook(Base):
                 execute(*insert("webhooks", row))
 
     @classmethod
+    def pause(cls, flow: Any) -> None:
+        """Keep those addresses of a flow that is not active which its definition still has; call inside `write()`.
+
+        They are of no credential any more, so that one can be deleted that only paused flows use.
+        """
+        for path, method in execute("SELECT path, method FROM webhooks WHERE workflow_id = ?", (flow.id,)).fetchall():
+            if (path, method) in _addresses(flow.definition_json):
+                execute("UPDATE webhooks SET credential_id = NULL WHERE path = ? AND method = ?", (path, method))
+            else:
+                execute("DELETE FROM webhooks WHERE path = ? AND method = ?", (path, method))
+
+    @classmethod
     def methods_of(cls, path: str) -> list[str]:
-        """The methods that this path takes; none for a path that nobody has."""
-        return [row[0] for row in execute("SELECT method FROM webhooks WHERE path = ? ORDER BY method", (path,))]
+        """The methods that this path takes; none for a path that no active flow has."""
+        sql = (
+            "SELECT w.method FROM webhooks w JOIN workflows f ON f.id = w.workflow_id "
+            "WHERE w.path = ? AND f.status = 'active' ORDER BY w.method"
+        )
+        return [method for (method,) in execute(sql, (path,))]
+
+
+@lru_cache(1)
+def _addresses(definition_json: str) -> set[tuple[str, str]]:
+    """Path and method of each webhook that is not disabled. Of a draft, which may be any JSON, what can be read."""
+    definition = orjson.loads(definition_json)
+    nodes = definition.get("nodes") if isinstance(definition, dict) else None
+    found = set()
+    for node in nodes if isinstance(nodes, list) else []:
+        if not isinstance(node, dict) or node.get("type") != "webhook" or node.get("disabled"):
+            continue
+        config = node.get("config")
+        config = config if isinstance(config, dict) else {}
+        path, methods = config.get("path"), config.get("methods", ["POST"])
+        if isinstance(path, str) and isinstance(methods, list):
+            found |= {(path.strip().strip("/"), str(method)) for method in methods}
+    return found
 
 
 def _credential_id(workspace_id: str, node_id: str, config: Mapping[str, Any]) -> str | None:
@@ -129,5 +168,5 @@ class Hook(NamedTuple):
 AT = """
 SELECT w.node_id, f.id, f.version, f.name, f.workspace_id, f.status, w.credential_id, c.type, c.updated_at, c.data
 FROM webhooks w JOIN workflows f ON f.id = w.workflow_id LEFT JOIN credentials c ON c.id = w.credential_id
-WHERE w.path = ? AND w.method = ?
+WHERE w.path = ? AND w.method = ? AND f.status = 'active'
 """

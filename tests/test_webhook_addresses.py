@@ -79,7 +79,47 @@ def test_another_flow_has_none(status):
     made = add_flow(flow(hook()), status=status, triggers=None)
     assert rows() == []
     assert change(made, flow(hook()), status="active") and rows() == ["POST orders"]
-    assert change(made, status=status) and rows() == []
+
+
+@pytest.mark.parametrize("status", ["draft", "archived"])
+def test_a_paused_flow_keeps_its_address_and_does_not_answer_there(status):
+    made = active(flow(hook(methods=["POST", "PUT"])), name="First")
+    assert change(made, status=status)
+    assert Hook.at("orders", "POST") is None and Webhook.methods_of("orders") == []
+    with pytest.raises(Conflict, match="POST orders.*'First'"):
+        active(flow(hook()))
+    with pytest.raises(Conflict) as refused:
+        active(flow(hook()), workspace="ws_2")
+    assert "First" not in refused.value.message
+    assert change(made, flow(hook(methods=["POST", "PUT"])), status="active")
+    assert Hook.at("orders", "POST").flow.id == made.id
+
+
+def test_a_paused_flow_that_changes_its_address_gives_the_old_one_back():
+    made = active(flow(hook(methods=["POST", "PUT"])))
+    change(made, status="draft")
+    assert change(made, flow(hook(path="/orders/"))) and rows(made) == ["POST orders"]
+    assert change(made, flow(hook(path="parcels"))) and rows(made) == []
+    assert active(flow(hook())) and rows() == ["POST orders"]
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    ["none", [7], [{"type": "webhook"}], [{"type": "webhook", "config": {"path": 7}}],
+     [{"type": "webhook", "config": {"path": "orders", "methods": 7}}]],
+)  # fmt: skip
+def test_a_draft_of_any_kind_gives_the_address_back(nodes):
+    made = active(flow(hook()))
+    change(made, status="draft")
+    made.change(None, definition_json=engine.orjson.dumps({"nodes": nodes}).decode())
+    assert rows() == []
+
+
+def test_a_paused_flow_that_is_deleted_gives_its_address_back():
+    made = active(flow(hook()))
+    change(made, status="draft")
+    made.remove()
+    assert rows() == [] and active(flow(hook()))
 
 
 def test_a_new_definition_moves_the_flow_to_its_addresses():
