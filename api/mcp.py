@@ -210,7 +210,7 @@ def _key(params: dict[str, Any]) -> str | None:
     key = request.headers.get("Idempotency-Key") if key is None else key
     if key is not None and (not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY):
         raise RpcError(INVALID_PARAMS, f"idempotency-key: must be text of 1 to {LONGEST_KEY} characters")
-    return key
+    return None if key is None else f"mcp:{key}"
 
 
 # The envelope of the latest version

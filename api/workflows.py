@@ -298,4 +298,5 @@ def _idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 0 < len(key) <= LONGEST_KEY:
         raise BadInput(f"Idempotency-Key: must have 1 to {LONGEST_KEY} characters")
-    return key
+    # Apart from those of webhooks, whose callers need not know more than an address.
+    return None if key is None else f"run:{key}"

@@ -437,6 +437,14 @@ def test_a_key_of_a_day_ago_is_new(client, hook):
     assert client.post("/api/webhooks/orders", headers={"Idempotency-Key": "k"}).json["run_id"] != first
 
 
+@pytest.mark.parametrize("key", ["hook:hook:k", "run:k", "k"])
+def test_a_key_of_who_runs_the_flow_is_none_of_a_webhooks_call(client, owner, hook, key):
+    flow = hook()
+    run = owner.post(f"/api/workflows/{flow['id']}/run", {"input": {}}, headers={"Idempotency-Key": key}).json
+    called = client.post("/api/webhooks/orders", headers={"Idempotency-Key": "k"}).json
+    assert called["run_id"] != run["id"]
+
+
 def test_thirty_calls_with_the_same_key_at_once_are_one_run(app, hook):
     hook(ADD, {"id": "note", "type": "log", "config": {"message": "ran"}}, respond="last")
     headers = {"Idempotency-Key": "once"}

@@ -184,7 +184,8 @@ def _check_none_is_lost_or_doubled(path, load, runs):
     missing = set(range(1, load.last + 1)) - set(load.told) - load.lost - load.refused
     assert not missing, f"neither accepted nor refused: {missing}"
     bound = {row.key: row.run_id for row in ask(path, "SELECT * FROM idempotency_keys")}
-    assert bound == {load.key(number): next(iter(found)) for number, found in ids.items() if found and load.key(number)}
+    keyed = {f"run:{load.key(number)}": found for number, found in ids.items() if found and load.key(number)}
+    assert bound == {key: next(iter(found)) for key, found in keyed.items()}
     days = ask(path, "SELECT SUM(total) AS total, SUM(success) AS success FROM run_days")[0]
     assert (days.total, days.success) == (len(runs), len(runs)), "the metrics count other runs than there are"
 
