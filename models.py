@@ -41,6 +41,7 @@ from tables.polls import CLAIM_MS, Claim, Poll, PollEntry
 from tables.presets import Preset
 from tables.runs import QUEUED, RUN_STATUSES, Run
 from tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
+from tables.signatures import without_signatures
 from tables.steps import Step
 from tables.store import StoreEntry, WorkspaceStore
 from tables.upcoming import Upcoming, upcoming
@@ -56,5 +57,5 @@ __all__ = [
     "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore",
     "Write", "definitions_of", "differences", "first_id", "flow_page", "hash_token", "is_held_up", "last_runs",
     "metrics", "monotonic_ms", "new_id", "next_times", "now_ms", "patience", "present_names", "retention", "sizes_of",
-    "space", "totals", "upcoming", "versions_of",
+    "space", "totals", "upcoming", "versions_of", "without_signatures",
 ]  # fmt: skip

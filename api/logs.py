@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from api.access import find, needs, workspace_id
+from api.access import find, needs, only_looks, workspace_id
 from api.wire import Resource, check_depth
 from errors import BadInput
 from models import LogEntry, Run
@@ -30,7 +30,7 @@ def logs(args: dict[str, Any]) -> Any:
     limit, cursor, brief = args.pop("limit"), args.pop("cursor"), args.pop("brief")
     # A run decides by itself which workspace is meant.
     where = workspace_id() if args["run_id"] is None else find(Run, args["run_id"], "viewer").workspace_id
-    items, cursor = LogEntry.page(LogEntry.select_where(where, **args), limit, cursor)
+    items, cursor = LogEntry.page(LogEntry.select_where(where, unsigned=only_looks(), **args), limit, cursor)
     flows = LogEntry.flows_of(where, items)
     return {"items": [_shown(entry, flows.get(entry.id), brief) for entry in items], "next_cursor": cursor}
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from flask import current_app
 
-from api.access import needs, workspace_id
+from api.access import needs, only_looks, workspace_id
 from api.agent_run_schemas import ForgetArgs, ForgottenOut, MemoryArgs, MemoryIn, MemoryOut
 from api.audit import audited
 from api.wire import Resource
@@ -27,7 +27,10 @@ PAUSE_SECONDS = 0.005  # in which others get to write
 def memories(args: dict[str, Any]) -> Any:
     """What agents remember, newest first; `search` finds words, by their beginnings, in key, content and tags."""
     scope = _scope(args)
-    items, cursor = AgentMemory.listed(scope, args["search"] or "", args["limit"], args["cursor"])
+    search = args["search"] or ""
+    items, cursor = AgentMemory.listed(scope, search, args["limit"], args["cursor"])
+    if only_looks():
+        items = [item for item in items if item.shows(search)]
     return {"items": items, "next_cursor": cursor}
 
 

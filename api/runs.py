@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from flask import Response, current_app, jsonify
 
-from api.access import ANSWERS, check_role, find, may, needs, who, workspace_id
+from api.access import ANSWERS, check_role, find, may, needs, only_looks, who, workspace_id
 from api.audit import begun, new_run, noted, remove
 from api.questions import open_questions, types_that_ask
 from api.run_schemas import StepsArgs
@@ -73,7 +73,7 @@ def runs(args: dict[str, Any]) -> Any:
     """
     limit, cursor = args.pop("limit"), args.pop("cursor")
     asking = types_that_ask() if args.pop("waiting") else None
-    page = Run.page(Run.select_where(workspace_id(), asking=asking, **args), limit, cursor)
+    page = Run.page(Run.select_where(workspace_id(), asking=asking, unsigned=only_looks(), **args), limit, cursor)
     return _listed(*page, args["brief"])
 
 

@@ -6,17 +6,10 @@ log, and all of that is on record for everybody.
 
 from __future__ import annotations
 
-import re
-
 from flask import Response
 
 from api.access import only_looks
-
-# As dispatch/links.py writes it, also inside another address or another JSON text. What comes before it in a link is
-# looked for afterwards: as one pattern with this, it would be tried from each of its beginnings in a text full of them.
-SIGNATURE = re.compile(rb"(token(?:=|%3D|\\+u003D))[\w-]{43}(?![\w-])", re.IGNORECASE)
-BEFORE, FAR = b"resume", 500  # bytes
-DOTS = "…".encode()
+from models import without_signatures
 
 
 def hide(response: Response) -> Response:
@@ -24,11 +17,6 @@ def hide(response: Response) -> Response:
     if not only_looks() or response.is_streamed or "Content-Encoding" in response.headers:
         return response  # what is kept compressed is for everybody
     text = response.get_data()
-    if b"token" in text and (hidden := SIGNATURE.sub(_hidden, text)) != text:
+    if (hidden := without_signatures(text)) != text:
         response.set_data(hidden)
     return response
-
-
-def _hidden(found: re.Match[bytes]) -> bytes:
-    before = found.string[max(0, found.start() - FAR) : found.start()]
-    return found[1] + DOTS if BEFORE in before else found[0]

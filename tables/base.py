@@ -219,9 +219,13 @@ class Match(NamedTuple):
     params: tuple[Any, ...]
 
     @classmethod
-    def letters(cls, text: str, *columns: str) -> Match:
-        """One of the columns has these letters in it, whatever their case (of the letters A to Z)."""
-        like = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in columns)
+    def letters(cls, text: str, *columns: str, unsigned: bool = False) -> Match:
+        """One of the columns has these letters in it, whatever their case (of the letters A to Z).
+
+        `unsigned`: as it is shown without the signatures of links (see signatures.py).
+        """
+        shown = [f"without_signatures({column})" if unsigned else column for column in columns]
+        like = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in shown)
         return cls(f"({like})", (containing(text),) * len(columns))
 
     @classmethod

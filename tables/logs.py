@@ -52,16 +52,18 @@ class LogEntry(Base):
     def select_where(
         cls, workspace_id: str, run_id: str | None = None, level: str | Sequence[str] | None = None, *,
         since: int | None = None, until: int | None = None, search: str | None = None, workflow_id: str | None = None,
+        unsigned: bool = False,
     ) -> Rows[LogEntry]:  # fmt: skip
         """The workspace's entries, or those of one run, of these levels, times (ms), letters and flow, where given.
 
+        `unsigned`: the letters are looked for in what is shown without the signatures of links.
         ValueError for a level that no entry has.
         """
         where, of = ("workspace_id = ?", workspace_id) if run_id is None else ("run_id = ?", run_id)
         named = [level] if isinstance(level, str) else level or ()
         levels = [LEVELS[LEVELS.index(name)] for name in dict.fromkeys(named)]
         match = Match.all_of(
-            None if search is None else Match.letters(search, "message"),
+            None if search is None else Match.letters(search, "message", unsigned=unsigned),
             None if workflow_id is None else Match(OF_FLOW, (workflow_id, workflow_id)),
         )
         end = None if until is None else first_id("log", until + 1)

@@ -14,6 +14,7 @@ from peewee import AutoField, IntegerField, TextField
 
 from database import all_words, execute, write
 from tables.base import Base, new_id, now_ms
+from tables.signatures import without_signatures
 
 ENTRIES = 1_000  # of an agent, where nobody says another number
 ROOM_AT_ONCE = 50  # that a write deletes where the number was set lower
@@ -72,6 +73,12 @@ class AgentMemory(Base):
 
     class Meta:
         table_name = "agent_memories"
+
+    def shows(self, search: str) -> bool:
+        """Return True if all words of a search that found it are in what is shown without signatures of links."""
+        written = "\n".join((self.key, self.content, self.tags)).encode()
+        shown = without_signatures(written)
+        return shown == written or all(word in shown.decode().lower() for word in search.lower().split())
 
     def has_expired(self, now: int) -> bool:
         return self.expires_at is not None and self.expires_at <= now

@@ -223,12 +223,13 @@ class Run(Timed, Base):
         cls, workspace_id: str, *, status: str | Sequence[str] | None = None, workflow_id: str | None = None,
         triggered_by: str | None = None, since: int | None = None, until: int | None = None,
         cancelled: bool | None = None, search: str | None = None, asking: Sequence[str] | None = None,
-        brief: bool = False,
+        brief: bool = False, unsigned: bool = False,
     ) -> Rows[Run]:  # fmt: skip
         """The workspace's runs; `since` and `until` go by when they were accepted, in milliseconds.
 
         `search` is the beginning of an id, else letters of the flow's name or of the error. `asking`: those that wait
         for people, at a node of one of these types or because an agent asks. `brief`: without input and output.
+        `unsigned`: letters are looked for in what is shown without the signatures of links.
         ValueError for a status or trigger that no run has.
         """
         given: dict[str, Any] = {"workspace_id = ?": workspace_id}
@@ -243,7 +244,7 @@ class Run(Timed, Base):
         filtered = (workflow_id, triggered_by) != (None, None) or len(statuses) < len(RUN_STATUSES)
         match = Match.all_of(
             Match("cancelled = 0", ()) if cancelled is False else None,
-            None if search is None else Match.letters(search, "workflow_name", "error_text"),
+            None if search is None else Match.letters(search, "workflow_name", "error_text", unsigned=unsigned),
             None if asking is None else Match(ASKS_PEOPLE.format(", ".join("?" * len(asking))), tuple(asking)),
         )
         arms = _arms(statuses, triggered_by) if filtered else []

@@ -1,12 +1,12 @@
 """Answering runs that wait: by session, by API token, by signed link and on the page of such a link."""
 
 import re
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from world import at_once, chain, flow, node
 
-from models import Run, Wait, Workspace
+from models import Run, Wait, Workspace, without_signatures
 from nodes.base import REGISTRY, Node
 
 APPROVAL = flow(
@@ -158,6 +158,46 @@ def test_what_is_no_link_is_shown_as_it_is(make_run, member):
     output = {"a": f"token={'a' * 43}", "b": f"resume {'x' * 600} token={'b' * 43}"}
     run = make_run(input=output)
     assert member("viewer").get(f"/api/runs/{run['id']}/input").json == output
+
+
+def token_of(url):
+    return parse_qs(urlsplit(url).query)["token"][0]
+
+
+def test_of_a_link_that_is_cut_anywhere_no_part_of_the_signature_is_shown(waiting, links):
+    url = links(waiting(APPROVAL, {"sum": 5}), "ask")["url"]
+    token = token_of(url)
+    for written in (url, quote(url), quote(quote(url)), url.replace("=", "\\u003d"), url.replace("=", "\\\\u003D")):
+        begin = written.index(token)
+        shown = {without_signatures(written[:end].encode()) for end in range(begin + 1, begin + len(token) + 1)}
+        assert shown == {(written[:begin] + "…").encode()}
+    assert token not in without_signatures(f"{url}-and-more".encode()).decode()
+
+
+def test_a_value_that_is_cut_within_a_link_shows_nothing_of_it(waiting, owner, member, links):
+    run = waiting(APPROVAL, {"sum": 5})
+    url = links(run, "ask")["url"]
+    data = "x" * (300 - 1 - len(url) + 1) + url + "y" * 300
+    owner.post("/api/logs", {"message": "cut", "data": data, "run_id": run["id"]})
+    path = f"/api/logs?run_id={run['id']}&search=cut&brief=true"
+    assert token_of(url)[:40] in owner.get(path).text
+    assert "token=…" in member("viewer").get(path).text and token_of(url)[:3] not in member("viewer").get(path).text
+
+
+def test_who_may_not_answer_finds_nothing_by_the_letters_of_a_signature(waiting, owner, member, links):
+    run = waiting(APPROVAL, {"sum": 5})
+    url = links(run, "ask")["url"]
+    token = token_of(url)
+    owner.post("/api/logs", {"message": f"Answer at {url}", "run_id": run["id"]})
+    owner.post("/api/runs", {"workflow_id": run["workflow_id"], "status": "failed", "error_text": f"not at {url}"})
+    owner.post("/api/agent/memory", {"agent_id": "a", "key": "link", "content": f"Answer at {url}"})
+    viewer = member("viewer")
+    for path in ("/api/logs?search=", "/api/runs?search=", "/api/agent/memory?agent_id=a&search="):
+        words = token.replace("-", " ").replace("_", " ").split() if "memory" in path else [token[:4], token]
+        for letters in words:
+            assert viewer.get(path + letters).json["items"] == [], path
+            assert len(owner.get(path + letters).json["items"]) == 1, path
+        assert len(viewer.get(f"{path}resume").json["items"]) == 1, path
 
 
 # Links
