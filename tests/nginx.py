@@ -1,0 +1,115 @@
+"""nginx as a process of its own, with `deploy/nginx.conf` in front of a server."""
+
+import datetime
+import ipaddress
+import os
+import re
+import shutil
+import socket
+import subprocess
+from contextlib import suppress
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from servers import free_port, until
+from world import ROOT
+
+PROGRAM = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+AROUND = """
+daemon off;
+{user}
+pid {folder}/pid;
+error_log stderr;
+worker_processes 1;
+events {{ worker_connections 2048; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {conf}
+}}
+"""
+
+
+def adapted(text, server_port, http_port, https_port, folder):
+    """The configuration with these ports, for this machine alone, and with the certificate in the folder."""
+    changes = [
+        (r"listen \[::\]:\d+( ssl)?;", "", 2),
+        (r"listen 80;", f"listen 127.0.0.1:{http_port};", 1),
+        (r"listen 443 ssl;", f"listen 127.0.0.1:{https_port} ssl;", 1),
+        (r"server 127\.0\.0\.1:8000;", f"server 127.0.0.1:{server_port};", 1),
+        (r"/etc/letsencrypt/live/flows\.example\.com/", f"{folder}/", 2),
+        (r"server_name flows\.example\.com;", "server_name localhost;", 2),
+    ]
+    for pattern, new, times in changes:
+        text, count = re.subn(pattern, new, text)
+        assert count == times, f"{pattern} is there {count} times"
+    return text
+
+
+def make_certificate(folder):
+    """Write a self-made certificate for localhost, and its key, into the folder."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "fullchain.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    form = serialization.PrivateFormat.PKCS8
+    (folder / "privkey.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    )
+
+
+class Nginx:
+    """nginx before the server at this port, from `start` to `close`. `http` and `https` are its ports."""
+
+    def __init__(self, folder, server_port):
+        self.folder, self.http, self.https = folder, free_port(), free_port()
+        self.certificate = folder / "fullchain.pem"
+        make_certificate(folder)
+        text = (ROOT / "deploy" / "nginx.conf").read_text()
+        conf = adapted(text, server_port, self.http, self.https, folder)
+        user = "user root;" if os.getuid() == 0 else ""
+        (folder / "nginx.conf").write_text(AROUND.format(folder=folder, conf=conf, user=user))
+        self._log = (folder / "log").open("w+")
+        self._process = None
+
+    def start(self):
+        """Return once it takes connections."""
+        command = [PROGRAM, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", "stderr"]
+        self._process = subprocess.Popen(command, stderr=self._log, stdin=subprocess.DEVNULL)
+        until(self._is_up, "nginx listens", 20)
+        return self
+
+    def _is_up(self):
+        assert self._process.poll() is None, self.said()
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.https), timeout=5):
+            return True
+        return False
+
+    def said(self):
+        """What it has written into its log."""
+        return (self.folder / "log").read_text()
+
+    def close(self):
+        """End it."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(10)
+        self._log.close()
