@@ -19,6 +19,7 @@ from api import (
     browser_app,
     catalogue,
     credentials,
+    documentation,
     expressions,
     files,
     freshness,
@@ -108,6 +109,7 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     app.add_url_rule("/mcp", "mcp", mcp.answer, methods=["POST"], provide_automatic_options=False)
     app.add_url_rule("/api/docs", "docs", _to_docs, provide_automatic_options=False)
     app.register_blueprint(_docs())
+    documentation.install(app, Path(__file__).parents[1] / "docs")
     if web_dir is not None:
         browser_app.install(app, web_dir)
     app.after_request(_secure)

@@ -24,7 +24,7 @@ INDEX, ASSETS = "index.html", "assets"
 # What the index page has where the nonce of an answer comes.
 PLACEHOLDER = b"__CSP_NONCE__"
 # Never the app's: who asks here for what there is not is told so.
-NOT_THE_APPS = ("api", "metrics", "mcp", ASSETS)
+NOT_THE_APPS = ("api", "docs", "metrics", "mcp", ASSETS)
 # The compressed forms that may lie beside a file, best first.
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
 FOR_EVER = "public, max-age=31536000, immutable"

@@ -34,13 +34,14 @@ def kept(view: View) -> View:
         if name not in answers:
             plain = make_response(view(*args, **options)).get_data()
             answers[name] = Kept(plain, gzip.compress(plain, 9, mtime=0), digest_of(plain))
-        return _answer(answers[name])
+        return answer(answers[name])
 
     return answered
 
 
-def _answer(found: Kept) -> Response:
-    response = Response(found.plain, mimetype="application/json")
+def answer(found: Kept, mimetype: str = "application/json") -> Response:
+    """Answer with what is kept, in the form that the client takes; 304 if it has that already."""
+    response = Response(found.plain, mimetype=mimetype)
     if not is_known(response, found.digest) and takes_gzip():
         send_compressed(response, found.packed)
     return response

@@ -19,6 +19,12 @@ OPEN = {
     "GET /api/docs",
     "GET /api/docs/",
     "GET /api/docs/<path:path>",
+    # The documentation, which says the same to everybody.
+    "GET /docs",
+    "GET /docs/",
+    "GET /docs/style.css",
+    "GET /docs/<name>",
+    "GET /docs/img/<name>",
     # The browser app, which shows no data before one has logged in.
     "GET /",
     "GET /assets/<path:name>",

@@ -1,0 +1,242 @@
+"""The documentation at /docs: the Markdown pages of the folder docs/ as HTML, readable without a login or the internet.
+
+A page is made when it is asked for first, then kept. What may be sent is in a listing that is made at the start, so no
+path reaches beyond the folder.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flask import Flask, Response, current_app, send_file
+from werkzeug.exceptions import NotFound
+
+from api.access import everybody
+from api.freshness import digest_of
+from api.kept import Kept, answer
+
+STYLE_FILE = Path(__file__).parent / "documentation.css"
+POLICY = "default-src 'none'; style-src 'self'; img-src 'self'"
+IMAGES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".webp": "image/webp"}
+# The pages in the order in which people need them. A page that is not named here comes last.
+GROUPS = {
+    "Build flows": ("definition", "nodes", "expressions", "triggers", "webhooks", "runs", "http", "sql", "files"),
+    "People and secrets": ("app", "people", "credentials", "credential-types"),
+    "Agents": ("agents", "mcp"),
+    "Bring in and extend": ("coming-from-n8n", "importing", "writing-a-node"),
+    "Operate": ("operations", "settings", "cli", "reliability", "performance", "decisions"),
+}
+LAYOUT = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{title} · Headrace</title>
+<link rel="stylesheet" href="/docs/style.css"></head>
+<body><a class="skip" href="#content">Skip to the content</a>
+<header><a class="brand" href="/docs">Headrace <span>docs</span></a>
+<a class="to-pages" href="/docs">Pages</a><a href="/api/docs/">API</a><a href="/">App</a></header>
+<div class="columns"><nav class="pages" aria-label="Pages">{nav}</nav><main id="content">{body}</main>
+{toc}</div></body></html>
+"""
+
+
+class Page(NamedTuple):
+    """A page as HTML: its title, what is in it, and its headings of the second level as `(anchor, text)`."""
+
+    title: str
+    body: str
+    headings: list[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Library:
+    """The pages of a folder by name, its images by file name, and the answers that were made of them."""
+
+    pages: dict[str, Path]
+    images: dict[str, Path]
+    made: dict[str, Kept] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folder: Path) -> Library:
+        """List what the folder has; neither links that lead out of it nor hidden files."""
+        root = folder.resolve()
+
+        def files(paths: Iterator[Path]) -> list[Path]:
+            return sorted(path for path in paths if path.is_file() and path.resolve().parent.is_relative_to(root))
+
+        pages = {path.stem: path for path in files(folder.glob("[!.]*.md"))}
+        images = {path.name: path for path in files(folder.glob("img/[!.]*")) if path.suffix in IMAGES}
+        return cls(pages, images)
+
+    def groups(self) -> Iterator[tuple[str, list[str]]]:
+        """Give the names of the pages, in groups."""
+        left = dict.fromkeys(self.pages)
+        for group, names in GROUPS.items():
+            here = [name for name in names if name in left]
+            for name in here:
+                del left[name]
+            if here:
+                yield group, here
+        if left:
+            yield "More", list(left)
+
+    def title(self, name: str) -> str:
+        """Return the heading of a page, without reading more of it."""
+        with self.pages[name].open(encoding="utf-8") as file:
+            return file.readline().lstrip("# ").strip() or name
+
+    def answer(self, name: str, make: Callable[[], str], mimetype: str = "text/html") -> Response:
+        """Answer what `make` gives; it is made once."""
+        if name not in self.made:
+            plain = make().encode()
+            self.made[name] = Kept(plain, gzip.compress(plain, 9, mtime=0), digest_of(plain))
+        response = answer(self.made[name], mimetype)
+        response.headers["Content-Security-Policy"] = POLICY
+        return response
+
+
+def install(app: Flask, folder: Path) -> None:
+    """Serve the documentation that lies in this folder."""
+    app.extensions["headrace_documentation"] = Library.of(folder)
+    for rule, view in (
+        ("/docs", contents),
+        ("/docs/", to_contents),
+        ("/docs/style.css", style),
+        ("/docs/<name>", page),
+        ("/docs/img/<name>", image),
+    ):
+        app.add_url_rule(rule, f"documentation_{view.__name__}", view)
+
+
+@everybody
+def contents() -> Response:
+    """All pages, in groups."""
+    library = _library()
+    return library.answer("", lambda: _layout(library, "", _contents(library)))
+
+
+@everybody
+def to_contents() -> Response:
+    """To the page, by its path alone: Flask's own redirect would lead to whatever host the request names."""
+    return Response(status=308, headers={"Location": "/docs"})
+
+
+@everybody
+def page(name: str) -> Response:
+    """One page."""
+    library = _library()
+    if name not in library.pages:
+        raise NotFound
+    return library.answer(name, lambda: _layout(library, name, render(library.pages[name], library.pages)))
+
+
+@everybody
+def style() -> Response:
+    """The style sheet of all pages."""
+    return _library().answer("style.css", lambda: STYLE_FILE.read_text(encoding="utf-8"), "text/css")
+
+
+@everybody
+def image(name: str) -> Response:
+    """A picture in a page."""
+    path = _library().images.get(name)
+    if path is None:
+        raise NotFound
+    response = send_file(path, IMAGES[path.suffix], conditional=True)
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Content-Security-Policy"] = f"{POLICY}; sandbox"
+    return response
+
+
+def render(path: Path, pages: Any) -> Page:
+    """Make HTML of a Markdown file; links to those of `pages` lead to them here."""
+    from markdown_it import MarkdownIt
+
+    markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
+    # The only HTML in the pages are comments, which say to tests what they may run.
+    markdown.add_render_rule("html_block", lambda *_: "")
+    markdown.add_render_rule("html_inline", lambda _, tokens, at, *__: escape(tokens[at].content))
+    markdown.add_render_rule("table_open", lambda *_: '<div class="table"><table>\n')
+    markdown.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    tokens = markdown.parse(path.read_text(encoding="utf-8"))
+    title, headings, seen = path.stem, [], dict[str, int]()
+    for at, token in enumerate(tokens):
+        for child in token.children or ():
+            _lead(child, pages)
+        if token.type == "heading_open":
+            text = "".join(child.content for child in tokens[at + 1].children or ())
+            anchor = _anchor(text, seen)
+            token.attrSet("id", anchor)
+            if token.tag == "h1":
+                title = text
+            elif token.tag == "h2":
+                headings.append((anchor, text))
+    return Page(title, str(markdown.renderer.render(tokens, markdown.options, {})), headings)
+
+
+def _lead(token: Any, pages: Any) -> None:
+    """Make a link or an image of a page lead to where that is served; a file of the source is named, not linked."""
+    if token.type == "image":
+        token.attrSet("src", f"/docs/{token.attrGet('src')}")
+        token.attrSet("loading", "lazy")
+    elif token.type == "link_open":
+        target, _, anchor = str(token.attrGet("href")).partition("#")
+        if re.match("https?:", target):
+            token.attrSet("rel", "noreferrer")
+        elif target.endswith(".md") and target.removesuffix(".md") in pages:
+            token.attrSet("href", f"/docs/{target.removesuffix('.md')}" + (f"#{anchor}" if anchor else ""))
+        elif target:
+            token.attrs.pop("href")
+
+
+def _anchor(text: str, seen: dict[str, int]) -> str:
+    """Return the anchor of a heading, as GitHub makes it: a second one of the same text gets a number."""
+    anchor = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+    seen[anchor] = number = seen.get(anchor, -1) + 1
+    return f"{anchor}-{number}" if number else anchor
+
+
+def _layout(library: Library, name: str, shown: Page) -> str:
+    toc = "".join(f'<li><a href="#{escape(anchor)}">{escape(text)}</a></li>' for anchor, text in shown.headings)
+    return LAYOUT.format(
+        title=escape(shown.title),
+        nav="".join(_nav(library, name)),
+        body=shown.body,
+        toc=f'<nav class="toc" aria-label="On this page"><p>On this page</p><ul>{toc}</ul></nav>' if toc else "",
+    )
+
+
+def _nav(library: Library, here: str) -> Iterator[str]:
+    for group, names in library.groups():
+        yield f"<p>{escape(group)}</p><ul>"
+        for name in names:
+            current = ' aria-current="page"' if name == here else ""
+            yield f'<li><a href="/docs/{name}"{current}>{escape(library.title(name))}</a></li>'
+        yield "</ul>"
+
+
+def _contents(library: Library) -> Page:
+    parts = ["<h1>Documentation</h1>"]
+    for group, names in library.groups():
+        parts.append(f"<h2>{escape(group)}</h2><dl>")
+        for name in names:
+            title, about = escape(library.title(name)), _about(render(library.pages[name], library.pages))
+            parts.append(f'<dt><a href="/docs/{name}">{title}</a></dt><dd>{about}</dd>')
+        parts.append("</dl>")
+    return Page("Documentation", "".join(parts), [])
+
+
+def _about(shown: Page) -> str:
+    """Return the first sentence of a page that speaks of its subject, as HTML without tags."""
+    paragraphs = (re.sub(r"<[^>]*>", "", found) for found in re.findall(r"<p>(.*?)</p>", shown.body, re.DOTALL))
+    text = next((text for text in paragraphs if not text.startswith("Generated ")), "")
+    return re.split(r"(?<=\.)\s|:\s|:$", text, maxsplit=1)[0]
+
+
+def _library() -> Library:
+    library: Library = current_app.extensions["headrace_documentation"]
+    return library

@@ -1,0 +1,133 @@
+"""The documentation at /docs: every page is there for everybody, its links lead on, and nothing else can be read."""
+
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from api import documentation
+from api.documentation import GROUPS, Library, render
+
+DOCS = Path(__file__).parent.parent / "docs"
+NAMES = sorted(path.stem for path in DOCS.glob("*.md"))
+HREF = re.compile(r'(?:href|src)="([^"]+)"')
+
+
+def targets(client, path):
+    """Where the page at this path leads to."""
+    return {unescape(target) for target in HREF.findall(client.get(path).text)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everybody_may_read_a_page_and_its_links_lead_on(client, name):
+    answer = client.get(f"/docs/{name}")
+    assert (answer.status_code, answer.mimetype) == (200, "text/html")
+    for target in targets(client, f"/docs/{name}"):
+        path, _, anchor = target.partition("#")
+        if re.match("https?:", path) or path in ("/", "/api/docs/"):
+            continue
+        found = client.get(path or f"/docs/{name}")
+        assert found.status_code == 200, target
+        assert not anchor or f'id="{anchor}"' in found.text, target
+
+
+def test_the_list_of_pages_has_each_of_them_with_its_title_and_what_it_is_about(client):
+    text = client.get("/docs").text
+    for name in NAMES:
+        title = (DOCS / f"{name}.md").read_text().split("\n", 1)[0].lstrip("# ")
+        assert f'<dt><a href="/docs/{name}">{title}</a></dt><dd>' in text
+    assert "<dd></dd>" not in text and "Generated" not in text
+
+
+def test_every_page_has_its_place():
+    placed = [name for names in GROUPS.values() for name in names]
+    assert len(placed) == len(set(placed)) and set(NAMES) <= set(placed)
+
+
+def test_a_page_is_made_once_and_not_sent_again(client, monkeypatch):
+    first = client.get("/docs/runs")
+    monkeypatch.setattr(documentation, "render", None)
+    again = client.get("/docs/runs", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    packed = client.get("/docs/runs", headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip" and len(packed.data) < len(first.data) / 2
+
+
+def test_a_page_may_load_nothing_but_its_style_and_pictures(client):
+    answer = client.get("/docs/nodes")
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'")
+    assert "script" not in policy and "<script" not in answer.text and "style=" not in answer.text
+    assert client.get("/docs/style.css").mimetype == "text/css"
+    assert not re.search(r"url\(|@import|https?:", client.get("/docs/style.css").text)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/docs/nothing",
+        "/docs/README",
+        "/docs/nodes.md",
+        "/docs/..",
+        "/docs/../README",
+        "/docs/%2e%2e/README",
+        "/docs/..%2fREADME",
+        "/docs/img/../nodes.md",
+        "/docs/img/..%2fnodes.md",
+        "/docs/img/%00.png",
+        "/docs/img/nothing.png",
+        "/docs/img/",
+        "/docs/a/b",
+    ],
+)
+@pytest.mark.parametrize("accept", ["text/html", "*/*"])
+def test_nothing_beside_the_pages_can_be_read(client, path, accept):
+    answer = client.get(path, headers={"Accept": accept})
+    assert answer.status_code == 404 and set(answer.json) == {"error"}
+
+
+def test_nothing_can_be_written(client):
+    assert client.post("/docs/nodes", {}).status_code == client.delete("/docs").status_code == 405
+
+
+def test_the_address_with_a_slash_leads_to_the_one_without_whatever_host_is_named(client):
+    answer = client.get("/docs/", headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.headers["Location"]) == (308, "/docs")
+
+
+def test_links_that_lead_out_of_the_folder_are_not_followed(tmp_path):
+    folder, outside = tmp_path / "docs", tmp_path / "secret.md"
+    (folder / "img").mkdir(parents=True)
+    outside.write_text("# Secret")
+    (folder / "fine.md").write_text("# Fine")
+    (folder / ".hidden.md").write_text("# Hidden")
+    (folder / "leak.md").symlink_to(outside)
+    (folder / "img" / "leak.png").symlink_to(outside)
+    (folder / "img" / "notes.txt").write_text("no picture")
+    library = Library.of(folder)
+    assert set(library.pages) == {"fine"} and not library.images
+    assert Library.of(tmp_path / "none") == Library({}, {})
+
+
+def made(tmp_path, text):
+    (tmp_path / "page.md").write_text(text)
+    return render(tmp_path / "page.md", {"other": None})
+
+
+def test_a_page_becomes_html(tmp_path):
+    page = made(
+        tmp_path,
+        "# A & B\n\n<!-- tried -->\n## One `two`!\n\n## One two\n\n[o](other.md#x) [s](../setup.py) [w](https://e.org)\n\n"
+        "![p](img/p.png)\n\n| a |\n|---|\n| `b` |\n\n<script>alert(1)</script>\n\nIn <b>line</b>\n",
+    )
+    assert page.title == "A & B" and page.headings == [("one-two", "One two!"), ("one-two-1", "One two")]
+    for part in (
+        '<h1 id="a--b">A &amp; B</h1>',
+        '<a href="/docs/other#x">o</a> <a>s</a> <a href="https://e.org" rel="noreferrer">w</a>',
+        'src="/docs/img/p.png"',
+        '<div class="table"><table>',
+        "In &lt;b&gt;line&lt;/b&gt;",
+    ):
+        assert part in page.body
+    assert "script" not in page.body and "tried" not in page.body
