@@ -209,7 +209,7 @@ def connect(path: Path, durability: str = "full") -> None:
     `durability` full syncs every commit to the disk; normal leaves the last instants before a power cut to chance.
     """
     global _lock
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     pragmas = {
         "journal_mode": "wal",
         "synchronous": durability,
@@ -344,12 +344,27 @@ def _prepare_a_new_file(path: Path) -> None:
     if path.exists() and path.stat().st_size:
         return
     disconnect_thread()
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     new = sqlite3.connect(path)
     try:
         new.execute("PRAGMA auto_vacuum = incremental")
         new.execute("PRAGMA journal_mode = wal")
     finally:
         new.close()
+
+
+def close_to_others(path: Path) -> None:
+    """Take the rights of other users from the database's files; SQLite gives new ones those of the database."""
+    for file in (path, *(Path(f"{path}{suffix}") for suffix in ("-wal", "-shm", ".lock"))):
+        try:
+            if not file.stat().st_mode & 0o077:
+                continue
+            file.chmod(0o600)
+            log.warning("%s could be opened by other users; now it cannot", file)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            log.warning("%s can be opened by other users, and that cannot be changed: %s", file, error.strerror)
 
 
 def all_words(text: str) -> str:
@@ -433,8 +448,7 @@ def empty_log() -> bool:
 
 def backup(target: Path) -> None:
     """Copy the live database to a new file, consistently, while others go on writing. FileExistsError if it exists."""
-    with target.open("xb"):
-        pass
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         _copy(str(db.database), target)
     except BaseException:

@@ -49,6 +49,12 @@ def _files(folder: Path) -> Iterator[os.stat_result]:
         return
 
 
+def _make_folder(folder: Path) -> None:
+    """Make the folder of a run and that of all runs, each for nobody else: `parents` would open the latter to all."""
+    for each in (folder.parent, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def _write(path: Path, value: bytes) -> None:
     """Write a new file; it is on the disk when this returns, though its name may not be."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -108,7 +114,7 @@ class Payloads:
         if len(value) <= self.inline_bytes:
             return Kept(value.decode())
         path = self._path(run_id, name, claims)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(path.parent)
         # A new file each time: others may share what an earlier attempt wrote under this name.
         path.unlink(missing_ok=True)
         key = (run_id, blake2b(value, digest_size=32).digest())
@@ -137,7 +143,7 @@ class Payloads:
         found = {name: path for name in wanted if (path := self._latest(run_id, name)).exists()}
         if not found:
             return
-        target.mkdir(parents=True, exist_ok=True)
+        _make_folder(target)
         for name, path in found.items():
             os.link(path, self._path(with_id, name))
         for folder in (target, self.folder):

@@ -125,6 +125,7 @@ def prepare(config: Config) -> welcome.Login | None:
     backups.check_not_restoring(config)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database.connect(config.database_path, config.durability)
+    database.close_to_others(config.database_path)
     database.migrate()
     with database.write():
         server_key.check(config)

@@ -256,7 +256,8 @@ class Files:
         fd = -1
         try:
             if make:
-                self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self.root.mkdir(exist_ok=True, mode=0o700)
             fd = os.open(self.root, FOLDER)
             for name in folders:
                 if make:

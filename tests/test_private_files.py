@@ -1,0 +1,79 @@
+"""Nobody else on the machine can read what a server keeps, whatever folder it was given."""
+
+import os
+import stat
+
+import pytest
+
+import database
+import workflow_server
+from config import Config
+from models import Session, User, Workspace
+
+OTHERS = 0o077
+
+
+@pytest.fixture(autouse=True)
+def usual_umask():
+    """What files are made with unless somebody says otherwise: all may read them."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """A folder that was there before, open to all."""
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)
+    return folder
+
+
+@pytest.fixture
+def config(data_dir):
+    return Config(data_dir=data_dir, admin_password="correct horse battery", web_dir=data_dir / "no-web")
+
+
+@pytest.fixture
+def running(config):
+    """A server with its threads, over a database of its own."""
+    app = workflow_server.create_app(config)
+    app.extensions["headrace"].start()
+    yield app
+    app.extensions["headrace"].stop()
+
+
+def open_to_others(folder):
+    """What others may open, below the folder."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.stat().st_mode & OTHERS]
+
+
+def test_all_that_a_server_makes_is_for_its_own_user(running, data_dir):
+    client = running.test_client()
+    _, token = Session.start(User.get(), Workspace.get().id, days=1)
+    client.set_cookie("headrace_session", token)
+    nodes = [
+        {"id": "hook", "type": "webhook", "config": {"path": "orders", "respond": "last", "rate_limit": 5}},
+        {"id": "keep", "type": "file", "config": {"operation": "write", "path": "a/b.txt", "data": "x"}},
+    ]
+    definition = {"nodes": nodes, "edges": [["hook", "keep"]]}
+    made = client.post("/api/flows", json={"name": "Orders", "status": "active", "definition": definition})
+    assert made.status_code == 201, made.text
+    answer = client.open("/api/webhooks/orders", method="POST", data="x" * 200_000)
+    assert answer.status_code == 200, answer.text
+    database.backup(data_dir / "copy.sqlite3")
+    names = {path.name for path in data_dir.rglob("*")}
+    assert {"headrace.sqlite3", "headrace.sqlite3-wal", "values", "files", "rates", "b.txt", "input.json"} <= names
+    assert open_to_others(data_dir) == []
+
+
+def test_a_database_that_others_could_open_is_closed_to_them_and_that_is_said(config, caplog):
+    workflow_server.prepare(config)
+    config.database_path.chmod(0o644)
+    caplog.clear()
+    workflow_server.prepare(config)
+    assert stat.S_IMODE(config.database_path.stat().st_mode) == 0o600
+    assert "could be opened by other users" in caplog.text
+    caplog.clear()
+    workflow_server.prepare(config)
+    assert "other users" not in caplog.text
