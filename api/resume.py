@@ -8,6 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, current_app, render_template_string, request
@@ -27,9 +33,11 @@ from nodes.base import Node
 from schemas import AnswerIn, Error, RunOut
 
 # Signed links travel by mail, where programs that count clicks add parameters of their own.
+log = logging.getLogger("headrace.resume")
 blueprint = Resource("resume", "Runs that wait for an answer", any_query=True)
 BY_LINK = "a signed link"
 LONGEST_COMMENT = 2_000
+REPORT_SECONDS, MAX_REPORTS = 60.0, 1_000  # between two lines in the log about a run; runs that are remembered
 FORM = "application/x-www-form-urlencoded"
 TEXT = {"schema": {"type": "string"}}
 # The query of a signed link. Who has one needs neither session nor API token.
@@ -74,8 +82,40 @@ def by_link(path: dict[str, Any]) -> bool:
         return False
     links = _dispatcher().links
     if links is None or not links.is_good(token, path["run"], node_id, request.args.get("question")):
+        _refused(Run.find(path["run"]), "its signature is wrong")
         raise Forbidden("The link is not valid")
     return True
+
+
+class Reports:
+    """Which runs the log has told of within a minute: whoever has a link could fill it otherwise."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._told: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def is_due(self, name: str) -> bool:
+        """Return True if there was none of this name for a minute. It is counted as told."""
+        now = self.clock()
+        with self._lock:
+            if now - self._told.get(name, -math.inf) < REPORT_SECONDS:
+                return False
+            self._told[name] = now
+            self._told.move_to_end(name)
+            if len(self._told) > MAX_REPORTS:
+                self._told.popitem(last=False)
+        return True
+
+
+reports = Reports()
+
+
+def _refused(run: Run | None, why: str) -> None:
+    """Log that a signed link was refused, once a minute and run; those of runs that do not exist count together."""
+    name = "an unknown run" if run is None else f"run {run.id}"
+    if reports.is_due(name):
+        log.info("%s: a signed link was refused for a caller at %s: %s", name, request.remote_addr, why)
 
 
 @blueprint.get("/runs/<run>/resume")
@@ -87,6 +127,8 @@ def ask(run: Run) -> Response:
     node = _dispatcher().answerable(run, node_id)
     problem = Wait.why_closed(run.id, node_id, now_ms(), node.asks, request.args.get("question"))
     if problem is not None:
+        if request.args.get("token") is not None:
+            _refused(run, problem)
         return _page(run, problem, "")
     wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
     chosen = request.args.get("answer")
@@ -131,6 +173,8 @@ def answer(run: Run) -> Any:
         note = noted("run.answered", node_id=node_id, answer=name)
         _dispatcher().answer(run, node_id, name, value, by, question, note)
     except HeadraceError as error:
+        if signed:
+            _refused(run, error.message)
         if _is_a_form():
             return _page(run, error.message, "", status=error.status)
         raise

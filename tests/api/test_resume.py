@@ -1,11 +1,13 @@
 """Answering runs that wait: by session, by API token, by signed link and on the page of such a link."""
 
 import re
+from types import SimpleNamespace
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from world import at_once, chain, flow, node
 
+from api import resume
 from models import Run, Wait, Workspace, without_signatures
 from nodes.base import REGISTRY, Node
 
@@ -193,7 +195,8 @@ def test_who_may_not_answer_finds_nothing_by_the_letters_of_a_signature(waiting,
     owner.post("/api/agent/memory", {"agent_id": "a", "key": "link", "content": f"Answer at {url}"})
     viewer = member("viewer")
     for path in ("/api/logs?search=", "/api/runs?search=", "/api/agent/memory?agent_id=a&search="):
-        words = token.replace("-", " ").replace("_", " ").split() if "memory" in path else [token[:4], token]
+        parts = [part for part in re.split("[-_]", token) if len(part) > 4]  # of which the words of an index are
+        words = parts if "memory" in path else [token[:5], token]
         for letters in words:
             assert viewer.get(path + letters).json["items"] == [], path
             assert len(owner.get(path + letters).json["items"]) == 1, path
@@ -275,6 +278,49 @@ def test_a_link_that_was_changed_is_none(client, owner, waiting, links, change):
         assert who.post(url).status_code == 403
         assert who.get(url).status_code == 403
     assert Wait.get().answered_at is None
+
+
+@pytest.fixture
+def told(caplog, monkeypatch):
+    """The lines about refused links. The log forgets what it told before when `told.clock` goes on by a minute."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(resume, "reports", resume.Reports(lambda: clock.now))
+    caplog.set_level("INFO", "headrace.resume")
+
+    def lines():
+        return [record.getMessage() for record in caplog.records if record.name == "headrace.resume"]
+
+    lines.clock = clock
+    return lines
+
+
+def test_a_link_that_is_refused_leaves_one_line_a_minute(client, waiting, links, told):
+    run = waiting(CALLBACK)
+    url = links(run, "call")["url"]
+    for method in (client.get, client.post):
+        assert method(url.replace("token=", "token=x")).status_code == 403
+    (line,) = told()
+    assert run["id"] in line and "127.0.0.1" in line and "signature" in line and token_of(url) not in line
+    told.clock.now += 60
+    client.post(url.replace("token=", "token=x"))
+    assert len(told()) == 2
+
+
+def test_a_link_that_was_used_leaves_a_line_too(client, waiting, links, told):
+    run = waiting(CALLBACK)
+    url = links(run, "call")["url"]
+    assert client.post(url, {}).status_code == 200 and told() == []
+    assert client.post(url, {}).status_code == 409
+    (line,) = told()
+    assert run["id"] in line
+    told.clock.now += 60
+    assert client.get(url).status_code == 200 and len(told()) == 2
+
+
+def test_links_of_runs_that_do_not_exist_leave_one_line_together(client, told):
+    for letter in "ABC":
+        client.get(f"/api/runs/run_01J9ZQ4N5Y8S2T6V7W8X9YABC{letter}/resume?node=a&token=x")
+    assert len(told()) == 1 and "01J9" not in told()[0]
 
 
 def test_a_link_is_good_for_its_own_run_only(client, waiting, links):
