@@ -71,6 +71,15 @@ def states_of(pid):
     return states
 
 
+def _stop(*pids):
+    """SIGSTOP to these processes; returns when none of their threads does anything more."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    for pid in pids:
+        until(lambda pid=pid: set(states_of(pid)) <= {"T"}, "all threads of the process are stopped")
+
+
 class Server:
     """`python workflow_server.py` on a data folder: a master and its workers, in a session of their own.
 
@@ -140,11 +149,17 @@ class Server:
         except (OSError, http.client.HTTPException):
             return False
 
-    def kill(self):
-        """SIGKILL to all of its processes at once; returns when none of them is left."""
+    def kill(self, note=None):
+        """SIGKILL to all of its processes at once; returns when none of them is left.
+
+        `note()` is called when they do nothing more, and others cannot see yet that they are gone.
+        """
         self.answering.clear()
         if self._process is None:
             return
+        if note is not None:
+            _stop(*self._pids())
+            note()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self.ended()
@@ -182,9 +197,16 @@ class Server:
         """The ids of the workers that live, oldest first."""
         return sorted(pid for pid, parent, _ in processes() if parent == self._process.pid)
 
-    def kill_worker(self, pid):
-        """SIGKILL to one worker; returns when the master has replaced it and the new one answers too."""
+    def kill_worker(self, pid, note=None):
+        """SIGKILL to one worker; returns when the master has replaced it and the new one answers too.
+
+        `note()` is called when it does nothing more, and its sibling cannot see yet that it is gone: what it was at
+        would be taken up, and perhaps be done, by the time that this returns.
+        """
         before = self.workers()
+        if note is not None:
+            _stop(pid)
+            note()
         os.kill(pid, signal.SIGKILL)
         until(lambda: pid not in self.workers() and len(self.workers()) == len(before), "the worker is replaced")
 

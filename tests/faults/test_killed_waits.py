@@ -181,8 +181,7 @@ def test_runs_that_wait_survive_that_everything_is_killed(tmp_path, serve, effec
         answers.start(top, range(last + 1, last + RUNS + 1))
         last += RUNS
         at_random()
-        server.kill_worker(seeded.choice(server.workers()))
-        crashes.note(server.database)
+        server.kill_worker(seeded.choice(server.workers()), lambda: crashes.note(server.database))
         at_random()
         server.kill()
         crashes.note(left_on_disk(server.database, tmp_path))

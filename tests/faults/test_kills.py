@@ -51,8 +51,7 @@ def test_workers_are_killed_while_their_siblings_go_on(serve, start_load, effect
         for _ in range(KILLS):
             load.start(RUNS)
             at_random()
-            server.kill_worker(seeded.choice(server.workers()))
-            crashes.note(server.database)
+            server.kill_worker(seeded.choice(server.workers()), lambda: crashes.note(server.database))
             load.join()
         settled(server.database)
     check(server.database, load, effects, crashes)
@@ -67,8 +66,7 @@ def test_a_server_takes_up_the_runs_of_another_on_the_same_database(
         load.start(2 * RUNS)
         at_random()
         killed, other = servers[number % 2], servers[1 - number % 2]
-        killed.kill()
-        crashes.note(other.database)
+        killed.kill(lambda path=other.database: crashes.note(path))
         load.join()
         settled(other.database)
         killed.start()
