@@ -98,8 +98,17 @@ class RunRecord:
     - pure steps go with the next of these, or when the buffer is full or a second old.
     """
 
-    def __init__(self, submit: Submit, payloads: Payloads, run: Run, whole: Whole | None = None) -> None:
+    def __init__(
+        self,
+        submit: Submit,
+        payloads: Payloads,
+        run: Run,
+        whole: Whole | None = None,
+        check_lease: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`check_lease()` is called before something with effects starts, and raises if it must not."""
         self.submit, self.payloads, self.run = submit, payloads, run
+        self.check_lease = check_lease
         self._whole = whole
         self.entries = 0
         self.done = 0  # nodes that are settled
@@ -140,6 +149,7 @@ class RunRecord:
         self._settle(wait=True)
         if not begun:
             raise RunTaken
+        self.check_lease()
 
     def _ended(self, step: Any, values: tuple[Any, ...], answers: bool) -> None:
         run, wait = self.run, step.wait

@@ -85,6 +85,7 @@ class AgentRecord:
         counts = self.record.flush(*writes).result()
         if not all(counts[-len(writes) :]):
             raise RunTaken
+        self.record.check_lease()
 
 
 def _beginning(written: str | None) -> str | None:

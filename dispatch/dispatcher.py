@@ -37,7 +37,7 @@ from models import (
 )
 from nodes.base import REGISTRY, Node, Services
 from payloads import Kept
-from recorder import Recorder
+from recorder import Recorder, RunTaken
 
 from .active import Active, Note, Ticket
 from .executor import Executor, FindCredential, Flow, no_credential
@@ -74,9 +74,10 @@ class Dispatcher(Executor):
         inline: bool = False,
         links: Links | None = None,
         find_credential: FindCredential = no_credential,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(config, recorder, services, links, find_credential)
-        self.inline = inline
+        self.inline, self.clock = inline, clock
         self.free_space = FreeSpace((config.data_dir, config.database_path.parent), config.min_free_bytes)
         self._active: dict[str, Active] = {}
         self._backlog = 0
@@ -97,6 +98,7 @@ class Dispatcher(Executor):
         self._heart_stops = threading.Event()
         self._grace_ends = math.inf
         self._alive_until = 0.0
+        self._trusts_at = 0.0  # when it may take the silence of others for death
 
     # The life of the process
 
@@ -206,7 +208,19 @@ class Dispatcher(Executor):
 
     def _is_alive(self) -> bool:
         """Whether others know that this process lives. If not, they would take up what it begins."""
-        return time.monotonic() < self._alive_until
+        return self.clock() < self._alive_until
+
+    def check_lease(self, run: Run) -> None:
+        """Renew the lease if it has run out, before the run goes on to something with effects.
+
+        RunTaken if others have taken the run meanwhile; else what the database raises: then the lease cannot be
+        renewed, so others may take the run at any moment, and nothing is started.
+        """
+        if self._is_alive():
+            return
+        self.beat()
+        if not run.goes_on():
+            raise RunTaken
 
     def active_count(self) -> int:
         """How many runs this process has queued or executes."""
@@ -214,8 +228,13 @@ class Dispatcher(Executor):
 
     def beat(self) -> None:
         """Prolong the lease that covers all runs of this process."""
-        now = time.monotonic()
+        now, until = self.clock(), self._alive_until
+        # What keeps this process from it, a full disk perhaps, keeps the others from it too: for a lease after that,
+        # their silence does not mean that they are dead.
+        trusts_at, self._trusts_at = self._trusts_at, math.inf
         Lease.beat(self.owner, self.config.lease * 1000)
+        has_lapsed = trusts_at == math.inf or 0 < until <= now
+        self._trusts_at = now + self.config.lease if has_lapsed else trusts_at
         self._alive_until = now + self.config.lease
 
     def sweep(self) -> None:
@@ -223,9 +242,10 @@ class Dispatcher(Executor):
         self.look_for_pause()
         self.record_the_rest()
         Lease.bury()
-        for run in Run.abandoned():
+        trusts = self._is_alive() and self.clock() >= self._trusts_at
+        for run in Run.abandoned(trusts):
             log.warning("run %s was left by a process that is gone; it will be resumed", run.id)
-            self.recorder.commit([Run.take_from_the_dead(run.id)])
+            self.recorder.commit([Run.take_from_the_dead(run.id, trusts)])
         Run.unqueue()
         self._notice_the_taken()
         self._hand_back_the_forgotten()

@@ -108,7 +108,7 @@ class Executor:
                 if self._hand_back.is_set():
                     raise HandedBack
                 if active.begin(self.owner) or self._claim(active):
-                    return self._perform(active, RunRecord(active.flush, self.payloads, active.run, active.whole))
+                    return self._perform(active, self._record_of(active))
                 # It may have been let out of the queue again while it was still in hand here.
                 return bool(active.plan.settings.max_concurrent_runs)
             except HandedBack:
@@ -120,6 +120,13 @@ class Executor:
         except Exception as error:
             self._give_up(active, error)
         return False
+
+    def _record_of(self, active: Active) -> RunRecord:
+        run = active.run
+        return RunRecord(active.flush, self.payloads, run, active.whole, lambda: self.check_lease(run))
+
+    def check_lease(self, run: Run) -> None:
+        """Raise if others may have taken this process for dead, and the run with it; see `Dispatcher`."""
 
     def tidy(self, active: Active) -> None:
         """Delete the files of runs that were never started, since what was to start them is not on record."""

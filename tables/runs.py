@@ -258,20 +258,23 @@ class Run(Timed, Base):
         return Rows(cls, " AND ".join(given), given.values(), arms, end, lowest, match, without)
 
     @classmethod
-    def abandoned(cls) -> list[Run]:
-        """Runs that claim to be running in a process which is no longer alive."""
-        alive = (boot_id(), monotonic_ms())
+    def abandoned(cls, silent: bool = True) -> list[Run]:
+        """Runs that claim to be running in a process which is no longer alive.
+
+        Without `silent`, one that is only silent counts as alive; only one that is known to be gone does not.
+        """
+        alive = (boot_id(), monotonic_ms() if silent else 0)
         dead = SQL(f"t1.status = 'running' AND t1.lease_owner IS NOT NULL AND {NO_LEASE.format('t1')}", alive)
         return sorted(cls.select().where(dead), key=lambda run: str(run.id))
 
     @classmethod
-    def take_from_the_dead(cls, id_: str) -> Write:
-        """Make a run pending again, provided that the process which executed it is still not alive."""
+    def take_from_the_dead(cls, id_: str, silent: bool = True) -> Write:
+        """Make a run pending again, provided that the process which executed it is still not alive: see `abandoned`."""
         sql = (
             "UPDATE runs SET status = 'pending', lease_owner = NULL, deaths = deaths + 1 "
             f"WHERE id = ? AND status = 'running' AND {NO_LEASE}"
         )
-        return Write(sql.format("runs"), (id_, boot_id(), monotonic_ms()))
+        return Write(sql.format("runs"), (id_, boot_id(), monotonic_ms() if silent else 0))
 
     @classmethod
     def release(cls, id_: str, owner: str, claims: int | None = None) -> Write:

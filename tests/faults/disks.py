@@ -27,6 +27,11 @@ class Full:
         finally:
             os.close(descriptor)
 
+    def leave(self, size):
+        """Fill it until only so many bytes are free."""
+        disk = os.statvfs(self.data_dir)
+        self._filler.write_bytes(bytes(max(0, disk.f_bavail * disk.f_frsize - size)))
+
     def relent(self, server):
         self._filler.unlink()
 

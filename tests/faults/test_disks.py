@@ -28,7 +28,8 @@ def disk(request, tmp_path):
 @pytest.fixture
 def server(disk, serve):
     """A server of which every worker has begun: one that begins while the disk refuses is another matter."""
-    made = serve(data_dir=disk.data_dir)
+    # The floor of free space would refuse runs before the disk does.
+    made = serve(data_dir=disk.data_dir, HEADRACE_MIN_FREE_BYTES="0")
     beating = "SELECT * FROM leases WHERE name LIKE 'proc%'"
     until(lambda: len(ask(made.database, beating)) == len(made.workers()) == 2, "the workers begin")
     return made
@@ -103,6 +104,25 @@ def test_a_disk_that_refuses_stops_nothing_for_good(disk, server, flow, effects)
     until(lambda: statuses(lambda number: add_flow(server, number)) == {201}, "flows are added again")
     assert statuses(lambda number: start(server, flow, 2000 + number)) == {200}
     assert server.workers() == workers
+
+
+@pytest.mark.parametrize("disk", [Full], indirect=True)
+def test_a_disk_that_is_nearly_full_takes_no_new_run_and_lets_those_under_way_end(disk, serve, effects):
+    server = serve(data_dir=disk.data_dir, HEADRACE_MIN_FREE_BYTES="2M")
+    nodes = [http_node("a", effects.held), {"id": "b", "type": "noop"}]
+    id_ = server.run(server.add_flow({"nodes": nodes, "edges": [["a", "b"]]}))["id"]
+    effects.wait_for(1)
+    disk.leave(2**20)
+    until(lambda: server.request("GET", "/api/ready")[0] == 503, "the server is not ready")
+    told = at_once(lambda number: start(server, server.add_flow(SET), number))
+    assert {status for status, _ in told} == {503}
+    assert all("HEADRACE_MIN_FREE_BYTES" in body["error"] for _, body in told)
+    effects.opened.set()
+    settled(server.database)
+    (run,) = ask(server.database, "SELECT * FROM runs")
+    assert (run.id, run.status) == (id_, "success")
+    disk.relent(server)
+    until(lambda: start(server, run.workflow_id, 1, wait=0)[0] == 202, "runs are accepted again")
 
 
 @pytest.mark.parametrize("disk", [Limited], indirect=True)
