@@ -6,6 +6,8 @@ import { Link, useLocation, useRoute } from "wouter";
 import mark from "../mark.svg";
 import { Places } from "./Places";
 import { ServerAway } from "./ServerAway";
+import { Paused, Version } from "./ServerState";
+import classes from "./shell.module.css";
 import { UserMenu } from "./UserMenu";
 import { WorkspaceMenu } from "./WorkspaceMenu";
 
@@ -55,11 +57,15 @@ export function Shell({ children }: { children: ReactNode }) {
         </AppShell.Section>
         <AppShell.Section>
           <UserMenu compact={compact} />
+          {!compact && <Version />}
         </AppShell.Section>
       </AppShell.Navbar>
-      <AppShell.Main id="content" h="100dvh" style={{ overflow: "auto" }} tabIndex={-1}>
-        <ServerAway />
-        {children}
+      <AppShell.Main h="100dvh" className={classes.main}>
+        <Paused />
+        <div id="content" tabIndex={-1} className={classes.content}>
+          <ServerAway />
+          {children}
+        </div>
       </AppShell.Main>
     </AppShell>
   );

@@ -16,7 +16,7 @@ export function About({ invitation }: { invitation: Invitation }) {
         <b>{invited_by}</b> ({invited_by_email}) invites you to the workspace <b>{workspace_name}</b>.
       </Text>
       <Text size="sm" c="var(--quiet)" mt={4}>
-        Your role will be {choice?.label.toLowerCase() ?? role}: {choice?.about} The invitation ends{" "}
+        Your role will be {choice?.label.toLowerCase() ?? role}, which {choice?.about} The invitation ends{" "}
         <Time at={expires_at} />.
       </Text>
     </div>

@@ -1,0 +1,37 @@
+/** What the server says of itself: its version, and whether it is paused. */
+import { Code, Group, Text } from "@mantine/core";
+import { IconPlayerPause } from "@tabler/icons-react";
+import { api } from "@/api/client";
+import classes from "./shell.module.css";
+
+const SELDOM = 60_000;
+
+function useServerState() {
+  const often = { staleTime: SELDOM, refetchInterval: SELDOM, retry: false };
+  return api.useQuery("get", "/api/ready", {}, often).data;
+}
+
+export function Version() {
+  const state = useServerState();
+  if (state === undefined) return null;
+  return (
+    <Text size="xs" c="var(--quiet)" px="xs" pt={4}>
+      Headrace {state.version}
+    </Text>
+  );
+}
+
+/** Above every page while nothing starts: a server is paused after its data was restored, or by a setting. */
+export function Paused() {
+  const state = useServerState();
+  if (!state?.paused) return null;
+  return (
+    <Group role="status" px="md" py={8} gap="xs" wrap="nowrap" className={classes.paused}>
+      <IconPlayerPause size={18} color="var(--waiting)" aria-hidden style={{ flexShrink: 0 }} />
+      <Text size="sm">
+        The server is paused: nothing starts by itself, and new runs are refused. Whoever runs the server ends
+        this with the command <Code>resume</Code>.
+      </Text>
+    </Group>
+  );
+}
