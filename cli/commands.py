@@ -280,7 +280,7 @@ def pages(read: Callable[[Any], tuple[list[Any], Any]]) -> Iterator[Any]:
 
 @main.group()
 def user() -> None:
-    """Add and list users, and give them new passwords."""
+    """Add and list users, give them new passwords, and say who is an admin."""
 
 
 PASSWORD_STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
@@ -294,7 +294,10 @@ OWN = click.option("--own", is_flag=True, help="The user chose it, and is not as
 @PASSWORD_STDIN
 @OWN
 def add_user(email: str, workspace_id: str | None, role: str, password_stdin: bool, own: bool) -> None:
-    """Make a user a member of a workspace; one who is new gets a password: asked for, or made up and printed once."""
+    """Make a user a member of a workspace; one who is new gets a password: asked for, or made up and printed once.
+
+    Sessions of one who has an account end.
+    """
     with opened():
         workspace = find_workspace(workspace_id)
         known = User.by_email(email)
@@ -313,11 +316,9 @@ def add_user(email: str, workspace_id: str | None, role: str, password_stdin: bo
 @PASSWORD_STDIN
 @OWN
 def reset_password(email: str, password_stdin: bool, own: bool) -> None:
-    """Give a user a new password: asked for, or made up and printed once. Ends all sessions of the user."""
+    """Give a user a new password: asked for, or made up and printed once. Ends the user's sessions and API tokens."""
     with opened():
-        found = User.by_email(email)
-        if found is None:
-            raise NotFound(f"There is no user {email!r}; `user list` shows all")
+        found = find_user(email)
         password, generated = new_password(found.email, password_stdin)
         accounts.set_password(found, password, set_up=own and not generated)
     click.echo(f"{found.email} has a new password")
@@ -325,15 +326,44 @@ def reset_password(email: str, password_stdin: bool, own: bool) -> None:
         click.echo(f"password: {password}")
 
 
+@user.command("promote")
+@click.argument("email")
+def promote(email: str) -> None:
+    """Make a user an admin of the server: may found workspaces, make accounts and reset passwords."""
+    with opened():
+        found = find_user(email)
+        accounts.change_admin(found, True)
+    click.echo(f"{found.email} is an admin")
+
+
+@user.command("demote")
+@click.argument("email")
+def demote(email: str) -> None:
+    """Take that away again; not from the last admin."""
+    with opened():
+        found = find_user(email)
+        accounts.change_admin(found, False)
+    click.echo(f"{found.email} is not an admin any more")
+
+
+def find_user(email: str) -> User:
+    """Return the user with this address. Raises: NotFound."""
+    found = User.by_email(email)
+    if found is None:
+        raise NotFound(f"There is no user {email!r}; `user list` shows all")
+    return found
+
+
 @user.command("list")
 def list_users() -> None:
-    """Print each membership: address, role, workspace id and name, separated by tabs."""
+    """Print each membership: address, role, workspace id and name, and `admin` or `-`, separated by tabs."""
     with opened():
         names = {row.id: row.name for row in Workspace.select()}
         for found in User.select().order_by(User.email):
             places = [(role, id_, names[id_]) for id_, role in found.roles().items()]
             for place in places or [("-", "-", "-")]:
-                click.echo("\t".join(map(one_line, (found.email, *place))))
+                rights = "admin" if found.is_admin else "-"
+                click.echo("\t".join(map(one_line, (found.email, *place, rights))))
 
 
 def new_password(email: str, from_stdin: bool) -> tuple[str, bool]:

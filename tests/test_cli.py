@@ -23,7 +23,7 @@ import accounts
 import cli
 import database
 from config import table
-from models import Membership, Session, User, Workflow, Workspace
+from models import ApiToken, AuditEntry, Membership, Session, User, Workflow, Workspace
 from nodes import own
 from workflow_server import serve
 
@@ -474,6 +474,7 @@ def test_user_add_makes_a_member_with_a_password_that_is_printed_once(data_dir):
     password = password.strip()
     assert accounts.check_password(User.by_email("ann@example.org"), password)
     assert roles()["ann@example.org"] == "operator"
+    assert not User.by_email("ann@example.org").is_admin
 
 
 def test_user_add_reads_the_password_from_stdin(data_dir):
@@ -494,7 +495,9 @@ def test_user_add_asks_for_the_password_on_a_terminal_and_does_not_show_it(data_
 def test_user_add_takes_a_known_user_into_another_workspace(data_dir):
     owner = User.get()
     other = Workspace.found("Other", User.add(email="b@example.org", name="b", password_hash="-"))
+    Session.start(owner, Workspace.get().id, 1)
     result = call("user", "add", owner.email, "--role", "viewer", "--workspace", other.id)
+    assert Session.select().count() == 0
     assert result.stdout == f"{owner.email} is viewer of Other\n"
     assert owner.roles()[other.id] == "viewer"
     assert "is a member already" in refused("user", "add", owner.email, "--workspace", other.id)
@@ -503,10 +506,12 @@ def test_user_add_takes_a_known_user_into_another_workspace(data_dir):
 
 def test_user_password_replaces_the_password_and_ends_the_sessions(data_dir):
     owner = User.get()
-    Session.start(owner, Workspace.get().id, 1)
+    place = Workspace.get().id
+    Session.start(owner, place, 1)
+    ApiToken.issue(name="t", role="owner", user_id=owner.id, workspace_id=place)
     call("user", "password", owner.email.upper(), "--password-stdin", input="another one\r\n")
     assert accounts.check_password(User.get(), "another one")
-    assert Session.select().count() == 0
+    assert Session.select().count() == 0 == ApiToken.select().count()
     made = call("user", "password", owner.email).stdout.split()[-1]
     assert accounts.check_password(User.get(), made)
 
@@ -529,9 +534,21 @@ def test_user_list_prints_every_membership(data_dir):
     User.add(email="nobody@example.org", name="n", password_hash="-")
     place = Workspace.get()
     assert call("user", "list").stdout.splitlines() == [
-        "nobody@example.org\t-\t-\t-",
-        f"{User.get().email}\towner\t{place.id}\tMain",
+        "nobody@example.org\t-\t-\t-\t-",
+        f"{User.get().email}\towner\t{place.id}\tMain\tadmin",
     ]
+
+
+def test_user_promote_makes_an_admin_and_user_demote_takes_that_away(data_dir):
+    other = User.add(email="b@example.org", name="b", password_hash="-")
+    assert call("user", "promote", "B@example.org").stdout == "b@example.org is an admin\n"
+    assert User.find(other.id).is_admin
+    call("user", "demote", User.get().email)
+    assert [row.email for row in User.select().where(User.is_admin)] == ["b@example.org"]
+    assert "needs an admin" in refused("user", "demote", "b@example.org")
+    assert User.find(other.id).is_admin
+    told = [(row.action, row.target_name) for row in AuditEntry.select().order_by(AuditEntry.id)]
+    assert told == [("user.promoted", "b@example.org"), ("user.demoted", User.get().email)]
 
 
 # config
@@ -606,6 +623,8 @@ def test_run_refuses_what_it_cannot_read(file, args, word):
         (["user", "add", "a@example.org", "--workspace", "ws_none"], "no workspace 'ws_none'"),
         (["user", "add", "a@example.org", "--password-stdin"], "password:"),
         (["user", "password", "a@example.org"], "no user 'a@example.org'"),
+        (["user", "promote", "a@example.org"], "no user 'a@example.org'"),
+        (["user", "demote", "a@example.org"], "no user 'a@example.org'"),
         (["user", "bogus"], "bogus"),
         (["backup", "none/copy"], "none/.copy.partial: No such file or directory"),
         (["restore", "none"], "'none' does not exist"),
