@@ -82,7 +82,7 @@ def log_in(
         raise Unauthenticated("Wrong email or password")
     workspaces = list(user.roles())
     if not workspaces:
-        raise Unauthenticated("This user is a member of no workspace any more")
+        raise Unauthenticated("This user is not a member of any workspace; an invitation into one can be accepted")
     here = user.last_workspace_id if user.last_workspace_id in workspaces else workspaces[0]
     with _entry_of("session.opened", user, address).written() as entry:
         made.worked(user)

@@ -61,25 +61,42 @@ def find(token: str, address: str, is_shared: bool) -> Invitation:
 
 
 def redeem(
-    invitation: Invitation, password: str, name: str | None, days: tuple[int, int], begin: Begin
+    invitation: Invitation,
+    password: str,
+    name: str | None,
+    client: tuple[str, bool],
+    days: tuple[int, int],
+    begin: Begin,
 ) -> tuple[User, Session, str]:
     """Make an account with this password for the invitation's address. Return it, a new session and its token.
 
-    `days` are those that the session lasts, and that it may be idle.
+    If there is an account, it stays as it is: with its password, its user logs in and becomes a member at once. That is
+    how a person comes back who is in no workspace any more. `client` is as for `throttle.take`; `days` are those that
+    the session lasts, and that it may be idle.
 
-    Raises: BadInput for a bad password, Conflict if the address has an account, NotFound if the invitation is gone.
+    Raises: BadInput for a bad password, Conflict if it is not that of the account, NotFound if the invitation is gone.
     """
+    user, (address, is_shared) = User.by_email(invitation.email), client
+    made = None if user is None else throttle.take(user.email, address, user, is_shared)
+    is_theirs = accounts.check_password(user, password)
     about = (invitation.email, name or "", Workspace.get_by_id(invitation.workspace_id).name)
-    hashed = accounts.hash_password(password, about)
+    # In any case: a password that is too weak must not tell whether there is an account.
+    hashed = "" if is_theirs else accounts.hash_password(password, about)
     with _using(invitation, begin) as entry:
-        if User.by_email(invitation.email) is not None:
-            raise Conflict(f"There is an account for {invitation.email}: log in as {invitation.email} to accept")
-        user = accounts.add_user(invitation.email, hashed, name, set_up=True)
-        entry.user_id, entry.user_email = user.id, user.email
-        entry.note(new_user=True)
+        if user is None or made is None or not is_theirs:
+            user = _new_user(invitation, hashed, name)
+            entry.note(new_user=True)
+        else:
+            made.worked(user)
         _join(invitation, user, entry)
-        session, text = Session.start(user, invitation.workspace_id, *days)
-    return user, session, text
+        Session.end_all(user)
+        return user, *Session.start(user, invitation.workspace_id, *days)
+
+
+def _new_user(invitation: Invitation, hashed: str, name: str | None) -> User:
+    if User.by_email(invitation.email) is not None:
+        raise Conflict(f"There is an account for {invitation.email}: log in as {invitation.email} to accept")
+    return accounts.add_user(invitation.email, hashed, name, set_up=True)
 
 
 def accept(invitation: Invitation, user: User, session: Session, begin: Begin) -> None:
@@ -91,8 +108,6 @@ def accept(invitation: Invitation, user: User, session: Session, begin: Begin) -
         email = User.get_by_id(user.id).email
         if email != invitation.email:
             raise Conflict(f"This invitation is for {invitation.email}, and you are logged in as {email}")
-        if Membership.role_of(user.id, invitation.workspace_id) is not None:
-            raise Conflict("You are a member of this workspace already")
         _join(invitation, user, entry)
         Session.end_all(user, session)
         session.move(invitation.workspace_id)
@@ -113,7 +128,10 @@ def _using(invitation: Invitation, begin: Begin) -> Iterator[AuditEntry]:
 
 
 def _join(invitation: Invitation, user: User, entry: AuditEntry) -> None:
+    if Membership.role_of(user.id, invitation.workspace_id) is not None:
+        raise Conflict("You are a member of this workspace already")
     Membership.join(invitation.workspace_id, user, invitation.role)
+    entry.user_id, entry.user_email = user.id, user.email
     entry.target("member", user.id, user.email).note(role=invitation.role, invited_by=invitation.invited_by)
 
 

@@ -140,9 +140,11 @@ def look(body: dict[str, str]) -> Any:
 def redeem(body: dict[str, str]) -> Any:
     """Accept an invitation. Logged in, it makes you a member and moves your session to the workspace.
 
-    Not logged in, it makes an account with the `password` that you choose, and logs you in: 409 if the address has an
-    account, which stays as it is. 409 too if the invitation is for another address than yours, or you are a member. 404
-    if it was used or withdrawn, has expired or never was.
+    Not logged in, it makes an account with the `password` that you choose, and logs you in. If the address has an
+    account, that stays as it is: 409, unless the password is the account's, which logs you in and accepts.
+
+    409 too if the invitation is for another address than yours, or you are a member. 404 if it was used or withdrawn,
+    has expired or never was.
     """
     check_origin()
     if "Authorization" in request.headers:
@@ -154,7 +156,7 @@ def redeem(body: dict[str, str]) -> Any:
         raise BadInput("password: is needed for a new account; if you have one, log in first")
     config = current_app.extensions["headrace"].config
     days = config.session_days, config.session_idle_days
-    return opened(*invitations.redeem(row, body["password"], body.get("name"), days, begun))
+    return opened(*invitations.redeem(row, body["password"], body.get("name"), client(), days, begun))
 
 
 def _accepted(row: Invitation) -> Any:

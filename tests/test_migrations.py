@@ -100,6 +100,27 @@ def test_a_database_of_the_first_schema_keeps_its_runs_and_counts(tmp_path):
     database.disconnect()
 
 
+def test_of_the_owners_before_there_were_admins_the_oldest_becomes_one(tmp_path):
+    path = tmp_path / "old.sqlite3"
+    database.connect(path)
+    Runner(database.db, directory=str(database.MIGRATIONS)).up("0011_options")
+    users = "INSERT INTO users (id, email, name, password_hash, created_at) VALUES "
+    database.execute(users + ", ".join(f"('usr_{number}', '{number}@x', '-', '-', 1)" for number in range(4)))
+    database.execute("INSERT INTO workspaces (id, name, created_at) VALUES ('ws_1', 'A', 1), ('ws_2', 'B', 2)")
+    members = "INSERT INTO memberships (workspace_id, user_id, role, created_at) VALUES "
+    database.execute(
+        f"{members} ('ws_1', 'usr_0', 'editor', 1), ('ws_1', 'usr_1', 'owner', 2), ('ws_1', 'usr_2', 'owner', 1), "
+        "('ws_2', 'usr_0', 'viewer', 3), ('ws_2', 'usr_3', 'owner', 3)"
+    )
+    sessions = "INSERT INTO sessions (id, token_hash, user_id, workspace_id, created_at, expires_at) VALUES "
+    database.execute(f"{sessions} ('ses_1', 'a', 'usr_0', 'ws_2', 1, 1), ('ses_2', 'b', 'usr_0', 'ws_1', 1, 1)")
+    database.migrate()
+    database.disconnect()
+    told = rows(path, "SELECT id, is_admin, last_workspace_id FROM users ORDER BY id")
+    assert told == [("usr_0", 0, "ws_1"), ("usr_1", 1, None), ("usr_2", 0, None), ("usr_3", 0, None)]
+    assert rows(path, "SELECT id, founder_id FROM workspaces ORDER BY id") == [("ws_1", "usr_2"), ("ws_2", "usr_3")]
+
+
 def test_the_folder_of_a_new_database_is_made(tmp_path):
     database.connect(tmp_path / "a" / "b" / "new.sqlite3")
     database.migrate()

@@ -8,7 +8,7 @@ from test_every_route import OPEN
 import accounts
 import throttle
 from config import Config
-from models import AuditEntry, LoginFailure, Session, User
+from models import AuditEntry, LoginFailure, Session, User, Workspace
 
 PASSWORD = "correct horse battery"
 NEW = {"password": "a much better one", "current_password": PASSWORD}
@@ -114,6 +114,30 @@ def test_the_right_password_clears_the_count(owner):
     owner.patch("/api/profile", {**NEW, "current_password": "wrong"})
     owner.patch("/api/profile", NEW)
     assert LoginFailure.find("account:owner@example.org") is None
+
+
+# API tokens
+
+
+def test_a_new_password_ends_api_tokens_if_that_is_asked_for(owner, other, token_client):
+    mine, elsewhere = token_client("viewer"), token_client("owner", other.user, other.workspace)
+    second = Workspace.found("Second", owner.user)
+    there = token_client("owner", workspace=second)
+    assert owner.patch("/api/profile", NEW).status_code == 200
+    assert mine.get("/api/flows").status_code == there.get("/api/flows").status_code == 200
+    again = {"password": "yet another one", "current_password": NEW["password"], "end_tokens": True}
+    assert owner.patch("/api/profile", again).status_code == 200
+    assert mine.get("/api/flows").status_code == there.get("/api/flows").status_code == 401
+    assert elsewhere.get("/api/flows").status_code == 200 == owner.get("/api/flows").status_code
+    assert json.loads(AuditEntry.select().order_by(AuditEntry.id.desc()).get().changes) == {"tokens_ended": 2}
+
+
+@pytest.mark.parametrize("body", [{"end_tokens": True}, {"end_tokens": True, "name": "Ada"}, {"end_tokens": "yes"}])
+def test_api_tokens_end_with_a_new_password_alone(owner, token_client, body):
+    program = token_client("viewer")
+    answer = owner.patch("/api/profile", body)
+    assert answer.status_code == 400 and answer.json["error"].startswith("end_tokens: ")
+    assert program.get("/api/flows").status_code == 200 and owner.get("/api/profile").json["name"] == "owner"
 
 
 # Sessions

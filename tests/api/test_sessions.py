@@ -10,7 +10,7 @@ from servers import PATIENCE, Server
 
 import throttle
 from database import write
-from models import LoginAddress, LoginFailure, Membership, Session, User, now_ms
+from models import LoginAddress, LoginFailure, Membership, Session, User, Workspace, now_ms
 from tables.base import DAY_MS
 from tables.logins import KNOWN_MS
 
@@ -414,6 +414,28 @@ def test_a_row_is_found_in_whichever_workspace_of_the_user_it_lies(owner):
     second = owner.post("/api/workspaces", {"name": "Second"}).json["id"]
     made = owner.post("/api/flows", {"name": "There"}, headers={"X-Workspace-Id": second}).json
     assert owner.get(f"/api/workflows/{made['id']}").status_code == 200
+
+
+def test_a_login_begins_in_the_workspace_that_the_user_was_in_last(owner, client):
+    # Founded before the one that they use.
+    old, used = (Workspace.found(name, owner.user).id for name in ("Old", "Used"))
+    assert owner.workspace.id < old < used
+    assert client.post("/api/auth/login", LOGIN).json["session"]["workspace_id"] == owner.workspace.id
+    client.patch("/api/auth/session", {"workspace_id": used})
+    assert client.post("/api/auth/login", LOGIN).json["session"]["workspace_id"] == used
+
+
+def test_a_login_never_begins_in_a_workspace_that_others_put_the_user_into(add_member, other, client):
+    # The stranger's workspace is older than the one that the user was invited into and is in.
+    user = add_member("viewer", other.workspace, "new@example.org")
+    theirs = Workspace.found("Theirs", other.user)
+    Membership.join(theirs.id, user, "viewer")
+    user.change(last_workspace_id=theirs.id)
+    answer = client.post("/api/auth/login", {**LOGIN, "email": "new@example.org"})
+    assert answer.json["session"]["workspace_id"] == theirs.id
+    Membership.get(workspace_id=theirs.id, user_id=user.id).leave()
+    answer = client.post("/api/auth/login", {**LOGIN, "email": "new@example.org"})
+    assert answer.json["session"]["workspace_id"] == other.workspace.id
 
 
 def test_what_a_page_asks_for_one_user_is_not_done_as_another_who_has_logged_in_since(owner, other):

@@ -287,9 +287,11 @@ export interface paths {
         put?: never;
         /**
          * Accept an invitation. Logged in, it makes you a member and moves your session to the workspace.
-         * @description Not logged in, it makes an account with the `password` that you choose, and logs you in: 409 if the address has an
-         *     account, which stays as it is. 409 too if the invitation is for another address than yours, or you are a member. 404
-         *     if it was used or withdrawn, has expired or never was.
+         * @description Not logged in, it makes an account with the `password` that you choose, and logs you in. If the address has an
+         *     account, that stays as it is: 409, unless the password is the account's, which logs you in and accepts.
+         *
+         *     409 too if the invitation is for another address than yours, or you are a member. 404 if it was used or withdrawn,
+         *     has expired or never was.
          */
         post: operations["redeem_invitation"];
         delete?: never;
