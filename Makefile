@@ -103,6 +103,7 @@ docs: .venv/runtime.stamp  ## write what is generated from the code: settings, n
 	@$(BIN)/python config.py > docs/settings.md
 	@$(BIN)/python -m nodes.page > docs/nodes.md
 	@$(BIN)/python -m nodes.credentials_page > docs/credential-types.md
+	@$(BIN)/python -m definition.page > docs/definition.md
 	@$(BIN)/python config.py --env > .env.example
 
 lock: $(BIN)/python  ## pin everything that the .in files ask for, keeping the pins that still fit

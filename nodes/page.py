@@ -26,8 +26,9 @@ Generated from the node types by `make docs`; change them there.
 
 Every setting may hold expressions (`{{ … }}`, see [expressions.md](expressions.md)) unless it is marked *as written*.
 What a node gives is the input of the nodes after it. Every node also has `foreach`, `retry`, `timeout`, `on_error` and
-`on_interrupt`, see [runs.md](runs.md). A node that *has effects* is on record before it starts; after a crash it is
-done again under the same idempotency key. Nodes of your own: [writing-a-node.md](writing-a-node.md).
+`on_interrupt`, see [definition.md](definition.md#a-node). A node that *has effects* is on record before it starts;
+after a crash it is done again under the same idempotency key.
+Nodes of your own: [writing-a-node.md](writing-a-node.md).
 
 """
 

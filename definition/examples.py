@@ -1,0 +1,192 @@
+"""An example for each field of the definition format, as docs/definition.md shows it; a test runs them all.
+
+By part and field: `{definition, input, output}`, where the output is what the run gives for the input, or `{definition,
+input, error}`. An example that says nothing of an output is only checked, since a run of it would wait or reach out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+START: dict[str, Any] = {"id": "start", "type": "manual"}
+
+
+def _set(id_: str, values: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"id": id_, "type": "set", "config": {"values": values}, **more}
+
+
+def _flow(*nodes: dict[str, Any], edges: list[Any] | None = None, **settings: Any) -> dict[str, Any]:
+    """The nodes in a line, unless there are edges."""
+    line = [[one["id"], next_["id"]] for one, next_ in zip((START, *nodes), nodes, strict=False)]
+    made: dict[str, Any] = {"nodes": [START, *nodes], "edges": line if edges is None else edges}
+    return made | ({"settings": settings} if settings else {})
+
+
+ORDERS = [{"sum": 10}, {"sum": 20}]
+_HTTP: dict[str, Any] = {"id": "call", "type": "http", "config": {"url": "https://api.example.com/orders"}}
+_STOP = {"id": "check", "type": "stop", "config": {"message": "No stock"}}
+_SAY = _set("say", {"text": "{{ input.error }}"})
+_IF = {"id": "large", "type": "if", "config": {"condition": "{{ input.sum > 100 }}"}}
+_BRANCHED = (START, _IF, _set("ask", {"ask": True}), _set("pay", {"pay": True}))
+
+EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
+    "WorkflowDefinition": {
+        "nodes": {"definition": {"nodes": [START]}, "input": {"id": 7}, "output": {"id": 7}},
+        "edges": {
+            "definition": _flow(_set("a", {"a": 1}), _set("b", {"b": 2}), edges=[["start", "a"], ["start", "b"]]),
+            "input": None,
+            "output": {"a": {"a": 1}, "b": {"b": 2}},
+        },
+        "settings": {
+            "definition": _flow(
+                _set("hello", {"text": "{{ vars.greeting }}, {{ input.name }}"}), vars={"greeting": "Hi"}
+            ),
+            "input": {"name": "Ada"},
+            "output": {"text": "Hi, Ada"},
+        },
+    },
+    "WorkflowNode": {
+        "id": {
+            "definition": _flow(
+                _set("price", {"sum": "{{ input.price * input.count }}"}),
+                _set("say", {"text": "It costs {{ steps.price.sum }}"}),
+            ),
+            "input": {"price": 2, "count": 3},
+            "output": {"text": "It costs 6"},
+        },
+        "type": {
+            "definition": _flow({"id": "sorted", "type": "sort", "config": {"by": "sum"}}),
+            "input": [{"sum": 20}, {"sum": 10}],
+            "output": [{"sum": 10}, {"sum": 20}],
+        },
+        "name": {
+            "definition": _flow({"id": "pass", "type": "noop", "name": "Nothing to do yet"}),
+            "input": 1,
+            "output": 1,
+        },
+        "config": {
+            "definition": _flow({"id": "two", "type": "limit", "config": {"count": 2}}),
+            "input": [1, 2, 3],
+            "output": [1, 2],
+        },
+        "foreach": {
+            "definition": _flow(
+                _set("tax", {"tax": "{{ item.sum * 0.25 }}", "number": "{{ index }}"}, foreach="{{ input }}")
+            ),
+            "input": ORDERS,
+            "output": [{"tax": 2.5, "number": 0}, {"tax": 5.0, "number": 1}],
+        },
+        "retry": {"definition": _flow({**_HTTP, "retry": {"attempts": 5, "delay": 2, "backoff": 3}})},
+        "timeout": {"definition": _flow({**_HTTP, "timeout": 10})},
+        "on_error": {
+            "definition": _flow(
+                {**_STOP, "on_error": "branch"}, _SAY, edges=[["start", "check"], ["check", "say", "error"]]
+            ),
+            "input": None,
+            "output": {"text": "No stock"},
+        },
+        "on_interrupt": {
+            "definition": _flow(
+                {**_HTTP, "config": {"url": "https://api.example.com/pay", "method": "POST"}, "on_interrupt": "fail"}
+            )
+        },
+        "disabled": {
+            "definition": _flow({**_STOP, "disabled": True}, _set("say", {"text": "{{ input.text }}, and on"})),
+            "input": {"text": "Passed by"},
+            "output": {"text": "Passed by, and on"},
+        },
+        "position": {
+            "definition": _flow({"id": "pass", "type": "noop", "position": {"x": 240, "y": 0}}),
+            "input": 1,
+            "output": 1,
+        },
+        "notes": {
+            "definition": _flow({"id": "pass", "type": "noop", "notes": "Later: send the invoice"}),
+            "input": 1,
+            "output": 1,
+        },
+    },
+    "WorkflowRetry": {
+        "attempts": {
+            "definition": _flow({**_STOP, "retry": {"attempts": 2, "delay": 0}}),
+            "input": None,
+            "error": "No stock",
+        },
+        "delay": {"definition": _flow({**_HTTP, "retry": {"delay": 30}})},
+        "backoff": {"definition": _flow({**_HTTP, "retry": {"attempts": 4, "delay": 1, "backoff": 10}})},
+    },
+    "WorkflowPosition": {
+        "x": {"definition": {"nodes": [{**START, "position": {"x": -120, "y": 40}}]}, "input": 1, "output": 1},
+        "y": {"definition": {"nodes": [{**START, "position": {"x": 0, "y": 80.5}}]}, "input": 1, "output": 1},
+    },
+    "WorkflowEdge": {
+        "from": {
+            "definition": {
+                "nodes": [START, {"id": "end", "type": "noop"}],
+                "edges": [{"from": "start", "to": "end"}],
+            },
+            "input": 1,
+            "output": 1,
+        },
+        "to": {
+            "definition": {
+                "nodes": [START, _set("a", {"a": 1}), _set("b", {"b": 2}), {"id": "both", "type": "merge"}],
+                "edges": [
+                    {"from": "start", "to": "a"},
+                    {"from": "start", "to": "b"},
+                    {"from": "a", "to": "both"},
+                    {"from": "b", "to": "both"},
+                ],
+            },
+            "input": None,
+            "output": {"a": {"a": 1}, "b": {"b": 2}},
+        },
+        "branch": {
+            "definition": {
+                "nodes": [*_BRANCHED],
+                "edges": [
+                    {"from": "start", "to": "large"},
+                    {"from": "large", "to": "ask", "branch": "true"},
+                    {"from": "large", "to": "pay", "branch": "false"},
+                ],
+            },
+            "input": {"sum": 20},
+            "output": {"pay": True},
+        },
+        "id": {
+            "definition": {
+                "nodes": [START, {"id": "end", "type": "noop"}],
+                "edges": [{"id": "e1", "from": "start", "to": "end"}],
+            },
+            "input": 1,
+            "output": 1,
+        },
+    },
+    "WorkflowShortEdge": {
+        "": {
+            "definition": {
+                "nodes": [*_BRANCHED],
+                "edges": [["start", "large"], ["large", "ask", "true"], ["large", "pay", "false"]],
+            },
+            "input": {"sum": 200},
+            "output": {"ask": True},
+        },
+    },
+    "WorkflowSettings": {
+        "timezone": {
+            "definition": {
+                "nodes": [{"id": "morning", "type": "schedule", "config": {"cron": "30 8 * * MON-FRI"}}],
+                "settings": {"timezone": "Europe/Berlin"},
+            },
+        },
+        "timeout": {"definition": _flow(_HTTP, timeout=120)},
+        "max_concurrent_runs": {"definition": _flow(_HTTP, max_concurrent_runs=1)},
+        "overlap": {"definition": _flow(_HTTP, max_concurrent_runs=1, overlap="skip")},
+        "error_workflow_id": {"definition": _flow(_HTTP, error_workflow_id="wf_01J9ZQ4N5Y8S2T6V7W8X9YABCD")},
+        "vars": {
+            "definition": _flow(_set("price", {"gross": "{{ input.net * vars.rate }}"}), vars={"rate": 1.5}),
+            "input": {"net": 100},
+            "output": {"gross": 150.0},
+        },
+    },
+}

@@ -1,0 +1,71 @@
+"""docs/definition.md is what the schema says, and each of its examples does what it shows."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from world import run
+
+import definition as definitions
+from definition.examples import EXAMPLES
+from definition.page import page
+from definition.schema import COMPONENTS
+
+PAGE = Path(__file__).parent.parent / "docs" / "definition.md"
+CASES = [(part, field, example) for part, fields in EXAMPLES.items() for field, example in fields.items()]
+IDS = [f"{part}.{field}" for part, field, _ in CASES]
+# What an example shows beside its definition, unless a run of it would reach out or wait.
+ENDS = {"output", "error"}
+
+
+def holds(value, field):
+    """Whether an object somewhere in the value has this field."""
+    if isinstance(value, dict):
+        return field in value or any(holds(item, field) for item in value.values())
+    return isinstance(value, list) and any(holds(item, field) for item in value)
+
+
+def test_the_page_is_up_to_date():
+    assert PAGE.read_text(encoding="utf-8") == page(), "run make docs"
+
+
+@pytest.mark.parametrize("part", COMPONENTS)
+def test_every_field_has_an_example_that_has_it(part):
+    fields = COMPONENTS[part].get("properties", {"": None})
+    assert set(EXAMPLES[part]) == set(fields)
+    assert all(holds(EXAMPLES[part][field]["definition"], field) for field in fields if field)
+
+
+@pytest.mark.parametrize("part", COMPONENTS)
+def test_every_field_says_what_it_is(part):
+    for field in COMPONENTS[part].get("properties", {}).values():
+        assert field["description"][0].isupper() and not field["description"].endswith(".")
+
+
+@pytest.mark.parametrize(("part", "field", "example"), CASES, ids=IDS)
+def test_an_example_is_a_flow_that_can_be_active(part, field, example):
+    assert definitions.check(example["definition"])[1] == []
+
+
+@pytest.mark.parametrize(("part", "field", "example"), CASES, ids=IDS)
+def test_an_example_that_is_pure_gives_what_it_shows(part, field, example):
+    plan = definitions.plan(example["definition"])
+    if any(not node.node.pure or node.type == "schedule" for node in plan.nodes):
+        assert not ENDS & set(example)
+        return
+    outcome = run(example["definition"], example["input"])
+    if "error" in example:
+        assert (outcome.status, outcome.error_text) == ("failed", example["error"])
+    else:
+        assert (outcome.status, outcome.output) == ("success", example["output"])
+
+
+def test_the_first_example_is_a_flow_that_can_be_active():
+    (text, *_) = re.findall(r"```json\n(.*?)```", page(), re.DOTALL)
+    assert definitions.check(json.loads(text))[1] == []
+
+
+def test_every_shown_definition_is_json_of_an_example():
+    shown = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", page(), re.DOTALL)]
+    assert shown[1:] == [example["definition"] for _, _, example in CASES]
