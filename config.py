@@ -68,8 +68,10 @@ class Setting:
 
 
 def _matching(allowed: str, pattern: str) -> Kind:
+    compiled = re.compile(pattern)
+
     def parse(text: str) -> str:
-        if not re.fullmatch(pattern, text):
+        if not compiled.fullmatch(text):
             raise ValueError
         return text
 

@@ -13,7 +13,7 @@ from importing.secret import is_host
 LONGEST = 8_000
 _PARTS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?")
 _RANGE = re.compile(r"\[(?:[0-9]+-[0-9]+|[A-Za-z]-[A-Za-z])(?::[0-9]+)?\]")
-_ALTERNATIVES = re.compile(r"\{[^{}]*,[^{}]*\}")
+_ALTERNATIVES = re.compile(r"\{[^{},]*,[^{}]*\}")
 _PLACEHOLDER = re.compile(r"\{[^{},]+\}|(?<=/):[A-Za-z_]+(?=/|\Z)")
 
 

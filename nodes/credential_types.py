@@ -23,7 +23,7 @@ from nodes.kinds import header_name, header_value
 
 LONGEST = 10_000
 LONGEST_KEY = 20_000
-HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]+)[ \t]+(AAAA[\w+/]+=*)")
+HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]{1,100})[ \t]+(AAAA[\w+/]+=*)")
 HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\Z")
 
 

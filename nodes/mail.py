@@ -26,10 +26,8 @@ MAX_RECIPIENTS = 100
 MAX_ATTACHMENTS = 50
 LONGEST_LIST = 20_000
 LONGEST_NAME = 200
+LONGEST_ADDRESS = 320
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f\u2028\u2029]")
-# A list of addresses is made of these; a quotation mark alone is one that is not closed.
-TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[^",]+|,|"')
-NAMED = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>@]*?))\s*<(?P<address>[^<>]*)>\s*\Z')
 LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]{1,64}\Z")
 DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)*\Z")
 MEDIA = re.compile(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,60}\Z")
@@ -70,15 +68,21 @@ def mailboxes(value: Any, key: str) -> list[Mailbox]:
 
 
 def _entries(text: str, key: str) -> list[str]:
-    entries = [""]
-    for token in (found[0] for found in TOKEN.finditer(text)):
-        if token == '"':
-            raise NodeError(f"{key}: a quotation mark is not closed", permanent=True)
-        if token == ",":
-            entries.append("")
-        else:
-            entries[-1] += token
-    return entries
+    entries, begun = [], 0
+    is_quoted = is_escaped = False
+    for at, letter in enumerate(text):
+        if is_escaped:
+            is_escaped = False
+        elif letter == '"':
+            is_quoted = not is_quoted
+        elif is_quoted:
+            is_escaped = letter == "\\"
+        elif letter == ",":
+            entries.append(text[begun:at])
+            begun = at + 1
+    if is_quoted:
+        raise NodeError(f"{key}: a quotation mark is not closed", permanent=True)
+    return [*entries, text[begun:]]
 
 
 def check_line(text: str, what: str) -> None:
@@ -90,22 +94,47 @@ def check_line(text: str, what: str) -> None:
 def mailbox(text: str, key: str) -> Mailbox:
     """One address: `shop@example.com`, `Shop <shop@example.com>`, `"Shop, Berlin" <shop@example.com>`."""
     check_line(text, key)
-    named = NAMED.match(text)
-    bare = (named["address"] if named else text).strip()
+    shown, name, bare = text.strip()[:100], "", text.strip()
+    if bare.endswith(">") and "<" in bare:
+        written, _, bare = bare[:-1].rpartition("<")
+        name, bare = _shown_name(written.strip(), key), bare.strip()
+    if len(bare) > LONGEST_ADDRESS:
+        raise NodeError(f"{key}: the address {bare[:50]!r}… has more than {LONGEST_ADDRESS} characters", permanent=True)
     local, at, domain = bare.rpartition("@")
     if not at or not LOCAL.match(local):
-        shown = text.strip()[:100]
         raise NodeError(f"{key}: {shown!r} is no e-mail address; it looks like Shop <shop@example.com>", True)
-    name = sound(_shown_name(named).strip())
-    if len(name) > LONGEST_NAME:
-        raise NodeError(f"{key}: the name {name[:50]!r}… has more than {LONGEST_NAME} characters", permanent=True)
     return Mailbox(name, sound(local), _domain(domain, key))
 
 
-def _shown_name(named: re.Match[str] | None) -> str:
-    if named is None:
-        return ""
-    return re.sub(r"\\(.)", r"\1", named["quoted"]) if named["quoted"] is not None else named["plain"]
+def _shown_name(written: str, key: str) -> str:
+    """The name that stands before an address, without its quotation marks."""
+    shown = written[:50]
+    if len(written) > 2 * LONGEST_NAME + 2:  # each character may have a backslash before it
+        raise _too_long(shown, key)
+    quoted = written[1:-1] if len(written) > 1 and written[0] == written[-1] == '"' else None
+    name = written if quoted is None else _unescaped(quoted)
+    if name is None or (quoted is None and not {*'"<>@'}.isdisjoint(name)):
+        raise NodeError(f'{key}: the name {shown!r} has to stand in quotation marks: "Shop" <shop@example.com>', True)
+    if len(name) > LONGEST_NAME:
+        raise _too_long(shown, key)
+    return sound(name.strip())
+
+
+def _too_long(shown: str, key: str) -> NodeError:
+    return NodeError(f"{key}: the name {shown!r}… has more than {LONGEST_NAME} characters", permanent=True)
+
+
+def _unescaped(text: str) -> str | None:
+    """The text between two quotation marks without its backslashes; None if one of the marks ends it before."""
+    letters, is_escaped = "", False
+    for letter in text:
+        if not is_escaped and letter in '"\\':
+            if letter == '"':
+                return None
+            is_escaped = True
+        else:
+            letters, is_escaped = letters + letter, False
+    return None if is_escaped else letters
 
 
 def _domain(text: str, key: str) -> str:

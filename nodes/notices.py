@@ -216,7 +216,8 @@ def _problem(name: str, said: str, status: int | None, ctx: Context, seconds: fl
 
 def _clean(said: str) -> str:
     """One line, without addresses."""
-    return re.sub(r"\S+://\S+", "…", re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", said)).strip()[:LONGEST_REASON]
+    words = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", said).split(" ")
+    return " ".join("…" if "://" in word else word for word in words).strip()[:LONGEST_REASON]
 
 
 # What it works in

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import mimetypes
 import os
-import re
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
@@ -305,7 +304,10 @@ def failure(error: Exception, host: str) -> NodeError:
         status = getattr(error, "_code", getattr(error, "status_code", 0))
         return NodeError(f"{host} answered {status}, and not as S3 does", is_permanent(status))
     if isinstance(error, HTTPError | OSError):
-        reason = re.sub(r".*(\[Errno -?\d+\] |>: )", "", str(error), flags=re.DOTALL) or type(error).__name__
+        # Without the library's own words, and the number, before what the system said.
+        reason = str(error).rpartition(">: ")[2] or type(error).__name__
+        if "[Errno " in reason:
+            reason = reason.rpartition("[Errno ")[2].partition("] ")[2]
         return NodeError(f"{host}: {reason[:500]}", permanent="CERTIFICATE_VERIFY_FAILED" in reason)
     return NodeError(f"{host}: {str(error)[:500]}", permanent=True)
 

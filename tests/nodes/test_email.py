@@ -632,3 +632,67 @@ def case_email(mails, serve, script):
 
 class TestEmailKeepsTheContract(Contract):
     type_ = "email"
+
+
+# Addresses from outside
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " " * 19_990,
+        " " * 9_000 + "x" + " " * 9_000,
+        "a " * 9_000 + "<",
+        '"' + "\\" * 19_000,
+        '"\\' * 9_000,
+        "<" * 19_000 + ">",
+        '"' * 19_000 + "<a@example.com>",
+        "a" * 19_000 + "@example.com",
+        "a" * 19_000 + " <a@example.com>",
+        "a@" + "a." * 9_000,
+        "a@" + "é" * 9_000,
+    ],
+)
+def test_no_text_that_stands_for_an_address_takes_long(text):
+    begun = time.thread_time()
+    with pytest.raises(NodeError):
+        mailbox(text, "to")
+    with contextlib.suppress(NodeError):
+        mailboxes(text, "to")
+    assert time.thread_time() - begun < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "address"),
+    [
+        ("  ada@example.com ", "", "ada@example.com"),
+        ("<ada@example.com>", "", "ada@example.com"),
+        ("Ada < ada@example.com >", "Ada", "ada@example.com"),
+        ('"Lovelace, Ada" <ada@example.com>', "Lovelace, Ada", "ada@example.com"),
+        (r'"Ada \"Countess\" \\ <x@y>" <ada@example.com>', r'Ada "Countess" \ <x@y>', "ada@example.com"),
+        ('"" <ada@example.com>', "", "ada@example.com"),
+        ("A" * 200 + " <ada@example.com>", "A" * 200, "ada@example.com"),
+    ],
+)
+def test_an_address_is_what_stands_after_the_last_angle_bracket(text, name, address):
+    found = mailbox(text, "to")
+    assert (found.name, found.address) == (name, address)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("A" * 201 + " <ada@example.com>", "has more than 200 characters"),
+        ("a" * 64 + "@" + "b" * 256, "has more than 320 characters"),
+        ("Lovelace @ home <ada@example.com>", "in quotation marks"),
+        ('Ada "Countess" <ada@example.com>', "in quotation marks"),
+        ('"Ada" Countess" <ada@example.com>', "in quotation marks"),
+        ('"Ada\\" <ada@example.com>', "in quotation marks"),
+        ("Ada <bob@example.com> <ada@example.com>", "in quotation marks"),
+        ("Ada <ada@example.com", "is no e-mail address"),
+        ("Ada <ada>", "is no e-mail address"),
+    ],
+)
+def test_what_is_no_address_is_told_so(text, told):
+    with pytest.raises(NodeError, match=told):
+        mailbox(text, "to")
