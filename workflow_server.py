@@ -21,6 +21,7 @@ import database
 import server_key
 import welcome
 from api.rates import Rates
+from api.refusals import Refusals
 from config import Config
 from credentials import Credentials
 from dispatch import Dispatcher, Links, make_services
@@ -54,6 +55,7 @@ class Server:
         self.dispatcher = Dispatcher(config, self.recorder, services, inline, links, self.credentials.find)
         self.scheduler = Scheduler(self.dispatcher)
         self.rates = Rates(config.data_dir / "rates")
+        self.refusals = Refusals()
         patience.leave(max(1, config.threads // 2))
         self.first_login: welcome.Login | None = None
         self.has_seen_proxy = False  # one that is not trusted: see api/origins.py

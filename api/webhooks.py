@@ -18,16 +18,19 @@ from werkzeug.routing import PathConverter
 
 from api.access import everybody
 from api.bodies import input_of
+from api.origins import client
 from api.proofs import carrier, proves
 from api.rates import Rates
+from api.refusals import Refusals
 from api.wire import Resource, read_raw, this_request
 from definition import Plan
 from dispatch import Dispatcher, Ticket
 from errors import BadInput, DefinitionError, Forbidden, NotFound, TooMany, Unavailable, VaultError
-from models import Hook, Run, Webhook
+from models import Hook, LogEntry, Run, Webhook
 from nodes.triggers import CREDENTIAL_TYPES, METHODS
 from payloads import Kept
 from schemas import ANY_JSON, Error, FiredOut
+from throttle import network_of
 
 log = logging.getLogger("headrace.webhooks")
 blueprint = Resource("webhooks", "The addresses of flows, called by other systems", any_query=True)
@@ -91,8 +94,9 @@ def fire(path: str) -> Response:
     hidden = None
     if config["auth"] != "none":
         secret = _secret(hook, config["auth"])
+        _check_guesses(hook)
         if not proves(str(hook.secret_type), secret, request.headers, raw, time.time()):
-            log.info("webhook %s: a caller at %s was refused", path, request.remote_addr)
+            _note_refusal(hook, path)
             return _json({"error": "You may not call this webhook"}, 401, BASIC if config["auth"] == "basic" else {})
         hidden = carrier(str(hook.secret_type), secret)
     if (limit := config.get("rate_limit")) is not None:
@@ -110,11 +114,37 @@ def fire(path: str) -> Response:
         ) from error
 
 
+def _check_guesses(hook: Hook) -> None:
+    """Raise TooMany if the caller's address has been refused often of late: whoever guesses needs many tries."""
+    refusals: Refusals = current_app.extensions["headrace"].refusals
+    if refusals and (wait := refusals.wait(_place(hook), network_of(client().address))):
+        raise TooMany("Too many calls without the right proof; try again later", retry_after=math.ceil(wait))
+
+
+def _note_refusal(hook: Hook, path: str) -> None:
+    """Count a caller who could not prove who they are, and tell of them in the flow's log, once a minute each.
+
+    An address that stands for many clients is told of only: else one of them could stop all others.
+    """
+    server = current_app.extensions["headrace"]
+    address, is_shared = client()
+    if not server.refusals.note(_place(hook), address if is_shared else network_of(address), is_shared):
+        return
+    log.info("webhook %s: a caller at %s was refused", path, address)
+    message = f"A caller at {address} was refused: the secret is missing or wrong. Once a minute, this is told of again"
+    data = orjson.dumps({"workflow_id": hook.flow.id, "path": path, "address": address}).decode()
+    server.recorder.submit([LogEntry.entry(hook.flow.workspace_id, None, hook.node_id, "warning", message, data)])
+
+
+def _place(hook: Hook) -> str:
+    return f"{hook.flow.id} {hook.node_id}"
+
+
 def _take_a_call(hook: Hook, limit: int) -> None:
     """Count a call of a webhook that takes so many a minute. TooMany beyond that."""
     rates: Rates = current_app.extensions["headrace"].rates
     try:
-        wait = rates.wait(f"{hook.flow.id} {hook.node_id}", limit)
+        wait = rates.wait(_place(hook), limit)
     except OSError as error:
         raise Unavailable("The calls of this webhook cannot be counted at the moment", retry_after=5) from error
     if wait:

@@ -58,7 +58,7 @@ LAYERS = {
     "api": {
         *("accounts", "models", "payloads", "flat", "kinds", "schemas", "templates", "definition", "engine", "nodes"),
         *("dispatch", "scheduler", "agent", "credentials", "triggers", "vault", "importing", "json_schemas"),
-        *("invitations", "server_mail"),
+        *("invitations", "server_mail", "throttle"),
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),

@@ -9,8 +9,9 @@ import orjson
 import pytest
 
 from api.proofs import proves
+from api.refusals import MAX_LINES, MAX_REFUSALS, WINDOW, Refusals
 from database import execute, write
-from models import Run
+from models import LogEntry, Run
 from nodes.credential_types import TYPES
 
 SECRET = "It's a Secret to Everybody"
@@ -350,3 +351,77 @@ def test_calls_that_are_refused_do_not_use_up_a_key(client, protected):
     assert call(client, Idempotency_Key="k").status_code == 401
     assert call(client, Idempotency_Key="k", Authorization="Bearer t").status_code == 200
     assert call(client, Idempotency_Key="k").status_code == 401
+
+
+# Guessing
+
+
+NEAR, FAR = {"REMOTE_ADDR": "127.0.0.1"}, {"REMOTE_ADDR": "8.8.8.8"}
+RIGHT = {"X-Key": "hunter2hunter2"}
+
+
+@pytest.fixture
+def hook(protected):
+    auth, type_, data, _ = WAYS["header"]
+    return protected(auth, type_, data)
+
+
+def guess(client, place=NEAR, **headers):
+    given = {"X-Key": "wrong", **headers}
+    return client.post("/api/webhooks/safe", {}, headers=given, environ_base=place)
+
+
+def told(server):
+    """The entries of the log that tell of refusals, oldest first."""
+    server.recorder.commit([])
+    return [row for row in LogEntry.select().order_by(LogEntry.id) if "was refused" in row.message]
+
+
+def test_whoever_guesses_the_secret_of_a_webhook_has_to_wait_and_others_need_not(client, hook):
+    assert [guess(client).status_code for _ in range(MAX_REFUSALS + 1)] == [401] * MAX_REFUSALS + [429]
+    answer = call(client, X_Key="hunter2hunter2")
+    assert answer.status_code == 429 and 0 < int(answer.headers["Retry-After"]) <= WINDOW
+    assert client.post("/api/webhooks/safe", {}, headers=RIGHT, environ_base=FAR).status_code == 200
+
+
+def test_a_guesser_waits_for_a_minute(client, hook, server, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(server, "refusals", Refusals(lambda: now[0]))
+    for _ in range(MAX_REFUSALS):
+        guess(client)
+    now[0] += WINDOW - 1
+    assert call(client, X_Key="hunter2hunter2").status_code == 429
+    now[0] += 1
+    assert call(client, X_Key="hunter2hunter2").status_code == 200
+    assert [guess(client).status_code for _ in range(MAX_REFUSALS + 1)] == [401] * MAX_REFUSALS + [429]
+
+
+def test_refusals_are_in_the_log_of_the_flow_once_a_minute_for_each_address(client, hook, server, monkeypatch, owner):
+    now = [1000.0]
+    monkeypatch.setattr(server, "refusals", Refusals(lambda: now[0]))
+    for place in (NEAR, NEAR, NEAR, FAR):
+        guess(client, place)
+    assert [orjson.loads(row.data)["address"] for row in told(server)] == ["127.0.0.1", "8.8.8.8"]
+    now[0] += WINDOW
+    guess(client)
+    assert len(told(server)) == 3
+    flow = owner.get("/api/flows").json["items"][0]["id"]
+    items = owner.get(f"/api/logs?workflow_id={flow}").json["items"]
+    assert len(items) == 3 and items[0]["level"] == "warning" and "wrong" not in str(items[0]["data"])
+
+
+def test_many_addresses_fill_neither_the_log_nor_the_memory(monkeypatch):
+    monkeypatch.setattr("api.refusals.MAX_KEPT", 100)
+    refusals = Refusals(lambda: 1000.0)
+    lines = [refusals.note("hook", f"192.0.2.{number}") for number in range(90)]
+    assert sum(lines) == MAX_LINES
+    for number in range(1_000):
+        refusals.note(f"hook {number}", "192.0.2.1")
+    assert len(refusals._counts) == 100
+
+
+def test_one_behind_a_proxy_that_is_not_trusted_cannot_stop_all_others(client, hook, server):
+    forwarded = {"X-Forwarded-For": "198.51.100.7"}
+    assert {guess(client, **forwarded).status_code for _ in range(2 * MAX_REFUSALS)} == {401}
+    assert call(client, X_Key="hunter2hunter2", X_Forwarded_For="198.51.100.7").status_code == 200
+    assert len(told(server)) == 1
