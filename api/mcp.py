@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException
 from api import mcp_tools
 from api.access import check_role, may, needs, who, workspace_id
 from api.mcp_tools import Caller
-from api.wire import check_depth, read_raw, refused_by_the_database, text_of
+from api.wire import check_depth, check_weight, read_raw, refused_by_the_database, text_of
 from dispatch.inspection import cut
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
 from kinds import Cursor
@@ -79,8 +79,10 @@ def answer() -> Response:
     if not request.is_json:
         raise NotJson("The message must be JSON with the header Content-Type: application/json")
     version = request.headers.get("MCP-Protocol-Version", UNNAMED)
+    raw = read_raw(request)
+    check_weight(raw, "the message")
     try:
-        message = orjson.loads(read_raw(request))
+        message = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         return _failed(None, RpcError(PARSE_ERROR, f"The message is not JSON: {error}"), 400)
     check_depth(message, "the message")

@@ -15,8 +15,9 @@ from werkzeug.wsgi import get_content_length
 
 from api import description, queries
 from definition.wording import plain
-from errors import BadInput, HeadraceError, Issue, NotJson, Unavailable
+from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailable
 from models import DatabaseRefused, HeldUp, patience
+from nodes.bounds import MAX_CONTAINERS, is_too_fine
 from schemas import Error
 
 DEEPEST = 100
@@ -142,13 +143,23 @@ def _read_bounded(asked: Request, sizeless: bool) -> bytes:
 
 
 def parse(raw: bytes | str, what: str) -> Any:
-    """JSON text as data; BadInput says where it is broken, or that it is nested too deeply."""
+    """JSON text as data.
+
+    Raises: BadInput says where it is broken, or that it is nested too deeply; TooLarge if it has too many parts.
+    """
+    check_weight(raw if isinstance(raw, bytes) else raw.encode("utf-8", "replace"), what)
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise BadInput(f"{what} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
     check_depth(value, what)
     return value
+
+
+def check_weight(raw: bytes, what: str) -> None:
+    """TooLarge for JSON text that is small, and yet would fill the memory."""
+    if is_too_fine(raw):
+        raise TooLarge(f"{what} has more than {MAX_CONTAINERS:,} lists and objects; send it in several parts")
 
 
 def dumped(schema: Schema, value: Any) -> Response:

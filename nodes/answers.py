@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from errors import NodeError
 from nodes.bodies import MEDIA_TYPE
+from nodes.bounds import is_too_fine
 from nodes.egress import Answer, Sink
 from nodes.files import Files, described
 
@@ -80,6 +81,8 @@ def as_json(answer: Answer) -> Any:
     """The body as JSON; null where it is empty."""
     if not answer.content.strip():
         return None
+    if is_too_fine(answer.content):
+        raise NodeError(f"{answer.who} answered with JSON of more lists and objects than may be read at once", True)
     try:
         return json.loads(answer.content, parse_constant=_no_constant)
     except (ValueError, RecursionError):

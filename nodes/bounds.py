@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,11 @@ MAX_TEXT = 16 * 2**20
 UNMEASURED = 8
 # Items of a list. Sorting so many takes a second or two, in which no other thread of the process does anything.
 MAX_ITEMS = 250_000
+# Lists and objects in JSON text, which take up to a hundred times its size in memory; and how many bytes of a larger
+# text there must be for each.
+MAX_CONTAINERS, BYTES_EACH = 200_000, 25
+# A text in JSON, or the start of one that does not end: as one pattern, so that each byte is looked at once.
+QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 # Levels of a nested value. What writes the record gives up at 254, and other nodes wrap what they get.
 MAX_DEPTH = 200
 # JSON on the record has integers from the least signed to the greatest unsigned one of 64 bits.
@@ -29,6 +35,15 @@ LEAST, GREATEST = -(2**63), 2**64 - 1
 OUTPUT_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 # Where a text usually is in an object that another node made.
 USUAL = ("body", "content", "text", "data", "html")
+
+
+def is_too_fine(raw: bytes) -> bool:
+    """Return True if JSON text has so many lists and objects that they would take far more memory than the text."""
+    most = max(MAX_CONTAINERS, len(raw) // BYTES_EACH)
+    if raw.count(b"{") + raw.count(b"[") <= most:
+        return False
+    bare = QUOTED.sub(b"", raw)  # those in texts do not count
+    return bare.count(b"{") + bare.count(b"[") > most
 
 
 def refusal(message: str) -> NodeError:

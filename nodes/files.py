@@ -27,6 +27,7 @@ from marshmallow import Schema
 from errors import NodeError
 from flat import iso
 from nodes.base import Context, Node
+from nodes.bounds import is_too_fine
 from nodes.kinds import anything, choice
 from nodes.kinds import path as field_of_path
 
@@ -519,6 +520,8 @@ def value_of(raw: bytes, name: str, encoding: str) -> Any:
         return base64.b64encode(raw).decode()
     try:
         content = raw.decode("utf-8-sig")
+        if encoding == "json" and is_too_fine(raw):
+            raise NodeError(f"{name!r} has more lists and objects than may be read at once; read it as text", True)
         return content if encoding == "text" else orjson.loads(content)
     except UnicodeDecodeError as error:
         raise NodeError(f"{name!r} is no UTF-8 text (byte {error.start}); read it as base64", permanent=True) from None

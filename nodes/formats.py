@@ -12,11 +12,13 @@ from nodes import csv_text, xml_text, yaml_text
 from nodes.base import Context, Node, setting
 from nodes.bounds import (
     GREATEST,
+    MAX_CONTAINERS,
     MAX_ITEMS,
     MAX_TEXT,
     check_data,
     check_json,
     fits_text,
+    is_too_fine,
     refusal,
     text_of_config,
 )
@@ -162,6 +164,8 @@ def json_value(text: str, what: str) -> Any:
 
 
 def _loaded(text: str) -> Any:
+    if is_too_fine(text.encode("utf-8", "replace")):
+        raise refusal(f"the text has more than {MAX_CONTAINERS:,} lists and objects; read it in several parts")
     try:
         return json.loads(text)
     except json.JSONDecodeError:

@@ -22,6 +22,7 @@ from marshmallow import Schema, fields, validate
 
 from errors import NodeError
 from nodes.base import Context, Node, Services, check_installed, setting
+from nodes.bounds import is_too_fine
 from nodes.guard import dial, guarded
 from nodes.keyring import Credential, checks
 from nodes.kinds import Number, anything, choice, credential, text, text_of
@@ -200,10 +201,9 @@ class Broker:
 
 def read(payload: bytes) -> Any:
     """A message as JSON if it is that, else as text, else `{"base64": …}`."""
-    try:
-        return orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        pass  # most messages are no JSON
+    with suppress(orjson.JSONDecodeError):  # most messages are no JSON
+        if not is_too_fine(payload):
+            return orjson.loads(payload)
     try:
         return payload.decode()
     except UnicodeDecodeError:

@@ -1,13 +1,21 @@
 """What a run sees of the request that started it: the body by its content type, query and headers."""
 
 import base64
+import time
+import tracemalloc
 from io import BytesIO
 
 import pytest
 
+from errors import NodeError
 from models import Run
+from nodes import answers, formats
+from nodes.bounds import is_too_fine
+from nodes.egress import Answer
+from nodes.files import value_of
 
-FORM = "application/x-www-form-urlencoded"
+FORM, JSON_TYPE = "application/x-www-form-urlencoded", "application/json"
+PATH = "/api/webhooks/in"
 
 
 @pytest.fixture
@@ -142,3 +150,58 @@ def test_headers_are_in_lower_case_and_several_are_joined(send):
 
 def test_a_header_in_latin_1_stays_what_it_is(send):
     assert send(headers={"X-Name": "Zo\xeb"})["headers"]["x-name"] == "Zoë"
+
+
+# JSON that is small, and large in memory
+
+
+def of_size(size):
+    return b"[" + b"{}," * (size // 3) + b"{}]"
+
+
+def test_json_of_many_tiny_parts_is_413_and_takes_no_memory(owner, client, flow, send):
+    tracemalloc.start()
+    try:
+        for answer in (
+            client.post(PATH, data=of_size(4_900_000), content_type="application/json"),
+            owner.post("/api/logs", data=b'{"message":"a","data":' + of_size(4_900_000) + b"}", content_type=JSON_TYPE),
+        ):
+            assert answer.status_code == 413 and "more than 200,000 lists and objects" in answer.json["error"]
+        assert tracemalloc.get_traced_memory()[1] < 60 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert Run.select().count() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "fine"),
+    [
+        (of_size(3 * 200_000 - 9), False),
+        (of_size(3 * 200_000 + 9), True),
+        (b'"' + b"{" * 4_000_000 + b'"', False),
+        (b'{"a":"' + b'\\"{' * 1_000_000 + b'"}', False),
+        (b'{"a":"' + b"[" * 1_000_000, False),
+        (b'["\\\\",' + b"[]," * 200_000 + b"[]]", True),
+        (b'{"number":1,"name":"a real one"},' * 190_000, False),
+        (b"[" * 300_000, True),
+    ],
+)
+def test_only_what_is_a_list_or_an_object_counts(text, fine):
+    begun = time.thread_time()
+    assert is_too_fine(text) is fine
+    assert time.thread_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda raw: formats.json_value(raw.decode(), "data"),
+        lambda raw: value_of(raw, "file", "json"),
+        lambda raw: answers.as_json(Answer(200, "OK", {}, raw, None, "http://a.example", "GET a.example")),
+    ],
+    ids=["json", "file", "http"],
+)
+def test_nodes_read_no_such_json_either(read):
+    with pytest.raises(NodeError, match="lists and objects"):
+        read(of_size(4_900_000))
+    assert read(b'[{"a": 1}]') == [{"a": 1}]
