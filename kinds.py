@@ -12,8 +12,10 @@ from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
+from characters import JOINERS, first_unseen
 from flat import Column, Flat, fragment, iso
 
+MAX_NAME = 200
 MAX_TIME = 253_402_300_799_999
 # What a cursor holds: an id, or the number of a version or step.
 CURSOR = re.compile(r"([a-z]+_[0-9A-HJKMNP-TV-Z]{26}|[0-9]{1,9})\Z")
@@ -167,13 +169,18 @@ class Whole(fields.Integer):
 
 
 def text(longest: int, shortest: int = 1, **options: Any) -> fields.String:
-    """A bounded text without NUL, which no database takes everywhere; not of blanks alone, unless it may be empty."""
+    """A bounded text without NUL, which no database takes everywhere; not of blanks alone, unless it may be empty.
+
+    One that is no longer than a name has no characters that nobody sees, or that move others.
+    """
 
     def good(value: str) -> None:
         if "\0" in value:
             raise ValidationError("must not contain the character NUL")
         if shortest and not value.strip():
             raise ValidationError("must not be blank")
+        if longest <= MAX_NAME and (hidden := first_unseen(value, but=JOINERS)) is not None:
+            raise ValidationError(f"must not contain {hidden}, a character that nobody sees")
 
     return fields.String(validate=[validate.Length(shortest, longest), good], **options)
 

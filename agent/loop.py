@@ -36,9 +36,10 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 from agent import prompts
 from agent.desk import Desk
 from agent.journal import ENDED, DoesNotFit, Entry, Tape, usage_of
-from agent.questions import question, visible
+from agent.questions import question
 from agent.running import Done, Given, Waiting, Work
 from agent.tools import Later, Tool
+from characters import visible
 from errors import NodeError
 
 log = logging.getLogger("headrace.agent")

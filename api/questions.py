@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.questions import OF_TEXTS, visible
+from characters import OF_TEXTS, visible
 from models import Run, Step, Wait, now_ms
 from nodes.base import REGISTRY
 

@@ -19,13 +19,13 @@ from typing import Any
 from flask import Response, current_app, render_template_string, request
 from flask_login import current_user
 
-from agent.questions import visible
 from api.access import needs, who
 from api.audit import noted
 from api.bodies import body_of
 from api.questions import takes_answers, text_of
 from api.runs import shown
 from api.wire import Resource, loaded, read_body, read_raw
+from characters import visible
 from dispatch import Dispatcher
 from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms

@@ -12,6 +12,7 @@ import click
 import orjson
 
 import database
+from characters import JOINERS, is_seen
 from config import Config
 from errors import BadInput, ConfigError, HeadraceError, NotFound
 from models import Workspace
@@ -85,7 +86,7 @@ def pretty(value: Any) -> bytes:
 
 def one_line(text: str) -> str:
     """The text without line breaks and whatever else could upset a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return "".join(letter if is_seen(letter) or letter in JOINERS else " " for letter in text)
 
 
 # The server's database

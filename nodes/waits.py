@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from agent.questions import OF_TEXTS, visible
+from characters import OF_TEXTS, visible
 from errors import NodeError
 from flat import iso
 from nodes import notices
@@ -135,7 +135,7 @@ class Approval(_Waiting):
         until = now_ms() + int(config["timeout"] * 1000)
         links = ctx.scope.get("steps", {}).get(ctx.node_id, {})
         told = "notify" in config and tell(config["notify"], question(config["message"], ctx, links), ctx)
-        return Suspend(until, f"approval: {config['message']}", told=told)
+        return Suspend(until, f"approval: {visible(config['message'], but=OF_TEXTS)}", told=told)
 
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
         if answer.name == "time":

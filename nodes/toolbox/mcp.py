@@ -12,8 +12,8 @@ import orjson
 
 import json_schemas
 from agent.definition import ToolSpec
-from agent.questions import OF_TEXTS
 from agent.tools import Tool
+from characters import OF_TEXTS
 from errors import NodeError
 from nodes.base import check_installed
 from nodes.bounds import size_of
