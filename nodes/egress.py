@@ -25,6 +25,8 @@ from typing import Any, Protocol
 
 from errors import ConfigError, NodeError
 
+log = logging.getLogger("headrace.egress")
+
 MAX_BYTES = 10 * 2**20
 MAX_REDIRECTS = 10
 USER_AGENT = "Headrace"
@@ -100,9 +102,11 @@ class Rule:
         found = {info[4][0]: None for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
         allowed = [str(text) for text in found if self.permits(host, ipaddress.ip_address(text))]
         if not allowed:
+            # Whoever writes flows is not to learn the addresses of the network that the server is in.
+            log.warning("refused to connect to %s, which is at %s", host, ", ".join(map(str, found)) or "no address")
             raise NodeError(
-                f"{host} is at an address that may not be reached ({next(iter(found), 'none')}); "
-                "HEADRACE_EGRESS_ALLOW can permit it",
+                f"{host} is at an address that may not be reached; HEADRACE_EGRESS_ALLOW can permit it, and the "
+                "server's log has the address",
                 permanent=True,
             )
         return allowed
