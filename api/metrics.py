@@ -61,9 +61,9 @@ def metrics(args: dict[str, int]) -> Any:
     return answer
 
 
-@needs("viewer")
+@needs("viewer", admin=True)
 def prometheus() -> Response:
-    """The whole server's figures as Prometheus text; to be read with an API token."""
+    """The whole server's figures as Prometheus text, for admins of the server; to be read with an API token of one."""
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.core import GaugeMetricFamily
 

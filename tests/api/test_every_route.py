@@ -126,7 +126,7 @@ LEAST_ROLE = {
 # What programs use with an API token alone: no session counts there. They have tests of their own.
 BY_TOKEN = {"POST /mcp": "viewer"}
 # What only admins of the server may do, whatever their role.
-BY_ADMIN = ("POST /api/workspaces", "POST /api/members/password")
+BY_ADMIN = ("POST /api/workspaces", "POST /api/members/password", "GET /metrics")
 # What people do for themselves and for others: no API token counts there.
 BY_SESSION = (
     "POST /api/workspaces",
