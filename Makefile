@@ -88,7 +88,7 @@ screenshots: .venv/dev.stamp web/dist/.stamp  ## pictures of the browser app, by
 	@PYTHONPATH=.:tests $(BIN)/python tests/browser/screenshots.py $(ARGS)
 
 soak: .venv/dev.stamp  ## kill servers at random for ten minutes; HEADRACE_SOAK_SECONDS says for how long, ARGS="-k word" chooses
-	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m soak $(ARGS)
+	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m soak -o faulthandler_timeout=0 $(ARGS)
 
 bench: .venv/dev.stamp  ## measure all that docs/performance.md describes, each for a short time
 	@$(BIN)/python benchmarks/engine.py

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from children import start_child
+
 PASSWORD = "Pa'ss wörd"
 
 
@@ -47,11 +49,12 @@ class Mosquitto(_Broker):
 
     def start(self, folder, pem):
         passwords, settings = folder / "passwords", folder / "mosquitto.conf"
-        subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "zoe", PASSWORD], check=True, capture_output=True)
+        command = ["mosquitto_passwd", "-b", "-c", passwords, "zoe", PASSWORD]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
         common = f"allow_anonymous false\npassword_file {passwords}\n"
         secured = f"listener {self.tls_port} 127.0.0.1\n{common}certfile {pem}\nkeyfile {pem}\n" if pem else ""
         settings.write_text(f"user root\nper_listener_settings true\nlistener {self.port} 127.0.0.1\n{common}{secured}")
-        return subprocess.Popen(["mosquitto", "-c", settings], stderr=subprocess.DEVNULL)
+        return start_child(["mosquitto", "-c", settings], seconds=None, stderr=subprocess.DEVNULL)
 
     def stop(self):
         self.process.terminate()
@@ -76,7 +79,7 @@ class Amqtt(_Broker):
         plugin = {"amqtt.plugins.authentication.FileAuthPlugin": {"password_file": str(passwords)}}
         settings.write_text(json.dumps({"listeners": listeners, "plugins": plugin}))  # which is YAML too
         command = [Path(sys.executable).with_name("amqtt"), "-c", settings]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return start_child(command, seconds=None, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def stop(self):
         self.process.kill()

@@ -5,6 +5,7 @@ The database is made once a session and copied for every test: hashing a passwor
 
 import json
 import shutil
+import signal
 import threading
 
 import pytest
@@ -20,6 +21,12 @@ from vault import KEY_FILE
 
 EMAIL, PASSWORD = "owner@example.org", "correct horse battery"
 ECHO = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
+
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # So it is where the tests are started in the background, and so it would be for every process that they start: a
+    # handler is not inherited, but an ignored signal is. Here it stays without effect.
+    signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
 @pytest.hookimpl(wrapper=True)

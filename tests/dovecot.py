@@ -15,6 +15,8 @@ from imaplib import IMAP4
 from ipaddress import ip_address
 from pathlib import Path
 
+from children import start_child
+
 PASSWORD = "secret-of-the-mailbox"
 COMMAND = shutil.which("dovecot", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 PATIENCE = 20
@@ -69,7 +71,7 @@ def why_not():
     """Why there can be no server here; None where there can."""
     if COMMAND is None:
         return "dovecot is not installed (apt-get install dovecot-imapd)"
-    version = subprocess.run([COMMAND, "--version"], capture_output=True, text=True).stdout.split()[0]
+    version = subprocess.run([COMMAND, "--version"], capture_output=True, text=True, timeout=60).stdout.split()[0]
     return None if version.startswith("2.4.") else f"dovecot is {version}, and the settings of these tests are of 2.4"
 
 
@@ -105,7 +107,7 @@ class Dovecot:
         )
         (self.folder / "dovecot.conf").write_text(settings)
         command = [COMMAND, "-F", "-c", str(self.folder / "dovecot.conf")]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = start_child(command, seconds=None, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + PATIENCE
         while True:
             try:

@@ -180,7 +180,7 @@ class LlmServer:
         """End every connection and wait for the threads."""
         self.closing.set()
         self._http.shutdown()
-        self._thread.join()
+        self._thread.join(60)
         self._http.hang_up()
         self._http.server_close()
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 from contextlib import suppress
 
+from children import end_child, start_child
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -89,7 +90,7 @@ class Nginx:
     def start(self):
         """Return once it takes connections."""
         command = [PROGRAM, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", "stderr"]
-        self._process = subprocess.Popen(command, stderr=self._log, stdin=subprocess.DEVNULL)
+        self._process = start_child(command, seconds=None, stderr=self._log, stdin=subprocess.DEVNULL)
         until(self._is_up, "nginx listens", 20)
         return self
 
@@ -106,10 +107,5 @@ class Nginx:
     def close(self):
         """End it."""
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(10)
+            end_child(self._process)
         self._log.close()

@@ -18,6 +18,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
+from children import start_child
 from world import ROOT
 
 EMAIL, PASSWORD = "owner@localhost", "only-for-the-tests"
@@ -121,14 +122,14 @@ class Server:
 
     def start(self):
         """Start it and return when it answers."""
-        self._process = subprocess.Popen(
+        self._process = start_child(
             [sys.executable, *self.command],
+            seconds=None,  # `close` ends it
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
             text=True,
         )
         # Through a pipe, not into a file: where the disk is full, one still wants to read what it says of that.

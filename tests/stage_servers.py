@@ -75,7 +75,7 @@ class Machine:
         self.do(self.acceptor.wait_closed())
         self.do(self.cancel())
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
+        self.thread.join(60)
         self.loop.close()
 
     async def cancel(self):
@@ -148,7 +148,7 @@ class Objects:
 
     def put(self, buckets):
         for bucket in buckets:
-            urlopen(Request(f"{self.url}/{bucket}", method="PUT")).close()
+            urlopen(Request(f"{self.url}/{bucket}", method="PUT"), timeout=60).close()
 
     def sent(self):
         found = []
@@ -160,7 +160,7 @@ class Objects:
 
     def stop(self):
         self.server.shutdown()
-        self.thread.join()
+        self.thread.join(60)
         self.server.server_close()
 
 

@@ -3,12 +3,12 @@
 import logging
 import os
 import random
-import subprocess
 import threading
 import time
 
 import orjson
 import pytest
+from children import child
 from world import Background, add_flow, at_once, flow, fresh_database, run_of, steps_of
 
 import database
@@ -646,9 +646,9 @@ def test_a_process_that_is_gone_is_dead_before_its_lease_runs_out(made):
     Lease.bury()
     assert Run.abandoned() == []
     space, _, started = Lease.find("me").process.split()
-    child = subprocess.Popen(["true"])
-    child.wait()
-    for process in (f"{space} {child.pid} {started}", f"{space} {os.getpid()} {int(started) - 1}"):
+    with child(["true"]) as gone:
+        gone.wait(60)
+    for process in (f"{space} {gone.pid} {started}", f"{space} {os.getpid()} {int(started) - 1}"):
         Lease.beat("me", 60_000)
         Lease.update(process=process).execute()
         Lease.bury()

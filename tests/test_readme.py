@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from children import child
 
 import templates
 from nodes import REGISTRY
@@ -52,12 +53,9 @@ def serving(data_dir, **settings):
         "HEADRACE_ADMIN_PASSWORD": "change-me-please",
         **settings,
     }
-    with subprocess.Popen([sys.executable, "workflow_server.py"], cwd=ROOT, env=env) as process:
-        try:
-            wait_for(f"http://127.0.0.1:{port}/api/health", process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    with child([sys.executable, "workflow_server.py"], seconds=None, cwd=ROOT, env=env) as process:
+        wait_for(f"http://127.0.0.1:{port}/api/health", process)
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")

@@ -491,12 +491,12 @@ def test_one_process_works_and_another_takes_over_when_it_has_died(make, keep, p
         second = keep(days=30, wall=lambda: NOW + LEASE_MS - 1, pause=steps.append)
         assert not second.work()
         first.kill()
-        first.wait()
+        first.wait(60)
         assert not second.work() and not steps and len(kept()) == 4
         assert keep(days=30, wall=lambda: NOW + LEASE_MS).work() and kept() == [stays]
     finally:
         first.kill()
-        first.communicate()
+        first.communicate(timeout=60)
     check_consistent(payloads)
 
 

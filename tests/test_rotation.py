@@ -277,7 +277,7 @@ def test_while_a_server_lives_nothing_is_done_however_long_it_is_silent(filled, 
         assert readable(start()) == ALL and not list(data_dir.glob(f"{KEY_FILE}.old-*"))
     finally:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=60)
     # It was killed, and its lease is left.
     assert Lease.find("proc_other") is not None
     rotate()

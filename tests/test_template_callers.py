@@ -113,7 +113,7 @@ def address(app):
     thread.start()
     yield f"http://127.0.0.1:{listening.port}"
     listening.shutdown()
-    thread.join()
+    thread.join(60)
     listening.server_close()
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from children import child
 from test_readme import free_port
 
 import welcome
@@ -26,11 +27,8 @@ def starting(data_dir, port, command=("workflow_server.py",), **settings):
     env = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE")}
     env |= {"PORT": str(port), "HEADRACE_DATA_DIR": str(data_dir), "WEB_CONCURRENCY": "3", **settings}
     command = [sys.executable, *command]
-    with subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
+    with child(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as process:
+        yield process
 
 
 def said_until_ready(process, port):

@@ -104,7 +104,7 @@ def another_that_writes(path):
         process.communicate("\n", timeout=PATIENCE)
     finally:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=60)
 
 
 def hasty():

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import orjson
+from children import end_child, start_child
 
 import database
 import engine
@@ -225,7 +226,7 @@ def start_python(source, *args):
     """Another process that runs this source, with our modules and these arguments."""
     path = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
     command = [sys.executable, "-W", "error", "-c", source, *map(str, args)]
-    return subprocess.Popen(
+    return start_child(
         command,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": path},
@@ -238,7 +239,10 @@ def start_python(source, *args):
 
 def said(process):
     """What the process printed, a line an item, once it has ended well."""
-    out, error = process.communicate(timeout=180)
+    try:
+        out, error = process.communicate(timeout=180)
+    finally:
+        end_child(process)
     assert process.returncode == 0, error
     return out.split()
 
@@ -246,9 +250,13 @@ def said(process):
 def raced(count, source, *args):
     """What so many processes print that run this source, a word an item; each prints `ready`, then all go on."""
     processes = [start_python(source, *args) for _ in range(count)]
-    for one in processes:
-        assert one.stdout.readline() == "ready\n"
-    for one in processes:
-        one.stdin.write("\n")
-        one.stdin.flush()
-    return [word for one in processes for word in said(one)]
+    try:
+        for one in processes:
+            assert one.stdout.readline() == "ready\n"
+        for one in processes:
+            one.stdin.write("\n")
+            one.stdin.flush()
+        return [word for one in processes for word in said(one)]
+    finally:
+        for one in processes:
+            end_child(one)

@@ -102,4 +102,4 @@ def test_who_waits_for_long_leaves_requests_to_others(add_agent, llm, go_on, tok
     go_on.set()
     assert answers.get(timeout=20).json["text"] == "At last."
     for thread in threads:
-        thread.join()
+        thread.join(60)

@@ -139,7 +139,7 @@ async def stalling():
     """A model that never answers."""
 
     async def stall(messages, info):
-        await asyncio.Event().wait()
+        await asyncio.sleep(600)
 
     yield FunctionModel(stall)
 

@@ -235,7 +235,7 @@ def test_of_many_writers_at_once_exactly_one_wins(app, owner, make_flow, token_c
     start, answers = threading.Barrier(6), []
 
     def write(number, client):
-        start.wait()
+        start.wait(60)
         definition = {"nodes": [{"id": f"n{number}", "type": "noop"}]}
         answers.append(client.put(f"/api/workflows/{flow['id']}", {"definition": definition, "version": 1}).status_code)
         Workflow._meta.database.close()
@@ -244,7 +244,7 @@ def test_of_many_writers_at_once_exactly_one_wins(app, owner, make_flow, token_c
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert sorted(answers) == [200] + [409] * 5
     assert WorkflowVersion.select().where(WorkflowVersion.workflow_id == flow["id"]).count() == 2
 

@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-import subprocess
 import sys
 from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
+from children import child
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from test_readme import ROOT, free_port, wait_for
@@ -45,13 +45,11 @@ def address(tmp_path_factory):
         "HEADRACE_ADMIN_PASSWORD": PASSWORD,
         "HEADRACE_EGRESS_ALLOW": "127.0.0.1",
         "HEADRACE_DURABILITY": "normal",
+        "HEADRACE_MAX_WORKSPACES": "1000",
     }
-    with subprocess.Popen([sys.executable, "workflow_server.py"], cwd=ROOT, env=env) as process:
-        try:
-            wait_for(f"http://127.0.0.1:{port}/api/health", process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    with child([sys.executable, "workflow_server.py"], seconds=None, cwd=ROOT, env=env) as process:
+        wait_for(f"http://127.0.0.1:{port}/api/health", process)
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")

@@ -261,7 +261,7 @@ def test_of_many_guesses_at_once_no_more_are_checked_than_one_after_another(tmp_
         start = threading.Barrier(60, timeout=PATIENCE)
 
         def one(number):
-            start.wait()
+            start.wait(60)
             body = {"email": SERVER_EMAIL, "password": f"guess number {number}"}
             return server.request("POST", "/api/auth/login", body)[0]
 

@@ -47,7 +47,7 @@ def ask(token_client, gate, make_flow, monkeypatch):
     yield start
     gate.set()
     for thread in threads:
-        thread.join()
+        thread.join(60)
 
 
 @pytest.mark.parametrize("way", ["run", "last", "node"])

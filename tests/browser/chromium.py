@@ -42,7 +42,9 @@ def outdated():
     """Whether make would build the app anew: what is built is older than its sources, and tests of it say nothing."""
     # Whatever the make was told that these tests run in is not for this question.
     environment = {**os.environ, "MAKEFLAGS": ""}
-    asked = subprocess.run(["make", "--question", "web/dist/.stamp"], cwd=ROOT, env=environment, capture_output=True)
+    asked = subprocess.run(
+        ["make", "--question", "web/dist/.stamp"], cwd=ROOT, env=environment, capture_output=True, timeout=60
+    )
     return asked.returncode == 1
 
 

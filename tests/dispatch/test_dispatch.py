@@ -945,7 +945,7 @@ with Types() as types, process(folder, inline=True) as dispatcher:
     dispatcher.submit(Workflow.get(), 1, "manual")
 """
     killed = start_python(source, tmp_path)
-    killed.communicate()
+    killed.communicate(timeout=60)
     assert killed.returncode == 9
     run = Run.get(workflow_id=made.id)
     assert (run.status, run.claims) == ("running", 1)

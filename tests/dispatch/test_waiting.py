@@ -523,7 +523,7 @@ with Types() as types, process(folder, inline=True) as dispatcher:
 """
     types.offer("die", lambda config, input, ctx: input, pure=False)
     killed = start_python(source, tmp_path)
-    killed.communicate()
+    killed.communicate(timeout=60)
     assert killed.returncode == 9
     run = Run.get(workflow_id=made.id)
     assert (run.status, run.claims) == ("running", 2)

@@ -21,7 +21,11 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    config.stash[SOAKING] = sum(item.get_closest_marker("soak") is not None for item in items)
+    soaking = [item for item in items if item.get_closest_marker("soak")]
+    config.stash[SOAKING] = len(soaking)
+    if os.environ.get("HEADRACE_SOAK_SECONDS"):
+        for item in soaking:
+            item.add_marker(pytest.mark.timeout(0))  # how long they go on is asked for
 
 
 SOAKING = pytest.StashKey[int]()

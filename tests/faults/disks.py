@@ -37,7 +37,7 @@ class Full:
 
     def close(self):
         # Lazily: something that reads there must not keep it for ever.
-        subprocess.run(["umount", "-l", self.data_dir], check=True)
+        subprocess.run(["umount", "-l", self.data_dir], check=True, timeout=60)
 
     @property
     def _filler(self):
@@ -83,17 +83,17 @@ class ReadOnly:
             except PermissionError:
                 pass
             finally:
-                subprocess.run(["chattr", "-i", file], check=True)
+                subprocess.run(["chattr", "-i", file], check=True, timeout=60)
 
     def refuse(self, server):
-        subprocess.run(["chattr", "+i", *self._files(server)], check=True)
+        subprocess.run(["chattr", "+i", *self._files(server)], check=True, timeout=60)
 
     def relent(self, server):
-        subprocess.run(["chattr", "-i", *self._files(server)], check=True)
+        subprocess.run(["chattr", "-i", *self._files(server)], check=True, timeout=60)
 
     def close(self):
         for file in self.data_dir.glob("*.sqlite3*"):
-            subprocess.run(["chattr", "-i", file], check=False, stderr=subprocess.DEVNULL)
+            subprocess.run(["chattr", "-i", file], check=False, stderr=subprocess.DEVNULL, timeout=60)
         shutil.rmtree(self._folder)
 
     @staticmethod
@@ -104,6 +104,6 @@ class ReadOnly:
 def _try(reason, *command):
     if os.geteuid() != 0 or shutil.which(command[0]) is None:
         pytest.skip(f"{reason}: only root may, with {command[0]}")
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     if done.returncode:
         pytest.skip(f"{reason}: {done.stderr.strip()}")

@@ -46,7 +46,7 @@ def stopped_in_a_write(path):
         assert writer.returncode == 0, error
     finally:
         writer.kill()
-        writer.communicate()
+        writer.communicate(timeout=60)
 
 
 def hook(path, respond, type_="set", **config):

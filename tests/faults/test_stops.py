@@ -62,7 +62,7 @@ def test_a_client_that_is_never_done_keeps_no_run_from_being_handed_back(serve, 
     held(effects, [server.run(flow, number)["id"] for number in range(RUNS)])
     with ExitStack() as stack:
         for _ in range(8):
-            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 60))
             client.sendall(b"POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
         server.terminate()
         until(lambda: states(server.database) == {("pending", None, 0): RUNS}, "the runs are handed back", 20)

@@ -62,13 +62,13 @@ class Turns:
         following = self._next()
         if following is not turn:
             following.release()
-            turn.acquire()
+            assert turn.acquire(timeout=PATIENCE)
 
     def _next(self):
         return self.random.choice(list(self.turns))
 
     def _work(self, turn, work):
-        turn.acquire()
+        assert turn.acquire(timeout=PATIENCE)
         self.own.turn = turn
         try:
             work()
@@ -187,7 +187,7 @@ def work(process):
     """What a thread of the process does once it is given a run; whether there was one."""
     if process._queue.empty():
         return False
-    process._execute(process._queue.get())
+    process._execute(process._queue.get(timeout=PATIENCE))
     return True
 
 

@@ -102,7 +102,7 @@ def running(json_response):
     yield SimpleNamespace(calls=calls, app=app, port=port, url=f"http://127.0.0.1:{port}/mcp")
     release.set()
     uvicorn_.should_exit = True
-    thread.join()
+    thread.join(60)
 
 
 def credential(url, **changes):

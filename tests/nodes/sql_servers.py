@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import psycopg
 import pymysql
 import pytest
+from children import start_child
 
 POSTGRES = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql*/bin")
 MYSQL = ("/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin")
@@ -54,20 +55,21 @@ class Server:
         self.made = False
         try:
             self.process = self.start()
-            self.wait()
+            self.prepare_when_it_answers()
         except BaseException:
             self.stop()
             raise
 
     def ask(self, *command):
         """What the program says."""
-        done = subprocess.run(command, check=True, capture_output=True, text=True, **self.identity)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120, **self.identity)
         return done.stdout
 
     def spawn(self, *command):
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self.identity)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return start_child(command, seconds=None, **quiet, **self.identity)
 
-    def wait(self):
+    def prepare_when_it_answers(self):
         end = time.monotonic() + 30
         while True:
             try:

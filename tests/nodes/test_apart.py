@@ -380,7 +380,7 @@ def test_a_call_that_is_under_way_when_the_node_is_given_up_is_the_last(types):
     timer = threading.Timer(0.05 + apart.LATE_SECONDS + 0.1, gate.opened.set)
     timer.start()
     ran = run(flow(mine(timeout=0.05)), log=slow)
-    timer.join()
+    timer.join(60)
     assert ran.status == "failed" and [entry[2] for entry in entries] == ["0"]
 
 

@@ -149,7 +149,7 @@ def test_a_crash_is_a_failure_that_a_retry_may_cure(code):
     timer = threading.Timer(0.2, crash)
     timer.start()
     error = failure(code, "while True: pass", timeout=5)
-    timer.join()
+    timer.join(60)
     assert error.message == "code: the sandbox crashed" and not error.permanent
 
 
@@ -162,7 +162,7 @@ def test_several_run_at_a_time(sandbox):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert sorted(results) == [0, 2, 4, 6, 8, 10, 12, 14]
 
 

@@ -485,7 +485,7 @@ def script():
     listener.shutdown(socket.SHUT_RDWR)  # what ends `accept`
     listener.close()
     for thread in threads:
-        thread.join()
+        thread.join(60)
 
 
 @pytest.mark.parametrize(
@@ -541,7 +541,7 @@ def test_what_was_said_before_the_encryption_does_not_count_after_it(mail, autho
         thread.start()
         server = {"port": listener.getsockname()[1], "security": "starttls", "username": "me", "password": PASSWORD}
         message = failure(mail, server=server, context={"ca_file": authority.file})
-        thread.join()
+        thread.join(60)
     assert message == "127.0.0.1 lets nobody log in here"
     assert heard == [b"ehlo [127.0.0.1]\r\n", b""]
 

@@ -32,24 +32,24 @@ def port():
 def test_a_library_may_connect_only_where_the_rule_permits(httpserver):
     httpserver.expect_request("/").respond_with_data("hello")
     url = httpserver.url_for("/").replace("localhost", "127.0.0.1")
-    with guarded(HERE), urllib.request.urlopen(url) as answer:
+    with guarded(HERE), urllib.request.urlopen(url, timeout=60) as answer:
         assert answer.read() == b"hello"
     with pytest.raises(NodeError, match="127.0.0.1 may not be reached") as caught, guarded(NOBODY):
-        urllib.request.urlopen(url)
+        urllib.request.urlopen(url, timeout=60)
     assert caught.value.permanent and len(httpserver.log) == 1
 
 
 def test_a_host_that_is_permitted_by_name_may_be_reached(port):
-    with guarded(Rule(["localhost"])), socket.create_connection(("localhost", port)):
+    with guarded(Rule(["localhost"])), socket.create_connection(("localhost", port), 60):
         pass
     with pytest.raises(NodeError), guarded(Rule(["elsewhere"])):
-        socket.create_connection(("localhost", port))
+        socket.create_connection(("localhost", port), 60)
 
 
 def test_a_refusal_that_a_library_swallows_is_raised_all_the_same(port):
     with pytest.raises(NodeError, match="may not be reached"), guarded(NOBODY):
         try:
-            socket.create_connection(("127.0.0.1", port))
+            socket.create_connection(("127.0.0.1", port), 60)
         except OSError as error:
             assert "may not be reached" in str(error)
 
@@ -57,7 +57,7 @@ def test_a_refusal_that_a_library_swallows_is_raised_all_the_same(port):
 def test_a_refusal_that_a_library_dresses_up_is_what_is_raised(port):
     with pytest.raises(NodeError, match="may not be reached"), guarded(NOBODY):
         try:
-            socket.create_connection(("127.0.0.1", port))
+            socket.create_connection(("127.0.0.1", port), 60)
         except Exception:
             raise ssl.SSLError("something else") from None
 
@@ -101,14 +101,14 @@ def test_other_threads_are_not_concerned(port):
 
     def connect():
         try:
-            socket.create_connection(("127.0.0.1", port)).close()
+            socket.create_connection(("127.0.0.1", port), 60).close()
         except OSError as error:
             failures.append(error)
 
     with guarded(NOBODY):
         thread = threading.Thread(target=connect)
         thread.start()
-        thread.join()
+        thread.join(60)
     assert failures == []
 
 
@@ -151,25 +151,25 @@ def silent(authority):
     yield start
     over.set()
     for listener, thread in listeners:
-        thread.join()
+        thread.join(60)
         listener.close()
 
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_what_waits_for_an_answer_goes_on_when_its_time_is_over(silent, authority, tls):
     port, began = silent(tls), time.monotonic()
-    with guarded(HERE, seconds=0.3), socket.create_connection(("127.0.0.1", port)) as sock:
+    with guarded(HERE, seconds=0.3), socket.create_connection(("127.0.0.1", port), timeout=None) as sock:
         if tls:
             sock = ssl.create_default_context(cafile=authority.file).wrap_socket(sock, server_hostname="127.0.0.1")
         with sock, contextlib.suppress(OSError):
             assert sock.recv(1) == b""
         with pytest.raises(TimeoutError):
-            socket.create_connection(("127.0.0.1", port))
+            socket.create_connection(("127.0.0.1", port), timeout=None)
     assert 0.25 < time.monotonic() - began < 10
 
 
 def test_what_is_quicker_is_not_disturbed(port):
-    with guarded(HERE, seconds=30), socket.create_connection(("127.0.0.1", port)) as sock:
+    with guarded(HERE, seconds=30), socket.create_connection(("127.0.0.1", port), 60) as sock:
         sock.sendall(b"hello")
     before = threading.active_count()
     with guarded(HERE, seconds=30):
@@ -229,7 +229,7 @@ def test_nothing_can_be_written(folder):
 @pytest.mark.parametrize(
     "run",
     [
-        lambda: subprocess.run([sys.executable, "-c", ""]),
+        lambda: subprocess.run([sys.executable, "-c", ""], timeout=60),
         lambda: os.system("true"),
         lambda: os.posix_spawn("/bin/true", ["true"], {}),
         pytest.param(
@@ -242,11 +242,11 @@ def test_no_program_and_no_thread_can_be_started_and_it_is_said_whatever_the_lib
     with pytest.raises(NodeError, match="may not use this machine itself") as caught, guarded(HERE, folders=[]):
         with pytest.raises(PermissionError):
             run()
-        socket.create_connection(("127.0.0.1", port)).close()
+        socket.create_connection(("127.0.0.1", port), 60).close()
     assert caught.value.permanent
 
 
 def test_without_folders_files_and_programs_are_as_ever(tmp_path):
     with guarded(NOBODY):
         (tmp_path / "file").write_text("hello")
-        assert subprocess.run([sys.executable, "-c", ""]).returncode == 0
+        assert subprocess.run([sys.executable, "-c", ""], timeout=60).returncode == 0

@@ -401,7 +401,7 @@ def test_other_threads_go_on_while_html_is_read(run):
     longest, last = 0.0, time.monotonic()
     while not done.wait(0.01):
         longest, last = max(longest, time.monotonic() - last), time.monotonic()
-    thread.join()
+    thread.join(60)
     assert longest < 3
 
 

@@ -235,7 +235,7 @@ def test_a_broken_answer_is_a_failure_that_a_retry_may_cure(run, serve_bytes, pi
 def test_a_refused_connection_is_a_failure_that_a_retry_may_cure(run, serve_bytes):
     server = serve_bytes([b""])
     failure(run, {"url": server.url})
-    server.thread.join()
+    server.thread.join(60)
     error = failure(run, {"url": "http://127.0.0.1:1/?token=hunter2"})
     assert (error.message, error.permanent) == ("GET 127.0.0.1: Connection refused", False)
 

@@ -267,7 +267,7 @@ def test_a_server_has_to_prove_who_it_is(call, fails, authority):
         assert call("say", {"text": "a"}, credentials=known, context={**context, "ca_file": authority.file}) == "a"
     finally:
         server.should_exit = True
-        thread.join()
+        thread.join(60)
 
 
 def check(make_ctx, credentials):

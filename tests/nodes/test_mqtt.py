@@ -258,7 +258,7 @@ def test_a_server_of_another_kind_is_an_error(fails, broker, answer):
         thread.start()
         known = credential(broker, port=listener.getsockname()[1])
         assert not fails("a", payload="x", credentials=known, timeout=3).permanent
-        thread.join()
+        thread.join(60)
 
 
 def test_a_host_that_the_credential_is_not_bound_to_is_told_nothing(fails, broker):

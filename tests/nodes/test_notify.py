@@ -73,7 +73,7 @@ def silent():
     over.set()
     listener.shutdown(socket.SHUT_RDWR)
     for thread in threads:
-        thread.join()
+        thread.join(60)
     listener.close()
 
 
@@ -199,7 +199,7 @@ def test_several_failures_at_once_keep_their_reasons(make_ctx, hook):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     for status, messages in found.items():
         assert len(messages) == 1 and f"status {status}" in messages.pop()
     assert len(found) == 4

@@ -57,12 +57,12 @@ def store(moto_app):
     requests = Requests(moto_app)
     server, thread = serve(requests)
     found = SimpleNamespace(requests=requests, url=f"http://127.0.0.1:{server.port}", port=server.port)
-    urlopen(Request(f"{found.url}/reports", method="PUT")).close()
+    urlopen(Request(f"{found.url}/reports", method="PUT"), timeout=60).close()
     requests.seen.clear()
     found.backend = next(backend for account in s3_backends.values() for backend in account.values())
     yield found
     server.shutdown()
-    thread.join()
+    thread.join(60)
     server.server_close()
 
 
@@ -345,7 +345,7 @@ def encrypted(moto_app, authority):
     server, thread = serve(moto_app, ssl_context=authority.server("localhost"))
     yield f"https://localhost:{server.port}"
     server.shutdown()
-    thread.join()
+    thread.join(60)
     server.server_close()
 
 

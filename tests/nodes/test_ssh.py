@@ -5,13 +5,13 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from subprocess import PIPE
 
 import asyncssh
 import pytest
+from children import start_child
 from contract import Case, Contract
 from marshmallow import ValidationError
 
@@ -87,7 +87,7 @@ class Server:
 
     async def handle(self, process):
         self.commands.append(process.command)
-        shell = subprocess.Popen(process.command, shell=True, stdin=PIPE, stdout=PIPE, stderr=PIPE, process_group=0)
+        shell = start_child(process.command, shell=True, stdin=PIPE, stdout=PIPE, stderr=PIPE)
         try:
             await asyncio.gather(
                 feed(process, shell.stdin),
@@ -107,7 +107,7 @@ class Server:
         while shell.poll() is None:
             if process.is_closing():
                 os.killpg(shell.pid, signal.SIGKILL)
-                shell.wait()
+                shell.wait(60)
                 self.killed.append(process.command)
                 self.ended.set()
             await asyncio.sleep(0.01)
@@ -117,7 +117,7 @@ class Server:
         self.do(self.acceptor.wait_closed())
         self.do(self.cancel())
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
+        self.thread.join(60)
         self.loop.close()
 
     async def cancel(self):
@@ -325,7 +325,7 @@ def test_a_server_of_another_kind_is_an_error(fails, machine, answer):
         thread = threading.Thread(target=serve)
         thread.start()
         assert fails(credentials=machine(port=listener.getsockname()[1]), timeout=2).message
-        thread.join()
+        thread.join(60)
 
 
 def test_nobody_at_home_passes(fails, machine):

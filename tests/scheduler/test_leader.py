@@ -131,7 +131,7 @@ database.connect(pathlib.Path(sys.argv[1]))
 from scheduler.leader import Leader
 print(Leader(print).owner)
 """
-    names = [start_python(source, path).communicate()[0] for _ in range(2)]
+    names = [start_python(source, path).communicate(timeout=60)[0] for _ in range(2)]
     assert len(set(names)) == 2 and all(name.startswith("lead_") for name in names)
 
 
