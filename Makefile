@@ -24,13 +24,19 @@ HURRY := npm_config_fetch_retries=1 npm_config_fetch_retry_mintimeout=1000 PIP_R
 .PHONY: run web test check check-web types screenshots soak bench docs lock clean
 .NOTPARALLEL:
 
+# Build the browser app if it is missing or old; what is said if that fails, which is no reason to stop.
+define build_web
+$(if $(HAS_WEB),$(if $(filter yes,$(WEB)),$(call try_to_build,$(1))))
+endef
+define try_to_build
+$(MAKE) --no-print-directory --question web/dist/.stamp >/dev/null 2>&1 || { \
+	echo "Building the browser app, which takes a minute the first time"; \
+	$(HURRY) $(MAKE) --no-print-directory web/dist/.stamp >.venv/web.log 2>&1 || \
+	echo "It could not be built, so $(1); \`make web\` shows why, and so does .venv/web.log"; }
+endef
+
 run: .venv/runtime.stamp $(patsubst %,.venv/%.stamp,$(sort $(EXTRAS) $(INSTALLED)))  ## serve on http://127.0.0.1:8000
-ifeq ($(HAS_WEB) $(WEB),web/package.json yes)
-	@$(MAKE) --no-print-directory --question web/dist/.stamp >/dev/null 2>&1 || { \
-		echo "Building the browser app, which takes a minute the first time"; \
-		$(HURRY) $(MAKE) --no-print-directory web/dist/.stamp >.venv/web.log 2>&1 || \
-		echo "It could not be built, so the server starts without a new one; \`make web\` shows why, and so does .venv/web.log"; }
-endif
+	@$(call build_web,the server starts without a new one)
 	@exec $(BIN)/python workflow_server.py
 
 web: web/dist/.stamp  ## build the browser app
@@ -55,13 +61,16 @@ $(PYTEST) $(1) || { [ $$? = 1 ] && \
 	echo "What failed beside others, once more and alone:" && $(PYTEST) --last-failed --last-failed-no-failures none $(2); }
 endef
 
-test: .venv/dev.stamp  ## all tests; choose with ARGS="-k word"
+# Tests of the browser app skip without one. The parts end with them, so that what was skipped, and why, is said last.
+test: .venv/dev.stamp  ## all tests, those of the browser app over a new build; choose with ARGS="-k word"
 ifdef ARGS
+	@$(if $(findstring browser,$(ARGS)),$(call build_web,tests of it are skipped or fail))
 	@$(PYTEST) $(ARGS)
 else
+	@$(call build_web,tests of it are skipped or fail)
 	@$(IN_MEMORY) $(call beside,$(SHARED) $(shell expr $(CORES) \* 3 / 2) --no-loadscope-reorder $(SHORT),$(SHORT))
-	@$(call beside,$(SHARED) 5 -rs $(LONG),$(LONG))
 	@$(PYTEST) $(MEASURED)
+	@$(call beside,$(SHARED) 5 -rs $(LONG),$(LONG))
 endif
 
 check: .venv/dev.stamp  ## lint, format, types, then all tests, among them those of the generated documents

@@ -120,15 +120,16 @@ def test_tests_run_in_three_parts(make):
     lines = make("test")[1:]
     assert [ends(line) for line in lines] == [
         (False, True, "--ignore=tests/test_benchmarks.py"),
-        (False, True, "tests/browser"),
         (False, False, "tests/test_benchmarks.py"),
+        (False, True, "tests/browser"),
     ]
+    assert "-rs" in lines[2].split(), "what is skipped, such as tests in a browser, is said last"
 
 
 def test_what_failed_beside_others_is_tried_again_alone_and_said(make):
     lines = make("test", BESIDE="1")[1:]
-    assert [again for again, _, _ in map(ends, lines)] == [False, True, False, True, False]
-    assert ends(lines[1])[2] == ends(lines[0])[2] and ends(lines[3])[2] == ends(lines[2])[2]
+    assert [again for again, _, _ in map(ends, lines)] == [False, True, False, False, True]
+    assert ends(lines[1])[2] == ends(lines[0])[2] and ends(lines[4])[2] == ends(lines[3])[2]
     assert make.said.count("once more and alone") == 2
 
 
@@ -198,6 +199,24 @@ def test_an_app_that_cannot_be_built_keeps_no_server_from_starting(make, web, fo
     assert "make web" in make.said and "npm says why" not in make.said
     assert "npm says why" in (folder / ".venv" / "web.log").read_text()
     assert make("run")[-2:] == [BUILD, SERVE], "it is tried again"
+
+
+@pytest.mark.parametrize("arguments", [[], ["ARGS=tests/browser -k menu"]], ids=["all", "in a browser"])
+def test_the_app_is_built_once_before_the_tests_of_it(make, web, arguments):
+    first = make("test", *arguments)
+    assert first[1:3] == [CI, BUILD] and "-m pytest" in first[3]
+    assert BUILD not in make("test", *arguments)
+    change(web / "src" / "main.tsx")
+    assert make("test", *arguments)[0] == BUILD
+
+
+def test_tests_of_something_else_wait_for_no_build(make, web):
+    assert BUILD not in make("test", "ARGS=tests/test_engine.py")
+
+
+def test_an_app_that_cannot_be_built_keeps_no_test_from_running_and_that_is_said(make, web):
+    assert "tests/browser" in make("test", NPM_FAILS="run")[-1]
+    assert "could not be built, so tests of it are skipped or fail; `make web` shows why" in make.said
 
 
 def test_an_app_that_cannot_be_built_again_stays_as_it_was(make, web):
