@@ -1,0 +1,170 @@
+"""Every version opens, migrates and uses what each released version has left: the archives beside this file.
+
+`make_database.py` makes the one of this version; those of earlier versions are never made again.
+"""
+
+import sqlite3
+import tarfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from make_database import KEY, SECRET
+from servers import EMAIL, PASSWORD, until
+from world import fresh_database
+
+import backups
+import database
+import workflow_server
+from config import Config
+from models import Base, Fact, Workspace
+from version import VERSION
+
+HERE = Path(__file__).parent
+KEPT = sorted(HERE.glob("*.tar.xz"), key=lambda path: [int(part) for part in path.name.split(".")[:3]])
+LISTS = [
+    "/api/flows", "/api/runs", "/api/logs", "/api/agents", "/api/agent/logs", "/api/agent/memory?agent_id=mine",
+    "/api/credentials", "/api/schedules", "/api/members", "/api/tokens", "/api/presets", "/api/audit",
+    "/api/invitations", "/api/files", "/api/profile/sessions", "/api/workspaces",
+]  # fmt: skip
+# What a restore leaves out.
+EMPTY = {"leases"}
+
+
+def rows(path, sql):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def schema(path):
+    return set(rows(path, "SELECT type, name, tbl_name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"))
+
+
+@pytest.fixture(params=KEPT, ids=lambda path: path.name.removesuffix(".tar.xz"))
+def restored(request, tmp_path):
+    """The settings of a server over what that version has left."""
+    with tarfile.open(request.param) as archive:
+        archive.extractall(tmp_path / "copy", filter="data")
+    quick = {"run_threads": 4, "durability": "normal", "grace": 1, "web_dir": tmp_path / "no-web"}
+    config = Config(data_dir=tmp_path / "data", secret_key=KEY, **quick)
+    backups.restore(config, tmp_path / "copy")
+    return config
+
+
+@pytest.fixture
+def app(restored, first_app):
+    """The app over it, which is paused."""
+    app = workflow_server.create_app(restored)
+    app.test_client_class = first_app.test_client_class
+    server = app.extensions["headrace"]
+    server.start()
+    yield app
+    server.stop()
+
+
+@pytest.fixture
+def owner(app):
+    """The owner, logged in with the password of then."""
+    client = app.test_client()
+    answer = client.post("/api/auth/login", {"email": EMAIL, "password": PASSWORD})
+    assert answer.status_code == 200, answer.text
+    return client
+
+
+@pytest.fixture
+def resumed(app, owner):
+    """The owner, once the server is not paused any more."""
+    assert Fact.resume()
+    app.extensions["headrace"].dispatcher.sweep()
+    assert owner.get("/api/ready").json["paused"] is False
+    return owner
+
+
+def flow_named(client, name):
+    (found,) = [flow for flow in client.get("/api/flows").json["items"] if flow["name"] == name]
+    return found
+
+
+def runs_of(client, name):
+    return client.get(f"/api/runs?workflow_id={flow_named(client, name)['id']}").json["items"]
+
+
+def ended(client, id_):
+    return until(lambda: (run := client.get(f"/api/runs/{id_}").json)["finished_at"] and run, "the run ends")
+
+
+def test_what_this_version_leaves_is_kept():
+    assert f"{VERSION}.tar.xz" in [path.name for path in KEPT], "make it: python tests/migrations/make_database.py"
+
+
+def test_what_this_version_leaves_has_something_in_every_table(tmp_path):
+    with tarfile.open(HERE / f"{VERSION}.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    path = tmp_path / backups.DATABASE
+    there = {name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables = {model._meta.table_name for model in Base.__subclasses__()} - EMPTY
+    assert tables <= there, "a migration has landed since: run python tests/migrations/make_database.py"
+    assert {name for name in tables if not rows(path, f"SELECT 1 FROM {name} LIMIT 1")} == set()
+    assert list((tmp_path / "values").rglob("*.json")) and (tmp_path / "files").is_dir()
+
+
+def test_a_migrated_database_is_whole_and_has_the_tables_of_a_new_one(restored, tmp_path):
+    workflow_server.prepare(restored)
+    (tmp_path / "new").mkdir()
+    with fresh_database(tmp_path / "new") as new:
+        assert schema(restored.database_path) == schema(new)
+    assert rows(restored.database_path, "PRAGMA integrity_check") == [("ok",)]
+    assert rows(restored.database_path, "PRAGMA foreign_key_check") == []
+    assert sorted(name for (name,) in rows(restored.database_path, f"SELECT name FROM {database.HISTORY}")) == sorted(
+        database.migrations()
+    )
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_every_list_of_it_can_be_read(owner, path):
+    answer = owner.get(path)
+    assert answer.status_code == 200 and answer.json["items"], answer.text
+
+
+def test_runs_of_it_are_read_with_their_steps_and_large_values(owner):
+    (large,) = runs_of(owner, "Large values")
+    assert owner.get(f"/api/runs/{large['id']}/output").json == {"text": "x" * 200_000}
+    (_, failed) = runs_of(owner, "Fails")
+    steps = owner.get(f"/api/runs/{failed['id']}/steps").json["items"]
+    assert [(step["node_id"], step["status"]) for step in steps] == [("halt", "failed")]
+    flow = flow_named(owner, "Doubles")
+    assert flow["version"] == 2 and len(owner.get(f"/api/workflows/{flow['id']}/versions").json["items"]) == 2
+
+
+def test_a_flow_of_it_runs_with_the_credential_of_then(app, resumed):
+    flow = flow_named(resumed, "Doubles")
+    run = resumed.post(f"/api/workflows/{flow['id']}/run?wait=20", {"input": {"n": 5}}).json
+    assert (run["status"], run["output"]) == ("success", {"length": len(SECRET), "n": 5}), run
+    server = app.extensions["headrace"]
+    assert server.credentials.find(Workspace.select().order_by(Workspace.id).get().id, "kept").data["value"] == SECRET
+
+
+def test_a_webhook_of_it_is_answered(resumed):
+    answer = resumed.post("/api/webhooks/kept", {"order": 8})
+    assert answer.status_code == 200 and answer.json["body"] == {"order": 8}, answer.text
+
+
+def test_runs_that_waited_then_go_on(resumed):
+    (nap,) = runs_of(resumed, "Naps")
+    assert ended(resumed, nap["id"])["status"] == "success"
+    waiting = [run for run in runs_of(resumed, "Asks") if run["finished_at"] is None]
+    assert len(waiting) == 2, "one by itself, one for another flow"
+    for run in waiting:
+        answer = resumed.post(f"/api/runs/{run['id']}/resume", {"answer": "approved"})
+        assert answer.status_code == 200, answer.text
+        assert ended(resumed, run["id"])["status"] == "success"
+    (calling,) = runs_of(resumed, "Calls")
+    assert ended(resumed, calling["id"])["status"] == "success"
+
+
+def test_a_paused_copy_of_it_starts_none_of_that(app, owner):
+    (nap,) = runs_of(owner, "Naps")
+    dispatcher = app.extensions["headrace"].dispatcher
+    dispatcher.sweep()
+    dispatcher.wake()
+    assert owner.get(f"/api/runs/{nap['id']}").json["waiting"]
