@@ -194,7 +194,7 @@ class LlmServer:
         with self._lock:
             return len(self._turns)
 
-    def wait_for_requests(self, count, seconds=10):
+    def wait_for_requests(self, count, seconds=60):
         """The requests, as soon as so many have arrived."""
         with self._lock:
             assert self._lock.wait_for(lambda: len(self.requests) >= count, seconds), "fewer requests came"

@@ -332,7 +332,11 @@ def test_a_node_that_minds_its_time_says_so_itself(own):
         raise NodeError("the service took too long")
 
     own(mind)
-    assert run(flow(mine(timeout=0.05))).error_text == "the service took too long"
+    for seconds in (0.05, 1, 5, 20):
+        told = run(flow(mine(timeout=seconds))).error_text
+        if told != "timed out before it could start":  # as on a busy machine
+            break
+    assert told == "the service took too long"
 
 
 def test_a_late_result_counts_where_it_has_effects(own):

@@ -1,5 +1,6 @@
 """The session with a mail server, for servers that are not what they seem; those that are, see test_mailbox.py."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -159,8 +160,7 @@ def test_a_server_that_hangs_up_is_told_of(poll, fake):
 
 def test_what_was_read_before_the_time_is_over_counts(poll, fake, monkeypatch):
     monkeypatch.setattr("nodes.mailbox.ENOUGH_SECONDS", 0.0)
-    monkeypatch.setattr("nodes.imap.SESSION_SECONDS", 1.0)
-    over = threading.Event()
+    over, asked = threading.Event(), []
     raw = "Message-ID: <{0}@a>\r\nSubject: Mail {0}\r\n\r\n"
 
     def literal(uid, part):
@@ -176,12 +176,18 @@ def test_what_was_read_before_the_time_is_over_counts(poll, fake, monkeypatch):
         if command.startswith("UID FETCH 1 "):
             return f"{literal(1, 'BODY[]<0>')}{tag} OK done\r\n".encode()
         if command.startswith("UID FETCH 2 "):
-            over.wait(20)
+            asked.append(command)
+            over.wait(60)
         return said
 
-    poll.state = {"validity": 1, "uid": 0, "marks": []}
     try:
-        polled = poll({**fake(answer), "security": "none"})
+        for seconds in (1.0, 4.0, 16.0, 40.0):
+            monkeypatch.setattr("nodes.imap.SESSION_SECONDS", seconds)
+            poll.state = {"validity": 1, "uid": 0, "marks": []}
+            with contextlib.suppress(NodeError):  # a busy machine has not come as far as the second mail
+                polled = poll({**fake(answer), "security": "none"})
+            if asked:
+                break
     finally:
         over.set()
     assert [item.value["subject"] for item in polled.items] == ["Mail 1"]

@@ -630,7 +630,7 @@ def test_the_time_is_minded_where_each_step_is_a_long_one(fails, sqlite):
         "not answered in time"
         in fails(sqlite, f"{ENDLESS} max(length(randomblob(30000000))) FROM n", timeout=0.5).message
     )
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 120
 
 
 def test_a_link_is_not_followed(fails, sqlite, tmp_path):
