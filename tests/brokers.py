@@ -58,7 +58,7 @@ class Mosquitto(_Broker):
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 class Amqtt(_Broker):
@@ -83,4 +83,4 @@ class Amqtt(_Broker):
 
     def stop(self):
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)

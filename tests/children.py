@@ -10,7 +10,7 @@ import subprocess
 import threading
 from contextlib import contextmanager, suppress
 
-DEADLINE = 240  # seconds; generous, since the machine may have much else to do
+DEADLINE = 500  # seconds; generous, since the machine may have much else to do
 DYING_SECONDS = 20
 LIVING = set()
 

@@ -19,7 +19,7 @@ from children import start_child
 
 PASSWORD = "secret-of-the-mailbox"
 COMMAND = shutil.which("dovecot", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-PATIENCE = 20
+PATIENCE = 60
 SETTINGS = """
 dovecot_config_version = 2.4.0
 dovecot_storage_version = 2.4.0

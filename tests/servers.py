@@ -22,7 +22,7 @@ from children import start_child
 from world import ROOT
 
 EMAIL, PASSWORD = "owner@localhost", "only-for-the-tests"
-PATIENCE = 40  # seconds after which something that never comes fails the test
+PATIENCE = 120  # seconds after which something that never comes fails the test
 POLL = 0.02
 LINES_KEPT = 2_000
 COMMAND = ("workflow_server.py",)

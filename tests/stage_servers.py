@@ -49,7 +49,7 @@ class Machine:
         self.port = self.acceptor.get_port()
 
     def do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     async def listen(self):
         import asyncssh
@@ -103,7 +103,7 @@ class Plant:
         self.client.on_message = self.hear
         self.client.connect("127.0.0.1", self.port)
         self.client.loop_start()
-        assert subscribed.wait(10)
+        assert subscribed.wait(60)
 
     def hear(self, client, userdata, message):
         with self.news:

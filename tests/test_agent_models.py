@@ -318,7 +318,7 @@ def test_a_request_ends_at_the_deadline(fails, ask, provider, stream):
         began = time.monotonic()
         error = fails(chosen(server, provider), stream=stream, seconds=1.0)
         assert 1.0 <= time.monotonic() - began < 15
-        assert server.requests[0].hung_up.wait(10)
+        assert server.requests[0].hung_up.wait(60)
     assert not error.permanent and "no time left for" in error.message and len(server.requests) == 1
 
 
@@ -390,7 +390,7 @@ def test_a_server_that_says_nothing_holds_nobody(fails, provider, stream):
         assert 0.6 <= time.monotonic() - began < 20
         assert "has not answered in time (HEADRACE_LLM_TIMEOUT is 0.2 s)" in error.message and not error.permanent
         # A machine that is busy for so long has not sent each of the three.
-        assert all(request.hung_up.wait(10) for request in server.wait_for_requests(1))
+        assert all(request.hung_up.wait(60) for request in server.wait_for_requests(1))
 
 
 @pytest.mark.parametrize("comments", [False, True], ids=["silence", "comments"])
@@ -399,7 +399,7 @@ def test_a_stream_that_stops_in_the_middle_is_asked_for_again(ask, provider, com
     turns = [stall(threading.Event(), after=3, then=say("half of it"), comments=comments), say("here I am")]
     with LlmServer(turns) as server:
         assert ask(chosen(server, provider), timeout=1.0).text == "here I am"
-        assert server.requests[0].hung_up.wait(10)
+        assert server.requests[0].hung_up.wait(60)
 
 
 def test_a_stream_may_take_longer_than_the_timeout_as_long_as_it_goes_on(ask):

@@ -18,7 +18,7 @@ from payloads import Kept
 from tables.store import WorkspaceStore
 
 TEMPLATES = templates.all_templates()
-PATIENCE = 20
+PATIENCE = 60
 SERVERS = {"ssh", "mqtt", "s3", "llm"}
 ASKING = {node.type for node in REGISTRY.values() if node.extra == "agents"}  # a language model
 

@@ -25,7 +25,7 @@ from nodes.kinds import anything
 from recorder import Recorder
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 20  # seconds after which something that never comes fails the test
+PATIENCE = 60  # seconds after which something that never comes fails the test
 
 
 # Flows
@@ -240,7 +240,7 @@ def start_python(source, *args):
 def said(process):
     """What the process printed, a line an item, once it has ended well."""
     try:
-        out, error = process.communicate(timeout=180)
+        out, error = process.communicate(timeout=480)
     finally:
         end_child(process)
     assert process.returncode == 0, error

@@ -226,14 +226,14 @@ def test_two_uploads_of_one_path_leave_one_of_them_whole(app, owner, files):
     def send(letter, answers):
         client = app.test_client()
         client.set_cookie("headrace_session", owner.get_cookie("headrace_session").value)
-        begin.wait(10)
+        begin.wait(60)
         answers.append(upload(client, letter * 300_000, overwrite="true").status_code)
 
     answers = []
     threads = [threading.Thread(target=send, args=(letter, answers)) for letter in (b"a", b"b", b"c")]
     for thread in threads:
         thread.start()
-    begin.wait(10)
+    begin.wait(60)
     for thread in threads:
         thread.join(20)
     content = files.read("may.csv")

@@ -87,7 +87,7 @@ def test_an_answer_still_counts_where_the_process_ended_that_was_to_use_it(start
     first.wait(first.ticket_of(run), 5)
     interview.faults = [lambda: interview.gate(None, None, None) or AssertionError]
     first.answer(run, "a", "yes", None, None)
-    assert interview.gate.reached.wait(5)
+    assert interview.gate.reached.wait(60)
     first.stop()
     assert run_of(run.id).status == "pending"
     # While it goes on it is shown as running, for it is.
@@ -105,7 +105,7 @@ def test_one_that_must_not_be_interrupted_is_not_when_it_goes_on_either(start, i
     first.wait(first.ticket_of(run), 5)
     interview.faults = [lambda: interview.gate(None, None, None) or AssertionError]
     first.answer(run, "a", "yes", None, None)
-    assert interview.gate.reached.wait(5)
+    assert interview.gate.reached.wait(60)
     first.stop()
     second = start()
     second.sweep()
@@ -134,7 +134,7 @@ def test_two_nodes_ask_at_the_same_time(inline, interview, order):
 def test_an_answer_while_the_run_has_not_come_to_rest_counts(start, interview, gate):
     dispatcher = start()
     run = submit(dispatcher, flow(asking(questions=2), node("b", "gate")))
-    assert gate.reached.wait(5)
+    assert gate.reached.wait(60)
     dispatcher.recorder.commit([])  # what was handed over before is on the disk then
     dispatcher.answer(run, "a", "yes", None, None, "q0")
     with pytest.raises(Conflict, match="answered already"):
@@ -150,13 +150,13 @@ def test_an_answer_while_the_run_has_not_come_to_rest_counts(start, interview, g
 def test_nobody_can_answer_before_there_is_a_question_nor_while_the_next_one_is_thought_of(start, interview, gate):
     dispatcher = start()
     run = submit(dispatcher, chain(node("b", "gate"), asking(questions=1)))
-    assert gate.reached.wait(5)
+    assert gate.reached.wait(60)
     with pytest.raises(Conflict, match="no question"):
         dispatcher.answer(run, "a", "yes", None, None)
     gate.opened.set()
     until(lambda: Wait.select().count() == 1)
     interview.faults = [lambda: interview.gate(None, None, None) or passing()]
     dispatcher.answer(run, "a", "yes", None, None)
-    assert interview.gate.reached.wait(5)
+    assert interview.gate.reached.wait(60)
     with pytest.raises(Conflict, match="answered already"):
         dispatcher.answer(run, "a", "yes", None, None)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 RUNS = 8
 GRACE = 1
-LATER = 4  # seconds after the grace time in which the rest of the stop must be over
+LATER = 30  # seconds after the grace time in which the rest of the stop must be over
 
 
 def waiting(effects):

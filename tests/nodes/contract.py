@@ -21,7 +21,7 @@ import pytest
 import engine
 from nodes.keyring import Keyring
 
-PATIENCE = 10  # seconds after which whatever has a deadline of half a second is stuck
+PATIENCE = 60  # seconds after which whatever has a deadline of half a second is stuck
 
 
 @dataclass

@@ -73,7 +73,7 @@ class Server:
         self.port = self.acceptor.get_port()
 
     def do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     async def listen(self):
         return await asyncssh.listen(
