@@ -3,11 +3,14 @@ import { useDocumentTitle } from "@mantine/hooks";
 import { IconArrowLeft } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { Link } from "wouter";
+import { DocsLink } from "./DocsLink";
 
 interface PageProps {
   title: string;
   /** One sentence under the title. */
   about?: ReactNode;
+  /** The page of the documentation about it. */
+  docs?: string;
   /** The page above this one. */
   above?: { path: string; label: string };
   /** Buttons at the right of the title. */
@@ -18,7 +21,7 @@ interface PageProps {
 }
 
 /** The frame of every page but the editor: a title, what can be done, the content. */
-export function Page({ title, about, above, actions, width = 1200, children }: PageProps) {
+export function Page({ title, about, docs, above, actions, width = 1200, children }: PageProps) {
   useDocumentTitle(`${title} · Headrace`);
   return (
     <Box px={{ base: "md", sm: "xl" }} py={{ base: "md", sm: "lg" }} maw={width + 64} mx="auto">
@@ -42,7 +45,12 @@ export function Page({ title, about, above, actions, width = 1200, children }: P
             </Title>
             {about !== undefined && (
               <Text size="sm" c="var(--quiet)" maw={720}>
-                {about}
+                {about}{" "}
+                {docs !== undefined && (
+                  <DocsLink page={docs} label={`Learn more: ${title}`}>
+                    Learn more
+                  </DocsLink>
+                )}
               </Text>
             )}
           </Box>

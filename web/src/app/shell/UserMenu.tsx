@@ -1,5 +1,6 @@
 import { Group, Menu, Stack, Text, UnstyledButton, useMantineColorScheme } from "@mantine/core";
 import {
+  IconBook,
   IconCheck,
   IconChevronDown,
   IconDeviceDesktop,
@@ -52,6 +53,14 @@ export function UserMenu({ compact }: { compact: boolean }) {
       <Menu.Dropdown>
         <Menu.Item component={Link} href="/profile" leftSection={<IconUser size={16} aria-hidden />}>
           Profile
+        </Menu.Item>
+        <Menu.Item
+          component="a"
+          href="/docs"
+          target="_blank"
+          leftSection={<IconBook size={16} aria-hidden />}
+        >
+          Documentation
         </Menu.Item>
         <Menu.Item
           component="a"

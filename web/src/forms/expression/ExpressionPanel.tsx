@@ -2,6 +2,7 @@
 import { Button, Collapse, Group } from "@mantine/core";
 import { IconChevronDown, IconChevronUp } from "@tabler/icons-react";
 import { useState } from "react";
+import { DocsLink } from "@/ui/DocsLink";
 import classes from "../forms.module.css";
 import { holdsExpression } from "../schema/values";
 import { DataPicker } from "./DataPicker";
@@ -23,6 +24,9 @@ export function ExpressionPanel({ text, perItem, problems }: ExpressionPanelProp
         <div className={classes.value}>
           {holdsExpression(text) && <Preview text={text} problems={problems} />}
         </div>
+        <DocsLink page="expressions" label="Documentation of expressions">
+          Help
+        </DocsLink>
         <Button
           size="compact-xs"
           variant="subtle"

@@ -72,6 +72,7 @@ export default function Agents() {
   return (
     <Page
       title="Agents"
+      docs="agents"
       about="A language model with instructions, tools and limits. Try one, or use it as a node of a flow."
       actions={
         may("editor") && (

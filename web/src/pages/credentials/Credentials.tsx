@@ -138,7 +138,7 @@ export default function Credentials() {
   );
 
   return (
-    <Page title="Credentials" about={ABOUT} actions={data?.length ? make : undefined}>
+    <Page title="Credentials" about={ABOUT} docs="credentials" actions={data?.length ? make : undefined}>
       {error !== null && data === undefined && <Refused error={error} onRetry={() => void refetch()} />}
       {data === undefined && error === null && <LoadingRows />}
       {data?.length === 0 && (

@@ -1,6 +1,7 @@
 import { ActionIcon, Group, Text, Tooltip } from "@mantine/core";
 import { IconX } from "@tabler/icons-react";
 import { Suspense } from "react";
+import { DocsLink } from "@/ui/DocsLink";
 import { lazily } from "@/ui/lazily";
 import { Loading } from "@/ui/states";
 import panel from "./panel/panel.module.css";
@@ -19,7 +20,12 @@ export function JsonPane() {
     <section className={panel.panel} style={{ width }} aria-label="The flow as JSON">
       <Resizer label="Width of the JSON" width={width} onResize={(jsonWidth) => keep({ jsonWidth })} />
       <Group justify="space-between" px="sm" py={6}>
-        <Text fw={600}>JSON</Text>
+        <Group gap="sm">
+          <Text fw={600}>JSON</Text>
+          <DocsLink page="definition" label="Documentation of the definition">
+            Documentation
+          </DocsLink>
+        </Group>
         <Tooltip label="Hide the JSON">
           <ActionIcon
             variant="subtle"

@@ -45,6 +45,7 @@ export default function Files() {
   return (
     <Page
       title="Files"
+      docs="files"
       about="The files of this workspace. Flows read and write them with the File node."
       actions={button}
     >

@@ -23,7 +23,7 @@ export default function Runs() {
   const isPhone = useMediaQuery("(max-width: 48em)", undefined, { getInitialValueInEffect: false });
 
   return (
-    <Page title="Runs" about="Every time a flow ran, newest first.">
+    <Page title="Runs" about="Every time a flow ran, newest first." docs="runs">
       <RunFilters state={state} />
       {selection.size > 0 && (
         <BulkBar runs={runs.filter((run) => selection.has(run.id))} onDone={selection.clear} />

@@ -22,6 +22,7 @@ export default function Waiting() {
   return (
     <Page
       title="Waiting for you"
+      docs="runs#waiting"
       about="Runs that go on when somebody answers. The oldest come first."
       width={760}
     >

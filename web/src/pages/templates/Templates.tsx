@@ -18,7 +18,7 @@ const OPEN = { template: "" };
 export default function Templates() {
   const { data, error, refetch } = useTemplates();
   return (
-    <Page title="Templates" about="Flows that are ready to be changed to your needs.">
+    <Page title="Templates" about="Flows that are ready to be changed to your needs." docs="definition">
       {data ? (
         <Gallery templates={data.items} />
       ) : error ? (

@@ -19,6 +19,7 @@ import type { NodeType } from "@/api/catalogue";
 import type { FlowNode, Json } from "@/definition/types";
 import { Words } from "@/forms/fields/FieldFrame";
 import { NodeForm } from "@/forms/NodeForm";
+import { DocsLink } from "@/ui/DocsLink";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { idRefusal } from "../changes";
 import { useEditor, useEditorStore } from "../context";
@@ -30,6 +31,18 @@ import { Neighbours } from "./Neighbours";
 import { NodeOptions } from "./NodeOptions";
 import classes from "./panel.module.css";
 
+/** By type, the page that says more than what each setting takes. */
+const GUIDES: Record<string, string> = {
+  webhook: "webhooks",
+  respond: "webhooks",
+  rss_trigger: "triggers",
+  email_trigger: "triggers",
+  approval: "runs#waiting",
+  http: "http",
+  sql: "sql",
+  file: "files",
+  agent: "agents",
+};
 const NO_PROBLEMS: readonly Problem[] = [];
 const NO_CONFIG: Record<string, Json> = {};
 
@@ -135,7 +148,20 @@ function Title({ node, type, readOnly }: { node: FlowNode; type: NodeType | unde
       </Group>
       {type !== undefined && (
         <Text size="sm" c="var(--quiet)">
-          <Words text={type.description} />
+          <Words text={type.description} />{" "}
+          {!type.own && (
+            <DocsLink page={`nodes#${type.type}`} label={`Documentation of ${type.name}`}>
+              Documentation
+            </DocsLink>
+          )}
+          {type.type in GUIDES && (
+            <>
+              {" · "}
+              <DocsLink page={GUIDES[type.type] as string} label={`Guide to ${type.name}`}>
+                Guide
+              </DocsLink>
+            </>
+          )}
         </Text>
       )}
       {type?.install != null && (

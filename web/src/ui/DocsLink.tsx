@@ -1,0 +1,17 @@
+import { Anchor } from "@mantine/core";
+
+interface DocsLinkProps {
+  /** A page of the documentation, with an anchor: "nodes#http". */
+  page: string;
+  children: string;
+  label?: string;
+}
+
+/** A link to the documentation that the server has at /docs; it opens beside the app. */
+export function DocsLink({ page, children, label }: DocsLinkProps) {
+  return (
+    <Anchor href={`/docs/${page}`} target="_blank" rel="noopener" size="sm" aria-label={label}>
+      {children}
+    </Anchor>
+  );
+}
