@@ -12,6 +12,7 @@ import re
 import ssl
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,6 +25,7 @@ from errors import ConfigError
 
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 SQLITE = "sqlite:///"
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what HOST says for "every address", and one of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,8 @@ class Config:
             "empty or an address such as https://flows.example.org, without a slash at its end",
             r"(https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?)?",
         ),
-        "Address at which others reach the server, for the links that it hands out. Empty: its own host and port.",
+        "Address at which others reach the server, for the links that it hands out. Empty: `HOST` and `PORT`, or this "
+        "machine's own address if `HOST` is a wildcard such as `0.0.0.0`.",
     )
     workers: int = setting("WEB_CONCURRENCY", "2", _number(1, 256), "Worker processes.")
     threads: int = setting("HEADRACE_THREADS", "16", _number(1, 1024), "Threads per worker that answer requests.")
@@ -470,8 +473,18 @@ class Config:
 
     @property
     def base_url(self) -> str:
-        """The address of the server in the links that it hands out, without a slash at its end."""
-        return self.public_url or f"http://{self.host}:{self.port}"
+        """The address of the server in the links that it hands out, without a slash at its end.
+
+        Without HEADRACE_PUBLIC_URL it is HOST and PORT; this machine's own address if HOST is a wildcard, which no
+        browser can open.
+        """
+        host = WILDCARDS.get(_plain(self.host), self.host)
+        return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def has_local_links(self) -> bool:
+        """Return True if others reach the server, but the links that it hands out work on this machine alone."""
+        return not self.public_url and _plain(self.host) in WILDCARDS
 
     @property
     def database_path(self) -> Path:
@@ -481,6 +494,13 @@ class Config:
         return Path(unquote(self.database_url.removeprefix(SQLITE))).absolute()
 
 
+def _plain(host: str) -> str:
+    """The address in its shortest form, as `::` for `0:0:0:0:0:0:0:0`; a name as it is."""
+    with suppress(ValueError):
+        return str(ipaddress.ip_address("0.0.0.0" if host == "0" else host))
+    return host
+
+
 def _environment() -> dict[str, str]:
     # Not interpolated: a password with a `$` in it means itself.
     from_file = dotenv_values(".env", interpolate=False)
@@ -488,7 +508,10 @@ def _environment() -> dict[str, str]:
 
 
 # Not the server's own, but of what starts, builds or tests it.
-OTHERS = {"HEADRACE_WEB", "HEADRACE_EXTRAS", "HEADRACE_EXPECT_BROWSER", "HEADRACE_FAULTS_SEED", "HEADRACE_SOAK_SECONDS"}
+OTHERS = {
+    *("HEADRACE_WEB", "HEADRACE_EXTRAS", "HEADRACE_MEM_LIMIT", "HEADRACE_CPUS"),
+    *("HEADRACE_EXPECT_BROWSER", "HEADRACE_FAULTS_SEED", "HEADRACE_SOAK_SECONDS"),
+}
 PREFIX = "HEADRACE_"
 NEAR = 0.85  # from which likeness on a name without the prefix is a misspelt setting, and no other program's
 

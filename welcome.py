@@ -15,13 +15,17 @@ import sys
 from config import Config
 
 Login = tuple[str, str]  # address and generated password
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-def address(config: Config) -> str:
-    """Where a browser on this machine, or whoever the public address is for, finds the server."""
-    host = EVERYWHERE.get(config.host, config.host)
-    return config.public_url or f"http://{f'[{host}]' if ':' in host else host}:{config.port}"
+def local_links(config: Config) -> str:
+    """Return the warning that links lead others nowhere, empty if they do not."""
+    if not config.has_local_links:
+        return ""
+    return (
+        f"Warning: links for approvals and invitations lead to {config.base_url}, which only this machine can open,\n"
+        f"because HOST is {config.host} and HEADRACE_PUBLIC_URL is not set. Set HEADRACE_PUBLIC_URL to the address at\n"
+        "which people reach the server.\n\n"
+    )
 
 
 def first_login(login: Login) -> str:
@@ -36,7 +40,7 @@ class Welcome:
     """
 
     def __init__(self, config: Config, workers: int, login: Login | None) -> None:
-        self.config, self.address, self.login = config, address(config), login
+        self.config, self.login = config, login
         self._made_by = os.getpid()
         self._counter, filled = os.pipe()
         os.write(filled, bytes(workers - 1) + b"\1")
@@ -46,7 +50,8 @@ class Welcome:
     def worker_is_ready(self) -> None:
         """One more worker answers. Those that replace others count for nothing: the pipe is empty then."""
         if os.read(self._counter, 1) == b"\1":
-            _tell(f"\nHeadrace is ready:  {self.address}\n{first_login(self.login) if self.login else ''}")
+            login = first_login(self.login) if self.login else ""
+            _tell(f"\n{local_links(self.config)}Headrace is ready:  {self.config.base_url}\n{login}")
 
     def _ended(self) -> None:
         # Forked processes come here too.

@@ -101,7 +101,20 @@ def test_nothing_is_said_of_a_port_that_is_free():
     ],
 )
 def test_the_address_is_one_that_a_browser_can_open(settings, address):
-    assert welcome.address(Config(**settings)) == address
+    assert Config(**settings).base_url == address
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "0", "::", "0:0::0"])
+def test_links_that_lead_others_nowhere_are_told_at_the_start(host):
+    told = welcome.local_links(Config(host=host))
+    assert "HEADRACE_PUBLIC_URL" in told and host in told
+    assert Config(host=host).base_url.startswith(("http://127.0.0.1:", "http://[::1]:"))
+    assert welcome.local_links(Config(host=host, public_url="https://flows.example.org")) == ""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "flows.lan", "192.0.2.1"])
+def test_other_addresses_are_taken_for_links_as_they_are(host):
+    assert welcome.local_links(Config(host=host)) == ""
 
 
 def test_another_server_than_gunicorn_tells_the_login_when_the_app_is_made(tmp_path):
