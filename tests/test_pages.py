@@ -1,4 +1,4 @@
-"""What docs/runs.md says to paste works against the real server, and docs/reliability.md names tests that are there."""
+"""What docs/runs.md says to paste works against the real server, and pages of promises name tests that are there."""
 
 import json
 import re
@@ -12,6 +12,7 @@ from test_readme import server as real_server
 ROOT = Path(__file__).parent.parent
 RUNS = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 server = real_server
 
 
@@ -33,18 +34,19 @@ def test_a_run_is_answered_and_repeated_as_the_page_says(server, tmp_path):
     assert '"pinned":true,"input":null,"output":null' in done.stdout
 
 
-def named_tests():
+def named_tests(page):
     """`(file, test)` for each test that the page names, in the file that was named last before it."""
     file = None
-    for path, name in re.findall(r"`((?:[\w/]+/)?test_\w+\.py)`|`(test_\w+)`", RELIABILITY):
+    for path, name in re.findall(r"`((?:[\w/]+/)?test_\w+\.py)`|`(test_\w+)`", page):
         file = path or file
         if name:
             yield file, name
 
 
-def test_every_test_that_holds_a_promise_is_there():
-    named = list(named_tests())
-    assert len(named) > 50
+@pytest.mark.parametrize(("page", "number"), [(RELIABILITY, 50), (SECURITY, 30)], ids=["reliability", "security"])
+def test_every_test_that_holds_a_promise_is_there(page, number):
+    named = list(named_tests(page))
+    assert len(named) > number
     missing = [
         f"{file}::{name}"
         for file, name in named
@@ -53,7 +55,7 @@ def test_every_test_that_holds_a_promise_is_there():
     assert not missing, missing
 
 
-@pytest.mark.parametrize("page", [RUNS, RELIABILITY], ids=["runs", "reliability"])
+@pytest.mark.parametrize("page", [RUNS, RELIABILITY, SECURITY], ids=["runs", "reliability", "security"])
 def test_every_setting_that_a_page_names_is_one(page):
     settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     known = set(re.findall(r"HEADRACE_[A-Z_]+", settings)) | {"HEADRACE_SOAK_SECONDS", "HEADRACE_FAULTS_SEED"}
