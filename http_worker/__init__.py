@@ -35,11 +35,13 @@ from .connection import HEAD_SECONDS, Connection, Exchange, State
 
 CLOSE_SECONDS = 2.0  # for a client to take the end of its last answer
 STOP_IDLE_SECONDS = 2.0  # for idle connections when the worker stops: a request may be on its way
+CROWDED_SECONDS = 1.0  # for a connection that waits for a request, when there are as many as there may be
 SWEEP_SECONDS = 0.5  # between two looks for what is past its deadline
 
 MAX_HEAD = 64 * 1024
 MAX_UNSENT = 256 * 1024  # beyond this, an answer is made no further until the client has read
 MAX_HELD = 128 * 1024**2  # bytes of incomplete bodies and unsent answers in a worker; beyond, the slowest client goes
+WAITING = (State.IDLE, State.HEAD, State.CLOSING)
 NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 REASONS = {408: "Request Timeout", 413: "Content Too Large", 503: "Service Unavailable"}
@@ -113,7 +115,8 @@ class HttpWorker(ThreadWorker):
                 self.alive = False
 
     def sweep(self, now: float) -> None:
-        """End what is past its deadline."""
+        """End what is past its deadline. When connections are short, one that waits for a request has less time."""
+        is_full = len(self.connections) >= self.worker_connections
         for connection in list(self.connections):
             if connection.state is State.BUSY:
                 continue
@@ -121,6 +124,8 @@ class HttpWorker(ThreadWorker):
                 self.note_taken(connection, now)
             elif self.idle_until is not None and not connection.received and connection.state is not State.BODY:
                 connection.deadline = min(connection.deadline, self.idle_until)
+            elif is_full and connection.state in WAITING:
+                connection.deadline = min(connection.deadline, connection.since + CROWDED_SECONDS)
             if connection.deadline <= now:
                 self.expire(connection)
         if self.slow:
@@ -151,13 +156,22 @@ class HttpWorker(ThreadWorker):
         connection.watched = events
 
     def ready(self, connection: Connection, _: Any) -> None:
-        """Do what the state of the connection asks for, now that its socket is ready."""
+        """Serve a connection whose socket is ready, unless a thread does."""
         if connection.state is State.BUSY:
             with connection.lock:
                 if connection.state is State.BUSY:
                     # Sent before the answer to the request before: read once that has gone.
                     self.watch(connection, 0)
                     return
+        try:
+            self.serve(connection)
+        except Exception:
+            # A mistake of ours must not end the worker, or whoever finds it could.
+            self.log.exception("Error in the state %s of a connection", connection.state.name)
+            self.drop(connection)
+
+    def serve(self, connection: Connection) -> None:
+        """Read or write, as the state of the connection asks for."""
         if connection.state is State.SENDING:
             self.send_more(connection)
         elif connection.state is State.CLOSING:
@@ -207,7 +221,7 @@ class HttpWorker(ThreadWorker):
         """Take as much of a request from what was received as is there."""
         now = connection.moved_at = time.monotonic()
         if connection.state is State.IDLE:
-            connection.state, connection.deadline = State.HEAD, now + HEAD_SECONDS
+            connection.state, connection.since, connection.deadline = State.HEAD, now, now + HEAD_SECONDS
         if connection.state is State.HEAD and not self.read_head(connection, now):
             return
         exchange = connection.exchange
