@@ -9,6 +9,7 @@ from toolboxes import Spec, called
 
 from errors import NodeError
 from nodes.toolbox import checked
+from nodes.toolbox.sql import check_reads
 
 SQL = Spec("sql", {"credential": "shop"})
 
@@ -301,6 +302,67 @@ def test_what_would_change_something_of_postgresql_is_refused(fails, run, rows, 
     assert rows(postgres) == [{"id": 1, "note": "a"}]
     assert postgres_server.admin("SELECT last_value, is_called FROM numbers") == [(1, False)]
     assert postgres_server.admin("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["ask_out(1)", "public.ASK_OUT (1)", '"ask_out"(1)', '"Ask, too"(1)', "ask_out/**/(1)", "(1)::text, ask_out(1)"],
+)
+def test_a_function_of_postgresql_that_may_have_effects_is_refused_whatever_brought_it(
+    fails, postgres_server, run, postgres, call
+):
+    """As an extension declares one that asks other servers: the read-only transaction knows nothing of that."""
+    filled(postgres, run)
+    for name in ("ask_out", '"Ask, too"'):
+        postgres_server.admin(f"CREATE FUNCTION {name}(int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'")
+    error = fails(postgres, f"SELECT {call}")
+    assert error.permanent and "cannot be used here" in str(error)
+
+
+def test_a_function_of_postgresql_that_says_it_has_none_is_called(query, postgres_server, run, postgres):
+    filled(postgres, run)
+    postgres_server.admin("CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql STABLE AS 'SELECT 2 * n'")
+    assert query(postgres, "SELECT twice(21) AS n, lower('A') AS low, random() < 2 AS yes")["rows"] == [
+        {"n": 42, "low": "a", "yes": True}
+    ]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT sys_evil('id')",
+        "SELECT lib_mysqludf_sys_info ()",
+        "SELECT `http_get`('http://a.example')",
+        "SELECT shop.ask_out(1)",
+        "SELECT ask_out\n(1)",
+        "SELECT ask_out/* a */(1)",
+        "SELECT ask_out -- in\n(1)",
+        "SELECT ask_out # in\n(1)",
+        "SELECT ask_out\n-- in\n(1)",
+        "SELECT ask_out\n  # in\n\n-- in\n(1)",
+        "SELECT '\n--', ask_out -- in\n(1)",
+        "SELECT /*\n-- */ ask_out\n(1)",
+        "SELECT é(1)",
+        "SELECT '/*', ask_out('*/')",
+    ],
+)
+def test_a_function_of_mysql_that_is_not_known_is_refused(statement):
+    with pytest.raises(NodeError, match="cannot be used here"):
+        check_reads(statement, "mysql")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT COUNT(*), sum(total) FROM notes WHERE id IN (1, 2) AND (note LIKE 'a%' OR note IS NULL)",
+        "WITH a AS (SELECT 3 AS n) SELECT * FROM a WHERE EXISTS (SELECT 1)",
+        "SELECT CAST(id AS CHAR(10)), row_number() OVER (PARTITION BY note) FROM notes",
+        "/* a */ -- b\n (SELECT 2 AS n)",
+        "SELECT (1), -(2), DATE_FORMAT(NOW(), '%Y')",
+    ],
+)
+def test_the_usual_functions_of_mysql_are_known(statement):
+    check_reads(statement, "mysql")
 
 
 @pytest.mark.slow
