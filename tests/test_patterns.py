@@ -1,0 +1,390 @@
+"""No regular expression of ours takes long over any text: one that does stops its whole process meanwhile.
+
+Every pattern of the code base is collected: those that are made while all modules are imported, those that calls in
+functions name as literals, those in JSON Schemas, and those that a function puts together, for which COMPUTED has
+examples. Each is tried, by the methods with which it is used, on long runs of its own kinds of characters.
+"""
+
+import ast
+import importlib
+import json
+import os
+import re
+import re._constants as constants
+import re._parser as parser
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+import pytest
+from test_layers import ROOT, sources
+
+LENGTH, MAX_SECONDS = 20_000, 0.05
+MAX_WORDS = 20  # of a pattern, that are tried with each letter
+PATIENCE = 120  # seconds for importing all modules
+# What grows without measure ends at one of the first.
+SIZES = (12, 16, 20, 22, 24, 27, 40, 100, 400, 2_000, LENGTH)
+METHODS = ("match", "fullmatch", "search", "sub")
+# Others that go through the whole text, too.
+WALKS = {"subn": "sub", "split": "sub", "findall": "sub", "finditer": "sub"}
+# Characters of all the kinds that patterns tell apart.
+ALPHABET = "aZg0_9 \t\n\r\x0b\x00\x1f\x7f\x85-.,:;/\\|\"'`<>()[]{}@#$%^&*+=?!~xeTutéß\u2028\ud800\uffff"
+TAILS = ("", "\x01")
+CATEGORIES = {
+    constants.CATEGORY_DIGIT: r"\d", constants.CATEGORY_NOT_DIGIT: r"\D", constants.CATEGORY_SPACE: r"\s",
+    constants.CATEGORY_NOT_SPACE: r"\S", constants.CATEGORY_WORD: r"\w", constants.CATEGORY_NOT_WORD: r"\W",
+}  # fmt: skip
+
+
+class Found(NamedTuple):
+    """A pattern, where it is, and with which methods it is used."""
+
+    where: str
+    pattern: re.Pattern
+    methods: frozenset[str]
+
+
+# Collecting
+
+
+@cache
+def trees():
+    """The syntax tree of each of our files, by its path."""
+    return {path: ast.parse((ROOT / path).read_text(encoding="utf-8")) for path in sources()}
+
+
+def calls(tree):
+    """Every call, as (node, the name that it calls, the name that this is an attribute of)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+            if isinstance(owner, ast.Subscript):
+                owner = owner.value
+            yield node, name_of(node.func), None if owner is None else name_of(owner)
+
+
+def name_of(node):
+    """The last part of a name with or without dots; None for what is none."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else None
+
+
+@cache
+def by_function(path):
+    """By the names of the functions of this file, the methods that they call on what they are given."""
+    found = defaultdict(set)
+    for node in ast.walk(trees()[path]):
+        if isinstance(node, ast.FunctionDef):
+            given = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+            found[node.name] |= {called for _, called, owner in calls(node) if owner in given}
+    return found
+
+
+@cache
+def homes(path):
+    """By the names that a file imports from another of ours, that one's path."""
+    found = {}
+    for node in ast.walk(trees()[path]):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            stem = node.module.replace(".", "/")
+            home = next((file for file in (f"{stem}.py", f"{stem}/__init__.py") if file in trees()), None)
+            found |= {alias.asname or alias.name: home for alias in node.names if home is not None}
+    return found
+
+
+def called_on_arguments(path, function):
+    """The methods that a function, called in this file, calls on what it is given."""
+    if function == "Regexp":
+        return {"match"}  # marshmallow's
+    return by_function(homes(path).get(function, path))[function]
+
+
+@cache
+def used(path):
+    """By its name in this file, the methods that are called on a pattern, or by functions on what they are given."""
+    found = defaultdict(set)
+    for node, called, owner in calls(trees()[path]):
+        if owner is not None:
+            found[owner].add(called)
+        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+            if name_of(argument) is not None:
+                found[name_of(argument)] |= called_on_arguments(path, called)
+    return found
+
+
+def methods_of(names, where):
+    """With which methods a pattern is used that has these names in these files; any if nothing is known of that."""
+    path, line = where.split(":")
+    for node in ast.walk(trees()[path]):
+        if isinstance(node, ast.Assign) and node.lineno == int(line):
+            names = [*names, *([path, name_of(target)] for target in node.targets)]
+    called = set().union(*(used(path)[name] for path, name in names if path in trees()))
+    return frozenset({WALKS.get(name, name) for name in called} & set(METHODS)) or frozenset(METHODS[:3])
+
+
+def names():
+    """The files and names in which modules and classes have patterns, or what has some in it, by the patterns' ids."""
+    found = defaultdict(set)
+
+    def note(path, name, value):
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else (value,)
+        for one in inside:
+            if isinstance(one, re.Pattern):
+                found[id(one)].add((path, name))
+
+    for module in list(sys.modules.values()):
+        if is_ours(file := getattr(module, "__file__", None)):
+            path = file.removeprefix(f"{ROOT}/")
+            for name, value in list(vars(module).items()):
+                note(path, name, value)
+                for inner, kept in list(vars(value).items()) if isinstance(value, type) else ():
+                    note(path, inner, kept)
+    return found
+
+
+def is_ours(path):
+    return bool(path) and str(path).startswith(f"{ROOT}/") and ".venv" not in str(path)
+
+
+def imported(path):
+    return importlib.import_module(path.removesuffix(".py").replace("/", ".").removesuffix(".__init__"))
+
+
+def import_all():
+    """Import all modules, and print what that compiles: `{where, text, is_bytes, flags, names}` each. In a process of
+    its own: some modules register what they define.
+    """
+    made, compile_ = [], re.compile
+
+    def spy(pattern, flags=0):
+        found = compile_(pattern, flags)
+        path, line = sys._getframe(1).f_code.co_filename, sys._getframe(1).f_lineno
+        if is_ours(path):
+            made.append((f"{path.removeprefix(f'{ROOT}/')}:{line}", found))
+        return found
+
+    re.compile = spy
+    for path in trees():
+        if path.split("/")[0] not in ("migrations", "gunicorn.conf.py"):
+            imported(path)
+    called = names()
+    for where, found in made:
+        is_bytes = isinstance(found.pattern, bytes)
+        text = found.pattern.decode("latin-1") if is_bytes else found.pattern
+        row = {"where": where, "text": text, "is_bytes": is_bytes, "flags": found.flags}
+        print(json.dumps({**row, "names": sorted(called[id(found)])}))
+
+
+@cache
+def made_by_imports():
+    """The patterns that importing all modules compiles."""
+    command, environment = [sys.executable, __file__], {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, env=environment, check=False
+    )
+    assert not done.returncode, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) > 90, "modules compile more than that"
+    return [Found(row["where"], compiled(**row), methods_of(row["names"], row["where"])) for row in rows]
+
+
+def compiled(text, is_bytes, flags, **_):
+    return re.compile(text.encode("latin-1") if is_bytes else text, flags)
+
+
+def in_functions(path):
+    """The patterns of calls such as `re.sub("…", …)`, and the places of calls whose pattern is put together."""
+    literal, computed = [], []
+    known = {found.where for found in made_by_imports()}
+    for node, called, owner in calls(trees()[path]):
+        where = f"{path}:{node.lineno}"
+        if owner != "re" or called == "escape" or where in known:
+            continue
+        if isinstance(node.args[0], ast.Constant):
+            flags = next((keyword.value for keyword in node.keywords if keyword.arg == "flags"), None)
+            value = 0 if flags is None else eval(ast.unparse(flags), {"re": re})
+            methods = METHODS[:3] if called == "compile" else {WALKS.get(called, called)}
+            literal.append(Found(where, re.compile(node.args[0].value, value), frozenset(methods)))
+        else:
+            computed.append(f"{path}: {ast.unparse(node.args[0])}")
+    return literal, computed
+
+
+# What functions put together: some examples of each, with how they are used.
+COMPUTED = {
+    "agent/prompts.py: re.escape(mark)": lambda prompts: [
+        (re.compile(re.escape(prompts.new_mark()), re.IGNORECASE), "sub"),
+    ],
+    "nodes/keyring.py: ''.join(map(_escaped_or_not, text))": lambda keyring: [
+        (pattern, "sub") for text in ("pass:wörd", "aaaaaaaa/aa/") for _, pattern in keyring.in_urls(text)
+    ],
+    "nodes/xml_text.py: f'[:{START}]": lambda xml_text: [(xml_text._name(), "fullmatch")],
+    "nodes/placeholders.py: f'(?P<skip>": lambda placeholders: [
+        (placeholders._pattern(dialect), "search") for dialect in placeholders._QUOTED
+    ],
+}
+
+
+# Trying
+
+
+def parts_of(tree, sets, words):
+    """All sets of characters of a parsed pattern, and all words of it that stand in one piece."""
+    word = ""
+    for kind, value in [*tree, (None, None)]:
+        if kind is constants.LITERAL:
+            word += chr(value)
+            sets.append([(kind, value)])
+            continue
+        if len(word) > 1:
+            words.add(word)
+        word = ""
+        if kind is constants.NOT_LITERAL:
+            sets.append([(constants.NEGATE, None), (constants.LITERAL, value)])
+        elif kind is constants.IN:
+            sets.append(value)
+        else:
+            for below in value if isinstance(value, tuple | list) else [value]:
+                for inner in below if isinstance(below, list) else [below]:
+                    if isinstance(inner, parser.SubPattern):
+                        parts_of(inner, sets, words)
+
+
+def is_in(letter, members, flags):
+    """Return True if the letter is one of a set."""
+    found = negated = False
+    for kind, value in members:
+        if kind is constants.NEGATE:
+            negated = True
+        elif kind is constants.CATEGORY:
+            found |= re.fullmatch(CATEGORIES[value], letter, flags & re.ASCII) is not None
+        elif kind is constants.RANGE:
+            found |= any(value[0] <= ord(case) <= value[1] for case in cases(letter, flags))
+        else:
+            found |= chr(value) in cases(letter, flags)
+    return found != negated
+
+
+def cases(letter, flags):
+    return {letter, letter.lower(), letter.upper()} - {"SS"} if flags & re.IGNORECASE else {letter}
+
+
+def units(pattern):
+    """A letter for each kind that the pattern tells apart, and its words."""
+    text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
+    sets, words = [], set()
+    parts_of(parser.parse(text, pattern.flags & ~re.UNICODE), sets, words)
+    own = [chr(members[0][1]) for members in sets if members[0][0] is constants.LITERAL]
+    kinds = {}
+    for letter in (*own, *ALPHABET):
+        kinds.setdefault(tuple(is_in(letter, members, pattern.flags) for members in sets), letter)
+    return list(kinds.values()), sorted(words)
+
+
+def texts(pattern, size):
+    """Long texts of one unit, of two in turns, and of one after the other, each with some end."""
+    letters, words = units(pattern)
+    pairs = [
+        pair for pair in product([*letters, *words], repeat=2) if not set(pair) <= set(words) or pair[0] == pair[1]
+    ]
+    for first, second in pairs:
+        in_turns, in_halves = (first + second) * size, (first * size)[: size // 2] + (second * size)
+        made = (in_turns,) if first == second else (in_turns, in_halves)
+        yield from (text[:size] + tail for text in made for tail in TAILS)
+
+
+def seconds(pattern, method, text):
+    """The processor time that the method takes for the text; the best of some, for one alone can be anything."""
+    if isinstance(pattern.pattern, bytes):
+        text = text.encode("latin-1", "replace")
+    arguments = (text[:0], text) if method == "sub" else (text,)
+    best = float("inf")
+    for _ in range(3):
+        begun = time.thread_time()
+        getattr(pattern, method)(*arguments)
+        best = min(best, time.thread_time() - begun)
+        if best <= MAX_SECONDS or best > 20 * MAX_SECONDS:
+            break
+    return best
+
+
+def slow(found):
+    """The first text that takes the pattern too long, in words; None if none does."""
+    for method in sorted(found.methods):
+        tried = {size: texts(found.pattern, size) for size in SIZES}
+        for row in zip(*tried.values(), strict=True):
+            for size, text in zip(SIZES, row, strict=True):
+                taken = seconds(found.pattern, method, text)
+                if taken > MAX_SECONDS:
+                    return (
+                        f"{found.where}: {method} takes {taken:.2f} s for {size} characters {text[:20]!r}…{text[-5:]!r}"
+                    )
+                # Were it to grow by the third power, the longest would take no longer than it may.
+                if size == SIZES[-2] and taken * (LENGTH / size) ** 3 < MAX_SECONDS:
+                    break
+    return None
+
+
+WITH_PATTERNS = [path for path, tree in trees().items() if any(owner == "re" for _, _, owner in calls(tree))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", WITH_PATTERNS)
+def test_no_pattern_takes_long_over_any_text(path):
+    literal, computed = in_functions(path)
+    made = [found for found in made_by_imports() if found.where.startswith(f"{path}:")]
+    for place in computed:
+        key = next((key for key in COMPUTED if place.startswith(key)), None)
+        assert key is not None, f"{place} is put together: COMPUTED needs an example of it"
+        literal += [Found(place, pattern, frozenset({method})) for pattern, method in COMPUTED[key](imported(path))]
+    assert made or literal
+    assert [told for found in (*made, *literal) if (told := slow(found))] == []
+
+
+def test_every_example_is_of_a_pattern_that_is_there():
+    places = [place for path in WITH_PATTERNS for place in in_functions(path)[1]]
+    assert [key for key in COMPUTED if not any(place.startswith(key) for place in places)] == []
+
+
+def of_schemas(value):
+    """Every `pattern` of JSON Schemas anywhere in this JSON."""
+    if isinstance(value, dict):
+        if isinstance(value.get("pattern"), str):
+            yield value["pattern"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from of_schemas(inner)
+
+
+@pytest.mark.slow
+def test_no_pattern_of_a_json_schema_takes_long_either(client):
+    templates = [json.loads(path.read_bytes()) for path in (ROOT / "templates_data").rglob("*.json")]
+    # What the API tells of its fields is looked at from their beginning.
+    patterns = [(text, "search") for text in of_schemas(templates)]
+    patterns += [(text, "match") for text in of_schemas(client.get("/api/openapi.json").json)]
+    assert len(patterns) > 3
+    found = [Found(text, re.compile(text), frozenset({method})) for text, method in sorted(set(patterns))]
+    assert [told for one in found if (told := slow(one))] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [
+        (r"\s*(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>[^\"<>@]*?))\s*<(?P<address>[^<>]*)>\s*\Z", "match"),
+        (r"(a+)+b", "match"),
+        (r"(x+x+)+y", "search"),
+        (r"\S+://\S+", "sub"),
+        (r"<script>(.*?)</script>", "sub"),
+        (r"ssh-[\w@.-]+[ \t]", "search"),
+    ],
+)
+def test_a_pattern_that_takes_long_is_found(text, method):
+    assert slow(Found("here", re.compile(text), frozenset({method}))) is not None
+
+
+if __name__ == "__main__":
+    import_all()
