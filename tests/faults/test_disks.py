@@ -1,6 +1,7 @@
 """Disks that refuse every write for a while: the server says so, goes on answering, and works again by itself."""
 
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -105,6 +106,22 @@ def test_a_disk_that_refuses_stops_nothing_for_good(disk, server, flow, effects)
     # So has a worker that could not renew its lease, which it does with its next heartbeat.
     until(lambda: statuses(lambda number: start(server, flow, 2000 + number)) == {200}, "every worker takes runs again")
     assert server.workers() == workers
+
+
+@pytest.mark.parametrize("disk", [Full], indirect=True)
+def test_a_disk_that_is_full_for_longer_than_a_lease_has_no_node_executed_twice(disk, server, effects):
+    nodes = [http_node("a", effects.held), {"id": "b", "type": "noop"}]
+    holding = server.add_flow({"nodes": nodes, "edges": [["a", "b"]]})
+    for _ in range(AT_WORK):
+        server.run(holding)
+    effects.wait_for(AT_WORK)
+    disk.refuse(server)
+    effects.opened.set()
+    alive = "SELECT * FROM leases WHERE name LIKE 'proc%' AND until > ?"
+    until(lambda: not ask(server.database, alive, time.monotonic_ns() // 1_000_000), "all leases run out")
+    disk.relent(server)
+    settled(server.database)
+    assert effects.count() == AT_WORK
 
 
 @pytest.mark.parametrize("disk", [Full], indirect=True)
