@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, fields
 
 from errors import ExpressionError, NodeError
-from expressions import Template, compile_value, texts_with_expressions
+from expressions import Template, compile_value, places_of_expressions, texts_with_expressions
 from nodes import apart, own
 from nodes.base import REGISTRY, Node, is_literal
-from nodes.kinds import weight_of_schemas
+from nodes.kinds import AS_WRITTEN, EXPRESSION, weight_of_schemas
 
 from .planned import Config, Constant, Dynamic, PlannedNode, Retry
 from .schema import NODE, RETRY, bounds_of, keys_of, words_of
@@ -290,9 +290,12 @@ class _Builder:
             self.bad("config", "must be an object")
             return Config({})
         schema = schema_of(node)
-        static, dynamic = {}, []
+        static, dynamic, refused = {}, [], []
         for key, value in raw.items():
             field_ = schema.fields.get(key)
+            if field_ is not None and self.has_unevaluated(key, value, field_):
+                refused.append(key)
+                continue
             compiled = None if field_ is None or is_literal(field_) else self.compiled(f"config.{key}", value)
             if compiled is None or field_ is None:
                 static[key] = value
@@ -301,7 +304,7 @@ class _Builder:
         if not node.own:
             self.schemas += weight_of_schemas(schema, static)
         try:
-            partial = tuple(item.key for item in dynamic)
+            partial = (*refused, *(item.key for item in dynamic))
             loaded = apart.loaded(node, schema, static, partial) if node.own else schema.load(static, partial=partial)
         except ValidationError as error:
             for path, message in paths_of(error.messages):
@@ -315,21 +318,50 @@ class _Builder:
         per_item = {item.key: item.compiled for item in dynamic if item.field.metadata.get("x-per-item")}
         return Config({**loaded, **per_item}, tuple(item for item in dynamic if item.key not in per_item))
 
+    def has_unevaluated(self, key: str, value: Any, field_: fields.Field[Any]) -> bool:
+        """Return True, and note why, if the setting has an expression in a place where none is evaluated."""
+        if not is_literal(field_):
+            return self.has_unevaluated_key(key, value)
+        place = None if field_.metadata.get("braces") else next(places_of_expressions(value), None)
+        if place is not None:
+            instead = field_.metadata.get("instead")
+            self.bad(f"config.{key}{place[0][:MAX_NAME]}", AS_WRITTEN + (f"; {instead}" if instead else ""))
+        return place is not None
+
+    def has_unevaluated_key(self, key: str, value: Any) -> bool:
+        """The same for keys of objects, which are never evaluated, beside values that are."""
+        if not isinstance(value, dict | list):
+            return False
+        for place, name in keys_in(value):
+            if EXPRESSION.search(name):
+                told = "the names of fields are taken as written, so {{ … }} is not evaluated here"
+                self.bad(f"config.{key}{place[:MAX_NAME]}", f"{told}: {name[:MAX_NAME]!r}")
+                return True
+        return False
+
     def hinted(self, schema: Schema, raw: Mapping[str, Any], path: str, message: str) -> str:
-        """The message, with what may help: the settings that there are, or why an expression does nothing here.
+        """The message, with what may help: the settings that there are.
 
         Without what does not: who left a field empty need not read how long it may be.
         """
         if path in raw and path not in schema.fields:
             offer = meant(path, schema.fields) or f"; {self.raw['type']} has {', '.join(schema.fields) or 'none'}"
             return f"there is no such setting{offer}"
-        field_, value = schema.fields.get(path), raw.get(path)
-        if value == "" and message.startswith("must not be empty, "):
+        if raw.get(path) == "" and message.startswith("must not be empty, "):
             return "must not be empty"
-        literal = field_ is not None and is_literal(field_)
-        if literal and isinstance(value, str) and "{{" in value and "taken as written" not in message:
-            return f"{message}; it is taken as written, so {{{{ … }}}} is no expression here"
         return message
+
+
+def keys_in(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield each key of the objects in a JSON value, after the place of its object."""
+    rest = [("", value)]
+    while rest:
+        place, part = rest.pop()
+        if isinstance(part, dict):
+            yield from ((place, key) for key in part)
+            rest += [(f"{place}.{key}", item) for key, item in part.items() if isinstance(item, dict | list)]
+        elif isinstance(part, list):
+            rest += [(f"{place}[{index}]", item) for index, item in enumerate(part) if isinstance(item, dict | list)]
 
 
 def parts_of_broken(value: Any) -> int:

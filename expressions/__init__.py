@@ -28,6 +28,7 @@ __all__ = [
     "compile_value",
     "has_expression",
     "literal",
+    "places_of_expressions",
     "quoted",
     "texts_with_expressions",
 ]
@@ -50,6 +51,24 @@ def texts_with_expressions(value: Any) -> Iterator[str]:
             rest.extend(part.values())
         elif isinstance(part, list):
             rest.extend(part)
+
+
+def places_of_expressions(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield each text of the JSON value that has `{{ … }}`, after its place in it: `("[0].name", "{{ x }}")`.
+
+    Keys of objects are among these texts, and their place is that of the object.
+    """
+    rest = [("", value)]
+    while rest:
+        place, part = rest.pop()
+        if isinstance(part, str):
+            if "{{" in part and "}}" in part[part.index("{{") :]:
+                yield place, part
+        elif isinstance(part, Mapping):
+            rest += [(place, key) for key in part]
+            rest += [(f"{place}.{key}", item) for key, item in part.items()]
+        elif isinstance(part, list):
+            rest += [(f"{place}[{index}]", item) for index, item in enumerate(part)]
 
 
 def compile_value(value: Any) -> Template | None:

@@ -448,15 +448,21 @@ def setting(
     literal: bool = False,
     lines: str | None = None,
     names: str = "",
+    braces: str = "",
+    instead: str = "",
     **options: Any,
 ) -> Any:
-    """A config field with its help. `literal` ones are taken as written: `{{ … }}` in them is no expression.
+    """A config field with its help. `literal` ones are taken as written, so `{{ … }}` in them is refused.
+
+    `instead` says what to do there for whoever wants an expression. `braces` says why such a text is not refused: what
+    is written there has braces of its own.
 
     `kind` is a marshmallow field class, or a made field (for `fields.List(fields.String())`) whose metadata is then
     set. `lines` is for forms: what is written there may have several lines, in one of LANGUAGES, or "" for any text;
     `names` says that it is the id of a `workflow` or an `agent`.
     """
     metadata: dict[str, Any] = {"description": help} | ({"x-literal": True} if literal else {})
+    metadata |= {key: value for key, value in (("braces", braces), ("instead", instead)) if value}
     if lines is not None:
         metadata |= {"x-multiline": True} | ({"x-language": lines} if lines else {})
     if names:

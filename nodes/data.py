@@ -67,7 +67,11 @@ class Code(Node):
 
     class Config(Schema):
         source = text(
-            "The Python source; what it prints goes to the log of the run", literal=True, required=True, lines="python"
+            "The Python source; what it prints goes to the log of the run",
+            literal=True,
+            required=True,
+            lines="python",
+            braces="Python has braces of its own, in f-strings and sets of sets",
         )
         timeout = setting(
             Number, "Seconds that it may run", literal=True, load_default=5.0, validate=validate.Range(0.1, 60)

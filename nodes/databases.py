@@ -20,7 +20,7 @@ from nodes import mysql, postgres, sqlite
 from nodes.base import Context, Node, setting
 from nodes.files import Absent
 from nodes.keyring import Credential, checks
-from nodes.kinds import Number, anything, credential, text
+from nodes.kinds import Number, anything, credential, no_expression, text
 from nodes.placeholders import texts
 from nodes.rows import Place, Work
 
@@ -71,10 +71,11 @@ class SQL(Node):
         credential = credential("The database", "database_url", required=True)
         statement = text(
             "One statement, with ? or :name where a value goes; with ?, write ?? for an operator of that name",
+            no_expression("write :name there, and give its value in params"),
             most=20_000,
             literal=True,
             required=True,
-            instead="write :name there, and give its value in params",
+            braces="PostgreSQL writes arrays of arrays as {{1,2},{3,4}}",
             lines="sql",
         )
         params = anything('The values: a list for ?, an object for :name: {"id": "{{ input.id }}"}', lines="json")

@@ -14,7 +14,9 @@ from marshmallow import Schema, ValidationError, fields, validate
 import json_schemas
 from nodes.base import setting
 
-EXPRESSION = re.compile(r"\{\{-?\s*(input|steps|trigger|item|index|vars|secrets|run|workflow|now)\b")
+# An expression that names something of its scope, in a text that may have braces of its own.
+EXPRESSION = re.compile(r"\{\{-?\s{0,10}(input|steps|trigger|item|index|vars|secrets|run|workflow|now)\b")
+AS_WRITTEN = "is taken as written, so {{ … }} is not evaluated here"
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}\Z")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 MAX_TEXT = 100_000
@@ -80,11 +82,11 @@ def _of_pair(wrong: Any) -> Any:
 
 
 def no_expression(instead: str) -> Callable[[str], None]:
-    """A check of text that is taken as written: what is meant as an expression is refused, with what to do instead."""
+    """Return a check for text that has braces of its own: it refuses what is meant as an expression."""
 
     def check(value: str) -> None:
         if EXPRESSION.search(value):
-            raise ValidationError(f"Is taken as written, so {{{{ … }}}} is no expression here; {instead}.")
+            raise ValidationError(f"{AS_WRITTEN}; {instead}.")
 
     return check
 
@@ -107,16 +109,14 @@ def text(
     most: int = MAX_TEXT,
     least: int = 0,
     literal: bool = False,
-    instead: str = "",
     **options: Any,
 ) -> Any:
     """A field of text with `least` to `most` characters that passes these checks. If it must be there, it is not empty.
 
-    `instead` says of text that is taken as written what to do where somebody would write an expression.
+    The other options are those of `setting` and of marshmallow.
     """
     least = max(least, 1 if options.get("required") else 0)
-    rules = [validate.Length(least, most), *checks, *([no_expression(instead)] if instead else [])]
-    return setting(Text, help, literal=literal, validate=rules, **options)
+    return setting(Text, help, literal=literal, validate=[validate.Length(least, most), *checks], **options)
 
 
 def web_address(value: str) -> None:

@@ -103,6 +103,7 @@ class Switch(Node):
             fields.List(Case(), required=True, validate=check_cases),
             "The values to tell apart; each is the name of a branch",
             literal=True,
+            instead="put what is worked out into value, or use an if node",
         )
 
     @classmethod

@@ -58,7 +58,7 @@ def test_a_node_type_that_there_is_not_is_answered_with_the_one_that_was_meant()
 
 def test_an_expression_in_a_setting_that_takes_none_is_named_as_the_reason():
     assert complaints("limit", count="{{ input.n }}")["nodes[0].config.count"] == (
-        "must be a whole number; it is taken as written, so {{ … }} is no expression here"
+        "is taken as written, so {{ … }} is not evaluated here"
     )
 
 
@@ -82,7 +82,7 @@ def test_an_expression_in_a_setting_that_takes_none_is_named_as_the_reason():
 )
 def test_an_expression_that_would_be_sent_as_it_is_written_is_refused(type_, config, key, instead):
     found = complaints(type_, **config)[f"nodes[0].config.{key}"]
-    assert found == f"is taken as written, so {{{{ … }}}} is no expression here; {instead}"
+    assert found == f"is taken as written, so {{{{ … }}}} is not evaluated here; {instead}"
 
 
 def test_two_braces_that_are_no_expression_are_let_through():

@@ -1,0 +1,85 @@
+"""No setting of any node takes `{{ … }}` in silence: it is evaluated or refused, or may have braces for a reason."""
+
+import pytest
+from world import flow, node
+
+from definition import check, schema_of
+from nodes import REGISTRY
+from nodes.base import is_literal
+
+# What has braces of its own, so that two of them are let through. The reason is in the setting itself.
+BRACES = {("code", "source"), ("sql", "statement")}
+SETTINGS = [(type_, name) for type_, it in sorted(REGISTRY.items()) for name in schema_of(it).fields]
+TEXT = "{{ input.x }}"
+# The same expression wherever a value of any shape could have one.
+VALUES = {
+    "text": TEXT,
+    "beside text": f"a {TEXT}",
+    "in a list": [TEXT],
+    "in an object": {"a": TEXT},
+    "in objects of a list": [{"a": {"b": TEXT}}],
+    "in a key": [{TEXT: 1}],
+}
+
+
+def issues_of(type_, name, value):
+    """What is wrong with this setting of a node, by the check of a flow."""
+    path = f"nodes[0].config.{name}"
+    _, found = check(flow(node("it", type_, {name: value})))
+    return [issue.message for issue in found if issue.path.startswith(path)]
+
+
+def field_of(type_, name):
+    return schema_of(REGISTRY[type_]).fields[name]
+
+
+@pytest.mark.parametrize(("type_", "name"), [pair for pair in SETTINGS if pair not in BRACES], ids="-".join)
+def test_an_expression_is_evaluated_or_refused_wherever_it_stands_in_a_setting(type_, name):
+    for where, value in VALUES.items():
+        refused = any("taken as written" in message for message in issues_of(type_, name, value))
+        must_be = is_literal(field_of(type_, name)) or where == "in a key"
+        assert refused == must_be, (where, issues_of(type_, name, value))
+
+
+@pytest.mark.parametrize(
+    ("type_", "name"), [pair for pair in SETTINGS if not is_literal(field_of(*pair))], ids="-".join
+)
+def test_a_setting_that_is_not_taken_as_written_is_evaluated(type_, name):
+    broken = issues_of(type_, name, "{{ 1 + }}")
+    assert any("expression" in message or "expected" in message for message in broken), broken
+
+
+def test_only_these_settings_have_braces_of_their_own_and_each_says_why():
+    declared = {pair: field_of(*pair).metadata["braces"] for pair in SETTINGS if field_of(*pair).metadata.get("braces")}
+    assert set(declared) == BRACES and all(len(why) > 20 for why in declared.values())
+
+
+@pytest.mark.parametrize(
+    ("type_", "config", "path"),
+    [
+        ("switch", {"value": 1, "cases": ["open", "{{ vars.closed }}"]}, "cases[1]"),
+        ("sort", {"by": "{{ vars.field }}"}, "by"),
+        ("csv", {"operation": "write", "columns": ["id", "{{ vars.name }}"]}, "columns[1]"),
+        ("agent", {"agent_id": "{{ input.agent }}", "task": "x"}, "agent_id"),
+        ("group", {"by": "a", "aggregate": {"n": {"op": "sum", "field": "{{ vars.f }}"}}}, "aggregate.n.field"),
+        ("set", {"values": {"a": {"{{ input.key }}": 1}}}, "values.a"),
+    ],
+)
+def test_the_issue_names_the_place_in_the_setting(type_, config, path):
+    _, found = check(flow(node("it", type_, config)))
+    (message,) = [issue.message for issue in found if issue.path == f"nodes[0].config.{path}"]
+    assert "taken as written, so {{ … }} is not evaluated here" in message
+
+
+@pytest.mark.parametrize(
+    ("type_", "config"),
+    [
+        ("code", {"source": "x = {{1, 2}}\nf'{{ input.x }}'"}),
+        ("sql", {"credential": "db", "statement": "select '{{1,2},{3,4}}'::int[]"}),
+        ("split", {"field": "a", "separator": "{{"}),
+        ("set", {"values": {"{{name}}": "what another system fills in"}}),
+    ],
+)
+def test_braces_that_are_no_expression_are_let_through(type_, config):
+    _, found = check(flow(node("it", type_, config)))
+    assert not [issue for issue in found if "as written" in issue.message], found
