@@ -24,14 +24,14 @@ from models import AuditEntry, Fact, Workflow, differences
 from nodes.base import Context, Services
 from nodes.credential_types import TYPES
 from nodes.files import Files
-from nodes.keyring import CHECKS, Credential, Keyring
+from nodes.keyring import CHECKS, Credential, Keyring, Untested
 from schemas import CredentialIn
 from vault import Vault
 
 log = logging.getLogger("headrace.credentials")
 TRIAL_SECONDS = 15.0
 LONGEST_ANSWER = 2_000
-READABLE = "Its values can be read. There is nothing that it could be tried on."
+NO_CHECK = "Its values can be read. There is no server that a credential of this type logs in to"
 BROKEN = "It could not be tried because of an error in Headrace; the server's log has the details"
 MOST_LOOKED_AT, READ_AT_ONCE = 5_000, 100  # flows
 
@@ -143,11 +143,16 @@ def _loaded(type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Trial(NamedTuple):
-    """What came of it, in words for people."""
+    """What came of it: `status` is ok, failed or untested, `message` says who was asked, or what is wrong."""
 
-    ok: bool
+    status: str
     message: str
     duration_ms: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether somebody was asked, and it works."""
+        return self.status == "ok"
 
 
 def try_out(
@@ -163,17 +168,20 @@ def try_out(
         services=services, keyring=keyring, files=files,
     )  # fmt: skip
     began = time.perf_counter()
-    ok, message = False, BROKEN
+    status, message = "failed", BROKEN
     try:
         credential = keyring.use(name)
         check = CHECKS.get(credential.type)
-        message = READABLE if check is None else check(credential, ctx, asked)
-        ok = True
+        if check is None:
+            raise Untested(NO_CHECK)
+        status, message = "ok", check(credential, ctx, asked)
+    except Untested as untested:
+        status, message = "untested", str(untested)
     except NodeError as error:
         message = error.message
     except Exception:
         log.error("a credential could not be tried\n%s", keyring.clean_text(traceback.format_exc()))
-    return Trial(ok, keyring.clean_text(message)[:LONGEST_ANSWER], (time.perf_counter() - began) * 1000)
+    return Trial(status, keyring.clean_text(message)[:LONGEST_ANSWER], (time.perf_counter() - began) * 1000)
 
 
 # Who uses them
@@ -188,6 +196,12 @@ def agent_warnings(agent: Agent, workspace_id: str) -> list[Issue]:
     """The same for what an agent's definition names."""
     uses = [definitions.Use(None, *named) for named in credentials_of(agent)]
     return definitions.missing_of(uses, _types_in(workspace_id))
+
+
+def host_warnings(row: models.Credential) -> list[Issue]:
+    """Return a warning if flows send credentials of this type, and no host is named that may have this one."""
+    told = TYPES[row.type].without_hosts
+    return [Issue("hosts", told, level="warning")] if told and not _hosts(row.hosts) else []
 
 
 def _types_in(workspace_id: str) -> Callable[[str], str | None]:

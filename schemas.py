@@ -463,6 +463,10 @@ class CredentialOut(Out):
     hosts = Json(required=True, allow_none=True)
     created_at = Time(required=True)
     updated_at = Time(required=True)
+    warnings = fields.List(
+        fields.Nested(Detail),
+        metadata={"description": "Of one that was just saved, if there are any, such as that no host may have it"},
+    )
 
 
 class UsedByOut(Out):
@@ -495,15 +499,16 @@ class TrialIn(Schema):
 
 
 class TrialOf(TrialIn):
-    name = text(200, load_default="new", metadata={"description": "What messages call it"})
+    name = text(200, 0, load_default="", metadata={"description": "What messages call it"})
     type = text(50, required=True)
     data = fields.Dict(required=True, metadata={"description": "The values, which are not kept"})
     hosts = hosts(load_default=None)
 
 
 class TrialOut(Out):
-    ok = fields.Boolean(required=True)
-    message = fields.String(required=True)
+    ok = fields.Boolean(required=True, metadata={"description": "Whether the status is ok"})
+    status = choice(("ok", "failed", "untested"), required=True, metadata={"description": "untested: nobody was asked"})
+    message = fields.String(required=True, metadata={"description": "Who was asked, or what is wrong or missing"})
     duration_ms = Milliseconds(required=True)
 
 

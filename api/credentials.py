@@ -14,7 +14,7 @@ from api.access import needs, workspace_id
 from api.audit import begun
 from api.kept import kept
 from api.wire import Resource, check_depth, flatten
-from credentials import Credentials, Trial, opened, try_out, used_by
+from credentials import Credentials, Trial, host_warnings, opened, try_out, used_by
 from dispatch import Dispatcher
 from errors import BadInput, Unavailable
 from models import Credential
@@ -80,7 +80,7 @@ def create(body: dict[str, Any]) -> Any:
     """Keep a credential. What `data` has, its type says: GET `/api/credential-types`."""
     data = _checked(body["type"], body["data"])
     values = {"name": body["name"], "type": body["type"], "hosts": _as_text(body["hosts"])}
-    return _kept().keep(begun("credential.created"), data, **values)
+    return _warned(_kept().keep(begun("credential.created"), data, **values))
 
 
 @blueprint.put("/credentials/<credential>")
@@ -100,7 +100,7 @@ def change(body: dict[str, Any], credential: Credential) -> Any:
     if "data" in body:
         body["data"] = _checked(credential.type, body["data"])
     _kept().change(begun("credential.updated"), credential, body)
-    return credential
+    return _warned(credential)
 
 
 @blueprint.delete("/credentials/<credential>")
@@ -116,7 +116,11 @@ def delete(credential: Credential) -> None:
 @blueprint.arguments(TrialIn, required=False)
 @blueprint.response(200, TrialOut)
 def test(body: dict[str, Any], credential: Credential) -> Any:
-    """Connect with it and say whether that works: `ok` and a `message` for people, which holds no value of it."""
+    """Connect with it and say whether that works: a `status` and a `message` for people, which holds no value of it.
+
+    One for which nobody could be asked is `untested`, and not `ok`: give a `url` for a credential that goes to no host
+    of its own, or `send` for one of messages.
+    """
     trial = _tried(credential.workspace_id, credential.name, lambda: _kept().open(credential), body)
     begun("credential.tested").about(credential).note(type=credential.type, ok=trial.ok).save_new()
     return trial
@@ -133,6 +137,12 @@ def test_unsaved(body: dict[str, Any]) -> Any:
     trial = _tried(workspace_id(), made.name, lambda: made, body)
     begun("credential.tested").target("credential", None, None).note(type=type_, ok=trial.ok).save_new()
     return trial
+
+
+def _warned(row: Credential) -> Credential:
+    if found := host_warnings(row):
+        row.warnings = found
+    return row
 
 
 def _say_who_uses(rows: list[Credential], workspace: str) -> None:

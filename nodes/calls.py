@@ -15,7 +15,7 @@ from errors import NodeError
 from nodes.answers import ERROR_BYTES, asked_to_wait, is_permanent, shown
 from nodes.bodies import NOTHING, Body
 from nodes.egress import HARMLESS, Answer, Save, host_of
-from nodes.keyring import Credential, checks
+from nodes.keyring import Credential, Untested, checks
 from nodes.tokens import OAUTH2, TOKENS, Token, Tokens, token_of
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Caller:
         if name.lower() in names:
             raise NodeError(f"the header {name} is in the headers and in the credential: leave one out", permanent=True)
         if name.lower() in HARMLESS | REFUSED_HEADERS:
-            raise NodeError(f"the header {name} of the credential {credential.name!r} is no place for a secret", True)
+            raise NodeError(f"the header {name} of {credential.label} is no place for a secret", True)
         if name == "Authorization" and has_user(call.url):
             raise NodeError("the address has a user name, and there is a credential: leave one out", permanent=True)
         if credential.type == OAUTH2:
@@ -206,4 +206,6 @@ def try_out(credential: Credential, ctx: Context, asked: Mapping[str, Any]) -> s
         caller = Caller(ctx, credential, patient=False, tokens=tokens)
         answer = caller.answer(Call("GET", url.strip(), ctx.seconds_left(15)))
         found.append(f"{host_of(url.strip())} answered {answer.status} {answer.reason}".rstrip())
-    return "; ".join(found) or "nobody was asked: give a url that it can be tried out with"
+    if not found:
+        raise Untested("Enter a URL to test against")
+    return "; ".join(found)

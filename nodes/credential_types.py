@@ -31,11 +31,13 @@ class CredentialType(Schema):
     """Base of all types. `main` is the field that `secrets.<name>` stands for; without it, it is the object of all.
 
     `needs_hosts`: its values name no host, so no node can send it anywhere until its owner names some.
+    `without_hosts` warns whoever saves one and names no hosts; empty: it needs none, since its values name them.
     """
 
     main: ClassVar[str] = ""
     needs_hosts: ClassVar[bool] = False
     title: ClassVar[str] = ""
+    without_hosts: ClassVar[str] = ""
 
     @classmethod
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
@@ -139,11 +141,15 @@ def _no_colon(value: str) -> None:
         raise ValidationError("Must not contain a colon.")
 
 
+NOWHERE = "No host is named, so no flow can send it anywhere. Name the hosts that may have it, unless it is only for "
+
+
 class Secret(CredentialType):
     """Any secret text, for `secrets.<name>` in an expression, such as a key in the query of an address."""
 
     main = "value"
     needs_hosts = True
+    without_hosts = NOWHERE + "what stays in the flow."
     value = _secret("The secret", most=LONGEST_KEY, lines=True, required=True)
 
 
@@ -152,6 +158,7 @@ class HttpBasic(CredentialType):
 
     title = "HTTP basic"
     needs_hosts = True
+    without_hosts = NOWHERE + "checking who calls a webhook."
     username = _text("The user name", _no_colon, required=True)
     password = _secret("The password", least=0, required=True)
 
@@ -164,6 +171,7 @@ class HttpHeader(CredentialType):
     """A secret in a header of its own."""
 
     title = "HTTP header"
+    without_hosts = NOWHERE + "checking who calls a webhook."
     main = "value"
     needs_hosts = True
     name = setting(
@@ -176,6 +184,7 @@ class HttpBearer(CredentialType):
     """A token, as `Authorization: Bearer …` carries it."""
 
     title = "HTTP bearer token"
+    without_hosts = NOWHERE + "checking who calls a webhook."
     main = "token"
     needs_hosts = True
     token = _secret("The token", required=True)
@@ -185,6 +194,7 @@ class OAuth2ClientCredentials(CredentialType):
     """A client id and its secret, for which a server gives out tokens (RFC 6749, section 4.4)."""
 
     title = "OAuth2 client credentials"
+    without_hosts = "No host is named, so its tokens are sent to the token server alone. Name the hosts of the service."
     token_url = _url("Where tokens are got: https://login.example.com/oauth2/token", required=True)
     client_id = _text("The id of the client", required=True)
     client_secret = _secret("The secret of the client", required=True)

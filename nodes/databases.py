@@ -19,7 +19,7 @@ from errors import NodeError
 from nodes import mysql, postgres, sqlite
 from nodes.base import Context, Node, setting
 from nodes.files import Absent
-from nodes.keyring import Credential, checks
+from nodes.keyring import Credential, Untested, checks
 from nodes.kinds import Number, anything, credential, no_expression, text
 from nodes.placeholders import texts
 from nodes.rows import Place, Work
@@ -155,9 +155,9 @@ def place_of(found: Credential) -> tuple[str, Place]:
     options = dict(parse_qsl(url.query, keep_blank_values=True))
     if unknown := sorted(options.keys() - OPTIONS[kind]):
         known = ", ".join(sorted(OPTIONS[kind])) or "none"
-        raise NodeError(f"the credential {found.name!r}: the option {unknown[0]!r} is not known (but {known})", True)
+        raise NodeError(f"{found.label}: the option {unknown[0]!r} is not known (but {known})", True)
     if options.get("sslmode", "prefer") not in SSLMODES:
-        raise NodeError(f"the credential {found.name!r}: sslmode is none of {', '.join(SSLMODES)}", permanent=True)
+        raise NodeError(f"{found.label}: sslmode is none of {', '.join(SSLMODES)}", permanent=True)
     # Without its query, which could say another host.
     parts = parse(re.split("[?#]", found.data["url"])[0], unquote_password=True, unquote_user=True)
     password = parts.get("password", parts.get("passwd", ""))
@@ -174,5 +174,5 @@ def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
     try:
         (row,) = execute(found, Work(statement, [], False, True, 1, end), ctx)["rows"]
     except Absent:
-        return f"there is no file {place.database} yet; the first statement makes it"
+        raise Untested(f"There is no file {place.database} yet; the first statement makes it") from None
     return f"connected to {name} {next(iter(row.values()))}"

@@ -49,6 +49,11 @@ class Credential:
     data: Mapping[str, Any] = field(repr=False)
     hosts: tuple[str, ...] = ()
 
+    @property
+    def label(self) -> str:
+        """What messages call it. One that is not saved yet has no name."""
+        return f"the credential {self.name!r}" if self.name else "this credential"
+
     def may_go_to(self, host: str) -> bool:
         """Whether this host may be told the values."""
         host = host.lower().rstrip(".")
@@ -58,9 +63,7 @@ class Credential:
         """NodeError unless this host may be told the values."""
         if not self.may_go_to(host):
             bound = ", ".join(self.hosts) or "no host; name those that may have it in its hosts"
-            raise NodeError(
-                f"the credential {self.name!r} may not be sent to {host}: it is bound to {bound}", permanent=True
-            )
+            raise NodeError(f"{self.label} may not be sent to {host}: it is bound to {bound}", permanent=True)
 
 
 Find = Callable[[str], Credential | None]
@@ -89,7 +92,7 @@ class Keyring(Mapping[str, Any]):
         if found is None:
             raise NodeError(f"there is no credential {name!r} in this workspace", permanent=True)
         if types and found.type not in types:
-            raise NodeError(f"the credential {name!r} is of type {found.type}; it must be {or_list(types)}", True)
+            raise NodeError(f"{found.label} is of type {found.type}; it must be {or_list(types)}", True)
         return found
 
     def _open(self, name: str) -> Credential | None:
@@ -335,7 +338,12 @@ def _in_json(value: str) -> bytes:
     return orjson.dumps(value.encode("utf-8", "replace").decode())[1:-1]
 
 
-# How credentials of a type are tried out: given one and what it may use, words about what answered, or NodeError.
+class Untested(Exception):
+    """Nobody was asked, so nothing is known of whether a credential works; the message says what is missing."""
+
+
+# How credentials of a type are tried out: given one and what it may use, words about what answered. Raises NodeError if
+# it does not work, Untested if nobody was asked.
 Check = Callable[[Credential, "Context", Mapping[str, Any]], str]
 CHECKS: dict[str, Check] = {}
 

@@ -11,7 +11,7 @@ from marshmallow import Schema, validate
 from errors import NodeError
 from nodes import notices, smtp
 from nodes.base import Context, Node, setting
-from nodes.keyring import Credential, checks
+from nodes.keyring import Credential, Untested, checks
 from nodes.kinds import Number, anything, choice, credential, text
 from nodes.mail import Letter, Mailbox, attachments, mailbox, mailboxes, texts_of
 from nodes.notices import FORMATS, LEVELS, Notice
@@ -167,7 +167,8 @@ def try_service(service: Credential, ctx: Context, asked: Mapping[str, Any]) -> 
     """See which service the address is of, and send it a message where that is `asked` for: `{"send": true}`."""
     seconds = ctx.seconds_left(15)
     if asked.get("send") is not True:
-        return f"the address is one of {notices.understood(service, ctx, seconds)}; nothing was sent to it"
+        name = notices.understood(service, ctx, seconds)
+        raise Untested(f"The address is one of {name}. Only a test message shows whether it works")
     name = notices.send(service, Notice("A test: what your flows have to say arrives here.", "Headrace"), ctx, seconds)
     return f"{name} took a test message"
 

@@ -26,7 +26,7 @@ from errors import NodeError
 from nodes.answers import is_permanent
 from nodes.base import Context, Once
 from nodes.credential_types import check_service
-from nodes.egress import MAX_BYTES
+from nodes.egress import MAX_BYTES, unresolved
 from nodes.guard import guarded
 from nodes.keyring import Credential
 from nodes.mail import Attachment, sound
@@ -35,6 +35,8 @@ FORMATS = ("text", "markdown", "html")
 LEVELS = ("info", "success", "warning", "failure")
 LONGEST_PAUSE = 20.0
 LONGEST_REASON = 300
+# What OpenSSL says of an answer that is not TLS.
+NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,13 @@ class Notice:
 
 @dataclass(slots=True)
 class _Exchange:
-    """What the HTTP requests of one notice share: whom they believe, and the status of the latest answer."""
+    """What the HTTP requests of one notice share: whom they believe, and the status of the latest answer, or why there
+    was none.
+    """
 
     tls: Any
     status: int | None = None
+    trouble: str | None = None
 
 
 _exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
@@ -78,7 +83,7 @@ def send(service: Credential, notice: Notice, ctx: Context, seconds: float, more
         said = _sent(plugin, notice, copies)
     if said is not None:
         late = plugin.throttle.is_short or time.monotonic() >= end
-        raise _problem(name, said, exchange.status, ctx, seconds, late)
+        raise _problem(name, said, exchange, ctx, seconds, late)
     return name
 
 
@@ -102,7 +107,7 @@ def _address(service: Credential) -> str:
     try:
         check_service(url)
     except ValidationError as error:
-        raise NodeError(f"the credential {service.name!r}: {error.messages[0]}", permanent=True) from None
+        raise NodeError(f"{service.label}: {error.messages[0]}", permanent=True) from None
     return url
 
 
@@ -206,12 +211,38 @@ def _sent(plugin: Any, notice: Notice, copies: Sequence[Path]) -> str | None:
         return said[-1] if said else "it was not taken"
 
 
-def _problem(name: str, said: str, status: int | None, ctx: Context, seconds: float, late: bool) -> NodeError:
+def _problem(name: str, said: str, exchange: _Exchange, ctx: Context, seconds: float, late: bool) -> NodeError:
     if late:
         return NodeError(f"{name}: not done within {round(seconds, 1):g} s")
-    text = ctx.keyring.clean_text(said) if ctx.keyring is not None else said
+    if exchange.trouble is not None:
+        return NodeError(f"{name}: {ctx.clean(exchange.trouble)[:LONGEST_REASON]}")
+    status = exchange.status
     shown = f"{name} (status {status})" if status is not None else name
-    return NodeError(f"{shown}: {_clean(text)}", status is not None and status >= 400 and is_permanent(status))
+    return NodeError(
+        f"{shown}: {_clean(ctx.clean(said))}", status is not None and status >= 400 and is_permanent(status)
+    )
+
+
+def _trouble(error: Exception, url: str) -> str:
+    """Say why a request got no answer. `requests` wraps the reason in errors of its own, and `urllib3` in others."""
+    import urllib3.exceptions as of
+
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    reason: Any = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+    reason = getattr(reason, "reason", None) or reason
+    cause = reason.__cause__ or reason
+    if isinstance(reason, of.NameResolutionError):
+        return unresolved(host, cause)
+    if isinstance(reason, of.NewConnectionError):
+        return f"{host}:{port}: {getattr(cause, 'strerror', None) or 'no connection'}"
+    if any(word in str(reason) for word in NOT_TLS):
+        return f"{host}:{port} does not speak TLS: the scheme is that of an encrypted service, or the port is wrong"
+    if isinstance(reason, of.SSLError):
+        return f"{host}:{port}: {_clean(str(reason))}"
+    if isinstance(reason, of.TimeoutError):
+        return f"{host}:{port} did not answer in time"
+    return f"{host}:{port} ended the connection without an answer: it may speak TLS, or not HTTP"
 
 
 def _clean(said: str) -> str:
@@ -266,15 +297,22 @@ def _session_class() -> Any:
             return host, {**pool, "ssl_context": self.exchange.tls} if verify is True else pool
 
         def send(self, *given: Any, **options: Any) -> Any:
-            response = super().send(*given, **{**options, "stream": True})
+            self.exchange.status = self.exchange.trouble = None
+            try:
+                response = super().send(*given, **{**options, "stream": True})
+            except requests.exceptions.RequestException as error:
+                self.exchange.trouble = _trouble(error, given[0].url)
+                raise
             try:
                 content = response.raw.read(MAX_BYTES + 1, decode_content=False)
             except urllib3.exceptions.HTTPError as error:
+                self.exchange.trouble = _trouble(error, given[0].url)
                 raise requests.exceptions.ConnectionError(error) from None
             finally:
                 response.close()
             if len(content) > MAX_BYTES:
-                raise requests.exceptions.ContentDecodingError(f"the answer has more than {MAX_BYTES} bytes")
+                self.exchange.trouble = f"the answer has more than {MAX_BYTES} bytes"
+                raise requests.exceptions.ContentDecodingError(self.exchange.trouble)
             response._content, response._content_consumed = content, True
             self.exchange.status = response.status_code
             return response

@@ -67,7 +67,7 @@ class Tokens:
         if token is not None and self.clock() < token.ends:
             return token
         if not place.lock.acquire(timeout=seconds):
-            raise NodeError(f"the credential {credential.name!r}: no token within {seconds:.3g} s")
+            raise NodeError(f"{credential.label}: no token within {seconds:.3g} s")
         try:
             token = place.token
             if token is None or self.clock() >= token.ends:
@@ -145,7 +145,7 @@ def _request(data: Any) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _who(credential: Credential) -> str:
-    return f"the credential {credential.name!r} got no token"
+    return f"{credential.label} got no token"
 
 
 def _read(credential: Credential, answer: Answer, ctx: Context) -> tuple[str, float]:

@@ -155,7 +155,7 @@ class Database:
         powers = self._execute(POWERS[self.kind], None, 10, end)["rows"]
         if powers:
             raise NodeError(
-                f"the login of the credential {self.found.name!r} {powers[0]['power']}: with that, statements which "
+                f"the login of {self.found.label} {powers[0]['power']}: with that, statements which "
                 "only read can still act on the server itself; give the agent a login that may only read tables",
                 permanent=True,
             )

@@ -9,6 +9,7 @@ from world import Background, at_once
 from database import execute, write
 from errors import NodeError, Unavailable
 from models import AuditEntry, Credential
+from nodes.credential_types import TYPES
 from nodes.keyring import CHECKS
 from vault import Vault
 
@@ -69,7 +70,8 @@ def keep(owner):
 def tried(answer):
     """The verdict and the message; the value is nowhere in the answer."""
     assert answer.status_code == 200 and SECRET not in answer.text, answer.text
-    assert set(answer.json) == {"ok", "message", "duration_ms"} and answer.json["duration_ms"] >= 0
+    assert set(answer.json) == {"ok", "status", "message", "duration_ms"} and answer.json["duration_ms"] >= 0
+    assert answer.json["ok"] == (answer.json["status"] == "ok")
     return answer.json["ok"], answer.json["message"]
 
 
@@ -136,10 +138,39 @@ def test_a_check_has_files_a_network_and_a_deadline(owner, keep, check):
     assert seen[0].need_services().egress is not None
 
 
-@pytest.mark.parametrize("made", [KEY, {"type": "hmac", "data": {"secret": SECRET, "style": "github"}}])
-def test_what_there_is_nobody_to_ask_about_can_be_read(owner, keep, made):
-    ok, message = tried(owner.post(keep(**made)))
-    assert ok and "can be read" in message
+ASKED_NOBODY = [
+    (KEY, "no server"),
+    ({"type": "hmac", "data": {"secret": SECRET, "style": "github"}}, "no server"),
+    ({"type": "http_bearer", "data": {"token": SECRET}}, "Enter a URL"),
+    ({"type": "http_header", "data": {"name": "X-Key", "value": SECRET}}, "Enter a URL"),
+    ({"type": "http_basic", "data": {"username": "ada", "password": SECRET}}, "Enter a URL"),
+    ({"type": "service_url", "data": {"url": f"json://example.com/{SECRET}"}}, "test message"),
+    ({"type": "database_url", "data": {"url": "sqlite:///new.db"}}, "no file new.db"),
+]
+
+
+@pytest.mark.parametrize(("made", "words"), ASKED_NOBODY, ids=[made["type"] for made, _ in ASKED_NOBODY])
+def test_one_for_which_nobody_was_asked_is_untested_and_not_ok(owner, keep, made, words):
+    for answer in (owner.post(keep(**made)), owner.post("/api/credentials/test", made)):
+        ok, message = tried(answer)
+        assert not ok and answer.json["status"] == "untested" and words in message
+
+
+def test_every_type_asks_somebody_or_is_known_not_to():
+    asks = {"oauth2_client_credentials", "smtp", "imap", "ssh", "s3", "mqtt", "mcp", "llm"}
+    assert set(TYPES) - asks == {made["type"] for made, _ in ASKED_NOBODY}
+    assert asks <= set(CHECKS)
+
+
+def test_a_credential_that_is_not_saved_is_not_called_by_a_name(owner, httpserver):
+    url = httpserver.url_for("/token")
+    httpserver.expect_request("/token").respond_with_json({}, status=401)
+    data = {"token_url": url, "client_id": "me", "client_secret": SECRET}
+    body = {"type": "oauth2_client_credentials", "data": data, "hosts": ["localhost"]}
+    ok, message = tried(owner.post("/api/credentials/test", body))
+    assert not ok and "this credential got no token" in message and "this one" not in message
+    ok, message = tried(owner.post("/api/credentials/test", {**BEARER, "url": "https://api.example.com/me"}))
+    assert not ok and message.startswith("this credential may not be sent to api.example.com")
 
 
 def test_one_that_this_key_does_not_open_is_not_ok(owner, keep, server):
@@ -177,7 +208,6 @@ def test_only_so_many_are_tested_at_once(owner, member, keep, check):
 def test_values_are_tested_before_they_are_kept(owner, check, api):
     body = {**BEARER, "hosts": ["localhost"], "url": api}
     assert tried(owner.post("/api/credentials/test", body)) == (True, "logged in, and was told ***")
-    assert tried(owner.post("/api/credentials/test", KEY))[0]
     assert Credential.select().count() == 0
 
 
@@ -187,7 +217,7 @@ def test_what_is_said_of_values_calls_them_by_the_name_that_they_will_have(owner
     body = {"name": "Shop", "type": "oauth2_client_credentials", "data": data}
     assert tried(owner.post("/api/credentials/test", body))[1].startswith("the credential 'Shop' got no token")
     del body["name"]
-    assert tried(owner.post("/api/credentials/test", body))[1].startswith("the credential 'new' got no token")
+    assert tried(owner.post("/api/credentials/test", body))[1].startswith("this credential got no token")
 
 
 def test_the_types_say_whether_they_go_nowhere_until_hosts_are_named(owner):
@@ -208,6 +238,43 @@ def test_the_types_say_whether_they_go_nowhere_until_hosts_are_named(owner):
 def test_values_that_cannot_be_are_400_and_not_repeated(owner, body, path):
     answer = owner.post("/api/credentials/test", body)
     assert answer.status_code == 400 and path in answer.text and SECRET not in answer.text
+
+
+# What is missing for it to be of use
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (BEARER, "who calls a webhook"),
+        ({"type": "http_basic", "data": {"username": "ada", "password": SECRET}}, "who calls a webhook"),
+        (KEY, "what stays in the flow"),
+        (
+            {
+                "type": "oauth2_client_credentials",
+                "data": {"token_url": "https://a.example/t", "client_id": "me", "client_secret": SECRET},
+            },
+            "the token server alone",
+        ),
+    ],
+)
+def test_saving_one_that_no_host_may_have_warns(owner, made, words):
+    saved = owner.post("/api/credentials", {"name": "a", **made}).json
+    (warning,) = saved["warnings"]
+    assert (warning["path"], warning["level"]) == ("hosts", "warning") and words in warning["message"]
+    path = f"/api/credentials/{saved['id']}"
+    assert owner.put(path, {"name": "b"}).json["warnings"] == [warning]
+    assert "warnings" not in owner.put(path, {"hosts": ["api.example.com"], "data": made["data"]}).json
+    assert "warnings" not in owner.get(path).json
+
+
+def test_saving_one_whose_values_name_its_host_or_that_goes_nowhere_does_not_warn(owner):
+    for made in (
+        {"type": "smtp", "data": {"host": "mail.example.com"}},
+        {"type": "hmac", "data": {"secret": SECRET, "style": "github"}},
+    ):
+        answer = owner.post("/api/credentials", {"name": made["type"], **made})
+        assert answer.status_code == 201 and "warnings" not in answer.json
 
 
 # The key

@@ -1123,7 +1123,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Connect with it and say whether that works: `ok` and a `message` for people, which holds no value of it. */
+        /**
+         * Connect with it and say whether that works: a `status` and a `message` for people, which holds no value of it.
+         * @description One for which nobody could be asked is `untested`, and not `ok`: give a `url` for a credential that goes to no host
+         *     of its own, or `send` for one of messages.
+         */
         post: operations["test_credential"];
         delete?: never;
         options?: never;
@@ -2753,6 +2757,8 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description Of one that was just saved, if there are any, such as that no host may have it */
+            warnings?: components["schemas"]["Detail"][];
             /** @description The first 20 of those that name it: active flows, then others, then agents */
             used_by?: components["schemas"]["UsedByOut"][];
             /** @description How many name it */
@@ -2799,6 +2805,8 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description Of one that was just saved, if there are any, such as that no host may have it */
+            warnings?: components["schemas"]["Detail"][];
         };
         CredentialChange: {
             name?: string;
@@ -2818,7 +2826,14 @@ export interface components {
             [key: string]: unknown;
         };
         TrialOut: {
+            /** @description Whether the status is ok */
             ok: boolean;
+            /**
+             * @description untested: nobody was asked
+             * @enum {string}
+             */
+            status: "ok" | "failed" | "untested";
+            /** @description Who was asked, or what is wrong or missing */
             message: string;
             duration_ms: number;
         };
@@ -2829,7 +2844,7 @@ export interface components {
             send?: boolean;
             /**
              * @description What messages call it
-             * @default new
+             * @default
              */
             name?: string;
             type: string;

@@ -1,6 +1,6 @@
 /** Connects with a credential and says what came of it. */
 import { Alert, Button, Group, Stack, Text, TextInput } from "@mantine/core";
-import { IconCheck, IconPlugConnected, IconX } from "@tabler/icons-react";
+import { IconCheck, IconPlugConnected, IconQuestionMark, IconX } from "@tabler/icons-react";
 import { useState } from "react";
 import type { Schemas } from "@/api/client";
 import { duration } from "@/ui/format";
@@ -8,17 +8,23 @@ import { messageOf } from "@/ui/states";
 
 type Tried = Omit<Schemas["TrialOut"], "duration_ms"> & { duration_ms: number | null };
 
+const SHOWN = {
+  ok: { title: "It works", color: "green", text: "var(--success)", Icon: IconCheck },
+  failed: { title: "It does not work yet", color: "red", text: "var(--failed)", Icon: IconX },
+  untested: { title: "Not tested", color: "gray", text: undefined, Icon: IconQuestionMark },
+};
+
 function Outcome({ outcome }: { outcome: Tried }) {
-  const { ok, message, duration_ms } = outcome;
-  const color = ok ? "var(--success)" : "var(--failed)";
+  const { title, color, text, Icon } = SHOWN[outcome.status];
+  const { message, duration_ms } = outcome;
   return (
     <Alert
       p="xs"
       variant="outline"
-      color={ok ? "green" : "red"}
-      icon={ok ? <IconCheck size={18} aria-hidden /> : <IconX size={18} aria-hidden />}
-      title={ok ? "It works" : "It does not work yet"}
-      styles={{ title: { color }, icon: { color } }}
+      color={color}
+      icon={<Icon size={18} aria-hidden />}
+      title={title}
+      styles={{ title: { color: text }, icon: { color: text } }}
     >
       <Text size="sm">
         {message}
@@ -47,7 +53,7 @@ export function Trial({ attempt }: TrialProps) {
     try {
       found = await attempt(url.trim() === "" ? undefined : url.trim());
     } catch (error) {
-      found = { ok: false, message: messageOf(error), duration_ms: null };
+      found = { ok: false, status: "failed", message: messageOf(error), duration_ms: null };
     }
     setOutcome(found);
     if (/\burl\b/i.test(found.message)) setAsksForUrl(true);
