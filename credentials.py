@@ -215,13 +215,6 @@ def _types_in(workspace_id: str) -> Callable[[str], str | None]:
     return type_of
 
 
-def warned(flow: Workflow) -> Workflow:
-    """The flow that was just written, with such warnings for whoever did so, if there are any."""
-    if found := warnings_of(orjson.loads(flow.definition_json), flow.workspace_id):
-        flow.warnings = found  # type: ignore[attr-defined]
-    return flow
-
-
 class UsedBy(NamedTuple):
     """A flow or an agent that names a credential. `status` is the flow's, None for an agent."""
 
@@ -290,6 +283,6 @@ def check_unused(row: models.Credential, done: str, names: list[str]) -> None:
     """
     # What JSON may write in several ways cannot be looked for in its text.
     plain = all(name.isascii() and name.isprintable() and not set(name) & set('"\\/') for name in names)
-    for flow, text in Workflow.active_with(row.workspace_id, names if plain else []):
+    for _, flow, text in Workflow.active_with(row.workspace_id, names if plain else []):
         if any(use.name in names for use in definitions.uses(orjson.loads(text))):
             raise Conflict(f"The active flow {flow!r} uses this credential; it cannot be {done}")

@@ -15,11 +15,11 @@ from api.audit import audited, new_run, remove
 from api.run_schemas import StartIn, pins_of
 from api.runs import shown
 from api.wire import Resource, check_depth, dumped, parse
-from credentials import warned, warnings_of
 from dispatch import CHECKS, SAVES, Dispatcher, Options
 from errors import BadInput, Conflict, NotFound, TooLarge
 from kinds import Cursor
 from models import Workflow, WorkflowVersion, differences
+from references import check_uncalled, warned, warnings_of
 from schemas import (
     CheckIn,
     Error,
@@ -110,7 +110,8 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
 @needs("editor", flow=Workflow)
 @blueprint.response(204)
 def delete(flow: Workflow) -> None:
-    """Delete the flow and its versions. Its runs stay as history."""
+    """Delete the flow and its versions; refused while an active flow or an agent calls it. Its runs stay as history."""
+    check_uncalled(flow)
     remove("flow.deleted", flow)
 
 

@@ -18,11 +18,12 @@ from .parts import part_of
 from .planned import Config, Pin, Plan, PlannedNode, Retry, Settings
 from .settings import settings_of
 from .shape import Edge, Graph, Issues, graph_of, unknown_keys
-from .uses import Use, missing, missing_of, uses
+from .uses import ERROR_FLOW, Use, calls, missing, missing_of, uses
 
 __all__ = [
-    "Config", "Edge", "Graph", "Outline", "Pin", "Plan", "PlannedNode", "Retry", "Settings", "Use", "check",
-    "differences", "graph", "missing", "missing_of", "outlines", "part_of", "plan", "schema_of", "sketch", "uses",
+    "ERROR_FLOW", "Config", "Edge", "Graph", "Outline", "Pin", "Plan", "PlannedNode", "Retry", "Settings", "Use",
+    "calls", "check", "differences", "graph", "missing", "missing_of", "outlines", "part_of", "plan", "schema_of",
+    "sketch", "uses",
 ]  # fmt: skip
 
 

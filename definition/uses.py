@@ -1,4 +1,4 @@
-"""Which credentials the nodes of a definition name, and which of them the workspace does not have.
+"""Which credentials and which other flows a definition names, and which of the credentials the workspace does not have.
 
 A draft may be incomplete, so this goes by the raw definition and passes over whatever is malformed.
 """
@@ -20,6 +20,7 @@ from nodes.triggers import CREDENTIAL_TYPES
 from .builder import MOST_PARTS, parts_of_broken, schema_of
 from .shape import MOST_ISSUES
 
+ERROR_FLOW = "settings.error_workflow_id"
 LONGEST = 200  # characters of a name in a message
 
 
@@ -44,6 +45,30 @@ def uses(definition: Any) -> list[Use]:
         if isinstance(raw, dict) and isinstance(raw.get("id"), str) and not raw.get("disabled"):
             found += reader.of_node(raw, f"nodes[{position}]")
     return found
+
+
+def calls(definition: Any) -> list[Use]:
+    """Return the flows that its nodes and its settings name, by their ids. Disabled nodes name none."""
+    if not isinstance(definition, dict):
+        return []
+    nodes, settings = definition.get("nodes"), definition.get("settings")
+    found: list[Use] = []
+    for position, raw in enumerate(nodes if isinstance(nodes, list) else ()):
+        if isinstance(raw, dict) and isinstance(raw.get("id"), str) and not raw.get("disabled"):
+            found += _calls_of_node(raw, f"nodes[{position}]")
+    told = settings.get("error_workflow_id") if isinstance(settings, dict) else None
+    return [*found, Use(None, ERROR_FLOW, told)] if isinstance(told, str) and told else found
+
+
+def _calls_of_node(raw: Mapping[str, Any], path: str) -> Iterator[Use]:
+    node = REGISTRY.get(raw["type"]) if isinstance(raw.get("type"), str) else None
+    config = raw.get("config")
+    if node is None or not isinstance(config, dict):
+        return
+    for key, field in schema_of(node).fields.items():
+        value = config.get(key)
+        if field.metadata.get("x-names") == "workflow" and isinstance(value, str) and value:
+            yield Use(raw["id"], f"{path}.config.{key}", value)
 
 
 def missing(definition: Any, type_of: Callable[[str], str | None]) -> list[Issue]:

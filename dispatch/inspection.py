@@ -13,7 +13,6 @@ import orjson
 
 import definition as definitions
 import nodes
-from credentials import warnings_of
 from definition.wording import meant
 from errors import BadInput, NodeError, NotFound
 from flat import iso
@@ -21,6 +20,7 @@ from models import RUN_STATUSES, LogEntry, Run, Step, Workflow
 from nodes.base import REGISTRY
 from nodes.bounds import size_of
 from payloads import Kept
+from references import warnings_of
 
 from .places import CHECKS
 

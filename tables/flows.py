@@ -132,10 +132,11 @@ class Workflow(Base):
         return list(cls.each(where, (orjson.dumps(list(ids)).decode(),), ("definition_json",) if brief else ()))
 
     @classmethod
-    def active_with(cls, workspace_id: str, texts: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Name and definition of the workspace's active flows that have one of these texts in them; none given: all."""
+    def active_with(cls, workspace_id: str, texts: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+        """Id, name and definition of the workspace's active flows with one of these texts in them; none given: all."""
         having = " OR ".join("instr(definition_json, ?)" for _ in texts) or "1"
-        sql = f"SELECT name, definition_json FROM workflows WHERE workspace_id = ? AND status = 'active' AND ({having})"
+        where = f"workspace_id = ? AND status = 'active' AND ({having})"
+        sql = f"SELECT id, name, definition_json FROM workflows WHERE {where}"
         yield from execute(sql, (workspace_id, *texts))
 
     @classmethod

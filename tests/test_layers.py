@@ -47,19 +47,20 @@ LAYERS = {
     "invitations": {"accounts", "models", "throttle"},
     "server_mail": {"nodes"},
     "credentials": {"agent", "database", "models", "definition", "nodes", "schemas", "vault"},
+    "references": {"agent", "credentials", "definition", "models"},
     "server_key": {"database", "models", "nodes", "vault"},
     "backups": {"database", "models", "vault"},
     "recorder": {"database", "models", "payloads"},
     "dispatch": {
         *("agent", "database", "models", "payloads", "definition", "engine", "recorder", "nodes", "credentials"),
-        *("expressions", "flat", "json_schemas", "templates"),
+        *("expressions", "flat", "json_schemas", "references", "templates"),
     },
     "worker": {"dispatch"},
     "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},
     "api": {
         *("accounts", "models", "payloads", "flat", "kinds", "schemas", "templates", "definition", "engine", "nodes"),
         *("dispatch", "scheduler", "agent", "credentials", "triggers", "vault", "importing", "json_schemas"),
-        *("invitations", "server_mail", "throttle"),
+        *("invitations", "server_mail", "throttle", "references"),
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),

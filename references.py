@@ -1,0 +1,72 @@
+"""What flows name, and whether it is there: credentials and other flows. Who calls a flow, before it is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import orjson
+
+import credentials
+import definition as definitions
+import models
+from agent.definition import check
+from errors import Conflict, Issue
+from models import Workflow
+
+MAX_NAMED = 5  # callers in a message
+MAX_WARNINGS = 1_000
+LONGEST = 64  # characters of an id in a message
+
+
+def warnings_of(definition: Any, workspace_id: str) -> list[Issue]:
+    """Return a warning for each credential and each flow that the definition names and that it cannot use."""
+    calls = definitions.calls(definition)
+    flows = {flow.id: flow for flow in Workflow.of_ids(sorted({use.name for use in calls}), brief=True)}
+    own = {id_: flow for id_, flow in flows.items() if flow.workspace_id == workspace_id}
+    wrong = (
+        Issue(use.path, text, use.node_id, "warning")
+        for use in calls
+        if (text := _problem(use, own.get(use.name))) is not None
+    )
+    return [*credentials.warnings_of(definition, workspace_id), *islice(wrong, MAX_WARNINGS)]
+
+
+def _problem(use: definitions.Use, flow: Workflow | None) -> str | None:
+    if flow is None:
+        return f"there is no flow {use.name[:LONGEST]!r} in this workspace"
+    if use.path == definitions.ERROR_FLOW:
+        told = f"the flow {flow.name!r} is not active, so that no run of it starts when a run fails"
+        return None if flow.status == "active" else told
+    return f"the flow {flow.name!r} is archived and cannot be called" if flow.status == "archived" else None
+
+
+def warned(flow: Workflow) -> Workflow:
+    """Return the flow that was just written, with its warnings for whoever wrote it, if there are any."""
+    if found := warnings_of(orjson.loads(flow.definition_json), flow.workspace_id):
+        flow.warnings = found  # type: ignore[attr-defined]
+    return flow
+
+
+def check_uncalled(flow: Workflow) -> None:
+    """Check that neither another active flow nor an agent calls the flow.
+
+    A flow that is activated in this very moment is not seen; its run then fails at that node, and says so.
+
+    Raises: Conflict that names the callers.
+    """
+    callers = list(islice(_callers(flow), MAX_NAMED + 1))
+    if callers:
+        named = ", ".join(callers[:MAX_NAMED]) + (" and others" if len(callers) > MAX_NAMED else "")
+        raise Conflict(f"The flow cannot be deleted while it is called by {named}")
+
+
+def _callers(flow: Workflow) -> Iterator[str]:
+    for id_, name, text in Workflow.active_with(flow.workspace_id, [flow.id]):
+        if id_ != flow.id and any(use.name == flow.id for use in definitions.calls(orjson.loads(text))):
+            yield f"the active flow {name!r}"
+    for row in models.Agent.of(flow.workspace_id, "", credentials.MOST_LOOKED_AT):
+        agent, _ = check(orjson.loads(row.definition)) if flow.id in row.definition else (None, [])
+        if agent is not None and any(flow.id in (spec.workflows or ()) for spec in agent.tools):
+            yield f"the agent {row.name!r}"
