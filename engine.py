@@ -30,7 +30,8 @@ __all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "encode", "plan"
 
 log = logging.getLogger("headrace.engine")
 MAX_ERROR_TEXT = 2_000
-RESPONSE = {"status", "headers", "body"}
+# What a node that responds gives: a body, a file of the workspace, or bytes in base64.
+RESPONSES = [{"status", "headers", kind} for kind in ("body", "file", "base64")]
 
 
 class Cancelled(Exception):
@@ -512,4 +513,4 @@ def _step(
 
 def is_response(output: Any) -> bool:
     """Whether a node that responds has said what to answer: with `foreach` or an error that was gone on from, no."""
-    return isinstance(output, dict) and output.keys() == RESPONSE
+    return isinstance(output, dict) and output.keys() in RESPONSES

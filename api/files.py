@@ -18,6 +18,7 @@ from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, U
 from kinds import Cursor, Out, Strict, Time, text
 from nodes.answers import plain
 from nodes.files import Absent, Files, Overfull, Present, Upload, content_type_of
+from nodes.output import disposition
 from schemas import Error, PageArgs, listed
 
 blueprint = Resource("files", "The files of the workspace, which nodes read and write")
@@ -132,14 +133,10 @@ def download(path: str) -> Response:
     Viewers are not sent any: they see everything without the signatures of links that answer runs, and a file may hold
     such a link.
     """
-    with _refusals(), ExitStack() as stack:
-        file = stack.enter_context(_files().reading(path))
-        size = file.seek(0, 2)
-        file.seek(0)
-        response = Response(_pieces(file, size), mimetype=content_type_of(path), headers=CLOSED)
-        response.content_length = size
-        response.headers.set("Content-Disposition", "attachment", filename=path.rpartition("/")[2])
-        response.call_on_close(stack.pop_all().close)
+    with _refusals():
+        response = stream(_files(), path, content_type_of(path))
+    response.headers.update(CLOSED)
+    response.headers["Content-Disposition"] = disposition("attachment", path.rpartition("/")[2])
     return response
 
 
@@ -162,6 +159,18 @@ def _shown(path: str, size: int, modified_at: int) -> dict[str, Any]:
     name = path.rpartition("/")[2]
     type_ = content_type_of(name)
     return {"path": path, "name": name, "size": size, "content_type": type_, "modified_at": modified_at}
+
+
+def stream(files: Files, path: str, content_type: str, status: int = 200) -> Response:
+    """Return an answer that reads the file while it is sent. NodeError if it cannot be read."""
+    with ExitStack() as stack:
+        file = stack.enter_context(files.reading(path))
+        size = file.seek(0, 2)
+        file.seek(0)
+        response = Response(_pieces(file, size), status, content_type=content_type)
+        response.content_length = size
+        response.call_on_close(stack.pop_all().close)
+    return response
 
 
 def _pieces(file: IO[bytes], size: int) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ This is what is called most, so it keeps to one query and no schema between the 
 
 from __future__ import annotations
 
+import base64
 import logging
 import math
 import time
@@ -18,6 +19,7 @@ from werkzeug.routing import PathConverter
 
 from api.access import everybody
 from api.bodies import input_of
+from api.files import stream
 from api.origins import client
 from api.proofs import carrier, proves
 from api.rates import Rates
@@ -25,8 +27,9 @@ from api.refusals import Refusals
 from api.wire import Resource, read_raw, this_request
 from definition import Plan
 from dispatch import Dispatcher, Ticket
-from errors import BadInput, DefinitionError, Forbidden, NotFound, TooMany, Unavailable, VaultError
+from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
 from models import Hook, LogEntry, Run, Webhook
+from nodes.output import disposition
 from nodes.triggers import CREDENTIAL_TYPES, METHODS
 from payloads import Kept
 from schemas import ANY_JSON, Error, FiredOut
@@ -36,6 +39,7 @@ log = logging.getLogger("headrace.webhooks")
 blueprint = Resource("webhooks", "The addresses of flows, called by other systems", any_query=True)
 
 LONGEST_KEY = 200
+WITHOUT_BODY = (204, 205, 304)
 BASIC = {"WWW-Authenticate": 'Basic realm="webhook", charset="UTF-8"'}
 # Headers of an answer that a flow may not set: they are the server's own, or would do something to its whole origin or
 # to the proxy in front.
@@ -214,7 +218,7 @@ def _with_the_output(dispatcher: Dispatcher, ticket: Ticket) -> Response:
 def _with_what_a_node_says(dispatcher: Dispatcher, ticket: Ticket) -> Response:
     run, said = dispatcher.response(ticket, dispatcher.config.webhook_wait)
     if said is not None:
-        return _shaped(said["status"], said["headers"], said["body"])
+        return _with_file(dispatcher, run, said) if "file" in said else _shaped(said)
     return _json({"run_id": run.id}) if run.status == "success" else _unfinished(run)
 
 
@@ -238,15 +242,35 @@ def _unfinished(run: Run) -> Response:
     return _accepted(run)
 
 
-def _shaped(status: int, headers: Mapping[str, str], body: Any) -> Response:
-    """The answer that a respond node asks for: text as it is, everything else as JSON."""
+def _with_file(dispatcher: Dispatcher, run: Run, said: Mapping[str, Any]) -> Response:
+    """The file that a respond node names, as it is now."""
+    file = said["file"]
+    try:
+        response = stream(dispatcher.files_of(run.workspace_id), file["path"], file["content_type"], said["status"])
+    except NodeError as error:
+        log.error("run %s answers with a file that cannot be sent: %s", run.id, error.message)
+        return _json({"error": "The file of the answer cannot be read", "run_id": run.id}, 500)
+    response.headers["Content-Disposition"] = disposition("inline", file["name"])
+    return _with_headers(response, said["headers"])
+
+
+def _shaped(said: Mapping[str, Any]) -> Response:
+    """The answer that a respond node asks for: bytes and text as they are, everything else as JSON."""
+    if "base64" in said:
+        data, kind = base64.b64decode(said["base64"]), "application/octet-stream"
+    elif isinstance(said["body"], str):
+        data, kind = said["body"].encode(), "text/plain"
+    else:
+        data, kind = orjson.dumps(said["body"]), "application/json"
+    status = said["status"]
+    return _with_headers(Response(b"" if status in WITHOUT_BODY else data, status, mimetype=kind), said["headers"])
+
+
+def _with_headers(response: Response, headers: Mapping[str, str]) -> Response:
+    """The answer with those of the headers that a flow may set; a type and a name of its own replace ours."""
     kept = [(name, _sendable(value)) for name, value in headers.items() if _may_set(name.lower())]
-    data = body.encode() if isinstance(body, str) else orjson.dumps(body)
-    typed = any(name.lower() == "content-type" for name, _ in kept)
-    kind = None if typed else "text/plain" if isinstance(body, str) else "application/json"
-    response = Response(b"" if status in (204, 205, 304) else data, status, mimetype=kind)
-    if typed:
-        del response.headers["Content-Type"]
+    for name in {name.lower() for name, _ in kept} & {"content-type", "content-disposition"}:
+        response.headers.remove(name)
     for name, value in kept:
         response.headers.add(name, value)
     return response

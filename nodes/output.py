@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from errors import NodeError
 from nodes.base import Context, Node, setting
+from nodes.files import check_secrets, content_type_of, described, path_of, written_as
 from nodes.kinds import anything, choice, headers, text
+
+BODIES = ("body", "file", "base64")
+MAX_BASE64 = 24 * 2**20  # characters
 
 
 class Respond(Node):
-    """Answers the webhook that started the run, with a status, headers and a body."""
+    """Answers the webhook that started the run, with a status, headers and a body, a file or bytes."""
 
     type = "respond"
     category = "output"
@@ -26,6 +33,11 @@ class Respond(Node):
             "input": {"id": 7},
             "output": {"status": 201, "headers": {"Cache-Control": "no-store"}, "body": {"id": 7}},
         },
+        {
+            "config": {"base64": "{{ input.image.base64 }}", "headers": {"Content-Type": "image/png"}},
+            "input": {"image": {"base64": "iVBORw0KGgo="}},
+            "output": {"status": 200, "headers": {"Content-Type": "image/png"}, "base64": "iVBORw0KGgo="},
+        },
     )
 
     class Config(Schema):
@@ -34,13 +46,45 @@ class Respond(Node):
         )
         headers = headers('The headers of the answer: {"Cache-Control": "no-store"}')
         body = anything("The body, JSON or text; without it, the input", lines="")
+        file = anything("A file of the workspace to send instead: its path, or what another node gives for it")
+        base64 = text("Bytes to send instead, in base64", most=MAX_BASE64)
+        name = text("For a file or bytes: the name to save it under; without it, a browser may show it", most=200)
+
+        @validates_schema
+        def has_one_body(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """One of them would be passed over."""
+            given = [key for key in BODIES if key in data]
+            if len(given) > 1:
+                raise ValidationError(f"Cannot be together with {given[0]}.", given[1])
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        return {
-            "status": config["status"],
-            "headers": config.get("headers", {}),
-            "body": config.get("body", input),
-        }
+        given = [key for key in BODIES if key in config]
+        if len(given) > 1:
+            raise NodeError(f"{given[1]}: cannot be together with {given[0]}", permanent=True)
+        headers = dict(config.get("headers", {}))
+        answer = {"status": config["status"], "headers": headers}
+        if given in ([], ["body"]):
+            return answer | {"body": config.get("body", input)}
+        if "name" in config and "content-disposition" not in {name.lower() for name in headers}:
+            headers["Content-Disposition"] = disposition("attachment", config["name"])
+        return answer | (self.file(config, ctx) if given == ["file"] else self.bytes(config))
+
+    def file(self, config: dict[str, Any], ctx: Context) -> dict[str, Any]:
+        """The file, which is read when the answer is sent."""
+        path, files = path_of(config["file"]), ctx.need_files()
+        check_secrets(ctx, [path])
+        found = described(path, files.size(path))
+        return {"file": found | ({"content_type": content_type_of(config["name"])} if "name" in config else {})}
+
+    def bytes(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The bytes, which stay in base64 until the answer is sent."""
+        written_as(config["base64"], "base64")
+        return {"base64": config["base64"]}
+
+
+def disposition(kind: str, name: str) -> str:
+    """Return the header Content-Disposition (RFC 6266) of a file of this name; `kind` is inline or attachment."""
+    return f"{kind}; filename*=UTF-8''{quote(name, safe='')}"
 
 
 class Log(Node):

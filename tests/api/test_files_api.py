@@ -4,6 +4,7 @@ import os
 import resource
 import threading
 from io import BytesIO
+from urllib.parse import quote
 
 import pytest
 from test_error_shape import check_shape
@@ -284,7 +285,7 @@ def test_a_file_is_saved_and_never_shown_as_a_page_of_this_server(owner, files, 
     files.write(f"a/{name}", content)
     answer = owner.get(f"/api/files/a/{name}")
     assert answer.data == content
-    assert answer.headers["Content-Disposition"].startswith("attachment; filename")
+    assert answer.headers["Content-Disposition"] == f"attachment; filename*=UTF-8''{quote(name)}"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "sandbox" in answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]

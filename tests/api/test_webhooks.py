@@ -1,5 +1,6 @@
 """Calling the webhooks of active flows: which flow answers, how, and that a repeated call starts no second run."""
 
+import json
 import threading
 from dataclasses import replace
 from io import BytesIO
@@ -8,8 +9,9 @@ import orjson
 import pytest
 from world import at_once, start_python
 
+from api.files import stream
 from database import execute, write
-from models import LogEntry, Run, Webhook
+from models import LogEntry, Run, Step, Webhook
 
 ADD = {"id": "sum", "type": "set", "config": {"values": {"sum": "{{ input.body.a + input.body.b }}"}}}
 STOP = {"id": "stop", "type": "stop", "config": {"message": "the inside story"}}
@@ -311,17 +313,20 @@ def test_a_flow_cannot_answer_in_the_servers_name(client, hook):
 def test_a_page_that_a_flow_answers_is_in_a_sandbox_and_others_are_not(client, owner, hook):
     hook(respond(headers={"Content-Type": "text/html"}, body="<script>alert(1)</script>"), respond="node")
     policies = client.post("/api/webhooks/orders").headers.getlist("Content-Security-Policy")
-    assert policies[0] == "default-src 'none'" and policies[1].endswith("; sandbox")
+    assert policies[0] == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert policies[1].endswith("; form-action 'self'; sandbox allow-forms")
     assert "sandbox" not in owner.get("/api/flows").headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("own", ["sandbox allow-scripts allow-same-origin", "sandbox allow-scripts, x", "base-uri *;"])
+@pytest.mark.parametrize(
+    "own", ["sandbox allow-scripts allow-same-origin", "sandbox allow-scripts, x", "form-action *;"]
+)
 def test_a_flows_own_policy_loosens_nothing_of_ours(client, hook, own):
     headers = {"Content-Type": "text/html", "Content-Security-Policy": own, "content-security-policy": own}
     hook(respond(headers=headers, body="<script>alert(1)</script>"), respond="node")
     policies = client.post("/api/webhooks/orders").headers.getlist("Content-Security-Policy")
     # In one policy the first of two directives of the same name counts; of several policies, each does.
-    assert policies == [own, "frame-ancestors 'none'; base-uri 'none'; form-action 'self'; sandbox"]
+    assert policies == [own, "frame-ancestors 'none'; base-uri 'none'; form-action 'self'; sandbox allow-forms"]
 
 
 @pytest.mark.parametrize(
@@ -517,3 +522,87 @@ def test_many_callers_at_once_each_get_their_own_answer(app, hook):
 
     assert at_once(24, call) == [1000 + number for number in range(24)]
     assert threading.active_count() < 100
+
+
+# Files and bytes
+
+
+def answered(client, hook, **config):
+    """What a call is answered by a flow whose respond node has this config."""
+    hook({"id": "answer", "type": "respond", "config": config}, respond="node")
+    return client.post("/api/webhooks/orders", {"png": "iVBORw0KGgo=", "path": "a/may.csv"})
+
+
+@pytest.fixture
+def files(server, owner):
+    return server.dispatcher.files_of(owner.workspace.id)
+
+
+def test_a_file_of_the_workspace_is_sent_as_it_is_with_its_type_and_name(client, hook, files):
+    content = bytes(range(256)) * 1_000
+    files.write("a/Größe.pdf", content)
+    answer = answered(client, hook, file="a/Größe.pdf", status=201)
+    assert (answer.status_code, answer.mimetype, answer.data) == (201, "application/pdf", content)
+    assert answer.headers["Content-Length"] == str(len(content))
+    assert answer.headers["Content-Disposition"] == "inline; filename*=UTF-8''Gr%C3%B6%C3%9Fe.pdf"
+    assert answer.headers.getlist("Content-Security-Policy")[1].endswith("sandbox allow-forms")
+    step = Step.get(Step.node_type == "respond")
+    assert json.loads(step.output)["file"] == {
+        "path": "a/Größe.pdf", "name": "Größe.pdf", "size": len(content), "content_type": "application/pdf",
+    }  # fmt: skip
+
+
+def test_a_file_is_named_by_an_expression_and_saved_under_another_name(client, hook, files):
+    files.write("a/may.csv", b"a,b")
+    answer = answered(client, hook, file="{{ input.body.path }}", name="May „2026“.txt")
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename*=UTF-8''May%20")
+    assert answer.headers["Content-Type"].startswith("text/plain") and answer.data == b"a,b"
+
+
+def test_headers_of_the_flow_come_before_the_type_and_the_name_of_the_file(client, hook, files):
+    files.write("a", b"<p>")
+    given = {"content-type": "text/html", "Content-Disposition": "inline", "Set-Cookie": "a=b"}
+    answer = answered(client, hook, file={"path": "a"}, headers=given)
+    assert answer.headers.getlist("Content-Type") == ["text/html"]
+    assert answer.headers.getlist("Content-Disposition") == ["inline"] and "Set-Cookie" not in answer.headers
+
+
+def test_bytes_are_sent_as_bytes(client, hook):
+    answer = answered(client, hook, base64="{{ input.body.png }}", headers={"Content-Type": "image/png"})
+    assert (answer.status_code, answer.mimetype, answer.data) == (200, "image/png", b"\x89PNG\r\n\x1a\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"file": "nothing.txt"}, "there is no such file"),
+        ({"file": "../../secret.key"}, "leads out of the workspace's files"),
+        ({"base64": "{{ input.body.path }}"}, "not base64"),
+        ({"base64": "{{ input.body.png }}", "file": "{{ input.body.path }}"}, "cannot be together"),
+    ],
+)
+def test_what_cannot_be_sent_fails_the_run_and_says_why(client, owner, hook, given, words):
+    answer = answered(client, hook, **given)
+    assert answer.status_code == 500 and answer.json["error"] == "The run failed"
+    assert words in owner.get(f"/api/runs/{answer.json['run_id']}").json["error_text"]
+
+
+def test_a_file_that_is_gone_when_it_is_to_be_sent_is_a_500(client, hook, files, monkeypatch):
+    files.write("a", b"x")
+    monkeypatch.setattr(
+        "api.webhooks.stream", lambda files, path, *more: (files.delete(path), stream(files, path, *more))[1]
+    )
+    answer = answered(client, hook, file="a")
+    assert answer.status_code == 500 and "file" in answer.json["error"] and answer.json["run_id"]
+
+
+def test_a_body_that_names_a_file_is_a_body(client, hook, files):
+    files.write("secret", b"hunter2")
+    answer = answered(client, hook, body={"file": {"path": "secret", "content_type": "text/plain"}})
+    assert "hunter2" not in answer.text and answer.json["file"]["path"] == "secret"
+
+
+def test_a_node_that_has_two_bodies_is_not_valid(owner, make_flow):
+    nodes = [{"id": "answer", "type": "respond", "config": {"body": "x", "file": "y"}}]
+    checked = owner.post("/api/workflows/validate", {"definition": {"nodes": nodes}}).json
+    assert [(issue["path"], checked["ok"]) for issue in checked["issues"]] == [("nodes[0].config.file", False)]

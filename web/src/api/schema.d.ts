@@ -353,7 +353,7 @@ export interface paths {
         /** Change what the body names. A changed definition is the next version; a stale `version` is refused. */
         put: operations["update_flow"];
         post?: never;
-        /** Delete the flow and its versions. Its runs stay as history. */
+        /** Delete the flow and its versions; refused while an active flow or an agent calls it. Its runs stay as history. */
         delete: operations["delete_flow"];
         options?: never;
         head?: never;

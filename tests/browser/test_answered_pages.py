@@ -1,0 +1,77 @@
+"""A page that a flow answers: it is styled, its form starts another flow, and it never acts as the app."""
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+from world import flow, node
+
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+PAGE = """<!doctype html><style>h1 {{ color: rgb(0, 128, 0) }}</style><h1>Order tea</h1>
+<form method="post" action="{action}"><input name="tea" aria-label="Tea"><button>Order</button></form>
+<p id="script">no script ran</p><script>document.getElementById("script").textContent = "a script ran"</script>"""
+THANKS = '<!doctype html><h1 style="color: rgb(0, 0, 255)">Thank you for {{ input.body.tea }}</h1>'
+
+
+def answering(body, path, method):
+    """A flow that answers this page at the webhook."""
+    hook = node("hook", "webhook", {"path": path, "methods": [method], "respond": "node"})
+    return flow(hook, node("answer", "respond", {"headers": HTML, "body": body}), edges=["hook answer"])
+
+
+@pytest.fixture
+def ask(server):
+    """`ask(action)` gives the address of a page with a form that goes to the action; the flow at `tea` answers it."""
+    added = []
+
+    def make(action):
+        added.append(server.add_flow(answering(PAGE.format(action=action), "ask", "GET"), "Ask"))
+        return "/api/webhooks/ask"
+
+    added.append(server.add_flow(answering(THANKS, "tea", "POST"), "Thank"))
+    yield make
+    for id_ in added:
+        server.request("DELETE", f"/api/workflows/{id_}")
+
+
+def colour(page):
+    return page.get_by_role("heading").evaluate("it => getComputedStyle(it).color")
+
+
+def test_a_styled_page_posts_its_form_to_another_flow_and_gets_a_styled_answer(page, ask):
+    page.goto(ask("/api/webhooks/tea"))
+    assert colour(page) == "rgb(0, 128, 0)"
+    page.get_by_label("Tea").fill("Assam")
+    page.get_by_role("button", name="Order").click()
+    expect(page.get_by_role("heading")).to_have_text("Thank you for Assam")
+    assert colour(page) == "rgb(0, 0, 255)"
+
+
+def test_no_script_of_it_runs_and_it_has_the_origin_of_nobody(page, ask):
+    page.goto(ask("/api/webhooks/tea"))
+    expect(page.locator("#script")).to_have_text("no script ran")
+    assert page.evaluate("self.origin") == "null"
+
+
+def test_its_form_goes_to_no_other_server(page, ask, httpserver):
+    httpserver.expect_request("/taken").respond_with_data("taken")
+    page.goto(ask(httpserver.url_for("/taken")))
+    page.get_by_label("Tea").fill("Assam")
+    page.get_by_role("button", name="Order").click()
+    page.wait_for_timeout(300)
+    expect(page.get_by_role("heading")).to_have_text("Order tea")
+    assert httpserver.log == []
+
+
+def test_its_form_goes_without_the_session_of_whoever_looks_at_it(page, server, log_in, ask):
+    log_in(page)
+    sent = []
+    page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
+    page.goto(ask("/api/webhooks/tea"))
+    page.get_by_role("button", name="Order").click()
+    expect(page.get_by_role("heading")).to_have_text("Thank you for")
+    headers = [request.all_headers() for request in sent if request.url.endswith("/tea")]
+    assert [header.get("origin") for header in headers] == ["null"]
+    assert all("cookie" not in header for header in headers)
+    runs = server.call("GET", "/api/runs?triggered_by=webhook&limit=1")["items"]
+    assert "cookie" not in json.dumps(server.call("GET", f"/api/runs/{runs[0]['id']}/input"))
