@@ -164,9 +164,12 @@ def test_half_requests_and_slow_readers_hold_up_nobody_and_end(serve, folder, co
         assert [status_at_end(client) for client in bodies] == [408] * BODIES
         until(lambda: reading.done(), "the slow readers are closed", began + DEADLINE + LATER - time.monotonic())
         assert not taking.done(), "who reads fast enough goes on"
-    assert not pulse.failures
-    assert max(pulse.times) < SOON + max(calm.times)
     steady.close()
+    with Pulse(server) as later:
+        time.sleep(2)
+    assert not pulse.failures
+    # A busy machine is slow without them, too.
+    assert max(pulse.times) < SOON + max(calm.times + later.times)
     until(lambda: usage(server)["sockets"] <= before["sockets"], "the connections are gone", LATER)
     after = usage(server)
     assert after["threads"] <= before["threads"] + POOLS
