@@ -121,6 +121,7 @@ lock: $(BIN)/python  ## pin everything that the .in files ask for, keeping the p
 	@for extra in extras/*.in; do $(LOCK) --output-file $${extra%.in}.txt $$extra || exit 1; done
 	@$(LOCK) --output-file requirements-dev.txt requirements-dev.in
 	@$(LOCK) --output-file web/node.txt web/node.in
+	@$(LOCK) --output-file tests/clients/python.txt tests/clients/python.in
 
 clean:  ## remove what the other targets made, but never data/
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis

@@ -268,7 +268,14 @@ def test_clean_takes_the_build_away_and_no_source(make, web):
 
 # The pinned packages
 
-LOCKS = sorted([*ROOT.glob("requirements*.txt"), *ROOT.glob("extras/*.txt"), *ROOT.glob("web/*.txt")])
+LOCKS = sorted(
+    [
+        *ROOT.glob("requirements*.txt"),
+        *ROOT.glob("extras/*.txt"),
+        *ROOT.glob("web/*.txt"),
+        *ROOT.glob("tests/clients/*.txt"),
+    ]
+)
 
 
 def pins(path):
