@@ -268,7 +268,7 @@ def _options(body: dict[str, Any], flow: Workflow) -> Options | None:
     text = None if definition is None else given_definition({"definition": definition})
     if text is not None:
         with _place_for(text):
-            _checked(text, "active")
+            _check_draft(text, until)
     return Options(text, until, pinned)
 
 
@@ -283,6 +283,16 @@ def _told(options: Options | None) -> dict[str, Any]:
 def _place_for(text: str) -> AbstractContextManager[None]:
     """What to hold while a definition is checked: a place, where that may take seconds."""
     return SAVES.taken(who().id) if len(text) > LARGE else nullcontext()
+
+
+def _check_draft(text: str, until: str | None) -> None:
+    """A draft that runs must be valid, up to the node `until` if there is one."""
+    if until is None:
+        _checked(text, "active")
+    else:
+        most = current_app.extensions["headrace"].config.max_nodes
+        plan, _ = definitions.plan_until(parse(text, "definition_json"), until, most)
+        triggers_of(plan)
 
 
 def _checked(text: str, status: str) -> list[Trigger] | None:

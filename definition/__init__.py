@@ -14,7 +14,7 @@ from errors import DefinitionError, Issue
 from .builder import nodes_of, schema_of
 from .differences import differences
 from .outline import Outline, outlines, sketch
-from .parts import part_of
+from .parts import before, part_of
 from .planned import Config, Pin, Plan, PlannedNode, Retry, Settings
 from .settings import settings_of
 from .shape import Edge, Graph, Issues, graph_of, unknown_keys
@@ -22,8 +22,8 @@ from .uses import ERROR_FLOW, Use, calls, missing, missing_of, uses
 
 __all__ = [
     "ERROR_FLOW", "Config", "Edge", "Graph", "Outline", "Pin", "Plan", "PlannedNode", "Retry", "Settings", "Use",
-    "calls", "check", "differences", "graph", "missing", "missing_of", "outlines", "part_of", "plan", "schema_of",
-    "sketch", "uses",
+    "calls", "check", "differences", "graph", "missing", "missing_of", "outlines", "part_of", "plan", "plan_until",
+    "schema_of", "sketch", "uses",
 ]  # fmt: skip
 
 
@@ -33,6 +33,22 @@ def plan(definition: Any, max_nodes: int = 20_000) -> Plan:
     if made is None:
         raise DefinitionError(issues)
     return made
+
+
+def plan_until(definition: Any, until: str, max_nodes: int = 20_000) -> tuple[Plan, frozenset[str]]:
+    """The plan for a run up to the node `until`, and the ids of the nodes that are not in it.
+
+    If nodes that come after `until` are incomplete, all of them are left aside. Raises DefinitionError with what is
+    wrong with the others.
+    """
+    made, issues = check(definition, max_nodes)
+    if made is not None:
+        return made, frozenset()
+    earlier, later = before(graph(definition, max_nodes), definition, until)
+    made, _ = check(earlier, max_nodes)
+    if made is None:
+        raise DefinitionError([issue for issue in issues if issue.node_id not in later])
+    return made, later
 
 
 def check(definition: Any, max_nodes: int = 20_000) -> tuple[Plan | None, list[Issue]]:

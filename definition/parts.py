@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 from errors import BadInput
 
 from .planned import Pin, Plan, PlannedNode
-from .shape import MAX_NAME, Issues
+from .shape import MAX_NAME, Graph, Issues
 
 
 def part_of(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> Plan:
@@ -27,6 +28,22 @@ def part_of(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> Plan:
     place = {old: new for new, old in enumerate(order)}
     nodes = tuple(_placed(plan.nodes[old], place, until, pinned) for old in order)
     return Plan(nodes, plan.settings, until, tuple(node for node in plan.nodes if node.position not in needed))
+
+
+def before(shape: Graph, definition: dict[str, Any], until: str) -> tuple[dict[str, Any], frozenset[str]]:
+    """The definition without the nodes that come after `until`, and the ids of these. `shape` is its graph."""
+    targets: dict[str, list[str]] = {}
+    for edge in shape.edges:
+        targets.setdefault(edge.source, []).append(edge.target)
+    later: set[str] = set()
+    rest = list(targets.get(until, ()))
+    while rest:
+        if (id_ := rest.pop()) not in later:
+            later.add(id_)
+            rest += targets.get(id_, ())
+    nodes = [node for id_, node in shape.nodes.items() if id_ not in later]
+    edges = [edge for edge in shape.edges if edge.source not in later and edge.target not in later]
+    return {**definition, "nodes": nodes, "edges": [list(edge) for edge in edges]}, frozenset(later)
 
 
 def _check(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> None:

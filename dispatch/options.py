@@ -54,6 +54,12 @@ class Options:
 
     def plan(self, saved: Callable[[], Plan], max_nodes: int) -> Plan:
         """The plan of the run; `saved` gives that of the flow. BadInput where they do not fit each other."""
-        text = self.definition
-        whole = saved() if text is None else engine.plan(orjson.loads(text), max_nodes)
-        return whole if self.until is None and not self.pinned else definitions.part_of(whole, self.until, self.pinned)
+        text, until, pinned = self.definition, self.until, self.pinned
+        if text is None:
+            whole = saved()
+        elif until is None:
+            whole = engine.plan(orjson.loads(text), max_nodes)
+        else:
+            whole, later = definitions.plan_until(orjson.loads(text), until, max_nodes)
+            pinned = {id_: pin for id_, pin in pinned.items() if id_ not in later}
+        return whole if until is None and not pinned else definitions.part_of(whole, until, pinned)

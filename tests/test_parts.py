@@ -7,8 +7,8 @@ from test_engine_properties import MANY, Model, flows, ways
 from world import Types, chain, flow, node, value
 
 import engine
-from definition import Pin, part_of
-from errors import BadInput, NodeError
+from definition import Pin, part_of, plan_until
+from errors import BadInput, DefinitionError, NodeError
 from nodes.base import Suspend
 
 
@@ -248,3 +248,25 @@ def test_the_part_that_is_all_of_a_plan_runs_as_the_plan_does(made):
     plan = engine.plan(definition)
     whole = part_of(plan, None, {})
     assert whole.nodes == plan.nodes and not whole.left_out and whole.until is None
+
+
+# What comes after the node
+
+
+INCOMPLETE = node("c", "http", {"url": ""})
+
+
+def test_what_comes_after_the_node_may_be_incomplete():
+    made, later = plan_until(chain(node("a", "manual"), node("b", "noop"), INCOMPLETE, "d"), "b")
+    assert [one.id for one in made.nodes] == ["a", "b"] and later == {"c", "d"}
+
+
+def test_what_leads_to_the_node_may_not():
+    with pytest.raises(DefinitionError) as error:
+        plan_until(chain(node("a", "manual"), INCOMPLETE, "d", node("e", "nothing")), "d")
+    assert {issue.node_id for issue in error.value.details} == {"c"}
+
+
+def test_nodes_after_it_stay_known_in_a_complete_flow():
+    made, later = plan_until(chain(node("a", "manual"), "b", "c"), "b")
+    assert [one.id for one in made.nodes] == ["a", "b", "c"] and later == frozenset()

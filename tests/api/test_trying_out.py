@@ -61,6 +61,16 @@ def test_a_draft_of_an_archived_flow_is_409_as_its_runs_are(owner, make_flow):
     assert "archived" in start(owner, flow, 409, definition=DRAFT)["error"]
 
 
+def test_up_to_a_node_a_draft_may_be_incomplete_after_it(owner, flow):
+    nodes = [{"id": "a", "type": "manual"}, {"id": "b", "type": "noop"}, {"id": "c", "type": "http"}]
+    draft = {"nodes": nodes, "edges": [["a", "b"], ["b", "c"]]}
+    run = start(owner, flow, definition=draft, until="b", input=7, pinned={"c": {"output": 1}})
+    assert (run["status"], run["output"], run["until"]) == ("success", 7, "b")
+    assert [step["node_id"] for step in steps(owner, run)] == ["a", "b"]
+    assert {one["node_id"] for one in start(owner, flow, 400, definition=draft, until="c")["details"]} == {"c"}
+    assert start(owner, flow, 400, definition=draft)["details"]
+
+
 def test_a_draft_must_be_valid_as_an_active_flow_is(owner, flow):
     wrong = {"nodes": [{"id": "a", "type": "http", "config": {"methd": "GET"}}]}
     answer = start(owner, flow, 400, definition=wrong)

@@ -111,3 +111,11 @@ def test_a_run_up_to_a_node_marks_no_edge_beyond_it(editor):
     editor.run()
     editor.ran("two", "success")
     expect(editor.page.locator(".react-flow__edge.live")).to_have_count(2)
+
+
+def test_a_run_up_to_a_complete_node_does_not_mind_what_comes_after_it(editor):
+    incomplete = node("after", "http", {"url": ""})
+    editor.open(placed(chain(node("start", "manual"), node("one", "set", {"values": {"a": 1}}), incomplete)))
+    editor.click("one")
+    editor.run_by("Run up to")
+    assert editor.ended()["output"] == {"a": 1}

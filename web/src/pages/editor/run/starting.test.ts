@@ -46,6 +46,14 @@ describe("what a run of the editor is started with", () => {
     });
   });
 
+  it("has the definition also where all is saved but incomplete, and it runs up to a node", () => {
+    const problem = { level: "error" as const, message: "", path: "nodes[2]", nodeId: "c", field: null };
+    const known = { ...KNOWN, check: { ...KNOWN.check, problems: [problem] } };
+    expect(bodyOf(known, { until: "b" }, true).definition).toBe(SAVED);
+    expect(bodyOf(known, {}, true).definition).toBeNull();
+    expect(bodyOf(KNOWN, { until: "b" }, true).definition).toBeNull();
+  });
+
   it("lets pinned nodes leave by a branch that they have", () => {
     const pinned = { a: { output: 1, branch: "gone" }, b: { output: 2 }, z: { output: 3 } };
     expect(bodyOf({ ...KNOWN, pinned }, {}, true).pinned).toEqual({

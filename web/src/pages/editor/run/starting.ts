@@ -44,9 +44,12 @@ export function bodyOf(known: Known, options: StartOptions, mayEdit: boolean): S
     const given = id === until ? undefined : asGiven(known, id, pin);
     if (given !== undefined) pins[id] = given;
   }
+  // Up to a node also an incomplete flow runs, but only one that is given: the server runs what is saved as a whole.
+  const isIncomplete = known.check?.problems.some((problem) => problem.level === "error") ?? false;
+  const isSaved = known.definition === known.saved && (until === null || !isIncomplete);
   return {
     input,
-    definition: known.definition === known.saved ? null : known.definition,
+    definition: isSaved ? null : known.definition,
     until,
     pinned: Object.keys(pins).length === 0 ? null : pins,
   };
