@@ -205,6 +205,14 @@ it("does not pass for logged out while the server has not said so", async () => 
   expect(localStorage.length).toBe(1);
 });
 
+it("tells the server which workspace the next login begins in", async () => {
+  const sent: string[] = [];
+  answers["GET /api/auth/session"] = as("owner", "ws_2");
+  answers["PATCH /api/auth/session"] = { ...as("owner", "ws_2"), sent };
+  await act(async () => screen.getByText("ws_1").click());
+  await vi.waitFor(() => expect(sent).toEqual(['{"workspace_id":"ws_2"}']), PATIENCE);
+});
+
 it("changes the workspace though the browser's store is full", async () => {
   const full = vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
     throw new DOMException("full", "QuotaExceededError");

@@ -131,6 +131,8 @@ export function SessionProvider({ children, login, again }: SessionProviderProps
         keep(id);
         chooseWorkspace(id);
         setWorkspace(id);
+        // The next login begins there too, in whichever browser. If this fails, nothing else does.
+        void server.PATCH("/api/auth/session", { body: { workspace_id: id } }).catch(() => undefined);
         void client.resetQueries();
       },
       logOut: async (next) => {
