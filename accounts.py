@@ -12,7 +12,7 @@ import throttle
 from config import Config
 from database import write
 from errors import BadInput, ConfigError, Conflict, Forbidden, Issue, Unauthenticated
-from models import ApiToken, AuditEntry, Membership, Session, User, Workspace, differences
+from models import ApiToken, AuditEntry, LoginAddress, Membership, Session, User, Workspace, differences
 from passwords import weakness
 
 log = logging.getLogger("headrace.accounts")
@@ -151,6 +151,8 @@ def set_password(user: User, password: str, set_up: bool = False, entry: AuditEn
     entry = entry or AuditEntry.begin("password.changed", next(iter(user.roles()), None))
     with entry.about(user).written():
         _set_hash(user, hashed, set_up)
+        # Whoever knew the password before is a stranger now, also where the logins came from.
+        LoginAddress.forget(user.id)
         entry.note(tokens_ended=ApiToken.end_all(user))
 
 

@@ -91,6 +91,12 @@ class LoginAddress(Base):
             execute(sql, (user_id, address, now_ms()))
 
     @classmethod
+    def forget(cls, user_id: str) -> None:
+        """Delete those of this user."""
+        with write():
+            cls.delete().where(cls.user_id == user_id).execute()
+
+    @classmethod
     def prune(cls) -> int:
         """Delete those that are not known any more."""
         return cls.drop_old("at <= ?", now_ms() - KNOWN_MS)
