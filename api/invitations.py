@@ -147,7 +147,7 @@ def redeem(body: dict[str, str]) -> Any:
     has expired or never was.
     """
     check_origin()
-    if "Authorization" in request.headers:
+    if request.headers.get("Authorization"):
         raise Forbidden("This is for people; an API token cannot accept an invitation")
     row = invitations.find(body["token"], *client())
     if current_user.is_authenticated:
