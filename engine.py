@@ -115,6 +115,9 @@ class _Run:
         self.steps: dict[str, Any] = dict(self.links)
         self.timeout = min(plan.settings.timeout or job.timeout, job.timeout)
         self.deadline = time.monotonic() + self.timeout
+        own = plan.settings.timeout is not None and plan.settings.timeout <= job.timeout
+        whose = "the flow's timeout (settings.timeout)" if own else "the longest time of a run (HEADRACE_RUN_TIMEOUT)"
+        self.limit = f"{whose} of {self.timeout:g} s"
         self.scope = {
             "run": {"id": job.run_id},
             "workflow": {},
@@ -388,8 +391,8 @@ class _Execution:
                 result = node.node.run(config, given, ctx)
             else:
                 result = node.node.resume(config, given, answer)
-        except NodeError:
-            raise
+        except NodeError as error:
+            raise self.in_time(error, deadline) from error.__cause__
         except Exception as error:
             trace = job.keyring.clean_text(traceback.format_exc())
             log.error("node %s (%s) of run %s raised\n%s", node.id, node.type, job.run_id, trace)
@@ -399,6 +402,17 @@ class _Execution:
         if node.node.pure and not node.node.suspends and node.timeout is not None and time.monotonic() > deadline:
             raise NodeError(f"ran longer than its timeout of {node.timeout:g} s")
         return result
+
+    def in_time(self, error: NodeError, deadline: float) -> NodeError:
+        """The error of an attempt; if its time was over by then, with whose timeout that was."""
+        now = time.monotonic()
+        if now >= self.run.deadline:
+            ended_by = self.run.limit
+        elif now >= deadline:
+            ended_by = f"the node's timeout of {self.node.timeout:g} s"
+        else:
+            return error
+        return NodeError(f"{ended_by} ended it: {error.message}", error.permanent, error.retry_after)
 
     def links(self) -> Callable[[str], dict[str, str]] | None:
         """What gives the addresses of this node's questions, where it asks any and the server has addresses."""

@@ -18,7 +18,7 @@ from nodes.kinds import AS_WRITTEN, EXPRESSION, weight_of_schemas
 from .planned import Config, Constant, Dynamic, PlannedNode, Retry
 from .schema import NODE, RETRY, bounds_of, keys_of, words_of
 from .shape import MAX_NAME, Graph, Issues, unknown_keys
-from .wording import meant, paths_of
+from .wording import elsewhere, meant, paths_of
 
 # Of all expressions in a definition: with more, it would take a process many seconds and much memory.
 MOST_PARTS = 500_000
@@ -149,7 +149,8 @@ class _Builder:
         node = REGISTRY.get(self.raw["type"])
         if node is None:
             type_ = self.raw["type"][:MAX_NAME]
-            self.bad("type", f"there is no node type {type_!r}{own.why_missing(type_) or meant(type_, REGISTRY)}")
+            offer = own.why_missing(type_) or elsewhere(type_, also()) or meant(type_, REGISTRY)
+            self.bad("type", f"there is no node type {type_!r}{offer}")
             return None
         before = len(self.issues)
         unknown_keys(self.raw, NODE_KEYS, self.path, self.issues, self.id)
@@ -350,6 +351,11 @@ class _Builder:
         if raw.get(path) == "" and message.startswith("must not be empty, "):
             return "must not be empty"
         return message
+
+
+def also() -> dict[str, tuple[str, ...]]:
+    """What each node type is called elsewhere."""
+    return {type_: (*node.also, node.title) for type_, node in REGISTRY.items()}
 
 
 def keys_in(value: Any) -> Iterator[tuple[str, str]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+MOST_OFFERED = 3  # node types in a message
 LONGEST = 100  # characters of what somebody wrote, in a message
 
 _PLAIN = {
@@ -76,3 +77,14 @@ def meant(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'webhook'?` where one of the known words is close to this one, else nothing."""
     close = difflib.get_close_matches(word[:LONGEST].lower(), list(known), 1, 0.7)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def elsewhere(word: str, also: Mapping[str, Iterable[str]]) -> str:
+    """`; try 'notify', which does what is called slack elsewhere` by what people call node types elsewhere, else
+    nothing. `also` has those words for each type; of several, those come first in which the word stands alone.
+    """
+    wanted = word[:LONGEST].lower().replace("_", " ").replace("-", " ").strip()
+    found = [type_ for type_, words in also.items() if any(wanted == said.lower() for said in words)]
+    found += [type_ for type_, words in also.items() if any(wanted in said.lower().split() for said in words)]
+    names = " or ".join(repr(type_) for type_ in list(dict.fromkeys(found))[:MOST_OFFERED])
+    return f"; for that there is {names}" if wanted and names else ""

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from errors import NodeError
+from readers.formats import FORMATS
 from reading import Unreadable, read_apart
 
 from .costs import DEEPEST, PATTERNS, Costs, Work, costs_of, pattern_options
@@ -178,7 +179,12 @@ def _options() -> dict[str, Any]:
     def refuse(uri: str) -> Any:
         raise ValueError(f"{uri} is elsewhere, and schemas are not fetched")
 
-    return {"retriever": refuse, "pattern_options": pattern_options()}
+    return {
+        "retriever": refuse,
+        "pattern_options": pattern_options(),
+        "validate_formats": True,
+        "formats": FORMATS,
+    }
 
 
 def _sizes(costs: Costs) -> tuple[int, int]:

@@ -29,6 +29,8 @@ log = logging.getLogger("headrace.egress")
 
 MAX_BYTES = 10 * 2**20
 MAX_REDIRECTS = 10
+MAX_SHOWN = 200  # characters of a path in a message
+PORTS = {"http": 80, "https": 443}
 USER_AGENT = "Headrace"
 PIECE = 16 * 1024
 UNZIPPED = 64 * 1024
@@ -217,7 +219,7 @@ class Answer:
     """An HTTP response; the names of `headers` are in lower case, and `charset` is what the server says.
 
     `content` is empty where it was saved elsewhere, and may be cut where only its start was asked for. `url` is where
-    it came from, after redirects; `who` is what was asked, for messages: `GET api.example.com`.
+    it came from, after redirects; `who` is what was asked, for messages: `GET api.example.com:443/orders`.
     """
 
     status: int
@@ -296,12 +298,12 @@ class Client:
         more than that is read from an answer of status 400 or more, which then is in the answer. `allow` is asked
         before a redirect to another site.
 
-        Raises NodeError where there is none; its message names the method, the host and the cause, and nothing secret.
+        Raises NodeError if there is none; its message names the method, host, port, path and cause, and nothing secret.
         """
         import httpx
 
         target = parsed(url)
-        who = f"{method} {target.host}"
+        who = f"{method} {place_of(target)}"
         try:
             with within(seconds):
                 raw = [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
@@ -413,6 +415,18 @@ def parsed(url: str) -> Any:
     if not 0 < (found.port or 80) < 65_536:
         raise NodeError("the URL has a port that does not exist", permanent=True)
     return found
+
+
+def place_of(url: Any) -> str:
+    """Host, port and path of an `httpx.URL`, for messages. Nothing of its query or its user name, which may be secret.
+
+    A long path is cut at a slash: what of a secret is left of a part could not be known as one.
+    """
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    path = url.raw_path.decode("ascii", "replace").partition("?")[0]
+    if len(path) > MAX_SHOWN:
+        path = path[:MAX_SHOWN].rpartition("/")[0] + "/…"
+    return f"{host}:{url.port or PORTS[url.scheme]}{path}"
 
 
 def host_of(url: str) -> str:

@@ -32,6 +32,13 @@ def timeout() -> Any:
     )
 
 
+def cut_by(config: dict[str, Any]) -> str:
+    """Name the setting that keeps a list from being read to its end."""
+    options = config["pagination"]
+    whole = f"pagination.max_pages ({options['max_pages']})"
+    return whole + (f" or max_items ({options['max_items']})" if "max_items" in options else "")
+
+
 class HTTPRequest(Node):
     """Calls a web service and hands on its answer: the status, the headers and the body. Sends JSON, forms, text and
     files, waits where the service asks to (Retry-After), and can collect a list that comes in pages.
@@ -104,7 +111,12 @@ class HTTPRequest(Node):
         place = Place(bodies.with_query(config["url"].strip(), config.get("query", {})), config.get("body"))
         if "pagination" in config:
             ask = functools.partial(self.ask_page, config, caller)
-            return Pages(config["pagination"], place, ask, caller.client.max_bytes, found).all()
+            given = Pages(config["pagination"], place, ask, caller.client.max_bytes, found).all()
+            if given["truncated"]:
+                ctx.log(
+                    "warning", f"{given['pages']} pages were read, and there are more: {cut_by(config)} ends it here"
+                )
+            return given
         download = download_of(config, ctx)
         answer = self.ask(config, caller, place, download)
         body = decoded(answer, config["response"]) if download is None else download.made

@@ -124,7 +124,21 @@ class Notify(Node):
     category = "integration"
     title = "Notification"
     icon = "bell"
-    also = ("chat", "message", "sms", "whatsapp", "mattermost", "rocket chat", "pushover", "alert", "send")
+    also = (
+        "slack",
+        "telegram",
+        "discord",
+        "teams",
+        "chat",
+        "message",
+        "sms",
+        "whatsapp",
+        "mattermost",
+        "rocket chat",
+        "pushover",
+        "alert",
+        "send",
+    )
     pure = False
     examples = (
         {

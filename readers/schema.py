@@ -13,6 +13,8 @@ from typing import Any
 
 import jsonschema_rs
 
+from readers.formats import FORMATS
+
 MAX_ISSUES, MAX_MESSAGE = 50, 30_000
 
 
@@ -25,7 +27,11 @@ def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[by
     signal.setitimer(signal.ITIMER_PROF, options["seconds"])
     try:
         validator = jsonschema_rs.validator_for(
-            options["schema"], retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions()
+            options["schema"],
+            retriever=_refuse,
+            pattern_options=jsonschema_rs.RegexOptions(),
+            validate_formats=True,
+            formats=FORMATS,
         )
         errors = _errors(validator, json.loads(data), options["whole"]) if data else ()
         issues = [_told("message", error) for error in islice(errors, MAX_ISSUES)]

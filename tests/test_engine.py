@@ -633,6 +633,36 @@ def test_the_shorter_of_the_flows_and_the_servers_timeout_counts(calls):
     assert 99 < calls[1][2].deadline - time.monotonic() <= 100
 
 
+def fail_at_the_deadline(config, input, ctx):
+    """Wait as a node waits for another system, and fail as its library does."""
+    while time.monotonic() < ctx.deadline:
+        pass
+    raise NodeError("GET example.com:443/: no complete answer within 0.02 s")
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ({"flow": 0.02}, "the flow's timeout (settings.timeout) of 0.02 s ended it: GET example.com"),
+        ({"node": 0.02}, "the node's timeout of 0.02 s ended it: GET example.com"),
+        ({"server": 0.02}, "the longest time of a run (HEADRACE_RUN_TIMEOUT) of 0.02 s ended it: GET example.com"),
+    ],
+)
+def test_a_failure_at_the_deadline_says_whose_timeout_it_was(types, times, words):
+    types.offer("waits", fail_at_the_deadline)
+    node_times = {"timeout": times["node"]} if "node" in times else {}
+    made = flow(node("a", "waits", **node_times), **({"timeout": times["flow"]} if "flow" in times else {}))
+    assert run(made, timeout=times.get("server", 60)).error_text.startswith(words)
+
+
+def test_a_failure_before_the_deadline_is_told_as_it_is(types):
+    def fail(config, input, ctx):
+        raise NodeError("no complete answer within 1 s")
+
+    types.offer("waits", fail)
+    assert run(flow(node("a", "waits", timeout=50))).error_text == "no complete answer within 1 s"
+
+
 def past(config, input, ctx):
     """Work until a little after the deadline."""
     while time.monotonic() <= ctx.deadline:

@@ -29,7 +29,7 @@ LAYERS = {
     "models": {"database", "tables"},
     "migrations": set(),
     "flat": set(),
-    "json_schemas": {"reading"},
+    "json_schemas": {"reading", "readers"},
     "kinds": {"flat"},
     "schemas": {"flat", "kinds"},
     "templates": {"agent"},

@@ -56,6 +56,21 @@ def test_a_node_type_that_there_is_not_is_answered_with_the_one_that_was_meant()
     assert issue.message == "there is no node type 'webhok'; did you mean 'webhook'?"
 
 
+@pytest.mark.parametrize(
+    ("type_", "offers"),
+    [
+        ("slack", "'notify'"),
+        ("Discord", "'notify'"),
+        ("gmail", "'email'"),
+        ("delay", "'wait'"),
+        ("postgresql", "'sql'"),
+    ],
+)
+def test_a_node_type_as_it_is_called_elsewhere_is_answered_with_ours(type_, offers):
+    (issue,) = check(flow(node("it", type_)))[1]
+    assert issue.message.startswith(f"there is no node type {type_!r}; for that there is ") and offers in issue.message
+
+
 def test_an_expression_in_a_setting_that_takes_none_is_named_as_the_reason():
     assert complaints("limit", count="{{ input.n }}")["nodes[0].config.count"] == (
         "is taken as written, so {{ … }} is not evaluated here"

@@ -1,6 +1,7 @@
 """Pages of a real server for tests of the nodes that speak HTTP, all at 127.0.0.1."""
 
 import json
+import re
 import socket
 
 import pytest
@@ -12,6 +13,11 @@ from errors import NodeError
 def address(httpserver, path="/"):
     """The address of a page of the server."""
     return f"http://127.0.0.1:{httpserver.port}{path}"
+
+
+def unplaced(message):
+    """An error of a request to 127.0.0.1 without its port and path, which change from test to test."""
+    return re.sub(r"(127\.0\.0\.1):\d+(/[^\s:]*)?", r"\1", message)
 
 
 def echoing(httpserver, path="/echo"):

@@ -4,9 +4,10 @@ import time
 import pytest
 from contract import Case, Contract
 from marshmallow import ValidationError
-from sites import echoing, failure, silent
+from sites import echoing, failure, silent, unplaced
 
 from nodes import REGISTRY
+from nodes.egress import parsed, place_of
 
 
 def refused(**config):
@@ -100,7 +101,7 @@ def test_an_answer_is_read_as_the_server_or_the_config_says(run, url, content_ty
 @pytest.mark.parametrize("data", ["{", "NaN", "[" * 40_000, "\udcff".encode("utf-8", "surrogatepass")])
 def test_json_that_is_none_is_a_permanent_failure(run, url, data):
     error = failure(run, {"url": url("/page", response_data=data, content_type="application/json")})
-    assert error.message == "GET 127.0.0.1 answered 200 with a body that is not JSON" and error.permanent
+    assert unplaced(error.message) == "GET 127.0.0.1 answered 200 with a body that is not JSON" and error.permanent
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,8 @@ def test_a_bad_status_fails_and_says_whether_a_retry_can_help(run, url, status, 
     page = url("/page", status=status).replace("http://", "http://user:hunter2@") + "?token=hunter3"
     error = failure(run, {"url": page})
     assert error.permanent is permanent
-    assert error.message.startswith(f"GET 127.0.0.1 answered {status} ") and "hunter" not in error.message
+    assert unplaced(error.message).startswith(f"GET 127.0.0.1 answered {status} ")
+    assert "hunter" not in error.message
 
 
 def test_a_bad_status_can_be_an_output(run, url):
@@ -155,7 +157,7 @@ def test_a_redirect_is_followed_unless_told_otherwise(run, httpserver, echo):
 def test_a_loop_of_redirects_ends(run, url):
     page = url("/loop", status=302, headers={"Location": "/loop"})
     error = failure(run, {"url": page})
-    assert error.message == "GET 127.0.0.1: more than 10 redirects" and error.permanent
+    assert unplaced(error.message) == "GET 127.0.0.1: more than 10 redirects" and error.permanent
 
 
 def test_a_redirect_to_the_same_host_takes_the_headers_along(run, httpserver, echo):
@@ -176,7 +178,7 @@ def test_cookies_are_not_kept(run, httpserver, echo):
 
 def test_a_large_answer_is_cut_off(run, url):
     error = failure(run, {"url": url("/page", response_data="x" * 60_000)})
-    assert error.message == "GET 127.0.0.1: the answer has more than 50000 bytes" and error.permanent
+    assert unplaced(error.message) == "GET 127.0.0.1: the answer has more than 50000 bytes" and error.permanent
 
 
 def test_an_answer_that_unzips_to_much_is_cut_off(run, url):
@@ -210,7 +212,7 @@ def test_a_server_that_drips_does_not_hold_the_run(run, serve_bytes, pieces):
     server = serve_bytes(pieces or [b""], pause=0.02 if pieces else 60)
     began = time.monotonic()
     error = failure(run, {"url": server.url, "timeout": 0.3})
-    assert error.message == "GET 127.0.0.1: no complete answer within 0.3 s" and not error.permanent
+    assert unplaced(error.message) == "GET 127.0.0.1: no complete answer within 0.3 s" and not error.permanent
     assert 0.2 < time.monotonic() - began < 10
 
 
@@ -229,7 +231,7 @@ def test_a_run_past_its_deadline_sends_nothing(run, httpserver, echo):
 )
 def test_a_broken_answer_is_a_failure_that_a_retry_may_cure(run, serve_bytes, pieces):
     error = failure(run, {"url": serve_bytes(pieces).url})
-    assert error.message.startswith("GET 127.0.0.1: ") and not error.permanent
+    assert unplaced(error.message).startswith("GET 127.0.0.1: ") and not error.permanent
 
 
 def test_a_refused_connection_is_a_failure_that_a_retry_may_cure(run, serve_bytes):
@@ -237,7 +239,7 @@ def test_a_refused_connection_is_a_failure_that_a_retry_may_cure(run, serve_byte
     failure(run, {"url": server.url})
     server.thread.join(60)
     error = failure(run, {"url": "http://127.0.0.1:1/?token=hunter2"})
-    assert (error.message, error.permanent) == ("GET 127.0.0.1: Connection refused", False)
+    assert (unplaced(error.message), error.permanent) == ("GET 127.0.0.1: Connection refused", False)
 
 
 # What holds for every node with effects
@@ -258,3 +260,25 @@ def case_http(httpserver, echo):
 
 class TestHttpKeepsTheContract(Contract):
     type_ = "http"
+
+
+def test_a_failure_names_method_host_port_and_path_and_nothing_of_the_query(run, page):
+    url = page("gone", 404, content_type="text/plain")
+    port = url.split(":")[2].split("/")[0]
+    error = failure(run, {"url": f"{url}?key=hunter2", "method": "GET"})
+    path = "/" + url.split("/", 3)[3]
+    assert error.message.startswith(f"GET 127.0.0.1:{port}{path} answered 404") and "hunter2" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("http://example.com", "example.com:80/"),
+        ("https://user:hunter2@example.com/a/b?c=hunter2#hunter2", "example.com:443/a/b"),
+        ("https://[::1]:8443/x", "[::1]:8443/x"),
+        ("https://example.com/" + "a/" * 150 + "hunter2", "example.com:443/" + "a/" * 99 + "…"),
+        ("https://example.com/" + "h" * 300, "example.com:443/…"),
+    ],
+)
+def test_a_place_has_no_part_of_a_secret(url, place):
+    assert place_of(parsed(url)) == place

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from marshmallow import ValidationError
-from sites import address, answering, failure, paths
+from sites import address, answering, failure, paths, unplaced
 from werkzeug import Response
 
 from errors import NodeError
@@ -210,9 +210,12 @@ def test_each_page_is_a_request_of_its_own_to_who_does_nothing_twice(run, httpse
         ({"max_pages": 3}, ITEMS, 3, False),
     ],
 )
-def test_what_is_left_out_is_said(run, cursor, bounds, body, number, truncated):
-    output = pages(run, cursor, {"type": "cursor", "path": "meta.next", "items": "list", **bounds})
+def test_what_is_left_out_is_said(run, make_ctx, cursor, bounds, body, number, truncated):
+    ctx, lines = make_ctx()
+    output = pages(run, cursor, {"type": "cursor", "path": "meta.next", "items": "list", **bounds}, ctx=ctx)
     assert (output["body"], output["pages"], output["truncated"]) == (body, number, truncated)
+    assert [level for level, _, _ in lines] == ["warning"] * truncated
+    assert all(f"{number} pages were read, and there are more" in message for _, message, _ in lines)
 
 
 def test_all_pages_together_have_a_bound(run, httpserver):
@@ -294,7 +297,9 @@ def test_a_link_may_lead_to_another_host_that_the_credential_is_bound_to():
 def test_a_page_that_fails_is_named(run, httpserver, make_ctx):
     url = answering(httpserver, "/", [1], [2], (503, {"Content-Type": "text/plain", "Retry-After": "99"}, "no"))
     error = refused(run, url, {"type": "page"})
-    assert error.message == "page 3: GET 127.0.0.1 answered 503 SERVICE UNAVAILABLE and asked to wait 99 s: no"
+    assert (
+        unplaced(error.message) == "page 3: GET 127.0.0.1 answered 503 SERVICE UNAVAILABLE and asked to wait 99 s: no"
+    )
     assert (error.permanent, error.retry_after) == (False, 99)
 
 
@@ -317,7 +322,7 @@ def test_a_page_that_fails_is_named(run, httpserver, make_ctx):
 )  # fmt: skip
 def test_a_page_that_is_not_as_the_config_says_is_a_failure(run, httpserver, body, options, message):
     error = refused(run, answering(httpserver, "/", body), {"type": "page", **options})
-    assert error.message == f"page 1: {message}" and error.permanent
+    assert unplaced(error.message) == f"page 1: {message}" and error.permanent
 
 
 def test_a_list_that_is_left_out_where_it_is_empty_ends_it(run, httpserver):
