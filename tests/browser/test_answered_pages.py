@@ -20,9 +20,12 @@ def answering(body, path, method):
 
 
 @pytest.fixture
-def ask(server):
+def ask(server, watch):
     """`ask(action)` gives the address of a page with a form that goes to the action; the flow at `tea` answers it."""
     added = []
+    # The browser says so whenever it refuses what these pages try.
+    watch.allow("console error", "Blocked script execution")
+    watch.allow("console error", "form-action")
 
     def make(action):
         added.append(server.add_flow(answering(PAGE.format(action=action), "ask", "GET"), "Ask"))
@@ -56,11 +59,9 @@ def test_no_script_of_it_runs_and_it_has_the_origin_of_nobody(page, ask):
 def test_its_form_goes_to_no_other_server(page, ask, httpserver):
     httpserver.expect_request("/taken").respond_with_data("taken")
     page.goto(ask(httpserver.url_for("/taken")))
-    page.get_by_label("Tea").fill("Assam")
-    page.get_by_role("button", name="Order").click()
-    page.wait_for_timeout(300)
-    expect(page.get_by_role("heading")).to_have_text("Order tea")
-    assert httpserver.log == []
+    with page.expect_console_message(lambda message: "form-action" in message.text):
+        page.get_by_role("button", name="Order").click(no_wait_after=True)
+    assert page.url.endswith("/api/webhooks/ask") and httpserver.log == []
 
 
 def test_its_form_goes_without_the_session_of_whoever_looks_at_it(page, server, log_in, ask):
