@@ -175,6 +175,20 @@ def test_a_credential_that_may_go_nowhere_is_said_before_it_is_saved_and_after(p
     expect(row).to_contain_text("nowhere: no host is allowed")
 
 
+def test_a_credential_that_nobody_was_asked_about_is_not_shown_as_good(page, server, log_in, axe):
+    made = {"name": "Buoy", "type": "http_bearer", "data": {"token": "not-a-real-token"}, "hosts": ["127.0.0.1"]}
+    credential = server.call("POST", "/api/credentials", made)["id"]
+    log_in(page)
+    arrive(page, f"/credentials?credential={credential}")
+    page.get_by_role("dialog", name="Buoy").get_by_role("button", name="Test").click()
+    dialog = page.get_by_role("dialog", name="Test “Buoy”")
+    dialog.get_by_role("button", name="Test", exact=True).click()
+    expect(dialog.get_by_text("Not tested: enter a URL to test against")).to_be_visible()
+    expect(dialog.get_by_label("Address to test it at")).to_be_visible()
+    expect(dialog.get_by_text("It works")).to_have_count(0)
+    axe(page)
+
+
 def test_one_flow_is_not_called_flows(page, log_in):
     log_in(page)
     arrive(page, "/flows?search=Morning")

@@ -10,7 +10,15 @@ interface DocsLinkProps {
 /** A link to the documentation that the server has at /docs; it opens beside the app. */
 export function DocsLink({ page, children, label }: DocsLinkProps) {
   return (
-    <Anchor href={`/docs/${page}`} target="_blank" rel="noopener" size="sm" aria-label={label}>
+    // Often within a sentence, of which its colour alone would not set it apart.
+    <Anchor
+      href={`/docs/${page}`}
+      target="_blank"
+      rel="noopener"
+      size="sm"
+      underline="always"
+      aria-label={label}
+    >
       {children}
     </Anchor>
   );

@@ -14,8 +14,10 @@ const SHOWN = {
   untested: { title: "Not tested", color: "gray", text: undefined, Icon: IconQuestionMark },
 };
 
-function Outcome({ outcome }: { outcome: Tried }) {
+/** `needsUrl`: an address is what it takes to test it. */
+function Outcome({ outcome, needsUrl }: { outcome: Tried; needsUrl: boolean }) {
   const { title, color, text, Icon } = SHOWN[outcome.status];
+  const todo = outcome.status === "untested" && needsUrl ? ": enter a URL to test against" : "";
   const { message, duration_ms } = outcome;
   return (
     <Alert
@@ -23,7 +25,7 @@ function Outcome({ outcome }: { outcome: Tried }) {
       variant="outline"
       color={color}
       icon={<Icon size={18} aria-hidden />}
-      title={title}
+      title={title + todo}
       styles={{ title: { color: text }, icon: { color: text } }}
     >
       <Text size="sm">
@@ -82,7 +84,7 @@ export function Trial({ attempt }: TrialProps) {
           />
         )}
       </Group>
-      <div role="status">{outcome !== null && <Outcome outcome={outcome} />}</div>
+      <div role="status">{outcome !== null && <Outcome outcome={outcome} needsUrl={asksForUrl} />}</div>
     </Stack>
   );
 }
