@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -55,6 +56,26 @@ class WholeArgs(Schema):
         load_default=None, validate=validate.Range(1, 200), metadata={"description": f"Without it, up to {MAX_WHOLE}"}
     )
     cursor = Cursor(load_default=None)
+
+
+class Place(Cursor):
+    """A cursor with the number of items before the page."""
+
+    inside = re.compile(r"[0-9]{1,9}\Z")
+
+
+class SliceArgs(Schema):
+    """Lists that are made whole for each request: short ones, which `slice_of` cuts if a limit is asked for."""
+
+    limit = Whole(load_default=None, validate=validate.Range(1, 200), metadata={"description": "Without it, all"})
+    cursor = Place(load_default=None)
+
+
+def slice_of(items: Sequence[Any], args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answer for a whole list and its SliceArgs: the items of the page, and where the next one begins."""
+    first = int(args["cursor"] or 0)
+    end = len(items) if args["limit"] is None else first + args["limit"]
+    return {"items": items[first:end], "next_cursor": str(end) if end < len(items) else None}
 
 
 @cache

@@ -17,7 +17,7 @@ from errors import NotFound
 from models import Workflow
 from nodes import own
 from references import warned
-from schemas import SavedOut, listed
+from schemas import SavedOut, SliceArgs, listed, slice_of
 
 blueprint = Resource("catalogue", "Node types and templates to build with")
 
@@ -27,23 +27,24 @@ blueprint = Resource("catalogue", "Node types and templates to build with")
 @kept
 @blueprint.arguments(NodeArgs, location="query")
 @blueprint.response(200, NodesOut)
-def nodes(args: dict[str, str]) -> Any:
+def nodes(args: dict[str, Any]) -> Any:
     """The node types; `config_schema` is the JSON Schema of their config, `own` marks those of HEADRACE_NODES_DIR.
 
     `broken` are the files of that folder which could not be loaded at the start.
     """
     found = node_types.search(args["search"], args["category"])
     broken = [broken._asdict() for broken in own.BROKEN]
-    return {"items": found, "next_cursor": None, "categories": node_types.categories(), "broken": broken}
+    return {**slice_of(found, args), "categories": node_types.categories(), "broken": broken}
 
 
 @blueprint.get("/templates")
 @needs("viewer")
 @kept
+@blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(TemplateOut))
-def templates() -> Any:
+def templates(args: dict[str, Any]) -> Any:
     """The official templates."""
-    return {"items": files.all_templates(), "next_cursor": None}
+    return slice_of(files.all_templates(), args)
 
 
 @blueprint.post("/templates/<name>/use")

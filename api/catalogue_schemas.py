@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from kinds import Cursor, Items, Out, Strict, text
-from schemas import DEFINITION
+from schemas import DEFINITION, SliceArgs
 
 
 class NodeOut(Out):
@@ -47,7 +47,7 @@ class NodesOut(Out):
     broken = Items(fields.Nested(BrokenOut), required=True)
 
 
-class NodeArgs(Schema):
+class NodeArgs(SliceArgs):
     search = text(200, 0, load_default="")
     category = text(50, 0, load_default="")
 

@@ -27,10 +27,12 @@ from schemas import (
     CredentialOut,
     CredentialTypeOut,
     CredentialUseOut,
+    SliceArgs,
     TrialIn,
     TrialOf,
     TrialOut,
     listed,
+    slice_of,
 )
 
 blueprint = Resource("credentials", "Secrets that flows use")
@@ -66,10 +68,11 @@ def read(credential: Credential) -> Any:
 @blueprint.get("/credential-types")
 @needs("viewer")
 @kept
+@blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(CredentialTypeOut))
-def types() -> Any:
+def types(args: dict[str, Any]) -> Any:
     """What types there are; `schema` is the JSON Schema of what each holds."""
-    return {"items": catalogue(), "next_cursor": None}
+    return slice_of(catalogue(), args)
 
 
 @blueprint.post("/credentials")

@@ -19,7 +19,7 @@ from api.wire import Resource, dumped
 from errors import BadInput, Forbidden
 from kinds import Out, Strict, Time, choice, text
 from models import Invitation, User, Workspace
-from schemas import ROLES, listed
+from schemas import ROLES, SliceArgs, listed, slice_of
 
 blueprint = Resource("invitations", "Invitations into a workspace")
 blueprint.after_request(no_store)
@@ -68,10 +68,11 @@ class Redemption(InvitationToken):
 
 @blueprint.get("/invitations")
 @needs("owner", by_session=True)
+@blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(InvitationOut))
-def list_invitations() -> Any:
+def list_invitations(args: dict[str, Any]) -> Any:
     """The pending invitations of the workspace, newest first."""
-    return {"items": [_with_inviter(row) for row in Invitation.pending(workspace_id())], "next_cursor": None}
+    return slice_of([_with_inviter(row) for row in Invitation.pending(workspace_id())], args)
 
 
 @blueprint.post("/invitations")

@@ -25,7 +25,7 @@ from api.people_schemas import (
 from api.wire import Resource, dumped
 from errors import BadInput, Conflict, Forbidden, NotFound
 from models import ApiToken, Membership, User, Workspace, differences, now_ms
-from schemas import listed
+from schemas import SliceArgs, listed, slice_of
 
 blueprint = Resource("people", "Workspaces, members and API tokens")
 LAST_OWNER = "The workspace needs an owner; make somebody else one first"
@@ -33,11 +33,12 @@ LAST_OWNER = "The workspace needs an owner; make somebody else one first"
 
 @blueprint.get("/workspaces")
 @needs("viewer")
+@blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(WorkspaceOut))
-def workspaces() -> Any:
+def workspaces(args: dict[str, Any]) -> Any:
     """The workspaces that you are a member of."""
     roles = current_user.roles
-    return {"items": [row for row in Workspace.of(who()) if row.id in roles], "next_cursor": None}
+    return slice_of([row for row in Workspace.of(who()) if row.id in roles], args)
 
 
 @blueprint.post("/workspaces")
@@ -67,10 +68,11 @@ def rename_workspace(body: dict[str, str], workspace: Workspace) -> Any:
 
 @blueprint.get("/members")
 @needs("viewer", by_session=True)
+@blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(MemberOut))
-def members() -> Any:
+def members(args: dict[str, Any]) -> Any:
     """The members of the workspace."""
-    return {"items": Workspace.get_by_id(workspace_id()).members(), "next_cursor": None}
+    return slice_of(Workspace.get_by_id(workspace_id()).members(), args)
 
 
 @blueprint.post("/members")
@@ -146,13 +148,14 @@ def _member(user_id: str) -> Membership:
 
 @blueprint.get("/tokens")
 @needs("viewer", by_session=True)
+@blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(TokenOut))
-def tokens() -> Any:
+def tokens(args: dict[str, Any]) -> Any:
     """Your API tokens for this workspace; an owner sees everybody's."""
     query = ApiToken.select().where(ApiToken.workspace_id == workspace_id())
     if current_user.roles[workspace_id()] != "owner":
         query = query.where(ApiToken.user_id == who().id)
-    return {"items": list(query.order_by(ApiToken.id.desc())), "next_cursor": None}
+    return slice_of(list(query.order_by(ApiToken.id.desc())), args)
 
 
 @blueprint.post("/tokens")

@@ -30,9 +30,11 @@ from schemas import (
     RunItemOut,
     RunOut,
     RunWholeOut,
+    SliceArgs,
     StartArgs,
     StepOut,
     listed,
+    slice_of,
 )
 
 blueprint = Resource("runs", "Runs, their steps and the dashboard's latest")
@@ -199,10 +201,11 @@ def definition(run: Run) -> Any:
 
 @blueprint.get("/runs/<run>/children")
 @needs("viewer", run=Run)
+@blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(RunBriefOut))
-def children(run: Run) -> Any:
+def children(args: dict[str, Any], run: Run) -> Any:
     """The first 200 runs that this one started, oldest first, without what went in and came out."""
-    return {"items": run.started(MOST_CHILDREN), "next_cursor": None}
+    return slice_of(run.started(MOST_CHILDREN), args)
 
 
 @blueprint.get("/runs/<run>/<any(input, output):name>")

@@ -19,7 +19,7 @@ from errors import (
     Unauthenticated,
     Unavailable,
 )
-from models import LoginFailure
+from models import Fact, LoginFailure
 
 FORM = {"data": "name=x", "content_type": "application/x-www-form-urlencoded"}
 
@@ -418,7 +418,8 @@ def test_a_paused_server_is_ready_says_so_and_refuses_runs_and_webhooks(owner, c
     hook = {"nodes": [{"id": "hook", "type": "webhook", "config": {"path": "paused"}}]}
     flow = make_flow(hook, status="active")
     assert client.get("/api/ready").json["paused"] is False
-    server.dispatcher.is_paused = True
+    Fact.pause("by a test")
+    server.dispatcher.look_for_pause()
     assert client.get("/api/ready").json["paused"] is True
     for answer in (
         owner.post(f"/api/workflows/{flow['id']}/run", {}),

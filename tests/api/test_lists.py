@@ -100,3 +100,22 @@ def test_a_cursor_that_this_list_never_gave_is_400(owner, flow, text):
 def test_a_limit_is_a_plain_number(owner, limit):
     answer = owner.get(f"/api/flows?limit={limit}")
     assert answer.status_code == 400 and answer.json["error"].startswith("limit: ")
+
+
+SHORT_LISTS = ["nodes", "templates", "credential-types", "workspaces", "members", "tokens"]
+
+
+@pytest.mark.parametrize("path", [f"/api/{name}" for name in SHORT_LISTS])
+def test_the_pages_of_a_list_that_is_given_whole_are_the_list(owner, path):
+    for number in range(3):
+        owner.post("/api/tokens", {"name": str(number)})
+    whole = owner.get(path).json
+    assert whole["next_cursor"] is None
+    walked = list(pages(owner, path, 1 if len(whole["items"]) < 10 else 20))
+    assert [item for page in walked for item in page] == whole["items"] and all(walked)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=x", "cursor=cnVu"])
+def test_a_list_that_is_given_whole_refuses_a_bad_page(owner, query):
+    answer = owner.get(f"/api/members?{query}")
+    assert answer.status_code == 400 and query.partition("=")[0] in answer.json["error"]

@@ -3221,7 +3221,11 @@ export interface operations {
     };
     list_workspaces: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Without it, all */
+                limit?: number | null;
+                cursor?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3237,6 +3241,7 @@ export interface operations {
                     "application/json": components["schemas"]["WorkspaceOutList"];
                 };
             };
+            400: components["responses"]["BAD_REQUEST"];
             default: components["responses"]["DEFAULT_ERROR"];
         };
     };
@@ -3296,7 +3301,11 @@ export interface operations {
     };
     list_members: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Without it, all */
+                limit?: number | null;
+                cursor?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3312,6 +3321,7 @@ export interface operations {
                     "application/json": components["schemas"]["MemberOutList"];
                 };
             };
+            400: components["responses"]["BAD_REQUEST"];
             default: components["responses"]["DEFAULT_ERROR"];
         };
     };
@@ -3426,7 +3436,11 @@ export interface operations {
     };
     list_tokens: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Without it, all */
+                limit?: number | null;
+                cursor?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3442,6 +3456,7 @@ export interface operations {
                     "application/json": components["schemas"]["TokenOutList"];
                 };
             };
+            400: components["responses"]["BAD_REQUEST"];
             default: components["responses"]["DEFAULT_ERROR"];
         };
     };
@@ -3494,7 +3509,11 @@ export interface operations {
     };
     list_invitations: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Without it, all */
+                limit?: number | null;
+                cursor?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3510,6 +3529,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvitationOutList"];
                 };
             };
+            400: components["responses"]["BAD_REQUEST"];
             default: components["responses"]["DEFAULT_ERROR"];
         };
     };
@@ -4167,7 +4187,11 @@ export interface operations {
     };
     list_run_children: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Without it, all */
+                limit?: number | null;
+                cursor?: string | null;
+            };
             header?: never;
             path: {
                 run: string;
@@ -4185,6 +4209,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunBriefOutList"];
                 };
             };
+            400: components["responses"]["BAD_REQUEST"];
             default: components["responses"]["DEFAULT_ERROR"];
         };
     };
@@ -4401,6 +4426,9 @@ export interface operations {
     list_nodes: {
         parameters: {
             query?: {
+                /** @description Without it, all */
+                limit?: number | null;
+                cursor?: string | null;
                 search?: string;
                 category?: string;
             };
@@ -4425,7 +4453,11 @@ export interface operations {
     };
     list_templates: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Without it, all */
+                limit?: number | null;
+                cursor?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4441,6 +4473,7 @@ export interface operations {
                     "application/json": components["schemas"]["TemplateOutList"];
                 };
             };
+            400: components["responses"]["BAD_REQUEST"];
             default: components["responses"]["DEFAULT_ERROR"];
         };
     };
@@ -5052,7 +5085,11 @@ export interface operations {
     };
     list_credential_types: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Without it, all */
+                limit?: number | null;
+                cursor?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5068,6 +5105,7 @@ export interface operations {
                     "application/json": components["schemas"]["CredentialTypeOutList"];
                 };
             };
+            400: components["responses"]["BAD_REQUEST"];
             default: components["responses"]["DEFAULT_ERROR"];
         };
     };
