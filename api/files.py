@@ -26,7 +26,6 @@ PIECE = 64 * 1024
 MULTIPART = "multipart/form-data"
 ROOM_FOR_FORM = 64 * 1024  # bytes of a request beside the file
 MAX_PARTS = 10
-MIN_FREE = 256 * 2**20  # bytes of the disk that uploads leave free
 # A browser never shows a file as a page of this server, and keeps no copy.
 CLOSED = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "no-store"}
 
@@ -110,7 +109,7 @@ def upload() -> Any:
         raise NotJson(f"The body must be a form of the type {MULTIPART}, with the file in the field `file`")
     kept = _files()
     request.max_content_length = kept.max_bytes + ROOM_FOR_FORM
-    with _refusals(), kept.uploading(MIN_FREE) as upload:
+    with _refusals(), kept.uploading(_floor()) as upload:
         form, name = _received(request, upload)
         path = form["path"] + plain(name) if form["path"].endswith("/") or not form["path"] else form["path"]
         with begun("file.uploaded").target("file", None, path).note(size=upload.size).written():
@@ -153,6 +152,13 @@ def delete(path: str) -> None:
 def _files() -> Files:
     files: Files = current_app.extensions["headrace"].dispatcher.files_of(workspace_id())
     return files
+
+
+def _floor() -> int:
+    """The bytes of the disk that uploads leave free, as runs do."""
+    server = current_app.extensions["headrace"]
+    floor: int = server.dispatcher.free_space.floor_at(server.config.data_dir)
+    return floor
 
 
 def _shown(path: str, size: int, modified_at: int) -> dict[str, Any]:

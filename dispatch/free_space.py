@@ -40,8 +40,15 @@ class FreeSpace:
         except OSError:
             # The next write says what is wrong.
             return False
+        return disk.f_bavail * disk.f_frsize < self._floor_of(disk)
+
+    def floor_at(self, folder: Path) -> int:
+        """Return the bytes that must stay free on the disk of this folder."""
+        return self._floor_of(os.statvfs(folder))
+
+    def _floor_of(self, disk: os.statvfs_result) -> int:
         usual = min(USUAL_FLOOR, disk.f_blocks * disk.f_frsize // USUAL_SHARE)
-        return disk.f_bavail * disk.f_frsize < (usual if self.floor is None else self.floor)
+        return usual if self.floor is None else self.floor
 
     def _tell(self, is_low: bool) -> None:
         if is_low and not self._is_low:

@@ -9,7 +9,6 @@ from urllib.parse import quote
 import pytest
 from test_error_shape import check_shape
 
-import api.files
 from models import AuditEntry
 
 
@@ -135,8 +134,8 @@ def test_an_upload_that_is_cut_off_leaves_nothing(owner, files):
     assert files.find() == [] and left_over(files) == []
 
 
-def test_an_upload_leaves_the_disk_some_room(owner, files, monkeypatch):
-    monkeypatch.setattr(api.files, "MIN_FREE", 2**60)
+def test_an_upload_leaves_the_disk_some_room(owner, server, files, monkeypatch):
+    monkeypatch.setattr(server.dispatcher.free_space, "floor", 2**60)
     assert "disk" in refused_upload(owner, files, 503)
 
 
