@@ -148,8 +148,8 @@ def test_blanks_before_lines_are_bounded(fails, type_, config):
 # Depth
 
 NESTED = [
-    ("json", {"operation": "parse"}, "[", "nested too deeply"),
-    ("json", {"operation": "parse"}, '{"a":', "nested too deeply"),
+    ("json", {"operation": "parse"}, "[", "more than 200,000 lists"),
+    ("json", {"operation": "parse"}, '{"a":', "more than 200,000 lists"),
     ("yaml", {"operation": "parse"}, "[", "nest"),
     ("yaml", {"operation": "parse"}, "- ", "nest"),
     ("yaml", {"operation": "parse"}, "? ", "nest|a key must be text"),
