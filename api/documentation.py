@@ -232,7 +232,8 @@ def _contents(library: Library) -> Page:
 
 def _about(shown: Page) -> str:
     """Return the first sentence of a page that speaks of its subject, as HTML without tags."""
-    paragraphs = (re.sub(r"<[^>]*>", "", found) for found in re.findall(r"<p>(.*?)</p>", shown.body, re.DOTALL))
+    found = (part.partition("</p>")[0] for part in shown.body.split("<p>")[1:])
+    paragraphs = (re.sub(r"<[^<>]*>", "", text) for text in found)
     text = next((text for text in paragraphs if not text.startswith("Generated ")), "")
     return re.split(r"(?<=\.)\s|:\s|:$", text, maxsplit=1)[0]
 

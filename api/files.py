@@ -33,7 +33,7 @@ CLOSED = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Contr
 class FileCursor(Cursor):
     """The path of the last file on the page before."""
 
-    inside = re.compile(r"[^\0]{1,5000}\Z")
+    inside = re.compile(r"\A[^\0]{1,5000}\Z")
 
 
 class FileArgs(PageArgs):
