@@ -68,7 +68,7 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
     if answer.status == 304 and marks:
         return None
     if answer.status != 200:
-        text = f"GET {host} answered {answer.status} {answer.reason}".rstrip()
+        text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
         raise NodeError(text, is_permanent(answer.status), asked_to_wait(answer) or 0.0)
     return _read(url, host, answer, ctx)
 
