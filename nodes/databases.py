@@ -20,7 +20,7 @@ from nodes import mysql, postgres, sqlite
 from nodes.base import Context, Node, setting
 from nodes.files import Absent
 from nodes.keyring import Credential, Untested, checks
-from nodes.kinds import Number, anything, credential, no_expression, text
+from nodes.kinds import Number, anything, choice, credential, no_expression, text
 from nodes.placeholders import texts
 from nodes.rows import Place, Work
 
@@ -90,6 +90,12 @@ class SQL(Node):
             load_default=1_000,
             validate=validate.Range(1, 100_000),
         )
+        decimals = choice(
+            "How all values of type DECIMAL or NUMERIC are handed on: number, to calculate with, exact to 15 digits; "
+            "text, with all digits",
+            ("number", "text"),
+            load_default="number",
+        )
         timeout = setting(
             Number, "Seconds until it fails", literal=True, load_default=30.0, validate=validate.Range(0.1, 3_600)
         )
@@ -100,7 +106,15 @@ class SQL(Node):
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
         many = config.get("batch") is not None
-        work = Work(config["statement"], _sets(config), many, config["read_only"], config["max_rows"], end)
+        work = Work(
+            config["statement"],
+            _sets(config),
+            many,
+            config["read_only"],
+            config["max_rows"],
+            end,
+            decimals_as_text=config["decimals"] == "text",
+        )
         if many and not work.sets:
             return {"row_count": 0}
         answer = execute(ctx.credential(config["credential"], "database_url"), work, ctx)

@@ -232,7 +232,7 @@ def _answer(connection: Any, work: Work) -> dict[str, Any]:
             cursor.execute(prepared.text, *sets)
     if work.many or cursor.description is None:
         return {"row_count": max(cursor.rowcount, 0)}
-    return collect([column.name for column in cursor.description], cursor, work.max_rows)
+    return collect([column.name for column in cursor.description], cursor, work)
 
 
 def _bound(value: Any) -> Any:

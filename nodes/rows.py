@@ -20,6 +20,9 @@ MOST_BYTES = 32 * 2**20
 MOST_JSON = 16 * 2**20
 MOST_DEPTH = 100
 LEAST, GREATEST = -(2**63), 2**64 - 1
+# A decimal may change by less than this when it becomes a number. So its first three digits after the point stay right;
+# no currency has more.
+MAX_ROUNDING = Decimal("0.0005")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,8 @@ class Place:
 class Work:
     """A statement to execute in a transaction of its own: once with `sets[0]`, or with each of the sets if `many`.
 
-    `end` is on the clock of `time.monotonic`. Of the rows, at most `max_rows` are handed on.
+    `end` is on the clock of `time.monotonic`. Of the rows, at most `max_rows` are handed on. Decimals of the rows are
+    JSON numbers, or all text if `decimals_as_text`.
     """
 
     statement: str
@@ -50,6 +54,7 @@ class Work:
     read_only: bool
     max_rows: int
     end: float
+    decimals_as_text: bool = False
 
     def left(self) -> float:
         """Seconds that are left; NodeError where none are."""
@@ -86,21 +91,33 @@ def too_large() -> NodeError:
     )
 
 
-def collect(columns: Sequence[str], rows: Iterable[Sequence[Any]], max_rows: int) -> dict[str, Any]:
-    """`{"rows": [{column: value}], "row_count", "truncated"}` of all rows, of which `max_rows` are kept."""
+def collect(columns: Sequence[str], rows: Iterable[Sequence[Any]], work: Work) -> dict[str, Any]:
+    """Return `{"rows": [{column: value}], "row_count", "truncated"}` of all rows, of which `work.max_rows` are kept.
+
+    Raises: NodeError if the rows are too large, or if a value does not fit into JSON; it names the column.
+    """
     names = distinct(columns)
     kept: list[dict[str, Any]] = []
     room, found = MOST_JSON, 0
     for row in rows:
         found += 1
-        if found > max_rows:
+        if found > work.max_rows:
             continue
-        values = [plain(value) for value in row]
-        room -= sum(map(_size, values)) + sum(map(len, names)) + 4 * len(names)
+        kept.append(_plain_row(names, row, work.decimals_as_text))
+        room -= sum(map(_size, kept[-1].values())) + sum(map(len, names)) + 4 * len(names)
         if room < 0:
             raise NodeError(f"the rows have more than {MOST_JSON // 2**20} MB of JSON; select fewer", permanent=True)
-        kept.append(dict(zip(names, values, strict=True)))
     return {"rows": kept, "row_count": found, "truncated": found > len(kept)}
+
+
+def _plain_row(names: Sequence[str], row: Sequence[Any], decimals_as_text: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in zip(names, row, strict=True):
+        try:
+            found[name] = plain(value, decimals_as_text)
+        except NodeError as error:
+            raise NodeError(f"column {name!r}: {error.message}", permanent=True) from None
+    return found
 
 
 def _size(value: Any) -> int:
@@ -120,11 +137,14 @@ def distinct(columns: Sequence[str]) -> list[str]:
     return names
 
 
-def plain(value: Any, depth: int = 0) -> Any:
-    """A database's value as JSON.
+def plain(value: Any, decimals_as_text: bool = False, depth: int = 0) -> Any:
+    """Return a database's value as JSON.
 
-    A decimal is a number where that has the same digits, else text; so are whole numbers beyond 64 bits, NaN and the
-    infinities text. Bytes are base64. Times are ISO 8601, those with a zone in UTC. What JSON has no kind for is text.
+    Decimals are numbers, or text with all their digits if `decimals_as_text`. Whole numbers beyond 64 bits that are not
+    decimals, NaN and the infinities are text. Bytes are base64. Times are ISO 8601, in UTC if they have a time zone.
+    Every other type that JSON does not have is text.
+
+    Raises: NodeError if a decimal has more digits than a number can hold, or if lists and objects are nested too deep.
     """
     if value is None or isinstance(value, str | bool):
         return value
@@ -133,7 +153,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, float):
         return value if value - value == 0 else _not_finite(value)
     if isinstance(value, Decimal):
-        return _decimal(value)
+        return format(value, "f") if decimals_as_text and value.is_finite() else _number(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode()
     if isinstance(value, date | clock):
@@ -141,9 +161,9 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, dict | list | tuple | set) and depth >= MOST_DEPTH:
         raise NodeError(f"a value is nested more than {MOST_DEPTH} levels deep", permanent=True)
     if isinstance(value, dict):
-        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+        return {str(key): plain(item, decimals_as_text, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
-        return [plain(item, depth + 1) for item in value]
+        return [plain(item, decimals_as_text, depth + 1) for item in value]
     return str(value)
 
 
@@ -151,13 +171,26 @@ def _not_finite(value: float) -> str:
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
 
-def _decimal(value: Decimal) -> Any:
-    if not value.is_finite():
+def _number(value: Decimal) -> int | float | str:
+    """Return a decimal as a number, with a fraction exactly if the decimal is written with one (1650.00 is 1650.0).
+
+    So the values of a column with a scale have one type, whatever they are.
+    """
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int):
         return _not_finite(float(value)) if not value.is_snan() else "NaN"
-    if value == value.to_integral_value() and abs(value.adjusted()) < 20:
-        return plain(int(value))
+    is_whole = exponent >= 0
+    # Whole numbers of up to 64 bits stay exact. Their bounds are checked first: a decimal can have 100,000 digits.
+    if is_whole and LEAST <= value <= GREATEST:
+        return int(value)
     number = float(value)
-    return number if Decimal(repr(number)) == value else format(value, "f")
+    if is_whole or abs(Decimal(repr(number)) - value) >= MAX_ROUNDING:
+        raise NodeError(
+            "a decimal has more digits than a number can hold; let the node's decimals be text, or round it or cast "
+            "it to text in the statement",
+            permanent=True,
+        )
+    return number
 
 
 def _moment(value: date | clock) -> str:

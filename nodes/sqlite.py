@@ -181,7 +181,7 @@ def _answer(connection: sqlite3.Connection, work: Work) -> dict[str, Any]:
     cursor = connection.execute(prepared.text, *sets)
     if cursor.description is None:
         return {"row_count": max(cursor.rowcount, 0)}
-    return collect([column[0] for column in cursor.description], _measured(cursor), work.max_rows)
+    return collect([column[0] for column in cursor.description], _measured(cursor), work)
 
 
 def _measured(rows: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:

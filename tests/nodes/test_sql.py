@@ -191,6 +191,66 @@ def test_plain_values_come_back_as_they_went(ask, shop, value):
     assert ask(shop, "SELECT a FROM notes")["rows"] == [{"a": value}]
 
 
+PRICES = ["1650.00", "19.90", "0.00", "-7.25", "9999999999999.99"]
+# Has more digits than a number can hold.
+LONG = "12345678901234567890.12"
+
+
+@pytest.fixture
+def prices(ask, shop):
+    """The database with a table of prices, and a column of whole decimals."""
+    ask(shop, "CREATE TABLE prices (id INTEGER, price DECIMAL(30, 2), pieces DECIMAL(20))")
+    for number, price in enumerate(PRICES):
+        cast = "?" if shop.kind == "sqlite" else "CAST(? AS DECIMAL(30, 2))"
+        ask(shop, f"INSERT INTO prices VALUES (?, {cast}, 2)", [number, price])
+    return shop
+
+
+def types(rows):
+    return {type(value) for row in rows for value in row.values()}
+
+
+def test_decimals_of_a_column_are_numbers_whatever_their_values(ask, prices):
+    assert column(ask(prices, "SELECT price FROM prices ORDER BY id")) == [float(price) for price in PRICES]
+    assert column(ask(prices, "SELECT pieces FROM prices")) == [2] * len(PRICES)
+    sums = ask(prices, "SELECT SUM(price) AS a, AVG(price) AS b, MAX(price * 2) AS c FROM prices WHERE id < 2")["rows"]
+    assert sums == [{"a": 1669.9, "b": 834.95, "c": 3300}]
+    assert ask(prices, "SELECT SUM(pieces) AS a FROM prices")["rows"] == [{"a": 2 * len(PRICES)}]
+    if prices.kind != "sqlite":  # which has whole numbers in such a column, too
+        assert types(ask(prices, "SELECT price FROM prices")["rows"]) == {float}
+        assert types(ask(prices, "SELECT SUM(price), AVG(price), SUM(price) / 3 FROM prices")["rows"]) == {float}
+        assert types(ask(prices, "SELECT pieces, SUM(pieces) AS a FROM prices GROUP BY pieces")["rows"]) == {int}
+
+
+def test_decimals_of_a_column_are_text_with_all_digits_if_asked_for(ask, prices):
+    if prices.kind == "sqlite":  # which has no decimals
+        found = ask(prices, "SELECT price FROM prices ORDER BY id", decimals="text")
+        assert column(found) == [float(price) for price in PRICES]
+        return
+    ask(prices, f"INSERT INTO prices VALUES (5, {LONG}, 12345678901234567890)")
+    assert column(ask(prices, "SELECT price FROM prices ORDER BY id", decimals="text")) == [*PRICES, LONG]
+    assert column(ask(prices, "SELECT pieces FROM prices WHERE id > 3 ORDER BY id", decimals="text")) == [
+        *("2", "12345678901234567890")
+    ]
+    sums = ask(prices, "SELECT SUM(price) AS a, SUM(pieces) AS b FROM prices WHERE id < 2", decimals="text")["rows"]
+    assert sums == [{"a": "1669.90", "b": "4"}]
+    assert types(ask(prices, "SELECT id FROM prices", decimals="text")["rows"]) == {int}
+
+
+@pytest.mark.parametrize("value", [LONG, "99999999999999.99", "12345678901234567890123"])
+def test_a_decimal_that_would_lose_digits_as_a_number_fails_and_changes_nothing(ask, fails, prices, value):
+    if prices.kind == "sqlite":
+        pytest.skip("SQLite has no decimals: the number has lost them when it is stored")
+    ask(prices, f"INSERT INTO prices VALUES (5, {value}, 1)")
+    error = fails(prices, "SELECT id, price FROM prices")
+    assert error.permanent and "column 'price'" in error.message and "cast it to text" in error.message
+    kind = "CHAR(40)" if prices.kind == "mysql" else "TEXT"
+    (found,) = column(ask(prices, f"SELECT CAST(price AS {kind}) AS a FROM prices WHERE id = 5"))
+    assert found.startswith(value)
+    fails(prices, f"INSERT INTO prices VALUES (6, {value}, 1) RETURNING price")
+    assert column(ask(prices, "SELECT COUNT(*) FROM prices")) == [len(PRICES) + 1]
+
+
 def test_an_object_is_stored_as_json(ask, shop):
     ask(shop, f"CREATE TABLE notes (doc {'JSONB' if shop.kind == 'postgres' else 'TEXT'})")
     ask(shop, "INSERT INTO notes VALUES (?)", [{"a": ["é", {"b": None}]}])
@@ -241,7 +301,10 @@ def test_values_that_are_none_are_refused(fails, sqlite, config, part):
     assert part in error.message and error.permanent
 
 
-@pytest.mark.parametrize("config", [{"max_rows": 0}, {"max_rows": 100_001}, {"timeout": 0}, {"read_only": "perhaps"}])
+@pytest.mark.parametrize(
+    "config",
+    [{"max_rows": 0}, {"max_rows": 100_001}, {"timeout": 0}, {"read_only": "perhaps"}, {"decimals": "float"}],
+)
 def test_a_bad_setting_is_refused(config):
     with pytest.raises(ValidationError) as caught:
         REGISTRY["sql"].Config().load({"credential": "a", "statement": "b", **config})
@@ -249,7 +312,7 @@ def test_a_bad_setting_is_refused(config):
 
 
 def test_the_statement_is_taken_as_written():
-    for key in ("statement", "credential", "max_rows", "timeout", "read_only"):
+    for key in ("statement", "credential", "max_rows", "decimals", "timeout", "read_only"):
         assert REGISTRY["sql"].Config().fields[key].metadata["x-literal"]
 
 
@@ -357,9 +420,13 @@ def test_a_wrong_password_or_database_is_permanent_and_not_repeated(fails, postg
     [
         ("5::smallint", 5),
         ("9223372036854775807", 2**63 - 1),
-        ("12345678901234567890123::numeric", "12345678901234567890123"),
         ("19.90::numeric", 19.9),
-        ("0.1234567890123456789::numeric", "0.1234567890123456789"),
+        ("1650.00::numeric", 1650.0),
+        ("12::numeric", 12),
+        ("18446744073709551615::numeric", 2**64 - 1),
+        ("9999999999999.99::numeric", 9999999999999.99),
+        ("0.1234567890123456789::numeric", 0.12345678901234568),
+        ("array[1650.00, 19.9]", [1650.0, 19.9]),
         ("'NaN'::numeric", "NaN"),
         ("'-Infinity'::float8", "-Infinity"),
         ("1.5::float4", 1.5),
@@ -513,6 +580,8 @@ def test_a_certificate_for_another_name_is_one_of_the_authority_only(ask, fails,
     ("expression", "value"),
     [
         ("CAST(19.90 AS DECIMAL(10, 2))", 19.9),
+        ("CAST(1650 AS DECIMAL(10, 2))", 1650.0),
+        ("CAST(12 AS DECIMAL(32))", 12),
         ("18446744073709551615", 2**64 - 1),
         ("x'00ff'", "AP8="),
         ("CAST('2026-01-05 10:00:00' AS DATETIME)", "2026-01-05T10:00:00"),

@@ -70,6 +70,18 @@ def test_rows_are_read_with_bound_values(query, shop):
     assert query(shop, "WITH a AS (SELECT 3 AS n) SELECT * FROM a")["rows"] == [{"n": 3}]
 
 
+def test_decimals_are_numbers_as_those_of_the_node_are(query, run, shop):
+    for statement in ("CREATE TABLE prices (price DECIMAL(30, 2))", "INSERT INTO prices VALUES (1650.00), (19.90)"):
+        run("sql", {"credential": "shop", "statement": statement}, credentials=shop.credentials)
+    assert query(shop, "SELECT price FROM prices ORDER BY price")["rows"] == [{"price": 19.9}, {"price": 1650}]
+    assert query(shop, "SELECT SUM(price) AS a FROM prices")["rows"] == [{"a": 1669.9}]
+
+
+def test_a_decimal_that_would_lose_digits_is_told_to_the_model(fails, postgres):
+    error = fails(postgres, "SELECT 12345678901234567890.12 AS total")
+    assert "column 'total'" in error.message and "cast it to text" in error.message
+
+
 def test_the_tables_are_listed_with_their_columns(tools, shop):
     listed = called(tools(SQL, credentials=shop.credentials), "sql_schema")
     name = {"sqlite": "notes", "postgres": "public.notes", "mysql": "shop.notes"}[shop.kind]
