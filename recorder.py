@@ -261,7 +261,8 @@ class RunRecord:
     def _all(self) -> list[Write]:
         """Writes that make the row of the run that has ended, its steps and log, and count it."""
         steps = [values for values, _ in self._steps]
-        return [self.run.insertion(), *Step.insertions(steps), *self._buffer, self.run.counted()]
+        run = self.run
+        return [run.insertion(), *Step.insertions(steps), *self._buffer, *run.failure_entries(), run.counted()]
 
     def _settle(self, wait: bool) -> None:
         for flushed in self._pending:

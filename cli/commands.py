@@ -242,7 +242,10 @@ def print_run(dispatcher: Dispatcher, run: Run, whole: bool) -> None:
         click.echo(pretty({**shown, "output": output, "steps": shown_steps(dispatcher, run), "logs": shown_logs}))
         return
     for entry in logs:
-        click.echo(one_line(f"{entry.level:<8} {entry.node_id}: {entry.message} {entry.data or ''}").rstrip(), err=True)
+        click.echo(
+            one_line(f"{entry.level:<8} {entry.node_id or 'run'}: {entry.message} {entry.data or ''}").rstrip(),
+            err=True,
+        )
     if run.status == "success":
         click.echo(pretty(output))
 

@@ -26,6 +26,7 @@ from tables.base import (
     now_ms,
 )
 from tables.flows import Workflow
+from tables.logs import LogEntry
 from tables.metrics import RunDay
 from tables.retention import clear
 
@@ -58,7 +59,7 @@ CLOSE_THE_RUNNING = (
     "AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND status IN ('pending', 'running'))"
 )
 
-
+MAX_FAILURE_TEXT = 10_000  # characters of the log entry that tells of a failure
 WITHOUT_VALUES = ("input", "output")
 # The beginning of an id, as somebody would paste it.
 ID_BEGINS = re.compile(r"run_[0-7][0-9A-HJKMNP-TV-Z]{0,25}\Z", re.ASCII | re.IGNORECASE)
@@ -407,6 +408,17 @@ class Run(Timed, Base):
         """The write that counts a run which has ended and is written in the same transaction."""
         return RunDay.count(self, int(self.finished_at or 0), self.status, float(self.duration_ms or 0.0))
 
+    def failure_entries(self) -> list[Write]:
+        """Return the write of the log entry that tells how this ended run failed; none for a success.
+
+        Its level is error, but info for a run that was cancelled: somebody wanted that.
+        """
+        if self.status != "failed":
+            return []
+        level, about = ("info", "The run was stopped") if self.cancelled else ("error", "The run failed")
+        message = f"{about}: {self.error_text}"[:MAX_FAILURE_TEXT]
+        return [LogEntry.entry(self.workspace_id, self.id, self.error_node_id, level, message, None)]
+
     def cancel(self, reason: str, noted: Iterable[Write] = ()) -> bool:
         """End a pending or running run as cancelled, at once; whoever executes it notices. False if it had ended.
 
@@ -443,6 +455,7 @@ class Run(Timed, Base):
         if self.parent_node_id is not None:
             writes += self._answer_parent(now, still, (self.id, *params))
         self.__data__.update(row)
+        writes += [entry.provided(still, (self.id, *params)) for entry in self.failure_entries()]
         ended = Write(f"UPDATE runs SET {columns} WHERE id = ? AND {where}", (*row.values(), self.id, *params))
         return [*writes, Write(NEXT, (self.workflow_id,)), ended]
 

@@ -383,6 +383,34 @@ def test_a_pure_run_is_one_transaction(path, record):
     assert commits(path) - before == 1
 
 
+def test_a_run_that_fails_is_one_transaction_with_the_log_entry_that_tells_of_it(path, record):
+    before = commits(path)
+    record.log("a", "info", "before", None)
+    record.finish(record.run.finish("me", "failed", error_text="no luck", error_node_id="a"))
+    assert commits(path) - before == 1
+    found = seen_by_another(path, "SELECT level, node_id, message FROM log_entries ORDER BY id")
+    assert found == [("info", "a", "before"), ("error", "a", "The run failed: no luck")]
+
+
+def test_the_end_of_a_run_that_is_not_ours_leaves_no_log_entry(record):
+    assert record.finish(record.run.finish("somebody else", "failed", error_text="no luck"))[-1] == 0
+    assert LogEntry.select().count() == 0
+
+
+def test_a_run_that_succeeds_writes_nothing_into_the_log(record):
+    assert not [item for item in record.run.finish("me", "success") if "log_entries" in item.sql]
+    assert not [item for item in record._all() if "log_entries" in item.sql]
+
+
+def test_the_entry_of_a_failure_is_there_however_much_a_run_has_logged(record):
+    for number in range(MAX_LOG_ENTRIES + 50):
+        record.log(None, "info", str(number), None)
+    record.finish(record.run.finish("me", "failed", error_text="x" * MAX_LOG_TEXT))
+    assert LogEntry.select().count() == MAX_LOG_ENTRIES + 1
+    last = LogEntry.select().order_by(LogEntry.id.desc()).get()
+    assert last.message.startswith("The run failed: x") and len(last.message) == MAX_LOG_TEXT
+
+
 def test_finish_gives_the_counts_of_its_own_writes(record):
     record.step(step(0))
     assert record.finish([put("ws_1"), rename("ws_9", "y")]) == [1, 0]

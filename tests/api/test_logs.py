@@ -59,6 +59,19 @@ def test_what_a_node_logs_is_in_the_log_of_its_run(owner, make_run):
     assert (entry["message"], entry["node_id"], entry["run_id"]) == ("hello", "say", run["id"])
 
 
+def test_a_run_that_fails_is_in_the_log_of_the_workspace_and_in_its_own(owner, make_run):
+    run = make_run({"nodes": [{"id": "halt", "type": "stop", "config": {"message": "No stock"}}]})
+    assert (run["status"], run["error_text"]) == ("failed", "No stock")
+    (entry,) = owner.get(f"/api/logs/{run['id']}").json["items"]
+    known = {"level": "error", "run_id": run["id"], "node_id": "halt", "message": "The run failed: No stock"}
+    assert known.items() <= entry.items()
+    for query in ("level=error&brief=true", f"workflow_id={run['workflow_id']}", f"run_id={run['id']}"):
+        (found,) = owner.get(f"/api/logs?{query}").json["items"]
+        assert {**entry, "workflow_name": "Echo", "workflow_id": run["workflow_id"]} == found
+    assert owner.delete(f"/api/runs/{run['id']}").status_code == 204
+    assert owner.get("/api/logs").json["items"] == []
+
+
 def test_the_log_of_a_run_is_given_whole_and_oldest_first(owner, run):
     for number in range(60):
         owner.post("/api/logs", {"message": str(number), "run_id": run["id"]})

@@ -11,7 +11,7 @@ from world import run_of, steps_of
 import database
 from config import Config
 from dispatch import Dispatcher, make_services
-from models import Lease, Run, Step, Wait
+from models import Lease, LogEntry, Run, Step, Wait
 from payloads import Kept
 from recorder import Recorder
 
@@ -80,6 +80,9 @@ def essence(output):
         return sorted(last.items(), key=repr)
 
     def end(run):
+        failures = LogEntry.message.startswith("The run failed: ")
+        told = LogEntry.select().where(LogEntry.run_id == run.id, failures).count()
+        assert told == int(run.status == "failed" and not run.cancelled), (run.id, run.status, told)
         return run.workflow_name, run.status, run.waiting, run.depth, run.nodes_total, run.nodes_done
 
     return sorted([(end(run), output(run), steps(run.id)) for run in Run.select()], key=repr)

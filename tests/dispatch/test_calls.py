@@ -454,7 +454,8 @@ def test_a_run_that_fails_after_it_was_cancelled_starts_none_and_says_nothing(st
     run_of(run.id).cancel("by another process")
     gate.opened.set()
     let_go(one, run)
-    assert run_of(run.id).cancelled and Run.select().count() == 1 and LogEntry.select().count() == 0
+    assert run_of(run.id).cancelled and Run.select().count() == 1
+    assert [entry.message for entry in LogEntry.select()] == ["The run was stopped: by another process"]
     assert not (tmp_path / "values").exists() or list((tmp_path / "values").iterdir()) == []
 
 
@@ -490,7 +491,8 @@ def test_a_target_that_cannot_be_started_is_an_entry_in_the_log_of_the_run(inlin
         values = {"definition": chain(node("told", "error")), **values}
         target = add_flow(values.pop("definition"), **values).id
     run = submit(inline, chain(node("b", "fail"), error_workflow_id=target))
-    (entry,) = LogEntry.select()
+    entry, failure = LogEntry.select().order_by(LogEntry.id)
+    assert failure.message == "The run failed: no"
     assert (entry.run_id, entry.level, entry.workspace_id) == (run.id, "error", "ws_1")
     assert "the error workflow was not started" in entry.message and text in entry.message
     assert run_of(run.id).status == "failed" and Run.select().count() == 1
