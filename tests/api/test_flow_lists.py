@@ -67,6 +67,23 @@ def only(owner, **query):
 # What is known of a flow
 
 
+def test_lists_tell_viewers_nothing_of_the_settings_of_triggers(owner, member, make_flow):
+    hook = {**HOOK, "config": {"path": "orders/hunter2"}}
+    feed = {
+        "id": "feed",
+        "type": "rss_trigger",
+        "config": {"url": "https://ada:hunter2@127.0.0.1:9/news?key=hunter2", "every": 30_000},
+    }
+    made = make_flow(definition(hook, feed), status="active")
+    eventually(lambda: any(due["last_error"] for due in owner.get("/api/schedules").json["items"]))
+    for path in ("/api/flows?brief=true", "/api/schedules", "/api/logs", "/api/metrics"):
+        answer = member("viewer").get(path)
+        assert answer.status_code == 200 and "hunter2" not in answer.text, answer.text
+    (found,) = member("viewer").get("/api/flows?brief=true").json["items"]
+    told = [{"node_id": "hook", "type": "webhook"}, {"node_id": "feed", "type": "rss_trigger"}]
+    assert (found["id"], found["triggers"]) == (made["id"], told)
+
+
 def test_a_flow_says_how_many_nodes_and_which_enabled_triggers_it_has(owner, make_flow):
     off = {"id": "off", "type": "manual", "disabled": True}
     odd = {"id": "odd", "type": "no_such_type"}

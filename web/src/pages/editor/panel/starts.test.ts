@@ -24,6 +24,17 @@ const types = [
       },
     },
   },
+  {
+    type: "feed",
+    name: "Feed",
+    trigger: true,
+    config_schema: {
+      properties: {
+        url: { title: "Address", type: "string" },
+        password: { type: "string", "x-secret": true },
+      },
+    },
+  },
   { type: "log", name: "Log", trigger: false, config_schema: {} },
 ] as unknown as NodeType[];
 const catalogue: Catalogue = { types, broken: [], find: (name) => types.find((type) => type.type === name) };
@@ -48,5 +59,20 @@ it("names each trigger, its settings in brief and the address that it has", () =
     { name: "At night", brief: "At 3:00", address: null },
     { name: "Clock", brief: "Missed runs: Run once", address: null },
     { name: "Hook", brief: "", address: null },
+  ]);
+});
+
+it("tells no secret of a setting", () => {
+  const nodes: FlowNode[] = [
+    { id: "a", type: "hook", config: { path: "orders/9f86d081884c7d659a2feaa0c55ad015" } },
+    {
+      id: "b",
+      type: "feed",
+      config: { url: "https://ada:hunter2@example.org/news.xml?key=hunter2", password: "hunter2" },
+    },
+  ];
+  expect(startsOf({ nodes, edges: [] }, catalogue).map(({ brief }) => brief)).toEqual([
+    "Path: orders/…",
+    "Address: https://example.org/news.xml?…",
   ]);
 });

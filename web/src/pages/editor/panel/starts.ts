@@ -5,6 +5,7 @@ import { cronInWords } from "@/forms/schema/cron";
 import { kindOf } from "@/forms/schema/leaf";
 import type { FieldSchema } from "@/forms/schema/types";
 import { choiceLabel, labelOf } from "@/forms/schema/words";
+import { redacted } from "@/ui/redaction";
 
 export interface Start {
   node: FlowNode;
@@ -42,7 +43,7 @@ function inWords(key: string, value: unknown, schema: FieldSchema | undefined): 
     return null;
   const words = kindOf(key, schema) === "cron" ? cronInWords(String(value)) : undefined;
   if (words !== undefined) return words.charAt(0).toUpperCase() + words.slice(1);
-  return `${schema.title ?? labelOf(key)}: ${schema.enum === undefined ? value : choiceLabel(value)}`;
+  return `${schema.title ?? labelOf(key)}: ${schema.enum === undefined ? redacted(String(value)) : choiceLabel(value)}`;
 }
 
 function briefOf(node: FlowNode, properties: Properties): string {
