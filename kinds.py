@@ -168,10 +168,10 @@ class Whole(fields.Integer):
         return number
 
 
-def text(longest: int, shortest: int = 1, **options: Any) -> fields.String:
+def text(longest: int, shortest: int = 1, is_kept: bool = True, **options: Any) -> fields.String:
     """A bounded text without NUL, which no database takes everywhere; not of blanks alone, unless it may be empty.
 
-    One that is no longer than a name has no characters that nobody sees, or that move others.
+    One that is kept and no longer than a name has no characters that nobody sees, or that move others.
     """
 
     def good(value: str) -> None:
@@ -179,7 +179,7 @@ def text(longest: int, shortest: int = 1, **options: Any) -> fields.String:
             raise ValidationError("must not contain the character NUL")
         if shortest and not value.strip():
             raise ValidationError("must not be blank")
-        if longest <= MAX_NAME and (hidden := first_unseen(value, but=JOINERS)) is not None:
+        if is_kept and longest <= MAX_NAME and (hidden := first_unseen(value, but=JOINERS)) is not None:
             raise ValidationError(f"must not contain {hidden}, a character that nobody sees")
 
     return fields.String(validate=[validate.Length(shortest, longest), good], **options)

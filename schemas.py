@@ -219,7 +219,7 @@ FLOW_SORTS = ("newest", "name", "updated", "last_run")
 class FlowArgs(PageArgs):
     cursor = FlowCursor(load_default=None)
     status = Some(STATUSES, load_default=None)
-    search = text(200, 0, load_default=None)
+    search = text(200, 0, is_kept=False, load_default=None)
     failing = fields.Boolean(load_default=None)
     trigger = text(64, load_default=None, metadata={"description": "Those that have such a trigger: webhook, schedule"})
     sort = choice(FLOW_SORTS, load_default="newest")
@@ -367,7 +367,7 @@ class RunArgs(PageArgs):
     waiting = fields.Boolean(
         load_default=False, metadata={"description": "Only runs that wait for an answer of people"}
     )
-    search = text(200, load_default=None, metadata={"description": SEARCH_RUNS})
+    search = text(200, is_kept=False, load_default=None, metadata={"description": SEARCH_RUNS})
     brief = fields.Boolean(load_default=False, metadata=BRIEF)
 
 
@@ -576,7 +576,7 @@ class LogArgs(PageArgs):
     level = Some(LEVELS, load_default=None)
     since = Time(load_default=None)
     until = Time(load_default=None)
-    search = text(200, load_default=None, metadata={"description": "Letters of the message"})
+    search = text(200, is_kept=False, load_default=None, metadata={"description": "Letters of the message"})
     workflow_id = text(64, load_default=None)
     brief = fields.Boolean(
         load_default=False,

@@ -35,7 +35,7 @@ def ids(server):
     call = server.call
     flow = call("POST", "/api/flows", {"name": MARKUP, "definition": FLOW})["id"]
     begin = f"/api/workflows/{flow}/run?wait=30"
-    waiting, failed = (call("POST", begin, {"input": {"a": MARKUP}})["id"] for _ in range(2))
+    waiting, failed = (call("POST", begin, {"input": {"a": LINK, "b": MARKUP}})["id"] for _ in range(2))
     call("POST", f"/api/runs/{failed}/resume", {"answer": "approved", "comment": MARKUP})
     call("POST", "/api/agents", {"id": "planted", "name": MARKUP, "description": MARKUP, "instructions": MARKUP})
     call("POST", "/api/credentials", {"name": MARKUP, "type": "secret", "data": {"value": "x"}})

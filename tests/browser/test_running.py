@@ -103,7 +103,7 @@ def test_the_last_run_is_shown_before_anything_was_run_here(editor):
         chain(node("start", "manual"), values("double", twice="{{ input.n * 2 }}"), values("last", a=1))
     )
     flow = editor.add(definition)
-    editor.server.run(flow, {"n": 21}, wait=PATIENCE)
+    editor.server.run(flow, {"n": 21}, wait=60)
     editor.open(flow).click("double")
     editor.tab("Run data")
     expect(editor.panel.get_by_text(re.compile("^Last run"))).to_contain_text("succeeded")

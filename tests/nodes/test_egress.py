@@ -86,7 +86,7 @@ def test_this_machine_is_refused_under_every_name(httpserver, host):
 def test_a_name_that_resolves_to_a_private_address_is_refused_and_only_the_log_has_the_address(client, names, caplog):
     names["a.example"] = ["10.0.0.1", "fd00::7"]
     message = refusal(client, "http://a.example/?token=hunter2")
-    assert message.startswith("GET a.example: a.example is at an address that may not be reached;")
+    assert message.startswith("GET a.example:80/: a.example is at an address that may not be reached;")
     assert "10.0.0.1" not in message and "fd00::7" not in message
     assert "a.example, which is at 10.0.0.1, fd00::7" in caplog.text and "hunter2" not in caplog.text
     assert "HEADRACE_EGRESS_ALLOW" in message and "hunter2" not in message

@@ -24,7 +24,7 @@ export function ExpressionPanel({ text, perItem, problems }: ExpressionPanelProp
         <div className={classes.value}>
           {holdsExpression(text) && <Preview text={text} problems={problems} />}
         </div>
-        <DocsLink page="expressions" label="Documentation of expressions">
+        <DocsLink page="expressions" label="Help with expressions">
           Help
         </DocsLink>
         <Button
