@@ -105,6 +105,9 @@ class Editor:
         # The first little way makes it a drag.
         mouse.move(x + 6, y + 3)
         mouse.move(to_x, to_y, steps=STEPS)
+        # A hand never stops at once: on a busy machine, the page has seen the line begin only by now.
+        self.page.evaluate(FRAMES)
+        mouse.move(to_x + 1, to_y)
         if drop:
             mouse.up()
 
