@@ -47,7 +47,7 @@ def hash_password(password: str, about: Iterable[str] = ()) -> str:
 
 
 def names_of(user: User) -> list[str]:
-    """What somebody who guesses the user's password would try first."""
+    """Return the names that an attacker would try first as this user's password."""
     return [user.email, user.name, *(workspace.name for workspace in Workspace.of(user))]
 
 

@@ -35,7 +35,7 @@ MAX_NAMED = 5
 
 
 class Manifest(NamedTuple):
-    """What a backup says of itself. `files` has (size in bytes, SHA-256) by path, such as `values/run_1/input.json`."""
+    """The manifest of a backup. `files` has (size in bytes, SHA-256) by path, such as `values/run_1/input.json`."""
 
     version: str
     made_at: str
@@ -109,7 +109,7 @@ def _copy_folder(data_dir: Path, folder: str, draft: Path, copied: dict[str, _Co
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
-    """The regular files below the folder, none if there is no folder; no link is followed."""
+    """Yield the regular files below the folder, if it exists. Links are not followed."""
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)
@@ -200,7 +200,7 @@ def restore(config: Config, source: Path) -> Manifest:
 
 
 def read_manifest(source: Path) -> Manifest:
-    """What the backup in this folder says of itself.
+    """Return the manifest of the backup in this folder.
 
     Raises: NotFound if there is no manifest, BadInput if it is not one, ConfigError if a newer version has written it.
     """

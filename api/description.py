@@ -1,4 +1,4 @@
-"""What the OpenAPI document says besides what the argument and answer schemas say: operation ids and components.
+"""Parts of the OpenAPI document that no argument or answer schema has: operation ids and components.
 
 An operation id is a verb and a resource: `list_runs`, `get_run`, `create_flow`. It follows from the method and the
 path, unless the route is in IRREGULAR. Generated clients name their functions by it, so it never changes.

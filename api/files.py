@@ -188,7 +188,7 @@ def _pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """What the files refuse, as errors of the API."""
+    """Turn the errors of the workspace's files into errors of the API."""
     try:
         yield
     except Absent as error:

@@ -1,4 +1,4 @@
-"""Where a request comes from, and at which address it has found this server: the client, the page, the cookie's scope.
+"""The origin of a request: the client's address, the page that sent it, and the scope of the session's cookie.
 
 Proxies that are trusted have been believed before (`HEADRACE_TRUSTED_PROXIES`): what is seen here is what they say.
 """
@@ -24,7 +24,7 @@ PORTS = {"http": 80, "https": 443}
 
 
 class Origin(NamedTuple):
-    """What a browser calls an origin; `host` may be empty."""
+    """An origin as in RFC 6454: scheme, host and port; `host` may be empty."""
 
     scheme: str
     host: str
@@ -103,7 +103,7 @@ def end_session(response: Response) -> None:
 
 
 class Client(NamedTuple):
-    """Who asks, as the network sees it. `is_shared`: a proxy's address, behind which all clients look the same."""
+    """The client's network address. `is_shared`: it is a proxy's address, which many clients share."""
 
     address: str
     is_shared: bool

@@ -158,7 +158,7 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
 
 
 def _told(start: str, repeated: Repeated) -> dict[str, Any]:
-    """What the audit trail has of a retry: a pinned approval was given by nobody, say."""
+    """Return the details of a retry for the audit trail, such as pinned nodes: nobody gave a pinned approval."""
     pinned = {"pinned": repeated.pinned[:MAX_TOLD]} if repeated.pinned else {}
     return {"from": start, "version": repeated.version, "draft": repeated.version is None, **pinned}
 
