@@ -143,7 +143,7 @@ def _loaded(type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Trial(NamedTuple):
-    """What came of it: `status` is ok, failed or untested, `message` says who was asked, or what is wrong."""
+    """The result: `status` is ok, failed or untested; `message` names the server that was asked, or the problem."""
 
     status: str
     message: str
@@ -151,7 +151,7 @@ class Trial(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether somebody was asked, and it works."""
+        """Return True if a server was asked and accepted the credential."""
         return self.status == "ok"
 
 

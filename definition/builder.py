@@ -354,7 +354,7 @@ class _Builder:
 
 
 def also() -> dict[str, tuple[str, ...]]:
-    """What each node type is called elsewhere."""
+    """Other tools' names for each node type."""
     return {type_: (*node.also, node.title) for type_, node in REGISTRY.items()}
 
 

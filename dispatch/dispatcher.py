@@ -537,7 +537,7 @@ class Dispatcher(Executor):
         return Ticket(made, True, present)
 
     def what_repeats(self, run: Run, start: str, version: str | int | None) -> Repeated:
-        """What `retry` would execute. Raises the same errors for what cannot be chosen."""
+        """Return what `retry` would execute. Raises the same errors as `retry` for a bad choice."""
         return what_repeats(self, run, start, version)
 
     def answerable(self, run: Run, node_id: str) -> Node:

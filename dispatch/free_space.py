@@ -1,4 +1,4 @@
-"""Whether the disks of the server have room for new runs: a full one stops everything, so they are refused before."""
+"""Check the free disk space: a full disk stops everything, so new runs are refused before it is full."""
 
 from __future__ import annotations
 
