@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from peewee import DatabaseError, ExceptionWrapper, IntegrityError, OperationalError, SqliteDatabase
 
+from changes import ALL, SETTINGS, Changes
 from errors import ConfigError
 from version import VERSION
 
@@ -196,6 +197,7 @@ class _WriteLock:
 
 # Of the database that `connect` named last. Who still writes to an earlier one keeps the lock of that.
 _lock = _WriteLock(os.devnull)
+_changes = Changes(os.devnull)
 
 
 def is_held_up() -> bool:
@@ -208,7 +210,7 @@ def connect(path: Path, durability: str = "full") -> None:
 
     `durability` full syncs every commit to the disk; normal leaves the last instants before a power cut to chance.
     """
-    global _lock
+    global _lock, _changes
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     pragmas = {
         "journal_mode": "wal",
@@ -221,6 +223,7 @@ def connect(path: Path, durability: str = "full") -> None:
     db.init(str(path), pragmas=pragmas)
     _lock.close()
     _lock = _WriteLock(f"{path}.lock")
+    _changes = Changes(f"{path}.lock")
 
 
 def disconnect_thread() -> None:
@@ -235,6 +238,16 @@ def disconnect() -> None:
     _lock.close()
 
 
+def commits() -> int:
+    """A number that every commit changes, in whichever process; odd while somebody writes."""
+    return _changes.count(ALL)
+
+
+def settings_commits() -> int:
+    """The same, of commits that may change more than runs: flows, credentials, members, tokens."""
+    return _changes.count(SETTINGS)
+
+
 @contextmanager
 def write() -> Iterator[None]:
     """A write transaction: alone among all writers, all or nothing. May be nested; the outermost commits."""
@@ -243,20 +256,46 @@ def write() -> Iterator[None]:
             with db.atomic():
                 yield
             return
-        cause: BaseException | None = None
-        try:
-            with db.atomic("IMMEDIATE"):
-                try:
-                    yield
-                except BaseException as error:
-                    cause = error
-                    raise
-        except OperationalError as error:
-            first = cause or _before_the_rollback(error)
-            if "readonly" in str(first):
-                # Opened while the file could not be written, it would stay so; the next one need not.
-                disconnect_thread()
-            raise first from None
+        with _counted(ALL, SETTINGS), _transaction():
+            yield
+
+
+@contextmanager
+def write_runs() -> Iterator[None]:
+    """`write` for the recorder: it changes runs and what belongs to them, and nothing that a `Memory` holds."""
+    with _lock, _counted(ALL), _transaction():
+        yield
+
+
+@contextmanager
+def _counted(*which: int) -> Iterator[None]:
+    changes = _changes  # `connect` may name another database meanwhile
+    try:
+        changes.begin(*which)
+    except OSError as error:
+        raise OperationalError(f"what changes cannot be counted: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        changes.end(*which)
+
+
+@contextmanager
+def _transaction() -> Iterator[None]:
+    cause: BaseException | None = None
+    try:
+        with db.atomic("IMMEDIATE"):
+            try:
+                yield
+            except BaseException as error:
+                cause = error
+                raise
+    except OperationalError as error:
+        first = cause or _before_the_rollback(error)
+        if "readonly" in str(first):
+            # Opened while the file could not be written, it would stay so; the next one need not.
+            disconnect_thread()
+        raise first from None
 
 
 def _before_the_rollback(error: OperationalError) -> BaseException:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 import orjson
 from peewee import IntegrityError
 
-from database import HeldUp, disconnect_thread, execute_all, patience, write
+from database import HeldUp, disconnect_thread, execute_all, patience, write_runs
 from errors import Conflict, NodeError, Unavailable
 from models import LogEntry, Needed, Run, Step, Wait, Write
 from payloads import Payloads
@@ -349,7 +349,7 @@ class Recorder:
         if not group:
             return
         try:
-            with write():
+            with write_runs():
                 # What others wrote may have taken long.
                 group = [batch for batch in group if not _has_failed_before(batch) and _is_wanted(batch)]
                 counts = [_done(batch.writes) for batch in group]

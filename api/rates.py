@@ -67,7 +67,8 @@ class Rates:
 
     def _open(self) -> mmap.mmap:
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.ftruncate(self._fd, SLOTS * SLOT.size)
+        # A block that is missing would end the process when it writes there and the disk is full.
+        os.posix_fallocate(self._fd, 0, SLOTS * SLOT.size)
         self._slots = mmap.mmap(self._fd, SLOTS * SLOT.size)
         return self._slots
 
