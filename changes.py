@@ -76,15 +76,17 @@ class Memory(Generic[Key, Value]):
         self._lock = threading.Lock()
         self._found: dict[Key, tuple[int, Value]] = {}
 
-    def get(self, key: Key, query: Callable[[], Value]) -> Value:
-        """The answer of the query, which is asked only if it is not remembered."""
+    def get(self, key: Key, query: Callable[[], Value | None]) -> Value | None:
+        """The answer of the query, which is asked only if it is not remembered. None is not remembered: anybody can ask
+        for what is not there.
+        """
         count = self._count()
         found = self._found.get(key)
         if found is not None and found[0] == count:
             return found[1]
         # The counter was read first: what changes while the query runs makes it another one.
         value = query()
-        if count and not count & 1:
+        if value is not None and count and not count & 1:
             with self._lock:
                 if len(self._found) >= MOST_REMEMBERED:
                     self._found.clear()

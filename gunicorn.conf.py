@@ -88,6 +88,7 @@ def post_worker_init(worker):
     worker.max_body = _config.max_body_bytes
     server = worker.app.wsgi().extensions["headrace"]
     server.start()
+    worker.shortcut = server.shortcut
     # A signal's handler may not wait for a lock, and of all queues only this one takes none: a thread does the rest.
     stopped = queue.SimpleQueue()
 

@@ -12,14 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import orjson
 from peewee import IntegrityError
 
 from database import HeldUp, disconnect_thread, execute_all, patience, write_runs
 from errors import Conflict, NodeError, Unavailable
-from models import LogEntry, Needed, Run, Step, Wait, Write
+from models import LogEntry, Needed, Run, RunDay, Step, Wait, Write
 from payloads import Payloads
 
 log = logging.getLogger("headrace.recorder")
@@ -32,11 +32,25 @@ MAX_LOG_DATA = 64 * 1024
 MAX_LOG_BUFFER = 2**20
 
 
+class Promise(Protocol):
+    """What the writer does to the future of a batch. `Turn` stands in for one."""
+
+    def cancelled(self) -> bool: ...
+
+    def running(self) -> bool: ...
+
+    def set_running_or_notify_cancel(self) -> bool: ...
+
+    def set_result(self, counts: list[int], /) -> None: ...
+
+    def set_exception(self, error: BaseException, /) -> None: ...
+
+
 class _Batch(NamedTuple):
     """Writes that belong together, all or nothing; `done` gets the row count of each. They fail if `after` has."""
 
     writes: Sequence[Write]
-    done: Future[list[int]]
+    done: Promise
     after: Future[list[int]] | None = None
 
 
@@ -88,6 +102,22 @@ class RunTaken(BaseException):
 
 class Undone(Exception):
     """A write that was needed has changed no row, so none of its unit is done."""
+
+
+class WholeRun(NamedTuple):
+    """A run that is written once, when it has ended: its row, the values of its steps, and what belongs to it."""
+
+    run: Run
+    steps: Sequence[tuple[Any, ...]]
+    more: Sequence[Write]
+
+
+def insertions(runs: Sequence[WholeRun]) -> list[Write]:
+    """Writes that make all of these runs and count them, in as few statements as may be."""
+    rows = [whole.run for whole in runs]
+    steps = [values for whole in runs for values in whole.steps]
+    more = [item for whole in runs for item in whole.more]
+    return [*Run.insertions(rows), *Step.insertions(steps), *more, *RunDay.count_all(rows)]
 
 
 class RunRecord:
@@ -258,11 +288,13 @@ class RunRecord:
         self._settle(wait=True)
         return counts[-len(writes) :]
 
-    def _all(self) -> list[Write]:
-        """Writes that make the row of the run that has ended, its steps and log, and count it."""
+    def whole(self) -> WholeRun:
+        """The run that has ended, of which nothing is written yet."""
         steps = [values for values, _ in self._steps]
-        run = self.run
-        return [run.insertion(), *Step.insertions(steps), *self._buffer, *run.failure_entries(), run.counted()]
+        return WholeRun(self.run, steps, [*self._buffer, *self.run.failure_entries()])
+
+    def _all(self) -> list[Write]:
+        return insertions([self.whole()])
 
     def _settle(self, wait: bool) -> None:
         for flushed in self._pending:
@@ -275,6 +307,83 @@ class RunRecord:
 
     def _is_full(self) -> bool:
         return len(self._buffer) + len(self._steps) >= FULL_BUFFER
+
+
+# Called by the writer's thread once a run is on the disk, with None; else with what went wrong.
+Tell: TypeAlias = Callable[[BaseException | None], None]
+
+
+class Turn:
+    """Whole runs that one turn of a loop has executed: one unit for the recorder, which tells those who asked for them.
+
+    It can be taken back until the writer begins it. If the unit fails, each run is written for itself, so that none
+    fails by another's fault.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.runs: list[WholeRun] = []
+        self.given_at = 0.0  # seconds of `time.monotonic`
+        self._tell: list[Tell] = []
+        self._lock = threading.Lock()
+        self._is_begun = self._is_revoked = self.is_over = False
+
+    def add(self, run: WholeRun, tell: Tell) -> None:
+        """Add a run that has ended."""
+        self.runs.append(run)
+        self._tell.append(tell)
+
+    def submit(self) -> None:
+        """Hand it to the recorder."""
+        self.given_at = time.monotonic()
+        self.recorder.submit_turn(self)
+
+    def revoke(self, error: BaseException) -> None:
+        """Take the runs back, unless the writer has begun: then they have failed of this error."""
+        with self._lock:
+            if self._is_begun or self._is_revoked:
+                return
+            self._is_revoked = True
+        self._end(error)
+
+    # As a promise
+
+    def cancelled(self) -> bool:
+        """Return True if it was taken back."""
+        return self._is_revoked
+
+    def running(self) -> bool:
+        """Return True if the writer has begun it."""
+        return self._is_begun
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Begin it. Return False if it was taken back."""
+        with self._lock:
+            self._is_begun = not self._is_revoked
+            return self._is_begun
+
+    def set_result(self, counts: list[int]) -> None:
+        """Tell everybody that it is on the disk."""
+        self._end(None)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Tell that it failed; or, of several runs, try each alone."""
+        if len(self.runs) == 1:
+            self._end(error)
+            return
+        self.is_over = True
+        for run, tell in zip(self.runs, self._tell, strict=True):
+            alone = Turn(self.recorder)
+            alone.add(run, tell)
+            alone.submit()
+
+    def _end(self, error: BaseException | None) -> None:
+        self.is_over = True
+        for tell in self._tell:
+            try:
+                tell(error)
+            except Exception:
+                log.exception("who asked for a run cannot be told of its end")
 
 
 class Recorder:
@@ -310,12 +419,19 @@ class Recorder:
         for Undone.
         """
         done: Done = Revocable() if revocable else Future()
+        self._put(_Batch(writes, done, after))
+        return done
+
+    def submit_turn(self, turn: Turn) -> None:
+        """Queue the runs of a turn as one unit. The turn tells what has become of each."""
+        self._put(_Batch(insertions(turn.runs), turn))
+
+    def _put(self, batch: _Batch) -> None:
         with self._lock:
             if not self._has_ended:
-                self._queue.put(_Batch(writes, done, after))
-                return done
-        done.set_exception(Unavailable("The server is ending; nothing is recorded any more", retry_after=5))
-        return done
+                self._queue.put(batch)
+                return
+        batch.done.set_exception(Unavailable("The server is ending; nothing is recorded any more", retry_after=5))
 
     def commit(self, writes: Sequence[Write]) -> list[int]:
         """Write and wait until it is durable; the row counts. Raises what the database raised."""

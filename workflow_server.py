@@ -22,6 +22,7 @@ import server_key
 import welcome
 from api.rates import Rates
 from api.refusals import Refusals
+from api.shortcut import Shortcut
 from config import Config
 from credentials import Credentials
 from dispatch import Dispatcher, Links, make_services
@@ -56,6 +57,7 @@ class Server:
         self.scheduler = Scheduler(self.dispatcher)
         self.rates = Rates(config.data_dir / "rates")
         self.refusals = Refusals()
+        self.shortcut = Shortcut(self.dispatcher, self.vault, self.refusals)
         patience.leave(max(1, config.threads // 2))
         self.first_login: welcome.Login | None = None
         self.has_seen_proxy = False  # one that is not trusted: see api/origins.py

@@ -9,11 +9,13 @@ from typing import Any
 
 from flask import Flask, Response, request
 from flask_swagger_ui import get_swaggerui_blueprint
+from werkzeug.datastructures import Headers
 
 from api import (
     access,
     agent_definitions,
     agents,
+    answers,
     audit,
     browser_app,
     catalogue,
@@ -92,11 +94,6 @@ OPENAPI = {
 }
 
 
-# A page that a flow answers may have styles of its own, and forms. It has no scripts, and never the origin of the app.
-PLAIN_PAGE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-SANDBOX = "sandbox allow-forms"
-
-
 def install(app: Flask, web_dir: Path | None = None) -> None:
     """Put the whole API onto the app, and the browser app that is built in this folder."""
     app.config.update(OPENAPI)
@@ -147,22 +144,15 @@ def _docs_policy(response: Response) -> str:
 
 def _secure(response: Response) -> Response:
     """Headers that keep a browser from doing anything with an answer that we did not mean."""
-    # The pages of ours say themselves which style they have.
     endpoint = request.endpoint
-    usual = PLAIN_PAGE if endpoint == "webhooks.fire" else "default-src 'none'"
-    policy = response.headers.get("Content-Security-Policy", usual)
+    if endpoint == "webhooks.fire":
+        response.headers = Headers(answers.secured(list(response.headers)))
+        return response
+    # The pages of ours say themselves which style they have.
+    policy = response.headers.get(answers.POLICY, "default-src 'none'")
     if endpoint == "swagger_ui.show":
         policy = _docs_policy(response)
-    always = "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-    if endpoint == "webhooks.fire":
-        # What a flow answers, be it a page, must not act as one of ours. A policy of its own beside the flow's: in one
-        # and the same, the first of two directives counts, so a flow could say before us what its sandbox allows. Its
-        # forms go to this server alone, and from an origin of nobody: no session goes along (api/access.py).
-        response.headers["Content-Security-Policy"] = policy
-        response.headers.add("Content-Security-Policy", f"{always}; {SANDBOX}")
-    else:
-        response.headers["Content-Security-Policy"] = f"{policy}; {always}"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["X-Frame-Options"] = "DENY"
+    response.headers[answers.POLICY] = f"{policy}; {answers.ALWAYS}"
+    for name, value in answers.CAUTIOUS:
+        response.headers[name] = value
     return response

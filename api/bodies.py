@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl
@@ -33,9 +33,24 @@ def input_of(request: Request, path: str, raw: bytes, carrier: str | None) -> di
 
     `carrier` is the header that holds the webhook's own secret. BadInput for a body that is not what it says.
     """
-    query = _grouped(request.args.items(multi=True)) if request.query_string else {}
+    query = query_of(request.query_string.decode()) if request.query_string else {}
     headers = _headers(request.environ, carrier)
     return {"method": request.method, "path": path, "query": query, "headers": headers, "body": body_of(request, raw)}
+
+
+def query_of(text: str) -> dict[str, Any]:
+    """The parameters of a query string, as werkzeug reads them: bytes that are no UTF-8 stay as they are written."""
+    return _grouped(parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote"))
+
+
+def headers_of(pairs: Sequence[tuple[str, str]], carrier: str | None) -> dict[str, str]:
+    """The same headers as `input_of` has, of pairs of name and value in which no name comes twice."""
+    found = {}
+    for name, value in pairs:
+        name = name.lower()
+        if name not in SECRET_HEADERS and name != carrier and value:
+            found[name] = value if value.isascii() else _as_meant(value)
+    return found
 
 
 def _headers(environ: dict[str, Any], carrier: str | None) -> dict[str, str]:

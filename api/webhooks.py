@@ -5,7 +5,6 @@ This is what is called most, so it keeps to one query and no schema between the 
 
 from __future__ import annotations
 
-import base64
 import logging
 import math
 import time
@@ -14,10 +13,12 @@ from typing import Any
 
 import orjson
 from flask import Request, Response, current_app
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import PathConverter
 
 from api.access import everybody
+from api.answers import Answer, accepted, json_answer, shaped, unfinished, with_headers, with_output
 from api.bodies import input_of
 from api.files import stream
 from api.origins import client
@@ -34,28 +35,21 @@ from nodes.triggers import CREDENTIAL_TYPES, METHODS
 from payloads import Kept
 from schemas import ANY_JSON, Error, FiredOut
 from throttle import network_of
+from vault import Vault
 
 log = logging.getLogger("headrace.webhooks")
 blueprint = Resource("webhooks", "The addresses of flows, called by other systems", any_query=True)
 
 LONGEST_KEY = 200
-WITHOUT_BODY = (204, 205, 304)
-BASIC = {"WWW-Authenticate": 'Basic realm="webhook", charset="UTF-8"'}
-# Headers of an answer that a flow may not set: they are the server's own, or would do something to its whole origin or
-# to the proxy in front.
-KEPT_BACK = {
-    *("connection", "content-encoding", "content-length", "date", "keep-alive", "server", "te", "trailer"),
-    *("transfer-encoding", "upgrade", "set-cookie", "set-cookie2", "clear-site-data", "strict-transport-security"),
-    *("service-worker-allowed", "alt-svc", "nel", "report-to", "reporting-endpoints", "x-sendfile"),
-}
+BASIC = ("WWW-Authenticate", 'Basic realm="webhook", charset="UTF-8"')
 # What a page of this server could load as a part of itself: its policy allows what comes from here.
 PARTS = {"script", "style", "worker", "sharedworker", "serviceworker", "audioworklet", "object", "embed"}
-KEPT_BACK_PREFIXES = ("proxy-", "x-accel-", "x-lighttpd-")
 
 
 TEXT = {"schema": {"type": "string"}}
 # A respond node may name any other type too.
 ANSWER_TYPES: dict[str, Any] = {"application/json": {"schema": ANY_JSON}, "text/plain": TEXT, "text/html": TEXT}
+NOT_NOW = "The server cannot take this call now; try again soon"
 ERROR_TYPES: dict[str, Any] = {"application/json": {"schema": Error}, "text/plain": TEXT, "text/html": TEXT}
 
 
@@ -97,11 +91,12 @@ def fire(path: str) -> Response:
     raw = read_raw(request)
     hidden = None
     if config["auth"] != "none":
-        secret = _secret(hook, config["auth"])
+        secret = secret_of(server.vault, hook, config["auth"])
         _check_guesses(hook)
         if not proves(str(hook.secret_type), secret, request.headers, raw, time.time()):
             _note_refusal(hook, path)
-            return _json({"error": "You may not call this webhook"}, 401, BASIC if config["auth"] == "basic" else {})
+            challenge = [BASIC] if config["auth"] == "basic" else []
+            return _sent(json_answer({"error": "You may not call this webhook"}, 401, *challenge))
         hidden = carrier(str(hook.secret_type), secret)
     if (limit := config.get("rate_limit")) is not None:
         _take_a_call(hook, limit)
@@ -113,15 +108,13 @@ def fire(path: str) -> Response:
         return answer(dispatcher, ticket)
     except Unavailable as error:
         log.warning("flow %s: a call was turned away: %s", hook.flow.id, error.message)
-        raise Unavailable(
-            "The server cannot take this call now; try again soon", retry_after=error.retry_after
-        ) from error
+        raise Unavailable(NOT_NOW, retry_after=error.retry_after) from error
 
 
 def _check_guesses(hook: Hook) -> None:
     """Raise TooMany if the caller's address has been refused often of late: whoever guesses needs many tries."""
     refusals: Refusals = current_app.extensions["headrace"].refusals
-    if refusals and (wait := refusals.wait(_place(hook), network_of(client().address))):
+    if refusals and (wait := refusals.wait(place_of(hook), network_of(client().address))):
         raise TooMany("Too many calls without the right proof; try again later", retry_after=math.ceil(wait))
 
 
@@ -132,7 +125,7 @@ def _note_refusal(hook: Hook, path: str) -> None:
     """
     server = current_app.extensions["headrace"]
     address, is_shared = client()
-    if not server.refusals.note(_place(hook), address if is_shared else network_of(address), is_shared):
+    if not server.refusals.note(place_of(hook), address if is_shared else network_of(address), is_shared):
         return
     log.info("webhook %s: a caller at %s was refused", path, address)
     message = f"A caller at {address} was refused: the secret is missing or wrong. Once a minute, this is told of again"
@@ -140,7 +133,8 @@ def _note_refusal(hook: Hook, path: str) -> None:
     server.recorder.submit([LogEntry.entry(hook.flow.workspace_id, None, hook.node_id, "warning", message, data)])
 
 
-def _place(hook: Hook) -> str:
+def place_of(hook: Hook) -> str:
+    """The name of a webhook for its limits."""
     return f"{hook.flow.id} {hook.node_id}"
 
 
@@ -148,7 +142,7 @@ def _take_a_call(hook: Hook, limit: int) -> None:
     """Count a call of a webhook that takes so many a minute. TooMany beyond that."""
     rates: Rates = current_app.extensions["headrace"].rates
     try:
-        wait = rates.wait(_place(hook), limit)
+        wait = rates.wait(place_of(hook), limit)
     except OSError as error:
         raise Unavailable("The calls of this webhook cannot be counted at the moment", retry_after=5) from error
     if wait:
@@ -170,14 +164,15 @@ def _plan(dispatcher: Dispatcher, hook: Hook) -> Plan:
         raise Unavailable("The flow of this webhook cannot run at the moment") from None
 
 
-def _secret(hook: Hook, auth: str) -> Mapping[str, Any]:
+def secret_of(vault: Vault, hook: Hook, auth: str) -> Mapping[str, Any]:
     """The values of the credential. Unavailable where it cannot be used: nobody is let in then."""
     reason = "it is missing"
     if hook.credential_id is not None and hook.secret_type is not None:
         if hook.secret_type in CREDENTIAL_TYPES[auth]:
             try:
-                vault = current_app.extensions["headrace"].vault
-                found: Mapping[str, Any] = vault.unseal(hook.credential_id, hook.secret_stamp, hook.secret)
+                found: Mapping[str, Any] = vault.unseal(
+                    hook.credential_id, int(hook.secret_stamp or 0), str(hook.secret)
+                )
                 return found
             except VaultError as error:
                 reason = str(error)
@@ -204,22 +199,29 @@ def _key(request: Request, node_id: str, header: str | None) -> str | None:
 
 def _at_once(dispatcher: Dispatcher, ticket: Ticket) -> Response:
     dispatcher.durable(ticket)
-    return _accepted(ticket.run)
+    return _sent(accepted(ticket.run))
 
 
 def _with_the_output(dispatcher: Dispatcher, ticket: Ticket) -> Response:
     finished = dispatcher.wait_in_turn(ticket, dispatcher.config.webhook_wait)
     if finished.status != "success":
-        return _unfinished(finished)
+        return _sent(unfinished(finished))
     text = dispatcher.payloads.load(finished.id, "output", Kept(finished.output, finished.output_bytes))
-    return Response(text or b"null", mimetype="application/json")
+    return _sent(with_output(text))
 
 
 def _with_what_a_node_says(dispatcher: Dispatcher, ticket: Ticket) -> Response:
     run, said = dispatcher.response(ticket, dispatcher.config.webhook_wait)
+    if said is not None and "file" in said:
+        return _with_file(dispatcher, run, said)
+    return _sent(answer_of_node(run, said))
+
+
+def answer_of_node(run: Run, said: Any) -> Answer:
+    """The answer of a run whose respond node said this; None if none did."""
     if said is not None:
-        return _with_file(dispatcher, run, said) if "file" in said else _shaped(said)
-    return _json({"run_id": run.id}) if run.status == "success" else _unfinished(run)
+        return shaped(said)
+    return json_answer({"run_id": run.id}) if run.status == "success" else unfinished(run)
 
 
 # How to answer, and whether the request's own thread may execute the run where it is a quick one: because it waits for
@@ -231,17 +233,6 @@ ANSWERS: dict[str, tuple[Callable[[Dispatcher, Ticket], Response], bool]] = {
 }
 
 
-def _accepted(run: Run) -> Response:
-    return _json({"run_id": run.id}, 202)
-
-
-def _unfinished(run: Run) -> Response:
-    """The answer for a run without an output; what went wrong is for those who may see the run."""
-    if run.status == "failed":
-        return _json({"error": "The run failed", "run_id": run.id}, 500)
-    return _accepted(run)
-
-
 def _with_file(dispatcher: Dispatcher, run: Run, said: Mapping[str, Any]) -> Response:
     """The file that a respond node names, as it is now."""
     file = said["file"]
@@ -249,41 +240,11 @@ def _with_file(dispatcher: Dispatcher, run: Run, said: Mapping[str, Any]) -> Res
         response = stream(dispatcher.files_of(run.workspace_id), file["path"], file["content_type"], said["status"])
     except NodeError as error:
         log.error("run %s answers with a file that cannot be sent: %s", run.id, error.message)
-        return _json({"error": "The file of the answer cannot be read", "run_id": run.id}, 500)
+        return _sent(json_answer({"error": "The file of the answer cannot be read", "run_id": run.id}, 500))
     response.headers["Content-Disposition"] = disposition("inline", file["name"])
-    return _with_headers(response, said["headers"])
-
-
-def _shaped(said: Mapping[str, Any]) -> Response:
-    """The answer that a respond node asks for: bytes and text as they are, everything else as JSON."""
-    if "base64" in said:
-        data, kind = base64.b64decode(said["base64"]), "application/octet-stream"
-    elif isinstance(said["body"], str):
-        data, kind = said["body"].encode(), "text/plain"
-    else:
-        data, kind = orjson.dumps(said["body"]), "application/json"
-    status = said["status"]
-    return _with_headers(Response(b"" if status in WITHOUT_BODY else data, status, mimetype=kind), said["headers"])
-
-
-def _with_headers(response: Response, headers: Mapping[str, str]) -> Response:
-    """The answer with those of the headers that a flow may set; a type and a name of its own replace ours."""
-    kept = [(name, _sendable(value)) for name, value in headers.items() if _may_set(name.lower())]
-    for name in {name.lower() for name, _ in kept} & {"content-type", "content-disposition"}:
-        response.headers.remove(name)
-    for name, value in kept:
-        response.headers.add(name, value)
+    response.headers = Headers(with_headers(list(response.headers), said["headers"]))
     return response
 
 
-def _may_set(name: str) -> bool:
-    return name not in KEPT_BACK and not name.startswith(KEPT_BACK_PREFIXES)
-
-
-def _sendable(value: str) -> str:
-    """A header's value as WSGI takes it: the bytes of its UTF-8, seen as Latin-1."""
-    return value if value.isascii() else value.encode("utf-8", "replace").decode("latin-1")
-
-
-def _json(body: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(body), status, headers, mimetype="application/json")
+def _sent(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, answer.headers)

@@ -11,7 +11,7 @@ from flask import Flask, Response, jsonify, request
 class Nothing:
     """In the place of the parts of a Headrace process."""
 
-    first_login = None
+    first_login = shortcut = None
 
     def start(self) -> None:
         pass

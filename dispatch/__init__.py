@@ -8,8 +8,9 @@ from dispatch.options import Options
 from dispatch.places import CHECKS, IMPORTS, PREVIEWS, SAVES
 from dispatch.polling import Found, Line, look
 from dispatch.previewing import Place, Preview
+from dispatch.quick import QuickRuns
 
 __all__ = [
     "CHECKS", "IMPORTS", "MAX_DEATHS", "PREVIEWS", "SAVES", "Dispatcher", "Found", "Line", "Links", "Options", "Place",
-    "Preview", "Ticket", "look", "make_services",
+    "Preview", "QuickRuns", "Ticket", "look", "make_services",
 ]  # fmt: skip

@@ -285,7 +285,7 @@ class Dispatcher(Executor):
         if key is not None and (first := IdempotencyKey.run_of(flow.id, key)) is not None:
             return self.ticket_of(first)
         plan = self.plan_of(flow) if options is None else self._plan_with(options, flow)
-        self._check_open()
+        self.check_open()
         check_input(plan, trigger_node, lambda: input)
         active = self._accept(flow, plan, input, triggered_by, trigger_node, key, options, note)
         if key is not None or plan.settings.max_concurrent_runs or options is not None:
@@ -309,7 +309,8 @@ class Dispatcher(Executor):
                 retry_after=30,
             )
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise Unavailable if no run can start at the moment."""
         if self.is_paused:
             raise Unavailable("The server is paused, so no run starts until it is resumed", retry_after=PAUSE_RETRY)
         if not self._is_alive():
@@ -527,7 +528,7 @@ class Dispatcher(Executor):
 
     def retry(self, run: Run, start: str, version: str | int | None, note: Note | None = None) -> Ticket:
         """Repeat an ended run, as retrying.py says. What `note` makes is written with the new one."""
-        self._check_open()
+        self.check_open()
         made = make_retry(self, run, start, version, note)
         active = Active(made, self.plan_of_version(made), self.recorder)
         # It is on record, so a thread that looks for runs may have taken it up already.

@@ -176,14 +176,8 @@ class Executor:
         outcome = self._outcome(active, record)
         if outcome.status == "waiting":
             return self._suspend(active, record, outcome)
-        kept = Kept(None)
-        if outcome.status == "success":
-            try:
-                # Each step is clean already; but not what a node has put into its input, or got before it was a secret.
-                encoded = active.keyring.clean(engine.encode(outcome.output, self.config.max_value_bytes))
-                kept = self.payloads.keep(run.id, "output", encoded, run.claims)
-            except NodeError as error:
-                outcome = Outcome("failed", None, error.message, response=outcome.response)
+        encoded, outcome = self.output_of(outcome, active.keyring)
+        kept = self.payloads.keep(run.id, "output", encoded, run.claims)
         told = failure_writes(self, active, outcome) if plan.settings.error_workflow_id else []
         # A run that was resumed has taken as long as the clock on the wall says; another is measured finely.
         duration = (time.perf_counter() - began) * 1000 if run.claims == 1 else None
@@ -198,6 +192,16 @@ class Executor:
         else:
             active.response = outcome.response
         return plan.suspends or run.parent_node_id is not None or bool(plan.settings.max_concurrent_runs or told)
+
+    def output_of(self, outcome: Outcome, keyring: Keyring) -> tuple[bytes | None, Outcome]:
+        """The output of a run that has ended, as JSON text, and how it ended: an output may be too large."""
+        if outcome.status != "success":
+            return None, outcome
+        try:
+            # Each step is clean already; but not what a node has put into its input, or got before it was a secret.
+            return keyring.clean(engine.encode(outcome.output, self.config.max_value_bytes)), outcome
+        except NodeError as error:
+            return None, Outcome("failed", None, error.message, response=outcome.response)
 
     def _outcome(self, active: Active, record: RunRecord) -> Outcome:
         run = active.run
@@ -243,10 +247,7 @@ class Executor:
             run_id=run.id,
             input=self.value(run.id, "input", Kept(run.input, run.input_bytes)),
             trigger_node=run.trigger_node,
-            scope={
-                "run": {"id": run.id, "triggered_by": run.triggered_by, "started_at": run.started_at},
-                "workflow": {"id": run.workflow_id, "name": run.workflow_name, "version": run.workflow_version},
-            },
+            scope=self.scope_of(run),
             on_step=on_step,
             settled=history.settled,
             tried=history.tried,
@@ -268,6 +269,16 @@ class Executor:
             max_items=config.max_items,
             max_value_bytes=config.max_value_bytes,
         )
+
+    def scope_of(self, run: Run) -> dict[str, Any]:
+        """What the expressions of a run see of it and of its flow."""
+        row = run.__data__
+        return {
+            "run": {"id": row["id"], "triggered_by": row["triggered_by"], "started_at": row["started_at"]},
+            "workflow": {
+                "id": row["workflow_id"], "name": row["workflow_name"], "version": row["workflow_version"],
+            },
+        }  # fmt: skip
 
     def links_for(self, run: Run, plan: Plan) -> Callable[..., dict[str, str]] | None:
         """What gives the addresses at which nodes of the run can be answered; None where there are none."""

@@ -7,8 +7,8 @@ connection and some memory, both bounded, but no thread. TLS is left to the prox
 Requests and responses are gunicorn's: its parser, its WSGI environment, its response. From `ThreadWorker` come the
 pool, the signals, and `method_queue`, through which other threads call functions in the loop.
 
-The loop owns a connection, unless its state is BUSY: then the thread that answers owns it. Any thread may answer, with
-`Connection.sendall`, `Connection.flush` and `HttpWorker.finish`; `dispatch` decides which one does.
+The loop owns a connection, unless its state is BUSY: then whoever answers owns it. That is a thread of the pool, which
+calls the app; or, for requests that a shortcut takes (see shortcut.py), whichever thread calls `reply`.
 """
 
 from __future__ import annotations
@@ -19,26 +19,24 @@ import json
 import selectors
 import socket
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from gunicorn.http import wsgi
-from gunicorn.http.body import Body, ChunkedReader, LengthReader
-from gunicorn.http.errors import InvalidChunkSize, LimitRequestHeaders, NoMoreData
-from gunicorn.http.message import Request
-from gunicorn.http.unreader import IterUnreader
 from gunicorn.workers.gthread import ThreadWorker
 
-from .body import FREE_SECONDS, MIN_RATE, READ_SIZE, LiveBody
+from .body import FREE_SECONDS, MIN_RATE, READ_SIZE
 from .connection import HEAD_SECONDS, Connection, Exchange, State
+from .parsing import MAX_HEAD, body_of, decode_chunks, parse_head
+from .shortcut import Shortcut
 
 CLOSE_SECONDS = 2.0  # for a client to take the end of its last answer
 STOP_IDLE_SECONDS = 2.0  # for idle connections when the worker stops: a request may be on its way
 CROWDED_SECONDS = 1.0  # for a connection that waits for a request, when there are as many as there may be
 SWEEP_SECONDS = 0.5  # between two looks for what is past its deadline
 
-MAX_HEAD = 64 * 1024
 MAX_UNSENT = 256 * 1024  # beyond this, an answer is made no further until the client has read
 MAX_HELD = 128 * 1024**2  # bytes of incomplete bodies and unsent answers in a worker; beyond, the slowest client goes
 WAITING = (State.IDLE, State.HEAD, State.CLOSING)
@@ -59,9 +57,13 @@ class Files(wsgi.FileWrapper):
 
 
 class HttpWorker(ThreadWorker):
-    """Serves HTTP/1.1 without TLS. `max_body` is the largest body, in bytes, that the loop reads."""
+    """Serves HTTP/1.1 without TLS. `max_body` is the largest body, in bytes, that the loop reads.
+
+    `shortcut` answers what it can in the loop. It gets whole requests only.
+    """
 
     max_body = 5 * 1024**2
+    shortcut: Shortcut | None = None
     alive: bool
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -106,6 +108,8 @@ class HttpWorker(ThreadWorker):
         """Wait for something to do, do it, and look now and then for what is past its deadline."""
         for key, _ in self.poller.select(SWEEP_SECONDS):
             key.data(key.fileobj)
+        if self.shortcut is not None:
+            self.shortcut.end_turn()
         now = time.monotonic()
         if now >= self.next_sweep:
             self.next_sweep = now + SWEEP_SECONDS
@@ -293,12 +297,12 @@ class HttpWorker(ThreadWorker):
                 return
             self.live += 1
             request.force_close()
-        data = bytes(connection.received[:size])
+        exchange.body = bytes(connection.received[:size])
         del connection.received[:size]
         connection.state = State.BUSY
         self.account(connection)
-        request.body = body_of(connection, exchange, data)
-        self.dispatch(connection)
+        if self.shortcut is None or not self.is_taken(connection, exchange, self.shortcut):
+            self.tpool.submit(self.answer, connection)
 
     def hold(self, connection: Connection) -> None:
         """Count what is kept for this client. Beyond MAX_HELD those go that were still for the longest time."""
@@ -322,28 +326,43 @@ class HttpWorker(ThreadWorker):
         self.held += held - connection.held
         connection.held = held
 
-    # Answering, in a thread of the pool
+    # Answering
 
-    def dispatch(self, connection: Connection) -> None:
-        """Have a whole request answered: whoever does calls `finish` in the end. In the loop."""
-        self.tpool.submit(self.answer, connection)
+    def is_taken(self, connection: Connection, exchange: Exchange, shortcut: Shortcut) -> bool:
+        """Return True if the shortcut answers this request. It is offered whole bodies of a declared length."""
+        if exchange.length is None or exchange.is_live or exchange.is_cut_off:
+            return False
+        try:
+            return shortcut.take(exchange.request, exchange.body, partial(self.reply, connection))
+        except Exception:
+            self.log.exception("Error in the shortcut for a request; the app answers it")
+            return False
+
+    def reply(self, connection: Connection, status: str, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        """Answer a request that the shortcut took."""
+        exchange = connection.exchange
+        assert exchange is not None
+        try:
+            self.prepare(connection, exchange)
+            exchange.response.start_response(status, headers)
+            exchange.answer = (body,)
+            exchange.items = iter(exchange.answer)
+        except Exception as error:
+            self.fail(connection, exchange, error)
+        else:
+            self.produce(connection)
 
     def answer(self, connection: Connection) -> None:
-        """Call the app, and send as much of what it answers as the client takes."""
+        """Call the app, and send as much of what it answers as the client takes. In a thread of the pool."""
         exchange = connection.exchange
         assert exchange is not None
         request = exchange.request
         try:
-            self.cfg.pre_request(self, request)
+            request.body = body_of(connection, exchange)
             if exchange.chunks is not None and not exchange.is_live and not exchange.is_cut_off:
                 request.body = io.BytesIO(decode_chunks(request.body))
-            exchange.response, exchange.environ = wsgi.create(
-                request, connection, connection.client, connection.server, self.cfg
-            )
+            self.prepare(connection, exchange, for_app=True)
             exchange.environ["wsgi.multithread"] = True
-            self.count_request()
-            if not self.alive or not self.cfg.keepalive or len(self.connections) >= self.max_keepalived:
-                exchange.response.force_close()
             exchange.environ["wsgi.file_wrapper"] = Files
             exchange.answer = self.wsgi(exchange.environ, exchange.response.start_response)
             exchange.items = iter(exchange.answer)
@@ -351,6 +370,20 @@ class HttpWorker(ThreadWorker):
             self.fail(connection, exchange, error)
         else:
             self.produce(connection)
+
+    def prepare(self, connection: Connection, exchange: Exchange, for_app: bool = False) -> None:
+        """Make gunicorn's response; and the WSGI environment, if the app or the access log needs it."""
+        request = exchange.request
+        self.cfg.pre_request(self, request)
+        if for_app or self.log.access_log_enabled:
+            exchange.response, exchange.environ = wsgi.create(
+                request, connection, connection.client, connection.server, self.cfg
+            )
+        else:
+            exchange.response = wsgi.Response(request, connection, self.cfg)
+        self.count_request()
+        if not self.alive or not self.cfg.keepalive or len(self.connections) >= self.max_keepalived:
+            exchange.response.force_close()
 
     def count_request(self) -> None:
         """Stop the worker after its `max_requests`."""
@@ -531,32 +564,3 @@ class HttpWorker(ThreadWorker):
         self.account(connection)
         self.connections.discard(connection)
         connection.sock.close()
-
-
-def parse_head(cfg: Any, head: bytes, connection: Connection) -> Any:
-    """Return gunicorn's request for this head. Raises one of gunicorn's errors if it is not valid or has no end."""
-    if len(head) > MAX_HEAD:
-        raise LimitRequestHeaders(f"the head is larger than {MAX_HEAD} bytes")
-    try:
-        return Request(cfg, IterUnreader([head]), connection.client, connection.requests + 1)
-    except NoMoreData:
-        raise LimitRequestHeaders("the head has no end") from None
-
-
-def body_of(connection: Connection, exchange: Exchange, data: bytes) -> Any:
-    """Return the file that the app reads the body from, of which `data` has come."""
-    if exchange.length is not None and not exchange.is_live:
-        return io.BytesIO(data)
-    source = LiveBody(connection.sock, data, connection.since) if exchange.is_live else IterUnreader([data])
-    if exchange.length is None:
-        return Body(ChunkedReader(exchange.request, source))
-    return Body(LengthReader(source, exchange.length))
-
-
-def decode_chunks(body: Body) -> bytes:
-    """Return what a complete chunked body holds. Raises one of gunicorn's errors if its framing is not valid."""
-    try:
-        data: bytes = body.read()
-    except NoMoreData:
-        raise InvalidChunkSize(b"larger than what follows") from None
-    return data

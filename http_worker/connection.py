@@ -41,6 +41,7 @@ class Exchange:
         self.request = request
         self.length: int | None = reader.length if isinstance(reader, LengthReader) else None
         self.chunks = Chunks() if self.length is None else None
+        self.body = b""  # as much of it as the loop has read
         self.is_live = False  # its body is read by the thread that answers
         self.is_cut_off = False
         self.began = datetime.now()

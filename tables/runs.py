@@ -20,6 +20,7 @@ from tables.base import (
     boot_id,
     first_id,
     insert,
+    insert_all,
     made_at,
     monotonic_ms,
     new_id,
@@ -187,6 +188,11 @@ class Run(Timed, Base):
     def insertion(self) -> Write:
         """The write that makes its row."""
         return insert("runs", self.__data__)
+
+    @classmethod
+    def insertions(cls, runs: Sequence[Run]) -> list[Write]:
+        """Writes that make the rows of these runs, each from `accept`."""
+        return insert_all("runs", tuple(_blank()), [tuple(run.__data__.values()) for run in runs])
 
     def insertion_unless_busy(self, limit: int) -> Write:
         """The write that makes its row unless that many runs of the flow are under way; its row count tells."""
@@ -404,9 +410,11 @@ class Run(Timed, Base):
         where = "status = 'running' AND lease_owner = ? AND claims = ?"
         return self._end(where, (owner, self.claims), status, waits, **values)
 
-    def counted(self) -> Write:
-        """The write that counts a run which has ended and is written in the same transaction."""
-        return RunDay.count(self, int(self.finished_at or 0), self.status, float(self.duration_ms or 0.0))
+    def end_whole(self, status: str, duration_ms: float, **values: Any) -> None:
+        """End a run of which nothing is written yet."""
+        self.__data__.update(
+            status=status, finished_at=now_ms(), duration_ms=duration_ms, lease_owner=None, waiting=None, **values
+        )
 
     def failure_entries(self) -> list[Write]:
         """Return the write of the log entry that tells how this ended run failed; none for a success.

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
-from itertools import chain
 from typing import Any
 
 import orjson
 from peewee import BooleanField, CompositeKey, FloatField, IntegerField, TextField
 
 from database import execute
-from tables.base import Base, Timed, Write, microseconds, now_ms
+from tables.base import Base, Timed, Write, insert_all, microseconds, now_ms
 
 PAGE_BYTES = 8 * 2**20
 
@@ -37,18 +35,11 @@ NOT_TAKEN = " AND status <> 'pending'"
 SAVE_WITH_MORE = INSERT_STEP + NOT_TAKEN + REPLACE_STEP
 
 
-STEPS_AT_ONCE = 20
 # All that is known of a step but what went in and came out.
 OUTLINE = (
     "run_id", "seq", "node_id", "node_type", "node_name", "status", "attempt", "item_index", "branch", "error_text",
     "started_at", "finished_at", "duration_ms",
 )  # fmt: skip
-
-
-@cache
-def _inserting(count: int) -> str:
-    row = f"({', '.join('?' * len(STEP_COLUMNS))})"
-    return f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) VALUES {', '.join([row] * count)}"
 
 
 def step_id(run_id: str, seq: int) -> str:
@@ -109,9 +100,8 @@ class Step(Timed, Base):
 
     @classmethod
     def insertions(cls, rows: Sequence[Sequence[Any]]) -> list[Write]:
-        """Writes that insert the steps of a new run; values in the order of STEP_COLUMNS."""
-        pages = [rows[at : at + STEPS_AT_ONCE] for at in range(0, len(rows), STEPS_AT_ONCE)]
-        return [Write(_inserting(len(page)), tuple(chain.from_iterable(page))) for page in pages]
+        """Writes that insert the steps of new runs; values in the order of STEP_COLUMNS."""
+        return insert_all("steps", STEP_COLUMNS, rows)
 
     @classmethod
     def save_one(cls, values: Sequence[Any], claims: int, with_more: bool = False) -> Write:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from gunicorn.http.body import ChunkedReader
 from gunicorn.http.unreader import IterUnreader
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import Server
 
@@ -123,6 +123,7 @@ def test_invalid_chunks_are_refused_and_what_follows_is_not_read(talk, broken):
     assert talk(CHUNKED + broken + b"0\r\n\r\n" + LAST, ends=True) == [400]
 
 
+@settings(deadline=None)  # the machine may have much else to do
 @given(st.data(), st.lists(st.binary(min_size=1, max_size=40), max_size=6), st.sampled_from([b"", b"X: 1\r\n"]))
 def test_the_end_of_a_chunked_body_is_where_gunicorn_finds_it(data, texts, trailer):
     whole = chunks(*texts) + b"0\r\n" + trailer + b"\r\n"
@@ -140,6 +141,7 @@ def test_the_end_of_a_chunked_body_is_where_gunicorn_finds_it(data, texts, trail
     assert rest.take_buffered() == received[found:]
 
 
+@settings(deadline=None)  # the machine may have much else to do
 @given(st.binary(max_size=200))
 def test_whatever_comes_as_chunks_has_an_end_or_waits_for_more(garbage):
     ends = Chunks()

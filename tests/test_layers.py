@@ -61,7 +61,7 @@ LAYERS = {
     "api": {
         *("accounts", "models", "payloads", "flat", "kinds", "schemas", "templates", "definition", "engine", "nodes"),
         *("dispatch", "scheduler", "agent", "credentials", "triggers", "vault", "importing", "json_schemas"),
-        *("invitations", "server_mail", "throttle", "references"),
+        *("invitations", "server_mail", "throttle", "references", "changes", "database"),
     },
     "cli": {
         *("accounts", "database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),

@@ -4,7 +4,7 @@ import pytest
 
 from database import execute, write
 from flat import iso
-from models import Run, Workflow, now_ms
+from models import Run, RunDay, Workflow, now_ms
 from tables.base import first_id
 
 HOUR = 3_600_000
@@ -22,7 +22,7 @@ def accepted(flow):
             run = Run.accept(Workflow.find(flow["id"]), id=first_id("run", at + len(made)), **row)
             execute(*run.insertion())
             if ended:
-                execute(*run.counted())
+                execute(*RunDay.count_all([run])[0])
         made.append(run.id)
         return run.id
 

@@ -1,0 +1,186 @@
+"""Runs of quick flows, executed by the thread that asks for them, and written as wholes, many in one unit.
+
+Such a run is in memory until it has ended: its nodes are pure, so nobody misses one that a crash takes away before it
+was answered. Whatever does not fit is given up without a trace, and the run is made anew in the usual way: a node that
+asks for a credential, a file or the store; a value that is too large for a row; more than QUICK_SECONDS of processor
+time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import engine
+from engine import Job, Outcome, Plan
+from models import HeldUp, Run, is_held_up, new_id, now_ms
+from nodes.keyring import Keyring
+from payloads import Kept, Payloads
+from recorder import RunRecord, Turn
+
+from .dispatcher import Dispatcher
+from .executor import Flow
+from .inputs import check_input
+
+QUICK_SECONDS = 0.002
+SLOW_RUNS = 2  # in succession, after which a flow goes the usual way: one may just have met Python's collector
+SLOW_SECONDS = 60.0  # for which it does
+MOST_SLOW = 1_000  # flows that are remembered as slow
+MOST_NODES = 50
+LARGEST_TURN = 32  # runs of one unit
+
+Version: TypeAlias = tuple[str, int | None]  # a flow's id and version
+# Called once the run is on the disk, with how it ended, its output as JSON text, and None; else with what went wrong.
+Told: TypeAlias = Callable[[Run, Outcome, bytes | None, BaseException | None], None]
+
+
+class NotQuick(BaseException):
+    """The run does something that takes its time. No handler of a node's errors may take it for one."""
+
+
+def _refuse(*args: Any, **options: Any) -> Any:
+    raise NotQuick
+
+
+class _Elsewhere:
+    """Stands for what a quick run has not at hand."""
+
+    __getattr__ = _refuse
+
+
+_ELSEWHERE: Any = _Elsewhere()
+
+
+class Slowness(NamedTuple):
+    """How many runs of a flow in succession were not quick, and until when that counts (`time.monotonic`, seconds)."""
+
+    runs: int
+    until: float
+
+
+class _Rows(Payloads):
+    """Values of rows alone."""
+
+    def __init__(self, inline_bytes: int) -> None:
+        self.inline_bytes = inline_bytes
+
+    def keep(self, run_id: str, name: str, value: bytes | None, claims: int = 1) -> Kept:
+        """The value as the row holds it. Raises NotQuick if it is too large for one."""
+        if value is None:
+            return Kept(None)
+        if len(value) > self.inline_bytes:
+            raise NotQuick
+        return Kept(value.decode())
+
+
+class QuickRuns:
+    """Executes them for one thread, which calls `end_turn` when it has no more at hand.
+
+    The runs since the last call are one unit, or several of LARGEST_TURN.
+    """
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher, self.recorder = dispatcher, dispatcher.recorder
+        self.rows = _Rows(dispatcher.config.inline_value_bytes)
+        self._turn = Turn(self.recorder)
+        self._given: deque[Turn] = deque()  # that are not over yet, the oldest first
+        self._slow: dict[Version, Slowness] = {}
+
+    def may_run(self, plan: Plan) -> bool:
+        """Return True if runs of this plan can be quick, as far as it says."""
+        settings = plan.settings
+        return (
+            plan.is_quick
+            and len(plan.nodes) <= MOST_NODES
+            and not (plan.suspends or plan.answerable)
+            and not (settings.max_concurrent_runs or settings.error_workflow_id)
+            and self.dispatcher.on_step is None
+        )
+
+    def start(
+        self, flow: Flow, plan: Plan, trigger_node: str | None, input: Any, triggered_by: str, told: Told
+    ) -> bool:
+        """Execute a run, provided that it is a quick one; `told` is called once it is on the disk.
+
+        Return False if it is none, or cannot be recorded soon: then nothing has begun. Raises the same errors as
+        `Dispatcher.submit`, before anything has begun.
+        """
+        version = flow.id, flow.version
+        if (self._slow and self._is_slow(version)) or is_held_up():
+            return False
+        self.dispatcher.check_open()
+        check_input(plan, trigger_node, lambda: input)
+        try:
+            self._execute(flow, plan, trigger_node, input, triggered_by, told)
+        except NotQuick:
+            self._note_slow(version)
+            return False
+        if self._slow:
+            self._slow.pop(version, None)
+        if len(self._turn.runs) >= LARGEST_TURN:
+            self._submit()
+        return True
+
+    def end_turn(self) -> None:
+        """Hand what was executed to the recorder, and take back what has waited for the disk for too long."""
+        if self._turn.runs:
+            self._submit()
+        given = self._given
+        while given and given[0].is_over:
+            given.popleft()
+        if given and time.monotonic() - given[0].given_at > self.dispatcher.config.write_wait:
+            given.popleft().revoke(HeldUp())
+
+    def _submit(self) -> None:
+        turn, self._turn = self._turn, Turn(self.recorder)
+        self._given.append(turn)
+        turn.submit()
+
+    def _is_slow(self, version: Version) -> bool:
+        found = self._slow.get(version)
+        return found is not None and found.runs >= SLOW_RUNS and time.monotonic() < found.until
+
+    def _note_slow(self, version: Version) -> None:
+        now = time.monotonic()
+        found = self._slow.pop(version, None)
+        runs = 1 if found is None or now >= found.until else found.runs + 1
+        if len(self._slow) >= MOST_SLOW:
+            self._slow.clear()
+        self._slow[version] = Slowness(runs, now + SLOW_SECONDS)
+
+    def _execute(
+        self, flow: Flow, plan: Plan, trigger_node: str | None, input: Any, triggered_by: str, told: Told
+    ) -> None:
+        config, now = self.dispatcher.config, now_ms()
+        began, clock = time.thread_time(), time.perf_counter()
+        id_ = new_id("run")
+        encoded = engine.encode(input, config.max_value_bytes)
+        kept = self.rows.keep(id_, "input", encoded)
+        run = Run.accept(
+            flow, id=id_, input=kept.text, triggered_by=triggered_by, trigger_node=trigger_node, status="running",
+            claims=1, started_at=now, nodes_total=len(plan.nodes),
+        )  # fmt: skip
+        record = RunRecord(_refuse, self.rows, run)
+        keyring = Keyring(_refuse)
+
+        def stop() -> None:
+            if time.perf_counter() - clock > QUICK_SECONDS and time.thread_time() - began > QUICK_SECONDS:
+                raise NotQuick
+
+        outcome = engine.run(
+            plan,
+            Job(
+                run_id=id_, input=input, trigger_node=trigger_node, scope=self.dispatcher.scope_of(run),
+                on_step=record.step, stop=stop, sleep=_refuse, log=record.log, store=_ELSEWHERE, services=_ELSEWHERE,
+                keyring=keyring, files=_ELSEWHERE, agents=_ELSEWHERE, timeout=config.run_timeout,
+                max_steps=config.max_steps, max_items=config.max_items, max_value_bytes=config.max_value_bytes,
+            ),
+        )  # fmt: skip
+        text, outcome = self.dispatcher.output_of(outcome, keyring)
+        run.end_whole(
+            outcome.status, (time.perf_counter() - clock) * 1000, output=self.rows.keep(id_, "output", text).text,
+            error_text=outcome.error_text, error_node_id=outcome.error_node_id, nodes_done=record.done,
+        )  # fmt: skip
+        self._turn.add(record.whole(), lambda error: told(run, outcome, text, error))
