@@ -21,7 +21,7 @@ WEB_SOURCES := $(if $(HAS_WEB),$(shell find web -name node_modules -prune -o -na
 NPM := sh web/npm.sh
 HURRY := npm_config_fetch_retries=1 npm_config_fetch_retry_mintimeout=1000 PIP_RETRIES=1
 
-.PHONY: run web test check check-web types screenshots soak bench docs lock clean
+.PHONY: run web test check check-web types screenshots soak bench bench-peers docs lock clean
 .NOTPARALLEL:
 
 # Build the browser app if it is missing or old; what is said if that fails, which is no reason to stop.
@@ -107,6 +107,9 @@ bench: .venv/dev.stamp  ## measure all that docs/performance.md describes, each 
 	@$(BIN)/python benchmarks/schedules.py
 	@$(BIN)/python benchmarks/history.py --runs 200000
 	@$(BIN)/python benchmarks/recovery.py
+
+bench-peers: .venv/dev.stamp  ## measure beside Node-RED, which npm installs into .venv/peers, and a bare Flask echo
+	@$(BIN)/python benchmarks/peers.py --install $(ARGS)
 
 docs: .venv/runtime.stamp  ## write what is generated from the code: settings, nodes, credentials
 	@$(BIN)/python config.py > docs/settings.md

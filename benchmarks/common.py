@@ -28,6 +28,7 @@ PASSWORD = "only-for-the-benchmark"
 POLL_SECONDS = 0.002
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+IN_USE = re.compile("address already in use|EADDRINUSE", re.I)
 
 
 @dataclass
@@ -64,28 +65,38 @@ def headrace_environment(
 
 
 @contextlib.contextmanager
-def headrace(data_dir: Path, workers: int, settings: Mapping[str, object] | None = None) -> Iterator[Server]:
-    """`python workflow_server.py` on this data folder, with these settings of its environment."""
+def headrace(
+    data_dir: Path, workers: int, settings: Mapping[str, object] | None = None, root: Path = ROOT
+) -> Iterator[Server]:
+    """`python workflow_server.py` of the checkout at `root`, on this data folder, with these settings."""
     port = free_port()
     environment = headrace_environment(data_dir, port, workers, settings)
-    with serve([sys.executable, "workflow_server.py"], environment, port, "/api/health") as server:
+    with serve([sys.executable, "workflow_server.py"], environment, port, "/api/health", root) as server:
         yield server
 
 
 @contextlib.contextmanager
-def serve(command: Sequence[str], environment: Mapping[str, str], port: int, path: str) -> Iterator[Server]:
-    """Run the command, in a session of its own, until the block ends; enter it when `path` answers 200."""
+def serve(
+    command: Sequence[str], environment: Mapping[str, str], port: int, path: str, folder: Path = ROOT
+) -> Iterator[Server]:
+    """Run the command in the folder, in a session of its own; enter the block when `path` answers 200.
+
+    When the block ends, all processes of the session are stopped.
+    """
     with tempfile.TemporaryFile() as output:
         began = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=ROOT, env=dict(environment), stdout=output, stderr=output, start_new_session=True
+            command, cwd=folder, env=dict(environment), stdout=output, stderr=output, start_new_session=True
         )
         try:
             yield Server(process, port, seconds_until_200(process, port, path, began))
         except ServerError as error:
             output.seek(0)
             said = output.read().decode(errors="replace")[-4000:]
-            raise SystemExit(f"{error}; it said:\n{said}") from None
+            taken = (
+                "\nAnother program took the port meanwhile; start the benchmark again." if IN_USE.search(said) else ""
+            )
+            raise SystemExit(f"{error}; it said:\n{said}{taken}") from None
         finally:
             _end(process)
 
@@ -109,13 +120,15 @@ def seconds_until_200(process: subprocess.Popen[bytes], port: int, path: str, be
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the server to stop; where it does not, end its session, which is all that it started."""
+    """Ask the server to stop, then kill what is left of its session, which is all that it started."""
     process.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.kill()
+    for pid in processes(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait(STOP_SECONDS)
 
 
 def processes(session: int) -> list[int]:

@@ -202,12 +202,12 @@ class Api:
 
 
 @contextlib.contextmanager
-def echo_server(workers: int, folder: Path) -> Iterator[common.Server]:
-    """benchmarks/echo.py under Headrace's gunicorn.conf.py."""
+def echo_server(workers: int, folder: Path, root: Path = common.ROOT) -> Iterator[common.Server]:
+    """benchmarks/echo.py under Headrace's gunicorn.conf.py, both of the checkout at `root`."""
     port = common.free_port()
     environment = common.headrace_environment(folder, port, workers)
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "benchmarks.echo:app"]
-    with common.serve(command, environment, port, "/") as server:
+    with common.serve(command, environment, port, "/", root) as server:
         yield server
 
 

@@ -24,7 +24,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
+from benchmarks.accounts import Recorded
 from benchmarks.load import Api, Target, echo_server, load_processes, measure, request
+from config import Config
 
 TARGET_PEAK_MIB = 300.0
 INPUT = {"customer": "Ada", "items": [{"price": 30, "count": 2}, {"price": 45, "count": 1}]}
@@ -45,24 +47,23 @@ FLOW = {
 }
 
 
-def check(api: Api, flow: str) -> None:
-    """One run must execute and record five steps."""
-    run = api.call("POST", f"/api/workflows/{flow}/run", {"input": INPUT})
-    steps = api.call("GET", f"/api/runs/{run['id']}/steps")["items"]
-    if [step["status"] for step in steps] != ["success"] * len(FLOW["nodes"]):
-        raise SystemExit(f"the flow did not run: {run}")
-
-
-def targets_of(api: Api, server: common.Server, echo: common.Server) -> list[Target]:
-    """What is measured, the echo first."""
+def recorded_run(api: Api, server: common.Server, database: Path) -> Recorded:
+    """A request that starts a run of a new flow and waits for its end."""
     made = {"name": "Benchmark", "status": "active", "definition": FLOW}
     flow = api.call("POST", "/api/flows", made)["id"]
-    check(api, flow)
-    run = request("POST", f"/api/workflows/{flow}/run", api.headers, {"input": INPUT})
+    text = request("POST", f"/api/workflows/{flow}/run", api.headers, {"input": INPUT})
+    target = Target("run", server.port, server.process.pid, text, b'"status":"success"')
+    return Recorded(target, database, flow, "manual")
+
+
+def targets_of(api: Api, server: common.Server, database: Path, echo: common.Server) -> list[Target]:
+    """What is measured, the echo first."""
+    run = recorded_run(api, server, database)
+    run.check()
     runs = request("GET", "/api/runs?limit=50", api.headers)
     return [
         Target("echo", echo.port, echo.process.pid, request("POST", "/", {}, {"input": INPUT}), b'"customer"'),
-        Target("run", server.port, server.process.pid, run, b'"status":"success"'),
+        run.target,
         Target("health", server.port, server.process.pid, request("GET", "/api/health", {}), b'"ok":true'),
         Target("list", server.port, server.process.pid, runs, b'"items":['),
     ]
@@ -122,8 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-bench-")))
         echo = stack.enter_context(echo_server(options.workers, folder / "echo"))
         server = stack.enter_context(common.headrace(folder / "data", options.workers))
-        api = Api(server.port)
-        targets = targets_of(api, server, echo)
+        api, database = Api(server.port), Config(data_dir=folder / "data").database_path
+        targets = targets_of(api, server, database, echo)
         results = measure_all(pool, targets, concurrencies, options)
         answered = 1 + sum(result["answers"] for result in results if result["target"] == "run")
         known = api.call("GET", "/api/metrics")["success_runs"]

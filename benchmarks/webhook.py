@@ -20,38 +20,27 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shutil
-import sqlite3
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 # Run as a script, this folder comes first, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
-from benchmarks.load import Api, Client, Target, echo_server, load_processes, measure, measure_with_wrk, request
+from benchmarks.accounts import Recorded
+from benchmarks.load import Api, Target, echo_server, load_processes, measure, measure_with_wrk, request
 from config import Config
 
 TARGET_AT = 32
 TARGET_RATE, TARGET_P99_MS, TARGET_RATIO, TARGET_PEAK_MIB = 1_000.0, 60.0, 0.3, 300.0
-PATIENCE = 60.0
-POLL_SECONDS = 0.1
 INPUT = {"customer": "Ada", "items": [{"price": 30, "count": 2}, {"price": 45, "count": 1}]}
-NODES = 5
 # How the webhook node answers: the status and a part of the body.
 ANSWERS = {"node": (200, b"Ada: 105"), "last": (200, b"Ada: 105"), "immediately": (202, b'"run_id":"run_')}
-UNFINISHED = "SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status IN ('pending', 'running')"
-MADE = "SELECT COUNT(*), MAX(id) FROM runs WHERE workflow_id = ? AND id > ?"
-WHOLE = """
-SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND id > ? AND status = 'success' AND triggered_by = 'webhook'
-AND (SELECT COUNT(DISTINCT node_id) FROM steps WHERE run_id = runs.id AND status = 'success') = 5
-AND (SELECT COUNT(*) FROM steps WHERE run_id = runs.id) = 5
-"""
 Measure = Callable[[Target, int, float], dict[str, Any]]
 
 
@@ -75,68 +64,18 @@ def definition(path: str, respond: str) -> dict[str, Any]:
     }
 
 
-class Accounts(NamedTuple):
-    """What the database has after a load, beside what was answered: how many runs are lost, too many or not whole.
-
-    `seconds` is how long the last of them took to end once the load was over.
-    """
-
-    lost: int
-    extra: int
-    incomplete: int
-    seconds: float
-
-
-class Hook:
+class Hook(Recorded):
     """An active flow and its address."""
 
     def __init__(self, api: Api, server: common.Server, database: Path, respond: str) -> None:
         path = f"benchmark/{respond}"
         made = {"name": f"Respond: {respond}", "status": "active", "definition": definition(path, respond)}
-        self.flow: str = api.call("POST", "/api/flows", made)["id"]
-        self.respond, self.database = respond, database
+        flow: str = api.call("POST", "/api/flows", made)["id"]
         status, contains = ANSWERS[respond]
         text = request("POST", f"/api/webhooks/{path}", {}, INPUT)
-        self.target = Target(respond, server.port, server.process.pid, text, contains, status)
-        self.last = ""
-
-    def check(self) -> None:
-        """Call it once; what comes of that must be right."""
-        client = Client(self.target.port)
-        answer = client.exchange(self.target.request)
-        client.close()
-        if answer.status != self.target.status or self.target.contains not in answer.body:
-            raise SystemExit(f"the webhook answered {answer.status}: {answer.body[:500]!r}")
-        found = self.account(1, 0)
-        if found[:3] != (0, 0, 0):
-            raise SystemExit(f"the flow did not run as it should: {found}")
-
-    def account(self, answered: int, unanswered: int) -> Accounts:
-        """Wait for the end of the runs that are new since the last time, and count them.
-
-        Up to `unanswered` of them may be there without an answer.
-        """
-        began = time.perf_counter()
-        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
-            seconds = self._settled(connection, began)
-            made, last = connection.execute(MADE, (self.flow, self.last)).fetchone()
-            whole = connection.execute(WHOLE, (self.flow, self.last)).fetchone()[0]
-        self.last = last or self.last
-        return Accounts(max(0, answered - made), max(0, made - answered - unanswered), made - whole, seconds)
-
-    def _settled(self, connection: sqlite3.Connection, began: float) -> float:
-        """Seconds until all runs have ended, as far as two looks in succession can tell that no other one begins."""
-        before, ended = None, 0.0
-        while (passed := time.perf_counter() - began) < PATIENCE:
-            made = connection.execute(MADE, (self.flow, self.last)).fetchone()
-            if connection.execute(UNFINISHED, (self.flow,)).fetchone()[0]:
-                before = None
-            elif made == before:
-                return ended
-            else:
-                before, ended = made, passed
-            time.sleep(POLL_SECONDS)
-        raise SystemExit(f"runs of {self.flow} do not end within {PATIENCE:.0f} s")
+        target = Target(respond, server.port, server.process.pid, text, contains, status)
+        super().__init__(target, database, flow, "webhook")
+        self.respond = respond
 
 
 def measure_all(

@@ -91,6 +91,26 @@ def test_webhooks_are_measured_and_every_call_is_found_in_the_database():
 
 @pytest.mark.slow
 @LINUX
+def test_peers_are_measured_in_rounds_and_one_that_is_not_installed_is_named(tmp_path):
+    arguments = ("--seconds", "0.2", "--rounds", "2", "--warm-up", "0", "--concurrency", "1,32", "--workers", "1")
+    absent = ("--client", "python", "--node-red", str(tmp_path / "none"))
+    found = document("peers", *arguments, *absent, "--against", str(ROOT))
+    names = {"echo", "webhook", "run", "before: echo", "before: webhook", "before: run"}
+    assert {(result["target"], result["concurrency"]) for result in found["results"]} == {
+        (name, number) for name in names for number in (1, 32)
+    }
+    for result in found["results"]:
+        assert result["answers"] == sum(single["answers"] for single in result["rounds"]) > 0
+        assert len(result["rounds"]) == 2 and result["p99_ms"] >= result["p50_ms"] > 0
+    assert found["skipped"].keys() == {"node-red"} and "--install" in found["skipped"]["node-red"]
+    counted = {"errors", "turned_away", "lost", "extra", "incomplete"}
+    assert all(found["targets"][name]["value"] == 0 for name in counted)
+    speed = {"webhook_32_to_echo", "webhook_32_p99_to_echo", "webhook_1_to_echo", "run_32_to_echo", "webhook_32_p99_ms"}
+    assert found["targets"].keys() == counted | speed
+
+
+@pytest.mark.slow
+@LINUX
 def test_what_wrk_writes_is_read_where_it_is_installed():
     if shutil.which("wrk") is None:
         pytest.skip("wrk is not installed")

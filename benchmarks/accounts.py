@@ -1,0 +1,83 @@
+"""Requests that make runs, and what the database has of those runs: none lost, none too many, each with all its steps.
+
+A benchmark that loads such a request accounts for its answers after each load, so that a figure never comes from work
+that was not done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.load import Client, Target
+
+PATIENCE = 60.0
+POLL_SECONDS = 0.1
+UNFINISHED = "SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status IN ('pending', 'running')"
+MADE = "SELECT COUNT(*), MAX(id) FROM runs WHERE workflow_id = ? AND id > ?"
+WHOLE = """
+SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND id > ? AND status = 'success' AND triggered_by = ?
+AND (SELECT COUNT(DISTINCT node_id) FROM steps WHERE run_id = runs.id AND status = 'success') = 5
+AND (SELECT COUNT(*) FROM steps WHERE run_id = runs.id) = 5
+"""
+
+
+class Accounts(NamedTuple):
+    """What the database has after a load, beside what was answered: how many runs are lost, too many or not whole.
+
+    `seconds` is how long the last of them took to end once the load was over.
+    """
+
+    lost: int
+    extra: int
+    incomplete: int
+    seconds: float
+
+
+class Recorded:
+    """A request that starts a run of this flow, which has five steps, with each good answer."""
+
+    def __init__(self, target: Target, database: Path, flow: str, triggered_by: str) -> None:
+        self.target, self.database, self.flow, self.triggered_by = target, database, flow, triggered_by
+        self.last = ""
+
+    def check(self) -> None:
+        """Send it once; what comes of that must be right."""
+        client = Client(self.target.port)
+        answer = client.exchange(self.target.request)
+        client.close()
+        if answer.status != self.target.status or self.target.contains not in answer.body:
+            raise SystemExit(f"{self.target.name} was answered with {answer.status}: {answer.body[:500]!r}")
+        found = self.account(1, 0)
+        if found[:3] != (0, 0, 0):
+            raise SystemExit(f"{self.target.name} did not run its flow as it should: {found}")
+
+    def account(self, answered: int, unanswered: int) -> Accounts:
+        """Wait for the end of the runs that are new since the last time, and count them.
+
+        Up to `unanswered` of them may be there without an answer.
+        """
+        began = time.perf_counter()
+        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+            seconds = self._settled(connection, began)
+            made, last = connection.execute(MADE, (self.flow, self.last)).fetchone()
+            whole = connection.execute(WHOLE, (self.flow, self.last, self.triggered_by)).fetchone()[0]
+        self.last = last or self.last
+        return Accounts(max(0, answered - made), max(0, made - answered - unanswered), made - whole, seconds)
+
+    def _settled(self, connection: sqlite3.Connection, began: float) -> float:
+        """Seconds until all runs have ended, as far as two looks in succession can tell that no other one begins."""
+        before, ended = None, 0.0
+        while (passed := time.perf_counter() - began) < PATIENCE:
+            made = connection.execute(MADE, (self.flow, self.last)).fetchone()
+            if connection.execute(UNFINISHED, (self.flow,)).fetchone()[0]:
+                before = None
+            elif made == before:
+                return ended
+            else:
+                before, ended = made, passed
+            time.sleep(POLL_SECONDS)
+        raise SystemExit(f"runs of {self.flow} do not end within {PATIENCE:.0f} s")
