@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
+import random
 import re
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,10 @@ class Target(NamedTuple):
     request: bytes
     contains: bytes
     status: int = 200
+
+
+# Load a target over so many connections for so many seconds, and tell what `measure` does.
+Measure = Callable[[Target, int, float], dict[str, Any]]
 
 
 class Load(NamedTuple):
@@ -107,13 +112,13 @@ def load_processes() -> Any:
     return multiprocessing.get_context("fork").Pool(LOAD_PROCESSES)
 
 
-def load(target: Target, connections: int, seconds: float) -> Load:
+def load(target: Target, connections: int, seconds: float, pause: float = 0.0) -> Load:
     """Repeat the request over this many connections at once, from as many threads."""
     loads = [Load([], 0, 0)] * connections
     end = time.perf_counter() + seconds
 
     def work(number: int) -> None:
-        loads[number] = repeat(target, end)
+        loads[number] = repeat(target, end, pause)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(connections)]
     for thread in threads:
@@ -124,10 +129,18 @@ def load(target: Target, connections: int, seconds: float) -> Load:
     return Load(times, sum(part.errors for part in loads), sum(part.turned_away for part in loads))
 
 
-def repeat(target: Target, end: float) -> Load:
-    """Repeat the request over one connection until `end`; where the server is full, when it says."""
+def repeat(target: Target, end: float, pause: float = 0.0) -> Load:
+    """Repeat the request over one connection until `end`; where the server is full, when it says.
+
+    With a pause, requests begin that many seconds apart, or at once after one that took longer.
+    """
     client, times, errors, turned_away = Client(target.port), [], 0, 0
+    due = time.perf_counter() + random.uniform(0, pause)
     while (began := time.perf_counter()) < end:
+        if began < due:
+            time.sleep(min(due, end) - began)
+            continue
+        due = max(due + pause, began)
         try:
             answer = client.exchange(target.request)
             if answer.status == target.status and target.contains in answer.body:
@@ -144,8 +157,8 @@ def repeat(target: Target, end: float) -> Load:
     return Load(times, errors, turned_away)
 
 
-def measure(pool: Any, target: Target, concurrency: int, seconds: float) -> dict[str, Any]:
-    """Load the target with this many connections, from separate processes.
+def measure(pool: Any, target: Target, concurrency: int, seconds: float, pace: float = 0.0) -> dict[str, Any]:
+    """Load the target with this many connections, from separate processes; with a pace, at most so many times a second.
 
     Requests a second, times in ms, and `cpu_ms`, the server's processor time an answer, which other work on the
     machine disturbs least.
@@ -153,8 +166,9 @@ def measure(pool: Any, target: Target, concurrency: int, seconds: float) -> dict
     shares = [
         concurrency // LOAD_PROCESSES + (number < concurrency % LOAD_PROCESSES) for number in range(LOAD_PROCESSES)
     ]
+    pause = concurrency / pace if pace else 0.0
     before = common.cpu_seconds(target.session)
-    loads = pool.starmap(load, [(target, share, seconds) for share in shares if share], chunksize=1)
+    loads = pool.starmap(load, [(target, share, seconds, pause) for share in shares if share], chunksize=1)
     used = common.cpu_seconds(target.session) - before
     times = sorted(taken * 1000 for part in loads for taken in part.times)
     return {

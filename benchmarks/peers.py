@@ -1,7 +1,8 @@
 """Headrace beside Node-RED, a bare Flask echo and, if wanted, another commit of Headrace: one run, the same load.
 
     python benchmarks/peers.py [--seconds 3] [--rounds 5] [--concurrency 1,32] [--workers 2]
-                               [--client auto|wrk|python] [--against PATH] [--install] [--json]
+                               [--client auto|wrk|python] [--against PATH] [--install]
+                               [--starts 3] [--settle 4] [--load-seconds 10] [--flat MINUTES] [--pace 200] [--json]
 
 `webhook` calls a flow of five nodes that answers by its respond node; `run` starts such a flow by the API with a token
 and waits. `before: webhook` and `before: run` do the same with the checkout of `--against`, under this Python. `echo`
@@ -9,6 +10,10 @@ posts the same body to benchmarks/echo.py under Headrace's gunicorn settings, `n
 Node-RED. All servers run at once, and one at a time is loaded: in every round each target at each number of
 connections, each round beginning with another target. Each ratio is to the echo of the same round. After each load
 Headrace's database must hold exactly the runs that were answered, each successful and with five successful steps.
+
+Then each server is started alone, `starts` times in turns: how long that takes, and its memory when idle and while its
+webhook is loaded at 32 connections. `--flat` loads Headrace's webhook for minutes at a pace, requests a second, and
+reads its memory every 30 seconds. `--rounds 0` and `--starts 0` leave those parts out.
 
 benchmarks/peers.md says how to repeat what is claimed, and what the peers do not do.
 """
@@ -20,25 +25,22 @@ import contextlib
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 # Run as a script, this folder comes first, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common, node_red
-from benchmarks.accounts import Recorded
-from benchmarks.load import Api, Target, echo_server, load_processes, measure, measure_with_wrk, request
-from benchmarks.requests import recorded_run
-from benchmarks.webhook import INPUT, Hook, Measure, summary
-from config import Config
+from benchmarks.footprint import CONNECTIONS, all_alone, flat
+from benchmarks.load import Measure, load_processes, measure, measure_with_wrk
+from benchmarks.subjects import Peer, Subject, peers
+from benchmarks.webhook import summary
 
-WARM_UP_CONNECTIONS = 32
 # The title of a table, the key of a figure, and whether it is a ratio to the echo.
 FIGURES = {
     "requests/s": "rate",
@@ -47,99 +49,46 @@ FIGURES = {
     "p99, ms": "p99_ms",
     "server CPU, ms a request": "cpu_ms",
 }
+# MiB and seconds of Headrace alone, and MiB of growth: the medians of the middle and the last third of a steady load.
+ALONE_BOUNDS = {"start_empty_s": 0.8, "start_again_s": 0.8, "idle_pss_mib": 105.0, "load_pss_mib": 120.0, "wrong": 0}
+FLAT_BOUNDS = {"growth_mib": 2.0, "max_pss_mib": 120.0, "errors": 0, "lost": 0, "extra": 0, "incomplete": 0}
 COUNTS = ("errors", "turned_away", "lost", "extra", "incomplete")
 
 
-class Subject(NamedTuple):
-    """What is loaded, and how its answers are accounted for, if they are recorded at all."""
-
-    target: Target
-    recorded: Recorded | None = None
-
-
-def headrace_subjects(server: common.Server, data_dir: Path, prefix: str) -> list[Subject]:
-    """The webhook and the run of a Headrace, checked once."""
-    api, database = Api(server.port), Config(data_dir=data_dir).database_path
-    subjects = []
-    for name, recorded in (
-        ("webhook", Hook(api, server, database, "node")),
-        ("run", recorded_run(api, server, database)),
-    ):
-        recorded.target = recorded.target._replace(name=prefix + name)
-        recorded.check()
-        subjects.append(Subject(recorded.target, recorded))
-    return subjects
-
-
-def post(name: str, server: common.Server, path: str, contains: bytes) -> Subject:
-    """The same body, posted to a server that records nothing."""
-    return Subject(Target(name, server.port, server.process.pid, request("POST", path, {}, INPUT), contains))
-
-
-def start_all(stack: contextlib.ExitStack, options: argparse.Namespace, skipped: dict[str, str]) -> list[Subject]:
-    """Start every server until the stack is closed. What cannot be started is noted in `skipped`."""
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-bench-")))
-    subjects = []
-    for prefix, root in checkouts(options).items():
-        name = prefix.removesuffix(": ") or "now"
-        echo = stack.enter_context(echo_server(options.workers, folder / f"echo-{name}", root))
-        server = stack.enter_context(common.headrace(folder / name, options.workers, root=root))
-        subjects.append(post(f"{prefix}echo", echo, "/", b'"customer"'))
-        subjects += headrace_subjects(server, folder / name, prefix)
-    try:
-        script = installed_node_red(options)
-    except node_red.NotInstalledError as error:
-        skipped["node-red"] = str(error)
-    else:
-        server = stack.enter_context(node_red.serve(script, folder / "node-red"))
-        subjects.append(post("node-red", server, node_red.PATH, b"Ada: 105"))
-    return subjects
-
-
-def checkouts(options: argparse.Namespace) -> dict[str, Path]:
-    """The folders of Headrace to be measured, by the prefix of the names of their targets."""
-    return {"": common.ROOT} | ({"before: ": options.against} if options.against else {})
-
-
-def installed_node_red(options: argparse.Namespace) -> Path:
-    """Node-RED's script, installed first if that is wanted.
-
-    Raises: NotInstalledError if it is missing.
-    """
-    with contextlib.suppress(node_red.NotInstalledError):
-        return node_red.find(options.node_red)
-    if options.install:
-        node_red.install(options.node_red, f"node-red@{node_red.VERSION}")
-    return node_red.find(options.node_red)
-
-
-def measured_once(measured: Measure, subject: Subject, concurrency: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One load, with what the database has of it."""
-    seen = measured(subject.target, concurrency, options.seconds)
-    if subject.recorded:
-        unanswered = concurrency if options.client == "wrk" else 0
-        seen |= subject.recorded.account(seen["answers"], unanswered)._asdict()
-    return seen
-
-
 def measure_all(
-    measured: Measure, subjects: Sequence[Subject], concurrencies: Sequence[int], options: argparse.Namespace
+    measured: Measure, found: Sequence[Peer], concurrencies: Sequence[int], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """The medians of each target at each concurrency, with all their rounds."""
-    for subject in subjects:
-        if options.warm_up:
-            warm = argparse.Namespace(**vars(options) | {"seconds": options.warm_up})
-            measured_once(measured, subject, WARM_UP_CONNECTIONS, warm)
     rounds: dict[int, list[dict[str, dict[str, Any]]]] = {concurrency: [] for concurrency in concurrencies}
-    for number in range(options.rounds):
-        first = number % len(subjects)
-        order = [*subjects[first:], *subjects[:first]]
-        for concurrency in concurrencies:
-            found = {subject.target.name: measured_once(measured, subject, concurrency, options) for subject in order}
-            rounds[concurrency].append(found)
-            tell(number, concurrency, found)
+    with contextlib.ExitStack() as stack:
+        subjects = start_all(stack, found)
+        for subject in subjects if options.warm_up else ():
+            subject.load(measured, CONNECTIONS, options.warm_up, unanswered(CONNECTIONS, options))
+        for number in range(options.rounds):
+            first = number % len(subjects)
+            order = [*subjects[first:], *subjects[:first]]
+            for concurrency in concurrencies:
+                more = unanswered(concurrency, options)
+                seen = {one.target.name: one.load(measured, concurrency, options.seconds, more) for one in order}
+                rounds[concurrency].append(seen)
+                tell(number, concurrency, seen)
     names = [subject.target.name for subject in subjects]
     return [with_rounds(name, concurrency, rounds[concurrency]) for concurrency in concurrencies for name in names]
+
+
+def start_all(stack: contextlib.ExitStack, found: Sequence[Peer]) -> list[Subject]:
+    """Start every server until the stack is closed, and check its requests once."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-bench-")))
+    subjects = []
+    for number, peer in enumerate(found):
+        server = stack.enter_context(peer.serve(folder / str(number)))
+        subjects += peer.subjects(server, folder / str(number))
+    return subjects
+
+
+def unanswered(concurrency: int, options: argparse.Namespace) -> int:
+    """How many runs may lack an answer: at its end wrk leaves what it waits for."""
+    return concurrency if options.client == "wrk" else 0
 
 
 def tell(number: int, concurrency: int, found: dict[str, dict[str, Any]]) -> None:
@@ -163,10 +112,12 @@ def ratio(results: Sequence[dict[str, Any]], key: str, name: str, other: str, co
     return round(statistics.median(one[key] / max(two[key], 1e-9) for one, two in pairs), 3)
 
 
-def goals(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def goals(document: dict[str, Any]) -> dict[str, Any]:
     """The targets that hold for what was measured."""
+    results, found = document["results"], {}
     ours = [result for result in results if result["target"] in ("webhook", "run")]
-    found = {key: common.target(sum(result[key] for result in ours), 0) for key in COUNTS}
+    if ours:
+        found = {key: common.target(sum(result[key] for result in ours), 0) for key in COUNTS}
     wanted = {
         "webhook_32_to_echo": (ratio(results, "rate", "webhook", "echo", 32), 0.55, True),
         "webhook_32_to_node_red": (ratio(results, "rate", "webhook", "node-red", 32), 1.0, True),
@@ -178,41 +129,40 @@ def goals(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for result in ours:
         if (result["target"], result["concurrency"]) == ("webhook", 32):
             found["webhook_32_p99_ms"] = common.target(result["p99_ms"], 40.0)
+    for one in document["alone"]:
+        if one["peer"] == "headrace":
+            found |= {f"alone_{key}": common.target(one[key], bound) for key, bound in ALONE_BOUNDS.items()}
+    if document["flat"]:
+        found |= {f"flat_{key}": common.target(document["flat"][key], bound) for key, bound in FLAT_BOUNDS.items()}
     return found
-
-
-def versions(options: argparse.Namespace, skipped: dict[str, str]) -> dict[str, str]:
-    """What was measured."""
-    found = {f"{prefix}headrace": commit(root) for prefix, root in checkouts(options).items()}
-    if "node-red" not in skipped:
-        found |= {"node-red": node_red.VERSION, "node": node_red.version_of_node()}
-    return found
-
-
-def commit(root: Path) -> str:
-    """The commit of a checkout, with a + if files differ from it, and its subject."""
-    command = ["git", "-C", str(root), "log", "-1", "--format=%h %s"]
-    changed = ["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"]
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        number, _, subject = (
-            subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-            .stdout.strip()
-            .partition(" ")
-        )
-        more = subprocess.run(changed, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-        return f"{number}{'+' if more else ''} {subject}"
-    return "unknown"
 
 
 def tables_of(document: dict[str, Any]) -> list[str]:
     """Markdown for people: the medians, every round of every figure, and what was not measured."""
-    results, busy = document["results"], document["load_average_before"]
+    results, alone, steady = document["results"], document["alone"], document["flat"]
+    tables = ["\n".join(f"- {name}: {version}" for name, version in document["versions"].items())]
+    tables += [f"Not measured: {name}. {why}" for name, why in document["skipped"].items()]
+    if results:
+        tables += round_tables(document, results)
+    if alone:
+        keys = [key for key in alone[0] if key != "times"]
+        tables.append(common.table(keys, [[one[key] for key in keys] for one in alone]))
+        head = ("every time", *keys[1:])
+        tables.append(common.table(head, [[time[key] for key in keys] for one in alone for time in one["times"]]))
+    if steady:
+        keys = [key for key in steady if key != "samples"]
+        tables.append(common.table(("steady load", ""), [(key, steady[key]) for key in keys]))
+        tables.append(common.table(list(steady["samples"][0]), [list(one.values()) for one in steady["samples"]]))
+    return [*tables, common.target_table(document["targets"])]
+
+
+def round_tables(document: dict[str, Any], results: Sequence[dict[str, Any]]) -> list[str]:
+    """The medians, then a table of each figure with every round."""
     head = ("target", "connections", *FIGURES, "answers", *COUNTS)
     keys = ("target", "concurrency", *FIGURES.values(), "answers", *COUNTS)
     tables = [
-        "\n".join(f"- {name}: {version}" for name, version in document["versions"].items()),
         f"Medians of {document['rounds']} rounds of {document['seconds']:g} s; the client is {document['client']}. "
-        f"Load average of the machine before: {busy:g}.",
+        f"Load average of the machine before: {document['load_average_before']:g}.",
         common.table(head, [[result[key] for key in keys] for result in results]),
     ]
     for title, key in FIGURES.items():
@@ -222,8 +172,7 @@ def tables_of(document: dict[str, Any]) -> list[str]:
             for result in results
         ]
         tables.append(common.table(head, rows))
-    tables += [f"Not measured: {name}. {why}" for name, why in document["skipped"].items()]
-    return [*tables, common.target_table(document["targets"])]
+    return tables
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -237,6 +186,11 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--against", type=Path, help="a checkout of another commit of Headrace")
     parser.add_argument("--node-red", type=Path, default=node_red.FOLDER, help="the folder in which it is installed")
     parser.add_argument("--install", action="store_true", help="install Node-RED there by npm where it is missing")
+    parser.add_argument("--starts", type=int, default=3, help="how often each server is started alone")
+    parser.add_argument("--settle", type=float, default=4.0, help="seconds before its idle memory is read")
+    parser.add_argument("--load-seconds", type=float, default=10.0, help="of load for each server that runs alone")
+    parser.add_argument("--flat", type=float, default=0.0, metavar="MINUTES", help="of steady load, to see memory grow")
+    parser.add_argument("--pace", type=float, default=200.0, help="requests a second of that load, at most")
     parser.add_argument("--json", action="store_true", help="print only the JSON document")
     options = parser.parse_args(arguments)
     if options.against and not (options.against / "workflow_server.py").exists():
@@ -251,13 +205,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, skipped = parsed(arguments), {}
     concurrencies, busy = [int(number) for number in options.concurrency.split(",")], common.load_average()
     with contextlib.ExitStack() as stack:
-        measured = (
-            measure_with_wrk if options.client == "wrk" else partial(measure, stack.enter_context(load_processes()))
-        )
+        # Processes that only wait would share pages with the servers, whose memory would then seem smaller.
+        pool = stack.enter_context(load_processes()) if options.client == "python" or options.flat else None
+        measured = measure_with_wrk if options.client == "wrk" else partial(measure, pool)
         # A benchmark that is told to end stops its servers, too.
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-        subjects = start_all(stack, options, skipped)
-        results = measure_all(measured, subjects, concurrencies, options)
+        found = peers(options, skipped)
+        results = measure_all(measured, found, concurrencies, options) if options.rounds else []
+        left = unanswered(CONNECTIONS, options)
+        alone = all_alone(found, measured, left, options)
+        steady = None
+        if options.flat:
+            ours = next(peer for peer in found if peer.name == "headrace")
+            steady = flat(ours, partial(measure, pool, pace=options.pace), options.flat)
     document = {
         "benchmark": "peers",
         "machine": common.machine(),
@@ -266,11 +226,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "workers": options.workers,
         "seconds": options.seconds,
         "rounds": options.rounds,
-        "versions": versions(options, skipped),
+        "versions": {peer.name: peer.version for peer in found},
         "skipped": skipped,
         "results": results,
-        "targets": goals(results),
+        "alone": alone,
+        "flat": steady,
     }
+    document["targets"] = goals(document)
     common.report(document, tables_of(document), options.json)
 
 

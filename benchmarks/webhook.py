@@ -23,7 +23,7 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
 from benchmarks.accounts import Recorded
-from benchmarks.load import Api, Target, echo_server, load_processes, measure, measure_with_wrk, request
+from benchmarks.load import Api, Measure, Target, echo_server, load_processes, measure, measure_with_wrk, request
 from config import Config
 
 TARGET_AT = 32
@@ -41,7 +41,6 @@ TARGET_RATE, TARGET_P99_MS, TARGET_RATIO, TARGET_PEAK_MIB = 1_000.0, 60.0, 0.3, 
 INPUT = {"customer": "Ada", "items": [{"price": 30, "count": 2}, {"price": 45, "count": 1}]}
 # How the webhook node answers: the status and a part of the body.
 ANSWERS = {"node": (200, b"Ada: 105"), "last": (200, b"Ada: 105"), "immediately": (202, b'"run_id":"run_')}
-Measure = Callable[[Target, int, float], dict[str, Any]]
 
 
 def definition(path: str, respond: str) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def test_webhooks_are_measured_and_every_call_is_found_in_the_database():
 def test_peers_are_measured_in_rounds_and_one_that_is_not_installed_is_named(tmp_path):
     arguments = ("--seconds", "0.2", "--rounds", "2", "--warm-up", "0", "--concurrency", "1,32", "--workers", "1")
     absent = ("--client", "python", "--node-red", str(tmp_path / "none"))
-    found = document("peers", *arguments, *absent, "--against", str(ROOT))
+    found = document("peers", *arguments, *absent, "--starts", "0", "--against", str(ROOT))
     names = {"echo", "webhook", "run", "before: echo", "before: webhook", "before: run"}
     assert {(result["target"], result["concurrency"]) for result in found["results"]} == {
         (name, number) for name in names for number in (1, 32)
@@ -107,6 +107,23 @@ def test_peers_are_measured_in_rounds_and_one_that_is_not_installed_is_named(tmp
     assert all(found["targets"][name]["value"] == 0 for name in counted)
     speed = {"webhook_32_to_echo", "webhook_32_p99_to_echo", "webhook_1_to_echo", "run_32_to_echo", "webhook_32_p99_ms"}
     assert found["targets"].keys() == counted | speed
+
+
+@pytest.mark.slow
+@LINUX
+def test_the_memory_of_a_server_alone_is_measured_when_idle_under_load_and_over_minutes(tmp_path):
+    arguments = ("--rounds", "0", "--starts", "1", "--settle", "0.1", "--load-seconds", "0.6", "--flat", "0.03")
+    absent = ("--client", "python", "--node-red", str(tmp_path / "none"))
+    found = document("peers", *arguments, *absent, "--pace", "50", "--workers", "1")
+    assert [one["peer"] for one in found["alone"]] == ["echo", "headrace"]
+    for one in found["alone"]:
+        assert 0 < one["idle_pss_mib"] <= one["idle_rss_mib"] and 0 < one["load_pss_mib"] <= one["load_rss_mib"]
+        assert one["start_empty_s"] > 0 < one["start_again_s"] and one["rate"] > 0
+    steady = found["flat"]
+    assert 10 < steady["answers"] <= 0.03 * 60 * 50 + 32 and steady["max_pss_mib"] > 0
+    assert len(steady["samples"]) >= 6
+    nothing = ("alone_wrong", "flat_errors", "flat_lost", "flat_extra", "flat_incomplete")
+    assert all(found["targets"][name]["value"] == 0 for name in nothing)
 
 
 @pytest.mark.slow
