@@ -10,6 +10,7 @@ import threading
 
 import pytest
 from flask.testing import FlaskClient
+from shortcuts import BehindShortcut
 
 import database
 import workflow_server
@@ -103,6 +104,16 @@ def app(config, first_app, monkeypatch):
     server.start()
     yield first_app
     server.stop()
+
+
+@pytest.fixture(params=["view", "shortcut"])
+def way(request, app, monkeypatch):
+    """How calls of webhooks are answered: by the view alone, or by the server's shortcut first (BehindShortcut)."""
+    if request.param == "view":
+        return None
+    behind = BehindShortcut(app)
+    monkeypatch.setattr(app, "wsgi_app", behind)
+    return behind
 
 
 @pytest.fixture

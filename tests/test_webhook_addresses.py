@@ -9,6 +9,8 @@ from errors import Conflict, DefinitionError, NotFound
 from models import Credential, Hook, Webhook, Workflow
 from triggers import Trigger, triggers_of
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.fixture(autouse=True)
 def path(tmp_path):

@@ -14,6 +14,8 @@ from database import execute, write
 from models import LogEntry, Run
 from nodes.credential_types import TYPES
 
+pytestmark = pytest.mark.usefixtures("way")
+
 SECRET = "It's a Secret to Everybody"
 # The example of GitHub's documentation, "Validating webhook deliveries".
 GITHUB_BODY = b"Hello, World!"
@@ -386,7 +388,7 @@ def test_whoever_guesses_the_secret_of_a_webhook_has_to_wait_and_others_need_not
 
 def test_a_guesser_waits_for_a_minute(client, hook, server, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(server, "refusals", Refusals(lambda: now[0]))
+    monkeypatch.setattr(server.refusals, "_clock", lambda: now[0])
     for _ in range(MAX_REFUSALS):
         guess(client)
     now[0] += WINDOW - 1
@@ -398,7 +400,7 @@ def test_a_guesser_waits_for_a_minute(client, hook, server, monkeypatch):
 
 def test_refusals_are_in_the_log_of_the_flow_once_a_minute_for_each_address(client, hook, server, monkeypatch, owner):
     now = [1000.0]
-    monkeypatch.setattr(server, "refusals", Refusals(lambda: now[0]))
+    monkeypatch.setattr(server.refusals, "_clock", lambda: now[0])
     for place in (NEAR, NEAR, NEAR, FAR):
         guess(client, place)
     assert [orjson.loads(row.data)["address"] for row in told(server)] == ["127.0.0.1", "8.8.8.8"]

@@ -14,6 +14,8 @@ from nodes.bounds import is_too_fine
 from nodes.egress import Answer
 from nodes.files import value_of
 
+pytestmark = pytest.mark.usefixtures("way")
+
 FORM, JSON_TYPE = "application/x-www-form-urlencoded", "application/json"
 PATH = "/api/webhooks/in"
 

@@ -8,6 +8,8 @@ import pytest
 from api.rates import MINUTE, SLOT, SLOTS, Rates
 from models import Run
 
+pytestmark = pytest.mark.usefixtures("way")
+
 PATH = "/api/webhooks/orders"
 
 

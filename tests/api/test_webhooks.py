@@ -7,11 +7,13 @@ from io import BytesIO
 
 import orjson
 import pytest
-from world import at_once, start_python
+from world import at_once
 
 from api.files import stream
 from database import execute, write
 from models import LogEntry, Run, Step, Webhook
+
+pytestmark = pytest.mark.usefixtures("way")
 
 ADD = {"id": "sum", "type": "set", "config": {"values": {"sum": "{{ input.body.a + input.body.b }}"}}}
 STOP = {"id": "stop", "type": "stop", "config": {"message": "the inside story"}}
@@ -144,43 +146,6 @@ def test_a_template_that_is_used_has_no_address_until_it_is_active(client, owner
     assert Webhook.select().count() == 0
     answer = owner.put(f"/api/workflows/{flow['id']}", {"status": "active"})
     assert answer.status_code == 200 and Webhook.select().count() >= 1
-
-
-OTHER_PROCESS = """
-import pathlib, sys, workflow_server
-from config import Config
-app = workflow_server.create_app(Config(data_dir=pathlib.Path(sys.argv[1]), durability="normal"))
-server = app.extensions["headrace"]
-server.start()
-client = app.test_client()
-print("ready", flush=True)
-for line in sys.stdin:
-    answer = client.post("/api/webhooks/" + line.strip(), json={"a": 2, "b": 3})
-    print(answer.status_code, answer.get_data(as_text=True), flush=True)
-server.stop()
-"""
-
-
-@pytest.mark.slow
-def test_another_process_sees_every_change_at_once(owner, hook, config):
-    other = start_python(OTHER_PROCESS, config.data_dir)
-
-    def call(path):
-        other.stdin.write(f"{path}\n")
-        other.stdin.flush()
-        return other.stdout.readline().strip().split(" ", 1)
-
-    assert other.stdout.readline() == "ready\n"
-    assert call("orders")[0] == "404"
-    flow = f"/api/workflows/{hook(ADD, respond='last')['id']}"
-    assert call("orders") == ["200", '{"sum":5}']
-    twice = {**ADD, "config": {"values": {"sum": "{{ input.body.a * 2 }}"}}}
-    owner.put(flow, {"definition": definition(twice, respond="last")})
-    assert call("orders") == ["200", '{"sum":4}']
-    owner.put(flow, {"status": "draft"})
-    assert call("orders")[0] == "404"
-    other.communicate(timeout=30)
-    assert other.returncode == 0
 
 
 # Addresses that are taken
