@@ -8,7 +8,7 @@ from pathlib import Path
 
 from peewee import IntegerField, TextField
 
-from database import execute, write
+from database import execute, write_leases
 from tables.base import DAY_MS, Base, boot_id, monotonic_ms
 
 
@@ -57,7 +57,7 @@ class Lease(Base):
             "INSERT INTO leases (name, until, owner, process) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (name) DO UPDATE SET until = excluded.until"
         )
-        with write():
+        with write_leases():
             execute(sql, (name, monotonic_ms() + for_ms, boot_id(), _this_process()))
 
     @classmethod
@@ -101,19 +101,19 @@ class Lease(Base):
             "until = excluded.until, owner = excluded.owner "
             "WHERE owner = excluded.owner OR until <= ? OR until > excluded.until"
         )
-        with write():
+        with write_leases():
             now = wall()
             return bool(execute(sql, (name, now + for_ms, owner, now)).rowcount)
 
     @classmethod
     def drop(cls, name: str, owner: str) -> None:
         """Give the right up, if `owner` still holds it."""
-        with write():
+        with write_leases():
             execute("DELETE FROM leases WHERE name = ? AND owner = ?", (name, owner))
 
     @classmethod
     def prune(cls) -> None:
         """Delete those of processes that ended a day ago, or before the machine started."""
         old = "name LIKE 'proc%' AND (owner IS NOT ? OR until < ?)"
-        with write():
+        with write_leases():
             execute(f"DELETE FROM leases WHERE {old}", (boot_id(), monotonic_ms() - DAY_MS))

@@ -38,6 +38,7 @@ TRIGGERS = ("manual", "schedule", "webhook")
 NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > ?)"
 # What a run waits for that may not start yet, since the flow has as many running as it allows at once.
 QUEUED = "a free place (max_concurrent_runs)"
+ANY_QUEUED = f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT 1"
 RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running' AND o.recorded = 0)"
 BUSY = (
     "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'running' AND recorded = 0) + "
@@ -345,6 +346,9 @@ class Run(Timed, Base):
     @classmethod
     def unqueue(cls) -> None:
         """Let the first of each queue try again, whose flow has none running: nobody else would."""
+        # Mostly there is none, and each process asks every two seconds: a write would end what others remember.
+        if execute(ANY_QUEUED).fetchone() is None:
+            return
         sql = (
             "UPDATE runs SET waiting = NULL WHERE id IN (SELECT MIN(q.id) FROM runs AS q WHERE q.status = 'pending' "
             f"AND q.waiting = '{QUEUED}' GROUP BY q.workflow_id) AND {RUNNING.format('runs.workflow_id')} = 0"

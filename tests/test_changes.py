@@ -10,7 +10,7 @@ from world import start_python
 import changes
 import database
 from changes import Memory
-from database import commits, execute, settings_commits, write, write_runs
+from database import commits, execute, settings_commits, write, write_leases, write_runs
 
 SETTING = """
 import sys, database
@@ -71,6 +71,14 @@ def test_each_commit_changes_the_counter_and_one_of_runs_only_the_first(path):
         with write():
             pass
     assert (commits(), settings_commits()) == (all_ + 4, settings + 2)
+
+
+def test_leases_are_counted_nowhere(path):
+    before = commits(), settings_commits()
+    with write_leases():
+        execute("UPDATE settings SET value = 1")
+        assert (commits(), settings_commits()) == before
+    assert (commits(), settings_commits(), value()) == (*before, 1)
 
 
 def test_a_write_that_fails_ends_with_an_even_counter(path):

@@ -38,7 +38,7 @@ from models import (
     upcoming,
 )
 from tables.base import first_id
-from tables.runs import RUN_STATUSES, TRIGGERS
+from tables.runs import QUEUED, RUN_STATUSES, TRIGGERS
 
 LARGE_TABLES = re.compile(
     r"SCAN (runs|steps|log_entries|waits|idempotency_keys|agent_runs|agent_steps|agent_memories|audit_entries|t1)\b"
@@ -53,6 +53,8 @@ def record(made, count):
     for number in range(count):
         status = chance.choices(RUN_STATUSES, (2, 2, 90, 6))[0]
         values = {"status": status, "triggered_by": chance.choices(TRIGGERS, (1, 1, 9))[0]}
+        if status == "pending" and number % 4 == 0:
+            values["waiting"] = QUEUED
         run = Run.accept(made[number % len(made)], id=first_id("run", 1_000 + number), **values)
         execute(*run.insertion())
         execute(*Step.save_one((run.id, 0, "a", "noop", "A", "success", 1, *[None] * 8, 1, 2, 1.0, False), 0))

@@ -9,9 +9,11 @@ from moments import fires, runs, schedule
 from servers import until
 from world import PATIENCE, process
 
+from database import commits, settings_commits
 from models import Lease, Run, now_ms
 from scheduler import Scheduler, Steady
-from scheduler.leader import RIGHT
+from scheduler.leader import RIGHT, Leader
+from scheduler.polls import Poller
 from scheduler.warnings import QUIET_SECONDS, SELDOM, Seldom
 
 
@@ -37,6 +39,17 @@ def test_a_schedule_fires_and_its_runs_are_executed_while_the_scheduler_runs(dis
     assert len(fires(made)) == len(runs(made))
     assert Run.select().where(Run.status == "success").count() >= 1
     assert Lease.find(RIGHT) is None
+
+
+def test_a_process_with_nothing_to_do_changes_no_counter(dispatcher):
+    leader = Leader(lambda runs: None, dispatcher.may_start)
+    poller = Poller(dispatcher, leader.owner, leader.leads)
+    leader.tick()
+    before = commits(), settings_commits()
+    for job in (dispatcher.beat, dispatcher.sweep, dispatcher.wake, leader.tick, poller.tick):
+        job()
+    leader.stop()
+    assert (commits(), settings_commits()) == before
 
 
 @pytest.mark.slow
