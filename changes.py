@@ -67,7 +67,7 @@ class Changes:
 class Memory(Generic[Key, Value]):
     """Answers of queries, remembered until anything but a run is written, by whichever process. Thread-safe.
 
-    It holds MOST_REMEMBERED; then it begins anew.
+    It holds MOST_REMEMBERED; then it begins anew. None is not remembered, so that questions about nothing fill nothing.
     """
 
     def __init__(self, count: Callable[[], int]) -> None:
@@ -92,3 +92,8 @@ class Memory(Generic[Key, Value]):
                     self._found.clear()
                 self._found[key] = count, value
         return value
+
+    def forget(self, key: Key) -> None:
+        """Ask the query again at the next `get` of this key."""
+        with self._lock:
+            self._found.pop(key, None)

@@ -13,6 +13,7 @@ from tables.agent_definitions import Agent
 from tables.agent_runs import AgentRun, AgentStep
 from tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences, present_names
 from tables.base import Base, Needed, Write, first_id, monotonic_ms, new_id, now_ms
+from tables.callers import Caller, look_up_anew
 from tables.credentials import Credential
 from tables.facts import Fact
 from tables.figures import metrics, totals
@@ -27,7 +28,7 @@ from tables.flow_pages import (
     sizes_of,
     versions_of,
 )
-from tables.flows import MOST_CHARACTERS, Workflow, WorkflowVersion
+from tables.flows import MOST_CHARACTERS, Startable, Workflow, WorkflowVersion
 from tables.invitations import Invitation
 from tables.keys import IdempotencyKey
 from tables.leases import Lease
@@ -50,12 +51,12 @@ from tables.webhooks import Fired, Hook, Webhook
 
 __all__ = [
     "ACTIONS", "CLAIM_MS", "GRACE_MS", "MOST_CHARACTERS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent",
-    "AgentMemory", "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Claim", "Credential",
+    "AgentMemory", "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Caller", "Claim", "Credential",
     "DatabaseRefused", "Due", "Fact", "Fired", "FlowFilters", "HeldUp", "Hook", "IdempotencyKey", "Invitation",
     "LastRun", "Lease", "Listed", "LogEntry", "LoginAddress", "LoginFailure", "Membership", "MemoryScope", "Needed",
-    "Poll", "PollEntry", "Preset", "Run", "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session", "Step",
-    "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion", "Workspace", "WorkspaceStore",
-    "Write", "definitions_of", "differences", "first_id", "flow_page", "hash_token", "is_held_up", "last_runs",
-    "metrics", "monotonic_ms", "new_id", "next_times", "now_ms", "patience", "present_names", "retention", "sizes_of",
-    "space", "totals", "upcoming", "versions_of", "without_signatures",
+    "Poll", "PollEntry", "Preset", "Run", "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session", "Startable",
+    "Step", "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion", "Workspace",
+    "WorkspaceStore", "Write", "definitions_of", "differences", "first_id", "flow_page", "hash_token", "is_held_up",
+    "last_runs", "look_up_anew", "metrics", "monotonic_ms", "new_id", "next_times", "now_ms", "patience",
+    "present_names", "retention", "sizes_of", "space", "totals", "upcoming", "versions_of", "without_signatures",
 ]  # fmt: skip

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from flask import Flask, Request, current_app, g, request
 from flask_login import LoginManager, UserMixin, current_user
@@ -16,12 +15,20 @@ from flask_login import LoginManager, UserMixin, current_user
 from api.origins import SAFE_METHODS, check_origin, session_token
 from api.wire import read_body, this_request
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
-from models import ROLES, ApiToken, Base, Session, User
+from models import ROLES, Caller, Session, User, look_up_anew
 
 ANSWERS = "operator"  # the least role that may answer a run that waits
 # Views of libraries: the description of the API and its page. They show no data.
 DESCRIPTION = "api-docs.openapi_json"
 OPEN_ENDPOINTS = (DESCRIPTION, "swagger_ui.show")
+
+
+class Findable(Protocol):
+    """A kind of row that a path can name."""
+
+    @classmethod
+    def find(cls, id_: str) -> Any: ...
+
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -37,7 +44,7 @@ class Access:
     """
 
     role: str | None
-    rows: dict[str, type[Base]]
+    rows: dict[str, type[Findable]]
     link: Callable[[dict[str, Any]], bool] | None = None
     by_token: bool = False
     by_session: bool = False
@@ -45,25 +52,8 @@ class Access:
     admin: bool = False
 
 
-class Identity(UserMixin):
-    """A user as they came in: by session or by token."""
-
-    def __init__(self, user: User, session: Session | None = None, token: ApiToken | None = None) -> None:
-        self.user, self.session, self.token = user, session, token
-        came_by: Any = session or token
-        self.workspace_id: str = came_by.workspace_id  # where the request names none
-
-    def get_id(self) -> str:
-        return str(self.user.id)
-
-    @cached_property
-    def roles(self) -> dict[str, str]:
-        """Workspace id to role; a token has one workspace and no more than its own role there."""
-        roles = self.user.roles()
-        if self.token is None:
-            return roles
-        own = roles.get(self.token.workspace_id)
-        return {} if own is None else {self.token.workspace_id: min(own, self.token.role, key=ROLES.index)}
+class Identity(UserMixin, Caller):
+    """The user who sends the request, as flask-login wants one."""
 
 
 def everybody(view: View) -> View:
@@ -79,7 +69,7 @@ def needs(
     by_session: bool = False,
     takes_form: bool = False,
     admin: bool = False,
-    **rows: type[Base],
+    **rows: type[Findable],
 ) -> Callable[[View], View]:
     """Mark a view as open to members with at least this role.
 
@@ -133,7 +123,7 @@ def check_admin(what: str) -> None:
         raise Forbidden(f"{what} is for admins of this server; ask one of them")
 
 
-def present(model: type[Base], id_: Any, name: str | None = None) -> Any:
+def present(model: type[Findable], id_: Any, name: str | None = None) -> Any:
     """The row of this id, whoever asks."""
     row: Any = model.find(id_)
     if row is None:
@@ -141,7 +131,7 @@ def present(model: type[Base], id_: Any, name: str | None = None) -> Any:
     return row
 
 
-def find(model: type[Base], id_: Any, role: str, name: str | None = None) -> Any:
+def find(model: type[Findable], id_: Any, role: str, name: str | None = None) -> Any:
     """The row of this id, provided that who asks has the role in its workspace."""
     row = present(model, id_, name)
     check_role(row.workspace_id, role)
@@ -158,20 +148,16 @@ def install(app: Flask) -> None:
 
 
 def _identify(request_: Any) -> Identity | None:
-    """Who a request comes from, by its API token, else by its session cookie."""
+    """The user of the request's API token, else of its session cookie."""
     header = request_.headers.get("Authorization", "")
     if header:
         scheme, _, text = header.partition(" ")
-        token = ApiToken.by_token(text.strip()) if scheme.lower() == "bearer" else None
-        user = None if token is None else User.find(token.user_id)
-        return None if user is None else Identity(user, token=token)
+        return Identity.of_token(text.strip()) if scheme.lower() == "bearer" else None
     cookie = session_token()
-    session = Session.by_token(cookie) if cookie else None
-    user = None if session is None else User.find(session.user_id)
-    if user is None or session is None:
-        return None
-    _note_use(session)
-    return Identity(user, session=session)
+    caller = Identity.of_session(cookie) if cookie else None
+    if caller is not None and caller.session is not None:
+        _note_use(caller.session)
+    return caller
 
 
 def _note_use(session: Session) -> None:
@@ -179,6 +165,7 @@ def _note_use(session: Session) -> None:
     server = current_app.extensions["headrace"]
     if (write := session.used(server.config.session_idle_days)) is not None:
         server.recorder.submit([write])
+        look_up_anew(session)
 
 
 def _guard() -> None:

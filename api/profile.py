@@ -7,14 +7,14 @@ from typing import Any
 from flask_login import current_user
 
 import accounts
-from api.access import needs, who
+from api.access import needs, present, who
 from api.audit import begun, remove
 from api.origins import client
 from api.people_schemas import OwnSessionOut, ProfileChange, UserOut
 from api.sessions import no_store, person
 from api.wire import Resource
 from errors import NotFound
-from models import Session
+from models import Session, User
 from schemas import PageArgs, listed
 
 blueprint = Resource("profile", "Your own account")
@@ -38,7 +38,8 @@ def change(body: dict[str, Any]) -> Any:
 
     A new password ends your other sessions, and with `end_tokens` your API tokens in all workspaces.
     """
-    user, current, end_tokens = who(), body.pop("current_password", None), body.pop("end_tokens", False)
+    user = present(User, who().id)  # with the hash of the password
+    current, end_tokens = body.pop("current_password", None), body.pop("end_tokens", False)
     if "password" in body or body.get("email", user.email) != user.email:
         accounts.confirm(user, current, *client())
     accounts.change_profile(user, body, current_user.session, lambda action: begun(action).about(user), end_tokens)

@@ -18,7 +18,7 @@ from api.wire import Resource, check_depth, dumped, parse
 from dispatch import CHECKS, SAVES, Dispatcher, Options
 from errors import BadInput, Conflict, NotFound, TooLarge
 from kinds import Cursor
-from models import Workflow, WorkflowVersion, differences
+from models import Startable, Workflow, WorkflowVersion, differences
 from references import check_uncalled, warned, warnings_of
 from schemas import (
     CheckIn,
@@ -116,13 +116,13 @@ def delete(flow: Workflow) -> None:
 
 
 @blueprint.post("/workflows/<flow>/run")
-@needs("operator", flow=Workflow)
+@needs("operator", flow=Startable)
 @blueprint.arguments(StartArgs, location="query")
 @blueprint.arguments(StartIn, required=False)
 @blueprint.response(200, RunOut)
 @blueprint.alt_response(202, schema=RunOut)
 @blueprint.alt_response(422, schema=Error)
-def run(args: dict[str, Any], body: dict[str, Any], flow: Workflow) -> Any:
+def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
     """Run the flow. Waits up to `wait` seconds: 200 with the finished run, else 202 with the run as it stands.
 
     With the header `Idempotency-Key`, the same key within 24 hours answers the first run again and starts none.
@@ -258,7 +258,7 @@ def given_definition(body: dict[str, Any]) -> str | None:
     return str(text)
 
 
-def _options(body: dict[str, Any], flow: Workflow) -> Options | None:
+def _options(body: dict[str, Any], flow: Startable) -> Options | None:
     """What the run is started with beside its input; None for nothing."""
     definition, until, pinned = body["definition"], body["until"], pins_of(body["pinned"])
     if definition is None and until is None and not pinned:

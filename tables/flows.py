@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import orjson
 from peewee import CompositeKey, IntegerField, ModelSelect, TextField
 
-from database import execute, write
+from changes import Memory
+from database import execute, settings_commits, write
+from errors import NotFound
 from tables.base import Base, now_ms
 from tables.polls import Poll
 from tables.schedules import Schedule
-from tables.webhooks import Webhook
+from tables.webhooks import Fired, Webhook
 
 MOST_CHARACTERS = 16_000_000  # of definitions that a page of a list has; one alone may be longer
 # What keeps the rows of each kind of trigger: `sync(flow, [(node id, config)])`.
@@ -172,6 +174,32 @@ class Workflow(Base):
             rows.append(row)
         WorkflowVersion.name_makers(rows)
         return rows, str(rows[-1].version) if more else None
+
+
+class Startable(Fired):
+    """A flow that somebody wants to run: without its definition, so that it can be remembered (see changes.py)."""
+
+    __slots__ = ()
+
+    @classmethod
+    def find(cls, id_: str) -> Self | None:
+        """The flow of this id, or None."""
+        return cast("Self | None", _startable.get(id_, lambda: cls._read(id_)))
+
+    @classmethod
+    def _read(cls, id_: str) -> Self | None:
+        found = execute(f"SELECT {', '.join(cls._fields)} FROM workflows WHERE id = ?", (id_,)).fetchone()
+        return None if found is None else cls(*found)
+
+    @property
+    def definition_json(self) -> str:
+        try:
+            return super().definition_json
+        except NotFound:
+            raise NotFound(f"There is no flow {self.id!r}") from None
+
+
+_startable: Memory[str, Startable | None] = Memory(settings_commits)
 
 
 class WorkflowVersion(Base):

@@ -223,12 +223,6 @@ class Session(Base):
             user.change(last_workspace_id=workspace_id)
         return row, token
 
-    @classmethod
-    def by_token(cls, token: str) -> Session | None:
-        """The live session of this token."""
-        row = cls.one("token_hash = ?", hash_token(token))
-        return row if row is not None and min(row.expires_at, row.idle_at) > now_ms() else None
-
     def used(self, idle_days: int) -> Write | None:
         """The write that puts the idle end off; None if that was done less than TOUCH_MS ago."""
         idle_at = _idle_at(self.expires_at, idle_days)
@@ -291,9 +285,3 @@ class ApiToken(Base):
         """Delete all API tokens of the user, in every workspace; how many."""
         with write():
             return int(cls.delete().where(cls.user_id == user.id).execute())
-
-    @classmethod
-    def by_token(cls, token: str) -> ApiToken | None:
-        """The live token of this text."""
-        row = cls.one("token_hash = ?", hash_token(token))
-        return row if row is not None and (row.expires_at is None or row.expires_at > now_ms()) else None

@@ -26,7 +26,7 @@ LAYERS = {
     "database": {"changes", "drivers"},
     "payloads": set(),
     "vault": set(),
-    "tables": {"database"},
+    "tables": {"changes", "database"},
     "models": {"database", "tables"},
     "migrations": set(),
     "flat": set(),
