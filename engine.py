@@ -76,7 +76,8 @@ def now_ms() -> int:
 
 
 class _State(NamedTuple):
-    """A settled node: how it left (`branch`), and with what. `origin` is the node that made the output.
+    """A settled node: how it left (`branch`), and with what. `origin` is the node that made the output, `text` that as
+    JSON, if it was made by this process.
 
     A node that is `held` waits, or waits for one that does.
     """
@@ -86,6 +87,7 @@ class _State(NamedTuple):
     branch: str | None = None
     origin: str = ""
     held: bool = False
+    text: bytes | None = None
 
 
 HELD = _State(False, held=True)
@@ -115,9 +117,8 @@ class _Run:
         self.steps: dict[str, Any] = dict(self.links)
         self.timeout = min(plan.settings.timeout or job.timeout, job.timeout)
         self.deadline = time.monotonic() + self.timeout
-        own = plan.settings.timeout is not None and plan.settings.timeout <= job.timeout
-        whose = "the flow's timeout (settings.timeout)" if own else "the longest time of a run (HEADRACE_RUN_TIMEOUT)"
-        self.limit = f"{whose} of {self.timeout:g} s"
+        # What quick nodes may touch: they use none of what the server lends, and keep nothing of it.
+        self.context = Context("", {}, {}, "", self.deadline, job.log, keyring=job.keyring, files=job.files)
         self.scope = {
             "run": {"id": job.run_id},
             "workflow": {},
@@ -137,19 +138,19 @@ class _Run:
                     self.steps[node.id] = state.output
                 elif state.held:
                     self.held.add(node.id)
-            output = None if self.waits else self.output()
+            output, text = (None, None) if self.waits else self.output()
         except _Failure as failure:
             return Outcome("failed", None, failure.message, failure.node.id, self.response())
         except Cancelled as cancelled:
             return Outcome("failed", None, str(cancelled), None, self.response())
         if self.waits:
             return Outcome("waiting", response=self.response(), waits=self.waits)
-        return Outcome("success", output, response=self.response())
+        return Outcome("success", output, response=self.response(), text=text)
 
     def settle(self, node: PlannedNode) -> _State:
         """Decide about one node: done already, skipped, disabled or to be executed; then do that."""
-        done = self.job.settled.get((node.id, None))
-        if done is not None:
+        job = self.job
+        if job.settled and (done := job.settled.get((node.id, None))) is not None:
             return _State(not done.skipped, done.output, done.branch, node.id)
         if self.held and self.is_held(node):
             return HELD
@@ -161,7 +162,7 @@ class _Run:
             return self.pass_by(node, live)
         if node.pinned is not None:
             return self.pin(node, node.pinned, live)
-        open_ = self.job.waiting.get(node.id)
+        open_ = job.waiting.get(node.id) if job.waiting else None
         if open_ is not None and open_.answer is None:
             self.waits[node.id] = open_.reason
             return HELD
@@ -181,8 +182,8 @@ class _Run:
         """The predecessors whose edge into this node is live; None when the node is not to run."""
         states, nodes = self.states, self.plan.nodes
         if node.inputs:
-            found = tuple(nodes[at] for at, way in node.inputs if states[at].executed and states[at].branch == way)
-            return found or None
+            found = [nodes[at] for at, way in node.inputs if states[at].executed and states[at].branch == way]
+            return tuple(found) or None
         fired = self.job.trigger_node
         return () if fired is None or fired == node.id else None
 
@@ -245,14 +246,24 @@ class _Run:
         if time.monotonic() > self.deadline:
             raise _Failure(node, f"the run exceeded its timeout of {self.timeout:g} s")
 
-    def output(self) -> Any:
-        """The executed leaf's output, an object of several, or the last one's where no leaf ran; or that of `until`."""
+    def limit(self) -> str:
+        """Whose timeout ends the run."""
+        own = self.plan.settings.timeout is not None and self.plan.settings.timeout <= self.job.timeout
+        whose = "the flow's timeout (settings.timeout)" if own else "the longest time of a run (HEADRACE_RUN_TIMEOUT)"
+        return f"{whose} of {self.timeout:g} s"
+
+    def output(self) -> tuple[Any, bytes | None]:
+        """The executed leaf's output, an object of several, or the last one's where no leaf ran; or that of `until`.
+
+        With it comes its JSON text, if there is one.
+        """
         states = self.states
         executed = [node for node in self.plan.nodes if states[node.position].executed]
         ends = [node for node in executed if node.is_leaf] or (executed[-1:] if self.plan.until is None else [])
         if len(ends) > 1:
-            return self.together(ends)
-        return states[ends[0].position].output if ends else None
+            return self.together(ends), None
+        end = states[ends[0].position] if ends else _State(False)
+        return end.output, end.text
 
     def response(self) -> Any:
         """The output of the first node that answers a webhook and did so."""
@@ -284,8 +295,9 @@ class _Execution:
 
     def __init__(self, run: _Run, node: PlannedNode, live: tuple[PlannedNode, ...]) -> None:
         self.run, self.node, self.job = run, node, run.job
+        states = run.states
         self.inputs = tuple([source.id for source in live])
-        self.outputs = {source.id: run.states[source.position].output for source in live}
+        self.outputs = {source.id: states[source.position].output for source in live}
         self.given = run.given(live)
         self.size = 0  # bytes of what it has given so far, for all items
         self.scope: dict[str, Any] = {**run.scope, "input": self.given.output, "now": datetime.now(UTC)}
@@ -377,12 +389,11 @@ class _Execution:
             answer = job.answers.get(node.id)
         if node.timeout is not None:
             deadline = min(deadline, time.monotonic() + node.timeout)
-        key = f"{job.run_id}:{node.id}:{index or 0}"
-        ctx = Context(
-            node.id, self.outputs, scope, key, deadline, job.log, job.store, job.services, job.flows, job.keyring,
-            job.files, functools.partial(self.pause, deadline), retries, job.agents, job.stop, index, answer,
-            self.links(),
-        )  # fmt: skip
+        if node.node.quick:
+            ctx = self.run.context
+            ctx.node_id, ctx.inputs, ctx.scope, ctx.deadline = node.id, self.outputs, scope, deadline
+        else:
+            ctx = self.context(scope, index, answer, retries, deadline)
         try:
             config = node.config.evaluate(scope, job.max_value_bytes)
             if node.node.own:
@@ -403,11 +414,22 @@ class _Execution:
             raise NodeError(f"ran longer than its timeout of {node.timeout:g} s")
         return result
 
+    def context(
+        self, scope: dict[str, Any], index: int | None, answer: Answer | None, retries: int, deadline: float
+    ) -> Context:
+        """All that the node may touch."""
+        node, job = self.node, self.job
+        return Context(
+            node.id, self.outputs, scope, f"{job.run_id}:{node.id}:{index or 0}", deadline, job.log, job.store,
+            job.services, job.flows, job.keyring, job.files, functools.partial(self.pause, deadline), retries,
+            job.agents, job.stop, index, answer, self.links(),
+        )  # fmt: skip
+
     def in_time(self, error: NodeError, deadline: float) -> NodeError:
         """The error of an attempt; if its time was over by then, with whose timeout that was."""
         now = time.monotonic()
         if now >= self.run.deadline:
-            ended_by = self.run.limit
+            ended_by = self.run.limit()
         elif now >= deadline:
             ended_by = f"the node's timeout of {self.node.timeout:g} s"
         else:
@@ -463,15 +485,17 @@ class _Execution:
             branch, result = result.name, result.value
         if result is self.given.output and self.given.origin and mark.item_index is None:
             self.record(mark, "success", same_as=self.given.origin, branch=branch)
-            return _State(True, result, branch, self.given.origin)
-        encoded = encode(result, self.job.max_value_bytes)
+            return _State(True, result, branch, self.given.origin, text=self.given.text)
+        encoded = self.job.encoded_input if result is self.job.input else None
+        if encoded is None:
+            encoded = encode(result, self.job.max_value_bytes)
         cleaned = self.job.keyring.clean(encoded)
         if cleaned is not encoded:
             # The next nodes see what is on record, as they would after a crash.
             encoded, result = cleaned, orjson.loads(cleaned)
         self.size += len(encoded)
         self.record(mark, "success", output=encoded, branch=branch)
-        return _State(True, result, branch, self.node.id)
+        return _State(True, result, branch, self.node.id, text=encoded)
 
     def fail(self, mark: Mark, error: NodeError) -> _State:
         """Record a failure for good, and go on, leave by the error branch, or end the run, as `on_error` says."""

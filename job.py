@@ -71,7 +71,8 @@ class Open(NamedTuple):
 class Outcome(NamedTuple):
     """How a run ended, or that it has to wait: `status` is success, failed or waiting.
 
-    `response` is the output of the first `respond` node that ran; `waits` maps the nodes that wait to what for.
+    `response` is the output of the first `respond` node that ran; `waits` maps the nodes that wait to what for. `text`
+    is the output as JSON, if a step has it like that.
     """
 
     status: str
@@ -80,11 +81,12 @@ class Outcome(NamedTuple):
     error_node_id: str | None = None
     response: Any = None
     waits: Mapping[str, str] = {}
+    text: bytes | None = None
 
 
 @dataclass(slots=True)
 class Job:
-    """All that one run needs beside its plan.
+    """All that one run needs beside its plan. `encoded_input` is the input as JSON text, if somebody has made it.
 
     `on_step(step)` is called for every step; when it returns for a `running` one, that row is durable. `stop()` gives
     the reason to end the run early, or None. `settled` maps (node_id, index or None) to what is done already, `tried`
@@ -97,6 +99,7 @@ class Job:
 
     run_id: str
     input: Any = None
+    encoded_input: bytes | None = None
     trigger_node: str | None = None
     scope: Mapping[str, Any] = field(default_factory=dict)
     on_step: Callable[[Step], None] = lambda step: None

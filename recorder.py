@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import orjson
@@ -120,6 +121,11 @@ def insertions(runs: Sequence[WholeRun]) -> list[Write]:
     return [*Run.insertions(rows), *Step.insertions(steps), *more, *RunDay.count_all(rows)]
 
 
+@lru_cache(4096)
+def _json_names(inputs: tuple[str, ...]) -> str:
+    return orjson.dumps(inputs).decode()
+
+
 class RunRecord:
     """What one run has to write. Steps wait in a buffer, because a pure one can be done again at no cost:
 
@@ -138,6 +144,7 @@ class RunRecord:
     ) -> None:
         """`check_lease()` is called before something with effects starts, and raises if it must not."""
         self.submit, self.payloads, self.run = submit, payloads, run
+        self._id = str(run.id)  # to ask Peewee for it each time takes longer
         self.check_lease = check_lease
         self._whole = whole
         self.entries = 0
@@ -160,12 +167,14 @@ class RunRecord:
         be; then it is not on record, and its number is free.
         """
         self._is_fenced |= answers
-        kept = self.payloads.keep(self.run.id, f"step_{step.seq}", step.output, self.run.claims)
+        text, size = None, None
+        if step.output is not None:
+            text, size = self.payloads.keep(self._id, f"step_{step.seq}", step.output, self.run.claims)
         # An item too large for the row is left out: it is a part of an earlier step's output.
         item = step.item.decode() if step.item and len(step.item) <= self.payloads.inline_bytes else None
         values = (
-            self.run.id, step.seq, step.node_id, step.node_type, step.node_name, step.status, step.attempt,
-            step.item_index, orjson.dumps(step.inputs).decode() if step.inputs else None, item, kept.text, kept.size,
+            self._id, step.seq, step.node_id, step.node_type, step.node_name, step.status, step.attempt,
+            step.item_index, _json_names(step.inputs) if step.inputs else None, item, text, size,
             step.same_as, step.branch, step.error_text, step.started_at, step.finished_at, step.duration_ms,
             step.final,
         )  # fmt: skip

@@ -199,7 +199,7 @@ class Executor:
             return None, outcome
         try:
             # Each step is clean already; but not what a node has put into its input, or got before it was a secret.
-            return keyring.clean(engine.encode(outcome.output, self.config.max_value_bytes)), outcome
+            return keyring.clean(outcome.text or engine.encode(outcome.output, self.config.max_value_bytes)), outcome
         except NodeError as error:
             return None, Outcome("failed", None, error.message, response=outcome.response)
 
