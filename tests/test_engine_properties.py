@@ -253,7 +253,7 @@ def test_a_run_that_goes_on_from_any_prefix_of_its_record_ends_the_same(types, m
         settled, first_seq = settled_of(kept)
         types.effects.clear()
         rest = run(definition, {"x": 1}, trigger_node=fired, settled=settled, first_seq=first_seq)
-        assert rest.outcome == whole.outcome
+        assert rest.outcome._replace(text=None) == whole.outcome._replace(text=None)  # that of a step which is not here
         assert not {f"run_1:{id_}:{index or 0}" for id_, index in settled} & set(types.effects)
         assert outputs(rest.steps, outputs(kept)) == outputs(whole.steps)
         ends = last_steps(kept) | last_steps(rest.steps)

@@ -399,7 +399,7 @@ def test_a_retry_from_where_a_run_failed_knows_none(owner, start, check):
 
 def test_one_that_a_node_puts_into_its_input_is_not_in_the_output_of_the_run(start, check):
     run = start(chain(node("a", "set", {"values": {"x": 1}}), node("b", "spoil", SHOP)))
-    assert run["output"] == {"x": 1, "key": "***"}
+    assert run["output"] == {"x": 1}  # as it is on record, and as a run would have it that goes on after a crash
     check()
 
 
