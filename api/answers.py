@@ -96,6 +96,11 @@ def secured(headers: Iterable[tuple[str, str]]) -> Headers:
     return [*kept, (POLICY, policy), (POLICY, f"{ALWAYS}; {SANDBOX}"), *CAUTIOUS]
 
 
+def guarded(headers: Headers) -> Headers:
+    """The headers of an answer of the API that is not to be kept, with those that protect a browser."""
+    return [*headers, ("Cache-Control", "no-store"), (POLICY, f"default-src 'none'; {ALWAYS}"), *CAUTIOUS]
+
+
 def _may_set(name: str) -> bool:
     return name not in KEPT_BACK and not name.startswith(KEPT_BACK_PREFIXES)
 

@@ -137,7 +137,10 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
     """
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
     key, options = _idempotency_key(), _options(body, flow)
-    ticket = dispatcher.submit(flow, body["input"], "manual", key=key, options=options, note=new_run(**_told(options)))
+    note = new_run(**_told(options))
+    # Who waits for a quick run anyway executes it.
+    here = args["wait"] >= 1
+    ticket = dispatcher.submit(flow, body["input"], "manual", key=key, here=here, options=options, note=note)
     finished = dispatcher.wait_in_turn(ticket, args["wait"])
     return shown(finished), 200 if finished.finished_at is not None else 202
 

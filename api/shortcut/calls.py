@@ -1,0 +1,68 @@
+"""Requests as the shortcut looks at them, and how it answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.wrappers import Response
+
+from api.answers import Answer, Headers, json_answer
+from api.webhooks import NOT_NOW
+from engine import Outcome
+from models import Run
+
+log = logging.getLogger("headrace.api")
+
+LARGEST_BODY = 32 * 1024  # bytes; to read a larger one takes its time
+RETRY_AFTER = ("Retry-After", "5")
+STATUSES = {status: f"{status} {text.upper()}" for status, text in HTTP_STATUS_CODES.items()}
+
+Reply: TypeAlias = Callable[[str, Sequence[tuple[str, str]], bytes], None]
+# Makes an answer of a run that is on the disk, how it ended, and its output as JSON text.
+Answering: TypeAlias = Callable[[Run, Outcome, bytes | None], Answer]
+
+
+class Call(NamedTuple):
+    """A request: its path without escapes, its query as it was sent, its headers, of which no name comes twice.
+
+    `headers` has the names in capitals, `pairs` the headers in the order in which they came.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    pairs: Sequence[tuple[str, str]]
+    body: bytes
+
+    @property
+    def is_json(self) -> bool:
+        """Return True if the body is said to be JSON."""
+        return self.headers.get("CONTENT-TYPE", "").partition(";")[0].strip().lower() == "application/json"
+
+
+def tell(
+    reply: Reply,
+    protect: Callable[[Headers], Headers],
+    answering: Answering,
+    run: Run,
+    outcome: Outcome,
+    output: bytes | None,
+    error: BaseException | None,
+) -> None:
+    """Answer the request that asked for this run. `protect` adds the headers that all answers of its kind have."""
+    if error is None:
+        answer = answering(run, outcome, output)
+    else:
+        log.error("run %s could not be recorded", run.id, exc_info=error)
+        answer = json_answer({"error": NOT_NOW}, 503, RETRY_AFTER)
+    status, headers, body = answer
+    if body:
+        headers = [*headers, ("Content-Length", str(len(body)))]
+    else:
+        # Such as 204, which has other headers.
+        headers = list(Response(body, status, headers).get_wsgi_headers({}))
+    reply(STATUSES.get(status) or f"{status} UNKNOWN", protect(headers), body)

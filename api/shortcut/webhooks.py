@@ -1,0 +1,104 @@
+"""Calls of webhooks that the server's loop answers itself: to quick flows, in the form in which most calls come.
+
+The view `fire` (api/webhooks.py) describes webhooks and answers every call. Left to it are other bodies than JSON, keys
+against repetition, and callers who do not prove who they are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from werkzeug.datastructures import Headers
+
+from api.answers import Answer, accepted, secured, unfinished, with_output
+from api.bodies import headers_of, query_of
+from api.proofs import carrier, proves
+from api.refusals import Refusals
+from api.webhooks import answer_of_node, secret_of
+from api.wire import parse
+from changes import Memory
+from database import settings_commits
+from definition import Plan
+from dispatch import QuickRuns
+from engine import Outcome
+from errors import HeadraceError
+from models import Hook, Run
+from vault import Vault
+
+from .calls import LARGEST_BODY, Call, Reply, tell
+
+PREFIX = "/api/webhooks/"
+
+
+class Route(NamedTuple):
+    """A webhook whose flow may be quick: who is called, and what its node says about calls."""
+
+    hook: Hook
+    plan: Plan
+    config: Mapping[str, Any]
+    dedupe: str | None  # a header that marks repetitions, in capitals
+
+
+class WebhookCalls:
+    """Answers calls of webhooks."""
+
+    def __init__(self, runs: QuickRuns, vault: Vault, refusals: Refusals) -> None:
+        self.runs, self.vault, self.refusals = runs, vault, refusals
+        self._routes: Memory[tuple[str, str], Route] = Memory(settings_commits)
+
+    def take(self, call: Call, reply: Reply) -> bool:
+        """Start the run. Return False, with nothing begun, if the view has to see to the call."""
+        path = call.path[len(PREFIX) :].strip("/")
+        address = path, call.method
+        route = self._routes.get(address, partial(self._route, *address))
+        if route is None or route.dedupe in call.headers or "SEC-FETCH-DEST" in call.headers:
+            return False
+        hook, config = route.hook, route.config
+        if len(call.body) > (config.get("max_body_bytes") or LARGEST_BODY) or not (call.is_json or not call.body):
+            return False
+        hidden = None
+        if config["auth"] != "none":
+            secret = secret_of(self.vault, hook, config["auth"])
+            sent = Headers(call.pairs)
+            if self.refusals or not proves(str(hook.secret_type), secret, sent, call.body, time.time()):
+                return False
+            hidden = carrier(str(hook.secret_type), secret)
+        value = {
+            "method": call.method,
+            "path": path,
+            "query": query_of(call.query) if call.query else {},
+            "headers": headers_of(call.pairs, hidden),
+            "body": parse(call.body, "the body") if call.body else None,
+        }
+        told = partial(tell, reply, secured, ANSWERS[config["respond"]])
+        return self.runs.start(hook.flow, route.plan, hook.node_id, value, "webhook", told)
+
+    def _route(self, path: str, method: str) -> Route | None:
+        """The webhook at this address, if its flow may be quick."""
+        hook = Hook.at(path, method)
+        if hook is None:
+            return None
+        try:
+            plan = self.runs.dispatcher.plan_of(hook.flow)
+        except HeadraceError:
+            return None
+        config = plan.by_id[hook.node_id].config.static
+        # To count the calls of a limit means to wait for a lock, which the loop may not.
+        if not self.runs.may_run(plan) or config.get("rate_limit") is not None:
+            return None
+        dedupe = config.get("dedupe_header")
+        return Route(hook, plan, config, None if dedupe is None else str(dedupe).upper())
+
+
+def _output(run: Run, outcome: Outcome, text: bytes | None) -> Answer:
+    return with_output(text) if run.status == "success" else unfinished(run)
+
+
+ANSWERS: dict[str, Callable[[Run, Outcome, bytes | None], Answer]] = {
+    "immediately": lambda run, outcome, text: accepted(run),
+    "last": _output,
+    "node": lambda run, outcome, text: answer_of_node(run, outcome.response),
+}
