@@ -1,4 +1,4 @@
-"""Runs that programs start by API token: which of them the server's loop answers itself, and that it does as the view."""
+"""Runs that programs start by API token: which of them the loop of the server answers, and that it does as the view."""
 
 import pytest
 from shortcuts import BehindShortcut
