@@ -12,7 +12,7 @@ from tables import retention
 from tables.agent_definitions import Agent
 from tables.agent_runs import AgentRun, AgentStep
 from tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences, present_names
-from tables.base import Base, Needed, Write, first_id, monotonic_ms, new_id, now_ms
+from tables.base import Base, Needed, Write, first_id, microseconds, monotonic_ms, new_id, now_ms
 from tables.callers import Caller, look_up_anew
 from tables.credentials import Credential
 from tables.facts import Fact
@@ -57,6 +57,7 @@ __all__ = [
     "Poll", "PollEntry", "Preset", "Run", "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session", "Startable",
     "Step", "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion", "Workspace",
     "WorkspaceStore", "Write", "definitions_of", "differences", "first_id", "flow_page", "hash_token", "is_held_up",
-    "last_runs", "look_up_anew", "metrics", "monotonic_ms", "new_id", "next_times", "now_ms", "patience",
-    "present_names", "retention", "sizes_of", "space", "totals", "upcoming", "versions_of", "without_signatures",
+    "last_runs", "look_up_anew", "metrics", "microseconds", "monotonic_ms", "new_id", "next_times", "now_ms",
+    "patience", "present_names", "retention", "sizes_of", "space", "totals", "upcoming", "versions_of",
+    "without_signatures",
 ]  # fmt: skip

@@ -108,13 +108,23 @@ def only_looks() -> bool:
 
 def check_role(workspace: str, role: str) -> None:
     """Forbidden unless who asks has at least this role there."""
-    own = current_user.roles.get(workspace)
+    _check_role(_caller(), workspace, role)
+
+
+def _check_role(caller: Caller, workspace: str, role: str) -> None:
+    own = caller.roles.get(workspace)
     if own is None:
         raise Forbidden("You are no member of this workspace")
-    if ROLES.index(own) < ROLES.index(role):
+    rank = ROLES.index(own)
+    if rank < ROLES.index(role):
         raise Forbidden(f"This needs the role {role}; yours is {own}")
-    if not may(ANSWERS, workspace):
+    if rank < ROLES.index(ANSWERS):
         g.only_looks = True
+
+
+def _caller() -> Any:
+    """`current_user` itself, which looks for it anew whenever it is asked for anything."""
+    return current_user._get_current_object()
 
 
 def check_admin(what: str) -> None:
@@ -180,21 +190,22 @@ def _guard() -> None:
     if access.link is not None and access.link(path):
         path.update({name: present(model, path[name], name) for name, model in access.rows.items()})
         return
-    if access.by_token and (not current_user.is_authenticated or current_user.token is None):
+    caller = _caller()
+    if access.by_token and not (caller.is_authenticated and caller.is_by_token):
         raise Unauthenticated("There is no valid API token: send one in the header Authorization: Bearer …")
-    if not current_user.is_authenticated:
+    if not caller.is_authenticated:
         raise Unauthenticated("Sign in first: there is no valid session cookie or API token")
-    if access.by_session and current_user.token is not None:
+    if access.by_session and caller.is_by_token:
         raise Forbidden("This is for people who are logged in; an API token cannot do it")
     if access.admin:
         check_admin("This")
-    if access.by_token or current_user.token is None:
+    if access.by_token or not caller.is_by_token:
         check_origin()
         check_believed()
-    g.workspace_id = _chosen_workspace()
+    g.workspace_id = workspace = _chosen_workspace(caller, asked)
     if not access.rows:
-        check_role(g.workspace_id, access.role)
-    elif current_user.roles.get(g.workspace_id) is None:
+        _check_role(caller, workspace, access.role)
+    elif workspace not in caller.roles:
         raise Forbidden("You are no member of this workspace")
     for name, model in access.rows.items():
         path[name] = find(model, path[name], access.role, name)
@@ -213,11 +224,13 @@ def _access_of(asked: Request) -> Access:
     return found
 
 
-def _chosen_workspace() -> str:
+def _chosen_workspace(caller: Caller, asked: Request) -> str:
     """The one that the request names, else the session's, or another where the user has left that one."""
-    chosen = request.headers.get("X-Workspace-Id") or request.args.get("workspace_id")
-    usual = str(current_user.workspace_id)
-    return chosen or (usual if usual in current_user.roles else next(iter(current_user.roles), usual))
+    chosen = asked.headers.get("X-Workspace-Id") or (asked.query_string and asked.args.get("workspace_id"))
+    if chosen:
+        return str(chosen)
+    usual, roles = caller.workspace_id, caller.roles
+    return usual if usual in roles else next(iter(roles), usual)
 
 
 def check_believed() -> None:

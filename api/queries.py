@@ -7,6 +7,7 @@ given empty counts as not given, since forms send all of theirs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from flask import current_app, request
@@ -18,6 +19,7 @@ from errors import BadInput, Issue
 
 EVERYWHERE = ("workspace_id",)  # see access.py
 MAX_SHOWN = 64  # characters of a name in an error
+REMEMBERED = 256  # query strings that were right, each of no more than the 4 KB of the first line of a request
 MAX_TOLD = 5  # unknown names in an error
 # Metadata of a field whose empty value means something: the session without a name, say.
 EMPTY_COUNTS = "allowEmptyValue"
@@ -40,9 +42,14 @@ def check() -> None:
 
     Raises: BadInput with an issue for each, which names the nearest known name, or else all known names.
     """
-    if not request.query_string:
-        return
-    known = names_of(current_app.view_functions[str(request.endpoint)])
+    raw = request.query_string
+    if raw:
+        _check(current_app.view_functions[str(request.endpoint)], raw)
+
+
+@lru_cache(REMEMBERED)
+def _check(view: Callable[..., Any], raw: bytes) -> None:
+    known = names_of(view)
     unknown = [name for name in request.args if name not in known][:MAX_TOLD]
     if unknown:
         issues = [Issue(name[:MAX_SHOWN], _problem(name, known)) for name in unknown]

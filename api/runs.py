@@ -7,11 +7,13 @@ from typing import Any
 import orjson
 from flask import Response, current_app, jsonify
 
+from api import run_list
 from api.access import ANSWERS, check_role, find, may, needs, only_looks, who, workspace_id
 from api.audit import begun, new_run, noted, remove
 from api.questions import open_questions, types_that_ask
+from api.run_list import reference
 from api.run_schemas import StepsArgs
-from api.wire import Resource, dumped
+from api.wire import Resource
 from dispatch.retrying import Repeated
 from errors import BadInput, Conflict, NotFound
 from models import Run, Step, Wait, Workflow, now_ms
@@ -58,11 +60,6 @@ def shown(run: Run) -> Run:
     return run
 
 
-def reference(path: str, size: int) -> bytes:
-    """What stands for a value that is too large for a list."""
-    return orjson.dumps({"$ref": path, "bytes": size})
-
-
 @blueprint.get("/runs")
 @needs("viewer")
 @blueprint.arguments(RunArgs, location="query")
@@ -75,8 +72,9 @@ def runs(args: dict[str, Any]) -> Any:
     """
     limit, cursor = args.pop("limit"), args.pop("cursor")
     asking = types_that_ask() if args.pop("waiting") else None
-    page = Run.page(Run.select_where(workspace_id(), asking=asking, unsigned=only_looks(), **args), limit, cursor)
-    return _listed(*page, args["brief"])
+    brief = args.pop("brief")
+    rows = Run.select_where(workspace_id(), asking=asking, unsigned=only_looks(), **args)
+    return run_list.answer(*rows.values(run_list.columns(brief), limit, cursor))
 
 
 @blueprint.post("/runs")
@@ -241,14 +239,8 @@ def step_output(run: Run, number: int) -> Any:
 @blueprint.response(200, listed(RunItemOut))
 def latest(args: dict[str, Any]) -> Any:
     """The latest 8 runs."""
-    items, _ = Run.page(Run.select_where(workspace_id(), brief=args["brief"]), LATEST, None)
-    return _listed(items, None, args["brief"])
-
-
-def _listed(items: list[Run], cursor: str | None, brief: bool) -> Any:
-    if brief:
-        return dumped(listed(RunBriefOut), {"items": items, "next_cursor": cursor})
-    return {"items": [shown(run) for run in items], "next_cursor": cursor}
+    found, _ = Run.select_where(workspace_id()).values(run_list.columns(args["brief"]), LATEST, None)
+    return run_list.answer(found, None)
 
 
 class _Values:

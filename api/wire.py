@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -41,6 +42,18 @@ class Parser(FlaskParser):
     """webargs under our rules: JSON by content type only, 400 for whatever is wrong, with the field's name."""
 
     DEFAULT_VALIDATION_STATUS = 400
+
+    def parse(self, argmap: Any, req: Any = None, *, location: str | None = None, **options: Any) -> Any:
+        """The arguments of the request. Those of a query string that was right before are remembered: the app asks for
+        the same lists again and again.
+        """
+        if location != "query":
+            return super().parse(argmap, req, location=location, **options)
+        return dict(self._query(argmap, this_request().query_string))
+
+    @lru_cache(queries.REMEMBERED)  # noqa: B019 - there is one parser
+    def _query(self, schema: Schema, raw: bytes) -> Any:
+        return super().parse(schema, location="query")
 
     def load_json(self, req: Any, schema: Schema) -> Any:
         return read_body()

@@ -43,6 +43,7 @@ from models import ApiToken, Run, Schedule, User, Workflow, Workspace, now_ms
 from tables.base import DAY_MS, ulid
 
 TARGET_MS = 15.0
+RUNS, TARGET_RUNS_MS = "runs: no filter", 0.5
 DAYS, WORKSPACES, FLOWS, STEPS = 365, 5, 50, 5
 QUIET = 170  # flows of the first workspace with some ten runs in a million each
 PENDING, RUNNING = 40, 10
@@ -395,7 +396,9 @@ def targets(results: Sequence[dict[str, Any]], contained: dict[str, Any], total:
     """The slowest question, how many miss the target, and whether the metrics know of every run."""
     slowest = max(results, key=lambda result: result["median_ms"])
     late = [result["question"] for result in results if result["median_ms"] > TARGET_MS]
+    (runs,) = (result["median_ms"] for result in results if result["question"] == RUNS)
     return {
+        f"{RUNS}, ms": common.target(runs, TARGET_RUNS_MS),
         f"slowest, ms ({slowest['question']})": common.target(slowest["median_ms"], TARGET_MS),
         "questions_over_target": common.target(len(late), 0),
         "runs_not_counted": common.target(contained["runs"] - total, 0),

@@ -62,7 +62,6 @@ CLOSE_THE_RUNNING = (
 )
 
 MAX_FAILURE_TEXT = 10_000  # characters of the log entry that tells of a failure
-WITHOUT_VALUES = ("input", "output")
 # The beginning of an id, as somebody would paste it.
 ID_BEGINS = re.compile(r"run_[0-7][0-9A-HJKMNP-TV-Z]{0,25}\Z", re.ASCII | re.IGNORECASE)
 AFTER_ALL = "~"  # stands after every letter of an id
@@ -231,13 +230,13 @@ class Run(Timed, Base):
         cls, workspace_id: str, *, status: str | Sequence[str] | None = None, workflow_id: str | None = None,
         triggered_by: str | None = None, since: int | None = None, until: int | None = None,
         cancelled: bool | None = None, search: str | None = None, asking: Sequence[str] | None = None,
-        brief: bool = False, unsigned: bool = False,
+        unsigned: bool = False,
     ) -> Rows[Run]:  # fmt: skip
         """The workspace's runs; `since` and `until` go by when they were accepted, in milliseconds.
 
         `search` is the beginning of an id, else letters of the flow's name or of the error. `asking`: those that wait
-        for people, at a node of one of these types or because an agent asks. `brief`: without input and output.
-        `unsigned`: letters are looked for in what is shown without the signatures of links.
+        for people, at a node of one of these types or because an agent asks. `unsigned`: letters are looked for in what
+        is shown without the signatures of links.
         ValueError for a status or trigger that no run has.
         """
         given: dict[str, Any] = {"workspace_id = ?": workspace_id}
@@ -262,8 +261,7 @@ class Run(Timed, Base):
             arms = []
         if not statuses:
             arms = ["1 = 0"]
-        without = WITHOUT_VALUES if brief else ()
-        return Rows(cls, " AND ".join(given), given.values(), arms, end, lowest, match, without)
+        return Rows(cls, " AND ".join(given), given.values(), arms, end, lowest, match)
 
     @classmethod
     def abandoned(cls, silent: bool = True) -> list[Run]:

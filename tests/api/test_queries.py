@@ -103,3 +103,15 @@ def test_the_description_of_the_api_takes_no_parameter(client):
 def test_a_signed_links_page_passes_over_what_a_mail_program_adds(owner, run):
     answer = owner.get(f"/api/runs/{run['id']}/resume?utm_source=mail")
     assert "query parameter" not in answer.text
+
+
+def test_a_query_that_is_remembered_says_the_same_each_time_and_a_wrong_one_is_wrong_each_time(owner, make_run):
+    runs = [make_run(input=number) for number in range(3)]
+    for _ in range(3):
+        page = owner.get("/api/runs?limit=2").json
+        assert [run["id"] for run in page["items"]] == [run["id"] for run in runs[:0:-1]]
+        rest = owner.get(f"/api/runs?limit=2&cursor={page['next_cursor']}").json
+        assert [run["id"] for run in rest["items"]] == [runs[0]["id"]]
+        for wrong in ("limit=0", "limit=2&flow=wf_1"):
+            assert owner.get(f"/api/runs?{wrong}").status_code == 400
+        assert owner.get("/api/logs?limit=2").json["items"] == []

@@ -1,10 +1,15 @@
 """The list of runs as a page asks for it: brief, filtered, searched, and with what runs ask people."""
 
+import random
+
+import orjson
 import pytest
 from world import flow, node
 
+from api.runs import shown
 from database import execute, write
-from models import Run, Wait
+from models import Fired, Run, Wait
+from schemas import RunBriefOut, RunItemOut
 from tables import base
 
 TIMED = flow(node("start", "manual"), node("rest", "wait", {"seconds": 3600}), edges=["start rest"])
@@ -226,3 +231,43 @@ def test_words_that_are_not_ours_do_not_get_into_a_statement(app):
     for filters in ({"status": ["' OR 1 = 1 --"]}, {"triggered_by": "' OR 1 = 1 --"}):
         with pytest.raises(ValueError):
             Run.select_where("ws_1", **filters)
+
+
+# Items
+
+
+def of_all_sorts(workspace, count):
+    """Rows of runs whose columns have all that they can have, in all sorts of combinations."""
+    chance, flow = random.Random(5), Fired("wf_1", 3, 'Ädd "it"', workspace.id, "active")
+    options = orjson.dumps({"draft": True, "until": "b", "pinned": ["a", "ü"]}).decode()
+    value, size = '{"a":[1,2.5,"ü",null]}', 2_000_000
+    for _ in range(count):
+        given = {
+            "status": ("pending", "running", "success", "failed"),
+            "triggered_by": ("manual", "schedule", "webhook"),
+            **dict.fromkeys(("error_text", "error_node_id", "waiting", "parent_run_id", "retry_of"), (None, "é\n")),
+            **dict.fromkeys(("started_at", "finished_at"), (None, 0, 1_764_000_000_123)),
+            **dict.fromkeys(("input", "output"), (None, value, "0", "[]")),
+            **dict.fromkeys(("input_bytes", "output_bytes"), (None, None, size)),
+            "duration_ms": (None, 0.0, 0.0004, 1.5, 2.5, 86_400_000.4),
+            "nodes_total": (None, 0, 7),
+            "nodes_done": (None, 3),
+            "workflow_version": (None, 3),
+            "options": (None, options),
+            "cancelled": (False, True),
+        }
+        yield Run.accept(flow, **{name: chance.choice(values) for name, values in given.items()})
+
+
+@pytest.mark.parametrize(("query", "shape"), [("", RunItemOut()), ("brief=true&", RunBriefOut())])
+def test_an_item_is_what_its_schema_makes_of_the_row(owner, workspace, query, shape):
+    with write():
+        for run in of_all_sorts(workspace, 300):
+            execute(*run.insertion())
+    found, cursor = [], ""
+    for _ in range(2):
+        page = owner.get(f"/api/runs?{query}limit=150{cursor}").json
+        found, cursor = found + page["items"], f"&cursor={page['next_cursor']}"
+    rows = Run.select().order_by(Run.id.desc())
+    assert found == orjson.loads(orjson.dumps([shape.dump(shown(run)) for run in rows])) and len(found) == 300
+    assert owner.get(f"/api/dashboard/runs/latest?{query}").json["items"] == found[:8]
