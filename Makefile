@@ -106,6 +106,7 @@ bench: .venv/dev.stamp  ## measure all that docs/performance.md describes, each 
 	@$(BIN)/python benchmarks/webhook.py --rounds 1
 	@$(BIN)/python benchmarks/schedules.py
 	@$(BIN)/python benchmarks/history.py --runs 200000
+	@$(BIN)/python benchmarks/growth.py --sizes 10000,100000
 	@$(BIN)/python benchmarks/recovery.py
 
 bench-peers: .venv/dev.stamp  ## measure beside Node-RED, which npm installs into .venv/peers, and a bare Flask echo
