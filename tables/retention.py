@@ -38,7 +38,7 @@ REMOVED = (
 OF_THEM = "run_id IN (SELECT value FROM json_each(?)) LIMIT ?"
 # What belongs to runs, by table; each deletes so many rows at the most.
 ROWS_OF_RUNS = (
-    f"DELETE FROM steps WHERE (run_id, seq) IN (SELECT run_id, seq FROM steps WHERE {OF_THEM})",
+    f"DELETE FROM steps WHERE rowid IN (SELECT rowid FROM steps WHERE {OF_THEM})",
     f"DELETE FROM log_entries WHERE id IN (SELECT id FROM log_entries WHERE {OF_THEM})",
     f"DELETE FROM waits WHERE (run_id, node_id) IN (SELECT run_id, node_id FROM waits WHERE {OF_THEM})",
     "DELETE FROM agent_steps WHERE (agent_run_id, seq) IN (SELECT s.agent_run_id, s.seq FROM agent_runs AS r "
