@@ -32,6 +32,7 @@ log = logging.getLogger("headrace.engine")
 MAX_ERROR_TEXT = 2_000
 # What a node that responds gives: a body, a file of the workspace, or bytes in base64.
 RESPONSES = [{"status", "headers", kind} for kind in ("body", "file", "base64")]
+RESPONSE_KEYS = 3
 
 
 class Cancelled(Exception):
@@ -258,8 +259,9 @@ class _Run:
         With it comes its JSON text, if there is one.
         """
         states = self.states
-        executed = [node for node in self.plan.nodes if states[node.position].executed]
-        ends = [node for node in executed if node.is_leaf] or (executed[-1:] if self.plan.until is None else [])
+        ends = [node for node in self.plan.leaves if states[node.position].executed]
+        if not ends and self.plan.until is None:
+            ends = [node for node in self.plan.nodes if states[node.position].executed][-1:]
         if len(ends) > 1:
             return self.together(ends), None
         end = states[ends[0].position] if ends else _State(False)
@@ -267,8 +269,9 @@ class _Run:
 
     def response(self) -> Any:
         """The output of the first node that answers a webhook and did so."""
-        for node, state in zip(self.plan.nodes, self.states, strict=False):
-            if node.node.responds and state.executed and not node.disabled and is_response(state.output):
+        for node in self.plan.responders:
+            state = self.states[node.position] if node.position < len(self.states) else _State(False)
+            if state.executed and is_response(state.output):
                 return state.output
         return None
 
@@ -551,4 +554,4 @@ def _step(
 
 def is_response(output: Any) -> bool:
     """Whether a node that responds has said what to answer: with `foreach` or an error that was gone on from, no."""
-    return isinstance(output, dict) and output.keys() in RESPONSES
+    return isinstance(output, dict) and len(output) == RESPONSE_KEYS and output.keys() in RESPONSES

@@ -152,6 +152,16 @@ class Plan:
         return {node.id: node for node in self.nodes}
 
     @cached_property
+    def leaves(self) -> tuple[PlannedNode, ...]:
+        """The nodes after which nothing comes."""
+        return tuple(node for node in self.nodes if node.is_leaf)
+
+    @cached_property
+    def responders(self) -> tuple[PlannedNode, ...]:
+        """The nodes that can answer a webhook."""
+        return tuple(node for node in self.nodes if node.node.responds and not node.disabled)
+
+    @cached_property
     def answerable(self) -> dict[str, Node]:
         """The nodes that wait for an answer, and have addresses for it from the start; those left out have some too,
         since others may look at them.
@@ -162,7 +172,7 @@ class Plan:
     @cached_property
     def responding(self) -> frozenset[str]:
         """The nodes that answer a webhook and after which there is more to do."""
-        return frozenset(node.id for node in self.nodes[:-1] if node.node.responds and not node.disabled)
+        return frozenset(node.id for node in self.responders if node is not self.nodes[-1])
 
     @cached_property
     def suspends(self) -> bool:
