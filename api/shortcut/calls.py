@@ -10,7 +10,6 @@ from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.wrappers import Response
 
 from api.answers import Answer, Headers, json_answer
-from api.webhooks import NOT_NOW
 from engine import Outcome
 from models import Run
 
@@ -44,25 +43,34 @@ class Call(NamedTuple):
         return self.headers.get("CONTENT-TYPE", "").partition(";")[0].strip().lower() == "application/json"
 
 
+class Manner(NamedTuple):
+    """How requests of one kind are answered: `protect` adds the headers that all of their answers have, `refusal` says
+    what callers are told if the run could not be recorded, of this error.
+    """
+
+    protect: Callable[[Headers], Headers]
+    refusal: Callable[[BaseException], str]
+
+
 def tell(
     reply: Reply,
-    protect: Callable[[Headers], Headers],
+    manner: Manner,
     answering: Answering,
     run: Run,
     outcome: Outcome,
     output: bytes | None,
     error: BaseException | None,
 ) -> None:
-    """Answer the request that asked for this run. `protect` adds the headers that all answers of its kind have."""
+    """Answer the request that asked for this run."""
     if error is None:
         answer = answering(run, outcome, output)
     else:
         log.error("run %s could not be recorded", run.id, exc_info=error)
-        answer = json_answer({"error": NOT_NOW}, 503, RETRY_AFTER)
+        answer = json_answer({"error": manner.refusal(error)}, 503, RETRY_AFTER)
     status, headers, body = answer
     if body:
         headers = [*headers, ("Content-Length", str(len(body)))]
     else:
         # Such as 204, which has other headers.
         headers = list(Response(body, status, headers).get_wsgi_headers({}))
-    reply(STATUSES.get(status) or f"{status} UNKNOWN", protect(headers), body)
+    reply(STATUSES.get(status) or f"{status} UNKNOWN", manner.protect(headers), body)

@@ -18,7 +18,7 @@ from engine import Outcome
 from models import ROLES, Caller, Run, Startable
 from schemas import RunOut
 
-from .calls import Call, Reply, tell
+from .calls import Call, Manner, Reply, tell
 
 PREFIX, SUFFIX = "/api/workflows/", "/run"
 LEAST_WAIT, MOST_WAIT = 1.0, 60.0  # seconds; for less, an answer before the run is on the disk may be wanted
@@ -26,6 +26,7 @@ MAY_RUN = ROLES[ROLES.index("operator") :]
 # Headers that the view has to look at.
 NOT_HERE = {"X-WORKSPACE-ID"}
 RUN = RunOut()
+MANNER = Manner(guarded, lambda error: f"The run could not be recorded: {error}")
 
 
 class RunCalls:
@@ -51,7 +52,7 @@ class RunCalls:
         plan = self.runs.dispatcher.plan_of(flow)
         if not self.runs.may_run(plan):
             return False
-        return self.runs.start(flow, plan, None, body.get("input"), "manual", partial(tell, reply, guarded, _answer))
+        return self.runs.start(flow, plan, None, body.get("input"), "manual", partial(tell, reply, MANNER, _answer))
 
 
 def _waits(query: str) -> bool:

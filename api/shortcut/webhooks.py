@@ -17,7 +17,7 @@ from api.answers import Answer, accepted, secured, unfinished, with_output
 from api.bodies import headers_of, query_of
 from api.proofs import carrier, proves
 from api.refusals import Refusals
-from api.webhooks import answer_of_node, secret_of
+from api.webhooks import NOT_NOW, answer_of_node, secret_of
 from api.wire import parse
 from changes import Memory
 from database import settings_commits
@@ -28,9 +28,11 @@ from errors import HeadraceError
 from models import Hook, Run
 from vault import Vault
 
-from .calls import LARGEST_BODY, Call, Reply, tell
+from .calls import LARGEST_BODY, Call, Manner, Reply, tell
 
 PREFIX = "/api/webhooks/"
+# Anybody may call, so nobody is told why a run could not be recorded.
+MANNER = Manner(secured, lambda error: NOT_NOW)
 
 
 class Route(NamedTuple):
@@ -73,7 +75,7 @@ class WebhookCalls:
             "headers": headers_of(call.pairs, hidden),
             "body": parse(call.body, "the body") if call.body else None,
         }
-        told = partial(tell, reply, secured, ANSWERS[config["respond"]])
+        told = partial(tell, reply, MANNER, ANSWERS[config["respond"]])
         return self.runs.start(hook.flow, route.plan, hook.node_id, value, "webhook", told)
 
     def _route(self, path: str, method: str) -> Route | None:
