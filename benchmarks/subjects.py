@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import common, node_red
+from benchmarks import common, n8n, node_red, npm
 from benchmarks.accounts import Recorded
 from benchmarks.load import Api, Measure, Target, echo_server, request
 from benchmarks.requests import recorded_run
@@ -47,10 +47,14 @@ def peers(options: argparse.Namespace, skipped: dict[str, str]) -> list[Peer]:
     found = []
     for prefix, root in checkouts(options).items():
         found += [_echo(prefix, root, options.workers), _headrace(prefix, root, options.workers)]
-    try:
-        found.append(_node_red(options.node_red, options.install))
-    except node_red.NotInstalledError as error:
-        skipped["node-red"] = str(error)
+    optional = {"node-red": partial(_node_red, options.node_red, options.install)}
+    if options.with_n8n:
+        optional["n8n"] = partial(_n8n, options.with_n8n, options.install)
+    for name, peer in optional.items():
+        try:
+            found.append(peer())
+        except npm.NotInstalledError as error:
+            skipped[name] = str(error)
     return found
 
 
@@ -90,15 +94,31 @@ def _node_red(folder: Path, may_install: bool) -> Peer:
     """
     try:
         script = node_red.find(folder)
-    except node_red.NotInstalledError:
+    except npm.NotInstalledError:
         if not may_install:
             raise
-        node_red.install(folder, f"node-red@{node_red.VERSION}")
+        npm.install(folder, [f"node-red@{node_red.VERSION}"], node_red.INSTALL_SECONDS)
         script = node_red.find(folder)
-    version = f"{node_red.VERSION} on Node.js {node_red.version_of_node()}"
+    version = f"{node_red.VERSION} on Node.js {npm.version(npm.program('node'))}"
     return Peer(
         "node-red", version, partial(node_red.serve, script), partial(_posted, "node-red", node_red.PATH, b"Ada: 105")
     )
+
+
+def _n8n(folder: Path, may_install: bool) -> Peer:
+    """n8n, installed into the folder first if it is missing and that is wanted.
+
+    Raises: NotInstalledError if it is missing.
+    """
+    try:
+        program = n8n.find(folder)
+    except npm.NotInstalledError:
+        if not may_install:
+            raise
+        n8n.install(folder)
+        program = n8n.find(folder)
+    version = f"{n8n.VERSION} on Node.js {npm.version(program[0])}"
+    return Peer("n8n", version, partial(n8n.serve, program), partial(_posted, "n8n", n8n.PATH, b"Ada: 105"))
 
 
 def _posted(name: str, path: str, contains: bytes, server: common.Server, _: Path) -> list[Subject]:

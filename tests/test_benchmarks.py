@@ -91,9 +91,10 @@ def test_webhooks_are_measured_and_every_call_is_found_in_the_database():
 
 @pytest.mark.slow
 @LINUX
-def test_peers_are_measured_in_rounds_and_one_that_is_not_installed_is_named(tmp_path):
+def test_peers_are_measured_in_rounds_and_those_that_are_not_installed_are_named(tmp_path):
     arguments = ("--seconds", "0.2", "--rounds", "2", "--warm-up", "0", "--concurrency", "1,32", "--workers", "1")
     absent = ("--client", "python", "--node-red", str(tmp_path / "none"))
+    absent += ("--with-n8n", str(tmp_path / "none"))
     found = document("peers", *arguments, *absent, "--starts", "0", "--against", str(ROOT))
     names = {"echo", "webhook", "run", "before: echo", "before: webhook", "before: run"}
     assert {(result["target"], result["concurrency"]) for result in found["results"]} == {
@@ -102,7 +103,8 @@ def test_peers_are_measured_in_rounds_and_one_that_is_not_installed_is_named(tmp
     for result in found["results"]:
         assert result["answers"] == sum(single["answers"] for single in result["rounds"]) > 0
         assert len(result["rounds"]) == 2 and result["p99_ms"] >= result["p50_ms"] > 0
-    assert found["skipped"].keys() == {"node-red"} and "--install" in found["skipped"]["node-red"]
+    assert found["skipped"].keys() == {"node-red", "n8n"}
+    assert all("--install" in why or "no node" in why for why in found["skipped"].values())
     counted = {"errors", "turned_away", "lost", "extra", "incomplete"}
     assert all(found["targets"][name]["value"] == 0 for name in counted)
     speed = {"webhook_32_to_echo", "webhook_32_p99_to_echo", "webhook_1_to_echo", "run_32_to_echo", "webhook_32_p99_ms"}
@@ -121,7 +123,7 @@ def test_the_memory_of_a_server_alone_is_measured_when_idle_under_load_and_over_
         assert one["start_empty_s"] > 0 < one["start_again_s"] and one["rate"] > 0
     steady = found["flat"]
     assert 10 < steady["answers"] <= 0.03 * 60 * 50 + 32 and steady["max_pss_mib"] > 0
-    assert len(steady["samples"]) >= 6
+    assert len(steady["samples"]) >= 3
     nothing = ("alone_wrong", "flat_errors", "flat_lost", "flat_extra", "flat_incomplete")
     assert all(found["targets"][name]["value"] == 0 for name in nothing)
 
