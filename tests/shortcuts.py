@@ -19,6 +19,7 @@ class BehindShortcut:
     def __init__(self, app):
         self.app, self.wsgi_app = app, app.wsgi_app
         self.config = Config()
+        self.loop = threading.Lock()  # a worker has one loop
         self.taken = 0
 
     def __call__(self, environ, start_response):
@@ -38,10 +39,12 @@ class BehindShortcut:
             request = parse_head(self.config, head_of(environ), PEER)
         except ParseException:
             request = None  # such a request comes to neither
-        if request is None or not shortcut.take(request, body, reply):
+        with self.loop:
+            taken = request is not None and shortcut.take(request, body, reply)
+            self.taken += taken
+            shortcut.end_turn()
+        if not taken:
             return self.wsgi_app(environ, start_response)
-        self.taken += 1
-        shortcut.end_turn()
         assert answered.wait(PATIENCE)
         ((status, headers, data),) = got
         start_response(status, headers)
