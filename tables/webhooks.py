@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import orjson
 from peewee import CompositeKey, TextField
 
-from database import execute
+from changes import Memory
+from database import execute, settings_commits
 from errors import Conflict, DefinitionError, Issue, NotFound
 from tables.base import Base, insert
 from tables.credentials import Credential
@@ -160,9 +161,16 @@ class Hook(NamedTuple):
 
     @classmethod
     def at(cls, path: str, method: str) -> Hook | None:
-        """What is called at this address, or None. One query, which leaves the flow's definition where it is."""
+        """The webhook at this address, remembered (see changes.py); None if no active flow has it."""
+        return _hooks.get((path, method), lambda: cls._read(path, method))
+
+    @classmethod
+    def _read(cls, path: str, method: str) -> Hook | None:
         found = execute(AT, (path, method)).fetchone()
         return None if found is None else cls(found[0], Fired(*found[1:6]), *found[6:])
+
+
+_hooks: Memory[tuple[str, str], Hook] = Memory(settings_commits)
 
 
 AT = """
