@@ -332,7 +332,7 @@ class Turn:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.runs: list[WholeRun] = []
-        self.given_at = 0.0  # seconds of `time.monotonic`
+        self.given_at = 0.0  # when it was handed to the recorder, by the clock of whoever did
         self._tell: list[Tell] = []
         self._lock = threading.Lock()
         self._is_begun = self._is_revoked = self.is_over = False
@@ -344,7 +344,6 @@ class Turn:
 
     def submit(self) -> None:
         """Hand it to the recorder."""
-        self.given_at = time.monotonic()
         self.recorder.submit_turn(self)
 
     def revoke(self, error: BaseException) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import engine
 from engine import Job, Outcome, Plan
+from errors import NodeError
 from models import HeldUp, Run, is_held_up, new_id, now_ms
 from nodes.keyring import Keyring
 from payloads import Kept, Payloads
@@ -55,9 +56,10 @@ _ELSEWHERE: Any = _Elsewhere()
 class _Patience:
     """Ends a run that is not quick. To ask for the processor time costs more than a node, so that comes second."""
 
-    def __init__(self, began: float) -> None:
+    def __init__(self, began: float, is_suspect: bool) -> None:
+        """`is_suspect`: the flow's last run may not have been quick, so this one is measured from its start."""
         self.ends = began + QUICK_SECONDS
-        self.used: float | None = None
+        self.used = time.thread_time() if is_suspect else None
 
     def check(self) -> None:
         """Raise NotQuick if the run takes too long; to be called between two nodes."""
@@ -69,9 +71,15 @@ class _Patience:
         elif used - self.used > QUICK_SECONDS:
             raise NotQuick
 
+    def is_over(self) -> bool:
+        """Return True if the run, which has ended, took too long: that of a suspect; another may have."""
+        if time.perf_counter() < self.ends:
+            return False
+        return self.used is None or time.thread_time() - self.used > QUICK_SECONDS
+
 
 class Slowness(NamedTuple):
-    """How many runs of a flow in succession were not quick, and until when that counts (`time.monotonic`, seconds)."""
+    """How many runs of a flow in succession were not quick, and until when that counts (seconds of the clock)."""
 
     runs: int
     until: float
@@ -98,8 +106,8 @@ class QuickRuns:
     The runs since the last call are one unit, or several of LARGEST_TURN.
     """
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
-        self.dispatcher, self.recorder = dispatcher, dispatcher.recorder
+    def __init__(self, dispatcher: Dispatcher, clock: Callable[[], float] = time.monotonic) -> None:
+        self.dispatcher, self.recorder, self.clock = dispatcher, dispatcher.recorder, clock
         self.rows = _Rows(dispatcher.config.inline_value_bytes)
         self._turn = Turn(self.recorder)
         self._given: deque[Turn] = deque()  # that are not over yet, the oldest first
@@ -130,11 +138,15 @@ class QuickRuns:
         self.dispatcher.check_open()
         check_input(plan, trigger_node, lambda: input)
         try:
-            self._execute(flow, plan, trigger_node, input, triggered_by, told)
+            was_quick = self._execute(flow, plan, trigger_node, input, triggered_by, told)
         except NotQuick:
             self._note_slow(version)
             return False
-        if self._slow:
+        except NodeError:
+            return False  # the input is larger than a value may be
+        if not was_quick:
+            self._note_slow(version)  # its last node took long, after which there was nothing to give up
+        elif self._slow:
             self._slow.pop(version, None)
         if len(self._turn.runs) >= LARGEST_TURN:
             self._submit()
@@ -147,20 +159,21 @@ class QuickRuns:
         given = self._given
         while given and given[0].is_over:
             given.popleft()
-        if given and time.monotonic() - given[0].given_at > self.dispatcher.config.write_wait:
+        while given and self.clock() - given[0].given_at > self.dispatcher.config.write_wait:
             given.popleft().revoke(HeldUp())
 
     def _submit(self) -> None:
         turn, self._turn = self._turn, Turn(self.recorder)
+        turn.given_at = self.clock()
         self._given.append(turn)
         turn.submit()
 
     def _is_slow(self, version: Version) -> bool:
         found = self._slow.get(version)
-        return found is not None and found.runs >= SLOW_RUNS and time.monotonic() < found.until
+        return found is not None and found.runs >= SLOW_RUNS and self.clock() < found.until
 
     def _note_slow(self, version: Version) -> None:
-        now = time.monotonic()
+        now = self.clock()
         found = self._slow.pop(version, None)
         runs = 1 if found is None or now >= found.until else found.runs + 1
         if len(self._slow) >= MOST_SLOW:
@@ -169,8 +182,10 @@ class QuickRuns:
 
     def _execute(
         self, flow: Flow, plan: Plan, trigger_node: str | None, input: Any, triggered_by: str, told: Told
-    ) -> None:
+    ) -> bool:
+        """Execute the run and add it to the turn. Return True if it was quick. Raises NotQuick if it is given up."""
         began = time.perf_counter()
+        patience = _Patience(began, bool(self._slow) and (flow.id, flow.version) in self._slow)
         encoded = engine.encode(input, self.dispatcher.config.max_value_bytes)
         id_ = new_id("run")
         run = Run.accept(
@@ -178,13 +193,14 @@ class QuickRuns:
             trigger_node=trigger_node, status="running", claims=1, started_at=now_ms(), nodes_total=len(plan.nodes),
         )  # fmt: skip
         record = RunRecord(_refuse, self.rows, run)
-        job = self._job(run, record, input, encoded, _Patience(began).check)
+        job = self._job(run, record, input, encoded, patience.check)
         text, outcome = self.dispatcher.output_of(engine.run(plan, job), job.keyring)
         run.end_whole(
             outcome.status, (time.perf_counter() - began) * 1000, output=self.rows.keep(id_, "output", text).text,
             error_text=outcome.error_text, error_node_id=outcome.error_node_id, nodes_done=record.done,
         )  # fmt: skip
         self._turn.add(record.whole(), lambda error: told(run, outcome, text, error))
+        return not patience.is_over()
 
     def _job(self, run: Run, record: RunRecord, input: Any, encoded: bytes, stop: Callable[[], None]) -> Job:
         config = self.dispatcher.config

@@ -1,0 +1,486 @@
+"""Runs that a loop executes by itself: a turn of it is one commit, and what cannot be recorded leaves nothing.
+
+Which runs these are, and that they leave the same record as others, is in test_quick_record.py.
+"""
+
+import queue
+import time
+from collections import namedtuple
+
+import pytest
+from test_acceptance import accepting, refusing
+from test_write_lock import another_that_writes
+from world import PATIENCE, Gate, add_flow, chain, flow, node, run_of, steps_of
+
+import database
+from dispatch import QuickRuns, quick
+from dispatch.quick import LARGEST_TURN, SLOW_RUNS, SLOW_SECONDS
+from engine import plan
+from errors import BadInput, Unavailable, Unprocessable
+from models import HeldUp, LogEntry, Run, RunDay, Step
+
+LONG = 10_000  # items of a list: more than any processor works through within QUICK_SECONDS
+End = namedtuple("End", "run outcome output error")
+
+
+class Clock:
+    """A clock that stands still until it is moved; seconds."""
+
+    def __init__(self):
+        self.now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Loop:
+    """What a worker's loop does with quick runs. `told` are the ends that it was told of."""
+
+    def __init__(self, dispatcher):
+        self.dispatcher, self.clock = dispatcher, Clock()
+        self.quick = QuickRuns(dispatcher, self.clock)
+        self.told = queue.SimpleQueue()
+
+    def start(self, definition, input=None, trigger=None):
+        """Whether a run of the flow (a definition, or a flow on record) is taken."""
+        made = add_flow(definition) if isinstance(definition, dict) else definition
+        return self.quick.start(made, self.dispatcher.plan_of(made), trigger, input, "webhook", self._tell)
+
+    def _tell(self, run, outcome, output, error):
+        self.told.put(End(run, outcome, output, error))
+
+    def ends(self, count):
+        """The next so many ends."""
+        return [self.told.get(timeout=PATIENCE) for _ in range(count)]
+
+    def turn(self, *flows):
+        """The ends of runs that are started in one turn."""
+        for made in flows:
+            assert self.start(made)
+        self.quick.end_turn()
+        return self.ends(len(flows))
+
+    def end(self):
+        """Return once all that was handed to the recorder is settled; nobody may have been told of anything since."""
+        self.dispatcher.recorder.commit([])
+        assert self.told.empty()
+
+
+@pytest.fixture
+def loop(dispatcher):
+    return Loop(dispatcher)
+
+
+@pytest.fixture
+def unhurried(monkeypatch):
+    """The machine may have much else to do, or Python's collector: runs are quick all the same."""
+    monkeypatch.setattr(quick, "QUICK_SECONDS", PATIENCE)
+
+
+def is_empty():
+    """Whether nothing at all is on record."""
+    return not any(table.select().exists() for table in (Run, Step, RunDay, LogEntry))
+
+
+# Turns
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_turn_is_one_commit(loop):
+    flows = [add_flow(chain("a", node("log", "log", {"message": "m"}), "b")) for _ in range(3)]
+    before = database.commits()
+    for made in (*flows, *flows):
+        assert loop.start(made)
+    assert database.commits() == before and is_empty() and loop.told.empty()
+    loop.quick.end_turn()
+    ends = loop.ends(6)
+    assert database.commits() == before + 2  # one up as it begins, one as it ends
+    assert [(end.outcome.status, end.output, end.error) for end in ends] == [("success", b"null", None)] * 6
+    assert Run.select().count() == LogEntry.select().count() == 6
+    for end in ends:
+        assert run_of(end.run.id).status == "success"
+        assert [step.node_id for step in steps_of(end.run.id)] == ["a", "log", "b"]
+    assert [day.total for day in RunDay.select()] == [2, 2, 2]
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_turn_without_runs_writes_nothing(loop):
+    before = database.commits()
+    for _ in range(3):
+        loop.quick.end_turn()
+    loop.dispatcher.recorder.commit([])
+    assert database.commits() == before + 2  # of that commit alone
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_long_turn_is_handed_over_in_parts(loop):
+    made = add_flow(flow("a"))
+    for _ in range(LARGEST_TURN + 1):
+        assert loop.start(made)
+    assert len({end.run.id for end in loop.ends(LARGEST_TURN)}) == LARGEST_TURN
+    loop.end()
+    assert Run.select().count() == LARGEST_TURN
+    assert loop.turn()[:1] == [] and len(loop.ends(1)) == 1
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_nobody_is_told_before_the_run_is_on_the_disk(loop):
+    seen = []
+    made = add_flow(flow("a"))
+    plan_ = loop.dispatcher.plan_of(made)
+
+    def told(run, outcome, output, error):
+        seen.append(database.execute("SELECT status FROM runs WHERE id = ?", (run.id,)).fetchone())
+        loop._tell(run, outcome, output, error)
+
+    assert loop.quick.start(made, plan_, None, 1, "webhook", told)
+    loop.quick.end_turn()
+    assert loop.ends(1)[0].output == b"1" and seen == [("success",)]
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_one_who_cannot_be_told_keeps_nobody_else_from_it(loop, caplog):
+    made = add_flow(flow("a"))
+    assert loop.start(made)
+    assert loop.quick.start(made, loop.dispatcher.plan_of(made), None, 1, "webhook", lambda *end: 1 / 0)
+    assert loop.start(made)
+    loop.quick.end_turn()
+    assert [end.error for end in loop.ends(2)] == [None, None]
+    assert "cannot be told" in caplog.text and Run.select().count() == 3
+
+
+# A disk that refuses
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("table", ["runs", "steps", "run_days"])
+def test_a_disk_that_refuses_all_leaves_nothing(loop, table):
+    refusing(loop.dispatcher, "1 = 1", table)
+    for definitions in ([flow("a")], [chain("a", node("s", "stop", {"message": "m"}))] * 3):
+        ends = loop.turn(*definitions)
+        assert all(isinstance(end.error, database.OperationalError) for end in ends)
+    loop.end()
+    assert is_empty()
+    accepting(loop.dispatcher)
+    loop.end()
+    assert is_empty()
+    assert loop.turn(flow("a"))[0].error is None
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_run_at_fault_does_not_take_the_others_of_its_turn_along(loop):
+    refusing(loop.dispatcher, "NEW.node_id = 'bad'")
+    ends = loop.turn(flow("good"), flow("bad"), flow("good"), flow("good"))
+    assert sorted(end.error is None for end in ends) == [False, True, True, True]
+    assert {end.run.id for end in ends if end.error is None} == {run.id for run in Run.select()}
+    assert {step.node_id for step in Step.select()} == {"good"} and sum(day.total for day in RunDay.select()) == 3
+    loop.end()
+
+
+def hand_over_a_batch_that_waits(dispatcher):
+    """Have the recorder execute something that waits for the `Gate` which this gives. It has the lock meanwhile."""
+    gate = Gate()
+
+    class Writes(list):
+        def __iter__(self):
+            gate(None, None, None)
+            return super().__iter__()
+
+    dispatcher.recorder.submit(Writes())
+    return gate
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_runs_of_a_recorder_that_has_stopped_are_told_so(loop):
+    for _ in range(3):
+        assert loop.start(flow("a"))
+    loop.dispatcher.recorder.stop()
+    loop.quick.end_turn()
+    assert [type(end.error) for end in loop.ends(3)] == [Unavailable] * 3
+    assert loop.told.empty() and is_empty()
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_what_was_handed_over_before_the_recorder_stopped_is_recorded(loop):
+    made = add_flow(flow("a"))
+    gate = hand_over_a_batch_that_waits(loop.dispatcher)
+    assert gate.reached.wait(PATIENCE)
+    assert loop.start(made) and loop.start(made)
+    loop.quick.end_turn()
+    gate.opened.set()
+    loop.dispatcher.recorder.stop()
+    assert [end.error for end in loop.ends(2)] == [None, None] and Run.select().count() == 2
+
+
+# Another process that writes
+
+
+def late(loop):
+    """Let so much time pass that a turn has waited for too long."""
+    loop.clock.now += loop.dispatcher.config.write_wait + 0.1
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_turns_that_wait_for_too_long_are_taken_back_and_never_recorded(loop, path, monkeypatch):
+    monkeypatch.setattr(database, "STALL_SECONDS", PATIENCE)
+    early, later = add_flow(flow("early")), add_flow(flow("late"))
+    with another_that_writes(path):
+        for _ in range(3):
+            assert loop.start(early) and loop.start(early)
+            loop.quick.end_turn()
+        loop.clock.now += loop.dispatcher.config.write_wait - 0.1
+        assert loop.start(later)
+        loop.quick.end_turn()
+        assert loop.told.empty()
+        loop.clock.now += 0.2
+        loop.quick.end_turn()
+        assert [type(end.error) for end in loop.ends(6)] == [HeldUp] * 6
+        assert loop.told.empty()
+    assert [step.node_id for end in loop.ends(1) for step in steps_of(end.run.id)] == ["late"]
+    loop.end()
+    assert Run.select().count() == 1
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_turn_that_the_recorder_has_begun_is_not_taken_back(loop):
+    made = add_flow(flow("a"))
+    before = hand_over_a_batch_that_waits(loop.dispatcher)
+    assert before.reached.wait(PATIENCE)
+    assert loop.start(made) and loop.start(made)
+    loop.quick.end_turn()
+    beside = hand_over_a_batch_that_waits(loop.dispatcher)
+    before.opened.set()
+    assert beside.reached.wait(PATIENCE)
+    late(loop)
+    loop.quick.end_turn()
+    assert loop.told.empty()
+    beside.opened.set()
+    assert [end.error for end in loop.ends(2)] == [None, None] and Run.select().count() == 2
+    loop.quick.end_turn()
+    loop.end()
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_while_others_hold_up_this_process_nothing_is_taken(loop, path, monkeypatch):
+    monkeypatch.setattr(database, "STALL_SECONDS", 0.05)
+    made = add_flow(flow("a"))
+    with another_that_writes(path):
+        assert loop.start(made)
+        loop.quick.end_turn()
+        ends = time.monotonic() + PATIENCE
+        while not database.is_held_up():
+            assert time.monotonic() < ends, "nobody has noticed"
+        assert not loop.start(made)
+    assert loop.ends(1)[0].error is None
+    assert loop.turn(made)[0].error is None
+    assert Run.select().count() == 2
+
+
+# What is not quick after all
+
+
+@pytest.fixture
+def count(types):
+    """The node type `count`, which is quick by itself; the calls of it so far are the list that this gives."""
+    calls = []
+    types.offer("count", lambda config, input, ctx: calls.append(input), quick=True)
+    return calls
+
+
+def spread(count="{{ input }}"):
+    """A flow that executes `count` once for each of so many items."""
+    return flow(node("each", "count", foreach=f"{{{{ range({count.strip('{ }')}) }}}}"))
+
+
+def test_a_run_that_takes_long_is_given_up_without_a_trace(loop, count):
+    assert not loop.start(spread(), LONG)
+    assert 0 < len(count) < LONG
+    loop.quick.end_turn()
+    loop.end()
+    assert is_empty()
+
+
+def test_a_flow_that_was_slow_twice_in_succession_is_not_tried_for_a_while(loop, count):
+    made = add_flow(spread())
+    for _ in range(SLOW_RUNS):
+        count.clear()
+        assert not loop.start(made, LONG) and count
+    count.clear()
+    assert not loop.start(made, 1) and not count
+    loop.clock.now += SLOW_SECONDS - 1
+    assert not loop.start(made, 1) and not count
+    loop.clock.now += 2
+    assert loop.start(made, 1) and count
+    assert not loop.start(made, LONG)  # once more, which makes it the first again
+    assert loop.start(made, 1)
+    assert len(loop.turn()) == 0 and len(loop.ends(2)) == 2
+
+
+def test_a_quick_run_in_between_makes_the_next_slow_one_the_first(loop, count):
+    made = add_flow(spread())
+    for _ in range(3 * SLOW_RUNS):
+        assert not loop.start(made, LONG)
+        assert loop.start(made, 1)
+
+
+def test_a_new_version_of_a_slow_flow_and_other_flows_are_tried(loop, count):
+    made = add_flow(spread())
+    for _ in range(SLOW_RUNS):
+        assert not loop.start(made, LONG)
+    assert not loop.start(made, 1)
+    assert loop.start(spread(), 1)
+    made.change(None, definition_json=made.definition_json.replace('"each"', '"every"'), triggers=[])
+    assert loop.start(made, 1)
+
+
+def test_what_is_remembered_of_slow_flows_is_bounded(loop, count, monkeypatch):
+    monkeypatch.setattr(quick, "MOST_SLOW", 3)
+    for _ in range(10):
+        assert not loop.start(spread(), LONG)
+        assert 1 <= len(loop.quick._slow) <= 3
+
+
+def test_a_flow_whose_last_node_takes_long_is_slow_too(loop, types, monkeypatch):
+    """Its run is done when that is noticed, and counts; but the loop may not be held up like that again and again."""
+
+    def burn(config, input, ctx):
+        ends = time.thread_time() + 1.5 * quick.QUICK_SECONDS
+        while time.thread_time() < ends:
+            continue
+
+    types.offer("burn", burn, quick=True)
+    made = add_flow(chain("a", node("b", "burn")))
+    for _ in range(SLOW_RUNS):
+        assert loop.start(made)
+    assert not loop.start(made)
+    loop.quick.end_turn()
+    assert [end.error for end in loop.ends(SLOW_RUNS)] == [None] * SLOW_RUNS
+    loop.end()
+    assert Run.select().count() == SLOW_RUNS
+
+
+ELSEWHERE = {
+    "a credential": lambda ctx: ctx.credential("key"),
+    "a file": lambda ctx: ctx.need_files().read("file"),
+}
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("on_error", ["fail", "continue", "branch"])
+@pytest.mark.parametrize("foreach", [None, "{{ [1] }}"])
+@pytest.mark.parametrize("wanted", ELSEWHERE)
+def test_what_a_quick_run_has_not_at_hand_is_no_failure_of_the_node(loop, types, wanted, on_error, foreach):
+    types.offer("want", lambda config, input, ctx: ELSEWHERE[wanted](ctx), quick=True)
+    given_up(loop, node("w", "want", on_error=on_error, **({"foreach": foreach} if foreach else {})))
+
+
+def given_up(loop, middle):
+    """See that a run of a flow with this node in the middle is given up."""
+    way = " error" if middle["on_error"] == "branch" else " true" if middle["type"] == "if" else ""
+    edges = ["a w", f"w b{way}"]
+    assert not loop.start(flow("a", middle, "b", edges=edges))
+    loop.quick.end_turn()
+    loop.end()
+    assert is_empty()
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("on_error", ["fail", "continue", "branch"])
+@pytest.mark.parametrize(
+    ("type_", "config"),
+    [
+        ("set", {"values": {"k": "{{ secrets.key.token }}"}}),
+        ("if", {"condition": "{{ secrets.key.token == 'x' }}"}),
+        ("crypto", {"operation": "hmac", "data": "x", "credential": "key"}),
+        ("respond", {"file": "answers/file.txt"}),
+        ("set", {"values": {"long": "{{ 'x' * 70000 }}"}}),
+        ("log", {"message": "m", "data": "{{ secrets.key.token }}"}),
+    ],
+    ids=range(6),
+)
+def test_a_node_that_needs_more_than_it_has_is_no_failure_either(loop, type_, config, on_error):
+    given_up(loop, node("w", type_, config, on_error=on_error))
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_values_too_large_for_a_row_are_left_to_others(start):
+    dispatcher = start(inline_value_bytes=100, max_value_bytes=1_000)
+    loop, made = Loop(dispatcher), add_flow(flow("a"))
+    assert not loop.start(made, "x" * 200)
+    assert not loop.start(made, "x" * 2_000)
+    with pytest.raises(BadInput):
+        dispatcher.submit(made, "x" * 2_000, "webhook")
+    assert loop.start(flow("a"), "x" * 90)
+    # Each of the outputs fits, and the run's is both.
+    assert not loop.start(flow(*(node(id_, "set", {"values": {"x": "y" * 60}}) for id_ in "ab")))
+    loop.quick.end_turn()
+    assert loop.ends(1)[0].error is None
+    loop.end()
+
+
+def test_a_log_that_is_too_long_is_left_to_others(loop, monkeypatch):
+    monkeypatch.setattr("recorder.MAX_LOG_BUFFER", 100)
+    monkeypatch.setattr(quick, "QUICK_SECONDS", PATIENCE)
+    given_up(loop, node("w", "log", {"message": "x" * 200}, on_error="continue"))
+
+
+# Which plans may be quick, and whether runs are taken
+
+
+def with_settings(**settings):
+    return chain("a", "b", **settings)
+
+
+@pytest.mark.parametrize(
+    ("definition", "may"),
+    [
+        (chain("a", node("b", "set", {"values": {"x": 1}})), True),
+        (flow(*(f"n{number}" for number in range(quick.MOST_NODES))), True),
+        (flow(*(f"n{number}" for number in range(quick.MOST_NODES + 1))), False),
+        (chain("a", node("b", "code", {"source": "return 1"})), False),
+        (chain("a", node("b", "wait", {"seconds": 1})), False),
+        (chain("a", node("b", "wait", {"seconds": 1}, disabled=True)), True),
+        (chain("a", node("b", "ask")), False),
+        (chain("a", node("b", "act")), False),
+        (chain("a", node("b", "noop", retry={"attempts": 2})), False),
+        (with_settings(max_concurrent_runs=1), False),
+        (with_settings(error_workflow_id="wf_1"), False),
+        (with_settings(timeout=10, vars={"x": 1}), True),
+    ],
+    ids=range(12),
+)
+def test_what_a_plan_says_of_its_runs(loop, definition, may):
+    assert loop.quick.may_run(plan(definition)) == may
+
+
+def test_nothing_is_quick_where_somebody_wants_to_see_each_step(loop):
+    loop.dispatcher.on_step = print
+    assert not loop.quick.may_run(plan(flow("a")))
+
+
+@pytest.mark.parametrize("state", ["paused", "closed", "taken for dead", "full"])
+def test_a_server_that_takes_no_runs_takes_no_quick_ones(loop, state, monkeypatch):
+    dispatcher = loop.dispatcher
+    if state == "paused":
+        dispatcher.is_paused = True
+    elif state == "closed":
+        dispatcher.close()
+    elif state == "taken for dead":
+        dispatcher._alive_until = 0.0
+    else:
+        dispatcher.free_space.floor = 2**62
+    with pytest.raises(Unavailable) as refused:
+        loop.start(flow("a"))
+    assert refused.value.retry_after > 0
+    loop.quick.end_turn()
+    loop.end()
+    assert is_empty()
+
+
+def test_an_input_that_the_trigger_does_not_take_starts_nothing(loop):
+    made = flow(node("m", "manual", {"input_schema": {"type": "integer"}}))
+    with pytest.raises(Unprocessable):
+        loop.start(made, "one")
+    loop.quick.end_turn()
+    loop.end()
+    assert is_empty()
