@@ -81,17 +81,26 @@ class Memory(Generic[Key, Value]):
         for what is not there.
         """
         count = self._count()
-        found = self._found.get(key)
-        if found is not None and found[0] == count:
-            return found[1]
+        found = self.recall(key, count)
+        if found is not None:
+            return found
         # The counter was read first: what changes while the query runs makes it another one.
         value = query()
+        self.remember(key, count, value)
+        return value
+
+    def recall(self, key: Key, count: int) -> Value | None:
+        """The answer that was found at this value of the counter, or None."""
+        found = self._found.get(key)
+        return found[1] if found is not None and found[0] == count else None
+
+    def remember(self, key: Key, count: int, value: Value | None) -> None:
+        """Remember what was found after the counter had this value, unless somebody wrote then."""
         if value is not None and count and not count & 1:
             with self._lock:
                 if len(self._found) >= MOST_REMEMBERED:
                     self._found.clear()
                 self._found[key] = count, value
-        return value
 
     def forget(self, key: Key) -> None:
         """Ask the query again at the next `get` of this key."""

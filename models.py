@@ -7,7 +7,7 @@ through `Write` values, which the recorder commits in groups; everything else wr
 
 from peewee import OperationalError as DatabaseRefused
 
-from database import HeldUp, is_held_up, patience, space
+from database import HeldUp, commits, is_held_up, patience, space
 from tables import retention
 from tables.agent_definitions import Agent
 from tables.agent_runs import AgentRun, AgentStep
@@ -56,8 +56,8 @@ __all__ = [
     "LastRun", "Lease", "Listed", "LogEntry", "LoginAddress", "LoginFailure", "Membership", "MemoryScope", "Needed",
     "Poll", "PollEntry", "Preset", "Run", "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session", "Startable",
     "Step", "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion", "Workspace",
-    "WorkspaceStore", "Write", "definitions_of", "differences", "first_id", "flow_page", "hash_token", "is_held_up",
-    "last_runs", "look_up_anew", "metrics", "microseconds", "monotonic_ms", "new_id", "next_times", "now_ms",
-    "patience", "present_names", "retention", "sizes_of", "space", "totals", "upcoming", "versions_of",
+    "WorkspaceStore", "Write", "commits", "definitions_of", "differences", "first_id", "flow_page", "hash_token",
+    "is_held_up", "last_runs", "look_up_anew", "metrics", "microseconds", "monotonic_ms", "new_id", "next_times",
+    "now_ms", "patience", "present_names", "retention", "sizes_of", "space", "totals", "upcoming", "versions_of",
     "without_signatures",
 ]  # fmt: skip

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from flask import Flask, Request, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
 from flask_login import LoginManager, UserMixin, current_user
 
+from api.freshness import unchanged
 from api.origins import SAFE_METHODS, check_origin, session_token
 from api.wire import read_body, this_request
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
-from models import ROLES, Caller, Session, User, look_up_anew
+from models import ROLES, Caller, Session, User, commits, look_up_anew
 
 ANSWERS = "operator"  # the least role that may answer a run that waits
 # Views of libraries: the description of the API and its page. They show no data.
@@ -41,6 +42,8 @@ class Access:
     session does not count there, and the view reads the body itself. `by_session` is for people: no token counts there.
     With `takes_form` the view reads the body itself, which is a form.
     `admin`: the user must be an admin of the server besides.
+    `only_database`: what the view answers hangs on the database, the caller, the URL and the minute, and on nothing
+    else: neither on files, nor on what this process does, nor on the second. So it can be known to be unchanged.
     """
 
     role: str | None
@@ -50,6 +53,7 @@ class Access:
     by_session: bool = False
     takes_form: bool = False
     admin: bool = False
+    only_database: bool = False
 
 
 class Identity(UserMixin, Caller):
@@ -69,6 +73,7 @@ def needs(
     by_session: bool = False,
     takes_form: bool = False,
     admin: bool = False,
+    only_database: bool = False,
     **rows: type[Findable],
 ) -> Callable[[View], View]:
     """Mark a view as open to members with at least this role.
@@ -78,7 +83,7 @@ def needs(
     """
 
     def mark(view: View) -> View:
-        view.access = Access(role, rows, link, by_token, by_session, takes_form, admin)
+        view.access = Access(role, rows, link, by_token, by_session, takes_form, admin, only_database)
         return view
 
     return mark
@@ -178,18 +183,19 @@ def _note_use(session: Session) -> None:
         look_up_anew(session)
 
 
-def _guard() -> None:
-    """Let through what the view's mark allows."""
+def _guard() -> Response | None:
+    """Let through what the view's mark allows, or return a 304 if it is known that nothing has changed."""
     asked = this_request()
     if asked.routing_exception is not None or asked.endpoint in OPEN_ENDPOINTS:
-        return
+        return None
     access = _access_of(asked)
     if access.role is None:
-        return
+        return None
     path: dict[str, Any] = asked.view_args or {}
     if access.link is not None and access.link(path):
         path.update({name: present(model, path[name], name) for name, model in access.rows.items()})
-        return
+        return None
+    count = commits()  # before anything is read
     caller = _caller()
     if access.by_token and not (caller.is_authenticated and caller.is_by_token):
         raise Unauthenticated("There is no valid API token: send one in the header Authorization: Bearer …")
@@ -203,6 +209,11 @@ def _guard() -> None:
         check_origin()
         check_believed()
     g.workspace_id = workspace = _chosen_workspace(caller, asked)
+    if access.only_database and asked.method in SAFE_METHODS:
+        # What the caller may was checked when the body was made, and is in the database too.
+        known = unchanged(count, caller.proof_id, workspace, asked.path, asked.query_string.decode("latin-1"))
+        if known is not None:
+            return known
     if not access.rows:
         _check_role(caller, workspace, access.role)
     elif workspace not in caller.roles:
@@ -212,6 +223,7 @@ def _guard() -> None:
     if asked.method not in SAFE_METHODS and not (access.by_token or access.takes_form):
         # Views that take no body must not swallow a malformed one, nor a form from another site.
         read_body()
+    return None
 
 
 def _access_of(asked: Request) -> Access:

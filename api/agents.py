@@ -47,7 +47,7 @@ def run(body: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/agent/logs")
-@needs("viewer")
+@needs("viewer", only_database=True)
 @blueprint.arguments(AgentLogArgs, location="query")
 @blueprint.response(200, listed(AgentLogOut))
 def logs(args: dict[str, Any]) -> Any:

@@ -1,6 +1,9 @@
 """Answers that have not changed since a page asked last are a 304 without a body: pages ask every second or two. All
 other answers of the API say that nobody may keep them.
 
+The tag of an answer is a digest of its body. Where that hangs on the database alone, the digest is remembered until
+anybody commits anything (see changes.py): so long, whoever has the body is told so before it is made.
+
 Those that are sent are compressed for whoever takes that, since not every server has a proxy before it that would. How
 far a text shrinks tells of what is in it to who reads along and can put something there (BREACH). So nothing is
 compressed that has a secret: neither what anything but GET answers, such as a login or a new token, nor what no cache
@@ -13,7 +16,10 @@ import gzip
 import hashlib
 import re
 
-from flask import Response, request
+from flask import Response, g, request
+
+from changes import Memory
+from models import commits, now_ms
 
 NOT_TAGGED = ("webhooks.fire",)  # what a flow answers is its own affair
 LEAST = 2_000  # bytes that are worth the time
@@ -21,12 +27,31 @@ QUICK = 1  # the level at which 100 KB take a millisecond
 # As in unsigned.py, but for what is good for nothing: in capitals, it opens nothing.
 SIGNATURE = re.compile(rb"token(?:=|%3[Dd]|\\+u003[Dd])[\w-]{20,}")
 
+MINUTE_MS = 60_000
+
+_digests: Memory[bytes, str] = Memory(commits)
+
+
+def unchanged(count: int, *asked: str) -> Response | None:
+    """Return a 304 if the client has the body that this request would be answered with, and else None.
+
+    `asked` is all that the answer hangs on beside the database, and `count` its counter of commits, read before all
+    else of it. The minute counts too, for what tells of the time, such as what is overdue.
+    """
+    parts = (str(now_ms() // MINUTE_MS), *asked)
+    key = hashlib.blake2b("\0".join(parts).encode(), digest_size=16).digest()
+    g.asked = key, count
+    if "If-None-Match" not in request.headers or (digest := _digests.recall(key, count)) is None:
+        return None
+    response = Response(mimetype="application/json")
+    return response if is_known(response, digest) else None
+
 
 def tag(response: Response) -> Response:
     """Put a tag on a JSON answer to GET and compress it, or answer 304 where the request names that tag.
 
-    The body is made in any case: it costs less to make than to send and to read. A browser may keep it, but must ask
-    each time, so that nobody sees it who may not any more. Everything else, and what has a secret in it, nobody keeps.
+    A browser may keep it, but must ask each time, so that nobody sees it who may not any more. Everything else, and
+    what has a secret in it, nobody keeps.
     """
     if request.endpoint in NOT_TAGGED or "Cache-Control" in response.headers:
         return response
@@ -34,7 +59,11 @@ def tag(response: Response) -> Response:
         response.headers["Cache-Control"] = "no-store"
         return response
     body = response.get_data()
-    if not is_known(response, digest_of(body)) and len(body) >= LEAST and takes_gzip():
+    digest = digest_of(body)
+    if "asked" in g:
+        key, count = g.asked
+        _digests.remember(key, count, digest)
+    if not is_known(response, digest) and len(body) >= LEAST and takes_gzip():
         send_compressed(response, gzip.compress(body, QUICK, mtime=0))
     return response
 

@@ -18,7 +18,7 @@ LONGEST_BRIEF = 300  # characters
 
 
 @blueprint.get("/logs")
-@needs("viewer")
+@needs("viewer", only_database=True)
 @blueprint.arguments(LogArgs, location="query")
 @blueprint.response(200, listed(LogItemOut))
 def logs(args: dict[str, Any]) -> Any:
@@ -62,7 +62,7 @@ def write_entry(body: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/logs/<run>")
-@needs("viewer", run=Run)
+@needs("viewer", run=Run, only_database=True)
 @blueprint.arguments(WholeArgs, location="query")
 @blueprint.response(200, listed(LogOut))
 def of_run(args: dict[str, Any], run: Run) -> Any:

@@ -47,7 +47,7 @@ def ready() -> Any:
 
 
 @blueprint.get("/metrics")
-@needs("viewer")
+@needs("viewer", only_database=True)
 @blueprint.arguments(MetricsArgs, location="query")
 @blueprint.response(200, MetricsOut)
 def metrics(args: dict[str, int]) -> Any:

@@ -61,7 +61,7 @@ def shown(run: Run) -> Run:
 
 
 @blueprint.get("/runs")
-@needs("viewer")
+@needs("viewer", only_database=True)
 @blueprint.arguments(RunArgs, location="query")
 @blueprint.response(200, listed(RunItemOut))
 def runs(args: dict[str, Any]) -> Any:
@@ -100,7 +100,7 @@ def record(body: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/runs/<run>")
-@needs("viewer", run=Run)
+@needs("viewer", run=Run, only_database=True)
 @blueprint.response(200, RunWholeOut)
 def read(run: Run) -> Any:
     """One run. While it waits for an answer, `questions` say for which; without any they are empty."""
@@ -162,7 +162,7 @@ def _told(start: str, repeated: Repeated) -> dict[str, Any]:
 
 
 @blueprint.get("/runs/<run>/steps")
-@needs("viewer", run=Run)
+@needs("viewer", run=Run, only_database=True)
 @blueprint.arguments(StepsArgs, location="query")
 @blueprint.response(200, listed(StepOut))
 def steps(args: dict[str, Any], run: Run) -> Any:
@@ -198,7 +198,7 @@ def definition(run: Run) -> Any:
 
 
 @blueprint.get("/runs/<run>/children")
-@needs("viewer", run=Run)
+@needs("viewer", run=Run, only_database=True)
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(RunBriefOut))
 def children(args: dict[str, Any], run: Run) -> Any:
@@ -216,7 +216,7 @@ def whole_value(run: Run, name: str) -> Any:
 
 
 @blueprint.get("/runs/<run>/steps/<int(max=999999999):number>")
-@needs("viewer", run=Run)
+@needs("viewer", run=Run, only_database=True)
 @blueprint.response(200, StepOut)
 def one_step(run: Run, number: int) -> Any:
     """One step, by its `number`. What is too large for an answer is a reference, as in the list."""
@@ -234,7 +234,7 @@ def step_output(run: Run, number: int) -> Any:
 
 
 @blueprint.get("/dashboard/runs/latest")
-@needs("viewer")
+@needs("viewer", only_database=True)
 @blueprint.arguments(LatestArgs, location="query")
 @blueprint.response(200, listed(RunItemOut))
 def latest(args: dict[str, Any]) -> Any:

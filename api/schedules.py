@@ -14,7 +14,7 @@ blueprint = Resource("schedules", "What is due next")
 
 
 @blueprint.get("/schedules")
-@needs("viewer")
+@needs("viewer", only_database=True)
 @blueprint.arguments(ScheduleArgs, location="query")
 @blueprint.response(200, listed(ScheduleOut))
 def schedules(args: dict[str, Any]) -> Any:

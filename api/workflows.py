@@ -51,7 +51,7 @@ VERSION, VERSION_BRIEF = VersionOut(), VersionBriefOut()
 
 
 @blueprint.get("/flows")
-@needs("viewer")
+@needs("viewer", only_database=True)
 @blueprint.arguments(FlowArgs, location="query")
 @blueprint.response(200, listed(FlowItemOut))
 def flows(args: dict[str, Any]) -> Any:
@@ -81,7 +81,7 @@ def create(body: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/workflows/<flow>")
-@needs("viewer", flow=Workflow)
+@needs("viewer", flow=Workflow, only_database=True)
 @blueprint.response(200, FlowOut)
 def read(flow: Workflow) -> Any:
     """One flow."""

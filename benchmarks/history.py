@@ -200,6 +200,7 @@ class Question(NamedTuple):
     name: str
     paths: Sequence[str]
     items: int | None = None
+    unchanged: bool = False  # asked again with the tag of the first answer
 
 
 def run_lists(flows: Sequence[str]) -> list[Question]:
@@ -283,6 +284,8 @@ def questions(workspace: Workspace) -> list[Question]:
         Question("run", [f"/api/runs/{id_}" for id_ in ended]),
         Question("steps of a run", [f"/api/runs/{id_}/steps" for id_ in ended], STEPS),
         Question("the dashboard's latest runs", ["/api/dashboard/runs/latest"], 8),
+        Question("runs: no filter, unchanged", ["/api/runs?limit=50"], None, True),
+        Question("flows: brief, unchanged", ["/api/flows?limit=200&brief=true"], None, True),
         Question("what is due next, of 1,020 schedules", ["/api/schedules"], 50),
         Question("metrics of 2 days, with hours", ["/api/metrics?days=2"]),
         Question("metrics of 30 days", ["/api/metrics?days=30"]),
@@ -310,22 +313,24 @@ class Asker:
         self.app = app
         _, token = ApiToken.issue(user_id=User.get().id, workspace_id=workspace.id, role="viewer", name="bench")
         self.headers = {"Authorization": f"Bearer {token}"}
+        self.tag: str | None = None  # of the answer before
 
-    def ask(self, path: str) -> tuple[float, bytes]:
-        """Milliseconds inside the app, and the body of its answer, which must be a 200."""
-        environ = create_environ(path, headers=self.headers)
+    def ask(self, path: str, has: str | None = None) -> tuple[float, bytes]:
+        """Milliseconds inside the app, and the body of its answer, which must be a 200; a 304 if it has this tag."""
+        environ = create_environ(path, headers=self.headers if has is None else {**self.headers, "If-None-Match": has})
         status = ""
 
         def start_response(line: str, headers: Any, error: Any = None) -> None:
             nonlocal status
             status = line
+            self.tag = dict(headers).get("ETag")
 
         began = time.perf_counter()
         answer = self.app(environ, start_response)
         body = b"".join(answer)
         answer.close()
         taken = (time.perf_counter() - began) * 1000
-        if not status.startswith("200"):
+        if not status.startswith("200" if has is None else "304"):
             raise SystemExit(f"{path} answered {status}: {body[:500]!r}")
         return taken, body
 
@@ -340,7 +345,8 @@ class Asker:
         items = len(json.loads(body)["items"]) if b'"items":' in body else None
         if question.items not in (None, items):
             raise SystemExit(f"{question.name}: {items} items and not {question.items}")
-        times = sorted(self.ask(question.paths[at % len(question.paths)])[0] for at in range(repeat))
+        has = self.tag if question.unchanged else None
+        times = sorted(self.ask(question.paths[at % len(question.paths)], has)[0] for at in range(repeat))
         return {
             "question": question.name,
             "median_ms": round(statistics.median(times), 2),

@@ -62,13 +62,15 @@ def look_up_anew(session: Session) -> None:
 class Caller:
     """The user of one request. `user`, `session` and `token` are rows of this request's own.
 
-    The rows are of the moment when they were looked up, and `user` lacks the hash of the password.
+    The rows are of the moment when they were looked up, and `user` lacks the hash of the password. `proof_id` is the id
+    of the session or token.
     """
 
     def __init__(self, found: _Found) -> None:
         self._found = found
         self.id: str = found.user["id"]
         self.is_by_token = found.kind is ApiToken
+        self.proof_id: str = found.proof["id"]
         self.workspace_id: str = found.proof["workspace_id"]  # where the request names none
 
     @classmethod

@@ -131,6 +131,15 @@ def test_a_process_that_dies_while_it_writes_leaves_nothing_wrong_behind(other):
     assert memory.get("value", lambda: "kept") == memory.get("value", pytest.fail) == "kept"
 
 
+def test_what_was_found_before_a_commit_is_not_recalled_after_it(path):
+    memory, before = Memory(commits), commits()
+    with write_runs():
+        memory.remember("odd", commits(), 1)
+        assert memory.recall("odd", commits()) is None
+    memory.remember("value", before, 1)
+    assert (memory.recall("value", before), memory.recall("value", commits())) == (1, None)
+
+
 def test_a_memory_is_bounded(path, monkeypatch):
     monkeypatch.setattr(changes, "MOST_REMEMBERED", 10)
     memory = Memory(lambda: 2)

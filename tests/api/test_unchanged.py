@@ -1,0 +1,204 @@
+"""An answer that hangs on the database alone is known to be as it was, before it is made, while nobody commits."""
+
+import logging
+import threading
+
+import pytest
+from children import end_child
+from servers import until
+from world import start_python
+
+from api import freshness
+from database import write, write_runs
+from models import LogEntry, Membership, Run, User
+
+# By endpoint, a path of each view that is marked so: what the app asks for again and again.
+POLLED = {
+    "runs.runs": "/api/runs?limit=50&brief=true",
+    "runs.latest": "/api/dashboard/runs/latest",
+    "runs.read": "/api/runs/{run}",
+    "runs.steps": "/api/runs/{run}/steps",
+    "runs.one_step": "/api/runs/{run}/steps/0",
+    "runs.children": "/api/runs/{run}/children",
+    "logs.logs": "/api/logs",
+    "logs.of_run": "/api/logs/{run}",
+    "workflows.flows": "/api/flows",
+    "workflows.read": "/api/workflows/{flow}",
+    "schedules.schedules": "/api/schedules",
+    "metrics.metrics": "/api/metrics?days=2",
+    "agent.logs": "/api/agent/logs",
+}
+ASK = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Go?"}}]}
+
+OTHER = """
+import sys, database
+from pathlib import Path
+from models import LogEntry, Membership, Run, User, Workflow
+database.connect(Path(sys.argv[1]), "normal")
+user, flow = User.find(sys.argv[2]), Workflow.get()
+place = flow.workspace_id
+def member(): return Membership.get_with_user(place, user.id)
+def run():
+    with database.write_runs():
+        database.execute(*Run.accept(flow, triggered_by="manual").insertion())
+DO = {
+    "run": run,
+    "log": lambda: LogEntry.add(workspace_id=place, level="info", message="m"),
+    "flow": lambda: flow.change(None, triggers=[], name=flow.name + "x"),
+    "join": lambda: Membership.join(place, user, "viewer"),
+    "leave": lambda: member().leave(),
+}
+for line in sys.stdin:
+    DO[line.strip()]()
+    print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def paths(run):
+    return {name: path.format(run=run["id"], flow=run["workflow_id"]) for name, path in POLLED.items()}
+
+
+@pytest.fixture
+def ask(caplog):
+    """`ask(client, path, tag)` gives the answer; its `statements` are how many were executed for it."""
+
+    def get(client, path, tag=None, **headers):
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, "peewee"):
+            answer = client.get(path, headers={**headers, **({"If-None-Match": tag} if tag else {})})
+        own = [record for record in caplog.records if record.thread == threading.get_ident()]
+        answer.statements = sum(record.name == "peewee" for record in own)
+        return answer
+
+    return get
+
+
+@pytest.fixture
+def other(app, config, add_member, workspace, run):
+    """`other(word)` has another process do what the word says, with `other.user` where it is about a user."""
+    user = add_member("viewer")
+    process = start_python(OTHER, config.database_path, user.id)
+
+    def tell(word):
+        process.stdin.write(f"{word}\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "done\n"
+
+    tell.user = user
+    yield tell
+    end_child(process)
+
+
+def known(ask, client, path):
+    """The tag of an answer, once no statement is executed for its 304. The server may still write at first."""
+    tag = ask(client, path).headers["ETag"]
+
+    def is_known():
+        again = ask(client, path, tag)
+        assert again.status_code == 304, "what nobody has changed is as it was"
+        return again.statements == 0
+
+    until(is_known, "no statement is needed")
+    return tag
+
+
+def test_the_paths_here_are_of_all_views_that_are_marked_so(app):
+    views = {name: app.view_functions[name] for name in app.view_functions}
+    parts = {name: getattr(getattr(view, "view_class", None), "get", view) for name, view in views.items()}
+    marked = {name for name, view in parts.items() if getattr(view, "access", None) and view.access.only_database}
+    assert marked == POLLED.keys()
+
+
+@pytest.mark.parametrize("name", POLLED)
+def test_what_nobody_has_changed_is_a_304_without_a_statement(ask, owner, token_client, paths, name):
+    for client in (owner, token_client("viewer")):
+        tag = known(ask, client, paths[name])
+        for given in (tag, f"W/{tag}", f'"other", {tag}'):
+            again = ask(client, paths[name], given)
+            assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
+            assert again.headers["Cache-Control"] == "private, no-cache" and "Content-Type" not in again.headers
+            assert again.headers["X-Content-Type-Options"] == "nosniff"
+        assert ask(client, paths[name], '"another"').status_code == 200
+
+
+def test_after_a_commit_the_body_is_made_and_may_be_as_it_was(ask, owner, paths):
+    for path in paths.values():
+        tag = known(ask, owner, path)
+        for committed in (write, write_runs):
+            with committed():
+                pass
+            again = ask(owner, path, tag)
+            assert again.status_code == 304 and again.statements > 0
+            known(ask, owner, path)
+
+
+def test_the_same_is_asked_again_in_the_next_minute(ask, owner, paths, monkeypatch):
+    for path in paths.values():
+        tag = known(ask, owner, path)
+        later = freshness.now_ms() + freshness.MINUTE_MS
+        with monkeypatch.context() as patched:
+            patched.setattr(freshness, "now_ms", lambda later=later: later)
+            assert ask(owner, path, tag).statements > 0
+
+
+def test_another_query_workspace_or_caller_is_another_question(ask, owner, other, app, make_flow, member):
+    tag = known(ask, owner, "/api/flows")
+    assert ask(owner, "/api/flows?limit=1", tag).statements > 0
+    elsewhere = owner.post("/api/workspaces", {"name": "Mine"}).json["id"]
+    tag = known(ask, owner, "/api/flows")
+    there = ask(owner, "/api/flows", tag, **{"X-Workspace-Id": elsewhere})
+    assert there.status_code == 200 and there.json["items"] == []
+    assert ask(member("viewer"), "/api/flows", tag).statements > 0
+
+
+def test_the_page_of_another_user_gets_no_304(ask, owner):
+    tag = known(ask, owner, "/api/flows")
+    assert ask(owner, "/api/flows", tag, **{"X-User-Id": "usr_other"}).status_code == 403
+
+
+def test_what_is_kept_by_nobody_is_made_each_time(ask, owner, make_flow):
+    run = owner.post(f"/api/workflows/{make_flow(ASK)['id']}/run").json
+    for _ in range(3):
+        answer = ask(owner, f"/api/runs/{run['id']}/steps", "*")
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+        assert "ETag" not in answer.headers and answer.json["items"][0]["output"]
+
+
+def test_a_parameter_that_is_wrong_is_wrong_each_time(ask, owner):
+    tag = known(ask, owner, "/api/runs")
+    assert [ask(owner, f"/api/runs?{query}", tag).status_code for query in ("limit=0", "flow=1") * 2] == [400] * 4
+
+
+# Two processes
+
+
+def test_what_another_process_adds_is_seen_at_once(ask, owner, other):
+    paths = {
+        "run": ["/api/runs?limit=3", "/api/dashboard/runs/latest", "/api/metrics", "/api/flows?brief=true"],
+        "log": ["/api/logs?limit=3"],
+        "flow": ["/api/flows", f"/api/workflows/{Run.get().workflow_id}"],
+    }
+    tags = {path: owner.get(path).headers["ETag"] for each in paths.values() for path in each}
+    rounds = 300
+    for _ in range(rounds):
+        for word, changed in paths.items():
+            other(word)
+            for path in changed:
+                answer = owner.get(path, headers={"If-None-Match": tags[path]})
+                assert answer.status_code == 200, f"{path} has changed"
+                tags[path] = answer.headers["ETag"]
+    assert Run.select().count() > rounds and LogEntry.select().count() >= rounds
+
+
+def test_who_may_not_see_it_any_more_gets_no_304(ask, other, workspace, token_client, run):
+    path = f"/api/runs/{run['id']}"
+    tag = None
+    for _ in range(300):
+        client = token_client("viewer", user=other.user, workspace=workspace)
+        tag = client.get(path).headers["ETag"]
+        assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
+        other("leave")
+        assert client.get(path, headers={"If-None-Match": tag}).status_code == 401
+        other("join")
+    assert Membership.role_of(other.user.id, workspace.id) == "viewer" and User.find(other.user.id)
