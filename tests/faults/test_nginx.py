@@ -142,8 +142,9 @@ def test_too_many_connections_of_one_address_are_refused_and_others_are_served(n
         clients = [stack.enter_context(tls(nginx, "127.0.0.3")) for _ in range(110)]
         for client in clients:
             client.sendall(body)
-        refused = clients[-1].recv(4096)
-        assert b" 429 " in refused.split(b"\r\n")[0]
+        # nginx closes at once after its answer, which may take that back from one or the other client.
+        refused = [client.recv(4096).split(b"\r\n")[0] for client in clients[-10:]]
+        assert any(b" 429 " in line for line in refused) and all(b" 429 " in line or not line for line in refused)
         assert seconds_until_answered(nginx) < 2
 
 
