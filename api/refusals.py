@@ -1,10 +1,11 @@
 """Callers of webhooks who did not prove who they are: after some, an address waits, and the flow's log tells of it.
 
-It is kept in memory, so that a call that proves it costs a look into an empty table. Each process counts for itself.
+It is kept in memory, so that a call that proves it costs a look at the clock. Each process counts for itself.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -32,9 +33,11 @@ class Refusals:
         self._clock = clock
         self._lock = threading.Lock()
         self._counts: OrderedDict[Pair, _Count] = OrderedDict()
+        self._until = -math.inf  # when the windows of all refusals are over
 
     def __bool__(self) -> bool:
-        return bool(self._counts)
+        """Return True if somebody was refused so lately that it may count."""
+        return self._clock() < self._until
 
     def wait(self, hook: str, address: str) -> float:
         """For how many seconds the address may not call the webhook; 0 if it may."""
@@ -63,4 +66,5 @@ class Refusals:
             while len(self._counts) > MAX_KEPT:
                 self._counts.popitem(last=False)
         found.count += 1
+        self._until = now + WINDOW
         return found.count

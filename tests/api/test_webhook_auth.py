@@ -422,6 +422,19 @@ def test_many_addresses_fill_neither_the_log_nor_the_memory(monkeypatch):
     assert len(refusals._counts) == 100
 
 
+def test_refusals_count_until_the_last_window_is_over():
+    now = [1000.0]
+    refusals = Refusals(lambda: now[0])
+    assert not refusals
+    refusals.note("hook", "192.0.2.1")
+    now[0] += WINDOW - 1
+    refusals.note("hook", "192.0.2.2")
+    now[0] += WINDOW - 1
+    assert refusals
+    now[0] += 1
+    assert not refusals
+
+
 def test_one_behind_a_proxy_that_is_not_trusted_cannot_stop_all_others(client, hook, server):
     forwarded = {"X-Forwarded-For": "198.51.100.7"}
     assert {guess(client, **forwarded).status_code for _ in range(2 * MAX_REFUSALS)} == {401}
