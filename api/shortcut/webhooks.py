@@ -49,6 +49,7 @@ class WebhookCalls:
 
     def __init__(self, runs: QuickRuns, vault: Vault, refusals: Refusals) -> None:
         self.runs, self.vault, self.refusals = runs, vault, refusals
+        self.believes_proxies = runs.dispatcher.config.trusted_proxies > 0
         self._routes: Memory[tuple[str, str], Route] = Memory(settings_commits)
 
     def take(self, call: Call, reply: Reply) -> bool:
@@ -57,6 +58,8 @@ class WebhookCalls:
         address = path, call.method
         route = self._routes.get(address, partial(self._route, *address))
         if route is None or route.dedupe in call.headers or "SEC-FETCH-DEST" in call.headers:
+            return False
+        if self.believes_proxies and not _is_host_kept(call.headers):
             return False
         hook, config = route.hook, route.config
         if len(call.body) > (config.get("max_body_bytes") or LARGEST_BODY) or not (call.is_json or not call.body):
@@ -93,6 +96,11 @@ class WebhookCalls:
             return None
         dedupe = config.get("dedupe_header")
         return Route(hook, plan, config, None if dedupe is None else str(dedupe).upper())
+
+
+def _is_host_kept(headers: Mapping[str, str]) -> bool:
+    """Return True unless what a proxy says replaces the header Host (see ProxyFix) that the run's input has."""
+    return "X-FORWARDED-HOST" not in headers or headers["X-FORWARDED-HOST"] == headers.get("HOST")
 
 
 def _output(run: Run, outcome: Outcome, text: bytes | None) -> Answer:
