@@ -9,13 +9,14 @@ import signal
 import threading
 
 import pytest
+import written
 from flask.testing import FlaskClient
 from shortcuts import BehindShortcut
 
 import database
 import workflow_server
 from config import Config
-from database import execute, write
+from database import write
 from models import ApiToken, Membership, Session, User, Workspace, now_ms
 from nodes.base import REGISTRY, Node
 from vault import KEY_FILE
@@ -106,14 +107,24 @@ def app(config, first_app, monkeypatch):
     server.stop()
 
 
-@pytest.fixture(params=["view", "shortcut"])
-def way(request, app, monkeypatch):
-    """How calls of webhooks are answered: by the view alone, or by the server's shortcut first (BehindShortcut)."""
-    if request.param == "view":
-        return None
+@pytest.fixture
+def behind(app, monkeypatch):
+    """The app behind its shortcut; `behind.taken` counts what that answered."""
     behind = BehindShortcut(app)
     monkeypatch.setattr(app, "wsgi_app", behind)
     return behind
+
+
+@pytest.fixture(params=["view", "shortcut"])
+def way(request):
+    """How calls of webhooks are answered: by the view alone, or by the server's shortcut first (BehindShortcut)."""
+    return None if request.param == "view" else request.getfixturevalue("behind")
+
+
+@pytest.fixture
+def unhurried(monkeypatch):
+    """Runs are quick however long they take: the machine may have much else to do, or Python's collector."""
+    monkeypatch.setattr("dispatch.quick.QUICK_SECONDS", 60)
 
 
 @pytest.fixture
@@ -261,10 +272,4 @@ def gate(app):
 @pytest.fixture
 def count_rows(app):
     """`count_rows()` gives how many rows each table has, to see that nothing was half written."""
-
-    def count():
-        names = [row[0] for row in execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
-        ours = [name for name in names if not name.startswith("sqlite_") and "_fts" not in name and name != "leases"]
-        return {name: execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in ours}
-
-    return count
+    return written.count_rows

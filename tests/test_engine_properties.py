@@ -52,14 +52,17 @@ def ways(node):
 
 
 @st.composite
-def flows(draw, most=7):
+def flows(draw, most=7, kinds=KINDS, attempts=2):
     """A valid definition, its nodes in any order, and the trigger that fired, if one did."""
     nodes, edges = [], []
     for number in range(draw(st.integers(1, most))):
         trigger = draw(st.integers(0, 5)) == 0
-        made = {"type": "manual"} if trigger else dict(draw(KINDS))
+        made = {"type": "manual"} if trigger else dict(draw(kinds))
         made |= {"id": f"n{number}", "on_error": draw(st.sampled_from(["continue", "branch", "fail", "continue"]))}
-        made |= {"disabled": draw(st.integers(0, 5)) == 0, "retry": {"attempts": draw(st.integers(1, 2)), "delay": 0}}
+        made |= {
+            "disabled": draw(st.integers(0, 5)) == 0,
+            "retry": {"attempts": draw(st.integers(1, attempts)), "delay": 0},
+        }
         sources = [] if trigger else draw(st.lists(st.sampled_from(nodes), unique_by=id, max_size=3)) if nodes else []
         for source in sources:
             leaving = draw(st.lists(st.sampled_from(ways(source)), min_size=1, max_size=2, unique=True))

@@ -1,7 +1,6 @@
 """Runs that programs start by API token: which of them the loop of the server answers, and that it does as the view."""
 
 import pytest
-from shortcuts import BehindShortcut
 
 from database import execute
 from models import Run, Step, Workflow
@@ -16,14 +15,6 @@ ADD = {
 GOOD = {"input": {"a": 2, "b": 3}}
 # What differs between two runs of the same.
 OWN = {"id", "created_at", "started_at", "finished_at", "duration_ms", "duration_us", "run_id"}
-
-
-@pytest.fixture
-def behind(app, monkeypatch):
-    """The app behind its shortcut; `behind.taken` counts what that answered."""
-    behind = BehindShortcut(app)
-    monkeypatch.setattr(app, "wsgi_app", behind)
-    return behind
 
 
 @pytest.fixture

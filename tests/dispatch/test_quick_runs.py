@@ -71,12 +71,6 @@ def loop(dispatcher):
     return Loop(dispatcher)
 
 
-@pytest.fixture
-def unhurried(monkeypatch):
-    """The machine may have much else to do, or Python's collector: runs are quick all the same."""
-    monkeypatch.setattr(quick, "QUICK_SECONDS", PATIENCE)
-
-
 def is_empty():
     """Whether nothing at all is on record."""
     return not any(table.select().exists() for table in (Run, Step, RunDay, LogEntry))
@@ -418,9 +412,9 @@ def test_values_too_large_for_a_row_are_left_to_others(start):
     loop.end()
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_log_that_is_too_long_is_left_to_others(loop, monkeypatch):
     monkeypatch.setattr("recorder.MAX_LOG_BUFFER", 100)
-    monkeypatch.setattr(quick, "QUICK_SECONDS", PATIENCE)
     given_up(loop, node("w", "log", {"message": "x" * 200}, on_error="continue"))
 
 
