@@ -400,25 +400,23 @@ class HttpWorker(ThreadWorker):
         try:
             for item in exchange.items:
                 response.write(item)
+                if response.response_length is not None and response.sent >= response.response_length:
+                    continue  # it is whole, and `finish` sends it
                 connection.flush()
                 if connection.unsent_bytes > MAX_UNSENT:
                     self.method_queue.defer(self.go_on, connection, None)
                     return
             response.close()
-            connection.flush()
         except Exception as error:
             self.fail(connection, exchange, error)
             return
-        keep = not response.should_close()
         self.end(exchange)
-        self.finish(connection, keep)
+        self.finish(connection, not response.should_close())
 
     def fail(self, connection: Connection, exchange: Exchange, error: Exception) -> None:
         """End an exchange that cannot be completed: with status 500 if nothing is sent yet."""
         if isinstance(error, ConnectionError):
-            self.log.debug("The client is gone: %s", error)
-            connection.unsent.clear()
-            connection.unsent_bytes = 0
+            self.forget_unsent(connection, error)
         elif exchange.response is not None and exchange.response.headers_sent:
             # A second answer would be taken for the rest of the first.
             self.log.error("Error handling request", exc_info=error)
@@ -437,16 +435,27 @@ class HttpWorker(ThreadWorker):
         except Exception:
             self.log.exception("Error at the end of a request")
 
+    def forget_unsent(self, connection: Connection, error: Exception) -> None:
+        """Drop what is queued for a client that is gone."""
+        self.log.debug("The client is gone: %s", error)
+        connection.unsent.clear()
+        connection.unsent_bytes = 0
+
     def finish(self, connection: Connection, keep: bool) -> None:
-        """End BUSY: everything is queued for sending; `keep` says whether the connection stays. From any thread."""
-        if keep and not connection.unsent and not connection.received:
-            with connection.lock:
-                if connection.watched:
-                    # The loop has nothing to do until the next request comes.
-                    connection.exchange = None
-                    connection.deadline = time.monotonic() + self.cfg.keepalive
-                    connection.state = State.IDLE
-                    return
+        """Send what is queued and end BUSY; `keep` says whether the connection stays. From any thread."""
+        with connection.lock:
+            # Under the lock, so that the loop finds the connection free if the client asks again at once.
+            try:
+                connection.flush()
+            except OSError as error:
+                self.forget_unsent(connection, error)
+                keep = False
+            if keep and connection.watched and not connection.unsent and not connection.received:
+                # The loop has nothing to do until the next request comes.
+                connection.exchange = None
+                connection.deadline = time.monotonic() + self.cfg.keepalive
+                connection.state = State.IDLE
+                return
         self.method_queue.defer(self.go_on, connection, keep)
 
     # Sending and closing, in the loop
