@@ -29,7 +29,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from .body import FREE_SECONDS, MIN_RATE, READ_SIZE
 from .connection import HEAD_SECONDS, Connection, Exchange, State
-from .parsing import MAX_HEAD, body_of, decode_chunks, parse_head
+from .parsing import MAX_HEAD, begin_response, body_of, decode_chunks, is_plain, parse_head
 from .shortcut import Shortcut
 
 CLOSE_SECONDS = 2.0  # for a client to take the end of its last answer
@@ -81,6 +81,11 @@ class HttpWorker(ThreadWorker):
         if cfg.is_ssl:
             raise RuntimeError("Headrace does not serve TLS by itself: put a proxy before it (deploy/nginx.conf)")
         super().check_config(cfg, log)
+
+    def init_process(self) -> None:
+        # gunicorn looks each setting up by a call, and a request asks for fifteen: a third of the time of its head.
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items() if is_plain(name)})
+        super().init_process()
 
     # The loop
 
@@ -344,7 +349,7 @@ class HttpWorker(ThreadWorker):
         assert exchange is not None
         try:
             self.prepare(connection, exchange)
-            exchange.response.start_response(status, headers)
+            begin_response(exchange.response, status, tuple(headers), len(body))
             exchange.answer = (body,)
             exchange.items = iter(exchange.answer)
         except Exception as error:

@@ -1,19 +1,26 @@
-"""Requests of gunicorn, made of bytes that the loop has read: the head, and the body for the app."""
+"""Requests of gunicorn, made of bytes that the loop has read, and the start of its responses."""
 
 from __future__ import annotations
 
 import io
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
+from gunicorn.config import Config
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.errors import InvalidChunkSize, LimitRequestHeaders, NoMoreData
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
+from gunicorn.http.wsgi import Response
 
 from .body import LiveBody
 from .connection import Connection, Exchange
 
 MAX_HEAD = 64 * 1024  # bytes
+# As much of them as it takes to check headers.
+ANY_REQUEST = SimpleNamespace(method="POST", version=(1, 1))
+PLAIN = SimpleNamespace(protocol="http")
 
 
 def parse_head(cfg: Any, head: bytes, connection: Connection) -> Any:
@@ -44,3 +51,30 @@ def decode_chunks(body: Body) -> bytes:
     except NoMoreData:
         raise InvalidChunkSize(b"larger than what follows") from None
     return data
+
+
+def begin_response(response: Any, status: str, headers: tuple[tuple[str, str], ...], length: int) -> None:
+    """`start_response` with a body of so many bytes, for which the headers have no Content-Length if it is not empty.
+
+    gunicorn looks at each header in each response. Most responses have the same ones.
+    """
+    if not length:
+        response.start_response(status, headers)
+        return
+    response.status = status
+    response.status_code, checked = check_headers(status, headers)
+    response.headers = [*checked, ("Content-Length", str(length))]
+    response.response_length = length
+
+
+@lru_cache(64)
+def check_headers(status: str, headers: tuple[tuple[str, str], ...]) -> tuple[int, list[tuple[str, str]]]:
+    """Return the code of the status, and the headers as gunicorn sends them. Raises one of its errors for a bad one."""
+    response = Response(ANY_REQUEST, None, PLAIN)
+    response.start_response(status, headers)
+    return response.status_code, response.headers
+
+
+def is_plain(name: str) -> bool:
+    """Return True if gunicorn's config has the value of this setting nowhere but in the setting itself."""
+    return not hasattr(Config, name)

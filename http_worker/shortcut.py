@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
-# Sends an answer: the status line's text ("200 OK"), the headers, the body. From any thread, once.
+# Sends an answer: the status line's text ("200 OK"), the headers, the body. From any thread, once. The length of a body
+# that is not empty is added to the headers.
 Reply: TypeAlias = Callable[[str, Sequence[tuple[str, str]], bytes], None]
 
 

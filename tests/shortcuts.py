@@ -47,7 +47,7 @@ class BehindShortcut:
             return self.wsgi_app(environ, start_response)
         assert answered.wait(PATIENCE)
         ((status, headers, data),) = got
-        start_response(status, headers)
+        start_response(status, [*headers, *([("Content-Length", str(len(data)))] if data else [])])
         return [data]
 
 

@@ -68,9 +68,7 @@ def tell(
         log.error("run %s could not be recorded", run.id, exc_info=error)
         answer = json_answer({"error": manner.refusal(error)}, 503, RETRY_AFTER)
     status, headers, body = answer
-    if body:
-        headers = [*headers, ("Content-Length", str(len(body)))]
-    else:
+    if not body:
         # Such as 204, which has other headers.
         headers = list(Response(body, status, headers).get_wsgi_headers({}))
     reply(STATUSES.get(status) or f"{status} UNKNOWN", manner.protect(headers), body)
