@@ -59,7 +59,7 @@ def alone(peer: Peer, measured: Measure, unanswered: int, options: argparse.Name
         with peer.serve(folder) as server:
             first = server.seconds
         with peer.serve(folder) as server:
-            second = server.seconds
+            second, used = server.seconds, common.cpu_seconds(server.process.pid)
             time.sleep(options.settle)
             idle = common.memory(server.process.pid)
             subject = peer.subjects(server, folder)[0]
@@ -70,6 +70,7 @@ def alone(peer: Peer, measured: Measure, unanswered: int, options: argparse.Name
         "processes": idle["processes"],
         "start_empty_s": round(first, 3),
         "start_again_s": round(second, 3),
+        "start_again_cpu_s": round(used, 3),
         "idle_pss_mib": idle["pss_mib"],
         "idle_rss_mib": idle["rss_mib"],
         "load_pss_mib": max(sample["pss_mib"] for sample in during),
@@ -101,25 +102,28 @@ def _medians(name: str, ones: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def flat(peer: Peer, paced: Measure, minutes: float) -> dict[str, Any]:
     """Load the webhook at the pace of `paced` for so many minutes, and read the memory every 30 seconds.
 
-    `growth_mib` is the median PSS of the last third less that of the middle third: caches fill in the first.
+    The growths are the medians of the last third less those of the middle third: caches fill in the first.
     """
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name, peer.serve(Path(name)) as server:
         subject = peer.subjects(server, Path(name))[0]
         every = min(FLAT_SAMPLE_SECONDS, minutes * 60 / 6)
         with samples(server.process.pid, every, _tell) as found:
             seen = subject.load(paced, CONNECTIONS, minutes * 60, 0)
-    pss = [sample["pss_mib"] for sample in found]
-    third = max(1, len(pss) // 3)
-    growth = statistics.median(pss[-third:]) - statistics.median(pss[third:-third] or pss[:third])
     return {
         "peer": peer.name,
         "minutes": minutes,
-        "growth_mib": round(growth, 2),
-        "max_pss_mib": max(pss),
+        "pss_growth_mib": _growth([sample["pss_mib"] for sample in found]),
+        "rss_growth_mib": _growth([sample["rss_mib"] for sample in found]),
+        "max_pss_mib": max(sample["pss_mib"] for sample in found),
         **{key: round(seen[key], 2) for key in ("rate", "p50_ms", "p99_ms", "cpu_ms")},
         **{key: seen.get(key, 0) for key in ("answers", "errors", "turned_away", "lost", "extra", "incomplete")},
         "samples": found,
     }
+
+
+def _growth(mib: Sequence[float]) -> float:
+    third = max(1, len(mib) // 3)
+    return round(statistics.median(mib[-third:]) - statistics.median(mib[third:-third] or mib[:third]), 2)
 
 
 def _tell(sample: Sample) -> None:

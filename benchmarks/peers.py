@@ -41,17 +41,19 @@ from benchmarks.load import Measure, load_processes, measure, measure_with_wrk
 from benchmarks.subjects import Peer, Subject, peers
 from benchmarks.webhook import summary
 
-# The title of a table, the key of a figure, and whether it is a ratio to the echo.
+# The titles of the tables of all rounds, and the keys of their figures.
 FIGURES = {
     "requests/s": "rate",
     "ratio to the echo": "ratio_to_echo",
     "p50, ms": "p50_ms",
     "p99, ms": "p99_ms",
     "server CPU, ms a request": "cpu_ms",
+    "echo's CPU / its CPU": "cpu_ratio",
 }
 # MiB and seconds of Headrace alone, and MiB of growth: the medians of the middle and the last third of a steady load.
 ALONE_BOUNDS = {"start_empty_s": 0.8, "start_again_s": 0.8, "idle_pss_mib": 105.0, "load_pss_mib": 120.0, "wrong": 0}
-FLAT_BOUNDS = {"growth_mib": 2.0, "max_pss_mib": 120.0, "errors": 0, "lost": 0, "extra": 0, "incomplete": 0}
+FLAT_BOUNDS = {"pss_growth_mib": 2.0, "rss_growth_mib": 2.0, "max_pss_mib": 120.0}
+FLAT_BOUNDS |= {"errors": 0, "lost": 0, "extra": 0, "incomplete": 0}
 COUNTS = ("errors", "turned_away", "lost", "extra", "incomplete")
 
 
@@ -99,8 +101,12 @@ def tell(number: int, concurrency: int, found: dict[str, dict[str, Any]]) -> Non
 
 def with_rounds(name: str, concurrency: int, rounds: Sequence[dict[str, dict[str, Any]]]) -> dict[str, Any]:
     """The summary of a target at a concurrency, and under `rounds` the figures of each round."""
-    single = [summary(name, concurrency, [found]) for found in rounds]
-    return summary(name, concurrency, rounds) | {"rounds": single}
+    single = []
+    for found in rounds:
+        cpu_ratio = round(found["echo"]["cpu_ms"] / max(found[name]["cpu_ms"], 1e-9), 3)
+        single.append(summary(name, concurrency, [found]) | {"cpu_ratio": cpu_ratio})
+    cpu_ratio = round(statistics.median(found["cpu_ratio"] for found in single), 3)
+    return summary(name, concurrency, rounds) | {"cpu_ratio": cpu_ratio, "rounds": single}
 
 
 def ratio(results: Sequence[dict[str, Any]], key: str, name: str, other: str, concurrency: int) -> float | None:
