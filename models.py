@@ -45,6 +45,7 @@ from tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
 from tables.signatures import without_signatures
 from tables.steps import Step
 from tables.store import StoreEntry, WorkspaceStore
+from tables.sums import FlowSum, WorkspaceDay, settle_days
 from tables.upcoming import Upcoming, upcoming
 from tables.waits import Wait
 from tables.webhooks import Fired, Hook, Webhook
@@ -52,12 +53,12 @@ from tables.webhooks import Fired, Hook, Webhook
 __all__ = [
     "ACTIONS", "CLAIM_MS", "GRACE_MS", "MOST_CHARACTERS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent",
     "AgentMemory", "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Caller", "Claim", "Credential",
-    "DatabaseRefused", "Due", "Fact", "Fired", "FlowFilters", "HeldUp", "Hook", "IdempotencyKey", "Invitation",
-    "LastRun", "Lease", "Listed", "LogEntry", "LoginAddress", "LoginFailure", "Membership", "MemoryScope", "Needed",
-    "Poll", "PollEntry", "Preset", "Run", "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session", "Startable",
-    "Step", "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion", "Workspace",
-    "WorkspaceStore", "Write", "commits", "definitions_of", "differences", "first_id", "flow_page", "hash_token",
-    "is_held_up", "last_runs", "look_up_anew", "metrics", "microseconds", "monotonic_ms", "new_id", "next_times",
-    "now_ms", "patience", "present_names", "retention", "sizes_of", "space", "totals", "upcoming", "versions_of",
-    "without_signatures",
+    "DatabaseRefused", "Due", "Fact", "Fired", "FlowFilters", "FlowSum", "HeldUp", "Hook", "IdempotencyKey",
+    "Invitation", "LastRun", "Lease", "Listed", "LogEntry", "LoginAddress", "LoginFailure", "Membership", "MemoryScope",
+    "Needed", "Poll", "PollEntry", "Preset", "Run", "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session",
+    "Startable", "Step", "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion",
+    "Workspace", "WorkspaceDay", "WorkspaceStore", "Write", "commits", "definitions_of", "differences", "first_id",
+    "flow_page", "hash_token", "is_held_up", "last_runs", "look_up_anew", "metrics", "microseconds", "monotonic_ms",
+    "new_id", "next_times", "now_ms", "patience", "present_names", "retention", "settle_days", "sizes_of", "space",
+    "totals", "upcoming", "versions_of", "without_signatures",
 ]  # fmt: skip

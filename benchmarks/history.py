@@ -1,6 +1,6 @@
 """What people read, asked of the real app with a million runs in its table, and what that history costs a new run.
 
-    python benchmarks/history.py [--runs 1000000] [--steps 100000] [--repeat 200] [--data FOLDER] [--json]
+    python benchmarks/history.py [--runs 1000000] [--steps 100000] [--flows 50] [--repeat 200] [--data FOLDER] [--json]
 
 The database is a real one, migrated and then filled with a year of runs: 5 workspaces and 50 flows, one of which has a
 third of all runs, and 170 flows with hardly any; most succeed, a few are pending or running; the newest `--steps` runs
@@ -39,7 +39,7 @@ from benchmarks import common
 from config import Config
 from database import execute
 from flat import iso
-from models import ApiToken, Run, Schedule, User, Workflow, Workspace, now_ms
+from models import ApiToken, Run, Schedule, User, Workflow, Workspace, now_ms, settle_days
 from tables.base import DAY_MS, ulid
 
 TARGET_MS = 15.0
@@ -75,8 +75,8 @@ class History:
         self.chance = random.Random(1)
         self.first_ms = now_ms() - DAYS * DAY_MS
         # The first flow has a third of the runs; the others have ever fewer.
-        rest = [1 / (1 + at / 10) for at in range(1, FLOWS)]
-        self.weights = [sum(rest) / 2, *rest, *[sum(rest) / 66_000] * (len(flows) - FLOWS)]
+        rest = [1 / (1 + at / 10) for at in range(1, len(flows) - QUIET)]
+        self.weights = [sum(rest) / 2, *rest, *[sum(rest) / 66_000] * QUIET]
         # Three runs that no other is like: of the first flow, failed, started by hand.
         self.odd = {runs * quarter // 4 for quarter in (1, 2, 3)}
         self.ended: dict[tuple[str, str, int], list[float]] = {}
@@ -154,22 +154,22 @@ def steps_of(run: Row) -> list[Row]:
     ]  # fmt: skip
 
 
-def fill(runs: int, with_steps: int) -> None:
+def fill(runs: int, with_steps: int, busy: int) -> None:
     """Fill the migrated database, in which there is one user with one workspace."""
     places = [Workspace.get(), *(Workspace.found(f"Other {number}", User.get()) for number in range(1, WORKSPACES))]
     # Of ten flows six are the first workspace's, and each other workspace has one.
     flows = [
         Workflow.draft(
-            workspace_id=places[max(0, at % 10 - 5) if at < FLOWS else 0].id,
+            workspace_id=places[max(0, at % 10 - 5) if at < busy else 0].id,
             name=f"Flow {at}",
             status="active",
             triggers=(),
             definition_json=DEFINITION,
         )
-        for at in range(FLOWS + QUIET)
+        for at in range(busy + QUIET)
     ]
     with database.write():
-        for flow in flows[FLOWS:]:
+        for flow in flows[busy:]:
             wanted = [(f"n{at}", {"every": 3600.0 + at, "timezone": "UTC", "catch_up": "last"}) for at in range(6)]
             Schedule.sync(flow, wanted)
     execute("PRAGMA synchronous = off")
@@ -180,6 +180,7 @@ def fill(runs: int, with_steps: int) -> None:
                 marks = ", ".join("?" * len(COLUMNS[table].split(",")))
                 sql = f"INSERT INTO {table} ({COLUMNS[table]}) VALUES ({marks})"
                 database.db.connection().executemany(sql, rows)
+    settle_days(now_ms())
     execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     database.disconnect()  # and with the connection go its settings
 
@@ -300,7 +301,7 @@ def questions(workspace: Workspace) -> list[Question]:
         Question("log: workflow_id, hardly any", [f"/api/logs?workflow_id={flows[-1]}"]),
         Question("log: run_id", [f"/api/logs?run_id={id_}" for id_ in logged]),
         Question("log of a run", [f"/api/logs/{id_}" for id_ in logged]),
-        Question("flows", ["/api/flows?limit=200"], len(flows)),
+        Question("flows", ["/api/flows?limit=200"], min(200, len(flows))),
         *flow_lists(),
         Question("health, to compare with", ["/api/health"]),
     ]
@@ -418,7 +419,7 @@ def prepared(folder: Path, options: argparse.Namespace) -> tuple[Any, Path, floa
     began = time.perf_counter()
     if execute("SELECT 1 FROM runs LIMIT 1").fetchone() is not None:
         return app, config.database_path, 0.0
-    fill(options.runs, options.steps)
+    fill(options.runs, options.steps, options.flows)
     return app, config.database_path, round(time.perf_counter() - began, 3)
 
 
@@ -426,6 +427,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure what people read, over a long history.")
     parser.add_argument("--runs", type=int, default=1_000_000)
     parser.add_argument("--steps", type=int, default=100_000, help="of how many of the newest runs")
+    parser.add_argument("--flows", type=int, default=FLOWS, help="how many flows run again and again")
     parser.add_argument("--repeat", type=int, default=200, help="how often each question is asked")
     parser.add_argument("--data", type=Path, help="folder in which the database stays")
     parser.add_argument("--json", action="store_true", help="print only the JSON document")

@@ -18,7 +18,17 @@ from apscheduler.util import undefined
 
 from database import disconnect_thread
 from dispatch import Dispatcher
-from models import IdempotencyKey, Invitation, Lease, LoginAddress, ScheduleFire, Session, StoreEntry, now_ms
+from models import (
+    IdempotencyKey,
+    Invitation,
+    Lease,
+    LoginAddress,
+    ScheduleFire,
+    Session,
+    StoreEntry,
+    now_ms,
+    settle_days,
+)
 from scheduler.firing import watch
 from scheduler.leader import Leader
 from scheduler.polls import Poller
@@ -31,7 +41,8 @@ TICK_SECONDS = 0.5
 WATCH_SECONDS = 30
 PRUNE_SECONDS = 3600
 RETAIN_SECONDS = 3600
-FIRST_RETAIN_SECONDS = 75  # a start has better things to do
+SETTLE_SECONDS = 3600
+FIRST_SECONDS = 75  # until the first of these two: a start has better things to do
 JUMP_SECONDS = 1.0
 LOOK_SECONDS = 0.5
 
@@ -114,13 +125,15 @@ class Scheduler:
         for tick, seconds in ticks:
             self._scheduler.add_job(self._unless_paused(tick), "interval", seconds=seconds, executor="ticks")
         self.retention = Retention(dispatcher.config, dispatcher.payloads)
-        self._scheduler.add_job(
-            _closing(self._unless_paused(self.retention.work)),
-            "interval",
-            seconds=RETAIN_SECONDS,
-            executor="retention",
-            next_run_time=datetime.now(UTC) + timedelta(seconds=FIRST_RETAIN_SECONDS),
-        )
+        later: list[tuple[Callable[[], object], float]] = [
+            (self._unless_paused(self.retention.work), RETAIN_SECONDS),
+            (lambda: settle_days(now_ms()), SETTLE_SECONDS),
+        ]
+        for job, seconds in later:
+            first = datetime.now(UTC) + timedelta(seconds=FIRST_SECONDS)
+            self._scheduler.add_job(
+                _closing(job), "interval", seconds=seconds, executor="retention", next_run_time=first
+            )
         self._scheduler.start()
 
     def _with_room(self, tick: Callable[[], object]) -> Callable[[], None]:

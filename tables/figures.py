@@ -13,11 +13,29 @@ from tables.flow_pages import last_runs, names_of
 from tables.polls import Poll
 from tables.runs import TRIGGERS
 from tables.schedules import Schedule
+from tables.sums import ADDED, COUNTS, LAST_DAY, LAST_SUM
 
 HOUR_MS = 3_600_000
 SAMPLE, SAMPLE_OF_FLOW = 1_000, 50
 MOST_FLOWS, MEASURED_FLOWS = 100, 10
 HOURLY_DAYS = 2  # a series by the hour is for so many days at the most: its runs are counted in an index
+
+
+# Days that are over are read from their sums, and the rest from the counts of each flow.
+BY_DAY = (
+    f"SELECT day, {COUNTS} FROM workspace_days WHERE workspace_id = ?1 UNION ALL "
+    f"SELECT day, {ADDED} FROM run_days WHERE workspace_id = ?1 AND day > {LAST_DAY} GROUP BY day"
+)
+# Since a day: all that there ever was, without what there was before it.
+SUM_BEFORE = "COALESCE((SELECT MAX(day) FROM flow_sums WHERE workspace_id = ?1 AND day < ?2), -1)"
+SINCE = (
+    f"SELECT workflow_id, {COUNTS} FROM flow_sums WHERE workspace_id = ?1 AND day = {LAST_SUM} UNION ALL "
+    f"SELECT workflow_id, {COUNTS} FROM run_days WHERE workspace_id = ?1 AND day > {LAST_SUM} UNION ALL "
+    "SELECT workflow_id, -total, -success, -failed, -duration_ms FROM flow_sums "
+    f"WHERE workspace_id = ?1 AND day = {SUM_BEFORE} UNION ALL "
+    "SELECT workflow_id, -total, -success, -failed, -duration_ms FROM run_days "
+    f"WHERE workspace_id = ?1 AND day > {SUM_BEFORE} AND day < ?2"
+)
 
 
 def metrics(workspace_id: str, days: int) -> dict[str, Any]:
@@ -87,9 +105,7 @@ def _quantile(ordered: list[float], share: float) -> float | None:
 
 def _by_day(workspace_id: str) -> dict[int, tuple[int, int, int, float]]:
     """Total, success, failed and all of the durations of every day that has any."""
-    sums = "SUM(total), SUM(success), SUM(failed), SUM(duration_ms)"
-    sql = f"SELECT day, {sums} FROM run_days WHERE workspace_id = ? GROUP BY day"
-    return {day: tuple(counts) for day, *counts in execute(sql, (workspace_id,)).fetchall()}
+    return {day: tuple(counts) for day, *counts in execute(BY_DAY, (workspace_id,)).fetchall()}
 
 
 def _day(day: int, counts: tuple[int, int, int, float]) -> dict[str, Any]:
@@ -122,8 +138,8 @@ def _hourly(workspace_id: str, hour: int, hours: int) -> list[dict[str, int]]:
 
 def _by_flow(workspace_id: str, first: int) -> list[dict[str, Any]]:
     sql = (
-        "SELECT workflow_id, SUM(total), SUM(success), SUM(failed), SUM(duration_ms) / SUM(total) FROM run_days "
-        f"WHERE workspace_id = ? AND day >= ? GROUP BY workflow_id ORDER BY 2 DESC LIMIT {MOST_FLOWS}"
+        "SELECT workflow_id, SUM(total), SUM(success), SUM(failed), SUM(duration_ms) / SUM(total) "
+        f"FROM ({SINCE}) GROUP BY workflow_id HAVING SUM(total) > 0 ORDER BY 2 DESC LIMIT {MOST_FLOWS}"
     )
     names = ("workflow_id", "total", "success", "failed", "mean_duration_ms")
     rows = [dict(zip(names, row, strict=True)) for row in execute(sql, (workspace_id, first)).fetchall()]

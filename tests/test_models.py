@@ -813,9 +813,12 @@ QUESTIONS = {
 def is_full(plan):
     """Whether the step of a plan reads a table or an index from one end to the other.
 
-    A partial index is small, and a list that was given (`json_each`) is meant to be read as a whole.
+    A partial index is small; a list that was given (`json_each`) is meant to be read as a whole, and so is what other
+    steps of the plan have found.
     """
     partial = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '% WHERE %'").fetchall()
+    if plan.startswith("SCAN (subquery"):
+        return False
     small = ("SCAN CONSTANT ROW", *(f"INDEX {name}" for (name,) in partial))
     return plan.startswith("SCAN") and "VIRTUAL TABLE" not in plan and not plan.endswith(small)
 

@@ -94,6 +94,9 @@ def runs(server):
     call("POST", f"/api/workflows/{made}/run?wait=20", {"input": {"n": 2}}, headers={"Idempotency-Key": "once"})
     call("POST", f"/api/workflows/{made}/run?wait=20", {"input": {"n": 3}, "definition": doubles})
     call("POST", "/api/runs", {"workflow_id": made, "status": "success", "triggered_by": "manual", "output": 1})
+    for day in range(1, 10):
+        old = {"workflow_id": made, "status": "success", "finished_at": f"2026-01-{day:02}T12:00:00Z"}
+        call("POST", "/api/runs", old)
     fails = server.add_flow(flow(node("halt", "code", {"source": "1 / 0"})), "Fails")
     failed = server.run(fails, None, wait=20)
     call("POST", f"/api/runs/{failed['id']}/retry", {"from": "start"})
@@ -149,6 +152,13 @@ def command(server, *args):
     subprocess.run(run, cwd=ROOT, env=server.environment, check=True, capture_output=True, timeout=120)
 
 
+def settle(server):
+    """Sum up the days that are over, which the server does once an hour."""
+    source = "import sys, database; from pathlib import Path; from models import now_ms, settle_days; "
+    work = "database.connect(Path(sys.argv[1])); settle_days(now_ms())"
+    subprocess.run([sys.executable, "-c", source + work, str(server.database)], cwd=ROOT, check=True, timeout=120)
+
+
 def packed(folder):
     """The folder as a compressed archive, without what differs from machine to machine."""
     buffer = io.BytesIO()
@@ -174,6 +184,7 @@ def main():
             server.start()
             server.log_in()
             fill(server, feed_url)
+            settle(server)
             command(server, "backup", Path(folder) / "copy")
         finally:
             server.close()

@@ -103,8 +103,10 @@ def test_what_this_version_leaves_has_something_in_every_table(tmp_path):
     path = tmp_path / backups.DATABASE
     there = {name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
     tables = {model._meta.table_name for model in Base.__subclasses__()} - EMPTY
-    assert tables <= there, "a migration has landed since: run python tests/migrations/make_database.py"
-    assert {name for name in tables if not rows(path, f"SELECT 1 FROM {name} LIMIT 1")} == set()
+    # Once the version is out, its archive stays as it is, and what migrations have added since is not in it.
+    applied = {name for (name,) in rows(path, f"SELECT name FROM {database.HISTORY}")}
+    assert tables <= there or applied < database.migrations(), "run python tests/migrations/make_database.py"
+    assert {name for name in tables & there if not rows(path, f"SELECT 1 FROM {name} LIMIT 1")} == set()
     assert list((tmp_path / "values").rglob("*.json")) and (tmp_path / "files").is_dir()
 
 
