@@ -13,10 +13,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
-SIZE = 16  # bytes of the file: two counters of 64 bits
-ALL, SETTINGS = 0, 1  # their places: of all commits, and of those that change more than runs
+SIZE = 24  # bytes of the file: three numbers of 64 bits
+ALL, SETTINGS = 0, 1  # places of counters: of all commits, and of those that change more than runs
+CHECKPOINTED = 2  # place of what ALL was when the last checkpoint began
 MOST_REMEMBERED = 1_000
 
 Key = TypeVar("Key", bound=Hashable)
@@ -51,6 +53,16 @@ class Changes:
         counters = self._counters or self._mapped()
         for place in which:
             counters[place] += 1
+
+    def commits_since_checkpoint(self) -> int:
+        """Return the number of commits since the last checkpoint of any process."""
+        return (self.count(ALL) - self.count(CHECKPOINTED)) // 2
+
+    def note_checkpoint(self) -> None:
+        """Count commits from now on for the next checkpoint."""
+        with suppress(OSError):  # Then the next one comes early.
+            counters = self._counters or self._mapped()
+            counters[CHECKPOINTED] = counters[ALL]
 
     def _mapped(self) -> memoryview:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -37,6 +37,8 @@ MAGIC = b"SQLite format 3\0"
 BUSY_MS = 5000
 STALL_SECONDS = 2.0  # for which other processes may be waited for as a matter of course
 LOOK_SECONDS = 0.25
+CHECKPOINT_COMMITS = 64  # after which a checkpoint is due, some 5 MB of the write-ahead log under load
+FALLBACK_PAGES = 8_000  # of the log, 32 MB, at which a commit makes a checkpoint itself, as nobody else does
 PAGES_AT_ONCE = 32
 PAGES_A_STEP = 1000  # of a copy
 MOST_WORDS = 100  # of those that all must be there
@@ -198,6 +200,7 @@ class _WriteLock:
 # Of the database that `connect` named last. Who still writes to an earlier one keeps the lock of that.
 _lock = _WriteLock(os.devnull)
 _changes = Changes(os.devnull)
+_tell_due: Callable[[], object] | None = None  # called after a commit of this process if a checkpoint is due
 
 
 def is_held_up() -> bool:
@@ -219,6 +222,7 @@ def connect(path: Path, durability: str = "full") -> None:
         "busy_timeout": BUSY_MS,
         "cache_size": -2000,
         "temp_store": "memory",
+        "wal_autocheckpoint": FALLBACK_PAGES,
     }
     db.init(str(path), pragmas=pragmas)
     _lock.close()
@@ -313,6 +317,8 @@ def _counted(*which: int) -> Iterator[None]:
         yield
     finally:
         changes.end(*which)
+        if _tell_due is not None and changes.commits_since_checkpoint() >= CHECKPOINT_COMMITS:
+            _tell_due()
 
 
 @contextmanager
@@ -505,14 +511,57 @@ def shrink(to_free: int, has_time: Callable[[], bool]) -> bool:
     return True
 
 
+class Log(NamedTuple):
+    """The write-ahead log after a checkpoint: how many pages it has, and how many of them are in the file by now.
+
+    Both are -1 if somebody else makes a checkpoint just now.
+    """
+
+    pages: int
+    done: int
+
+
+def is_checkpoint_due() -> bool:
+    """Return True if there were CHECKPOINT_COMMITS commits since the last checkpoint of any process."""
+    return _changes.commits_since_checkpoint() >= CHECKPOINT_COMMITS
+
+
+def when_checkpoint_is_due(tell: Callable[[], object]) -> None:
+    """Have commits of this process call `tell` as long as a checkpoint is due. It must return at once."""
+    global _tell_due
+    _tell_due = tell
+
+
+def checkpoint() -> Log:
+    """Bring what readers do not need any more from the write-ahead log into the file, and sync that. Nobody waits.
+
+    If all of the log is in the file then, the next write begins it anew.
+    """
+    _changes.note_checkpoint()
+    _, pages, done = execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return Log(pages, done)
+
+
+def restart_log() -> bool:
+    """Have the next write begin the write-ahead log anew. Return False if somebody reads from it just now.
+
+    Writers wait meanwhile: most of the log should be in the file already.
+    """
+    return _checkpoint_alone("RESTART")
+
+
 def empty_log() -> bool:
     """Bring the write-ahead log into the file and cut it to nothing; False where somebody reads from it just then."""
     # Most of the work, and the sync, disturbs nobody like this; what is left is quickly done while writers wait.
-    execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    checkpoint()
+    return _checkpoint_alone("TRUNCATE")
+
+
+def _checkpoint_alone(mode: str) -> bool:
     with _lock:
         execute("PRAGMA busy_timeout = 0")
         try:
-            busy, _, _ = execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            busy, _, _ = execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         finally:
             execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     return not busy

@@ -23,6 +23,7 @@ import welcome
 from api.rates import Rates
 from api.refusals import Refusals
 from api.shortcut import Shortcut
+from checkpoints import Checkpoints
 from config import Config
 from credentials import Credentials
 from dispatch import Dispatcher, Links, make_services
@@ -51,6 +52,7 @@ class Server:
         self.vault = Vault.open(config)
         self.credentials = Credentials(self.vault)
         self.recorder = Recorder()
+        self.checkpoints = Checkpoints()
         links = Links(self.vault.sign, config.base_url)
         services = make_services(config)
         self.dispatcher = Dispatcher(config, self.recorder, services, inline, links, self.credentials.find)
@@ -68,6 +70,7 @@ class Server:
     def start(self) -> None:
         """Start the threads of this process. ConfigError where its key is no longer the one of the database."""
         self._has_ended = False
+        self.checkpoints.start()
         self.recorder.start()
         self.dispatcher.start()
         self.dispatcher.keep_alive()
@@ -91,6 +94,7 @@ class Server:
                 self.scheduler.stop()
                 self.dispatcher.stop()
                 self.recorder.stop()
+                self.checkpoints.stop()
                 self._has_ended = True
         database.disconnect()
 

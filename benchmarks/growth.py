@@ -9,8 +9,8 @@ knows changed by the other. The flow is executed once, and its steps are written
 its own. There are 20 flows in two workspaces; one run in 20 has failed. `--bytes` adds a text of that
 length to the outputs of two nodes.
 
-At each size, `--groups` transactions are measured with fsync: the processor time of the statements and of the commit a
-run, and how long a commit takes. Up to there the database is filled in larger transactions without fsync. The file's
+At each size, `--groups` transactions are measured with fsync: the processor time a run of the statements, of the commit
+and of the thread that makes checkpoints, and how long a commit takes. Up to there the database is filled in larger transactions without fsync. The file's
 bytes a run are those after a checkpoint.
 """
 
@@ -22,6 +22,7 @@ import random
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,6 +38,7 @@ import database
 import engine
 from benchmarks import common
 from benchmarks.webhook import INPUT, definition
+from checkpoints import Checkpoints
 from database import execute, execute_all
 from models import Run, Workflow, Write, new_id, now_ms
 from payloads import Payloads
@@ -111,10 +113,12 @@ def write(runs: Sequence[WholeRun]) -> Measured:
 
 
 class Workers:
-    """Threads with a connection each, that write in turn."""
+    """Threads with a connection each, that write in turn, and one that makes checkpoints."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._checkpoints = Checkpoints()
+        self._checkpoints.start()
         self._threads = [ThreadPoolExecutor(1) for _ in range(WORKERS)]
         self._turns = 0
 
@@ -130,7 +134,14 @@ class Workers:
         for thread in self._threads:
             thread.submit(lambda: execute(f"PRAGMA {pragma}").fetchall()).result()
 
+    def checkpoint_seconds(self) -> float:
+        """Return the processor time that checkpoints have taken so far."""
+        (thread,) = (thread for thread in threading.enumerate() if thread.name == "checkpoints")
+        return time.clock_gettime(time.pthread_getcpuclockid(thread.ident or 0))
+
     def close(self) -> None:
+        """End the threads."""
+        self._checkpoints.stop()
         for thread in self._threads:
             thread.submit(database.disconnect_thread)
             thread.shutdown()
@@ -151,14 +162,17 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def measure(workers: Workers, groups: int, group: int) -> dict[str, Any]:
     """Measure so many transactions of so many runs."""
+    before = workers.checkpoint_seconds()
     found = [workers.write(group) for _ in range(groups)]
+    checkpoints = (workers.checkpoint_seconds() - before) / groups / group * 1e6
     statements = sum(one.statements for one in found) / groups / group * 1e6
     commit = sum(one.commit for one in found) / groups / group * 1e6
     waited = [one.waited * 1e3 for one in found]
     return {
         "statements_us": round(statements, 1),
         "commit_us": round(commit, 1),
-        "run_us": round(statements + commit, 1),
+        "checkpoints_us": round(checkpoints, 1),
+        "run_us": round(statements + commit + checkpoints, 1),
         "commit_p50_ms": round(statistics.median(waited), 2),
         "commit_p99_ms": round(percentile(waited, 0.99), 2),
         "commit_max_ms": round(max(waited), 1),

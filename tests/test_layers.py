@@ -24,6 +24,7 @@ LAYERS = {
     "drivers": set(),
     "changes": set(),
     "database": {"changes", "drivers"},
+    "checkpoints": {"database"},
     "payloads": set(),
     "vault": set(),
     "tables": {"changes", "database"},
