@@ -22,7 +22,7 @@ WRITE = f"""
 import pathlib, sys
 import database
 from checkpoints import Checkpoints
-database.connect(pathlib.Path(sys.argv[1]), "normal")
+database.connect(pathlib.Path(sys.argv[1]))
 thread = Checkpoints()
 thread.start()
 print("ready", flush=True)
@@ -247,7 +247,8 @@ def test_without_such_a_thread_commits_keep_the_log_short(path):
 def test_processes_that_write_without_a_pause_keep_the_log_short(path):
     with both(path, WRITE, WRITE) as (one, other):
         assert said(one) == said(other) == []
-    assert log_pages(path) < 2 * FALLBACK_PAGES < COMMITS * (ROW_PAGES - 3)
+    # Both write more than twice as much; what comes while a slow disk takes a checkpoint adds to the bound.
+    assert log_pages(path) < 2 * FALLBACK_PAGES < COMMITS * ROW_PAGES // 3
     check_whole(path)
 
 
@@ -256,7 +257,8 @@ def test_a_process_that_is_killed_over_a_checkpoint_leaves_it_to_the_others(path
     with both(path, DYING + WRITE, WRITE) as (dying, other):
         assert dying.wait(PATIENCE) == -signal.SIGKILL
         assert said(other) == []
-    assert log_pages(path) < 2 * FALLBACK_PAGES < COMMITS * (ROW_PAGES - 3)
+    # Both write more than twice as much; what comes while a slow disk takes a checkpoint adds to the bound.
+    assert log_pages(path) < 2 * FALLBACK_PAGES < COMMITS * ROW_PAGES // 3
     check_whole(path)
 
 
