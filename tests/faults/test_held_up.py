@@ -6,16 +6,18 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from effects import http_node
 from record import ask, settled
 from servers import states_of, until
+from test_quick_calls import call, connected, quick, read
 from world import start_python
 
 pytestmark = pytest.mark.slow
 
+CONNECTIONS = 60
 WAIT = 4  # seconds that a request may wait for its turn
 QUICK = 3.0  # in which health answers, also on a machine that has a lot to do
 REASON = re.compile("another process does not end|cannot take this call now|cannot be written")
@@ -119,3 +121,30 @@ def test_requests_that_would_write_are_refused_in_time_and_leave_nothing(serve, 
     for number in range(8):
         assert server.run(flow, number, wait=10)["status"] == "success"
     until(lambda: server.request("GET", "/api/ready")[0] == 200, "writes go through again")
+
+
+def test_calls_that_the_loop_has_taken_hold_up_nobody_and_are_refused_together(serve):
+    """The worker has one thread, which has nothing to do with them: health is asked of it all the while."""
+    server = serve(WEB_CONCURRENCY=1, HEADRACE_THREADS=1, HEADRACE_WRITE_WAIT=WAIT, HEADRACE_LEASE_SECONDS=60)
+    server.add_flow(quick("quick"))
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected(server)) for _ in range(CONNECTIONS)]
+        clients[0][0].sendall(call(0))
+        assert read(clients[0][1]).status == 200
+        with stopped_in_a_write(server.database):
+            began = time.monotonic()
+            for number, (client, _) in enumerate(clients):
+                client.sendall(call(number))
+                assert server.call("GET", "/api/health")["ok"]  # each has a turn of the loop to itself
+            health = Health(server)
+            answers = [read(file) for _, file in clients]
+            assert time.monotonic() - began < WAIT + QUICK
+            assert {answer.status for answer in answers} == {503}
+            assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
+            assert health.end().slowest < QUICK
+        assert len(ask(server.database, "SELECT * FROM runs")) == 1
+        for number, (client, file) in enumerate(clients):
+            client.sendall(call(number))
+            assert read(file).body == {"n": number}
+    assert len(ask(server.database, "SELECT * FROM runs")) == 1 + CONNECTIONS
+    assert len(ask(server.database, "SELECT * FROM steps")) == 5 * (1 + CONNECTIONS)
