@@ -335,7 +335,8 @@ class Turn:
         self.given_at = 0.0  # when it was handed to the recorder, by the clock of whoever did
         self._tell: list[Tell] = []
         self._lock = threading.Lock()
-        self._is_begun = self._is_revoked = self.is_over = False
+        self._is_begun = self._is_revoked = self._has_ended = False
+        self._parts: list[Turn] = []  # one for each run, once all of them together have failed
 
     def add(self, run: WholeRun, tell: Tell) -> None:
         """Add a run that has ended."""
@@ -346,8 +347,15 @@ class Turn:
         """Hand it to the recorder."""
         self.recorder.submit_turn(self)
 
+    @property
+    def is_over(self) -> bool:
+        """Return True if everybody has been told."""
+        return self._has_ended or (bool(self._parts) and all(part.is_over for part in self._parts))
+
     def revoke(self, error: BaseException) -> None:
-        """Take the runs back, unless the writer has begun: then they have failed of this error."""
+        """Take the runs back that the writer has not begun: they have failed of this error."""
+        for part in self._parts:
+            part.revoke(error)
         with self._lock:
             if self._is_begun or self._is_revoked:
                 return
@@ -379,14 +387,16 @@ class Turn:
         if len(self.runs) == 1:
             self._end(error)
             return
-        self.is_over = True
+        parts = []
         for run, tell in zip(self.runs, self._tell, strict=True):
-            alone = Turn(self.recorder)
-            alone.add(run, tell)
-            alone.submit()
+            parts.append(Turn(self.recorder))
+            parts[-1].add(run, tell)
+        self._parts = parts
+        for part in parts:
+            part.submit()
 
     def _end(self, error: BaseException | None) -> None:
-        self.is_over = True
+        self._has_ended = True
         for tell in self._tell:
             try:
                 tell(error)

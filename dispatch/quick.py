@@ -159,8 +159,10 @@ class QuickRuns:
         given = self._given
         while given and given[0].is_over:
             given.popleft()
-        while given and self.clock() - given[0].given_at > self.dispatcher.config.write_wait:
-            given.popleft().revoke(HeldUp())
+        if given and (now := self.clock()) - given[0].given_at > self.dispatcher.config.write_wait:
+            for turn in given:
+                if now - turn.given_at > self.dispatcher.config.write_wait:
+                    turn.revoke(HeldUp())
 
     def _submit(self) -> None:
         turn, self._turn = self._turn, Turn(self.recorder)

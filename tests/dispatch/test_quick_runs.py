@@ -255,6 +255,30 @@ def test_a_turn_that_the_recorder_has_begun_is_not_taken_back(loop):
 
 
 @pytest.mark.usefixtures("unhurried")
+def test_runs_that_are_written_each_alone_are_taken_back_too(loop):
+    """One of the turn is at fault, so each is tried once more; and just then somebody else writes."""
+    refusing(loop.dispatcher, "NEW.node_id = 'bad'")
+    good, bad = add_flow(flow("good")), add_flow(flow("bad"))
+    before = hand_over_a_batch_that_waits(loop.dispatcher)
+    assert before.reached.wait(PATIENCE)
+    assert loop.start(good) and loop.start(bad) and loop.start(good)
+    loop.quick.end_turn()
+    then = hand_over_a_batch_that_waits(loop.dispatcher)
+    before.opened.set()
+    assert then.reached.wait(PATIENCE)
+    loop.quick.end_turn()
+    assert loop.told.empty()
+    late(loop)
+    loop.quick.end_turn()
+    assert [type(end.error) for end in loop.ends(3)] == [HeldUp] * 3
+    then.opened.set()
+    loop.end()
+    assert is_empty()
+    loop.quick.end_turn()
+    assert not loop.quick._given
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_while_others_hold_up_this_process_nothing_is_taken(loop, path, monkeypatch):
     monkeypatch.setattr(database, "STALL_SECONDS", 0.05)
     made = add_flow(flow("a"))
