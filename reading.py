@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,22 @@ class Unreadable(NodeError):
     """What was to be read ended its reader, by the time or the memory that it would have taken, or by a fault."""
 
 
+class _Thread(threading.local):
+    refuse: Callable[[], object] | None = None
+
+
+_thread = _Thread()
+
+
+def refuse_to_wait(refuse: Callable[[], object] | None) -> None:
+    """Have `read_apart` call this, which is to raise, in the present thread: it may not wait. None: it may again."""
+    _thread.refuse = refuse
+
+
 def read_apart(kind: str, options: dict[str, Any], data: bytes, seconds: float) -> dict[str, Any]:
     """What a reader of this kind says of the data, within so many seconds; Unreadable, or NodeError if none is free."""
+    if _thread.refuse is not None:
+        _thread.refuse()
     end = time.monotonic() + seconds
     if not _places.acquire(timeout=seconds):
         raise NodeError(f"nobody was free to read the {kind} within {seconds:.3g} s")

@@ -25,15 +25,21 @@ class Plans:
 
     def get(self, workflow_id: str, version: int, definition_json: Callable[[], str]) -> Plan:
         """The plan; `definition_json` is called where it is not known yet. DefinitionError where it is not valid."""
+        plan = self.known(workflow_id, version)
+        if plan is not None:
+            return plan
+        plan = engine.plan(orjson.loads(definition_json()), self.max_nodes)
+        with self._lock:
+            self._kept[workflow_id, version] = plan
+            if len(self._kept) > PLANS_KEPT:
+                self._kept.popitem(last=False)
+        return plan
+
+    def known(self, workflow_id: str, version: int) -> Plan | None:
+        """The plan if it is kept, else None."""
         key = (workflow_id, version)
         with self._lock:
             plan = self._kept.get(key)
             if plan is not None:
                 self._kept.move_to_end(key)
-                return plan
-        plan = engine.plan(orjson.loads(definition_json()), self.max_nodes)
-        with self._lock:
-            self._kept[key] = plan
-            if len(self._kept) > PLANS_KEPT:
-                self._kept.popitem(last=False)
-        return plan
+            return plan

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple, TypeAlias
 import engine
 from engine import Job, Outcome, Plan
 from errors import NodeError
-from models import HeldUp, Run, is_held_up, new_id, now_ms
+from models import Fired, HeldUp, Run, is_held_up, new_id, now_ms
 from nodes.keyring import Keyring
 from payloads import Kept, Payloads
+from reading import refuse_to_wait
 from recorder import RunRecord, Turn
 
 from .dispatcher import Dispatcher
@@ -29,6 +30,7 @@ SLOW_RUNS = 2  # in succession, after which a flow goes the usual way: one may j
 SLOW_SECONDS = 60.0  # for which it does
 MOST_SLOW = 1_000  # flows that are remembered as slow
 MOST_NODES = 50
+LONGEST_DEFINITION = 16 * 1024  # characters; to plan a longer one takes its time
 LARGEST_TURN = 32  # runs of one unit
 
 Version: TypeAlias = tuple[str, int | None]  # a flow's id and version
@@ -124,6 +126,24 @@ class QuickRuns:
             and self.dispatcher.on_step is None
         )
 
+    def plan_of(self, flow: Fired) -> Plan | None:
+        """Return the flow's plan; None if its runs are not quick, as far as the plan says, or it takes long to make.
+
+        Raises: DefinitionError if the definition is not valid.
+        """
+        plan = self.dispatcher.plans.known(flow.id, flow.version)
+        if plan is None:
+            if len(flow.definition_json) > LONGEST_DEFINITION:
+                return None
+            refuse_to_wait(_refuse)
+            try:
+                plan = self.dispatcher.plan_of(flow)
+            except NotQuick:
+                return None
+            finally:
+                refuse_to_wait(None)
+        return plan if self.may_run(plan) else None
+
     def start(
         self, flow: Flow, plan: Plan, trigger_node: str | None, input: Any, triggered_by: str, told: Told
     ) -> bool:
@@ -136,14 +156,17 @@ class QuickRuns:
         if (self._slow and self._is_slow(version)) or is_held_up():
             return False
         self.dispatcher.check_open()
-        check_input(plan, trigger_node, lambda: input)
+        refuse_to_wait(_refuse)
         try:
+            check_input(plan, trigger_node, lambda: input)
             was_quick = self._execute(flow, plan, trigger_node, input, triggered_by, told)
         except NotQuick:
             self._note_slow(version)
             return False
         except NodeError:
             return False  # the input is larger than a value may be
+        finally:
+            refuse_to_wait(None)
         if not was_quick:
             self._note_slow(version)  # its last node took long, after which there was nothing to give up
         elif self._slow:

@@ -55,7 +55,7 @@ LAYERS = {
     "recorder": {"database", "models", "payloads"},
     "dispatch": {
         *("agent", "database", "models", "payloads", "definition", "engine", "recorder", "nodes", "credentials"),
-        *("expressions", "flat", "json_schemas", "references", "templates"),
+        *("expressions", "flat", "json_schemas", "reading", "references", "templates"),
     },
     "worker": {"dispatch"},
     "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},

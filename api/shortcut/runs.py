@@ -49,8 +49,8 @@ class RunCalls:
         body = {} if not call.body else parse(call.body, "the body") if call.is_json else None
         if not isinstance(body, dict) or body.keys() - {"input"} or flow.status == "archived":
             return False
-        plan = self.runs.dispatcher.plan_of(flow)
-        if not self.runs.may_run(plan):
+        plan = self.runs.plan_of(flow)
+        if plan is None:
             return False
         return self.runs.start(flow, plan, None, body.get("input"), "manual", partial(tell, reply, MANNER, _answer))
 

@@ -87,12 +87,14 @@ class WebhookCalls:
         if hook is None:
             return None
         try:
-            plan = self.runs.dispatcher.plan_of(hook.flow)
+            plan = self.runs.plan_of(hook.flow)
         except HeadraceError:
+            return None
+        if plan is None:
             return None
         config = plan.by_id[hook.node_id].config.static
         # To count the calls of a limit means to wait for a lock, which the loop may not.
-        if not self.runs.may_run(plan) or config.get("rate_limit") is not None:
+        if config.get("rate_limit") is not None:
             return None
         dedupe = config.get("dedupe_header")
         return Route(hook, plan, config, None if dedupe is None else str(dedupe).upper())

@@ -442,7 +442,39 @@ def test_a_log_that_is_too_long_is_left_to_others(loop, monkeypatch):
     given_up(loop, node("w", "log", {"message": "x" * 200}, on_error="continue"))
 
 
+# What would have the loop wait for another process, or plan for long
+
+APART = {"$dynamicAnchor": "x", "properties": {"a": {"$dynamicRef": "#x"}}, "type": "object"}
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_schema_that_is_checked_in_a_process_of_its_own_is_left_to_others(loop):
+    assert not loop.start(flow(node("v", "validate", {"schema": APART}, on_error="continue")), {"a": {}})
+    made = add_flow(flow(node("m", "manual", {"input_schema": APART})))
+    for _ in range(SLOW_RUNS):
+        assert not loop.start(made, {"a": {}})
+    assert loop.quick._is_slow((made.id, made.version))
+    loop.quick.end_turn()
+    loop.end()
+    assert is_empty()
+    run = loop.dispatcher.submit(made, {"a": {}}, "manual").run
+    assert loop.dispatcher.wait(loop.dispatcher.ticket_of(run), PATIENCE).status == "success"
+
+
 # Which plans may be quick, and whether runs are taken
+
+
+def test_a_plan_that_takes_long_to_make_is_made_by_others(loop):
+    long = add_flow(chain(*(node(f"n{number}", notes="x" * 1_000) for number in range(20))))
+    apart = add_flow(flow(node("v", "validate", {"schema": {"type": "string", "pattern": "^.{1,600}$"}})))
+    short = add_flow(flow("a"))
+    for made in (long, apart):
+        assert loop.quick.plan_of(made) is None
+        assert loop.quick.plan_of(made) is None
+        plan_ = loop.dispatcher.plan_of(made)
+        assert loop.quick.plan_of(made) is plan_
+    assert loop.quick.plan_of(short) is loop.dispatcher.plan_of(short)
+    assert loop.quick.plan_of(add_flow(flow(node("c", "code", {"source": "return 1"})))) is None
 
 
 def with_settings(**settings):
