@@ -104,6 +104,7 @@ bench: .venv/dev.stamp  ## measure all that docs/performance.md describes, each 
 	@$(BIN)/python benchmarks/startup.py --repeat 3
 	@$(BIN)/python benchmarks/requests.py --rounds 1
 	@$(BIN)/python benchmarks/webhook.py --rounds 1
+	@$(BIN)/python benchmarks/path.py
 	@$(BIN)/python benchmarks/schedules.py
 	@$(BIN)/python benchmarks/history.py --runs 200000
 	@$(BIN)/python benchmarks/growth.py --sizes 10000,100000

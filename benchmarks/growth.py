@@ -10,8 +10,8 @@ its own. There are 20 flows in two workspaces; one run in 20 has failed. `--byte
 length to the outputs of two nodes.
 
 At each size, `--groups` transactions are measured with fsync: the processor time a run of the statements, of the commit
-and of the thread that makes checkpoints, and how long a commit takes. Up to there the database is filled in larger transactions without fsync. The file's
-bytes a run are those after a checkpoint.
+and of the thread that makes checkpoints, and how long a commit takes. Up to there the database is filled in larger
+transactions without fsync. The file's bytes a run are those after a checkpoint.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from .body import FREE_SECONDS, MIN_RATE, READ_SIZE
 from .connection import HEAD_SECONDS, Connection, Exchange, State
-from .parsing import MAX_HEAD, begin_response, body_of, decode_chunks, is_plain, parse_head
+from .parsing import MAX_HEAD, begin_response, body_of, decode_chunks, keep_settings, parse_head
 from .shortcut import Shortcut
 
 CLOSE_SECONDS = 2.0  # for a client to take the end of its last answer
@@ -83,8 +83,7 @@ class HttpWorker(ThreadWorker):
         super().check_config(cfg, log)
 
     def init_process(self) -> None:
-        # gunicorn looks each setting up by a call, and a request asks for fifteen: a third of the time of its head.
-        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items() if is_plain(name)})
+        keep_settings(self.cfg)
         super().init_process()
 
     # The loop

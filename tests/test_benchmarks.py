@@ -48,6 +48,12 @@ def test_people_get_tables_before_the_json():
     assert json.loads(brace + rest)["benchmark"] == "engine"
 
 
+def test_the_parts_of_a_webhook_are_measured():
+    found = document("path", "--calls", "8", "--repeat", "1")
+    assert len(found["results"]) == 14
+    assert all(result["us"] > 0 for result in found["results"])
+
+
 @pytest.mark.slow
 @LINUX
 def test_the_start_is_measured_on_an_empty_and_an_existing_folder():
