@@ -92,9 +92,14 @@ def recorded(server):
 
 def call(number, path="quick", version=b"1.1", *headers):
     """The bytes of a call."""
-    body = json.dumps({"n": number}).encode()
+    return request(f"/api/webhooks/{path}", {"n": number}, version, *headers)
+
+
+def request(path, body, version=b"1.1", *headers):
+    """The bytes of a request with this JSON."""
+    body = json.dumps(body).encode()
     lines = [
-        b"POST /api/webhooks/%s HTTP/%s" % (path.encode(), version), b"Host: localhost", *headers,
+        b"POST %s HTTP/%s" % (path.encode(), version), b"Host: localhost", *headers,
         b"Content-Type: application/json", b"Content-Length: %d" % len(body),
     ]  # fmt: skip
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
