@@ -1,5 +1,6 @@
 """Disks that refuse every write for a while: the server says so, goes on answering, and works again by itself."""
 
+import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from effects import http_node
 from llm_server import LlmServer, call, say
 from record import ask, settled
 from servers import until
+from test_quick_calls import quick
 
 pytestmark = pytest.mark.slow
 
@@ -106,6 +108,31 @@ def test_a_disk_that_refuses_stops_nothing_for_good(disk, server, flow, effects)
     # So has a worker that could not renew its lease, which it does with its next heartbeat.
     until(lambda: statuses(lambda number: start(server, flow, 2000 + number)) == {200}, "every worker takes runs again")
     assert server.workers() == workers
+
+
+def fire(server, number):
+    """Call the webhook of a quick flow, which the loop answers: the status, and how long to wait if it is refused."""
+    answer, _ = server._exchange("POST", "/api/webhooks/quick", {"n": number}, {})
+    return answer.status, answer.getheader("Retry-After")
+
+
+def test_calls_that_the_loop_answers_are_refused_while_a_disk_refuses(disk, server):
+    server.add_flow(quick("quick"))
+    assert set(at_once(lambda number: fire(server, number))) == {(200, None)}
+    workers = server.workers()
+    disk.refuse(server)
+    told = at_once(lambda number: fire(server, 100 + number))
+    assert (503, "5") in told and reads(server, "/api/health", "/api/runs")
+    disk.relent(server)
+    until(
+        lambda: {status for status, _ in at_once(lambda number: fire(server, 1000))} == {200}, "calls are taken again"
+    )
+    runs = ask(server.database, "SELECT * FROM runs")
+    numbers = [json.loads(run.input)["body"]["n"] for run in runs]
+    assert [numbers.count(number) for number in range(1, 1 + ASKED)] == [1] * ASKED
+    assert [numbers.count(100 + number) for number in range(1, 1 + ASKED)] == [int(status == 200) for status, _ in told]
+    assert {run.status for run in runs} == {"success"} and server.workers() == workers
+    assert len(ask(server.database, "SELECT * FROM steps")) == 5 * len(runs)
 
 
 @pytest.mark.parametrize("disk", [Full], indirect=True)
