@@ -17,6 +17,7 @@ log = logging.getLogger("headrace.api")
 
 LARGEST_BODY = 32 * 1024  # bytes; to read a larger one takes its time
 RETRY_AFTER = ("Retry-After", "5")
+INTERNAL = "Internal error; the server's log has the details"
 STATUSES = {status: f"{status} {text.upper()}" for status, text in HTTP_STATUS_CODES.items()}
 
 Reply: TypeAlias = Callable[[str, Sequence[tuple[str, str]], bytes], None]
@@ -62,13 +63,19 @@ def tell(
     error: BaseException | None,
 ) -> None:
     """Answer the request that asked for this run."""
-    if error is None:
-        answer = answering(run, outcome, output)
-    else:
-        log.error("run %s could not be recorded", run.id, exc_info=error)
-        answer = json_answer({"error": manner.refusal(error)}, 503, RETRY_AFTER)
-    status, headers, body = answer
-    if not body:
-        # Such as 204, which has other headers.
-        headers = list(Response(body, status, headers).get_wsgi_headers({}))
-    reply(STATUSES.get(status) or f"{status} UNKNOWN", manner.protect(headers), body)
+    try:
+        if error is None:
+            answer = answering(run, outcome, output)
+        else:
+            log.error("run %s could not be recorded", run.id, exc_info=error)
+            answer = json_answer({"error": manner.refusal(error)}, 503, RETRY_AFTER)
+        status, headers, body = answer
+        if not body:
+            # Such as 204, which has other headers.
+            headers = list(Response(body, status, headers).get_wsgi_headers({}))
+        headers = manner.protect(headers)
+    except Exception:
+        # The client waits, and nobody else would answer it.
+        log.exception("the answer of run %s could not be made", run.id)
+        status, headers, body = json_answer({"error": INTERNAL}, 500)
+    reply(STATUSES.get(status) or f"{status} UNKNOWN", headers, body)

@@ -4,6 +4,7 @@ What webhooks do in general is in test_webhooks.py and its neighbours, which run
 record both ways is in ../dispatch/test_quick_record.py.
 """
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,8 @@ from written import without_ids, written
 
 import workflow_server
 from api.shortcut import LARGEST_BODY
+from api.shortcut.calls import tell
+from api.shortcut.webhooks import MANNER
 from database import execute, write
 from dispatch.free_space import FreeSpace
 from http_worker.parsing import parse_head
@@ -121,6 +124,9 @@ ANSWERS = {
         {"respond": "node"},
         200,
     ),
+    "headers of all sorts": (
+        [respond(headers={"X-A": "é中", "X-B": " b ", "X-C": "", "Content-Type": ""})], {"respond": "node"}, 200
+    ),
     "headers that a flow may not set": (
         [respond(headers={"Set-Cookie": "a=b", "Connection": "close", "Cache-Control": "no-store"}, body="x")],
         {"respond": "node"},
@@ -139,6 +145,14 @@ def test_each_way_to_answer(both, behind, hook, name):
     hook(*nodes, **config)
     assert both(data=GOOD, headers=JSON).status_code == status
     assert behind.taken == 1
+
+
+def test_a_mistake_in_making_an_answer_is_answered(caplog):
+    got = []
+    tell(lambda *answer: got.append(answer), MANNER, lambda *end: 1 / 0, Run(id="run_1"), None, None, None)
+    ((status, headers, body),) = got
+    assert status == "500 INTERNAL SERVER ERROR" and "ZeroDivisionError" in caplog.text
+    assert dict(headers)["Content-Type"] == "application/json" and list(json.loads(body)) == ["error"]
 
 
 @pytest.fixture

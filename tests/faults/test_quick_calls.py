@@ -221,6 +221,35 @@ def test_the_connection_stays_or_goes_as_the_client_wants(connect, version, head
         assert numbers(file, 1) == [8]
 
 
+ANSWERS = [
+    {"body": {"n": "{{ trigger.body.n }}"}},
+    {"body": "text", "headers": {"X-A": "é中", "X-B": " b ", "X-C": ""}},
+    {"body": "<p>", "headers": {"Content-Type": "text/html", "Content-Security-Policy": "default-src 'self'"}},
+    {"base64": "AAEC/w==", "headers": {"Content-Type": "image/png"}, "name": "a.png"},
+    {"body": ""},
+    *({"status": status, "body": {"n": 1}} for status in (201, 204, 205, 299, 304, 404, 500, 599)),
+]
+
+
+@pytest.mark.parametrize("number", range(len(ANSWERS)))
+def test_an_answer_of_the_loop_is_that_of_the_view_but_for_the_order_of_its_headers(server, connect, number):
+    """A call with an Idempotency-Key is left to the view."""
+    made = quick(f"answer{number}")
+    made["nodes"][0]["config"]["respond"] = "node"
+    made["nodes"][4] = {"id": "end", "type": "respond", "config": ANSWERS[number]}
+    server.add_flow(made)
+    for version in (b"1.1", b"1.0"):
+        seen = []
+        for key in ((), (b"Idempotency-Key: %s" % version,)):
+            client, file = connect()
+            client.sendall(call(7, f"answer{number}", version, b"Connection: close", *key))
+            head, _, body = file.read().partition(b"\r\n\r\n")
+            status, *headers = head.split(b"\r\n")
+            assert len(headers) > 7 and status.startswith(b"HTTP/%s " % version)
+            seen.append((status, sorted(line for line in headers if not line.startswith(b"Date: ")), body))
+        assert seen[0] == seen[1]
+
+
 def test_a_client_that_waits_to_be_asked_for_the_body_is_asked(connect, recorded):
     client, file = connect()
     head, _, body = call(7, "quick", b"1.1", b"Expect: 100-continue").partition(b"\r\n\r\n")
