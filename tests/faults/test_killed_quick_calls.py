@@ -1,4 +1,4 @@
-"""Calls of webhooks that the loop answers while processes are killed: who was answered has one whole run."""
+"""Calls that the loop answers while processes are killed or replaced: who was answered has one whole run."""
 
 import itertools
 import json
@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 from record import ask, left_on_disk, settled
 from servers import PATIENCE, until
-from test_quick_calls import STEPS, call, connected, quick, read, request
+from test_quick_calls import GUNICORN, STEPS, call, connected, quick, read, request
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
@@ -144,6 +144,23 @@ def test_processes_are_killed_while_the_loop_answers(tmp_path, serve, seeded, ro
     at_random()
     calls.end()
     check(server.database, calls)
+
+
+def test_workers_that_are_replaced_leave_no_run_without_an_answer(serve, start_calls):
+    server = serve(command=(*GUNICORN, "--max-requests", "300"))
+    server.add_flow(quick("known", id="{{ run.id }}"))
+    workers = set(server.workers())
+    calls = start_calls(server, 16, lambda number: call([number], "known"))
+
+    def replaced():
+        workers.update(server.workers())
+        return len(workers) >= 8
+
+    until(replaced, "the workers are replaced")
+    calls.end()
+    check(server.database, calls)
+    ids = [run.id for run in ask(server.database, "SELECT id FROM runs ORDER BY id")]
+    assert ids == sorted(calls.told.values())
 
 
 def at_times_slow(path):
