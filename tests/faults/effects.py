@@ -4,12 +4,14 @@ What a flow's `http` nodes did is known from here, whatever the server under tes
 """
 
 import threading
+import time
 from collections import Counter
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from servers import PATIENCE
 
+LOOK_SECONDS = 0.1  # between two looks whether more requests will come
 SLOWEST = 0.02  # seconds that an answer takes at most, so that many are under way when something is killed
 
 
@@ -57,11 +59,14 @@ class Effects:
         """How many requests came."""
         return self.seen().total()
 
-    def wait_for(self, count):
-        """Return when so many requests have come."""
+    def wait_for(self, count, is_over=lambda: False):
+        """Return when so many requests have come, or `is_over()` says that no more will."""
+        ends = time.monotonic() + PATIENCE
         with self._changed:
-            enough = self._changed.wait_for(lambda: self._seen.total() >= count, PATIENCE)
-            assert enough, f"{self._seen.total()} requests came in {PATIENCE} s; {count} were expected"
+            while self._seen.total() < count and not is_over():
+                said = f"{self._seen.total()} requests came in {PATIENCE} s; {count} were expected"
+                assert time.monotonic() < ends, said
+                self._changed.wait(LOOK_SECONDS)
 
     def wait_for_keys(self, *keys, times=1):
         """Return when a request of each of these keys has come so often."""

@@ -38,6 +38,11 @@ class Load:
             self.last += 1
             self._left.put(self.last)
 
+    def is_over(self):
+        """Return True if every number is answered, lost or refused."""
+        with self._changed:
+            return self._open == 0
+
     def join(self):
         """Return when every number is answered, lost or refused."""
         with self._changed:

@@ -60,7 +60,7 @@ def test_no_more_than_allowed_run_at_once_when_processes_are_killed(serve, start
     load = start_load(servers[0].add_flow(limited(effects.url)), *servers)
 
     def at_random():
-        effects.wait_for(effects.count() + seeded.randint(1, RUNS))
+        effects.wait_for(effects.count() + seeded.randint(1, RUNS), load.is_over)
 
     for number in rounds(1):
         load.start(RUNS)

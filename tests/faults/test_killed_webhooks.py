@@ -51,6 +51,10 @@ class Callers:
             for who in range(1 + self.last % 2):
                 self._calls.append(self._pool.submit(self._call, way, self.last, who))
 
+    def is_over(self):
+        """Return True if all are answered or lost."""
+        return all(call.done() for call in self._calls)
+
     def join(self):
         """Return when all are answered or lost."""
         for call in self._calls:
@@ -92,7 +96,7 @@ def test_calls_are_taken_once_when_processes_are_killed(tmp_path, serve, effects
     callers, crashes = callers(server), Crashes(effects)
 
     def at_random():
-        effects.wait_for(effects.count() + seeded.randint(1, CALLS))
+        effects.wait_for(effects.count() + seeded.randint(1, CALLS), callers.is_over)
 
     for _ in rounds(1):
         for part in range(4):
