@@ -344,8 +344,12 @@ class Turn:
         self._tell.append(tell)
 
     def submit(self) -> None:
-        """Hand it to the recorder."""
-        self.recorder.submit_turn(self)
+        """Hand it to the recorder. What goes wrong is told to those who asked for the runs."""
+        try:
+            self.recorder.submit_turn(self)
+        except Exception as error:
+            log.exception("a unit of %d runs cannot be made", len(self.runs))
+            self.set_exception(error)
 
     @property
     def is_over(self) -> bool:

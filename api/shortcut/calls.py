@@ -67,7 +67,7 @@ def tell(
         if error is None:
             answer = answering(run, outcome, output)
         else:
-            log.error("run %s could not be recorded", run.id, exc_info=error)
+            log.error("run %s could not be recorded: %s", run.id, error)
             answer = json_answer({"error": manner.refusal(error)}, 503, RETRY_AFTER)
         status, headers, body = answer
         if not body:

@@ -18,6 +18,7 @@ from dispatch.quick import LARGEST_TURN, SLOW_RUNS, SLOW_SECONDS
 from engine import plan
 from errors import BadInput, Unavailable, Unprocessable
 from models import HeldUp, LogEntry, Run, RunDay, Step
+from recorder import WholeRun
 
 LONG = 10_000  # items of a list: more than any processor works through within QUICK_SECONDS
 End = namedtuple("End", "run outcome output error")
@@ -185,6 +186,15 @@ def hand_over_a_batch_that_waits(dispatcher):
 
 
 @pytest.mark.usefixtures("unhurried")
+def test_a_run_of_which_no_row_can_be_made_takes_no_other_along(loop):
+    assert loop.start(chain("a"))
+    loop.quick._turn.add(WholeRun(object(), [], []), lambda error: loop._tell(None, None, None, error))
+    loop.quick.end_turn()
+    errors = [type(end.error) for end in loop.ends(2)]
+    assert sorted(errors, key=str) == [AttributeError, type(None)]
+    assert Run.select().count() == 1
+
+
 def test_runs_of_a_recorder_that_has_stopped_are_told_so(loop):
     for _ in range(3):
         assert loop.start(flow("a"))
