@@ -16,6 +16,7 @@ from benchmarks.load import Client, Target
 
 PATIENCE = 60.0
 POLL_SECONDS = 0.1
+QUIET_SECONDS = 1.0
 UNFINISHED = "SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status IN ('pending', 'running')"
 MADE = "SELECT COUNT(*), MAX(id) FROM runs WHERE workflow_id = ? AND id > ?"
 WHOLE = """
@@ -69,15 +70,16 @@ class Recorded:
         return Accounts(max(0, answered - made), max(0, made - answered - unanswered), made - whole, seconds)
 
     def _settled(self, connection: sqlite3.Connection, began: float) -> float:
-        """Seconds until all runs have ended, as far as two looks in succession can tell that no other one begins."""
-        before, ended = None, 0.0
+        """Seconds until all runs have ended, and no other one has come for QUIET_SECONDS.
+
+        A quick run is in the memory of a process until it has ended, and while the disk is slow nobody can see it.
+        """
+        before, since = None, 0.0
         while (passed := time.perf_counter() - began) < PATIENCE:
             made = connection.execute(MADE, (self.flow, self.last)).fetchone()
-            if connection.execute(UNFINISHED, (self.flow,)).fetchone()[0]:
-                before = None
-            elif made == before:
-                return ended
-            else:
-                before, ended = made, passed
+            if made != before or connection.execute(UNFINISHED, (self.flow,)).fetchone()[0]:
+                before, since = made, passed
+            elif passed - since >= QUIET_SECONDS:
+                return since
             time.sleep(POLL_SECONDS)
         raise SystemExit(f"runs of {self.flow} do not end within {PATIENCE:.0f} s")
