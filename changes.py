@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 SIZE = 24  # bytes of the file: three numbers of 64 bits
-ALL, SETTINGS = 0, 1  # places of counters: of all commits, and of those that change more than runs
+ALL, SETTINGS = 0, 1  # places of the counters of all commits, and of commits that change more than runs
 CHECKPOINTED = 2  # place of what ALL was when the last checkpoint began
 MOST_REMEMBERED = 1_000
 

@@ -2,7 +2,7 @@
 
 Each process has such a thread, which is woken by a commit of its own process after CHECKPOINT_COMMITS commits of any.
 SQLite lets one checkpoint be made at a time, so if a process dies over one, the next commit of another one wakes that.
-If there is no such thread, commits make checkpoints themselves once the log has FALLBACK_PAGES pages.
+Without such a thread, commits make checkpoints themselves once the log has FALLBACK_PAGES pages.
 """
 
 from __future__ import annotations

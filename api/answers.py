@@ -1,4 +1,4 @@
-"""What a webhook answers, as plain values: the same for the view and for the shortcut that needs no view."""
+"""Answers of webhooks as plain values, the same for the view and for the shortcut, which needs no view."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ def with_headers(own: Headers, headers: Mapping[str, str]) -> Headers:
 
 
 def secured(headers: Iterable[tuple[str, str]]) -> Headers:
-    """The headers of what a flow answers, with those that protect the browser it is shown in.
+    """Return the headers of a flow's answer, and ours, which protect the browser.
 
-    What a flow answers, be it a page, must not act as one of ours. A policy of its own beside the flow's: in one and
-    the same, the first of two directives counts, so a flow could say before us what its sandbox allows. Its forms go to
-    this server alone, and from an origin of nobody: no session goes along (api/access.py).
+    A flow's page must not act as one of ours. Our policy is a second header beside the flow's: in one and the same, the
+    first of two directives counts, so a flow could say before us what its sandbox allows. Its forms go to this server
+    alone, and from an opaque origin, so no session goes along (api/access.py).
     """
     policies = [value for name, value in headers if name.lower() == POLICY.lower()]
     kept = [pair for pair in headers if pair[0].lower() not in OURS]
@@ -97,7 +97,7 @@ def secured(headers: Iterable[tuple[str, str]]) -> Headers:
 
 
 def guarded(headers: Headers) -> Headers:
-    """The headers of an answer of the API that is not to be kept, with those that protect a browser."""
+    """Return the headers of an answer of the API that nobody may keep, and those that protect a browser."""
     return [*headers, ("Cache-Control", "no-store"), (POLICY, f"default-src 'none'; {ALWAYS}"), *CAUTIOUS]
 
 

@@ -39,7 +39,7 @@ def input_of(request: Request, path: str, raw: bytes, carrier: str | None) -> di
 
 
 def query_of(text: str) -> dict[str, Any]:
-    """The parameters of a query string, as werkzeug reads them: bytes that are no UTF-8 stay as they are written."""
+    """Return the parameters of a query string, as werkzeug reads them: bytes that are not UTF-8 stay escaped."""
     return _grouped(parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote"))
 
 

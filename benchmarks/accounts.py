@@ -27,7 +27,7 @@ AND (SELECT COUNT(*) FROM steps WHERE run_id = runs.id) = 5
 
 
 class Accounts(NamedTuple):
-    """What the database has after a load, beside what was answered: how many runs are lost, too many or not whole.
+    """The runs in the database after a load, compared with the answers: how many are lost, too many or not whole.
 
     `seconds` is how long the last of them took to end once the load was over.
     """

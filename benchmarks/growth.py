@@ -1,4 +1,4 @@
-"""What a recorded run costs while the database grows: at 10,000, 100,000 and 1,000,000 runs.
+"""The cost of a recorded run while the database grows: at 10,000, 100,000 and 1,000,000 runs.
 
     python benchmarks/growth.py [--sizes 10000,100000,1000000] [--groups 1000] [--group 8] [--bytes 0] [--data FOLDER]
                                 [--json]

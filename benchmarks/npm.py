@@ -22,7 +22,7 @@ def program(name: str) -> str:
     beside_python = str(Path(sys.executable).parent)
     found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), beside_python)))
     if found is None:
-        raise NotInstalledError(f"There is no {name}: install Node.js 20 or newer (https://nodejs.org) and try again.")
+        raise NotInstalledError(f"{name} is missing: install Node.js 20 or newer (https://nodejs.org) and try again.")
     return found
 
 

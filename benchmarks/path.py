@@ -1,4 +1,4 @@
-"""Where the time of a webhook goes that the loop of a worker answers: its parts one by one, in one process.
+"""The parts of a webhook that the loop of a worker answers, measured one by one in one process.
 
     python benchmarks/path.py [--calls 2000] [--repeat 7] [--group 8] [--json]
 
@@ -79,7 +79,7 @@ def server() -> Iterator[Any]:
 
 
 class Parts:
-    """What a call is made of, each as a function that does it once."""
+    """The parts of a call, each as a function that does it once."""
 
     def __init__(self, made: Any) -> None:
         self.config = GunicornConfig()
