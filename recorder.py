@@ -34,7 +34,7 @@ MAX_LOG_BUFFER = 2**20
 
 
 class Promise(Protocol):
-    """What the writer does to the future of a batch. `Turn` stands in for one."""
+    """The methods of a batch's future that the writer calls. `Turn` stands in for one."""
 
     def cancelled(self) -> bool: ...
 

@@ -271,7 +271,7 @@ class Executor:
         )
 
     def scope_of(self, run: Run) -> dict[str, Any]:
-        """What the expressions of a run see of it and of its flow."""
+        """Return the parts of the run and of its flow that expressions see."""
         row = run.__data__
         return {
             "run": {"id": row["id"], "triggered_by": row["triggered_by"], "started_at": row["started_at"]},

@@ -75,13 +75,13 @@ class Caller:
 
     @classmethod
     def of_token(cls, text: str) -> Self | None:
-        """The user of this API token; None if there is no such token, or not any more."""
+        """Return the user of this API token; None if the token is unknown or has expired."""
         found = _look_up(ApiToken, hash_token(text))
         return None if found is None or found.is_over() else cls(found)
 
     @classmethod
     def of_session(cls, text: str) -> Self | None:
-        """The user of the session with this token; None if there is no such session, or not any more."""
+        """Return the user of the session with this token; None if the session is unknown or has expired."""
         hashed = hash_token(text)
         found = _look_up(Session, hashed)
         if found is not None and found.is_over():

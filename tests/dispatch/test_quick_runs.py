@@ -35,7 +35,7 @@ class Clock:
 
 
 class Loop:
-    """What a worker's loop does with quick runs. `told` are the ends that it was told of."""
+    """The part of a worker's loop that handles quick runs. `told` are the ends that it was told of."""
 
     def __init__(self, dispatcher):
         self.dispatcher, self.clock = dispatcher, Clock()
@@ -73,7 +73,7 @@ def loop(dispatcher):
 
 
 def is_empty():
-    """Whether nothing at all is on record."""
+    """Return True if nothing at all is on record."""
     return not any(table.select().exists() for table in (Run, Step, RunDay, LogEntry))
 
 
