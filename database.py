@@ -6,7 +6,7 @@ wait.
 
 from __future__ import annotations
 
-import drivers  # noqa: F401
+import drivers
 
 # isort: split
 import fcntl
@@ -361,7 +361,8 @@ def migrate() -> list[str]:
 
     Raises: ConfigError if a newer version has changed the database; nothing is written then.
     """
-    from playhouse.migrations import Runner
+    with drivers.hidden():
+        from playhouse.migrations import Runner
 
     with _lock:
         _prepare_a_new_file(Path(db.database))
