@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import orjson
 from flask import Flask, Response, request
 from flask_swagger_ui import get_swaggerui_blueprint
 from werkzeug.datastructures import Headers
@@ -20,6 +21,7 @@ from api import (
     browser_app,
     catalogue,
     credentials,
+    description,
     documentation,
     expressions,
     files,
@@ -31,7 +33,6 @@ from api import (
     mcp,
     memory,
     metrics,
-    origins,
     people,
     profile,
     queries,
@@ -44,7 +45,6 @@ from api import (
     wire,
     workflows,
 )
-from version import VERSION
 
 RESOURCES = (
     sessions,
@@ -70,42 +70,16 @@ RESOURCES = (
 )
 BLUEPRINTS = [module.blueprint for module in RESOURCES]
 
-OPENAPI = {
-    "API_TITLE": "Headrace",
-    "API_VERSION": VERSION,
-    "OPENAPI_VERSION": "3.1.0",
-    "OPENAPI_URL_PREFIX": "/api",
-    "OPENAPI_JSON_PATH": "openapi.json",
-    "API_SPEC_OPTIONS": {
-        "info": {"description": "A workflow server that a small team hosts itself."},
-        "components": {
-            "securitySchemes": {
-                "session": {
-                    "type": "apiKey",
-                    "in": "cookie",
-                    "name": origins.COOKIE,
-                    "description": f"Over HTTPS it is called {origins.SECURE_COOKIE}.",
-                },
-                "token": {"type": "http", "scheme": "bearer"},
-            }
-        },
-        "security": [{"session": []}, {"token": []}],
-    },
-}
-
 
 def install(app: Flask, web_dir: Path | None = None) -> None:
     """Put the whole API onto the app, and the browser app that is built in this folder."""
-    app.config.update(OPENAPI)
     app.url_map.merge_slashes = False  # else a doubled slash answers with a redirect in HTML
     app.url_map.converters["slashes"] = webhooks.Slashes
     wire.install(app)
     access.install(app)
-    api = wire.HeadraceApi(app)
     for blueprint in BLUEPRINTS:
-        api.register_blueprint(blueprint)
-    app.before_request_funcs.setdefault(access.DESCRIPTION.partition(".")[0], []).append(queries.check)
-    app.view_functions[access.DESCRIPTION] = kept.kept(app.view_functions[access.DESCRIPTION])
+        app.register_blueprint(blueprint)
+    app.add_url_rule("/api/openapi.json", "openapi", _openapi)
     app.add_url_rule("/metrics", "prometheus", metrics.prometheus)
     app.add_url_rule("/mcp", "mcp", mcp.answer, methods=["POST"], provide_automatic_options=False)
     app.add_url_rule("/api/docs", "docs", _to_docs, provide_automatic_options=False)
@@ -116,6 +90,13 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     app.after_request(_secure)
     app.after_request(freshness.tag)
     app.after_request(unsigned.hide)  # the last one here comes first
+
+
+@access.everybody
+def _openapi() -> Response:
+    """The OpenAPI document, which is made when it is asked for first."""
+    queries.check()
+    return kept.once("openapi", lambda: orjson.dumps(description.document(BLUEPRINTS)))
 
 
 @access.everybody

@@ -19,9 +19,8 @@ from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
 from models import ROLES, Caller, Session, User, commits, look_up_anew
 
 ANSWERS = "operator"  # the least role that may answer a run that waits
-# Views of libraries: the description of the API and its page. They show no data.
-DESCRIPTION = "api-docs.openapi_json"
-OPEN_ENDPOINTS = (DESCRIPTION, "swagger_ui.show")
+# The view of a library: the page about the API, which shows no data.
+OPEN_ENDPOINTS = ("swagger_ui.show",)
 
 
 class Findable(Protocol):

@@ -1,4 +1,4 @@
-"""Parts of the OpenAPI document that no argument or answer schema has: operation ids and components.
+"""The OpenAPI document, and what no argument or answer schema has of it: operation ids and components.
 
 An operation id is a verb and a resource: `list_runs`, `get_run`, `create_flow`. It follows from the method and the
 path, unless the route is in IRREGULAR. Generated clients name their functions by it, so it never changes.
@@ -6,13 +6,40 @@ path, unless the route is in IRREGULAR. Generated clients name their functions b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from apispec import APISpec, BasePlugin
+from flask import Flask
+from flask_smorest import Api, Blueprint
 from marshmallow import fields
 
+from api import origins
+from api.webhooks import Slashes
 from definition import schema as definition_schema
+from schemas import Error
+from version import VERSION
 
+SETTINGS: dict[str, Any] = {
+    "API_TITLE": "Headrace",
+    "API_VERSION": VERSION,
+    "OPENAPI_VERSION": "3.1.0",
+    "API_SPEC_OPTIONS": {
+        "info": {"description": "A workflow server that a small team hosts itself."},
+        "components": {
+            "securitySchemes": {
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": origins.COOKIE,
+                    "description": f"Over HTTPS it is called {origins.SECURE_COOKIE}.",
+                },
+                "token": {"type": "http", "scheme": "bearer"},
+            }
+        },
+        "security": [{"session": []}, {"token": []}],
+    },
+}
 # The verb for one object, and for a list where that is another.
 ONE = {"get": "get", "put": "update", "patch": "update", "delete": "delete", "post": "create"}
 # What a path calls a thing, where the rest of the API calls it otherwise.
@@ -43,6 +70,25 @@ IRREGULAR = {
     "delete /api/presets/{source}": "delete_presets",
     **{f"{method} /api/webhooks/{{path}}": f"call_webhook_by_{method}" for method in ONE},
 }
+
+
+class DescribedApi(Api):
+    """flask-smorest with our error body in place of its own."""
+
+    ERROR_SCHEMA = Error
+
+
+def document(blueprints: Sequence[Blueprint]) -> dict[str, Any]:
+    """Return the OpenAPI document of the blueprints. A server makes it when asked: it would slow every start down."""
+    app = Flask("description", static_folder=None)
+    app.config.update(SETTINGS)
+    app.url_map.converters["slashes"] = Slashes
+    api = DescribedApi(app, spec_kwargs={"extra_plugins": [Description()]})
+    api.ma_plugin.converter.add_attribute_function(shape_of)
+    for blueprint in blueprints:
+        api.register_blueprint(blueprint)
+    found: dict[str, Any] = api.spec.to_dict()
+    return found
 
 
 def operation_id(method: str, path: str) -> str:

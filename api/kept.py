@@ -29,14 +29,18 @@ def kept(view: View) -> View:
     def answered(*args: Any, **options: Any) -> Any:
         if request.args:
             return view(*args, **options)
-        answers: dict[str, Kept] = current_app.extensions["headrace"].kept_answers
-        name = str(request.endpoint)
-        if name not in answers:
-            plain = make_response(view(*args, **options)).get_data()
-            answers[name] = Kept(plain, gzip.compress(plain, 9, mtime=0), digest_of(plain))
-        return answer(answers[name])
+        return once(str(request.endpoint), lambda: make_response(view(*args, **options)).get_data())
 
     return answered
+
+
+def once(name: str, make: Callable[[], bytes]) -> Response:
+    """Answer with the JSON that `make` gives: it is called for the first answer of this name, which is kept."""
+    answers: dict[str, Kept] = current_app.extensions["headrace"].kept_answers
+    if name not in answers:
+        plain = make()
+        answers[name] = Kept(plain, gzip.compress(plain, 9, mtime=0), digest_of(plain))
+    return answer(answers[name])
 
 
 def answer(found: Kept, mimetype: str = "application/json") -> Response:

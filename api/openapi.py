@@ -8,18 +8,13 @@ from __future__ import annotations
 import json
 import sys
 
-from flask import Flask
-
 import api
+from api import description
 
 
 def document() -> str:
     """The OpenAPI document as JSON text, the same for the same code."""
-    app = Flask("headrace", static_folder=None)
-    api.install(app)
-    with app.app_context():
-        spec = app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec
-        return json.dumps(spec.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(description.document(api.BLUEPRINTS), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

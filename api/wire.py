@@ -8,18 +8,17 @@ from typing import Any
 import orjson
 from flask import Flask, Request, Response, current_app, g, jsonify, request
 from flask.json.provider import JSONProvider
-from flask_smorest import Api, Blueprint
+from flask_smorest import Blueprint
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.wsgi import get_content_length
 
-from api import description, queries
+from api import queries
 from definition.wording import plain
 from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailable
 from models import DatabaseRefused, HeldUp, patience
 from nodes.bounds import MAX_CONTAINERS, is_too_fine
-from schemas import Error
 
 DEEPEST = 100
 CONTAINERS = (dict, list)  # `dict | list` is made anew for each look at a value
@@ -66,19 +65,6 @@ class Parser(FlaskParser):
     ) -> Any:
         messages = error.messages if isinstance(error.messages, dict) else {"json": error.messages}
         raise invalid([issue for part in messages.values() for issue in flatten(part)])
-
-
-class HeadraceApi(Api):
-    """flask-smorest with our error body in place of its own."""
-
-    ERROR_SCHEMA = Error
-
-    def __init__(self, app: Flask) -> None:
-        super().__init__(app, spec_kwargs={"extra_plugins": [description.Description()]})
-        self.ma_plugin.converter.add_attribute_function(description.shape_of)
-
-    def handle_http_exception(self, error: HTTPException) -> Any:
-        return _answered(error)
 
 
 class Resource(Blueprint):

@@ -1,14 +1,14 @@
-"""What starting the server costs: no library that only some node needs."""
+"""What starting the server costs: nothing that only some node or some request needs."""
 
 from test_layers import LAZY
 from world import said, start_python
 
 START = """
+import gc
 import sys
 import workflow_server
 from config import Config
 workflow_server.create_app(Config.from_env({"HEADRACE_DATA_DIR": sys.argv[1]}), tell=False)
-print(*sys.modules)
 """
 # What something else that is needed at once loads: apispec reads docstrings as YAML, APScheduler knows of asyncio. A
 # new database needs playhouse, the server's key cryptography, and the first login argon2.
@@ -16,7 +16,12 @@ NEEDED = {"argon2", "asyncio", "cryptography", "playhouse", "yaml"}
 
 
 def test_a_first_start_loads_nothing_that_only_some_nodes_need(tmp_path):
-    loaded = set(said(start_python(START, tmp_path)))
+    loaded = set(said(start_python(START + "print(*sys.modules)", tmp_path)))
     assert "peewee" in loaded
     assert loaded & (LAZY - NEEDED) == set()
     assert loaded & {"psycopg", "pymysql", "requests", "pydantic"} == set()
+
+
+def test_a_start_does_not_describe_the_api(tmp_path):
+    made = set(said(start_python(START + "print(*{type(one).__name__ for one in gc.get_objects()})", tmp_path)))
+    assert "App" in made and "APISpec" not in made
