@@ -25,3 +25,8 @@ def test_a_first_start_loads_nothing_that_only_some_nodes_need(tmp_path):
 def test_a_start_does_not_describe_the_api(tmp_path):
     made = set(said(start_python(START + "print(*{type(one).__name__ for one in gc.get_objects()})", tmp_path)))
     assert "App" in made and "APISpec" not in made
+
+
+def test_a_start_does_not_look_through_what_it_has_imported_for_garbage(tmp_path):
+    state = "print(gc.get_stats()[2]['collections'], gc.get_freeze_count() > 50_000, gc.isenabled())"
+    assert said(start_python(START + state, tmp_path)) == ["0", "True", "True"]
