@@ -105,7 +105,15 @@ class Milliseconds(fields.Integer):
 PRECISE = {"description": "The same duration in microseconds"}
 
 
-class Strict(Schema):
+class Shape(Schema):
+    """Base of all schemas of the wire. Nothing changes one once it is made, so all may share it."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Shape:
+        # Each decorator of flask-smorest copies what those before it noted of the view.
+        return self
+
+
+class Strict(Shape):
     """Base of what comes in: a key that is not known is an error, so that a slip of the pen is found."""
 
     class Meta:
@@ -121,7 +129,7 @@ PLAIN: dict[type[fields.Field[Any]], Callable[[Any], Any] | None] = {
 }
 
 
-class Out(Schema):
+class Out(Shape):
     """Base of what goes out: later versions may say more, so nothing promises that there is no more."""
 
     class Meta:

@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, fields, pre_load, validate
 
-from kinds import PRECISE, Cursor, Items, Json, Milliseconds, Out, Some, Strict, Time, Whole, choice, text
+from kinds import PRECISE, Cursor, Items, Json, Milliseconds, Out, Shape, Some, Strict, Time, Whole, choice, text
 
 STATUSES = ("draft", "active", "archived")
 RUN_STATUSES = ("running", "success", "failed", "pending")
@@ -41,7 +41,7 @@ class Error(Out):
     details = fields.List(fields.Nested(Detail), metadata={"description": "Validation errors: what is wrong where"})
 
 
-class PageArgs(Schema):
+class PageArgs(Shape):
     limit = Whole(load_default=50, validate=validate.Range(1, 200))
     cursor = Cursor(load_default=None)
 
@@ -49,7 +49,7 @@ class PageArgs(Schema):
 MAX_WHOLE = 1_000
 
 
-class WholeArgs(Schema):
+class WholeArgs(Shape):
     """Lists that are given whole, up to MAX_WHOLE items, unless a limit is asked for."""
 
     limit = Whole(
@@ -64,7 +64,7 @@ class Place(Cursor):
     inside = re.compile(r"[0-9]{1,9}\Z")
 
 
-class SliceArgs(Schema):
+class SliceArgs(Shape):
     """Lists that are made whole for each request: short ones, which `slice_of` cuts if a limit is asked for."""
 
     limit = Whole(load_default=None, validate=validate.Range(1, 200), metadata={"description": "Without it, all"})
@@ -79,7 +79,7 @@ def slice_of(items: Sequence[Any], args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def listed(item: type[Schema]) -> Schema:
+def listed(item: type[Shape]) -> Schema:
     """The schema of a list answer: `{"items": […], "next_cursor": text or null}`."""
     shape: dict[str, fields.Field[Any]] = {
         "items": Items(fields.Nested(item), required=True),
@@ -371,11 +371,11 @@ class RunArgs(PageArgs):
     brief = fields.Boolean(load_default=False, metadata=BRIEF)
 
 
-class LatestArgs(Schema):
+class LatestArgs(Shape):
     brief = fields.Boolean(load_default=False, metadata=BRIEF)
 
 
-class StartArgs(Schema):
+class StartArgs(Shape):
     wait = fields.Float(load_default=10.0, validate=validate.Range(0, 60), metadata={"description": "Seconds"})
 
 
@@ -509,7 +509,7 @@ class CredentialArgs(PageArgs):
     used_by = fields.Boolean(load_default=False, metadata={"description": "Whether to say what uses each of them"})
 
 
-class TrialIn(Schema):
+class TrialIn(Shape):
     """What the check of the type asks for; other keys go to it too."""
 
     class Meta:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields, validate
+from marshmallow import fields, validate
 
-from kinds import PRECISE, Json, Milliseconds, Out, Strict, Time, Whole, choice, text
+from kinds import PRECISE, Json, Milliseconds, Out, Shape, Strict, Time, Whole, choice, text
 from schemas import PageArgs
 
 # Given empty, it is not left out: it means what was written without a session.
@@ -102,7 +102,7 @@ class AgentLogOut(AgentRunOut):
     more_steps = fields.Integer(required=True, metadata={"description": "How many are left out, in a list"})
 
 
-class AgentRunArgs(Schema):
+class AgentRunArgs(Shape):
     wait = fields.Float(load_default=0.0, validate=validate.Range(0, 60), metadata={"description": "Seconds"})
 
 
@@ -133,7 +133,7 @@ class MemoryArgs(PageArgs):
     search = text(200, 0, is_kept=False, load_default=None)
 
 
-class ForgetArgs(Schema):
+class ForgetArgs(Shape):
     agent_id = text(64, required=True)
     session = text(200, 0, load_default=None, metadata=SESSION)
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import INCLUDE, Schema, fields, pre_load
+from marshmallow import INCLUDE, fields, pre_load
 
 from agent import definition as agents
-from kinds import Cursor, Out, Time
+from kinds import Cursor, Out, Shape, Time
 from schemas import Detail, PageArgs
 
 READ_ONLY = {"builtin", "created_at", "needs_credentials", "updated_at", "warnings"}
@@ -62,7 +62,7 @@ def _described(type_: str, most: int = 0, told: str = "", required: bool = False
     return fields.Raw(required=required, allow_none=not required, metadata=shape)
 
 
-class AgentIn(Schema):
+class AgentIn(Shape):
     """An agent that was read can be sent back: what only the server sets is passed over."""
 
     class Meta:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from marshmallow import Schema, fields, validate
+from marshmallow import fields, validate
 
-from kinds import Cursor, Items, Milliseconds, Out, Time, Whole
+from kinds import Cursor, Items, Milliseconds, Out, Shape, Time, Whole
 from schemas import FLOW_ID, RUN_STATUSES, PageArgs
 
 
@@ -41,7 +41,7 @@ class ScheduleArgs(PageArgs):
     cursor = ScheduleCursor(load_default=None)
 
 
-class MetricsArgs(Schema):
+class MetricsArgs(Shape):
     days = Whole(load_default=30, validate=validate.Range(1, 365))
 
 

@@ -1,7 +1,11 @@
 """What starting the server costs: nothing that only some node or some request needs."""
 
+import copy
+
 from test_layers import LAZY
 from world import said, start_python
+
+from schemas import Login
 
 START = """
 import gc
@@ -30,3 +34,8 @@ def test_a_start_does_not_describe_the_api(tmp_path):
 def test_a_start_does_not_look_through_what_it_has_imported_for_garbage(tmp_path):
     state = "print(gc.get_stats()[2]['collections'], gc.get_freeze_count() > 50_000, gc.isenabled())"
     assert said(start_python(START + state, tmp_path)) == ["0", "True", "True"]
+
+
+def test_a_schema_is_not_copied_for_each_decorator_of_a_view():
+    schema = Login()
+    assert copy.deepcopy({"schema": schema})["schema"] is schema
