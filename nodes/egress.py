@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -252,6 +251,8 @@ class Client:
     """One pool of connections for all runs. It keeps no cookies and takes nothing from the environment. Thread-safe."""
 
     def __init__(self, rule: Rule, max_bytes: int, ca_file: Path | None) -> None:
+        from http.cookiejar import CookieJar, DefaultCookiePolicy
+
         import httpcore
         import httpx
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.header import Header
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime, quote
 from typing import Any, NamedTuple
 
@@ -28,7 +27,9 @@ LONGEST_LIST = 20_000
 LONGEST_NAME = 200
 LONGEST_ADDRESS = 320
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f\u2028\u2029]")
-LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]{1,64}\Z")
+# All but blanks, control characters and those that RFC 5322 keeps for itself: a list of the others, up to the last of
+# Unicode, takes milliseconds to compile.
+LOCAL = re.compile(r'[^\0- "(),:;<>@[\\\]\x7f-\xa0]{1,64}\Z')
 DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)*\Z")
 MEDIA = re.compile(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,60}\Z")
 # What stands in a header as it is: short words, none of which looks like an encoded one.
@@ -281,6 +282,8 @@ class Letter:
         yield "Auto-Submitted: auto-generated\r\n"
 
     def _content(self) -> EmailMessage:
+        from email.policy import SMTP
+
         message = EmailMessage(SMTP.clone(cte_type="7bit"))
         body, html = sound(self.body), sound(self.html)
         if body or not html:

@@ -96,7 +96,7 @@ LAZY = {
     *("asyncssh", "defusedxml", "feedparser", "imap_tools", "markdown_it", "mcp", "minio", "nh3", "paho", "psycopg"),
     *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),
     *("asyncio", "httpx2", "mcp_types", "openai", "anthropic", "pydantic", "pydantic_core", "genai_prices"),
-    "wire",
+    *("email", "http", "wire"),
 }
 
 # A single file that may import what its folder may not.
