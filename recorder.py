@@ -116,9 +116,10 @@ class WholeRun(NamedTuple):
 def insertions(runs: Sequence[WholeRun]) -> list[Write]:
     """Writes that make all of these runs and count them, in as few statements as may be."""
     rows = [whole.run for whole in runs]
-    steps = [values for whole in runs for values in whole.steps]
+    packed = [Step.packed(whole.steps) for whole in runs]
+    steps = [values for whole, text in zip(runs, packed, strict=True) if text is None for values in whole.steps]
     more = [item for whole in runs for item in whole.more]
-    return [*Run.insertions(rows), *Step.insertions(steps), *more, *RunDay.count_all(rows)]
+    return [*Run.insertions(rows, packed), *Step.insertions(steps), *more, *RunDay.count_all(rows)]
 
 
 @lru_cache(4096)

@@ -21,9 +21,11 @@ UNFINISHED = "SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status IN ('pe
 MADE = "SELECT COUNT(*), MAX(id) FROM runs WHERE workflow_id = ? AND id > ?"
 WHOLE = """
 SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND id > ? AND status = 'success' AND triggered_by = ?
-AND (SELECT COUNT(DISTINCT node_id) FROM steps WHERE run_id = runs.id AND status = 'success') = 5
-AND (SELECT COUNT(*) FROM steps WHERE run_id = runs.id) = 5
+AND (SELECT COUNT(DISTINCT node_id) FROM {0} WHERE run_id = runs.id AND status = 'success') = 5
+AND (SELECT COUNT(*) FROM {0} WHERE run_id = runs.id) = 5
 """
+# Versions that packed no steps have but the table.
+STEPS = "SELECT MIN(name) FROM sqlite_master WHERE name IN ('all_steps', 'steps')"
 
 
 class Accounts(NamedTuple):
@@ -65,7 +67,8 @@ class Recorded:
         with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
             seconds = self._settled(connection, began)
             made, last = connection.execute(MADE, (self.flow, self.last)).fetchone()
-            whole = connection.execute(WHOLE, (self.flow, self.last, self.triggered_by)).fetchone()[0]
+            (steps,) = connection.execute(STEPS).fetchone()
+            whole = connection.execute(WHOLE.format(steps), (self.flow, self.last, self.triggered_by)).fetchone()[0]
         self.last = last or self.last
         return Accounts(max(0, answered - made), max(0, made - answered - unanswered), made - whole, seconds)
 

@@ -112,6 +112,8 @@ class Run(Timed, Base):
     `parent_node_id` where that waits for it; `depth` is how many such runs there are above it; `retry_of` is the run
     that this one repeats. `nodes_done` of `nodes_total` are settled. `options` is set for one that was started with
     more than an input (see options.py): a JSON object of what lists tell of that, `draft`, `until` and `pinned`.
+
+    The table's last column is none of these, `packed_steps` (see steps.py): who reads a run seldom wants its steps.
     """
 
     prefix = "run"
@@ -190,9 +192,10 @@ class Run(Timed, Base):
         return insert("runs", self.__data__)
 
     @classmethod
-    def insertions(cls, runs: Sequence[Run]) -> list[Write]:
-        """Writes that make the rows of these runs, each from `accept`."""
-        return insert_all("runs", tuple(_blank()), [tuple(run.__data__.values()) for run in runs])
+    def insertions(cls, runs: Sequence[Run], packed_steps: Sequence[str | None]) -> list[Write]:
+        """Writes that make the rows of these runs, each from `accept`, with its steps as `Step.packed` gives them."""
+        rows = [(*run.__data__.values(), steps) for run, steps in zip(runs, packed_steps, strict=True)]
+        return insert_all("runs", (*_blank(), "packed_steps"), rows)
 
     def insertion_unless_busy(self, limit: int) -> Write:
         """The write that makes its row unless that many runs of the flow are under way; its row count tells."""

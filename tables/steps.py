@@ -1,4 +1,8 @@
-"""What happened to the nodes of runs: the record from which a run goes on."""
+"""What happened to the nodes of runs: the record from which a run goes on.
+
+A step is a row of `steps`; or, of a run that was written whole when it had ended, a part of the JSON text in the run's
+column `packed_steps`: a list of lists, with the values of STEP_COLUMNS but for `run_id`. The view `all_steps` has both.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from database import execute
 from tables.base import Base, Timed, Write, insert_all, microseconds, now_ms
 
 PAGE_BYTES = 8 * 2**20
+MOST_PACKED = 64 * 1024  # bytes of the steps of a run in its row: who reads one of them reads them all
 
 STEP_COLUMNS = (
     "run_id", "seq", "node_id", "node_type", "node_name", "status", "attempt", "item_index", "inputs", "item", "output",
@@ -59,7 +64,7 @@ def _json_list(names: Sequence[str]) -> str:
 
 
 class Step(Timed, Base):
-    """What happened to one node, once (see engine.Step): `seq` orders the steps of a run.
+    """What happened to one node, once (see engine.Step): `seq` orders the steps of a run. Read from both kinds.
 
     `inputs` is a JSON list of the nodes whose outputs made the input; null for the run's own input. `same_as` names the
     node whose output this one passed on. `final` marks the failure that ends the run.
@@ -86,7 +91,7 @@ class Step(Timed, Base):
     final = BooleanField(default=False)
 
     class Meta:
-        table_name = "steps"
+        table_name = "all_steps"
         primary_key = CompositeKey("run_id", "seq")
 
     @property
@@ -97,6 +102,16 @@ class Step(Timed, Base):
     def has_output(self) -> bool:
         """Whether it gave something itself, in the row or in a file."""
         return self.output is not None or self.output_bytes is not None
+
+    @staticmethod
+    def packed(rows: Sequence[Sequence[Any]]) -> str | None:
+        """Return all steps of a run as the text for its row; None if they have to be rows of their own.
+
+        `rows` are values in the order of STEP_COLUMNS.
+        """
+        text = orjson.dumps([values[1:] for values in rows])
+        # Older versions of SQLite cut a text off where JSON has this.
+        return None if len(text) > MOST_PACKED or b"\\u0000" in text else text.decode()
 
     @classmethod
     def insertions(cls, rows: Sequence[Sequence[Any]]) -> list[Write]:
@@ -142,7 +157,7 @@ class Step(Timed, Base):
     ) -> tuple[list[dict[str, Any]], int | None]:
         """The same without any value, however long the run: dicts of `id`, `duration_us` and the columns of OUTLINE."""
         where, params = _page(run_id, limit, after, node_id)
-        found = execute(f"SELECT {', '.join(OUTLINE)} FROM steps WHERE {where}", params).fetchall()
+        found = execute(f"SELECT {', '.join(OUTLINE)} FROM all_steps WHERE {where}", params).fetchall()
         rows = [dict(zip(OUTLINE, values, strict=True)) for values in found[:limit]]
         for row in rows:
             row["id"] = step_id(row["run_id"], row["seq"])
@@ -153,7 +168,7 @@ class Step(Timed, Base):
     def outputs(cls, run_id: str, node_ids: Iterable[str]) -> dict[str, Step]:
         """The steps in which these nodes settled, with those whose output they passed on."""
         found: dict[str, Step] = {}
-        wanted = set(node_ids)
+        wanted, asked = set(node_ids), set[str]()
         settled = (
             "run_id = ? AND item_index IS NULL AND node_id IN ({}) "
             "AND (output IS NOT NULL OR output_bytes IS NOT NULL OR same_as IS NOT NULL)"
@@ -161,7 +176,8 @@ class Step(Timed, Base):
         while wanted:
             rows = cls.each(settled.format(", ".join("?" * len(wanted))), (run_id, *sorted(wanted)))
             found |= {row.node_id: row for row in rows}
-            wanted = {row.same_as for row in found.values() if row.same_as} - found.keys()
+            asked |= wanted
+            wanted = {row.same_as for row in found.values() if row.same_as} - asked
         return found
 
     @classmethod
@@ -177,7 +193,7 @@ class Step(Timed, Base):
     @classmethod
     def files(cls, run_id: str, node_ids: Sequence[str]) -> list[str]:
         """The names of the files in which outputs of these nodes lie."""
-        sql = f"SELECT seq FROM steps WHERE run_id = ? AND output_bytes IS NOT NULL AND {OF_NODES}"
+        sql = f"SELECT seq FROM all_steps WHERE run_id = ? AND output_bytes IS NOT NULL AND {OF_NODES}"
         return [f"step_{seq}" for (seq,) in execute(sql, (run_id, _json_list(node_ids))).fetchall()]
 
     @classmethod
@@ -185,7 +201,7 @@ class Step(Timed, Base):
         """Copy what is completed of these nodes from one run to another."""
         columns = ", ".join(STEP_COLUMNS[1:])
         sql = (
-            f"INSERT INTO steps (run_id, {columns}) SELECT ?, {columns} FROM steps WHERE run_id = ? AND {OF_NODES} "
+            f"INSERT INTO steps (run_id, {columns}) SELECT ?, {columns} FROM all_steps WHERE run_id = ? AND {OF_NODES} "
             "AND (status IN ('success', 'skipped') OR (status = 'failed' AND final = 0 "
             "AND (output IS NOT NULL OR output_bytes IS NOT NULL)))"
         )

@@ -68,11 +68,11 @@ def do(writes):
 
 def add_step(run, seq, **values):
     row = {
-        "node_id": f"n{seq}", "node_type": "noop", "node_name": "N", "status": "success", "attempt": 1, "started_at": 1,
-        **values,
+        **dict.fromkeys(STEP_COLUMNS), "run_id": run.id, "seq": seq, "node_id": f"n{seq}", "node_type": "noop",
+        "node_name": "N", "status": "success", "attempt": 1, "started_at": 1, "final": False, **values,
     }  # fmt: skip
-    with write():
-        return Step.create(run_id=run.id, seq=seq, **row)
+    do(Step.insertions([list(row.values())]))
+    return Step.one("run_id = ? AND seq = ?", run.id, seq)
 
 
 # Ids

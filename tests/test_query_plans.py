@@ -246,8 +246,6 @@ PAGED = {
     "log of a level": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, "error"), 50, "log_1"),
     "log of a run": lambda: LogEntry.of("run_1", 50, "log_1"),
     "log of a run, newest first": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", None), 50, None),
-    "steps": lambda: Step.of("run_1", 50),
-    "more steps": lambda: Step.of("run_1", 50, 5),
     "flows in brief": lambda: flow_page(FlowFilters("ws_1"), "newest", 50, ("wf_1", "wf_1")),
     "flows that fail": lambda: flow_page(FlowFilters("ws_1", failing=True), "newest", 50, None),
     "flows": lambda: Workflow.page(Workflow.select_where("ws_1"), 50, "wf_1"),
@@ -325,6 +323,17 @@ OTHERS = {
 def test_a_page_is_read_in_the_order_of_an_index(plans, question):
     found = plans(PAGED[question])
     assert found and not any(is_slow(line) for line in found), found
+
+
+@pytest.mark.parametrize("after", [-1, 5], ids=["first page", "later page"])
+@pytest.mark.parametrize("node_id", [None, "a"], ids=["all", "of a node"])
+@pytest.mark.parametrize("read", [Step.of, Step.outlines], ids=["whole", "outlines"])
+def test_steps_of_their_own_rows_are_read_in_order_and_packed_ones_sorted(plans, after, node_id, read):
+    """There can be 100,000 rows, of which a page reads no more than its own; packed steps are few."""
+    found = plans(lambda: read("run_1", 50, after, node_id))
+    rows, packed = found[: found.index("RIGHT")], found[found.index("RIGHT") :]
+    assert rows == ["MERGE (UNION ALL)", "LEFT", f"SEARCH steps USING INDEX {KEY_OF_STEPS} (run_id=? AND seq>?)"]
+    assert packed[1] == "SEARCH runs USING INDEX sqlite_autoindex_runs_1 (id=?)"
 
 
 @pytest.mark.parametrize("question", OTHERS)

@@ -6,17 +6,18 @@ from types import SimpleNamespace
 
 from database import execute
 
-OWN = {"id", "run_id", "created_at", "started_at", "finished_at", "duration_ms"}
+OWN = {"id", "run_id", "created_at", "started_at", "finished_at", "duration_ms", "packed_steps"}
 RUN_ID = re.compile(r"run_[0-9A-HJKMNP-TV-Z]{26}")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-ORDER = {"runs": "id", "steps": "run_id, seq", "log_entries": "id", "run_days": "day, workflow_id"}
+ORDER = {"runs": "id", "all_steps": "run_id, seq", "log_entries": "id", "run_days": "day, workflow_id"}
 
 
 def count_rows():
-    """How many rows each table has."""
+    """How many rows each table has; of steps, those of both kinds."""
     names = [row[0] for row in execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
     ours = [name for name in names if not name.startswith("sqlite_") and "_fts" not in name and name != "leases"]
-    return {name: execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in ours}
+    sources = {name: name for name in ours} | {"steps": "all_steps"}
+    return {name: execute(f"SELECT COUNT(*) FROM {source}").fetchone()[0] for name, source in sources.items()}
 
 
 def rows_of(table):
@@ -51,7 +52,7 @@ def written():
     yield found
     runs = [row for row in rows_of("runs") if row["id"] not in known["runs"]]
     found.ids = [row["id"] for row in runs]
-    steps = [row for row in rows_of("steps") if row["run_id"] in found.ids]
+    steps = [row for row in rows_of("all_steps") if row["run_id"] in found.ids]
     logged = [row for row in rows_of("log_entries") if row["id"] not in known["log_entries"]]
     found.rows = {
         "runs": [plain(row) for row in runs],

@@ -116,7 +116,7 @@ def test_a_run_whose_first_step_is_refused_leaves_nothing(start, tmp_path):
     """The row and the step are one transaction."""
     dispatcher = start(run_threads=1, inline_value_bytes=100)
     refusing(dispatcher, "1 = 1")
-    tickets = [dispatcher.submit(add_flow(flow("a")), "x" * 200, "manual") for _ in range(5)]
+    tickets = [dispatcher.submit(add_flow(flow(node("a", "act"))), "x" * 200, "manual") for _ in range(5)]
     for ticket in tickets:
         with pytest.raises(Unavailable):
             dispatcher.wait(ticket, PATIENCE)

@@ -60,7 +60,7 @@ def key_of(step):
 def steps(path, run_id=None):
     """The steps of a run, or of all, in order."""
     where = "" if run_id is None else "WHERE run_id = ?"
-    return ask(path, f"SELECT * FROM steps {where} ORDER BY run_id, seq", *([] if run_id is None else [run_id]))
+    return ask(path, f"SELECT * FROM all_steps {where} ORDER BY run_id, seq", *([] if run_id is None else [run_id]))
 
 
 def completed(path):

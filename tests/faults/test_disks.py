@@ -132,7 +132,7 @@ def test_calls_that_the_loop_answers_are_refused_while_a_disk_refuses(disk, serv
     assert [numbers.count(number) for number in range(1, 1 + ASKED)] == [1] * ASKED
     assert [numbers.count(100 + number) for number in range(1, 1 + ASKED)] == [int(status == 200) for status, _ in told]
     assert {run.status for run in runs} == {"success"} and server.workers() == workers
-    assert len(ask(server.database, "SELECT * FROM steps")) == 5 * len(runs)
+    assert len(ask(server.database, "SELECT * FROM all_steps")) == 5 * len(runs)
 
 
 @pytest.mark.parametrize("disk", [Full], indirect=True)

@@ -147,4 +147,4 @@ def test_calls_that_the_loop_has_taken_hold_up_nobody_and_are_refused_together(s
             client.sendall(call(number))
             assert read(file).body == {"n": number}
     assert len(ask(server.database, "SELECT * FROM runs")) == 1 + CONNECTIONS
-    assert len(ask(server.database, "SELECT * FROM steps")) == 5 * (1 + CONNECTIONS)
+    assert len(ask(server.database, "SELECT * FROM all_steps")) == 5 * (1 + CONNECTIONS)

@@ -90,7 +90,7 @@ def check_whole(path):
     """See that no run of the file is half written; gives the ids of all by their number."""
     assert ask(path, "PRAGMA integrity_check")[0].integrity_check == "ok"
     steps = defaultdict(list)
-    for step in ask(path, "SELECT * FROM steps ORDER BY run_id, seq"):
+    for step in ask(path, "SELECT * FROM all_steps ORDER BY run_id, seq"):
         steps[step.run_id].append((step.node_id, step.status))
     runs = ask(path, "SELECT * FROM runs")
     whole = [(node_id, "success") for node_id in STEPS]

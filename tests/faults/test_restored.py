@@ -53,7 +53,7 @@ def what_fired(server):
         for sql in (
             "SELECT id, status, finished_at FROM runs WHERE status != 'running' ORDER BY id",
             "SELECT * FROM schedule_fires ORDER BY instant",
-            "SELECT run_id, seq, status FROM steps ORDER BY run_id, seq",
+            "SELECT run_id, seq, status FROM all_steps ORDER BY run_id, seq",
             "SELECT * FROM waits ORDER BY run_id",
             "SELECT next_at FROM schedules",
         )
