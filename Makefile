@@ -94,7 +94,7 @@ types: .venv/runtime.stamp web/node_modules/.stamp  ## write the browser app's t
 	@$(NPM) run --silent types
 
 screenshots: .venv/dev.stamp web/dist/.stamp  ## pictures of the browser app, by Chromium
-	@PYTHONPATH=.:tests $(BIN)/python tests/browser/screenshots.py $(ARGS)
+	@PYTHONPATH=.:tests/support $(BIN)/python tests/browser/screenshots.py $(ARGS)
 
 soak: .venv/dev.stamp  ## kill servers at random for ten minutes; HEADRACE_SOAK_SECONDS says for how long, ARGS="-k word" chooses
 	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m soak -o faulthandler_timeout=0 $(ARGS)

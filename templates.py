@@ -29,7 +29,7 @@ def all_templates() -> list[dict[str, Any]]:
 
     Each has `id`, `name`, `description`, `category`, `tags`, `credentials` (`{"name", "type", "for"}` each), `needs`,
     `sample_input`, `definition`, and `expected_output`, in which `…` stands for what is another each time. `trial` says
-    how a test tries it out against local servers (tests/stage.py).
+    how a test tries it out against local servers (tests/support/stage.py).
     """
     return list(_templates(FOLDER))
 

@@ -48,7 +48,7 @@ def endless(call):
     receiver, _, last = name.rpartition(".")
     given = {keyword.arg for keyword in call.keywords}
     if last == "Popen":
-        return f"{name} (use tests/children.py)"
+        return f"{name} (use tests/support/children.py)"
     if name in ("os.wait", "os.waitpid"):
         return name
     if last in OF_SUBPROCESS and receiver != "subprocess":
@@ -74,7 +74,7 @@ def waits_on(method, receiver):
 
 @pytest.mark.parametrize("path", sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/**/*.py")))
 def test_no_test_waits_without_a_deadline(path):
-    if path != "tests/children.py":
+    if path != "tests/support/children.py":
         assert list(waits((ROOT / path).read_text(encoding="utf-8"), path)) == []
 
 
@@ -143,7 +143,7 @@ def run_tests(folder, source, *options):
     (folder / "test_it.py").write_text(source)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "test_it.py"]
     background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
-    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}"}
     return subprocess.run(background, cwd=folder, env=env, text=True, capture_output=True, timeout=120)
 
 

@@ -2,10 +2,10 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
+from sources import active, polling, row
 from werkzeug import Response
 from world import fresh_database
 
@@ -14,9 +14,6 @@ from models import Run
 from nodes import own
 from nodes.base import REGISTRY
 from triggers import triggers_of
-
-sys.path.append(str(Path(__file__).parent / "scheduler"))
-from sources import active, polling, row  # noqa: E402
 
 PAGE = (Path(__file__).parent.parent / "docs" / "triggers.md").read_text(encoding="utf-8")
 

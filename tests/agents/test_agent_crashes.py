@@ -4,9 +4,9 @@ import json
 import os
 
 import pytest
+from agent_loops import SCHEMA, World, call, came_to, story
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from loops import SCHEMA, World, call, came_to, story
 from pydantic_ai.messages import TextPart, ThinkingPart, ToolCallPart
 
 from agent.journal import usage_of

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from loops import SCHEMA, Cut, World, call, came_to, process, reply, story, tools, work
+from agent_loops import SCHEMA, Cut, World, call, came_to, process, reply, story, tools, work
 from pydantic_ai.messages import BinaryContent, FilePart, TextPart, ToolCallPart
 from pydantic_ai.models.function import FunctionModel
 

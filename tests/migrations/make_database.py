@@ -1,7 +1,7 @@
 """Make the data that this version leaves, for later versions to open: `python tests/migrations/make_database.py`.
 
 A real server is asked for something of everything that it keeps; its backup goes into `<version>.tar.gz` beside this
-file. KEY is the server's key, and the addresses and passwords are those of tests/servers.py.
+file. KEY is the server's key, and the addresses and passwords are those of tests/support/servers.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import subprocess  # noqa: E402
 

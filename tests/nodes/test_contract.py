@@ -1,4 +1,4 @@
-"""What holds for every node type, whoever wrote it. For those with effects there is more in `contract.py`."""
+"""What holds for every node type, whoever wrote it. For those with effects there is more in `support/contract.py`."""
 
 import importlib
 import json

@@ -397,7 +397,6 @@ def test_once_the_process_ends_nothing_is_written_and_others_go_on_at_once(sourc
 
 RACER = """
 import sys, pathlib, database
-sys.path.append("tests/scheduler")
 from world import process
 from sources import Process, Source, watched
 from models import Poll

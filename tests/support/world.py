@@ -24,7 +24,7 @@ from nodes.base import REGISTRY, Node
 from nodes.kinds import anything
 from recorder import Recorder
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds after which something that never comes fails the test
 
 
@@ -224,7 +224,7 @@ def at_once(count, work):
 
 def start_python(source, *args):
     """Another process that runs this source, with our modules and these arguments."""
-    path = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
+    path = os.pathsep.join((str(ROOT), str(ROOT / "tests" / "support")))
     command = [sys.executable, "-W", "error", "-c", source, *map(str, args)]
     return start_child(
         command,
