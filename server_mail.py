@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 
 from config import Config
 from errors import NodeError
+from net.egress import Rule
 from nodes import smtp
 from nodes.base import Services
-from nodes.egress import Rule
 from nodes.keyring import Credential
 from nodes.mail import Letter, mailbox
 

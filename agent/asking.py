@@ -30,7 +30,7 @@ from pydantic_ai.usage import RequestUsage
 
 from agent.failing import BrokenOff, failure
 from agent.models import TEST, Access, Choice, ModelFailed, Models
-from wire import Wire
+from net.http_transport import Wire
 
 TRIES = 3
 MOST_BYTES = 8 * 2**20  # of one answer

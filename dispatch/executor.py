@@ -27,8 +27,8 @@ from models import (
     WorkspaceStore,
     Write,
 )
+from net.egress import Rule, make_client
 from nodes.base import Once, Services
-from nodes.egress import Rule, make_client
 from nodes.files import Files
 from nodes.keyring import Credential, Keyring
 from nodes.sandbox import Sandbox

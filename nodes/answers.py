@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from errors import NodeError
+from net.egress import Answer, Sink
 from nodes.bodies import MEDIA_TYPE
 from nodes.bounds import is_too_fine
-from nodes.egress import Answer, Sink
 from nodes.files import Files, described
 
 KINDS = ("auto", "json", "text", "file")

@@ -21,7 +21,7 @@ from marshmallow import Schema, fields
 
 from agent.journal import Entry, Journal, Usage
 from errors import NodeError
-from nodes.egress import Rule, tls_context
+from net.egress import Rule, tls_context
 
 if TYPE_CHECKING:
     from nodes.files import Files

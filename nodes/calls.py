@@ -1,6 +1,6 @@
 """Calls of web services, as nodes make them: the credential goes along, and a server that asks to wait is waited for.
 
-The client, with its rules about addresses and sizes, is `egress.py`.
+The client, with its rules about addresses and sizes, is `net/egress.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from errors import NodeError
+from net.egress import HARMLESS, Answer, Save, host_of
 from nodes.answers import ERROR_BYTES, asked_to_wait, is_permanent, shown
 from nodes.bodies import NOTHING, Body
-from nodes.egress import HARMLESS, Answer, Save, host_of
 from nodes.keyring import Credential, Untested, checks
 from nodes.tokens import OAUTH2, TOKENS, Token, Tokens, token_of
 

@@ -10,9 +10,9 @@ import orjson
 from marshmallow import Schema, fields, validate
 
 from errors import NodeError
+from net.egress import Answer, host_of
 from nodes.answers import asked_to_wait, is_permanent
 from nodes.base import Context, Item, Node, Polled, setting
-from nodes.egress import Answer, host_of
 from nodes.kinds import Number, text, web_address
 from nodes.triggers import TriggerNode
 from reading import read_apart

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from errors import NodeError
+from net.egress_guard import dial
 from nodes.base import Context
-from nodes.guard import dial
 from nodes.keyring import Credential, checks
 
 T = TypeVar("T")

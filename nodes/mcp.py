@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 from marshmallow import Schema, validate
 
 from errors import NodeError
+from net.async_deadline import in_time
+from net.egress_guard import guarded
 from nodes.answers import is_permanent
 from nodes.base import Context, Node, check_installed, setting
-from nodes.guard import guarded
 from nodes.keyring import Credential, checks
 from nodes.kinds import Number, anything, credential, text
-from nodes.loops import in_time
 from nodes.placeholders import texts
 
 MOST_BYTES = 16 * 2**20  # of all that a server sends while one tool is called
@@ -93,7 +93,7 @@ def result_of(answer: Any, tool: str) -> Any:
 
 def ask(found: Credential, ctx: Context, end: float, question: Any) -> Any:
     """What `question` gives for a client that is connected to the server. What goes wrong is a NodeError."""
-    from wire import Wire
+    from net.http_transport import Wire
 
     for name, level in (("mcp", logging.CRITICAL), ("httpx2", logging.WARNING), ("httpcore2", logging.WARNING)):
         logging.getLogger(name).setLevel(level)

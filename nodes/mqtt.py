@@ -21,9 +21,9 @@ import orjson
 from marshmallow import Schema, fields, validate
 
 from errors import NodeError
+from net.egress_guard import dial, guarded
 from nodes.base import Context, Node, Services, check_installed, setting
 from nodes.bounds import is_too_fine
-from nodes.guard import dial, guarded
 from nodes.keyring import Credential, checks
 from nodes.kinds import Number, anything, choice, credential, text, text_of
 

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from errors import NodeError
+from net.egress_guard import dial, guarded
 from nodes.base import Services
-from nodes.guard import dial, guarded
 from nodes.kinds import text_of
 from nodes.rows import MOST_BYTES, Place, Work, collect, late, too_large
 

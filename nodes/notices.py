@@ -23,11 +23,11 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError
 
 from errors import NodeError
+from net.egress import MAX_BYTES, unresolved
+from net.egress_guard import guarded
 from nodes.answers import is_permanent
 from nodes.base import Context, Once
 from nodes.credential_types import check_service
-from nodes.egress import MAX_BYTES, unresolved
-from nodes.guard import guarded
 from nodes.keyring import Credential
 from nodes.mail import Attachment, sound
 

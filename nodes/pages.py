@@ -10,10 +10,10 @@ from urllib.parse import unquote_plus
 from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
+from net.egress import Answer, host_of
 from nodes.answers import as_json
 from nodes.base import setting
 from nodes.bodies import with_query
-from nodes.egress import Answer, host_of
 from nodes.kinds import choice, text, text_of
 from nodes.query import MAX_QUERY, compiled, search
 

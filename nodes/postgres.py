@@ -20,8 +20,8 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from errors import NodeError
+from net.egress import unresolved
 from nodes.base import Services
-from nodes.egress import unresolved
 from nodes.kinds import text_of
 from nodes.rows import MOST_BYTES, Place, Work, collect, too_large
 

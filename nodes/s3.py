@@ -23,10 +23,10 @@ from marshmallow import Schema, fields, validate
 
 from errors import NodeError
 from flat import iso
+from net.egress_guard import guarded
 from nodes.answers import is_permanent
 from nodes.base import Context, Node, check_installed, setting
 from nodes.files import MOST_READ, check_secrets, described, path_of, value_of, written_as
-from nodes.guard import guarded
 from nodes.keyring import Credential, checks
 from nodes.kinds import Number, anything, choice, credential, text
 

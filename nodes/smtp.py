@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from errors import NodeError
+from net.egress_guard import dial
 from nodes.base import Services
-from nodes.guard import dial
 from nodes.keyring import Credential
 
 if TYPE_CHECKING:

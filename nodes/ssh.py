@@ -15,12 +15,12 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from errors import NodeError
+from net.async_deadline import in_time
+from net.egress_guard import dial
 from nodes.base import Context, Node, check_installed, setting
 from nodes.credential_types import HOST_KEY
-from nodes.guard import dial
 from nodes.keyring import Credential, checks
 from nodes.kinds import Number, anything, credential, text, text_of
-from nodes.loops import in_time
 
 MOST_OUTPUT, MOST_INPUT, MOST_ARGS, LONGEST_COMMAND = 2**20, 10 * 2**20, 1_000, 100_000
 MOST_SHOWN = 500

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus, urlencode
 
 from errors import NodeError
+from net.egress import Answer, host_of
 from nodes.answers import as_json, asked_to_wait, is_permanent, shown
-from nodes.egress import Answer, host_of
 from nodes.keyring import Credential
 
 if TYPE_CHECKING:

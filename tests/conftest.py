@@ -21,6 +21,7 @@ from models import ApiToken, Membership, Session, User, Workspace, now_ms
 from nodes.base import REGISTRY, Node
 from vault import KEY_FILE
 
+pytest_plugins = ["network"]
 EMAIL, PASSWORD = "owner@example.org", "correct horse battery"
 ECHO = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
 

@@ -34,7 +34,7 @@ from world import start_python
 
 from agent.models import Access, Choice, ModelFailed, Models, NoModel, WrongModel, cost_of, open_model, resolve
 from config import Config
-from nodes.egress import Rule, tls_context
+from net.egress import Rule, tls_context
 
 KEY = "sk-test-0123456789abcdef"
 PROVIDERS = ("openai", "anthropic", "ollama")
@@ -695,7 +695,7 @@ def test_knowing_models_loads_no_library():
         "httpcore2",
         "genai_prices",
         "pydantic",
-        "wire",
+        "net.http_transport",
     }
 
 

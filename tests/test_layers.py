@@ -18,9 +18,9 @@ LAYERS = {
     "config": set(),
     "version": set(),
     "expressions": set(),
-    "wire": set(),
+    "net": set(),
     "characters": set(),
-    "agent": {"json_schemas", "wire"},
+    "agent": {"json_schemas", "net"},
     "drivers": set(),
     "changes": set(),
     "database": {"changes", "drivers"},
@@ -37,7 +37,7 @@ LAYERS = {
     "templates": {"agent"},
     "readers": set(),
     "reading": {"readers"},
-    "nodes": {"expressions", "agent", "flat", "json_schemas", "reading", "wire"},
+    "nodes": {"expressions", "agent", "flat", "json_schemas", "net", "reading"},
     "importing": {"expressions", "nodes"},
     "definition": {"expressions", "nodes"},
     "job": {"nodes"},
@@ -47,7 +47,7 @@ LAYERS = {
     "throttle": {"database", "models"},
     "accounts": {"database", "models", "passwords", "throttle"},
     "invitations": {"accounts", "models", "throttle"},
-    "server_mail": {"nodes"},
+    "server_mail": {"net", "nodes"},
     "credentials": {"agent", "database", "models", "definition", "nodes", "schemas", "vault"},
     "references": {"agent", "credentials", "definition", "models"},
     "server_key": {"database", "models", "nodes", "vault"},
@@ -55,7 +55,7 @@ LAYERS = {
     "recorder": {"database", "models", "payloads"},
     "dispatch": {
         *("agent", "database", "models", "payloads", "definition", "engine", "recorder", "nodes", "credentials"),
-        *("expressions", "flat", "json_schemas", "reading", "references", "templates"),
+        *("expressions", "flat", "json_schemas", "net", "reading", "references", "templates"),
     },
     "worker": {"dispatch"},
     "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},
@@ -89,14 +89,15 @@ HOMES = {
     "dotenv": {"config"},
 }
 
-# Costly or optional: these may be imported inside a function, at their first use. Nothing else may.
+# Costly or optional: these, and modules of these packages, may be imported inside a function, at their first use.
+# Nothing else may.
 LAZY = {
     *("pydantic_ai", "pydantic_monty", "jsonschema_rs", "httpx", "httpcore", "rich", "cryptography", "jmespath"),
     *("prometheus_client", "argon2", "apprise", "openpyxl", "playhouse", "celery", "gunicorn", "worker"),
     *("asyncssh", "defusedxml", "feedparser", "imap_tools", "markdown_it", "mcp", "minio", "nh3", "paho", "psycopg"),
     *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),
     *("asyncio", "httpx2", "mcp_types", "openai", "anthropic", "pydantic", "pydantic_core", "genai_prices"),
-    *("email", "http", "wire"),
+    *("email", "http", "net.http_transport"),
 }
 
 # A single file that may import what its folder may not.
@@ -122,14 +123,14 @@ def layer_of(path):
 
 
 def imports(tree):
-    """Every import as (top-level name, line, whether it is inside a function)."""
+    """Every import as (module, line, whether it is inside a function)."""
 
     def walk(node, lazy):
         lazy = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         if isinstance(node, ast.Import):
-            yield from ((name.name.split(".")[0], node.lineno, lazy) for name in node.names)
+            yield from ((name.name, node.lineno, lazy) for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.split(".")[0], node.lineno, lazy
+            yield node.module, node.lineno, lazy
         for child in ast.iter_child_nodes(node):
             yield from walk(child, lazy)
 
@@ -139,14 +140,15 @@ def imports(tree):
 def complaints(path, source):
     """What in this file breaks the rules, a line each."""
     tree, layer = ast.parse(source, path), layer_of(path)
-    for name, line, lazy in imports(tree):
+    for module, line, lazy in imports(tree):
+        name = module.split(".")[0]
         where = f"{path}:{line}: {layer}"
         if name in LAYERS and name not in LAYERS[layer] | ANYWHERE | {layer}:
             yield f"{where} may not import {name}"
         if name in HOMES and layer not in HOMES[name] and name not in EXCEPTIONS.get(path, ()):
             yield f"{where} may not import {name}; only {', '.join(sorted(HOMES[name]))} may"
-        if lazy and name not in LAZY:
-            yield f"{where} imports {name} inside a function"
+        if lazy and not {name, module} & LAZY:
+            yield f"{where} imports {module} inside a function"
     if layer != "config":
         for line in environment_reads(tree):
             yield f"{path}:{line}: {layer} reads the environment; only config may"

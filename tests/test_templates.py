@@ -11,8 +11,8 @@ import pytest
 import engine
 import nodes
 import templates
+from net.egress import Rule, make_client
 from nodes.base import Services
-from nodes.egress import Rule, make_client
 from nodes.sandbox import Sandbox
 
 TEMPLATES = templates.all_templates()

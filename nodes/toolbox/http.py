@@ -11,11 +11,11 @@ from typing import Any
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
+from net.egress import Answer, host_of
 from nodes import bodies
 from nodes.answers import as_json, as_text, is_json, is_text, media_type
 from nodes.bounds import size_of
 from nodes.calls import CREDENTIALS, METHODS, Call, Caller
-from nodes.egress import Answer, host_of
 from nodes.keyring import Credential, or_list
 from nodes.kinds import CONTROL, TOKEN
 from nodes.toolbox.making import Bench

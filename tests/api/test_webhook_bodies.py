@@ -9,9 +9,9 @@ import pytest
 
 from errors import NodeError
 from models import Run
+from net.egress import Answer
 from nodes import answers, formats
 from nodes.bounds import is_too_fine
-from nodes.egress import Answer
 from nodes.files import value_of
 
 pytestmark = pytest.mark.usefixtures("way")

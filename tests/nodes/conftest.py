@@ -6,14 +6,13 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from certificates import Authority
 from sql_servers import MYSQL, POSTGRES, MySQL, Postgres, database, serving
 from toolboxes import Agents
 
+from net.egress import Rule, make_client
 from nodes import REGISTRY, toolbox
 from nodes.base import Context, Services
 from nodes.credential_types import TYPES
-from nodes.egress import Rule, make_client
 from nodes.files import Files
 from nodes.keyring import Credential, Keyring
 from nodes.sandbox import Sandbox
@@ -64,12 +63,6 @@ def client():
     client = make_client(HERE, max_bytes=50_000)
     yield client
     client.close()
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    """An authority of its own that makes certificates; `authority.file` is for `HEADRACE_CA_FILE`."""
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
@@ -125,25 +118,6 @@ def tools(make_ctx):
         return toolbox.build(specs, ctx, agents, "helper", session, lent or {}, input=given, listings=listings)
 
     return build
-
-
-@pytest.fixture
-def names(monkeypatch):
-    """`names["host"] = [addresses]` is what the host resolves to; `names.asked` counts."""
-
-    class Names(dict):
-        asked = 0
-
-    names, real = Names(), socket.getaddrinfo
-
-    def resolve(host, port, *args, **kwargs):
-        if host not in names:
-            return real(host, port, *args, **kwargs)
-        names.asked += 1
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (text, port)) for text in names[host]]
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    return names
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from contract import Case, Contract
 from mail_servers import PASSWORD, Mails, Server
 
 from errors import NodeError
+from net.egress import Rule
 from nodes import REGISTRY
-from nodes.egress import Rule
 from nodes.keyring import CHECKS
 from nodes.mail import MAX_BYTES, mailbox, mailboxes
 

@@ -19,8 +19,8 @@ from sites import address, answering, echoing, failure, unplaced
 from werkzeug import Response
 
 from errors import NodeError
+from net.egress import Rule, _without_secrets, make_client
 from nodes import REGISTRY
-from nodes.egress import Rule, _without_secrets, make_client
 
 BEARER = {"key": ("http_bearer", {"token": "hunter2"}, ["127.0.0.1", "b.example"])}
 CHUNKED = b"HTTP/1.1 %s\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"

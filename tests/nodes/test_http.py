@@ -6,8 +6,8 @@ from contract import Case, Contract
 from marshmallow import ValidationError
 from sites import echoing, failure, silent, unplaced
 
+from net.egress import parsed, place_of
 from nodes import REGISTRY
-from nodes.egress import parsed, place_of
 
 
 def refused(**config):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sites import address, answering, failure, unplaced
 from werkzeug import Response
 
+from net.egress import Answer
 from nodes.answers import Download, asked_to_wait, name_of, plain
-from nodes.egress import Answer
 from nodes.files import names_of
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff"

@@ -14,8 +14,8 @@ from mcp_servers import TOKEN, Guarded, credential, running, serve, tools
 from werkzeug import Response
 
 from errors import NodeError
+from net.egress import Rule
 from nodes import REGISTRY, mcp
-from nodes.egress import Rule
 
 
 @pytest.fixture(scope="module", params=["stream", "json"])

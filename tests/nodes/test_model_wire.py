@@ -13,8 +13,8 @@ from pydantic_ai.models import ModelRequestParameters
 
 from agent.models import Choice, ModelFailed, Models, NoModel, WrongModel, open_model
 from errors import NodeError
+from net.egress import Rule, make_client
 from nodes.credential_types import TYPES
-from nodes.egress import Rule, make_client
 from nodes.keyring import CHECKS
 from nodes.model_wire import VERSION, choose, model_access
 

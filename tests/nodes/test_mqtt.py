@@ -16,8 +16,8 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from errors import NodeError
+from net.egress import Rule
 from nodes import REGISTRY, mqtt
-from nodes.egress import Rule
 
 
 @pytest.fixture(scope="module")

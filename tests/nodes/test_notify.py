@@ -16,8 +16,8 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from errors import NodeError
+from net.egress import MAX_BYTES, Rule
 from nodes.credential_types import LOCAL_SERVICES, TYPES
-from nodes.egress import MAX_BYTES, Rule
 from nodes.keyring import CHECKS, Untested
 from nodes.notices import Notice, _apprise, _Throttle, send
 

@@ -15,8 +15,8 @@ from werkzeug import Response
 from werkzeug.serving import make_server
 
 from errors import NodeError
+from net.egress import Rule
 from nodes import REGISTRY, s3
-from nodes.egress import Rule
 
 SECRET = "Geheim/Key+1"
 

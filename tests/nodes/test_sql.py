@@ -14,9 +14,9 @@ from marshmallow import ValidationError
 from sql_servers import PASSWORD, database
 
 from errors import NodeError
+from net.egress import Rule
 from nodes import REGISTRY, databases
 from nodes.credential_types import TYPES
-from nodes.egress import Rule
 from nodes.keyring import Untested
 from nodes.rows import distinct, plain
 

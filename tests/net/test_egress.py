@@ -5,7 +5,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from errors import ConfigError, NodeError
-from nodes.egress import Rule, is_public, make_client, tls_context
+from net.egress import Rule, is_public, make_client, tls_context
 
 
 def address(text):

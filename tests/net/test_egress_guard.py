@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from errors import NodeError
-from nodes.egress import Rule
-from nodes.guard import dial, guarded
+from net.egress import Rule
+from net.egress_guard import dial, guarded
 
 NOBODY, HERE = Rule([]), Rule(["127.0.0.1"])
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from errors import NodeError
-from nodes.egress import Rule, unresolved
+
+from .egress import Rule, unresolved
 
 # What a thread that is kept away from this machine may not do: begin what would not be watched, and touch files.
 PROGRAMS = {
