@@ -17,8 +17,8 @@ from engine import Job, Outcome, Plan
 from errors import NodeError
 from models import Fired, HeldUp, Run, is_held_up, new_id, now_ms
 from nodes.keyring import Keyring
+from parsers.process import refuse_to_wait
 from payloads import Kept, Payloads
-from reading import refuse_to_wait
 from recorder import RunRecord, Turn
 
 from .dispatcher import Dispatcher

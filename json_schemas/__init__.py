@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from errors import NodeError
-from readers.formats import FORMATS
-from reading import Unreadable, read_apart
+from parsers.formats import FORMATS
+from parsers.process import Unreadable, read_apart
 
 from .costs import DEEPEST, PATTERNS, Costs, Work, costs_of, pattern_options
 
@@ -248,12 +248,12 @@ def _why(error: NodeError) -> str:
 
 
 def _found_apart(schema: bytes, data: bytes, whole: bool) -> dict[str, Any]:
-    """What `readers/schema.py` finds; where telling all is too much, the first issue. NodeError."""
+    """What `parsers/json_schema.py` finds; where telling all is too much, the first issue. NodeError."""
     seconds = SECONDS + SECONDS_A_BYTE * (len(schema) + len(data))
     options = {"schema": orjson.Fragment(schema), "seconds": seconds, "whole": whole}
     try:
-        return read_apart("schema", options, data, PATIENCE + seconds)
+        return read_apart("json_schema", options, data, PATIENCE + seconds)
     except Unreadable:
         if not whole:
             raise
-    return read_apart("schema", {**options, "whole": False}, data, PATIENCE + seconds)
+    return read_apart("json_schema", {**options, "whole": False}, data, PATIENCE + seconds)

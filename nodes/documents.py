@@ -15,7 +15,7 @@ from nodes.base import Context, Node, check_installed, setting
 from nodes.files import check_secrets, described, path_of
 from nodes.kinds import anything, choice, text, text_of
 from nodes.placeholders import texts
-from reading import read_apart
+from parsers.process import read_apart
 
 MOST_ROWS, MOST_COLUMNS, MOST_CELL = 100_000, 1_000, 32_767
 MOST_FILE, READ_SECONDS = 50 * 2**20, 60.0
@@ -83,7 +83,7 @@ def _read(where: str, sheet: str | None, ctx: Context) -> list[list[Any]]:
     if files.size(where) > MOST_FILE:
         raise NodeError(f"{where!r} has more than {MOST_FILE} bytes", permanent=True)
     options = {"sheet": sheet, "max_rows": MOST_ROWS, "max_columns": MOST_COLUMNS}
-    found = read_apart("xlsx", options, files.read(where), ctx.seconds_left(READ_SECONDS))
+    found = read_apart("spreadsheet", options, files.read(where), ctx.seconds_left(READ_SECONDS))
     if "problem" in found:
         raise NodeError(f"{where!r} {found['problem']}", permanent=True)
     rows: list[list[Any]] = found["rows"]

@@ -15,7 +15,7 @@ from nodes.answers import asked_to_wait, is_permanent
 from nodes.base import Context, Item, Node, Polled, setting
 from nodes.kinds import Number, text, web_address
 from nodes.triggers import TriggerNode
-from reading import read_apart
+from parsers.process import read_apart
 
 FETCH_SECONDS, READ_SECONDS = 30.0, 20.0
 MAX_MARK = 1_000  # characters of an ETag or a Last-Modified

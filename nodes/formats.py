@@ -24,7 +24,7 @@ from nodes.bounds import (
 )
 from nodes.kinds import Named, anything, choice
 from nodes.lists import flag, whole
-from reading import read_apart
+from parsers.process import read_apart
 
 MAX_NAME = 200
 HTML_SECONDS = 30.0

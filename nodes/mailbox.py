@@ -12,7 +12,7 @@ from nodes.base import Context, Item, Polled, setting
 from nodes.imap import MAX_MAIL, About, Late, Session, session
 from nodes.kinds import Number, credential, header_value
 from nodes.triggers import TriggerNode
-from reading import Reader, Unreadable
+from parsers.process import Reader, Unreadable
 
 READ_SECONDS = 20.0  # for one mail
 BATCH, ENOUGH_BYTES, ENOUGH_SECONDS = 50, 40 * 2**20, 40.0

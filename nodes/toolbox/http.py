@@ -19,7 +19,7 @@ from nodes.calls import CREDENTIALS, METHODS, Call, Caller
 from nodes.keyring import Credential, or_list
 from nodes.kinds import CONTROL, TOKEN
 from nodes.toolbox.making import Bench
-from reading import Unreadable, read_apart
+from parsers.process import Unreadable, read_apart
 
 SECONDS, PAGE_SECONDS = 30.0, 15.0
 MOST_URL, MOST_HEADERS, MOST_HEADER, MOST_BODY = 8_000, 30, 4_000, 100_000
@@ -120,7 +120,7 @@ class Browser:
         options = {"url": answer.url, "most": MOST_PAGE}
         try:
             found = read_apart(
-                "page", options, text.encode("utf-8", "replace"), self.bench.ctx.seconds_left(PAGE_SECONDS)
+                "html_text", options, text.encode("utf-8", "replace"), self.bench.ctx.seconds_left(PAGE_SECONDS)
             )
         except Unreadable as error:
             return {"note": error.message, "html": text}

@@ -13,7 +13,7 @@ from contract import Case, Contract
 from pypdf import PdfReader, PdfWriter
 
 from errors import NodeError
-from readers import xlsx
+from parsers import spreadsheet
 
 SHEET = "xl/worksheets/sheet1.xml"
 
@@ -167,7 +167,7 @@ def test_a_part_that_lies_about_its_size_is_read_no_further_than_it_says(run, pu
     try:
         # By the reader itself, in this process: what another uses, this does not see.
         options = {"sheet": None, "max_rows": 10, "max_columns": 10}
-        assert xlsx.read(options, bomb) == ({"rows": [["a"], ["b"]]}, ())
+        assert spreadsheet.read(options, bomb) == ({"rows": [["a"], ["b"]]}, ())
         assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
     finally:
         tracemalloc.stop()

@@ -15,8 +15,8 @@ import engine
 from errors import DefinitionError, NodeError
 from nodes import REGISTRY
 from nodes.feeds import keyed, oldest_first
-from readers import loop
-from reading import Reader, Unreadable
+from parsers import worker
+from parsers.process import Reader, Unreadable
 
 RSS = '<?xml version="1.0" encoding="utf-8"?><rss version="2.0"><channel><title>T</title>{}</channel></rss>'
 ATOM = '<?xml version="1.0" encoding="utf-8"?><feed xmlns="http://www.w3.org/2005/Atom"><title>T</title>{}</feed>'
@@ -429,7 +429,7 @@ def test_where_the_process_that_reads_cannot_be_bounded_nothing_is_read(monkeypa
         raise ValueError("not allowed")
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert loop._limit() == "the process that reads it cannot be bounded (setrlimit): not allowed"
+    assert worker._limit() == "the process that reads it cannot be bounded (setrlimit): not allowed"
 
 
 def test_a_server_that_asks_to_be_left_alone_is(run, page):

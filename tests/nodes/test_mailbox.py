@@ -13,7 +13,7 @@ from nodes import REGISTRY
 from nodes.imap import Session, check
 from nodes.keyring import CHECKS
 from nodes.mailbox import BATCH, safe_name
-from reading import Reader
+from parsers.process import Reader
 
 pytestmark = pytest.mark.skipif(dovecot.why_not() is not None, reason=str(dovecot.why_not()))
 USERS = count(1)

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from readers.page import MORE, read
-from reading import read_apart
+from parsers.html_text import MORE, read
+from parsers.process import read_apart
 
 BASE = "https://a.example/news/"
 
@@ -73,5 +73,5 @@ def test_what_is_hardly_html_is_read_too(html):
 def test_a_large_page_is_read_in_time():
     html = "<p>word <a href=/x>link</a> <b>more</b></p>" * 100_000
     began = time.monotonic()
-    assert read_apart("page", {"url": BASE, "most": 15_000}, html.encode(), 15)["text"].endswith(MORE)
+    assert read_apart("html_text", {"url": BASE, "most": 15_000}, html.encode(), 15)["text"].endswith(MORE)
     assert time.monotonic() - began < 10

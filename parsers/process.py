@@ -1,4 +1,4 @@
-"""Reads what strangers wrote in a process of its own, bounded in time and memory (see `readers/`)."""
+"""Reads what strangers wrote in a process of its own, bounded in time and memory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from typing import Any
 import orjson
 
 from errors import NodeError
-from readers.loop import receive, send
 
-ROOT = Path(__file__).parent
+from .worker import receive, send
+
+ROOT = Path(__file__).parents[1]
 # `-I`: nothing from the environment, where the server's secrets are, nor from the working directory.
-CODE = "import sys; sys.path.append(sys.argv[1]); from readers.loop import serve; serve(sys.argv[2])"
+CODE = "import sys; sys.path.append(sys.argv[1]); from parsers.worker import serve; serve(sys.argv[2])"
 # As many at a time as there are processors: more would only take each other's time and memory.
 _places = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
 MOST_TEXT, MOST_PIECE, MOST_PIECES = 64 * 2**20, 64 * 2**20, 1_000
@@ -27,6 +28,11 @@ MOST_TEXT, MOST_PIECE, MOST_PIECES = 64 * 2**20, 64 * 2**20, 1_000
 
 class Unreadable(NodeError):
     """What was to be read ended its reader, by the time or the memory that it would have taken, or by a fault."""
+
+
+def called(kind: str) -> str:
+    """Return what errors call the data of this parser."""
+    return {"html_text": "page", "json_schema": "schema"}.get(kind, kind)
 
 
 class _Thread(threading.local):
@@ -47,7 +53,7 @@ def read_apart(kind: str, options: dict[str, Any], data: bytes, seconds: float) 
         _thread.refuse()
     end = time.monotonic() + seconds
     if not _places.acquire(timeout=seconds):
-        raise NodeError(f"nobody was free to read the {kind} within {seconds:.3g} s")
+        raise NodeError(f"nobody was free to read the {called(kind)} within {seconds:.3g} s")
     try:
         with Reader(kind) as reader:
             return reader.read(options, data, max(0.0, end - time.monotonic()))[0]
@@ -56,7 +62,7 @@ def read_apart(kind: str, options: dict[str, Any], data: bytes, seconds: float) 
 
 
 class Reader:
-    """A process that reads as one of `readers/` does: `pdf`. It is started at the first use, and again if need be."""
+    """A process that reads by the parser of this name, such as `pdf`. Started at the first use, again if need be."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -84,11 +90,11 @@ class Reader:
         except (OSError, ValueError) as error:
             self.close(at_once=True)
             why = f"it takes longer than {seconds:.3g} s" if late.is_set() else "it takes too much, or ends its reader"
-            raise Unreadable(f"the {self.kind} cannot be read: {why}", permanent=not late.is_set()) from error
+            raise Unreadable(f"the {called(self.kind)} cannot be read: {why}", permanent=not late.is_set()) from error
         finally:
             timer.cancel()
         if "error" in answer:
-            raise Unreadable(f"the {self.kind} cannot be read: {answer['error']}", permanent=True)
+            raise Unreadable(f"the {called(self.kind)} cannot be read: {answer['error']}", permanent=True)
         return answer, pieces
 
     def close(self, at_once: bool = False) -> None:

@@ -44,7 +44,7 @@ def send(stream: BinaryIO, *pieces: bytes) -> None:
 
 def serve(kind: str) -> None:
     """Answer with `read` of the module of this name, which gives JSON and a list of bytes."""
-    read = importlib.import_module(f"readers.{kind}").read
+    read = importlib.import_module(f"parsers.{kind}").read
     problem = _limit()
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
     while (options := receive(stdin)) is not None:

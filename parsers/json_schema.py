@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from readers.formats import FORMATS
+from .formats import FORMATS
 
 MAX_ISSUES, MAX_MESSAGE = 50, 30_000
 
