@@ -21,7 +21,7 @@ import database
 from config import Config
 from errors import BadInput, ConfigError, Conflict, NotFound
 from models import Fact, Lease
-from vault import KEY_FILE, fitting_key
+from security.vault import KEY_FILE, fitting_key
 from version import VERSION
 
 FORMAT = 1

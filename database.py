@@ -28,6 +28,7 @@ from errors import ConfigError
 from version import VERSION
 
 log = logging.getLogger("headrace.database")
+DatabaseRefused = OperationalError  # for whoever may not import Peewee
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HISTORY = "schema_migration"

@@ -5,9 +5,7 @@ since 1970 UTC; JSON is text. Ids are a prefix and a ULID, so they sort by age. 
 through `Write` values, which the recorder commits in groups; everything else writes itself inside `database.write()`.
 """
 
-from peewee import OperationalError as DatabaseRefused
-
-from database import HeldUp, commits, is_held_up, patience, space
+from database import DatabaseRefused, HeldUp, commits, is_held_up, patience, space
 from tables import retention
 from tables.agent_definitions import Agent
 from tables.agent_runs import AgentRun, AgentStep

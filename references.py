@@ -8,12 +8,12 @@ from typing import Any
 
 import orjson
 
-import credentials
 import definition as definitions
 import models
 from agent.definition import check
 from errors import Conflict, Issue
 from models import Workflow
+from security import credentials
 
 MAX_NAMED = 5  # callers in a message
 MAX_WARNINGS = 1_000

@@ -18,27 +18,26 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-import accounts
 import api
 import backups
 import cli
 import config as settings
 import database
-import server_key
 import welcome
 from api.rates import Rates
 from api.refusals import Refusals
 from api.shortcut import Shortcut
 from checkpoints import Checkpoints
 from config import Config
-from credentials import Credentials
 from dispatch import Dispatcher, Links, make_services
 from errors import ConfigError
 from models import DatabaseRefused, patience
 from nodes import own
 from recorder import Recorder
 from scheduler import Scheduler
-from vault import Vault
+from security import accounts, key_rotation
+from security.credentials import Credentials
+from security.vault import Vault
 
 gc.freeze()
 gc.enable()
@@ -145,7 +144,7 @@ def prepare(config: Config) -> welcome.Login | None:
     database.close_to_others(config.database_path)
     database.migrate()
     with database.write():
-        server_key.check(config)
+        key_rotation.check(config)
         made = accounts.make_first_owner(config)
     database.disconnect()
     return None if made is None or made[1] is None else (made[0], made[1])

@@ -12,10 +12,10 @@ from api.access import needs, workspace_id
 from api.agent_schemas import AgentArgs, AgentChange, AgentIn, AgentOut, SavedAgentOut
 from api.audit import audited
 from api.wire import Resource, invalid
-from credentials import agent_warnings
 from errors import BadInput, Conflict, Issue, NotFound
 from models import Agent, differences
 from schemas import CheckIn, CheckOut, listed
+from security.credentials import agent_warnings
 
 blueprint = Resource("agents", "Agent definitions")
 MOST_ISSUES = 100

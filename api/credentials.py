@@ -14,7 +14,6 @@ from api.access import needs, workspace_id
 from api.audit import begun
 from api.kept import kept
 from api.wire import Resource, check_depth, flatten
-from credentials import Credentials, Trial, host_warnings, opened, try_out, used_by
 from dispatch import Dispatcher
 from errors import BadInput, Unavailable
 from models import Credential
@@ -34,6 +33,7 @@ from schemas import (
     listed,
     slice_of,
 )
+from security.credentials import Credentials, Trial, host_warnings, opened, try_out, used_by
 
 blueprint = Resource("credentials", "Secrets that flows use")
 TRIALS_AT_ONCE = 4  # of a process, whose threads have others to answer too

@@ -8,7 +8,6 @@ from flask import current_app, request
 from flask_login import current_user
 from marshmallow import fields, validate
 
-import invitations
 import server_mail
 from api.access import check_believed, everybody, needs, who, workspace_id
 from api.audit import begun, remove
@@ -20,6 +19,7 @@ from errors import BadInput, Forbidden
 from kinds import Out, Strict, Time, choice, text
 from models import Invitation, User, Workspace
 from schemas import ROLES, SliceArgs, listed, slice_of
+from security import invitations
 
 blueprint = Resource("invitations", "Invitations into a workspace")
 blueprint.after_request(no_store)

@@ -7,7 +7,6 @@ from typing import Any
 from flask import current_app
 from flask_login import current_user
 
-import accounts
 from api.access import check_admin, check_role, needs, who, workspace_id
 from api.audit import audited, begun, remove
 from api.invitations import InvitationMade, invited
@@ -26,6 +25,7 @@ from api.wire import Resource, dumped
 from errors import BadInput, Conflict, Forbidden, NotFound
 from models import ApiToken, Membership, User, Workspace, differences, now_ms
 from schemas import SliceArgs, listed, slice_of
+from security import accounts
 
 blueprint = Resource("people", "Workspaces, members and API tokens")
 LAST_OWNER = "The workspace needs an owner; make somebody else one first"

@@ -6,7 +6,6 @@ from typing import Any
 
 from flask_login import current_user
 
-import accounts
 from api.access import needs, present, who
 from api.audit import begun, remove
 from api.origins import client
@@ -16,6 +15,7 @@ from api.wire import Resource
 from errors import NotFound
 from models import Session, User
 from schemas import PageArgs, listed
+from security import accounts
 
 blueprint = Resource("profile", "Your own account")
 blueprint.after_request(no_store)

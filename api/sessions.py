@@ -7,7 +7,6 @@ from typing import Any
 from flask import Response, current_app
 from flask_login import current_user
 
-import accounts
 from api.access import check_role, everybody, needs, workspace_id
 from api.audit import audited, remove
 from api.origins import check_origin, client, end_session, set_session
@@ -15,6 +14,7 @@ from api.people_schemas import SessionChange, WhoOut
 from api.wire import Resource, dumped
 from models import Session, User, Workspace
 from schemas import Login
+from security import accounts
 
 blueprint = Resource("auth", "Logging in and out")
 

@@ -34,8 +34,8 @@ from nodes.output import disposition
 from nodes.triggers import CREDENTIAL_TYPES, METHODS
 from payloads import Kept
 from schemas import ANY_JSON, Error, FiredOut
-from throttle import network_of
-from vault import Vault
+from security.login_throttle import network_of
+from security.vault import Vault
 
 log = logging.getLogger("headrace.webhooks")
 blueprint = Resource("webhooks", "The addresses of flows, called by other systems", any_query=True)

@@ -14,7 +14,7 @@ from config import Config
 from errors import BadInput
 from models import Fact, now_ms
 from scheduler.firing import skip_due
-from vault import KEY_FILE
+from security.vault import KEY_FILE
 
 NEW_FOLDER = click.Path(path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)

@@ -16,9 +16,7 @@ from typing import Any, NamedTuple
 
 import click
 
-import accounts
 import config as settings
-import credentials
 import database
 import definition as definitions
 import engine
@@ -33,6 +31,7 @@ from nodes.keyring import Credential
 from payloads import Kept
 from recorder import Recorder
 from schemas import Login, LogOut, RunOut, StepOut
+from security import accounts, credentials
 
 FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
 SHORTEST_WAIT = 0.05  # seconds: the process may be behind with its lease, and takes up no run until it is not

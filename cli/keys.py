@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-import server_key
 from cli.base import main, one_line, opened
+from security import key_rotation
 
 NEW_KEY = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -21,14 +21,14 @@ def rotate_key(new_key_file: Path | None, skip_unreadable: bool) -> None:
     new_key = None
     if new_key_file is not None:
         raw = sys.stdin.buffer.read() if str(new_key_file) == "-" else new_key_file.read_bytes()
-        new_key = server_key.key_of(raw, "--new-key-file")
+        new_key = key_rotation.key_of(raw, "--new-key-file")
     with opened() as config:
-        done = server_key.rotate(config, new_key, skip_unreadable)
+        done = key_rotation.rotate(config, new_key, skip_unreadable)
     click.echo(f"{done.changed} credential{'s are' if done.changed != 1 else ' is'} under the new key")
     if new_key is not None:
         click.echo("Set HEADRACE_SECRET_KEY to it now: the server does not start with the old one")
     elif done.old is not None:
-        click.echo(f"{config.data_dir / server_key.KEY_FILE} has it; keep a copy of it elsewhere")
+        click.echo(f"{config.data_dir / key_rotation.KEY_FILE} has it; keep a copy of it elsewhere")
         click.echo(f"{done.old} is the old one, which backups made before need: delete it when you need them no more")
     if done.unreadable:
         click.echo(one_line(f"Left as they were, since nothing opens them: {', '.join(done.unreadable)}"))

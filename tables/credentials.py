@@ -1,4 +1,4 @@
-"""The workspaces' credentials. Their values are encrypted before they come here, and decrypted elsewhere (vault.py)."""
+"""The workspaces' credentials. Their values come here encrypted; security/vault.py decrypts them."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from config import Config
 from database import write
 from models import ApiToken, Membership, Session, User, Workspace, now_ms
 from nodes.base import REGISTRY, Node
-from vault import KEY_FILE
+from security.vault import KEY_FILE
 
 pytest_plugins = ["network"]
 EMAIL, PASSWORD = "owner@example.org", "correct horse battery"

@@ -18,7 +18,7 @@ from backups import MANIFEST, RESTORING
 from config import Config, table
 from errors import BadInput, ConfigError, Conflict, NotFound
 from models import Credential, Fact, Lease, Schedule, Workflow, Workspace, now_ms
-from vault import KEY_FILE
+from security.vault import KEY_FILE
 from version import VERSION
 from workflow_server import prepare, serve
 

@@ -19,12 +19,12 @@ import pytest
 from children import child
 from click.testing import CliRunner
 
-import accounts
 import cli
 import database
 from config import table
 from models import ApiToken, AuditEntry, Membership, Session, User, Workflow, Workspace
 from nodes import own
+from security import accounts
 from workflow_server import serve
 
 ROOT = Path(__file__).parent.parent

@@ -12,7 +12,7 @@ from typing import Any
 from api.refusals import Refusals
 from dispatch import Dispatcher, QuickRuns
 from errors import HeadraceError
-from vault import Vault
+from security.vault import Vault
 
 from . import runs, webhooks
 from .calls import LARGEST_BODY, Call, Reply

@@ -26,7 +26,7 @@ from dispatch import QuickRuns
 from engine import Outcome
 from errors import HeadraceError
 from models import Hook, Run
-from vault import Vault
+from security.vault import Vault
 
 from .calls import LARGEST_BODY, Call, Manner, Reply, tell
 

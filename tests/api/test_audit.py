@@ -8,11 +8,10 @@ import pytest
 from test_every_route import BY_TOKEN, OTHER_PARTS, routes_of
 from world import at_once, said, start_python
 
-import accounts
-import throttle
 from database import execute, write
 from models import ACTIONS, SUBJECTS, AgentRun, ApiToken, AuditEntry, Invitation, Session, User, Wait, Workflow
-from vault import KEY_FILE
+from security import accounts, login_throttle
+from security.vault import KEY_FILE
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 APPROVAL = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Pay?"}}], "edges": []}
@@ -273,9 +272,9 @@ def test_a_login_that_fails_is_told_of_for_accounts_that_are_there(owner, client
 
 
 def test_a_throttled_account_fills_no_table(client, owner):
-    for _ in range(throttle.MAX_FAILURES["pair"] + 5):
+    for _ in range(login_throttle.MAX_FAILURES["pair"] + 5):
         client.post("/api/auth/login", {"email": "owner@example.org", "password": "wrong"})
-    assert len(entries()) == throttle.MAX_FAILURES["pair"]
+    assert len(entries()) == login_throttle.MAX_FAILURES["pair"]
 
 
 def test_who_answers_by_a_link_is_nobody_with_an_address(owner, client, make_flow):

@@ -11,7 +11,7 @@ from errors import NodeError, Unavailable
 from models import AuditEntry, Credential
 from nodes.credential_types import TYPES
 from nodes.keyring import CHECKS
-from vault import Vault
+from security.vault import Vault
 
 SECRET = "hunter2hunter2"
 BEARER = {"type": "http_bearer", "data": {"token": SECRET}}

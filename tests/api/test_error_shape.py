@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-import throttle
 from api.access import everybody
 from errors import (
     BadInput,
@@ -20,6 +19,7 @@ from errors import (
     Unavailable,
 )
 from models import Fact, LoginFailure
+from security import login_throttle
 
 FORM = {"data": "name=x", "content_type": "application/x-www-form-urlencoded"}
 
@@ -390,11 +390,11 @@ def test_a_definition_over_its_bound_is_413(owner, config, as_text):
 
 def test_after_many_failed_logins_it_is_429_with_retry_after(client):
     keys = [f"account:{'nobody@example.org'}"]
-    for _ in range(throttle.MAX_FAILURES["pair"]):
-        LoginFailure.note(keys, throttle.WINDOW_MS)
+    for _ in range(login_throttle.MAX_FAILURES["pair"]):
+        LoginFailure.note(keys, login_throttle.WINDOW_MS)
     answer = client.post("/api/auth/login", {"email": "nobody@example.org", "password": "x"})
     check_shape(answer, 429)
-    assert 0 < int(answer.headers["Retry-After"]) <= throttle.WINDOW_MS // 1000
+    assert 0 < int(answer.headers["Retry-After"]) <= login_throttle.WINDOW_MS // 1000
 
 
 # 503

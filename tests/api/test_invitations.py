@@ -9,14 +9,12 @@ import pytest
 from mail_servers import Mails, Server
 from world import at_once
 
-import accounts
 import database
-import invitations
-import throttle
 from config import MailServer
 from database import write
 from models import ROLES, ApiToken, AuditEntry, Invitation, Session, User, Workspace, first_id, now_ms
 from scheduler import prune
+from security import accounts, invitations, login_throttle
 
 NEW = {"email": "new@example.org", "role": "editor"}
 CHOSEN = "of my own choice"
@@ -244,7 +242,7 @@ def test_somebody_in_no_workspace_comes_back_by_link_and_password(app, owner, me
 def test_a_link_is_no_way_to_guess_the_password_of_an_account(invite, redeem, other):
     token = invite(other.user.email)
     statuses = [redeem(token, password=f"guess number {number}")[1].status_code for number in range(12)]
-    assert statuses == [409] * throttle.MAX_FAILURES["pair"] + [429] * (12 - throttle.MAX_FAILURES["pair"])
+    assert statuses == [409] * login_throttle.MAX_FAILURES["pair"] + [429] * (12 - login_throttle.MAX_FAILURES["pair"])
 
 
 # Attacks: the link
@@ -383,8 +381,8 @@ def test_without_a_good_password_nobody_learns_whether_there_is_an_account(clien
 
 def test_links_that_are_not_valid_are_bounded(client, invite):
     token = invite()
-    for _ in range(throttle.MAX_BAD_LINKS):
-        throttle.note_bad_link("127.0.0.1")
+    for _ in range(login_throttle.MAX_BAD_LINKS):
+        login_throttle.note_bad_link("127.0.0.1")
     for path, more in (("look", {}), ("redeem", {"password": CHOSEN})):
         answer = client.post(f"/api/invitations/{path}", {"token": token, **more})
         assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
@@ -392,9 +390,9 @@ def test_links_that_are_not_valid_are_bounded(client, invite):
 
 def test_refused_redemptions_fill_no_audit_trail(other, invite, redeem):
     token = invite("new@example.org")
-    for _ in range(throttle.MAX_BAD_LINKS + 5):
+    for _ in range(login_throttle.MAX_BAD_LINKS + 5):
         redeem(token, other)
-    assert actions().count("invitation.refused") == throttle.MAX_BAD_LINKS
+    assert actions().count("invitation.refused") == login_throttle.MAX_BAD_LINKS
 
 
 # Attacks: what is told of accounts

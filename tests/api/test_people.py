@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-import accounts
-import throttle
 from database import write
 from models import ROLES, ApiToken, AuditEntry, LoginAddress, Membership, now_ms
+from security import accounts, login_throttle
 
 NEW = {"email": "new@example.org", "role": "editor", "password": "long enough"}
 
@@ -154,7 +153,7 @@ def test_a_program_works_with_the_password_that_was_given(owner, log_in):
 def test_an_admin_helps_a_user_who_forgot_the_password(owner, reset, log_in, token_client):
     email, program = reset.client.user.email, token_client("viewer", user=reset.client.user)
     LoginAddress.note(reset.client.user.id, "127.0.0.1")
-    for _ in range(throttle.MAX_FAILURES["pair"]):
+    for _ in range(login_throttle.MAX_FAILURES["pair"]):
         log_in(email, "forgotten")
     assert reset(owner) == 204 and not LoginAddress.is_known(reset.client.user.id, "127.0.0.1")
     assert reset.client.get("/api/flows").status_code == 401 == program.get("/api/flows").status_code

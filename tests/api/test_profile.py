@@ -5,10 +5,9 @@ import json
 import pytest
 from test_every_route import OPEN
 
-import accounts
-import throttle
 from config import Config
 from models import AuditEntry, LoginFailure, Session, User, Workspace
+from security import accounts, login_throttle
 
 PASSWORD = "correct horse battery"
 NEW = {"password": "a much better one", "current_password": PASSWORD}
@@ -103,7 +102,7 @@ def test_a_wrong_change_is_400_and_names_the_field(owner, body, field):
 
 
 def test_the_present_password_is_guessed_no_more_often_than_at_a_login(owner, client):
-    for _ in range(throttle.MAX_FAILURES["pair"]):
+    for _ in range(login_throttle.MAX_FAILURES["pair"]):
         assert owner.patch("/api/profile", {**NEW, "current_password": "wrong"}).status_code == 400
     answer = owner.patch("/api/profile", NEW)
     assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0

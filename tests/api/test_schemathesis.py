@@ -22,7 +22,7 @@ import database
 import workflow_server
 from config import Config
 from models import AgentMemory, ApiToken, Credential, Membership, Run, Session, User, Workflow, new_id
-from vault import KEY_FILE
+from security.vault import KEY_FILE
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # Coverage tries every bound of every parameter, fuzzing as many examples as BOUNDS says.

@@ -8,9 +8,9 @@ import pytest
 from servers import EMAIL as SERVER_EMAIL
 from servers import PATIENCE, Server
 
-import throttle
 from database import write
 from models import LoginAddress, LoginFailure, Membership, Session, User, Workspace, now_ms
+from security import login_throttle
 from tables.base import DAY_MS
 from tables.logins import KNOWN_MS
 
@@ -139,12 +139,12 @@ def test_a_member_who_was_removed_is_403_with_the_session_they_have(owner, membe
 # The throttle
 
 FROM_FAR = {"REMOTE_ADDR": "8.8.8.8"}
-PAIR, ADDRESS = throttle.MAX_FAILURES["pair"], throttle.MAX_FAILURES["address"]
+PAIR, ADDRESS = login_throttle.MAX_FAILURES["pair"], login_throttle.MAX_FAILURES["address"]
 
 
 def fail(key, times):
     for _ in range(times):
-        LoginFailure.note([key], throttle.WINDOW_MS)
+        LoginFailure.note([key], login_throttle.WINDOW_MS)
 
 
 def guess(client, times, email="owner@example.org", **options):
@@ -162,7 +162,7 @@ def move_back(ms):
 def test_whoever_guesses_is_stopped_even_with_the_right_password_in_the_end(client):
     assert guess(client, PAIR + 1) == [401] * PAIR + [429]
     answer = client.post("/api/auth/login", LOGIN)
-    assert answer.status_code == 429 and 0 < int(answer.headers["Retry-After"]) <= throttle.WINDOW_MS / 1000
+    assert answer.status_code == 429 and 0 < int(answer.headers["Retry-After"]) <= login_throttle.WINDOW_MS / 1000
 
 
 def test_who_guesses_from_elsewhere_does_not_lock_out_the_one_who_logs_in_from_a_known_address(client):
@@ -174,7 +174,7 @@ def test_who_guesses_from_elsewhere_does_not_lock_out_the_one_who_logs_in_from_a
 
 def test_an_account_that_is_guessed_from_many_addresses_becomes_slow_and_never_closed(client):
     pauses = []
-    for number in range(throttle.FREE_FAILURES + 12):
+    for number in range(login_throttle.FREE_FAILURES + 12):
         place = {"environ_base": {"REMOTE_ADDR": f"203.0.113.{number}"}}
         answer = client.post("/api/auth/login", {**LOGIN, "password": "wrong"}, **place)
         if answer.status_code == 429:
@@ -182,8 +182,10 @@ def test_an_account_that_is_guessed_from_many_addresses_becomes_slow_and_never_c
             move_back(pauses[-1] * 1000)
             answer = client.post("/api/auth/login", {**LOGIN, "password": "wrong"}, **place)
         assert answer.status_code == 401
-    assert pauses[:7] == [1, 2, 4, 8, 16, 32, throttle.MAX_PAUSE] and set(pauses[7:]) == {throttle.MAX_PAUSE}
-    move_back(throttle.MAX_PAUSE * 1000)
+    assert pauses[:7] == [1, 2, 4, 8, 16, 32, login_throttle.MAX_PAUSE] and set(pauses[7:]) == {
+        login_throttle.MAX_PAUSE
+    }
+    move_back(login_throttle.MAX_PAUSE * 1000)
     assert client.post("/api/auth/login", LOGIN, environ_base={"REMOTE_ADDR": "203.0.113.99"}).status_code == 200
 
 
@@ -216,7 +218,7 @@ def test_an_ipv6_client_is_one_with_its_whole_network(client):
     [("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("fe80::1%eth0", "fe80::/64"), ("", "")],
 )
 def test_what_counts_as_one_address(address, network):
-    assert throttle.network_of(address) == network
+    assert login_throttle.network_of(address) == network
 
 
 def test_many_behind_a_proxy_that_is_not_trusted_do_not_lock_each_other_out(client, server, caplog):
@@ -243,13 +245,13 @@ def test_a_login_that_works_clears_the_count_of_the_account_and_not_of_the_addre
 
 def test_failures_are_forgotten_when_the_window_has_passed(client):
     guess(client, PAIR)
-    move_back(throttle.WINDOW_MS)
+    move_back(login_throttle.WINDOW_MS)
     assert client.post("/api/auth/login", LOGIN).status_code == 200
 
 
 def test_failures_of_which_the_window_has_passed_leave_the_table(client):
     guess(client, 1, "another@example.org")
-    move_back(throttle.WINDOW_MS)
+    move_back(login_throttle.WINDOW_MS)
     guess(client, 1)
     assert not [row for row in LoginFailure.select() if "another" in row.key]
 

@@ -18,11 +18,12 @@ HARNESS = """
 import json, os, shutil, signal, sys
 from pathlib import Path
 
-import database, server_key, workflow_server
+import database, workflow_server
 from config import Config
-from credentials import Credentials
+from security import key_rotation
+from security.credentials import Credentials
 from models import AuditEntry, Credential, Fact
-from vault import Vault
+from security.vault import Vault
 
 folder, new_key = Path(sys.argv[1]), sys.argv[2].encode() or None
 OLD = "the old key of the test" if new_key else ""
@@ -69,7 +70,7 @@ def rotate(data_dir, last):
     sys.addaudithook(lambda event, args: step() if event in STEPS else None)
     database.connect(config.database_path, "normal")
     database.db.connection().set_trace_callback(step)
-    server_key.rotate(config, new_key)
+    key_rotation.rotate(config, new_key)
     database.disconnect()
 
 
@@ -99,7 +100,7 @@ def look(data_dir):
     # And the key can be changed all the same.
     if new_key is None:
         database.connect(config.database_path, "normal")
-        server_key.rotate(config)
+        key_rotation.rotate(config)
         database.disconnect()
         workflow_server.prepare(config)
 

@@ -26,7 +26,8 @@ from nodes.credential_types import TYPES
 from nodes.files import Files
 from nodes.keyring import CHECKS, Credential, Keyring, Untested
 from schemas import CredentialIn
-from vault import Vault
+
+from .vault import Vault
 
 log = logging.getLogger("headrace.credentials")
 TRIAL_SECONDS = 15.0

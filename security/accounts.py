@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
-import throttle
 from config import Config
 from database import write
 from errors import BadInput, ConfigError, Conflict, Forbidden, Issue, Unauthenticated
 from models import ApiToken, AuditEntry, LoginAddress, Membership, Session, User, Workspace, differences
-from passwords import weakness
+
+from . import login_throttle
+from .passwords import weakness
 
 log = logging.getLogger("headrace.accounts")
 
@@ -73,7 +74,7 @@ def log_in(
     """
     account = email.strip().lower()
     user = User.by_email(account)
-    made = throttle.take(account, address, user, is_shared)
+    made = login_throttle.take(account, address, user, is_shared)
     if not check_password(user, password) or user is None:
         # Of accounts that are there only: what else is typed in may be a password in the wrong field.
         if user is not None:
@@ -104,7 +105,7 @@ def confirm(user: User, password: str | None, address: str, is_shared: bool = Fa
     """BadInput unless this is the user's password. Wrong ones are counted as those of logins: TooMany."""
     if password is None:
         raise _wrong("current_password", "is needed to change the address or the password")
-    made = throttle.take(user.email, address, user, is_shared)
+    made = login_throttle.take(user.email, address, user, is_shared)
     if not check_password(user, password):
         raise _wrong("current_password", "is not your password")
     made.worked(user)
@@ -167,7 +168,7 @@ def _own_hash(user: User, password: str) -> str:
 def _set_hash(user: User, hashed: str, set_up: bool, but: Session | None = None) -> None:
     user.change(password_hash=hashed, set_up=set_up)
     Session.end_all(user, but)
-    throttle.forget(user.email)
+    login_throttle.forget(user.email)
 
 
 def address_of(email: str) -> str:

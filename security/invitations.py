@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import accounts
-import throttle
 from errors import Conflict, NotFound, TooMany
 from models import AuditEntry, Invitation, Membership, Session, User, Workspace, now_ms
+
+from . import accounts, login_throttle
 
 LIFETIME_MS = 72 * 3_600_000
 MAX_PENDING = 100
@@ -52,10 +52,10 @@ def find(token: str, address: str, is_shared: bool) -> Invitation:
 
     Raises: NotFound; TooMany after many of these.
     """
-    throttle.check_links(address, is_shared)
+    login_throttle.check_links(address, is_shared)
     found = Invitation.by_token(token)
     if found is None:
-        throttle.note_bad_link(address)
+        login_throttle.note_bad_link(address)
         raise NotFound(GONE)
     return found
 
@@ -77,7 +77,7 @@ def redeem(
     Raises: BadInput for a bad password, Conflict if it is not that of the account, NotFound if the invitation is gone.
     """
     user, (address, is_shared) = User.by_email(invitation.email), client
-    made = None if user is None else throttle.take(user.email, address, user, is_shared)
+    made = None if user is None else login_throttle.take(user.email, address, user, is_shared)
     is_theirs = accounts.check_password(user, password)
     about = (invitation.email, name or "", Workspace.get_by_id(invitation.workspace_id).name)
     # In any case: a password that is too weak must not tell whether there is an account.
@@ -123,7 +123,7 @@ def _using(invitation: Invitation, begin: Begin) -> Iterator[AuditEntry]:
             yield entry
     except Conflict as error:
         with begin("invitation.refused").about(invitation).note(reason=error.message).written() as entry:
-            throttle.note_bad_link(str(entry.address))
+            login_throttle.note_bad_link(str(entry.address))
         raise
 
 

@@ -1,7 +1,7 @@
 """Which passwords are too easy to guess: those of which little is left without well-known words, names and sequences.
 
 The words are our own short list. A long list of leaked passwords would find more, and weigh more than the rest of the
-accounts together; the limits on guessing (`throttle.py`) are for what is left.
+accounts together; the limits on guessing (`security/login_throttle.py`) are for what is left.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import workflow_server
 from config import Config
 from errors import ConfigError, VaultError
 from models import Fact
-from vault import KEY_FILE, Vault
+from security.vault import KEY_FILE, Vault
 
 KEY = "a key of the test's own"
 
@@ -102,7 +102,7 @@ def test_signing_loads_no_cryptography(tmp_path):
     source = """
 import sys, pathlib
 from config import Config
-from vault import Vault
+from security.vault import Vault
 vault = Vault.open(Config(data_dir=pathlib.Path(sys.argv[1])))
 vault.verify(vault.sign("a"), "a"), vault.fingerprint()
 print("cryptography" in sys.modules)
@@ -165,7 +165,7 @@ def test_processes_that_start_together_have_the_same_key(tmp_path):
     source = """
 import sys, pathlib
 from config import Config
-from vault import Vault
+from security.vault import Vault
 print("ready", flush=True)
 sys.stdin.readline()
 print(Vault.open(Config(data_dir=pathlib.Path(sys.argv[1]))).fingerprint())
@@ -252,7 +252,7 @@ def test_what_is_sealed_is_read_again_once_a_stamp(vault):
 
 
 def test_not_everything_is_kept_decrypted_for_ever(vault, monkeypatch):
-    monkeypatch.setattr("vault.MOST_OPENED", 3)
+    monkeypatch.setattr("security.vault.MOST_OPENED", 3)
     text = vault.seal(1)
     for number in range(10):
         assert vault.unseal(f"cred_{number}", 1, text) == 1

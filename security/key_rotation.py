@@ -15,7 +15,8 @@ from database import empty_log, execute, write
 from errors import BadInput, ConfigError, Conflict, VaultError
 from models import Credential, Fact, Lease, Wait
 from nodes import REGISTRY
-from vault import IF_LOST, KEY_FILE, SHORTEST_KEY, Vault, fitting_key, take_up_new_key, write_new_key
+
+from .vault import IF_LOST, KEY_FILE, SHORTEST_KEY, Vault, fitting_key, take_up_new_key, write_new_key
 
 MOST_NAMED = 20
 

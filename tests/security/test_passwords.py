@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-import accounts
 from config import Config
 from errors import BadInput, ConfigError
 from models import User
-from passwords import weakness
+from security import accounts
+from security.passwords import weakness
 
 NAMES = ["ada.lovelace@example.org", "Ada Lovelace", "Harbour Coffee"]
 

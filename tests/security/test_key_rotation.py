@@ -17,13 +17,13 @@ from world import ROOT, start_python
 
 import cli
 import database
-import server_key
 import workflow_server
 from config import Config, table
-from credentials import Credentials
 from errors import ConfigError, VaultError
 from models import AuditEntry, Credential, Fact, Lease, Run, Step, Wait, Workflow
-from vault import KEY_FILE, Vault
+from security import key_rotation
+from security.credentials import Credentials
+from security.vault import KEY_FILE, Vault
 
 SECRET, OLD, NEW = "hunter2hunter2", "the old key of the test", "the new key of the test"
 COUNT = 5
@@ -397,6 +397,6 @@ def test_a_disk_that_refuses_the_new_key_leaves_all_as_it_was(filled, data_dir, 
     def full(path):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(server_key, "write_new_key", full)
+    monkeypatch.setattr(key_rotation, "write_new_key", full)
     assert "No space left" in refused()
     assert readable(start()) == ALL

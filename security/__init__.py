@@ -1,0 +1,1 @@
+"""Who somebody is, and what only some may know: accounts, passwords, the server's key, stored credentials."""
