@@ -224,7 +224,7 @@ def at_once(count, work):
 
 def start_python(source, *args):
     """Another process that runs this source, with our modules and these arguments."""
-    path = os.pathsep.join((str(ROOT), str(ROOT / "tests" / "support")))
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "support")))
     command = [sys.executable, "-W", "error", "-c", source, *map(str, args)]
     return start_child(
         command,
