@@ -1,21 +1,42 @@
 """The tables, the queries on them and the legal changes of a run's state: the one place to import them from.
 
-They live in `tables/`, one file a subject. No Flask, no engine, no wire JSON here. Times are integers, milliseconds
-since 1970 UTC; JSON is text. Ids are a prefix and a ULID, so they sort by age. Rows that a run produces are written
-through `Write` values, which the recorder commits in groups; everything else writes itself inside `database.write()`.
+They live in `database/tables/`, a file for each subject. No Flask, no engine, no wire JSON here. Times are integers,
+milliseconds since 1970 UTC; JSON is text. Ids are a prefix and a ULID, so they sort by age. Rows that a run produces
+are written through `Write` values, which the recorder commits in groups; everything else writes itself inside
+`database.write()`.
 """
 
 from database import DatabaseRefused, HeldUp, commits, is_held_up, patience, space
-from tables import retention
-from tables.agent_definitions import Agent
-from tables.agent_runs import AgentRun, AgentStep
-from tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences, present_names
-from tables.base import Base, Needed, Write, first_id, microseconds, monotonic_ms, new_id, now_ms
-from tables.callers import Caller, look_up_anew
-from tables.credentials import Credential
-from tables.facts import Fact
-from tables.figures import metrics, totals
-from tables.flow_pages import (
+from database.tables import retention
+from database.tables.agent_definitions import Agent
+from database.tables.agent_memory import AgentMemory, MemoryScope
+from database.tables.agent_runs import AgentRun, AgentStep
+from database.tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences, present_names
+from database.tables.base import Base, Needed, Write, first_id, microseconds, monotonic_ms, new_id, now_ms
+from database.tables.callers import Caller, look_up_anew
+from database.tables.credentials import Credential
+from database.tables.idempotency_keys import IdempotencyKey
+from database.tables.invitations import Invitation
+from database.tables.key_value import StoreEntry, WorkspaceStore
+from database.tables.leases import Lease
+from database.tables.link_signatures import without_signatures
+from database.tables.logins import LoginAddress, LoginFailure
+from database.tables.logs import LogEntry
+from database.tables.metric_sums import FlowSum, WorkspaceDay, settle_days
+from database.tables.metrics import metrics, totals
+from database.tables.polls import CLAIM_MS, Claim, Poll, PollEntry
+from database.tables.presets import Preset
+from database.tables.run_days import RunDay
+from database.tables.run_options import RunOptions
+from database.tables.runs import QUEUED, RUN_STATUSES, Run
+from database.tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
+from database.tables.server_state import Fact
+from database.tables.steps import Step
+from database.tables.upcoming import Upcoming, upcoming
+from database.tables.users import ROLES, ApiToken, Membership, Session, User, Workspace, hash_token
+from database.tables.waits import Wait
+from database.tables.webhooks import Fired, Hook, Webhook
+from database.tables.workflow_lists import (
     FlowFilters,
     LastRun,
     Listed,
@@ -26,27 +47,7 @@ from tables.flow_pages import (
     sizes_of,
     versions_of,
 )
-from tables.flows import MOST_CHARACTERS, Startable, Workflow, WorkflowVersion
-from tables.invitations import Invitation
-from tables.keys import IdempotencyKey
-from tables.leases import Lease
-from tables.logins import LoginAddress, LoginFailure
-from tables.logs import LogEntry
-from tables.memory import AgentMemory, MemoryScope
-from tables.metrics import RunDay
-from tables.options import RunOptions
-from tables.people import ROLES, ApiToken, Membership, Session, User, Workspace, hash_token
-from tables.polls import CLAIM_MS, Claim, Poll, PollEntry
-from tables.presets import Preset
-from tables.runs import QUEUED, RUN_STATUSES, Run
-from tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
-from tables.signatures import without_signatures
-from tables.steps import Step
-from tables.store import StoreEntry, WorkspaceStore
-from tables.sums import FlowSum, WorkspaceDay, settle_days
-from tables.upcoming import Upcoming, upcoming
-from tables.waits import Wait
-from tables.webhooks import Fired, Hook, Webhook
+from database.tables.workflows import MOST_CHARACTERS, Startable, Workflow, WorkflowVersion
 
 __all__ = [
     "ACTIONS", "CLAIM_MS", "GRACE_MS", "MOST_CHARACTERS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent",

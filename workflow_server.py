@@ -27,8 +27,8 @@ import welcome
 from api.rates import Rates
 from api.refusals import Refusals
 from api.shortcut import Shortcut
-from checkpoints import Checkpoints
 from config import Config
+from database.checkpoints import Checkpoints
 from dispatch import Dispatcher, Links, make_services
 from errors import ConfigError
 from models import DatabaseRefused, patience

@@ -2,7 +2,7 @@
 other answers of the API say that nobody may keep them.
 
 The tag of an answer is a digest of its body. Where that hangs on the database alone, the digest is remembered until
-anybody commits anything (see changes.py): so long, whoever has the body is told so before it is made.
+anybody commits anything (see database/changes.py): so long, whoever has the body is told so before it is made.
 
 Those that are sent are compressed for whoever takes that, since not every server has a proxy before it that would. How
 far a text shrinks tells of what is in it to who reads along and can put something there (BREACH). So nothing is
@@ -18,7 +18,7 @@ import re
 
 from flask import Response, g, request
 
-from changes import Memory
+from database.changes import Memory
 from models import commits, now_ms
 
 NOT_TAGGED = ("webhooks.fire",)  # what a flow answers is its own affair

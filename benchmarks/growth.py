@@ -38,8 +38,8 @@ import database
 import engine
 from benchmarks import common
 from benchmarks.webhook import INPUT, definition
-from checkpoints import Checkpoints
 from database import execute, execute_all
+from database.checkpoints import Checkpoints
 from models import Run, Workflow, Write, new_id, now_ms
 from payloads import Payloads
 from recorder import RunRecord, WholeRun, insertions

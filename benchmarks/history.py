@@ -38,9 +38,9 @@ import workflow_server
 from benchmarks import common
 from config import Config
 from database import execute
+from database.tables.base import DAY_MS, ulid
 from flat import iso
 from models import ApiToken, Run, Schedule, User, Workflow, Workspace, now_ms, settle_days
-from tables.base import DAY_MS, ulid
 
 TARGET_MS = 15.0
 RUNS, TARGET_RUNS_MS = "runs: no filter", 0.5

@@ -21,13 +21,9 @@ LAYERS = {
     "net": set(),
     "characters": set(),
     "agent": {"json_schemas", "net"},
-    "drivers": set(),
-    "changes": set(),
-    "database": {"changes", "drivers"},
-    "checkpoints": {"database"},
+    "database": set(),
     "payloads": set(),
-    "tables": {"changes", "database"},
-    "models": {"database", "tables"},
+    "models": {"database"},
     "migrations": set(),
     "flat": set(),
     "json_schemas": {"parsers"},
@@ -55,7 +51,7 @@ LAYERS = {
     "api": {
         *("models", "payloads", "flat", "kinds", "schemas", "templates", "definition", "engine", "nodes"),
         *("dispatch", "scheduler", "agent", "triggers", "importing", "json_schemas", "security"),
-        *("server_mail", "references", "changes", "database"),
+        *("server_mail", "references", "database"),
     },
     "cli": {
         *("database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
@@ -73,7 +69,7 @@ HOMES = {
     **dict.fromkeys(
         ("flask", "flask_login", "flask_smorest", "flask_swagger_ui", "werkzeug"), {"api", "workflow_server"}
     ),
-    **dict.fromkeys(("peewee", "playhouse"), {"drivers", "database", "tables", "models", "recorder", "migrations"}),
+    **dict.fromkeys(("peewee", "playhouse"), {"database", "recorder", "migrations"}),
     "marshmallow": {"kinds", "schemas", "nodes", "definition", "security", "api"},
     "apscheduler": {"scheduler"},
     "celery": {"worker"},

@@ -12,8 +12,10 @@ from children import child
 from world import Background, add_flow, at_once, flow, fresh_database, run_of, steps_of
 
 import database
-import tables.base
 from database import execute, write
+from database.tables import base
+from database.tables.base import made_at, ulid
+from database.tables.steps import PAGE_BYTES, STEP_COLUMNS
 from models import (
     IdempotencyKey,
     Lease,
@@ -32,8 +34,6 @@ from models import (
     now_ms,
     totals,
 )
-from tables.base import made_at, ulid
-from tables.steps import PAGE_BYTES, STEP_COLUMNS
 
 DAY_MS = 86_400_000
 
@@ -601,7 +601,7 @@ def test_pruning_keys_deletes_the_old_ones(made):
 
 def test_many_old_rows_go_in_short_transactions(made, monkeypatch):
     """Who waits for a long one to say that it lives is taken for dead."""
-    monkeypatch.setattr(tables.base, "DROPPED_AT_ONCE", 2)
+    monkeypatch.setattr(base, "DROPPED_AT_ONCE", 2)
     for number in range(6):
         do(IdempotencyKey.take(made.id, str(number), accept(made).id))
     IdempotencyKey.update(created_at=1).where(IdempotencyKey.key != "5").execute()
@@ -669,7 +669,7 @@ def test_a_clock_that_is_set_kills_no_process(made, monkeypatch):
     Lease.beat("me", 60_000)
     clock = time.time_ns
     for hours in (5, -5):
-        monkeypatch.setattr("tables.base.time.time_ns", lambda by=hours: clock() + by * 3_600_000_000_000)
+        monkeypatch.setattr("database.tables.base.time.time_ns", lambda by=hours: clock() + by * 3_600_000_000_000)
         assert Run.abandoned() == []
 
 

@@ -12,10 +12,10 @@ from stage import content, differs, lacks, stage  # noqa: F401  (a fixture)
 from stage_servers import stage_llm, stage_mqtt, stage_s3, stage_ssh  # noqa: F401  (fixtures)
 
 import templates
+from database.tables.key_value import WorkspaceStore
 from models import LogEntry, Run, Wait, Workflow
 from nodes import REGISTRY
 from payloads import Kept
-from tables.store import WorkspaceStore
 
 TEMPLATES = templates.all_templates()
 PATIENCE = 60

@@ -19,8 +19,8 @@ from api.proofs import carrier, proves
 from api.refusals import Refusals
 from api.webhooks import NOT_NOW, answer_of_node, secret_of
 from api.wire import parse
-from changes import Memory
 from database import settings_commits
+from database.changes import Memory
 from definition import Plan
 from dispatch import QuickRuns
 from engine import Outcome

@@ -6,10 +6,10 @@ import pytest
 from test_agent_definitions import EXPECTED, FULL, LEAST
 from world import at_once
 
-import tables.agent_definitions as rows
 import templates
 from agent.definition import parse
 from database import execute
+from database.tables import agent_definitions as rows
 from dispatch.agent_definitions import find_agent
 
 

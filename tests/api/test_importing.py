@@ -7,9 +7,9 @@ from openapi_documents import GITHUB, PETSTORE
 
 from api import importing
 from database import execute
+from database.tables import presets as presets_table
 from dispatch.places import Places
 from models import Preset
-from tables import presets as presets_table
 
 SECRET = "hunter2hunter2"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tables import base
+from database.tables import base
 
 LOGGING = {"nodes": [{"id": "say", "type": "log", "config": {"message": "{{ input }}"}}]}
 

@@ -3,9 +3,9 @@
 import pytest
 
 from database import execute, write
+from database.tables.base import first_id
 from flat import iso
 from models import Run, RunDay, Workflow, now_ms
-from tables.base import first_id
 
 HOUR = 3_600_000
 

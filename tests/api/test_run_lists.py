@@ -8,9 +8,9 @@ from world import flow, node
 
 from api.runs import shown
 from database import execute, write
+from database.tables import base
 from models import Fired, Run, Wait
 from schemas import RunBriefOut, RunItemOut
-from tables import base
 
 TIMED = flow(node("start", "manual"), node("rest", "wait", {"seconds": 3600}), edges=["start rest"])
 CALLBACK = flow(node("start", "manual"), node("call", "callback"), edges=["start call"])

@@ -9,10 +9,10 @@ from servers import EMAIL as SERVER_EMAIL
 from servers import PATIENCE, Server
 
 from database import write
+from database.tables.base import DAY_MS
+from database.tables.logins import KNOWN_MS
 from models import LoginAddress, LoginFailure, Membership, Session, User, Workspace, now_ms
 from security import login_throttle
-from tables.base import DAY_MS
-from tables.logins import KNOWN_MS
 
 LOGIN = {"email": "owner@example.org", "password": "correct horse battery"}
 

@@ -475,7 +475,9 @@ def test_a_body_that_breaks_off_is_400_and_starts_no_run(client, hook):
 def test_a_plan_is_made_once_and_the_definition_read_no_more(client, hook, monkeypatch):
     hook(respond="last")
     assert client.post("/api/webhooks/orders").status_code == 200
-    monkeypatch.setattr("tables.webhooks.Fired.definition_json", property(lambda self: pytest.fail("was read")))
+    monkeypatch.setattr(
+        "database.tables.webhooks.Fired.definition_json", property(lambda self: pytest.fail("was read"))
+    )
     assert client.post("/api/webhooks/orders").status_code == 200
 
 

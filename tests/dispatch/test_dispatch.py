@@ -25,6 +25,7 @@ from world import (
 from world import run as run_engine
 
 import database
+from database.tables.base import boot_id, monotonic_ms
 from dispatch import MAX_DEATHS
 from dispatch.history import History
 from errors import BadInput, Conflict, DefinitionError, NodeError, Unavailable
@@ -32,7 +33,6 @@ from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, Step, Workflow,
 from nodes.base import REGISTRY
 from payloads import Kept, Payloads
 from recorder import RunRecord
-from tables.base import boot_id, monotonic_ms
 
 DAY_MS = 86_400_000
 

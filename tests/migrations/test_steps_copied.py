@@ -13,8 +13,8 @@ from playhouse.migrations import Runner
 from world import said, start_python
 
 import database
+from database.tables.steps import STEP_COLUMNS
 from errors import ConfigError
-from tables.steps import STEP_COLUMNS
 
 BEFORE = "0014_logins"
 MIGRATION = "0015_steps_with_rowids"

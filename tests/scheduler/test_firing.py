@@ -383,7 +383,7 @@ def test_fires_of_a_month_ago_go_but_for_the_newest_of_a_schedule():
 
 
 def test_pruning_goes_on_until_nothing_is_left(monkeypatch):
-    monkeypatch.setattr("tables.schedules.FIRES_AT_ONCE", 10)
+    monkeypatch.setattr("database.tables.schedules.FIRES_AT_ONCE", 10)
     made = schedule(every=1)
     fire_due(START + 35 * SECOND)
     assert ScheduleFire.prune(START + 31 * DAY) == 34

@@ -1,0 +1,217 @@
+"""What agents did: their runs, each a part of a run, and the steps from which they go on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from peewee import CompositeKey, FloatField, IntegerField, ModelSelect, TextField
+
+from database import execute
+
+from .base import Base, Timed, Write, insert, now_ms
+from .runs import Run
+
+STEP_COLUMNS = (
+    "agent_run_id", "seq", "kind", "name", "status", "request", "result", "error_text", "prompt_chars", "input_tokens",
+    "output_tokens", "cost", "started_at", "finished_at", "duration_ms",
+)  # fmt: skip
+# As with the steps of runs: who was asleep while another took up the run writes nothing, and does nothing any more.
+SAVE_STEP = (
+    f"INSERT INTO agent_steps ({', '.join(STEP_COLUMNS)}) SELECT {', '.join('?' * len(STEP_COLUMNS))} "
+    "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running') "
+    "ON CONFLICT (agent_run_id, seq) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in STEP_COLUMNS[2:])
+)
+BEGIN = (
+    " ON CONFLICT (id) DO UPDATE SET status = 'running', task = excluded.task, input = excluded.input, "
+    "model = excluded.model, error_text = NULL, finished_at = NULL"
+)
+LOOKED_AT, LONGEST_TURN = 500, 100_000  # runs; characters of a task and its answer
+COUNTS = ("requests", "tool_calls", "input_tokens", "output_tokens")
+# The price is not known where that of one answer is not.
+USED = (
+    "WITH s AS (SELECT kind = 'model' AND status = 'success' AS asked, kind = 'tool' AND status <> 'refused' AS called,"
+    " input_tokens, output_tokens, cost FROM agent_steps WHERE agent_run_id = ?) "
+    "SELECT COALESCE(SUM(asked), 0), COALESCE(SUM(called), 0), "
+    "COALESCE(SUM(asked * input_tokens), 0), COALESCE(SUM(asked * output_tokens), 0), "
+    "CASE WHEN COALESCE(SUM(asked AND cost IS NULL), 0) = 0 THEN COALESCE(SUM(asked * cost), 0.0) END FROM s"
+)
+
+
+class AgentRun(Timed, Base):
+    """One task given to an agent, and what came of it. It is a part of the run `run_id`: its node, its item.
+
+    `output` is JSON: `{"text"}` or `{"data"}`. `cost` is in US dollars, None where the price of the model is not known.
+    `item_index` is -1 where the node is not mapped over a list.
+    """
+
+    prefix = "arun"
+    id = TextField(primary_key=True)
+    workspace_id = TextField()
+    agent_id = TextField()
+    run_id = TextField()
+    node_id = TextField()
+    item_index = IntegerField()
+    task = TextField()
+    input = TextField(null=True)
+    session = TextField(default="")
+    model = TextField(null=True)
+    status = TextField()
+    output = TextField(null=True)
+    error_text = TextField(null=True)
+    requests = IntegerField(default=0)
+    tool_calls = IntegerField(default=0)
+    input_tokens = IntegerField(default=0)
+    output_tokens = IntegerField(default=0)
+    cost = FloatField(null=True)
+    created_at = IntegerField()
+    finished_at = IntegerField(null=True)
+    duration_ms = FloatField(null=True)
+
+    class Meta:
+        table_name = "agent_runs"
+
+    @classmethod
+    def of(cls, run_id: str, node_id: str, item_index: int) -> AgentRun | None:
+        """The agent's run in this node of the run."""
+        return cls.one("run_id = ? AND node_id = ? AND item_index = ?", run_id, node_id, item_index)
+
+    @classmethod
+    def accepted(cls, run: Run, id_: str, **values: Any) -> Write:
+        """The write that makes the row of a task which is the whole run, not begun yet."""
+        row = {"id": id_, "workspace_id": run.workspace_id, "run_id": run.id, "created_at": run.created_at, **values}
+        return insert("agent_runs", {**row, "status": "pending"} | dict.fromkeys(COUNTS, 0))
+
+    @classmethod
+    def begun(cls, run: Run, id_: str, **values: Any) -> Write:
+        """The write that makes or changes the row as the agent begins, or goes on; only for who executes the run."""
+        row = {
+            "id": id_, "workspace_id": run.workspace_id, "run_id": run.id, "status": "running",
+            "created_at": now_ms(), **values,
+        } | dict.fromkeys(COUNTS, 0)  # fmt: skip
+        made = run.while_it_runs(insert("agent_runs", row))
+        return Write(made.sql + BEGIN, made.params)
+
+    @classmethod
+    def ended(cls, run: Run, id_: str, status: str, **values: Any) -> Write:
+        """The write that says how it ended, or that it waits; only for who executes the run."""
+        row = {"status": status, **values}
+        columns = ", ".join(f"{name} = ?" for name in row)
+        still = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?)"
+        return Write(
+            f"UPDATE agent_runs SET {columns} WHERE id = ? AND {still}", (*row.values(), id_, run.id, run.claims)
+        )
+
+    @classmethod
+    def select_where(cls, workspace_id: str, agent_id: str | None, session: str | None = None) -> ModelSelect:
+        """The workspace's agent runs, of one agent and one session where given."""
+        query = cls.select().where(cls.workspace_id == workspace_id)
+        if agent_id is not None:
+            query = query.where(cls.agent_id == agent_id)
+        return query if session is None else query.where(cls.session == session)
+
+    @classmethod
+    def conversation(cls, workspace_id: str, agent_id: str, session: str, most: int) -> list[tuple[str, str]]:
+        """The last tasks of a session that the agent has answered, with its answers as JSON; the oldest first.
+
+        They are looked for among the last LOOKED_AT, and as far back as none of them is longer than LONGEST_TURN.
+        """
+        sql = (
+            "SELECT task, iif(length(task) + length(output) > ?, NULL, output) FROM (SELECT task, output, status "
+            "FROM agent_runs WHERE workspace_id = ? AND agent_id = ? AND session = ? ORDER BY id DESC LIMIT ?) "
+            "WHERE status = 'success' LIMIT ?"
+        )
+        found = execute(sql, (LONGEST_TURN, workspace_id, agent_id, session, LOOKED_AT, most))
+        fit = itertools.takewhile(lambda turn: turn[1] is not None, found)
+        return [(str(task), str(output)) for task, output in fit][::-1]
+
+    @classmethod
+    def tell_ends(cls, rows: Sequence[AgentRun]) -> None:
+        """Let rows that nobody ended say what became of their runs: cancelled, failed elsewhere, waiting, queued."""
+        open_ = [row for row in rows if row.finished_at is None]
+        runs = {run.id: run for run in Run.select().where(Run.id.in_([row.run_id for row in open_]))} if open_ else {}
+        for row in open_:
+            run = runs.get(row.run_id)
+            if run is None or run.finished_at is not None:
+                row._tell_end(run)
+            elif run.status == "pending":
+                row.status = "pending" if run.waiting is None or run.started_at is None else "waiting"
+
+    def _tell_end(self, run: Run | None) -> None:
+        """Say how it ended, now that its run has: by itself since it was read, or with the run."""
+        present = AgentRun.find(self.id)
+        if present is not None and present.finished_at is not None:
+            self.__data__.update(present.__data__)
+            return
+        self.status = "failed"
+        self.error_text = (run.error_text if run is not None else None) or "the run ended without it"
+        self.finished_at = None if run is None else run.finished_at
+        self.duration_ms = None if self.finished_at is None else float(max(0, self.finished_at - self.created_at))
+
+
+class AgentStep(Timed, Base):
+    """One thing that an agent did: `kind` is start, model or tool. `seq` orders the steps of an agent's run.
+
+    `request` and `result` are JSON, without secrets; of a model's, they are what makes its answer known after a crash.
+    """
+
+    agent_run_id = TextField()
+    seq = IntegerField()
+    kind = TextField()
+    name = TextField()
+    status = TextField()
+    request = TextField(null=True)
+    result = TextField(null=True)
+    error_text = TextField(null=True)
+    prompt_chars = IntegerField(null=True)
+    input_tokens = IntegerField(null=True)
+    output_tokens = IntegerField(null=True)
+    cost = FloatField(null=True)
+    started_at = IntegerField()
+    finished_at = IntegerField(null=True)
+    duration_ms = FloatField(null=True)
+
+    class Meta:
+        table_name = "agent_steps"
+        primary_key = CompositeKey("agent_run_id", "seq")
+
+    @classmethod
+    def save_one(cls, values: Sequence[Any], run: Run) -> Write:
+        """Insert or replace a step; values in the order of STEP_COLUMNS. The count is 0 where the run is not ours."""
+        return Write(SAVE_STEP, (*values, run.id, run.claims))
+
+    @classmethod
+    def of(cls, agent_run_ids: Iterable[str]) -> dict[str, list[AgentStep]]:
+        """The steps of these runs of agents, in their order."""
+        found: dict[str, list[AgentStep]] = {id_: [] for id_ in agent_run_ids}
+        marks = ", ".join("?" * len(found))
+        for row in cls.each(f"agent_run_id IN ({marks}) ORDER BY agent_run_id, seq", tuple(found)):
+            found[row.agent_run_id].append(row)
+        return found
+
+    @classmethod
+    def first(cls, agent_run_id: str, most: int) -> Iterator[AgentStep]:
+        """The first so many steps of this run of an agent, each read when it is asked for."""
+        return cls.each("agent_run_id = ? ORDER BY seq LIMIT ?", (agent_run_id, most))
+
+    @classmethod
+    def count_of(cls, agent_run_id: str) -> int:
+        """How many steps there are; their numbers have no gap."""
+        last = execute("SELECT MAX(seq) FROM agent_steps WHERE agent_run_id = ?", (agent_run_id,)).fetchone()[0]
+        return 0 if last is None else int(last) + 1
+
+    @classmethod
+    def used(cls, agent_run_id: str) -> dict[str, Any]:
+        """What it has used until now, however it ended, by the columns of AgentRun."""
+        found = execute(USED, (agent_run_id,)).fetchone()
+        return dict(zip((*COUNTS, "cost"), found, strict=True))
+
+    @staticmethod
+    def tell_ends(run: AgentRun, steps: Sequence[AgentStep]) -> None:
+        """Let steps that nobody ended say that they came to nothing, once the agent's run is over: it was cancelled."""
+        for step in steps if run.finished_at is not None else ():
+            if step.status in ("running", "asking", "waiting"):
+                step.status, step.finished_at = "failed", run.finished_at
+                step.error_text = step.error_text or "the run ended before this did"

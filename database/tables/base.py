@@ -1,0 +1,333 @@
+"""What all tables share: ids, times, pages and the `Write` value that the recorder commits."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
+
+import orjson
+from peewee import BooleanField, Model, ModelSelect
+
+from database import db, execute, write
+
+DAY_MS = 86_400_000
+DROPPED_AT_ONCE = 1_000
+ROWS_AT_ONCE = 20  # of one INSERT; each number is a statement of its own to SQLite, which remembers them
+LOOKED_AT = 5_000  # rows that a page looks at for what no index answers
+# Crockford's base 32, in which ULIDs are written (github.com/ulid/spec), two digits at once, and how `int` reads them.
+DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+PAIRS = [first + second for first in DIGITS for second in DIGITS]
+READ = str.maketrans(DIGITS, "0123456789abcdefghijklmnopqrstuv")
+
+Row = TypeVar("Row", bound="Base")
+
+
+class Write(NamedTuple):
+    """One statement for the recorder."""
+
+    sql: str
+    params: tuple[Any, ...]
+
+    def provided(self, condition: str, params: tuple[Any, ...]) -> Write:
+        """This insertion, to be done only if the condition holds then, and those that it has already."""
+        head, values, marks = self.sql.partition(" VALUES ")
+        where = f"{head} SELECT {marks[1:-1]} WHERE" if values else f"{self.sql} AND"
+        return Write(f"{where} {condition}", (*self.params, *params))
+
+
+class Needed(Write):
+    """A statement without which those with it are not done either: where it changes no row."""
+
+    __slots__ = ()
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def monotonic_ms() -> int:
+    """Milliseconds of a clock that nobody sets, the same for all processes of the machine."""
+    return time.monotonic_ns() // 1_000_000
+
+
+@cache
+def boot_id() -> str:
+    """What tells this start of the machine from others, since `monotonic_ms` begins anew with each. Empty: unknown."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+_last_ulid = 0
+_ulid_lock = threading.Lock()
+
+
+def ulid(number: int) -> str:
+    """The ULID of these 128 bits: 48 for the milliseconds since 1970, then 80 for chance."""
+    return "".join([PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+
+
+def new_id(prefix: str) -> str:
+    """`prefix_` and a ULID that is larger than every earlier one of this process, even within a millisecond."""
+    global _last_ulid
+    fresh = now_ms() << 80 | int.from_bytes(os.urandom(10))
+    with _ulid_lock:
+        _last_ulid = number = max(fresh, _last_ulid + 1)
+    return f"{prefix}_{ulid(number)}"
+
+
+def made_at(id_: str) -> int:
+    """When an id was made, in milliseconds."""
+    return int(id_.partition("_")[2][:10].translate(READ), 32)
+
+
+def first_id(prefix: str, at_ms: int) -> str:
+    """The smallest id that could have been made at this time."""
+    return f"{prefix}_{ulid(max(0, min(at_ms, 2**48 - 1)) << 80)}"
+
+
+@cache
+def _reading(model: type[Model], without: tuple[str, ...] = ()) -> tuple[str, list[str], list[str]]:
+    """The SELECT of all columns, those `without` as null, their names, and which of them are booleans."""
+    columns = model._meta.sorted_fields
+    names = ", ".join("NULL" if column.name in without else f'"{column.column_name}"' for column in columns)
+    flags = [column.name for column in columns if isinstance(column, BooleanField)]
+    return f'SELECT {names} FROM "{model._meta.table_name}"', [column.name for column in columns], flags
+
+
+class Base(Model):
+    """A table with its own text id. `prefix` is what its ids begin with."""
+
+    prefix: ClassVar[str] = ""
+
+    class Meta:
+        database = db
+        legacy_table_names = False
+
+    @classmethod
+    def find(cls, id_: Any) -> Self | None:
+        """The row of this id, or None."""
+        key: Any = cls._meta.primary_key
+        return cls.one(f"{key.column_name} = ?", id_)
+
+    @classmethod
+    def one(cls, where: str, *params: Any) -> Self | None:
+        """The row for which this SQL holds, or None."""
+        rows = list(cls.each(f"{where} LIMIT 1", params))
+        return rows[0] if rows else None
+
+    @classmethod
+    def each(cls, where: str, params: tuple[Any, ...], without: tuple[str, ...] = ()) -> Iterator[Self]:
+        """The rows for which this SQL holds, one by one; an order and a limit may follow in it.
+
+        Columns `without` are not read, and null.
+
+        For what every request asks: the statement is written once a table, since Peewee takes ten times as long to
+        write one as SQLite to answer it.
+        """
+        return cls._made(execute(f"{_reading(cls, without)[0]} WHERE {where}", params))
+
+    @classmethod
+    def _made(cls, found: Iterable[tuple[Any, ...]]) -> Iterator[Self]:
+        """Rows with all columns as objects, whose data is set at once: column by column it takes five times as long."""
+        _, names, flags = _reading(cls)
+        for values in found:
+            row = cls(__no_default__=True)
+            row.__data__ = data = dict(zip(names, values, strict=True))
+            for name in flags:
+                data[name] = bool(data[name])
+            yield row
+
+    @classmethod
+    def fresh(cls, values: dict[str, Any]) -> Self:
+        """A row that is not written yet, of these values of all its columns."""
+        row: Self = cls(__no_default__=True)
+        row.__data__ = values
+        return row
+
+    @classmethod
+    def add(cls, **values: Any) -> Self:
+        """Insert a row with a new id and the present time, unless given."""
+        made = new_id(cls.prefix) if cls.prefix else None
+        if made is not None:
+            values.setdefault("id", made)
+        if "created_at" in cls._meta.fields:
+            # Lists go by the time in the id, so that is the time that is shown.
+            values.setdefault("created_at", now_ms() if made is None else made_at(made))
+        with write():
+            row: Self = cls.create(**values)
+        return row
+
+    def remove(self) -> bool:
+        """Delete the row; whether it was still there."""
+        with write():
+            return bool(self.delete_instance())
+
+    @classmethod
+    def drop_old(cls, where: str, *params: Any) -> int:
+        """Delete the rows for which this SQL holds, DROPPED_AT_ONCE a transaction; how many.
+
+        There can be hundreds of thousands, and who waits for seconds to say that it lives is taken for dead.
+        """
+        table, total = cls._meta.table_name, 0
+        while True:
+            # Looked for outside of the transaction: that may mean to read all there is.
+            found = execute(f"SELECT rowid FROM {table} WHERE {where} LIMIT {DROPPED_AT_ONCE}", params).fetchall()
+            if not found:
+                return total
+            ids = orjson.dumps([number for (number,) in found]).decode()
+            sql = f"DELETE FROM {table} WHERE rowid IN (SELECT value FROM json_each(?)) AND {where}"
+            with write():
+                total += execute(sql, (ids, *params)).rowcount
+
+    @classmethod
+    def page(cls, query: Rows[Self] | ModelSelect, limit: int, before: str | None) -> tuple[list[Self], str | None]:
+        """The newest `limit` rows of the query older than the id `before`, and the id to go on from (None: the end)."""
+        if isinstance(query, Rows):
+            return query.page(limit, before)
+        older = query if before is None else query.where(cls.id < before)
+        sql, params = older.order_by(cls.id.desc()).limit(limit + 1).sql()
+        rows = list(cls._made(execute(sql, tuple(params))))
+        return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def microseconds(duration_ms: float | None) -> int | None:
+    """The duration as a whole number of microseconds; None if there is none yet."""
+    return None if duration_ms is None else round(duration_ms * 1_000)
+
+
+class Timed:
+    """For a table with a column `duration_ms`, of milliseconds and fractions of one."""
+
+    duration_ms: Any
+
+    @property
+    def duration_us(self) -> int | None:
+        return microseconds(self.duration_ms)
+
+
+class Match(NamedTuple):
+    """SQL that no index answers, and its parameters: rows are looked at one by one, LOOKED_AT a page."""
+
+    sql: str
+    params: tuple[Any, ...]
+
+    @classmethod
+    def letters(cls, text: str, *columns: str, unsigned: bool = False) -> Match:
+        """One of the columns has these letters in it, whatever their case (of the letters A to Z).
+
+        `unsigned`: as it is shown without the signatures of links (see link_signatures.py).
+        """
+        shown = [f"without_signatures({column})" if unsigned else column for column in columns]
+        like = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in shown)
+        return cls(f"({like})", (containing(text),) * len(columns))
+
+    @classmethod
+    def all_of(cls, *matches: Match | None) -> Match | None:
+        """That all of these hold; None where there are none."""
+        given = [match for match in matches if match is not None]
+        if not given:
+            return None
+        return cls(
+            " AND ".join(match.sql for match in given), tuple(param for match in given for param in match.params)
+        )
+
+
+def containing(text: str) -> str:
+    """The pattern of LIKE, with the escape \\, for what has this text in it."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+class Rows(Generic[Row]):
+    """Rows of a table for which this SQL holds, newest first; with an id from `since` on and below `until`.
+
+    `arms` are conditions of which each row has exactly one. Each becomes a SELECT of its own, and SQLite merges them by
+    id: for an index that has a column before the id which may be anything. Otherwise all rows would be sorted, or the
+    table searched, however few are wanted. They stand in the text, so they must never hold what a caller has given.
+
+    `match` is what no index answers.
+    """
+
+    def __init__(
+        self, model: type[Row], where: str, params: Iterable[Any], arms: Sequence[str] = (), until: str | None = None,
+        since: str | None = None, match: Match | None = None,
+    ) -> None:  # fmt: skip
+        self.model, self.params, self.until, self.since = model, tuple(params), until, since
+        self.wheres = [f"{where} AND {arm}" for arm in arms] or [where]
+        self.match = match
+
+    def page(self, limit: int, before: str | None) -> tuple[list[Row], str | None]:
+        """The newest `limit` rows older than the id `before`, and the id to go on from (None: the end).
+
+        With a `match`, no more than LOOKED_AT rows are looked at: a page may be short, or empty, and yet not the last.
+        """
+        select, names, _ = _reading(self.model)
+        found, last = self._page(select, names.index("id"), limit, before)
+        return list(self.model._made(found)), last
+
+    def values(self, columns: str, limit: int, before: str | None) -> tuple[list[tuple[Any, ...]], str | None]:
+        """The same page, of each row only the values of these columns (SQL, the id first): objects take much longer."""
+        return self._page(f'SELECT {columns} FROM "{self.model._meta.table_name}"', 0, limit, before)
+
+    def newest(self, limit: int, before: str | None = None) -> Iterator[Row]:
+        """The newest rows, older than the id `before`; `limit` -1 for all."""
+        return self.model._made(self._select(_reading(self.model)[0], limit, before, self.since))
+
+    def __iter__(self) -> Iterator[Row]:
+        return self.newest(-1)
+
+    def _page(self, select: str, id_at: int, limit: int, before: str | None) -> tuple[list[Any], str | None]:
+        lowest = None if self.match is None else self._last_to_look_at(before)
+        found = self._select(select, limit + 1, before, lowest or self.since).fetchall()
+        return found[:limit], found[limit - 1][id_at] if len(found) > limit else lowest
+
+    def _select(self, select: str, limit: int, before: str | None, since: str | None) -> Any:
+        within, params = self._within(before, since)
+        if self.match is not None:
+            within, params = f"{within} AND {self.match.sql}", (*params, *self.match.params)
+        return self._merged(select, within, params, limit)
+
+    def _last_to_look_at(self, before: str | None) -> str | None:
+        """The id of the last row of those that one page looks at; None where all that are left are fewer."""
+        within, params = self._within(before, self.since)
+        select = f'SELECT id FROM "{self.model._meta.table_name}"'
+        row = self._merged(select, within, params, 1, LOOKED_AT - 1).fetchone()
+        return None if row is None else str(row[0])
+
+    def _within(self, before: str | None, since: str | None) -> tuple[str, tuple[Any, ...]]:
+        """The bounds of the ids as SQL, and all parameters of it."""
+        # One a side, the nearer: two would make SQLite think so little is left that it searches all workspaces for it.
+        uppers = [id_ for id_ in (before, self.until) if id_ is not None]
+        later = "" if since is None else " AND id >= ?"
+        older = " AND id < ?" if uppers else ""
+        return later + older, (*self.params, *([] if since is None else [since]), *([min(uppers)] if uppers else []))
+
+    def _merged(self, select: str, within: str, params: tuple[Any, ...], limit: int, offset: int = 0) -> Any:
+        sql = " UNION ALL ".join(f"{select} WHERE {where}{within}" for where in self.wheres)
+        return execute(f"{sql} ORDER BY id DESC LIMIT ? OFFSET ?", (*params * len(self.wheres), limit, offset))
+
+
+@cache
+def _inserting(table: str, columns: tuple[str, ...], count: int = 1) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * count)}"
+
+
+def insert(table: str, row: dict[str, Any]) -> Write:
+    """The write that inserts this row."""
+    return Write(_inserting(table, tuple(row)), tuple(row.values()))
+
+
+def insert_all(table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[Write]:
+    """Writes that insert these rows, ROWS_AT_ONCE a statement: one for many costs less than one for each."""
+    pages = [rows[at : at + ROWS_AT_ONCE] for at in range(0, len(rows), ROWS_AT_ONCE)]
+    return [Write(_inserting(table, columns, len(page)), tuple(chain.from_iterable(page))) for page in pages]

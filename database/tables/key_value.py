@@ -1,0 +1,90 @@
+"""The key-value store of a workspace. Every call is one transaction, so atomic across threads and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from peewee import CompositeKey, IntegerField, TextField
+
+from database import write
+
+from .base import Base, now_ms
+
+
+class StoreEntry(Base):
+    workspace_id = TextField()
+    key = TextField()
+    value = TextField()
+    expires_at = IntegerField(null=True, index=True)
+    updated_at = IntegerField()
+
+    class Meta:
+        table_name = "store_entries"
+        primary_key = CompositeKey("workspace_id", "key")
+
+    @classmethod
+    def live(cls, workspace_id: str) -> Any:
+        """The condition for the workspace's entries that have not expired."""
+        return (cls.workspace_id == workspace_id) & (cls.expires_at.is_null() | (cls.expires_at > now_ms()))
+
+    @classmethod
+    def prune(cls) -> int:
+        """Delete the expired ones."""
+        return cls.drop_old("expires_at <= ?", now_ms())
+
+
+class WorkspaceStore:
+    """One workspace's store, as nodes see it (`nodes.base.Store`). Values are JSON, `ttl` is in seconds.
+
+    `clean` takes secrets out of JSON text.
+    """
+
+    def __init__(self, workspace_id: str, clean: Callable[[bytes], bytes] = lambda encoded: encoded) -> None:
+        self.workspace_id, self.clean = workspace_id, clean
+
+    def get(self, key: str) -> Any:
+        """The value, None where there is none."""
+        row = StoreEntry.get_or_none(StoreEntry.live(self.workspace_id) & (StoreEntry.key == self._key(key)))
+        return None if row is None else orjson.loads(row.value)
+
+    def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+        """Keep the value under the key, replacing what was there. TypeError for what is no JSON."""
+        text = self.clean(orjson.dumps(value)).decode()
+        now = now_ms()
+        expires = None if ttl is None else now + int(ttl * 1000)
+        with write():
+            StoreEntry.replace(
+                workspace_id=self.workspace_id, key=self._key(key), value=text, expires_at=expires, updated_at=now
+            ).execute()
+
+    def delete(self, key: str) -> bool:
+        """Whether there was something to delete."""
+        with write():
+            found = StoreEntry.live(self.workspace_id) & (StoreEntry.key == self._key(key))
+            return bool(StoreEntry.delete().where(found).execute())
+
+    def increment(self, key: str, by: float = 1, ttl: float | None = None) -> float:
+        """Add to the number under the key, 0 where there is none; the new number. TypeError where it is no number."""
+        with write():
+            present = self.get(key)
+            if present is None:
+                present = 0
+            if isinstance(present, bool) or not isinstance(present, int | float):
+                raise TypeError(f"the value under {key!r} is no number")
+            self.set(key, present + by, ttl)
+        total: float = present + by
+        return total
+
+    def _key(self, key: str) -> str:
+        """The key as it is kept: a secret in it, each use of it finds struck out in the same way."""
+        return str(orjson.loads(self.clean(orjson.dumps(key))))
+
+    def list(self, prefix: str = "", limit: int = 100) -> list[dict[str, Any]]:
+        """Entries whose key begins with the prefix, by key: `{"key", "value"}`."""
+        query = StoreEntry.select().where(StoreEntry.live(self.workspace_id))
+        if prefix:
+            query = query.where((StoreEntry.key >= prefix) & (StoreEntry.key < prefix + "\U0010ffff"))
+        rows = query.order_by(StoreEntry.key).limit(limit)
+        return [{"key": row.key, "value": orjson.loads(row.value)} for row in rows]

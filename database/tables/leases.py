@@ -1,0 +1,120 @@
+"""The processes that are alive, and the rights that one of them holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from peewee import IntegerField, TextField
+
+from database import execute, write_leases
+
+from .base import DAY_MS, Base, boot_id, monotonic_ms
+
+
+def _this_process() -> str | None:
+    """Which process this is: its name space of process ids, its id, and when it started. None: nobody can see that."""
+    return _process("self", os.getpid())
+
+
+def _process(folder: str, pid: int) -> str | None:
+    try:
+        space = Path("/proc/self/ns/pid").readlink()
+        fields = Path(f"/proc/{folder}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    state, started = fields[0], fields[19]
+    return f"{space} {pid} {started}" if state not in "ZX" else None
+
+
+def _is_there(process: str) -> bool | None:
+    """Whether the process is there, and no other one by now; None where its id would not mean the same here."""
+    space, pid, _ = process.split()
+    own = _this_process()
+    return _process(pid, int(pid)) == process if own is not None and own.split()[0] == space else None
+
+
+class Lease(Base):
+    """A process that is alive until `until`, unless it says so again; or a right that `owner` holds until then.
+
+    A process says so on a clock that nobody sets, since a clock that jumps must kill nobody: `until` is in milliseconds
+    since the machine started, and `owner` says which start that was. `process` says which process it is, for those who
+    can see it: who can see that it is gone need not wait. A right is held on the clock on the wall.
+    """
+
+    name = TextField(primary_key=True)
+    until = IntegerField()
+    owner = TextField(null=True)
+    process = TextField(null=True)
+
+    class Meta:
+        table_name = "leases"
+
+    @classmethod
+    def beat(cls, name: str, for_ms: int) -> None:
+        """Be alive for this long from now."""
+        sql = (
+            "INSERT INTO leases (name, until, owner, process) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET until = excluded.until"
+        )
+        with write_leases():
+            execute(sql, (name, monotonic_ms() + for_ms, boot_id(), _this_process()))
+
+    @classmethod
+    def bury(cls) -> None:
+        """Delete the leases of processes that are gone, as far as this one can see."""
+        sql = "SELECT name, process FROM leases WHERE owner = ? AND process IS NOT NULL"
+        gone = [name for name, process in execute(sql, (boot_id(),)).fetchall() if _is_there(process) is False]
+        for name in gone:
+            cls.end(name)
+
+    @classmethod
+    def living(cls) -> list[str]:
+        """The processes that are there, as far as this one can see, even if silent; of others, those that are alive."""
+        sql = "SELECT name, until, process FROM leases WHERE name LIKE 'proc%' AND owner = ?"
+        found = []
+        for name, until, process in execute(sql, (boot_id(),)).fetchall():
+            is_there = None if process is None else _is_there(process)
+            if until > monotonic_ms() if is_there is None else is_there:
+                found.append(name if process is None else f"process {process.split()[1]}")
+        return found
+
+    @classmethod
+    def end(cls, name: str) -> None:
+        """Be alive no more."""
+        cls.drop(name, boot_id())
+
+    @classmethod
+    def lead(cls, name: str, owner: str, for_ms: int, wall: Callable[[], int]) -> bool:
+        """Hold the right for this long from now; False while somebody else does.
+
+        The clock is looked at after the row: from an older time, a lease that was just renewed would seem too long.
+        """
+        # Whoever has to wait looks only, and disturbs no writer. Nobody holds it for longer than `for_ms`: such a row
+        # was written while the clock was ahead.
+        row = execute("SELECT owner, until FROM leases WHERE name = ?", (name,)).fetchone()
+        now = wall()
+        if row is not None and row[0] != owner and now < row[1] <= now + for_ms:
+            return False
+        sql = (
+            "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+            "until = excluded.until, owner = excluded.owner "
+            "WHERE owner = excluded.owner OR until <= ? OR until > excluded.until"
+        )
+        with write_leases():
+            now = wall()
+            return bool(execute(sql, (name, now + for_ms, owner, now)).rowcount)
+
+    @classmethod
+    def drop(cls, name: str, owner: str) -> None:
+        """Give the right up, if `owner` still holds it."""
+        with write_leases():
+            execute("DELETE FROM leases WHERE name = ? AND owner = ?", (name, owner))
+
+    @classmethod
+    def prune(cls) -> None:
+        """Delete those of processes that ended a day ago, or before the machine started."""
+        old = "name LIKE 'proc%' AND (owner IS NOT ? OR until < ?)"
+        with write_leases():
+            execute(f"DELETE FROM leases WHERE {old}", (boot_id(), monotonic_ms() - DAY_MS))

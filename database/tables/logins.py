@@ -1,0 +1,103 @@
+"""What bounds guessing passwords: how often it failed of late, and from where each user has logged in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from peewee import CompositeKey, IntegerField, TextField
+
+from database import execute, write
+
+from .base import DAY_MS, Base, now_ms
+
+KNOWN_MS = 30 * DAY_MS
+
+
+class LoginFailure(Base):
+    """How often logging in has failed under one key since `since`, and when last. A try counts before it is checked."""
+
+    key = TextField(primary_key=True)
+    count = IntegerField()
+    since = IntegerField()
+    last = IntegerField()
+
+    class Meta:
+        table_name = "login_failures"
+
+    @classmethod
+    def recent(cls, key: str, window_ms: int) -> LoginFailure | None:
+        """The failures under this key, None if there are none or the window that they are counted in has passed."""
+        row = cls.find(key)
+        return row if row is not None and row.since + window_ms > now_ms() else None
+
+    @classmethod
+    def note(cls, keys: Iterable[str], window_ms: int) -> None:
+        """Count one more failure for each key, and forget those whose window has passed."""
+        now = now_ms()
+        sql = (
+            "INSERT INTO login_failures (key, count, since, last) VALUES (?, 1, ?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET count = count + 1, last = excluded.last"
+        )
+        with write():
+            execute("DELETE FROM login_failures WHERE since <= ?", (now - window_ms,))
+            for key in keys:
+                execute(sql, (key, now, now))
+
+    @classmethod
+    def take_back(cls, key: str) -> None:
+        """Count one failure less."""
+        with write():
+            execute("UPDATE login_failures SET count = count - 1 WHERE key = ? AND count > 0", (key,))
+
+    @classmethod
+    def forget(cls, keys: Sequence[str]) -> None:
+        """Delete the counts of these keys."""
+        with write():
+            cls.delete().where(cls.key.in_(keys)).execute()
+
+    @classmethod
+    def forget_all(cls, beginning: str) -> None:
+        """Delete the counts of the keys that begin so."""
+        with write():
+            cls.delete().where(
+                (cls.key >= beginning) & (cls.key < beginning[:-1] + chr(ord(beginning[-1]) + 1))
+            ).execute()
+
+
+class LoginAddress(Base):
+    """An address from which a user has logged in, and when last."""
+
+    user_id = TextField()
+    address = TextField()
+    at = IntegerField()
+
+    class Meta:
+        table_name = "login_addresses"
+        primary_key = CompositeKey("user_id", "address")
+
+    @classmethod
+    def is_known(cls, user_id: str, address: str) -> bool:
+        """Return True if the user has logged in from there within KNOWN_MS."""
+        sql = "SELECT 1 FROM login_addresses WHERE user_id = ? AND address = ? AND at > ?"
+        return execute(sql, (user_id, address, now_ms() - KNOWN_MS)).fetchone() is not None
+
+    @classmethod
+    def note(cls, user_id: str, address: str) -> None:
+        """Remember that the user has logged in from there just now."""
+        sql = (
+            "INSERT INTO login_addresses (user_id, address, at) VALUES (?, ?, ?) "
+            "ON CONFLICT (user_id, address) DO UPDATE SET at = excluded.at"
+        )
+        with write():
+            execute(sql, (user_id, address, now_ms()))
+
+    @classmethod
+    def forget(cls, user_id: str) -> None:
+        """Delete those of this user."""
+        with write():
+            cls.delete().where(cls.user_id == user_id).execute()
+
+    @classmethod
+    def prune(cls) -> int:
+        """Delete those that are not known any more."""
+        return cls.drop_old("at <= ?", now_ms() - KNOWN_MS)

@@ -1,0 +1,100 @@
+"""What runs, and the server itself, say to people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import Self
+
+import orjson
+from peewee import IntegerField, TextField
+
+from database import execute
+
+from .base import Base, Match, Rows, Write, first_id, insert, made_at, new_id
+
+LEVELS = ("debug", "info", "warning", "error")
+# What schedules and polls tell of themselves begins with their flow (see scheduler/firing.py).
+SAYS_FLOW = re.compile(r'{"workflow_id":"(wf_[0-9A-Z]{26})"')
+OF_FLOW = (
+    "CASE WHEN run_id IS NULL THEN json_extract(data, '$.workflow_id') = ? "
+    "ELSE EXISTS (SELECT 1 FROM runs r WHERE r.id = run_id AND r.workflow_id = ?) END"
+)
+
+
+class LogEntry(Base):
+    prefix = "log"
+    id = TextField(primary_key=True)
+    workspace_id = TextField()
+    run_id = TextField(null=True)
+    node_id = TextField(null=True)
+    level = TextField()
+    message = TextField()
+    data = TextField(null=True)
+    created_at = IntegerField()
+
+    class Meta:
+        table_name = "log_entries"
+
+    @classmethod
+    def entry(
+        cls, workspace_id: str, run_id: str | None, node_id: str | None, level: str, message: str, data: str | None
+    ) -> Write:
+        """The write of a log entry, of a run or of the workspace."""
+        # A list goes by the time in the id, so that is the time that is shown.
+        id_ = new_id("log")
+        row = {
+            "id": id_, "workspace_id": workspace_id, "run_id": run_id, "node_id": node_id, "level": level,
+            "message": message, "data": data, "created_at": made_at(id_),
+        }  # fmt: skip
+        return insert("log_entries", row)
+
+    @classmethod
+    def select_where(
+        cls, workspace_id: str, run_id: str | None = None, level: str | Sequence[str] | None = None, *,
+        since: int | None = None, until: int | None = None, search: str | None = None, workflow_id: str | None = None,
+        unsigned: bool = False,
+    ) -> Rows[LogEntry]:  # fmt: skip
+        """The workspace's entries, or those of one run, of these levels, times (ms), letters and flow, where given.
+
+        `unsigned`: the letters are looked for in what is shown without the signatures of links.
+        ValueError for a level that no entry has.
+        """
+        where, of = ("workspace_id = ?", workspace_id) if run_id is None else ("run_id = ?", run_id)
+        named = [level] if isinstance(level, str) else level or ()
+        levels = [LEVELS[LEVELS.index(name)] for name in dict.fromkeys(named)]
+        match = Match.all_of(
+            None if search is None else Match.letters(search, "message", unsigned=unsigned),
+            None if workflow_id is None else Match(OF_FLOW, (workflow_id, workflow_id)),
+        )
+        end = None if until is None else first_id("log", until + 1)
+        begin = None if since is None else first_id("log", since)
+        return Rows(cls, where, (of,), [f"level = '{name}'" for name in levels], end, begin, match)
+
+    @classmethod
+    def flows_of(cls, workspace_id: str, entries: Iterable[LogEntry]) -> dict[str, tuple[str, str]]:
+        """The id and name of the flow that each of these entries is about, by the entry's id, where it is of one.
+
+        It is that of the run, or for what has none that of the trigger which tells something.
+        """
+        rows = list(entries)
+        told = {row.id: told[1] for row in rows if row.run_id is None and (told := SAYS_FLOW.match(row.data or ""))}
+        sql = "SELECT id, workflow_id, workflow_name FROM runs WHERE id IN (SELECT value FROM json_each(?))"
+        runs = _read(sql, {row.run_id for row in rows if row.run_id is not None})
+        # Whoever may write entries may write any id in them.
+        sql = "SELECT id, id, name FROM workflows WHERE id IN (SELECT value FROM json_each(?)) AND workspace_id = ?"
+        flows = _read(sql, set(told.values()), workspace_id)
+        known = {row.id: runs.get(row.run_id or "") or flows.get(told.get(row.id, "")) for row in rows}
+        return {id_: flow for id_, flow in known.items() if flow is not None}
+
+    @classmethod
+    def of(cls, run_id: str, limit: int, after: str | None) -> tuple[list[Self], str | None]:
+        """The run's entries, oldest first, after the id `after`, and the id to go on from."""
+        rows = list(cls.each("run_id = ? AND id > ? ORDER BY id LIMIT ?", (run_id, after or "", limit + 1)))
+        return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def _read(sql: str, ids: Collection[str], *params: str) -> dict[str, tuple[str, str]]:
+    """The two values of each of these ids; nothing is asked where there are none."""
+    found = execute(sql, (orjson.dumps(list(ids)).decode(), *params)).fetchall() if ids else []
+    return {id_: (first, second) for id_, first, second in found}

@@ -1,0 +1,76 @@
+"""Sums of the days that are over, by workspace and by flow, from which the figures of a year are read (see metrics.py).
+
+They are made here, once a day, from the counts of each flow and day. If a run is counted for such a day all the same,
+the database takes its sums away, and those of later days: see migrations/0017_settled_days.py.
+"""
+
+from __future__ import annotations
+
+from peewee import CompositeKey, FloatField, IntegerField, TextField
+
+from database import execute, write
+
+from .base import DAY_MS, Base
+
+SETTLED_DAYS = 2  # so long ago, a day has all of its runs: clocks of processes differ, and commits may be late
+DAYS_AT_ONCE = 8  # in a transaction; and so many days with runs lie between two sums of each flow
+
+COUNTS = "total, success, failed, duration_ms"
+ADDED = "SUM(total), SUM(success), SUM(failed), SUM(duration_ms)"
+LAST_DAY = "COALESCE((SELECT MAX(day) FROM workspace_days WHERE workspace_id = ?1), -1)"
+LAST_SUM = "COALESCE((SELECT MAX(day) FROM flow_sums WHERE workspace_id = ?1), -1)"
+# In the order of the key, so that no more than these days are read.
+UNSETTLED = f"SELECT 1 FROM run_days WHERE workspace_id = ?1 AND day > {LAST_DAY} AND day <= ?2 LIMIT 1"
+SETTLE = (
+    f"INSERT INTO workspace_days (workspace_id, day, {COUNTS}) SELECT workspace_id, day, {ADDED} FROM run_days "
+    f"WHERE workspace_id = ?1 AND day > {LAST_DAY} AND day <= ?2 GROUP BY day ORDER BY day LIMIT {DAYS_AT_ONCE}"
+)
+SINCE_LAST_SUM = f"SELECT COUNT(*) FROM workspace_days WHERE workspace_id = ?1 AND day > {LAST_SUM}"
+SUM_UP = (
+    f"INSERT INTO flow_sums (workspace_id, day, workflow_id, {COUNTS}) SELECT ?1, {LAST_DAY}, workflow_id, {ADDED} "
+    f"FROM (SELECT workflow_id, {COUNTS} FROM flow_sums WHERE workspace_id = ?1 AND day = {LAST_SUM} UNION ALL "
+    f"SELECT workflow_id, {COUNTS} FROM run_days WHERE workspace_id = ?1 AND day > {LAST_SUM} AND day <= {LAST_DAY}) "
+    "GROUP BY workflow_id"
+)
+
+
+class WorkspaceDay(Base):
+    """The runs of a workspace that ended on a day that is over."""
+
+    workspace_id = TextField()
+    day = IntegerField()
+    total = IntegerField()
+    success = IntegerField()
+    failed = IntegerField()
+    duration_ms = FloatField()
+
+    class Meta:
+        table_name = "workspace_days"
+        primary_key = CompositeKey("workspace_id", "day")
+
+
+class FlowSum(Base):
+    """The runs of a flow that have ended from the first day to the end of this one."""
+
+    workspace_id = TextField()
+    day = IntegerField()
+    workflow_id = TextField()
+    total = IntegerField()
+    success = IntegerField()
+    failed = IntegerField()
+    duration_ms = FloatField()
+
+    class Meta:
+        table_name = "flow_sums"
+        primary_key = CompositeKey("workspace_id", "day", "workflow_id")
+
+
+def settle_days(now: int) -> None:
+    """Sum up the days of all workspaces that are over, a few in each transaction."""
+    last = now // DAY_MS - SETTLED_DAYS
+    for (workspace_id,) in execute("SELECT id FROM workspaces").fetchall():
+        while execute(UNSETTLED, (workspace_id, last)).fetchone() is not None:
+            with write():
+                execute(SETTLE, (workspace_id, last))
+                if execute(SINCE_LAST_SUM, (workspace_id,)).fetchone()[0] >= DAYS_AT_ONCE:
+                    execute(SUM_UP, (workspace_id,))

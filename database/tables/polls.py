@@ -1,0 +1,322 @@
+"""The triggers that are polled: when each is next, how far each has come, and the entries that it knows.
+
+A poll is one process's from `claim` on, and `version` is its fence: whoever claims it next, or changes the flow, makes
+it larger, and what the one before still writes changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from peewee import BlobField, BooleanField, CompositeKey, FloatField, IntegerField, TextField
+
+from database import execute, execute_all, write
+
+from .base import DAY_MS, Base, now_ms
+from .schedules import GRACE_MS
+
+CLAIM_MS = 150_000  # after which a poll that has not ended is overtaken
+KEPT_MS = 30 * DAY_MS  # for a trigger that is not polled, and for an entry that the source shows no more
+KEPT_ENTRIES = 1_000  # of those that it shows no more, however long ago
+MOST_ENTRIES = 10_000
+
+
+class Claim(NamedTuple):
+    """A trigger as it was when somebody took it to poll it.
+
+    `state` and the entries are of the source `state_of`; `begun` says that its first poll is over.
+    """
+
+    workflow_id: str
+    node_id: str
+    type: str
+    every: float
+    source: str
+    version: int
+    state_of: str | None
+    state: str | None
+    begun: bool
+    failures: int
+    last_error: str | None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it has yet to look at this source for the first time."""
+        return self.state_of != self.source
+
+    @property
+    def state_text(self) -> str | None:
+        """The state that the next poll of this source is given."""
+        return None if self.is_new else self.state
+
+
+SELECT = f"SELECT {', '.join(Claim._fields)} FROM polls"
+THIS = "workflow_id = ? AND node_id = ?"
+
+
+class Poll(Base):
+    """A trigger that is polled.
+
+    `next_at` is when, null where the flow is not active or has the node no more, since `idle_since`. While it is being
+    polled, by `owner`, it is when others may. `moved_at` is when it was written, by which one sees that the clock was
+    set back since.
+    """
+
+    workflow_id = TextField()
+    node_id = TextField()
+    workspace_id = TextField()
+    type = TextField()
+    every = FloatField()
+    source = TextField()
+    next_at = IntegerField(null=True, index=True)
+    moved_at = IntegerField()
+    idle_since = IntegerField(null=True)
+    owner = TextField(null=True)
+    version = IntegerField()
+    state_of = TextField(null=True)
+    state = TextField(null=True)
+    begun = BooleanField()
+    failures = IntegerField()
+    last_error = TextField(null=True)
+    last_polled_at = IntegerField(null=True)
+
+    class Meta:
+        table_name = "polls"
+        primary_key = CompositeKey("workflow_id", "node_id")
+
+    # A flow changes
+
+    @classmethod
+    def sync(cls, flow: Any, wanted: Iterable[tuple[str, Mapping[str, Any]]], now: int | None = None) -> None:
+        """Have these triggers of the flow polled and no other: node id and `{type, every, source}`.
+
+        Called in the transaction that changes the flow. What is not wanted any more keeps its state for a while, so
+        that a flow which is stopped for an hour goes on from where it was. Whoever polls just now does so in vain.
+        """
+        now = now_ms() if now is None else now
+        configs = dict(wanted)
+        with write():
+            present = {row.node_id: row for row in cls.select().where(cls.workflow_id == flow.id)}
+            for node_id in present.keys() - configs.keys():
+                cls._rest(flow.id, node_id, now)
+            for node_id, config in configs.items():
+                row = present.get(node_id)
+                if row is not None and row.idle_since is not None and now - row.idle_since > KEPT_MS:
+                    forget(flow.id, node_id)
+                    row = None
+                cls._put(flow, node_id, config, row, now)
+
+    @classmethod
+    def _rest(cls, workflow_id: str, node_id: str, now: int) -> None:
+        sql = f"UPDATE polls SET next_at = NULL, idle_since = ?, owner = NULL, version = version + 1 WHERE {THIS}"
+        execute(f"{sql} AND next_at IS NOT NULL", (now, workflow_id, node_id))
+
+    @classmethod
+    def _put(cls, flow: Any, node_id: str, config: Mapping[str, Any], present: Poll | None, now: int) -> None:
+        said = (config["type"], config["every"], config["source"])
+        if present is None:
+            sql = (
+                "INSERT INTO polls (workflow_id, node_id, workspace_id, type, every, source, next_at, moved_at, "
+                "version, begun, failures) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, 0, 0)"
+            )
+            execute(sql, (flow.id, node_id, flow.workspace_id, *said, now, now))
+            return
+        # What was cut off, has failed or is not what it was is looked at anew.
+        begins = present.owner is not None or present.failures or present.source != config["source"]
+        next_at = now if begins or present.next_at is None else min(present.next_at, now + _ms(config["every"]))
+        sql = (
+            "UPDATE polls SET type = ?, every = ?, source = ?, next_at = ?, moved_at = ?, idle_since = NULL, "
+            f"owner = NULL, failures = 0, version = version + 1 WHERE {THIS}"
+        )
+        execute(sql, (*said, next_at, now, flow.id, node_id))
+
+    @classmethod
+    def drop(cls, workflow_id: str) -> None:
+        """Delete all of a flow that is deleted."""
+        for table in ("polls", "poll_entries"):
+            execute(f"DELETE FROM {table} WHERE workflow_id = ?", (workflow_id,))
+
+    @classmethod
+    def prune(cls, now: int) -> int:
+        """Delete what has not been polled for so long that it would begin anew anyway; how many."""
+        sql = "SELECT workflow_id, node_id FROM polls WHERE next_at IS NULL AND idle_since < ?"
+        old = execute(sql, (now - KEPT_MS,)).fetchall()
+        for workflow_id, node_id in old:
+            with write():
+                forget(workflow_id, node_id)
+        return len(old)
+
+    # Whose it is
+
+    @classmethod
+    def claim(cls, owner: str, now: int, limit: int, but: Collection[tuple[str, str]] = ()) -> list[Claim]:
+        """Take some that are due, but for these, the most overdue first; others may once CLAIM_MS are over."""
+        sql = f"{SELECT} WHERE next_at <= ? ORDER BY next_at LIMIT ?"
+        due = [_claim(row) for row in execute(sql, (now, limit + len(but))).fetchall()]
+        due = [claim for claim in due if (claim.workflow_id, claim.node_id) not in but][:limit]
+        if not due:
+            return []
+        sql = (
+            f"UPDATE polls SET owner = ?, version = version + 1, next_at = ?, moved_at = ? WHERE {THIS} AND version = ?"
+        )
+        with write():
+            return [
+                claim._replace(version=claim.version + 1)
+                for claim in due
+                if execute(sql, (owner, now + CLAIM_MS, now, *_fence(claim))).rowcount
+            ]
+
+    @classmethod
+    def holds(cls, claim: Claim) -> bool:
+        """Whether it is still whose claim this is. In a transaction."""
+        return execute(f"SELECT 1 FROM polls WHERE {THIS} AND version = ?", _fence(claim)).fetchone() is not None
+
+    @classmethod
+    def begin_anew(cls, claim: Claim) -> None:
+        """Forget what was known of another source, in the transaction in which something of this one is kept."""
+        sql = f"UPDATE polls SET state_of = source, state = NULL, begun = 0 WHERE {THIS} AND version = ?"
+        if execute(sql, _fence(claim)).rowcount:
+            execute(f"DELETE FROM poll_entries WHERE {THIS}", (claim.workflow_id, claim.node_id))
+
+    @classmethod
+    def end(cls, claim: Claim, now: int, next_at: int | None, **values: Any) -> bool:
+        """Give the claim back, with these columns set; False where it was somebody else's by then."""
+        row = {"owner": None, "next_at": next_at, "moved_at": now, **values}
+        columns = ", ".join(f"{key} = ?" for key in row)
+        sql = f"UPDATE polls SET {columns}, version = version + 1 WHERE {THIS} AND version = ?"
+        with write():
+            return bool(execute(sql, (*row.values(), *_fence(claim))).rowcount)
+
+    @classmethod
+    def release(cls, owner: str, now: int) -> None:
+        """Let others poll at once what `owner` has in hand and does not end."""
+        sql = "UPDATE polls SET owner = NULL, next_at = ?, moved_at = ?, version = version + 1 WHERE owner = ?"
+        with write():
+            execute(sql, (now, now, owner))
+
+    @classmethod
+    def take_over(cls, owner: str, now: int) -> int:
+        """Let nothing wait for who led before, nor for a time that was computed while the clock was ahead; how many."""
+        others = "UPDATE polls SET owner = NULL, next_at = ?, moved_at = ?, version = version + 1 WHERE owner <> ?"
+        ahead = (
+            "UPDATE polls SET next_at = CASE WHEN owner IS NULL THEN ? ELSE ? END, moved_at = ? "
+            "WHERE moved_at > ? AND next_at > ?"
+        )
+        with write():
+            moved: int = execute(others, (now, now, owner)).rowcount
+            return moved + int(execute(ahead, (now, now + CLAIM_MS, now, now, now)).rowcount)
+
+    # How they do
+
+    @classmethod
+    def failing(cls, workspace_id: str | None = None) -> int:
+        """How many failed when they were polled last, of one workspace or of all."""
+        return _count("failures > 0 AND next_at IS NOT NULL", (), workspace_id)
+
+    @classmethod
+    def overdue(cls, now: int, workspace_id: str | None = None) -> int:
+        """How many are later than the grace allows: nobody polls, or all who do wait for slow servers."""
+        return _count("next_at < ?", (now - GRACE_MS,), workspace_id)
+
+
+def _count(where: str, params: tuple[Any, ...], workspace_id: str | None) -> int:
+    sql = f"SELECT COUNT(*) FROM polls WHERE {where}"
+    if workspace_id is not None:
+        sql, params = f"{sql} AND workspace_id = ?", (*params, workspace_id)
+    return int(execute(sql, params).fetchone()[0])
+
+
+def _claim(row: tuple[Any, ...]) -> Claim:
+    claim = Claim(*row)
+    return claim._replace(begun=bool(claim.begun))
+
+
+def _fence(claim: Claim) -> tuple[Any, ...]:
+    return claim.workflow_id, claim.node_id, claim.version
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def forget(workflow_id: str, node_id: str) -> None:
+    """Delete a trigger with all that it knows. In a transaction."""
+    for table in ("polls", "poll_entries"):
+        execute(f"DELETE FROM {table} WHERE {THIS}", (workflow_id, node_id))
+
+
+class PollEntry(Base):
+    """An entry that a trigger knows, by the digest of its key: it starts no run again.
+
+    `gone_at` is when the source was first found not to show it, null while it does; of a source that never shows all
+    that it has, when it was seen.
+    """
+
+    workflow_id = TextField()
+    node_id = TextField()
+    entry = BlobField()
+    run_id = TextField(null=True)
+    seen_at = IntegerField()
+    gone_at = IntegerField(null=True)
+
+    class Meta:
+        table_name = "poll_entries"
+        primary_key = CompositeKey("workflow_id", "node_id", "entry")
+
+    @staticmethod
+    def digest(key: str) -> bytes:
+        """What stands for a key in the table."""
+        return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:16]
+
+    @classmethod
+    def known(cls, claim: Claim) -> dict[bytes, int | None]:
+        """All that the trigger knows, and since when the source shows it no more."""
+        sql = f"SELECT entry, gone_at FROM poll_entries WHERE {THIS}"
+        return dict(execute(sql, (claim.workflow_id, claim.node_id)).fetchall())
+
+    @classmethod
+    def learn(cls, claim: Claim, entries: Iterable[tuple[bytes, str | None]], now: int, shown: bool) -> None:
+        """Know these from now on, each with its run or None. In a transaction.
+
+        `shown` says that the source can be seen to show them, until it can be seen that it does not.
+        """
+        sql = (
+            "INSERT INTO poll_entries (workflow_id, node_id, entry, run_id, seen_at, gone_at) VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        this, gone = (claim.workflow_id, claim.node_id), None if shown else now
+        execute_all((sql, (*this, entry, run_id, now, gone)) for entry, run_id in entries)
+
+    @classmethod
+    def mark(cls, claim: Claim, known: Mapping[bytes, int | None], shown: Collection[bytes], now: int) -> None:
+        """Note which of those that it knows the source shows, and which it shows no more. In a transaction."""
+        sql = f"UPDATE poll_entries SET gone_at = ? WHERE {THIS} AND entry = ?"
+        this = (claim.workflow_id, claim.node_id)
+        back = [(None, *this, entry) for entry in shown if known[entry] is not None]
+        gone = [(now, *this, entry) for entry, since in known.items() if since is None and entry not in shown]
+        execute_all((sql, row) for row in (*back, *gone))
+
+    @classmethod
+    def prune(cls, claim: Claim, count: int, now: int) -> int:
+        """Forget what the source has not shown for long, never what it shows; how many. In a transaction.
+
+        `count` is how many it knows at the most.
+        """
+        if count <= KEPT_ENTRIES:
+            return 0
+        old = outlived(cls.known(claim), now)
+        sql = f"DELETE FROM poll_entries WHERE {THIS} AND entry = ?"
+        execute_all((sql, (claim.workflow_id, claim.node_id, entry)) for entry in old)
+        return len(old)
+
+
+def outlived(known: Mapping[bytes, int | None], now: int) -> list[bytes]:
+    """Those to forget: gone for a month, but for the newest thousand; and what is too much altogether."""
+    gone = sorted(((since, entry) for entry, since in known.items() if since is not None), reverse=True)
+    room = max(0, MOST_ENTRIES - (len(known) - len(gone)))
+    return [
+        entry
+        for number, (since, entry) in enumerate(gone)
+        if number >= room or (number >= KEPT_ENTRIES and since < now - KEPT_MS)
+    ]

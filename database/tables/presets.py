@@ -1,0 +1,77 @@
+"""The palette of a workspace: nodes ready to be used, as the documents that were imported describe them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from peewee import IntegerField, ModelSelect, TextField
+
+from database import execute, execute_all, write
+from errors import Conflict
+
+from .base import Base, insert, new_id, now_ms
+
+MOST = 10_000  # of a workspace
+
+
+class Preset(Base):
+    """`source` is the slug of the document's title, `key` names the operation within it."""
+
+    prefix = "pre"
+    id = TextField(primary_key=True)
+    workspace_id = TextField()
+    source = TextField()
+    title = TextField()
+    key = TextField()
+    name = TextField()
+    description = TextField()
+    tags = TextField()
+    node_json = TextField()
+    parameters_json = TextField()
+    credential_type = TextField(null=True)
+    created_at = IntegerField()
+
+    class Meta:
+        table_name = "presets"
+        indexes = ((("workspace_id", "source", "key"), True), (("workspace_id", "id"), False))
+
+    @classmethod
+    def replace_source(
+        cls, workspace_id: str, source: str, title: str, presets: Sequence[dict[str, Any]]
+    ) -> list[Preset]:
+        """Make these (the columns that are their own) all presets of the source. Conflict where they are too many.
+
+        The last gets the oldest id, so that a list with the newest first has them in the order of the document.
+        """
+        now = now_ms()
+        shared = {"workspace_id": workspace_id, "source": source, "title": title, "created_at": now}
+        rows = [{"id": new_id(cls.prefix), **shared, **preset} for preset in reversed(presets)]
+        with write():
+            cls.remove_source(workspace_id, source)
+            others = execute("SELECT COUNT(*) FROM presets WHERE workspace_id = ?", (workspace_id,)).fetchone()[0]
+            if others + len(rows) > MOST:
+                raise Conflict(
+                    f"The palette has {others:,} presets of other sources, and may have {MOST:,}; delete some"
+                )
+            execute_all(insert("presets", row) for row in rows)
+        return [cls.fresh(row) for row in reversed(rows)]
+
+    @classmethod
+    def remove_source(cls, workspace_id: str, source: str) -> bool:
+        """Delete all presets of the source; whether there were some."""
+        with write():
+            gone = execute("DELETE FROM presets WHERE workspace_id = ? AND source = ?", (workspace_id, source))
+        return bool(gone.rowcount)
+
+    @classmethod
+    def select_where(cls, workspace_id: str, search: str | None = None, source: str | None = None) -> ModelSelect:
+        """The workspace's presets of a source, in which every word of `search` occurs."""
+        query = cls.select().where(cls.workspace_id == workspace_id)
+        if source is not None:
+            query = query.where(cls.source == source)
+        text = cls.title.concat(" ").concat(cls.key).concat(" ").concat(cls.name)
+        text = text.concat(" ").concat(cls.description).concat(" ").concat(cls.tags)
+        for word in (search or "").split()[:20]:
+            query = query.where(text.contains(word))
+        return query

@@ -1,0 +1,164 @@
+"""Which runs and log entries have had their time, and their deletion in small transactions.
+
+What is there is read a page at a time in the order of the ids, that is by age, so no question takes long whatever it
+finds. Who decides how much is kept, and when, is `scheduler/retention.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from database import execute, write
+
+from .base import DAY_MS, first_id
+from .server_state import Fact
+
+PAGE = 200
+RUNS_AT_ONCE = 20
+ROWS_AT_ONCE = 100
+REMOVING = "runs being removed"  # the name of the fact
+
+HasTime = Callable[[], bool]
+
+OVER = "(recorded = 1 OR (status IN ('success', 'failed') AND finished_at < ?))"
+# Its parent goes on with its output, and has not read it yet.
+AWAITED = (
+    "(parent_node_id IS NOT NULL AND EXISTS (SELECT 1 FROM runs AS o WHERE o.id = runs.parent_run_id "
+    "AND o.status IN ('pending', 'running')))"
+)
+# Without it, who repeats the call would start the flow a second time.
+NAMED = "EXISTS (SELECT 1 FROM idempotency_keys WHERE run_id = runs.id AND created_at >= ?)"
+RUNS = f"SELECT id, {OVER} AND NOT {AWAITED} AND NOT {NAMED} FROM runs WHERE id > ? AND id < ? ORDER BY id LIMIT {PAGE}"
+REMOVED = (
+    "DELETE FROM runs WHERE id IN (SELECT value FROM json_each(?)) "
+    "AND (recorded = 1 OR status IN ('success', 'failed')) RETURNING id"
+)
+OF_THEM = "run_id IN (SELECT value FROM json_each(?)) LIMIT ?"
+# What belongs to runs, by table; each deletes so many rows at the most.
+ROWS_OF_RUNS = (
+    f"DELETE FROM steps WHERE rowid IN (SELECT rowid FROM steps WHERE {OF_THEM})",
+    f"DELETE FROM log_entries WHERE id IN (SELECT id FROM log_entries WHERE {OF_THEM})",
+    f"DELETE FROM waits WHERE (run_id, node_id) IN (SELECT run_id, node_id FROM waits WHERE {OF_THEM})",
+    "DELETE FROM agent_steps WHERE (agent_run_id, seq) IN (SELECT s.agent_run_id, s.seq FROM agent_runs AS r "
+    f"JOIN agent_steps AS s ON s.agent_run_id = r.id WHERE r.{OF_THEM})",
+    f"DELETE FROM agent_runs WHERE id IN (SELECT id FROM agent_runs WHERE {OF_THEM})",
+    f"DELETE FROM idempotency_keys WHERE rowid IN (SELECT rowid FROM idempotency_keys WHERE {OF_THEM})",
+    f"DELETE FROM run_options WHERE run_id IN (SELECT run_id FROM run_options WHERE {OF_THEM})",
+)
+# Tables whose rows go by age alone, with what their ids begin with and which of them go. An entry can outlive its run
+# where a process that was asleep wrote it.
+AGEING = {
+    "log_entries": ("log", "NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = log_entries.run_id)"),
+    "audit_entries": ("aud", "1"),
+}
+
+
+class Page(NamedTuple):
+    """Ids that may go, and the last id that was looked at, None at the end."""
+
+    ids: list[str]
+    last: str | None
+
+
+class Removed(NamedTuple):
+    """`taken`: how many of the given runs were dealt with; `ids`: which of them are gone; `more`: rows are left."""
+
+    taken: int
+    ids: list[str]
+    more: bool
+
+
+def nth_newest(number: int) -> str | None:
+    """The id of the nth newest run of the server, None where there are fewer."""
+    row = execute("SELECT id FROM runs ORDER BY id DESC LIMIT 1 OFFSET ?", (number - 1,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def runs_over(after: str, below: str, ended_before: int, now: int) -> Page:
+    """Of the next PAGE runs between two ids, those that ended by a time, or are executed elsewhere, and may go."""
+    return _page(execute(RUNS, (ended_before, now - DAY_MS, after, below)).fetchall())
+
+
+def rows_over(table: str, after: str, before_ms: int) -> Page:
+    """Of the next PAGE rows of a table of AGEING that were made before a time, those that may go."""
+    prefix, goes = AGEING[table]
+    sql = f"SELECT id, {goes} FROM {table} WHERE id > ? AND id < ? ORDER BY id LIMIT {PAGE}"
+    return _page(execute(sql, (after, first_id(prefix, before_ms))).fetchall())
+
+
+def _page(found: Sequence[tuple[str, int]]) -> Page:
+    return Page([id_ for id_, goes in found if goes], found[-1][0] if len(found) == PAGE else None)
+
+
+def remove_runs(ids: Sequence[str], has_time: HasTime) -> Removed:
+    """Delete these runs with all their rows, as far as there is time, in one transaction; what has not ended stays.
+
+    The rows of a run can be more than a transaction may take. Its own goes first, so that nobody reads half a run, and
+    a fact says whose others are left; they go before anything else does, after a crash too.
+    """
+    taken, gone = 0, []
+    with write():
+        left = noted = _being_removed()
+        while (left or taken < len(ids)) and has_time():
+            if not left:
+                group = ids[taken : taken + RUNS_AT_ONCE]
+                taken += len(group)
+                left = [id_ for (id_,) in execute(REMOVED, (_json(group),)).fetchall()]
+                gone += left
+            if _clear(left, has_time):
+                left = []
+        _note(left, noted)
+    return Removed(taken, gone, bool(left))
+
+
+def remove_rows(table: str, ids: Sequence[str], has_time: HasTime) -> int:
+    """Delete these rows of a table of AGEING, as far as there is time, in one transaction; how many were dealt with."""
+    taken = 0
+    with write():
+        while taken < len(ids) and has_time():
+            group = ids[taken : taken + ROWS_AT_ONCE]
+            execute(f"DELETE FROM {table} WHERE id IN (SELECT value FROM json_each(?))", (_json(group),))
+            taken += len(group)
+    return taken
+
+
+def clear(ids: Sequence[str]) -> None:
+    """Delete all rows that belong to these runs, whose own are gone. In a transaction."""
+    for sql in ROWS_OF_RUNS:
+        execute(sql, (_json(ids), -1))
+
+
+def missing(ids: Sequence[str]) -> list[str]:
+    """Those of the ids of which there is no run."""
+    sql = "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = value)"
+    return [id_ for (id_,) in execute(sql, (_json(ids),)).fetchall()]
+
+
+def _clear(ids: Sequence[str], has_time: HasTime) -> bool:
+    """Delete the rows that belong to these runs while there is time; whether none is left."""
+    for sql in ROWS_OF_RUNS:
+        while execute(sql, (_json(ids), ROWS_AT_ONCE)).rowcount == ROWS_AT_ONCE:
+            if not has_time():
+                return False
+    return True
+
+
+def _being_removed() -> list[str]:
+    fact = Fact.find(REMOVING)
+    ids: list[str] = [] if fact is None else orjson.loads(fact.value)
+    return ids
+
+
+def _note(left: Sequence[str], noted: Sequence[str]) -> None:
+    if left == noted:
+        return
+    execute("DELETE FROM server_facts WHERE name = ?", (REMOVING,))
+    if left:
+        execute("INSERT INTO server_facts (name, value) VALUES (?, ?)", (REMOVING, _json(left)))
+
+
+def _json(ids: Iterable[str]) -> str:
+    return orjson.dumps(list(ids)).decode()

@@ -1,0 +1,32 @@
+"""What runs were started with beside their input; only those that were started with more than that have a row."""
+
+from __future__ import annotations
+
+from peewee import IntegerField, TextField
+
+from database import execute
+
+from .base import Base, Write, insert
+
+
+class RunOptions(Base):
+    """`value` is JSON as dispatch/options.py makes it, or lies in a file of `value_bytes` (see payloads.py)."""
+
+    run_id = TextField(primary_key=True)
+    value = TextField(null=True)
+    value_bytes = IntegerField(null=True)
+
+    class Meta:
+        table_name = "run_options"
+
+    @classmethod
+    def keep(cls, run_id: str, value: str | None, value_bytes: int | None) -> Write:
+        """The write that goes with the row of the run, if that is made."""
+        row = {"run_id": run_id, "value": value, "value_bytes": value_bytes}
+        return insert("run_options", row).provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (run_id,))
+
+    @classmethod
+    def share(cls, run_id: str, with_id: str) -> None:
+        """Let another run have those of a run, if it has any."""
+        sql = "INSERT INTO run_options (run_id, value, value_bytes) SELECT ?, value, value_bytes FROM run_options "
+        execute(f"{sql} WHERE run_id = ?", (with_id, run_id))

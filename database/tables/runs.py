@@ -1,0 +1,495 @@
+"""Runs: the legal changes of their state, each a statement that happens only where it may."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import orjson
+from peewee import SQL, BooleanField, FloatField, IntegerField, TextField
+
+from database import execute, write
+
+from .base import (
+    Base,
+    Match,
+    Rows,
+    Timed,
+    Write,
+    boot_id,
+    first_id,
+    insert,
+    insert_all,
+    made_at,
+    monotonic_ms,
+    new_id,
+    now_ms,
+)
+from .logs import LogEntry
+from .retention import clear
+from .run_days import RunDay
+from .workflows import Workflow
+
+RUN_STATUSES = ("pending", "running", "success", "failed")
+UNFINISHED = ("pending", "running")
+TRIGGERS = ("manual", "schedule", "webhook")
+# Statuses stand in the text of these questions, not as parameters: only so does SQLite use the indexes made for them.
+NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > ?)"
+# What a run waits for that may not start yet, since the flow has as many running as it allows at once.
+QUEUED = "a free place (max_concurrent_runs)"
+ANY_QUEUED = f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT 1"
+RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running' AND o.recorded = 0)"
+BUSY = (
+    "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'running' AND recorded = 0) + "
+    "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'pending' AND recorded = 0 AND waiting IS NULL) + "
+    f"(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'pending' AND waiting = '{QUEUED}')"
+)
+OLDER = (
+    "(EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
+    "AND o.waiting IS NULL AND o.id < runs.id AND o.recorded = 0) "
+    "OR EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
+    f"AND o.waiting = '{QUEUED}' AND o.id < runs.id))"
+)
+NEXT = (
+    "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.workflow_id = ? "
+    f"AND o.status = 'pending' AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1)"
+)
+CLOSE_THE_RUNNING = (
+    "UPDATE steps SET status = 'failed', error_text = 'the run was cancelled while this step ran', finished_at = ? "
+    "WHERE run_id = ? AND status = 'running' "
+    "AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND status IN ('pending', 'running'))"
+)
+
+MAX_FAILURE_TEXT = 10_000  # characters of the log entry that tells of a failure
+# The beginning of an id, as somebody would paste it.
+ID_BEGINS = re.compile(r"run_[0-7][0-9A-HJKMNP-TV-Z]{0,25}\Z", re.ASCII | re.IGNORECASE)
+AFTER_ALL = "~"  # stands after every letter of an id
+# At a node of a type to follow, or by an agent: not for a time, another run or another system.
+ASKS_PEOPLE = (
+    "waiting IS NOT NULL AND EXISTS (SELECT 1 FROM waits w JOIN steps s ON s.run_id = w.run_id AND s.seq = w.seq "
+    "WHERE w.run_id = runs.id AND w.answered_at IS NULL AND (w.question IS NOT NULL OR s.node_type IN ({})))"
+)
+
+
+def _some(status: str | Sequence[str] | None, cancelled: bool | None, waiting: bool) -> list[str]:
+    """The statuses that runs under these filters can have, in the order of RUN_STATUSES. ValueError for no status."""
+    named = [status] if isinstance(status, str) else RUN_STATUSES if status is None else status
+    wanted = {RUN_STATUSES[RUN_STATUSES.index(name)] for name in named}
+    if cancelled:
+        wanted &= {"failed"}
+    if waiting:
+        wanted &= {"pending"}
+    return [name for name in RUN_STATUSES if name in wanted]
+
+
+def _arms(statuses: Sequence[str], triggered_by: str | None) -> list[str]:
+    """The conditions for the indexes of ended and of unfinished runs: for each status, and each trigger of ended ones.
+
+    ValueError for a trigger that no run has: what stands in the conditions are words of ours.
+    """
+    triggers = TRIGGERS if triggered_by is None else [TRIGGERS[TRIGGERS.index(triggered_by)]]
+    arms = [f"status = '{name}'" for name in statuses if name in UNFINISHED]
+    if triggered_by is not None:
+        arms = [f"{arm} AND triggered_by = '{triggers[0]}'" for arm in arms]
+    ended = [name for name in statuses if name not in UNFINISHED]
+    return arms + [f"status = '{name}' AND triggered_by = '{trigger}'" for name in ended for trigger in triggers]
+
+
+@cache
+def _blank() -> dict[str, Any]:
+    """All columns of a run that has nothing yet."""
+    return {column.name: column.default for column in Run._meta.sorted_fields}
+
+
+class Run(Timed, Base):
+    """One execution of a flow.
+
+    `lease_owner` is the process that executes it, `claims` how often one began to, `deaths` how often one died over
+    it; `cancelled` marks a failed run that was stopped, `recorded` one that something else executes. A pending run with
+    `waiting` is not to be claimed; the text says what it waits for. An input or output of `…_bytes` is too large for
+    the row and lies in a file (see payloads.py). `parent_run_id` is the run that started this one, from its node
+    `parent_node_id` where that waits for it; `depth` is how many such runs there are above it; `retry_of` is the run
+    that this one repeats. `nodes_done` of `nodes_total` are settled. `options` is set for one that was started with
+    more than an input (see run_options.py): a JSON object of what lists tell of that, `draft`, `until` and `pinned`.
+
+    The table's last column is none of these, `packed_steps` (see steps.py): who reads a run seldom wants its steps.
+    """
+
+    prefix = "run"
+    id = TextField(primary_key=True)
+    workspace_id = TextField()
+    workflow_id = TextField()
+    workflow_name = TextField()
+    workflow_version = IntegerField(null=True)
+    status = TextField()
+    triggered_by = TextField()
+    trigger_node = TextField(null=True)
+    input = TextField(null=True)
+    input_bytes = IntegerField(null=True)
+    output = TextField(null=True)
+    output_bytes = IntegerField(null=True)
+    error_text = TextField(null=True)
+    error_node_id = TextField(null=True)
+    cancelled = BooleanField(default=False)
+    recorded = BooleanField(default=False)
+    waiting = TextField(null=True)
+    created_at = IntegerField()
+    started_at = IntegerField(null=True)
+    finished_at = IntegerField(null=True)
+    duration_ms = FloatField(null=True)
+    lease_owner = TextField(null=True)
+    claims = IntegerField(default=0)
+    deaths = IntegerField(default=0)
+    depth = IntegerField(default=0)
+    parent_run_id = TextField(null=True)
+    parent_node_id = TextField(null=True)
+    retry_of = TextField(null=True)
+    nodes_total = IntegerField(null=True)
+    nodes_done = IntegerField(null=True)
+    options = TextField(null=True)
+
+    class Meta:
+        table_name = "runs"
+
+    @property
+    def progress(self) -> dict[str, int] | None:
+        """How many of its nodes are settled: `{done, total}`; None for a run that was executed elsewhere."""
+        return None if self.nodes_total is None else {"done": self.nodes_done or 0, "total": self.nodes_total}
+
+    @property
+    def draft(self) -> bool:
+        """Whether it runs a definition that was not saved."""
+        return self.options is not None and bool(orjson.loads(self.options)["draft"])
+
+    @property
+    def until(self) -> str | None:
+        """The node after which it stops."""
+        return None if self.options is None else orjson.loads(self.options)["until"]
+
+    @property
+    def pinned(self) -> list[str]:
+        """The nodes that it does not execute, since their output was given."""
+        return [] if self.options is None else orjson.loads(self.options)["pinned"]
+
+    @classmethod
+    def accept(cls, flow: Any, **values: Any) -> Run:
+        """A new run of this flow, pending unless `values` say otherwise; `insertion` makes its row."""
+        # `since` and `until` go by the id, so the time that is shown is the id's.
+        id_ = values.pop("id", None) or new_id("run")
+        row = {
+            **_blank(), "id": id_, "workspace_id": flow.workspace_id, "workflow_id": flow.id,
+            "workflow_name": flow.name, "workflow_version": flow.version, "status": "pending",
+            "created_at": made_at(id_), **values,
+        }  # fmt: skip
+        if row["status"] not in RUN_STATUSES or row["triggered_by"] not in TRIGGERS:
+            # A list would not find it: see `select_where`.
+            raise ValueError(f"no run can be {row['status']} and triggered by {row['triggered_by']}")
+        return cls.fresh(row)
+
+    def insertion(self) -> Write:
+        """The write that makes its row."""
+        return insert("runs", self.__data__)
+
+    @classmethod
+    def insertions(cls, runs: Sequence[Run], packed_steps: Sequence[str | None]) -> list[Write]:
+        """Writes that make the rows of these runs, each from `accept`, with its steps as `Step.packed` gives them."""
+        rows = [(*run.__data__.values(), steps) for run, steps in zip(runs, packed_steps, strict=True)]
+        return insert_all("runs", (*_blank(), "packed_steps"), rows)
+
+    def insertion_unless_busy(self, limit: int) -> Write:
+        """The write that makes its row unless that many runs of the flow are under way; its row count tells."""
+        return self.insertion().provided(f"{BUSY} < ?", (*[self.workflow_id] * 3, limit))
+
+    def while_it_runs(self, made: Write) -> Write:
+        """The insertion, to be done only while this run is executed by who claimed it last."""
+        still = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?)"
+        return made.provided(still, (self.id, self.claims))
+
+    def deleted(self) -> Run:
+        """This run, as one of which nothing is left."""
+        self.__data__.update(status="failed", error_text="the run was deleted", output=None, output_bytes=None)
+        return self
+
+    def goes_on(self) -> bool:
+        """Whether it is still executed by who claimed it last."""
+        sql = "SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?"
+        return execute(sql, (self.id, self.claims)).fetchone() is not None
+
+    @classmethod
+    def record(cls, flow: Workflow, note: Callable[[Run], Write] | None = None, **values: Any) -> Run:
+        """A run that something else executed; it counts like any other. What `note` makes is written with it."""
+        run = cls.accept(flow, recorded=True, **values)
+        with write():
+            execute(*run.insertion())
+            if note is not None:
+                execute(*note(run))
+            if run.status in ("success", "failed"):
+                execute(*RunDay.count(run, run.finished_at or run.created_at, run.status, run.duration_ms or 0.0))
+        return run
+
+    @classmethod
+    def select_where(
+        cls, workspace_id: str, *, status: str | Sequence[str] | None = None, workflow_id: str | None = None,
+        triggered_by: str | None = None, since: int | None = None, until: int | None = None,
+        cancelled: bool | None = None, search: str | None = None, asking: Sequence[str] | None = None,
+        unsigned: bool = False,
+    ) -> Rows[Run]:  # fmt: skip
+        """The workspace's runs; `since` and `until` go by when they were accepted, in milliseconds.
+
+        `search` is the beginning of an id, else letters of the flow's name or of the error. `asking`: those that wait
+        for people, at a node of one of these types or because an agent asks. `unsigned`: letters are looked for in what
+        is shown without the signatures of links.
+        ValueError for a status or trigger that no run has.
+        """
+        given: dict[str, Any] = {"workspace_id = ?": workspace_id}
+        if workflow_id is not None:
+            given["workflow_id = ?"] = workflow_id
+        lowest = None if since is None else first_id("run", since)
+        end = None if until is None else first_id("run", until + 1)
+        if search is not None and ID_BEGINS.match(search):
+            begin = "run_" + search[4:].upper()
+            lowest, end, search = max(lowest or begin, begin), min(end or begin + AFTER_ALL, begin + AFTER_ALL), None
+        statuses = _some(status, cancelled, asking is not None)
+        filtered = (workflow_id, triggered_by) != (None, None) or len(statuses) < len(RUN_STATUSES)
+        match = Match.all_of(
+            Match("cancelled = 0", ()) if cancelled is False else None,
+            None if search is None else Match.letters(search, "workflow_name", "error_text", unsigned=unsigned),
+            None if asking is None else Match(ASKS_PEOPLE.format(", ".join("?" * len(asking))), tuple(asking)),
+        )
+        arms = _arms(statuses, triggered_by) if filtered else []
+        if cancelled:
+            # There are few, in an index of their own.
+            given["cancelled = 1 AND triggered_by = COALESCE(?, triggered_by)"] = triggered_by
+            arms = []
+        if not statuses:
+            arms = ["1 = 0"]
+        return Rows(cls, " AND ".join(given), given.values(), arms, end, lowest, match)
+
+    @classmethod
+    def abandoned(cls, silent: bool = True) -> list[Run]:
+        """Runs that claim to be running in a process which is no longer alive.
+
+        Without `silent`, one that is only silent counts as alive; only one that is known to be gone does not.
+        """
+        alive = (boot_id(), monotonic_ms() if silent else 0)
+        dead = SQL(f"t1.status = 'running' AND t1.lease_owner IS NOT NULL AND {NO_LEASE.format('t1')}", alive)
+        return sorted(cls.select().where(dead), key=lambda run: str(run.id))
+
+    @classmethod
+    def take_from_the_dead(cls, id_: str, silent: bool = True) -> Write:
+        """Make a run pending again, provided that the process which executed it is still not alive: see `abandoned`."""
+        sql = (
+            "UPDATE runs SET status = 'pending', lease_owner = NULL, deaths = deaths + 1 "
+            f"WHERE id = ? AND status = 'running' AND {NO_LEASE}"
+        )
+        return Write(sql.format("runs"), (id_, boot_id(), monotonic_ms() if silent else 0))
+
+    @classmethod
+    def release(cls, id_: str, owner: str, claims: int | None = None) -> Write:
+        """Hand a run of `owner` back as pending, for any process to resume; with `claims`, only as claimed for that
+        time.
+        """
+        mine = "id = ? AND status = 'running' AND lease_owner = ? AND claims = COALESCE(?, claims)"
+        return Write(f"UPDATE runs SET status = 'pending', lease_owner = NULL WHERE {mine}", (id_, owner, claims))
+
+    def tell_progress(self, done: int) -> Write:
+        """The write that says how many nodes are settled."""
+        sql = "UPDATE runs SET nodes_done = ?, nodes_total = ? WHERE id = ? AND claims = ?"
+        return Write(sql, (done, self.nodes_total, self.id, self.claims))
+
+    def suspend(self, owner: str, reason: str, waits: int, done: int) -> list[Write]:
+        """Writes that make a run wait for `waits` nodes that have no answer yet; the next of its flow has its place.
+
+        Where an answer has come meanwhile, the run is pending without waiting, for any process to go on with it.
+        """
+        sql = (
+            "UPDATE runs SET status = 'pending', lease_owner = NULL, nodes_done = ?, nodes_total = ?, "
+            "waiting = CASE WHEN (SELECT COUNT(*) FROM waits WHERE run_id = runs.id AND seq IS NOT NULL "
+            "AND answered_at IS NULL) >= ? THEN ? END "
+            "WHERE id = ? AND status = 'running' AND lease_owner = ? AND claims = ?"
+        )
+        suspended = Write(sql, (done, self.nodes_total, waits, reason, self.id, owner, self.claims))
+        return [Write(NEXT, (self.workflow_id,)), suspended]
+
+    @classmethod
+    def still_running(cls, ids: Iterable[str], owner: str) -> set[str]:
+        """Those of the runs that `owner` is still meant to execute: the others were cancelled or taken from it."""
+        mine = (cls.status == "running") & (cls.lease_owner == owner)
+        return {row.id for row in cls.select(cls.id).where(mine & cls.id.in_(list(ids)))}
+
+    @classmethod
+    def held_by(cls, owner: str) -> list[tuple[str, int]]:
+        """Ids of the running runs that `owner` has claimed, and how often each was claimed."""
+        sql = "SELECT id, claims FROM runs WHERE status = 'running' AND lease_owner = ?"
+        return list(execute(sql, (owner,)).fetchall())
+
+    @classmethod
+    def claimable(cls, limit: int) -> list[str]:
+        """Ids of pending runs that are to be executed; what something else executes is not ours.
+
+        Oldest first, but last those over which processes died.
+        """
+        ours = "status = 'pending' AND waiting IS NULL AND recorded = 0"
+        sql = f"SELECT id FROM runs WHERE {ours} ORDER BY (deaths > 1), id LIMIT ?"
+        return [id_ for (id_,) in execute(sql, (limit,)).fetchall()]
+
+    @classmethod
+    def backlog(cls, most: int) -> int:
+        """How many runs wait for a thread or a place, not for an answer; counted up to `most`."""
+        sql = (
+            "SELECT COUNT(*) FROM (SELECT * FROM (SELECT 1 FROM runs "
+            "WHERE status = 'pending' AND waiting IS NULL AND recorded = 0 LIMIT ?) UNION ALL SELECT * FROM ("
+            f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT ?) LIMIT ?)"
+        )
+        return int(execute(sql, (most, most, most)).fetchone()[0])
+
+    @classmethod
+    def unqueue(cls) -> None:
+        """Let the first of each queue try again, whose flow has none running: nobody else would."""
+        # Mostly there is none, and each process asks every two seconds: a write would end what others remember.
+        if execute(ANY_QUEUED).fetchone() is None:
+            return
+        sql = (
+            "UPDATE runs SET waiting = NULL WHERE id IN (SELECT MIN(q.id) FROM runs AS q WHERE q.status = 'pending' "
+            f"AND q.waiting = '{QUEUED}' GROUP BY q.workflow_id) AND {RUNNING.format('runs.workflow_id')} = 0"
+        )
+        with write():
+            execute(sql)
+
+    @classmethod
+    def busy(cls, workflow_id: str) -> int:
+        """How many runs of the flow are running or about to."""
+        return int(execute(f"SELECT {BUSY}", (workflow_id,) * 3).fetchone()[0])
+
+    def children(self) -> list[Run]:
+        """The unfinished runs for whose output this one waits."""
+        waited = (Run.parent_run_id == self.id) & Run.parent_node_id.is_null(False) & Run.finished_at.is_null()
+        return list(Run.select().where(waited, Run.parent_run_id.is_null(False)))
+
+    def started(self, limit: int) -> list[Run]:
+        """The first runs that this one started, whether it waits for them or not."""
+        mine = (Run.parent_run_id == self.id) & Run.parent_run_id.is_null(False)
+        return list(Run.select().where(mine).order_by(Run.id).limit(limit))
+
+    def remove(self) -> bool:
+        """Delete the run with its steps and log; whether it was there."""
+        with write():
+            was_there = bool(self.delete_instance())
+            clear([str(self.id)])
+        return was_there
+
+    @classmethod
+    def claim(cls, id_: str, owner: str, limit: int = 0) -> list[Write]:
+        """Writes to become the one that executes a pending run; the row count of the first says whether it worked.
+
+        With a `limit`, no more runs of the flow than that are running at once, and the oldest come first: a run that
+        has to stand back is queued.
+        """
+        sql = (
+            "UPDATE runs SET status = 'running', lease_owner = ?, claims = claims + 1, "
+            "started_at = COALESCE(started_at, ?) WHERE id = ? AND status = 'pending' AND waiting IS NULL"
+        )
+        params = (owner, now_ms(), id_)
+        if not limit:
+            return [Write(sql, params)]
+        place = f"{RUNNING.format('runs.workflow_id')} < ?"
+        queued = f"UPDATE runs SET waiting = '{QUEUED}' WHERE id = ? AND status = 'pending' AND waiting IS NULL"
+        following = (
+            "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.status = 'pending' "
+            "AND o.workflow_id = (SELECT workflow_id FROM runs WHERE id = ?) "
+            f"AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1) AND {place} AND NOT {OLDER}"
+        )
+        return [
+            Write(f"{sql} AND {place} AND NOT {OLDER}", (*params, limit)),
+            Write(queued, (id_,)),
+            Write(following, (id_, limit)),
+        ]
+
+    def finish(self, owner: str, status: str, waits: bool = False, **values: Any) -> list[Write]:
+        """Writes that end a run which `owner` executes, and count it; the object is changed at once.
+
+        `waits` says that some of its steps may wait. The last one's row count is 0 where the run was cancelled or taken
+        meanwhile: then all stays as it is.
+        """
+        where = "status = 'running' AND lease_owner = ? AND claims = ?"
+        return self._end(where, (owner, self.claims), status, waits, **values)
+
+    def end_whole(self, status: str, duration_ms: float, **values: Any) -> None:
+        """End a run of which nothing is written yet."""
+        self.__data__.update(
+            status=status, finished_at=now_ms(), duration_ms=duration_ms, lease_owner=None, waiting=None, **values
+        )
+
+    def failure_entries(self) -> list[Write]:
+        """Return the write of the log entry that tells how this ended run failed; none for a success.
+
+        Its level is error, but info for a run that was cancelled: somebody wanted that.
+        """
+        if self.status != "failed":
+            return []
+        level, about = ("info", "The run was stopped") if self.cancelled else ("error", "The run failed")
+        message = f"{about}: {self.error_text}"[:MAX_FAILURE_TEXT]
+        return [LogEntry.entry(self.workspace_id, self.id, self.error_node_id, level, message, None)]
+
+    def cancel(self, reason: str, noted: Iterable[Write] = ()) -> bool:
+        """End a pending or running run as cancelled, at once; whoever executes it notices. False if it had ended.
+
+        The writes that are `noted` happen only where it had not.
+        """
+        values = {"error_text": reason, "cancelled": True}
+        writes = [
+            # The process may be gone that did it; where it is not, its result still takes the place of this.
+            Write(CLOSE_THE_RUNNING, (now_ms(), self.id, self.id)),
+            *self._end("status IN ('pending', 'running')", (), "failed", waits=True, **values),
+        ]
+        with write():
+            counts = [execute(*item).rowcount for item in writes]
+            if counts[-1]:
+                for item in noted:
+                    execute(*item)
+        return bool(counts[-1])
+
+    def _end(self, where: str, params: tuple[Any, ...], status: str, waits: bool, **values: Any) -> list[Write]:
+        now = now_ms()
+        duration = values.pop("duration_ms", None)
+        if duration is None:
+            duration = float(max(0, now - (self.started_at or now)))
+        row: dict[str, Any] = {
+            "status": status, "finished_at": now, "duration_ms": duration, "lease_owner": None, "waiting": None,
+            **values,
+        }  # fmt: skip
+        columns = ", ".join(f"{key} = ?" for key in row)
+        # What goes with the end comes first: it sees the row as it was, and happens only where the last statement does.
+        writes = [RunDay.count(self, now, status, duration, where, params)]
+        still = f"EXISTS (SELECT 1 FROM runs WHERE id = ? AND {where})"
+        if waits:
+            writes += self._close_waits(now, still, (self.id, *params))
+        if self.parent_node_id is not None:
+            writes += self._answer_parent(now, still, (self.id, *params))
+        self.__data__.update(row)
+        writes += [entry.provided(still, (self.id, *params)) for entry in self.failure_entries()]
+        ended = Write(f"UPDATE runs SET {columns} WHERE id = ? AND {where}", (*row.values(), self.id, *params))
+        return [*writes, Write(NEXT, (self.workflow_id,)), ended]
+
+    def _close_waits(self, now: int, still: str, params: tuple[Any, ...]) -> list[Write]:
+        """Writes that end the steps that wait, since nobody will ever answer them."""
+        closed = (
+            "UPDATE steps SET status = 'failed', error_text = 'the run ended while this step waited', finished_at = ? "
+            f"WHERE run_id = ? AND status = 'waiting' AND {still}"
+        )
+        gone = f"DELETE FROM waits WHERE run_id = ? AND {still}"
+        return [Write(closed, (now, self.id, *params)), Write(gone, (self.id, *params))]
+
+    def _answer_parent(self, now: int, still: str, params: tuple[Any, ...]) -> list[Write]:
+        """Writes that let the run go on which waits for this one. It reads the output here."""
+        answered = (
+            "UPDATE waits SET name = 'ended', answer = ?, answered_at = ? "
+            f"WHERE run_id = ? AND node_id = ? AND answered_at IS NULL AND {still}"
+        )
+        go_on = f"UPDATE runs SET waiting = NULL WHERE id = ? AND status = 'pending' AND {still}"
+        return [
+            Write(answered, (f'"{self.id}"', now, self.parent_run_id, self.parent_node_id, *params)),
+            Write(go_on, (self.parent_run_id, *params)),
+        ]

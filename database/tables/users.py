@@ -1,0 +1,288 @@
+"""Who may do what: users, workspaces, memberships, sessions and API tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any
+
+from peewee import BooleanField, CompositeKey, IntegerField, ModelSelect, TextField
+
+from database import execute, write
+
+from .base import DAY_MS, Base, Write, now_ms
+
+ROLES = ("viewer", "operator", "editor", "owner")
+TOUCH_MS = 3_600_000  # how often the use of a session is written down
+
+
+def hash_token(token: str) -> str:
+    """What the database keeps of a session's or an API token: tokens are random, so one round of SHA-256 is enough."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class User(Base):
+    """A person who can log in. Until they are `set_up`, their password is not of their own choice.
+
+    An admin may found workspaces, make accounts and reset passwords. The next login begins in `last_workspace_id`.
+    """
+
+    prefix = "usr"
+    id = TextField(primary_key=True)
+    email = TextField(unique=True)
+    name = TextField()
+    password_hash = TextField()
+    created_at = IntegerField()
+    set_up = BooleanField(default=True)
+    is_admin = BooleanField(default=False)
+    last_workspace_id = TextField(null=True)
+
+    class Meta:
+        table_name = "users"
+
+    @classmethod
+    def by_email(cls, email: str) -> User | None:
+        """The user with this address, whatever its case."""
+        found: User | None = cls.get_or_none(cls.email == email.strip().lower())
+        return found
+
+    def change(self, **values: Any) -> None:
+        """Set these columns, and no others."""
+        with write():
+            User.update(**values).where(User.id == self.id).execute()
+        self.__data__.update(values)
+
+    def roles(self) -> dict[str, str]:
+        """Workspace id to role, oldest workspace first."""
+        sql = "SELECT workspace_id, role FROM memberships WHERE user_id = ? ORDER BY workspace_id"
+        return dict(execute(sql, (self.id,)).fetchall())
+
+    def change_admin(self, is_admin: bool) -> bool:
+        """Make the user an admin, or take that away. Return False if that would leave the server without an admin."""
+        with write():
+            if not is_admin and not User.select().where(User.is_admin & (User.id != self.id)).exists():
+                return False
+            self.change(is_admin=is_admin)
+        return True
+
+
+class Workspace(Base):
+    prefix = "ws"
+    id = TextField(primary_key=True)
+    name = TextField()
+    created_at = IntegerField()
+    founder_id = TextField(null=True)
+
+    class Meta:
+        table_name = "workspaces"
+
+    @property
+    def workspace_id(self) -> str:
+        """Its own id: where a role is needed for it."""
+        return str(self.id)
+
+    def rename(self, name: str) -> None:
+        """Give it another name."""
+        with write():
+            Workspace.update(name=name).where(Workspace.id == self.id).execute()
+        self.name = name
+
+    @classmethod
+    def found(cls, name: str, owner: User) -> Workspace:
+        """A new workspace with its owner."""
+        with write():
+            workspace = cls.add(name=name, founder_id=owner.id)
+            Membership.join(workspace.id, owner, "owner")
+        return workspace
+
+    @classmethod
+    def founded_by(cls, user: User) -> int:
+        """Return how many workspaces the user has founded, whoever owns them now."""
+        return cls.select().where(cls.founder_id == user.id).count()
+
+    @classmethod
+    def of(cls, user: User) -> list[Workspace]:
+        """The workspaces that the user is a member of, with their `role`."""
+        roles = user.roles()
+        rows = list(cls.select().where(cls.id.in_(list(roles))).order_by(cls.id))
+        for row in rows:
+            row.role = roles[row.id]
+        return rows
+
+    def members(self) -> list[Membership]:
+        """The memberships with their `user`."""
+        rows = list(Membership.select().where(Membership.workspace_id == self.id).order_by(Membership.user_id))
+        users = {user.id: user for user in User.select().where(User.id.in_([row.user_id for row in rows]))}
+        for row in rows:
+            row.user = users[row.user_id]
+        return rows
+
+
+class Membership(Base):
+    workspace_id = TextField()
+    user_id = TextField()
+    role = TextField()
+    created_at = IntegerField()
+
+    class Meta:
+        table_name = "memberships"
+        primary_key = CompositeKey("workspace_id", "user_id")
+
+    @classmethod
+    def role_of(cls, user_id: str, workspace_id: str) -> str | None:
+        """The user's role there, None for no member."""
+        row = cls.get_or_none((cls.workspace_id == workspace_id) & (cls.user_id == user_id))
+        return None if row is None else row.role
+
+    @classmethod
+    def has_address(cls, workspace_id: str, email: str) -> bool:
+        """Return True if a member of the workspace has this address."""
+        sql = "SELECT 1 FROM memberships JOIN users ON id = user_id WHERE workspace_id = ? AND email = ?"
+        return execute(sql, (workspace_id, email)).fetchone() is not None
+
+    @classmethod
+    def join(cls, workspace_id: str, user: User, role: str) -> Membership:
+        """A new membership, with its `user`. An invitation of their address to this workspace ends with it."""
+        with write():
+            execute("DELETE FROM invitations WHERE workspace_id = ? AND email = ?", (workspace_id, user.email))
+            row: Membership = cls.create(workspace_id=workspace_id, user_id=user.id, role=role, created_at=now_ms())
+        row.user = user
+        return row
+
+    @classmethod
+    def get_with_user(cls, workspace_id: str, user_id: str) -> Membership | None:
+        """The membership with its `user`, None for no member."""
+        row: Membership | None = cls.get_or_none(workspace_id=workspace_id, user_id=user_id)
+        if row is not None:
+            row.user = User.get_by_id(user_id)
+        return row
+
+    def is_last_owner(self) -> bool:
+        """Whether the workspace would be left without an owner."""
+        owners = Membership.select().where(
+            (Membership.workspace_id == self.workspace_id) & (Membership.role == "owner")
+        )
+        return self.role == "owner" and owners.count() == 1
+
+    def change_role(self, role: str) -> bool:
+        """Give the member another role; False where that would leave the workspace without an owner."""
+        with write():
+            if role != "owner" and self.is_last_owner():
+                return False
+            if role != "owner":
+                self._withdraw_invitations()
+            self.role = role
+            self.save()
+        return True
+
+    def _withdraw_invitations(self) -> None:
+        """Only owners invite: what they made ends with their ownership."""
+        execute("DELETE FROM invitations WHERE workspace_id = ? AND invited_by = ?", (self.workspace_id, self.user_id))
+
+    def leave(self) -> bool:
+        """End the membership, the user's API tokens for the workspace and the invitations that they made.
+
+        Return False for the last owner.
+        """
+        with write():
+            if self.is_last_owner():
+                return False
+            self._withdraw_invitations()
+            execute("DELETE FROM api_tokens WHERE workspace_id = ? AND user_id = ?", (self.workspace_id, self.user_id))
+            self.delete_instance()
+        return True
+
+
+class Session(Base):
+    """A login. It ends at `expires_at`, and at `idle_at` unless it is used before, which puts that off."""
+
+    prefix = "ses"
+    id = TextField(primary_key=True)
+    token_hash = TextField(unique=True)
+    user_id = TextField(index=True)
+    workspace_id = TextField()
+    created_at = IntegerField()
+    expires_at = IntegerField()
+    idle_at = IntegerField()
+
+    class Meta:
+        table_name = "sessions"
+
+    @classmethod
+    def start(cls, user: User, workspace_id: str, days: int, idle_days: int = 0) -> tuple[Session, str]:
+        """A new session and its token, which is nowhere else. With `idle_days` 0, it may be idle until it expires."""
+        token = secrets.token_urlsafe(32)
+        expires = now_ms() + days * DAY_MS
+        with write():
+            row = cls.add(
+                token_hash=hash_token(token),
+                user_id=user.id,
+                workspace_id=workspace_id,
+                expires_at=expires,
+                idle_at=_idle_at(expires, idle_days),
+            )
+            user.change(last_workspace_id=workspace_id)
+        return row, token
+
+    def used(self, idle_days: int) -> Write | None:
+        """The write that puts the idle end off; None if that was done less than TOUCH_MS ago."""
+        idle_at = _idle_at(self.expires_at, idle_days)
+        if abs(idle_at - self.idle_at) < TOUCH_MS:
+            return None
+        return Write("UPDATE sessions SET idle_at = ? WHERE id = ?", (idle_at, self.id))
+
+    @classmethod
+    def of(cls, user: User) -> ModelSelect:
+        """The live sessions of the user."""
+        now = now_ms()
+        return cls.select().where((cls.user_id == user.id) & (cls.expires_at > now) & (cls.idle_at > now))
+
+    @classmethod
+    def end_all(cls, user: User, but: Session | None = None) -> None:
+        """End the sessions of the user, all or all but one."""
+        with write():
+            cls.delete().where((cls.user_id == user.id) & (cls.id != (None if but is None else but.id))).execute()
+
+    def move(self, workspace_id: str) -> None:
+        """Make this the workspace that is meant where a request names none."""
+        with write():
+            Session.update(workspace_id=workspace_id).where(Session.id == self.id).execute()
+            User.update(last_workspace_id=workspace_id).where(User.id == self.user_id).execute()
+        self.workspace_id = workspace_id
+
+    @classmethod
+    def prune(cls) -> int:
+        """Delete the expired ones."""
+        return cls.drop_old("MIN(expires_at, idle_at) <= ?", now_ms())
+
+
+def _idle_at(expires: int, idle_days: int) -> int:
+    """When a session that is used now ends unless it is used again."""
+    return min(expires, now_ms() + idle_days * DAY_MS) if idle_days else expires
+
+
+class ApiToken(Base):
+    prefix = "tok"
+    id = TextField(primary_key=True)
+    token_hash = TextField(unique=True)
+    name = TextField()
+    user_id = TextField()
+    workspace_id = TextField(index=True)
+    role = TextField()
+    created_at = IntegerField()
+    expires_at = IntegerField(null=True)
+
+    class Meta:
+        table_name = "api_tokens"
+
+    @classmethod
+    def issue(cls, **values: Any) -> tuple[ApiToken, str]:
+        """A new token of a user for one workspace and the text that stands for it, which is nowhere else."""
+        token = "hr_" + secrets.token_urlsafe(32)
+        return cls.add(token_hash=hash_token(token), **values), token
+
+    @classmethod
+    def end_all(cls, user: User) -> int:
+        """Delete all API tokens of the user, in every workspace; how many."""
+        with write():
+            return int(cls.delete().where(cls.user_id == user.id).execute())

@@ -1,0 +1,142 @@
+"""Where runs wait, until when, and what they were answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from peewee import CompositeKey, IntegerField, TextField
+
+from database import execute, write
+
+from .base import Base, Write, now_ms
+
+WAKE_AT_ONCE = 500
+# Only who claimed the run last writes for it, as with its steps, and nothing begins to wait in one that was cancelled,
+# where nobody would ever close it. An answer that came before its question is kept; one to an earlier question of the
+# same node (a retry) is not.
+BEGIN = (
+    "INSERT INTO waits (run_id, node_id, seq, reason, wake_at, question, created_at) SELECT ?, ?, ?, ?, ?, ?, ? "
+    "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running') "
+    "ON CONFLICT (run_id, node_id) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, "
+    "wake_at = excluded.wake_at, question = excluded.question, "
+    + ", ".join(
+        f"{name} = CASE WHEN waits.seq IS NULL THEN waits.{name} END"
+        for name in ("name", "answer", "answer_bytes", "answered_by", "answered_at")
+    )
+)
+ANSWER = (
+    "INSERT INTO waits (run_id, node_id, created_at, name, answer, answer_bytes, answered_by, answered_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, node_id) DO UPDATE SET name = excluded.name, "
+    "answer = excluded.answer, answer_bytes = excluded.answer_bytes, answered_by = excluded.answered_by, "
+    "answered_at = excluded.answered_at WHERE waits.answered_at IS NULL"
+)
+# A run that has reached the node goes on; one that has not yet will find the answer there.
+GO_ON = (
+    "UPDATE runs SET waiting = NULL WHERE id = ? AND status = 'pending' "
+    "AND EXISTS (SELECT 1 FROM waits WHERE run_id = runs.id AND node_id = ? AND seq IS NOT NULL)"
+)
+
+
+class Wait(Base):
+    """A node of a run that waits. `seq` is its step's number, null while only the answer is there.
+
+    `question` is that of a node which may ask several; one that waits for a run has none.
+    `name`, `answer` (JSON text, or a file of `answer_bytes`), `answered_by` and `answered_at` are what came of it.
+    """
+
+    run_id = TextField()
+    node_id = TextField()
+    seq = IntegerField(null=True)
+    reason = TextField(null=True)
+    wake_at = IntegerField(null=True)
+    created_at = IntegerField()
+    name = TextField(null=True)
+    answer = TextField(null=True)
+    answer_bytes = IntegerField(null=True)
+    answered_by = TextField(null=True)
+    answered_at = IntegerField(null=True)
+    question = TextField(null=True)
+
+    class Meta:
+        table_name = "waits"
+        primary_key = CompositeKey("run_id", "node_id")
+
+    @classmethod
+    def begin(cls, run_id: str, claims: int, node_id: str, seq: int, wait: Any) -> Write:
+        """The write that goes with the step `seq`, which waits; `wait` is a `Suspend` of nodes.base."""
+        return Write(BEGIN, (run_id, node_id, seq, wait.reason, wait.until, wait.question, now_ms(), run_id, claims))
+
+    @classmethod
+    def of(cls, run_id: str) -> dict[str, Wait]:
+        """The run's waits by node."""
+        return {row.node_id: row for row in cls.select().where(cls.run_id == run_id)}
+
+    @classmethod
+    def why_closed(
+        cls, run_id: str, node_id: str, now: int, asks: bool = False, question: str | None = None
+    ) -> str | None:
+        """Why this node of the run takes no answer; None where it does, if asked in the transaction that settles.
+
+        One that `asks` takes none before it has asked, nor to another `question` than its present one.
+        """
+        run = execute("SELECT status, recorded FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if run is None or run[0] not in ("pending", "running"):
+            return "The run has ended already"
+        if run[1]:
+            return "The run is executed elsewhere, which is where to answer it"
+        wait = cls.one("run_id = ? AND node_id = ?", run_id, node_id)
+        if wait is not None and wait.answered_at is not None:
+            return "The time to answer is over" if wait.name == "time" else "It was answered already"
+        if asks and (wait is None or wait.question is None):
+            return "The run has no question here at the moment"
+        if asks and wait is not None and question not in (None, wait.question):
+            return "That question was answered already"
+        over = wait is not None and wait.wake_at is not None and wait.wake_at <= now
+        return "The time to answer is over" if over else None
+
+    @classmethod
+    def settle(
+        cls, run_id: str, node_id: str, name: str, answer: str | None, answer_bytes: int | None, by: str | None
+    ) -> None:
+        """Answer a node that is open, and let the run go on where it has reached it."""
+        now = now_ms()
+        with write():
+            execute(ANSWER, (run_id, node_id, now, name, answer, answer_bytes, by, now))
+            execute(GO_ON, (run_id, node_id))
+
+    @classmethod
+    def wake(cls, now: int) -> list[str]:
+        """Let those go on whose time has come, WAKE_AT_ONCE at the most; the ids of their runs."""
+        due = (
+            "SELECT run_id, node_id FROM waits WHERE wake_at IS NOT NULL AND answered_at IS NULL AND wake_at <= ? "
+            "ORDER BY wake_at LIMIT ?"
+        )
+        if not execute(due, (now, 1)).fetchone():
+            return []
+        woken = []
+        with write():
+            for run_id, node_id in execute(due, (now, WAKE_AT_ONCE)).fetchall():
+                sql = "UPDATE waits SET name = 'time', answered_at = ? WHERE run_id = ? AND node_id = ?"
+                execute(sql, (now, run_id, node_id))
+                execute(GO_ON, (run_id, node_id))
+                woken.append(run_id)
+        return woken
+
+    @classmethod
+    def count_open(cls, types: Sequence[str]) -> int:
+        """How many runs wait for an answer at a node of one of these types, or at one that asks."""
+        sql = (
+            "SELECT COUNT(DISTINCT w.run_id) FROM waits w JOIN runs r ON r.id = w.run_id AND r.finished_at IS NULL "
+            "JOIN steps s ON s.run_id = w.run_id AND s.seq = w.seq "
+            "WHERE w.answered_at IS NULL AND (w.question IS NOT NULL "
+            f"OR s.node_type IN ({', '.join('?' * len(types))}))"
+        )
+        return int(execute(sql, tuple(types)).fetchone()[0])
+
+    @classmethod
+    def next_wake(cls, run_id: str) -> int | None:
+        """When the first of the run's open waits is over by itself; None where none is."""
+        sql = "SELECT MIN(wake_at) FROM waits WHERE run_id = ? AND answered_at IS NULL"
+        found: Any = execute(sql, (run_id,)).fetchone()
+        return None if found[0] is None else int(found[0])

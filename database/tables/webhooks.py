@@ -1,0 +1,181 @@
+"""The addresses at which flows can be called: one row a path and method, written with the flow that it is of.
+
+Only active flows answer. One that is paused keeps its addresses: if another flow could have them meanwhile, it would
+get the calls that were meant for the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import orjson
+from peewee import CompositeKey, TextField
+
+from database import execute, settings_commits
+from database.changes import Memory
+from errors import Conflict, DefinitionError, Issue, NotFound
+
+from .base import Base, insert
+from .credentials import Credential
+
+
+class Webhook(Base):
+    """`credential_id` is what callers are checked against, null where nobody is checked."""
+
+    path = TextField()
+    method = TextField()
+    workflow_id = TextField(index=True)
+    node_id = TextField()
+    workspace_id = TextField()
+    credential_id = TextField(null=True, index=True)
+
+    class Meta:
+        table_name = "webhooks"
+        primary_key = CompositeKey("path", "method")
+
+    @classmethod
+    def sync(cls, flow: Any, wanted: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Make the rows of this flow those of its webhooks: `(node id, loaded config)`, to be called inside `write()`.
+
+        `config["credential_types"]` are those that the webhook can check callers with. Conflict for an address that
+        another flow has; DefinitionError for one that two nodes want, and for a credential that is missing or of a
+        wrong type.
+        """
+        execute("DELETE FROM webhooks WHERE workflow_id = ?", (flow.id,))
+        takers: dict[tuple[str, str], str] = {}
+        for node_id, config in wanted:
+            credential_id = _credential_id(flow.workspace_id, node_id, config)
+            for method in dict.fromkeys(config["methods"]):
+                address = (config["path"], method)
+                _check_free(flow.workspace_id, node_id, address, takers)
+                takers[address] = node_id
+                row = {
+                    "path": config["path"], "method": method, "workflow_id": flow.id, "node_id": node_id,
+                    "workspace_id": flow.workspace_id, "credential_id": credential_id,
+                }  # fmt: skip
+                execute(*insert("webhooks", row))
+
+    @classmethod
+    def pause(cls, flow: Any) -> None:
+        """Keep those addresses of a flow that is not active which its definition still has; call inside `write()`.
+
+        They are of no credential any more, so that one can be deleted that only paused flows use.
+        """
+        for path, method in execute("SELECT path, method FROM webhooks WHERE workflow_id = ?", (flow.id,)).fetchall():
+            if (path, method) in _addresses(flow.definition_json):
+                execute("UPDATE webhooks SET credential_id = NULL WHERE path = ? AND method = ?", (path, method))
+            else:
+                execute("DELETE FROM webhooks WHERE path = ? AND method = ?", (path, method))
+
+    @classmethod
+    def methods_of(cls, path: str) -> list[str]:
+        """The methods that this path takes; none for a path that no active flow has."""
+        sql = (
+            "SELECT w.method FROM webhooks w JOIN workflows f ON f.id = w.workflow_id "
+            "WHERE w.path = ? AND f.status = 'active' ORDER BY w.method"
+        )
+        return [method for (method,) in execute(sql, (path,))]
+
+
+@lru_cache(1)
+def _addresses(definition_json: str) -> set[tuple[str, str]]:
+    """Path and method of each webhook that is not disabled. Of a draft, which may be any JSON, what can be read."""
+    definition = orjson.loads(definition_json)
+    nodes = definition.get("nodes") if isinstance(definition, dict) else None
+    found = set()
+    for node in nodes if isinstance(nodes, list) else []:
+        if not isinstance(node, dict) or node.get("type") != "webhook" or node.get("disabled"):
+            continue
+        config = node.get("config")
+        config = config if isinstance(config, dict) else {}
+        path, methods = config.get("path"), config.get("methods", ["POST"])
+        if isinstance(path, str) and isinstance(methods, list):
+            found |= {(path.strip().strip("/"), str(method)) for method in methods}
+    return found
+
+
+def _credential_id(workspace_id: str, node_id: str, config: Mapping[str, Any]) -> str | None:
+    """The id of the credential that the node names, by name or id."""
+    types = config["credential_types"]
+    if not types:
+        return None
+    name, found = config["credential"], Credential.named(workspace_id, config["credential"])
+    if found is None:
+        _refuse(node_id, "credential", f"there is no credential {name!r}")
+    elif found.type not in types:
+        _refuse(node_id, "credential", f"{name!r} is of type {found.type}; auth takes {' or '.join(types)}")
+    else:
+        return str(found.id)
+    return None
+
+
+def _check_free(
+    workspace_id: str, node_id: str, address: tuple[str, str], takers: Mapping[tuple[str, str], str]
+) -> None:
+    path, method = address
+    if address in takers:
+        _refuse(node_id, "path", f"{method} {path} is the address of the node {takers[address]!r} too")
+    sql = (
+        "SELECT w.workspace_id, f.name FROM webhooks w LEFT JOIN workflows f ON f.id = w.workflow_id "
+        "WHERE w.path = ? AND w.method = ?"
+    )
+    taken = execute(sql, address).fetchone()
+    if taken is not None:
+        whose = f"the flow {taken[1]!r}" if taken[0] == workspace_id else "a flow of another workspace"
+        raise Conflict(f"Node {node_id!r}: the webhook address {method} {path} is taken by {whose}")
+
+
+def _refuse(node_id: str, key: str, message: str) -> None:
+    raise DefinitionError([Issue(f"nodes ({node_id}).config.{key}", message, node_id)])
+
+
+class Fired(NamedTuple):
+    """The flow of a webhook that is called, as much as it takes to run it. Its definition is read when asked for."""
+
+    id: str
+    version: int
+    name: str
+    workspace_id: str
+    status: str
+
+    @property
+    def definition_json(self) -> str:
+        """The definition of this version, whatever has become of the flow since; NotFound where it was deleted."""
+        sql = "SELECT definition_json FROM workflow_versions WHERE workflow_id = ? AND version = ?"
+        found = execute(sql, (self.id, self.version)).fetchone()
+        if found is None:
+            raise NotFound("There is no webhook at this address")
+        return str(found[0])
+
+
+class Hook(NamedTuple):
+    """What a call of a webhook needs. `secret` is the credential's encrypted data, `secret_stamp` when that changed."""
+
+    node_id: str
+    flow: Any
+    credential_id: str | None
+    secret_type: str | None
+    secret_stamp: int | None
+    secret: str | None
+
+    @classmethod
+    def at(cls, path: str, method: str) -> Hook | None:
+        """The webhook at this address, remembered (see database/changes.py); None if no active flow has it."""
+        return _hooks.get((path, method), lambda: cls._read(path, method))
+
+    @classmethod
+    def _read(cls, path: str, method: str) -> Hook | None:
+        found = execute(AT, (path, method)).fetchone()
+        return None if found is None else cls(found[0], Fired(*found[1:6]), *found[6:])
+
+
+_hooks: Memory[tuple[str, str], Hook] = Memory(settings_commits)
+
+
+AT = """
+SELECT w.node_id, f.id, f.version, f.name, f.workspace_id, f.status, w.credential_id, c.type, c.updated_at, c.data
+FROM webhooks w JOIN workflows f ON f.id = w.workflow_id LEFT JOIN credentials c ON c.id = w.credential_id
+WHERE w.path = ? AND w.method = ? AND f.status = 'active'
+"""

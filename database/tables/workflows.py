@@ -1,0 +1,242 @@
+"""The flows and their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self, cast
+
+import orjson
+from peewee import CompositeKey, IntegerField, ModelSelect, TextField
+
+from database import execute, settings_commits, write
+from database.changes import Memory
+from errors import NotFound
+
+from .base import Base, now_ms
+from .polls import Poll
+from .schedules import Schedule
+from .webhooks import Fired, Webhook
+
+MOST_CHARACTERS = 16_000_000  # of definitions that a page of a list has; one alone may be longer
+# What keeps the rows of each kind of trigger: `sync(flow, [(node id, config)])`.
+SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {
+    "webhook": Webhook.sync,
+    "schedule": Schedule.sync,
+    "poll": Poll.sync,
+}
+# Node id, kind and config of each trigger that a flow wants fired (see triggers.py).
+Triggers = Sequence[tuple[str, str, Any]]
+
+
+def _same(text: str, other: str) -> bool:
+    """Whether two JSON texts say the same, however they are written."""
+    return text == other or bool(orjson.loads(text) == orjson.loads(other))
+
+
+class Workflow(Base):
+    prefix = "wf"
+    id = TextField(primary_key=True)
+    workspace_id = TextField(index=True)
+    name = TextField()
+    status = TextField()
+    version = IntegerField()
+    definition_json = TextField()
+    created_at = IntegerField()
+    updated_at = IntegerField()
+
+    class Meta:
+        table_name = "workflows"
+
+    @classmethod
+    def draft(cls, user_id: str | None = None, triggers: Triggers | None = None, **values: Any) -> Workflow:
+        """A new flow, version 1, with its first version on record. One that is active needs to know its `triggers`."""
+        now = now_ms()
+        with write():
+            flow = cls.add(version=1, created_at=now, updated_at=now, **values)
+            flow.remember(user_id)
+            flow.sync(triggers)
+        return flow
+
+    def sync(self, triggers: Triggers | None) -> None:
+        """Have exactly these triggers fired, none unless the flow is active, which keeps its addresses all the same.
+
+        Conflict, DefinitionError (see SYNCS).
+        """
+        if self.status != "active":
+            for type_, sync in SYNCS.items():
+                if type_ != "webhook":
+                    sync(self, [])
+            Webhook.pause(self)
+            return
+        if triggers is None:
+            raise ValueError("an active flow must say which triggers it wants fired")
+        for type_, sync in SYNCS.items():
+            sync(self, [(node_id, config) for node_id, of_type, config in triggers if of_type == type_])
+
+    def remember(self, user_id: str | None) -> None:
+        """Keep the present definition as a version."""
+        WorkflowVersion.create(
+            workflow_id=self.id,
+            version=self.version,
+            definition_json=self.definition_json,
+            created_at=self.updated_at,
+            created_by=user_id,
+        )
+
+    def change(
+        self, user_id: str | None, expected: int | None = None, triggers: Triggers | None = None, **values: Any
+    ) -> bool:
+        """Set these columns; a changed definition becomes the next version.
+
+        `triggers` are those of the flow as it will be, needed where it will be active with a new status or definition.
+        False where the version is not `expected` or the row has changed since it was read: what was checked about the
+        change holds for what is written, and of two editors with the same version one loses.
+        """
+        with write():
+            present = Workflow.find(self.id)
+            if present is None or present.updated_at != self.updated_at or expected not in (None, present.version):
+                return False
+            self.version = present.version
+            if "definition_json" in values and _same(values["definition_json"], present.definition_json):
+                del values["definition_json"]
+            for key, value in values.items():
+                setattr(self, key, value)
+            self.updated_at = max(now_ms(), present.updated_at + 1)
+            if self.definition_json != present.definition_json:
+                self.version += 1
+                self.remember(user_id)
+            self.save()
+            if (self.status, self.version) != (present.status, present.version):
+                self.sync(triggers)
+        return True
+
+    def remove(self) -> bool:
+        """Delete the flow with its versions and keys; whether it was there. Its runs stay, as the history."""
+        with write():
+            WorkflowVersion.delete().where(WorkflowVersion.workflow_id == self.id).execute()
+            execute("DELETE FROM idempotency_keys WHERE workflow_id = ?", (self.id,))
+            for sync in SYNCS.values():
+                sync(self, [])
+            Poll.drop(self.id)
+            return bool(self.delete_instance())
+
+    @classmethod
+    def select_where(cls, workspace_id: str, status: str | None = None, search: str | None = None) -> ModelSelect:
+        """The workspace's flows, of one status or with these letters in their name."""
+        query = cls.select().where(cls.workspace_id == workspace_id)
+        if status is not None:
+            query = query.where(cls.status == status)
+        return query if search is None else query.where(cls.name.contains(search))
+
+    @classmethod
+    def of_ids(cls, ids: Sequence[str], brief: bool = False) -> list[Self]:
+        """These flows, in any order; `brief`: without their definitions."""
+        where = "id IN (SELECT value FROM json_each(?))"
+        return list(cls.each(where, (orjson.dumps(list(ids)).decode(),), ("definition_json",) if brief else ()))
+
+    @classmethod
+    def active_with(cls, workspace_id: str, texts: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+        """Id, name and definition of the workspace's active flows with one of these texts in them; none given: all."""
+        having = " OR ".join("instr(definition_json, ?)" for _ in texts) or "1"
+        where = f"workspace_id = ? AND status = 'active' AND ({having})"
+        sql = f"SELECT id, name, definition_json FROM workflows WHERE {where}"
+        yield from execute(sql, (workspace_id, *texts))
+
+    @classmethod
+    def mentioning(cls, workspace_id: str, text: str, most: int) -> Iterator[tuple[str, str, str, int]]:
+        """Id, name, status and version of the workspace's flows that have this text in them, oldest first."""
+        sql = (
+            "SELECT id, name, status, version FROM workflows "
+            "WHERE workspace_id = ? AND instr(definition_json, ?) ORDER BY id LIMIT ?"
+        )
+        yield from execute(sql, (workspace_id, text, most))
+
+    @classmethod
+    def heads(cls, workspace_id: str, most: int) -> Iterator[tuple[str, str, str, int]]:
+        """Id, name, status and version of the workspace's flows, newest first."""
+        sql = "SELECT id, name, status, version FROM workflows WHERE workspace_id = ? ORDER BY id DESC LIMIT ?"
+        yield from execute(sql, (workspace_id, most))
+
+    def versions(self, limit: int, before: str | None, brief: bool = False) -> tuple[list[WorkflowVersion], str | None]:
+        """A page of its versions, newest first, each with its `created_by_name`, and the number to go on from.
+
+        `brief`: without their definitions. With these, the page ends early where they come to very much.
+        """
+        number = 2**31 if before is None else int(before if before.isdecimal() else 0)
+        where = "workflow_id = ? AND version < ? ORDER BY version DESC LIMIT ?"
+        without = ("definition_json",) if brief else ()
+        rows: list[WorkflowVersion] = []
+        room, more = MOST_CHARACTERS, False
+        for row in WorkflowVersion.each(where, (self.id, number, limit + 1), without):
+            room -= len(row.definition_json or "")
+            more = len(rows) == limit or (room < 0 and rows != [])
+            if more:
+                break
+            rows.append(row)
+        WorkflowVersion.name_makers(rows)
+        return rows, str(rows[-1].version) if more else None
+
+
+class Startable(Fired):
+    """A flow that somebody wants to run, without its definition: it can be remembered (see database/changes.py)."""
+
+    __slots__ = ()
+
+    @classmethod
+    def find(cls, id_: str) -> Self | None:
+        """The flow of this id, or None."""
+        return cast("Self | None", _startable.get(id_, lambda: cls._read(id_)))
+
+    @classmethod
+    def _read(cls, id_: str) -> Self | None:
+        found = execute(f"SELECT {', '.join(cls._fields)} FROM workflows WHERE id = ?", (id_,)).fetchone()
+        return None if found is None else cls(*found)
+
+    @property
+    def definition_json(self) -> str:
+        try:
+            return super().definition_json
+        except NotFound:
+            raise NotFound(f"There is no flow {self.id!r}") from None
+
+
+_startable: Memory[str, Startable | None] = Memory(settings_commits)
+
+
+class WorkflowVersion(Base):
+    workflow_id = TextField()
+    version = IntegerField()
+    definition_json = TextField()
+    created_at = IntegerField()
+    created_by = TextField(null=True)
+
+    class Meta:
+        table_name = "workflow_versions"
+        primary_key = CompositeKey("workflow_id", "version")
+
+    created_by_name: str | None = None
+
+    @classmethod
+    def name_makers(cls, rows: Sequence[WorkflowVersion]) -> None:
+        """Set who made each of these versions: the name of a user who is there, else the address."""
+        ids = sorted({row.created_by for row in rows if row.created_by is not None})
+        sql = "SELECT id, name, email FROM users WHERE id IN (SELECT value FROM json_each(?))"
+        names = {id_: name or email for id_, name, email in execute(sql, (orjson.dumps(ids).decode(),)).fetchall()}
+        for row in rows:
+            row.created_by_name = names.get(row.created_by or "")
+
+    @classmethod
+    def texts(cls, workflow_id: str, first: int, last: int, most: int) -> dict[int, str]:
+        """The definitions of these versions by number, the newest ones, of no more than `most` characters together."""
+        sql = (
+            "SELECT version, definition_json FROM workflow_versions "
+            "WHERE workflow_id = ? AND version BETWEEN ? AND ? ORDER BY version DESC"
+        )
+        found: dict[int, str] = {}
+        size = 0
+        for version, text in execute(sql, (workflow_id, first, last)):
+            size += len(text)
+            if size > most:
+                break
+            found[version] = text
+        return found

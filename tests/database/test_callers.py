@@ -1,0 +1,255 @@
+"""The users who send requests, and flows to be started, as they are remembered: never longer than they are right."""
+
+import http.client
+import json
+import logging
+
+import pytest
+from children import end_child
+from servers import EMAIL, Server, until
+from world import add_flow, flow, fresh_database, start_python
+
+import database
+from database import execute, write, write_runs
+from database.tables import callers
+from models import ApiToken, Caller, Membership, Session, Startable, User, Workspace, look_up_anew, now_ms
+
+OTHER = """
+import sys, database
+from pathlib import Path
+from models import ROLES, ApiToken, Membership, Session, User, Workflow, Workspace
+database.connect(Path(sys.argv[1]), "normal")
+user, workspace = User.by_email("ada@example.org"), Workspace.get(name="Second")
+kept = {"token_hash": sys.argv[2], "workspace_id": workspace.id, "user_id": user.id}
+def member(): return Membership.get_with_user(workspace.id, user.id)
+def token(): return ApiToken.one("token_hash = ?", sys.argv[2])
+def flow(): return Workflow.get()
+DO = {
+    **{role: lambda role=role: member().change_role(role) for role in ROLES},
+    "issue": lambda: ApiToken.add(name="t", role="editor", expires_at=None, **kept),
+    "withdraw": lambda: token().remove(),
+    "leave": lambda: member().leave(),
+    "join": lambda: Membership.join(workspace.id, user, "editor"),
+    "log in": lambda: Session.add(expires_at=2**50, idle_at=2**50, **kept),
+    "log out": lambda: Session.end_all(user),
+    "promote": lambda: user.change(is_admin=True),
+    "demote": lambda: user.change(is_admin=False),
+    "active": lambda: flow().change(None, triggers=[], status="active"),
+    "archived": lambda: flow().change(None, triggers=[], status="archived"),
+}
+for line in sys.stdin:
+    DO[line.strip()]()
+    print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    with fresh_database(tmp_path) as path:
+        yield path
+
+
+@pytest.fixture
+def ada(path):
+    """A user with two workspaces, an owner in the first and an editor in the second."""
+    user = User.add(email="ada@example.org", name="Ada", password_hash="the hash")
+    Workspace.found("First", user)
+    second = Workspace.found("Second", User.add(email="other@example.org", name="O", password_hash="-"))
+    with write():
+        Membership.join(second.id, user, "editor")
+    user.second = second
+    return user
+
+
+@pytest.fixture
+def token(ada):
+    """A token of hers for the second workspace."""
+    return ApiToken.issue(user_id=ada.id, workspace_id=ada.second.id, name="t", role="owner", expires_at=None)[1]
+
+
+def session_of(user, ends_in=60_000, idle_in=60_000):
+    """The text of a new session of the user."""
+    row, text = Session.start(user, user.second.id, days=1)
+    with write():
+        Session.update(expires_at=now_ms() + ends_in, idle_at=now_ms() + idle_in).where(Session.id == row.id).execute()
+    return text
+
+
+@pytest.fixture
+def statements(caplog):
+    """`statements(work)` gives how many SQL statements `work` executes."""
+
+    def count(work):
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, "peewee"):
+            work()
+        return sum(record.name == "peewee" for record in caplog.records)
+
+    return count
+
+
+@pytest.fixture
+def other(path, ada, token):
+    """`other(word)` has another process do what the word says, and returns when that is done."""
+    process = start_python(OTHER, path, callers.hash_token(token))
+
+    def tell(word):
+        process.stdin.write(f"{word}\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "done\n"
+
+    yield tell
+    end_child(process)
+
+
+# One process
+
+
+def test_a_caller_has_the_user_the_roles_and_what_they_came_by(ada, token):
+    by_token, by_session = Caller.of_token(token), Caller.of_session(session_of(ada))
+    assert by_token.user.email == by_session.user.email == "ada@example.org"
+    assert dict(by_token.roles) == {ada.second.id: "editor"}
+    assert list(by_session.roles.values()) == ["owner", "editor"]
+    assert (by_token.session, by_session.token) == (None, None)
+    assert by_token.token.name == "t" and by_session.session.user_id == ada.id
+    assert by_token.workspace_id == by_session.workspace_id == ada.second.id
+
+
+def test_a_second_look_executes_no_statement(ada, token, statements):
+    session = session_of(ada)
+    for look in (lambda: Caller.of_token(token), lambda: Caller.of_session(session)):
+        assert statements(look) == 3
+        assert statements(lambda look=look: look().user.name) == 0
+
+
+def test_a_flow_is_remembered_and_its_definition_read_when_asked_for(path, statements):
+    made = add_flow(flow("a"))
+    assert statements(lambda: Startable.find(made.id)) == 1
+    assert statements(lambda: Startable.find(made.id)) == 0
+    found = Startable.find(made.id)
+    assert (found.name, found.status, found.version) == (made.name, made.status, made.version)
+    assert statements(lambda: found.definition_json) == 1 and found.definition_json == made.definition_json
+
+
+def test_what_one_request_changes_in_its_rows_the_next_does_not_see(ada, token):
+    first = Caller.of_token(token)
+    first.user.name, first.token.role = "Eve", "owner"
+    with pytest.raises(TypeError):
+        first.roles[ada.second.id] = "owner"
+    second = Caller.of_token(token)
+    assert (second.user.name, second.token.role) == ("Ada", "owner") and second.user is not first.user
+    second.token.role = "viewer"
+    assert Caller.of_token(token).token.role == "owner"
+
+
+def test_no_hash_of_a_password_and_no_token_is_remembered(ada, token):
+    session = session_of(ada)
+    assert Caller.of_token(token).user.password_hash is None is Caller.of_session(session).user.password_hash
+    kept = repr([(key, vars(found)) for key, (_, found) in callers._memory._found.items()])
+    assert "ada@example.org" in kept
+    assert not any(secret in kept for secret in ("the hash", token, session))
+
+
+def test_wrong_tokens_fill_no_memory(ada, token):
+    before = len(callers._memory._found)
+    assert all(Caller.of_token(f"hr_{number}") is None for number in range(50))
+    assert all(Caller.of_session(f"{number}") is None is Startable.find(f"wf_{number}") for number in range(50))
+    assert len(callers._memory._found) == before
+    assert Caller.of_session(token) is None is Caller.of_token(session_of(ada))
+
+
+def test_the_end_of_a_token_or_a_session_comes_by_the_clock_alone(ada, token):
+    sessions = [session_of(ada, ends_in=500), session_of(ada, idle_in=500)]
+    with write():
+        ApiToken.update(expires_at=now_ms() + 500).execute()
+    before = database.settings_commits()
+    assert Caller.of_token(token) and all(map(Caller.of_session, sessions))
+    until(lambda: not Caller.of_token(token) and not any(map(Caller.of_session, sessions)), "all of them end")
+    assert database.settings_commits() == before
+
+
+def test_an_idle_end_that_the_recorder_puts_off_counts_at_once(ada):
+    session = session_of(ada, idle_in=300)
+    row = Caller.of_session(session).session
+    with write_runs():
+        execute("UPDATE sessions SET idle_at = ? WHERE id = ?", (row.expires_at, row.id))
+    until(lambda: now_ms() > row.idle_at, "the first idle end is over")
+    assert Caller.of_session(session).session.idle_at == row.expires_at
+
+
+def test_a_session_that_was_used_is_looked_up_anew(ada, statements):
+    session = session_of(ada)
+    row = Caller.of_session(session).session
+    look_up_anew(row)
+    assert statements(lambda: Caller.of_session(session)) == 3
+
+
+# Two processes
+
+
+def test_a_role_that_another_process_lowers_counts_for_no_further_request(other, ada, token):
+    for _ in range(1_000):
+        for role in ("viewer", "editor"):
+            other(role)
+            assert dict(Caller.of_token(token).roles) == {ada.second.id: role} == dict(Caller.of_token(token).roles)
+
+
+def test_what_another_process_ends_is_accepted_no_further_time(other, ada, token):
+    for _ in range(300):
+        other("withdraw")
+        assert Caller.of_token(token) is None
+        other("issue")
+        assert Caller.of_token(token) is not None
+        other("log in")
+        assert Caller.of_session(token) is not None
+        other("log out")
+        assert Caller.of_session(token) is None
+        other("promote")
+        assert Caller.of_token(token).user.is_admin
+        other("demote")
+        assert not Caller.of_token(token).user.is_admin
+    other("leave")
+    assert Caller.of_token(token) is None
+    other("join")
+    other("issue")
+    assert Caller.of_token(token)
+
+
+def test_a_flow_that_another_process_archives_is_found_so_at_once(path, ada, token, other):
+    made = add_flow(flow("a"))
+    for _ in range(1_000):
+        for status in ("archived", "active"):
+            other(status)
+            assert Startable.find(made.id).status == status == Startable.find(made.id).status
+
+
+@pytest.mark.slow
+def test_no_worker_of_a_server_accepts_what_was_ended_by_somebody_else(tmp_path):
+    server, connections = Server(tmp_path / "data"), []
+    try:
+        server.start()
+        database.connect(server.database, "normal")
+        user, place = User.by_email(EMAIL), Workspace.get()
+        made = add_flow(flow("a"), place.id)
+        _, text = ApiToken.issue(user_id=user.id, workspace_id=place.id, name="t", role="editor", expires_at=None)
+        connections += [http.client.HTTPConnection("127.0.0.1", server.port, timeout=60) for _ in range(6)]
+        for _ in range(200):
+            for status, change in {201: {"role": "editor"}, 403: {"role": "viewer"}, 401: {"expires_at": 1}}.items():
+                with write():
+                    ApiToken.update(**{"expires_at": None, **change}).execute()
+                assert {created(one, text, made.id) for one in connections} == {status}
+    finally:
+        for one in connections:
+            one.close()
+        database.disconnect()
+        server.close()
+
+
+def created(connection, token, flow_id):
+    """The status of an attempt to record a run by this token."""
+    body = json.dumps({"workflow_id": flow_id, "status": "success", "triggered_by": "manual"})
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    connection.request("POST", "/api/runs", body, headers)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status

@@ -1,0 +1,367 @@
+"""Every question that people ask of the history is answered from an index, in the order of the index.
+
+The statements are the ones that our methods really send, each explained by SQLite over a migrated database: an empty
+one, and one with a history whose statistics ANALYZE has gathered, from which SQLite may conclude otherwise.
+"""
+
+import logging
+import random
+import re
+from itertools import product
+
+import pytest
+from world import add_flow, flow, fresh_database
+
+from api.run_list import COLUMNS
+from database import execute, write
+from database.tables.base import first_id
+from database.tables.runs import QUEUED, RUN_STATUSES, TRIGGERS
+from dispatch.memory import Memory
+from models import (
+    ACTIONS,
+    AgentMemory,
+    AgentRun,
+    AgentStep,
+    AuditEntry,
+    FlowFilters,
+    IdempotencyKey,
+    LogEntry,
+    MemoryScope,
+    Run,
+    Step,
+    Wait,
+    Workflow,
+    flow_page,
+    last_runs,
+    metrics,
+    next_times,
+    present_names,
+    retention,
+    totals,
+    upcoming,
+)
+
+LARGE_TABLES = re.compile(
+    r"SCAN (runs|steps|log_entries|waits|idempotency_keys|agent_runs|agent_steps|agent_memories|audit_entries|t1)\b"
+)
+SMALL = ("runs_pending", "runs_queued", "runs_running", "runs_claimable", "runs_unfinished", "runs_children")
+BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED = "run_workspace_id_id", "runs_ended", "runs_ended_of_flow", "runs_unfinished"
+KEY_OF_STEPS = "sqlite_autoindex_steps_1"
+
+
+def record(made, count):
+    """Runs of all sorts, most of them successes of webhooks, with a step and a log entry each."""
+    chance = random.Random(3)
+    for number in range(count):
+        status = chance.choices(RUN_STATUSES, (2, 2, 90, 6))[0]
+        values = {"status": status, "triggered_by": chance.choices(TRIGGERS, (1, 1, 9))[0]}
+        if status == "pending" and number % 4 == 0:
+            values["waiting"] = QUEUED
+        run = Run.accept(made[number % len(made)], id=first_id("run", 1_000 + number), **values)
+        execute(*run.insertion())
+        execute(*Step.save_one((run.id, 0, "a", "noop", "A", "success", 1, *[None] * 8, 1, 2, 1.0, False), 0))
+        execute(*LogEntry.entry(run.workspace_id, run.id, None, chance.choice(("info", "error")), "m", None))
+        entry = AuditEntry.begin(chance.choice(ACTIONS), run.workspace_id, user_id=f"usr_{number % 7}")
+        execute(*entry.target("flow", f"wf_{number % 50}", "F").insertion())
+        if number % 3 == 0:
+            names = chance.choice("ab"), chance.choice(("", "s", "t")), f"k{number}"
+            AgentMemory.put("ws_1", *names, content=f"word {number}", tags="[]", expires_at=chance.choice((None, 5)))
+
+
+@pytest.fixture(scope="module")
+def flows(tmp_path_factory):
+    """Flows of two workspaces in a database that stays for all tests of this file."""
+    with fresh_database(tmp_path_factory.mktemp("plans")):
+        yield [add_flow(flow("a"), workspace) for workspace in ("ws_1", "ws_1", "ws_2")]
+
+
+@pytest.fixture(scope="module", params=["empty", "analyzed"])
+def ground(request, flows):
+    """The flows, over an empty database and then over one with a history and statistics."""
+    if request.param == "analyzed":
+        with write():
+            record(flows, 3_000)
+        execute("ANALYZE")
+    return flows
+
+
+@pytest.fixture
+def plans(ground, caplog):
+    """`plans(work)` gives SQLite's plan of every query that `work` makes, a line each."""
+
+    def explain(work):
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, "peewee"):
+            work()
+        asked = [record.msg for record in caplog.records if record.name == "peewee"]
+        return [
+            row[3]
+            for sql, params in asked
+            if sql.startswith(("SELECT", "UPDATE", "DELETE", "INSERT"))
+            for row in execute(f"EXPLAIN QUERY PLAN {sql}", tuple(params or ())).fetchall()
+        ]
+
+    return explain
+
+
+def indexes(plan):
+    """The names of the indexes that a plan uses."""
+    return set(re.findall(r"INDEX (\w+)", "\n".join(plan)))
+
+
+def is_slow(line, paged=True):
+    """Whether a line of a plan reads a whole table, or sorts what should come in order.
+
+    The indexes of what is pending or running may be read as a whole: they hold nothing else.
+    """
+    whole = LARGE_TABLES.search(line) and not line.endswith(tuple(f"INDEX {name}" for name in SMALL))
+    return whole or (paged and "TEMP B-TREE" in line)
+
+
+# Lists of runs
+
+
+FILTERS = [
+    {name: value for name, value in (("status", status), ("triggered_by", trigger), ("workflow_id", of)) if value}
+    for status, trigger, of in product((None, *RUN_STATUSES), (None, "manual"), (None, "wf_1"))
+]
+BOUNDS = [{}, {"since": 5}, {"until": 5}, {"since": 1, "until": 5}]
+
+
+def wanted(filters):
+    """The indexes that the list under these filters is read from."""
+    if not filters:
+        return {BY_AGE}
+    ended = ENDED_OF_FLOW if "workflow_id" in filters else ENDED
+    if "status" not in filters:
+        return {UNFINISHED, ended}
+    return {UNFINISHED if filters["status"] in ("pending", "running") else ended}
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: "+".join(filters.values()) or "all")
+@pytest.mark.parametrize("bounds", BOUNDS, ids=lambda bounds: "+".join(bounds) or "ever")
+@pytest.mark.parametrize("before", [None, first_id("run", 1_500)], ids=["first page", "later page"])
+def test_a_list_of_runs_is_read_from_its_indexes_in_order(plans, filters, bounds, before):
+    found = plans(lambda: Run.page(Run.select_where("ws_1", **filters, **bounds), 50, before))
+    assert found and not any(is_slow(line) for line in found), found
+    used = indexes(found)
+    if "workflow_id" in filters and "runs_pending" in used:
+        used = used - {"runs_pending"} | {UNFINISHED}  # which has the pending runs of a flow in their order too
+    assert used == wanted(filters)
+
+
+LOOKED_FOR = [
+    {"cancelled": True},
+    {"cancelled": True, "status": "failed", "workflow_id": "wf_1", "triggered_by": "manual", "until": 9},
+    {"cancelled": False, "status": ("success", "failed")},
+    {"search": "a_b%"},
+    {"search": "x", "workflow_id": "wf_1", "since": 5},
+    {"search": "run_01"},
+    {"asking": ["approval"]},
+    {"status": ("pending", "failed")},
+]
+
+
+@pytest.mark.parametrize("filters", LOOKED_FOR, ids=str)
+@pytest.mark.parametrize("before", [None, first_id("run", 1_500)], ids=["first page", "later page"])
+def test_what_is_looked_for_row_by_row_comes_in_the_order_of_an_index(plans, filters, before):
+    found = plans(lambda: Run.select_where("ws_1", **filters).values(COLUMNS, 50, before))
+    assert found and not any(is_slow(line) for line in found), found
+    wanted = {"runs_cancelled"} if filters.get("cancelled") else {BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED}
+    assert indexes(found) - {KEY_OF_STEPS} <= wanted
+
+
+def test_every_filter_finds_what_a_search_of_the_whole_table_finds(plans, ground):
+    columns = ("status", "triggered_by", "workflow_id")
+    rows = execute(
+        "SELECT id, status, triggered_by, workflow_id FROM runs WHERE workspace_id = 'ws_1' ORDER BY id DESC"
+    )
+    everything = rows.fetchall()
+    for values in product((None, *RUN_STATUSES), (None, *TRIGGERS), (None, ground[0].id, ground[2].id)):
+        filters = {name: value for name, value in zip(columns, values, strict=True) if value}
+        expected = [
+            id_ for id_, *own in everything if all(value in (None, has) for value, has in zip(values, own, strict=True))
+        ]
+        assert [run.id for run in Run.select_where("ws_1", **filters)] == expected
+        assert walked(Run.select_where("ws_1", **filters)) == expected
+
+
+def walked(rows):
+    """The ids of all pages."""
+    found, before = [], None
+    while True:
+        page, before = Run.page(rows, 97, before)
+        found += [run.id for run in page]
+        if before is None:
+            return found
+
+
+@pytest.mark.parametrize("filters", [{"status": "' OR 1 = 1 --"}, {"triggered_by": "' OR 1 = 1 --"}])
+def test_words_that_are_not_ours_do_not_get_into_a_statement(flows, filters):
+    with pytest.raises(ValueError):
+        Run.select_where("ws_1", **filters)
+
+
+@pytest.mark.parametrize("values", [{"status": "done"}, {"triggered_by": "chance"}])
+def test_a_run_that_no_list_would_find_is_not_made(flows, values):
+    with pytest.raises(ValueError):
+        Run.accept(flows[0], **{"triggered_by": "manual", **values})
+
+
+# The rest of what people read
+
+
+AUDITED = {
+    "all": {},
+    "an action": {"action": "flow.deleted"},
+    "a subject": {"action": "credential"},
+    "a user": {"user_id": "usr_1"},
+    "a target": {"target_id": "wf_1"},
+    "a user's subject": {"user_id": "usr_1", "action": "flow"},
+    "a target's action": {"target_id": "wf_1", "action": "flow.updated"},
+    "a user's work on a target": {"target_id": "wf_1", "user_id": "usr_1", "action": "flow"},
+}
+
+
+@pytest.mark.parametrize("filters", AUDITED.values(), ids=AUDITED)
+@pytest.mark.parametrize("bounds", BOUNDS, ids=lambda bounds: "+".join(bounds) or "ever")
+@pytest.mark.parametrize("before", [None, first_id("aud", 1_500)], ids=["first page", "later page"])
+def test_a_list_of_the_audit_trail_is_read_from_its_indexes_in_order(plans, filters, bounds, before):
+    found = plans(lambda: AuditEntry.page(AuditEntry.select_where("ws_1", **filters, **bounds), 50, before))
+    assert found and not any(is_slow(line) for line in found), found
+    one = {"user_id": "user_id", "target_id": "target_id", "action": "action"}
+    wanted = {f"auditentry_workspace_id_{one[name]}_id" for name in filters} or {"auditentry_workspace_id_id"}
+    if len(filters) > 1:
+        wanted.discard("auditentry_workspace_id_action_id")
+    assert indexes(found) <= wanted and indexes(found), found
+
+
+PAGED = {
+    "log": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, None), 50, None),
+    "older log": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, None), 50, "log_1"),
+    "log of some levels": lambda: LogEntry.page(LogEntry.select_where("ws_1", level=("info", "error")), 50, "log_1"),
+    "log of a time": lambda: LogEntry.page(LogEntry.select_where("ws_1", since=1, until=5), 50, None),
+    "log with some letters": lambda: LogEntry.page(LogEntry.select_where("ws_1", search="a_"), 50, "log_1"),
+    "log of a flow": lambda: LogEntry.page(LogEntry.select_where("ws_1", level=("info",), workflow_id="wf_1"), 9, None),
+    "log of a level": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, "error"), 50, "log_1"),
+    "log of a run": lambda: LogEntry.of("run_1", 50, "log_1"),
+    "log of a run, newest first": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", None), 50, None),
+    "flows in brief": lambda: flow_page(FlowFilters("ws_1"), "newest", 50, ("wf_1", "wf_1")),
+    "flows that fail": lambda: flow_page(FlowFilters("ws_1", failing=True), "newest", 50, None),
+    "flows": lambda: Workflow.page(Workflow.select_where("ws_1"), 50, "wf_1"),
+    "versions": lambda: Workflow(id="wf_1").versions(50, "5"),
+    "abandoned": Run.abandoned,
+    "claimable": lambda: Run.claimable(5),
+    "held": lambda: Run.held_by("me"),
+    "runs that may go": lambda: retention.runs_over("run_0", "run_1", 5, 5),
+    "log entries that may go": lambda: retention.rows_over("log_entries", "log_0", 5),
+    "audit entries that may go": lambda: retention.rows_over("audit_entries", "aud_0", 5),
+    "a conversation": lambda: AgentRun.conversation("ws_1", "a", "s", 20),
+    "an agent's run": lambda: AgentRun.of("run_1", "n", -1),
+    "an agent's steps": lambda: AgentStep.of(["arun_1", "arun_2"]),
+}
+A_RUN = Run(
+    id="run_1", workspace_id="ws_1", workflow_id="wf_1", started_at=1, claims=1, parent_run_id="r", parent_node_id="n"
+)
+
+MEMORY = Memory("ws_1")
+
+
+def do(writes):
+    for item in writes:
+        execute(*item)
+
+
+OTHERS = {
+    "names of what the audit trail tells of": lambda: present_names("ws_1", ["run_1", "wf_1", "mem_1", "usr_1"], "a"),
+    "flows by their last run": lambda: flow_page(FlowFilters("ws_1", failing=False), "last_run", 50, ("", "wf_1")),
+    "heads of flows": lambda: list(Workflow.heads("ws_1", 5)),
+    "last runs of flows": lambda: last_runs("ws_1", ["wf_1", "wf_2"]),
+    "next times of flows": lambda: next_times(["wf_1", "wf_2"]),
+    "what is due next": lambda: upcoming("ws_1", 5, 50, (5, "wf_1", "n")),
+    "claim": lambda: do(Run.claim("run_1", "me", 2)),
+    "suspend": lambda: do(A_RUN.suspend("me", "a callback", 1, 1)),
+    "end": lambda: do(A_RUN.finish("me", "success", waits=True)),
+    "take from the dead": lambda: do([Run.take_from_the_dead("run_1")]),
+    "backlog": lambda: Run.backlog(10),
+    "busy": lambda: Run.busy("wf_1"),
+    "first of each queue": Run.unqueue,
+    "children": lambda: A_RUN.children(),
+    "what is to be woken": lambda: Wait.wake(5),
+    "waits": lambda: Wait.of("run_1"),
+    "what a retry keeps": lambda: Step.keep("run_1", "run_2", ["a"]),
+    "run": lambda: Run.find("run_1"),
+    # Sorted where statistics say that a run has few entries; it never has many (recorder.MAX_LOG_ENTRIES).
+    "log of a run and level": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", "error"), 50, None),
+    "outputs": lambda: Step.outputs("run_1", ["a"]),
+    "metrics": lambda: metrics("ws_1", 365),
+    "metrics by the hour": lambda: metrics("ws_1", 2),
+    "metrics for Prometheus": totals,
+    "still running": lambda: Run.still_running(["run_1", "run_2"], "me"),
+    "key": lambda: IdempotencyKey.run_of("wf_1", "k"),
+    "what goes with runs": lambda: retention.clear(["run_1"]),
+    "runs that go": lambda: retention.remove_runs(["run_1"], lambda: True),
+    "files without a run": lambda: retention.missing(["run_1"]),
+    "what an agent knows by key": lambda: MEMORY.read("a", "k", "s"),
+    "what an agent finds": lambda: MEMORY.search("a", "some word", "s"),
+    "what it finds in all sessions": lambda: MEMORY.search("a", "some word"),
+    "what an agent is reminded of": lambda: MEMORY.recall("a", "s", "any word of these", 1_000),
+    "what an agent writes": lambda: MEMORY.write("a", "k", "word"),
+    "what goes for it": lambda: Memory("ws_1", most=1).write("a", "another", "word"),
+    "what an agent deletes": lambda: MEMORY.delete("a", "k"),
+    "what agents remember": lambda: AgentMemory.listed(MemoryScope("ws_1", None, None, 5), "", 50, None),
+    "what one remembers": lambda: AgentMemory.listed(MemoryScope("ws_1", "a", ("s",), 5), "", 50, "900"),
+    "what was said in a session": lambda: AgentMemory.listed(MemoryScope("ws_1", None, ("s",), 5), "", 50, "900"),
+    "what agents remember of something": lambda: AgentMemory.listed(MemoryScope("ws_1", None, None, 5), "wor", 5, "9"),
+    "a memory": lambda: AgentMemory.find("mem_1"),
+    "what agents were to remember for so long": lambda: AgentMemory.remove_expired(5, lambda: True),
+    "what an agent is to forget": lambda: list(AgentMemory.forget(MemoryScope("ws_2", "a", None, 5))),
+}
+
+
+@pytest.mark.parametrize("question", PAGED)
+def test_a_page_is_read_in_the_order_of_an_index(plans, question):
+    found = plans(PAGED[question])
+    assert found and not any(is_slow(line) for line in found), found
+
+
+@pytest.mark.parametrize("after", [-1, 5], ids=["first page", "later page"])
+@pytest.mark.parametrize("node_id", [None, "a"], ids=["all", "of a node"])
+@pytest.mark.parametrize("read", [Step.of, Step.outlines], ids=["whole", "outlines"])
+def test_steps_of_their_own_rows_are_read_in_order_and_packed_ones_sorted(plans, after, node_id, read):
+    """There can be 100,000 rows, of which a page reads no more than its own; packed steps are few."""
+    found = plans(lambda: read("run_1", 50, after, node_id))
+    rows, packed = found[: found.index("RIGHT")], found[found.index("RIGHT") :]
+    assert rows == ["MERGE (UNION ALL)", "LEFT", f"SEARCH steps USING INDEX {KEY_OF_STEPS} (run_id=? AND seq>?)"]
+    assert packed[1] == "SEARCH runs USING INDEX sqlite_autoindex_runs_1 (id=?)"
+
+
+@pytest.mark.parametrize("question", OTHERS)
+def test_a_question_reads_no_whole_table(plans, question):
+    found = plans(OTHERS[question])
+    assert found and not any(is_slow(line, paged=False) for line in found), found
+
+
+def test_the_nth_newest_run_is_counted_off_in_an_index_alone(plans):
+    assert plans(lambda: retention.nth_newest(100)) == ["SCAN runs USING COVERING INDEX sqlite_autoindex_runs_1"]
+
+
+@pytest.mark.parametrize("question", ["flows that fail", "flows by their last run", "last runs of flows"])
+def test_the_last_run_of_a_flow_is_an_entry_of_an_index(plans, question):
+    found = plans({**PAGED, **OTHERS}[question])
+    looked_up = {line for line in found if re.search(r"(SEARCH|SCAN) runs", line)}
+    assert looked_up and all("workflow_id=?" in line or line.endswith("(id=?)") for line in looked_up), found
+
+
+def test_a_question_without_an_index_is_noticed(plans):
+    (whole,) = plans(lambda: list(Run.select().where(Run.error_text == "x")))
+    found = plans(lambda: Run.page(Run.select().where(Run.workflow_id == "wf_1"), 50, None))
+    assert is_slow(whole) and any(is_slow(line) for line in found), found
+
+
+def test_every_index_of_runs_is_used(plans):
+    asked = [*FILTERS, *LOOKED_FOR]
+    work = [lambda filters=filters: Run.page(Run.select_where("ws_1", **filters), 9, None) for filters in asked]
+    used = set().union(*(indexes(plans(ask)) for ask in (*work, *PAGED.values(), *OTHERS.values())))
+    rows = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'runs'").fetchall()
+    assert {name for (name,) in rows} <= used

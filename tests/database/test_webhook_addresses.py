@@ -1,0 +1,307 @@
+"""The table of webhook addresses: which flow has which, and that it changes with the flow or not at all."""
+
+import pytest
+from world import add_flow, at_once, chain, flow, fresh_database, node
+
+import engine
+from database import execute
+from errors import Conflict, DefinitionError, NotFound
+from models import Credential, Hook, Webhook, Workflow
+from triggers import Trigger, triggers_of
+
+pytestmark = pytest.mark.usefixtures("way")
+
+
+@pytest.fixture(autouse=True)
+def path(tmp_path):
+    with fresh_database(tmp_path) as path:
+        yield path
+
+
+def hook(id_="hook", path="orders", **config):
+    return node(id_, "webhook", {"path": path, **config})
+
+
+def active(definition, **values):
+    """A flow on record whose triggers are fired."""
+    return add_flow(definition, triggers=triggers_of(engine.plan(definition)), **values)
+
+
+def change(made, definition=None, **values):
+    """Change the flow as the API does."""
+    if definition is not None:
+        values |= {"definition_json": engine.orjson.dumps(definition).decode()}
+    wanted = None if definition is None else triggers_of(engine.plan(definition))
+    return made.change(None, triggers=wanted, **values)
+
+
+def rows(made=None):
+    """Every address, or those of a flow: `METHOD path`."""
+    found = execute("SELECT method || ' ' || path, workflow_id FROM webhooks ORDER BY path, method").fetchall()
+    return [address for address, workflow_id in found if made is None or workflow_id == made.id]
+
+
+def secret(name="key", type_="hmac", workspace="ws_1"):
+    return Credential.keep(workspace, name=name, type=type_, data="encrypted")
+
+
+# What a flow wants
+
+
+def test_the_triggers_of_a_plan_are_its_enabled_ones_with_what_the_plan_knows():
+    definition = flow(
+        node("m", "manual"),
+        hook("a"),
+        hook("b", auth="header", credential="key"),
+        hook("off") | {"disabled": True},
+        node("daily", "schedule", {"cron": "0 8 * * *", "timezone": "Europe/Paris"}),
+    )
+    wanted = triggers_of(engine.plan(definition))
+    assert [(item.node_id, item.type) for item in wanted] == [("a", "webhook"), ("b", "webhook"), ("daily", "schedule")]
+    assert wanted[0].config["credential_types"] == ()
+    assert wanted[1].config["credential_types"] == ("http_header", "http_bearer")
+    assert wanted[2].config["timezone"] == "Europe/Paris"
+
+
+# Rows and flows
+
+
+def test_an_active_flow_has_a_row_for_each_method_of_its_webhooks():
+    made = active(flow(hook("a", "orders/new", methods=["POST", "GET", "POST"]), hook("b", "stock")))
+    assert rows() == ["GET orders/new", "POST orders/new", "POST stock"]
+    found = Hook.at("orders/new", "GET")
+    assert (found.node_id, found.flow.id, found.flow.version, found.flow.name) == ("a", made.id, 1, "Flow")
+    assert (found.flow.workspace_id, found.flow.status, found.credential_id) == ("ws_1", "active", None)
+    assert found.flow.definition_json == made.definition_json
+    assert Hook.at("stock", "GET") is None and Webhook.methods_of("orders/new") == ["GET", "POST"]
+
+
+@pytest.mark.parametrize("status", ["draft", "archived"])
+def test_another_flow_has_none(status):
+    made = add_flow(flow(hook()), status=status, triggers=None)
+    assert rows() == []
+    assert change(made, flow(hook()), status="active") and rows() == ["POST orders"]
+
+
+@pytest.mark.parametrize("status", ["draft", "archived"])
+def test_a_paused_flow_keeps_its_address_and_does_not_answer_there(status):
+    made = active(flow(hook(methods=["POST", "PUT"])), name="First")
+    assert change(made, status=status)
+    assert Hook.at("orders", "POST") is None and Webhook.methods_of("orders") == []
+    with pytest.raises(Conflict, match="POST orders.*'First'"):
+        active(flow(hook()))
+    with pytest.raises(Conflict) as refused:
+        active(flow(hook()), workspace="ws_2")
+    assert "First" not in refused.value.message
+    assert change(made, flow(hook(methods=["POST", "PUT"])), status="active")
+    assert Hook.at("orders", "POST").flow.id == made.id
+
+
+def test_a_paused_flow_that_changes_its_address_gives_the_old_one_back():
+    made = active(flow(hook(methods=["POST", "PUT"])))
+    change(made, status="draft")
+    assert change(made, flow(hook(path="/orders/"))) and rows(made) == ["POST orders"]
+    assert change(made, flow(hook(path="parcels"))) and rows(made) == []
+    assert active(flow(hook())) and rows() == ["POST orders"]
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    ["none", [7], [{"type": "webhook"}], [{"type": "webhook", "config": {"path": 7}}],
+     [{"type": "webhook", "config": {"path": "orders", "methods": 7}}]],
+)  # fmt: skip
+def test_a_draft_of_any_kind_gives_the_address_back(nodes):
+    made = active(flow(hook()))
+    change(made, status="draft")
+    made.change(None, definition_json=engine.orjson.dumps({"nodes": nodes}).decode())
+    assert rows() == []
+
+
+def test_a_paused_flow_that_is_deleted_gives_its_address_back():
+    made = active(flow(hook()))
+    change(made, status="draft")
+    made.remove()
+    assert rows() == [] and active(flow(hook()))
+
+
+def test_a_new_definition_moves_the_flow_to_its_addresses():
+    made = active(flow(hook()))
+    assert change(made, flow(hook(path="parcels", methods=["PUT"])))
+    assert rows() == ["PUT parcels"] and Hook.at("parcels", "PUT").flow.version == 2
+
+
+def test_a_disabled_webhook_has_no_address():
+    made = active(flow(hook()))
+    change(made, flow(hook() | {"disabled": True}))
+    assert rows() == []
+
+
+def test_another_name_leaves_the_addresses_alone():
+    made = active(flow(hook()))
+    assert made.change(None, name="Renamed")
+    assert rows() == ["POST orders"] and Hook.at("orders", "POST").flow.name == "Renamed"
+
+
+def test_a_deleted_flow_gives_its_addresses_back():
+    made = active(flow(hook()))
+    made.remove()
+    assert rows() == []
+    active(flow(hook()))
+
+
+def test_an_active_flow_that_does_not_say_its_triggers_is_an_error_and_nothing_is_written():
+    with pytest.raises(ValueError, match="triggers"):
+        add_flow(flow(hook()), triggers=None)
+    assert Workflow.select().count() == 0
+    made = add_flow(flow(hook()), status="draft", triggers=None)
+    with pytest.raises(ValueError, match="triggers"):
+        made.change(None, status="active")
+    assert Workflow.find(made.id).status == "draft" and rows() == []
+
+
+def test_the_definition_of_a_call_is_of_the_version_that_was_called():
+    made = active(flow(hook()))
+    found = Hook.at("orders", "POST")
+    change(made, flow(hook(), "more"))
+    assert "more" not in found.flow.definition_json and "more" in Hook.at("orders", "POST").flow.definition_json
+
+
+def test_a_flow_that_is_deleted_in_the_middle_of_a_call_is_not_found():
+    made = active(flow(hook()))
+    found = Hook.at("orders", "POST")
+    made.remove()
+    with pytest.raises(NotFound):
+        assert found.flow.definition_json
+
+
+# Addresses that are taken
+
+
+def test_an_address_belongs_to_one_flow_and_the_change_that_wants_it_too_is_undone():
+    active(flow(hook()), name="First")
+    with pytest.raises(Conflict, match="POST orders.*'First'"):
+        active(flow(hook(path="free"), hook("other")), name="Second")
+    assert rows() == ["POST orders"] and Workflow.select().count() == 1
+    second = active(flow(hook(path="free")), name="Second")
+    with pytest.raises(Conflict):
+        change(second, flow(hook(path="orders")), name="Changed")
+    row = Workflow.find(second.id)
+    assert (row.name, row.version, rows(second)) == ("Second", 1, ["POST free"])
+
+
+def test_another_method_of_the_same_path_is_another_address():
+    active(flow(hook()))
+    active(flow(hook(methods=["GET"])))
+    assert rows() == ["GET orders", "POST orders"]
+
+
+def test_the_name_of_another_workspaces_flow_is_not_told():
+    active(flow(hook()), name="Secret plans")
+    with pytest.raises(Conflict) as refused:
+        active(flow(hook()), workspace="ws_2")
+    assert "POST orders" in refused.value.message and "Secret plans" not in refused.value.message
+
+
+def test_two_nodes_of_a_flow_cannot_have_the_same_address():
+    with pytest.raises(DefinitionError) as refused:
+        active(flow(hook("a", methods=["POST", "PUT"]), hook("b", methods=["GET", "PUT"])))
+    (issue,) = refused.value.details
+    assert issue.node_id == "b" and "'a'" in issue.message and "PUT orders" in issue.message
+    assert rows() == []
+
+
+def test_of_two_flows_that_want_an_address_at_once_one_gets_it():
+    def want(number):
+        try:
+            return active(flow(hook())).id
+        except Conflict:
+            return None
+
+    won = [id_ for id_ in at_once(8, want) if id_ is not None]
+    assert len(won) == 1 and Hook.at("orders", "POST").flow.id == won[0]
+    assert Workflow.select().count() == 1
+
+
+# Credentials
+
+
+@pytest.mark.parametrize("by", ["name", "id"])
+def test_a_webhook_names_its_credential_by_name_or_id(by):
+    key = secret()
+    active(flow(hook(auth="hmac", credential=getattr(key, by))))
+    found = Hook.at("orders", "POST")
+    assert (found.credential_id, found.secret_type, found.secret) == (key.id, "hmac", "encrypted")
+    assert found.secret_stamp == key.updated_at
+
+
+@pytest.mark.parametrize(
+    ("auth", "name", "complaint"),
+    [
+        ("hmac", "nothing", "there is no credential 'nothing'"),
+        ("basic", "key", "'key' is of type hmac; auth takes http_basic"),
+        ("header", "key", "auth takes http_header or http_bearer"),
+        ("hmac", "foreign", "there is no credential 'foreign'"),
+    ],
+)
+def test_a_credential_that_cannot_be_is_refused_and_named(auth, name, complaint):
+    secret()
+    secret("foreign", workspace="ws_2")
+    with pytest.raises(DefinitionError) as refused:
+        active(flow(hook(auth=auth, credential=name)))
+    (issue,) = refused.value.details
+    assert issue.node_id == "hook" and issue.path.endswith("config.credential") and complaint in issue.message
+    assert rows() == []
+
+
+def test_a_credential_in_another_workspace_is_not_used_by_its_id():
+    foreign = secret(workspace="ws_2")
+    with pytest.raises(DefinitionError):
+        active(flow(hook(auth="hmac", credential=foreign.id)))
+
+
+def test_a_credential_that_a_webhook_uses_is_neither_deleted_nor_renamed():
+    key = secret()
+    made = active(flow(hook(auth="hmac", credential="key")), name="Orders")
+    with pytest.raises(Conflict, match="'Orders'"):
+        key.remove()
+    with pytest.raises(Conflict, match="'Orders'"):
+        key.change(name="other")
+    key.change(name="key", data="new")
+    assert Hook.at("orders", "POST").secret == "new"
+    change(made, status="draft")
+    key.change(name="other")
+    key.remove()
+    assert Credential.select().count() == 0
+
+
+def test_a_changed_credential_has_a_later_stamp_each_time():
+    key = secret()
+    stamps = [key.updated_at]
+    for number in range(5):
+        key.change(data=str(number))
+        stamps.append(key.updated_at)
+    assert stamps == sorted(set(stamps))
+
+
+def test_names_of_credentials_are_their_workspaces_own():
+    secret()
+    secret(workspace="ws_2")
+    with pytest.raises(Conflict, match="'key'"):
+        secret()
+    other = secret("other")
+    with pytest.raises(Conflict, match="'key'"):
+        other.change(name="key")
+    assert sorted(row.name for row in Credential.of("ws_1")) == ["key", "other"]
+
+
+def test_looking_an_address_up_uses_indexes_and_leaves_the_definition_alone():
+    from database.tables.webhooks import AT
+
+    plan = [row[3] for row in execute(f"EXPLAIN QUERY PLAN {AT}", ("orders", "POST")).fetchall()]
+    assert len(plan) == 3 and all(step.startswith("SEARCH") for step in plan), plan
+    assert "definition" not in AT
+
+
+def test_triggers_of_an_unknown_kind_are_passed_over():
+    made = add_flow(chain("a"), triggers=[Trigger("a", "rss_trigger", {})])
+    assert made.status == "active" and rows() == []
