@@ -21,7 +21,7 @@ WEB_SOURCES := $(if $(HAS_WEB),$(shell find web -name node_modules -prune -o -na
 NPM := sh web/npm.sh
 HURRY := npm_config_fetch_retries=1 npm_config_fetch_retry_mintimeout=1000 PIP_RETRIES=1
 
-.PHONY: run web test check check-web types screenshots soak bench bench-peers docs lock clean
+.PHONY: run web test lint fix check check-web types screenshots soak bench bench-peers docs lock clean
 .NOTPARALLEL:
 
 # Build the browser app if it is missing or old; what is said if that fails, which is no reason to stop.
@@ -73,10 +73,16 @@ else
 	@$(call beside,$(SHARED) 5 -rs $(LONG),$(LONG))
 endif
 
-check: .venv/dev.stamp  ## lint, format, types, then all tests, among them those of the generated documents
+lint: .venv/dev.stamp  ## rules, format and types of the Python code; changes nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+fix: .venv/dev.stamp  ## format the Python code, and correct what ruff can correct
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+check: lint  ## lint, then all tests, among them those of the generated documents
 ifdef HAS_WEB
 	@$(MAKE) --no-print-directory check-web web
 endif

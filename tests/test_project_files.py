@@ -1,0 +1,42 @@
+"""What GitHub and pre-commit read is well formed, and names what is there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+FILES = [".pre-commit-config.yaml", *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob(".github/**/*.yml")))]
+
+
+def read(name):
+    return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_is_yaml(name):
+    assert isinstance(read(name), dict)
+
+
+def test_ci_runs_the_check_on_every_python_that_the_readme_names():
+    job = read(".github/workflows/ci.yml")["jobs"]["check"]
+    named = re.search(r"You need Python (.*?), and", (ROOT / "README.md").read_text(encoding="utf-8"))[1]
+    assert job["strategy"]["matrix"]["python"] == re.findall(r"3\.\d+", named)
+    assert "make check" in [step.get("run") for step in job["steps"]]
+
+
+def test_dependabot_looks_where_packages_are_named():
+    wanted = {"pip": "*.in", "npm": "package.json", "github-actions": ".github/workflows/*.yml", "docker": "Dockerfile"}
+    for update in read(".github/dependabot.yml")["updates"]:
+        for folder in update.get("directories", [update.get("directory")]):
+            assert list((ROOT / folder.strip("/")).glob(wanted[update["package-ecosystem"]])), (update, folder)
+
+
+def test_pre_commit_applies_the_rules_of_make_lint():
+    (repo,) = read(".pre-commit-config.yaml")["repos"]
+    lint = re.search(r"^lint:.*?\n\n", (ROOT / "Makefile").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)[0]
+    for hook in repo["hooks"]:
+        tool, *arguments = shlex.split(hook["entry"])
+        assert " ".join([f"$(BIN)/{Path(tool).name}", *arguments[:1]]) in lint
