@@ -30,7 +30,8 @@ GROUPS = {
     "People and secrets": ("app", "people", "credentials", "credential-types"),
     "Agents": ("agents", "mcp"),
     "Bring in and extend": ("coming-from-n8n", "importing", "writing-a-node"),
-    "Operate": ("operations", "settings", "cli", "reliability", "performance", "decisions"),
+    "Operate": ("operations", "settings", "cli", "reliability", "performance"),
+    "Inside": ("architecture", "decisions"),
 }
 LAYOUT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

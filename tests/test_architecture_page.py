@@ -1,0 +1,21 @@
+"""docs/architecture.md names files and functions that are there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+NAMED = re.findall(r"`([\w/]+\.py)`: `(\w+)`", PAGE) + re.findall(r"`([\w/]+\.py): (\w+)`", PAGE)
+
+
+@pytest.mark.parametrize(("path", "name"), NAMED)
+def test_each_name_is_defined_in_its_file(path, name):
+    source = (ROOT / path).read_text(encoding="utf-8")
+    assert re.search(rf"^ *(?:def|class) {name}\b|^{name}\b.*=", source, re.MULTILINE)
+
+
+def test_each_file_is_there():
+    assert [path for path in re.findall(r"`([\w/]+\.py)", PAGE) if not (ROOT / path).is_file()] == []
+    assert len(NAMED) > 15
