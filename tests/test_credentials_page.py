@@ -11,7 +11,7 @@ from nodes.credential_types import TYPES
 from nodes.credentials_page import page
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE = (DOCS / "security.credentials.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "credentials.md").read_text(encoding="utf-8")
 TYPES_PAGE = (DOCS / "credential-types.md").read_text(encoding="utf-8")
 server = real_server
 
