@@ -1,4 +1,4 @@
-"""What happened to the nodes of runs: the record from which a run goes on.
+"""Steps of runs, one for each execution of a node: the record from which a run goes on.
 
 A step is a row of `steps`; or, of a run that was written whole when it had ended, a part of the JSON text in the run's
 column `packed_steps`: a list of lists, with the values of STEP_COLUMNS but for `run_id`. The view `all_steps` has both.
@@ -65,7 +65,7 @@ def _json_list(names: Sequence[str]) -> str:
 
 
 class Step(Timed, Base):
-    """What happened to one node, once (see engine.Step): `seq` orders the steps of a run. Read from both kinds.
+    """One execution of a node (see engine.Step), read from the view of both kinds. `seq` orders the steps of a run.
 
     `inputs` is a JSON list of the nodes whose outputs made the input; null for the run's own input. `same_as` names the
     node whose output this one passed on. `final` marks the failure that ends the run.
