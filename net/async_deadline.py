@@ -10,7 +10,7 @@ from errors import NodeError
 
 
 def in_time(work: Coroutine[Any, Any, Any], end: float, otherwise: str) -> Any:
-    """What the coroutine gives; NodeError with this text when it has not ended at `end`, by `time.monotonic`."""
+    """Return the coroutine's result. Raises: NodeError with this text if it is not done at `end` (`time.monotonic`)."""
     import asyncio
 
     async def bounded() -> Any:

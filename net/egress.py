@@ -49,7 +49,7 @@ _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is one of the open internet; for an IPv6 address that carries an IPv4 one, that one counts."""
+    """Return True if the address is public. Of an IPv6 address that carries an IPv4 address, the latter is checked."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = _embedded(address)
         if inner is not None:
@@ -90,16 +90,16 @@ class Rule:
                 self.hosts.add(entry.rstrip("."))
 
     def permits(self, host: str, address: Address) -> bool:
-        """Whether a connection to `address`, which `host` resolved to, may be made."""
+        """Return True if a connection to `address`, to which `host` resolved, is allowed."""
         return self.names(host) or is_public(address) or any(address in network for network in self.networks)
 
     def names(self, host: str) -> bool:
-        """Whether the allow list has this host by its name."""
+        """Return True if the allow list has this host by its name."""
         host = host.lower().rstrip(".")
         return host in self.hosts or any(host.endswith(suffix) for suffix in self.suffixes)
 
     def addresses(self, host: str, port: int) -> list[str]:
-        """Where to connect to for `host`, best first. NodeError where nothing of it may be reached."""
+        """Return the addresses of `host` that may be reached, best first. Raises: NodeError if there are none."""
         found = {info[4][0]: None for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
         allowed = [str(text) for text in found if self.permits(host, ipaddress.ip_address(text))]
         if not allowed:
@@ -158,7 +158,7 @@ def unresolved(host: str, error: Exception) -> str:
 
 
 class Backend:
-    """What httpcore's pool opens connections with (an `httpcore.NetworkBackend` in shape)."""
+    """The network backend of httpcore's pool, with the methods of `httpcore.NetworkBackend`."""
 
     def __init__(self, rule: Rule) -> None:
         import httpcore
