@@ -1,44 +1,52 @@
 """YAML as plain data and back, by the core schema of YAML 1.2: `no` and `on` are text, and so is `12:30`.
 
-libyaml tells of one event after another, and the data is made of those here. So there is no tag that could make
-anything else, and an alias, which costs two characters and may stand for millions, is paid for before it is followed.
+PyYAML's safe loader and dumper, with the scalars of that schema. Data is built from their events, one after another:
+nodes in between would take twice the time and fifty times the memory. An alias, which costs two characters and may
+stand for millions, is paid for before it is followed.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
-from typing import Any, NamedTuple
+from typing import Any
 
-from errors import NodeError
+import yaml
+from yaml.constructor import ConstructorError
+
 from expressions.values import iso
-from nodes.bounds import GREATEST, MAX_DEPTH, MAX_TEXT, LimitedText, Room, check_data, refusal, too_deep, unfit_scalar
+from nodes.bounds import GREATEST, MAX_DEPTH, MAX_TEXT, LimitedText, Room, check_data, refusal, size_of, unfit_scalar
 from nodes.logic import kind_of
 
 # Scalars, lists and objects: each costs some microseconds and some hundred bytes.
 MAX_PARTS = 1_000_000
-WORDS = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-# What readers of YAML 1.1 take for true and false.
-OLD_WORDS = {"y", "n", "yes", "no", "on", "off"}
-INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-ENDLESS = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-TIME = re.compile(
-    r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
-    r"(?:(?:[Tt]|[ \t]+)([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
-    r"[ \t]*(?:(Z)|([-+][0-9]{1,2})(?::?([0-9]{2}))?)?)?"
-)
-# Sexagesimal numbers and numbers with _ in them, which YAML 1.1 has besides.
-OLD_NUMBER = re.compile(r"[-+]?[0-9][0-9_:.]*")
-OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029]")
-# A few tags are no more than another way to write a text.
+# None, and two other ways to write a text.
 TEXT_TAGS = (None, "!", "tag:yaml.org,2002:str")
+TIME = re.compile(
+    r"^([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
+    r"(?:(?:[Tt]|[ \t]+)([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"[ \t]*(?:(Z)|([-+][0-9]{1,2})(?::?([0-9]{2}))?)?)?\Z"
+)
+# The core schema, and times: a tag, what a plain scalar with it looks like, and its first characters.
+SCALARS = (
+    ("null", re.compile(r"^(?:~|null|Null|NULL|)\Z"), ["", *"~nN"]),
+    ("bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)\Z"), "tTfF"),
+    ("int", re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z"), "-+0123456789"),
+    ("float", re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z"), "-+.0123456789"),
+    ("endless", re.compile(r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"), "-+."),
+    ("timestamp", TIME, "0123456789"),
+    ("merge", re.compile(r"^<<\Z"), "<"),
+)
+# What readers of YAML 1.1 take for a boolean or a number, beside what PyYAML takes for one.
+OLD_SCALARS = (
+    ("bool", re.compile(r"^(?:y|n|yes|no|on|off)\Z", re.IGNORECASE), "yYnNoO"),
+    ("int", re.compile(r"^[-+]?[0-9][0-9_:.]*\Z"), "-+0123456789"),
+)
+OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029]")
+OPEN: Any = object()  # what an anchor stands for as long as its value has not ended
 MERGE: Any = object()
 
 
@@ -46,22 +54,21 @@ MERGE: Any = object()
 
 
 def parse(text: str, several: bool) -> Any:
-    """The document's data; with `several`, the list of all documents."""
-    import yaml
+    """Return the document's data; with `several`, the list of all documents. Times become ISO 8601 text in UTC.
 
-    reader = _Reader()
+    Raises: NodeError with line and column if the text is not YAML, or not bounded JSON data.
+    """
     try:
-        for event in yaml.parse(text.removeprefix("\ufeff"), Loader=yaml.CSafeLoader):
-            reader.tell(event)
+        documents = list(_Loader(text.removeprefix("\ufeff")).documents())
     except yaml.YAMLError as error:
         raise refusal(f"data is not YAML: {_problem(error)}") from None
     except UnicodeEncodeError:
         raise refusal("data is not YAML: it has half a surrogate pair") from None
     if several:
-        return reader.documents
-    if len(reader.documents) > 1:
-        raise refusal(f"data has {len(reader.documents)} documents; set documents to true to have the list of them")
-    return reader.documents[0] if reader.documents else None
+        return documents
+    if len(documents) > 1:
+        raise refusal(f"data has {len(documents)} documents; set documents to true to have the list of them")
+    return documents[0] if documents else None
 
 
 def _problem(error: Any) -> str:
@@ -72,181 +79,131 @@ def _problem(error: Any) -> str:
     return where + (f"{context}: {what}" if context else what)
 
 
-class _Anchored(NamedTuple):
-    """What an alias stands for: a value, its size as it is written out, and how many levels it has."""
-
-    value: Any
-    size: int
-    height: int
+def _bad(event: Any, problem: str) -> ConstructorError:
+    return ConstructorError(None, None, problem, event.start_mark)
 
 
-class _Open:
-    """A list or an object that is being read. `key` is the key whose value comes next, `merged` what `<<` named."""
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's parser, by libyaml where there is one. Plain scalars mean what SCALARS says."""
 
-    def __init__(self, value: Any, anchor: str | None, left: int) -> None:
-        self.value, self.anchor, self.left = value, anchor, left
-        self.key: Any = None
-        self.merged: list[dict[str, Any]] = []
-        self.height = 1
+    yaml_implicit_resolvers: dict[str, Any] = {}
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.parts, self.room = 0, Room("the data")
+        self.anchored: dict[str, Any] = {}
 
-class _Reader:
-    """Makes data of libyaml's events, without recursion."""
+    def documents(self) -> Iterator[Any]:
+        """Yield the data of each document."""
+        self.get_event()
+        while not self.check_event(yaml.StreamEndEvent):
+            self.anchored.clear()
+            self.get_event()
+            document = self.value(0)
+            size_of(document, "the data")
+            yield document
+            self.get_event()
 
-    def __init__(self) -> None:
-        self.documents: list[Any] = []
-        self.open: list[_Open] = []
-        self.anchors: dict[str, _Anchored | None] = {}
-        self.room = Room("the data")
-        self.parts = self.line = 0
-        self.events: dict[str, Callable[[Any], None]] = {
-            "ScalarEvent": self.scalar,
-            "AliasEvent": self.alias,
-            "SequenceStartEvent": lambda event: self.begin(event, []),
-            "MappingStartEvent": lambda event: self.begin(event, {}),
-            "SequenceEndEvent": self.end,
-            "MappingEndEvent": self.end,
-            "DocumentStartEvent": lambda event: self.anchors.clear(),
-        }
-
-    def tell(self, event: Any) -> None:
-        """Take an event; NodeError says in which line something is that cannot be."""
-        handle = self.events.get(type(event).__name__)
-        if handle is None:
-            return
-        self.line = event.start_mark.line + 1
+    def part(self) -> Any:
+        """Return the event with which the next value or key begins."""
+        event = self.get_event()
         self.parts += 1
         if self.parts > MAX_PARTS:
-            raise self.bad(f"the data has more than {MAX_PARTS:,} parts")
-        handle(event)
+            raise _bad(event, f"the data has more than {MAX_PARTS:,} parts")
+        if not isinstance(event, yaml.AliasEvent):
+            if event.tag not in TEXT_TAGS or (event.tag and not isinstance(event, yaml.ScalarEvent)):
+                raise _bad(event, f"the tag {event.tag[:100]} is not read; only data without tags is")
+            self.anchored[event.anchor] = OPEN
+        return event
 
-    def bad(self, message: str) -> NodeError:
-        return refusal(f"line {self.line}: {message}")
-
-    def scalar(self, event: Any) -> None:
-        if event.tag not in TEXT_TAGS:
-            raise self.tagged(event)
-        self.room.take(len(event.value) + 3)
-        is_plain = event.tag is None and event.implicit[0]
-        found: Any = event.value
-        if self.wants_key():
-            # Keys are text: as they are written, so that 1.0 stays 1.0.
-            self.key(MERGE if is_plain and found == "<<" else found)
+    def value(self, depth: int) -> Any:
+        """Return the next value, which is inside so many lists and objects."""
+        event = self.part()
+        if isinstance(event, yaml.AliasEvent):
+            return self.aliased(event)
+        if isinstance(event, yaml.ScalarEvent):
+            value = self.scalar(event)
+        elif depth >= MAX_DEPTH:
+            raise _bad(event, f"the data is nested more than {MAX_DEPTH} deep")
+        elif isinstance(event, yaml.MappingStartEvent):
+            value = self.object(depth + 1)
         else:
-            found = self.plain(found) if is_plain else found
-            self.value(found, 0)
-        if event.anchor is not None:
-            self.anchors[event.anchor] = _Anchored(found, len(event.value) + 3, 0)
+            value = []
+            while not self.check_event(yaml.SequenceEndEvent):
+                value.append(self.value(depth + 1))
+            self.get_event()
+        self.anchored[event.anchor] = value
+        return value
 
-    def plain(self, text: str) -> Any:
-        try:
-            return resolved(text)
-        except ValueError as error:
-            raise self.bad(str(error)) from None
+    def object(self, depth: int) -> dict[str, Any]:
+        own: dict[Any, Any] = {}
+        merged: dict[str, Any] = {}
+        while not self.check_event(yaml.MappingEndEvent):
+            event = self.part()
+            key = self.key(event)
+            if key in own:
+                raise _bad(event, f"the key {key[:100]!r} is there twice")
+            value = self.value(depth)
+            if key is not MERGE:
+                own[key] = value
+                continue
+            for source in value if isinstance(value, list) else [value]:
+                if not isinstance(source, dict):
+                    raise _bad(event, "<< takes an object, or a list of objects")
+                for name, part in source.items():
+                    merged.setdefault(name, part)
+        self.get_event()
+        return {**merged, **own}
 
-    def tagged(self, event: Any) -> NodeError:
-        return self.bad(f"the tag {event.tag[:100]} is not read; only data without tags is")
+    def key(self, event: Any) -> Any:
+        """Return a key as it is written, so that 1.0 stays 1.0; MERGE for `<<`."""
+        if isinstance(event, yaml.ScalarEvent):
+            self.anchored[event.anchor] = event.value
+            return MERGE if self.tag(event) == "merge" else event.value
+        key = self.aliased(event) if isinstance(event, yaml.AliasEvent) else None
+        if not isinstance(key, str):
+            raise _bad(event, "a key must be text, not a list or an object")
+        return key
 
-    def alias(self, event: Any) -> None:
-        found = self.anchors.get(event.anchor)
-        if found is None:
-            known = event.anchor in self.anchors
-            raise self.bad(f"the alias {event.anchor[:100]} " + ("contains itself" if known else "stands for nothing"))
-        self.room.take(found.size)
-        if len(self.open) + found.height > MAX_DEPTH:
-            raise too_deep("the data")
-        if not self.wants_key():
-            self.value(found.value, found.height)
-        elif isinstance(found.value, str):
-            self.key(found.value)
-        else:
-            raise self.bad("a key must be text")
+    def aliased(self, event: Any) -> Any:
+        """Return what an alias stands for, once there is room for it."""
+        value = self.anchored.get(event.anchor, OPEN)
+        if value is OPEN:
+            problem = "contains itself" if event.anchor in self.anchored else "stands for nothing"
+            raise _bad(event, f"the alias {event.anchor[:100]} {problem}")
+        self.room.take_value(value)
+        return value
 
-    def begin(self, event: Any, value: Any) -> None:
-        if event.tag is not None:
-            raise self.tagged(event)
-        if self.wants_key():
-            raise self.bad("a key must be text, not a list or an object")
-        if len(self.open) >= MAX_DEPTH:
-            raise too_deep("the data")
-        if event.anchor is not None:
-            self.anchors[event.anchor] = None  # until its end, for it must not contain itself
-        self.open.append(_Open(value, event.anchor, self.room.left))
-        self.room.take(2)
+    def tag(self, event: Any) -> str:
+        return self.resolve(yaml.ScalarNode, event.value, (event.tag is None and event.implicit[0], False))
 
-    def end(self, event: Any) -> None:
-        done = self.open.pop()
-        value = done.value
-        if done.merged:
-            value = {name: part for source in reversed(done.merged) for name, part in source.items()} | value
-        if done.anchor is not None:
-            self.anchors[done.anchor] = _Anchored(value, done.left - self.room.left, done.height)
-        self.value(value, done.height)
-
-    def wants_key(self) -> bool:
-        return bool(self.open) and isinstance(self.open[-1].value, dict) and self.open[-1].key is None
-
-    def key(self, key: Any) -> None:
-        """Take the key whose value comes next."""
-        at = self.open[-1]
-        if key in at.value:
-            raise self.bad(f"the key {key[:100]!r} is there twice")
-        at.key = key
-
-    def value(self, value: Any, height: int) -> None:
-        """Put a value where it belongs: into the document, the list, or the object."""
-        if not self.open:
-            self.documents.append(value)
-            return
-        at = self.open[-1]
-        at.height = max(at.height, height + 1)
-        if isinstance(at.value, list):
-            at.value.append(value)
-        elif at.key is MERGE:
-            self.merge(at, value)
-        else:
-            at.value[at.key], at.key = value, None
-
-    def merge(self, at: _Open, value: Any) -> None:
-        """`<<: *defaults`, or a list of such: what the object has of others, unless it has it itself."""
-        sources = value if isinstance(value, list) else [value]
-        if not all(isinstance(source, dict) for source in sources):
-            raise self.bad("<< takes an object, or a list of objects")
-        at.merged += sources
-        at.key = None
-
-
-def resolved(text: str) -> Any:
-    """What a plain scalar means; ValueError where that is no JSON. Dates become ISO 8601 text, times in UTC."""
-    if text in WORDS:
-        return WORDS[text]
-    if text[0] not in "+-.0123456789":
-        return text
-    if ENDLESS.fullmatch(text):
-        raise ValueError("a number that is not finite")
-    if INTEGER.fullmatch(text):
-        number: Any = _integer(text)
-    elif FLOAT.fullmatch(text):
-        number = float(text)
-    else:
-        return _time(text)
-    if problem := unfit_scalar(number):
-        raise ValueError(problem)
-    return number
-
-
-def _integer(text: str) -> int:
-    base = {"0o": 8, "0x": 16}.get(text[:2], 10)
-    # Many digits take long, and fit into no 64 bits, unless they are zeros, which nobody writes.
-    return int(text if base == 10 else text[2:], base) if len(text) < 100 else GREATEST + 1
+    def scalar(self, event: Any) -> Any:
+        """Return what a scalar means; dates and times become ISO 8601 text."""
+        text, number = event.value, math.inf
+        match self.tag(event):
+            case "null":
+                return None
+            case "bool":
+                return text[0] in "tT"
+            case "timestamp":
+                return _time(text)
+            case "int":
+                # Many digits take long, and fit into no 64 bits.
+                number = GREATEST + 1 if len(text) > 100 else int(text, 0 if text[:2] in ("0o", "0x") else 10)
+            case "float":
+                number = float(text)
+            case "endless":
+                pass
+            case _:
+                return text
+        if problem := unfit_scalar(number):
+            raise _bad(event, problem)
+        return number
 
 
 def _time(text: str) -> str:
-    """ISO 8601 of what is a date or a time, else the text."""
-    found = TIME.fullmatch(text)
-    if not found:
-        return text
-    year, month, day, hour, minute, second, part, _, hours, minutes = found.groups()
+    """Return ISO 8601 of a date, or of a time in UTC; the text itself if there is no such day."""
+    year, month, day, hour, minute, second, part, _, hours, minutes = TIME.match(text).groups()  # type: ignore[union-attr]
     try:
         if hour is None:
             return date(int(year), int(month), int(day)).isoformat()
@@ -262,78 +219,63 @@ def _time(text: str) -> str:
 
 
 def write(value: Any, several: bool) -> str:
-    """The document of the value; with `several`, one for each item of a list."""
-    import yaml
-
+    """Return the document of the value; with `several`, one for each item of a list."""
     check_data(value, "data")
     if several and not isinstance(value, list):
         raise refusal(f"data must be the list of the documents, but is {kind_of(value)}")
     made = LimitedText()
-    dumper = yaml.CSafeDumper(made, allow_unicode=True, width=MAX_TEXT)
-    writer = _Writer(dumper.emit)
+    dumper = _Dumper(made, allow_unicode=True, width=MAX_TEXT)
     try:
         dumper.emit(yaml.StreamStartEvent())
         for document in value if several else [value]:
             dumper.emit(yaml.DocumentStartEvent(explicit=several))
-            writer.value(document)
+            dumper.value(document)
             dumper.emit(yaml.DocumentEndEvent(explicit=False))
         dumper.emit(yaml.StreamEndEvent())
     except UnicodeEncodeError:
         raise refusal("data has half a surrogate pair, which no text can have") from None
     finally:
         dumper.dispose()
-    text = made.getvalue()
-    return text.removesuffix("...\n")
+    return made.getvalue().removesuffix("...\n")
 
 
-class _Writer:
-    """Tells libyaml of the data, one event after another."""
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """PyYAML's emitter. Texts that readers of YAML 1.2 or 1.1 would take for anything else are in quotes."""
 
-    def __init__(self, emit: Callable[[Any], None]) -> None:
-        import yaml
-
-        self.emit, self.yaml = emit, yaml
-        self.parts = 0
+    parts = 0
 
     def value(self, value: Any) -> None:
-        """Tell of a value and what is in it."""
+        """Write a value and what is in it."""
         self.parts += 1
         if self.parts > MAX_PARTS:
             raise refusal(f"data has more than {MAX_PARTS:,} parts")
         if isinstance(value, list):
-            self.emit(self.yaml.SequenceStartEvent(None, None, True, flow_style=not value))
+            self.emit(yaml.SequenceStartEvent(None, None, True, flow_style=not value))
             for item in value:
                 self.value(item)
-            self.emit(self.yaml.SequenceEndEvent())
+            self.emit(yaml.SequenceEndEvent())
         elif isinstance(value, dict):
-            self.emit(self.yaml.MappingStartEvent(None, None, True, flow_style=not value))
+            self.emit(yaml.MappingStartEvent(None, None, True, flow_style=not value))
             for key, item in value.items():
                 self.text(key)
                 self.value(item)
-            self.emit(self.yaml.MappingEndEvent())
+            self.emit(yaml.MappingEndEvent())
         elif isinstance(value, str):
             self.text(value)
         else:
-            self.emit(self.yaml.ScalarEvent(None, None, (True, False), _written(value)))
+            written = json.dumps(value)
+            if "e" in written and "." not in written and isinstance(value, float):
+                written = written.replace("e", ".0e")  # for readers of YAML 1.1
+            self.emit(yaml.ScalarEvent(None, None, (True, False), written))
 
     def text(self, text: str) -> None:
-        """Tell of a text; in quotes where it would be read as anything else."""
-        style = "|" if "\n" in text else None
-        if OTHER_BREAKS.search(text):
-            style = '"'  # as they are, readers would take them for the end of a line
-        self.emit(self.yaml.ScalarEvent(None, None, (_stays_text(text), True), text, style=style))
+        stays_text = self.resolve(yaml.ScalarNode, text, (True, False)) == self.DEFAULT_SCALAR_TAG
+        # Readers would take other breaks, as they are, for the end of a line.
+        style = '"' if OTHER_BREAKS.search(text) else "|" if "\n" in text else None
+        self.emit(yaml.ScalarEvent(None, None, (stays_text, True), text, style=style))
 
 
-def _written(value: Any) -> str:
-    if isinstance(value, float):
-        shown = repr(value)
-        # With a point, for readers of YAML 1.1.
-        return shown.replace("e", ".0e") if "e" in shown and "." not in shown else shown
-    return json.dumps(value)
-
-
-def _stays_text(text: str) -> bool:
-    """Whether readers of YAML 1.2, and of 1.1 too, take it for a text without quotes."""
-    if text in WORDS or text.lower() in OLD_WORDS or text in ("<<", "=") or OLD_NUMBER.fullmatch(text):
-        return False
-    return not any(pattern.fullmatch(text) for pattern in (INTEGER, FLOAT, ENDLESS, TIME))
+for name, pattern, first in SCALARS:
+    _Loader.add_implicit_resolver(name, pattern, first)
+for name, pattern, first in (*SCALARS, *OLD_SCALARS):
+    _Dumper.add_implicit_resolver(name, pattern, first)

@@ -2,12 +2,16 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
+from world import ROOT
 
 from errors import NodeError
 from nodes import REGISTRY
@@ -429,16 +433,16 @@ def test_several_documents_are_a_list_where_asked(run):
     [
         ("a: 1\nb: [", "data is not YAML: line 3, column 1"),
         ("a: b: c", "line 1, column 5: mapping values are not allowed in this context"),
-        ("a: 1\na: 2", "line 2: the key 'a' is there twice"),
-        ("\n[a]: b", "line 2: a key must be text, not a list or an object"),
-        ("- &a 1\n- {*a : 2}", "line 2: a key must be text"),
-        ("a: *b", "line 1: the alias b stands for nothing"),
-        ("a: &b [*b]", "line 1: the alias b contains itself"),
-        ("a:\n  - .NaN", "line 2: a number that is not finite"),
-        ("- -.inf", "line 1: a number that is not finite"),
-        ("- 1e999", "line 1: a number that is not finite"),
-        ("- 18446744073709551616", "line 1: an integer of more than 64 bits; keep it as text"),
-        ("- 0xFFFFFFFFFFFFFFFFF", "line 1: an integer of more than 64 bits"),
+        ("a: 1\na: 2", "line 2, column 1: the key 'a' is there twice"),
+        ("\n[a]: b", "line 2, column 1: a key must be text, not a list or an object"),
+        ("- &a 1\n- {*a : 2}", "line 2, column 4: a key must be text"),
+        ("a: *b", "line 1, column 4: the alias b stands for nothing"),
+        ("a: &b [*b]", "line 1, column 8: the alias b contains itself"),
+        ("a:\n  - .NaN", "line 2, column 5: a number that is not finite"),
+        ("- -.inf", "line 1, column 3: a number that is not finite"),
+        ("- 1e999", "line 1, column 3: a number that is not finite"),
+        ("- 18446744073709551616", "line 1, column 3: an integer of more than 64 bits; keep it as text"),
+        ("- 0xFFFFFFFFFFFFFFFFF", "line 1, column 3: an integer of more than 64 bits"),
         ("\x01", "data is not YAML"),
         ("a: \ud800", "half a surrogate pair"),
     ],
@@ -448,7 +452,7 @@ def test_broken_yaml_is_refused_with_its_place(run, text, message):
 
 
 @pytest.mark.parametrize(
-    "word", ["no", "On", "y", "~", "null", "1e5", "0o7", "12:30:00", "1_0", "2026-01-01", "", "<<", "="]
+    "word", ["no", "On", "y", "~", "null", "1e5", "0o7", "-0x1", "0b1", "12:30:00", "1_0", "2026-01-01", "", "<<", "="]
 )
 def test_a_text_that_others_would_take_for_something_else_is_quoted(run, word):
     text = written(run, "yaml", {"a": word, word: "b"})
@@ -474,6 +478,44 @@ def test_yaml_that_is_written_is_read_as_it_was(value):
 )
 def test_no_blank_and_no_line_end_is_lost(run, text):
     assert parse(run, "yaml", written(run, "yaml", [text, {text: text}])) == [text, {text: text}]
+
+
+WITHOUT_LIBYAML = """
+import json, sys
+sys.modules["yaml._yaml"] = None
+import yaml
+from errors import NodeError
+from nodes import yaml_text
+
+def found(call, *args):
+    try:
+        return call(*args)
+    except NodeError as error:
+        return error.message
+
+assert not yaml.__with_libyaml__
+texts = json.load(sys.stdin)
+read = [found(yaml_text.parse, text, True) for text in texts]
+json.dump([read, [found(yaml_text.write, data, False) for data in read]], sys.stdout)
+"""
+
+
+@pytest.mark.slow
+def test_yaml_without_libyaml_is_the_same(run):
+    texts = ["a: &a {x: 1}\nb: {<<: *a, z: [no, 0o7, 1e3]}", "- 2026-01-05\n- |\n a\n b\n", "a\n---\nb", "é: '\u2028'"]
+    texts += ["a: 1\na: 2", "&a [*a]", "!x 1", "- .inf", "[" * 300, "x: *x", "{[a]: b}"]
+    command = [sys.executable, "-c", WITHOUT_LIBYAML]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, input=json.dumps(texts), capture_output=True, text=True, timeout=60, env=environment, check=True
+    )
+    read, made = json.loads(done.stdout)
+    for text, data, again in zip(texts, read, made, strict=True):
+        try:
+            assert parse(run, "yaml", text, documents=True) == data
+        except NodeError as error:
+            assert error.message == data
+        assert written(run, "yaml", data) == again
 
 
 # HTML

@@ -192,7 +192,7 @@ HUGE = ["1e999", "-1e999", "9" * 100_000, "-" + "9" * 100_000, "9" * 400 + ".5",
 def test_numbers_beyond_all_bounds_are_refused_with_their_place(fails, number):
     problem = "(an integer of more than 64 bits|a number that is not finite)"
     fails("json", {"operation": "parse"}, f'{{"a": [{number}]}}', rf"data, at a\[0\]: {problem}", seconds=5)
-    fails("yaml", {"operation": "parse"}, f"a:\n- {number}", f"line 2: {problem}", seconds=5)
+    fails("yaml", {"operation": "parse"}, f"a:\n- {number}", f"line 2, column 3: {problem}", seconds=5)
 
 
 def test_numbers_beyond_all_bounds_are_text_in_a_table(ends):
