@@ -209,6 +209,7 @@ class _Run:
     def pass_by(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> _State:
         """A disabled node hands its input on, as if its edges met; a trigger or one with branches is skipped."""
         names = tuple(source.id for source in live)
+        # A disabled node cannot choose a branch. Skip its successors too: a disabled check must never pass everything.
         if node.branches or node.node.trigger:
             self.skip(node, names)
             return _State(False)

@@ -1,4 +1,7 @@
-"""A webhook's request as a run's input: `{method, path, query, headers, body}`, without what proves who sent it."""
+"""A webhook's request as a run's input: `{method, path, query, headers, body}`, without what proves who sent it.
+
+Uploaded files have a key of their own, so no object from outside can pass for a file of the workspace.
+"""
 
 from __future__ import annotations
 

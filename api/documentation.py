@@ -1,12 +1,13 @@
 """The documentation at /docs: the Markdown pages of the folder docs/ as HTML, readable without a login or the internet.
 
-A page is made when it is asked for first, then kept. What may be sent is in a listing that is made at the start, so no
-path reaches beyond the folder.
+A page is rendered at its first request, then cached. The pages are listed at the start, so no path reaches outside the
+folder. Decision records are pages such as `adr/0001-…`; their index is the page `adr`.
 """
 
 from __future__ import annotations
 
 import gzip
+import posixpath
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ GROUPS = {
     "Agents": ("agents", "mcp"),
     "Bring in and extend": ("coming-from-n8n", "importing", "writing-a-node"),
     "Operate": ("operations", "settings", "cli", "reliability", "performance"),
-    "Inside": ("architecture", "decisions"),
+    "Inside": ("architecture", "adr"),
 }
 LAYOUT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -69,13 +70,14 @@ class Library:
         def files(paths: Iterator[Path]) -> list[Path]:
             return sorted(path for path in paths if path.is_file() and path.resolve().parent.is_relative_to(root))
 
-        pages = {path.stem: path for path in files(folder.glob("[!.]*.md"))}
+        pages = {_name_of(path.relative_to(folder)): path for path in files(folder.glob("[!.]*.md"))}
+        pages |= {_name_of(path.relative_to(folder)): path for path in files(folder.glob("adr/[!.]*.md"))}
         images = {path.name: path for path in files(folder.glob("img/[!.]*")) if path.suffix in IMAGES}
         return cls(pages, images)
 
     def groups(self) -> Iterator[tuple[str, list[str]]]:
-        """Give the names of the pages, in groups."""
-        left = dict.fromkeys(self.pages)
+        """Return the names of the pages in groups, without the records that the page `adr` lists."""
+        left = dict.fromkeys(name for name in self.pages if not name.startswith("adr/"))
         for group, names in GROUPS.items():
             here = [name for name in names if name in left]
             for name in here:
@@ -108,6 +110,7 @@ def install(app: Flask, folder: Path) -> None:
         ("/docs/", to_contents),
         ("/docs/style.css", style),
         ("/docs/<name>", page),
+        ("/docs/adr/<name>", decision),
         ("/docs/img/<name>", image),
     ):
         app.add_url_rule(rule, f"documentation_{view.__name__}", view)
@@ -132,7 +135,13 @@ def page(name: str) -> Response:
     library = _library()
     if name not in library.pages:
         raise NotFound
-    return library.answer(name, lambda: _layout(library, name, render(library.pages[name], library.pages)))
+    return library.answer(name, lambda: _layout(library, name, render_page(library, name)))
+
+
+@everybody
+def decision(name: str) -> Response:
+    """One decision record."""
+    return page(f"adr/{name}")
 
 
 @everybody
@@ -153,8 +162,13 @@ def image(name: str) -> Response:
     return response
 
 
-def render(path: Path, pages: Any) -> Page:
-    """Make HTML of a Markdown file; links to those of `pages` lead to them here."""
+def render_page(library: Library, name: str) -> Page:
+    """Return a page of the library as HTML."""
+    return render(library.pages[name], library.pages, "adr" if name.split("/")[0] == "adr" else "")
+
+
+def render(path: Path, pages: Any, folder: str = "") -> Page:
+    """Make HTML of a Markdown file in this folder of docs/; links to those of `pages` lead to them here."""
     from markdown_it import MarkdownIt
 
     markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
@@ -167,7 +181,7 @@ def render(path: Path, pages: Any) -> Page:
     title, headings, seen = path.stem, [], dict[str, int]()
     for at, token in enumerate(tokens):
         for child in token.children or ():
-            _lead(child, pages)
+            _lead(child, pages, folder)
         if token.type == "heading_open":
             text = "".join(child.content for child in tokens[at + 1].children or ())
             anchor = _anchor(text, seen)
@@ -179,7 +193,12 @@ def render(path: Path, pages: Any) -> Page:
     return Page(title, str(markdown.renderer.render(tokens, markdown.options, {})), headings)
 
 
-def _lead(token: Any, pages: Any) -> None:
+def _name_of(path: Path) -> str:
+    """Return the name of a page by its path in docs/: `adr/README.md` is the page `adr`."""
+    return posixpath.normpath(path.with_suffix("")).removesuffix("/README")
+
+
+def _lead(token: Any, pages: Any, folder: str) -> None:
     """Make a link or an image of a page lead to where that is served; a file of the source is named, not linked."""
     if token.type == "image":
         token.attrSet("src", f"/docs/{token.attrGet('src')}")
@@ -188,8 +207,8 @@ def _lead(token: Any, pages: Any) -> None:
         target, _, anchor = str(token.attrGet("href")).partition("#")
         if re.match("https?:", target):
             token.attrSet("rel", "noreferrer")
-        elif target.endswith(".md") and target.removesuffix(".md") in pages:
-            token.attrSet("href", f"/docs/{target.removesuffix('.md')}" + (f"#{anchor}" if anchor else ""))
+        elif target.endswith(".md") and (name := _name_of(Path(folder, target))) in pages:
+            token.attrSet("href", f"/docs/{name}" + (f"#{anchor}" if anchor else ""))
         elif target:
             token.attrs.pop("href")
 
@@ -225,7 +244,7 @@ def _contents(library: Library) -> Page:
     for group, names in library.groups():
         parts.append(f"<h2>{escape(group)}</h2><dl>")
         for name in names:
-            title, about = escape(library.title(name)), _about(render(library.pages[name], library.pages))
+            title, about = escape(library.title(name)), _about(render_page(library, name))
             parts.append(f'<dt><a href="/docs/{name}">{title}</a></dt><dd>{about}</dd>')
         parts.append("</dl>")
     return Page("Documentation", "".join(parts), [])

@@ -64,6 +64,7 @@ def metrics(args: dict[str, int]) -> Any:
 @needs("viewer", admin=True)
 def prometheus() -> Response:
     """The whole server's figures as Prometheus text, for admins of the server; to be read with an API token of one."""
+    # Counts tell a stranger how busy the server is; Prometheus can send a bearer token.
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.core import GaugeMetricFamily
 

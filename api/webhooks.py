@@ -1,6 +1,9 @@
 """The webhooks of active flows: find the flow, check who calls, start the run, answer as the node says.
 
 This is what is called most, so it keeps to one query and no schema between the request and the run.
+
+A wrong signature or secret is a 401. An unusable credential is a 503: the caller did nothing wrong, and senders try
+again after a 503.
 """
 
 from __future__ import annotations

@@ -89,6 +89,7 @@ def _check_edges(shape: Graph, issues: Issues) -> None:
         if known is None or edge.branch in known:
             continue
         names = _names(known)
+        # An edge that is live on every branch would be a surprise, so it must name one.
         if edge.branch is None:
             issues.add(path, f"must name a branch of {edge.source!r}: {names}", edge.source)
         else:

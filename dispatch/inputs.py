@@ -15,6 +15,10 @@ def check_input(plan: Plan, trigger_node: str | None, value: Callable[[], Any], 
     """Unprocessable where a trigger that such a run would execute does not take the input, which `value` gives.
 
     Without a `trigger_node` these are all of the flow. Those of `done` are not executed any more.
+
+    A refused input starts no run and uses no idempotency key: the caller is present and can correct it. The trigger
+    checks again when it is executed, for runs that no request started. `default` in a schema is for forms: the server
+    fills in none, so a repeated run has the same input, and a changed schema gives old inputs no new meaning.
     """
     fired = plan.by_id.get(trigger_node) if trigger_node is not None else None
     for planned in plan.nodes if trigger_node is None else (fired,) if fired is not None else ():

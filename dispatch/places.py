@@ -1,6 +1,7 @@
 """Places for what takes long in the threads that answer requests: a process has some, and one person gets a few.
 
-So nobody occupies the threads of others, be it by waiting for a place.
+So nobody occupies the threads of others, be it by waiting for a place. Beyond the limit of one person the request is
+refused at once (429), because a waiting request holds a thread too. Others wait a second (503).
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Places:
 
 
 CHECKS = Places("definitions to check", 4, 2)
-# Only large definitions take one of these: seconds of work. Whoever saves has changed something, and may wait.
+# Only definitions over 100,000 characters take one of these: seconds of work; smaller ones are checked in about one.
+# Whoever saves has changed something, and may wait.
 SAVES = Places("large definitions to save", 4, 2, 10.0)
 # Seconds of work each, for a large document.
 IMPORTS = Places("documents to import", 2, 1)

@@ -26,7 +26,8 @@ CREDENTIALS = ("http_basic", "http_bearer", "http_header", OAUTH2)
 # The length and the connection are the client's business: a wrong one would let a request smuggle in another.
 REFUSED_HEADERS = {"connection", "content-length", "transfer-encoding", "upgrade"}
 PORT = re.compile(r":[0-9]*\Z")
-# How often a server that asks to wait is asked again, and how many seconds are waited for it in all.
+# How often a server that asks to wait is asked again, and how many seconds are waited for it in all. People expect a
+# 429 to be waited out, but a thread must not be held for long: beyond this, `retry` waits.
 MOST_TRIES, LONGEST_WAIT = 3, 60.0
 
 

@@ -71,6 +71,8 @@ class Respond(Node):
 
     def file(self, config: dict[str, Any], ctx: Context) -> dict[str, Any]:
         """The file, which is read when the answer is sent."""
+        # By name: 100 MB as base64 would be stored with the run and be in memory three times. Its key cannot occur in a
+        # body from outside, so no caller can name a file.
         path, files = path_of(config["file"]), ctx.need_files()
         check_secrets(ctx, [path])
         found = described(path, files.size(path))

@@ -1,4 +1,7 @@
-"""Answers that come in pages: how the next one is asked for, and where it ends."""
+"""Answers that come in pages: how the next one is asked for, and where it ends.
+
+Each page has an idempotency key of its own: a service that honours keys would otherwise return the first page again.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""One way to write placeholders, `?` or `:name`, in the SQL of every database.
+"""One way to write placeholders, `?` or `:name`, in the SQL of every database. A statement is never an expression, so
+no value can become SQL.
 
 A statement is only split here into what may have a placeholder and what may not: strings, quoted names, comments and
 casts. It is the driver that puts the values in. Where a string or a comment is not closed, there is no telling what a

@@ -20,8 +20,11 @@ MOST_BYTES = 32 * 2**20
 MOST_JSON = 16 * 2**20
 MOST_DEPTH = 100
 LEAST, GREATEST = -(2**63), 2**64 - 1
+# Decimals are all numbers or all text, by a setting and never by their values: a flow that works with 19.90 must not
+# receive text at the first long amount. The declared precision is no rule either: PostgreSQL has none for sums and
+# expressions, and MySQL has 32 digits or more, so SUM(pieces) would be text.
 # A decimal may change by less than this when it becomes a number. So its first three digits after the point stay right;
-# no currency has more.
+# no currency has more. A larger change fails, which is visible; averages are rounded.
 MAX_ROUNDING = Decimal("0.0005")
 
 

@@ -134,6 +134,7 @@ class Approval(_Waiting):
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         until = now_ms() + int(config["timeout"] * 1000)
         links = ctx.scope.get("steps", {}).get(ctx.node_id, {})
+        # Wait even if nobody could be notified: people can still answer in the app.
         told = "notify" in config and tell(config["notify"], question(config["message"], ctx, links), ctx)
         return Suspend(until, f"approval: {visible(config['message'], but=OF_TEXTS)}", told=told)
 

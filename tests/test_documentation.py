@@ -10,7 +10,9 @@ from api import documentation
 from api.documentation import GROUPS, Library, render
 
 DOCS = Path(__file__).parent.parent / "docs"
-NAMES = sorted(path.stem for path in DOCS.glob("*.md"))
+PAGES = sorted(path.stem for path in DOCS.glob("*.md"))
+RECORDS = sorted(path.stem for path in (DOCS / "adr").glob("0*.md"))
+NAMES = [*PAGES, "adr", *(f"adr/{name}" for name in RECORDS)]
 HREF = re.compile(r'(?:href|src)="([^"]+)"')
 
 
@@ -34,7 +36,7 @@ def test_everybody_may_read_a_page_and_its_links_lead_on(client, name):
 
 def test_the_list_of_pages_has_each_of_them_with_its_title_and_what_it_is_about(client):
     text = client.get("/docs").text
-    for name in NAMES:
+    for name in PAGES:
         title = (DOCS / f"{name}.md").read_text().split("\n", 1)[0].lstrip("# ")
         assert f'<dt><a href="/docs/{name}">{title}</a></dt><dd>' in text
     assert "<dd></dd>" not in text and "Generated" not in text
@@ -42,7 +44,24 @@ def test_the_list_of_pages_has_each_of_them_with_its_title_and_what_it_is_about(
 
 def test_every_page_has_its_place():
     placed = [name for names in GROUPS.values() for name in names]
-    assert len(placed) == len(set(placed)) and set(NAMES) <= set(placed)
+    assert len(placed) == len(set(placed)) and {*PAGES, "adr"} <= set(placed)
+
+
+def test_the_index_of_decisions_lists_each_record_by_number_and_title():
+    index = (DOCS / "adr" / "README.md").read_text()
+    for number, name in enumerate(RECORDS, 1):
+        title = (DOCS / "adr" / f"{name}.md").read_text().split("\n", 1)[0]
+        assert name.startswith(f"{number:04}-") and title.startswith(f"# {number}. ")
+        assert f"| [{number}]({name}.md) | {title.removeprefix(f'# {number}. ')} |" in index
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_each_record_has_its_parts_and_names_existing_files(name):
+    text = (DOCS / "adr" / f"{name}.md").read_text()
+    parts = re.findall(r"^## (.*)", text, re.MULTILINE)
+    assert parts == ["Context", "Decision", "Consequences", "Alternatives"] and "**Status:** " in text
+    for path in re.findall(r"`((?:[\w-]+/)*[\w.-]+\.py|(?:[\w-]+/)+)`", text):
+        assert path in ("data/values/",) or (DOCS.parent / path).exists(), path
 
 
 def test_a_page_is_made_once_and_not_sent_again(client, monkeypatch):
@@ -78,6 +97,9 @@ def test_a_page_may_load_nothing_but_its_style_and_pictures(client):
         "/docs/img/%00.png",
         "/docs/img/nothing.png",
         "/docs/img/",
+        "/docs/adr/README",
+        "/docs/adr/..%2f..%2fREADME",
+        "/docs/adr/0001",
         "/docs/a/b",
     ],
 )

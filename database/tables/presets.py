@@ -1,4 +1,7 @@
-"""The palette of a workspace: nodes ready to be used, as the documents that were imported describe them."""
+"""The palette of a workspace: nodes ready to be used, as the documents that were imported describe them.
+
+A preset is a node, not a node type: it is copied into the flow, so importing the document again changes no flow.
+"""
 
 from __future__ import annotations
 

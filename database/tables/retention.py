@@ -2,6 +2,12 @@
 
 What is there is read a page at a time in the order of the ids, that is by age, so no question takes long whatever it
 finds. Who decides how much is kept, and when, is `scheduler/retention.py`.
+
+Ids sort by age, so no extra index is needed; an index by end time would cost every run a write. The row of a run is
+deleted first, and a fact names the runs whose other rows remain: a run of 100,000 steps takes many transactions, and a
+retry that read only half of the steps would execute the other half again. Files are deleted last, because files
+without a row can be found again. An idempotency key outlives the limits on number and size: for a day, a repeated call
+must start nothing.
 """
 
 from __future__ import annotations

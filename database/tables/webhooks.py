@@ -2,6 +2,10 @@
 
 Only active flows answer. One that is paused keeps its addresses: if another flow could have them meanwhile, it would
 get the calls that were meant for the first.
+
+Addresses are written in the transaction of the flow, so a change that wants a taken address is rolled back whole. Every
+call reads its row, so all processes see a change at once. The row has the credential's id: one query then returns
+everything that a call needs, and deleting a credential shows the webhooks that use it.
 """
 
 from __future__ import annotations
