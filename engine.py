@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from definition import Pin, Plan, PlannedNode, plan
+from engine_types import Job, Open, Outcome, Settled, Step
 from errors import ExpressionError, NodeError
-from job import Job, Open, Outcome, Settled, Step
 from nodes import apart
 from nodes.base import Answer, Branch, Context, Suspend
 from nodes.bounds import UNMEASURED, encode, size_of

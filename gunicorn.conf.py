@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from config import Config  # noqa: E402
-from welcome import Welcome  # noqa: E402
+from startup_message import Welcome  # noqa: E402
 
 
 def _open_files(wanted):

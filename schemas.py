@@ -9,7 +9,21 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, fields, pre_load, validate
 
-from kinds import PRECISE, Cursor, Items, Json, Milliseconds, Out, Shape, Some, Strict, Time, Whole, choice, text
+from schema_fields import (
+    PRECISE,
+    Cursor,
+    Items,
+    Json,
+    Milliseconds,
+    Out,
+    Shape,
+    Some,
+    Strict,
+    Time,
+    Whole,
+    choice,
+    text,
+)
 
 STATUSES = ("draft", "active", "archived")
 RUN_STATUSES = ("running", "success", "failed", "pending")

@@ -23,17 +23,17 @@ import backups
 import cli
 import config as settings
 import database
-import welcome
+import startup_message
 from api.rates import Rates
 from api.refusals import Refusals
 from api.shortcut import Shortcut
 from config import Config
 from database.checkpoints import Checkpoints
 from dispatch import Dispatcher, Links, make_services
+from dispatch.recorder import Recorder
 from errors import ConfigError
 from models import DatabaseRefused, patience
 from nodes import own
-from recorder import Recorder
 from scheduler import Scheduler
 from security import accounts, key_rotation
 from security.credentials import Credentials
@@ -69,7 +69,7 @@ class Server:
         self.refusals = Refusals()
         self.shortcut = Shortcut(self.dispatcher, self.vault, self.refusals)
         patience.leave(max(1, config.threads // 2))
-        self.first_login: welcome.Login | None = None
+        self.first_login: startup_message.Login | None = None
         self.has_seen_proxy = False  # one that is not trusted: see api/origins.py
         self._ending = threading.Lock()
         self._has_ended = False
@@ -121,7 +121,7 @@ def create_app(config: Config | None = None, inline: bool = False, tell: bool = 
     own.load(config.nodes_dir)
     login = prepare(config)
     if login is not None and tell:
-        sys.stderr.write(welcome.first_login(login))
+        sys.stderr.write(startup_message.first_login(login))
     app = App("headrace", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
     if config.trusted_proxies:
@@ -133,7 +133,7 @@ def create_app(config: Config | None = None, inline: bool = False, tell: bool = 
     return app
 
 
-def prepare(config: Config) -> welcome.Login | None:
+def prepare(config: Config) -> startup_message.Login | None:
     """Open the database, bring it up to date, check its key, and make the first owner where there is none.
 
     The owner's address and password where that was generated: it is known nowhere else.

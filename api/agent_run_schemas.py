@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields, validate
 
-from kinds import PRECISE, Json, Milliseconds, Out, Shape, Strict, Time, Whole, choice, text
+from schema_fields import PRECISE, Json, Milliseconds, Out, Shape, Strict, Time, Whole, choice, text
 from schemas import PageArgs
 
 # Given empty, it is not left out: it means what was written without a session.

@@ -10,7 +10,7 @@ from typing import Any
 from marshmallow import INCLUDE, fields, pre_load
 
 from agent import definition as agents
-from kinds import Cursor, Out, Shape, Time
+from schema_fields import Cursor, Out, Shape, Time
 from schemas import Detail, PageArgs
 
 READ_ONLY = {"builtin", "created_at", "needs_credentials", "updated_at", "warnings"}

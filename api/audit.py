@@ -16,8 +16,8 @@ import templates
 from api.access import needs, workspace_id
 from api.wire import Resource
 from errors import NotFound
-from kinds import Json, Out, Time, choice, text
 from models import ACTIONS, SUBJECTS, AuditEntry, Base, Run, Write, present_names
+from schema_fields import Json, Out, Time, choice, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("audit", "Who changed what, and when")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from kinds import Cursor, Items, Out, Strict, text
+from schema_fields import Cursor, Items, Out, Strict, text
 from schemas import DEFINITION, SliceArgs
 
 

@@ -15,10 +15,10 @@ from api.access import needs, workspace_id
 from api.audit import begun
 from api.wire import Resource, loaded, this_request
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
-from kinds import Cursor, Out, Strict, Time, text
 from nodes.answers import plain
 from nodes.files import Absent, Files, Overfull, Present, Upload, content_type_of
 from nodes.output import disposition
+from schema_fields import Cursor, Out, Strict, Time, text
 from schemas import Error, PageArgs, listed
 
 blueprint = Resource("files", "The files of the workspace, which nodes read and write")

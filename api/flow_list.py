@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from errors import BadInput
-from flat import iso
 from models import (
     MOST_CHARACTERS,
     FlowFilters,
@@ -23,6 +22,7 @@ from models import (
     versions_of,
 )
 from nodes.base import REGISTRY
+from schema_fields.row_json import iso
 from schemas import FLOW_SORTS
 
 MOST_KNOWN = 5_000  # flows whose outlines a process keeps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from kinds import Items, Json, Out, Strict, Time, text
+from schema_fields import Items, Json, Out, Strict, Time, text
 from schemas import PageArgs
 
 

@@ -16,8 +16,8 @@ from api.people_schemas import WhoOut, password
 from api.sessions import no_store, opened, who_is
 from api.wire import Resource, dumped
 from errors import BadInput, Forbidden
-from kinds import Out, Strict, Time, choice, text
 from models import Invitation, User, Workspace
+from schema_fields import Out, Strict, Time, choice, text
 from schemas import ROLES, SliceArgs, listed, slice_of
 from security import invitations
 

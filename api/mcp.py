@@ -24,8 +24,8 @@ from api.mcp_tools import Caller
 from api.wire import check_depth, check_weight, read_raw, refused_by_the_database, text_of
 from dispatch.inspection import cut
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
-from kinds import Cursor
 from models import DatabaseRefused
+from schema_fields import Cursor
 from version import VERSION
 
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")

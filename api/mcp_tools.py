@@ -17,11 +17,11 @@ from api.audit import noted
 from dispatch import Dispatcher, Ticket
 from dispatch.callable_flows import CallableFlow, callable_flow, callable_flows
 from dispatch.inspection import FLOW_STATUSES, MOST, Inspection, cut
+from dispatch.payloads import Kept
 from errors import NodeError
 from json_schemas import issues_of
 from models import RUN_STATUSES, Run
 from nodes.base import CATEGORIES
-from payloads import Kept
 
 LOOKS, RUNS = "viewer", "operator"  # the least roles
 # Some clients give a tool 60 seconds: by then they should know how to ask for the run.

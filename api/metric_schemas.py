@@ -6,7 +6,7 @@ import re
 
 from marshmallow import fields, validate
 
-from kinds import Cursor, Items, Milliseconds, Out, Shape, Time, Whole
+from schema_fields import Cursor, Items, Milliseconds, Out, Shape, Time, Whole
 from schemas import FLOW_ID, RUN_STATUSES, PageArgs
 
 

@@ -10,9 +10,9 @@ from api.access import everybody, needs, workspace_id
 from api.metric_schemas import HealthOut, MetricsArgs, MetricsOut, ReadyOut
 from api.wire import Resource
 from errors import Unavailable
-from flat import iso
 from models import Poll, Schedule, Workspace, is_held_up, now_ms, space, totals
 from models import metrics as figures
+from schema_fields.row_json import iso
 from version import VERSION
 
 blueprint = Resource("metrics", "Health and metrics")

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from kinds import Out, Strict, Time, choice, text
+from schema_fields import Out, Strict, Time, choice, text
 from schemas import ROLES
 
 

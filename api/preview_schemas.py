@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from api.run_schemas import pins
-from kinds import Json, Out, Strict, text
+from schema_fields import Json, Out, Strict, text
 from schemas import DEFINITION
 
 MOST_TEMPLATES = 50

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 from flask import Response
 
-from flat import fragment, iso
-from kinds import Cursor
 from models import microseconds
+from schema_fields import Cursor
+from schema_fields.row_json import fragment, iso
 
 COLUMNS = (
     "id, workflow_id, workflow_name, workflow_version, workspace_id, status, triggered_by, duration_ms, created_at, "

@@ -7,8 +7,8 @@ from typing import Any
 from marshmallow import fields, validate
 
 from definition import Pin
-from kinds import Strict, text
 from nodes.kinds import Named
+from schema_fields import Strict, text
 from schemas import DEFINITION, WholeArgs
 
 MOST_PINNED = 1_000

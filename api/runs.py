@@ -14,11 +14,11 @@ from api.questions import open_questions, types_that_ask
 from api.run_list import reference
 from api.run_schemas import StepsArgs
 from api.wire import Resource
+from dispatch.payloads import Kept, Payloads
 from dispatch.retrying import Repeated
 from errors import BadInput, Conflict, NotFound
 from models import Run, Step, Wait, Workflow, now_ms
 from nodes.base import REGISTRY
-from payloads import Kept, Payloads
 from schemas import (
     ANY_JSON,
     MAX_WHOLE,

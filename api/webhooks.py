@@ -31,11 +31,11 @@ from api.refusals import Refusals
 from api.wire import Resource, read_raw, this_request
 from definition import Plan
 from dispatch import Dispatcher, Ticket
+from dispatch.payloads import Kept
 from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
 from models import Hook, LogEntry, Run, Webhook
 from nodes.output import disposition
 from nodes.triggers import CREDENTIAL_TYPES, METHODS
-from payloads import Kept
 from schemas import ANY_JSON, Error, FiredOut
 from security.login_throttle import network_of
 from security.vault import Vault

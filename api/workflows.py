@@ -15,11 +15,12 @@ from api.audit import audited, new_run, remove
 from api.run_schemas import StartIn, pins_of
 from api.runs import shown
 from api.wire import Resource, check_depth, dumped, parse
+from definition.triggers import Trigger, triggers_of
 from dispatch import CHECKS, SAVES, Dispatcher, Options
 from errors import BadInput, Conflict, NotFound, TooLarge
-from kinds import Cursor
 from models import Startable, Workflow, WorkflowVersion, differences
 from references import check_uncalled, warned, warnings_of
+from schema_fields import Cursor
 from schemas import (
     CheckIn,
     Error,
@@ -40,7 +41,6 @@ from schemas import (
     VersionOut,
     listed,
 )
-from triggers import Trigger, triggers_of
 
 blueprint = Resource("workflows", "Flows and their versions")
 EMPTY = '{"nodes":[],"edges":[]}'

@@ -40,9 +40,9 @@ from benchmarks import common
 from benchmarks.webhook import INPUT, definition
 from database import execute, execute_all
 from database.checkpoints import Checkpoints
+from dispatch.payloads import Payloads
+from dispatch.recorder import RunRecord, WholeRun, insertions
 from models import Run, Workflow, Write, new_id, now_ms
-from payloads import Payloads
-from recorder import RunRecord, WholeRun, insertions
 
 TARGET_RATIO = 1.3
 FLOWS, WORKSPACES, WORKERS = 20, 2, 2

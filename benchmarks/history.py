@@ -39,8 +39,8 @@ from benchmarks import common
 from config import Config
 from database import execute
 from database.tables.base import DAY_MS, ulid
-from flat import iso
 from models import ApiToken, Run, Schedule, User, Workflow, Workspace, now_ms, settle_days
+from schema_fields.row_json import iso
 
 TARGET_MS = 15.0
 RUNS, TARGET_RUNS_MS = "runs: no filter", 0.5

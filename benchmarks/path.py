@@ -39,11 +39,11 @@ from api.webhooks import answer_of_node
 from benchmarks import common
 from benchmarks.webhook import INPUT, definition
 from config import Config
+from dispatch.payloads import Payloads
+from dispatch.recorder import RunRecord, WholeRun, insertions
 from http_worker.parsing import begin_response, keep_settings, parse_head
 from models import Hook, Run, new_id
 from nodes.keyring import Keyring
-from payloads import Payloads
-from recorder import RunRecord, WholeRun, insertions
 
 PATH = "benchmark/node"
 BODY = json.dumps(INPUT).encode()

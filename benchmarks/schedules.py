@@ -27,8 +27,8 @@ import database
 from benchmarks import common
 from config import Config
 from definition import plan
+from definition.triggers import triggers_of
 from models import Schedule, Workflow, now_ms
-from triggers import triggers_of
 
 TARGET_SECONDS = 2.0
 HOUR = 3_600

@@ -24,12 +24,12 @@ from cli.base import FILE, Refused, find_workspace, main, one_line, opened, pret
 from cli.files import FlowFile, definition_text, flow_in
 from config import Config
 from dispatch import Dispatcher, make_services
+from dispatch.payloads import Kept
+from dispatch.recorder import Recorder
 from errors import BadInput, Conflict, NotFound
 from models import ROLES, AuditEntry, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
 from nodes import REGISTRY, own
 from nodes.keyring import Credential
-from payloads import Kept
-from recorder import Recorder
 from schemas import Login, LogOut, RunOut, StepOut
 from security import accounts, credentials
 

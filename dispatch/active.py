@@ -10,11 +10,11 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeAlias
 
 import engine
+from dispatch.recorder import Recorder
 from engine import Plan
 from errors import Conflict, Unavailable
 from models import Run, Write, now_ms
 from nodes.keyring import Keyring
-from recorder import Recorder
 
 log = logging.getLogger("headrace.dispatch")
 # Makes a write that is to be done together with what is done to the run, or not at all: who did it, say.

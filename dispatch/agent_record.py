@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from agent.journal import Entry, Usage, usage_of
+from dispatch.recorder import RunRecord, RunTaken
 from models import AgentRun, AgentStep, new_id, now_ms
-from recorder import RunRecord, RunTaken
 
 NOT_MAPPED = -1
 MOST_INPUT = 50_000  # characters of JSON, which are only shown

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from agent.definition import Agent
+from dispatch.recorder import RunRecord
 from models import AgentRun, Run
 from nodes.keyring import Keyring
-from recorder import RunRecord
 
 from .agent_definitions import find_agent
 from .agent_record import AgentRecord

@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 import engine
 from config import Config
 from database import disconnect_thread, execute, is_held_up, write
+from dispatch.payloads import Kept
+from dispatch.recorder import Recorder, RunTaken
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
 from models import (
@@ -36,8 +38,6 @@ from models import (
     now_ms,
 )
 from nodes.base import REGISTRY, Node, Services
-from payloads import Kept
-from recorder import Recorder, RunTaken
 
 from .active import Active, Note, Ticket
 from .executor import Executor, FindCredential, Flow, no_credential

@@ -15,6 +15,8 @@ import orjson
 import engine
 from agent.models import Models
 from config import Config
+from dispatch.payloads import Kept, Payloads
+from dispatch.recorder import Recorder, RunRecord, RunTaken
 from engine import Job, Outcome, Plan
 from errors import Conflict, HeadraceError, NodeError
 from models import (
@@ -32,8 +34,6 @@ from nodes.base import Once, Services
 from nodes.files import Files
 from nodes.keyring import Credential, Keyring
 from nodes.sandbox import Sandbox
-from payloads import Kept, Payloads
-from recorder import Recorder, RunRecord, RunTaken
 
 from .active import Active, HandedBack
 from .agents import AgentServices

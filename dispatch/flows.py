@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import engine
 from definition import Settings
+from dispatch.recorder import RunRecord
 from engine import Outcome, Plan
 from errors import DefinitionError, NodeError
 from models import LogEntry, Run, Workflow, Write, new_id
 from nodes.keyring import Keyring
-from recorder import RunRecord
 
 from .active import Active
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from dispatch.payloads import Kept
 from engine import Open, Outcome, Plan, Settled
 from models import Run, Step, Wait
 from nodes.base import Answer
-from payloads import Kept
 
 Load = Callable[[str, str, Kept], Any]
 INTERRUPTED = "interrupted: the server stopped while this step ran, and on_interrupt is fail"

@@ -14,13 +14,13 @@ import orjson
 import definition as definitions
 import nodes
 from definition.wording import meant
+from dispatch.payloads import Kept
 from errors import BadInput, NodeError, NotFound
-from flat import iso
 from models import RUN_STATUSES, LogEntry, Run, Step, Workflow
 from nodes.base import REGISTRY
 from nodes.bounds import size_of
-from payloads import Kept
 from references import warnings_of
+from schema_fields.row_json import iso
 
 from .places import CHECKS
 

@@ -15,6 +15,7 @@ import orjson
 import definition as definitions
 import engine
 from definition import Pin, Plan
+from dispatch.payloads import Kept
 from engine import Job, Settled
 from errors import ExpressionError, NodeError, TooLarge
 from expressions import Template, compile_value, texts_with_expressions
@@ -22,7 +23,6 @@ from models import Credential, Run, Step, now_ms
 from nodes.base import REGISTRY
 from nodes.bounds import size_of
 from nodes.credential_types import TYPES
-from payloads import Kept
 
 from .executor import Flow
 

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import engine
+from dispatch.payloads import Kept, Payloads
+from dispatch.recorder import RunRecord, Turn
 from engine import Job, Outcome, Plan
 from errors import NodeError
 from models import Fired, HeldUp, Run, is_held_up, new_id, now_ms
 from nodes.keyring import Keyring
 from parsers.process import refuse_to_wait
-from payloads import Kept, Payloads
-from recorder import RunRecord, Turn
 
 from .dispatcher import Dispatcher
 from .executor import Flow

@@ -12,10 +12,10 @@ import orjson
 
 import definition as definitions
 from database import execute, write
+from dispatch.payloads import Kept
 from engine import Plan
 from errors import Conflict, NotFound
 from models import Run, RunOptions, Step, Workflow, WorkflowVersion, new_id
-from payloads import Kept
 
 from .active import Note
 from .inputs import check_input

@@ -25,11 +25,11 @@ import orjson
 from marshmallow import Schema
 
 from errors import NodeError
-from flat import iso
 from nodes.base import Context, Node
 from nodes.bounds import is_too_fine
 from nodes.kinds import anything, choice
 from nodes.kinds import path as field_of_path
+from schema_fields.row_json import iso
 
 LONGEST_NAME, DEEPEST, MOST_LISTED = 200, 20, 10_000
 BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")

@@ -22,13 +22,13 @@ from urllib.parse import urlsplit
 from marshmallow import Schema, fields, validate
 
 from errors import NodeError
-from flat import iso
 from net.egress_guard import guarded
 from nodes.answers import is_permanent
 from nodes.base import Context, Node, check_installed, setting
 from nodes.files import MOST_READ, check_secrets, described, path_of, value_of, written_as
 from nodes.keyring import Credential, checks
 from nodes.kinds import Number, anything, choice, credential, text
+from schema_fields.row_json import iso
 
 MOST_ANSWER = 8 * 2**20  # bytes of what the store says about objects
 PART = 10 * 2**20  # bytes of a file that are in memory when it is sent in parts

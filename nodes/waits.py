@@ -11,10 +11,10 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from characters import OF_TEXTS, visible
 from errors import NodeError
-from flat import iso
 from nodes import notices
 from nodes.base import Answer, Branch, Context, Node, Suspend, setting
 from nodes.kinds import Number, anything, credential, text
+from schema_fields.row_json import iso
 
 DAY = 86_400
 LONGEST = 366 * DAY

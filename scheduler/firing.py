@@ -15,9 +15,9 @@ import orjson
 from cronsim import CronSimError
 
 from database import execute, write
-from flat import iso
 from models import GRACE_MS, Due, LogEntry, Run, Schedule, ScheduleFire, Workflow
 from scheduler.rhythm import Every, Rhythm, cron
+from schema_fields.row_json import iso
 
 PAGE = 500
 RUNS_AT_ONCE = 500

@@ -14,9 +14,9 @@ from itertools import islice
 
 import database
 from config import Config
+from dispatch.payloads import Payloads
 from models import AgentMemory, Lease, Poll, first_id, new_id, now_ms
 from models import retention as rows
-from payloads import Payloads
 
 log = logging.getLogger("headrace.retention")
 RIGHT = "retention"

@@ -22,44 +22,40 @@ LAYERS = {
     "characters": set(),
     "agent": {"json_schemas", "net"},
     "database": set(),
-    "payloads": set(),
     "models": {"database"},
     "migrations": set(),
-    "flat": set(),
     "json_schemas": {"parsers"},
-    "kinds": {"flat"},
-    "schemas": {"flat", "kinds"},
+    "schema_fields": set(),
+    "schemas": {"schema_fields"},
     "templates": {"agent"},
     "parsers": set(),
-    "nodes": {"expressions", "agent", "flat", "json_schemas", "net", "parsers"},
+    "nodes": {"expressions", "agent", "schema_fields", "json_schemas", "net", "parsers"},
     "importing": {"expressions", "nodes"},
     "definition": {"expressions", "nodes"},
-    "job": {"nodes"},
-    "engine": {"definition", "expressions", "job", "nodes"},
-    "triggers": {"definition", "nodes"},
+    "engine_types": {"nodes"},
+    "engine": {"definition", "expressions", "engine_types", "nodes"},
     "server_mail": {"net", "nodes"},
     "security": {"agent", "database", "models", "definition", "nodes", "schemas"},
     "references": {"agent", "definition", "models", "security"},
     "backups": {"database", "models", "security"},
-    "recorder": {"database", "models", "payloads"},
     "dispatch": {
-        *("agent", "database", "models", "payloads", "definition", "engine", "recorder", "nodes"),
-        *("expressions", "flat", "json_schemas", "net", "parsers", "references", "security", "templates"),
+        *("agent", "database", "models", "definition", "engine", "nodes"),
+        *("expressions", "schema_fields", "json_schemas", "net", "parsers", "references", "security", "templates"),
     },
     "worker": {"dispatch"},
-    "scheduler": {"database", "models", "payloads", "dispatch", "flat", "nodes"},
+    "scheduler": {"database", "models", "dispatch", "schema_fields", "nodes"},
     "api": {
-        *("models", "payloads", "flat", "kinds", "schemas", "templates", "definition", "engine", "nodes"),
-        *("dispatch", "scheduler", "agent", "triggers", "importing", "json_schemas", "security"),
+        *("models", "schema_fields", "schemas", "templates", "definition", "engine", "nodes"),
+        *("dispatch", "scheduler", "agent", "importing", "json_schemas", "security"),
         *("server_mail", "references", "database"),
     },
     "cli": {
-        *("database", "models", "payloads", "recorder", "dispatch", "scheduler", "definition", "engine"),
+        *("database", "models", "dispatch", "scheduler", "definition", "engine"),
         *("schemas", "templates", "nodes", "importing", "backups", "security"),
     },
-    "welcome": set(),
+    "startup_message": set(),
     "http_worker": set(),
-    "gunicorn.conf": {"welcome"},
+    "gunicorn.conf": {"startup_message"},
 }
 # The top: it puts everything together.
 LAYERS["workflow_server"] = set(LAYERS) - {"gunicorn.conf"}
@@ -69,8 +65,8 @@ HOMES = {
     **dict.fromkeys(
         ("flask", "flask_login", "flask_smorest", "flask_swagger_ui", "werkzeug"), {"api", "workflow_server"}
     ),
-    **dict.fromkeys(("peewee", "playhouse"), {"database", "recorder", "migrations"}),
-    "marshmallow": {"kinds", "schemas", "nodes", "definition", "security", "api"},
+    **dict.fromkeys(("peewee", "playhouse"), {"database", "migrations"}),
+    "marshmallow": {"schema_fields", "schemas", "nodes", "definition", "security", "api"},
     "apscheduler": {"scheduler"},
     "celery": {"worker"},
     "gunicorn": {"workflow_server", "gunicorn.conf", "http_worker"},
@@ -90,7 +86,7 @@ LAZY = {
 }
 
 # A single file that may import what its folder may not.
-EXCEPTIONS = {"nodes/databases.py": {"playhouse"}}
+EXCEPTIONS = {"nodes/databases.py": {"playhouse"}, "dispatch/recorder.py": {"peewee"}}
 
 NOT_LAYERS = {"tests", "benchmarks", "docs", "deploy", "web", "data", "build", "dist", "node_modules"}
 

@@ -14,12 +14,12 @@ from world import at_once, fresh_database, raced
 from config import Config
 from database import execute, write
 from dispatch.memory import Memory
+from dispatch.payloads import Payloads
 from errors import NodeError
-from flat import iso
 from models import AgentMemory, MemoryScope, new_id, now_ms
 from nodes.keyring import Keyring
-from payloads import Payloads
 from scheduler.retention import Retention
+from schema_fields.row_json import iso
 
 NOW = 1_800_000_000_000
 SECRET = "correct-horse-battery"

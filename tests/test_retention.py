@@ -18,9 +18,9 @@ import database
 import models
 from config import Config
 from database import execute, write
+from dispatch.payloads import Kept, Payloads
 from models import AuditEntry, Fact, IdempotencyKey, Lease, LogEntry, Poll, Run, Step, first_id, now_ms
 from models import retention as rows
-from payloads import Kept, Payloads
 from scheduler import Scheduler
 from scheduler.retention import FRESH_MS, LEASE_MS, Retention
 
@@ -465,7 +465,7 @@ import sys
 from pathlib import Path
 import database
 from config import Config
-from payloads import Payloads
+from dispatch.payloads import Payloads
 from scheduler.retention import Retention
 
 folder, now = Path(sys.argv[1]), int(sys.argv[2])

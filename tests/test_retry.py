@@ -4,9 +4,9 @@ import orjson
 import pytest
 from world import Types, add_flow, chain, flow, fresh_database, node, process, run_of, steps_of
 
+from dispatch.payloads import Kept
 from errors import Conflict, NotFound
 from models import Run, RunDay, Workflow
-from payloads import Kept
 
 
 @pytest.fixture

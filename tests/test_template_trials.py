@@ -13,9 +13,9 @@ from stage_servers import stage_llm, stage_mqtt, stage_s3, stage_ssh  # noqa: F4
 
 import templates
 from database.tables.key_value import WorkspaceStore
+from dispatch.payloads import Kept
 from models import LogEntry, Run, Wait, Workflow
 from nodes import REGISTRY
-from payloads import Kept
 
 TEMPLATES = templates.all_templates()
 PATIENCE = 60

@@ -10,10 +10,10 @@ from werkzeug import Response
 from world import fresh_database
 
 import engine
+from definition.triggers import triggers_of
 from models import Run
 from nodes import own
 from nodes.base import REGISTRY
-from triggers import triggers_of
 
 PAGE = (Path(__file__).parent.parent / "docs" / "triggers.md").read_text(encoding="utf-8")
 

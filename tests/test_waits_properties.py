@@ -11,11 +11,11 @@ import definition as definitions
 import engine
 from definition import Pin
 from dispatch import Options
+from dispatch.payloads import Kept
 from engine import Open, Settled
 from errors import NodeError
 from models import Run, Step, Wait
 from nodes.base import Answer, Branch, Suspend
-from payloads import Kept
 
 MANY = settings(max_examples=200, deadline=None)
 WAITING = ("ask", "choose", "refuse")

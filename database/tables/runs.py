@@ -109,9 +109,9 @@ class Run(Timed, Base):
     `lease_owner` is the process that executes it, `claims` how often one began to, `deaths` how often one died over
     it; `cancelled` marks a failed run that was stopped, `recorded` one that something else executes. A pending run with
     `waiting` is not to be claimed; the text says what it waits for. An input or output of `…_bytes` is too large for
-    the row and lies in a file (see payloads.py). `parent_run_id` is the run that started this one, from its node
-    `parent_node_id` where that waits for it; `depth` is how many such runs there are above it; `retry_of` is the run
-    that this one repeats. `nodes_done` of `nodes_total` are settled. `options` is set for one that was started with
+    the row and lies in a file (see dispatch/payloads.py). `parent_run_id` is the run that started this one, from its
+    node `parent_node_id` where that waits for it; `depth` is how many such runs there are above it; `retry_of` is the
+    run that this one repeats. `nodes_done` of `nodes_total` are settled. `options` is set for one that was started with
     more than an input (see run_options.py): a JSON object of what lists tell of that, `draft`, `until` and `pinned`.
 
     The table's last column is none of these, `packed_steps` (see steps.py): who reads a run seldom wants its steps.

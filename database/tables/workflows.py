@@ -24,7 +24,7 @@ SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {
     "schedule": Schedule.sync,
     "poll": Poll.sync,
 }
-# Node id, kind and config of each trigger that a flow wants fired (see triggers.py).
+# Node id, kind and config of each trigger that a flow wants fired (see definition/triggers.py).
 Triggers = Sequence[tuple[str, str, Any]]
 
 

@@ -10,8 +10,8 @@ import pytest
 from api import flow_list
 from database import execute, write
 from database.tables.base import first_id
-from flat import iso
 from models import Run, Schedule, Workflow, now_ms
+from schema_fields.row_json import iso
 
 HOOK = {"id": "hook", "type": "webhook", "config": {"path": "orders"}}
 HOURLY = {"id": "hourly", "type": "schedule", "config": {"every": 3600}}

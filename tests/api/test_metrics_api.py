@@ -4,8 +4,8 @@ import pytest
 
 from database import execute, write
 from database.tables.base import first_id
-from flat import iso
 from models import Run, RunDay, Workflow, now_ms
+from schema_fields.row_json import iso
 
 HOUR = 3_600_000
 

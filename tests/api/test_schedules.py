@@ -3,8 +3,8 @@
 import pytest
 
 from database import write
-from flat import iso
 from models import Due, Poll, Schedule, ScheduleFire, Workflow, now_ms, upcoming
+from schema_fields.row_json import iso
 
 HOUR = 3_600_000
 CONFIG = {"catch_up": "last", "timezone": "UTC"}

@@ -8,8 +8,8 @@ from world import add_flow, flow, fresh_database
 
 from database import execute, write
 from database.tables.steps import MOST_PACKED, STEP_COLUMNS
+from dispatch.recorder import WholeRun, insertions
 from models import Run, RunDay, Step, now_ms
-from recorder import WholeRun, insertions
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=20)
 NUMBER = st.integers(0, 2**53)

@@ -5,9 +5,9 @@ from world import add_flow, at_once, chain, flow, fresh_database, node
 
 import engine
 from database import execute
+from definition.triggers import Trigger, triggers_of
 from errors import Conflict, DefinitionError, NotFound
 from models import Credential, Hook, Webhook, Workflow
-from triggers import Trigger, triggers_of
 
 pytestmark = pytest.mark.usefixtures("way")
 

@@ -7,9 +7,9 @@ from test_dispatch import at_gate, finished, left_behind, let_go, output, status
 from world import PATIENCE, add_flow, chain, flow, node, raced, run_of, steps_of
 
 import database
+from dispatch.recorder import RunRecord
 from errors import NodeError
 from models import LogEntry, Run, Step, Wait, Workflow
-from recorder import RunRecord
 
 
 def called(*nodes, **more):

@@ -28,11 +28,11 @@ import database
 from database.tables.base import boot_id, monotonic_ms
 from dispatch import MAX_DEATHS
 from dispatch.history import History
+from dispatch.payloads import Kept, Payloads
+from dispatch.recorder import RunRecord
 from errors import BadInput, Conflict, DefinitionError, NodeError, Unavailable
 from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, Step, Workflow, WorkspaceStore, Write, new_id, now_ms
 from nodes.base import REGISTRY
-from payloads import Kept, Payloads
-from recorder import RunRecord
 
 DAY_MS = 86_400_000
 

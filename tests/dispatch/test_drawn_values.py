@@ -8,8 +8,8 @@ from test_dispatch import output
 from world import add_flow, chain, node, run_of
 
 import database
+from dispatch.recorder import Recorder
 from models import Lease, Run
-from recorder import Recorder
 
 
 def test_an_effect_sees_the_same_uuid_after_a_crash_at_any_moment(tmp_path, types):

@@ -12,9 +12,9 @@ from test_dispatch import at_gate, finished, let_go, on_record, output, stop_at_
 from world import PATIENCE, Gate, add_flow, at_once, chain, flow, node, raced, run_of, steps_of
 
 from database import execute
+from dispatch.recorder import RunRecord
 from errors import Conflict
 from models import QUEUED, IdempotencyKey, Lease, LogEntry, Run, Wait
-from recorder import RunRecord
 
 
 def limited(*nodes, limit=1, overlap="queue", **values):

@@ -8,9 +8,9 @@ from world import add_flow, chain, flow, node, run_of, steps_of
 from database import execute
 from definition import Pin
 from dispatch import Options
+from dispatch.payloads import Kept
 from errors import BadInput, Conflict, DefinitionError, NotFound
 from models import Run, RunOptions, Wait, Workflow, WorkflowVersion
-from payloads import Kept
 
 SAVED = chain(node("a", "act"), node("b", "act", {"value": "saved"}), node("c", "act"))
 DRAFT = chain(node("a", "act"), node("b", "act", {"value": "draft"}), node("c", "act"))

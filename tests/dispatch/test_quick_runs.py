@@ -15,10 +15,10 @@ from world import PATIENCE, Gate, add_flow, chain, flow, node, run_of, steps_of
 import database
 from dispatch import QuickRuns, quick
 from dispatch.quick import LARGEST_TURN, SLOW_RUNS, SLOW_SECONDS
+from dispatch.recorder import WholeRun
 from engine import plan
 from errors import BadInput, Unavailable, Unprocessable
 from models import HeldUp, LogEntry, Run, RunDay, Step
-from recorder import WholeRun
 
 BAD = "NEW.packed_steps LIKE '%bad%'"
 LONG = 10_000  # items of a list: more than any processor works through within QUICK_SECONDS
@@ -449,7 +449,7 @@ def test_values_too_large_for_a_row_are_left_to_others(start):
 
 @pytest.mark.usefixtures("unhurried")
 def test_a_log_that_is_too_long_is_left_to_others(loop, monkeypatch):
-    monkeypatch.setattr("recorder.MAX_LOG_BUFFER", 100)
+    monkeypatch.setattr("dispatch.recorder.MAX_LOG_BUFFER", 100)
     given_up(loop, node("w", "log", {"message": "x" * 200}, on_error="continue"))
 
 

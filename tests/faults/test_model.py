@@ -22,10 +22,10 @@ import database
 from config import Config
 from definition import Pin
 from dispatch import MAX_DEATHS, Dispatcher, Options, make_services
+from dispatch.payloads import Kept
+from dispatch.recorder import Recorder
 from errors import NodeError
 from models import Run, RunDay
-from payloads import Kept
-from recorder import Recorder
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 

@@ -16,10 +16,10 @@ from world import process as a_process
 import database
 from dispatch import Dispatcher
 from dispatch.active import Active
+from dispatch.recorder import Recorder, RunRecord
 from errors import HeadraceError
 from models import Lease, Run, RunDay, Wait
 from nodes.base import REGISTRY, Suspend
-from recorder import Recorder, RunRecord
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 

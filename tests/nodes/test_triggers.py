@@ -1,9 +1,9 @@
 import pytest
 from marshmallow import ValidationError
 
+from definition.triggers import triggers_of
 from engine import plan
 from nodes import REGISTRY
-from triggers import triggers_of
 
 
 def load(type_, **config):

@@ -8,8 +8,8 @@ from world import flow
 import engine
 from database import execute
 from database.tables.polls import KEPT_ENTRIES, KEPT_MS, MOST_ENTRIES, outlived
+from definition.triggers import triggers_of
 from models import CLAIM_MS, Lease, Poll, PollEntry, Run, now_ms
-from triggers import triggers_of
 
 pytestmark = pytest.mark.usefixtures("path")
 

@@ -11,9 +11,9 @@ from world import run_of, steps_of
 import database
 from config import Config
 from dispatch import Dispatcher, make_services
+from dispatch.payloads import Kept
+from dispatch.recorder import Recorder
 from models import Lease, LogEntry, Run, Step, Wait
-from payloads import Kept
-from recorder import Recorder
 
 
 class Copying(Recorder):

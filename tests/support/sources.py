@@ -9,13 +9,13 @@ from world import Types, add_flow, flow, node, process
 
 import engine
 from database import write
+from definition.triggers import triggers_of
 from errors import NodeError
 from models import Poll, PollEntry, Run, now_ms
 from nodes.base import Item, Polled, setting
 from nodes.kinds import Number, text
 from scheduler.leader import Leader
 from scheduler.polls import Poller
-from triggers import triggers_of
 
 
 class Config(Schema):

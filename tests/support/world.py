@@ -18,11 +18,11 @@ import database
 import engine
 from config import Config
 from dispatch import Dispatcher, make_services
+from dispatch.recorder import Recorder
 from errors import NodeError
 from models import Run, Step, Workflow
 from nodes.base import REGISTRY, Node
 from nodes.kinds import anything
-from recorder import Recorder
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds after which something that never comes fails the test

@@ -14,7 +14,7 @@ import pytest
 from children import child
 from test_readme import free_port
 
-import welcome
+import startup_message
 from config import Config
 
 ROOT = Path(__file__).parent.parent
@@ -87,7 +87,7 @@ def test_a_start_that_fails_after_it_made_the_owner_tells_the_password_all_the_s
 
 
 def test_nothing_is_said_of_a_port_that_is_free():
-    assert welcome.why_not_there(Config(port=free_port())) is None
+    assert startup_message.why_not_there(Config(port=free_port())) is None
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ def test_the_address_is_one_that_a_browser_can_open(settings, address):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "0", "::", "0:0::0"])
 def test_links_that_lead_others_nowhere_are_told_at_the_start(host):
-    told = welcome.local_links(Config(host=host))
+    told = startup_message.local_links(Config(host=host))
     assert "HEADRACE_PUBLIC_URL" in told and host in told
     assert Config(host=host).base_url.startswith(("http://127.0.0.1:", "http://[::1]:"))
-    assert welcome.local_links(Config(host=host, public_url="https://flows.example.org")) == ""
+    assert startup_message.local_links(Config(host=host, public_url="https://flows.example.org")) == ""
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "flows.lan", "192.0.2.1"])
 def test_other_addresses_are_taken_for_links_as_they_are(host):
-    assert welcome.local_links(Config(host=host)) == ""
+    assert startup_message.local_links(Config(host=host)) == ""
 
 
 def test_another_server_than_gunicorn_tells_the_login_when_the_app_is_made(tmp_path):

@@ -19,14 +19,10 @@ from world import (
     steps_of,
 )
 
-import recorder as module
 from database import HeldUp, disconnect_thread, execute, patience, write
-from engine import Step
-from errors import Conflict
-from models import LogEntry, Run, RunDay, Workspace, Write, now_ms
-from nodes.base import Suspend
-from payloads import Payloads
-from recorder import (
+from dispatch import recorder as module
+from dispatch.payloads import Payloads
+from dispatch.recorder import (
     FULL_BUFFER,
     MAX_LOG_BUFFER,
     MAX_LOG_DATA,
@@ -36,6 +32,10 @@ from recorder import (
     Revocable,
     RunRecord,
 )
+from engine import Step
+from errors import Conflict
+from models import LogEntry, Run, RunDay, Workspace, Write, now_ms
+from nodes.base import Suspend
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ import orjson
 from peewee import IntegrityError
 
 from database import HeldUp, disconnect_thread, execute_all, patience, write_runs
+from dispatch.payloads import Payloads
 from errors import Conflict, NodeError, Unavailable
 from models import LogEntry, Needed, Run, RunDay, Step, Wait, Write
-from payloads import Payloads
 
 log = logging.getLogger("headrace.recorder")
 LARGEST_GROUP = 512

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 from characters import JOINERS, first_unseen
-from flat import Column, Flat, fragment, iso
+from schema_fields.row_json import Column, Flat, fragment, iso
 
 MAX_NAME = 200
 MAX_TIME = 253_402_300_799_999

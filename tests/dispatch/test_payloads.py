@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payloads import Kept, Payloads
+from dispatch.payloads import Kept, Payloads
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from marshmallow import Schema, fields
 
 import schemas
 from api import agent_run_schemas, catalogue_schemas, metric_schemas, people_schemas
-from flat import iso
-from kinds import Json, Milliseconds, Out, Time
 from models import Run
+from schema_fields import Json, Milliseconds, Out, Time
+from schema_fields.row_json import iso
 
 SCHEMAS = [
     made
