@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 
 import json_schemas
-from agent.reading import Fields, Issues, number, text, whole
+from agent.field_checks import Fields, Issues, number, text, whole
 from errors import DefinitionError, Issue
 
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")

@@ -34,13 +34,13 @@ from pydantic_ai.usage import UsageLimits
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from agent import prompts
-from agent.desk import Desk
+from agent.approvals import question
 from agent.journal import ENDED, DoesNotFit, Entry, Tape, usage_of
-from agent.questions import question
-from agent.running import Done, Given, Waiting, Work
+from agent.thread_bridge import Desk
 from agent.tools import Later, Tool
-from characters import visible
+from agent.types import Done, Given, Waiting, Work
 from errors import NodeError
+from parsers.invisible_characters import visible
 
 log = logging.getLogger("headrace.agent")
 

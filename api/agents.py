@@ -13,8 +13,8 @@ from api.agent_shapes import page, shown
 from api.audit import new_run, noted
 from api.wire import Resource, check_depth
 from dispatch import Dispatcher
-from dispatch.agent_definitions import find_agent
-from dispatch.tasks import Task, agent_run_id, check
+from dispatch.agents.definitions import find_agent
+from dispatch.agents.task import Task, agent_run_id, check
 from errors import BadInput, Conflict, Forbidden
 from models import AgentRun, Run
 from schemas import listed

@@ -13,10 +13,10 @@ from api.audit import audited
 from api.catalogue_schemas import NodeArgs, NodesOut, TemplateOut, UseIn
 from api.kept import kept
 from api.wire import Resource
+from dispatch.references import warned
 from errors import NotFound
 from models import Workflow
 from nodes import own
-from references import warned
 from schemas import SavedOut, SliceArgs, listed, slice_of
 
 blueprint = Resource("catalogue", "Node types and templates to build with")

@@ -22,7 +22,7 @@ from api import mcp_tools
 from api.access import check_role, may, needs, who, workspace_id
 from api.mcp_tools import Caller
 from api.wire import check_depth, check_weight, read_raw, refused_by_the_database, text_of
-from dispatch.inspection import cut
+from dispatch.agents.workspace_view import cut
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
 from models import DatabaseRefused
 from schema_fields import Cursor

@@ -15,8 +15,8 @@ import orjson
 
 from api.audit import noted
 from dispatch import Dispatcher, Ticket
-from dispatch.callable_flows import CallableFlow, callable_flow, callable_flows
-from dispatch.inspection import FLOW_STATUSES, MOST, Inspection, cut
+from dispatch.agents.callable_workflows import CallableFlow, callable_flow, callable_flows
+from dispatch.agents.workspace_view import FLOW_STATUSES, MOST, Inspection, cut
 from dispatch.payloads import Kept
 from errors import NodeError
 from json_schemas import issues_of

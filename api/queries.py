@@ -14,7 +14,7 @@ from flask import current_app, request
 from marshmallow import Schema
 from werkzeug.datastructures import MultiDict
 
-from definition.wording import meant
+from definition.messages import meant
 from errors import BadInput, Issue
 
 EVERYWHERE = ("workspace_id",)  # see access.py

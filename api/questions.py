@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from characters import OF_TEXTS, visible
 from models import Run, Step, Wait, now_ms
 from nodes.base import REGISTRY
+from parsers.invisible_characters import OF_TEXTS, visible
 
 LONGEST_TEXT = 10_000
 

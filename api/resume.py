@@ -25,11 +25,11 @@ from api.bodies import body_of
 from api.questions import takes_answers, text_of
 from api.runs import shown
 from api.wire import Resource, loaded, read_body, read_raw
-from characters import visible
 from dispatch import Dispatcher
 from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms
 from nodes.base import Node
+from parsers.invisible_characters import visible
 from schemas import AnswerIn, Error, RunOut
 
 # Signed links travel by mail, where programs that count clicks add parameters of their own.

@@ -15,7 +15,7 @@ from api.run_list import reference
 from api.run_schemas import StepsArgs
 from api.wire import Resource
 from dispatch.payloads import Kept, Payloads
-from dispatch.retrying import Repeated
+from dispatch.retry import Repeated
 from errors import BadInput, Conflict, NotFound
 from models import Run, Step, Wait, Workflow, now_ms
 from nodes.base import REGISTRY

@@ -15,7 +15,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 from werkzeug.wsgi import get_content_length
 
 from api import queries
-from definition.wording import plain
+from definition.messages import plain
 from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailable
 from models import DatabaseRefused, HeldUp, patience
 from nodes.bounds import MAX_CONTAINERS, is_too_fine

@@ -17,9 +17,9 @@ from api.runs import shown
 from api.wire import Resource, check_depth, dumped, parse
 from definition.triggers import Trigger, triggers_of
 from dispatch import CHECKS, SAVES, Dispatcher, Options
+from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, NotFound, TooLarge
 from models import Startable, Workflow, WorkflowVersion, differences
-from references import check_uncalled, warned, warnings_of
 from schema_fields import Cursor
 from schemas import (
     CheckIn,

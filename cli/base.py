@@ -12,10 +12,10 @@ import click
 import orjson
 
 import database
-from characters import JOINERS, is_seen
 from config import Config
 from errors import BadInput, ConfigError, HeadraceError, NotFound
 from models import Workspace
+from parsers.invisible_characters import JOINERS, is_seen
 from version import VERSION
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -16,7 +16,7 @@ from cli.base import FILE, NEW_FILE, find_workspace, main, one_line, opened, pre
 from config import Config
 from errors import BadInput, NotFound, TooLarge
 from importing import curl, openapi
-from importing.secret import Suggestion
+from importing.secret_detection import Suggestion
 from models import AuditEntry, Preset, Workflow
 from schemas import FlowIn
 

@@ -12,13 +12,13 @@ from typing import Any
 from errors import DefinitionError, Issue
 
 from .builder import nodes_of, schema_of
-from .differences import differences
+from .credential_usage import ERROR_FLOW, Use, calls, missing, missing_of, uses
+from .diff import differences
+from .graph import Edge, Graph, Issues, graph_of, unknown_keys
 from .outline import Outline, outlines, sketch
-from .parts import before, part_of
-from .planned import Config, Pin, Plan, PlannedNode, Retry, Settings
+from .plan import Config, Pin, Plan, PlannedNode, Retry, Settings
 from .settings import settings_of
-from .shape import Edge, Graph, Issues, graph_of, unknown_keys
-from .uses import ERROR_FLOW, Use, calls, missing, missing_of, uses
+from .subplan import before, part_of
 
 __all__ = [
     "ERROR_FLOW", "Config", "Edge", "Graph", "Outline", "Pin", "Plan", "PlannedNode", "Retry", "Settings", "Use",

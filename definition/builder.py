@@ -15,10 +15,10 @@ from nodes import apart, own
 from nodes.base import REGISTRY, Node, is_literal
 from nodes.kinds import AS_WRITTEN, EXPRESSION, weight_of_schemas
 
-from .planned import Config, Constant, Dynamic, PlannedNode, Retry
+from .graph import MAX_NAME, Graph, Issues, unknown_keys
+from .messages import elsewhere, meant, paths_of
+from .plan import Config, Constant, Dynamic, PlannedNode, Retry
 from .schema import NODE, RETRY, bounds_of, keys_of, words_of
-from .shape import MAX_NAME, Graph, Issues, unknown_keys
-from .wording import elsewhere, meant, paths_of
 
 # Of all expressions in a definition: with more, it would take a process many seconds and much memory.
 MOST_PARTS = 500_000

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from nodes.base import REGISTRY
 
 from .builder import inputs_of, ways_of
-from .planned import Config, Plan, PlannedNode
+from .graph import Graph, Issues
+from .plan import Config, Plan, PlannedNode
 from .settings import settings_of
-from .shape import Graph, Issues
 
 
 class Outline(NamedTuple):

@@ -11,8 +11,8 @@ import orjson
 from nodes.page import row
 
 from .examples import EXAMPLES
+from .graph import MAX_ID, MAX_NAME
 from .schema import COMPONENTS, REF
-from .shape import MAX_ID, MAX_NAME
 
 # Tables and sentences of Markdown are one line each.
 # ruff: noqa: E501

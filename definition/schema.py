@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .shape import ID, MAX_ID, MAX_NAME
+from .graph import ID, MAX_ID, MAX_NAME
 
 # A part that names another one has `{"$ref": REF + name}`.
 REF = "#/components/schemas/"

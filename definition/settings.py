@@ -6,9 +6,9 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Any
 
-from .planned import Settings
+from .graph import MAX_ID, Issues, unknown_keys
+from .plan import Settings
 from .schema import SETTINGS, bounds_of, words_of
-from .shape import MAX_ID, Issues, unknown_keys
 
 
 def settings_of(raw: Any, issues: Issues) -> Settings:

@@ -1,14 +1,14 @@
 """Who executes a run, and when: accept, claim, execute, record, recover. The database decides who wins."""
 
-from dispatch.active import Ticket
+from dispatch.active_run import Ticket
+from dispatch.concurrency_limits import CHECKS, IMPORTS, PREVIEWS, SAVES
 from dispatch.dispatcher import Dispatcher
 from dispatch.executor import MAX_DEATHS, make_services
-from dispatch.links import Links
-from dispatch.options import Options
-from dispatch.places import CHECKS, IMPORTS, PREVIEWS, SAVES
-from dispatch.polling import Found, Line, look
-from dispatch.previewing import Place, Preview
-from dispatch.quick import QuickRuns
+from dispatch.expression_preview import Place, Preview
+from dispatch.poll import Found, Line, look
+from dispatch.quick_runs import QuickRuns
+from dispatch.resume_links import Links
+from dispatch.run_options import Options
 
 __all__ = [
     "CHECKS", "IMPORTS", "MAX_DEATHS", "PREVIEWS", "SAVES", "Dispatcher", "Found", "Line", "Links", "Options", "Place",

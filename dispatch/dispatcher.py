@@ -39,15 +39,15 @@ from models import (
 )
 from nodes.base import REGISTRY, Node, Services
 
-from .active import Active, Note, Ticket
+from .active_run import Active, Note, Ticket
+from .agents.task import Task
 from .executor import Executor, FindCredential, Flow, no_credential
 from .free_space import FreeSpace
-from .inputs import check_input
-from .lanes import SlowLane
-from .links import Links
-from .options import Options
-from .retrying import Repeated, make_retry, what_repeats
-from .tasks import Task
+from .input_validation import check_input
+from .resume_links import Links
+from .retry import Repeated, make_retry, what_repeats
+from .run_options import Options
+from .slow_runs import SlowLane
 
 log = logging.getLogger("headrace.dispatch")
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import orjson
 
 import engine
-from agent.models import Models
+from agent.model_choice import Models
 from config import Config
 from dispatch.payloads import Kept, Payloads
 from dispatch.recorder import Recorder, RunRecord, RunTaken
@@ -35,14 +35,14 @@ from nodes.files import Files
 from nodes.keyring import Credential, Keyring
 from nodes.sandbox import Sandbox
 
-from .active import Active, HandedBack
-from .agents import AgentServices
-from .flows import Starter, failure_writes, remains_of
-from .history import History
-from .links import Links
-from .options import Options
-from .plans import Plans
-from .tasks import Task, is_task
+from .active_run import Active, HandedBack
+from .agents.services import AgentServices
+from .agents.task import Task, is_task
+from .plan_cache import Plans
+from .resume_links import Links
+from .resume_state import History
+from .run_options import Options
+from .subflows import Starter, failure_writes, remains_of
 
 log = logging.getLogger("headrace.dispatch")
 Flow: TypeAlias = Workflow | Fired | Task  # a row, or as much of one as it takes to run it

@@ -10,6 +10,7 @@ from typing import Any
 
 from errors import BadInput, TooLarge
 from expressions import literal
+from importing.body_fields import fields_of, guarded_fields, guarded_text
 from importing.curl_address import Address, address_of
 from importing.curl_body import (
     DATA,
@@ -24,9 +25,8 @@ from importing.curl_body import (
 )
 from importing.curl_headers import Headers, credential_of, headers_of, sent_by_node
 from importing.curl_options import SILENT, USED, Option, options_of
-from importing.fields import fields_of, guarded_fields, guarded_text
 from importing.notes import Notes
-from importing.secret import Suggestion, Suggestions
+from importing.secret_detection import Suggestion, Suggestions
 from importing.shell import words_of
 from nodes.calls import METHODS
 

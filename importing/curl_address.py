@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from errors import BadInput
 from importing.notes import Notes
-from importing.secret import is_host
+from importing.secret_detection import is_host
 
 LONGEST = 8_000
 _PARTS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?")

@@ -9,9 +9,9 @@ from urllib.parse import quote_plus
 
 from errors import BadInput
 from expressions import literal
-from importing.fields import NotTheSame, fields_of, guarded_fields, guarded_json, guarded_text, json_of
+from importing.body_fields import NotTheSame, fields_of, guarded_fields, guarded_json, guarded_text, json_of
 from importing.notes import Notes, shown
-from importing.secret import Suggestions
+from importing.secret_detection import Suggestions
 from nodes.bodies import content_type_of
 
 FORM = "application/x-www-form-urlencoded"

@@ -12,7 +12,7 @@ from errors import BadInput
 from expressions import literal
 from importing.curl_address import Address
 from importing.notes import Notes, shown
-from importing.secret import Suggestions, is_secret_header
+from importing.secret_detection import Suggestions, is_secret_header
 from nodes.kinds import CONTROL, TOKEN
 
 LONGEST, MOST = 8_000, 100

@@ -14,9 +14,9 @@ import orjson
 from errors import BadInput, ExpressionError
 from expressions import compile_value, literal
 from importing.documents import Document, is_name, is_small, items, loaded, words
-from importing.inputs import Inputs, expression, reading
 from importing.notes import Notes, shown
-from importing.secret import Suggestion, Suggestions, hosts_of
+from importing.preset_inputs import Inputs, expression, reading
+from importing.secret_detection import Suggestion, Suggestions, hosts_of
 from importing.security import Proof, Security
 from nodes.calls import METHODS, REFUSED_HEADERS
 from nodes.kinds import TOKEN

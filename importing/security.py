@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 from importing.documents import Document, is_name, items
 from importing.notes import shown
-from importing.secret import Suggestions, hosts_of
+from importing.secret_detection import Suggestions, hosts_of
 from nodes.kinds import TOKEN
 
 _ELSEWHERE = "got elsewhere, as the API's documentation says"

@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 from marshmallow import Schema, fields, validate
 
-from agent import models, prompts, running
+from agent import model_choice, prompts, types
 from agent.definition import Agent as Definition
 from agent.definition import restored
 from agent.journal import spent
-from agent.running import Done, Given, Waiting, Work
+from agent.types import Done, Given, Waiting, Work
 from errors import NodeError
 from nodes import toolbox
 from nodes.base import AgentRecord, Agents, Context, Node, Suspend, check_installed, setting
@@ -137,10 +137,10 @@ class _Turn:
         name, credential = self.model()
         choice = choose(self.ctx, self.agents.models, name, credential)
         task, given = self.clean(self.config["task"]), self.clean(self.input)
-        running.load(choice.provider)
+        types.load(choice.provider)
         self.record.begin(self.agent.id, task, given, self.session, choice.name)
         try:
-            outcome = running.run(self.work(choice, task, given))
+            outcome = types.run(self.work(choice, task, given))
             return self.answer(outcome) if isinstance(outcome, Done) else self.wait(outcome)
         except NodeError as error:
             self.record.end("failed", error_text=self.ctx.clean(error.message))
@@ -174,7 +174,9 @@ class _Turn:
             journal=record,
             start=record.start,
             tools=list(box.tools.values()),
-            open_model=lambda: models.open_model(choice, self.agents.models, model_access(ctx, choice), end + GRACE),
+            open_model=lambda: model_choice.open_model(
+                choice, self.agents.models, model_access(ctx, choice), end + GRACE
+            ),
             wrong=functools.partial(toolbox.checked, clean=ctx.clean),
             wrong_output=functools.partial(misfits, schema, clean=ctx.clean),
             deadline=end,

@@ -176,7 +176,7 @@ class Agents(Protocol):
 
     @property
     def models(self) -> Any:
-        """The settings of language models (`agent.models.Models`)."""
+        """The settings of language models (`agent.model_choice.Models`)."""
 
     @property
     def inspection(self) -> Any:

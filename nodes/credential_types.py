@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from agent.models import OWN
+from agent.model_choice import OWN
 from nodes.base import setting
 from nodes.describe import json_schema
 from nodes.kinds import header_name, header_value

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from agent import models, prompts, running
+from agent import model_choice, prompts, types
 from agent.journal import Entry, usage_of
-from agent.running import Done, Work
+from agent.types import Done, Work
 from errors import NodeError
 from nodes.base import Branch, Context, Node, check_installed, setting
 from nodes.kinds import Number, anything, credential, json_schema, text
@@ -293,7 +293,7 @@ def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str,
     """What the model answers, after repairs if need be; NodeError where it gives no usable answer in time."""
     slips, settings = Slips(), ctx.need_agents().models
     choice = choose(ctx, settings, config.get("model"), config.get("credential"))
-    running.load(choice.provider)
+    types.load(choice.provider)
     end = time.monotonic() + ctx.seconds_left(config["timeout"])
     start = cleaned(ctx, {"instructions": instructions, "prompt": prompt})
     limits = {"steps": MOST_REQUESTS, "tokens": None, "seconds": config["timeout"]}
@@ -308,7 +308,7 @@ def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str,
             "mark": "",
         },
         tools=(),
-        open_model=lambda: models.open_model(choice, settings, model_access(ctx, choice), end),
+        open_model=lambda: model_choice.open_model(choice, settings, model_access(ctx, choice), end),
         wrong=lambda tool, arguments: (),
         wrong_output=functools.partial(misfits, schema, clean=ctx.clean),
         deadline=end + GRACE,
@@ -319,7 +319,7 @@ def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str,
         settings={key: config[key] for key in ("temperature", "max_tokens") if key in config},
     )
     try:
-        outcome = running.run(work)
+        outcome = types.run(work)
     except NodeError:
         if slips.usage()["requests"]:
             ctx.log("warning", f"{choice.name} was asked in vain", slips.usage())

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from agent.models import TEST, Access, Choice, Models, cost_of, list_url, resolve
+from agent.model_choice import TEST, Access, Choice, Models, cost_of, list_url, resolve
 from errors import NodeError
 from json_schemas import issues_of
 from nodes.answers import ERROR_BYTES, as_json, is_permanent, shown

@@ -9,11 +9,11 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from characters import OF_TEXTS, visible
 from errors import NodeError
 from nodes import notices
 from nodes.base import Answer, Branch, Context, Node, Suspend, setting
 from nodes.kinds import Number, anything, credential, text
+from parsers.invisible_characters import OF_TEXTS, visible
 from schema_fields.row_json import iso
 
 DAY = 86_400

@@ -16,7 +16,7 @@ from cronsim import CronSimError
 
 from database import execute, write
 from models import GRACE_MS, Due, LogEntry, Run, Schedule, ScheduleFire, Workflow
-from scheduler.rhythm import Every, Rhythm, cron
+from scheduler.cron import Every, Rhythm, cron
 from schema_fields.row_json import iso
 
 PAGE = 500

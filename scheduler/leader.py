@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 
 from models import Lease, Poll, Schedule, monotonic_ms, new_id, now_ms
+from scheduler.cron import cron
 from scheduler.firing import UNREADABLE, MayStart, fire_due
-from scheduler.rhythm import cron
 
 log = logging.getLogger("headrace.scheduler")
 RIGHT = "leader"

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
-from characters import JOINERS, first_unseen
+from parsers.invisible_characters import JOINERS, first_unseen
 from schema_fields.row_json import Column, Flat, fragment, iso
 
 MAX_NAME = 200

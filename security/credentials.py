@@ -18,7 +18,7 @@ from marshmallow import ValidationError
 import definition as definitions
 import models
 from agent.definition import Agent, check, credentials_of
-from definition.wording import flat as in_one_line
+from definition.messages import flat as in_one_line
 from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable
 from models import AuditEntry, Fact, Workflow, differences
 from nodes.base import Context, Services

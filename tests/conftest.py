@@ -125,7 +125,7 @@ def way(request):
 @pytest.fixture
 def unhurried(monkeypatch):
     """Runs are quick however long they take: the machine may have much else to do, or Python's collector."""
-    monkeypatch.setattr("dispatch.quick.QUICK_SECONDS", 60)
+    monkeypatch.setattr("dispatch.quick_runs.QUICK_SECONDS", 60)
 
 
 @pytest.fixture

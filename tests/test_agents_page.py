@@ -13,7 +13,7 @@ from llm_server import LlmServer, call, calls, data, forever, say, stall
 from test_readme import free_port
 
 from agent import definition
-from agent.models import OWN, Models, resolve
+from agent.model_choice import OWN, Models, resolve
 from api.agent_run_schemas import AgentRunOut, AgentStepOut, TaskIn
 from config import Config
 from nodes import REGISTRY

@@ -10,9 +10,9 @@ import re
 
 from database import db
 
-# As dispatch/links.py writes it, also inside another address or another JSON text, and cut anywhere. What comes before
-# it in a link is looked for afterwards: as one pattern with this, it would be tried from each of its beginnings in a
-# text full of them.
+# As dispatch/resume_links.py writes it, also inside another address or another JSON text, and cut anywhere. What comes
+# before it in a link is looked for afterwards: as one pattern with this, it would be tried from each of its beginnings
+# in a text full of them.
 SIGNATURE = re.compile(rb"(token(?:=|%(?:25)*3D|\\+u003D))[\w-]+", re.IGNORECASE)
 BEFORE, FAR = b"resume", 500  # bytes
 DOTS = "…".encode()

@@ -10,7 +10,7 @@ from .base import Base, Write, insert
 
 
 class RunOptions(Base):
-    """`value` is JSON as dispatch/options.py makes it, or lies in a file of `value_bytes` (dispatch/payloads.py)."""
+    """`value` is JSON as dispatch/run_options.py makes it, or in a file of `value_bytes` (dispatch/payloads.py)."""
 
     run_id = TextField(primary_key=True)
     value = TextField(null=True)

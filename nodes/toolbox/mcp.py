@@ -13,7 +13,6 @@ import orjson
 import json_schemas
 from agent.definition import ToolSpec
 from agent.tools import Tool
-from characters import OF_TEXTS
 from errors import NodeError
 from nodes.base import check_installed
 from nodes.bounds import size_of
@@ -21,6 +20,7 @@ from nodes.keyring import Credential
 from nodes.mcp import Mcp, ask, host_of, result_of
 from nodes.placeholders import texts
 from nodes.toolbox.making import CALL_SECONDS, MOST_DESCRIPTION, MOST_NAME, Bench
+from parsers.invisible_characters import OF_TEXTS
 
 MOST_TOOLS, MOST_PAGES, MOST_PREFIX = 100, 20, 30
 MOST_LISTED = 1_000  # of one server, before those that an agent has are chosen

@@ -10,12 +10,12 @@ from agent_ends import ended
 from llm_server import call, calls, raw, say, stall
 
 import models
-from agent import running
+from agent import types
 from api.agent_shapes import shown
 from database import execute, write
 from models import AgentRun, AgentStep, Run, Wait, WorkspaceStore
 
-running.load("openai")  # which takes longer than some of the times here
+types.load("openai")  # which takes longer than some of the times here
 ASKING = {"type": "store", "approval": ["store_set"]}
 SET = call("store_set", {"key": "a", "value": 1})
 

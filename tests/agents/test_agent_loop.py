@@ -13,10 +13,10 @@ from agent_loops import SCHEMA, Cut, World, call, came_to, process, reply, story
 from pydantic_ai.messages import BinaryContent, FilePart, TextPart, ToolCallPart
 from pydantic_ai.models.function import FunctionModel
 
-from agent.desk import LOOK_SECONDS, Desk
 from agent.journal import spent
 from agent.loop import execute
-from agent.running import Done
+from agent.thread_bridge import LOOK_SECONDS, Desk
+from agent.types import Done
 from errors import NodeError
 from nodes.keyring import Keyring
 from nodes.model_wire import json_of

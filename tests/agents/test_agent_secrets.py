@@ -101,7 +101,7 @@ def test_a_model_that_says_its_own_key_tells_nobody(add_agent, ask, llm, nowhere
 @EACH_FORM
 @pytest.mark.parametrize("code", [400, 401, 500])
 def test_an_error_of_a_model_that_has_its_key_tells_nobody(add_agent, ask, llm, nowhere, form, code, monkeypatch):
-    monkeypatch.setattr("agent.asking.FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("agent.model_client.FIRST_PAUSE", 0.0)
     add_agent()
     spoken = form(KEY)
     llm.then(*[status(code, message=f"Incorrect key: {spoken} " + "x" * 270 + spoken)] * 3)
@@ -121,7 +121,7 @@ def test_an_error_of_a_model_that_has_its_key_tells_nobody(add_agent, ask, llm, 
     ],
 )
 def test_a_stream_that_is_no_answer_tells_nobody_either(add_agent, ask, llm, nowhere, body, monkeypatch):
-    monkeypatch.setattr("agent.asking.FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("agent.model_client.FIRST_PAUSE", 0.0)
     add_agent()
     llm.then(*[raw(f"data: {body}\n\ndata: [DONE]\n\n".encode(), "text/event-stream")] * 3)
     nowhere(KEY, ask())

@@ -255,7 +255,7 @@ def test_a_prompt_that_is_beyond_the_limit_by_itself_is_not_sent(add_agent, ask,
 )
 @pytest.mark.parametrize("header", ["retry-after", "retry-after-ms", "x-ratelimit-reset-requests"])
 def test_a_server_that_asks_to_wait_for_an_odd_time_holds_nobody(tell, header, pause, monkeypatch):
-    monkeypatch.setattr("agent.asking.FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("agent.model_client.FIRST_PAUSE", 0.0)
     began = time.monotonic()
     answer = tell(*[status(429, {header: pause})] * 3, seconds=60)
     assert answer["status"] == "failed" and "429" in answer["error_text"] and time.monotonic() - began < 20

@@ -9,7 +9,7 @@ import pytest
 from llm_server import data, forever, raw_tool_arguments, say, stall, status
 
 import engine
-from agent.models import Models, NoModel
+from agent.model_choice import Models, NoModel
 from errors import DefinitionError, NodeError
 from nodes import REGISTRY, catalogue
 from nodes.base import Context

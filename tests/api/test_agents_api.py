@@ -10,7 +10,7 @@ import templates
 from agent.definition import parse
 from database import execute
 from database.tables import agent_definitions as rows
-from dispatch.agent_definitions import find_agent
+from dispatch.agents.definitions import find_agent
 
 
 def add(client, status=201, **changes):

@@ -9,8 +9,8 @@ from test_runs import start
 
 from api import expressions
 from database import execute
-from dispatch import previewing
-from dispatch.places import Places
+from dispatch import expression_preview
+from dispatch.concurrency_limits import Places
 
 SECRET = "s3cret-value-of-the-test"
 FLOW = {
@@ -253,9 +253,11 @@ def test_no_credential_is_opened(ask, credentials, server, monkeypatch):
 
 def test_a_long_value_is_cut_and_says_so(ask):
     text, listed, short = ask("end", "{{ 'x' * 50000 }}", "{{ range(20000) | list }}", "{{ 'x' * 9 }}")["items"]
-    assert text["truncated"] and text["value"] == "x" * previewing.MOST_SHOWN
+    assert text["truncated"] and text["value"] == "x" * expression_preview.MOST_SHOWN
     assert (
-        listed["truncated"] and listed["value"].startswith("[0,1,2,") and len(listed["value"]) <= previewing.MOST_SHOWN
+        listed["truncated"]
+        and listed["value"].startswith("[0,1,2,")
+        and len(listed["value"]) <= expression_preview.MOST_SHOWN
     )
     assert short["truncated"] is False
 
@@ -268,13 +270,13 @@ def test_a_value_that_would_be_huge_is_an_error(value):
 
 def test_what_takes_too_long_together_is_not_evaluated(ask, monkeypatch):
     clock = itertools.count(0, 4)
-    monkeypatch.setattr(previewing.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(expression_preview.time, "monotonic", lambda: next(clock))
     first, second, third = ask("end", 1, 2, "{{ 3 }}")["items"]
     assert first["ok"] and not third["ok"] and "not evaluated" in third["error"] and second is not None
 
 
 def test_more_expressions_than_are_compiled_in_a_second_are_413(ask, monkeypatch):
-    monkeypatch.setattr(previewing, "MOST_TO_COMPILE", 100)
+    monkeypatch.setattr(expression_preview, "MOST_TO_COMPILE", 100)
     texts = ["{{ input.n }}" + str(at) for at in range(10)]
     assert "100 characters" in ask("end", {"a": [texts[:5], {"b": texts[5:]}]}, status=413)["error"]
     assert "100 characters" in ask("end", *texts, status=413)["error"]

@@ -16,7 +16,7 @@ from api.run_list import COLUMNS
 from database import execute, write
 from database.tables.base import first_id
 from database.tables.runs import QUEUED, RUN_STATUSES, TRIGGERS
-from dispatch.memory import Memory
+from dispatch.agents.memory import Memory
 from models import (
     ACTIONS,
     AgentMemory,

@@ -6,7 +6,7 @@ import pytest
 from test_dispatch import at_gate, finished, left_behind, let_go, on_record, submit
 from world import PATIENCE, Background, add_flow, at_once, chain, flow, node, run_of, started_recorder, steps_of
 
-from dispatch.active import Active
+from dispatch.active_run import Active
 from engine import plan
 from errors import Unavailable
 from models import Run, RunDay, Step, Wait, Write

@@ -11,7 +11,7 @@ from world import add_flow, chain, flow, node
 
 import models
 from agent.definition import parse
-from dispatch.tasks import Task
+from dispatch.agents.task import Task
 from models import AgentRun, AgentStep, Run, Wait, WorkspaceStore
 
 pytestmark = pytest.mark.slow

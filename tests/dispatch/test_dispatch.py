@@ -27,9 +27,9 @@ from world import run as run_engine
 import database
 from database.tables.base import boot_id, monotonic_ms
 from dispatch import MAX_DEATHS
-from dispatch.history import History
 from dispatch.payloads import Kept, Payloads
 from dispatch.recorder import RunRecord
+from dispatch.resume_state import History
 from errors import BadInput, Conflict, DefinitionError, NodeError, Unavailable
 from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, Step, Workflow, WorkspaceStore, Write, new_id, now_ms
 from nodes.base import REGISTRY

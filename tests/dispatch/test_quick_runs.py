@@ -13,8 +13,8 @@ from test_write_lock import another_that_writes
 from world import PATIENCE, Gate, add_flow, chain, flow, node, run_of, steps_of
 
 import database
-from dispatch import QuickRuns, quick
-from dispatch.quick import LARGEST_TURN, SLOW_RUNS, SLOW_SECONDS
+from dispatch import QuickRuns, quick_runs
+from dispatch.quick_runs import LARGEST_TURN, SLOW_RUNS, SLOW_SECONDS
 from dispatch.recorder import WholeRun
 from engine import plan
 from errors import BadInput, Unavailable, Unprocessable
@@ -363,7 +363,7 @@ def test_a_new_version_of_a_slow_flow_and_other_flows_are_tried(loop, count):
 
 
 def test_what_is_remembered_of_slow_flows_is_bounded(loop, count, monkeypatch):
-    monkeypatch.setattr(quick, "MOST_SLOW", 3)
+    monkeypatch.setattr(quick_runs, "MOST_SLOW", 3)
     for _ in range(10):
         assert not loop.start(spread(), LONG)
         assert 1 <= len(loop.quick._slow) <= 3
@@ -373,7 +373,7 @@ def test_a_flow_whose_last_node_takes_long_is_slow_too(loop, types, monkeypatch)
     """Its run is done when that is noticed, and counts; but the loop may not be held up like that again and again."""
 
     def burn(config, input, ctx):
-        ends = time.thread_time() + 1.5 * quick.QUICK_SECONDS
+        ends = time.thread_time() + 1.5 * quick_runs.QUICK_SECONDS
         while time.thread_time() < ends:
             continue
 
@@ -496,8 +496,8 @@ def with_settings(**settings):
     ("definition", "may"),
     [
         (chain("a", node("b", "set", {"values": {"x": 1}})), True),
-        (flow(*(f"n{number}" for number in range(quick.MOST_NODES))), True),
-        (flow(*(f"n{number}" for number in range(quick.MOST_NODES + 1))), False),
+        (flow(*(f"n{number}" for number in range(quick_runs.MOST_NODES))), True),
+        (flow(*(f"n{number}" for number in range(quick_runs.MOST_NODES + 1))), False),
         (chain("a", node("b", "code", {"source": "return 1"})), False),
         (chain("a", node("b", "wait", {"seconds": 1})), False),
         (chain("a", node("b", "wait", {"seconds": 1}, disabled=True)), True),

@@ -15,7 +15,7 @@ from world import process as a_process
 
 import database
 from dispatch import Dispatcher
-from dispatch.active import Active
+from dispatch.active_run import Active
 from dispatch.recorder import Recorder, RunRecord
 from errors import HeadraceError
 from models import Lease, Run, RunDay, Wait

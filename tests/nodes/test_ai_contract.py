@@ -9,7 +9,7 @@ from sites import silent
 
 from agent.definition import Agent, Limits
 from agent.journal import usage_of
-from agent.models import Models
+from agent.model_choice import Models
 
 KEY = "sk-test-0123456789abcdef"
 

@@ -7,7 +7,7 @@ from contract import Case, Contract
 from world import fresh_database
 
 import engine
-from dispatch.memory import Memory
+from dispatch.agents.memory import Memory
 from errors import NodeError
 from nodes.keyring import Keyring
 

@@ -11,7 +11,7 @@ from marshmallow import ValidationError
 from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
 
-from agent.models import Choice, ModelFailed, Models, NoModel, WrongModel, open_model
+from agent.model_choice import Choice, ModelFailed, Models, NoModel, WrongModel, open_model
 from errors import NodeError
 from net.egress import Rule, make_client
 from nodes.credential_types import TYPES

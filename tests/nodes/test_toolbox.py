@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from toolboxes import Agents, Flows, Spec, called, flow
 
 from agent.tools import Later, Tool
-from dispatch.inspection import Inspection
+from dispatch.agents.workspace_view import Inspection
 from errors import NodeError
 from json_schemas import check
 from nodes.toolbox import checked, shortened

@@ -17,8 +17,8 @@ from pydantic_ai.usage import RequestUsage
 
 from agent.journal import Entry
 from agent.loop import execute
-from agent.running import Done, Given, Waiting, Work
 from agent.tools import Later, Tool
+from agent.types import Done, Given, Waiting, Work
 from errors import NodeError
 from json_schemas import issues_of
 from nodes.model_wire import json_of

@@ -1,7 +1,7 @@
 """What tests of the tools of agents stand on: specs as a definition has them, and what a process lends to agents."""
 
 from agent.definition import ToolSpec
-from dispatch.callable_flows import CallableFlow, arguments_schema
+from dispatch.agents.callable_workflows import CallableFlow, arguments_schema
 from errors import NodeError, NotFound
 from nodes.toolbox import checked
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from characters import visible
+from parsers.invisible_characters import visible
 
 MOST_ARGUMENTS = 1_500  # characters
 

@@ -4,9 +4,9 @@ import unicodedata
 
 import pytest
 
-from characters import JOINERS, OF_TEXTS, first_unseen, visible
 from cli.base import one_line
 from models import Run
+from parsers.invisible_characters import JOINERS, OF_TEXTS, first_unseen, visible
 
 # One of each kind: a mark that joins, variation selectors, blanks that are letters, what turns the order round, tags.
 HIDDEN = (

@@ -69,9 +69,9 @@ class Work:
 
 def load(provider: str) -> None:
     """Load the libraries, which takes a second or several the first time: no agent's time is to be spent on that."""
-    from . import asking, loop  # noqa: F401
+    from . import loop, model_client  # noqa: F401
 
-    asking.load(provider)
+    model_client.load(provider)
 
 
 def run(work: Work) -> Done | Waiting:

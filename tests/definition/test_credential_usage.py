@@ -113,6 +113,6 @@ def test_every_key_for_a_credential_names_types_that_there_are():
 
 
 def test_no_more_expressions_are_read_than_may_be_in_a_definition(monkeypatch):
-    monkeypatch.setattr(sys.modules["definition.uses"], "MOST_PARTS", 10)
+    monkeypatch.setattr(sys.modules["definition.credential_usage"], "MOST_PARTS", 10)
     made = flow(*(node(f"n{at}", "set", {"values": {"a": f"{{{{ secrets.s{at} }}}}"}}) for at in range(20)))
     assert 1 < len(definitions.uses(made)) < 10

@@ -16,7 +16,7 @@ from errors import DefinitionError, NodeError
 from models import LogEntry, Run, Workflow, Write, new_id
 from nodes.keyring import Keyring
 
-from .active import Active
+from .active_run import Active
 
 if TYPE_CHECKING:
     from .executor import Executor

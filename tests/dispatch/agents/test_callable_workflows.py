@@ -4,7 +4,13 @@ import re
 
 import pytest
 
-from dispatch.callable_flows import LARGEST_SCHEMA, LONGEST_NAME, arguments_schema, callable_flow, callable_flows
+from dispatch.agents.callable_workflows import (
+    LARGEST_SCHEMA,
+    LONGEST_NAME,
+    arguments_schema,
+    callable_flow,
+    callable_flows,
+)
 from errors import NodeError
 from json_schemas import issues_of
 

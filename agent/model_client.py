@@ -28,8 +28,8 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
-from agent.failing import BrokenOff, failure
-from agent.models import TEST, Access, Choice, ModelFailed, Models
+from agent.model_choice import TEST, Access, Choice, ModelFailed, Models
+from agent.model_errors import BrokenOff, failure
 from net.http_transport import Wire
 
 TRIES = 3
@@ -76,7 +76,7 @@ async def opened(
     now: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]] | None,
 ) -> AsyncIterator[Model]:
-    """See `agent.models.open_model`."""
+    """See `agent.model_choice.open_model`."""
     pydantic_ai.BANNER_ENABLED = False
     if choice.provider == TEST:
         yield MadeUp()

@@ -207,7 +207,7 @@ def open_model(
     Its requests end at `end`, on the clock `now`, at the latest. What fails and may pass is tried again, after a
     `sleep`; what fails for good is a ModelFailed.
     """
-    from .asking import opened  # loads the libraries
+    from .model_client import opened  # loads the libraries
 
     return opened(choice, models, access, end, now, sleep)
 

@@ -18,7 +18,7 @@ from nodes.keyring import or_list
 from nodes.triggers import CREDENTIAL_TYPES
 
 from .builder import MOST_PARTS, parts_of_broken, schema_of
-from .shape import MOST_ISSUES
+from .graph import MOST_ISSUES
 
 ERROR_FLOW = "settings.error_workflow_id"
 LONGEST = 200  # characters of a name in a message

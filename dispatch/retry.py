@@ -17,10 +17,10 @@ from engine import Plan
 from errors import Conflict, NotFound
 from models import Run, RunOptions, Step, Workflow, WorkflowVersion, new_id
 
-from .active import Note
-from .inputs import check_input
-from .options import Options
-from .tasks import is_task
+from .active_run import Note
+from .agents.task import is_task
+from .input_validation import check_input
+from .run_options import Options
 
 if TYPE_CHECKING:
     from .executor import Executor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from .active import Active
+from .active_run import Active
 
 
 class SlowLane:

@@ -14,7 +14,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from moments import DAY, HOUR, MINUTE, SECOND, at, shown
 
-from scheduler.rhythm import Cron, Every, cron
+from scheduler.cron import Cron, Every, cron
 
 BERLIN, NEW_YORK, LORD_HOWE = "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"
 

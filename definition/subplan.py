@@ -11,8 +11,8 @@ from typing import Any
 
 from errors import BadInput
 
-from .planned import Pin, Plan, PlannedNode
-from .shape import MAX_NAME, Graph, Issues
+from .graph import MAX_NAME, Graph, Issues
+from .plan import Pin, Plan, PlannedNode
 
 
 def part_of(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> Plan:

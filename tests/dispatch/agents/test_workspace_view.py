@@ -5,7 +5,7 @@ import json
 import orjson
 import pytest
 
-from dispatch.inspection import MOST_ISSUES, MOST_STEPS, OUTPUTS, TEXT, VALUE, Inspection
+from dispatch.agents.workspace_view import MOST_ISSUES, MOST_STEPS, OUTPUTS, TEXT, VALUE, Inspection
 from errors import BadInput, NotFound
 from models import LogEntry
 

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from dispatch.subflows import trigger_of
 from errors import DefinitionError, NodeError, NotFound
 from models import Workflow
 
-from .flows import trigger_of
-
 if TYPE_CHECKING:
-    from .executor import Executor
+    from dispatch.executor import Executor
 
 MOST_FLOWS = 1_000
 # Clients put the name of the server before that of the tool, and some models take no more than 64 characters of both.

@@ -11,14 +11,14 @@ from dispatch.recorder import RunRecord
 from models import AgentRun, Run
 from nodes.keyring import Keyring
 
-from .agent_definitions import find_agent
-from .agent_record import AgentRecord
-from .callable_flows import CallableFlow, callable_flows
-from .inspection import Inspection
+from .callable_workflows import CallableFlow, callable_flows
+from .definitions import find_agent
+from .journal import AgentRecord
 from .memory import Memory
+from .workspace_view import Inspection
 
 if TYPE_CHECKING:
-    from .executor import Executor
+    from dispatch.executor import Executor
 
 
 class AgentServices:

@@ -15,7 +15,7 @@ from nodes.base import Node
 from nodes.bounds import MAX_TEXT, UNMEASURED, size_of
 from nodes.logic import kind_of
 
-from .wording import LONGEST, joined
+from .messages import LONGEST, joined
 
 
 @dataclass(frozen=True, slots=True)

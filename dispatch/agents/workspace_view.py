@@ -13,19 +13,18 @@ import orjson
 
 import definition as definitions
 import nodes
-from definition.wording import meant
+from definition.messages import meant
+from dispatch.concurrency_limits import CHECKS
 from dispatch.payloads import Kept
+from dispatch.references import warnings_of
 from errors import BadInput, NodeError, NotFound
 from models import RUN_STATUSES, LogEntry, Run, Step, Workflow
 from nodes.base import REGISTRY
 from nodes.bounds import size_of
-from references import warnings_of
 from schema_fields.row_json import iso
 
-from .places import CHECKS
-
 if TYPE_CHECKING:
-    from .executor import Executor
+    from dispatch.executor import Executor
 
 
 USUAL, MOST = 20, 100  # rows of a list

@@ -13,7 +13,7 @@ from world import at_once, fresh_database, raced
 
 from config import Config
 from database import execute, write
-from dispatch.memory import Memory
+from dispatch.agents.memory import Memory
 from dispatch.payloads import Payloads
 from errors import NodeError
 from models import AgentMemory, MemoryScope, new_id, now_ms
@@ -93,7 +93,7 @@ def test_threads_that_write_the_same_key_at_once_leave_one_entry():
 def test_processes_that_write_the_same_keys_at_once_leave_one_entry_each(path):
     source = """
 import sys, pathlib, database
-from dispatch.memory import Memory
+from dispatch.agents.memory import Memory
 database.connect(pathlib.Path(sys.argv[1]), "normal")
 print("ready", flush=True)
 sys.stdin.readline()

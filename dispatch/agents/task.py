@@ -10,7 +10,7 @@ from typing import Any
 
 import engine
 from agent.definition import Agent, needs_credentials
-from agent.models import Models, NoModel, resolve
+from agent.model_choice import Models, NoModel, resolve
 from engine import Plan
 from errors import BadInput, NodeError, Unavailable
 from models import AgentRun, Run, Write

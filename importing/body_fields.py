@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from expressions import literal
 from importing.notes import shown
-from importing.secret import Suggestions, is_secret_field
+from importing.secret_detection import Suggestions, is_secret_field
 
 DEEPEST = 50
 Fields = dict[str, str | list[str]]

@@ -9,7 +9,7 @@ from typing import Any
 from httpx2 import DecodingError, HTTPError, TimeoutException
 from pydantic_ai.exceptions import AgentRunError, ContentFilterError, ModelQuotaExceededError
 
-from agent.models import Choice, ModelFailed
+from agent.model_choice import Choice, ModelFailed
 from errors import NodeError
 
 MOST_SAID = 300

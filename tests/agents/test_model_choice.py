@@ -32,7 +32,7 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 from world import start_python
 
-from agent.models import Access, Choice, ModelFailed, Models, NoModel, WrongModel, cost_of, open_model, resolve
+from agent.model_choice import Access, Choice, ModelFailed, Models, NoModel, WrongModel, cost_of, open_model, resolve
 from config import Config
 from net.egress import Rule, tls_context
 
@@ -51,10 +51,10 @@ EACH = pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.fixture(scope="module", autouse=True)
 def loaded():
     """The providers' libraries are there before anything is measured: to load them takes a busy machine seconds."""
-    from agent import asking
+    from agent import model_client
 
     for provider in PROVIDERS:
-        asking.load(provider)
+        model_client.load(provider)
 
 
 class Weather(BaseModel):
@@ -684,7 +684,7 @@ def test_the_settings_of_a_server_say_it_all():
 
 
 def test_knowing_models_loads_no_library():
-    process = start_python("import sys, agent.models\nprint(*{name.partition('.')[0] for name in sys.modules})")
+    process = start_python("import sys, agent.model_choice\nprint(*{name.partition('.')[0] for name in sys.modules})")
     loaded = set(process.communicate(timeout=60)[0].split())
     assert "agent" in loaded and process.returncode == 0
     assert not loaded & {

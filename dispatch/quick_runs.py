@@ -23,7 +23,7 @@ from parsers.process import refuse_to_wait
 
 from .dispatcher import Dispatcher
 from .executor import Flow
-from .inputs import check_input
+from .input_validation import check_input
 
 QUICK_SECONDS = 0.002  # by the clock, and then once more of processor time: the machine may have other work
 SLOW_RUNS = 2  # in succession, after which a flow goes the usual way: one may just have met Python's collector
