@@ -121,9 +121,9 @@ bench-peers: .venv/dev.stamp  ## measure beside Node-RED, which npm installs int
 
 docs: .venv/runtime.stamp  ## write what is generated from the code: settings, nodes, credentials
 	@$(BIN)/python config.py > docs/settings.md
-	@$(BIN)/python -m nodes.page > docs/nodes.md
-	@$(BIN)/python -m nodes.credentials_page > docs/credential-types.md
-	@$(BIN)/python -m definition.page > docs/definition.md
+	@$(BIN)/python -m docs.generate.nodes_page > docs/nodes.md
+	@$(BIN)/python -m docs.generate.credentials_page > docs/credential-types.md
+	@$(BIN)/python -m docs.generate.definition_page > docs/definition.md
 	@$(BIN)/python config.py --env > .env.example
 
 lock: $(BIN)/python  ## pin everything that the .in files ask for, keeping the pins that still fit

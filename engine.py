@@ -1,7 +1,7 @@
 """The synchronous engine: runs a plan's nodes in topological order and hands every step, a value, to a callback.
 
 No database, no HTTP, no threads, no clock of its own choosing: whoever runs a job lends it those. Only a node type of
-HEADRACE_NODES_DIR has a thread to itself (nodes/apart.py). `plan` is here too, so that
+HEADRACE_NODES_DIR has a thread to itself (nodes/plugin_runner.py). `plan` is here too, so that
 `engine.run(engine.plan(definition), job)` is all there is to it.
 """
 
@@ -22,9 +22,9 @@ import orjson
 from definition import Pin, Plan, PlannedNode, plan
 from engine_types import Job, Open, Outcome, Settled, Step
 from errors import ExpressionError, NodeError
-from nodes import apart
+from nodes import plugin_runner
 from nodes.base import Answer, Branch, Context, Suspend
-from nodes.bounds import UNMEASURED, encode, size_of
+from nodes.limits import UNMEASURED, encode, size_of
 
 __all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "encode", "plan", "run", "scope_of"]
 
@@ -411,7 +411,7 @@ class _Execution:
         except Exception as error:
             trace = job.keyring.clean_text(traceback.format_exc())
             log.error("node %s (%s) of run %s raised\n%s", node.id, node.type, job.run_id, trace)
-            raise NodeError(apart.told(error)) from error
+            raise NodeError(plugin_runner.told(error)) from error
         # A late result of a node with effects, or of one that starts a run, is kept: it has happened, and dropping it
         # would only invite a second one.
         if node.node.pure and not node.node.suspends and node.timeout is not None and time.monotonic() > deadline:
@@ -455,15 +455,15 @@ class _Execution:
     def call_own(self, config: dict[str, Any], given: Any, ctx: Context, answer: Answer | None) -> Any:
         """What a node gives that is not ours. It works on copies, and what goes on is what will be on record."""
         node, most = self.node, self.job.max_value_bytes
-        config, given = apart.copied(config), orjson.loads(encode(given, most))
+        config, given = plugin_runner.copied(config), orjson.loads(encode(given, most))
 
         def work(lent: Context) -> Any:
             if answer is None:
                 return node.node.run(config, given, lent)
             return node.node.resume(config, given, answer)
 
-        result = apart.call(node.node, work, ctx)
-        apart.check(node.node, node.branches, result)
+        result = plugin_runner.call(node.node, work, ctx)
+        plugin_runner.check(node.node, node.branches, result)
         if type(result) is Suspend:
             return result
         if type(result) is Branch:

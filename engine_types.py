@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from nodes.base import Agents, Answer, Flows, Services, Store, Suspend, discard
-from nodes.files import Files
-from nodes.keyring import Keyring
+from nodes.credentials.keyring import Keyring
+from nodes.files.files import Files
 
 
 class Step(NamedTuple):

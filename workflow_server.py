@@ -33,7 +33,7 @@ from dispatch import Dispatcher, Links, make_services
 from dispatch.recorder import Recorder
 from errors import ConfigError
 from models import DatabaseRefused, patience
-from nodes import own
+from nodes import plugins
 from scheduler import Scheduler
 from security import accounts, key_rotation
 from security.credentials import Credentials
@@ -118,7 +118,7 @@ def create_app(config: Config | None = None, inline: bool = False, tell: bool = 
         config = Config.from_env()
         for unknown in settings.unknown_settings():
             log.warning("%s", unknown)
-    own.load(config.nodes_dir)
+    plugins.load(config.nodes_dir)
     login = prepare(config)
     if login is not None and tell:
         sys.stderr.write(startup_message.first_login(login))

@@ -16,7 +16,7 @@ from api.wire import Resource
 from dispatch.references import warned
 from errors import NotFound
 from models import Workflow
-from nodes import own
+from nodes import plugins
 from schemas import SavedOut, SliceArgs, listed, slice_of
 
 blueprint = Resource("catalogue", "Node types and templates to build with")
@@ -33,7 +33,7 @@ def nodes(args: dict[str, Any]) -> Any:
     `broken` are the files of that folder which could not be loaded at the start.
     """
     found = node_types.search(args["search"], args["category"])
-    broken = [broken._asdict() for broken in own.BROKEN]
+    broken = [broken._asdict() for broken in plugins.BROKEN]
     return {**slice_of(found, args), "categories": node_types.categories(), "broken": broken}
 
 

@@ -17,8 +17,8 @@ from api.wire import Resource, check_depth, flatten
 from dispatch import Dispatcher
 from errors import BadInput, Unavailable
 from models import Credential
-from nodes import keyring
-from nodes.credential_types import TYPES, catalogue
+from nodes.credentials import keyring
+from nodes.credentials.types import TYPES, catalogue
 from schemas import (
     CredentialArgs,
     CredentialChange,

@@ -1,4 +1,4 @@
-"""The workspace's files: list, upload, download, delete. Which paths are allowed is decided in `nodes/files.py`."""
+"""The workspace's files: list, upload, download, delete. Which paths are allowed is in `nodes/files/files.py`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from api.access import needs, workspace_id
 from api.audit import begun
 from api.wire import Resource, loaded, this_request
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
-from nodes.answers import plain
-from nodes.files import Absent, Files, Overfull, Present, Upload, content_type_of
-from nodes.output import disposition
+from nodes.core.output import disposition
+from nodes.files.files import Absent, Files, Overfull, Present, Upload, content_type_of
+from nodes.http.response import plain
 from schema_fields import Cursor, Out, Strict, Time, text
 from schemas import Error, PageArgs, listed
 

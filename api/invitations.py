@@ -8,7 +8,6 @@ from flask import current_app, request
 from flask_login import current_user
 from marshmallow import fields, validate
 
-import server_mail
 from api.access import check_believed, everybody, needs, who, workspace_id
 from api.audit import begun, remove
 from api.origins import check_origin, client
@@ -17,6 +16,7 @@ from api.sessions import no_store, opened, who_is
 from api.wire import Resource, dumped
 from errors import BadInput, Forbidden
 from models import Invitation, User, Workspace
+from nodes.mail import server_mail
 from schema_fields import Out, Strict, Time, choice, text
 from schemas import ROLES, SliceArgs, listed, slice_of
 from security import invitations

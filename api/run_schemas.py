@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from definition import Pin
-from nodes.kinds import Named
+from nodes.fields import Named
 from schema_fields import Strict, text
 from schemas import DEFINITION, WholeArgs
 

@@ -34,8 +34,8 @@ from dispatch import Dispatcher, Ticket
 from dispatch.payloads import Kept
 from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
 from models import Hook, LogEntry, Run, Webhook
-from nodes.output import disposition
-from nodes.triggers import CREDENTIAL_TYPES, METHODS
+from nodes.core.output import disposition
+from nodes.core.triggers import CREDENTIAL_TYPES, METHODS
 from schemas import ANY_JSON, Error, FiredOut
 from security.login_throttle import network_of
 from security.vault import Vault

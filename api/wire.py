@@ -18,7 +18,7 @@ from api import queries
 from definition.messages import plain
 from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailable
 from models import DatabaseRefused, HeldUp, patience
-from nodes.bounds import MAX_CONTAINERS, is_too_fine
+from nodes.limits import MAX_CONTAINERS, is_too_fine
 
 DEEPEST = 100
 CONTAINERS = (dict, list)  # `dict | list` is made anew for each look at a value

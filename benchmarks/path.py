@@ -43,7 +43,7 @@ from dispatch.payloads import Payloads
 from dispatch.recorder import RunRecord, WholeRun, insertions
 from http_worker.parsing import begin_response, keep_settings, parse_head
 from models import Hook, Run, new_id
-from nodes.keyring import Keyring
+from nodes.credentials.keyring import Keyring
 
 PATH = "benchmark/node"
 BODY = json.dumps(INPUT).encode()

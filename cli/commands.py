@@ -28,8 +28,9 @@ from dispatch.payloads import Kept
 from dispatch.recorder import Recorder
 from errors import BadInput, Conflict, NotFound
 from models import ROLES, AuditEntry, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
-from nodes import REGISTRY, own
-from nodes.keyring import Credential
+from nodes import REGISTRY
+from nodes import plugins as own
+from nodes.credentials.keyring import Credential
 from schemas import Login, LogOut, RunOut, StepOut
 from security import accounts, credentials
 

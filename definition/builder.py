@@ -11,9 +11,9 @@ from marshmallow import Schema, ValidationError, fields
 
 from errors import ExpressionError, NodeError
 from expressions import Template, compile_value, places_of_expressions, texts_with_expressions
-from nodes import apart, own
+from nodes import plugin_runner, plugins
 from nodes.base import REGISTRY, Node, is_literal
-from nodes.kinds import AS_WRITTEN, EXPRESSION, weight_of_schemas
+from nodes.fields import AS_WRITTEN, EXPRESSION, weight_of_schemas
 
 from .graph import MAX_NAME, Graph, Issues, unknown_keys
 from .messages import elsewhere, meant, paths_of
@@ -127,7 +127,7 @@ def _object(value: Any) -> dict[str, Any]:
 def _branches(node: Node, raw: Mapping[str, Any]) -> tuple[str, ...]:
     """The branches of the node's type under its raw config. NodeError where a type that is not ours fails at that."""
     config = _object(raw.get("config"))
-    return apart.branches(node, config) if node.own else node.branches(config)
+    return plugin_runner.branches(node, config) if node.own else node.branches(config)
 
 
 NODE_KEYS, RETRY_KEYS = keys_of(NODE), keys_of(RETRY)
@@ -150,7 +150,7 @@ class _Builder:
         node = REGISTRY.get(self.raw["type"])
         if node is None:
             type_ = self.raw["type"][:MAX_NAME]
-            offer = own.why_missing(type_) or elsewhere(type_, also()) or meant(type_, REGISTRY)
+            offer = plugins.why_missing(type_) or elsewhere(type_, also()) or meant(type_, REGISTRY)
             self.bad("type", f"there is no node type {type_!r}{offer}")
             return None
         before = len(self.issues)
@@ -185,7 +185,7 @@ class _Builder:
         config = _object(self.raw.get("config"))
         try:
             found = _branches(node, self.raw)
-            looks = apart.looks_at_steps(node, config) if node.own else node.looks_at_steps(config)
+            looks = plugin_runner.looks_at_steps(node, config) if node.own else node.looks_at_steps(config)
         except NodeError as error:
             self.bad("config", error.message)
             return ()
@@ -307,7 +307,11 @@ class _Builder:
             self.schemas += weight_of_schemas(schema, static)
         try:
             partial = (*refused, *(item.key for item in dynamic))
-            loaded = apart.loaded(node, schema, static, partial) if node.own else schema.load(static, partial=partial)
+            loaded = (
+                plugin_runner.loaded(node, schema, static, partial)
+                if node.own
+                else schema.load(static, partial=partial)
+            )
         except ValidationError as error:
             for path, message in paths_of(error.messages):
                 if self.issues.is_full:

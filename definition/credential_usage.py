@@ -14,8 +14,8 @@ from marshmallow import fields
 from errors import ExpressionError, Issue
 from expressions import compile_text, texts_with_expressions
 from nodes.base import REGISTRY, Node, is_literal
-from nodes.keyring import or_list
-from nodes.triggers import CREDENTIAL_TYPES
+from nodes.core.triggers import CREDENTIAL_TYPES
+from nodes.credentials.keyring import or_list
 
 from .builder import MOST_PARTS, parts_of_broken, schema_of
 from .graph import MOST_ISSUES

@@ -12,8 +12,8 @@ from marshmallow import ValidationError, fields
 from errors import ExpressionError, NodeError
 from expressions import Template
 from nodes.base import Node
-from nodes.bounds import MAX_TEXT, UNMEASURED, size_of
-from nodes.logic import kind_of
+from nodes.core.logic import kind_of
+from nodes.limits import MAX_TEXT, UNMEASURED, size_of
 
 from .messages import LONGEST, joined
 

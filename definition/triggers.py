@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from definition import Plan, PlannedNode
 from errors import DefinitionError, Issue
-from nodes.triggers import CREDENTIAL_TYPES
+from nodes.core.triggers import CREDENTIAL_TYPES
 
 EVERY = 900.0  # seconds between two polls, where a node does not say
 YEAR = 366 * 86_400

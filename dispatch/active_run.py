@@ -14,7 +14,7 @@ from dispatch.recorder import Recorder
 from engine import Plan
 from errors import Conflict, Unavailable
 from models import Run, Write, now_ms
-from nodes.keyring import Keyring
+from nodes.credentials.keyring import Keyring
 
 log = logging.getLogger("headrace.dispatch")
 # Makes a write that is to be done together with what is done to the run, or not at all: who did it, say.

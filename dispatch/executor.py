@@ -31,9 +31,9 @@ from models import (
 )
 from net.egress import Rule, make_client
 from nodes.base import Once, Services
-from nodes.files import Files
-from nodes.keyring import Credential, Keyring
-from nodes.sandbox import Sandbox
+from nodes.credentials.keyring import Credential, Keyring
+from nodes.data.python_sandbox import Sandbox
+from nodes.files.files import Files
 
 from .active_run import Active, HandedBack
 from .agents.services import AgentServices

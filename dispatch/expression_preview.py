@@ -21,8 +21,8 @@ from errors import ExpressionError, NodeError, TooLarge
 from expressions import Template, compile_value, texts_with_expressions
 from models import Credential, Run, Step, now_ms
 from nodes.base import REGISTRY
-from nodes.bounds import size_of
-from nodes.credential_types import TYPES
+from nodes.credentials.types import TYPES
+from nodes.limits import size_of
 
 from .executor import Flow
 

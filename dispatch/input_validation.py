@@ -8,7 +8,7 @@ from typing import Any
 from definition import PlannedNode
 from engine import Plan
 from errors import Issue, NodeError, Unavailable, Unprocessable
-from nodes.triggers import AskingNode, InputRefused
+from nodes.core.triggers import AskingNode, InputRefused
 
 
 def check_input(plan: Plan, trigger_node: str | None, value: Callable[[], Any], done: Collection[str] = ()) -> None:

@@ -17,9 +17,9 @@ import engine
 from engine import Plan
 from errors import HeadraceError, NodeError
 from models import WorkspaceStore
-from nodes import apart
+from nodes import plugin_runner
 from nodes.base import Context, Item, Polled
-from nodes.keyring import Keyring
+from nodes.credentials.keyring import Keyring
 
 from .executor import Executor, Flow
 
@@ -64,7 +64,7 @@ def look(executor: Executor, flow: Flow, node_id: str, state: str | None, lines:
     except Exception as error:
         trace = keyring.clean_text(traceback.format_exc())
         log.error("the trigger %s of the flow %s raised\n%s", node_id, flow.id, trace)
-        text = apart.told(error)
+        text = plugin_runner.told(error)
     raise NodeError(_short(keyring.clean_text(text)), retry_after=wait)
 
 
@@ -78,8 +78,8 @@ def _look(
     ctx = _context(executor, flow, node_id, scope, lines, keyring)
     before = None if state is None else orjson.loads(state)
     if planned.node.own:
-        given = apart.copied(config)
-        polled = apart.call(planned.node, lambda lent: planned.node.poll(given, before, lent), ctx)
+        given = plugin_runner.copied(config)
+        polled = plugin_runner.call(planned.node, lambda lent: planned.node.poll(given, before, lent), ctx)
     else:
         polled = planned.node.poll(config, before, ctx)
     if not isinstance(polled, Polled) or not all(map(_is_item, polled.items)):

@@ -18,7 +18,7 @@ from dispatch.recorder import RunRecord, Turn
 from engine import Job, Outcome, Plan
 from errors import NodeError
 from models import Fired, HeldUp, Run, is_held_up, new_id, now_ms
-from nodes.keyring import Keyring
+from nodes.credentials.keyring import Keyring
 from parsers.process import refuse_to_wait
 
 from .dispatcher import Dispatcher

@@ -14,7 +14,7 @@ from dispatch.recorder import RunRecord
 from engine import Outcome, Plan
 from errors import DefinitionError, NodeError
 from models import LogEntry, Run, Workflow, Write, new_id
-from nodes.keyring import Keyring
+from nodes.credentials.keyring import Keyring
 
 from .active_run import Active
 

@@ -28,7 +28,7 @@ from importing.curl_options import SILENT, USED, Option, options_of
 from importing.notes import Notes
 from importing.secret_detection import Suggestion, Suggestions
 from importing.shell import words_of
-from nodes.calls import METHODS
+from nodes.http.client import METHODS
 
 MAX_BYTES = 200_000
 SECONDS = 0.1, 300.0  # that a node may take

@@ -12,7 +12,7 @@ from expressions import literal
 from importing.body_fields import NotTheSame, fields_of, guarded_fields, guarded_json, guarded_text, json_of
 from importing.notes import Notes, shown
 from importing.secret_detection import Suggestions
-from nodes.bodies import content_type_of
+from nodes.http.body import content_type_of
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"

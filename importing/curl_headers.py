@@ -13,7 +13,7 @@ from expressions import literal
 from importing.curl_address import Address
 from importing.notes import Notes, shown
 from importing.secret_detection import Suggestions, is_secret_header
-from nodes.kinds import CONTROL, TOKEN
+from nodes.fields import CONTROL, TOKEN
 
 LONGEST, MOST = 8_000, 100
 # The client's own business: the node's refuses them, or would get an answer that it does not read.

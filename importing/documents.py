@@ -10,7 +10,7 @@ import orjson
 
 from errors import BadInput, NodeError, TooLarge
 from importing.notes import Notes, shown
-from nodes import yaml_text
+from nodes.data import yaml_format
 
 MAX_BYTES = 5 * 2**20
 MAX_DEPTH = 100
@@ -39,7 +39,7 @@ def _parsed(document: bytes) -> Any:
         if document.lstrip()[:1] == b"{" and b"\n" not in document:
             raise BadInput(f"The document is not JSON: {error.msg} (column {error.colno})") from None
     try:
-        found = yaml_text.parse(document.decode(), several=True)
+        found = yaml_format.parse(document.decode(), several=True)
     except UnicodeDecodeError:
         raise BadInput("The document is not UTF-8 text") from None
     except NodeError as error:

@@ -18,8 +18,8 @@ from importing.notes import Notes, shown
 from importing.preset_inputs import Inputs, expression, reading
 from importing.secret_detection import Suggestion, Suggestions, hosts_of
 from importing.security import Proof, Security
-from nodes.calls import METHODS, REFUSED_HEADERS
-from nodes.kinds import TOKEN
+from nodes.fields import TOKEN
+from nodes.http.client import METHODS, REFUSED_HEADERS
 
 MAX_OPERATIONS = 1_000
 MAX_PARAMETERS = 100  # of one operation

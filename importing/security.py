@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 from importing.documents import Document, is_name, items
 from importing.notes import shown
 from importing.secret_detection import Suggestions, hosts_of
-from nodes.kinds import TOKEN
+from nodes.fields import TOKEN
 
 _ELSEWHERE = "got elsewhere, as the API's documentation says"
 

@@ -6,37 +6,22 @@ import functools
 import inspect
 from typing import Any
 
-from nodes import (
-    agents,
-    crypto,
-    data,
-    databases,
-    dates,
-    documents,
-    feeds,
-    files,
-    formats,
-    graphql,
-    http,
-    joins,
-    lists,
+from nodes import former_modules  # noqa: F401  (importing it serves the former names)
+from nodes.ai import (
+    agent,
     llm,
-    logic,
-    mailbox,
-    mcp,
     memory,
-    messaging,
-    model_wire,  # noqa: F401  (importing it is what registers its check)
-    mqtt,
-    output,
-    s3,
-    ssh,
-    storage,
-    triggers,
-    waits,
+    model_access,  # noqa: F401  (importing it registers its check)
 )
 from nodes.base import CATEGORIES, REGISTRY, install_line
-from nodes.describe import json_schema
+from nodes.catalogue_schema import json_schema
+from nodes.core import logic, output, store, triggers, waits
+from nodes.data import crypto, dates, formats, joins, lists, transform
+from nodes.files import documents, files, s3
+from nodes.http import graphql, request
+from nodes.mail import send, trigger
+from nodes.remote import feeds, mcp, mqtt, ssh
+from nodes.sql import node as databases
 
 __all__ = ["CATEGORY_LABELS", "FAMILIES", "REGISTRY", "catalogue", "categories", "search"]
 
@@ -45,28 +30,28 @@ FAMILIES = (
     triggers,
     logic,
     waits,
-    data,
+    transform,
     lists,
     joins,
     formats,
     dates,
     crypto,
     documents,
-    http,
+    request,
     graphql,
-    messaging,
+    send,
     databases,
     feeds,
-    mailbox,
+    trigger,
     ssh,
     s3,
     mqtt,
     mcp,
     files,
-    storage,
+    store,
     output,
     llm,
-    agents,
+    agent,
     memory,
 )
 

@@ -24,8 +24,8 @@ from errors import NodeError
 from net.egress import Rule, tls_context
 
 if TYPE_CHECKING:
-    from nodes.files import Files
-    from nodes.keyring import Credential, Keyring
+    from nodes.credentials.keyring import Credential, Keyring
+    from nodes.files.files import Files
 
 T = TypeVar("T")
 CATEGORIES = ("trigger", "logic", "data", "integration", "storage", "output", "ai")

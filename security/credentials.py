@@ -22,9 +22,9 @@ from definition.messages import flat as in_one_line
 from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable
 from models import AuditEntry, Fact, Workflow, differences
 from nodes.base import Context, Services
-from nodes.credential_types import TYPES
-from nodes.files import Files
-from nodes.keyring import CHECKS, Credential, Keyring, Untested
+from nodes.credentials.keyring import CHECKS, Credential, Keyring, Untested
+from nodes.credentials.types import TYPES
+from nodes.files.files import Files
 from schemas import CredentialIn
 
 from .vault import Vault

@@ -23,7 +23,7 @@ import cli
 import database
 from config import table
 from models import ApiToken, AuditEntry, Membership, Session, User, Workflow, Workspace
-from nodes import own
+from nodes import plugins
 from security import accounts
 from workflow_server import serve
 
@@ -363,7 +363,7 @@ class Twice(Node):
     (place / "thrice.py").write_text("1 / 0")
     monkeypatch.setenv("HEADRACE_NODES_DIR", "own")
     yield place
-    own.load(None)
+    plugins.load(None)
 
 
 def test_run_and_validate_know_own_node_types(nodes_dir, file, caplog):

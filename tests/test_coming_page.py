@@ -13,7 +13,7 @@ from config import Config
 from dispatch import make_services
 from engine import Job, plan, run
 from nodes import REGISTRY
-from nodes.keyring import Credential, Keyring
+from nodes.credentials.keyring import Credential, Keyring
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "coming-from-n8n.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from world import flow, node
 
 import errors
 import nodes.base
-import nodes.lists
+import nodes.data.lists
 from engine import Job, plan, run
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +41,7 @@ def test_each_command_is_a_target():
 def shown():
     """The class that the page shows, in the registry for the time of a test."""
     (source,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    scope = {**vars(errors), **vars(nodes.base), **vars(nodes.lists)}
+    scope = {**vars(errors), **vars(nodes.base), **vars(nodes.data.lists)}
     exec(source, scope)
     yield scope["Reverse"]
     del nodes.base.REGISTRY["reverse"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from test_readme import server as real_server
 
-from nodes.credential_types import TYPES
-from nodes.credentials_page import page
+from docs.generate.credentials_page import page
+from nodes.credentials.types import TYPES
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "credentials.md").read_text(encoding="utf-8")

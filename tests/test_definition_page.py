@@ -9,8 +9,8 @@ from world import run
 
 import definition as definitions
 from definition.examples import EXAMPLES
-from definition.page import page
 from definition.schema import COMPONENTS
+from docs.generate.definition_page import page
 
 PAGE = Path(__file__).parent.parent / "docs" / "definition.md"
 CASES = [(part, field, example) for part, fields in EXAMPLES.items() for field, example in fields.items()]

@@ -8,9 +8,9 @@ import pytest
 
 import engine
 from nodes import catalogue
-from nodes.bodies import KINDS
-from nodes.credential_types import TYPES
-from nodes.pages import OWN
+from nodes.credentials.types import TYPES
+from nodes.http.body import KINDS
+from nodes.http.pagination import OWN
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")

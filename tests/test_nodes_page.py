@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from docs.generate.nodes_page import page
 from nodes import REGISTRY
-from nodes.page import page
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "nodes.md").read_text(encoding="utf-8")

@@ -218,11 +218,11 @@ COMPUTED = {
     "agent/prompts.py: re.escape(mark)": lambda prompts: [
         (re.compile(re.escape(prompts.new_mark()), re.IGNORECASE), "sub"),
     ],
-    "nodes/keyring.py: ''.join(map(_escaped_or_not, text))": lambda keyring: [
+    "nodes/credentials/keyring.py: ''.join(map(_escaped_or_not, text))": lambda keyring: [
         (pattern, "sub") for text in ("pass:wörd", "aaaaaaaa/aa/") for _, pattern in keyring.in_urls(text)
     ],
-    "nodes/xml_text.py: f'[:{START}]": lambda xml_text: [(xml_text._name(), "fullmatch")],
-    "nodes/placeholders.py: f'(?P<skip>": lambda placeholders: [
+    "nodes/data/xml_format.py: f'[:{START}]": lambda xml_text: [(xml_text._name(), "fullmatch")],
+    "nodes/sql/params.py: f'(?P<skip>": lambda placeholders: [
         (placeholders._pattern(dialect), "search") for dialect in placeholders._QUOTED
     ],
 }

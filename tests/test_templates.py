@@ -13,7 +13,7 @@ import nodes
 import templates
 from net.egress import Rule, make_client
 from nodes.base import Services
-from nodes.sandbox import Sandbox
+from nodes.data.python_sandbox import Sandbox
 
 TEMPLATES = templates.all_templates()
 CLOSED_PORT = "http://127.0.0.1:1"

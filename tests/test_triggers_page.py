@@ -12,7 +12,7 @@ from world import fresh_database
 import engine
 from definition.triggers import triggers_of
 from models import Run
-from nodes import own
+from nodes import plugins
 from nodes.base import REGISTRY
 
 PAGE = (Path(__file__).parent.parent / "docs" / "triggers.md").read_text(encoding="utf-8")
@@ -39,9 +39,9 @@ def page_nodes(tmp_path):
     folder = tmp_path / "own-nodes"
     folder.mkdir()
     (tmp_path / source.splitlines()[0].removeprefix("# ")).write_text(source)
-    assert own.load(folder) == []
+    assert plugins.load(folder) == []
     yield
-    own.load(None)
+    plugins.load(None)
 
 
 def test_a_trigger_of_your_own_starts_a_run_for_each_new_entry(page_nodes, tmp_path, httpserver):

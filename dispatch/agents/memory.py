@@ -13,7 +13,7 @@ import orjson
 from database import all_words, any_word
 from errors import NodeError
 from models import AgentMemory, MemoryScope, now_ms
-from nodes.memory import LONGEST, MAX_AGENT, MAX_CONTENT, MAX_FOUND, MAX_KEY, MAX_TAG, MAX_TAGS
+from nodes.ai.memory import LONGEST, MAX_AGENT, MAX_CONTENT, MAX_FOUND, MAX_KEY, MAX_TAG, MAX_TAGS
 from schema_fields.row_json import iso
 
 CHARS_A_TOKEN = 4  # an estimate: of English a little less, of Chinese much more

@@ -9,7 +9,7 @@ import orjson
 from agent.definition import Agent
 from dispatch.recorder import RunRecord
 from models import AgentRun, Run
-from nodes.keyring import Keyring
+from nodes.credentials.keyring import Keyring
 
 from .callable_workflows import CallableFlow, callable_flows
 from .definitions import find_agent

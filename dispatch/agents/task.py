@@ -15,7 +15,7 @@ from engine import Plan
 from errors import BadInput, NodeError, Unavailable
 from models import AgentRun, Run, Write
 from nodes.base import REGISTRY, install_line
-from nodes.keyring import Find, Keyring
+from nodes.credentials.keyring import Find, Keyring
 
 PREFIX = "agent:"  # of what such a run has for the id of its flow
 NODE = "agent"

@@ -20,7 +20,7 @@ from dispatch.references import warnings_of
 from errors import BadInput, NodeError, NotFound
 from models import RUN_STATUSES, LogEntry, Run, Step, Workflow
 from nodes.base import REGISTRY
-from nodes.bounds import size_of
+from nodes.limits import size_of
 from schema_fields.row_json import iso
 
 if TYPE_CHECKING:

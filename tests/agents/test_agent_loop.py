@@ -18,8 +18,8 @@ from agent.loop import execute
 from agent.thread_bridge import LOOK_SECONDS, Desk
 from agent.types import Done
 from errors import NodeError
-from nodes.keyring import Keyring
-from nodes.model_wire import json_of
+from nodes.ai.model_access import json_of
+from nodes.credentials.keyring import Keyring
 
 
 class HandedBack(BaseException):

@@ -10,8 +10,8 @@ from llm_server import call, calls, raw, say, status
 from werkzeug import Response
 
 from models import Run
-from nodes.keyring import Keyring
-from nodes.toolbox import shortened
+from nodes.ai.tools import shortened
+from nodes.credentials.keyring import Keyring
 
 KEY = "sk-Model/Key+0123456789=abcdef"
 TOKEN = "t0k&n of the/shop+42"

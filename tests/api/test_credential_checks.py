@@ -9,8 +9,8 @@ from world import Background, at_once
 from database import execute, write
 from errors import NodeError, Unavailable
 from models import AuditEntry, Credential
-from nodes.credential_types import TYPES
-from nodes.keyring import CHECKS
+from nodes.credentials.keyring import CHECKS
+from nodes.credentials.types import TYPES
 from security.vault import Vault
 
 SECRET = "hunter2hunter2"

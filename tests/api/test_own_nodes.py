@@ -6,12 +6,12 @@ import pytest
 
 import workflow_server
 from models import Run
-from nodes import REGISTRY, own
+from nodes import REGISTRY, plugins
 
 SHOUT = '''
 from marshmallow import Schema
 from nodes.base import Node, setting
-from nodes.kinds import text
+from nodes.fields import text
 
 
 class Shout(Node):
@@ -59,13 +59,13 @@ def files(tmp_path):
     (place / "shout.py").write_text(SHOUT)
     (place / "whisper.py").write_text("x = 1\n1 / 0\n")
     yield place
-    own.load(None)
+    plugins.load(None)
 
 
 @pytest.fixture
 def folder(files, owner):
     """The same, loaded by a server that is up."""
-    own.load(files)
+    plugins.load(files)
     return files
 
 
@@ -104,18 +104,18 @@ def test_a_flow_with_a_type_of_a_broken_file_is_told_why_it_cannot_run(folder, o
 
 def test_a_run_that_waits_while_its_type_vanishes_can_still_be_asked_about(folder, owner, make_flow):
     (folder / "hold.py").write_text(HOLD)
-    assert [broken.file for broken in own.load(folder)] == ["whisper.py"]
+    assert [broken.file for broken in plugins.load(folder)] == ["whisper.py"]
     flow = make_flow({"nodes": [{"id": "a", "type": "hold"}]})
     run = owner.post(f"/api/workflows/{flow['id']}/run", {}).json
     assert (run["status"], run["waiting"]) == ("pending", "a yes")
-    own.load(None)
+    plugins.load(None)
     assert owner.post(f"/api/runs/{run['id']}/resume", {}).status_code == 409
     assert owner.get(f"/api/runs/{run['id']}/steps").json["items"][0]["status"] == "waiting"
 
 
 def test_an_own_type_can_wait_for_an_answer(folder, owner, make_flow, server):
     (folder / "hold.py").write_text(HOLD)
-    own.load(folder)
+    plugins.load(folder)
     flow = make_flow({"nodes": [{"id": "a", "type": "hold"}]})
     run = owner.post(f"/api/workflows/{flow['id']}/run", {}).json
     assert owner.post(f"/api/runs/{run['id']}/resume", {}).status_code == 200
@@ -127,12 +127,12 @@ def test_an_app_has_the_node_types_of_its_config(files, config):
     """With no server up in this process, which has one database open at a time."""
     for _ in range(2):
         workflow_server.create_app(replace(config, nodes_dir=files))
-        assert REGISTRY["shout"].own and [broken.file for broken in own.BROKEN] == ["whisper.py"]
+        assert REGISTRY["shout"].own and [broken.file for broken in plugins.BROKEN] == ["whisper.py"]
     workflow_server.create_app(config)
-    assert "shout" not in REGISTRY and own.BROKEN == []
+    assert "shout" not in REGISTRY and plugins.BROKEN == []
 
 
 def test_an_app_starts_without_the_folder_that_its_config_names(config, tmp_path):
     workflow_server.create_app(replace(config, nodes_dir=tmp_path / "nothing"))
-    assert [broken.file for broken in own.BROKEN] == [str(tmp_path / "nothing")]
-    own.load(None)
+    assert [broken.file for broken in plugins.BROKEN] == [str(tmp_path / "nothing")]
+    plugins.load(None)

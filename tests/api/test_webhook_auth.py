@@ -12,7 +12,7 @@ from api.proofs import proves
 from api.refusals import MAX_LINES, MAX_REFUSALS, WINDOW, Refusals
 from database import execute, write
 from models import LogEntry, Run
-from nodes.credential_types import TYPES
+from nodes.credentials.types import TYPES
 
 pytestmark = pytest.mark.usefixtures("way")
 

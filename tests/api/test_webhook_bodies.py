@@ -10,9 +10,10 @@ import pytest
 from errors import NodeError
 from models import Run
 from net.egress import Answer
-from nodes import answers, formats
-from nodes.bounds import is_too_fine
-from nodes.files import value_of
+from nodes.data import formats
+from nodes.files.files import value_of
+from nodes.http import response
+from nodes.limits import is_too_fine
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -199,7 +200,7 @@ def test_only_what_is_a_list_or_an_object_counts(text, fine):
     [
         lambda raw: formats.json_value(raw.decode(), "data"),
         lambda raw: value_of(raw, "file", "json"),
-        lambda raw: answers.as_json(Answer(200, "OK", {}, raw, None, "http://a.example", "GET a.example")),
+        lambda raw: response.as_json(Answer(200, "OK", {}, raw, None, "http://a.example", "GET a.example")),
     ],
     ids=["json", "file", "http"],
 )

@@ -10,7 +10,7 @@ SOURCE = '''
 from marshmallow import Schema
 
 from nodes.base import Branch, Node
-from nodes.kinds import choice, text
+from nodes.fields import choice, text
 
 
 class Parcel(Node):

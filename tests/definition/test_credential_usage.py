@@ -9,7 +9,7 @@ from world import flow, node
 import definition as definitions
 from definition import Use
 from nodes.base import REGISTRY, Node
-from nodes.kinds import credential, text
+from nodes.fields import credential, text
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +100,7 @@ def test_what_the_workspace_lacks_is_a_warning_that_says_where():
 
 def test_every_key_for_a_credential_names_types_that_there_are():
     from nodes import catalogue
-    from nodes.credential_types import TYPES
+    from nodes.credentials.types import TYPES
 
     keys = [
         (entry["type"], name, schema["x-credential"])

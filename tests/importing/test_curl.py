@@ -19,8 +19,8 @@ from config import Config
 from dispatch import make_services
 from errors import BadInput, HeadraceError, TooLarge
 from importing.curl import MAX_BYTES, node_of
-from nodes.credential_types import TYPES
-from nodes.files import Files
+from nodes.credentials.types import TYPES
+from nodes.files.files import Files
 from schemas import CredentialIn
 
 SECRET = "hunter2hunter2"

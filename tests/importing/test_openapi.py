@@ -22,8 +22,8 @@ from dispatch import make_services
 from errors import BadInput, HeadraceError, TooLarge
 from importing.documents import MAX_BYTES, loaded
 from importing.openapi import MAX_OPERATIONS, read, slug_of
-from nodes.credential_types import TYPES
-from nodes.files import Files
+from nodes.credentials.types import TYPES
+from nodes.files.files import Files
 from schemas import CredentialIn
 
 

@@ -10,12 +10,13 @@ from sql_servers import MYSQL, POSTGRES, MySQL, Postgres, database, serving
 from toolboxes import Agents
 
 from net.egress import Rule, make_client
-from nodes import REGISTRY, toolbox
+from nodes import REGISTRY
+from nodes.ai import tools as toolbox
 from nodes.base import Context, Services
-from nodes.credential_types import TYPES
-from nodes.files import Files
-from nodes.keyring import Credential, Keyring
-from nodes.sandbox import Sandbox
+from nodes.credentials.keyring import Credential, Keyring
+from nodes.credentials.types import TYPES
+from nodes.data.python_sandbox import Sandbox
+from nodes.files.files import Files
 
 HERE = Rule(["127.0.0.1"])
 

@@ -13,7 +13,7 @@ from marshmallow import ValidationError, fields, missing, validate
 import engine
 from nodes import REGISTRY, catalogue, categories, search
 from nodes.base import CATEGORIES, LANGUAGES, Node
-from nodes.keyring import Keyring
+from nodes.credentials.keyring import Keyring
 
 ENTRIES = {entry["type"]: entry for entry in catalogue()}
 TYPES = sorted(REGISTRY)

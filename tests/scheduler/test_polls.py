@@ -12,7 +12,7 @@ from database import execute, write
 from errors import DefinitionError, NodeError
 from models import CLAIM_MS, LogEntry, Poll, PollEntry, Run, metrics, now_ms
 from nodes.base import Item, Node, Polled
-from nodes.keyring import Credential
+from nodes.credentials.keyring import Credential
 from scheduler.polls import HOLD_MS, MOST_THREADS, RUNS_AT_ONCE, THREADS, backoff, in_a_thread
 
 pytestmark = pytest.mark.usefixtures("path")

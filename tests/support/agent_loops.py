@@ -21,7 +21,7 @@ from agent.tools import Later, Tool
 from agent.types import Done, Given, Waiting, Work
 from errors import NodeError
 from json_schemas import issues_of
-from nodes.model_wire import json_of
+from nodes.ai.model_access import json_of
 
 STEPS = 8
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}

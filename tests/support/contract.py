@@ -19,7 +19,7 @@ import orjson
 import pytest
 
 import engine
-from nodes.keyring import Keyring
+from nodes.credentials.keyring import Keyring
 
 PATIENCE = 60  # seconds after which whatever has a deadline of half a second is stuck
 

@@ -13,7 +13,7 @@ from definition.triggers import triggers_of
 from errors import NodeError
 from models import Poll, PollEntry, Run, now_ms
 from nodes.base import Item, Polled, setting
-from nodes.kinds import Number, text
+from nodes.fields import Number, text
 from scheduler.leader import Leader
 from scheduler.polls import Poller
 

@@ -3,7 +3,7 @@
 from agent.definition import ToolSpec
 from dispatch.agents.callable_workflows import CallableFlow, arguments_schema
 from errors import NodeError, NotFound
-from nodes.toolbox import checked
+from nodes.ai.tools import checked
 
 
 def Spec(type, options=None, approval=False):

@@ -22,7 +22,7 @@ from dispatch.recorder import Recorder
 from errors import NodeError
 from models import Run, Step, Workflow
 from nodes.base import REGISTRY, Node
-from nodes.kinds import anything
+from nodes.fields import anything
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds after which something that never comes fails the test

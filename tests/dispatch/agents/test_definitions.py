@@ -29,9 +29,9 @@ from agent.definition import (
 from definition.builder import NODE_KEYS
 from definition.settings import SETTING_CHECKS
 from errors import DefinitionError
-from nodes.calls import CREDENTIALS, METHODS
-from nodes.credential_types import TYPES
-from nodes.waits import LONGEST
+from nodes.core.waits import LONGEST
+from nodes.credentials.types import TYPES
+from nodes.http.client import CREDENTIALS, METHODS
 
 LEAST = {"id": "good", "name": "Good", "instructions": "Do good."}
 FULL = {

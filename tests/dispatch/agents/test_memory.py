@@ -17,7 +17,7 @@ from dispatch.agents.memory import Memory
 from dispatch.payloads import Payloads
 from errors import NodeError
 from models import AgentMemory, MemoryScope, new_id, now_ms
-from nodes.keyring import Keyring
+from nodes.credentials.keyring import Keyring
 from scheduler.retention import Retention
 from schema_fields.row_json import iso
 

@@ -1,0 +1,138 @@
+"""docs/definition.md, made of the schema of the definition format: `python -m docs.generate.definition_page`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from definition.examples import EXAMPLES
+from definition.graph import MAX_ID, MAX_NAME
+from definition.schema import COMPONENTS, REF
+from docs.generate.nodes_page import row
+
+# Tables and sentences of Markdown are one line each.
+# ruff: noqa: E501
+
+HEAD = f"""\
+# The definition of a flow
+
+Generated from the schema by `make docs`; change it there.
+
+A flow is a JSON object: nodes, the edges between them, and settings. The editor shows it under *JSON*; the API takes
+it as `definition` (an object) or `definition_json` (text). Its schema is `WorkflowDefinition` in `GET /api/openapi.json`. Only the `id` and the `type` of each node are required.
+
+```json
+{{
+  "nodes": [
+    {{"id": "start", "type": "manual"}},
+    {{"id": "large", "type": "if", "config": {{"condition": "{{{{ input.sum > 100 }}}}"}}}},
+    {{"id": "ask", "type": "approval", "name": "Ask the boss", "config": {{"message": "Pay {{{{ input.sum }}}}?"}}}}
+  ],
+  "edges": [["start", "large"], ["large", "ask", "true"]],
+  "settings": {{"timezone": "Europe/Berlin", "timeout": 600}}
+}}
+```
+
+What the server checks, and when:
+
+| rule | a draft | an active flow, a run |
+|---|---|---|
+| ids are names of letters, digits and `_`, unique, of at most {MAX_ID} characters | checked | checked |
+| edges join nodes that exist, none twice, and form no cycle | checked | checked |
+| types, config, branches and expressions are right; no key is unknown; names of up to {MAX_NAME} characters | | checked |
+| the definition has at most `HEADRACE_MAX_DEFINITION_BYTES` bytes and `HEADRACE_MAX_NODES` nodes | checked | checked |
+
+Each breach is a 400 that says which node, edge or field it is; `POST /api/workflows/validate` and `python
+workflow_server.py validate` say all of them at once.
+
+"""
+TITLES = {
+    "WorkflowDefinition": ("The whole", "What a definition has at its top."),
+    "WorkflowNode": (
+        "A node",
+        "What every node may have, whatever its type; what its `config` takes is in [nodes.md](nodes.md).",
+    ),
+    "WorkflowRetry": (
+        "`retry`",
+        "Pauses are spread between half of and the whole time that is said, so that many runs do not come back at once. "
+        "An error that a further attempt cannot mend, such as a 404, is not tried again.",
+    ),
+    "WorkflowPosition": ("`position`", "Where the editor draws a node."),
+    "WorkflowEdge": (
+        "An edge",
+        "A node starts when all nodes before it have ended or were skipped; its input is the output of the node before it, or "
+        "an object of the outputs by node id where several lead to it. A node that no edge enters gets the input of the run.",
+    ),
+    "WorkflowShortEdge": ("An edge in short", ""),
+    "WorkflowSettings": (
+        "`settings`",
+        "What holds for the flow as a whole. [runs.md](runs.md) says more of limits and error flows.",
+    ),
+}
+
+
+def page() -> str:
+    """The text of docs/definition.md."""
+    return HEAD + "".join(part for name in COMPONENTS for part in _part(name)).rstrip() + "\n"
+
+
+def _part(name: str) -> Iterator[str]:
+    title, about = TITLES[name]
+    schema = COMPONENTS[name]
+    yield f"## {title}\n\n" + (f"{about}\n\n" if about else "")
+    if name == "WorkflowShortEdge":
+        yield f"{schema['description']}.\n\n{_example(EXAMPLES[name][''])}"
+        return
+    yield "| field | what it is | takes |\n|---|---|---|\n"
+    for key, field in schema["properties"].items():
+        yield row(key, {"description": "", **_simple(field)}, key in schema.get("required", ()), _remark(field))
+    yield "\n"
+    for key in schema["properties"]:
+        yield f"### `{key}`\n\n{_example(EXAMPLES[name][key])}"
+
+
+def _simple(field: dict[str, Any]) -> dict[str, Any]:
+    """The field as a table can say it: one of several shapes as their types."""
+    if "anyOf" not in field:
+        return field
+    types = [
+        COMPONENTS[shape["$ref"].removeprefix(REF)]["type"] if "$ref" in shape else shape["type"]
+        for shape in field["anyOf"]
+    ]
+    return {**field, "type": types}
+
+
+def _remark(field: dict[str, Any]) -> str | None:
+    return f"at most {field['maxLength']} characters" if "maxLength" in field else None
+
+
+def _example(example: dict[str, Any]) -> str:
+    text = f"```json\n{written(example['definition'])}\n```\n\n"
+    said = [f"{key} `{orjson.dumps(example[key]).decode()}`" for key in ("input", "output", "error") if key in example]
+    return text + (f"With the {' a run has the '.join(said)}.\n\n" if len(said) > 1 else "")
+
+
+def written(definition: dict[str, Any]) -> str:
+    """A definition as people write one: a line for each node and each edge."""
+    parts = []
+    for key, value in definition.items():
+        lines = [f"    {_line(item)}" for item in value] if isinstance(value, list) and value else []
+        whole = "[\n" + ",\n".join(lines) + "\n  ]" if lines else _line(value)
+        parts.append(f'  "{key}": {whole}')
+    return "{\n" + ",\n".join(parts) + "\n}"
+
+
+def _line(value: Any) -> str:
+    """JSON in one line, with blanks between its parts."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{orjson.dumps(key).decode()}: {_line(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_line, value)) + "]"
+    return orjson.dumps(value).decode()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,121 @@
+"""docs/nodes.md, made of the catalogue: `python -m docs.generate.nodes_page`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import orjson
+
+from nodes import CATEGORY_LABELS, catalogue
+
+WORDS = {
+    "object": "an object",
+    "array": "a list",
+    "string": "text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+}
+HEAD = """\
+# Nodes
+
+Generated from the node types by `make docs`; change them there.
+
+Every setting may hold expressions (`{{ … }}`, see [expressions.md](expressions.md)) unless it is marked *as written*.
+What a node gives is the input of the nodes after it. Every node also has `foreach`, `retry`, `timeout`, `on_error` and
+`on_interrupt`, see [definition.md](definition.md#a-node). A node that *has effects* is on record before it starts;
+after a crash it is done again under the same idempotency key.
+Nodes of your own: [writing-a-node.md](writing-a-node.md).
+
+"""
+
+
+def page() -> str:
+    """The text of docs/nodes.md."""
+    entries = catalogue()
+    parts = [HEAD]
+    for category, members in groupby(entries, key=lambda entry: str(entry["category"])):
+        of_it = list(members)
+        parts.append(f"## {CATEGORY_LABELS[category][0]}\n\n")
+        parts.append(" · ".join(f"[{entry['type']}](#{entry['type']})" for entry in of_it) + "\n\n")
+        parts.extend("".join(_section(entry)) for entry in of_it)
+    return "".join(parts).rstrip() + "\n"
+
+
+def _section(entry: dict[str, Any]) -> Iterator[str]:
+    yield f"### `{entry['type']}`\n\n**{entry['name']}.** {entry['description']}\n\n"
+    if remarks := list(_remarks(entry)):
+        yield " ".join(remarks) + "\n\n"
+    schema = entry["config_schema"]
+    if schema["properties"]:
+        yield "| setting | what it is | takes |\n|---|---|---|\n"
+        yield "".join(_rows(schema)) + "\n"
+    for example in entry["examples"]:
+        yield _example(example)
+
+
+def _remarks(entry: dict[str, Any]) -> Iterator[str]:
+    if entry["branches"]:
+        yield f"Branches: {', '.join(f'`{name}`' for name in entry['branches'])}."
+    if not entry["pure"]:
+        yield "*Has effects.*"
+    if entry["extra"]:
+        yield f"Needs an extra: `pip install -r extras/{entry['extra']}.txt`."
+
+
+def _rows(schema: dict[str, Any], within: str = "", literal: bool = False) -> Iterator[str]:
+    """The settings, and after one that is an object those that it has."""
+    for key, field in schema["properties"].items():
+        as_written = literal or field.get("x-literal", False)
+        yield row(within + key, field | {"x-literal": as_written}, key in schema.get("required", ()))
+        if "properties" in field:
+            yield from _rows(field, f"{within}{key}.", as_written)
+
+
+def row(key: str, field: dict[str, Any], required: bool, remark: str | None = None) -> str:
+    """The row of a table for one setting, by its JSON Schema."""
+    takes = [takes_of(field)]
+    if field.get("x-credential"):
+        takes = [f"a credential: {', '.join(f'`{type_}`' for type_ in field['x-credential'])}"]
+    if required:
+        takes.append("**required**")
+    elif field.get("default") is not None:
+        takes.append(f"default `{orjson.dumps(field['default']).decode()}`")
+    if field.get("x-literal") and not field.get("x-credential"):
+        takes.append("*as written*")
+    takes += [remark] if remark else []
+    return f"| `{key}` | {_cell(field['description'])} | {_cell(', '.join(takes))} |\n"
+
+
+def takes_of(field: dict[str, Any]) -> str:
+    """What a setting takes, in words, by its JSON Schema."""
+    if "enum" in field:
+        return " \\| ".join(f"`{value}`" for value in field["enum"] if value is not None)
+    kind = field.get("type")
+    kinds = [kind] if isinstance(kind, str) else [item for item in kind or () if item != "null"]
+    text = " or ".join(WORDS[item] for item in kinds) or "anything"
+    low, high = field.get("minimum"), field.get("maximum")
+    if low is not None or high is not None:
+        text += f" from {_plain(low)}" if low is not None else ""
+        text += f" to {_plain(high)}" if high is not None else ""
+    return text
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else str(number)
+
+
+def _cell(text: str) -> str:
+    return text.replace("\n", " ").replace("|", "\\|").replace("\\\\|", "\\|")
+
+
+def _example(example: dict[str, Any]) -> str:
+    shown = {key: example[key] for key in ("config", "input", "branch", "output", "error") if key in example}
+    return f"```json\n{orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()}\n```\n\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,1 @@
+"""Nodes that ask language models: prompts, agents, what agents remember."""

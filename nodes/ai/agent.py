@@ -1,0 +1,249 @@
+"""The node that runs an agent: a language model with tools, within limits, each of its steps on record."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from marshmallow import Schema, fields, validate
+
+from agent import model_choice, prompts, types
+from agent.definition import Agent as Definition
+from agent.definition import restored
+from agent.journal import spent
+from agent.types import Done, Given, Waiting, Work
+from errors import NodeError
+from nodes.ai import tools
+from nodes.ai.model_access import GRACE, choose, cleaned, json_of, misfits, model_access, price_of
+from nodes.base import AgentRecord, Agents, Context, Node, Suspend, check_installed, setting
+from nodes.core.waits import DAY, now_ms, question, tell
+from nodes.fields import anything, credential, json_schema, text
+
+MOST_TURNS = 50
+HISTORY_TOKENS, RECALLED_TOKENS = 8_000, 2_000
+MOST_CALLS, MOST_SHOWN = 100, 2_000  # calls in the output, and characters of the arguments of each
+
+
+class Agent(Node):
+    """Has an agent work on a task with its tools, and hands on its answer, as text or as data.
+
+    Every step is on record: after a crash it goes on where it was. Where a tool needs approval, the run waits for it.
+    """
+
+    type = "agent"
+    category = "ai"
+    title = "Agent"
+    icon = "robot"
+    also = ("ai agent", "assistant", "openai", "chatgpt", "gpt", "claude", "bot", "tools")
+    pure = False
+    slow = True
+    suspends = True
+    asks = True
+    answers = ("approved", "rejected")
+    extra = "agents"
+    requires = ("pydantic_ai",)
+    examples = (
+        {
+            "config": {
+                "agent_id": "summarizer",
+                "task": "Summarize this in two sentences.",
+                "input": "{{ input.text }}",
+            },
+            "input": {"text": "A long text…"},
+            "output": {
+                "data": {
+                    "headline": "A long text, in short",
+                    "summary": "It says…",
+                    "key_points": ["It is long."],
+                    "decisions": [],
+                    "tasks": [],
+                },
+                "usage": {"requests": 1, "tool_calls": 0, "input_tokens": 420, "output_tokens": 60, "cost": 0.0011},
+                "tool_calls": [],
+                "agent_run_id": "arun_01K0000000000000000000000",
+            },
+        },
+    )
+
+    class Config(Schema):
+        agent_id = text(
+            "The id of the agent: researcher, or one of your own", most=64, literal=True, required=True, names="agent"
+        )
+        task = text("What is to be done, in words: Find out who made this", most=100_000, required=True, lines="")
+        input = anything("What the task is about, for the agent to read as data; without it, the node's input")
+        session = text(
+            "The conversation it is a part of, such as {{ input.chat_id }}; without it, each task stands alone",
+            most=200,
+        )
+        memory = setting(
+            fields.Boolean, "Whether it is told what it remembers; without this, as the agent says", literal=True
+        )
+        model = text(
+            "The model, such as openai:gpt-5; without it, the agent's own or the server's", most=200, literal=True
+        )
+        notify = credential(
+            "Whom to send the question and the links where a call needs approval; without it, whom the agent says",
+            "service_url",
+        )
+        credentials = setting(
+            fields.Dict(keys=fields.String(), values=fields.String(validate=validate.Length(1, 200))),
+            'Credentials for tools that name none, and for the model: {"sql": "warehouse", "llm": "our-openai"}',
+            literal=True,
+        )
+        output_schema = json_schema("A JSON Schema that the answer must follow, instead of the agent's own")
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        check_installed(type(self))
+        agents = ctx.need_agents()
+        definition = agents.definition(config["agent_id"])
+        record = agents.record(ctx.node_id, ctx.index)
+        if record.start is not None:
+            definition = restored(record.start["agent"])
+        if definition is None:
+            raise NodeError(f"there is no agent {config['agent_id']!r}; GET /api/agents lists them", permanent=True)
+        return _Turn(config, config.get("input", input), ctx, agents, record, definition).take()
+
+
+class _Turn:
+    """One execution of the node: from where the agent's record ends to its answer, or to where it waits."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        input: Any,
+        ctx: Context,
+        agents: Agents,
+        record: AgentRecord,
+        agent: Definition,
+    ) -> None:
+        self.config, self.input, self.agents, self.record = config, input, agents, record
+        if "output_schema" in config:
+            agent = dataclasses.replace(agent, output_schema=config["output_schema"])
+        if "memory" in config:
+            agent = dataclasses.replace(agent, memory=config["memory"])
+        # In a list nothing can wait, so no other flow can be waited for.
+        self.ctx = ctx if ctx.index is None else dataclasses.replace(ctx, flows=None)
+        self.agent = agent
+        self.session = (
+            self.clean(config.get("session") or "") if record.start is None else record.start.get("session", "")
+        )
+
+    def take(self) -> Any:
+        name, credential = self.model()
+        choice = choose(self.ctx, self.agents.models, name, credential)
+        task, given = self.clean(self.config["task"]), self.clean(self.input)
+        types.load(choice.provider)
+        self.record.begin(self.agent.id, task, given, self.session, choice.name)
+        try:
+            outcome = types.run(self.work(choice, task, given))
+            return self.answer(outcome) if isinstance(outcome, Done) else self.wait(outcome)
+        except NodeError as error:
+            self.record.end("failed", error_text=self.ctx.clean(error.message))
+            raise
+
+    def model(self) -> tuple[str | None, str | None]:
+        """The name of the model and of its credential; those with which the agent began, if it has."""
+        start = self.record.start
+        if start is not None:
+            return start["model"], start["credential"]
+        credentials = self.config.get("credentials", {})
+        return self.config.get("model") or self.agent.model, credentials.get("llm") or self.agent.credential
+
+    def work(self, choice: Any, task: str, given: Any) -> Work:
+        """All that the agent needs; what it begins with is kept before it does anything."""
+        ctx, record = self.ctx, self.record
+        listings = {} if record.start is None else record.start["listings"]
+        end = time.monotonic() + max(0.0, self.agent.limits.seconds - spent(record.entries))
+        until = math.inf if ctx.deadline is None else ctx.deadline
+        # No tool may take longer than the agent may.
+        lent = dataclasses.replace(ctx, deadline=min(end, until))
+        box = tools.build(
+            self.agent.tools, lent, self.agents, self.agent.id, self.session, self.config.get("credentials", {}),
+            input=given, listings=listings,
+        )  # fmt: skip
+        if record.start is None:
+            record.keep_start(self.beginning(choice, task, given, box.listings))
+        schema = record.start["agent"]["output_schema"]
+        return Work(
+            key=ctx.idempotency_key,
+            journal=record,
+            start=record.start,
+            tools=list(box.tools.values()),
+            open_model=lambda: model_choice.open_model(
+                choice, self.agents.models, model_access(ctx, choice), end + GRACE
+            ),
+            wrong=functools.partial(tools.checked, clean=ctx.clean),
+            wrong_output=functools.partial(misfits, schema, clean=ctx.clean),
+            deadline=end,
+            until=until,
+            clean=self.clean,
+            clean_text=ctx.clean,
+            shorten=tools.shortened,
+            stopped=ctx.stopped,
+            given=self.given(),
+            cost_of=price_of(choice),
+        )
+
+    def beginning(self, choice: Any, task: str, given: Any, listings: Any) -> dict[str, Any]:
+        agent, mark, clean = self.agent.snapshot(), prompts.new_mark(), self.clean
+        memory = self.agents.memory
+        recalled = memory.recall(self.agent.id, self.session, task, RECALLED_TOKENS) if self.agent.memory else []
+        turns = self.agents.conversation(self.agent.id, self.session, MOST_TURNS) if self.session else []
+        return {
+            # As it is written, for it says what the agent may do: a word of it may be somebody's password.
+            "agent": orjson.loads(json_of(agent)),
+            "model": choice.name,
+            "credential": self.model()[1],
+            "session": self.session,
+            "mark": mark,
+            "instructions": clean(prompts.instructions(agent, mark)),
+            "prompt": clean(prompts.prompt(mark, task, given, recalled)),
+            "history": clean(prompts.kept_history(turns, min(HISTORY_TOKENS, self.agent.limits.tokens // 4))),
+            "listings": listings,
+        }
+
+    def given(self) -> Given | None:
+        answer = self.ctx.answer
+        return None if answer is None else Given(answer.question, answer.name, answer.value, answer.by)
+
+    def clean(self, value: Any) -> Any:
+        """JSON without any secret: what is on record, and what the agent goes on with."""
+        return cleaned(self.ctx, value)
+
+    def answer(self, done: Done) -> dict[str, Any]:
+        output = self.clean(done.output)
+        said = {"text": output} if self.agent.output_schema is None else {"data": output}
+        self.record.end("success", said)
+        calls = self.record.calls()[:MOST_CALLS]
+        return {
+            **said,
+            "usage": self.record.usage()._asdict(),
+            "tool_calls": [
+                {"name": call.name, "arguments": tools.shortened(call.request, MOST_SHOWN), "status": call.status}
+                for call in calls
+            ],
+            "agent_run_id": self.record.id,
+        }
+
+    def wait(self, waiting: Waiting) -> Suspend:
+        if self.ctx.index is not None:
+            text = f"an agent that is mapped over a list cannot wait for approval ({waiting.reason})"
+            raise NodeError(text, permanent=True)
+        rule = self.agent.approval
+        seconds = 7 * DAY if rule is None or rule.timeout is None else rule.timeout
+        notify = self.config.get("notify") or (None if rule is None else rule.notify)
+        told = notify is not None and waiting.question is not None and self.tell(notify, waiting)
+        self.record.end("waiting")
+        if waiting.question is None:
+            return Suspend(None, waiting.reason, waiting.run_id)
+        return Suspend(now_ms() + int(seconds * 1000), waiting.reason, told=told, question=waiting.question)
+
+    def tell(self, service: str, waiting: Waiting) -> bool:
+        ctx = self.ctx
+        links = {} if ctx.links is None or waiting.question is None else ctx.links(waiting.question)
+        return tell(service, question(waiting.reason.removeprefix("approval: "), ctx, links), ctx)

@@ -1,0 +1,329 @@
+"""The nodes that ask a language model once, without tools: for text or data, or for a label.
+
+They stand on the loop of agents, which repairs answers, keeps to the time and counts what was used. Nothing is kept in
+between: after a crash, a model is asked anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from agent import model_choice, prompts, types
+from agent.journal import Entry, usage_of
+from agent.types import Done, Work
+from errors import NodeError
+from nodes.ai.model_access import GRACE, choose, cleaned, misfits, model_access, price_of
+from nodes.base import Branch, Context, Node, check_installed, setting
+from nodes.fields import Number, anything, credential, json_schema, text
+
+# A model is asked, and told of its mistakes so many times (`agent.loop.REPAIRS`).
+MOST_REQUESTS = 4
+LEAST_LABELS, MOST_LABELS, LONGEST_LABEL, LONGEST_DESCRIPTION = 2, 50, 100, 1_000
+MOST_REASON = 500
+CUT_OFF = ("length", "content_filter")
+SORT = (
+    "You sort what you are given: choose the one label that fits it best. Give the label's name as it stands here, the "
+    "reason in one sentence, and from 0 to 1 how sure you are. These are the labels:"
+)
+WHICH = "Which of the labels fits best?"
+
+
+class Asking(Schema):
+    """The settings that all have who ask a model."""
+
+    model = text(
+        "The model, such as openai:gpt-5; without it, the credential's or the server's", most=200, literal=True
+    )
+    credential = credential("The key of the model's provider; without it, the server's own", "llm")
+    temperature = setting(
+        Number,
+        "How freely it chooses its words, from 0; models that reason first ignore it",
+        literal=True,
+        validate=validate.Range(0, 2),
+    )
+    max_tokens = setting(
+        fields.Integer(strict=True, validate=validate.Range(1, 1_000_000)),
+        "Tokens that its answer may have; a longer one is cut off there",
+        literal=True,
+    )
+    timeout = setting(
+        Number, "Seconds until it fails", literal=True, load_default=180.0, validate=validate.Range(0.1, 3_600)
+    )
+
+
+class Llm(Node):
+    """Asks a language model, and hands on its answer: text, or data that follows a JSON Schema.
+
+    What it is about goes into input, which the model takes as data, never as instructions.
+    """
+
+    type = "llm"
+    category = "ai"
+    title = "Ask a model"
+    icon = "sparkles"
+    also = (
+        "openai",
+        "chatgpt",
+        "gpt",
+        "claude",
+        "anthropic",
+        "gemini",
+        "mistral",
+        "ollama",
+        "chat",
+        "summarize",
+        "prompt",
+        "basic llm chain",
+        "information extractor",
+    )
+    pure = False
+    slow = True
+    extra = "agents"
+    requires = ("pydantic_ai",)
+    examples = (
+        {
+            "config": {"prompt": "Summarize this mail in one sentence.", "input": "{{ input.text }}"},
+            "input": {"text": "Dear all, the meeting on Monday…"},
+            "output": {
+                "text": "The meeting of Monday is moved to Tuesday.",
+                "truncated": False,
+                "usage": {"requests": 1, "input_tokens": 160, "output_tokens": 12, "cost": 0.00032},
+                "model": "openai:gpt-5",
+            },
+        },
+        {
+            "config": {
+                "prompt": "Which date and which sum does the invoice name?",
+                "input": "{{ input.text }}",
+                "output_schema": {
+                    "type": "object",
+                    "properties": {"date": {"type": "string", "format": "date"}, "sum": {"type": "number"}},
+                    "required": ["date", "sum"],
+                },
+            },
+            "input": {"text": "Invoice of 3 May 2026 … 119.00"},
+            "output": {
+                "data": {"date": "2026-05-03", "sum": 119.0},
+                "usage": {"requests": 1, "input_tokens": 210, "output_tokens": 18, "cost": 0.00044},
+                "model": "openai:gpt-5",
+            },
+        },
+    )
+
+    class Config(Asking):
+        prompt = text("What the model is to do, in words: Summarize this mail", required=True, lines="")
+        system = text("Who the model is to be, and what always holds: You write for children", lines="")
+        input = anything("What it is about, text or data, for the model to take as data: {{ input.text }}")
+        output_schema = json_schema("A JSON Schema that the answer must follow; without it, the answer is text")
+
+        class Meta:
+            fields = ("prompt", "input", "system", "output_schema", *Asking().fields)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        check_installed(type(self))
+        schema, mark = config.get("output_schema"), prompts.new_mark()
+        told = [config.get("system", ""), *([] if config.get("input") is None else [prompts.rules_of(mark)])]
+        given = fitting(config.get("input"), "input")
+        said = ask(config, ctx, "\n\n".join(filter(None, told)), prompts.prompt(mark, config["prompt"], given), schema)
+        answer = {"data": said.output} if schema else {"text": said.output, "truncated": said.truncated}
+        return {**answer, "usage": said.usage, "model": said.model}
+
+
+class Label(fields.Raw):
+    """A name, or `{"name", "description"}`; its name is that of a branch."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        label = {"name": value} if isinstance(value, str) else value
+        if not isinstance(label, dict) or label.keys() - {"name", "description"}:
+            raise ValidationError('Must be a name or {"name": name, "description": text}.')
+        name, description = label.get("name"), label.get("description", "")
+        if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_LABEL:
+            raise ValidationError(f"Must have a name of 1 to {LONGEST_LABEL} characters.")
+        if not name.isprintable() or name != name.strip():
+            raise ValidationError("Must have a name of one line, without space before and after it.")
+        if not isinstance(description, str) or len(description) > LONGEST_DESCRIPTION:
+            raise ValidationError(f"Must have a description of at most {LONGEST_DESCRIPTION:,} characters.")
+        return {"name": name, "description": description}
+
+
+def check_labels(labels: list[dict[str, str]]) -> None:
+    """Refuse too few, too many, or two that a model might take for each other."""
+    if not LEAST_LABELS <= len(labels) <= MOST_LABELS:
+        raise ValidationError(f"Must be {LEAST_LABELS} to {MOST_LABELS} labels.")
+    names = [label["name"].casefold() for label in labels]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValidationError(f"Must differ from each other, in more than capitals; {twice[0]!r} is there twice.")
+
+
+class Classify(Node):
+    """Has a language model choose the label that fits best, and goes on by the branch of that name.
+
+    It hands on its input, under input, with the label, the reason and how sure the model says it is.
+    """
+
+    type = "classify"
+    category = "ai"
+    title = "Classify"
+    icon = "tags"
+    also = ("text classifier", "sentiment analysis", "categorize", "label")
+    pure = False
+    slow = True
+    extra = "agents"
+    requires = ("pydantic_ai",)
+    examples = (
+        {
+            "config": {
+                "text": "{{ input.body }}",
+                "labels": ["billing", {"name": "bug", "description": "Something does not work as it should"}],
+            },
+            "input": {"body": "I was charged twice."},
+            "branch": "billing",
+            "output": {
+                "label": "billing",
+                "reason": "It is about a charge.",
+                "confidence": 0.97,
+                "input": {"body": "I was charged twice."},
+                "usage": {"requests": 1, "input_tokens": 240, "output_tokens": 25, "cost": 0.00055},
+                "model": "openai:gpt-5",
+            },
+        },
+    )
+
+    class Config(Asking):
+        instructions = text(
+            "What to heed beside the labels: A mail in anger is a complaint, whatever it is about", lines=""
+        )
+        text = anything("What to classify, text or data; without it, the input", lines="")
+        labels = setting(
+            fields.List(Label(), required=True, validate=check_labels),
+            'The labels, 2 to 50: names, or {"name": "bug", "description": "what it means"}; each is a branch',
+            literal=True,
+        )
+
+        class Meta:
+            fields = ("text", "labels", "instructions", *Asking().fields)
+
+    @classmethod
+    def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
+        labels = config.get("labels")
+        names = [label.get("name") if isinstance(label, dict) else label for label in _list(labels)]
+        return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        check_installed(type(self))
+        given = fitting(config.get("text", input), "text")
+        if given is None or (isinstance(given, str) and not given.strip()):
+            raise NodeError("there is nothing to classify", permanent=True)
+        mark = prompts.new_mark()
+        told = [SORT, _listed(config["labels"]), config.get("instructions", ""), prompts.rules_of(mark)]
+        schema = _choice(config["labels"])
+        said = ask(config, ctx, "\n\n".join(filter(None, told)), prompts.prompt(mark, WHICH, given), schema)
+        chosen = said.output
+        answer = {
+            "label": chosen["label"],
+            "reason": chosen["reason"][:MOST_REASON],
+            "confidence": chosen["confidence"],
+        }
+        return Branch(answer["label"], {**answer, "input": input, "usage": said.usage, "model": said.model})
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _listed(labels: list[dict[str, str]]) -> str:
+    return "\n".join(
+        f"- {label['name']}" + f": {label['description']}" * bool(label["description"]) for label in labels
+    )
+
+
+def _choice(labels: list[dict[str, str]]) -> dict[str, Any]:
+    """The schema of an answer. The reason stands before the label, for a model to think before it chooses."""
+    properties = {
+        "reason": {"type": "string"},
+        "label": {"enum": [label["name"] for label in labels]},
+        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def fitting(given: Any, key: str) -> Any:
+    """What a model is given to read; NodeError where that is too long. Half of it might tell the opposite."""
+    size = len(prompts.as_text(given))
+    if size > prompts.MOST_INPUT:
+        most = prompts.MOST_INPUT
+        raise NodeError(f"{key} has {size:,} characters; at most {most:,} are allowed", permanent=True)
+    return given
+
+
+class Said(NamedTuple):
+    """What a model answered: text or data, what it took, and whether the answer was cut off for its length."""
+
+    output: Any
+    usage: dict[str, Any]
+    model: str
+    truncated: bool
+
+
+class Slips:
+    """The journal of what is not resumed: it tells what was used, as long as the node runs."""
+
+    entries: Sequence[Entry] = ()
+
+    def __init__(self) -> None:
+        self.asked: dict[int, Entry] = {}
+
+    def write(self, entry: Entry) -> None:
+        self.asked[entry.seq] = entry
+
+    note = write
+
+    def usage(self) -> dict[str, Any]:
+        """As `{"requests", "input_tokens", "output_tokens", "cost"}`."""
+        used = usage_of(list(self.asked.values()))._asdict()
+        return {key: value for key, value in used.items() if key != "tool_calls"}
+
+
+def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str, schema: Any) -> Said:
+    """What the model answers, after repairs if need be; NodeError where it gives no usable answer in time."""
+    slips, settings = Slips(), ctx.need_agents().models
+    choice = choose(ctx, settings, config.get("model"), config.get("credential"))
+    types.load(choice.provider)
+    end = time.monotonic() + ctx.seconds_left(config["timeout"])
+    start = cleaned(ctx, {"instructions": instructions, "prompt": prompt})
+    limits = {"steps": MOST_REQUESTS, "tokens": None, "seconds": config["timeout"]}
+    work = Work(
+        key=ctx.idempotency_key,
+        journal=slips,
+        start={
+            **start,
+            "agent": {"limits": limits, "output_schema": schema},
+            "model": choice.name,
+            "history": [],
+            "mark": "",
+        },
+        tools=(),
+        open_model=lambda: model_choice.open_model(choice, settings, model_access(ctx, choice), end),
+        wrong=lambda tool, arguments: (),
+        wrong_output=functools.partial(misfits, schema, clean=ctx.clean),
+        deadline=end + GRACE,
+        clean=functools.partial(cleaned, ctx),
+        clean_text=ctx.clean,
+        stopped=ctx.stopped,
+        cost_of=price_of(choice),
+        settings={key: config[key] for key in ("temperature", "max_tokens") if key in config},
+    )
+    try:
+        outcome = types.run(work)
+    except NodeError:
+        if slips.usage()["requests"]:
+            ctx.log("warning", f"{choice.name} was asked in vain", slips.usage())
+        raise
+    assert isinstance(outcome, Done)  # what has no tools cannot wait
+    last = slips.asked[max(slips.asked)].result
+    return Said(cleaned(ctx, outcome.output), slips.usage(), choice.name, last["finish_reason"] in CUT_OFF)

@@ -1,0 +1,240 @@
+"""The nodes that decide where a run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from marshmallow import Schema, ValidationError, fields
+
+from errors import ExpressionError, NodeError
+from nodes.base import Branch, Context, Node, setting
+from nodes.fields import anything, choice, text, text_of
+
+MAX_CASES, MAX_CASE = 100, 200
+
+
+def is_true(value: Any) -> bool:
+    """Whether a condition holds. The words true and false count as such, since text is what many a service sends."""
+    if isinstance(value, str):
+        return value.strip().lower() not in ("", "false")
+    return bool(value)
+
+
+def check_condition(value: Any) -> None:
+    """Refuse plain text: it would always be true, whatever it seems to say."""
+    if isinstance(value, str) and "{{" not in value and value.strip().lower() not in ("", "true", "false"):
+        raise ValidationError(f"Is mere text, which always holds; write it as {{{{ {value[:100]} }}}}.")
+
+
+class If(Node):
+    """Goes on by the branch true or false, as a condition says. Empty, zero, null and the text false are false."""
+
+    type = "if"
+    category = "logic"
+    icon = "arrows-split-2"
+    quick = True
+    title = "If"
+    also = ("condition", "branch", "compare", "router")
+    examples = (
+        {
+            "config": {"condition": "{{ input.total > 100 }}"},
+            "input": {"total": 120},
+            "branch": "true",
+            "output": {"total": 120},
+        },
+    )
+
+    class Config(Schema):
+        condition = anything(
+            "What decides: {{ input.total > 100 }}", required=True, validate=check_condition, lines="jinja"
+        )
+
+    @classmethod
+    def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
+        return "true", "false"
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        return Branch("true" if is_true(config["condition"]) else "false", input)
+
+
+class Case(fields.Raw):
+    """Text or a number; its text is the name of a branch."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, str | int | float):
+            raise ValidationError("Must be text or a number.")
+        name = text_of(value)
+        if not 1 <= len(name) <= MAX_CASE or name == "default":
+            raise ValidationError(f"Must have 1 to {MAX_CASE} characters and not be the word default.")
+        return name
+
+
+def check_cases(names: list[str]) -> None:
+    """Refuse too few, too many, or two with the same text."""
+    if not 1 <= len(names) <= MAX_CASES:
+        raise ValidationError(f"Must be 1 to {MAX_CASES} cases.")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValidationError(f"Must differ from each other; {twice[0]!r} is there twice.")
+
+
+class Switch(Node):
+    """Goes on by the branch whose case equals a value, or by the branch default. 1 and the text 1 are equal."""
+
+    type = "switch"
+    category = "logic"
+    icon = "route"
+    quick = True
+    title = "Switch"
+    also = ("router", "case", "branch", "condition")
+    examples = (
+        {
+            "config": {"value": "{{ input.status }}", "cases": ["open", "closed"]},
+            "input": {"status": "open"},
+            "branch": "open",
+            "output": {"status": "open"},
+        },
+        {"config": {"value": "{{ input }}", "cases": [1, 2]}, "input": 3, "branch": "default", "output": 3},
+    )
+
+    class Config(Schema):
+        value = anything("What to compare: {{ input.status }}", required=True)
+        cases = setting(
+            fields.List(Case(), required=True, validate=check_cases),
+            "The values to tell apart; each is the name of a branch",
+            literal=True,
+            instead="put what is worked out into value, or use an if node",
+        )
+
+    @classmethod
+    def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
+        cases = config.get("cases")
+        known = [case for case in cases if isinstance(case, str | int | float)] if isinstance(cases, list) else []
+        return tuple(dict.fromkeys([*map(text_of, known), "default"]))
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        name = text_of(config["value"])
+        return Branch(name if name in config["cases"] else "default", input)
+
+
+class Filter(Node):
+    """Keeps the items of a list for which an expression holds."""
+
+    type = "filter"
+    category = "logic"
+    icon = "filter"
+    quick = True
+    title = "Filter"
+    also = ("where", "keep", "select")
+    examples = (
+        {
+            "config": {"keep": "{{ item.price < 20 }}"},
+            "input": [{"price": 10}, {"price": 30}],
+            "output": [{"price": 10}],
+        },
+    )
+
+    class Config(Schema):
+        items = anything("The list; without it, the input")
+        keep = setting(
+            fields.Raw(required=True, allow_none=True, validate=check_condition, metadata={"x-per-item": True}),
+            "What must hold for an item: {{ item.price < 20 }}",
+            lines="jinja",
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        items = config.get("items", input)
+        if not isinstance(items, list):
+            raise NodeError(f"filter needs a list, but has {kind_of(items)}", permanent=True)
+        keep = config["keep"]
+        if not hasattr(keep, "evaluate"):
+            return items if is_true(keep) else []
+        scope = dict(ctx.scope)
+        return [item for index, item in enumerate(items) if self.holds(keep, scope, index, item)]
+
+    def holds(self, keep: Any, scope: dict[str, Any], index: int, item: Any) -> bool:
+        scope["item"], scope["index"] = item, index
+        try:
+            return is_true(keep.evaluate(scope))
+        except ExpressionError as error:
+            raise NodeError(f"keep, for item {index}: {error}", permanent=True) from None
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, for messages: `an object`, `null`."""
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+    return names.get(type(value), type(value).__name__)
+
+
+class Merge(Node):
+    """Waits for all branches that lead here and puts what they bring together."""
+
+    type = "merge"
+    category = "logic"
+    icon = "arrows-join-2"
+    quick = True
+    title = "Merge"
+    also = ("join", "combine", "gather", "append")
+    modes: ClassVar = {
+        "object": lambda inputs: dict(inputs),
+        "list": lambda inputs: list(inputs.values()),
+        "first": lambda inputs: next(iter(inputs.values()), None),
+    }
+    examples = (
+        {
+            "config": {"mode": "object"},
+            "input": {"orders": [1, 2], "stock": {"pen": 3}},
+            "output": {"orders": [1, 2], "stock": {"pen": 3}},
+        },
+    )
+
+    class Config(Schema):
+        mode = choice(
+            "An object with the id of each node before this one as a key, a list, or only the first",
+            ("object", "list", "first"),
+            load_default="object",
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        return self.modes[config["mode"]](ctx.inputs)
+
+
+class Stop(Node):
+    """Ends the run as failed, with a message."""
+
+    type = "stop"
+    category = "logic"
+    icon = "hand-stop"
+    quick = True
+    title = "Stop with an error"
+    also = ("stop and error", "throw", "raise", "fail", "abort", "exit")
+    examples = (
+        {
+            "config": {"message": "There is no order {{ input.id }}"},
+            "input": {"id": 7},
+            "error": "There is no order 7",
+        },
+    )
+
+    class Config(Schema):
+        message = text("Why the run failed", most=2_000, required=True, lines="")
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        raise NodeError(config["message"], permanent=True)
+
+
+class Noop(Node):
+    """Does nothing; hands its input on. Good for joining wires and for trying things out."""
+
+    type = "noop"
+    category = "logic"
+    icon = "circle-dashed"
+    quick = True
+    title = "No operation"
+    also = ("do nothing", "placeholder", "pass")
+    examples = ({"config": {}, "input": {"id": 7}, "output": {"id": 7}},)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        return input

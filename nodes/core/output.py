@@ -1,0 +1,116 @@
+"""The nodes that tell somebody something: the caller of a webhook, or whoever reads the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from errors import NodeError
+from nodes.base import Context, Node, setting
+from nodes.fields import anything, choice, headers, text
+from nodes.files.files import check_secrets, content_type_of, described, path_of, written_as
+
+BODIES = ("body", "file", "base64")
+MAX_BASE64 = 24 * 2**20  # characters
+
+
+class Respond(Node):
+    """Answers the webhook that started the run, with a status, headers and a body, a file or bytes."""
+
+    type = "respond"
+    category = "output"
+    icon = "corner-up-left"
+    quick = True
+    title = "Respond to webhook"
+    also = ("return response", "answer", "reply", "webhook response")
+    responds = True
+    examples = (
+        {
+            "config": {"status": 201, "headers": {"Cache-Control": "no-store"}, "body": {"id": "{{ input.id }}"}},
+            "input": {"id": 7},
+            "output": {"status": 201, "headers": {"Cache-Control": "no-store"}, "body": {"id": 7}},
+        },
+        {
+            "config": {"base64": "{{ input.image.base64 }}", "headers": {"Content-Type": "image/png"}},
+            "input": {"image": {"base64": "iVBORw0KGgo="}},
+            "output": {"status": 200, "headers": {"Content-Type": "image/png"}, "base64": "iVBORw0KGgo="},
+        },
+    )
+
+    class Config(Schema):
+        status = setting(
+            fields.Integer(load_default=200, validate=validate.Range(200, 599)), "The HTTP status of the answer"
+        )
+        headers = headers('The headers of the answer: {"Cache-Control": "no-store"}')
+        body = anything("The body, JSON or text; without it, the input", lines="")
+        file = anything("A file of the workspace to send instead: its path, or what another node gives for it")
+        base64 = text("Bytes to send instead, in base64", most=MAX_BASE64)
+        name = text("For a file or bytes: the name to save it under; without it, a browser may show it", most=200)
+
+        @validates_schema
+        def has_one_body(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """One of them would be passed over."""
+            given = [key for key in BODIES if key in data]
+            if len(given) > 1:
+                raise ValidationError(f"Cannot be together with {given[0]}.", given[1])
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        given = [key for key in BODIES if key in config]
+        if len(given) > 1:
+            raise NodeError(f"{given[1]}: cannot be together with {given[0]}", permanent=True)
+        headers = dict(config.get("headers", {}))
+        answer = {"status": config["status"], "headers": headers}
+        if given in ([], ["body"]):
+            return answer | {"body": config.get("body", input)}
+        if "name" in config and "content-disposition" not in {name.lower() for name in headers}:
+            headers["Content-Disposition"] = disposition("attachment", config["name"])
+        return answer | (self.file(config, ctx) if given == ["file"] else self.bytes(config))
+
+    def file(self, config: dict[str, Any], ctx: Context) -> dict[str, Any]:
+        """The file, which is read when the answer is sent."""
+        # By name: 100 MB as base64 would be stored with the run and be in memory three times. Its key cannot occur in a
+        # body from outside, so no caller can name a file.
+        path, files = path_of(config["file"]), ctx.need_files()
+        check_secrets(ctx, [path])
+        found = described(path, files.size(path))
+        return {"file": found | ({"content_type": content_type_of(config["name"])} if "name" in config else {})}
+
+    def bytes(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The bytes, which stay in base64 until the answer is sent."""
+        written_as(config["base64"], "base64")
+        return {"base64": config["base64"]}
+
+
+def disposition(kind: str, name: str) -> str:
+    """Return the header Content-Disposition (RFC 6266) of a file of this name; `kind` is inline or attachment."""
+    return f"{kind}; filename*=UTF-8''{quote(name, safe='')}"
+
+
+class Log(Node):
+    """Writes an entry to the log of the run and hands its input on."""
+
+    type = "log"
+    category = "output"
+    icon = "notes"
+    quick = True
+    title = "Log"
+    also = ("print", "console", "debug")
+    examples = (
+        {
+            "config": {"level": "warning", "message": "Only {{ input.left }} left", "data": "{{ input }}"},
+            "input": {"left": 2},
+            "output": {"left": 2},
+        },
+    )
+
+    class Config(Schema):
+        level = choice("How much it matters", ("debug", "info", "warning", "error"), load_default="info")
+        message = text("What to write", most=10_000, required=True, lines="")
+        data = anything("Data to write along with it")
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        ctx.log(config["level"], config["message"], config.get("data"))
+        return input

@@ -1,0 +1,85 @@
+"""The node that keeps values from one run to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from marshmallow import Schema, validate
+
+from errors import NodeError
+from nodes.base import Context, Node, Store, setting
+from nodes.fields import Number, anything, choice, text
+
+MAX_KEY = 200
+
+
+def _get(store: Store, key: str, config: dict[str, Any]) -> Any:
+    return store.get(key)
+
+
+def _set(store: Store, key: str, config: dict[str, Any]) -> Any:
+    store.set(key, config.get("value"), config.get("ttl"))
+    return config.get("value")
+
+
+def _delete(store: Store, key: str, config: dict[str, Any]) -> Any:
+    return {"deleted": store.delete(key)}
+
+
+def _increment(store: Store, key: str, config: dict[str, Any]) -> Any:
+    by = config.get("value", 1)
+    if isinstance(by, bool) or not isinstance(by, int | float):
+        raise NodeError("value must be the number to add", permanent=True)
+    try:
+        return store.increment(key, by, config.get("ttl"))
+    except TypeError:
+        raise NodeError(f"the value under {key!r} is no number; delete it or set it to one", permanent=True) from None
+
+
+def _list(store: Store, key: str, config: dict[str, Any]) -> Any:
+    return store.list(key)
+
+
+class StoreNode(Node):
+    """Keeps values for later runs, under a key, shared by all workflows of the workspace."""
+
+    type = "store"
+    category = "storage"
+    title = "Store"
+    icon = "archive"
+    also = ("key value", "data table", "cache", "counter", "static data", "remember", "save")
+    pure = False
+    operations: ClassVar[dict[str, Callable[[Store, str, dict[str, Any]], Any]]] = {
+        "get": _get,
+        "set": _set,
+        "delete": _delete,
+        "increment": _increment,
+        "list": _list,
+    }
+    examples = (
+        {
+            "config": {"operation": "increment", "key": "visits/{{ input.page }}"},
+            "input": {"page": "home"},
+            "output": 1,
+        },
+    )
+
+    class Config(Schema):
+        operation = choice("What to do", ("get", "set", "delete", "increment", "list"), required=True)
+        key = text("The key; for list, what the keys begin with", most=MAX_KEY)
+        value = anything("What to keep; for increment, the number to add (1)")
+        ttl = setting(
+            Number,
+            "Seconds after which the value is gone; without it, never",
+            literal=True,
+            validate=validate.Range(1, 3_660 * 86_400),
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        if ctx.store is None:
+            raise NodeError("there is no store here", permanent=True)
+        operation, key = config["operation"], config.get("key", "")
+        if not key and operation != "list":
+            raise NodeError(f"key is required to {operation}", permanent=True)
+        return self.operations[operation](ctx.store, key, config)

@@ -1,0 +1,287 @@
+"""The nodes that start a run. What fires them lives elsewhere; as a step, each hands on what it was fired with."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from cronsim import CronSim, CronSimError
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from errors import NodeError
+from json_schemas import issues_of
+from nodes.base import Context, Node, setting
+from nodes.fields import Number, choice, credential, header_name, json_schema
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# How a webhook's caller proves who it is, and the types of credential that such a proof can be checked with.
+CREDENTIAL_TYPES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "basic": ("http_basic",),
+    "header": ("http_header", "http_bearer"),
+    "hmac": ("hmac",),
+}
+MOST_TOLD = 5  # of the things that are wrong with an input
+PATH = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*\Z")
+
+
+class TriggerNode(Node):
+    """What all triggers have in common."""
+
+    category = "trigger"
+    trigger = True
+    quick = True
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        return input
+
+
+class InputRefused(NodeError):
+    """An input that a trigger does not take. `issues` say what is wrong with it and where, as `{path, message}`."""
+
+    def __init__(self, issues: list[dict[str, str]]) -> None:
+        told = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:MOST_TOLD])
+        super().__init__(f"the input is not what this workflow takes: {told}", permanent=True)
+        self.issues = issues
+
+
+class AskingNode(TriggerNode):
+    """A trigger whose input people and programs give, and which may say what that has to be."""
+
+    def check(self, config: Mapping[str, Any], input: Any) -> None:
+        """InputRefused where the `input_schema` does not take it; NodeError where that cannot be found out."""
+        issues = issues_of(config["input_schema"], input) if "input_schema" in config else []
+        if issues:
+            raise InputRefused(issues)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        self.check(config, input)
+        return input
+
+
+def taken() -> Any:
+    """The config field that says what a trigger takes."""
+    return json_schema("A JSON Schema that the input must follow; the app asks for it by a form")
+
+
+def purpose(help: str) -> Any:
+    """The config field that says what the workflow does, for those who start it."""
+    return setting(fields.String, help, literal=True, validate=validate.Length(1, 1_000), lines="")
+
+
+class Manual(AskingNode):
+    """Starts a run by hand or through the API, with the input that is given there."""
+
+    type = "manual"
+    title = "Manual start"
+    icon = "hand-click"
+    also = ("trigger", "button", "test", "form", "click")
+    examples = (
+        {"config": {}, "input": {"id": 7}, "output": {"id": 7}},
+        {
+            "config": {
+                "description": "Books a room for a day.",
+                "input_schema": {
+                    "type": "object",
+                    "properties": {
+                        "room": {"type": "string", "enum": ["north", "south"]},
+                        "day": {"type": "string", "format": "date"},
+                        "seats": {"type": "integer", "minimum": 1, "default": 4},
+                    },
+                    "required": ["room", "day"],
+                },
+            },
+            "input": {"room": "north", "day": "2026-01-05", "seats": 4},
+            "output": {"room": "north", "day": "2026-01-05", "seats": 4},
+        },
+    )
+
+    class Config(Schema):
+        description = purpose("What the workflow does, shown above the form that asks for its input")
+        input_schema = taken()
+
+
+class WebhookPath(fields.String):
+    """A relative path; slashes around it are dropped."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        path = super()._deserialize(value, attr, data, **kwargs).strip().strip("/")
+        if not PATH.match(path) or len(path) > 200:
+            raise ValidationError("Must be a path such as orders/new: letters, digits and . _ ~ - between slashes.")
+        if {".", ".."} & set(path.split("/")):
+            raise ValidationError("Must not have . or .. as a segment.")
+        return path
+
+
+class Webhook(TriggerNode):
+    """Starts a run for each HTTP request to an address of this workflow, and answers it."""
+
+    type = "webhook"
+    title = "Webhook"
+    icon = "webhook"
+    also = ("http trigger", "catch hook", "api", "listen")
+    examples = (
+        {
+            "config": {"path": "orders/new", "auth": "hmac", "credential": "shop", "respond": "node"},
+            "output": {
+                "method": "POST",
+                "path": "orders/new",
+                "query": {},
+                "headers": {"content-type": "application/json"},
+                "body": {"id": 7},
+            },
+        },
+    )
+
+    class Config(Schema):
+        path = setting(WebhookPath, "The address, after /api/webhooks/: orders/new", literal=True, required=True)
+        methods = setting(
+            fields.List(
+                fields.String(validate=validate.OneOf(METHODS)),
+                load_default=["POST"],
+                validate=validate.Length(1, len(METHODS)),
+            ),
+            "The HTTP methods that it answers",
+            literal=True,
+        )
+        auth = choice("How a caller proves who it is", tuple(CREDENTIAL_TYPES), load_default="none")
+        credential = credential(
+            "The credential that callers are checked against", "http_basic", "http_header", "http_bearer", "hmac"
+        )
+        respond = choice(
+            "When to answer: at once with the run's id, with the output of the run, or with what a Respond node says",
+            ("immediately", "last", "node"),
+            load_default="immediately",
+        )
+        dedupe_header = setting(
+            fields.String,
+            "A header whose value marks a request: one that came before starts no second run",
+            literal=True,
+            validate=header_name,
+        )
+
+        max_body_bytes = setting(
+            fields.Integer(strict=True, validate=validate.Range(1, 2**30)),
+            "The largest body that it takes, in bytes; a larger one is refused (413). By default what the server takes",
+            literal=True,
+        )
+        rate_limit = setting(
+            fields.Integer(strict=True, validate=validate.Range(1, 100_000)),
+            "The calls a minute that it takes; more are refused (429). By default any number",
+            literal=True,
+        )
+
+        @validates_schema
+        def has_credential(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """A webhook that asks for a proof without having one to compare with would let nobody in, or everybody."""
+            if data.get("auth", "none") != "none" and not data.get("credential"):
+                raise ValidationError("Is required unless auth is none.", "credential")
+
+
+def check_cron(expression: str) -> None:
+    """Refuse what is no cron expression of five fields, or one that no date ever matches."""
+    if len(expression.split()) != 5:
+        raise ValidationError("Must have five fields: minute, hour, day of the month, month, day of the week.")
+    try:
+        next(CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC)))
+    except (CronSimError, ValueError) as error:
+        raise ValidationError(f"Is not a cron expression: {error}.") from None
+    except StopIteration:
+        raise ValidationError("Never fires: there is no such date.") from None
+
+
+def check_zone(name: str) -> None:
+    """Refuse what is no time zone of the IANA database."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValidationError("Is not a time zone; it looks like Europe/Paris.") from None
+
+
+class Schedule(TriggerNode):
+    """Starts a run at the times of a cron expression, or every so many seconds."""
+
+    type = "schedule"
+    title = "Schedule"
+    icon = "clock"
+    also = ("cron", "interval", "timer", "every day", "daily", "hourly")
+    examples = (
+        {
+            "config": {"cron": "30 8 * * MON-FRI", "timezone": "Europe/Paris"},
+            "output": {"scheduled_for": "2026-01-05T07:30:00.000Z", "fired_at": "2026-01-05T07:30:00.012Z"},
+        },
+    )
+
+    class Config(Schema):
+        cron = setting(
+            fields.String,
+            "Minute, hour, day of the month, month, day of the week: 30 8 * * MON-FRI",
+            literal=True,
+            validate=[validate.Length(max=200), check_cron],
+        )
+        every = setting(
+            Number, "Seconds from one run to the next", literal=True, validate=validate.Range(1, 366 * 86_400)
+        )
+        timezone = setting(
+            fields.String,
+            "The time zone of the cron expression: Europe/Paris; by default the flow's",
+            literal=True,
+            validate=[validate.Length(1, 100), check_zone],
+        )
+        catch_up = choice(
+            "Which of the times that passed while the server was down to make up for",
+            ("none", "last", "all"),
+            load_default="last",
+        )
+
+        @validates_schema
+        def has_one_rhythm(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """Either cron or every, since two rhythms would be two schedules."""
+            if ("cron" in data) == ("every" in data):
+                raise ValidationError("Exactly one of cron and every must be given.", "cron")
+
+
+class Error(TriggerNode):
+    """Starts a run when a workflow that names this one as its error workflow fails: {workflow, run, node_id, …}."""
+
+    type = "error"
+    title = "On error"
+    icon = "alert-triangle"
+    also = ("error trigger", "failure", "catch")
+    examples = (
+        {
+            "config": {},
+            "output": {
+                "workflow": {"id": "wf_01J9ZQ4N5Y8S2T6V7W8X9YABCD", "name": "Orders", "version": 3},
+                "run": {"id": "run_01J9ZQ4N5Y8S2T6V7W8X9YABCD", "triggered_by": "webhook"},
+                "node_id": "pay",
+                "error_text": "POST pay.example.com answered 502 Bad Gateway",
+            },
+        },
+    )
+
+
+class Called(AskingNode):
+    """Starts a run when another workflow, an agent or an MCP client calls this one, with the input given there."""
+
+    type = "called"
+    title = "Called by a workflow"
+    icon = "phone-incoming"
+    also = ("execute workflow trigger", "subflow", "sub-workflow", "callable flow", "when called")
+    examples = (
+        {
+            "config": {
+                "description": "Looks up an order by its number.",
+                "input_schema": {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]},
+            },
+            "input": {"id": 7},
+            "output": {"id": 7},
+        },
+    )
+
+    class Config(Schema):
+        input_schema = taken()
+        description = purpose("What the workflow does, for agents and MCP clients that are to choose it")

@@ -1,0 +1,242 @@
+"""The nodes at which a run waits: for a time, for people, for another system, for another flow. None holds a thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from errors import NodeError
+from nodes.base import Answer, Branch, Context, Node, Suspend, setting
+from nodes.fields import Number, anything, credential, text
+from nodes.mail import apprise_client
+from parsers.invisible_characters import OF_TEXTS, visible
+from schema_fields.row_json import iso
+
+DAY = 86_400
+LONGEST = 366 * DAY
+NOTICE_SECONDS = 30.0
+LINKS = (("Approve", "approved_url"), ("Reject", "rejected_url"), ("Look at it", "url"))
+LAST_MS = 253_402_300_799_999  # the end of the year 9999
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def shown(ms: int) -> str:
+    """A time in words for people: `2026-01-01 08:30:00 UTC`."""
+    return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+class Moment(fields.Field[int]):
+    """A time as ISO 8601 text or as an expression gives it; without a zone it counts as UTC. Milliseconds inside."""
+
+    default_error_messages = {"invalid": "Must be a time such as 2026-01-01T08:30:00Z."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        try:
+            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+            return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        except (TypeError, ValueError, OverflowError):
+            raise self.make_error("invalid") from None
+
+
+def seconds(help: str, **options: Any) -> Any:
+    """A field of seconds, up to a year."""
+    return setting(Number, help, validate=validate.Range(0, LONGEST), **options)
+
+
+def timeout(help: str) -> Any:
+    """How long to wait for an answer: a week, unless it says otherwise."""
+    return setting(Number, help, literal=True, load_default=7.0 * DAY, validate=validate.Range(1, LONGEST))
+
+
+class _Waiting(Node):
+    """What all nodes that wait have in common."""
+
+    category = "logic"
+    suspends = True
+
+
+class Wait(_Waiting):
+    """Goes on with its input after so many seconds, or at a time. The run is pending meanwhile."""
+
+    type = "wait"
+    title = "Wait"
+    icon = "hourglass"
+    also = ("delay", "sleep", "pause")
+    examples = ({"config": {"until": "{{ now + timedelta(hours=2) }}"}, "input": {"id": 7}, "output": {"id": 7}},)
+
+    class Config(Schema):
+        seconds = seconds("How many seconds to wait")
+        until = setting(Moment, "When to go on: 2026-01-01T08:30:00Z, {{ now + timedelta(hours=2) }}")
+
+        @validates_schema
+        def has_one_end(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """Either seconds or until. An expression is not in `data` yet; `run` looks again."""
+            partial = kwargs.get("partial") or ()
+            given = [key for key in ("seconds", "until") if key in data or key in partial]
+            if len(given) != 1:
+                raise ValidationError("Exactly one of seconds and until must be given.", "seconds")
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        now = now_ms()
+        until = config["until"] if "until" in config else now + int(config["seconds"] * 1000)
+        if until <= now:
+            return input
+        if until > min(now + LONGEST * 1000, LAST_MS):
+            raise NodeError("until: is more than a year away", permanent=True)
+        return Suspend(until, f"until {shown(until)}")
+
+    def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
+        return input
+
+
+class Approval(_Waiting):
+    """Asks people for a decision and goes on by the branch approved or rejected, or timeout when nobody decides.
+
+    They answer in the app or by a signed link, which `notify` sends, or an earlier node: `steps.<id>.url`.
+    """
+
+    type = "approval"
+    title = "Approval"
+    icon = "user-check"
+    also = ("human in the loop", "send and wait for response", "approve", "review", "ask", "form")
+    answers = ("approved", "rejected")
+    examples = (
+        {
+            "config": {"message": "Pay {{ input.sum }} to {{ input.to }}?", "notify": "chat", "timeout": 86400},
+            "input": {"sum": 30, "to": "Ada"},
+            "branch": "approved",
+            "output": {
+                "answer": "approved",
+                "by": "kim@example.com",
+                "comment": "go ahead",
+                "at": "2026-01-05T07:20:00.000Z",
+            },
+        },
+    )
+
+    class Config(Schema):
+        message = text("What is to be decided, for those who decide", most=2_000, required=True, lines="")
+        timeout = timeout("Seconds until it goes on by the branch timeout; a week without it")
+        notify = credential("Whom to send the message and the links: the address of a service", "service_url")
+
+    @classmethod
+    def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
+        return "approved", "rejected", "timeout"
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        until = now_ms() + int(config["timeout"] * 1000)
+        links = ctx.scope.get("steps", {}).get(ctx.node_id, {})
+        # Wait even if nobody could be notified: people can still answer in the app.
+        told = "notify" in config and tell(config["notify"], question(config["message"], ctx, links), ctx)
+        return Suspend(until, f"approval: {visible(config['message'], but=OF_TEXTS)}", told=told)
+
+    def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
+        if answer.name == "time":
+            return Branch("timeout", {"answer": "timeout", "by": None, "comment": None, "at": iso(answer.at)})
+        decided = {"answer": answer.name, "by": answer.by, "comment": answer.value, "at": iso(answer.at)}
+        return Branch(answer.name, decided)
+
+
+def tell(service: str, notice: apprise_client.Notice, ctx: Context) -> bool:
+    """Send the question by this credential, the address of a service; whether that was done.
+
+    A failure that may pass is tried again as often as `retry` says. Then the run waits all the same, with a warning in
+    its log: people can still answer in the app.
+    """
+    try:
+        found = ctx.credential(service, "service_url")
+        apprise_client.send(found, notice, ctx, ctx.seconds_left(NOTICE_SECONDS))
+    except NodeError as error:
+        if ctx.retries and not error.permanent:
+            raise
+        ctx.log("warning", f"nobody was told of the approval: {error.message}")
+        return False
+    return True
+
+
+def question(message: str, ctx: Context, links: Mapping[str, str]) -> apprise_client.Notice:
+    """What those who decide are sent: the message, and the links where the server has any."""
+    flow = ctx.scope.get("workflow", {}).get("name")
+    lines = [f"{word}: {links[key]}" for word, key in LINKS if key in links]
+    message = visible(message, but=OF_TEXTS)
+    return apprise_client.Notice("\n".join([message, "", *lines]).strip(), f"Approval: {flow}" if flow else "Approval")
+
+
+class Callback(_Waiting):
+    """Waits until another system posts to `steps.<id>.url`, and goes on by the branch received with what it sent.
+
+    The address is signed, is good once, and is there from the start of the run, for an earlier node to hand out.
+    """
+
+    type = "callback"
+    title = "Callback"
+    icon = "phone-call"
+    also = ("wait for webhook", "resume", "pause")
+    answers = ("received",)
+    examples = (
+        {"config": {"timeout": 3600}, "input": {"job": 7}, "branch": "received", "output": {"job": 7, "ok": True}},
+    )
+
+    class Config(Schema):
+        timeout = timeout("Seconds until it goes on by the branch timeout; a week without it")
+
+    @classmethod
+    def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
+        return "received", "timeout"
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        return Suspend(now_ms() + int(config["timeout"] * 1000), "a callback")
+
+    def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
+        return Branch("timeout", None) if answer.name == "time" else Branch("received", answer.value)
+
+
+class Subflow(_Waiting):
+    """Runs another workflow with an input and goes on with its output, or at once with the id of its run."""
+
+    type = "subflow"
+    title = "Run a workflow"
+    icon = "subtask"
+    also = ("execute workflow", "sub-workflow", "call", "loop over items", "for each")
+    examples = (
+        {
+            "config": {"workflow_id": "wf_01J9ZQ4N5Y8S2T6V7W8X9YABCD", "input": {"order": "{{ input.id }}"}},
+            "input": {"id": 7},
+            "output": {"shipped": True},
+        },
+    )
+
+    class Config(Schema):
+        workflow_id = text(
+            "The id of the workflow: wf_…",
+            most=64,
+            literal=True,
+            required=True,
+            instead="tell the workflows apart with a switch node",
+            names="workflow",
+        )
+        input = anything("What it is given; without it, the input")
+        wait = setting(fields.Boolean, "Whether to wait for its output", literal=True, load_default=True)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        if ctx.flows is None:
+            raise NodeError("other workflows cannot be run here", permanent=True)
+        run_id = ctx.flows.start(ctx.node_id, config["workflow_id"], config.get("input", input), config["wait"])
+        if not config["wait"]:
+            return {"run_id": run_id}
+        return Suspend(None, f"the run {run_id}", run_id)
+
+    def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
+        """The output of the run that ended: `answer.value` is `{"run_id", "status", "output", "error_text"}`."""
+        ended = answer.value
+        if ended["status"] != "success":
+            raise NodeError(f"the run {ended['run_id']} failed: {ended['error_text']}")
+        return ended["output"]

@@ -1,0 +1,1 @@
+"""Types of credentials, and the keyring that opens them for one node and redacts their secrets."""

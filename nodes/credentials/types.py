@@ -1,0 +1,528 @@
+"""The types of credential and what each holds. Their values are secret: no message here repeats one.
+
+A type is one schema. It says which of its fields are secret, which hosts the values themselves name, and what
+`secrets.<name>` is in an expression. How one is tried out, its family of nodes knows (see `checks`).
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from urllib.parse import unquote, urlsplit
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from agent.model_choice import OWN
+from nodes.base import setting
+from nodes.catalogue_schema import json_schema
+from nodes.fields import header_name, header_value
+
+LONGEST = 10_000
+LONGEST_KEY = 20_000
+HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]{1,100})[ \t]+(AAAA[\w+/]+=*)")
+HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\Z")
+
+
+class CredentialType(Schema):
+    """Base of all types. `main` is the field that `secrets.<name>` stands for; without it, it is the object of all.
+
+    `needs_hosts`: its values name no host, so no node can send it anywhere until its owner names some.
+    `without_hosts` warns whoever saves one and names no hosts; empty: it needs none, since its values name them.
+    """
+
+    main: ClassVar[str] = ""
+    needs_hosts: ClassVar[bool] = False
+    title: ClassVar[str] = ""
+    without_hosts: ClassVar[str] = ""
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        """The values that nobody may see, among them what they are turned into before they are sent."""
+        names = [name for name, field in cls._declared_fields.items() if field.metadata.get("x-secret")]
+        return [data[name] for name in names if data.get(name)]
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        """The hosts that the values themselves name, and may be sent to."""
+        return (str(data["host"]).lower(),) if data.get("host") else ()
+
+    @classmethod
+    def shown(cls, data: Mapping[str, Any]) -> Any:
+        """What an expression sees."""
+        return data[cls.main] if cls.main else dict(data)
+
+
+def _secret(help: str, *checks: Any, least: int = 1, most: int = LONGEST, lines: bool = False, **options: Any) -> Any:
+    rules = [validate.Length(least, most), *(() if lines else (header_value,)), *checks]
+    field = setting(fields.String, help, validate=rules, **options)
+    field.metadata["x-secret"] = True
+    return field
+
+
+def _text(help: str, *checks: Any, **options: Any) -> Any:
+    return setting(fields.String, help, validate=[validate.Length(1, 1_000), header_value, *checks], **options)
+
+
+def check_host(value: str) -> None:
+    """Refuse what is no host name and no address."""
+    if HOST.match(value.lower()):
+        return
+    try:
+        ipaddress.ip_address(value.strip("[]"))
+    except ValueError:
+        raise ValidationError("Must be a host name or an address.") from None
+
+
+def check_host_key(value: str) -> None:
+    """Refuse what has no public key in OpenSSH's format in it."""
+    if not HOST_KEY.search(value):
+        raise ValidationError("Must be a public key, as ssh-keyscan prints it: ssh-ed25519 AAAA…")
+
+
+def check_url(value: str) -> None:
+    """Refuse what is no http or https URL with a host."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.username
+    except ValueError:
+        good = False
+    if not good:
+        raise ValidationError("Must be an address that begins with https:// or http:// and has no user name in it.")
+
+
+def _url(help: str, *checks: Any, **options: Any) -> Any:
+    return _text(help, check_url, *checks, **options)
+
+
+def _plain_address(value: str) -> None:
+    if "?" in value or "#" in value:
+        raise ValidationError("Must be an address to which paths can be added: without ? and #.")
+
+
+def _host_of(url: str) -> tuple[str, ...]:
+    host = urlsplit(url).hostname
+    return (host.lower(),) if host else ()
+
+
+def _port(default: int) -> Any:
+    return setting(fields.Integer, "The port", strict=True, validate=validate.Range(1, 65_535), load_default=default)
+
+
+def _security(default: str) -> Any:
+    return setting(
+        fields.String,
+        "How the connection is secured; none only within a network that one trusts",
+        validate=validate.OneOf(("tls", "starttls", "none")),
+        load_default=default,
+    )
+
+
+def _pair(name: str, password: str) -> str:
+    """What basic authentication sends (RFC 7617)."""
+    return base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def _ascii(value: str) -> None:
+    if not value.isascii():
+        raise ValidationError("Must have no other characters than those of ASCII.")
+
+
+def _one_word(value: str) -> None:
+    if " " in value:
+        raise ValidationError("Must not contain a space.")
+
+
+def _no_colon(value: str) -> None:
+    if ":" in value:
+        raise ValidationError("Must not contain a colon.")
+
+
+NOWHERE = "No host is named, so no flow can send it anywhere. Name the hosts that may have it, unless it is only for "
+
+
+class Secret(CredentialType):
+    """Any secret text, for `secrets.<name>` in an expression, such as a key in the query of an address."""
+
+    main = "value"
+    needs_hosts = True
+    without_hosts = NOWHERE + "what stays in the flow."
+    value = _secret("The secret", most=LONGEST_KEY, lines=True, required=True)
+
+
+class HttpBasic(CredentialType):
+    """A user name and a password, as `Authorization: Basic …` carries them."""
+
+    title = "HTTP basic"
+    needs_hosts = True
+    without_hosts = NOWHERE + "checking who calls a webhook."
+    username = _text("The user name", _no_colon, required=True)
+    password = _secret("The password", least=0, required=True)
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        return [*super().secrets(data), _pair(data["username"], data["password"])]
+
+
+class HttpHeader(CredentialType):
+    """A secret in a header of its own."""
+
+    title = "HTTP header"
+    without_hosts = NOWHERE + "checking who calls a webhook."
+    main = "value"
+    needs_hosts = True
+    name = setting(
+        fields.String(required=True, validate=header_name, metadata={"title": "Header name"}), "Such as X-Api-Key"
+    )
+    value = _secret("The secret", required=True)
+
+
+class HttpBearer(CredentialType):
+    """A token, as `Authorization: Bearer …` carries it."""
+
+    title = "HTTP bearer token"
+    without_hosts = NOWHERE + "checking who calls a webhook."
+    main = "token"
+    needs_hosts = True
+    token = _secret("The token", required=True)
+
+
+class OAuth2ClientCredentials(CredentialType):
+    """A client id and its secret, for which a server gives out tokens (RFC 6749, section 4.4)."""
+
+    title = "OAuth2 client credentials"
+    without_hosts = "No host is named, so its tokens are sent to the token server alone. Name the hosts of the service."
+    token_url = _url("Where tokens are got: https://login.example.com/oauth2/token", required=True)
+    client_id = _text("The id of the client", required=True)
+    client_secret = _secret("The secret of the client", required=True)
+    scope = _text("What the token is for, as the server names it; several with spaces between")
+    audience = _text("The audience, where the server asks for one")
+    auth = setting(
+        fields.String,
+        "Whether id and secret go in the header or in the body of the request for a token",
+        validate=validate.OneOf(("header", "body")),
+        load_default="header",
+    )
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        return [
+            *super().secrets(data),
+            base64.b64encode(f"{data['client_id']}:{data['client_secret']}".encode()).decode(),
+        ]
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        return _host_of(data["token_url"])
+
+
+class DatabaseUrl(CredentialType):
+    """The address of a database with user name and password: postgresql://user:password@host/name."""
+
+    title = "Database"
+    main = "url"
+    url = _secret(
+        "postgresql://… or mysql://…, perhaps with ?sslmode=verify-full, or sqlite:///shop.db, a file of the workspace",
+        required=True,
+    )
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        password = _parts(data["url"]).password
+        return [data["url"], *([password, unquote(password)] if password else [])]
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        return _host_of(data["url"])
+
+    @validates_schema
+    def is_an_address(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Of a kind of database that there is a driver for, with a host unless it is a file."""
+        parts = _parts(data.get("url", ""))
+        if parts.scheme not in ("sqlite", "postgresql", "postgres", "mysql"):
+            raise ValidationError("Must begin with postgresql://, mysql:// or sqlite:///.", "url")
+        if parts.scheme == "sqlite":
+            if parts.netloc or not parts.path.strip("/"):
+                raise ValidationError("Must be sqlite:/// and the path of a file.", "url")
+            if parts.path.startswith("//"):
+                raise ValidationError("Must lead to one of the workspace's files: sqlite:///shop.sqlite3.", "url")
+        elif not parts.hostname or not parts.path.strip("/"):
+            raise ValidationError("Must name a host and a database: postgresql://user:password@host/name.", "url")
+
+
+def _parts(url: str) -> Any:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  (reading it is what checks it)
+        return parts
+    except ValueError:
+        return urlsplit("")
+
+
+class Smtp(CredentialType):
+    """A server that mail is sent through."""
+
+    title = "SMTP"
+    host = _text("The server: smtp.example.com", check_host, required=True)
+    port = _port(587)
+    security = _security("starttls")
+    username = _text("The user name; without one, nobody logs in")
+    password = _secret("The password")
+    sender = _text("The address that mail comes from, unless the node says another: Shop <shop@example.com>")
+
+    @validates_schema
+    def has_both_or_none(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """A password goes with a user name, and neither goes over a connection that anybody can read."""
+        if bool(data.get("username")) != bool(data.get("password")):
+            raise ValidationError("A user name and a password belong together.", "password")
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        return [*super().secrets(data), *_plain_login(data)]
+
+
+class Imap(CredentialType):
+    """A mailbox."""
+
+    title = "IMAP"
+    host = _text("The server: imap.example.com", check_host, required=True)
+    port = _port(993)
+    security = _security("tls")
+    username = _text("The user name", required=True)
+    password = _secret("The password", required=True)
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        return [*super().secrets(data), *_plain_login(data)]
+
+
+def _plain_login(data: Mapping[str, Any]) -> list[str]:
+    """What SASL's PLAIN sends of a user name and a password (RFC 4616)."""
+    if not data.get("password"):
+        return []
+    return [base64.b64encode(f"\0{data['username']}\0{data['password']}".encode()).decode()]
+
+
+# What these name is this machine itself, or (the last) needs threads of its own, which no rule would reach.
+LOCAL_SERVICES = {
+    *("blink1", "dbus", "exec", "file", "gio", "glib", "gnome", "kde", "macosx", "memory", "qt", "syslog", "windows"),
+    *("mqtt", "mqtts", "smpp", "smpps", "xmpp", "xmpps"),
+}
+# Settings of Apprise's addresses that are no secret, whatever their value.
+OPEN_OPTIONS = {
+    *("avatar", "batch", "bcc", "cc", "cto", "emojis", "footer", "format", "from", "image", "lang", "method", "mode"),
+    *("name", "optional", "overflow", "priority", "redirect", "region", "retry", "rto", "sound", "store", "tags", "to"),
+    *("tts", "tz", "verify", "wait"),
+}
+# What has neither digits nor signs nor a capital in the middle is rather a word than a key.
+WORD = re.compile(r"[A-Za-z]?[a-z]{0,20}\Z|[A-Z]{0,12}\Z")
+
+
+def check_service(url: str) -> None:
+    """Refuse what is no address of a service, and services that are this machine itself."""
+    scheme, colon, rest = url.strip().partition("://")
+    if colon and scheme.lower() in LOCAL_SERVICES:
+        raise ValidationError(f"{scheme.lower()}:// cannot be used here.")
+    if not colon or not rest or not re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,30}\Z", scheme):
+        raise ValidationError("Must be an address such as slack://… or https://…, as Apprise writes it.")
+
+
+class ServiceUrl(CredentialType):
+    """Where messages go, as Apprise writes it: slack://…, discord://…, ntfy://…, mailto://… and a hundred more."""
+
+    title = "Notification service"
+    main = "url"
+    url = _secret("The address: https://appriseit.com/services/ has them all", check_service, required=True)
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        """The address, the password in it, and what looks like a key: which parts are keys, only the service knows."""
+        url = data["url"]
+        head, _, query = url.partition("://")[2].partition("?")
+        place, _, path = head.partition("/")
+        login, _, host = place.rpartition("@")
+        name, _, password = login.partition(":")
+        options = [pair.partition("=") for pair in query.split("&")]
+        values = [value for key, _, value in options if key.lower().lstrip("+-:") not in OPEN_OPTIONS]
+        if len(name) >= 8 and not password:
+            password = name  # a token, as a rule
+        keys = [part for part in (name, *_parts_of(host), *path.split("/"), *values) if _is_key(unquote(part))]
+        return [url, *({form for part in (password, *keys) if part for form in (part, unquote(part))})]
+
+
+def _parts_of(host: str) -> list[str]:
+    """What could be keys where a host would be; of a host there are none."""
+    return [] if "." in host or host.startswith("[") else host.split(":")
+
+
+def _is_key(text: str) -> bool:
+    text = text.lstrip("#")  # of a channel's name
+    return len(text) >= 8 and "@" not in text and WORD.match(text) is None
+
+
+class Ssh(CredentialType):
+    """A machine to log in to, by password or by key; its own key has to be known."""
+
+    title = "SSH"
+    host = _text("The machine: server.example.com", check_host, required=True)
+    port = _port(22)
+    username = _text("The user name", required=True)
+    password = _secret("The password")
+    private_key = _secret("The private key, in OpenSSH's or PEM format", most=LONGEST_KEY, lines=True)
+    private_key.metadata["x-multiline"] = True
+    passphrase = _secret("What the private key is locked with")
+    host_key = setting(
+        fields.String,
+        "The machine's public key, as `ssh-keyscan server.example.com` prints it: ssh-ed25519 AAAA…",
+        required=True,
+        validate=[validate.Length(1, LONGEST), check_host_key],
+    )
+
+    @validates_schema
+    def can_log_in(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """With a password or a key."""
+        if not data.get("password") and not data.get("private_key"):
+            raise ValidationError("Either a password or a private key is required.", "password")
+
+
+class S3(CredentialType):
+    """An object store that speaks S3: AWS, MinIO, Garage, Ceph, R2, B2."""
+
+    title = "S3"
+    endpoint = _url("The address of the store", load_default="https://s3.amazonaws.com")
+    region = _text("The region: eu-central-1")
+    access_key = _text("The id of the key", required=True)
+    secret_key = _secret("The secret of the key", required=True)
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        (host,) = _host_of(data["endpoint"])
+        return host, f"*.{host}"
+
+
+class Mqtt(CredentialType):
+    """An MQTT broker."""
+
+    title = "MQTT"
+    host = _text("The broker: mqtt.example.com", check_host, required=True)
+    port = _port(8883)
+    tls = setting(fields.Boolean, "Whether the connection is encrypted", load_default=True)
+    username = _text("The user name")
+    password = _secret("The password")
+
+
+class Mcp(CredentialType):
+    """A server that speaks the Model Context Protocol over HTTP."""
+
+    title = "MCP server"
+    url = _url("The address: https://mcp.example.com/mcp", required=True)
+    token = _secret("The bearer token, where one is asked for")
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        return _host_of(data["url"])
+
+
+class Llm(CredentialType):
+    """The key of a language model's provider."""
+
+    title = "Language model"
+    provider = setting(
+        fields.String,
+        "Whose interface it speaks",
+        validate=validate.OneOf(tuple(OWN)),
+        load_default="openai",
+    )
+    base_url = _url("The address, where it is not the provider's own: https://llm.example.com/v1", _plain_address)
+    api_key = _secret("The key", _ascii)
+    model = _text("The model of agents that name none: gpt-5", _one_word)
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        return _host_of(data.get("base_url") or OWN[data["provider"]])
+
+
+class Hmac(CredentialType):
+    """A secret with which bodies are signed, and how the signature is sent.
+
+    GitHub's style is `X-Hub-Signature-256: sha256=<hex>`, Stripe's `Stripe-Signature: t=<seconds>,v1=<hex>` over
+    `t.body`; plain is any header with the bare signature, perhaps after a prefix.
+    """
+
+    title = "Signature (HMAC)"
+    main = "secret"
+    secret = _secret("The secret", lines=True, required=True)
+    style = setting(fields.String, "Whose style", required=True, validate=validate.OneOf(("github", "stripe", "plain")))
+    header = setting(
+        fields.String, "The header with the signature; github and stripe have their own", validate=header_name
+    )
+    algorithm = setting(
+        fields.String,
+        "The hash; the other styles have sha256",
+        validate=validate.OneOf(("sha256", "sha1", "sha512")),
+        load_default="sha256",
+    )
+    encoding = setting(
+        fields.String,
+        "How the signature is written; the other styles have hex",
+        validate=validate.OneOf(("hex", "base64")),
+        load_default="hex",
+    )
+    prefix = setting(
+        fields.String, "What stands before a plain signature", validate=[validate.Length(max=100), header_value]
+    )
+    tolerance = setting(
+        fields.Integer,
+        "How many seconds a Stripe signature may be old",
+        strict=True,
+        validate=validate.Range(1, 86_400),
+        load_default=300,
+    )
+
+    @validates_schema
+    def fits_its_style(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """A setting that would be passed over is a mistake, and plain does not say by itself where to look."""
+        if data.get("style") == "plain":
+            if "header" not in data:
+                raise ValidationError("Is required for the style plain.", "header")
+        elif data.get("algorithm") != "sha256" or data.get("encoding") != "hex" or "prefix" in data:
+            raise ValidationError("Only the style plain has an algorithm, encoding or prefix of its own.", "style")
+
+
+TYPES: dict[str, CredentialType] = {
+    "http_basic": HttpBasic(),
+    "http_bearer": HttpBearer(),
+    "http_header": HttpHeader(),
+    "oauth2_client_credentials": OAuth2ClientCredentials(),
+    "database_url": DatabaseUrl(),
+    "smtp": Smtp(),
+    "imap": Imap(),
+    "service_url": ServiceUrl(),
+    "ssh": Ssh(),
+    "s3": S3(),
+    "mqtt": Mqtt(),
+    "mcp": Mcp(),
+    "hmac": Hmac(),
+    "llm": Llm(),
+    "secret": Secret(),
+}
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """The types for people and forms: `{type, name, description, schema, needs_hosts}`.
+
+    In the schema `x-secret` marks secret fields.
+    """
+    return [
+        {
+            "type": type_,
+            "name": kind.title or type_.capitalize(),
+            "description": " ".join((inspect.getdoc(kind) or "").split()),
+            "schema": json_schema(kind),
+            "needs_hosts": kind.needs_hosts,
+        }
+        for type_, kind in TYPES.items()
+    ]

@@ -1,0 +1,90 @@
+"""How JSON values of any kind compare: which one comes first, and which are the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from nodes.limits import GREATEST, LEAST, too_deep
+from nodes.data.paths import MISSING
+
+# The kinds in order. What is null or missing is no value, and comes last whichever way the others run.
+NUMBER, TEXT, BOOLEAN, LIST, OBJECT, NULL, ABSENT = range(7)
+DIGITS = re.compile(r"([0-9]+)")
+
+
+class Order:
+    """Makes keys that sort JSON values: numbers, texts, booleans, lists, objects, null, missing.
+
+    Texts go by their characters, without regard to case unless it is `case_sensitive`; `natural` takes digits in them
+    as numbers, so that `file2` comes before `file10`. Lists go by their items, objects by their keys and values.
+    """
+
+    def __init__(self, case_sensitive: bool = True, natural: bool = False) -> None:
+        self.case_sensitive, self.natural = case_sensitive, natural
+
+    def key(self, value: Any) -> tuple[Any, ...]:
+        """What to sort the value by; never a TypeError, whatever it is compared with."""
+        if isinstance(value, str):
+            return TEXT, self.text(value)
+        if isinstance(value, bool):
+            return BOOLEAN, value
+        if isinstance(value, int | float):
+            return (NUMBER, value) if value == value else (NULL,)  # NaN is in no order
+        if isinstance(value, list):
+            return LIST, [self.key(item) for item in value]
+        if isinstance(value, dict):
+            return OBJECT, [(name, self.key(value[name])) for name in sorted(value)]
+        return (ABSENT,) if value is MISSING else (NULL,)
+
+    def text(self, value: str) -> Any:
+        text = value if self.case_sensitive else value.casefold()
+        if not self.natural:
+            return text
+        # Text and digits take turns, so like meets like. Digits need not become a number, which takes long for many.
+        parts: list[Any] = DIGITS.split(text)
+        for at in range(1, len(parts), 2):
+            digits = parts[at].lstrip("0")
+            parts[at] = len(digits), digits
+        return parts
+
+    def sorted(self, places: list[int], values: list[Any], descending: bool) -> list[int]:
+        """The places in the order of their values, equal ones as they were; null and then missing ones at the end."""
+        try:
+            keys = [self.key(value) for value in values]
+            if descending:
+                # Turned round, the last ones would be first; so they go before all others.
+                keys = [(-key[0],) if key[0] >= NULL else key for key in keys]
+            return sorted(places, key=keys.__getitem__, reverse=descending)
+        except RecursionError:
+            raise too_deep("an item") from None
+
+
+def identity(values: list[Any]) -> bytes:
+    """Something short and hashable that is equal for equal values: 1 and 1.0 are, 1 and true and the text 1 are not.
+
+    It is a digest, since the hash of a number can be foreseen: whoever sends many of the same one stops the process.
+    """
+    try:
+        bare = [value if isinstance(value, str) else _normal(value) for value in values]
+        try:
+            written = orjson.dumps(bare, option=orjson.OPT_SORT_KEYS)
+        except TypeError:  # integers of more than 64 bits, half surrogate pairs
+            written = json.dumps(bare, sort_keys=True).encode()
+    except RecursionError:
+        raise too_deep("an item") from None
+    return blake2b(written, digest_size=20).digest()
+
+
+def _normal(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer() and LEAST <= value <= GREATEST:
+        return int(value)
+    if isinstance(value, list):
+        return [_normal(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _normal(item) for name, item in value.items()}
+    return value

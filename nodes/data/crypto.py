@@ -1,0 +1,239 @@
+"""The node for hashes, signatures, random values and the encodings that go with them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import random
+import secrets
+import string
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from errors import NodeError
+from nodes.base import Branch, Context, Node, setting
+from nodes.limits import fits_text, refusal
+from nodes.fields import anything, choice, credential, text, text_of
+from nodes.data.lists import flag, whole
+from nodes.core.logic import kind_of
+
+ALGORITHMS = ("sha256", "sha512", "sha384", "sha224", "sha3_256", "sha3_512", "blake2b", "blake2s", "sha1", "md5")
+SYMBOLS = "!#$%&*+-=?@_"
+CHARSETS = {
+    "alphanumeric": string.ascii_letters + string.digits,
+    "letters": string.ascii_letters,
+    "lowercase": string.ascii_lowercase,
+    "digits": string.digits,
+    "hex": "0123456789abcdef",
+    # Without those that people confuse when they read them out: 0 and O, 1, l and I.
+    "readable": "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz",
+    "password": string.ascii_letters + string.digits + SYMBOLS,
+}
+CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits, SYMBOLS)
+MAX_RANDOM = 10_000
+
+
+# Encodings of bytes
+
+
+def encoded(raw: bytes, encoding: str) -> str:
+    """The bytes as text: hex, base64, or base64url, which has no padding."""
+    if encoding == "hex":
+        return raw.hex()
+    if encoding == "base64":
+        return base64.b64encode(raw).decode()
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def decoded(value: str, encoding: str, what: str = "data") -> bytes:
+    """The bytes of such a text, blanks and missing padding aside; both alphabets of base64 are read."""
+    bare = "".join(value.split())
+    try:
+        if encoding == "hex":
+            return bytes.fromhex(bare)
+        bare = bare.rstrip("=").replace("-", "+").replace("_", "/")
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except (ValueError, binascii.Error):
+        raise refusal(f"{what} is not {encoding}") from None
+
+
+def _as_text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise refusal("what data stands for is not UTF-8 text") from None
+
+
+# Operations. Each gets the config, the bytes of `data`, and the context.
+
+Operation = Callable[[Mapping[str, Any], bytes, Context], Any]
+
+
+def _hash(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
+    made = hashlib.new(config["algorithm"], data, usedforsecurity=False)
+    return encoded(made.digest(), config["encoding"])
+
+
+def _signature(config: Mapping[str, Any], data: bytes, ctx: Context) -> bytes:
+    secret = ctx.credential(config["credential"], "hmac").data["secret"]
+    return hmac.digest(secret.encode(), data, config["algorithm"])
+
+
+def _hmac(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
+    return encoded(_signature(config, data, ctx), config["encoding"])
+
+
+def is_signed(config: Mapping[str, Any], data: bytes, ctx: Context) -> bool:
+    """Whether the signature is the right one, in a time that does not tell how far it is."""
+    given = config["signature"].strip().removeprefix(f"{config['algorithm']}=")
+    right = _signature(config, data, ctx)
+    try:
+        return hmac.compare_digest(decoded(given, config["encoding"]), right)
+    except NodeError:
+        return False
+
+
+def _uuid(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
+    return str(uuid.uuid4() if config["version"] == 4 else uuid7(time.time_ns() // 1_000_000))
+
+
+def uuid7(ms: int) -> uuid.UUID:
+    """A UUID that begins with the time, so that later ones sort behind (RFC 9562, 5.7)."""
+    first, last = secrets.randbits(12), secrets.randbits(62)
+    return uuid.UUID(int=(ms << 80) | (0x7 << 76) | (first << 64) | (0b10 << 62) | last)
+
+
+def _random(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
+    if "bytes" in config:
+        return encoded(secrets.token_bytes(config["bytes"]), config["encoding"])
+    length, charset = config["length"], config["charset"]
+    if charset == "password" and "characters" not in config:
+        return _password(length)
+    characters = config.get("characters") or CHARSETS[charset]
+    return "".join(secrets.choice(characters) for _ in range(length))
+
+
+def _password(length: int) -> str:
+    """One of each class of characters, as far as there is room, and then of all, in any order."""
+    drawn = [secrets.choice(one) for one in CLASSES[:length]]
+    drawn += [secrets.choice(CHARSETS["password"]) for _ in range(length - len(drawn))]
+    random.SystemRandom().shuffle(drawn)
+    return "".join(drawn)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "hash": _hash,
+    "hmac": _hmac,
+    "verify": is_signed,
+    "uuid": _uuid,
+    "random": _random,
+    "base64_encode": lambda config, data, ctx: encoded(data, "base64url" if config["url_safe"] else "base64"),
+    "base64_decode": lambda config, data, ctx: _as_text(data),
+    "hex_encode": lambda config, data, ctx: data.hex(),
+    "hex_decode": lambda config, data, ctx: _as_text(data),
+}
+WITHOUT_DATA = ("uuid", "random")
+# Operations whose data is written in this encoding.
+WRITTEN_IN = {"base64_decode": "base64", "hex_decode": "hex"}
+
+
+def _bytes_of(config: Mapping[str, Any], input: Any) -> bytes:
+    """The bytes that `data` stands for."""
+    operation, value = config["operation"], config.get("data", input)
+    if operation in WITHOUT_DATA:
+        return b""
+    if value is None or isinstance(value, list | dict):
+        raise refusal(
+            f"data must be text, but is {kind_of(value)}; write {{{{ input.body }}}} for a part of the input, "
+            "{{ input|tojson }} for all of it"
+        )
+    written = fits_text(text_of(value), "data")
+    encoding = WRITTEN_IN.get(operation, config["data_encoding"])
+    try:
+        return written.encode() if encoding == "text" else decoded(written, encoding)
+    except UnicodeEncodeError:
+        raise refusal("data has half a surrogate pair, which no text can have") from None
+
+
+class Crypto(Node):
+    """Makes hashes, signatures, UUIDs and random text, and writes text in base64 or hex and back.
+
+    Verify goes on by the branch valid or invalid, with its input.
+    """
+
+    # Another try would draw another UUID. But a step is on the disk before a node with effects starts or anybody is
+    # answered, so nobody outside can have seen one that a crash made the run forget.
+    pure = True
+    type = "crypto"
+    category = "data"
+    icon = "lock"
+    also = ("hash", "hmac", "sign", "encrypt", "decrypt", "md5", "sha256", "base64", "uuid")
+    quick = True
+    examples = (
+        {
+            "config": {"operation": "hash", "algorithm": "md5", "data": "{{ input.email|lower }}"},
+            "input": {"email": "Ada@Example.org"},
+            "output": "5bfcf2d8e394674550332640d72db509",
+        },
+        {"config": {"operation": "uuid", "version": 7}, "input": None},
+        {
+            "config": {"operation": "base64_decode", "data": "{{ input.token.split('.')[1] }}"},
+            "input": {"token": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ."},
+            "output": '{"sub":"ada"}',
+        },
+    )
+
+    class Config(Schema):
+        operation = choice("What to do", tuple(OPERATIONS), required=True)
+        data = anything("The text to work on; without it, the input", lines="")
+        data_encoding = choice(
+            "How the bytes to hash or to sign are written in data: as the text itself, or in hex or base64",
+            ("text", "hex", "base64"),
+            load_default="text",
+        )
+        algorithm = choice("The hash", ALGORITHMS, load_default="sha256")
+        encoding = choice(
+            "How a hash, a signature or random bytes are written", ("hex", "base64", "base64url"), load_default="hex"
+        )
+        credential = credential("For hmac and verify: the credential with the secret", "hmac")
+        signature = text("For verify: the signature to check, perhaps with sha256= before it", most=1_000)
+        version = setting(
+            fields.Integer(strict=True, load_default=4, validate=validate.OneOf((4, 7))),
+            "For uuid: 4 is random alone, 7 begins with the time",
+            literal=True,
+        )
+        length = whole("For random: how many characters", 1, MAX_RANDOM, load_default=32)
+        charset = choice(
+            "For random: of which characters; password has some of each class",
+            tuple(CHARSETS),
+            load_default="alphanumeric",
+        )
+        characters = text("For random: your own characters to draw from: ABC123", most=1_000, least=1, literal=True)
+        bytes = whole("For random: so many bytes instead, written in encoding", 1, MAX_RANDOM)
+        url_safe = flag("For base64_encode: whether with - and _ instead of + and /, and without padding", False)
+
+        @validates_schema
+        def has_what_it_takes(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """A signature takes a secret, and one to check. An expression is not in `data` yet."""
+            signs, partial = data.get("operation") in ("hmac", "verify"), kwargs.get("partial") or ()
+            if signs and not data.get("credential"):
+                raise ValidationError(f"Is required for {data['operation']}.", "credential")
+            if data.get("operation") == "verify" and not {"signature"} & {*data, *partial}:
+                raise ValidationError("Is required for verify.", "signature")
+
+    @classmethod
+    def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("valid", "invalid") if config.get("operation") == "verify" else ()
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        operation = config["operation"]
+        result = OPERATIONS[operation](config, _bytes_of(config, input), ctx)
+        if operation == "verify":
+            return Branch("valid" if result else "invalid", input)
+        return result

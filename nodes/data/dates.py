@@ -1,0 +1,358 @@
+"""The node that reads, writes and calculates dates and times, right across daylight saving time."""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from expressions.values import iso
+from nodes.base import Context, Node, setting
+from nodes.limits import is_number, refusal
+from nodes.fields import Number, anything, choice
+from nodes.core.logic import kind_of
+from nodes.core.triggers import check_zone
+
+MAX_VALUE, MAX_FORMAT = 100, 100
+# Numbers below this are seconds since 1970 (until the year 5138), others milliseconds (since 1973).
+FIRST_MILLISECOND = 100_000_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MS = timedelta(milliseconds=1)
+# Units whose length is always the same, in milliseconds; the others are counted in the calendar of the time zone.
+EXACT = {"millisecond": 1, "second": 1000, "minute": 60_000, "hour": 3_600_000}
+DAYS = {"day": 1, "week": 7}
+MONTHS = {"month": 1, "quarter": 3, "year": 12}
+UNITS = (*EXACT, *DAYS, *MONTHS)
+MONTH_NAMES = (
+    *("January", "February", "March", "April", "May", "June", "July", "August", "September", "October"),
+    *("November", "December"),
+)
+DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def _offset(at: datetime, colon: str = "") -> str:
+    minutes = int((at.utcoffset() or timedelta()).total_seconds() // 60)
+    hours, rest = divmod(abs(minutes), 60)
+    return f"{'-' if minutes < 0 else '+'}{hours:02d}{colon}{rest:02d}"
+
+
+# What may stand in a format, after `%`. All of it is written by us: C libraries differ, and know other languages.
+DIRECTIVES: dict[str, Callable[[datetime], str]] = {
+    "Y": lambda at: f"{at.year:04d}",
+    "y": lambda at: f"{at.year % 100:02d}",
+    "m": lambda at: f"{at.month:02d}",
+    "d": lambda at: f"{at.day:02d}",
+    "e": lambda at: f"{at.day:2d}",
+    "H": lambda at: f"{at.hour:02d}",
+    "I": lambda at: f"{at.hour % 12 or 12:02d}",
+    "M": lambda at: f"{at.minute:02d}",
+    "S": lambda at: f"{at.second:02d}",
+    "f": lambda at: f"{at.microsecond:06d}",
+    "L": lambda at: f"{at.microsecond // 1000:03d}",
+    "p": lambda at: "AM" if at.hour < 12 else "PM",
+    "A": lambda at: DAY_NAMES[at.weekday()],
+    "a": lambda at: DAY_NAMES[at.weekday()][:3],
+    "B": lambda at: MONTH_NAMES[at.month - 1],
+    "b": lambda at: MONTH_NAMES[at.month - 1][:3],
+    "j": lambda at: f"{at.timetuple().tm_yday:03d}",
+    "u": lambda at: str(at.isoweekday()),
+    "V": lambda at: f"{at.isocalendar().week:02d}",
+    "G": lambda at: f"{at.isocalendar().year:04d}",
+    "q": lambda at: str((at.month + 2) // 3),
+    "z": _offset,
+    "Z": lambda at: at.tzname() or "",
+    "s": lambda at: str((at - EPOCH) // timedelta(seconds=1)),
+    "F": lambda at: at.date().isoformat(),
+    "T": lambda at: f"{at:%H:%M:%S}",
+    "%": lambda at: "%",
+}
+DIRECTIVE = re.compile(r"%(-?)(.?)", re.DOTALL)
+# What `strptime` may be asked for: each once, so that it cannot try many ways to read the same digits.
+READABLE = ("Y", "y", "m", "d", "H", "I", "M", "S", "f", "p", "A", "a", "B", "b", "j", "z")
+EPOCH_TEXT = re.compile(r"-?[0-9]{9,16}(?:\.[0-9]{1,9})?")
+
+
+def check_format(format: str) -> None:
+    """Refuse a directive that is not offered."""
+    if "%" not in format:
+        raise ValidationError("Has no %, so it would be the same for every time; it looks like %Y-%m-%d %H:%M.")
+    for _, letter in DIRECTIVE.findall(format):
+        if letter not in DIRECTIVES:
+            raise ValidationError(f"Has %{letter}, which is not offered; there are %{' %'.join(DIRECTIVES)}.")
+
+
+def check_input_format(format: str) -> None:
+    """Refuse a directive that cannot be read, or that is there twice."""
+    letters = [dash + letter for dash, letter in DIRECTIVE.findall(format)]
+    for letter in letters:
+        if letter not in (*READABLE, "%"):
+            raise ValidationError(f"Has %{letter}, which cannot be read; there are %{' %'.join(READABLE)}.")
+        if letter != "%" and letters.count(letter) > 1:
+            raise ValidationError(f"Has %{letter} twice.")
+
+
+def written(at: datetime, format: str) -> str:
+    """The time in this format; `%-d` is a number without leading zeros."""
+
+    def replace(found: re.Match[str]) -> str:
+        text = DIRECTIVES[found[2]](at)
+        return (text.lstrip("0 ") or "0") if found[1] else text
+
+    return DIRECTIVE.sub(replace, format)
+
+
+# Reading
+
+
+def moment(value: Any, config: Mapping[str, Any], now: datetime, what: str) -> datetime:
+    """The time that a value stands for, in the time zone of the config; NodeError where it is none."""
+    zone = ZoneInfo(config["timezone"])
+    try:
+        found = _read(value, config.get("input_format"), now)
+    except (ValueError, OverflowError, TypeError):
+        shown = f"{value!r:.100}" if isinstance(value, str | int | float) else kind_of(value)
+        how = config.get("input_format") or "2026-01-31T08:30:00Z, seconds or milliseconds since 1970, or now"
+        raise refusal(f"{what} is {shown}, which is not a time such as {how}") from None
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=ZoneInfo(config.get("input_timezone", config["timezone"])))
+    return in_zone(found, zone)
+
+
+def _read(value: Any, format: str | None, now: datetime) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if is_number(value):
+        return _since_epoch(value)
+    if not isinstance(value, str) or len(value) > MAX_VALUE:
+        raise ValueError
+    text = value.strip()
+    if text == "now":
+        return now
+    if format is not None:
+        return datetime.strptime(text, format)
+    if EPOCH_TEXT.fullmatch(text):
+        return _since_epoch(float(text) if "." in text else int(text))
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        # As mails, feeds and HTTP headers have it: Tue, 06 Jan 2026 08:30:00 GMT.
+        return parsedate_to_datetime(text)
+
+
+def _since_epoch(number: float) -> datetime:
+    return EPOCH + MS * (number * 1000 if abs(number) < FIRST_MILLISECOND else number)
+
+
+def in_zone(at: datetime, zone: Any) -> datetime:
+    """The same time in another zone; NodeError where it falls out of the years 1 to 9999 there."""
+    try:
+        return at.astimezone(UTC).astimezone(zone)
+    except OverflowError:
+        raise refusal("the time is not within the years 1 to 9999") from None
+
+
+# Calculating. All times are in the zone whose calendar counts; sums of wall-clock times are brought to it by `in_zone`.
+
+
+def added(at: datetime, amount: float, unit: str) -> datetime:
+    """So many units later, on the clock on the wall for days and longer: the same hour, the last day of a short month.
+
+    An hour that the clock leaves out is taken for the one after it.
+    """
+    try:
+        if unit in EXACT:
+            return in_zone(at.astimezone(UTC) + MS * (amount * EXACT[unit]), at.tzinfo)
+        if amount != int(amount):
+            raise refusal(f"amount must be a whole number of {unit}s; take hours for parts of a day")
+        if unit in DAYS:
+            return at + timedelta(days=int(amount) * DAYS[unit])
+        return _months_later(at, int(amount) * MONTHS[unit])
+    except (OverflowError, ValueError):
+        raise refusal("the time is not within the years 1 to 9999") from None
+
+
+def _months_later(at: datetime, months: int) -> datetime:
+    year, month = divmod(at.year * 12 + at.month - 1 + months, 12)
+    return at.replace(year=year, month=month + 1, day=min(at.day, monthrange(year, month + 1)[1]), fold=0)
+
+
+def start_of(at: datetime, unit: str) -> datetime:
+    """When the unit began in which the time lies; weeks begin on Monday."""
+    if unit == "millisecond":
+        return at.replace(microsecond=at.microsecond // 1000 * 1000)
+    if unit in EXACT:
+        smaller = ("microsecond", "second", "minute")[: list(EXACT).index(unit)]
+        none: dict[str, Any] = dict.fromkeys(smaller, 0)
+        return at.replace(**none)
+    day = at.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    if unit in DAYS:
+        return day - timedelta(days=at.weekday()) if unit == "week" else day
+    length = MONTHS[unit]
+    return day.replace(month=(at.month - 1) // length * length + 1, day=1)
+
+
+def difference(at: datetime, other: datetime, unit: str) -> float:
+    """How many units later the other time is, less than 0 where it is earlier. Days and longer ones are whole.
+
+    They are those that have passed on the calendar: from noon to noon is a day, even if one hour is missing.
+    """
+    # Two times of one zone would be compared by the clock on the wall.
+    at_utc, other_utc = at.astimezone(UTC), other.astimezone(UTC)
+    if unit in EXACT:
+        found = (other_utc - at_utc) / MS / EXACT[unit]
+        return int(found) if found.is_integer() else found
+    if other_utc < at_utc:
+        return -difference(other, at, unit)
+    if unit in DAYS:
+        count = (other.date() - at.date()).days // DAYS[unit]
+    else:
+        count = ((other.year - at.year) * 12 + other.month - at.month) // MONTHS[unit]
+    return count - 1 if count and added(at, count, unit).astimezone(UTC) > other_utc else count
+
+
+def end_of(at: datetime, unit: str) -> datetime:
+    """The last millisecond of the unit in which the time lies."""
+    return in_zone(added(start_of(at, unit), 1, unit), UTC) - MS
+
+
+def parts(at: datetime) -> dict[str, Any]:
+    """All that is in a time."""
+    week = at.isocalendar()
+    return {
+        "iso": iso(at),
+        "timestamp": (at - EPOCH) // MS,
+        "year": at.year,
+        "quarter": (at.month + 2) // 3,
+        "month": at.month,
+        "day": at.day,
+        "hour": at.hour,
+        "minute": at.minute,
+        "second": at.second,
+        "millisecond": at.microsecond // 1000,
+        "weekday": at.isoweekday(),
+        "weekday_name": DAY_NAMES[at.weekday()],
+        "week": week.week,
+        "week_year": week.year,
+        "day_of_year": at.timetuple().tm_yday,
+        "timezone": str(at.tzinfo),
+        "offset": _offset(at, ":"),
+    }
+
+
+Operation = Callable[[datetime, Mapping[str, Any], datetime], Any]
+
+
+def _converted(at: datetime, config: Mapping[str, Any], now: datetime) -> str:
+    return at.replace(tzinfo=None).isoformat(timespec="milliseconds") + _offset(at, ":")
+
+
+OPERATIONS: dict[str, Operation] = {
+    "parse": lambda at, config, now: parts(at),
+    "format": lambda at, config, now: written(at, config["format"]),
+    "convert": _converted,
+    "add": lambda at, config, now: iso(added(at, config["amount"], config["unit"])),
+    "subtract": lambda at, config, now: iso(added(at, -config["amount"], config["unit"])),
+    "difference": lambda at, config, now: difference(at, moment(config["other"], config, now, "other"), config["unit"]),
+    "start_of": lambda at, config, now: iso(start_of(at, config["unit"])),
+    "end_of": lambda at, config, now: iso(end_of(at, config["unit"])),
+}
+NEEDS = {
+    "format": ("format",),
+    "add": ("amount", "unit"),
+    "subtract": ("amount", "unit"),
+    "difference": ("other", "unit"),
+    "start_of": ("unit",),
+    "end_of": ("unit",),
+}
+
+
+def zone(help: str, **options: Any) -> Any:
+    """A literal field with the name of a time zone."""
+    return setting(fields.String, help, literal=True, validate=[validate.Length(1, 100), check_zone], **options)
+
+
+class Date(Node):
+    """Reads, writes and calculates dates and times, right across daylight saving time and in any time zone.
+
+    Times come out in UTC, like 2026-01-31T08:30:00.000Z, unless another format or zone is asked for.
+    """
+
+    type = "date"
+    category = "data"
+    title = "Date and time"
+    icon = "calendar"
+    also = ("time zone", "timestamp", "format date", "moment")
+    quick = True
+    examples = (
+        {
+            "config": {"operation": "add", "value": "{{ input.due }}", "amount": 1, "unit": "month"},
+            "input": {"due": "2026-01-31"},
+            "output": "2026-02-28T00:00:00.000Z",
+        },
+        {
+            "config": {
+                "operation": "format",
+                "timezone": "Europe/Paris",
+                "format": "%A %-d %B %Y, %H:%M",
+            },
+            "input": "2026-07-14T10:00:00Z",
+            "output": "Tuesday 14 July 2026, 12:00",
+        },
+        {
+            "config": {
+                "operation": "difference",
+                "value": "28.03.2026",
+                "other": "05.04.2026",
+                "input_format": "%d.%m.%Y",
+                "unit": "day",
+                "timezone": "Europe/Berlin",
+            },
+            "input": None,
+            "output": 8,
+        },
+    )
+
+    class Config(Schema):
+        operation = choice("What to do", tuple(OPERATIONS), required=True)
+        value = anything(
+            "The time: ISO 8601 or as in mails, seconds or milliseconds since 1970, or now; without it, the input"
+        )
+        timezone = zone("The time zone whose calendar counts: Europe/Paris", load_default="UTC")
+        input_timezone = zone("The time zone of times that name none; without it, timezone")
+        input_format = setting(
+            fields.String,
+            "How the time is written, where it is another way: %d.%m.%Y %H:%M",
+            literal=True,
+            validate=[validate.Length(1, MAX_FORMAT), check_input_format],
+        )
+        format = setting(
+            fields.String,
+            "For format: how to write it: %d.%m.%Y %H:%M, %-d %B; %L are milliseconds, %V is the week, %q the quarter",
+            literal=True,
+            validate=[validate.Length(1, MAX_FORMAT), check_format],
+        )
+        amount = setting(Number, "For add and subtract: how many units")
+        unit = choice("The unit to calculate in; weeks begin on Monday", UNITS)
+        other = anything("For difference: the other time; the result is below 0 where it is earlier")
+
+        @validates_schema
+        def has_what_it_takes(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """What an operation needs has to be there. An expression is not in `data` yet."""
+            for key in NEEDS.get(data.get("operation", ""), ()):
+                if key not in data and key not in (kwargs.get("partial") or ()):
+                    raise ValidationError(f"Is required for {data['operation']}.", key)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        # The same instant as in the expressions of this node.
+        now = ctx.scope.get("now") or datetime.now(UTC)
+        at = moment(config.get("value", input), config, now, "value" if "value" in config else "the input")
+        try:
+            return OPERATIONS[config["operation"]](at, config, now)
+        except OverflowError:
+            raise refusal("the time is not within the years 1 to 9999") from None

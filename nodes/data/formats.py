@@ -1,0 +1,409 @@
+"""The nodes that read and write text formats. The work on CSV, XML, YAML and HTML is in files of their own."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any, ClassVar
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from nodes.data import csv_format, xml_format, yaml_format
+from nodes.base import Context, Node, setting
+from nodes.limits import GREATEST, MAX_CONTAINERS, MAX_ITEMS, MAX_TEXT, check_data, check_json, fits_text, is_too_fine, refusal, text_of_config
+from nodes.fields import Named, anything, choice
+from nodes.data.lists import flag, whole
+from parsers.process import read_apart
+
+MAX_NAME = 200
+HTML_SECONDS = 30.0
+MAX_SELECTORS, MAX_SELECTOR, MAX_NESTED = 100, 500, 3
+# Markdown is read by Python alone; so much of it, written to be slow, takes two seconds.
+MAX_MARKDOWN = 100_000
+
+
+def operation() -> Any:
+    """The field that says which way to go."""
+    return choice("Whether to read text or to write it", ("parse", "format"), required=True)
+
+
+def names(help: str) -> Any:
+    """A literal field with a list of names."""
+    made = fields.List(
+        fields.String(validate=validate.Length(1, MAX_NAME)), load_default=[], validate=validate.Length(max=1_000)
+    )
+    return setting(made, help, literal=True)
+
+
+def data() -> Any:
+    """The field with what to work on."""
+    help = "The text to parse, such as {{ input.body }}, or the data to format; without it, the input"
+    return anything(help, lines="")
+
+
+class Csv(Node):
+    """Reads CSV text as a list of objects, or writes such a list as CSV."""
+
+    type = "csv"
+    category = "data"
+    title = "CSV"
+    icon = "file-type-csv"
+    also = ("convert to file", "extract from file", "spreadsheet", "table")
+    examples = (
+        {
+            "config": {"operation": "parse", "data": "{{ input.body }}", "types": True},
+            "input": {"body": "id;name;zip\n1;Ada;01234\n2;Grace;\n"},
+            "output": [{"id": 1, "name": "Ada", "zip": "01234"}, {"id": 2, "name": "Grace", "zip": None}],
+        },
+        {
+            "config": {"operation": "format"},
+            "input": [{"id": 1, "note": "one, two"}, {"id": 2, "paid": True, "note": "=1+1"}],
+            "output": 'id,note,paid\r\n1,"one, two",\r\n2,\'=1+1,true\r\n',
+        },
+        {
+            "config": {"operation": "format", "columns": ["id", "customer.name"], "delimiter": ";", "header": False},
+            "input": [{"id": 1, "customer": {"name": "Ada"}}],
+            "output": "1;Ada\r\n",
+        },
+    )
+
+    class Config(Schema):
+        operation = operation()
+        data = data()
+        delimiter = setting(
+            fields.String,
+            "What stands between cells, one character, \\t for a tab; auto finds out, and writes a comma",
+            literal=True,
+            load_default="auto",
+            validate=validate.Regexp(r"(auto|\\t|[^\r\n\"])\Z", error="Must be auto, \\t or one character."),
+        )
+        header = flag("Whether the first row has the names of the columns; rows are lists where none are named", True)
+        columns = names("Which columns, in this order; for format also paths, customer.name; without it, all")
+        types = flag(
+            "For parse: whether what looks like a number or a boolean becomes one, and what is empty null", False
+        )
+        skip = whole("For parse: how many lines to pass over before the table", 0, 10_000, load_default=0)
+        escape_formulas = flag("For format: whether to defuse texts that spreadsheets would run as formulas", True)
+        bom = flag("For format: whether to begin with a byte order mark, by which Excel knows UTF-8", False)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        delimiter = {"auto": "", "\\t": "\t"}.get(config["delimiter"], config["delimiter"])
+        header, columns = config["header"], config["columns"]
+        if config["operation"] == "parse":
+            text = text_of_config(config, input)
+            return csv_format.parse(text, delimiter, header, columns, config["types"], config["skip"])
+        rows = config.get("data", input)
+        if not isinstance(rows, list | dict):
+            raise refusal("data must be a list of objects, or of lists, to be written as CSV")
+        table = rows if isinstance(rows, list) else [rows]
+        return csv_format.write(table, delimiter or ",", header, columns, config["escape_formulas"], config["bom"])
+
+
+class Json(Node):
+    """Reads JSON text as data, or writes data as JSON text."""
+
+    type = "json"
+    category = "data"
+    title = "JSON"
+    icon = "json"
+    also = ("parse", "stringify", "convert")
+    examples = (
+        {
+            "config": {"operation": "parse", "data": "{{ input.body }}"},
+            "input": {"body": '{"id": 1, "tags": ["a"]}'},
+            "output": {"id": 1, "tags": ["a"]},
+        },
+        {"config": {"operation": "format", "indent": 2}, "input": {"id": 1}, "output": '{\n  "id": 1\n}'},
+        {
+            "config": {"operation": "parse", "lines": True},
+            "input": '{"id": 1}\n{"id": 2}\n',
+            "output": [{"id": 1}, {"id": 2}],
+        },
+    )
+
+    class Config(Schema):
+        operation = operation()
+        data = data()
+        indent = whole("For format: by how many blanks to indent; 0 is one line", 0, 8, load_default=0)
+        sort_keys = flag("For format: whether keys are sorted, so that equal data gives equal text", False)
+        lines = flag("Whether each line is a value of its own (JSON Lines), for a list", False)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        if config["operation"] == "parse":
+            text = text_of_config(config, input).removeprefix("\ufeff")
+            return _json_lines(text) if config["lines"] else json_value(text, "data")
+        value = check_data(config.get("data", input), "data")
+        if not config["lines"]:
+            return json_text(value, config["indent"], config["sort_keys"])
+        if not isinstance(value, list):
+            raise refusal("data must be a list, to have a line for each item")
+        return "".join(json_text(item, 0, config["sort_keys"]) + "\n" for item in value)
+
+
+def json_value(text: str, what: str) -> Any:
+    """The data of a JSON text; NodeError says where it is none, or has a number that the record cannot hold."""
+    try:
+        value = _loaded(text)
+    except json.JSONDecodeError as error:
+        problem = error.msg[:1].lower() + error.msg[1:]
+        raise refusal(f"{what} is not JSON: line {error.lineno}, column {error.colno}: {problem}") from None
+    except RecursionError:
+        raise refusal(f"{what} is nested too deeply") from None
+    return check_json(value, what)
+
+
+def _loaded(text: str) -> Any:
+    if is_too_fine(text.encode("utf-8", "replace")):
+        raise refusal(f"the text has more than {MAX_CONTAINERS:,} lists and objects; read it in several parts")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # An integer of more digits than Python reads: what stands for it does not fit into 64 bits either.
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 25 else GREATEST + 1)
+
+
+def _json_lines(text: str) -> list[Any]:
+    found = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if len(found) > MAX_ITEMS:
+        raise refusal(f"data has more than {MAX_ITEMS:,} lines")
+    return [json_value(line, f"line {number} of data") for number, line in found]
+
+
+def json_text(value: Any, indent: int, sort_keys: bool) -> str:
+    """JSON as people write it, with the characters of all languages as they are."""
+    if indent:
+        # Piece by piece, for the blanks before a line may be many more than what is on it.
+        pieces = json.JSONEncoder(ensure_ascii=False, indent=indent, sort_keys=sort_keys).iterencode(value)
+        made, left = [], MAX_TEXT
+        for piece in pieces:
+            left -= len(piece)
+            if left < 0:
+                raise refusal(f"the text would have more than {MAX_TEXT:,} characters")
+            made.append(piece)
+        return "".join(made)
+    return fits_text(json.dumps(value, ensure_ascii=False, sort_keys=sort_keys, separators=(",", ":")), "the text")
+
+
+class Xml(Node):
+    """Reads XML as data, or writes data as XML: attributes are @name, text beside them is #text, what repeats a list.
+
+    The order of elements with different names is lost. A DTD is refused.
+    """
+
+    type = "xml"
+    category = "data"
+    title = "XML"
+    icon = "file-type-xml"
+    also = ("convert", "soap", "parse")
+    examples = (
+        {
+            "config": {"operation": "parse", "lists": ["line"]},
+            "input": '<order id="7"><line sku="A">2</line><note/></order>',
+            "output": {"order": {"@id": "7", "line": [{"@sku": "A", "#text": "2"}], "note": ""}},
+        },
+        {
+            "config": {"operation": "format", "root": "order", "declaration": False},
+            "input": {"@id": 7, "line": ["A", "B"]},
+            "output": '<order id="7"><line>A</line><line>B</line></order>',
+        },
+    )
+
+    class Config(Schema):
+        operation = operation()
+        data = data()
+        lists = names("For parse: elements that are a list even where there is only one: line")
+        root = setting(
+            fields.String,
+            "For format: the outermost element; without it, the only key of the data, or root",
+            literal=True,
+            load_default="",
+            validate=validate.Length(max=MAX_NAME),
+        )
+        item = setting(
+            fields.String,
+            "For format: the element for each item of a list that has no name of its own",
+            literal=True,
+            load_default="item",
+            validate=validate.Length(1, MAX_NAME),
+        )
+        indent = whole("For format: by how many blanks to indent; 0 is one line", 0, 8, load_default=0)
+        declaration = flag("For format: whether to begin with <?xml …?>", True)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        if config["operation"] == "parse":
+            return xml_format.parse(text_of_config(config, input), config["lists"])
+        value = config.get("data", input)
+        return xml_format.write(value, config["root"], config["item"], config["indent"], config["declaration"])
+
+
+class Yaml(Node):
+    """Reads YAML as data, or writes data as YAML (1.2: no and on are text). Dates become ISO 8601 text.
+
+    Tags are refused, and so are keys that are there twice.
+    """
+
+    type = "yaml"
+    category = "data"
+    title = "YAML"
+    icon = "file-code"
+    also = ("parse", "convert")
+    examples = (
+        {
+            "config": {"operation": "parse"},
+            "input": "base: &base\n  retries: 3\njobs:\n  - <<: *base\n    name: import\n    on: 2026-01-05\n",
+            "output": {"base": {"retries": 3}, "jobs": [{"retries": 3, "name": "import", "on": "2026-01-05"}]},
+        },
+        {
+            "config": {"operation": "format"},
+            "input": {"name": "import", "country": "no", "steps": [1, 2]},
+            "output": "name: import\ncountry: 'no'\nsteps:\n- 1\n- 2\n",
+        },
+    )
+
+    class Config(Schema):
+        operation = operation()
+        data = data()
+        documents = flag("Whether there may be several documents, for a list", False)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        if config["operation"] == "parse":
+            return yaml_format.parse(text_of_config(config, input), config["documents"])
+        return yaml_format.write(config.get("data", input), config["documents"])
+
+
+def check_selector(selector: Any) -> str:
+    """Refuse what is no CSS selector."""
+    from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+
+    if not isinstance(selector, str) or not 1 <= len(selector) <= MAX_SELECTOR:
+        raise ValidationError(f"Must be a CSS selector of 1 to {MAX_SELECTOR} characters.")
+    try:
+        LexborHTMLParser("<p>").css(selector)
+    except (SelectolaxError, UnicodeError):
+        raise ValidationError(f"Is not a CSS selector: {selector[:100]}") from None
+    return selector
+
+
+class Selector(fields.Field[dict[str, Any]]):
+    """A CSS selector, or an object of one and what to take from what it finds."""
+
+    KEYS: ClassVar = {"selector": None, "all": False, "attribute": "", "get": "text", "fields": None}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        return self.loaded(value, MAX_NESTED)
+
+    def loaded(self, value: Any, depth: int) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            value = {"selector": value}
+        if unknown := sorted(map(str, value.keys() - self.KEYS)):
+            raise ValidationError(f"Has the unknown key {unknown[0][:100]}; there are {', '.join(self.KEYS)}.")
+        spec = {**self.KEYS, **value}
+        check_selector(spec["selector"])
+        if not isinstance(spec["all"], bool) or spec["get"] not in ("text", "html"):
+            raise ValidationError("all is true or false, and get is text or html.")
+        if not isinstance(spec["attribute"], str) or len(spec["attribute"]) > MAX_NAME:
+            raise ValidationError("attribute is the name of an attribute: href")
+        if spec["fields"] is not None:
+            spec["fields"] = self.inner(spec["fields"], depth - 1)
+        return spec
+
+    def inner(self, given: Any, depth: int) -> dict[str, Any]:
+        if depth < 1 or not isinstance(given, dict) or not 1 <= len(given) <= MAX_SELECTORS:
+            raise ValidationError(f"fields is an object of 1 to {MAX_SELECTORS} selectors, {MAX_NESTED} deep at most.")
+        return {name: self.loaded(spec, depth) for name, spec in given.items()}
+
+
+class Html(Node):
+    """Picks texts, attributes or HTML from a page by CSS selectors. What is not found is null, or an empty list."""
+
+    type = "html"
+    category = "data"
+    title = "HTML extract"
+    icon = "html"
+    also = ("scrape", "scraper", "crawl", "css selector", "web page")
+    examples = (
+        {
+            "config": {
+                "html": "{{ input.body }}",
+                "selectors": {"title": "h1", "links": {"selector": "a", "attribute": "href", "all": True}},
+            },
+            "input": {"body": "<h1>News <b>today</b></h1><p><a href='/1'>One</a> <a href='/2'>Two</a>"},
+            "output": {"title": "News today", "links": ["/1", "/2"]},
+        },
+        {
+            "config": {
+                "selectors": {
+                    "books": {
+                        "selector": "li",
+                        "all": True,
+                        "fields": {"name": "b", "price": {"selector": "i", "get": "html"}},
+                    }
+                }
+            },
+            "input": "<ul><li><b>Dune</b> <i>9.50</i></li><li><b>Emma</b></li></ul>",
+            "output": {"books": [{"name": "Dune", "price": "<i>9.50</i>"}, {"name": "Emma", "price": None}]},
+        },
+    )
+
+    class Config(Schema):
+        html = anything("The page: {{ input.body }}; without it, the input", lines="html")
+        selectors = setting(
+            Named(
+                keys=fields.String(validate=validate.Length(1, MAX_NAME)),
+                values=Selector(),
+                required=True,
+                validate=validate.Length(1, MAX_SELECTORS),
+            ),
+            'What to find by which CSS selector: {"title": "h1", "links": {"selector": "a", "attribute": "href", '
+            '"all": true}}; also "get": "html", and "fields": further selectors within each match',
+            lines="json",
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        html = text_of_config(config, input, "html")
+        options = {"selectors": config["selectors"], "most": MAX_TEXT}
+        data = html.encode("utf-8", "replace")
+        found = read_apart("html", options, data, ctx.seconds_left(HTML_SECONDS))
+        if "problem" in found:
+            raise refusal(f"html: {found['problem']}")
+        return found["result"]
+
+
+class Markdown(Node):
+    """Makes HTML of Markdown (CommonMark, tables and strikethrough) that is safe to show: it has no scripts."""
+
+    type = "markdown"
+    category = "data"
+    title = "Markdown to HTML"
+    icon = "markdown"
+    also = ("convert", "md")
+    examples = (
+        {
+            "config": {"text": "{{ input.note }}"},
+            "input": {"note": "# Hi\n\nSee **[this](https://example.org)** <script>"},
+            "output": '<h1>Hi</h1>\n<p>See <strong><a href="https://example.org" rel="noopener noreferrer">this</a>'
+            "</strong> &lt;script&gt;</p>\n",
+        },
+    )
+
+    class Config(Schema):
+        text = anything("The Markdown: {{ input.body }}; without it, the input", lines="markdown")
+        breaks = flag("Whether the end of a line is a line break, as in a chat", False)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        import nh3
+
+        text = text_of_config(config, input, "text")
+        if len(text) > MAX_MARKDOWN:
+            raise refusal(f"text has {len(text):,} characters; at most {MAX_MARKDOWN:,} of Markdown are allowed")
+        return nh3.clean(_renderer(config["breaks"]).render(text))
+
+
+@functools.cache
+def _renderer(breaks: bool) -> Any:
+    """A parser that takes HTML in the text for text. What it makes is cleaned all the same."""
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False, "breaks": breaks}).enable(["table", "strikethrough"])

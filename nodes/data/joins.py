@@ -1,0 +1,237 @@
+"""The node that brings two lists of objects together as a database does, or the texts of one list into one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from nodes.base import Context, Node, setting
+from nodes.limits import MAX_ITEMS, MAX_TEXT, Room, list_of_config, refusal, size_of
+from nodes.fields import anything, choice, text_of
+from nodes.data.lists import flag, separator_setting
+from nodes.core.logic import kind_of
+from nodes.data.compare import identity
+from nodes.data.paths import MISSING, Path, one_path, read, several_paths
+
+HOW = ("inner", "left", "full", "anti")
+
+
+class Join(Node):
+    """Joins two lists of objects by values that they share, as a database does, or the texts of one list into one text.
+
+    Null and what is missing are equal to nothing.
+    """
+
+    type = "join"
+    category = "data"
+    icon = "table-plus"
+    also = ("merge", "lookup", "vlookup", "combine", "compare datasets")
+    examples = (
+        {
+            "config": {
+                "left": "{{ input.orders }}",
+                "right": "{{ input.customers }}",
+                "left_by": "customer_id",
+                "right_by": "id",
+                "how": "left",
+            },
+            "input": {
+                "orders": [{"id": 1, "customer_id": 7}, {"id": 2, "customer_id": 9}],
+                "customers": [{"id": 7, "name": "Ada"}],
+            },
+            "output": [
+                {"id": 1, "customer_id": 7, "right_id": 7, "name": "Ada"},
+                {"id": 2, "customer_id": 9, "right_id": None, "name": None},
+            ],
+        },
+        {
+            "config": {
+                "left": "{{ input.orders }}",
+                "right": "{{ input.customers }}",
+                "by": "email",
+                "nest": "customer",
+            },
+            "input": {
+                "orders": [{"email": "a@b.c", "total": 5}],
+                "customers": [{"email": "a@b.c", "name": "Ada"}],
+            },
+            "output": [{"email": "a@b.c", "total": 5, "customer": {"email": "a@b.c", "name": "Ada"}}],
+        },
+        {
+            "config": {"separator": ", ", "field": "name"},
+            "input": [{"name": "Ada"}, {"name": "Grace"}],
+            "output": "Ada, Grace",
+        },
+    )
+
+    class Config(Schema):
+        left = anything("The first list of objects; without it, the input")
+        right = anything("The second list of objects: {{ steps.customers.body }}")
+        by = several_paths("The values by which objects of both belong together: email, address.country")
+        left_by = several_paths("The same for the first list, where the names differ: customer_id")
+        right_by = several_paths("The same for the second list: id")
+        by_position = flag("Whether the first belongs to the first, the second to the second, and so on", False)
+        how = choice(
+            "Which to keep: only pairs, all of the first list, all of both, or those of the first that have no match",
+            HOW,
+            load_default="inner",
+        )
+        prefix = setting(
+            fields.String,
+            "What goes before names of the second list that the first has too",
+            literal=True,
+            load_default="right_",
+            validate=validate.Length(1, 100),
+        )
+        nest = setting(
+            fields.String,
+            "A name under which the object of the second list is put as a whole, instead of being merged: customer",
+            literal=True,
+            validate=validate.Length(1, 200),
+        )
+        as_text = flag("Whether 1 and the text 1 are the same, as between a database and a CSV", False)
+        items = anything("A list of texts or numbers to make one text of, where there is no second list")
+        separator = separator_setting("What stands between the texts; \\n is a line break", load_default=", ")
+        field = one_path("Which value of the items is joined, where they are objects: name")
+
+        @validates_schema
+        def has_keys(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """Two lists need to know by what they belong together. The second may be an expression, not there yet."""
+            if "right" not in data and "right" not in (kwargs.get("partial") or ()):
+                return
+            ways = [bool(data.get("by")), bool(data.get("left_by") or data.get("right_by")), data.get("by_position")]
+            if sum(map(bool, ways)) != 1:
+                raise ValidationError("Give either by, or left_by and right_by, or by_position.", "by")
+            if len(data.get("left_by", ())) != len(data.get("right_by", ())):
+                raise ValidationError("Must have as many paths as left_by.", "right_by")
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        if "right" not in config:
+            return _one_text(list_of_config(config, input), config)
+        left, right = list_of_config(config, input, "left"), list_of_config(config, None, "right")
+        return list(_Joined(config, left, right).rows())
+
+
+def _one_text(items: list[Any], config: Mapping[str, Any]) -> str:
+    if "field" in config:
+        items = [None if (value := read(item, config["field"])) is MISSING else value for item in items]
+    parts = []
+    for place, item in enumerate(items):
+        if isinstance(item, list | dict):
+            raise refusal(f"item {place} is {kind_of(item)}; only texts and numbers can be joined to a text")
+        if item is not None:
+            parts.append(text_of(item))
+    between: str = config["separator"]
+    if sum(map(len, parts)) + len(between) * max(0, len(parts) - 1) > MAX_TEXT:
+        raise refusal(f"the text would have more than {MAX_TEXT:,} characters")
+    return between.join(parts)
+
+
+class _Side(NamedTuple):
+    """One of the two lists: its rows as they come out, what each is found by (None: by nothing), how large each is.
+
+    `blank` is what stands for a row where there is none.
+    """
+
+    rows: list[dict[str, Any]]
+    keys: list[Any]
+    sizes: list[int]
+    blank: dict[str, None]
+    blank_size: int
+
+
+def _side(rows: list[dict[str, Any]], keys: list[Any], names: list[str]) -> _Side:
+    sizes = [size_of(row, "an item") for row in rows]
+    return _Side(rows, keys, sizes, dict.fromkeys(names), sum(len(name) + 8 for name in names))
+
+
+def _keys(which: str, rows: list[Any], by: list[Path], config: Mapping[str, Any]) -> list[Any]:
+    for place, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise refusal(f"{which}: item {place} is {kind_of(row)}; only objects can be joined")
+    return list(range(len(rows))) if config["by_position"] else [_key(row, by, config["as_text"]) for row in rows]
+
+
+def _key(row: Any, by: list[Path], as_text: bool) -> bytes | None:
+    values = [read(row, path) for path in by]
+    if any(value is MISSING or value is None for value in values):
+        return None
+    return identity([text_of(value) for value in values] if as_text else values)
+
+
+def _new_names(left: Iterable[str], right: list[str], shared: set[str], prefix: str) -> dict[str, str]:
+    """What the names of the second list become beside those of the first."""
+    taken, new = {*left, *right}, {}
+    for name in right:
+        new[name] = name
+        if name in left and name not in shared:
+            while new[name] in taken:
+                new[name] = prefix + new[name]
+            taken.add(new[name])
+    return new
+
+
+class _Joined:
+    """A hash join: the second list is indexed by its keys, the first one walked. Linear in what is given and made."""
+
+    def __init__(self, config: Mapping[str, Any], left: list[Any], right: list[Any]) -> None:
+        left_by, right_by = config["by"] or config["left_by"], config["by"] or config["right_by"]
+        self.how, self.room, self.count = config["how"], Room("the result"), 0
+        left_keys, right_keys = _keys("left", left, left_by, config), _keys("right", right, right_by, config)
+        self.left = _side(left, left_keys, _names(left))
+        self.index: dict[Any, list[int]] = {}
+        for place, key in enumerate(right_keys):
+            if key is not None:
+                self.index.setdefault(key, []).append(place)
+        self.shared: set[str] = set()
+        nest = config.get("nest")
+        if nest in self.left.blank:
+            raise refusal(f"nest: the first list has {nest} already; choose another name")
+        if nest is not None:
+            self.right = _side([{nest: row} for row in right], right_keys, [nest])
+            return
+        self.shared = {one.whole for one, other in zip(left_by, right_by, strict=True) if one == other}
+        new = _new_names(self.left.blank, _names(right), self.shared, config["prefix"])
+        renamed = [{new[name]: value for name, value in row.items()} for row in right]
+        self.right = _side(renamed, right_keys, [new[name] for name in new if name not in self.shared])
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """What comes out, in the order of the first list, then what is left of the second."""
+        matched: set[int] = set()
+        for place, key in enumerate(self.left.keys):
+            found = self.index.get(key, [])
+            if self.how == "anti":
+                if not found:
+                    yield self.left.rows[place]
+                continue
+            if self.how == "full":
+                matched.update(found)
+            for other in found:
+                yield self.pair(place, other)
+            if not found and self.how != "inner":
+                yield self.pair(place, None)
+        if self.how == "full":
+            for other in range(len(self.right.rows)):
+                if other not in matched:
+                    yield self.pair(None, other)
+
+    def pair(self, place: int | None, other: int | None) -> dict[str, Any]:
+        """A row of one of each; what the side that has none would give is null."""
+        left, right = self.left, self.right
+        self.count += 1
+        if self.count > MAX_ITEMS:
+            raise refusal(f"the result would have more than {MAX_ITEMS:,} items")
+        self.room.take(left.blank_size if place is None else left.sizes[place])
+        self.room.take(right.blank_size if other is None else right.sizes[other])
+        first = left.blank if place is None else left.rows[place]
+        row = {**first, **(right.blank if other is None else right.rows[other])}
+        if place is not None:
+            # Equal, but perhaps not alike, as 1 and 1.0 are.
+            row.update((name, first[name]) for name in self.shared if name in first)
+        return row
+
+
+def _names(rows: list[Any]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))

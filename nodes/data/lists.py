@@ -1,0 +1,424 @@
+"""The nodes that order, thin out, gather and take apart lists. The one that joins two of them is in `joins.py`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from errors import NodeError
+from nodes.base import Context, Node, setting
+from nodes.limits import GREATEST, LEAST, MAX_ITEMS, Room, fits_items, fits_text, is_number, list_of_config, refusal, size_of
+from nodes.fields import Named, Text, anything, choice
+from nodes.core.logic import kind_of
+from nodes.data.compare import Order, identity
+from nodes.data.paths import MISSING, Path, PathField, PathsField, names_of, one_path, path, read, replace, several_paths
+
+MAX_AGGREGATES = 50
+
+
+def items_setting() -> Any:
+    """The field with the list to work on."""
+    return anything("The list: {{ input.orders }}; without it, the input")
+
+
+def flag(help: str, default: bool) -> Any:
+    """A literal field that is true or false."""
+    return setting(fields.Boolean, help, literal=True, load_default=default)
+
+
+def whole(help: str, least: int, most: int = MAX_ITEMS, **options: Any) -> Any:
+    """A literal field with a whole number."""
+    made = fields.Integer(strict=True, validate=validate.Range(least, most), **options)
+    return setting(made, help, literal=True)
+
+
+class SortPaths(PathsField):
+    """Paths, each perhaps with a `-` before it; a `-` alone is the item itself, the greatest first."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        found = super()._deserialize(value, attr, data, **kwargs)
+        return [(path(key.whole.removeprefix("-")), key.whole.startswith("-")) for key in found]
+
+
+class Sort(Node):
+    """Puts a list in order by values of its items, or by the items: numbers, texts, booleans, lists, objects.
+
+    Null and what is missing come last, up or down. Equal items stay in the order they had.
+    """
+
+    type = "sort"
+    category = "data"
+    icon = "sort-ascending"
+    also = ("order by",)
+    examples = (
+        {
+            "config": {"by": ["country", "-total"]},
+            "input": [
+                {"country": "PT", "total": 5},
+                {"country": "FR", "total": 7},
+                {"country": "FR", "total": 90},
+                {"total": 1},
+            ],
+            "output": [
+                {"country": "FR", "total": 90},
+                {"country": "FR", "total": 7},
+                {"country": "PT", "total": 5},
+                {"total": 1},
+            ],
+        },
+        {
+            "config": {"items": "{{ input.files }}", "by": "-", "natural": True},
+            "input": {"files": ["scan2.pdf", "scan10.pdf", "scan1.pdf"]},
+            "output": ["scan10.pdf", "scan2.pdf", "scan1.pdf"],
+        },
+    )
+
+    class Config(Schema):
+        items = items_setting()
+        by = setting(
+            SortPaths(load_default=[], metadata={"type": ["array", "string"], "items": {"type": "string"}}),
+            "What to sort by: country, -total; a - puts the greatest first; without it, the items themselves",
+            literal=True,
+        )
+        case_sensitive = flag("Whether all capitals come before all small letters", False)
+        natural = flag("Whether digits in a text count as numbers, so that file2 comes before file10", False)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        items = list_of_config(config, input)
+        order = Order(config["case_sensitive"], config["natural"])
+        places = list(range(len(items)))
+        # The last one first: each further sort keeps the order of what it finds equal.
+        for key, descending in reversed(config["by"] or [(path(""), False)]):
+            places = order.sorted(places, [read(item, key) for item in items], descending)
+        return [items[place] for place in places]
+
+
+class Limit(Node):
+    """Keeps the first items of a list, or the last ones, and drops the rest."""
+
+    type = "limit"
+    category = "data"
+    icon = "cut"
+    also = ("first", "top", "slice", "take")
+    quick = True
+    examples = (
+        {"config": {"count": 2}, "input": ["a", "b", "c"], "output": ["a", "b"]},
+        {"config": {"count": 2, "offset": 1, "from_end": True}, "input": ["a", "b", "c", "d"], "output": ["b", "c"]},
+    )
+
+    class Config(Schema):
+        items = items_setting()
+        count = whole("How many to keep", 0, load_default=1)
+        offset = whole("How many to pass over before those", 0, load_default=0)
+        from_end = flag("Whether to count from the end; those that are kept stay in their order", False)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        items = list_of_config(config, input)
+        first, most = config["offset"], config["count"]
+        if not config["from_end"]:
+            return items[first : first + most]
+        end = max(0, len(items) - first)
+        return items[max(0, end - most) : end]
+
+
+class Dedupe(Node):
+    """Drops the items of a list that were there before, as a whole or by some of their values.
+
+    Items that have none of those values are all kept.
+    """
+
+    type = "dedupe"
+    category = "data"
+    title = "Remove duplicates"
+    icon = "copy-off"
+    also = ("unique", "distinct")
+    examples = (
+        {"config": {}, "input": [1, 2, 1.0, "1", {"a": 1}, {"a": 1}], "output": [1, 2, "1", {"a": 1}]},
+        {
+            "config": {"by": "email", "keep": "last"},
+            "input": [{"email": "a@b.c", "plan": "free"}, {"email": "d@e.f"}, {"email": "a@b.c", "plan": "pro"}],
+            "output": [{"email": "d@e.f"}, {"email": "a@b.c", "plan": "pro"}],
+        },
+    )
+
+    class Config(Schema):
+        items = items_setting()
+        by = several_paths("The values that make two items the same: email; without it, the items as a whole")
+        keep = choice("Which of the same ones to keep", ("first", "last"), load_default="first")
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        items, by = list_of_config(config, input), config["by"] or [path("")]
+        kept: dict[bytes | int, int] = {}
+        for place, item in enumerate(items):
+            values = [read(item, key) for key in by]
+            if all(value is MISSING for value in values):
+                kept[place] = place
+                continue
+            same = identity([[] if value is MISSING else [value] for value in values])
+            if config["keep"] == "last" or same not in kept:
+                kept[same] = place
+        return [items[place] for place in sorted(kept.values())]
+
+
+# Aggregates. Each gets what is there of a value in a group, in order.
+
+
+def _numbers(values: list[Any]) -> list[Any]:
+    for value in values:
+        if not is_number(value):
+            raise refusal(f"wants numbers, but there is {kind_of(value)}; a CSV has numbers with types: true")
+    return values
+
+
+def _sum(values: list[Any]) -> Any:
+    numbers = _numbers(values)
+    if all(isinstance(number, int) for number in numbers):
+        total = sum(numbers)
+        if not LEAST <= total <= GREATEST:
+            raise refusal("the sum has more than 64 bits")
+        return total
+    try:
+        return math.fsum(numbers)
+    except OverflowError:
+        raise refusal("the sum is too large a number") from None
+
+
+def _average(values: list[Any]) -> Any:
+    return _sum(values) / len(values) if values else None
+
+
+def _unique(values: list[Any]) -> Any:
+    found: dict[bytes, Any] = {}
+    for value in values:
+        found.setdefault(identity([value]), value)
+    return list(found.values())
+
+
+OPERATIONS: dict[str, Callable[[list[Any]], Any]] = {
+    "count": len,
+    "sum": _sum,
+    "avg": _average,
+    "min": lambda values: min(values, key=Order().key, default=None),
+    "max": lambda values: max(values, key=Order().key, default=None),
+    "first": lambda values: values[0] if values else None,
+    "last": lambda values: values[-1] if values else None,
+    "list": list,
+    "unique": _unique,
+}
+NEED_FIELD = ("sum", "avg", "min", "max")
+
+
+class Aggregate(Schema):
+    """One value that is made of all items of a group."""
+
+    op = choice("What to make", tuple(OPERATIONS), required=True)
+    field = setting(PathField(metadata={"type": "string"}), "Of which value of the items; without it, of the items")
+
+    @validates_schema
+    def has_a_field(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Only of some operations is the item itself a sensible subject."""
+        if data.get("op") in NEED_FIELD and "field" not in data:
+            raise ValidationError(f"Is required for {data['op']}.", "field")
+
+
+class Group(Node):
+    """Gathers the items of a list that have the same values, or makes sums, averages and the like of each such group.
+
+    Groups come in the order of their first items. What is missing counts as null; aggregates pass over it.
+    """
+
+    type = "group"
+    category = "data"
+    icon = "stack-2"
+    also = ("aggregate", "summarize", "sum", "count", "average", "pivot", "group by")
+    examples = (
+        {
+            "config": {"by": "city"},
+            "input": [{"city": "Rome", "id": 1}, {"city": "Oslo", "id": 2}, {"city": "Rome", "id": 3}],
+            "output": [
+                {"key": "Rome", "items": [{"city": "Rome", "id": 1}, {"city": "Rome", "id": 3}]},
+                {"key": "Oslo", "items": [{"city": "Oslo", "id": 2}]},
+            ],
+        },
+        {
+            "config": {
+                "items": "{{ input.orders }}",
+                "by": ["customer.city"],
+                "aggregate": {"orders": {"op": "count"}, "total": {"op": "sum", "field": "total"}},
+            },
+            "input": {
+                "orders": [
+                    {"customer": {"city": "Rome"}, "total": 5},
+                    {"customer": {"city": "Oslo"}, "total": 7},
+                    {"customer": {"city": "Rome"}, "total": 1.5},
+                ]
+            },
+            "output": [{"city": "Rome", "orders": 2, "total": 6.5}, {"city": "Oslo", "orders": 1, "total": 7}],
+        },
+        {
+            "config": {
+                "aggregate": {"highest": {"op": "max", "field": "price"}, "tags": {"op": "unique", "field": "tag"}}
+            },
+            "input": [{"price": 3, "tag": "new"}, {"price": 8}, {"tag": "new"}],
+            "output": [{"highest": 8, "tags": ["new"]}],
+        },
+    )
+
+    class Config(Schema):
+        items = items_setting()
+        by = several_paths("The values that the items of a group share: customer.city; without it, all are one group")
+        aggregate = setting(
+            Named(
+                keys=fields.String(validate=validate.Length(1, 200)),
+                values=fields.Nested(Aggregate),
+                validate=validate.Length(1, MAX_AGGREGATES),
+            ),
+            'What to make of each group instead of its list of items: {"total": {"op": "sum", "field": "price"}}; '
+            f"op is one of {', '.join(OPERATIONS)}",
+            literal=True,
+            lines="json",
+        )
+
+        @validates_schema
+        def has_a_purpose(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """Without both there is nothing to do; a name that both give would lose a value."""
+            if not data.get("by") and not data.get("aggregate"):
+                raise ValidationError("by or aggregate must be given.", "by")
+            if twice := set(names_of(data.get("by", ()))) & set(data.get("aggregate", ())):
+                raise ValidationError(f"The name {sorted(twice)[0]!r} is already that of a value in by.", "aggregate")
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        groups = _groups(list_of_config(config, input), config["by"])
+        if not groups and not config["by"]:
+            groups = [([], [])]
+        room, names, aggregate = Room("the result"), names_of(config["by"]), config.get("aggregate")
+        made = []
+        for values, items in groups:
+            keys = dict(zip(names, values, strict=True))
+            room.take_value(keys)
+            if aggregate is None:
+                made.append({"key": values[0] if len(values) == 1 else keys, "items": items})
+            else:
+                made.append({**keys, **_aggregated(items, aggregate, room)})
+        return made
+
+
+def _groups(items: list[Any], by: list[Path]) -> list[tuple[list[Any], list[Any]]]:
+    """The values that items share, and those items."""
+    groups: dict[bytes, tuple[list[Any], list[Any]]] = {}
+    for item in items:
+        values = [None if (value := read(item, key)) is MISSING else value for key in by]
+        groups.setdefault(identity(values), (values, []))[1].append(item)
+    return list(groups.values())
+
+
+def _aggregated(items: list[Any], aggregate: Mapping[str, Mapping[str, Any]], room: Room) -> dict[str, Any]:
+    made = {}
+    for name, spec in aggregate.items():
+        key = spec.get("field", path(""))
+        values = [value for item in items if (value := read(item, key)) is not MISSING and value is not None]
+        try:
+            made[name] = OPERATIONS[spec["op"]](values)
+        except NodeError as error:
+            raise refusal(f"aggregate.{name}: {error.message}") from None
+        room.take_value({name: made[name]})
+    return made
+
+
+class Separator(Text):
+    r"""Text between parts. `\n` and `\t` may be written out, as in a form where neither can be typed."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        return text.replace("\\r", "\r").replace("\\n", "\n").replace("\\t", "\t")
+
+
+def separator_setting(help: str, **options: Any) -> Any:
+    """A literal field with what stands between parts of a text."""
+    return setting(Separator, help, literal=True, validate=validate.Length(max=100), **options)
+
+
+class Split(Node):
+    """Takes a list into chunks, a text into its parts, or each item of a list into one for each value in a field of it.
+
+    Items whose field is empty or missing give none.
+    """
+
+    type = "split"
+    category = "data"
+    icon = "scissors"
+    also = ("split out", "loop over items", "batches", "chunk", "iterate", "for each")
+    examples = (
+        {"config": {"size": 2}, "input": [1, 2, 3, 4, 5], "output": [[1, 2], [3, 4], [5]]},
+        {
+            "config": {"field": "tags", "separator": ",", "trim": True},
+            "input": {"tags": "red, green,,blue "},
+            "output": ["red", "green", "blue"],
+        },
+        {
+            "config": {"field": "lines", "keep": True},
+            "input": [{"order": 7, "lines": [{"sku": "A"}, {"sku": "B"}]}, {"order": 8, "lines": []}],
+            "output": [{"order": 7, "lines": {"sku": "A"}}, {"order": 7, "lines": {"sku": "B"}}],
+        },
+    )
+
+    class Config(Schema):
+        items = anything("The list, the object or the text; without it, the input")
+        field = one_path("Where in the object, or in each item of the list, what is to be taken apart lies: lines")
+        size = whole("How many items a chunk of a list has", 1)
+        separator = separator_setting("What stands between the parts of a text; \\n is a line break")
+        trim = flag("Whether to drop blanks around the parts of a text, and parts without anything else", False)
+        keep = flag("Whether what stands beside the field is kept with each of its values", False)
+
+        @validates_schema
+        def has_one_way(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """Chunks, parts of a text, or values of a field."""
+            ways = [key for key in ("size", "separator") if key in data]
+            if len(ways) == 2 or not (ways or "field" in data):
+                raise ValidationError("Give size for a list, separator for a text, or field alone.", "size")
+            if data.get("separator") == "":
+                raise ValidationError("Must not be empty.", "separator")
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        value = config.get("items", input)
+        if "size" not in config and "separator" not in config:
+            return _unwound(value if isinstance(value, list) else [value], config["field"], config["keep"])
+        if "field" in config:
+            value = read(value, config["field"])
+            if value is MISSING:
+                raise refusal(f"there is no {config['field'].whole} to take apart")
+        return _chunks(value, config["size"]) if "size" in config else _parts(value, config)
+
+
+def _chunks(items: Any, size: int) -> list[Any]:
+    if not isinstance(items, list):
+        raise refusal(f"size is for a list, but this is {kind_of(items)}")
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _parts(text: Any, config: Mapping[str, Any]) -> list[str]:
+    if not isinstance(text, str):
+        raise refusal(f"separator is for text, but this is {kind_of(text)}")
+    between = config["separator"]
+    if fits_text(text, "the text").count(between) >= MAX_ITEMS:
+        raise refusal(f"the text has more than {MAX_ITEMS:,} parts")
+    parts = text.split(between)
+    return [bare for part in parts if (bare := part.strip())] if config["trim"] else parts
+
+
+def _unwound(items: list[Any], field: Path, keep: bool) -> list[Any]:
+    """For each item each of the values in its list, alone or in the list's place."""
+    room, made = Room("the result"), []
+    for item in items:
+        value = read(item, field)
+        if value is MISSING or value is None:
+            continue
+        values = value if isinstance(value, list) else [value]
+        if keep and len(values) > 1:
+            room.take(size_of(replace(item, field, None), "an item") * len(values))
+        made += [replace(item, field, one) for one in values] if keep else values
+        fits_items(made, "the result")
+    return made

@@ -1,0 +1,179 @@
+"""The nodes that make data of data. The JMESPath and the sandbox have files of their own: `query.py`, `sandbox.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+import json_schemas
+from errors import NodeError
+from nodes.data import jmespath_query as query
+from nodes.base import Branch, Context, Node, setting
+from nodes.fields import Number, Values, anything, json_schema, text
+
+
+class Set(Node):
+    """Makes an object of the values that you name, on its own or on top of the input."""
+
+    type = "set"
+    category = "data"
+    icon = "pencil"
+    quick = True
+    title = "Set values"
+    also = ("edit fields", "assign", "variables", "rename keys", "transform", "mapper", "map")
+    examples = (
+        {
+            "config": {"values": {"total": "{{ input.price * input.count }}"}, "keep_input": True},
+            "input": {"price": 2, "count": 3},
+            "output": {"price": 2, "count": 3, "total": 6},
+        },
+    )
+
+    class Config(Schema):
+        values = setting(Values, 'The keys and their values: {"total": "{{ input.a }}"}', required=True)
+        keep_input = setting(
+            fields.Boolean, "Whether the input's own keys stay beside them", literal=True, load_default=False
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        if config["keep_input"] and isinstance(input, dict):
+            return {**input, **config["values"]}
+        return config["values"]
+
+
+class Code(Node):
+    """Runs Python in a sandbox that reaches no files, no network and no other program.
+
+    The names input, steps, trigger and vars are there; the result is the value of the last expression.
+    """
+
+    type = "code"
+    category = "data"
+    title = "Python code"
+    icon = "code"
+    also = ("javascript", "script", "function", "run code", "transform")
+    names = ("input", "steps", "trigger", "vars")
+    examples = (
+        {
+            "config": {
+                "source": "total = sum(input['prices'])\n{'total': total, 'mean': total / len(input['prices'])}"
+            },
+            "input": {"prices": [1, 2, 6]},
+            "output": {"total": 9, "mean": 3.0},
+        },
+    )
+
+    class Config(Schema):
+        source = text(
+            "The Python source; what it prints goes to the log of the run",
+            literal=True,
+            required=True,
+            lines="python",
+            braces="Python has braces of its own, in f-strings and sets of sets",
+        )
+        timeout = setting(
+            Number, "Seconds that it may run", literal=True, load_default=5.0, validate=validate.Range(0.1, 60)
+        )
+        memory_mb = setting(
+            fields.Integer(strict=True, load_default=64, validate=validate.Range(8, 512)),
+            "Megabytes of memory that it may use",
+            literal=True,
+        )
+
+    @classmethod
+    def looks_at_steps(cls, config: Mapping[str, Any]) -> bool:
+        return "steps" in str(config.get("source"))
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        if ctx.services is None:
+            raise NodeError("there is no sandbox here to run code in", permanent=True)
+        source, scope = config["source"], {**ctx.scope, "input": input}
+        # Handing over every earlier step costs time; so only what the source mentions goes along.
+        inputs = {name: _plain(scope.get(name)) for name in self.names if name in source}
+        return ctx.services.sandbox().run(
+            source,
+            inputs,
+            ctx.seconds_left(config["timeout"]),
+            config["memory_mb"],
+            lambda line: ctx.log("info", line),
+        )
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def check_query(expression: str) -> None:
+    """Refuse what is no JMESPath."""
+    try:
+        query.compiled(expression)
+    except NodeError as error:
+        raise ValidationError(error.message) from None
+
+
+class JMESPath(Node):
+    """Picks and reshapes data with a JMESPath query."""
+
+    type = "jmespath"
+    category = "data"
+    title = "JMESPath query"
+    icon = "braces"
+    also = ("rename keys", "pick", "transform", "map", "jq", "jsonpath")
+    examples = (
+        {
+            "config": {"query": "orders[?total > `100`].{id: id, who: customer.name}"},
+            "input": {"orders": [{"id": 1, "total": 120, "customer": {"name": "Ada"}}, {"id": 2, "total": 5}]},
+            "output": [{"id": 1, "who": "Ada"}],
+        },
+    )
+
+    class Config(Schema):
+        query = setting(
+            fields.String,
+            "The query: orders[?total > `100`].{id: id, who: customer.name}",
+            literal=True,
+            required=True,
+            validate=[validate.Length(1, query.MAX_QUERY), check_query],
+            lines="",
+        )
+        data = anything("What to query; without it, the input")
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        return query.search(config["query"], config.get("data", input))
+
+
+class Validate(Node):
+    """Checks data against a JSON Schema. Leaves by invalid with the list of what is wrong and where."""
+
+    type = "validate"
+    category = "data"
+    icon = "checkbox"
+    quick = True
+    title = "Validate"
+    also = ("check", "json schema", "guard")
+    examples = (
+        {
+            "config": {"schema": {"type": "object", "required": ["email"]}},
+            "input": {"name": "Ada"},
+            "branch": "invalid",
+            "output": [{"path": "", "message": '"email" is a required property'}],
+        },
+    )
+
+    class Config(Schema):
+        schema = json_schema(
+            "The JSON Schema; patterns have no look-around, and references only lead to other parts of it",
+            required=True,
+        )
+        data = anything("What to check; without it, the input")
+
+    @classmethod
+    def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
+        return "valid", "invalid"
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        data = config.get("data", input)
+        issues = json_schemas.issues_of(config["schema"], data, ctx.clean)
+        return Branch("invalid", issues) if issues else Branch("valid", data)

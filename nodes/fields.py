@@ -1,0 +1,176 @@
+"""Kinds of config fields that several node families share, and how a value looks as text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+import json_schemas
+from nodes.base import setting
+
+# An expression that names something of its scope, in a text that may have braces of its own.
+EXPRESSION = re.compile(r"\{\{-?\s{0,10}(input|steps|trigger|item|index|vars|secrets|run|workflow|now)\b")
+AS_WRITTEN = "is taken as written, so {{ … }} is not evaluated here"
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}\Z")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+MAX_TEXT = 100_000
+
+
+def text_of(value: Any) -> str:
+    """A value in text: `true`, `null`, `2` for 2.0, ISO 8601 for a time, JSON for a list or an object."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+class Text(fields.String):
+    """Text. What an expression gave as a number, a boolean, a time, a list or an object is written out."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool | int | float | datetime | list | dict):
+            value = text_of(value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Number(fields.Float):
+    """A number that is finite."""
+
+    def _validated(self, value: Any) -> Any:
+        number = super()._validated(value)
+        if number is not None and not math.isfinite(number):
+            raise ValidationError("Must be a finite number.")
+        return number
+
+
+class Named(fields.Dict):
+    """An object whose keys people choose. What is wrong is said under such a key: `X-Key`, not `X-Key.value`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._deserialize(value, attr, data, **kwargs)
+        except ValidationError as error:
+            if not isinstance(error.messages, dict):
+                raise
+            raise ValidationError({name: _of_pair(wrong) for name, wrong in error.messages.items()}) from None
+
+
+class Values(fields.Dict):
+    """An object of any values, each under a text. To look at its keys one by one would take longer than to make it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(keys=fields.String(), **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if type(value) is dict and {*map(type, value)} == {str}:
+            return dict(value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+def _of_pair(wrong: Any) -> Any:
+    """What is wrong with a key or, where that is right, with its value."""
+    return wrong.get("key", wrong.get("value", wrong)) if isinstance(wrong, dict) else wrong
+
+
+def no_expression(instead: str) -> Callable[[str], None]:
+    """Return a check for text that has braces of its own: it refuses what is meant as an expression."""
+
+    def check(value: str) -> None:
+        if EXPRESSION.search(value):
+            raise ValidationError(f"{AS_WRITTEN}; {instead}.")
+
+    return check
+
+
+def header_name(name: str) -> None:
+    """Refuse what is no token of HTTP."""
+    if not TOKEN.match(name):
+        raise ValidationError("Is not the name of an HTTP header.")
+
+
+def header_value(value: str) -> None:
+    """Refuse what would end the header and begin another one."""
+    if CONTROL.search(value):
+        raise ValidationError("Must not contain line breaks or other control characters.")
+
+
+def text(
+    help: str,
+    *checks: Any,
+    most: int = MAX_TEXT,
+    least: int = 0,
+    literal: bool = False,
+    **options: Any,
+) -> Any:
+    """A field of text with `least` to `most` characters that passes these checks. If it must be there, it is not empty.
+
+    The other options are those of `setting` and of marshmallow.
+    """
+    least = max(least, 1 if options.get("required") else 0)
+    return setting(Text, help, literal=literal, validate=[validate.Length(least, most), *checks], **options)
+
+
+def web_address(value: str) -> None:
+    """Refuse what is no address of the web."""
+    if not value.strip().lower().startswith(("http://", "https://")):
+        raise ValidationError("Must begin with http:// or https://.")
+
+
+def anything(help: str, **options: Any) -> Any:
+    """A field that takes every value, null too."""
+    return setting(fields.Raw, help, allow_none=True, **options)
+
+
+def choice(help: str, names: tuple[str, ...], *, literal: bool = True, **options: Any) -> Any:
+    """A field that takes one of `names`."""
+    return setting(fields.String, help, literal=literal, validate=validate.OneOf(names), **options)
+
+
+def check_schema(schema: Mapping[str, Any]) -> None:
+    """Refuse what is no JSON Schema, refers to one elsewhere, or would take too much."""
+    try:
+        json_schemas.check(schema)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
+def weight_of_schemas(schema: Schema, loaded: Mapping[str, Any]) -> int:
+    """What it took to check the JSON Schemas in a config that was loaded by `schema`."""
+    held = [name for name, field in schema.fields.items() if field.metadata.get("x-holds") == "json-schema"]
+    return sum(json_schemas.weight_of(loaded[name]) for name in held if isinstance(loaded.get(name), dict))
+
+
+def json_schema(help: str, **options: Any) -> Any:
+    """A field with a JSON Schema, taken as written. A form shows the fields that it describes, where it is simple."""
+    kind = fields.Dict(keys=fields.String(), validate=check_schema, **options)
+    made = setting(kind, help, literal=True, lines="json")
+    made.metadata["x-holds"] = "json-schema"
+    return made
+
+
+def headers(help: str) -> Any:
+    """A field of HTTP headers, an object of text by name."""
+    name = fields.String(validate=header_name)
+    value = Text(validate=[validate.Length(max=8_000), header_value])
+    return setting(Named(keys=name, values=value, validate=validate.Length(max=100)), help)
+
+
+def credential(help: str, *types: str, **options: Any) -> Any:
+    """A field with the name of a credential of one of these types."""
+    made = setting(fields.String, help, literal=True, validate=validate.Length(1, 200), **options)
+    made.metadata["x-credential"] = list(types)
+    return made
+
+
+def path(help: str, **options: Any) -> Any:
+    """A field with the path of a file of the workspace (`nodes.files.files`)."""
+    return text(help, most=1_000, **options)

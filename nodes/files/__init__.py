@@ -1,0 +1,1 @@
+"""Nodes that read and write files: the workspace's, documents, S3."""

@@ -1,0 +1,193 @@
+"""The nodes that read and write documents of the workspace's files: spreadsheets and PDF."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from io import BytesIO
+from itertools import chain
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from errors import NodeError
+from nodes.base import Context, Node, check_installed, setting
+from nodes.fields import anything, choice, text, text_of
+from nodes.files.files import check_secrets, described, path_of
+from nodes.sql.params import texts
+from parsers.process import read_apart
+
+MOST_ROWS, MOST_COLUMNS, MOST_CELL = 100_000, 1_000, 32_767
+MOST_FILE, READ_SECONDS = 50 * 2**20, 60.0
+MOST_PAGES, MOST_TEXT = 2_000, 10 * 2**20
+# What XML 1.0 cannot have.
+ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+class Spreadsheet(Node):
+    """Reads an Excel file (xlsx) as a list of objects, or writes one from such a list."""
+
+    type = "spreadsheet"
+    category = "data"
+    icon = "file-spreadsheet"
+    also = ("xlsx", "sheet", "convert to file", "extract from file")
+    pure = False
+    extra = "spreadsheet"
+    requires = ("openpyxl",)
+    examples = (
+        {
+            "config": {"operation": "read", "file": "uploads/orders.xlsx", "sheet": "May"},
+            "input": None,
+            "output": [{"id": 1, "total": 9.5}, {"id": 2, "total": 20}],
+        },
+        {
+            "config": {"operation": "write", "file": "reports/orders.xlsx", "items": "{{ input }}"},
+            "input": [{"id": 1, "total": 9.5}],
+            "output": {
+                "path": "reports/orders.xlsx",
+                "name": "orders.xlsx",
+                "size": 4900,
+                "content_type": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            },
+        },
+    )
+
+    class Config(Schema):
+        operation = choice("What to do", ("read", "write"), required=True)
+        file = anything("The file: uploads/orders.xlsx, or what another node gave for it", required=True)
+        items = anything("For write: a list of objects, or of lists; without it, the input")
+        sheet = text("The name of the sheet; without it, the first", most=31)
+        header = setting(
+            fields.Boolean, "Whether the first row has the names of the columns", literal=True, load_default=True
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        check_installed(type(self))
+        where = path_of(config["file"])
+        if config["operation"] == "write":
+            if where.lower().endswith((".csv", ".xls", ".ods", ".tsv")):
+                raise NodeError(
+                    "file: has to end in .xlsx, for that is what is written; the node csv writes CSV", permanent=True
+                )
+            items = config.get("items", input)
+            check_secrets(ctx, [where, config.get("sheet", ""), *texts([items])])
+            rows = rows_of(items, config["header"])
+            return _write(rows, where, config.get("sheet", "Sheet1"), ctx)
+        found = _read(where, config.get("sheet"), ctx)
+        return as_objects(found) if config["header"] else found
+
+
+def _read(where: str, sheet: str | None, ctx: Context) -> list[list[Any]]:
+    """The rows of a sheet that are not empty, as JSON values."""
+    files = ctx.need_files()
+    if files.size(where) > MOST_FILE:
+        raise NodeError(f"{where!r} has more than {MOST_FILE} bytes", permanent=True)
+    options = {"sheet": sheet, "max_rows": MOST_ROWS, "max_columns": MOST_COLUMNS}
+    found = read_apart("spreadsheet", options, files.read(where), ctx.seconds_left(READ_SECONDS))
+    if "problem" in found:
+        raise NodeError(f"{where!r} {found['problem']}", permanent=True)
+    rows: list[list[Any]] = found["rows"]
+    return rows
+
+
+def as_objects(rows: list[list[Any]]) -> list[dict[str, Any]]:
+    """Rows under the names in the first of them; a column without one is `column 3`, a second `a` is `a 2`."""
+    if not rows:
+        return []
+    width = max(map(len, rows))
+    names: dict[str, None] = {}
+    for number, title in enumerate([*rows[0], *[None] * (width - len(rows[0]))], 1):
+        base = name = f"column {number}" if title is None or not str(title).strip() else text_of(title).strip()
+        again = 2
+        while name in names:
+            name, again = f"{base} {again}", again + 1
+        names[name] = None
+    return [dict(zip(names, [*row, *[None] * (width - len(row))], strict=False)) for row in rows[1:]]
+
+
+def rows_of(items: Any, header: bool) -> Iterator[list[Any]]:
+    """Rows of objects, the names of their columns first where `header` says so; or of lists, as they are."""
+    if not isinstance(items, list):
+        raise NodeError("items: must be a list of objects or of lists", permanent=True)
+    if len(items) > MOST_ROWS:
+        raise NodeError(f"items: has more than {MOST_ROWS} rows", permanent=True)
+    names = list(dict.fromkeys(chain.from_iterable(item for item in items if isinstance(item, Mapping))))
+    if names and header:
+        yield list(names)
+    for number, item in enumerate(items):
+        if isinstance(item, Mapping):
+            yield [item.get(name) for name in names]
+        elif isinstance(item, list):
+            yield item
+        else:
+            raise NodeError(f"items[{number}]: must be an object or a list", permanent=True)
+
+
+def _write(rows: Iterable[list[Any]], where: str, title: str, ctx: Context) -> dict[str, Any]:
+    import openpyxl
+
+    if bad := [letter for letter in "[]:*?/\\" if letter in title]:
+        raise NodeError(f"sheet: the name may not have {bad[0]} in it", permanent=True)
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet(title)
+    for row in rows:
+        ctx.seconds_left(1)
+        if len(row) > MOST_COLUMNS:
+            raise NodeError(f"items: more than {MOST_COLUMNS} columns", permanent=True)
+        sheet.append([_cell(sheet, value) for value in row])
+    buffer = BytesIO()
+    book.save(buffer)
+    return described(where, ctx.need_files().write(where, buffer.getvalue()))
+
+
+def _cell(sheet: Any, value: Any) -> Any:
+    """A cell with the value: a text stays a text, so that nobody's data is calculated as a formula."""
+    from openpyxl.cell import WriteOnlyCell
+
+    if isinstance(value, int | float | bool) or value is None:
+        return value
+    cell = WriteOnlyCell(sheet, value=ILLEGAL.sub("", text_of(value))[:MOST_CELL])
+    cell.data_type = "s"
+    return cell
+
+
+class Pdf(Node):
+    """Takes the text out of a PDF file, page by page, and what the file says about itself."""
+
+    type = "pdf"
+    category = "data"
+    title = "PDF text"
+    icon = "file-type-pdf"
+    also = ("extract from file", "read pdf", "document")
+    examples = (
+        {
+            "config": {"file": "uploads/invoice.pdf"},
+            "input": None,
+            "output": {
+                "text": "Invoice 2026-17",
+                "pages": ["Invoice 2026-17"],
+                "page_count": 1,
+                "info": {"title": "Invoice"},
+            },
+        },
+    )
+
+    class Config(Schema):
+        file = anything("The file: uploads/invoice.pdf, or what another node gave for it", required=True)
+        password = text("The password, where the file has one: {{ secrets.pdf }}", most=200)
+        max_pages = setting(
+            fields.Integer(strict=True, load_default=MOST_PAGES, validate=validate.Range(1, MOST_PAGES)),
+            "How many pages to read at most",
+            literal=True,
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        where = path_of(config["file"])
+        files = ctx.need_files()
+        if files.size(where) > MOST_FILE:
+            raise NodeError(f"{where!r} has more than {MOST_FILE} bytes", permanent=True)
+        options = {"password": config.get("password"), "max_pages": config["max_pages"], "most": MOST_TEXT}
+        found = read_apart("pdf", options, files.read(where), ctx.seconds_left(READ_SECONDS))
+        if "problem" in found:
+            raise NodeError(f"{where!r} {found['problem']}", permanent=True)
+        return {key: found[key] for key in ("text", "pages", "page_count", "info")}

@@ -1,0 +1,541 @@
+"""The workspace's files, `files/<workspace id>/` in the data folder, and the node that reads and writes them.
+
+A path is relative, of plain names between slashes. It is walked name by name from the folder, and no name may be a
+symlink; so nothing outside is ever reached, whoever changes the folder meanwhile.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import heapq
+import itertools
+import mimetypes
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+from marshmallow import Schema
+
+from errors import NodeError
+from nodes.base import Context, Node
+from nodes.fields import anything, choice
+from nodes.fields import path as field_of_path
+from nodes.limits import is_too_fine
+from schema_fields.row_json import iso
+
+LONGEST_NAME, DEEPEST, MOST_LISTED = 200, 20, 10_000
+BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+MOST_READ, PIECE = 16 * 2**20, 2**20
+DRAFT = ".draft-"
+# Where uploads are until they have their place, and how old one is that nobody can be writing any more, in seconds.
+UPLOADS, STALE = DRAFT + "uploads", 24 * 3600
+NAMES_AT_ONCE = 1_000  # of a folder, that are sorted
+UNKNOWN = "application/octet-stream"
+# What SQLite keeps beside a database. It believes what is in there, even which other file is to be deleted.
+BESIDE = re.compile(r"\.(db|sqlite|sqlite3)-(journal|wal|shm)\Z", re.IGNORECASE)
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+WHY = {
+    errno.ENOENT: "there is no such file",
+    errno.ELOOP: "is a link, and links are not followed",
+    errno.ENOTDIR: "goes through what is no folder, or through a link",
+    errno.EISDIR: "is a folder",
+    errno.ENOTEMPTY: "is a folder that is not empty",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk is full",
+    errno.EROFS: "the disk cannot be written",
+}
+PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO}
+
+
+def names_of(path: str) -> list[str]:
+    """The names of a path, NodeError for what is none: absolute, with `..`, a backslash or a control character."""
+    if path.startswith("/") or BAD.search(path):
+        raise NodeError(f"{path[:200]!r} is no path of the workspace's files; it looks like reports/today.csv", True)
+    names = [name for name in path.split("/") if name not in ("", ".")]
+    if ".." in names:
+        raise NodeError(f"{path[:200]!r} leads out of the workspace's files", permanent=True)
+    if any(name.startswith(DRAFT) for name in names):
+        raise NodeError(f"{path[:200]!r}: names that begin with {DRAFT} are not for nodes", permanent=True)
+    if any(BESIDE.search(name) for name in names):
+        raise NodeError(f"{path[:200]!r}: what SQLite keeps beside a database is not for nodes", permanent=True)
+    if len(names) > DEEPEST or any(len(name.encode("utf-8", "replace")) > LONGEST_NAME for name in names):
+        raise NodeError(f"the path {path[:50]!r}… is too long or too deep", permanent=True)
+    return names
+
+
+class Files:
+    """The files of one workspace, below `root`, which is made at the first write. No file has more than `max_bytes`.
+
+    Every method raises NodeError that names the path.
+    """
+
+    def __init__(self, root: Path, max_bytes: int) -> None:
+        self.root, self.max_bytes = root, max_bytes
+
+    @contextmanager
+    def reading(self, path: str) -> Iterator[IO[bytes]]:
+        """The file, open for reading."""
+        with self.place(path) as (folder, name):
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+            with os.fdopen(fd, "rb") as file:
+                self._check(path, os.fstat(fd))
+                yield file
+
+    def read(self, path: str) -> bytes:
+        """All of the file."""
+        with self.reading(path) as file:
+            return file.read(self.max_bytes)
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[Bounded]:
+        """A new file to write to, which takes the place of the old one when all of it is on the disk, or never."""
+        with self.place(path, make=True) as (folder, name):
+            draft = DRAFT + secrets.token_hex(8)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(draft, flags, 0o600, dir_fd=folder)
+            try:
+                with os.fdopen(fd, "wb") as file:
+                    yield Bounded(file, path, self.max_bytes)
+                    file.flush()
+                    os.fsync(fd)
+                os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                os.unlink(draft, dir_fd=folder)
+                raise
+            os.fsync(folder)
+
+    @contextmanager
+    def uploading(self, min_free: int = 0) -> Iterator[Upload]:
+        """Make a new file that has no path yet. Unless `Upload.keep` gives it one, it is deleted at the end.
+
+        It leaves at least `min_free` bytes of the disk free.
+        """
+        with self._opened("the upload", [UPLOADS], make=True) as folder:
+            _remove_stale(folder)
+            name = DRAFT + secrets.token_hex(8)
+            fd = os.open(
+                name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder
+            )
+            try:
+                with os.fdopen(fd, "wb") as file:
+                    yield Upload(file, self, folder, name, min_free)
+            finally:
+                with suppress(FileNotFoundError):  # it has its place
+                    os.unlink(name, dir_fd=folder)
+
+    def write(self, path: str, data: bytes) -> int:
+        """Write all of a file at once; its size."""
+        with self.writing(path) as file:
+            file.write(data)
+        return len(data)
+
+    def append(self, path: str, data: bytes) -> int:
+        """Add to the end of a file, which is made where there is none; its size then."""
+        with self.place(path, make=True) as (folder, name):
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "ab") as file:
+                found = os.fstat(file.fileno())
+                self._check(path, found)
+                Bounded(file, path, self.max_bytes - found.st_size).write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.fsync(folder)
+            return found.st_size + len(data)
+
+    def copy(self, path: str, to: str) -> int:
+        """Write a copy, in place of what is there; its size."""
+        with self.reading(path) as source, self.writing(to) as target:
+            while piece := source.read(PIECE):
+                target.write(piece)
+            return target.size
+
+    def move(self, path: str, to: str) -> int:
+        """Give the file another place, at once or not at all; what is there is replaced. Its size."""
+        with self.place(path) as (folder, name), self.place(to, make=True) as (new_folder, new_name):
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            self._check(path, found)
+            os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
+            os.fsync(new_folder)
+            os.fsync(folder)
+            return found.st_size
+
+    def find(self, prefix: str = "", after: str = "", limit: int = MOST_LISTED) -> list[dict[str, Any]]:
+        """Return up to `limit` files of all folders, in the order of their paths, as `{"path", "size", "modified_at"}`.
+
+        Their paths begin with `prefix` and come after the path `after`. `modified_at` is in milliseconds since 1970.
+        """
+        if not self.root.exists():
+            return []
+        with self._opened("the folder", []) as root:
+            return list(itertools.islice(_walk(root, "", prefix, after), limit))
+
+    def list(self, path: str = "", limit: int = MOST_LISTED) -> list[dict[str, Any]]:
+        """What is in a folder, by name: `{"path", "name", "type", "size", "modified_at"}`; type is file or folder."""
+        names = names_of(path)
+        if not names and not self.root.exists():
+            return []
+        with self._opened(path, names) as folder:
+            found = []
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_symlink() or entry.name.startswith(DRAFT) or BESIDE.search(entry.name):
+                        continue
+                    found.append(self._entry(path, entry))
+                    if len(found) > limit:
+                        raise NodeError(f"{path or 'the folder'} has more than {limit} entries", permanent=True)
+        return sorted(found, key=lambda entry: str(entry["name"]))
+
+    def delete(self, path: str) -> bool:
+        """Delete a file or an empty folder; whether there was one."""
+        try:
+            with self.place(path) as (folder, name):
+                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                (os.rmdir if stat.S_ISDIR(found.st_mode) else os.unlink)(name, dir_fd=folder)
+                os.fsync(folder)
+        except Absent:
+            return False
+        return True
+
+    def size(self, path: str) -> int:
+        """The size of a file, in bytes."""
+        with self.reading(path) as file:
+            return os.fstat(file.fileno()).st_size
+
+    def real_path(self, path: str, make: bool = False) -> Path:
+        """Where the file lies, for a library that opens it by itself; its folders are checked, and the file is no link.
+
+        Only for such libraries: between this and their opening it, the folder could change.
+        """
+        with self.place(path, make) as (folder, name):
+            try:
+                self._check(path, os.stat(name, dir_fd=folder, follow_symlinks=False))
+            except FileNotFoundError:
+                if not make:
+                    raise
+        return self.root.joinpath(*names_of(path))
+
+    def _entry(self, path: str, entry: os.DirEntry[str]) -> dict[str, Any]:
+        found = entry.stat(follow_symlinks=False)
+        return {
+            "path": "/".join([*names_of(path), entry.name]),
+            "name": entry.name,
+            "type": "folder" if stat.S_ISDIR(found.st_mode) else "file",
+            "size": found.st_size,
+            "modified_at": iso(found.st_mtime_ns // 1_000_000),
+        }
+
+    def _check(self, path: str, found: os.stat_result) -> None:
+        if stat.S_ISLNK(found.st_mode):
+            raise OSError(errno.ELOOP, "")
+        if stat.S_ISDIR(found.st_mode):
+            raise OSError(errno.EISDIR, "")
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise NodeError(f"{path!r} is no plain file", permanent=True)
+        if found.st_size > self.max_bytes:
+            raise NodeError(f"{path!r} has more than {self.max_bytes} bytes", permanent=True)
+
+    @contextmanager
+    def place(self, path: str, make: bool = False) -> Iterator[tuple[int, str]]:
+        """The open folder in which the path's last name is, and that name."""
+        *folders, name = names_of(path) or [""]
+        if not name:
+            raise NodeError("path: names no file", permanent=True)
+        with self._opened(path, folders, make) as folder:
+            yield folder, name
+
+    @contextmanager
+    def _opened(self, path: str, folders: Sequence[str], make: bool = False) -> Iterator[int]:
+        """The folder that these names lead to, open. Errors of the system become ours, for all that is done with it."""
+        fd = -1
+        try:
+            if make:
+                self.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self.root.mkdir(exist_ok=True, mode=0o700)
+            fd = os.open(self.root, FOLDER)
+            for name in folders:
+                if make:
+                    _make(name, fd)
+                inner = os.open(name, FOLDER, dir_fd=fd)
+                os.close(fd)
+                fd = inner
+            yield fd
+        except FileNotFoundError:
+            raise Absent(f"{path!r}: there is no such file", permanent=True) from None
+        except OSError as error:
+            why = WHY.get(error.errno or 0, error.strerror or str(error))
+            raise NodeError(f"{path!r}: {why}", permanent=error.errno not in PASSING) from None
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+
+class Absent(NodeError):
+    """There is no such file."""
+
+
+class Present(NodeError):
+    """There is such a file already."""
+
+
+class Overfull(NodeError):
+    """The file would have more bytes than there is room for."""
+
+
+class Bounded:
+    """A file to write to, up to so many bytes."""
+
+    def __init__(self, file: IO[bytes], path: str, room: int) -> None:
+        self.file, self.path, self.room = file, path, room
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        """Write a piece; NodeError where the file would become too large."""
+        if self.size + len(data) > self.room:
+            raise Overfull(f"{self.path!r} would have more bytes than the {self.room} that there is room for", True)
+        self.size += len(data)
+        return self.file.write(data)
+
+
+class Upload(Bounded):
+    """A file that is written before it is known where it belongs."""
+
+    def __init__(self, file: IO[bytes], files: Files, folder: int, name: str, min_free: int) -> None:
+        super().__init__(file, "the upload", files.max_bytes)
+        self.files, self.folder, self.name, self.min_free = files, folder, name, min_free
+
+    def write(self, data: bytes) -> int:
+        """Write a piece. NodeError if that would leave less of the disk free than must stay free."""
+        disk = os.fstatvfs(self.folder)
+        if disk.f_bavail * disk.f_frsize - len(data) < self.min_free:
+            raise NodeError(f"{self.path!r}: the disk is full")
+        return super().write(data)
+
+    def keep(self, path: str, overwrite: bool = False) -> None:
+        """Put the file at its path when all of it is on the disk. What is there is replaced at once, or not at all.
+
+        Raises: Present if there is a file and `overwrite` is false.
+        """
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        with self.files.place(path, make=True) as (folder, name):
+            if not overwrite and _is_there(name, folder):
+                raise Present(f"{path!r}: there is such a file already", permanent=True)
+            os.rename(self.name, name, src_dir_fd=self.folder, dst_dir_fd=folder)
+            os.fsync(folder)
+
+
+def _is_there(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove_stale(folder: int) -> None:
+    """Delete what uploads left in the folder whose process died."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                if entry.stat(follow_symlinks=False).st_mtime < time.time() - STALE:
+                    os.unlink(entry.name, dir_fd=folder)
+
+
+def _walk(folder: int, path: str, prefix: str, after: str) -> Iterator[dict[str, Any]]:
+    """Yield the files below an open folder, whose path ends with a slash unless it is the root's."""
+    for key in _sorted_keys(folder, path, prefix, after):
+        name = key.rstrip("/")
+        if key != name:
+            try:
+                inner = os.open(name, FOLDER, dir_fd=folder)
+            except OSError:  # it is gone, or has become a link
+                continue
+            try:
+                yield from _walk(inner, path + key, prefix, after)
+            finally:
+                os.close(inner)
+        elif found := _stat_of_file(name, folder):
+            modified_at = found.st_mtime_ns // 1_000_000
+            yield {"path": path + name, "size": found.st_size, "modified_at": modified_at}
+
+
+def _sorted_keys(folder: int, path: str, prefix: str, after: str) -> Iterator[str]:
+    """Yield the names in a folder that matter, a folder's with a slash at its end: so they sort as their paths do.
+
+    They are sorted some at a time, so that a folder of a million files takes no memory for all of them.
+    """
+    last = ""
+    while batch := heapq.nsmallest(NAMES_AT_ONCE, (key for key in _keys(folder) if key > last)):
+        for key in batch:
+            whole = path + key
+            if key.endswith("/"):
+                matters = whole.startswith(prefix) or prefix.startswith(whole)
+                if matters and (whole > after or after.startswith(whole)):
+                    yield key
+            elif whole.startswith(prefix) and whole > after:
+                yield key
+        last = batch[-1]
+
+
+def _keys(folder: int) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not (entry.name.startswith(DRAFT) or BESIDE.search(entry.name) or BAD.search(entry.name)):
+                yield entry.name + "/" * entry.is_dir(follow_symlinks=False)
+
+
+def _stat_of_file(name: str, folder: int) -> os.stat_result | None:
+    """What the system knows of a plain file; None for anything else."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return found if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else None
+
+
+def _make(name: str, folder: int) -> None:
+    try:
+        os.mkdir(name, 0o700, dir_fd=folder)
+    except FileExistsError:
+        return
+    os.fsync(folder)
+
+
+# The node
+
+
+def described(path: str, size: int) -> dict[str, Any]:
+    """How a node names a file to the next one: `{"path", "name", "size", "content_type"}`."""
+    return {"path": path, "name": path.rpartition("/")[2], "size": size, "content_type": content_type_of(path)}
+
+
+def content_type_of(name: str) -> str:
+    """What a file of this name most likely holds."""
+    found, packing = mimetypes.guess_type(name)
+    if packing is not None:
+        return "application/gzip" if packing == "gzip" else UNKNOWN
+    return found or UNKNOWN
+
+
+def path_of(value: Any) -> str:
+    """The path of a file that is named by its path or, as nodes name one, by an object that has it."""
+    if isinstance(value, Mapping):
+        value = value.get("path")
+    if not isinstance(value, str) or not value:
+        raise NodeError("a file is named by its path, or by what another node gave for it", permanent=True)
+    return value
+
+
+class FileNode(Node):
+    """Reads, writes, copies, moves, lists and deletes files of the workspace, which lie in the server's data folder."""
+
+    type = "file"
+    category = "storage"
+    title = "File"
+    icon = "file"
+    also = ("read write files from disk", "upload", "download", "binary")
+    pure = False
+    examples = (
+        {
+            "config": {"operation": "write", "path": "reports/today.txt", "data": "{{ input.text }}"},
+            "input": {"text": "All is well"},
+            "output": {"path": "reports/today.txt", "name": "today.txt", "size": 11, "content_type": "text/plain"},
+        },
+        {
+            "config": {"operation": "list", "path": "reports"},
+            "input": None,
+            "output": [
+                {
+                    "path": "reports/today.txt",
+                    "name": "today.txt",
+                    "type": "file",
+                    "size": 11,
+                    "modified_at": "2026-01-05T07:20:00.000Z",
+                }
+            ],
+        },
+    )
+
+    class Config(Schema):
+        operation = choice("What to do", ("read", "write", "append", "copy", "move", "list", "delete"), required=True)
+        path = field_of_path("The file: reports/today.csv; for list, the folder", load_default="")
+        to = field_of_path("For copy and move: where to; with a slash at its end, the folder that it goes into")
+        data = anything("What to write: text as it is, anything else as JSON; without it, the input", lines="")
+        encoding = choice(
+            "How the file is read and written: as text, as JSON, or as any bytes that the data has in base64",
+            ("text", "json", "base64"),
+            load_default="text",
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        files, path, operation = ctx.need_files(), config["path"], config["operation"]
+        check_secrets(ctx, [path])
+        if operation == "list":
+            return files.list(path)
+        if operation == "delete":
+            return {"deleted": files.delete(path)}
+        if operation == "read":
+            return read_as(files, path, config["encoding"])
+        if operation in ("copy", "move"):
+            return self.put(files, path, config.get("to", ""), operation)
+        data = written_as(config.get("data", input), config["encoding"])
+        check_secrets(ctx, [data.decode("utf-8", "replace")])
+        size = files.write(path, data) if operation == "write" else files.append(path, data)
+        return described(path, size)
+
+    def put(self, files: Files, path: str, to: str, operation: str) -> dict[str, Any]:
+        """Copy or move; the file at its new place."""
+        if not to:
+            raise NodeError(f"to: is required to {operation} a file", permanent=True)
+        to = to + path.rpartition("/")[2] if to.endswith("/") else to
+        if names_of(to) == names_of(path):
+            raise NodeError(f"to: is where {path!r} is already", permanent=True)
+        return described(to, files.copy(path, to) if operation == "copy" else files.move(path, to))
+
+
+def check_secrets(ctx: Context, texts: Iterable[str]) -> None:
+    """NodeError where a secret that an expression got is in what is kept: another run would read it in the clear."""
+    if ctx.keyring is not None and ctx.keyring.has_shown:
+        ctx.keyring.check_host("a file of the workspace", texts)
+
+
+def read_as(files: Files, path: str, encoding: str) -> Any:
+    """The content of a file as text, JSON or base64."""
+    if files.size(path) > MOST_READ:
+        raise NodeError(f"{path!r} has more than {MOST_READ} bytes, too many for a value", permanent=True)
+    return value_of(files.read(path), path, encoding)
+
+
+def value_of(raw: bytes, name: str, encoding: str) -> Any:
+    """The content of what has this name as text, JSON or base64."""
+    if encoding == "base64":
+        return base64.b64encode(raw).decode()
+    try:
+        content = raw.decode("utf-8-sig")
+        if encoding == "json" and is_too_fine(raw):
+            raise NodeError(f"{name!r} has more lists and objects than may be read at once; read it as text", True)
+        return content if encoding == "text" else orjson.loads(content)
+    except UnicodeDecodeError as error:
+        raise NodeError(f"{name!r} is no UTF-8 text (byte {error.start}); read it as base64", permanent=True) from None
+    except orjson.JSONDecodeError as error:
+        raise NodeError(f"{name!r} is not JSON: {error.msg} (line {error.lineno})", permanent=True) from None
+
+
+def written_as(data: Any, encoding: str) -> bytes:
+    """What to put into a file for this value."""
+    if encoding == "base64":
+        try:
+            return base64.b64decode(data, validate=True)
+        except (TypeError, ValueError):
+            raise NodeError("data: is not base64", permanent=True) from None
+    if isinstance(data, str) and encoding == "text":
+        return data.encode("utf-8", "replace")
+    return orjson.dumps(data)

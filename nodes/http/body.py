@@ -1,0 +1,195 @@
+"""The bodies of HTTP requests: JSON, forms, text, and files, which go from the disk to the network piece by piece."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import IO, Any
+from urllib.parse import urlencode
+
+from errors import NodeError
+from nodes.fields import text_of
+from nodes.files.files import Files, content_type_of
+
+PIECE = 64 * 1024
+MOST_FIELDS = 1_000
+MOST_FILES = 20
+MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(;[\x20-\x7e]{1,200})?\Z", re.ASCII)
+KINDS = ("json", "form", "multipart", "text", "file")
+CONTENT_TYPES = {
+    "json": "application/json",
+    "form": "application/x-www-form-urlencoded",
+    "text": "text/plain; charset=utf-8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body and the headers that describe it. `content` can be iterated again for another attempt.
+
+    `texts` is what of it an expression may have made.
+    """
+
+    content: bytes | Iterable[bytes] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    texts: Iterable[str] = ()
+
+
+NOTHING = Body()
+
+
+class Sent:
+    """An open file as it is sent: from its start each time, and as long as it was when it was opened."""
+
+    def __init__(self, file: IO[bytes], path: str) -> None:
+        self.file, self.path = file, path
+        self.size = os.fstat(file.fileno()).st_size
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.file.seek(0)
+        while piece := self._piece(PIECE):
+            yield piece
+
+    def _piece(self, most: int) -> bytes:
+        left = self.size - self.file.tell()
+        piece = self.file.read(min(most, left))
+        if left and not piece:
+            raise NodeError(f"{self.path!r} became shorter while it was sent")
+        return piece
+
+
+class Part(Sent):
+    """The same for a part of a multipart body, which httpx reads as a file."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(self.size if whence == os.SEEK_END else offset)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def read(self, most: int) -> bytes:
+        return self._piece(most)
+
+
+class FileName:
+    """A file that a config names: by its path, or as other nodes give it, `{"path", "name"?, "content_type"?}`."""
+
+    def __init__(self, value: Any, where: str) -> None:
+        given = {"path": value} if isinstance(value, str) else value
+        if not isinstance(given, dict) or not isinstance(given.get("path"), str) or not given["path"]:
+            raise NodeError(f"{where}: must be a path such as reports/today.csv, or a file of another node", True)
+        self.path: str = given["path"]
+        self.name = str(given.get("name") or self.path.rpartition("/")[2])
+        self.content_type = str(given.get("content_type") or content_type_of(self.name))
+        if not MEDIA_TYPE.match(self.content_type):
+            raise NodeError(f"{where}: {self.content_type[:100]!r} is no content type", permanent=True)
+
+
+def encoded(body: Any, kind: str, uploads: Mapping[str, Any], files: Files | None, stack: ExitStack) -> Body:
+    """The body as it is sent; the files that it needs are open until `stack` is closed.
+
+    NodeError for what cannot be written so.
+    """
+    if uploads and kind != "multipart":
+        raise NodeError("files: go with the body type multipart", permanent=True)
+    if kind == "multipart":
+        return _multipart(body, uploads, files, stack)
+    if body is None:
+        return NOTHING
+    if kind == "file":
+        return _file(FileName(body, "body"), files, stack)
+    content = _written(body, kind)
+    return Body(content, {"Content-Type": CONTENT_TYPES[kind]}, _Decoded(content))
+
+
+class _Decoded:
+    """The text of a body, decoded only where somebody wants to look at it."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def __iter__(self) -> Iterator[str]:
+        yield self.content.decode()
+
+
+def _written(body: Any, kind: str) -> bytes:
+    try:
+        if kind == "json":
+            return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        if kind == "text":
+            return text_of(body).encode()
+        if isinstance(body, dict):
+            return urlencode(pairs(body)).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NodeError(f"the body cannot be written as {kind}: {error}", permanent=True) from None
+    raise NodeError("the body of a form must be an object", permanent=True)
+
+
+def _file(named: FileName, files: Files | None, stack: ExitStack) -> Body:
+    sent = Sent(_opened(named, files, stack), named.path)
+    return Body(sent, {"Content-Type": named.content_type, "Content-Length": str(sent.size)})
+
+
+def _opened(named: FileName, files: Files | None, stack: ExitStack) -> IO[bytes]:
+    if files is None:
+        raise NodeError("there are no files here", permanent=True)
+    return stack.enter_context(files.reading(named.path))
+
+
+def _multipart(body: Any, uploads: Mapping[str, Any], files: Files | None, stack: ExitStack) -> Body:
+    """Fields of text, then files (RFC 7578). httpx escapes what would end a name; the boundary is random."""
+    import httpx
+
+    if not isinstance(body, dict | None):
+        raise NodeError("the body of a multipart form must be an object", permanent=True)
+    fields = pairs(body or {})
+    named = [
+        (name, FileName(item, f"files.{name}"))
+        for name, value in uploads.items()
+        for item in (value if isinstance(value, list) else [value])
+        if item is not None
+    ]
+    if not fields and not named:
+        raise NodeError("a multipart form must have at least one field or file", permanent=True)
+    if len(fields) > MOST_FIELDS or len(named) > MOST_FILES:
+        raise NodeError(f"a multipart form has at most {MOST_FIELDS} fields and {MOST_FILES} files", permanent=True)
+    parts: list[tuple[str, Any]] = []
+    try:
+        parts += [(name, (None, value.encode())) for name, value in fields]
+        for name, file in named:
+            part = Part(_opened(file, files, stack), file.path)
+            parts.append((name, (file.name, part, file.content_type)))
+        made = httpx.Request("POST", "http://multipart", files=parts)
+    except UnicodeError as error:
+        raise NodeError(f"the body cannot be written as multipart: {error}", permanent=True) from None
+    headers = {name: made.headers[name] for name in ("Content-Type", "Content-Length")}
+    assert isinstance(made.stream, httpx.SyncByteStream)
+    about = [text for name, file in named for text in (name, file.name, file.content_type)]
+    return Body(made.stream, headers, [*about, *(text for pair in fields for text in pair)])
+
+
+def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and texts. Null leaves a name out, a list repeats it."""
+    return [
+        (name, text_of(item))
+        for name, value in values.items()
+        for item in (value if isinstance(value, list) else [value])
+        if item is not None
+    ]
+
+
+def with_query(url: str, query: Mapping[str, Any]) -> str:
+    """The URL with `query` appended, as `pairs` says; what the URL has already stays."""
+    found = pairs(query)
+    if not found:
+        return url
+    base, hash_, fragment = url.partition("#")
+    joint = "" if base.endswith(("?", "&")) else "&" if "?" in base else "?"
+    try:
+        return base + joint + urlencode(found) + hash_ + fragment
+    except UnicodeError:
+        raise NodeError("query: has text that is no Unicode", permanent=True) from None

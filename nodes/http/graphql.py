@@ -1,0 +1,118 @@
+"""The node that asks GraphQL services, over HTTP."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from errors import NodeError
+from nodes.base import Context, Node, setting
+from nodes.fields import credential, headers, text, text_of
+from nodes.http import body as bodies
+from nodes.http.client import CREDENTIALS, Call, Caller
+from nodes.http.request import timeout
+from nodes.http.response import as_json
+
+ACCEPT = "application/graphql-response+json, application/json"
+# What services write into `extensions.code`, or `type`, of an error that another attempt may not meet.
+PASSING = {"THROTTLED", "RATE_LIMITED", "MAX_COST_EXCEEDED", "INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"}
+ERRORS_SHOWN, ERROR_SHOWN = 3, 300
+
+
+class GraphQL(Node):
+    """Asks a GraphQL service and hands on the data of its answer. Values go into the query by variables alone."""
+
+    type = "graphql"
+    category = "integration"
+    title = "GraphQL"
+    icon = "brand-graphql"
+    also = ("gql", "query", "api")
+    pure = False
+    examples = (
+        {
+            "config": {
+                "url": "https://api.example.com/graphql",
+                "credential": "shop",
+                "query": "query ($id: ID!) { order(id: $id) { total } }",
+                "variables": {"id": "{{ input.order }}"},
+            },
+            "input": {"order": "7"},
+            "output": {"order": {"total": 12.5}},
+        },
+    )
+
+    class Config(Schema):
+        url = text("The address, with http:// or https://", most=8_000, required=True)
+        query = text(
+            "The query or mutation, as it is written: { orders { id total } }",
+            literal=True,
+            required=True,
+            instead="write $name there, and give its value in variables",
+            lines="",
+        )
+        variables = setting(fields.Dict(keys=fields.String()), 'Its variables: {"id": "{{ input.id }}"}', lines="json")
+        operation_name = text("Which operation to execute, where the query has several", most=200)
+        headers = headers('More headers: {"X-Shop": "{{ vars.shop }}"}')
+        credential = credential("The credential that goes along", *CREDENTIALS)
+        timeout = timeout()
+        fail_on_errors = setting(
+            fields.Boolean,
+            "Whether errors in the answer are a failure; if not, the output is {data, errors}",
+            literal=True,
+            load_default=True,
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        found = ctx.credential(config["credential"], *CREDENTIALS) if "credential" in config else None
+        url = config["url"].strip()
+        asked = {"query": config["query"]}
+        asked |= {"variables": config["variables"]} if "variables" in config else {}
+        asked |= {"operationName": config["operation_name"]} if config.get("operation_name") else {}
+        given = config.get("headers", {})
+        if not any(name.lower() == "accept" for name in given):
+            given = {"Accept": ACCEPT, **given}
+        with ExitStack() as stack:
+            body = bodies.encoded(asked, "json", {}, None, stack)
+        answer = Caller(ctx, found).answer(Call("POST", url, config["timeout"], given, body))
+        data, errors = parts_of(as_json(answer), answer.who)
+        if not config["fail_on_errors"]:
+            return {"data": data, "errors": errors}
+        if errors:
+            raise failure(errors, answer.who)
+        return data
+
+
+def parts_of(said: Any, who: str) -> tuple[Any, list[Any]]:
+    """The data and the errors of an answer; NodeError where it has neither."""
+    if not isinstance(said, dict) or not ("data" in said or "errors" in said):
+        raise NodeError(f"{who} did not answer as GraphQL does: there is no data and there are no errors", True)
+    errors = said.get("errors") or []
+    return said.get("data"), errors if isinstance(errors, list) else [errors]
+
+
+def failure(errors: list[Any], who: str) -> NodeError:
+    """The first errors, in words."""
+    shown = "; ".join(words(error) for error in errors[:ERRORS_SHOWN])
+    more = f" (and {len(errors) - ERRORS_SHOWN} more)" if len(errors) > ERRORS_SHOWN else ""
+    passing = any(code_of(error) in PASSING for error in errors)
+    return NodeError(f"{who} answered with errors: {shown}{more}", permanent=not passing)
+
+
+def words(error: Any) -> str:
+    """An error's message, and where in the data it is: `no such order (order.items.0)`."""
+    if not isinstance(error, dict):
+        return text_of(error)[:ERROR_SHOWN]
+    message = text_of(error.get("message", "an error without a message"))[:ERROR_SHOWN]
+    path = error.get("path")
+    return f"{message} ({'.'.join(map(str, path))[:ERROR_SHOWN]})" if isinstance(path, list) and path else message
+
+
+def code_of(error: Any) -> str:
+    """What kind of error a service says that it is; empty where it does not say."""
+    if not isinstance(error, dict):
+        return ""
+    extensions = error.get("extensions")
+    code = extensions.get("code") if isinstance(extensions, dict) else error.get("type")
+    return code if isinstance(code, str) else ""

@@ -1,0 +1,162 @@
+"""The nodes that call services over HTTP. How a call is made is `calls.py`'s, what is sent and got `bodies.py`'s and
+`answers.py`'s, lists in pages are `pages.py`'s.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from errors import NodeError
+from nodes.base import Context, Node, setting
+from nodes.fields import Number, anything, choice, credential, headers, path, text
+from nodes.files.files import check_secrets
+from nodes.http import body as bodies
+from nodes.http import response as answers
+from nodes.http.client import CREDENTIALS, METHODS, Call, Caller
+from nodes.http.pagination import Pages, Pagination, Place
+from nodes.http.response import Download, decoded
+
+
+def timeout() -> Any:
+    """The field with the time that a request may take."""
+    return setting(
+        Number,
+        "Seconds for a request and its answer",
+        literal=True,
+        load_default=30.0,
+        validate=validate.Range(0.1, 300),
+    )
+
+
+def cut_by(config: dict[str, Any]) -> str:
+    """Name the setting that keeps a list from being read to its end."""
+    options = config["pagination"]
+    whole = f"pagination.max_pages ({options['max_pages']})"
+    return whole + (f" or max_items ({options['max_items']})" if "max_items" in options else "")
+
+
+class HTTPRequest(Node):
+    """Calls a web service and hands on its answer: the status, the headers and the body. Sends JSON, forms, text and
+    files, waits where the service asks to (Retry-After), and can collect a list that comes in pages.
+    """
+
+    type = "http"
+    category = "integration"
+    title = "HTTP request"
+    icon = "world-www"
+    also = ("api", "rest", "fetch", "curl", "get", "post", "request", "download", "call")
+    pure = False
+    examples = (
+        {
+            "config": {
+                "method": "POST",
+                "url": "https://api.example.com/orders",
+                "credential": "shop",
+                "body": {"item": "{{ input.item }}"},
+            },
+            "input": {"item": "tea"},
+            "output": {"status": 201, "headers": {"content-type": "application/json"}, "body": {"id": 7}},
+        },
+        {
+            "config": {
+                "url": "https://api.example.com/orders",
+                "credential": "shop",
+                "pagination": {"type": "cursor", "path": "meta.next", "items": "orders"},
+            },
+            "input": None,
+            "output": {"status": 200, "headers": {}, "body": [{"id": 7}, {"id": 8}], "pages": 2, "truncated": False},
+        },
+    )
+
+    class Config(Schema):
+        method = choice("The HTTP method", METHODS, literal=False, load_default="GET")
+        url = text("The address, with http:// or https://", most=8_000, required=True)
+        query = setting(fields.Dict(keys=fields.String()), "What to append to the address; a list repeats its key")
+        headers = headers('The headers: {"Authorization": "Bearer {{ secrets.token }}"}')
+        credential = credential("The credential that goes along", *CREDENTIALS)
+        body = anything("The body; without it, none is sent. For the type file, the path of one", lines="json")
+        body_type = choice("How the body is written", bodies.KINDS, load_default="json")
+        files = setting(
+            fields.Dict(keys=fields.String(), validate=validate.Length(max=bodies.MOST_FILES)),
+            'Files of a multipart body, by field: {"photo": "shop/tea.jpg"}, or as another node gives them',
+        )
+        timeout = timeout()
+        follow_redirects = setting(fields.Boolean, "Whether to follow redirects", literal=True, load_default=True)
+        pagination = setting(
+            fields.Nested(Pagination), "How to collect a list that comes in pages, which the body then is", literal=True
+        )
+        response = choice(
+            "How to read the answer: as the server says, as JSON, as text, or into a file",
+            answers.KINDS,
+            load_default="auto",
+        )
+        save_to = path("Where a file goes, or with a slash at its end its folder; without it, to downloads/")
+        fail_on_status = setting(
+            fields.Boolean, "Whether a status from 400 on is a failure", literal=True, load_default=True
+        )
+
+        @validates_schema
+        def has_pages_of_data(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """Items of pages are found in JSON alone."""
+            if data.get("pagination") is not None and data.get("response") in ("text", "file"):
+                raise ValidationError("Must be auto or json where there is pagination.", "response")
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        found = ctx.credential(config["credential"], *CREDENTIALS) if "credential" in config else None
+        caller = Caller(ctx, found)
+        place = Place(bodies.with_query(config["url"].strip(), config.get("query", {})), config.get("body"))
+        if "pagination" in config:
+            ask = functools.partial(self.ask_page, config, caller)
+            given = Pages(config["pagination"], place, ask, caller.client.max_bytes, found).all()
+            if given["truncated"]:
+                ctx.log(
+                    "warning", f"{given['pages']} pages were read, and there are more: {cut_by(config)} ends it here"
+                )
+            return given
+        download = download_of(config, ctx)
+        answer = self.ask(config, caller, place, download)
+        body = decoded(answer, config["response"]) if download is None else download.made
+        return {"status": answer.status, "headers": answer.headers, "body": body}
+
+    def ask(
+        self, config: dict[str, Any], caller: Caller, place: Place, download: Download | None = None, part: str = ""
+    ) -> Any:
+        """The answer to one request."""
+        with ExitStack() as stack:
+            kind, uploads = config["body_type"], config.get("files", {})
+            body = bodies.encoded(place.body, kind, uploads, caller.ctx.files, stack)
+            given = config.get("headers", {})
+            if kind == "multipart" and any(name.lower() == "content-type" for name in given):
+                raise NodeError("the header content-type of a multipart body cannot be set", permanent=True)
+            return caller.answer(
+                Call(
+                    method=config["method"],
+                    url=place.url,
+                    seconds=config["timeout"],
+                    headers=given,
+                    body=body,
+                    follow_redirects=config["follow_redirects"],
+                    only_good=config["fail_on_status"],
+                    save=download,
+                    part=part,
+                )
+            )
+
+    def ask_page(self, config: dict[str, Any], caller: Caller, place: Place, number: int) -> Any:
+        """The answer for one of many pages, each a request of its own; NodeError where the run is to end."""
+        caller.ctx.pause(0)
+        return self.ask(config, caller, place, part=f":{number}" if number > 1 else "")
+
+
+def download_of(config: dict[str, Any], ctx: Context) -> Download | None:
+    """Where the answer is saved, None where it is handed on. Items of a `foreach` do not meet under one name."""
+    if config["response"] != "file":
+        return None
+    check_secrets(ctx, [config.get("save_to", "")])
+    index = ctx.scope.get("index")
+    return Download(ctx.need_files(), config.get("save_to", ""), "" if index is None else f"{index}-")

@@ -1,0 +1,1 @@
+"""Nodes that send mail and notices, the mailbox trigger, and the server's own mail."""

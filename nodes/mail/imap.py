@@ -1,0 +1,377 @@
+"""A session with an IMAP server: over a connection that ends at a deadline, read by imaplib and imap-tools."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+from errors import NodeError
+from net.egress_guard import dial
+from nodes.base import Context
+from nodes.credentials.keyring import Credential, checks
+
+T = TypeVar("T")
+SESSION_SECONDS = 100.0
+MAX_MAIL = 25 * 2**20  # bytes; of a larger one only the headers are read
+MAX_HEADERS = 256 * 1024
+MAX_LINE, MAX_LINES, MAX_BYTES = 10 * 2**20, 200_000, 120 * 2**20
+# What marks a mail wherever it is: another folder and back, or a server that has numbered all of them anew.
+MARK = "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)]"
+ABOUT = f"(UID RFC822.SIZE INTERNALDATE {MARK})"
+UID, SIZE = re.compile(rb"UID (\d{1,10})"), re.compile(rb"RFC822\.SIZE (\d{1,19})")
+ARRIVED = re.compile(rb'INTERNALDATE "([^"]{1,40})"')
+HAS_ID = re.compile(rb"^message-id:\s*\S", re.IGNORECASE | re.MULTILINE)
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
+class Late(NodeError):
+    """The server did not answer in time."""
+
+
+class Wire:
+    """A connection on which everything ends at a deadline, and whose other side cannot send without end."""
+
+    def __init__(self, sock: socket.socket, seconds: float) -> None:
+        self.sock, self.deadline = sock, time.monotonic() + seconds
+        self._buffer = bytearray()
+        self._bytes = self._lines = 0
+
+    def secure(self, context: ssl.SSLContext, host: str) -> None:
+        """Encrypt it from here on, with a server that has a certificate for this host."""
+        if self._buffer:
+            raise NodeError("the server sent something before the connection was secured", permanent=True)
+        self._wait()
+        self.sock = context.wrap_socket(self.sock, server_hostname=host)
+
+    def readline(self) -> bytes:
+        """A line with its end, without it where the connection ends."""
+        seen = 0
+        while (at := self._buffer.find(b"\n", seen)) < 0:
+            seen = len(self._buffer)
+            if seen > MAX_LINE:
+                raise NodeError("the server sent a line without end", permanent=True)
+            if not self._fill():
+                return self._take(seen)
+        self._lines += 1
+        if self._lines > MAX_LINES:
+            raise NodeError("the server said too much", permanent=True)
+        return self._take(at + 1)
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, fewer where the connection ends."""
+        if size > MAX_MAIL + MAX_HEADERS:
+            raise NodeError("the server sent more than it was asked for", permanent=True)
+        while len(self._buffer) < size and self._fill():
+            continue
+        return self._take(size)
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        self._wait()
+        self.sock.sendall(data)
+
+    def close(self) -> None:
+        """End it."""
+        self.sock.close()
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
+
+    def _fill(self) -> bool:
+        self._wait()
+        piece = self.sock.recv(64 * 1024)
+        self._buffer += piece
+        self._bytes += len(piece)
+        if self._bytes > MAX_BYTES:
+            raise NodeError("the server said too much", permanent=True)
+        return bool(piece)
+
+    def _wait(self) -> None:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.sock.settimeout(left)
+
+
+@functools.cache
+def _classes() -> tuple[Any, Any]:
+    """The client and the mailbox over a given wire, made at the first use since their bases are costly to import."""
+    import imaplib
+
+    from imap_tools import BaseMailBox
+
+    class Client(imaplib.IMAP4):
+        """Speaks over a wire that is there already."""
+
+        def __init__(self, wire: Wire) -> None:
+            self.wire = wire
+            super().__init__()
+
+        def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:
+            self.host, self.port = host, port
+
+        def read(self, size: int) -> bytes:
+            return self.wire.read(size)
+
+        def readline(self) -> bytes:
+            return self.wire.readline()
+
+        def send(self, data: Any) -> None:
+            self.wire.send(data)
+
+        def shutdown(self) -> None:
+            self.wire.close()
+
+        def secure(self, context: ssl.SSLContext, host: str) -> None:
+            """STARTTLS. A server that is past it already (PREAUTH) is refused, since somebody in between may be one."""
+            answer, text = self._simple_command("STARTTLS")
+            if answer != "OK":
+                raise self.error(f"STARTTLS was refused: {text}")
+            self.wire.secure(context, host)
+            self._get_capabilities()
+
+    class Box(BaseMailBox):
+        """A mailbox that this client speaks to."""
+
+        def __init__(self, client: Client) -> None:
+            self._given = client
+            super().__init__()
+
+        def _get_mailbox_client(self) -> Client:
+            return self._given
+
+    return Client, Box
+
+
+@contextmanager
+def session(found: Credential, ctx: Context) -> Iterator[Session]:
+    """A session of the credential's user, logged in. Whatever goes wrong with it is a NodeError that names the host."""
+    host, port, security = str(found.data["host"]), int(found.data["port"]), found.data["security"]
+    found.check_host(host)
+    seconds = ctx.seconds_left(SESSION_SECONDS)
+    services = ctx.need_services()
+    wire = Wire(dial(services.egress, host, port, seconds), seconds)
+    where = f"{host}:{port}"
+    try:
+        with _errors(where):
+            box = _opened(wire, host, security, services.tls("imap"))
+            _log_in(box, found.data["username"], found.data["password"])
+        opened = Session(box, where)
+        yield opened
+        opened.log_out()
+    finally:
+        wire.close()
+
+
+def _opened(wire: Wire, host: str, security: str, context: ssl.SSLContext) -> Any:
+    """A mailbox over the wire, which is secured before anything is said."""
+    client_of, box_of = _classes()
+    if security == "tls":
+        wire.secure(context, host)
+    client = client_of(wire)
+    if security == "starttls":
+        client.secure(context, host)
+    return box_of(client)
+
+
+def _log_in(box: Any, username: str, password: str) -> None:
+    plain = (username + password).isascii()
+    (box.login if plain else box.login_utf8)(username, password, initial_folder=None)
+
+
+@contextmanager
+def _errors(where: str) -> Iterator[None]:
+    import imaplib
+
+    from imap_tools.errors import ImapToolsError, MailboxLoginError
+
+    try:
+        yield
+    except MailboxLoginError as error:
+        raise NodeError(f"{where}: the login was refused: {_said(error)}", permanent=True) from None
+    except ssl.SSLCertVerificationError as error:
+        raise NodeError(f"{where}: the certificate is not to be trusted: {error.verify_message}") from None
+    except TimeoutError:
+        raise Late(f"{where}: no complete answer in time") from None
+    except (OSError, imaplib.IMAP4.error, ImapToolsError, ValueError, LookupError) as error:
+        raise NodeError(f"{where}: {_said(error)}") from None
+    except NodeError as error:
+        raise NodeError(f"{where}: {error.message}", error.permanent) from None
+
+
+def _said(error: Exception) -> str:
+    """What the server said, or else what is wrong."""
+    result = getattr(error, "command_result", None)
+    if result is not None and isinstance(result[1], list):
+        said = [part.decode("utf-8", "replace") for part in result[1] if isinstance(part, bytes)]
+        return " ".join(said)[:300] or str(result[0])
+    return (str(error) or type(error).__name__)[:300]
+
+
+def _told(method: Callable[..., T]) -> Callable[..., T]:
+    """The method, of whose errors people can read what they mean."""
+
+    @functools.wraps(method)
+    def call(self: Session, *args: Any, **options: Any) -> T:
+        with _errors(self.where):
+            return method(self, *args, **options)
+
+    return call
+
+
+class About(NamedTuple):
+    """What a mail is, without its content. `arrived` is in seconds since 1970, None where the server does not say."""
+
+    uid: int
+    size: int
+    arrived: int | None
+    key: str
+
+
+class Session:
+    """What is asked of a mailbox. Reading marks nothing as seen. NodeError names the server, `where`."""
+
+    def __init__(self, box: Any, where: str) -> None:
+        self.box, self.client, self.where = box, box.client, where
+        self.is_readonly = True
+
+    @_told
+    def look_at(self, folder: str, to_mark: bool) -> tuple[int, int, int]:
+        """Open the folder: the number of its numbering (UIDVALIDITY), the next free one, how many mails there are."""
+        import imaplib
+
+        status = self.box.folder.status(folder, ("UIDVALIDITY", "UIDNEXT"))
+        try:
+            self.box.folder.set(folder, readonly=not to_mark)
+            self.is_readonly = not to_mark
+        except imaplib.IMAP4.readonly:
+            self.box.folder.set(folder, readonly=True)
+        _, count = self.client.response("EXISTS")
+        if "UIDVALIDITY" not in status or "UIDNEXT" not in status:
+            raise NodeError("the server does not number its mails")
+        return status["UIDVALIDITY"], status["UIDNEXT"], int((count or [b"0"])[-1] or 0)
+
+    @_told
+    def uids(self, after: int, since: int | None = None) -> list[int]:
+        """The numbers of the mails with a higher one than this, in order; `since`: that arrived after that, or a day
+        before.
+        """
+        words = f"UID {after + 1}:*"
+        if since is not None:
+            day = datetime.fromtimestamp(since, UTC) - timedelta(days=1)
+            words += f" SINCE {day.day}-{MONTHS[day.month - 1].title()}-{day.year}"
+        # Where there is none, `*` is the last one there is, whatever its number.
+        return sorted({int(uid) for uid in self.box.uids(words, charset=None) if int(uid) > after})
+
+    @_told
+    def about(self, uids: Sequence[int]) -> list[About]:
+        """These mails, those that are gone left out."""
+        return self._about(self.client.uid("FETCH", ",".join(map(str, uids)), ABOUT)) if uids else []
+
+    @_told
+    def newest(self, count: int, of: int) -> list[About]:
+        """The last mails of the folder, of which there are so many."""
+        return self._about(self.client.fetch(f"{max(1, of - count + 1)}:{of}", ABOUT)) if of else []
+
+    def _about(self, answer: tuple[str, list[Any]]) -> list[About]:
+        self._check(answer)
+        found = [about_of(head, text) for head, text in _with_text(answer[1])]
+        return sorted((about for about in found if about is not None), key=lambda about: about.uid)
+
+    @_told
+    def content(self, uid: int, headers_only: bool) -> bytes | None:
+        """The mail as it is, or its headers; None where it is gone."""
+        part = f"BODY.PEEK[HEADER]<0.{MAX_HEADERS}>" if headers_only else f"BODY.PEEK[]<0.{MAX_MAIL}>"
+        answer = self.client.uid("FETCH", str(uid), f"(UID {part})")
+        self._check(answer)
+        return next((text for _, text in _with_text(answer[1])), None)
+
+    @_told
+    def mark_seen(self, uids: Sequence[int]) -> bool:
+        """Mark them as seen; False where that is not allowed.
+
+        What imap-tools has for it would also delete for good what somebody has marked as deleted.
+        """
+        if self.is_readonly:
+            return False
+        answer = self.client.uid("STORE", ",".join(map(str, uids)), "+FLAGS.SILENT", r"(\Seen)")
+        return bool(answer[0] == "OK")
+
+    @_told
+    def folder_count(self) -> int:
+        """How many folders there are."""
+        answer = self.client.list()
+        self._check(answer)
+        return sum(item is not None for item in answer[1])
+
+    def log_out(self) -> None:
+        """Say good-bye, which may go wrong: what was to be done is done."""
+        import imaplib
+
+        from imap_tools.errors import ImapToolsError
+
+        with suppress(OSError, imaplib.IMAP4.error, ImapToolsError, NodeError):
+            self.box.logout()
+
+    @staticmethod
+    def _check(answer: tuple[str, Any]) -> None:
+        if answer[0] != "OK":
+            raise ValueError(
+                b" ".join(part for part in answer[1] if isinstance(part, bytes)).decode("utf-8", "replace")
+            )
+
+
+def _with_text(data: Sequence[Any]) -> list[tuple[bytes, bytes]]:
+    """What imaplib made of the answers to FETCH, by mail: what is said about it, in one, and its literal."""
+    found: list[tuple[bytes, bytes]] = []
+    for part in data:
+        if isinstance(part, tuple):
+            found.append((part[0], part[1]))
+        elif found and isinstance(part, bytes):
+            head, text = found[-1]
+            found[-1] = (head + part, text)
+    return found
+
+
+def about_of(head: bytes, text: bytes) -> About | None:
+    """What FETCH says of a mail; None for what is no answer to that."""
+    uid, size, arrived = (pattern.search(head[:2_000]) for pattern in (UID, SIZE, ARRIVED))
+    if uid is None:
+        return None
+    marks = [b" ".join(text[:MAX_HEADERS].split())]
+    if not HAS_ID.search(text):
+        marks += [found[1] for found in (size, arrived) if found]
+    key = hashlib.sha256(b"\n".join(marks)).hexdigest()
+    return About(int(uid[1]), int(size[1]) if size else 0, _seconds(arrived[1].decode()) if arrived else None, key)
+
+
+def _seconds(text: str) -> int | None:
+    """The time of ` 2-Mar-2026 12:00:00 +0100`, in seconds since 1970."""
+    try:
+        day, clock, zone = text.split()
+        number, month, year = day.split("-")
+        hour, minute, second = clock.split(":")
+        at = datetime(int(year), MONTHS.index(month.lower()) + 1, int(number), int(hour), int(minute), int(second))
+        offset = timedelta(hours=int(zone[:3]), minutes=int(zone[0] + zone[3:]))
+        return int((at.replace(tzinfo=UTC) - offset).timestamp())
+    except (ValueError, IndexError, OverflowError):
+        return None
+
+
+@checks("imap")
+def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+    """Log in and count the folders."""
+    ctx.deadline = time.monotonic() + ctx.seconds_left(15)
+    with session(found, ctx) as server:
+        count = server.folder_count()
+    return f"logged in as {found.data['username']}; {count} folder{'' if count == 1 else 's'}"

@@ -1,0 +1,225 @@
+"""The trigger that starts a run for each new mail of a folder."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from marshmallow import Schema, fields, validate
+
+from errors import NodeError
+from nodes.base import Context, Item, Polled, setting
+from nodes.core.triggers import TriggerNode
+from nodes.fields import Number, credential, header_value
+from nodes.mail.imap import MAX_MAIL, About, Late, Session, session
+from parsers.process import Reader, Unreadable
+
+READ_SECONDS = 20.0  # for one mail
+BATCH, ENOUGH_BYTES, ENOUGH_SECONDS = 50, 40 * 2**20, 40.0
+KNOWN_AT_FIRST = 1_000  # mails that are known by their keys from the first look on
+MOST_ATTACHMENTS = 50
+NOT_IN_A_NAME = re.compile(r"[^\w.() -]+|^[. ]+")
+BLANK: dict[str, Any] = {
+    "message_id": "", "from": None, "to": [], "cc": [], "subject": "", "date": None, "text": "", "html": "",
+    "headers": {}, "attachments": [],
+}  # fmt: skip
+TOO_LARGE = f"the mail has more than {MAX_MAIL} bytes, so only its headers were read"
+CUT = f"the mail has more than {MAX_MAIL} bytes, other than the server said, and is cut there"
+EXAMPLE = {
+    "uid": 7,
+    "message_id": "<1@example.com>",
+    "from": {"name": "Ada", "address": "ada@example.com"},
+    "to": [{"name": "", "address": "orders@example.org"}],
+    "cc": [],
+    "subject": "An order",
+    "date": "2026-03-02T12:00:00Z",
+    "text": "Two of them, please",
+    "html": "",
+    "headers": {"reply-to": "ada@example.com"},
+    "attachments": [
+        {"path": "mail/wf_1/new/1-7/1-order.pdf", "name": "order.pdf", "size": 812, "content_type": "application/pdf"}
+    ],
+    "size": 2_048,
+    "note": None,
+}
+
+
+class Place(NamedTuple):
+    """How far a folder has been read: up to the number `uid` of the numbering `validity`.
+
+    `marks` are mails whose runs are on the disk, still to be marked as seen. `arrived` is when the newest mail so far
+    did, in seconds since 1970. Where the server has numbered all mails anew, those that arrived from `since` on are
+    looked at once more, up to the number `until`: the trigger knows by their keys which had their run. `told` says
+    that marking was refused, and that this was told.
+    """
+
+    validity: int
+    uid: int
+    arrived: int = 0
+    marks: tuple[int, ...] = ()
+    since: int | None = None
+    until: int | None = None
+    told: bool = False
+
+    def passed(self, uid: int, arrived: int | None, marked: bool) -> Place:
+        """The place after this mail."""
+        marks = (*self.marks, uid) if marked else self.marks
+        return self._replace(uid=uid, arrived=max(self.arrived, arrived or 0), marks=marks)
+
+    def settled(self) -> Place:
+        """The place where nothing more is to be looked at once more."""
+        if self.until is None:
+            return self
+        return self._replace(uid=max(self.uid, self.until), since=None, until=None)
+
+
+class EmailTrigger(TriggerNode):
+    """Starts a run for each new mail of a folder, with the mail as its input and its attachments as files."""
+
+    type = "email_trigger"
+    title = "New mail"
+    icon = "inbox"
+    also = ("email trigger", "imap", "gmail trigger", "inbox", "outlook")
+    polls = True
+    source = ("credential", "folder")
+    examples = ({"config": {"credential": "orders mailbox"}, "input": EXAMPLE, "output": EXAMPLE},)
+
+    class Config(Schema):
+        credential = credential("The mailbox", "imap", required=True)
+        folder = setting(
+            fields.String,
+            "The folder: INBOX, Orders/New",
+            literal=True,
+            load_default="INBOX",
+            validate=[validate.Length(1, 500), header_value],
+        )
+        every = setting(
+            Number,
+            "Seconds from one look to the next",
+            literal=True,
+            load_default=60.0,
+            validate=validate.Range(10, 366 * 86_400),
+        )
+        mark_seen = setting(
+            fields.Boolean, "Whether a mail is marked as seen once its run has begun", literal=True, load_default=True
+        )
+        backlog = setting(
+            fields.Boolean,
+            "Whether the mails that are there at the first look start runs too",
+            literal=True,
+            load_default=False,
+        )
+        attachments = setting(
+            fields.Boolean, "Whether attachments are kept as files, below mail/", literal=True, load_default=True
+        )
+
+    def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
+        found = ctx.credential(config["credential"], "imap")
+        place = None if state is None else _place(state)
+        with session(found, ctx) as server, Reader("mail") as reader:
+            return Look(config, ctx, server, reader).at(place)
+
+
+def _place(state: dict[str, Any]) -> Place:
+    return Place(**{**state, "marks": tuple(state["marks"])})
+
+
+class Look:
+    """One look at a folder."""
+
+    def __init__(self, config: dict[str, Any], ctx: Context, server: Session, reader: Reader) -> None:
+        self.config, self.ctx, self.server, self.reader = config, ctx, server, reader
+        self.folder = f"mail/{ctx.scope['workflow']['id']}/{ctx.node_id}"
+
+    def at(self, before: Place | None) -> Polled:
+        """What has come since, and what is known by now of a folder that was not looked at before."""
+        marks = before.marks if before is not None and self.config["mark_seen"] else ()
+        validity, following, count = self.server.look_at(self.config["folder"], to_mark=bool(marks))
+        if before is None:
+            return self._new(Place(validity, 0)) if self.config["backlog"] else self._first(validity, following, count)
+        if before.validity == validity and before.uid < following:
+            return self._new(self._marked(before, marks))
+        self.ctx.log("info", f"the server has numbered the mails of {self.config['folder']} anew")
+        since = before.arrived if before.since is None else before.since
+        return self._new(Place(validity, 0, before.arrived, since=since, until=following - 1, told=before.told))
+
+    def _first(self, validity: int, following: int, count: int) -> Polled:
+        """What is there starts nothing. What came while this looked is left for the next look."""
+        known = [about for about in self.server.newest(KNOWN_AT_FIRST, count) if about.uid < following]
+        arrived = max((about.arrived or 0 for about in known), default=0)
+        return Polled([Item(about.key, None) for about in known], Place(validity, following - 1, arrived)._asdict())
+
+    def _marked(self, place: Place, marks: tuple[int, ...]) -> Place:
+        """The place once these mails are marked, whose runs are on the disk. Where that is not allowed it is told once,
+        and no reason to fail.
+        """
+        allowed = not marks or self.server.mark_seen(marks)
+        if not allowed and not place.told:
+            self.ctx.log("warning", f"nothing can be marked as seen in {self.config['folder']}: it may not be changed")
+        return place._replace(marks=(), told=place.told if not marks else not allowed)
+
+    def _new(self, place: Place) -> Polled:
+        """The mails after this place, oldest first, as many as one look takes."""
+        uids = self.server.uids(place.uid, place.since)
+        if place.until is not None:
+            uids = [uid for uid in uids if uid <= place.until]
+        items: list[Item] = []
+        size = 0
+        batch = uids[:BATCH]
+        described = {about.uid: about for about in self.server.about(batch)}
+        for uid in batch:
+            if items and (size > ENOUGH_BYTES or self.ctx.seconds_left(2 * ENOUGH_SECONDS) < ENOUGH_SECONDS):
+                break
+            about = described.get(uid)
+            try:
+                value = None if about is None else self._mail(about, place.validity)
+            except Late:
+                if not items:
+                    raise
+                break
+            if about is None or value is None:  # deleted just now
+                place = place._replace(uid=uid)
+                continue
+            items.append(Item(about.key, value))
+            size += about.size
+            place = place.passed(uid, about.arrived, self.config["mark_seen"])
+        more = bool(uids) and place.uid < uids[-1]
+        # The next look marks what this one found, since only then it is sure to have its runs.
+        return Polled(items, (place if more else place.settled())._asdict(), more=more or bool(place.marks))
+
+    def _mail(self, about: About, validity: int) -> dict[str, Any] | None:
+        is_large = about.size > MAX_MAIL
+        content = self.server.content(about.uid, headers_only=is_large)
+        if content is None:
+            return None
+        most = MOST_ATTACHMENTS if not is_large else 0
+        try:
+            seconds = self.ctx.seconds_left(READ_SECONDS)
+            mail, pieces = self.reader.read({"attachments": most}, content, seconds)
+        except Unreadable as error:
+            mail, pieces = {**BLANK, "note": error.message}, []
+        for number, (attachment, piece) in enumerate(zip(mail["attachments"], pieces, strict=True), start=1):
+            path = f"{self.folder}/{validity}-{about.uid}/{number}-{safe_name(attachment['name'])}"
+            attachment.update(self._keep(path, piece) if self.config["attachments"] else {"path": None})
+        notes = [TOO_LARGE] if is_large else [CUT] if len(content) == MAX_MAIL else []
+        note = "; ".join([*notes, *([mail["note"]] if mail["note"] else [])]) or None
+        return {**mail, "uid": about.uid, "size": about.size, "note": note}
+
+    def _keep(self, path: str, piece: bytes) -> dict[str, Any]:
+        """Write an attachment: its path, or why it has none. A disk that is full now is a reason to come again."""
+        try:
+            self.ctx.need_files().write(path, piece)
+        except NodeError as error:
+            if not error.permanent:
+                raise
+            return {"path": None, "note": error.message}
+        return {"path": path}
+
+
+def safe_name(name: str) -> str:
+    """A name for a file, of letters, digits and a few signs, with its ending; never empty."""
+    kept = NOT_IN_A_NAME.sub("_", name).strip("_ ")
+    stem, dot, ending = kept.rpartition(".")
+    if dot and len(ending) <= 10:
+        return f"{stem[:40]}.{ending}" if stem else f"file.{ending}"
+    return kept[:50] or "file"

@@ -1,0 +1,187 @@
+"""Feeds: the node that reads one, and the trigger that starts a run for each new entry of one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+from marshmallow import Schema, fields, validate
+
+from errors import NodeError
+from net.egress import Answer, host_of
+from nodes.base import Context, Item, Node, Polled, setting
+from nodes.core.triggers import TriggerNode
+from nodes.fields import Number, text, web_address
+from nodes.http.response import asked_to_wait, is_permanent
+from parsers.process import read_apart
+
+FETCH_SECONDS, READ_SECONDS = 30.0, 20.0
+MAX_MARK = 1_000  # characters of an ETag or a Last-Modified
+ACCEPT = "application/atom+xml, application/rss+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.5"
+URL_HELP = "The address of the feed, RSS or Atom: https://example.com/feed.xml"
+EXAMPLE = {
+    "id": "https://example.com/posts/7",
+    "title": "Version 7 is out",
+    "link": "https://example.com/posts/7",
+    "summary": "<p>What is <b>new</b></p>",
+    "content": "",
+    "author": "Ada",
+    "published": "2026-03-02T12:00:00Z",
+    "updated": None,
+    "tags": ["releases"],
+    "enclosures": [],
+}
+
+
+class Feed(NamedTuple):
+    """Entries in the order of the feed. `whole` says that these are all; `marks` are the answer's ETag and the like."""
+
+    entries: list[dict[str, Any]]
+    whole: bool
+    marks: dict[str, str]
+
+
+def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
+    """The feed; None where it is as it was when the server gave these marks. NodeError where there is none."""
+    url = url.strip()
+    host = host_of(url)
+
+    def check(place: str, with_body: bool = False) -> None:
+        if ctx.keyring is not None:
+            ctx.keyring.check_host(host_of(place), [place])
+
+    check(url)
+    conditions = {"If-None-Match": marks.get("etag"), "If-Modified-Since": marks.get("modified")}
+    answer = (
+        ctx.need_services()
+        .http()
+        .fetch(
+            "GET",
+            url,
+            seconds=ctx.seconds_left(FETCH_SECONDS),
+            headers=[("Accept", ACCEPT), *((name, value) for name, value in conditions.items() if value)],
+            allow=check,
+        )
+    )
+    if answer.status == 304 and marks:
+        return None
+    if answer.status != 200:
+        text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
+        raise NodeError(text, is_permanent(answer.status), asked_to_wait(answer) or 0.0)
+    return _read(url, host, answer, ctx)
+
+
+def _read(url: str, host: str, answer: Answer, ctx: Context) -> Feed:
+    options = {"url": url, "content_type": answer.headers.get("content-type", "")}
+    found = read_apart("feed", options, answer.content, ctx.seconds_left(READ_SECONDS))
+    if "problem" in found:
+        raise NodeError(f"what {host} answered {found['problem']}", permanent=True)
+    given = {"etag": answer.headers.get("etag", ""), "modified": answer.headers.get("last-modified", "")}
+    # Of a feed that is broken off, the rest may come under the same marks.
+    marks = {name: value for name, value in given.items() if 0 < len(value) <= MAX_MARK} if found["whole"] else {}
+    return Feed(found["entries"], found["whole"], marks)
+
+
+def oldest_first(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries by date where each has one, else the last of the feed first, as feeds begin with the newest."""
+    found = list(reversed(entries))
+    dates = [entry["published"] or entry["updated"] for entry in found]
+    if not all(dates):
+        return found
+    return [found[at] for at in sorted(range(len(found)), key=lambda at: dates[at])]
+
+
+def keyed(entries: Sequence[dict[str, Any]], updates: bool) -> Iterator[Item]:
+    """Each entry under what marks it: its id, without one its link and title; with `updates`, what it says as well.
+
+    Where several entries have the same id but link elsewhere, they are told apart by that, but for the oldest of them:
+    it was there before the others were.
+    """
+    links: dict[str, str | None] = {}
+    for entry in entries:
+        key = entry["id"] or _without_id(entry)
+        if key is None:
+            continue
+        if links.setdefault(key, entry["link"]) != entry["link"]:
+            key = _text([key, entry["link"]])
+        if updates:
+            said = entry["updated"] or [entry[name] for name in ("title", "link", "summary", "content", "enclosures")]
+            key = _text([key, hashlib.sha256(_text(said).encode()).hexdigest()])
+        yield Item(key, entry)
+
+
+def _without_id(entry: dict[str, Any]) -> str | None:
+    for names in (("link", "title"), ("summary", "content", "published")):
+        if any(entry[name] for name in names):
+            return _text([entry[name] for name in names])
+    return None
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+class RssTrigger(TriggerNode):
+    """Starts a run for each new entry of a feed, RSS or Atom, with the entry as its input; for none twice."""
+
+    type = "rss_trigger"
+    title = "New entry of a feed"
+    icon = "rss"
+    also = ("rss feed trigger", "poll", "atom")
+    polls = True
+    source = ("url", "updates")
+    examples = ({"config": {"url": "https://example.com/feed.xml"}, "input": EXAMPLE, "output": EXAMPLE},)
+
+    class Config(Schema):
+        url = text(URL_HELP, web_address, most=8_000, required=True)
+        every = setting(
+            Number,
+            "Seconds from one look to the next",
+            literal=True,
+            load_default=900.0,
+            validate=validate.Range(30, 366 * 86_400),
+        )
+        backlog = setting(
+            fields.Boolean,
+            "Whether the entries that are there at the first look start runs too",
+            literal=True,
+            load_default=False,
+        )
+        updates = setting(
+            fields.Boolean, "Whether an entry that has changed starts a run again", literal=True, load_default=False
+        )
+
+    def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
+        feed = fetch(config["url"], ctx, state or {})
+        if feed is None:
+            return Polled((), state)
+        return Polled(list(keyed(oldest_first(feed.entries), config["updates"])), feed.marks, feed.whole)
+
+
+class Rss(Node):
+    """Reads a feed, RSS or Atom, and hands on its entries in their order; their HTML is safe to show."""
+
+    type = "rss"
+    category = "integration"
+    title = "Read a feed"
+    icon = "news"
+    also = ("rss read", "atom", "news")
+    pure = False
+    examples = ({"config": {"url": "https://example.com/feed.xml", "limit": 10}, "input": None, "output": [EXAMPLE]},)
+
+    class Config(Schema):
+        url = text(URL_HELP, web_address, most=8_000, required=True)
+        limit = setting(
+            fields.Integer,
+            "How many entries at most",
+            literal=True,
+            strict=True,
+            load_default=100,
+            validate=validate.Range(1, 10_000),
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        feed = fetch(config["url"], ctx, {})
+        return [] if feed is None else feed.entries[: config["limit"]]

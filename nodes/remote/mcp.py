@@ -1,0 +1,182 @@
+"""The node that calls the tools of servers that speak the Model Context Protocol, by the library `mcp`.
+
+It lends a server nothing: no model, no questions to people, no files; and it does not check results by the server's own
+schema, whose patterns could take any time. All that a server sends has a bound.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import Schema, validate
+
+from errors import NodeError
+from net.async_deadline import in_time
+from net.egress_guard import guarded
+from nodes.base import Context, Node, check_installed, setting
+from nodes.credentials.keyring import Credential, checks
+from nodes.fields import Number, anything, credential, text
+from nodes.http.response import is_permanent
+from nodes.sql.params import texts
+
+MOST_BYTES = 16 * 2**20  # of all that a server sends while one tool is called
+MOST_EVENT = 8 * 2**20
+MOST_SHOWN, MOST_NAMES = 2_000, 20
+
+
+class Mcp(Node):
+    """Calls a tool of a server that speaks the Model Context Protocol and hands on its result."""
+
+    type = "mcp"
+    category = "integration"
+    title = "MCP tool"
+    icon = "plug-connected"
+    also = ("mcp client", "model context protocol")
+    pure = False
+    extra = "mcp"
+    requires = ("mcp",)
+    examples = (
+        {
+            "config": {"credential": "weather", "tool": "forecast", "arguments": {"city": "{{ input.city }}"}},
+            "input": {"city": "Lübeck"},
+            "output": {"celsius": 12.5, "rain": False},
+        },
+    )
+
+    class Config(Schema):
+        credential = credential("The server", "mcp", required=True)
+        tool = text("The name of the tool", most=200, required=True)
+        arguments = anything('The tool\'s arguments, an object: {"city": "{{ input.city }}"}', lines="json")
+        timeout = setting(
+            Number, "Seconds until it fails", literal=True, load_default=60.0, validate=validate.Range(0.1, 3_600)
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        check_installed(type(self))
+        end = time.monotonic() + ctx.seconds_left(config["timeout"])
+        arguments = {} if config.get("arguments") is None else config["arguments"]
+        if not isinstance(arguments, dict):
+            raise NodeError("arguments must be an object", permanent=True)
+        found = ctx.credential(config["credential"], "mcp")
+        if ctx.keyring is not None:
+            ctx.keyring.check_host(host_of(found), [config["tool"], *texts([arguments])])
+
+        async def call(client: Any) -> Any:
+            return await client.call_tool(config["tool"], arguments)
+
+        return result_of(ask(found, ctx, end, call), config["tool"])
+
+
+def host_of(found: Credential) -> str:
+    """The host of the server."""
+    return urlsplit(found.data["url"]).hostname or ""
+
+
+def result_of(answer: Any, tool: str) -> Any:
+    """The structured result if there is one, else the text, else all blocks of content; NodeError for an error."""
+    blocks = [block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in answer.content]
+    if answer.is_error:
+        said = " ".join(block["text"] for block in blocks if block.get("type") == "text").strip()
+        raise NodeError(f"the tool {tool!r} failed: {said[:MOST_SHOWN] or 'it does not say why'}")
+    if answer.structured_content is not None:
+        return answer.structured_content
+    if len(blocks) != 1:
+        return blocks or None
+    (block,) = blocks
+    return block["text"] if block.get("type") == "text" else block
+
+
+def ask(found: Credential, ctx: Context, end: float, question: Any) -> Any:
+    """What `question` gives for a client that is connected to the server. What goes wrong is a NodeError."""
+    from net.http_transport import Wire
+
+    for name, level in (("mcp", logging.CRITICAL), ("httpx2", logging.WARNING), ("httpcore2", logging.WARNING)):
+        logging.getLogger(name).setLevel(level)
+    host, services = host_of(found), ctx.need_services()
+    found.check_host(host)
+    wire = Wire(services.tls("mcp"), MOST_BYTES)
+    url = urlsplit(found.data["url"])
+
+    async def asked() -> Any:
+        async with _connected(found, wire, end) as client:
+            return await question(client)
+
+    try:
+        with guarded(services.egress, end - time.monotonic()):
+            # Its name is resolved in this thread for the guard to know it: the event loop would do that in another.
+            services.egress.addresses(host, url.port or (443 if url.scheme == "https" else 80))
+            return in_time(asked(), end, f"{host} has not answered in time")
+    except NodeError:
+        raise
+    except Exception as error:
+        if time.monotonic() >= end:
+            raise NodeError(f"{host} has not answered in time") from None
+        raise failure(error, host, wire) from None
+
+
+@asynccontextmanager
+async def _connected(found: Credential, wire: Any, end: float) -> AsyncIterator[Any]:
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
+    left = max(0.1, end - time.monotonic())
+    token = found.data.get("token")
+    headers = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token}"} if token else {})}
+    http = httpx2.AsyncClient(transport=wire, headers=headers, timeout=left, trust_env=False)
+    async with http:
+        transport = streamable_http_client(found.data["url"], http_client=http, max_sse_event_size=MOST_EVENT)
+        async with Client(transport, cache=None, read_timeout_seconds=left) as client:
+            client.session.validate_tool_result = _unchecked  # type: ignore[method-assign]
+            yield client
+
+
+async def _unchecked(name: str, result: Any) -> None:
+    """Takes every result."""
+
+
+def failure(error: Exception, host: str, wire: Any) -> NodeError:
+    """The error of a run for the library's, which may be a group of several."""
+    from httpx2 import ConnectError, HTTPError
+    from mcp import MCPError
+    from mcp_types import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
+
+    causes = list(leaves(error))
+    if wire.too_large:
+        return NodeError(f"{host} sends more than {MOST_BYTES // 2**20} MB", permanent=True)
+    first = next((one for one in causes if isinstance(one, HTTPError | MCPError)), causes[0])
+    text = " ".join(str(getattr(first, "message", None) or first).split())[:MOST_SHOWN] or type(first).__name__
+    if isinstance(first, MCPError) and first.message == "Server returned an error response":
+        return NodeError(f"{host} answered {wire.status}", is_permanent(wire.status))
+    if isinstance(first, MCPError):
+        lasting = {INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR}
+        return NodeError(f"{host}: {text} ({first.code})", permanent=first.code in lasting)
+    refused = isinstance(first, ConnectError) and "CERTIFICATE_VERIFY_FAILED" in text
+    return NodeError(f"{host}: {text}", permanent=refused or not isinstance(first, HTTPError | OSError))
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors of a group, of those in it, and so on; an error that is no group is the only one."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from leaves(one)
+    else:
+        yield error
+
+
+@checks("mcp")
+def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+    """Connect, and say which tools there are."""
+    check_installed(Mcp)
+
+    async def names(client: Any) -> list[str]:
+        return [tool.name for tool in (await client.list_tools()).tools]
+
+    tools = ask(found, ctx, time.monotonic() + ctx.seconds_left(15), names)
+    shown = ", ".join(name[:100] for name in tools[:MOST_NAMES]) + (", …" if len(tools) > MOST_NAMES else "")
+    return f"{host_of(found)} has {len(tools)} tool{'' if len(tools) == 1 else 's'}" + (f": {shown}" if tools else "")

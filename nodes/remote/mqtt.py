@@ -1,0 +1,282 @@
+"""The node that publishes messages to an MQTT broker, or listens for a while, by `paho-mqtt`.
+
+The library's loop runs in the node's own thread, until what was to be done is done or the time is up.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import logging
+import math
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import orjson
+from marshmallow import Schema, fields, validate
+
+from errors import NodeError
+from net.egress_guard import dial, guarded
+from nodes.base import Context, Node, Services, check_installed, setting
+from nodes.credentials.keyring import Credential, checks
+from nodes.fields import Number, anything, choice, credential, text, text_of
+from nodes.limits import is_too_fine
+
+MOST_SENT = 256 * 1024
+MOST_RECEIVED, MOST_IN_ALL = 2**20, 10 * 2**20
+LONGEST_TOPIC = 65_535  # bytes, as the protocol has it
+PERMANENT = {
+    "Bad user name or password",
+    "Not authorized",
+    "Unsupported protocol version",
+    "Client identifier not valid",
+}
+SLICE = 0.5  # seconds between two looks at the clock while nothing comes in
+
+
+class Mqtt(Node):
+    """Publishes a message to an MQTT broker and waits until it has it, or listens for messages for some seconds."""
+
+    type = "mqtt"
+    category = "integration"
+    title = "MQTT"
+    icon = "broadcast"
+    also = ("iot", "publish", "broker")
+    pure = False
+    extra = "mqtt"
+    requires = ("paho",)
+    examples = (
+        {
+            "config": {"credential": "plant", "topic": "alarms/{{ input.sensor }}", "payload": "{{ input }}"},
+            "input": {"sensor": "boiler", "celsius": 96.5},
+            "output": {"topic": "alarms/boiler", "size": 34},
+        },
+        {
+            "config": {"credential": "plant", "operation": "receive", "topic": "sensors/+/state", "limit": 2},
+            "output": {"messages": [{"topic": "sensors/boiler/state", "payload": {"celsius": 96.5}, "retained": True}]},
+        },
+    )
+
+    class Config(Schema):
+        credential = credential("The broker", "mqtt", required=True)
+        operation = choice("What to do", ("publish", "receive"), load_default="publish")
+        topic = text("The topic: sensors/boiler; for receive, + and # stand for parts of it", most=1_024, required=True)
+        payload = anything("The message: text as it is, anything else as JSON; without it, the input", lines="")
+        qos = setting(
+            fields.Integer,
+            "How sure it is to arrive: 0 perhaps, 1 at least once, 2 once",
+            literal=True,
+            strict=True,
+            load_default=1,
+            validate=validate.Range(0, 2),
+        )
+        retain = setting(
+            fields.Boolean,
+            "Whether the broker keeps it for those who subscribe later",
+            literal=True,
+            load_default=False,
+        )
+        limit = setting(
+            fields.Integer,
+            "For receive: after how many messages it is enough",
+            literal=True,
+            strict=True,
+            load_default=1,
+            validate=validate.Range(1, 1_000),
+        )
+        seconds = setting(
+            Number,
+            "For receive: how long to listen; kept messages of the topic come at once",
+            literal=True,
+            load_default=5.0,
+            validate=validate.Range(0.1, 300),
+        )
+        timeout = setting(
+            Number,
+            "Seconds until it fails, besides those of listening",
+            literal=True,
+            load_default=30.0,
+            validate=validate.Range(0.1, 300),
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        check_installed(type(self))
+        listening = config["operation"] == "receive"
+        most = config["timeout"] + (config["seconds"] if listening else 0)
+        end = time.monotonic() + ctx.seconds_left(most)
+        found = ctx.credential(config["credential"], "mqtt")
+        topic = checked_topic(config["topic"], listening)
+        payload = b"" if listening else _payload(config.get("payload", input))
+        if ctx.keyring is not None:
+            ctx.keyring.check_host(found.data["host"], [topic, payload.decode("utf-8", "replace")])
+        with connected(found, ctx, end) as broker:
+            if listening:
+                return {"messages": broker.receive(topic, config["qos"], config["limit"], config["seconds"])}
+            broker.publish(topic, payload, config["qos"], config["retain"])
+        return {"topic": topic, "size": len(payload)}
+
+
+def checked_topic(topic: str, listening: bool) -> str:
+    """The topic; NodeError for what cannot be one."""
+    if "\0" in topic or len(topic.encode("utf-8", "replace")) > LONGEST_TOPIC:
+        raise NodeError("the topic has a character NUL or is too long", permanent=True)
+    if not listening and set(topic) & {"+", "#"}:
+        raise NodeError("a topic to publish to has no + and no #", permanent=True)
+    try:
+        topic.encode()
+    except UnicodeEncodeError:
+        raise NodeError("the topic is no text that can be sent", permanent=True) from None
+    return topic
+
+
+def _payload(value: Any) -> bytes:
+    payload = text_of(value).encode("utf-8", "replace")
+    if len(payload) > MOST_SENT:
+        raise NodeError(f"the payload has {len(payload):,} bytes; at most {MOST_SENT:,} are allowed", permanent=True)
+    return payload
+
+
+class Broker:
+    """A connection to a broker, which is let work until `end`, on the clock of `time.monotonic`."""
+
+    def __init__(self, client: Any, host: str, end: float) -> None:
+        self.client, self.host, self.end = client, host, end
+        self.answer: Any = None
+        self.granted: Any = None
+        self.messages: list[Any] = []
+        client.on_connect = lambda client, userdata, flags, reason, properties: setattr(self, "answer", reason)
+        client.on_subscribe = lambda client, userdata, mid, reasons, properties: setattr(self, "granted", reasons[0])
+        client.on_message = lambda client, userdata, message: self.messages.append(message)
+
+    def log_in(self, port: int) -> None:
+        """Connect and be let in."""
+        # The keepalive is how long the broker waits for a sign of us: longer than we will be there.
+        self.client.connect(self.host, port, keepalive=min(60_000, math.ceil(self.end - time.monotonic()) + 60))
+        self.work_until(lambda: self.answer is not None)
+        if self.answer.is_failure:
+            reason = str(self.answer)
+            raise NodeError(f"{self.host} does not let us in: {reason}", permanent=reason in PERMANENT)
+
+    def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
+        """Publish, and wait until the broker says that it has the message; with qos 0, until it is sent."""
+        sent = self.client.publish(topic, payload, qos, retain)
+        self.work_until(sent.is_published)
+
+    def receive(self, topic: str, qos: int, limit: int, seconds: float) -> list[dict[str, Any]]:
+        """The messages of so many seconds, at most `limit`."""
+        self.client.subscribe(topic, qos)
+        self.work_until(lambda: self.granted is not None)
+        if self.granted.is_failure:
+            raise NodeError(f"{self.host} does not let us listen to {topic!r}", permanent=True)
+        enough = time.monotonic() + seconds
+        self.work_until(lambda: len(self.messages) >= limit or time.monotonic() >= enough, enough)
+        return [
+            {"topic": message.topic, "payload": read(message.payload), "retained": bool(message.retain)}
+            for message in self.messages[:limit]
+        ]
+
+    def work_until(self, done: Callable[[], bool], at: float = math.inf) -> None:
+        """Let the library work until this is so, with a look at it when something has come in, and at that time."""
+        while not done():
+            now = time.monotonic()
+            if now >= self.end:
+                raise TimeoutError
+            code = self.client.loop(max(0.0, min(SLICE, self.end - now, at - now)))
+            if code and not done():
+                raise ConnectionError("the connection was lost")
+
+    def leave(self) -> None:
+        """Say goodbye, so that the broker knows that nothing has happened to us."""
+        self.client.disconnect()
+        with suppress(OSError):
+            while self.client.want_write() and time.monotonic() < self.end:
+                if self.client.loop(0.05):
+                    break
+
+
+def read(payload: bytes) -> Any:
+    """A message as JSON if it is that, else as text, else `{"base64": …}`."""
+    with suppress(orjson.JSONDecodeError):  # most messages are no JSON
+        if not is_too_fine(payload):
+            return orjson.loads(payload)
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(payload).decode()}
+
+
+@contextmanager
+def connected(found: Credential, ctx: Context, end: float) -> Iterator[Broker]:
+    """The broker, when it has let us in. What goes wrong meanwhile is a NodeError."""
+    logging.getLogger("paho").setLevel(logging.WARNING)
+    host, services = found.data["host"], ctx.need_services()
+    found.check_host(host)
+    client = _client()(services, end, services.tls("mqtt") if found.data["tls"] else None)
+    if found.data.get("username"):
+        client.username_pw_set(found.data["username"], found.data.get("password"))
+    try:
+        with guarded(services.egress, end - time.monotonic()):
+            broker = Broker(client, host, end)
+            broker.log_in(found.data["port"])
+            yield broker
+            broker.leave()
+    except (OSError, ValueError) as error:
+        if client.too_large:
+            raise NodeError(f"{host} sends {client.too_large}", permanent=True) from None
+        if time.monotonic() >= end:
+            raise NodeError(f"{host} has not answered in time") from None
+        permanent = isinstance(error, ssl.SSLCertVerificationError | ValueError)
+        raise NodeError(f"{host}: {str(error) or type(error).__name__}", permanent) from None
+    finally:
+        client.close()
+
+
+@functools.cache
+def _client() -> Any:
+    """The class of our clients; made at first use, for paho is loaded then."""
+    from paho.mqtt.client import Client, MQTTv311
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    class Bounded(Client):
+        """Connects where it may, and takes no message that is too large."""
+
+        def __init__(self, services: Services, end: float, tls: ssl.SSLContext | None) -> None:
+            name = f"headrace-{secrets.token_hex(8)}"
+            super().__init__(CallbackAPIVersion.VERSION2, name, protocol=MQTTv311, reconnect_on_failure=False)
+            self.services, self.end, self.tls, self.too_large, self.room = services, end, tls, "", MOST_IN_ALL
+
+        def _create_socket_connection(self) -> socket.socket:
+            sock = dial(self.services.egress, self.host, self.port, self.end - time.monotonic())
+            return sock if self.tls is None else self.tls.wrap_socket(sock, server_hostname=self.host)
+
+        def _sock_recv(self, bufsize: int) -> bytes:
+            if bufsize > MOST_RECEIVED:
+                self.too_large = f"a message of more than {MOST_RECEIVED} bytes"
+                raise ConnectionError("the message is too large")
+            # The library keeps messages of qos 2 by itself, until the broker says that they are whole.
+            data = super()._sock_recv(bufsize)
+            self.room -= len(data)
+            if self.room < 0:
+                self.too_large = f"more than {MOST_IN_ALL} bytes; lower the limit"
+                raise ConnectionError("the messages are too large")
+            return data
+
+        def close(self) -> None:
+            """Close what is still open."""
+            self._reset_sockets()
+
+    return Bounded
+
+
+@checks("mqtt")
+def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+    """Connect and be let in."""
+    check_installed(Mqtt)
+    with connected(found, ctx, time.monotonic() + ctx.seconds_left(15)) as broker:
+        who = found.data.get("username")
+        return f"{broker.host} lets us in" + (f" as {who}" if who else "")

@@ -1,0 +1,294 @@
+"""The node that runs commands on other machines, by SSH.
+
+The machine has to show the key that the credential names. Of this machine nothing is used: no agent, no config, no key.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from errors import NodeError
+from net.async_deadline import in_time
+from net.egress_guard import dial
+from nodes.base import Context, Node, check_installed, setting
+from nodes.credentials.keyring import Credential, checks
+from nodes.credentials.types import HOST_KEY
+from nodes.fields import Number, anything, credential, text, text_of
+
+MOST_OUTPUT, MOST_INPUT, MOST_ARGS, LONGEST_COMMAND = 2**20, 10 * 2**20, 1_000, 100_000
+MOST_SHOWN = 500
+PIECE = 32 * 1024
+FAREWELL = 2.0  # seconds for killing the command and closing, after the deadline
+
+
+class Ssh(Node):
+    """Runs a command on another machine by SSH and hands on what it wrote and its exit status."""
+
+    type = "ssh"
+    category = "integration"
+    title = "SSH"
+    icon = "terminal-2"
+    also = ("remote command", "execute command", "shell", "bash")
+    pure = False
+    extra = "ssh"
+    requires = ("asyncssh",)
+    examples = (
+        {
+            "config": {"credential": "web1", "command": "du -s --", "args": ["{{ input.folder }}"]},
+            "input": {"folder": "/srv/Zoë's files"},
+            "output": {
+                "exit_status": 0,
+                "stdout": "52\t/srv/Zoë's files\n",
+                "stderr": "",
+                "truncated": False,
+            },
+        },
+    )
+
+    class Config(Schema):
+        credential = credential("The machine", "ssh", required=True)
+        command = text(
+            "The command, for the shell there; values that may hold anything belong into args",
+            most=20_000,
+            required=True,
+            lines="",
+        )
+        args = anything("A list of values that are put behind the command, each quoted as one word for the shell")
+        stdin = anything("What the command reads: text as it is, anything else as JSON; without it, nothing", lines="")
+        timeout = setting(
+            Number, "Seconds until it is ended", literal=True, load_default=60.0, validate=validate.Range(0.1, 3_600)
+        )
+        fail_on_status = setting(
+            fields.Boolean, "Whether an exit status other than 0 is a failure", literal=True, load_default=True
+        )
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        check_installed(type(self))
+        end = time.monotonic() + ctx.seconds_left(config["timeout"])
+        found = ctx.credential(config["credential"], "ssh")
+        command, stdin = _command(config), _stdin(config)
+        if ctx.keyring is not None:
+            ctx.keyring.check_host(found.data["host"], [command, stdin.decode()])
+        answer = in_time(_run(found, ctx, command, stdin, end), end, "the command has not ended in time")
+        if config["fail_on_status"] and answer["exit_status"] != 0:
+            raise NodeError(_reason(answer))
+        if answer["truncated"]:
+            ctx.log("warning", f"what the command wrote was cut after {MOST_OUTPUT} bytes")
+        return answer
+
+
+def _command(config: Mapping[str, Any]) -> str:
+    args = config.get("args", [])
+    if not isinstance(args, list) or len(args) > MOST_ARGS:
+        raise NodeError(f"args must be a list, of {MOST_ARGS:,} values at most", permanent=True)
+    command = " ".join([config["command"], *(shlex.quote(text_of(value)) for value in args)])
+    if "\0" in command:
+        raise NodeError("the command must not have a character NUL", permanent=True)
+    if len(command) > LONGEST_COMMAND:
+        raise NodeError(f"the command has more than {LONGEST_COMMAND:,} characters; use stdin", permanent=True)
+    return command
+
+
+def _stdin(config: Mapping[str, Any]) -> bytes:
+    value = config.get("stdin")
+    stdin = b"" if value is None else text_of(value).encode("utf-8", "replace")
+    if len(stdin) > MOST_INPUT:
+        raise NodeError(f"stdin has more than {MOST_INPUT} bytes", permanent=True)
+    return stdin
+
+
+def _reason(answer: Mapping[str, Any]) -> str:
+    """Why the command counts as failed: how it ended, and the end of what it wrote about that."""
+    if "signal" in answer:
+        how = f"the command was ended by the signal {answer['signal']}"
+    else:
+        how = f"the command ended with status {answer['exit_status']}"
+    said = (answer["stderr"] or answer["stdout"]).strip()
+    return f"{how}: {said[-MOST_SHOWN:]}" if said else how
+
+
+async def _run(found: Credential, ctx: Context, command: str, stdin: bytes, end: float) -> dict[str, Any]:
+    import asyncio
+
+    async with _connected(found, ctx, end) as connection, _process(connection, command) as process:
+        out, err, _ = await asyncio.gather(_read(process.stdout), _read(process.stderr), _write(process, stdin))
+        await process.wait_closed()
+        if process.exit_signal is None and process.exit_status is None:
+            raise NodeError("the connection was lost before the command ended")
+        signal = {"signal": process.exit_signal[0]} if process.exit_signal else {}
+        return {
+            "exit_status": process.exit_status if not signal else None,
+            **signal,
+            "stdout": out[:MOST_OUTPUT].decode("utf-8", "replace"),
+            "stderr": err[:MOST_OUTPUT].decode("utf-8", "replace"),
+            "truncated": max(len(out), len(err)) > MOST_OUTPUT,
+        }
+
+
+async def _read(stream: Any) -> bytes:
+    """What the command writes, up to a little more than is kept; the rest is read so that it can go on."""
+    kept = bytearray()
+    while piece := await stream.read(PIECE):
+        if len(kept) <= MOST_OUTPUT:
+            kept += piece
+    return bytes(kept)
+
+
+async def _write(process: Any, stdin: bytes) -> None:
+    with suppress(BrokenPipeError, ConnectionError):  # it may end without reading everything
+        for start in range(0, len(stdin), PIECE):
+            process.stdin.write(stdin[start : start + PIECE])
+            await process.stdin.drain()
+        process.stdin.write_eof()
+
+
+@asynccontextmanager
+async def _process(connection: Any, command: str) -> AsyncIterator[Any]:
+    """The command at work; one that has not ended by itself is killed."""
+    process = await connection.create_process(command, encoding=None, request_pty=False)
+    try:
+        yield process
+    except BaseException:
+        with suppress(OSError):  # the channel is closed already
+            process.kill()
+        raise
+    finally:
+        process.close()
+
+
+@asynccontextmanager
+async def _connected(found: Credential, ctx: Context, end: float) -> AsyncIterator[Any]:
+    import asyncio
+
+    import asyncssh
+
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    host, port = found.data["host"], found.data["port"]
+    found.check_host(host)
+    seen = Seen(host_keys(found.data["host_key"]))
+    options = _options(found, seen)
+    sock = dial(ctx.need_services().egress, host, port, end - time.monotonic())
+    try:
+        connection = await asyncssh.connect(host, port, sock=sock, **options)
+    except (asyncssh.Error, OSError, ValueError) as error:
+        sock.close()
+        raise failure(error, found, seen) from None
+    try:
+        yield connection
+    except asyncssh.Error as error:
+        raise failure(error, found, seen) from None
+    finally:
+        connection.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await asyncio.shield(connection.wait_closed())
+        connection.abort()
+
+
+class Seen:
+    """The keys that a machine may show, and the fingerprint of another one that it has shown."""
+
+    def __init__(self, keys: list[Any]) -> None:
+        self.keys = keys
+        self.other = ""
+
+    def accepts(self, key: Any) -> bool:
+        """Whether this is one of the keys."""
+        if key in self.keys:
+            return True
+        self.other = f"{key.algorithm.decode()} {key.get_fingerprint()}"
+        return False
+
+
+def host_keys(written: str) -> list[Any]:
+    """The public keys in the text, which may be all that ssh-keyscan printed."""
+    import asyncssh
+
+    try:
+        return [asyncssh.import_public_key(f"{kind} {key}") for kind, key in HOST_KEY.findall(written)]
+    except asyncssh.KeyImportError as error:
+        raise NodeError(f"the credential's host_key is no public key: {error}", permanent=True) from None
+
+
+def _options(found: Credential, seen: Seen) -> dict[str, Any]:
+    """What asyncssh is told, so that it looks for nothing by itself."""
+    import asyncssh
+
+    class Client(asyncssh.SSHClient):
+        def validate_host_public_key(self, host: str, addr: str, port: int, key: Any) -> bool:
+            return seen.accepts(key)
+
+    known = [name for key in seen.keys for name in key.sig_algorithms]
+    return {
+        "client_factory": Client,
+        "config": None,
+        # None would accept any key and an empty list would read this user's; which keys are right, `Client` knows.
+        "known_hosts": (seen.keys, [], []),
+        "server_host_key_algs": [name.decode() for name in dict.fromkeys([*known, *_default_algorithms()])],
+        "username": found.data["username"],
+        "password": found.data.get("password"),
+        "client_keys": _client_keys(found),
+        "agent_path": None,
+        "x509_trusted_certs": None,
+        "x509_trusted_cert_paths": [],
+        "gss_kex": False,
+        "gss_auth": False,
+        "host_based_auth": False,
+        "compression_algs": None,
+    }
+
+
+def _default_algorithms() -> list[bytes]:
+    """Besides those of the keys: so a machine with others shows one, and people can be told which."""
+    from asyncssh.public_key import get_default_public_key_algs
+
+    return get_default_public_key_algs()
+
+
+def _client_keys(found: Credential) -> list[Any] | None:
+    import asyncssh
+
+    written = found.data.get("private_key")
+    if not written:
+        return None
+    try:
+        return [asyncssh.import_private_key(written, found.data.get("passphrase"))]
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
+        text = str(error)
+        if "bcrypt" in text:
+            text = "it is locked in a way that needs the package bcrypt: pip install bcrypt"
+        raise NodeError(f"the private key of {found.name!r} cannot be read: {text}", permanent=True) from None
+
+
+def failure(error: Exception, found: Credential, seen: Seen) -> NodeError:
+    """The error of a run for asyncssh's."""
+    import asyncssh
+
+    host = found.data["host"]
+    if seen.other:
+        return NodeError(f"{host} shows another key than the credential's host_key: {seen.other}", permanent=True)
+    if isinstance(error, asyncssh.PermissionDenied):
+        return NodeError(f"{host} does not let {found.data['username']!r} in: {error}", permanent=True)
+    permanent = isinstance(error, asyncssh.KeyExchangeFailed | asyncssh.ProtocolNotSupported | ValueError)
+    return NodeError(f"{host}: {' '.join(str(error).split()) or type(error).__name__}", permanent)
+
+
+@checks("ssh")
+def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+    """Log in, and run nothing."""
+    check_installed(Ssh)
+    end = time.monotonic() + ctx.seconds_left(15)
+
+    async def log_in() -> str:
+        async with _connected(found, ctx, end) as connection:
+            return str(connection.get_extra_info("server_version"))
+
+    version = in_time(log_in(), end, f"{found.data['host']} has not answered in time")
+    return f"logged in to {found.data['host']} as {found.data['username']} ({version[:100]})"

@@ -1,0 +1,17 @@
+"""The names that a team's own node types import. They stay where they are; everything behind them may move.
+
+docs/writing-a-node.md has what each of them does.
+"""
+
+from __future__ import annotations
+
+from errors import NodeError
+from net.egress import host_of
+from nodes.base import Answer, Branch, Item, Node, Polled, Suspend, setting
+from nodes.credentials.keyring import Credential, Keyring
+from nodes.fields import Number, anything, choice, credential, headers, json_schema, path, text
+
+__all__ = [
+    "Answer", "Branch", "Credential", "Item", "Keyring", "Node", "NodeError", "Number", "Polled", "Suspend", "anything",
+    "choice", "credential", "headers", "host_of", "json_schema", "path", "setting", "text",
+]  # fmt: skip

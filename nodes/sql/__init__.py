@@ -1,0 +1,1 @@
+"""The SQL node and its three databases: SQLite, PostgreSQL, MySQL."""

@@ -1,0 +1,263 @@
+"""SQL for PostgreSQL, by psycopg. The server binds the values itself (`$1`); they are never part of a statement.
+
+psycopg waits for the server in Python and lets libpq do the rest, so that the time and the size of an answer can be
+looked at whenever something has come in.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import math
+import os
+import socket
+import struct
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from errors import NodeError
+from net.egress import unresolved
+from nodes.base import Services
+from nodes.fields import text_of
+from nodes.sql.rows import MOST_BYTES, Place, Work, collect, too_large
+
+# Of SQLSTATE: what passes by itself, by class and by code. All else is wrong in the statement or in the database.
+PASSING_CLASSES = ("08", "40", "53", "58")
+PASSING = {"55P03", "55006", "57014", "57P01", "57P02", "57P03", "57P05"}
+# A server says in words why it lets nobody in; these reasons stay.
+REFUSED = ("authentication failed", "does not exist", "pg_hba.conf", "certificate", "does not support SSL", "sslmode")
+HINTS = {"42P18": "say its type with a cast, such as ?::text", "25001": "each execution is a transaction of its own"}
+# What libpq would look for on this machine: other people's passwords and certificates.
+NOTHING = "/dev/null/none"
+BYTES_RECEIVED = struct.Struct("@128xQ")  # in Linux's tcp_info
+
+
+def execute(place: Place, work: Work, services: Services) -> dict[str, Any]:
+    """Do the work on a connection of its own, in a transaction."""
+    import psycopg
+
+    try:
+        with _connected(place, work, services) as connection:
+            mode = "READ ONLY" if work.read_only else "READ WRITE"
+            # In one message, and without the options of a connection, which a pooler before the server may not know.
+            connection.execute(f"BEGIN {mode}; SET LOCAL statement_timeout = {math.ceil(work.left() * 1000)}")
+            answer = _answer(connection, work)
+            # What only reads has nothing to keep, and a notice that it sent would go out at its end.
+            connection.execute("ROLLBACK" if work.read_only else "COMMIT")
+            return answer
+    except psycopg.Error as error:
+        raise failure(error) from None
+    except (UnicodeError, OverflowError, ValueError) as error:
+        raise NodeError(f"PostgreSQL: a value cannot be sent: {error}", permanent=True) from None
+
+
+@contextmanager
+def _connected(place: Place, work: Work, services: Services) -> Iterator[Any]:
+    """A connection to the first address of the host that may be reached and answers."""
+    import psycopg
+
+    port = place.port or 5432
+    try:
+        addresses = services.egress.addresses(place.host, port)
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise NodeError(unresolved(place.host, error)) from None
+    for last, address in ((address == addresses[-1], address) for address in addresses):
+        try:
+            connection = _session().open(_settings(place, port, address, services.ca_file), work)
+            break
+        except psycopg.OperationalError as error:
+            if last or failure(error).permanent:
+                raise
+    try:
+        yield connection
+    except psycopg.Error:
+        if connection.ended is not None:
+            raise connection.ended from None
+        raise
+    finally:
+        connection.close()
+
+
+def _settings(place: Place, port: int, address: str, ca_file: Path | None) -> str:
+    from psycopg.conninfo import make_conninfo
+
+    mode = place.options.get("sslmode", "prefer")
+    return make_conninfo(
+        host=place.host,
+        hostaddr=address,
+        port=port,
+        dbname=place.database,
+        user=place.user,
+        password=place.password,
+        sslmode=mode,
+        # With a file of authorities, libpq takes `require` to mean that they have to be asked.
+        sslrootcert=authorities(ca_file) if mode.startswith("verify") else NOTHING,
+        sslcertmode="disable",
+        passfile=NOTHING,
+        gssencmode="disable",
+        client_encoding="UTF8",
+        application_name=place.options.get("application_name", "headrace"),
+        options=place.options.get("options", ""),
+    )
+
+
+@functools.cache
+def authorities(ca_file: Path | None) -> str:
+    """A file with the certificates of all authorities that are believed: libpq takes one file."""
+    import certifi
+
+    if ca_file is None:
+        return certifi.where()
+    with NamedTemporaryFile(prefix="headrace-authorities-", suffix=".pem", delete=False) as file:
+        atexit.register(Path(file.name).unlink, missing_ok=True)
+        file.write(Path(certifi.where()).read_bytes() + b"\n" + ca_file.read_bytes())
+    return file.name
+
+
+@functools.cache
+def _session() -> Any:
+    """The class of our connections; made at first use, for psycopg is loaded then."""
+    import psycopg
+    from psycopg import generators, waiting
+
+    class Session(psycopg.Connection[Any]):
+        """A connection that waits until the work's end at most, and for so many bytes at a time."""
+
+        work: Work
+        ended: NodeError | None = None
+        measured: socket.socket
+
+        @classmethod
+        def open(cls, settings: str, work: Work) -> Session:
+            connecting = watched(generators.connect(settings), work.left)
+            session = cls(waiting.wait_conn(connecting, interval=0.1))
+            session.work, session.measured = work, socket.socket(fileno=os.dup(session.fileno()))
+            session.cursor_factory = psycopg.RawCursor
+            session.autocommit = True
+            _adapt(session)
+            return session
+
+        def close(self) -> None:
+            super().close()
+            self.measured.close()
+
+        def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+            before = received(self.measured)
+            return super().wait(watched(gen, lambda: self.check(before)), *args, **options)
+
+        def check(self, before: int) -> None:
+            try:
+                self.work.left()
+                if received(self.measured) - before > MOST_BYTES:
+                    raise too_large()
+            except NodeError as error:
+                # psycopg may fail over the unfinished work before it hands this on.
+                self.ended = error
+                raise
+
+    return Session
+
+
+def watched(steps: Generator[Any, Any, Any], check: Callable[[], Any]) -> Generator[Any, Any, Any]:
+    """The same steps, with a look at the time and the size before each one; what that raises, ends them."""
+    ready = None
+    try:
+        while True:
+            try:
+                wanted = steps.send(ready)
+            except StopIteration as end:
+                return end.value
+            ready = yield wanted
+            check()
+    finally:
+        steps.close()
+
+
+def received(sock: socket.socket) -> int:
+    """How many bytes have come in; 0 where the system does not say."""
+    if not hasattr(socket, "TCP_INFO"):
+        return 0
+    found: tuple[int] = BYTES_RECEIVED.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_RECEIVED.size))
+    return found[0]
+
+
+def _adapt(connection: Any) -> None:
+    """Have values read so that none is lost: what Python has no kind for, such as infinity as a date, is text."""
+    from psycopg.types import datetime as times
+    from psycopg.types.json import set_json_loads
+    from psycopg.types.string import TextLoader
+
+    set_json_loads(_read_json, connection)
+    for name in ("interval", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"):
+        connection.adapters.register_loader(name, TextLoader)
+    kinds = (times.DateLoader, times.TimeLoader, times.TimetzLoader, times.TimestampLoader, times.TimestamptzLoader)
+    for name, kind in zip(("date", "time", "timetz", "timestamp", "timestamptz"), kinds, strict=True):
+        connection.adapters.register_loader(name, _or_text(kind))
+
+
+@functools.cache
+def _or_text(kind: Any) -> Any:
+    import psycopg
+
+    class OrText(kind):
+        def load(self, data: Any) -> Any:
+            try:
+                return super().load(data)
+            except psycopg.DataError:
+                return bytes(data).decode()
+
+    return OrText
+
+
+def _read_json(data: str | bytes) -> Any:
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise NodeError("a value is nested too deep", permanent=True) from None
+
+
+def _answer(connection: Any, work: Work) -> dict[str, Any]:
+    prepared = work.prepared("postgresql")
+    sets = [[_bound(value) for value in values] for values in work.values(prepared)]
+    cursor = connection.cursor()
+    # A pipeline has the server take one statement at a time, also where there are no values.
+    with connection.pipeline():
+        if work.many:
+            cursor.executemany(prepared.text, sets)
+        else:
+            cursor.execute(prepared.text, *sets)
+    if work.many or cursor.description is None:
+        return {"row_count": max(cursor.rowcount, 0)}
+    return collect([column.name for column in cursor.description], cursor, work)
+
+
+def _bound(value: Any) -> Any:
+    """A value for the driver. A list of plain values is an array; other lists, and objects, are JSON."""
+    nested = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, list | dict) for one in value))
+    return text_of(value) if nested else value
+
+
+def failure(error: Any) -> NodeError:
+    """The error of a run for psycopg's."""
+    import psycopg
+
+    code = error.sqlstate
+    if code is None:
+        text = " ".join(str(error).split())
+        if "COPY" in text:
+            return NodeError("PostgreSQL: COPY cannot be used here", permanent=True)
+        lost = isinstance(error, psycopg.OperationalError) and not any(reason in text for reason in REFUSED)
+        return NodeError(f"PostgreSQL: {text}", permanent=not lost)
+    parts = [
+        error.diag.message_primary or str(error),
+        error.diag.message_detail,
+        error.diag.message_hint,
+        HINTS.get(code),
+    ]
+    text = "; ".join(" ".join(part.split()) for part in parts if part)
+    text = text.replace("cannot insert multiple commands into a prepared statement", "one statement at a time")
+    return NodeError(f"PostgreSQL: {text} ({code})", permanent=not (code[:2] in PASSING_CLASSES or code in PASSING))

@@ -1,0 +1,205 @@
+"""What all databases share: one piece of work for them, and what becomes of the rows that they answer with."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from datetime import time as clock
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+from errors import NodeError
+from nodes.sql.params import Prepared, prepare
+
+# What a database may answer with, in bytes on the wire and, of the rows that are kept, in characters of JSON.
+MOST_BYTES = 32 * 2**20
+MOST_JSON = 16 * 2**20
+MOST_DEPTH = 100
+LEAST, GREATEST = -(2**63), 2**64 - 1
+# Decimals are all numbers or all text, by a setting and never by their values: a flow that works with 19.90 must not
+# receive text at the first long amount. The declared precision is no rule either: PostgreSQL has none for sums and
+# expressions, and MySQL has 32 digits or more, so SUM(pieces) would be text.
+# A decimal may change by less than this when it becomes a number. So its first three digits after the point stay right;
+# no currency has more. A larger change fails, which is visible; averages are rounded.
+MAX_ROUNDING = Decimal("0.0005")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A database on a server; `options` are the few of the address's query that count."""
+
+    host: str
+    port: int | None
+    user: str
+    password: str
+    database: str
+    options: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"Place({self.host!r}, {self.database!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A statement to execute in a transaction of its own: once with `sets[0]`, or with each of the sets if `many`.
+
+    `end` is on the clock of `time.monotonic`. Of the rows, at most `max_rows` are handed on. Decimals of the rows are
+    JSON numbers, or all text if `decimals_as_text`.
+    """
+
+    statement: str
+    sets: Sequence[Any]
+    many: bool
+    read_only: bool
+    max_rows: int
+    end: float
+    decimals_as_text: bool = False
+
+    def left(self) -> float:
+        """Seconds that are left; NodeError where none are."""
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise late()
+        return left
+
+    def prepared(self, dialect: str) -> Prepared:
+        """The statement in the dialect's own style; as it is where there are no values for it."""
+        if not self.sets:
+            return Prepared(self.statement, 0, None)
+        return prepare(self.statement, dialect, isinstance(self.sets[0], dict))
+
+    def values(self, prepared: Prepared) -> Iterator[list[Any]]:
+        """The values of each set, in order; NodeError that names the set whose values do not fit."""
+        for number, params in enumerate(self.sets):
+            try:
+                yield prepared.values(params)
+            except NodeError as error:
+                where = f"batch[{number}]: " if self.many else ""
+                raise NodeError(f"{where}{error.message}", permanent=True) from None
+
+
+def late() -> NodeError:
+    """The error for work whose time is over."""
+    return NodeError("the database has not answered in time")
+
+
+def too_large() -> NodeError:
+    """The error for an answer that is too large."""
+    return NodeError(
+        f"the answer has more than {MOST_BYTES // 2**20} MB; select fewer rows (LIMIT) or fewer columns", permanent=True
+    )
+
+
+def collect(columns: Sequence[str], rows: Iterable[Sequence[Any]], work: Work) -> dict[str, Any]:
+    """Return `{"rows": [{column: value}], "row_count", "truncated"}` of all rows, of which `work.max_rows` are kept.
+
+    Raises: NodeError if the rows are too large, or if a value does not fit into JSON; it names the column.
+    """
+    names = distinct(columns)
+    kept: list[dict[str, Any]] = []
+    room, found = MOST_JSON, 0
+    for row in rows:
+        found += 1
+        if found > work.max_rows:
+            continue
+        kept.append(_plain_row(names, row, work.decimals_as_text))
+        room -= sum(map(_size, kept[-1].values())) + sum(map(len, names)) + 4 * len(names)
+        if room < 0:
+            raise NodeError(f"the rows have more than {MOST_JSON // 2**20} MB of JSON; select fewer", permanent=True)
+    return {"rows": kept, "row_count": found, "truncated": found > len(kept)}
+
+
+def _plain_row(names: Sequence[str], row: Sequence[Any], decimals_as_text: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in zip(names, row, strict=True):
+        try:
+            found[name] = plain(value, decimals_as_text)
+        except NodeError as error:
+            raise NodeError(f"column {name!r}: {error.message}", permanent=True) from None
+    return found
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, str) else len(str(value)) if isinstance(value, list | dict) else 4
+
+
+def distinct(columns: Sequence[str]) -> list[str]:
+    """The columns' names, where one that comes again is `name_2`, so that none hides another."""
+    taken = set(columns)
+    names: list[str] = []
+    for column in columns:
+        name = column
+        if column in names:
+            name = next(f"{column}_{number}" for number in count(2) if f"{column}_{number}" not in taken)
+            taken.add(name)
+        names.append(name)
+    return names
+
+
+def plain(value: Any, decimals_as_text: bool = False, depth: int = 0) -> Any:
+    """Return a database's value as JSON.
+
+    Decimals are numbers, or text with all their digits if `decimals_as_text`. Whole numbers beyond 64 bits that are not
+    decimals, NaN and the infinities are text. Bytes are base64. Times are ISO 8601, in UTC if they have a time zone.
+    Every other type that JSON does not have is text.
+
+    Raises: NodeError if a decimal has more digits than a number can hold, or if lists and objects are nested too deep.
+    """
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int):
+        return value if LEAST <= value <= GREATEST else str(value)
+    if isinstance(value, float):
+        return value if value - value == 0 else _not_finite(value)
+    if isinstance(value, Decimal):
+        return format(value, "f") if decimals_as_text and value.is_finite() else _number(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode()
+    if isinstance(value, date | clock):
+        return _moment(value)
+    if isinstance(value, dict | list | tuple | set) and depth >= MOST_DEPTH:
+        raise NodeError(f"a value is nested more than {MOST_DEPTH} levels deep", permanent=True)
+    if isinstance(value, dict):
+        return {str(key): plain(item, decimals_as_text, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(item, decimals_as_text, depth + 1) for item in value]
+    return str(value)
+
+
+def _not_finite(value: float) -> str:
+    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+
+
+def _number(value: Decimal) -> int | float | str:
+    """Return a decimal as a number, with a fraction exactly if the decimal is written with one (1650.00 is 1650.0).
+
+    So the values of a column with a scale have one type, whatever they are.
+    """
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int):
+        return _not_finite(float(value)) if not value.is_snan() else "NaN"
+    is_whole = exponent >= 0
+    # Whole numbers of up to 64 bits stay exact. Their bounds are checked first: a decimal can have 100,000 digits.
+    if is_whole and LEAST <= value <= GREATEST:
+        return int(value)
+    number = float(value)
+    if is_whole or abs(Decimal(repr(number)) - value) >= MAX_ROUNDING:
+        raise NodeError(
+            "a decimal has more digits than a number can hold; let the node's decimals be text, or round it or cast "
+            "it to text in the statement",
+            permanent=True,
+        )
+    return number
+
+
+def _moment(value: date | clock) -> str:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        try:
+            value = value.astimezone(UTC)
+        except OverflowError:
+            return value.isoformat()
+    return value.isoformat()

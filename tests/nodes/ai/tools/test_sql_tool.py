@@ -1,0 +1,556 @@
+"""The tools `sql_query` and `sql_schema`: what they read, and that they change nothing, however that is put."""
+
+import sqlite3
+import time
+
+import pytest
+from sql_servers import PASSWORD, database
+from toolboxes import Spec, called
+
+from errors import NodeError
+from nodes.ai.tools import checked
+from nodes.ai.tools.sql import check_reads
+
+SQL = Spec("sql", {"credential": "shop"})
+
+
+@pytest.fixture(params=["sqlite", "postgres", pytest.param("mysql", marks=pytest.mark.slow)])
+def shop(request, run):
+    """Each kind of database in turn, with a table `notes` of one row."""
+    return filled(request.getfixturevalue(request.param), run)
+
+
+def filled(found, run):
+    for statement in ("CREATE TABLE notes (id INTEGER, note VARCHAR(200))", "INSERT INTO notes VALUES (1, 'a')"):
+        run("sql", {"credential": "shop", "statement": statement}, credentials=found.credentials)
+    return found
+
+
+@pytest.fixture
+def rows(run):
+    """`rows(database)` are those of `notes`, as the node reads them."""
+
+    def rows(found):
+        config = {"credential": "shop", "statement": "SELECT * FROM notes"}
+        return run("sql", config, credentials=found.credentials)["rows"]
+
+    return rows
+
+
+@pytest.fixture
+def query(tools):
+    def query(found, statement, params=None, **context):
+        toolbox = tools(SQL, credentials=found.credentials, **context)
+        return called(toolbox, "sql_query", query=statement, **({} if params is None else {"params": params}))
+
+    return query
+
+
+@pytest.fixture
+def fails(query):
+    def fails(*args, **context):
+        with pytest.raises(NodeError) as caught:
+            query(*args, **context)
+        return caught.value
+
+    return fails
+
+
+# What they read
+
+
+def test_rows_are_read_with_bound_values(query, shop):
+    answer = {"rows": [{"id": 1, "note": "a"}], "row_count": 1, "truncated": False}
+    assert query(shop, "SELECT * FROM notes WHERE id = ?", [1]) == answer
+    assert query(shop, "SELECT * FROM notes WHERE note = :note", {"note": "a"}) == answer
+    assert query(shop, "SELECT * FROM notes WHERE note = ?", ["a' OR 1=1 -- "])["rows"] == []
+    assert query(shop, "/* a */ -- b\n (SELECT 2 AS n);" if shop.kind != "sqlite" else "/* a */ -- b\n SELECT 2 AS n;")[
+        "rows"
+    ] == [{"n": 2}]
+    assert query(shop, "WITH a AS (SELECT 3 AS n) SELECT * FROM a")["rows"] == [{"n": 3}]
+
+
+def test_decimals_are_numbers_as_those_of_the_node_are(query, run, shop):
+    for statement in ("CREATE TABLE prices (price DECIMAL(30, 2))", "INSERT INTO prices VALUES (1650.00), (19.90)"):
+        run("sql", {"credential": "shop", "statement": statement}, credentials=shop.credentials)
+    assert query(shop, "SELECT price FROM prices ORDER BY price")["rows"] == [{"price": 19.9}, {"price": 1650}]
+    assert query(shop, "SELECT SUM(price) AS a FROM prices")["rows"] == [{"a": 1669.9}]
+
+
+def test_a_decimal_that_would_lose_digits_is_told_to_the_model(fails, postgres):
+    error = fails(postgres, "SELECT 12345678901234567890.12 AS total")
+    assert "column 'total'" in error.message and "cast it to text" in error.message
+
+
+def test_the_tables_are_listed_with_their_columns(tools, shop):
+    listed = called(tools(SQL, credentials=shop.credentials), "sql_schema")
+    name = {"sqlite": "notes", "postgres": "public.notes", "mysql": "shop.notes"}[shop.kind]
+    title = {"sqlite": "SQLite", "postgres": "PostgreSQL", "mysql": "MySQL"}[shop.kind]
+    kinds = {"sqlite": ("INTEGER", "VARCHAR(200)"), "postgres": ("integer", "character varying")}
+    id_, note = kinds.get(shop.kind, ("int(11)", "varchar(200)"))
+    assert listed == {
+        "database": title,
+        "tables": [{"table": name, "columns": {"id": id_, "note": note}}],
+        "truncated": False,
+    }
+
+
+def test_more_rows_than_a_model_can_read_are_counted(query, shop):
+    digits = "(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4)"
+    answer = query(shop, f"SELECT a.n AS n FROM {digits} a, {digits} b, {digits} c, {digits} d")
+    assert (answer["row_count"], answer["truncated"], len(answer["rows"])) == (625, True, 200)
+
+
+def test_rows_that_are_long_are_cut(query, shop):
+    answer = query(shop, "SELECT ? AS note FROM notes", ["x" * 90_000])
+    assert len(answer["rows"][0]["note"]) < 20_000 and "more characters were cut" in answer["rows"][0]["note"]
+
+
+def test_a_mistake_is_told_to_the_model(fails, shop):
+    assert "nowhere" in fails(shop, "SELECT * FROM nowhere").message
+    error = fails(shop, "SELECT * FROM notes WHERE id = ?", [1, 2])
+    assert "1 placeholder by ?, but params 2 values" in error.message
+
+
+@pytest.mark.slow
+def test_a_statement_that_does_not_end_is_ended(fails, shop):
+    endless = {
+        "sqlite": "WITH RECURSIVE a(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM a) SELECT COUNT(*) FROM a",
+        "postgres": "SELECT pg_sleep(60)",
+        "mysql": "SELECT SLEEP(60)",
+    }
+    began = time.monotonic()
+    assert fails(shop, endless[shop.kind], seconds=1).message
+    assert time.monotonic() - began < 20
+
+
+def test_arguments_have_bounds(tools, sqlite, run):
+    made = tools(SQL, credentials=filled(sqlite, run).credentials)["sql_query"]
+    assert checked(made, {"query": "SELECT 1", "params": "a"}) != []
+    assert checked(made, {"query": "x" * 20_001}) != []
+    assert checked(made, {"query": "SELECT ?", "params": [1] * 101}) != []
+    assert made.may_repeat({"query": "SELECT 1"})
+
+
+# The credential
+
+
+def test_a_tool_without_a_credential_says_what_it_needs(tools):
+    with pytest.raises(NodeError) as caught:
+        tools(Spec("sql"))
+    assert caught.value.message.startswith("the tool sql needs a credential: of the type database_url")
+    assert '{"sql": "its name"}' in caught.value.message and caught.value.permanent
+
+
+def test_who_runs_an_agent_may_give_the_credential(tools, sqlite, run):
+    toolbox = tools(Spec("sql"), credentials=filled(sqlite, run).credentials, lent={"sql": "shop"})
+    assert called(toolbox, "sql_query", query="SELECT 1 AS n")["rows"] == [{"n": 1}]
+
+
+def test_a_database_that_may_not_be_reached_is_not(fails, postgres_server):
+    error = fails(database("postgres", postgres_server.url(host="127.0.0.2")), "SELECT 1")
+    assert "may not be reached" in error.message
+
+
+def test_a_password_is_in_no_error(fails, postgres_server):
+    error = fails(database("postgres", postgres_server.url(password="falsch!")), "SELECT 1")
+    assert "authentication failed" in error.message and "falsch!" not in error.message and PASSWORD not in error.message
+
+
+# What would change something
+
+
+ANYWHERE = [
+    "INSERT INTO notes VALUES (2, 'b')",
+    "UPDATE notes SET note = 'b'",
+    "DELETE FROM notes",
+    "CREATE TABLE more (id INTEGER)",
+    "DROP TABLE notes",
+    "ALTER TABLE notes ADD COLUMN more INTEGER",
+    "CREATE VIEW v AS SELECT 1",
+    "CREATE INDEX i ON notes (id)",
+    "/* SELECT */ DELETE FROM notes",
+    "-- SELECT\nDELETE FROM notes",
+    "\ufeffDELETE FROM notes",
+    "(DELETE FROM notes)",
+    "SELECT 1; DELETE FROM notes",
+    "SELECT 1;;DELETE FROM notes",
+    "WITH a AS (SELECT 1) DELETE FROM notes",
+    "WITH a AS (SELECT 2 AS id) INSERT INTO notes SELECT id, 'b' FROM a",
+    "COMMIT",
+    "BEGIN",
+    "ROLLBACK; DELETE FROM notes",
+    "SAVEPOINT a",
+    " ",
+    ";",
+    "-- only a comment",
+]
+OF_SQLITE = [
+    "REPLACE INTO notes VALUES (1, 'b')",
+    "PRAGMA user_version = 5",
+    "PRAGMA query_only = OFF",
+    "PRAGMA writable_schema = ON",
+    "PRAGMA journal_mode = WAL",
+    "ATTACH 'other.db' AS other",
+    "VACUUM",
+    "VACUUM INTO 'copy.db'",
+    "REINDEX",
+    "ANALYZE",
+    "SELECT load_extension('x')",
+    "SELECT * FROM pragma_user_version(5)",
+    "SELECT writefile('x', 'y')",
+    "SELECT edit('x')",
+    "EXPLAIN INSERT INTO notes VALUES (2, 'b')",
+]
+OF_POSTGRES = [
+    "WITH a AS (INSERT INTO notes VALUES (2, 'b') RETURNING *) SELECT * FROM a",
+    "WITH a AS (DELETE FROM notes RETURNING *) SELECT * FROM a",
+    "EXPLAIN ANALYZE DELETE FROM notes",
+    "EXPLAIN (ANALYZE) INSERT INTO notes VALUES (2, 'b')",
+    "SELECT * INTO more FROM notes",
+    "SELECT * FROM notes FOR UPDATE",
+    "/* /* */ SELECT */ DELETE FROM notes",
+    "DO $$ BEGIN DELETE FROM notes; END $$",
+    "CALL p()",
+    "COPY notes TO PROGRAM 'cat'",
+    "COPY notes FROM PROGRAM 'echo 1'",
+    "COPY (SELECT 1) TO '/tmp/headrace-copy'",
+    "TRUNCATE notes",
+    "SET TRANSACTION READ WRITE",
+    "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
+    "RESET ROLE",
+    "LOCK notes",
+    "LISTEN a",
+    "NOTIFY a",
+    "PREPARE p AS DELETE FROM notes",
+    "EXECUTE p",
+    "VACUUM notes",
+    "SELECT set_config('transaction_read_only', 'off', false)",
+    "SELECT \"set_config\"('transaction_read_only', 'off', false)",
+    "SELECT pg_catalog . SET_CONFIG ('transaction_read_only', 'off', false)",
+    "SELECT U&\"set\\005fconfig\"('transaction_read_only', 'off', false)",
+    "SELECT setval('numbers', 100)",
+    "SELECT nextval('numbers')",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT pg_read_binary_file('/etc/passwd')",
+    "SELECT pg_ls_dir('/')",
+    "SELECT pg_stat_file('/etc/passwd')",
+    "SELECT lo_import('/etc/passwd')",
+    "SELECT lo_export(1, '/tmp/headrace-lo')",
+    "SELECT lo_create(4711)",
+    "SELECT lo_unlink(1)",
+    "SELECT dblink('dbname=shop', 'DELETE FROM notes')",
+    "SELECT dblink_exec('dbname=shop', 'DELETE FROM notes')",
+    "SELECT pg_terminate_backend(pg_backend_pid())",
+    "SELECT pg_cancel_backend(1)",
+    "SELECT pg_reload_conf()",
+    "SELECT pg_notify('a', 'b')",
+    "SELECT pg_advisory_lock(1)",
+    "SELECT query_to_xml('SELECT pg_cancel_backend(1)', true, true, '')",
+    "SELECT * FROM ts_stat('SELECT to_tsvector(pg_advis' || 'ory_lock(1)::text)')",
+    "SELECT ts_rewrite('a'::tsquery, 'SELECT pg_advis' || 'ory_lock(1)::text::tsquery, ''b''::tsquery')",
+    "SELECT * FROM crosstab('SELECT pg_can' || 'cel_backend(1)') AS t (a text)",
+    "SELECT pg_create_physical_replication_slot('a')",
+    "SELECT remove_all()",
+]
+OF_MYSQL = [
+    "REPLACE INTO notes VALUES (1, 'b')",
+    "/*! DELETE FROM notes */",
+    "/*!50000 DELETE FROM notes */",
+    "/*M! DELETE FROM notes */",
+    "SELECT 1 /*! INTO OUTFILE '/tmp/headrace-out' */",
+    "SELECT * FROM notes INTO OUTFILE '/tmp/headrace-out'",
+    "SELECT * FROM notes INTO DUMPFILE '/tmp/headrace-out'",
+    "SELECT LOAD_FILE('/etc/passwd')",
+    "SELECT `load_file`('/etc/passwd')",
+    "LOAD DATA INFILE '/etc/passwd' INTO TABLE notes",
+    "SET GLOBAL max_connections = 1",
+    "SET SESSION TRANSACTION READ WRITE",
+    "START TRANSACTION READ WRITE",
+    "LOCK TABLES notes WRITE",
+    "TRUNCATE TABLE notes",
+    "CALL p()",
+    "DO SLEEP(0)",
+    "KILL 1",
+    "FLUSH TABLES",
+    "HANDLER notes OPEN",
+    "PREPARE p FROM 'DELETE FROM notes'",
+    "ANALYZE DELETE FROM notes",
+    "SELECT remove_all()",
+    "SELECT NEXTVAL(numbers)",
+    "SELECT SETVAL(numbers, 100)",
+    "SELECT GET_LOCK('a', 1)",
+    "SHUTDOWN",
+]
+
+
+@pytest.mark.parametrize("statement", ANYWHERE)
+def test_what_would_change_something_is_refused(fails, rows, shop, statement):
+    assert fails(shop, statement).permanent
+    assert rows(shop) == [{"id": 1, "note": "a"}]
+
+
+@pytest.mark.parametrize("statement", OF_SQLITE)
+def test_what_would_change_something_of_sqlite_is_refused(tools, query, sqlite, run, rows, tmp_path, statement):
+    filled(sqlite, run)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "files/data").iterdir()}
+    with pytest.raises(NodeError) as caught:
+        query(sqlite, statement)
+    assert caught.value.permanent
+    assert {path.name: path.read_bytes() for path in (tmp_path / "files/data").iterdir()} == before
+
+
+@pytest.mark.parametrize("statement", OF_POSTGRES)
+def test_what_would_change_something_of_postgresql_is_refused(fails, run, rows, postgres, postgres_server, statement):
+    filled(postgres, run)
+    postgres_server.admin(
+        "CREATE SEQUENCE numbers",
+        "GRANT ALL ON numbers TO app",
+        "CREATE PROCEDURE p() LANGUAGE sql AS 'DELETE FROM notes'",
+        # Its owner may do anything, and whoever calls it acts as its owner.
+        "CREATE FUNCTION remove_all() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM notes; SELECT 1'",
+    )
+    assert fails(postgres, statement).permanent
+    assert rows(postgres) == [{"id": 1, "note": "a"}]
+    assert postgres_server.admin("SELECT last_value, is_called FROM numbers") == [(1, False)]
+    assert postgres_server.admin("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["ask_out(1)", "public.ASK_OUT (1)", '"ask_out"(1)', '"Ask, too"(1)', "ask_out/**/(1)", "(1)::text, ask_out(1)"],
+)
+def test_a_function_of_postgresql_that_may_have_effects_is_refused_whatever_brought_it(
+    fails, postgres_server, run, postgres, call
+):
+    """As an extension declares one that asks other servers: the read-only transaction knows nothing of that."""
+    filled(postgres, run)
+    for name in ("ask_out", '"Ask, too"'):
+        postgres_server.admin(f"CREATE FUNCTION {name}(int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'")
+    error = fails(postgres, f"SELECT {call}")
+    assert error.permanent and "cannot be used here" in str(error)
+
+
+def test_a_function_of_postgresql_that_says_it_has_none_is_called(query, postgres_server, run, postgres):
+    filled(postgres, run)
+    postgres_server.admin("CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql STABLE AS 'SELECT 2 * n'")
+    assert query(postgres, "SELECT twice(21) AS n, lower('A') AS low, random() < 2 AS yes")["rows"] == [
+        {"n": 42, "low": "a", "yes": True}
+    ]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT sys_evil('id')",
+        "SELECT lib_mysqludf_sys_info ()",
+        "SELECT `http_get`('http://a.example')",
+        "SELECT shop.ask_out(1)",
+        "SELECT ask_out\n(1)",
+        "SELECT ask_out/* a */(1)",
+        "SELECT ask_out -- in\n(1)",
+        "SELECT ask_out # in\n(1)",
+        "SELECT ask_out\n-- in\n(1)",
+        "SELECT ask_out\n  # in\n\n-- in\n(1)",
+        "SELECT '\n--', ask_out -- in\n(1)",
+        "SELECT /*\n-- */ ask_out\n(1)",
+        "SELECT é(1)",
+        "SELECT '/*', ask_out('*/')",
+    ],
+)
+def test_a_function_of_mysql_that_is_not_known_is_refused(statement):
+    with pytest.raises(NodeError, match="cannot be used here"):
+        check_reads(statement, "mysql")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT COUNT(*), sum(total) FROM notes WHERE id IN (1, 2) AND (note LIKE 'a%' OR note IS NULL)",
+        "WITH a AS (SELECT 3 AS n) SELECT * FROM a WHERE EXISTS (SELECT 1)",
+        "SELECT CAST(id AS CHAR(10)), row_number() OVER (PARTITION BY note) FROM notes",
+        "/* a */ -- b\n (SELECT 2 AS n)",
+        "SELECT (1), -(2), DATE_FORMAT(NOW(), '%Y')",
+    ],
+)
+def test_the_usual_functions_of_mysql_are_known(statement):
+    check_reads(statement, "mysql")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("statement", OF_MYSQL)
+def test_what_would_change_something_of_mysql_is_refused(fails, run, rows, mysql, mysql_server, statement):
+    filled(mysql, run)
+    mysql_server.admin(
+        "CREATE SEQUENCE numbers",
+        "CREATE PROCEDURE p() DELETE FROM notes",
+        "CREATE FUNCTION remove_all() RETURNS INT BEGIN DELETE FROM notes; RETURN 1; END",
+    )
+    assert fails(mysql, statement).permanent
+    assert rows(mysql) == [{"id": 1, "note": "a"}]
+    assert mysql_server.admin("SELECT next_not_cached_value FROM numbers") == ((1,),)
+
+
+# What holds where a statement gets past the look at its words
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET TRANSACTION READ WRITE",
+        "DO $$ BEGIN SET TRANSACTION READ WRITE; DELETE FROM notes; END $$",
+        "DO $$ BEGIN PERFORM set_config('transaction_read_only', 'off', false); DELETE FROM notes; END $$",
+        "DO $$ BEGIN COMMIT; DELETE FROM notes; END $$",
+        "DO $$ BEGIN EXECUTE 'DELETE FROM notes'; END $$",
+        "SELECT remove_all(set_config('transaction_read_only', 'off', false))",
+        "SELECT lo_create(4711)",
+        "SELECT lo_from_bytea(4711, 'a')",
+        "SELECT pg_notify('notes', 'changed')",
+        "COMMIT",
+        "ROLLBACK AND CHAIN",
+        "COPY notes FROM PROGRAM 'echo 1,b'",
+        "COPY (SELECT 1) TO '/tmp/headrace-copy'",
+        "SELECT pg_read_file('/etc/passwd')",
+        "SELECT lo_export(1, '/tmp/headrace-lo')",
+        "ALTER ROLE app SET default_transaction_read_only = off",
+        "CREATE TEMP TABLE mine (id int)",
+    ],
+)
+def test_postgresql_itself_changes_nothing_for_what_only_reads(run, rows, postgres, postgres_server, statement):
+    filled(postgres, run)
+    postgres_server.admin(
+        "CREATE FUNCTION remove_all(text) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM notes; SELECT 1'"
+    )
+    heard = postgres_server.listening("notes")
+    config = {"credential": "shop", "statement": statement, "read_only": True}
+    try:
+        run("sql", config, credentials=postgres.credentials)
+    except NodeError as error:
+        assert "PostgreSQL: " in error.message
+    assert rows(postgres) == [{"id": 1, "note": "a"}]
+    assert postgres_server.admin("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
+    assert heard() == []
+
+
+@pytest.mark.slow
+def test_mysql_itself_changes_nothing_for_what_only_reads(run, rows, mysql):
+    filled(mysql, run)
+    for statement in (
+        "DELETE FROM notes",
+        "DROP TABLE notes",
+        "SET SESSION TRANSACTION READ WRITE",
+        "COMMIT AND CHAIN",
+    ):
+        config = {"credential": "shop", "statement": statement, "read_only": True}
+        try:
+            run("sql", config, credentials=mysql.credentials)
+        except NodeError as error:
+            assert "READ ONLY transaction" in error.message
+    assert rows(mysql) == [{"id": 1, "note": "a"}]
+
+
+def test_a_superuser_of_postgresql_is_refused_as_a_login(fails, postgres_server):
+    url = postgres_server.url().replace("//app:", "//postgres:")
+    error = fails(database("postgres", url), "SELECT 1")
+    assert error.message.startswith("the login of the credential 'shop' is a superuser: ") and error.permanent
+
+
+def test_a_superuser_that_wears_another_role_is_refused_too(fails, postgres_server):
+    url = postgres_server.url(query="?options=-crole%3Dapp").replace("//app:", "//postgres:")
+    assert "is a superuser" in fails(database("postgres", url), "SELECT 1").message
+
+
+@pytest.mark.parametrize("role", ["pg_execute_server_program", "pg_read_server_files", "pg_write_server_files"])
+def test_a_login_that_reaches_the_server_s_files_is_refused(fails, query, postgres, postgres_server, role):
+    postgres_server.admin(f"GRANT {role} TO app")
+    try:
+        assert f"has the role {role}" in fails(postgres, "SELECT 1").message
+    finally:
+        postgres_server.admin(f"REVOKE {role} FROM app")
+    assert query(postgres, "SELECT 1 AS n")["rows"] == [{"n": 1}]
+
+
+@pytest.mark.slow
+def test_a_login_of_mysql_that_reaches_the_server_s_files_is_refused(fails, query, mysql, mysql_server):
+    mysql_server.admin("GRANT FILE ON *.* TO app")
+    try:
+        assert "has the privilege FILE" in fails(mysql, "SELECT 1").message
+    finally:
+        mysql_server.admin("REVOKE FILE ON *.* FROM app")
+    assert query(mysql, "SELECT 1 AS n")["rows"] == [{"n": 1}]
+
+
+# Files of SQLite
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Where the file of the credential `shop` is."""
+    folder = tmp_path / "files/data"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "shop.db"
+
+
+@pytest.fixture
+def opened(file):
+    """A connection to it of somebody else."""
+    connection = sqlite3.connect(file, isolation_level=None)
+    yield connection
+    connection.close()
+
+
+def test_a_file_that_is_not_there_is_not_made(fails, sqlite, file):
+    assert "there is no such file" in fails(sqlite, "SELECT 1").message
+    assert not file.exists()
+
+
+def test_a_file_is_read_beside_somebody_who_writes_to_it(query, sqlite, opened, run, rows):
+    filled(sqlite, run)
+    opened.execute("BEGIN IMMEDIATE")
+    opened.execute("INSERT INTO notes VALUES (2, 'b')")
+    assert query(sqlite, "SELECT COUNT(*) AS n FROM notes")["rows"] == [{"n": 1}]
+    opened.execute("COMMIT")
+    assert len(rows(sqlite)) == 2
+
+
+def test_a_file_that_a_crash_left_half_written_is_mended_and_read(query, sqlite, opened, file, run, tmp_path):
+    filled(sqlite, run)
+    opened.execute("PRAGMA cache_size = 1")
+    opened.execute("BEGIN")
+    opened.executemany("INSERT INTO notes VALUES (?, ?)", [(number, "x" * 500) for number in range(1_000)])
+    journal = file.with_name("shop.db-journal")
+    half, half_journal = file.read_bytes(), journal.read_bytes()
+    opened.execute("ROLLBACK")
+    opened.close()
+    file.write_bytes(half)
+    journal.write_bytes(half_journal)
+    assert query(sqlite, "SELECT COUNT(*) AS n FROM notes")["rows"] == [{"n": 1}]
+
+
+def test_a_file_with_a_log_of_writes_is_read(query, sqlite, opened):
+    opened.execute("PRAGMA journal_mode = WAL")
+    opened.execute("CREATE TABLE notes (id)")
+    opened.execute("INSERT INTO notes VALUES (1)")
+    assert query(sqlite, "SELECT * FROM notes")["rows"] == [{"id": 1}]
+
+
+def test_tables_for_searching_are_read(query, sqlite, opened):
+    opened.execute("CREATE VIRTUAL TABLE words USING fts5(text)")
+    opened.execute("INSERT INTO words VALUES ('green tea')")
+    opened.execute("CREATE VIRTUAL TABLE places USING rtree(id, x, y)")
+    opened.execute("INSERT INTO places VALUES (1, 2, 3)")
+    assert query(sqlite, "SELECT * FROM words WHERE words MATCH 'tea'")["rows"] == [{"text": "green tea"}]
+    assert query(sqlite, "SELECT id FROM places WHERE x > 1")["rows"] == [{"id": 1}]
+    assert query(sqlite, "SELECT value FROM json_each('[1, 2]')")["row_count"] == 2
+
+
+def test_what_an_index_keeps_for_itself_is_not_written_either(fails, sqlite, opened):
+    opened.execute("CREATE VIRTUAL TABLE places USING rtree(id, x, y)")
+    opened.execute("INSERT INTO places VALUES (1, 2, 3)")
+    opened.execute("CREATE TABLE my_node (id)")
+    for statement in (
+        "WITH a AS (SELECT 1) DELETE FROM places_node",
+        "WITH a AS (SELECT 1) INSERT INTO my_node VALUES (1)",
+    ):
+        assert "readonly" in fails(sqlite, statement).message
+    assert opened.execute("SELECT COUNT(*) FROM places_node").fetchone() == (1,)

@@ -1,0 +1,363 @@
+"""What a keyring gives, whom it lets be told, and that no form of a value is left in what it has cleaned."""
+
+import base64
+import html
+import json
+import re
+import secrets
+import time
+from urllib.parse import quote, quote_plus
+
+import orjson
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from errors import ExpressionError, NodeError, VaultError
+from expressions import compile_text
+from nodes.base import Context
+from nodes.credentials.keyring import HIDDEN, Credential, Keyring, Needles, checks, forms
+from nodes.credentials.types import TYPES
+
+TOKEN = "s3cr3t-T0ken/with+odd=signs&é'\"\\"
+BASIC = {"username": "ada", "password": "open sesame"}
+
+
+def keyring(**credentials):
+    """A keyring over credentials such as `shop=("secret", {"value": "x"}, ["a.example"])`."""
+
+    def find(name):
+        if name not in credentials:
+            return None
+        type_, data, *hosts = credentials[name]
+        return Credential(name, type_, TYPES[type_].load(data), tuple(hosts[0] if hosts else TYPES[type_].hosts(data)))
+
+    return Keyring(find)
+
+
+def hiding(*values):
+    ring = Keyring()
+    ring.hide(*values)
+    return ring
+
+
+def cleaned(ring, value):
+    return orjson.loads(ring.clean(orjson.dumps(value)))
+
+
+# Giving
+
+
+def test_a_credential_is_given_by_its_name_to_those_who_take_its_type():
+    ring = keyring(mail=("smtp", {"host": "mail.example", "username": "ada", "password": "hunter2hunter2"}))
+    found = ring.use("mail", "smtp", "imap")
+    assert (found.name, found.type, found.data["password"]) == ("mail", "smtp", "hunter2hunter2")
+    assert "hunter2" not in repr(found)
+    with pytest.raises(NodeError, match="is of type smtp; it must be imap or hmac") as error:
+        ring.use("mail", "imap", "hmac")
+    assert error.value.permanent
+    with pytest.raises(NodeError, match="there is no credential 'other' in this workspace"):
+        ring.use("other")
+
+
+def test_one_that_the_key_does_not_open_is_an_error_and_no_crash():
+    def find(name):
+        raise VaultError("this was not encrypted with the server's key")
+
+    with pytest.raises(NodeError, match="'shop' cannot be read"):
+        Keyring(find).use("shop")
+    with pytest.raises(ExpressionError, match="'shop' cannot be read"):
+        compile_text("{{ secrets.shop }}").evaluate({"secrets": Keyring(find)})
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("{{ secrets.shop }}", "hunter2hunter2"),
+        ("{{ secrets['shop'] }}", "hunter2hunter2"),
+        ("Bearer {{ secrets.shop }}", "Bearer hunter2hunter2"),
+        ("{{ secrets.till.password }}", "open sesame"),
+        ("{{ secrets.till }}", BASIC),
+        ("{{ secrets }}", {}),
+        ("{{ secrets|length }}", 0),
+        ("{{ secrets|tojson }}", "{}"),
+        ("{{ secrets.items() }}", []),
+        ("{{ secrets|list }}", []),
+    ],
+)
+def test_an_expression_gets_what_it_names_and_no_list_of_names(source, value):
+    ring = keyring(shop=("secret", {"value": "hunter2hunter2"}), till=("http_basic", BASIC))
+    assert compile_text(source).evaluate({"secrets": ring}) == value
+
+
+@pytest.mark.parametrize("source", ["{{ secrets.other }}", "{{ secrets.other|default('x') }}", "{{ 'a' in secrets }}"])
+def test_an_expression_that_names_what_is_not_there_fails_whatever_it_says_besides(source):
+    with pytest.raises(ExpressionError, match="there is no credential"):
+        compile_text(source).evaluate({"secrets": keyring(shop=("secret", {"value": "x"}))})
+
+
+# Hosts
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host", "may"),
+    [
+        (["api.example.com"], "api.example.com", True),
+        (["api.example.com"], "API.Example.com.", True),
+        (["api.example.com"], "example.com", False),
+        (["api.example.com"], "evil-api.example.com", False),
+        (["api.example.com"], "api.example.com.evil.com", False),
+        (["*.example.com"], "a.b.example.com", True),
+        (["*.example.com"], "example.com", False),
+        (["*.example.com"], "badexample.com", False),
+        ([], "example.com", False),
+    ],
+)
+def test_a_credential_goes_to_its_hosts_only(hosts, host, may):
+    found = keyring(shop=("secret", {"value": "x"}, hosts)).use("shop")
+    assert found.may_go_to(host) == may
+    if not may:
+        with pytest.raises(NodeError, match="may not be sent to"):
+            found.check_host(host)
+
+
+@pytest.mark.parametrize("sent", [TOKEN, f"Bearer {TOKEN}", quote(TOKEN), base64.b64encode(b"u:" + TOKEN.encode())])
+def test_what_an_expression_got_may_not_go_to_a_host_that_it_is_not_bound_to(sent):
+    ring = keyring(shop=("secret", {"value": TOKEN}, ["good.example"]))
+    sent = sent if isinstance(sent, str) else sent.decode()
+    ring.check_host("evil.example", ["before anything was asked for", sent])
+    assert ring["shop"] == TOKEN
+    ring.check_host("good.example", [sent])
+    ring.check_host("evil.example", ["nothing of it"])
+    with pytest.raises(NodeError, match="'shop' may not be sent to evil.example: it is bound to good.example") as error:
+        ring.check_host("evil.example", ["harmless", sent])
+    assert TOKEN not in str(error.value)
+
+
+# Striking out
+
+WAYS = {
+    "itself": lambda text: text,
+    "inside": lambda text: f"a {text} b",
+    "twice": lambda text: text + text,
+    "url": lambda text: quote(text, safe=""),
+    "path": quote,
+    "form": quote_plus,
+    "browser": lambda text: quote(text, safe="!'()*"),
+    "small_escapes": lambda text: re.sub("%..", lambda escape: escape[0].lower(), quote(text, safe="")),
+    "json": lambda text: json.dumps(text, ensure_ascii=False),
+    "ascii_json": json.dumps,
+    "php_json": lambda text: json.dumps(text).replace("/", "\\/"),
+    "html": html.escape,
+    "python": repr,
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "hex": lambda text: text.encode().hex(),
+    "hex_upper": lambda text: text.encode().hex().upper(),
+    "base64_url": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    "capitals": str.upper,
+    "small": str.lower,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("secret", ["s3cr3tT0ken", "a/b+c=d&e f", 'quo"te\\d', "Grüße, 世界!", "line\nfeed\ttab"])
+def test_a_value_is_struck_out_in_whatever_way_it_is_written(secret, way):
+    written = WAYS[way](secret)
+    ring = hiding(secret)
+    shown = cleaned(ring, {"echo": [written], written: 1})
+    assert written not in str(shown) and HIDDEN in shown["echo"][0] and any(HIDDEN in key for key in shown)
+    assert written not in ring.clean_text(f"failed: {written}")
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "use", "user:"])
+@pytest.mark.parametrize("after", ["", ":", ":x", ":xy"])
+def test_a_value_is_struck_out_where_it_is_part_of_something_in_base64(before, after):
+    secret = "s3cr3tT0ken"
+    whole = base64.b64encode(f"{before}{secret}{after}".encode()).decode()
+    shown = cleaned(hiding(secret), f"Basic {whole}")
+    assert HIDDEN in shown
+    left = shown.removeprefix("Basic ").split(HIDDEN)
+    # At most the letters of base64 that it shares with what stands beside it.
+    shared = (len(before) * 8 // 6 + 1, len(whole) - (len(before) + len(secret)) * 8 // 6)
+    assert (len(left[0]) <= shared[0]) and (len(left[1]) <= shared[1])
+
+
+@given(st.data())
+def test_a_value_is_struck_out_of_an_url_whatever_part_of_it_is_escaped(data):
+    secret = "aB3/+=&?c d%é-4567"
+    written = "".join(
+        data.draw(st.sampled_from([letter, quote(letter, safe=""), quote(letter, safe="").lower()]))
+        if not letter.isalnum() or not letter.isascii()
+        else letter
+        for letter in secret
+    )
+    ring = keyring(shop=("secret", {"value": secret}))
+    assert ring["shop"] == secret
+    url = f"https://a.example/?key={written}&next=1"
+    assert cleaned(ring, [url]) == ["https://a.example/?key=***&next=1"]
+    assert ring.clean_text(url) == "https://a.example/?key=***&next=1"
+    with pytest.raises(NodeError, match="may not be sent"):
+        ring.check_host("a.example", [url])
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=4, max_size=40),
+    st.sampled_from(sorted(set(WAYS) - {"capitals", "small"})),
+    st.text(max_size=10),
+    st.text(max_size=10),
+)
+def test_no_value_is_left_whatever_it_is_and_whatever_stands_around_it(secret, way, before, after):
+    assume(secret.strip() == secret and secret not in HIDDEN * 3 and (before + after).isprintable())
+    written = before + WAYS[way](secret) + after
+    shown = cleaned(hiding(secret), {"a": [written, {"b": 1}]})
+    assert WAYS[way](secret) not in shown["a"][0].replace(HIDDEN, "\0") and shown["a"][1] == {"b": 1}
+
+
+def test_what_has_nothing_of_it_is_the_same_object():
+    encoded = orjson.dumps({"a": ["b", 1, None, True, 2.5], "c": {"d": "x" * 10_000}})
+    assert Keyring().clean(encoded) is encoded
+    assert hiding(TOKEN, "ab", "1234").clean(encoded) is encoded
+
+
+@pytest.mark.parametrize(
+    ("secret", "value", "shown"),
+    [
+        ("ab", ["ab", "abc", {"ab": "x"}], [HIDDEN, "abc", {HIDDEN: "x"}]),
+        ("7", [7, 7.0, "7", 77, "a7", True], [HIDDEN, HIDDEN, HIDDEN, 77, "a7", True]),
+        ("1", [True, 1, "1", 10], [True, HIDDEN, HIDDEN, 10]),
+        ("4711", [4711, 4711.0, "4711", "no. 4711", 94711, 4.5], [HIDDEN, HIDDEN, HIDDEN, "no. ***", HIDDEN, 4.5]),
+        ("12", [3132, "3132", 12], [3132, "3132", HIDDEN]),
+        ("12.5", [12.5, "12.5", 12], [HIDDEN, HIDDEN, 12]),
+        ("null", [None, "null"], [None, HIDDEN]),
+        ("true", [True, "true"], [True, HIDDEN]),
+        ("  padded value \n", ["padded value", "a padded value!"], [HIDDEN, "a ***!"]),
+        ("nabc", ["\nabc", "nabc"], ["\nabc", HIDDEN]),
+        ('","', ["a", "b"], ["a", "b"]),
+        (HIDDEN, ["a ***", "b"], ["a ***", "b"]),
+        ("é", ["é", "café"], [HIDDEN, "café"]),
+    ],
+)
+def test_short_values_stand_alone_and_numbers_count_as_text(secret, value, shown):
+    assert cleaned(hiding(secret), value) == shown
+
+
+def test_of_a_long_value_every_long_line_counts():
+    lines = [secrets.token_urlsafe(48) for _ in range(5)]
+    ring = hiding("\n".join(["-----BEGIN KEY-----", *lines, "-----END KEY-----"]))
+    shown = cleaned(ring, {"windows": "\r\n".join(lines), "one": f"x {lines[2]}"})
+    assert not any(line in str(shown) for line in lines) and shown["one"] == "x ***"
+
+
+def test_one_value_in_another_leaves_nothing_of_either():
+    ring = hiding("hunter2", "hunter2hunter2extra")
+    assert cleaned(ring, "hunter2hunter2extra hunter2") == "*** ***"
+
+
+def test_what_is_nested_too_deeply_to_look_at_is_not_shown():
+    value = TOKEN
+    for _ in range(252):
+        value = [value]
+    assert TOKEN not in str(cleaned(hiding(TOKEN), value))
+
+
+@pytest.mark.parametrize("cut", [12, 13, 20, 39])
+def test_a_message_keeps_no_piece_of_a_value_that_it_cuts(cut):
+    secret = secrets.token_urlsafe(30)
+    ring = hiding(secret)
+    assert ring.clean_text(f"bad value {secret[:cut]}…") == "bad value ***…"
+    assert ring.clean_text(f"…{secret[-cut:]} is the end") == "…*** is the end"
+    assert ring.clean_text(f"{secret[:cut]} and {secret}{secret}") == "*** and ******"
+
+
+def test_data_keeps_what_only_begins_like_a_value():
+    ring = hiding("https://hooks.example.com/services/T0/B0/s3cr3t")
+    assert cleaned(ring, "https://hooks.example.com/help") == "https://hooks.example.com/help"
+
+
+def test_pieces_of_a_value_that_repeats_itself_take_no_time():
+    ring = hiding("ab" * 5_000)
+    began = time.perf_counter()
+    assert "abababab" not in ring.clean_text("ab" * 4_000 + "x" + "ab" * 30_000)
+    assert time.perf_counter() - began < 10
+
+
+def test_a_node_can_clean_a_text_before_it_cuts_it():
+    assert Context("node", {}, {}, "key").clean(f"x {TOKEN}") == f"x {TOKEN}"
+    assert Context("node", {}, {}, "key", keyring=hiding(TOKEN)).clean(f"x {TOKEN}") == "x ***"
+
+
+class Odd:
+    def __str__(self):
+        return f"odd {TOKEN}"
+
+
+@pytest.mark.parametrize("data", [TOKEN.encode(), {TOKEN}, Odd(), {"a": (TOKEN, 1)}, [{"b": Odd()}]])
+def test_a_log_entry_has_no_value_whatever_it_is_wrapped_in(data):
+    written = []
+    ring = hiding(TOKEN)
+    ctx = Context("node", {}, {}, "key", write_log=lambda *entry: written.append(entry), keyring=ring)
+    ctx.log("info", f"seen {TOKEN}", data)
+    # As the recorder writes it.
+    text = orjson.dumps(written, default=str).decode()
+    assert HIDDEN in text and not any(form in text for form in forms(TOKEN))
+
+
+def test_it_knows_what_it_hid_before():
+    ring = hiding("first value")
+    ring.hide("second value", "first value", "")
+    assert cleaned(ring, ["first value", "second value"]) == [HIDDEN, HIDDEN]
+
+
+# Looking for many at once
+
+
+@given(st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=40), st.data())
+def test_looking_for_many_at_once_finds_what_looking_for_each_finds(needles, data):
+    text = data.draw(st.binary(max_size=40))
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(0, len(text)))
+        text = text[:at] + data.draw(st.sampled_from(needles)) + text[at:]
+    found = Needles(needles)
+    found.FEW = found.SMALL = 0
+    assert found.are_in(text) == any(needle in text for needle in needles)
+
+
+def a_megabyte(extra=""):
+    rows = [
+        {"id": number, "name": secrets.token_urlsafe(24), "total": number * 1.5, "url": f"https://a.example/{number}"}
+        for number in range(10_500)
+    ]
+    encoded = orjson.dumps([*rows, extra])
+    assert len(encoded) > 1_000_000
+    return encoded
+
+
+@pytest.mark.parametrize("length", [8, 30, 300])
+def test_a_megabyte_is_searched_for_twenty_secrets_in_a_moment(length):
+    hidden = [secrets.token_urlsafe(length) for _ in range(20)]
+    ring, encoded = hiding(*hidden), a_megabyte()
+    took = []
+    for _ in range(5):
+        began = time.thread_time()
+        assert ring.clean(encoded) is encoded
+        took.append(time.thread_time() - began)
+    assert min(took) < 0.05
+    assert hidden[7] not in ring.clean(a_megabyte(f"x{hidden[7]}y")).decode()
+
+
+def test_without_secrets_nothing_is_searched():
+    ring, encoded = Keyring(), a_megabyte()
+    began = time.perf_counter()
+    for _ in range(10_000):
+        ring.clean(encoded)
+    assert time.perf_counter() - began < 5
+
+
+def test_a_family_of_nodes_says_how_its_credentials_are_tried_out(monkeypatch):
+    monkeypatch.setattr("nodes.credentials.keyring.CHECKS", found := {})
+
+    @checks("one", "two")
+    def check(credential, ctx, asked):
+        return "good"
+
+    assert found == {"one": check, "two": check}

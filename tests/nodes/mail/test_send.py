@@ -1,0 +1,698 @@
+"""Mail, through real servers on this machine: what arrives, what is refused, and what hostile servers can do."""
+
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+from contract import Case, Contract
+from mail_servers import PASSWORD, Mails, Server
+
+from errors import NodeError
+from net.egress import Rule
+from nodes import REGISTRY
+from nodes.credentials.keyring import CHECKS
+from nodes.mail.message import MAX_BYTES, mailbox, mailboxes
+
+HERE = {"host": "127.0.0.1", "security": "none"}
+LOADED = REGISTRY["email"].Config().load({"credential": "mail"})
+
+
+@pytest.fixture
+def mails():
+    return Mails()
+
+
+@pytest.fixture
+def serve(mails):
+    """`serve(**options)` starts such a server and gives its port."""
+    started = []
+
+    def start(**options):
+        server = Server(mails, **options)
+        server.start()
+        started.append(server)
+        return server.port
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def certificate(authority):
+    """What a server on this machine proves who it is with."""
+    return authority.server("127.0.0.1")
+
+
+@pytest.fixture
+def mail(run, make_ctx, serve):
+    """`mail(**config)` sends by a plain server; `server` changes the credential, `context` what the node runs in.
+
+    `mail.lines` is the log of the latest run.
+    """
+
+    def send(to="jane@example.com", server=(), context=(), **config):
+        data = {**HERE, "sender": "Shop <shop@example.com>", **dict(server)}
+        if "port" not in data:
+            data["port"] = send.port = send.port or serve()
+        data = {key: value for key, value in data.items() if value is not None}
+        ctx, send.lines = make_ctx(credentials={"mail": ("smtp", data)}, **dict(context))
+        return run("email", {"credential": "mail", "to": to, **config}, ctx=ctx)
+
+    send.port, send.lines = None, []
+    return send
+
+
+def failure(send, permanent=True, **config):
+    with pytest.raises(NodeError) as caught:
+        send(**config)
+    assert caught.value.permanent is permanent
+    return caught.value.message
+
+
+# What arrives
+
+
+def test_a_mail_arrives_as_it_was_written(mail, mails):
+    output = mail(subject="Grüße", body="Hello Jane,\n\n.hidden dot\nyours\n")
+    message, envelope = mails.latest(), mails.envelopes[-1]
+    assert (envelope.mail_from, envelope.rcpt_tos) == ("shop@example.com", ["jane@example.com"])
+    assert (message["from"], message["to"]) == ("Shop <shop@example.com>", "jane@example.com")
+    assert (message["subject"], message.get_content_type()) == ("Grüße", "text/plain")
+    assert message.get_content() == "Hello Jane,\n\n.hidden dot\nyours\n"
+    assert abs(message["date"].datetime.timestamp() - time.time()) < 60
+    assert message["auto-submitted"] == "auto-generated" and message.defects == []
+    assert output == {"message_id": message["message-id"], "accepted": ["jane@example.com"], "refused": {}}
+
+
+def test_text_and_html_are_two_forms_of_one_message(mail, mails):
+    mail(body="Hello", html="<p>Hällo</p>")
+    assert mails.latest().get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in mails.latest().iter_parts()] == ["text/plain", "text/html"]
+    assert mails.latest().get_body(("html",)).get_content() == "<p>Hällo</p>\n"
+
+
+def test_html_can_be_alone(mail, mails):
+    mail(html="<p>Hello</p>")
+    assert mails.latest().get_content_type() == "text/html"
+
+
+def test_everybody_gets_it_once_and_nobody_sees_the_hidden_ones(mail, mails):
+    output = mail(
+        to='"Doe, Jane" <jane@example.com>, bob@example.com',
+        cc=["Cem <cem@example.com>", "bob@example.com"],
+        bcc="eve@example.com",
+        reply_to="desk@example.com",
+        **{"from": "Desk <me@example.org>"},
+    )
+    everybody = ["jane@example.com", "bob@example.com", "cem@example.com", "eve@example.com"]
+    assert mails.envelopes[-1].rcpt_tos == output["accepted"] == everybody
+    assert mails.envelopes[-1].mail_from == "me@example.org"
+    message = mails.latest()
+    assert shown(message["to"]) == [("Doe, Jane", "jane@example.com"), ("", "bob@example.com")]
+    assert shown(message["cc"]) == [("Cem", "cem@example.com"), ("", "bob@example.com")]
+    assert message["reply-to"] == "desk@example.com" and "bcc" not in message
+    assert b"eve@" not in mails.envelopes[-1].original_content
+
+
+def shown(header):
+    return [(each.display_name, each.addr_spec) for each in header.addresses]
+
+
+def test_the_message_id_is_the_same_at_every_attempt_and_another_for_another_step(mail, mails, make_ctx, run):
+    first, second = mail(), mail()
+    assert first["message_id"] == second["message_id"] and first["message_id"].endswith("@example.com>")
+    assert "run" not in first["message_id"] and len(mails.envelopes) == 2
+    data = {**HERE, "port": mail.port, "sender": "shop@example.com"}
+    ctx, _ = make_ctx(credentials={"mail": ("smtp", data)})
+    ctx.idempotency_key = "run:node:1"
+    other = run("email", {"credential": "mail", "to": "jane@example.com"}, ctx=ctx)
+    assert other["message_id"] != first["message_id"]
+
+
+def test_the_sender_is_the_nodes_or_the_credentials_or_its_user_name(mail, mails, serve):
+    login = {"port": serve(authenticator=mails.let_in, auth_require_tls=False), "password": PASSWORD}
+    mail(server={**login, "username": "me@example.org", "sender": None})
+    mail(server={**login, "username": "me@example.org"})
+    mail(server={**login, "username": "me@example.org"}, **{"from": "you@example.net"})
+    assert [envelope.mail_from for envelope in mails.envelopes] == [
+        "me@example.org",
+        "shop@example.com",
+        "you@example.net",
+    ]
+    message = failure(mail, server={**login, "username": "me", "sender": None})
+    assert message == "from: is required, since the credential names no sender"
+
+
+def test_names_of_all_the_world_arrive(mail, mails):
+    mail(to='"Müller, Jürgen" <j@example.com>, 山田 太郎 <y@example.com>, "a \\"b\\" c" <q@example.com>')
+    assert shown(mails.latest()["to"]) == [
+        ("Müller, Jürgen", "j@example.com"),
+        ("山田 太郎", "y@example.com"),
+        ('a "b" c', "q@example.com"),
+    ]
+
+
+def test_long_headers_are_folded_and_read_the_same(mail, mails):
+    name = "Ä, " * 60 + "!"
+    for subject in ("word " * 190 + "end", "x" * 1_000, "Grüße " * 160 + "!", "=?utf-8?q?no?=", "two  spaces"):
+        mail(to=[f'"{name}" <jane@example.com>'] * 20, subject=subject)
+        assert mails.latest()["subject"] == subject
+        assert shown(mails.latest()["to"])[0][1] == "jane@example.com"
+        assert max(map(len, mails.envelopes[-1].original_content.splitlines())) < 200
+
+
+def test_domains_of_all_the_world_are_reached_by_their_ascii_name(mail, mails):
+    mail(to="info@straße.example, post@MÜLLER.example")
+    assert mails.envelopes[-1].rcpt_tos == ["info@xn--strae-oqa.example", "post@xn--mller-kva.example"]
+
+
+def test_an_international_address_needs_a_server_that_knows_such(mail, mails, serve):
+    output = mail(to="Jürgen <jürgen@example.com>, bob@example.com", server={"port": serve(enable_SMTPUTF8=True)})
+    assert output["accepted"] == mails.envelopes[-1].rcpt_tos == ["jürgen@example.com", "bob@example.com"]
+    assert "?= <jürgen@example.com>,\r\n bob@example.com\r\n".encode() in mails.envelopes[-1].original_content
+    message = failure(mail, to="jürgen@example.com", server={"port": serve(enable_SMTPUTF8=False)})
+    assert "SMTPUTF8" in message and len(mails.envelopes) == 1
+
+
+# Attachments
+
+
+def test_files_of_the_workspace_and_texts_go_along(mail, mails, make_ctx):
+    ctx, _ = make_ctx()
+    ctx.files.write("reports/today.csv", b"a,b\r\n1,2\r\n")
+    ctx.files.write("raw", bytes(range(256)))
+    listed = {"path": "raw", "name": "Übersicht.pdf", "size": 256, "content_type": "application/pdf"}
+    mail(body="See", attachments=["reports/today.csv", listed, {"name": "notes.txt", "content": "Grüße"}])
+    got = [(part.get_filename(), part.get_content_type()) for part in mails.latest().iter_attachments()]
+    assert got == [
+        ("today.csv", "text/csv"),
+        ("Übersicht.pdf", "application/pdf"),
+        ("notes.txt", "text/plain"),
+    ]
+    csv, pdf, notes = mails.latest().iter_attachments()
+    assert csv.get_payload(decode=True) == b"a,b\r\n1,2\r\n"
+    assert pdf.get_content() == bytes(range(256)) and notes.get_content() == "Grüße"
+    assert mails.latest().get_body().get_content() == "See\n"
+
+
+def test_one_attachment_need_not_be_in_a_list(mail, mails):
+    mail(attachments={"name": "a.json", "content": "{}", "content_type": "application/json; charset=utf-8"})
+    (part,) = mails.latest().iter_attachments()
+    assert (part.get_filename(), part.get_content_type()) == ("a.json", "application/json")
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "C:\\etc\\passwd", "a/b/passwd"])
+def test_of_a_name_only_the_last_part_arrives(mail, mails, name):
+    mail(attachments=[{"name": name, "content": "x"}])
+    assert next(mails.latest().iter_attachments()).get_filename() == "passwd"
+
+
+@pytest.mark.parametrize("content_type", ["multipart/mixed", "message/rfc822"])
+def test_a_file_cannot_pose_as_a_part_with_parts(mail, mails, content_type):
+    mail(attachments=[{"name": "a", "content": "To: b", "content_type": content_type}])
+    assert next(mails.latest().iter_attachments()).get_content_type() == "application/octet-stream"
+
+
+@pytest.mark.parametrize(
+    ("attachment", "message"),
+    [
+        ("../secret", "attachments[0]: '../secret' leads out of the workspace's files"),
+        ("/etc/passwd", "attachments[0]: '/etc/passwd' is no path"),
+        ("link", "attachments[0]: 'link': is a link"),
+        ("linked/key", "attachments[0]: 'linked/key': goes through what is no folder, or through a link"),
+        ("missing", "attachments[0]: 'missing': there is no such file"),
+        (5, "attachments[0]: must be the path of a file"),
+        ({"name": "a"}, "attachments[0]: must be the path of a file"),
+        ({"content": "a"}, "attachments[0]: needs a name"),
+        ({"name": "..", "content": "a"}, "attachments[0]: '..' is no name of a file"),
+        ({"name": "a" * 201, "content": "a"}, "is no name of a file"),
+        ({"name": "a\r\nBcc: eve@example.com", "content": "a"}, "attachments[0].name: must not have line breaks"),
+        ({"name": "a", "content": "a", "content_type": "text"}, "attachments[0]: 'text' is no content type"),
+        ({"name": "a", "content": "a", "content_type": "a/b\r\nX: y"}, "is no content type"),
+    ],
+)
+def test_an_attachment_that_cannot_be_is_refused_by_its_number(mail, mails, tmp_path, attachment, message):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "key").write_text("secret")
+    (tmp_path / "files" / "link").symlink_to(tmp_path / "key")
+    (tmp_path / "files" / "linked").symlink_to(tmp_path)
+    assert message in failure(mail, attachments=[attachment])
+    assert not mails.envelopes
+
+
+def test_there_are_bounds_to_attachments(mail, mails, make_ctx, tmp_path):
+    small = {"name": "a", "content": "a"}
+    assert "at most 50" in failure(mail, attachments=[small] * 51)
+    ctx, _ = make_ctx()
+    ctx.files.max_bytes = MAX_BYTES + 1
+    ctx.files.write("big", b"x" * (MAX_BYTES - 5))
+    ctx.files.write("small", b"123456")
+    for attachments in (["big", "small"], ["small", "big"], ["big"] * 50):
+        ctx, _ = make_ctx(credentials={"mail": ("smtp", {**HERE, "port": mail.port or 1, "sender": "a@example.com"})})
+        ctx.files.max_bytes = MAX_BYTES + 1
+        with pytest.raises(NodeError, match=r"attachments\[1\]: the attachments have more than the 26214400 bytes"):
+            REGISTRY["email"].run({**LOADED, "to": "a@example.com", "attachments": attachments}, None, ctx)
+    assert not mails.envelopes
+
+
+@pytest.mark.slow
+def test_the_bound_holds_for_the_encoded_message(mail, mails, make_ctx):
+    ctx, _ = make_ctx(credentials={"mail": ("smtp", {**HERE, "port": 1, "sender": "a@example.com"})})
+    ctx.files.max_bytes = MAX_BYTES
+    ctx.files.write("big", b"x" * (MAX_BYTES - 5))
+    with pytest.raises(NodeError, match="the message has 3[0-9]+ bytes; at most 26214400"):
+        REGISTRY["email"].run({**LOADED, "to": "a@example.com", "attachments": ["big"]}, None, ctx)
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["a", "a@", "@b.example", "a b@example.com", "a@b c", "Jane, Doe <j@example.com>", '"open <a@example.com>',
+     "<a@example.com> <b@example.com>", "a@example.com>", "a@[127.0.0.1]", "a@-b.example", "(x) a@example.com",
+     "x" * 65 + "@example.com", "a;b@example.com", "a@b..example", "a@example.com <b@example.com>", 5, {"a": 1}, [5],
+     "x" * 201 + " <a@example.com>", "a@" + "b" * 64 + ".example", "," * 20_001, "a@\u3002.example", '"' * 300,
+     '"\\' * 9_000],
+)  # fmt: skip
+def test_what_is_no_address_is_refused_by_its_key(mail, mails, address):
+    began = time.monotonic()
+    for key in ("to", "cc", "bcc", "reply_to"):
+        message = failure(mail, **{"to": "jane@example.com", key: address})
+        assert message.startswith(f"{key}: ") and len(message) < 300
+    assert not mails.envelopes and time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("bad", ["\r\nBcc: eve@example.com", "\nX: y", "\r", "\0", "\x85", "\u2028X: y"])
+def test_nothing_can_become_another_header(mail, mails, bad):
+    assert failure(mail, subject=f"Hello{bad}").startswith("subject: must not have line breaks")
+    for key in ("to", "cc", "bcc", "reply_to", "from"):
+        for text in (f"Jane{bad} <jane@example.com>", f'"Jane{bad}" <jane@example.com>', f"jane@example.com{bad}"):
+            assert failure(mail, **{key: text}).startswith(f"{key}: must not have line breaks")
+    assert not mails.envelopes
+
+
+def test_a_body_stays_a_body(mail, mails):
+    mail(body="\r\n.\r\nMAIL FROM:<eve@example.com>\r\n\nBcc: eve@example.com\n", subject="Hello")
+    assert len(mails.envelopes) == 1 and mails.latest()["bcc"] is None
+    assert "\n.\nMAIL FROM" in mails.latest().get_content()
+
+
+def test_half_characters_do_no_harm(mail, mails):
+    mail(subject="a\ud800b", body="c\ud800d", attachments=[{"name": "e\ud800", "content": "f\ud800"}])
+    assert (mails.latest()["subject"], mails.latest().get_body().get_content()) == ("a?b", "c?d\n")
+
+
+def test_there_is_a_bound_to_recipients_and_there_has_to_be_one(mail, mails):
+    hundred = [f"a{number}@example.com" for number in range(100)]
+    assert len(mail(to=hundred[:60], bcc=hundred[50:])["accepted"]) == 100
+    assert failure(mail, to=hundred, cc="one@example.com") == "to: there are 101 recipients; at most 100 are allowed"
+    for nobody in ("", [], " , ", None):
+        assert failure(mail, to=nobody) == "to: there is nobody to write to"
+
+
+def test_an_address_that_the_old_rules_do_not_know_is_quoted(mail, mails):
+    assert mail(to="a..b@example.com")["accepted"] == ['"a..b"@example.com']
+    assert mailboxes("O'Neil+x <o'neil+x@Example.COM>", "to") == [mailbox("O'Neil+x <o'neil+x@example.com>", "to")]
+
+
+# How it is secured
+
+
+@pytest.mark.parametrize("security", ["tls", "starttls"])
+def test_a_mail_goes_encrypted_and_the_login_too(mail, mails, serve, authority, certificate, security):
+    # aiosmtpd knows of the encryption that began with STARTTLS alone.
+    options = {"auth_required": True, "auth_require_tls": security == "starttls"}
+    port = serve(**{security: certificate}, authenticator=mails.let_in, **options)
+    server = {"port": port, "security": security, "username": "me", "password": PASSWORD}
+    mail(server=server, context={"ca_file": authority.file})
+    assert [encrypted for _, _, encrypted in mails.logins] == [True] and len(mails.envelopes) == 1
+
+
+@pytest.mark.parametrize("security", ["tls", "starttls"])
+def test_a_server_that_cannot_prove_who_it_is_gets_nothing(mail, mails, serve, authority, certificate, security):
+    login = {"security": security, "username": "me", "password": PASSWORD}
+    unknown = {**login, "port": serve(**{security: certificate}, authenticator=mails.let_in)}
+    assert "its certificate is not valid: " in failure(mail, server=unknown)
+    other = {**login, "port": serve(**{security: authority.server("other.example")}, authenticator=mails.let_in)}
+    message = failure(mail, server=other, context={"ca_file": authority.file})
+    assert "its certificate is not valid: " in message and "127.0.0.1" in message
+    assert not mails.envelopes and not mails.logins
+
+
+def test_without_starttls_where_it_was_asked_for_nothing_is_sent(mail, mails, serve):
+    server = {"port": serve(authenticator=mails.let_in, auth_require_tls=False), "security": "starttls"}
+    message = failure(mail, server={**server, "username": "me", "password": PASSWORD})
+    assert message == "127.0.0.1 does not offer STARTTLS; nothing was sent to it"
+    assert not mails.envelopes and not mails.logins
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+@pytest.mark.parametrize("password", [PASSWORD, "pässwörd ☃"])
+def test_who_logs_in_may_have_any_password(mail, mails, serve, mechanism, password, monkeypatch):
+    other = {"PLAIN": "LOGIN", "LOGIN": "PLAIN"}[mechanism]
+    if not password.isascii() and mechanism == "LOGIN":
+        pytest.skip("what LOGIN encodes a password in is nowhere written")
+    monkeypatch.setattr("mail_servers.PASSWORD", password)
+    port = serve(authenticator=mails.let_in, auth_require_tls=False, auth_exclude_mechanism=[other])
+    mail(server={"port": port, "username": "me", "password": password})
+    assert [(used, name) for used, name, _ in mails.logins] == [(mechanism, b"me")]
+
+
+def test_a_wrong_password_is_said_and_not_shown(mail, mails, serve):
+    port = serve(authenticator=mails.let_in, auth_require_tls=False, auth_required=True)
+    message = failure(mail, server={"port": port, "username": "me", "password": "not this one"})
+    assert message.startswith(f"127.0.0.1:{port} refused the user name or the password: 535 ")
+    assert "not this one" not in message and not mails.envelopes
+    assert "answered 530 " in failure(mail, server={"port": port})
+
+
+def test_a_server_that_lets_nobody_log_in_is_told_no_password(mail, mails, serve):
+    message = failure(mail, server={"port": serve(), "username": "me", "password": PASSWORD})
+    assert message == "127.0.0.1 lets nobody log in here"
+
+
+def test_an_address_that_may_not_be_reached_is_refused(mail, mails, serve):
+    message = failure(mail, server={"port": serve()}, context={"rule": Rule([])})
+    assert "127.0.0.1 is at an address that may not be reached" in message and not mails.envelopes
+
+
+def test_a_credential_that_is_bound_to_other_hosts_is_not_sent(run, make_ctx, serve, mails):
+    data = {**HERE, "port": serve(), "sender": "a@example.com"}
+    ctx, _ = make_ctx(credentials={"mail": ("smtp", data, ["mail.example.com"])})
+    with pytest.raises(NodeError, match="may not be sent to 127.0.0.1"):
+        run("email", {"credential": "mail", "to": "a@example.com"}, ctx=ctx)
+    assert not mails.envelopes
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        {"body": "the key is hunter2hunter2"},
+        {"to": ["hunter2hunter2@example.com"]},
+        {"attachments": [{"name": "a", "content": "hunter2hunter2"}]},
+    ],
+)
+def test_a_secret_of_an_expression_is_not_mailed_about(run, make_ctx, serve, mails, leak):
+    data = {**HERE, "port": serve(), "sender": "a@example.com"}
+    known = {"mail": ("smtp", data), "key": ("secret", {"value": "hunter2hunter2"})}
+    ctx, _ = make_ctx(credentials=known)
+    assert ctx.keyring["key"] == "hunter2hunter2"
+    with pytest.raises(NodeError, match="'key' may not be sent to 127.0.0.1"):
+        run("email", {"credential": "mail", "to": "a@example.com", **leak}, ctx=ctx)
+    ctx, _ = make_ctx(credentials={**known, "key": (*known["key"], ["127.0.0.1"])})
+    assert ctx.keyring["key"] == "hunter2hunter2"
+    run("email", {"credential": "mail", "to": "a@example.com", **leak}, ctx=ctx)
+    assert len(mails.envelopes) == 1
+
+
+# What the server refuses
+
+
+def test_who_is_refused_is_in_the_output_and_in_the_log(mail, mails):
+    mails.refuse = {"gone@example.com": "550 5.1.1 no such user", "full@example.com": "452 4.2.2 mailbox full"}
+    output = mail(to="jane@example.com, gone@example.com, full@example.com")
+    assert output["accepted"] == mails.envelopes[-1].rcpt_tos == ["jane@example.com"]
+    assert output["refused"] == {
+        "gone@example.com": "550 5.1.1 no such user",
+        "full@example.com": "452 4.2.2 mailbox full",
+    }
+    assert mail.lines == [("warning", "the mail server refused 2 of 3 recipients", output["refused"])]
+
+
+def test_where_everybody_is_refused_it_fails(mail, mails):
+    mails.refuse = {"gone@example.com": "550 no such user", "full@example.com": "452 mailbox full"}
+    message = failure(mail, to="gone@example.com")
+    assert message == "nobody of the recipients was accepted: gone@example.com: 550 no such user"
+    failure(mail, permanent=False, to="gone@example.com, full@example.com")
+    assert not mails.envelopes
+
+
+def test_a_message_that_is_too_large_for_the_server_is_refused_for_good(mail, mails, serve):
+    assert " answered 552 " in failure(mail, body="x" * 2_000, server={"port": serve(data_size_limit=1_000)})
+
+
+# Hostile and broken servers
+
+
+@pytest.fixture
+def script():
+    """`script({b"EHLO": b"250 x\\r\\n"})` is the port of a server that answers each verb so, greeting with b"".
+
+    `*` stands for any other verb, `.` for the end of a message. None hangs up. An answer that is a list is sent again
+    and again, until the client hangs up. `script.heard` has the lines that came.
+    """
+    listener, over = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def converse(answers):
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as lines:
+            say(connection, answers.get(b"", b"220 hello\r\n"))
+            for line in lines:
+                start.heard.append(line.strip())
+                # A line of nothing is no greeting: among the random bytes of a handshake there can be one.
+                verb = (line.split() or [b"\n"])[0].upper()
+                answer = answers.get(verb, answers.get(b"*", b"250 fine\r\n"))
+                say(connection, answer)
+                if verb == b"DATA" and answer == b"354 go\r\n":
+                    next(line for line in lines if line == b".\r\n")
+                    say(connection, answers.get(b".", b"250 taken\r\n"))
+
+    def say(connection, answer):
+        if answer is None:
+            connection.shutdown(socket.SHUT_RDWR)
+        elif isinstance(answer, bytes):
+            connection.sendall(answer)
+        else:
+            while not over.wait(0.01):
+                connection.sendall(answer[0])
+
+    def run(answers):
+        with contextlib.suppress(OSError):
+            converse(answers)
+
+    def start(answers):
+        threads.append(threading.Thread(target=run, args=(answers,)))
+        threads[-1].start()
+        return listener.getsockname()[1]
+
+    threads, start.heard = [], []
+    yield start
+    over.set()
+    listener.shutdown(socket.SHUT_RDWR)  # what ends `accept`
+    listener.close()
+    for thread in threads:
+        thread.join(60)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {b"": [b"2"]},
+        {b"": [b"220-x\r\n"]},
+        {b"EHLO": [b"250-x\r\n"]},
+        {b"DATA": [b"3"]},
+        {b"": b""},
+        {b"MAIL": b""},
+    ],
+)
+def test_a_server_that_drips_or_says_nothing_gains_no_time(mail, script, answers):
+    began = time.monotonic()
+    message = failure(mail, permanent=False, server={"port": script(answers)}, timeout=0.3)
+    assert message.endswith(": not done within 0.3 s")
+    assert 0.25 < time.monotonic() - began < 15
+
+
+def test_the_deadline_of_the_node_holds_before_the_timeout(mail, script):
+    began = time.monotonic()
+    failure(mail, permanent=False, server={"port": script({b"": b""})}, context={"seconds": 0.3})
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("security", ["tls", "starttls"])
+def test_a_handshake_that_never_ends_does(mail, script, security):
+    answers = {b"": b"" if security == "tls" else b"220 x\r\n", b"EHLO": b"250-x\r\n250 STARTTLS\r\n"}
+    answers |= {b"STARTTLS": b"220 go ahead\r\n", b"*": b""}
+    message = failure(mail, permanent=False, server={"port": script(answers), "security": security}, timeout=0.3)
+    assert message.endswith(": not done within 0.3 s")
+
+
+def test_what_was_said_before_the_encryption_does_not_count_after_it(mail, authority, certificate):
+    """Somebody in between slips in an answer that was never encrypted, so as to get the password."""
+    listener, heard = socket.create_server(("127.0.0.1", 0)), []
+
+    def converse():
+        plain, _ = listener.accept()
+        plain.sendall(b"220 hello\r\n")
+        plain.recv(1000)
+        plain.sendall(b"250-me\r\n250 STARTTLS\r\n")
+        plain.recv(1000)
+        plain.sendall(b"220 go\r\n250-me\r\n250 AUTH PLAIN\r\n")
+        with certificate.wrap_socket(plain, server_side=True) as tls:
+            heard.append(tls.recv(1000))
+            tls.sendall(b"250 me\r\n")
+            heard.append(tls.recv(1000))
+
+    with listener:
+        thread = threading.Thread(target=converse)
+        thread.start()
+        server = {"port": listener.getsockname()[1], "security": "starttls", "username": "me", "password": PASSWORD}
+        message = failure(mail, server=server, context={"ca_file": authority.file})
+        thread.join(60)
+    assert message == "127.0.0.1 lets nobody log in here"
+    assert heard == [b"ehlo [127.0.0.1]\r\n", b""]
+
+
+@pytest.mark.parametrize(
+    ("answers", "permanent", "words"),
+    [
+        ({b"": b"HTTP/1.1 400 Bad Request\r\n"}, False, "no SMTP"),
+        ({b"": b"\xff\xfe\x00garbage\r\n"}, False, "no SMTP"),
+        ({b"": b"x" * 100_000}, True, "Line too long"),
+        ({b"": b"220-x\r\n" * 200_000}, False, "more than 1048576 bytes"),
+        ({b"": b"421 busy\r\n"}, False, "answered 421 busy"),
+        ({b"": b"554 not you\r\n"}, True, "answered 554 not you"),
+        ({b"": None}, False, "closed"),
+        ({b"EHLO": b"502 what\r\n", b"HELO": b"550 no\r\n"}, True, "answered 550 no"),
+        ({b"MAIL": b"451 later\r\n"}, False, "answered 451 later"),
+        ({b"MAIL": b"550 not from you\r\n"}, True, "answered 550 not from you"),
+        ({b"RCPT": b"450 greylisted\r\n"}, False, "jane@example.com: 450 greylisted"),
+        ({b"RCPT": b"421 going down\r\n"}, False, "jane@example.com: 421 going down"),
+        ({b"DATA": b"554 spam\r\n"}, True, "answered 554 spam"),
+        ({b"DATA": b"354 go\r\n", b".": b"452 full\r\n"}, False, "answered 452 full"),
+        ({b"DATA": None}, False, "closed"),
+        ({b"MAIL": b"550 \x1b[31mred\x00\r\n"}, True, "answered 550 [31mred"),
+        ({b"EHLO": b"250-x\r\n250 STARTTLS\r\n"}, False, ""),
+    ],
+)
+def test_whatever_it_answers_it_is_an_error_that_says_whether_a_retry_helps(mail, script, answers, permanent, words):
+    answers = {b"DATA": b"354 go\r\n", b".": b"554 no\r\n", **answers}
+    if not words:
+        answers[b"."] = b"451 later\r\n"
+    port = script(answers)
+    message = failure(mail, permanent=permanent, server={"port": port}, timeout=5)
+    assert message.startswith((f"127.0.0.1:{port}", "nobody")) and words in message and len(message) < 400
+
+
+def test_a_server_that_hangs_up_after_it_took_the_message_has_taken_it(mail, script):
+    answers = {b"DATA": b"354 go\r\n", b".": b"250 taken\r\n", b"QUIT": None}
+    assert mail(server={"port": script(answers)})["accepted"] == ["jane@example.com"]
+
+
+def test_nobody_there_is_said(mail):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    assert failure(mail, permanent=False, server={"port": port}) == f"127.0.0.1:{port}: Connection refused"
+
+
+def test_it_introduces_itself_by_its_address(mail, script):
+    mail(server={"port": script({b"DATA": b"354 go\r\n"})})
+    assert script.heard[0] == b"ehlo [127.0.0.1]"
+
+
+# Trying a credential out
+
+
+def test_a_credential_is_tried_out_without_a_mail(make_ctx, mails, serve, authority, certificate):
+    port = serve(starttls=certificate, authenticator=mails.let_in)
+    login = {"host": "127.0.0.1", "port": port, "username": "me", "password": PASSWORD}
+    known = {
+        "good": ("smtp", login),
+        "wrong": ("smtp", {**login, "password": "wrong"}),
+        "plain": ("smtp", {**HERE, "port": serve()}),
+    }
+    ctx, _ = make_ctx(ca_file=authority.file, credentials=known)
+    check = CHECKS["smtp"]
+    assert check(ctx.credential("good"), ctx, {}) == "mail.example answers, and lets me in"
+    assert check(ctx.credential("plain"), ctx, {}) == "mail.example answers; without a user name nobody logged in"
+    with pytest.raises(NodeError, match="refused the user name or the password"):
+        check(ctx.credential("wrong"), ctx, {})
+    assert not mails.envelopes
+
+
+# The contract
+
+
+@pytest.fixture
+def case_email(mails, serve, script):
+    port = serve(authenticator=mails.let_in, auth_require_tls=False)
+    login = {**HERE, "username": "me@example.org", "password": PASSWORD}
+    mails.refuse = {"echo@example.com": f"550 you said {PASSWORD}"}
+    return Case(
+        config={"credential": "mail", "to": "jane@example.com, echo@example.com", "subject": "Hello", "body": "Hello"},
+        credentials={"mail": ("smtp", {**login, "port": port}), "slow": ("smtp", {**HERE, "port": script({b"": b""})})},
+        secret=PASSWORD,
+        stalled={"credential": "slow", "from": "a@example.com"},
+        count=lambda: len(mails.envelopes),
+    )
+
+
+class TestEmailKeepsTheContract(Contract):
+    type_ = "email"
+
+
+# Addresses from outside
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " " * 19_990,
+        " " * 9_000 + "x" + " " * 9_000,
+        "a " * 9_000 + "<",
+        '"' + "\\" * 19_000,
+        '"\\' * 9_000,
+        "<" * 19_000 + ">",
+        '"' * 19_000 + "<a@example.com>",
+        "a" * 19_000 + "@example.com",
+        "a" * 19_000 + " <a@example.com>",
+        "a@" + "a." * 9_000,
+        "a@" + "é" * 9_000,
+    ],
+)
+def test_no_text_that_stands_for_an_address_takes_long(text):
+    begun = time.thread_time()
+    with pytest.raises(NodeError):
+        mailbox(text, "to")
+    with contextlib.suppress(NodeError):
+        mailboxes(text, "to")
+    assert time.thread_time() - begun < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "address"),
+    [
+        ("  ada@example.com ", "", "ada@example.com"),
+        ("<ada@example.com>", "", "ada@example.com"),
+        ("Ada < ada@example.com >", "Ada", "ada@example.com"),
+        ('"Lovelace, Ada" <ada@example.com>', "Lovelace, Ada", "ada@example.com"),
+        (r'"Ada \"Countess\" \\ <x@y>" <ada@example.com>', r'Ada "Countess" \ <x@y>', "ada@example.com"),
+        ('"" <ada@example.com>', "", "ada@example.com"),
+        ("A" * 200 + " <ada@example.com>", "A" * 200, "ada@example.com"),
+    ],
+)
+def test_an_address_is_what_stands_after_the_last_angle_bracket(text, name, address):
+    found = mailbox(text, "to")
+    assert (found.name, found.address) == (name, address)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("A" * 201 + " <ada@example.com>", "has more than 200 characters"),
+        ("a" * 64 + "@" + "b" * 256, "has more than 320 characters"),
+        ("Lovelace @ home <ada@example.com>", "in quotation marks"),
+        ('Ada "Countess" <ada@example.com>', "in quotation marks"),
+        ('"Ada" Countess" <ada@example.com>', "in quotation marks"),
+        ('"Ada\\" <ada@example.com>', "in quotation marks"),
+        ("Ada <bob@example.com> <ada@example.com>", "in quotation marks"),
+        ("Ada <ada@example.com", "is no e-mail address"),
+        ("Ada <ada>", "is no e-mail address"),
+    ],
+)
+def test_what_is_no_address_is_told_so(text, told):
+    with pytest.raises(NodeError, match=told):
+        mailbox(text, "to")

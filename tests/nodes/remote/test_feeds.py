@@ -1,0 +1,451 @@
+import gzip
+import html
+import resource
+import socket
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+from contract import Case, Contract
+from marshmallow import ValidationError
+from werkzeug import Response
+
+import engine
+from errors import DefinitionError, NodeError
+from nodes import REGISTRY
+from nodes.remote.feeds import keyed, oldest_first
+from parsers import worker
+from parsers.process import Reader, Unreadable
+
+RSS = '<?xml version="1.0" encoding="utf-8"?><rss version="2.0"><channel><title>T</title>{}</channel></rss>'
+ATOM = '<?xml version="1.0" encoding="utf-8"?><feed xmlns="http://www.w3.org/2005/Atom"><title>T</title>{}</feed>'
+
+
+def item(guid=None, title="A title", link=None, **more):
+    """An entry of RSS: `item("1", pubDate="…")`."""
+    given = {"guid": guid, "title": title, "link": link, **more}
+    return f"<item>{''.join(f'<{name}>{value}</{name}>' for name, value in given.items() if value is not None)}</item>"
+
+
+def rss(*items):
+    return RSS.format("".join(items))
+
+
+class Page:
+    """A page that says what the test wants, and knows what it was asked for."""
+
+    def __init__(self, httpserver):
+        self.url = f"http://127.0.0.1:{httpserver.port}/feed.xml"
+        self.text, self.status, self.headers, self.seen = "", 200, {}, []
+        httpserver.expect_request("/feed.xml").respond_with_handler(self.answer)
+
+    def answer(self, request):
+        self.seen.append({name.lower(): value for name, value in request.headers.items()})
+        headers = {"Content-Type": "application/rss+xml", **self.headers}
+        return Response(self.text, self.status, headers)
+
+
+@pytest.fixture
+def page(httpserver):
+    return Page(httpserver)
+
+
+@pytest.fixture
+def poll(make_ctx, page):
+    """`poll(state, **config)` is one look of the trigger at the page."""
+
+    def look(state=None, **config):
+        ctx, _ = make_ctx(seconds=30)
+        node = REGISTRY["rss_trigger"]
+        polled = node.poll(node.Config().load({"url": page.url, **config}), state, ctx)
+        orjson.dumps(polled.state)
+        return polled
+
+    return look
+
+
+def keys(polled):
+    return [found.key for found in polled.items]
+
+
+# What an entry is
+
+
+def test_an_entry_has_all_that_the_feed_says(run, page):
+    page.text = rss(
+        """<item><guid isPermaLink="false">id-1</guid><title>Fish &amp;amp; &lt;b&gt;chips&lt;/b&gt;</title>
+        <link>https://example.com/1?a=1&amp;b=2</link><author>ada@example.com (Ada)</author>
+        <description>&lt;p&gt;Hello &lt;a href="/x"&gt;you&lt;/a&gt;&lt;/p&gt;</description>
+        <pubDate>Mon, 02 Mar 2026 13:00:00 +0100</pubDate><category>food</category><category>sea</category>
+        <enclosure url="https://example.com/1.mp3" length="512" type="audio/mpeg"/></item>"""
+    )
+    (entry,) = run("rss", {"url": page.url})
+    host = page.url.removesuffix("/feed.xml")
+    assert entry == {
+        "id": "id-1",
+        "title": "Fish & chips",
+        "link": "https://example.com/1?a=1&b=2",
+        "summary": f'<p>Hello <a href="{host}/x" rel="noopener noreferrer">you</a></p>',
+        "content": "",
+        "author": "ada@example.com (Ada)",
+        "published": "2026-03-02T12:00:00Z",
+        "updated": None,
+        "tags": ["food", "sea"],
+        "enclosures": [{"url": "https://example.com/1.mp3", "type": "audio/mpeg", "length": 512}],
+    }
+
+
+def test_an_entry_of_atom_has_the_same_shape(run, page):
+    page.text = ATOM.format(
+        """<entry><id>tag:example.com,2026:1</id><title type="text">1 &lt; 2</title>
+        <link href="https://example.com/1"/><author><name>Ada</name></author>
+        <published>2026-03-02T12:00:00Z</published><updated>2026-03-03T12:00:00+01:00</updated>
+        <summary type="text">a &lt;b&gt; c</summary>
+        <content type="html">&lt;p onclick="x()"&gt;Hi&lt;/p&gt;&lt;script&gt;x()&lt;/script&gt;</content>
+        <category term="news"/></entry>"""
+    )
+    (entry,) = run("rss", {"url": page.url})
+    assert (entry["id"], entry["title"], entry["link"]) == ("tag:example.com,2026:1", "1 < 2", "https://example.com/1")
+    assert (entry["author"], entry["tags"], entry["enclosures"]) == ("Ada", ["news"], [])
+    assert (entry["published"], entry["updated"]) == ("2026-03-02T12:00:00Z", "2026-03-03T11:00:00Z")
+    assert (entry["summary"], entry["content"]) == ("a &lt;b&gt; c", "<p>Hi</p>")
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "<a href='javascript:alert(1)'>x</a>",
+        "<iframe src='https://example.com'></iframe>",
+        "<svg><script>alert(1)</script></svg>",
+        "<p style='background:url(javascript:alert(1))'>x</p>",
+    ],
+)
+def test_html_is_safe_to_show(run, page, markup):
+    page.text = rss(item("1", title=html.escape(markup), description=html.escape(markup)))
+    (entry,) = run("rss", {"url": page.url})
+    assert not any(word in entry["summary"] for word in ("alert", "iframe", "javascript", "onerror"))
+    assert "<" not in entry["title"]
+
+
+def test_what_is_relative_is_seen_from_the_feed_but_for_ids_which_stay_as_they_are(run, page):
+    """An address may have a key in it, and an entry must not be a new one when that is renewed."""
+    page.text = rss(item("7", link="/seven", description='&lt;img src="a.png"&gt;'))
+    (entry,) = run("rss", {"url": page.url})
+    host = page.url.removesuffix("/feed.xml")
+    assert (entry["id"], entry["link"], entry["summary"]) == ("7", f"{host}/seven", f'<img src="{host}/a.png">')
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "http://[x"])
+def test_a_link_leads_to_the_web_or_is_none(run, page, link):
+    page.text = rss(item("1", link=link))
+    assert run("rss", {"url": page.url})[0]["link"] is None
+
+
+def test_entries_come_in_the_order_of_the_feed_up_to_a_limit(run, page):
+    page.text = rss(*(item(str(number)) for number in range(5)))
+    assert [entry["id"] for entry in run("rss", {"url": page.url, "limit": 3})] == ["0", "1", "2"]
+
+
+def test_a_feed_in_another_charset_is_read(run, page):
+    page.text = rss(item("1", title="Grüße")).replace("utf-8", "iso-8859-1").encode("iso-8859-1")
+    assert run("rss", {"url": page.url})[0]["title"] == "Grüße"
+
+
+def test_a_feed_that_is_compressed_is_read(run, page):
+    page.text, page.headers = gzip.compress(rss(item("1")).encode()), {"Content-Encoding": "gzip"}
+    assert len(run("rss", {"url": page.url})) == 1
+
+
+def test_half_a_surrogate_pair_in_a_feed_does_no_harm(run, page):
+    page.text = rss(item("1", title="a&amp;#xD800;b", description="&amp;#xD83D;"))
+    (entry,) = run("rss", {"url": page.url})
+    assert orjson.loads(orjson.dumps(entry)) == entry
+
+
+@pytest.mark.parametrize("type_", ["rss", "rss_trigger"])
+def test_an_address_that_is_none_of_the_web_is_refused_before_anything_runs(type_):
+    definition = {"nodes": [{"id": "it", "type": type_, "config": {"url": "example.com/feed"}}]}
+    with pytest.raises(DefinitionError, match="config.url: must begin with http:// or https://"):
+        engine.plan(definition)
+    definition["nodes"][0]["config"]["url"] = "{{ vars.url }}"
+    engine.plan(definition)
+
+
+@pytest.mark.parametrize("text", ["<html><body>Hello</body></html>", "", "{}", "hello", "<rss", "\0\0\0"])
+def test_what_is_no_feed_is_refused(run, page, text):
+    page.text = text
+    with pytest.raises(NodeError, match=r"what 127.0.0.1 answered is no RSS or Atom feed") as caught:
+        run("rss", {"url": page.url})
+    assert caught.value.permanent
+
+
+@pytest.mark.parametrize(("status", "permanent"), [(404, True), (410, True), (401, True), (500, False), (429, False)])
+def test_another_answer_than_200_is_a_failure(run, page, status, permanent):
+    page.status = status
+    with pytest.raises(NodeError, match=rf"GET 127.0.0.1:\d+\S* answered {status}") as caught:
+        run("rss", {"url": page.url})
+    assert caught.value.permanent == permanent
+
+
+def test_an_empty_answer_is_a_failure_and_no_empty_feed(poll, page):
+    page.status = 204
+    with pytest.raises(NodeError, match="204"):
+        poll()
+
+
+def test_only_addresses_that_may_be_reached_are(run):
+    with pytest.raises(NodeError, match="may not be reached"):
+        run("rss", {"url": "http://127.0.0.2/feed"})
+
+
+def test_a_secret_in_the_address_goes_to_its_own_host_alone(run, page, make_ctx):
+    page.text = rss(item("1"))
+    for hosts, allowed in ((["127.0.0.1"], True), (["example.com"], False)):
+        ctx, _ = make_ctx(credentials={"token": ("secret", {"value": "s3cret"}, hosts)})
+        url = f"{page.url}?token={ctx.keyring['token']}"
+        if allowed:
+            assert run("rss", {"url": url}, ctx=ctx)
+        else:
+            with pytest.raises(NodeError, match="may not be sent to 127.0.0.1"):
+                run("rss", {"url": url}, ctx=ctx)
+    assert len(page.seen) == 1
+
+
+def test_a_secret_in_the_address_follows_no_redirect_to_another_host(run, httpserver, names, make_ctx):
+    names["b.example"] = ["127.0.0.1"]
+    away = {"Location": f"http://b.example:{httpserver.port}/s3cret"}
+    httpserver.expect_request("/go").respond_with_data(status=302, headers=away)
+    ctx, _ = make_ctx(credentials={"token": ("secret", {"value": "s3cret"}, ["127.0.0.1"])})
+    url = f"http://127.0.0.1:{httpserver.port}/go?to=http://b.example/{ctx.keyring['token']}"
+    with pytest.raises(NodeError, match="may not be sent to b.example"):
+        run("rss", {"url": url}, ctx=ctx)
+    assert len(httpserver.log) == 1
+
+
+def test_a_server_that_drips_is_not_waited_for(run, serve_bytes):
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    server = serve_bytes([head, *[b"<"] * 1_000])
+    began = time.monotonic()
+    with pytest.raises(NodeError, match="no complete answer"):
+        run("rss", {"url": server.url}, seconds=0.5)
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("config", [{"every": 29}, {"url": ""}, {"backlog": "perhaps"}, {"url": "x", "limit": 5}])
+def test_a_trigger_refuses_what_it_cannot_do(config):
+    with pytest.raises(ValidationError):
+        REGISTRY["rss_trigger"].Config().load({"url": "https://example.com", **config})
+
+
+def test_a_trigger_has_defaults():
+    loaded = REGISTRY["rss_trigger"].Config().load({"url": "https://example.com"})
+    assert loaded == {"url": "https://example.com", "every": 900.0, "backlog": False, "updates": False}
+
+
+def test_a_trigger_hands_on_the_entry(run):
+    assert run("rss_trigger", {"url": "https://example.com"}, {"id": "1"}) == {"id": "1"}
+
+
+# What a look finds
+
+
+def test_a_look_finds_all_entries_oldest_first(poll, page):
+    page.text = rss(*(item(str(number), pubDate=f"Mon, 02 Mar 2026 12:00:0{9 - number} GMT") for number in range(3)))
+    polled = poll()
+    assert keys(polled) == ["2", "1", "0"] and polled.whole and not polled.more
+    assert polled.items[0].value["id"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("dates", "order"),
+    [([None, None, None], [2, 1, 0]), (["2026", "2024", "2025"], [1, 2, 0]), (["2026", None, "2025"], [2, 1, 0])],
+)
+def test_without_a_date_for_each_the_feed_is_taken_to_begin_with_the_newest(dates, order):
+    entries = [{"published": date, "updated": None, "at": at} for at, date in enumerate(dates)]
+    assert [entry["at"] for entry in oldest_first(entries)] == order
+
+
+def test_the_marks_of_the_server_are_given_back_to_it(poll, page):
+    page.text = rss(item("1"))
+    page.headers = {"ETag": '"abc"', "Last-Modified": "Mon, 02 Mar 2026 12:00:00 GMT"}
+    first = poll()
+    assert first.state == {"etag": '"abc"', "modified": "Mon, 02 Mar 2026 12:00:00 GMT"}
+    assert "if-none-match" not in page.seen[0]
+    page.status, page.text = 304, ""
+    second = poll(first.state)
+    assert page.seen[1]["if-none-match"] == '"abc"' and "if-modified-since" in page.seen[1]
+    assert (second.items, second.state, second.whole) == ((), first.state, False)
+
+
+def test_that_nothing_has_changed_is_not_believed_of_a_server_that_was_not_asked(poll, page):
+    page.status = 304
+    with pytest.raises(NodeError, match="304"):
+        poll()
+    with pytest.raises(NodeError, match="304"):
+        poll({})
+
+
+def test_a_feed_that_is_broken_off_is_neither_all_there_is_nor_remembered_by_its_marks(poll, page):
+    page.text, page.headers = rss(item("1"), item("2"))[:-40], {"ETag": '"abc"'}
+    polled = poll()
+    assert "1" in keys(polled) and not polled.whole and polled.state == {}
+
+
+def test_a_mark_of_absurd_length_is_not_kept(poll, page):
+    page.text, page.headers = rss(item("1")), {"ETag": '"' + "x" * 2_000 + '"'}
+    assert poll().state == {}
+
+
+def test_an_empty_feed_is_one(poll, page):
+    page.text = rss()
+    assert poll() == ([], {}, True, False)
+
+
+def test_an_entry_without_an_id_is_marked_by_its_link_and_title(poll, page):
+    page.text = rss(item(link="https://a/1", title="x"), item(link="https://a/1", title="y"), item(title="x"))
+    assert len(set(keys(poll()))) == 3
+    page.text = rss(item(title="x"), item(link="https://a/1", title="x", description="changed"))
+    assert len(set(keys(poll()))) == 2
+    page.text = rss("<item></item>", item(title=None, description="only that"))
+    assert len(keys(poll())) == 1
+
+
+def test_an_edited_entry_is_the_same_unless_updates_count(poll, page):
+    found = {}
+    for updates in (False, True):
+        for text in ("a", "b"):
+            page.text = rss(item("1", description=text))
+            found[updates, text] = keys(poll(updates=updates))
+    assert found[False, "a"] == found[False, "b"] == ["1"]
+    assert found[True, "a"] != found[True, "b"] and found[True, "a"] != ["1"]
+
+
+def entry(id_, link="l", **more):
+    return {"id": id_, "link": link, **dict.fromkeys(("title", "summary", "content", "published", "updated")), **more}
+
+
+def test_where_the_feed_says_when_an_entry_was_updated_that_counts():
+    (before,), (after,), (same,) = (
+        [found.key for found in keyed([entry("1", summary=text, updated=at, enclosures=[])], updates=True)]
+        for text, at in (("a", "2025"), ("a", "2026"), ("b", "2026"))
+    )
+    assert before != after == same
+
+
+def test_entries_with_one_id_that_link_elsewhere_are_told_apart():
+    """As some feeds have it, whose makers have misunderstood what an id is."""
+    first, second, third = entry("x", "a"), entry("x", "b"), entry("x", "c")
+    alone = [found.key for found in keyed([first], False)]
+    both = [found.key for found in keyed([first, second], False)]
+    later = [found.key for found in keyed([first, second, third], False)]
+    assert alone == ["x"] and both[0] == "x" and later[:2] == both and len(set(later)) == 3
+
+
+def test_an_entry_that_is_listed_twice_is_one():
+    assert len({found.key for found in keyed([entry("x", "a"), entry("x", "a", title="again")], False)}) == 1
+
+
+# Texts that are meant to do harm
+
+
+def bomb():
+    entities = "".join(f'<!ENTITY e{at} "{f"&e{at - 1};" * 10 if at else "lol"}">\n' for at in range(12))
+    return f'<?xml version="1.0"?>\n<!DOCTYPE rss [\n{entities}]>' + rss(item("1", description="&e11;"))[38:]
+
+
+def amplifier():
+    return (
+        f'<?xml version="1.0"?>\n<!DOCTYPE rss [\n<!ENTITY a "{"x" * 200_000}">\n]>'
+        f"{rss(item('1', description='&a;' * 100_000))[38:]}"
+    )
+
+
+def reaching_out():
+    entity = '<!ENTITY a SYSTEM "file:///etc/passwd">'
+    return f'<?xml version="1.0"?>\n<!DOCTYPE rss [\n{entity}\n]>' + rss(item("1", description="&a;"))[38:]
+
+
+HARMFUL = {
+    "entities in entities": bomb(),
+    "a long entity often": amplifier(),
+    "an author that takes quadratic time": rss(item("1", author="a" * 200_000)),
+    "blanks that take quadratic time": '<?xml version="1.0"?>' + "\n " * 100_000 + rss()[38:],
+    "a declaration that takes quadratic time": "<?" + 'encoding="' * 30_000,
+    "a very deep feed": rss("<b>" * 100_000),
+    "attributes without end": "<rss " + " ".join(f'a{number}="b"' for number in range(30_000)) + "></rss>",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HARMFUL)
+def test_a_feed_that_is_meant_to_do_harm_does_none(name):
+    with Reader("feed") as reader:
+        began = time.monotonic()
+        try:
+            found, _ = reader.read({"url": "http://a/", "content_type": "text/xml"}, HARMFUL[name].encode(), 2.0)
+            assert len(orjson.dumps(found)) < 10 * len(HARMFUL[name]) + 10_000
+        except Unreadable as error:
+            assert error.message.startswith("the feed cannot be read: ")
+        assert time.monotonic() - began < 20
+        again, _ = reader.read({"url": "http://a/", "content_type": "text/xml"}, rss(item("1")).encode(), 10.0)
+        assert again["entries"][0]["id"] == "1"
+
+
+def test_no_file_gets_into_a_feed():
+    with Reader("feed") as reader:
+        found, _ = reader.read({"url": "http://a/", "content_type": "text/xml"}, reaching_out().encode(), 10.0)
+    assert "root:" not in str(found)
+
+
+def test_what_takes_longer_than_its_time_is_ended():
+    with Reader("feed") as reader:
+        text = HARMFUL["an author that takes quadratic time"].encode()
+        with pytest.raises(Unreadable, match=r"the feed cannot be read: it takes longer than 0.3 s"):
+            reader.read({"url": "http://a/", "content_type": "text/xml"}, text, 0.3)
+
+
+def test_a_process_that_died_is_replaced():
+    with Reader("feed") as reader:
+        options = {"url": "http://a/", "content_type": "text/xml"}
+        reader.read(options, rss().encode(), 10.0)
+        reader._process.kill()
+        with pytest.raises(Unreadable, match="it takes too much, or ends its reader"):
+            reader.read(options, b"x" * 10_000_000, 10.0)
+        assert reader.read(options, rss().encode(), 10.0)[0]["entries"] == []
+
+
+def test_the_process_that_reads_knows_nothing_of_the_server(monkeypatch):
+    monkeypatch.setenv("HEADRACE_SECRET_KEY", "the key of the server")
+    with Reader("feed") as reader:
+        reader.read({"url": "http://a/", "content_type": "text/xml"}, rss().encode(), 10.0)
+        assert Path(f"/proc/{reader._process.pid}/environ").read_text() == ""
+
+
+def test_where_the_process_that_reads_cannot_be_bounded_nothing_is_read(monkeypatch):
+    def refuse(what, limits):
+        raise ValueError("not allowed")
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert worker._limit() == "the process that reads it cannot be bounded (setrlimit): not allowed"
+
+
+def test_a_server_that_asks_to_be_left_alone_is(run, page):
+    page.status, page.headers = 429, {"Retry-After": "7200"}
+    with pytest.raises(NodeError) as caught:
+        run("rss", {"url": page.url})
+    assert caught.value.retry_after == 7200
+
+
+@pytest.fixture
+def case_rss(page):
+    page.text = rss(item("1"))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        stalled = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}/"}
+        yield Case(config={"url": page.url}, stalled=stalled, count=lambda: len(page.seen))
+
+
+class TestRssKeepsTheContract(Contract):
+    type_ = "rss"

@@ -1,0 +1,394 @@
+"""The node `ssh` with a real server, which runs commands in a shell of this machine."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+from subprocess import PIPE
+
+import asyncssh
+import pytest
+from children import end_child, start_child
+from contract import Case, Contract
+from marshmallow import ValidationError
+
+from errors import NodeError
+from nodes import REGISTRY
+from nodes.credentials.types import TYPES
+from nodes.remote import ssh
+
+PASSWORD = "Pa'ss wörd"
+SERVER_KEY, OTHER_KEY, USER_KEY = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(3))
+RSA_KEY = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
+
+
+def public(key):
+    return key.export_public_key().decode().strip()
+
+
+class Login(asyncssh.SSHServer):
+    def password_auth_supported(self):
+        return True
+
+    def validate_password(self, username, password):
+        return (username, password) == ("zoe", PASSWORD)
+
+    def public_key_auth_supported(self):
+        return True
+
+    def validate_public_key(self, username, key):
+        return username == "zoe" and key == USER_KEY.convert_to_public()
+
+
+async def feed(process, pipe):
+    try:
+        while piece := await process.stdin.read(32_768):
+            await asyncio.to_thread(pipe.write, piece)
+            await asyncio.to_thread(pipe.flush)
+    except (BrokenPipeError, asyncssh.SignalReceived, asyncssh.BreakReceived):
+        pass  # it does not read everything
+    with contextlib.suppress(BrokenPipeError):
+        pipe.close()
+
+
+async def copy(pipe, stream):
+    with pipe:
+        while piece := await asyncio.to_thread(pipe.read1, 32_768):
+            with contextlib.suppress(BrokenPipeError):  # nobody is there any more
+                stream.write(piece)
+                await stream.drain()
+
+
+class Server:
+    """Runs what it is asked to; `commands` are all of them, `killed` those that it was told to kill."""
+
+    def __init__(self):
+        self.commands, self.killed, self.ended = [], [], threading.Event()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        self.acceptor = self.do(self.listen())
+        self.port = self.acceptor.get_port()
+
+    def do(self, work):
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+
+    async def listen(self):
+        return await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_factory=Login,
+            server_host_keys=[SERVER_KEY, RSA_KEY],
+            process_factory=self.handle,
+            encoding=None,
+        )
+
+    async def handle(self, process):
+        self.commands.append(process.command)
+        shell = start_child(process.command, shell=True, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        try:
+            await asyncio.gather(
+                feed(process, shell.stdin),
+                copy(shell.stdout, process.stdout),
+                copy(shell.stderr, process.stderr),
+                self.mind(process, shell),
+            )
+            if shell.returncode < 0:
+                process.exit_with_signal(signal.Signals(-shell.returncode).name.removeprefix("SIG"))
+            else:
+                process.exit(shell.returncode)
+        except (BrokenPipeError, asyncssh.Error):
+            process.close()
+        finally:
+            end_child(shell)
+
+    async def mind(self, process, shell):
+        """Wait for the command, and kill it when nobody is there any more."""
+        while shell.poll() is None:
+            if process.is_closing():
+                os.killpg(shell.pid, signal.SIGKILL)
+                shell.wait(60)
+                self.killed.append(process.command)
+                self.ended.set()
+            await asyncio.sleep(0.01)
+
+    def stop(self):
+        self.acceptor.close()
+        self.do(self.acceptor.wait_closed())
+        self.do(self.cancel())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(60)
+        self.loop.close()
+
+    async def cancel(self):
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def machine(server):
+    """`machine(**changes)` is a credential of the server's."""
+
+    def machine(**changes):
+        data = {"host": "127.0.0.1", "port": server.port, "username": "zoe", "host_key": public(SERVER_KEY)}
+        data |= {"password": PASSWORD} if "private_key" not in changes else {}
+        return {"web1": ("ssh", data | changes)}
+
+    return machine
+
+
+@pytest.fixture
+def execute(run, machine):
+    def execute(command, credentials=None, context=None, **config):
+        config |= {"credential": "web1", "command": command}
+        return run("ssh", config, credentials=credentials or machine(), **(context or {}))
+
+    return execute
+
+
+@pytest.fixture
+def fails(execute):
+    def fails(command="true", **config):
+        with pytest.raises(NodeError) as caught:
+            execute(command, **config)
+        return caught.value
+
+    return fails
+
+
+def test_a_command_gives_its_status_and_what_it_wrote(execute):
+    assert execute("echo höre; echo no >&2") == {
+        "exit_status": 0,
+        "stdout": "höre\n",
+        "stderr": "no\n",
+        "truncated": False,
+    }
+
+
+@pytest.mark.parametrize("form", ["openssh", "pkcs8-pem"])
+def test_it_can_log_in_by_key(execute, machine, form):
+    written = USER_KEY.export_private_key(form).decode()
+    assert execute("echo in", machine(private_key=written))["stdout"] == "in\n"
+
+
+def test_a_locked_key_is_opened(execute, machine):
+    written = USER_KEY.export_private_key("pkcs8-pem", "öffne").decode()
+    assert execute("echo in", machine(private_key=written, passphrase="öffne"))["exit_status"] == 0
+
+
+@pytest.mark.parametrize("passphrase", [{}, {"passphrase": "falsch"}])
+def test_a_key_that_stays_locked_is_permanent(fails, machine, passphrase):
+    written = USER_KEY.export_private_key("pkcs8-pem", "öffne").decode()
+    error = fails(credentials=machine(private_key=written, **passphrase))
+    assert "the private key of 'web1' cannot be read" in error.message and error.permanent
+
+
+def test_what_is_no_key_is_permanent(fails, machine):
+    assert fails(credentials=machine(private_key="-----BEGIN NOTHING-----")).permanent
+
+
+@pytest.mark.parametrize("changes", [{"password": "falsch"}, {"username": "yan"}])
+def test_a_login_that_is_refused_is_permanent(fails, machine, changes):
+    error = fails(credentials=machine(**changes))
+    assert "does not let" in error.message and error.permanent and "falsch" not in error.message
+
+
+@pytest.mark.parametrize("other", [OTHER_KEY, asyncssh.generate_private_key("ecdsa-sha2-nistp256")])
+def test_a_machine_with_another_key_is_told_nothing(fails, machine, server, other):
+    before = list(server.commands)
+    error = fails(credentials=machine(host_key=public(other)))
+    assert error.permanent and "shows another key" in error.message
+    assert SERVER_KEY.get_fingerprint() in error.message or RSA_KEY.get_fingerprint() in error.message
+    assert server.commands == before and PASSWORD not in error.message
+
+
+def test_all_that_keyscan_prints_is_taken(execute, machine):
+    printed = f"# web1:22 SSH-2.0-OpenSSH\nweb1 {public(OTHER_KEY)}\n[web1]:2222 {public(SERVER_KEY)} a comment\n"
+    assert execute("echo in", machine(host_key=printed))["stdout"] == "in\n"
+    assert execute("echo in", machine(host_key=public(RSA_KEY)))["stdout"] == "in\n"
+
+
+@pytest.mark.parametrize("host_key", ["SHA256:abc", "ssh-ed25519", "AAAA", "-----BEGIN PUBLIC KEY-----"])
+def test_a_host_key_that_is_none_is_refused_when_it_is_stored(host_key):
+    data = {"host": "a.example", "username": "zoe", "password": "x", "host_key": host_key}
+    with pytest.raises(ValidationError) as caught:
+        TYPES["ssh"].load(data)
+    assert caught.value.messages.keys() == {"host_key"}
+
+
+def test_this_machine_s_own_keys_and_settings_are_not_used(fails, machine, server, monkeypatch, tmp_path):
+    """Its user would be let in, and knows the server."""
+    home = tmp_path / ".ssh"
+    home.mkdir(mode=0o700)
+    (home / "id_ed25519").write_bytes(USER_KEY.export_private_key())
+    (home / "id_ed25519").chmod(0o600)
+    (home / "known_hosts").write_text(f"[127.0.0.1]:{server.port} {public(SERVER_KEY)}\n")
+    (home / "config").write_text(f"Host *\n  Port {server.port}\n  User zoe\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert "does not let" in fails(credentials=machine(password="falsch")).message
+    assert "shows another key" in fails(credentials=machine(host_key=public(OTHER_KEY))).message
+
+
+NASTY = ["a b", "$(touch owned)", "`id`", "'; rm -rf ~; '", '"', "\\", "*", "-n", "é\n2", "", "&& false", "!!"]
+
+
+def test_values_in_args_are_one_word_each(execute):
+    answer = execute("printf '%s|'", args=[*NASTY, 5, 2.0, None, {"a": [1]}, True])
+    assert answer["stdout"] == "|".join([*NASTY, "5", "2", "null", '{"a": [1]}', "true"]) + "|"
+
+
+@pytest.mark.parametrize(
+    ("config", "part"),
+    [
+        ({"args": "x"}, "args must be a list"),
+        ({"args": ["x"] * 1_001}, "1,000 values"),
+        ({"args": ["x" * 100_000]}, "use stdin"),
+        ({"args": ["a\0b"]}, "NUL"),
+        ({"stdin": "x" * (10 * 2**20 + 1)}, "stdin has more than"),
+    ],
+)
+def test_what_cannot_be_is_permanent(fails, config, part):
+    error = fails("echo", **config)
+    assert part in error.message and error.permanent
+
+
+def test_a_command_can_read_what_it_is_given(execute):
+    assert execute("cat", stdin="höre\n")["stdout"] == "höre\n"
+    assert execute("cat", stdin={"a": ["é"]})["stdout"] == '{"a": ["é"]}'
+    assert execute("cat")["stdout"] == ""
+    large = "0123456789" * 100_000
+    assert execute("wc -c", stdin=large)["stdout"].strip() == "1000000"
+    assert execute("exit 0", stdin=large)["exit_status"] == 0
+
+
+def test_a_status_that_is_not_zero_is_a_failure_unless_it_may_be(execute, fails):
+    error = fails("echo no such thing >&2; exit 3")
+    assert error.message == "the command ended with status 3: no such thing" and not error.permanent
+    assert execute("exit 3", fail_on_status=False)["exit_status"] == 3
+
+
+def test_a_command_that_a_signal_ended_says_which(execute, fails):
+    assert fails("kill -TERM $$").message == "the command was ended by the signal TERM"
+    answer = execute("echo in; kill -KILL $$", fail_on_status=False)
+    assert (answer["exit_status"], answer["signal"], answer["stdout"]) == (None, "KILL", "in\n")
+
+
+def test_too_much_is_cut_and_it_says_so(execute, run):
+    answer = execute("head -c 3000000 /dev/zero | tr '\\0' 'x'; echo end >&2")
+    assert answer["truncated"] and answer["stdout"] == "x" * 2**20 and answer["stderr"] == "end\n"
+    assert run.lines[-1][0] == "warning"
+
+
+def test_what_is_no_text_is_replaced(execute):
+    assert execute("printf 'a\\377b'")["stdout"] == "a\ufffdb"
+
+
+def test_a_command_that_is_late_is_ended_there_too(fails, server):
+    server.ended.clear()
+    for seconds in (0.4, 2, 8, 30):
+        server.commands.clear()
+        began = time.monotonic()
+        error = fails("sleep 60", timeout=seconds)
+        assert time.monotonic() - began < seconds + 15
+        assert "in time" in error.message and not error.permanent
+        if server.commands:  # else a busy machine has not come as far as that
+            break
+    assert server.ended.wait(60) and server.killed[-1] == "sleep 60"
+
+
+def test_endless_output_ends_too(fails):
+    assert "in time" in fails("yes", timeout=0.6).message
+
+
+def test_a_machine_that_says_nothing_holds_nobody(fails, machine):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        began = time.monotonic()
+        assert not fails(credentials=machine(port=listener.getsockname()[1]), timeout=0.4).permanent
+        assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-1.5-old\r\n", b"\0" * 5_000])
+def test_a_server_of_another_kind_is_an_error(fails, machine, answer):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(answer)
+                connection.recv(65536)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert fails(credentials=machine(port=listener.getsockname()[1]), timeout=2).message
+        thread.join(60)
+
+
+def test_nobody_at_home_passes(fails, machine):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert not fails(credentials=machine(port=port)).permanent
+
+
+def test_a_machine_that_may_not_be_reached_is_not(fails, machine, server):
+    before = list(server.commands)
+    error = fails(credentials=machine(host="127.0.0.2"))
+    assert "may not be reached" in error.message and error.permanent and server.commands == before
+
+
+def test_a_host_that_the_credential_is_not_bound_to_is_told_nothing(fails, machine):
+    ((name, (type_, data)),) = machine().items()
+    assert "may not be sent to" in fails(credentials={name: (type_, data, ("a.example",))}).message
+
+
+@pytest.mark.parametrize("key", ["command", "args", "stdin"])
+def test_a_secret_goes_to_no_machine_that_may_not_have_it(make_ctx, machine, key):
+    ctx, _ = make_ctx(credentials={**machine(), "other": ("http_bearer", {"token": "s3cret!"}, ("a.example",))})
+    secret = ctx.keyring["other"]
+    config = {"credential": "web1", "command": "cat", key: [secret] if key == "args" else f"cat {secret}"}
+    with pytest.raises(NodeError) as caught:
+        REGISTRY["ssh"].run(REGISTRY["ssh"].Config().load(config), None, ctx)
+    assert "'other' may not be sent to 127.0.0.1" in caught.value.message
+
+
+def check(make_ctx, credentials):
+    ctx, _ = make_ctx(credentials=credentials)
+    return ssh.check(ctx.credential("web1"), ctx, {})
+
+
+def test_a_credential_that_works_says_so(make_ctx, machine, server):
+    before = list(server.commands)
+    assert check(make_ctx, machine()).startswith("logged in to 127.0.0.1 as zoe (SSH-2.0-AsyncSSH")
+    assert server.commands == before
+
+
+def test_a_credential_that_does_not_work_says_why(make_ctx, machine):
+    with pytest.raises(NodeError) as caught:
+        check(make_ctx, machine(password="falsch"))
+    assert "does not let 'zoe' in" in caught.value.message
+
+
+@pytest.fixture
+def case_ssh(machine, server):
+    return Case(
+        config={"credential": "web1", "command": "cat; echo", "args": [PASSWORD], "stdin": PASSWORD},
+        credentials=machine(),
+        secret=PASSWORD,
+        stalled={"command": "sleep 60; echo"},
+        count=lambda: len(server.commands),
+    )
+
+
+class TestSshKeepsTheContract(Contract):
+    type_ = "ssh"

@@ -1,0 +1,829 @@
+"""The node `sql` with SQLite files, and with real servers where this machine has them."""
+
+import socket
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from contract import Case, Contract
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from marshmallow import ValidationError
+from sql_servers import PASSWORD, database
+
+from errors import NodeError
+from net.egress import Rule
+from nodes import REGISTRY
+from nodes.credentials.keyring import Untested
+from nodes.credentials.types import TYPES
+from nodes.sql import node as databases
+from nodes.sql.rows import distinct, plain
+
+HOSTILE = [
+    "Zoë'; DROP TABLE notes; --",
+    "' OR '1'='1",
+    '" OR ""="',
+    "\\' OR 1=1 -- ",
+    "\\",
+    "%s %(a)s %%",
+    "? :a $1 ??",
+    "{{ 1 }}",
+    "/* */ -- #",
+    "\N{FULLWIDTH APOSTROPHE}\u02bc\x1a\u2028",
+    "\xbf'\xbf\\' OR 1=1",
+    "",
+]
+
+
+@pytest.fixture(params=["sqlite", "postgres", pytest.param("mysql", marks=pytest.mark.slow)])
+def shop(request):
+    """Each kind of database in turn."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def ask(run):
+    """`ask(database, statement, **config)` executes it there; `context` is for `make_ctx`."""
+
+    def ask(database, statement, params=None, context=None, **config):
+        config |= {"credential": "shop", "statement": statement} | ({} if params is None else {"params": params})
+        return run("sql", config, credentials=database.credentials, **(context or {}))
+
+    return ask
+
+
+@pytest.fixture
+def fails(ask):
+    def fails(*args, **config):
+        with pytest.raises(NodeError) as caught:
+            ask(*args, **config)
+        return caught.value
+
+    return fails
+
+
+def column(answer):
+    return [next(iter(row.values())) for row in answer["rows"]]
+
+
+# What all databases do
+
+
+def test_rows_come_as_objects_and_changes_as_their_number(ask, shop):
+    assert ask(shop, "CREATE TABLE notes (id INTEGER PRIMARY KEY, note VARCHAR(200))") == {"row_count": 0}
+    assert ask(shop, "INSERT INTO notes VALUES (1, 'a'), (2, NULL)") == {"row_count": 2}
+    assert ask(shop, "SELECT * FROM notes ORDER BY id") == {
+        "rows": [{"id": 1, "note": "a"}, {"id": 2, "note": None}],
+        "row_count": 2,
+        "truncated": False,
+    }
+    assert ask(shop, "SELECT * FROM notes WHERE id = 9") == {"rows": [], "row_count": 0, "truncated": False}
+    assert ask(shop, "UPDATE notes SET note = 'a'") == {"row_count": 2}
+    assert ask(shop, "UPDATE notes SET note = 'a'") == {"row_count": 2}
+    assert ask(shop, "DELETE FROM notes WHERE id = 1") == {"row_count": 1}
+
+
+def test_values_are_bound_by_position_or_by_name(ask, shop):
+    assert ask(shop, "SELECT ? AS a WHERE 1 = ?", ["x", 1])["rows"] == [{"a": "x"}]
+    assert ask(shop, "SELECT :b AS a WHERE 1 = :a", {"a": 1, "b": "x", "more": 2})["rows"] == [{"a": "x"}]
+
+
+def test_returning_gives_rows_and_they_are_kept(ask, shop):
+    ask(shop, "CREATE TABLE notes (id INTEGER PRIMARY KEY, note VARCHAR(200))")
+    answer = ask(shop, "INSERT INTO notes VALUES (?, ?) RETURNING id, note", [1, "a"])
+    assert answer == {"rows": [{"id": 1, "note": "a"}], "row_count": 1, "truncated": False}
+    assert ask(shop, "SELECT COUNT(*) FROM notes")["rows"][0].popitem()[1] == 1
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_hostile_values_stay_values(ask, shop, named):
+    ask(shop, "CREATE TABLE notes (id INTEGER, note VARCHAR(200))")
+    for number, note in enumerate(HOSTILE):
+        if named:
+            ask(shop, "INSERT INTO notes VALUES (:id, :note) -- :note", {"id": number, "note": note})
+        else:
+            ask(shop, "INSERT INTO notes VALUES (?, ?) /* ? */", [number, note])
+    assert column(ask(shop, "SELECT note FROM notes ORDER BY id")) == HOSTILE
+    for note in HOSTILE:
+        assert ask(shop, "SELECT note FROM notes WHERE note = ?", [note])["rows"] == [{"note": note}]
+
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=30)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(notes=st.lists(TEXT, min_size=20, max_size=60))
+def test_any_text_comes_back_as_it_went(ask, shop, notes):
+    ask(shop, "DROP TABLE IF EXISTS notes")
+    ask(shop, "CREATE TABLE notes (id INTEGER, note TEXT)")
+    ask(shop, "INSERT INTO notes VALUES (?, ?)", batch=[[number, note] for number, note in enumerate(notes)])
+    assert column(ask(shop, "SELECT note FROM notes ORDER BY id")) == notes
+
+
+def test_a_batch_is_one_transaction(ask, fails, shop):
+    ask(shop, "CREATE TABLE notes (id INTEGER PRIMARY KEY, note VARCHAR(200))")
+    statement = "INSERT INTO notes VALUES (:id, :note)"
+    batch = [{"id": number, "note": note} for number, note in enumerate(HOSTILE)]
+    assert ask(shop, statement, batch=batch) == {"row_count": len(HOSTILE)}
+    assert fails(shop, statement, batch=[{"id": 50, "note": ""}, {"id": 1, "note": ""}]).permanent
+    assert fails(shop, statement, batch=[{"id": 60, "note": ""}, {"id": 61}]).message == (
+        "batch[1]: params has no value for :note"
+    )
+    assert column(ask(shop, "SELECT note FROM notes ORDER BY id")) == HOSTILE
+    assert ask(shop, statement, batch=[]) == {"row_count": 0}
+
+
+def test_no_more_rows_than_allowed_are_handed_on_and_it_says_so(ask, run, shop):
+    ask(shop, "CREATE TABLE notes (id INTEGER)")
+    ask(shop, "INSERT INTO notes VALUES (?)", batch=[[number] for number in range(1_500)])
+    answer = ask(shop, "SELECT id FROM notes ORDER BY id")
+    assert (len(answer["rows"]), answer["row_count"], answer["truncated"]) == (1_000, 1_500, True)
+    assert run.lines[-1][:2] == ("warning", "of 1500 rows, 1000 are handed on")
+    answer = ask(shop, "SELECT id FROM notes ORDER BY id", max_rows=1_500)
+    assert column(answer) == list(range(1_500)) and not answer["truncated"]
+
+
+def test_read_only_refuses_changes(ask, fails, shop):
+    ask(shop, "CREATE TABLE notes (id INTEGER)")
+    for statement in ("INSERT INTO notes VALUES (1)", "CREATE TABLE other (id INTEGER)", "DROP TABLE notes"):
+        error = fails(shop, statement, read_only=True)
+        assert error.permanent and "read" in error.message.lower()
+    assert ask(shop, "SELECT COUNT(*) AS n FROM notes", read_only=True)["rows"] == [{"n": 0}]
+    assert fails(shop, "SELECT * FROM other").permanent
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1; SELECT 2", "CREATE TABLE a (id INTEGER); DROP TABLE notes"])
+def test_several_statements_are_refused(ask, fails, shop, statement):
+    ask(shop, "CREATE TABLE notes (id INTEGER)")
+    assert fails(shop, statement).permanent
+    assert ask(shop, "SELECT * FROM notes")["rows"] == []
+    assert ask(shop, "SELECT 1 AS a;")["rows"] == [{"a": 1}]
+
+
+def test_a_mistake_is_named_and_permanent(ask, fails, shop):
+    assert "selec" in fails(shop, "selec 1").message
+    error = fails(shop, "SELECT * FROM nowhere")
+    assert "nowhere" in error.message and error.permanent
+    ask(shop, "CREATE TABLE notes (id INTEGER PRIMARY KEY)")
+    ask(shop, "INSERT INTO notes VALUES (1)")
+    assert fails(shop, "INSERT INTO notes VALUES (1)").permanent
+
+
+def test_what_fails_leaves_nothing_behind(ask, fails, shop):
+    ask(shop, "CREATE TABLE notes (id INTEGER PRIMARY KEY)")
+    assert fails(shop, "INSERT INTO notes SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 1").permanent
+    assert ask(shop, "SELECT * FROM notes")["rows"] == []
+
+
+def test_columns_of_the_same_name_do_not_hide_each_other(ask, shop):
+    ask(shop, "CREATE TABLE notes (id INTEGER, n INTEGER)")
+    ask(shop, "INSERT INTO notes VALUES (1, 2), (1, 3)")
+    rows = ask(shop, "SELECT * FROM notes a JOIN notes b ON a.id = b.id WHERE a.n = 2 AND b.n = 3")["rows"]
+    assert rows == [{"id": 1, "n": 2, "id_2": 1, "n_2": 3}]
+
+
+@pytest.mark.parametrize("value", [None, 0, -5, 2**62, 1.5, 1e300, "", "é\n", "2026-01-05"])
+def test_plain_values_come_back_as_they_went(ask, shop, value):
+    kind = {str: "VARCHAR(50)", float: "DOUBLE PRECISION"}.get(type(value), "BIGINT")
+    ask(shop, f"CREATE TABLE notes (a {kind})")
+    ask(shop, "INSERT INTO notes VALUES (?)", [value])
+    assert ask(shop, "SELECT a FROM notes")["rows"] == [{"a": value}]
+
+
+PRICES = ["1650.00", "19.90", "0.00", "-7.25", "9999999999999.99"]
+# Has more digits than a number can hold.
+LONG = "12345678901234567890.12"
+
+
+@pytest.fixture
+def prices(ask, shop):
+    """The database with a table of prices, and a column of whole decimals."""
+    ask(shop, "CREATE TABLE prices (id INTEGER, price DECIMAL(30, 2), pieces DECIMAL(20))")
+    for number, price in enumerate(PRICES):
+        cast = "?" if shop.kind == "sqlite" else "CAST(? AS DECIMAL(30, 2))"
+        ask(shop, f"INSERT INTO prices VALUES (?, {cast}, 2)", [number, price])
+    return shop
+
+
+def types(rows):
+    return {type(value) for row in rows for value in row.values()}
+
+
+def test_decimals_of_a_column_are_numbers_whatever_their_values(ask, prices):
+    assert column(ask(prices, "SELECT price FROM prices ORDER BY id")) == [float(price) for price in PRICES]
+    assert column(ask(prices, "SELECT pieces FROM prices")) == [2] * len(PRICES)
+    sums = ask(prices, "SELECT SUM(price) AS a, AVG(price) AS b, MAX(price * 2) AS c FROM prices WHERE id < 2")["rows"]
+    assert sums == [{"a": 1669.9, "b": 834.95, "c": 3300}]
+    assert ask(prices, "SELECT SUM(pieces) AS a FROM prices")["rows"] == [{"a": 2 * len(PRICES)}]
+    if prices.kind != "sqlite":  # which has whole numbers in such a column, too
+        assert types(ask(prices, "SELECT price FROM prices")["rows"]) == {float}
+        assert types(ask(prices, "SELECT SUM(price), AVG(price), SUM(price) / 3 FROM prices")["rows"]) == {float}
+        assert types(ask(prices, "SELECT pieces, SUM(pieces) AS a FROM prices GROUP BY pieces")["rows"]) == {int}
+
+
+def test_decimals_of_a_column_are_text_with_all_digits_if_asked_for(ask, prices):
+    if prices.kind == "sqlite":  # which has no decimals
+        found = ask(prices, "SELECT price FROM prices ORDER BY id", decimals="text")
+        assert column(found) == [float(price) for price in PRICES]
+        return
+    ask(prices, f"INSERT INTO prices VALUES (5, {LONG}, 12345678901234567890)")
+    assert column(ask(prices, "SELECT price FROM prices ORDER BY id", decimals="text")) == [*PRICES, LONG]
+    assert column(ask(prices, "SELECT pieces FROM prices WHERE id > 3 ORDER BY id", decimals="text")) == [
+        *("2", "12345678901234567890")
+    ]
+    sums = ask(prices, "SELECT SUM(price) AS a, SUM(pieces) AS b FROM prices WHERE id < 2", decimals="text")["rows"]
+    assert sums == [{"a": "1669.90", "b": "4"}]
+    assert types(ask(prices, "SELECT id FROM prices", decimals="text")["rows"]) == {int}
+
+
+@pytest.mark.parametrize("value", [LONG, "99999999999999.99", "12345678901234567890123"])
+def test_a_decimal_that_would_lose_digits_as_a_number_fails_and_changes_nothing(ask, fails, prices, value):
+    if prices.kind == "sqlite":
+        pytest.skip("SQLite has no decimals: the number has lost them when it is stored")
+    ask(prices, f"INSERT INTO prices VALUES (5, {value}, 1)")
+    error = fails(prices, "SELECT id, price FROM prices")
+    assert error.permanent and "column 'price'" in error.message and "cast it to text" in error.message
+    kind = "CHAR(40)" if prices.kind == "mysql" else "TEXT"
+    (found,) = column(ask(prices, f"SELECT CAST(price AS {kind}) AS a FROM prices WHERE id = 5"))
+    assert found.startswith(value)
+    fails(prices, f"INSERT INTO prices VALUES (6, {value}, 1) RETURNING price")
+    assert column(ask(prices, "SELECT COUNT(*) FROM prices")) == [len(PRICES) + 1]
+
+
+def test_an_object_is_stored_as_json(ask, shop):
+    ask(shop, f"CREATE TABLE notes (doc {'JSONB' if shop.kind == 'postgres' else 'TEXT'})")
+    ask(shop, "INSERT INTO notes VALUES (?)", [{"a": ["é", {"b": None}]}])
+    (found,) = column(ask(shop, "SELECT doc FROM notes"))
+    assert found == ({"a": ["é", {"b": None}]} if shop.kind == "postgres" else '{"a": ["é", {"b": null}]}')
+
+
+def test_an_answer_that_is_too_large_is_refused(fails, shop, monkeypatch):
+    for module in (databases.postgres, databases.mysql, databases.sqlite):
+        monkeypatch.setattr(module, "MOST_BYTES", 2**20)
+    if shop.kind == "mysql":
+        monkeypatch.setattr(databases.mysql._session(), "room", 2**20)
+    text = "'" + "x" * 2_000 + "'"
+    rows = " UNION ALL ".join(f"SELECT {number} AS n" for number in range(100))
+    error = fails(shop, f"SELECT a.n, {text} FROM ({rows}) a JOIN ({rows}) b ON 1 = 1")
+    assert "the answer has more than" in error.message and error.permanent
+
+
+def test_time_is_up_when_it_is_up(fails, shop):
+    endless = {
+        "sqlite": "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT COUNT(*) FROM n",
+        "postgres": "SELECT pg_sleep(60)",
+        "mysql": "SELECT SLEEP(60)",
+    }
+    began = time.monotonic()
+    error = fails(shop, endless[shop.kind], timeout=0.3)
+    assert time.monotonic() - began < 15
+    assert not error.permanent and "in time" in error.message
+    assert not fails(shop, endless[shop.kind], context={"seconds": 0.3}).permanent
+
+
+@pytest.mark.parametrize(
+    ("config", "part"),
+    [
+        ({"params": "x"}, "params must be a list or an object"),
+        ({"params": 5}, "params must be a list or an object"),
+        ({"params": [0] * 10_001}, "10,000 values at most"),
+        ({"batch": {"a": 1}}, "batch must be a list"),
+        ({"batch": [[1], 5]}, "batch[1] must be a list or an object"),
+        ({"batch": [[1]] * 10_001}, "of 10,000 at most"),
+        ({"batch": [[1]], "params": [1]}, "cannot both"),
+        ({"params": [1]}, "has 2 placeholders by ?, but params 1 value; values for :name are an object"),
+        ({"params": {"a": 1}}, "the statement has placeholders that params has no values for"),
+    ],
+)
+def test_values_that_are_none_are_refused(fails, sqlite, config, part):
+    error = fails(sqlite, "SELECT ?, ?", **config)
+    assert part in error.message and error.permanent
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"max_rows": 0}, {"max_rows": 100_001}, {"timeout": 0}, {"read_only": "perhaps"}, {"decimals": "float"}],
+)
+def test_a_bad_setting_is_refused(config):
+    with pytest.raises(ValidationError) as caught:
+        REGISTRY["sql"].Config().load({"credential": "a", "statement": "b", **config})
+    assert caught.value.messages.keys() == config.keys()
+
+
+def test_the_statement_is_taken_as_written():
+    for key in ("statement", "credential", "max_rows", "decimals", "timeout", "read_only"):
+        assert REGISTRY["sql"].Config().fields[key].metadata["x-literal"]
+
+
+# Who may be asked, and told what
+
+
+def test_a_database_that_may_not_be_reached_is_not(fails, postgres_server, mysql_server):
+    for server in (postgres_server, mysql_server):
+        error = fails(database("any", server.url(host="127.0.0.2")), "SELECT 1")
+        assert "may not be reached" in error.message and error.permanent
+
+
+def test_a_host_that_the_credential_is_not_bound_to_is_not_asked(fails, postgres):
+    kind, data = postgres.credentials["shop"]
+    postgres.credentials["shop"] = (kind, data, ("db.example.com",))
+    assert "may not be sent to 127.0.0.1" in fails(postgres, "SELECT 1").message
+
+
+def test_a_secret_goes_into_no_database_that_may_not_have_it(make_ctx, sqlite):
+    other = ("http_bearer", {"token": "s3cret!"}, ("a.example",))
+    ctx, _ = make_ctx(credentials={**sqlite.credentials, "other": other})
+    node = REGISTRY["sql"]
+    config = {"credential": "shop", "statement": "SELECT ?", "params": [f"x {ctx.keyring['other']}"]}
+    with pytest.raises(NodeError) as caught:
+        node.run(node.Config().load(config), None, ctx)
+    assert "'other' may not be sent to a file of the workspace" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("query", "part"),
+    [
+        ("?host=/tmp", "'host' is not known"),
+        ("?hostaddr=10.0.0.1", "'hostaddr' is not known"),
+        ("?sslrootcert=/etc/passwd", "'sslrootcert' is not known"),
+        ("?service=x&sslmode=require", "'service' is not known"),
+        ("?sslmode=sometimes", "sslmode is none of"),
+    ],
+)
+def test_an_address_may_not_lead_the_driver_elsewhere(fails, query, part):
+    error = fails(database("any", f"postgresql://app:geheim@127.0.0.1:1/shop{query}"), "SELECT 1")
+    assert part in error.message and error.permanent and "geheim" not in error.message
+
+
+@pytest.mark.parametrize("query", ["?unix_socket=/tmp/s", "?read_default_file=/etc/my.cnf", "?local_infile=1"])
+def test_nor_that_of_mysql(fails, query):
+    error = fails(database("any", f"mysql://app:geheim@127.0.0.1:1/shop{query}"), "SELECT 1")
+    assert "is not known" in error.message and error.permanent
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "mysql"])
+def test_nobody_at_home_passes(fails, scheme):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = fails(database("any", f"{scheme}://app:geheim@127.0.0.1:{port}/shop"), "SELECT 1")
+    assert not error.permanent and "geheim" not in error.message and "refused" in error.message
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+def test_a_server_that_says_nothing_holds_nobody(fails, scheme):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        began = time.monotonic()
+        url = f"{scheme}://app:geheim@127.0.0.1:{listener.getsockname()[1]}/shop"
+        error = fails(database("any", url), "SELECT 1", timeout=0.3)
+        assert time.monotonic() - began < 15 and not error.permanent
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 100, b"\x05\0\0\0\x0aabcd", b"E\xff\xff\xff\xff"]
+)
+def test_a_server_of_another_kind_is_an_error(fails, scheme, answer):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(answer)
+                connection.recv(65536)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"{scheme}://app:geheim@127.0.0.1:{listener.getsockname()[1]}/shop"
+        error = fails(database("any", url), "SELECT 1", timeout=1)
+        thread.join(60)
+    assert error.message and "geheim" not in error.message
+
+
+# PostgreSQL
+
+
+def test_the_password_may_have_any_characters(ask, postgres_server, mysql_server):
+    for server in (postgres_server, mysql_server):
+        assert ask(database("any", server.url()), "SELECT 1 AS a")["rows"] == [{"a": 1}]
+
+
+def test_a_wrong_password_or_database_is_permanent_and_not_repeated(fails, postgres_server, mysql_server):
+    for server in (postgres_server, mysql_server):
+        error = fails(database("any", server.url(password="falsch!")), "SELECT 1")
+        assert error.permanent and "falsch!" not in error.message
+        assert fails(database("any", server.url(database="nowhere")), "SELECT 1").permanent
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("5::smallint", 5),
+        ("9223372036854775807", 2**63 - 1),
+        ("19.90::numeric", 19.9),
+        ("1650.00::numeric", 1650.0),
+        ("12::numeric", 12),
+        ("18446744073709551615::numeric", 2**64 - 1),
+        ("9999999999999.99::numeric", 9999999999999.99),
+        ("0.1234567890123456789::numeric", 0.12345678901234568),
+        ("array[1650.00, 19.9]", [1650.0, 19.9]),
+        ("'NaN'::numeric", "NaN"),
+        ("'-Infinity'::float8", "-Infinity"),
+        ("1.5::float4", 1.5),
+        ("true", True),
+        ("'2026-02-28'::date", "2026-02-28"),
+        ("'infinity'::date", "infinity"),
+        ("'0044-03-15 BC'::date", "0044-03-15 BC"),
+        ("'2026-01-05 10:00:00.5'::timestamp", "2026-01-05T10:00:00.500000"),
+        ("'2026-01-05 10:00:00+02'::timestamptz", "2026-01-05T08:00:00+00:00"),
+        ("'infinity'::timestamptz", "infinity"),
+        ("'24:00'::time", "24:00:00"),
+        ("'10:00:00'::time", "10:00:00"),
+        ("'1 month 2 days 03:00'::interval", "1 mon 2 days 03:00:00"),
+        ("'\\x00ff'::bytea", "AP8="),
+        ("'6f2a1c30-0000-4000-8000-000000000001'::uuid", "6f2a1c30-0000-4000-8000-000000000001"),
+        ("'{\"a\": [1, null, 1.5]}'::jsonb", {"a": [1, None, 1.5]}),
+        ("'[123456789012345678901234567890]'::json", ["123456789012345678901234567890"]),
+        ("'{{1,2},{3,NULL}}'::int[]", [[1, 2], [3, None]]),
+        ("array['a', 'b']", ["a", "b"]),
+        ("array['infinity'::date]", ["infinity"]),
+        ("'[1,5)'::int4range", "[1,5)"),
+        ("'10.0.0.1'::inet", "10.0.0.1"),
+        ("'(1,2)'::point", "(1,2)"),
+        ("row(1, 'a')", ["1", "a"]),
+        ("'5.00'::money", "$5.00"),
+    ],
+)
+def test_values_of_postgresql_as_json(ask, postgres, expression, value):
+    (found,) = column(ask(postgres, f"SELECT {expression} AS a"))
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_a_list_of_plain_values_is_an_array_of_postgresql(ask, postgres):
+    assert column(ask(postgres, "SELECT n FROM generate_series(1, 9) n WHERE n = ANY(?)", [[2, 3, 11]])) == [2, 3]
+    assert column(ask(postgres, "SELECT ?::text[]", [["a'b", None]])) == [["a'b", None]]
+    assert column(ask(postgres, "SELECT ?::text[]", [[]])) == [[]]
+
+
+def test_operators_with_question_marks_can_be_used(ask, postgres):
+    assert column(ask(postgres, """SELECT '{"a": 1}'::jsonb ?? ?""", ["a"])) == [True]
+    assert column(ask(postgres, """SELECT '{"a": 1}'::jsonb ? :key""", {"key": "a"})) == [True]
+    assert column(ask(postgres, """SELECT '{"a": 1}'::jsonb ? 'a'""")) == [True]
+
+
+@pytest.mark.parametrize(
+    ("code", "permanent"),
+    [("40001", False), ("40P01", False), ("53300", False), ("55P03", False), ("57P01", False), ("08006", False)]
+    + [("22012", True), ("23505", True), ("42601", True), ("P0001", True), ("XX000", True)],
+)
+def test_the_code_of_an_error_says_whether_it_passes(fails, postgres, code, permanent):
+    raised = f"RAISE EXCEPTION 'so it is' USING ERRCODE = '{code}', HINT = 'do this'"
+    error = fails(postgres, f"DO $$ BEGIN {raised}; END $$")
+    assert (error.message, error.permanent) == (f"PostgreSQL: so it is; do this ({code})", permanent)
+
+
+def test_a_lost_connection_passes(fails, postgres):
+    assert not fails(postgres, "SELECT pg_terminate_backend(pg_backend_pid())").permanent
+
+
+@pytest.mark.parametrize(
+    ("statement", "params", "part"),
+    [
+        ("SELECT jsonb_build_object('a', ?)", ["x"], "?::text"),
+        ("SELECT ?", ["a\0b"], "NUL"),
+        ("SELECT ?", ["\ud800"], "surrogates"),
+        ("SELECT ?::text[]", [[1, "a"]], "mixed types"),
+        ("VACUUM", None, "a transaction of its own"),
+        ("COPY pg_class TO STDOUT", None, "COPY cannot be used here"),
+        ("SELECT ('" + "[" * 5_000 + "]" * 5_000 + "')::json", None, "deep"),
+        ("SELECT ('" + "[" * 150 + "]" * 150 + "')::json", None, "levels deep"),
+    ],
+)
+def test_what_cannot_be_is_permanent(fails, postgres, statement, params, part):
+    error = fails(postgres, statement, params)
+    assert part in error.message and error.permanent
+
+
+def test_a_statement_that_is_late_ends_in_the_server_too(fails, postgres, postgres_server):
+    fails(postgres, "SELECT pg_sleep(60) /* late */", timeout=0.3)
+    end = time.monotonic() + 30
+    query = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%late%' AND state = 'active' AND pid <> pg_backend_pid()"
+    while postgres_server.admin(query):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_nothing_of_a_session_stays_for_the_next_one(ask, postgres):
+    ask(postgres, "SET search_path = pg_catalog")
+    ask(postgres, "CREATE TEMP TABLE mine (id int)")
+    assert column(ask(postgres, "SHOW search_path")) == ['"$user", public']
+    assert column(ask(postgres, "SELECT to_regclass('pg_temp.mine')")) == [None]
+
+
+def test_passwords_and_certificates_of_this_machine_are_not_used(fails, postgres_server, monkeypatch, tmp_path):
+    passwords = tmp_path / "pgpass"
+    passwords.write_text(f"*:*:*:*:{PASSWORD}")
+    passwords.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    assert "no password" in fails(database("any", postgres_server.url(password="")), "SELECT 1").message
+
+
+def test_options_of_a_session_may_be_in_the_address(ask, postgres_server):
+    url = postgres_server.url(query="?options=-csearch_path%3Dpg_catalog&application_name=till")
+    assert column(ask(database("any", url), "SHOW search_path")) == ["pg_catalog"]
+    assert column(ask(database("any", url), "SHOW application_name")) == ["till"]
+
+
+# TLS
+
+
+@pytest.fixture(params=["postgres", pytest.param("mysql", marks=pytest.mark.slow)])
+def server(request):
+    server = request.getfixturevalue(f"{request.param}_server")
+    if not server.tls:
+        pytest.skip(f"this machine's {request.param} was built without TLS")
+    return server
+
+
+ENCRYPTED = {
+    "postgresql": "SELECT ssl::int FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+    "mysql": "SELECT variable_value <> '' FROM information_schema.session_status WHERE variable_name = 'Ssl_cipher'",
+}
+
+
+@pytest.mark.parametrize(("query", "encrypted"), [("", 1), ("?sslmode=require", 1), ("?sslmode=disable", 0)])
+def test_a_connection_is_encrypted_unless_that_is_switched_off(ask, server, query, encrypted):
+    assert column(ask(database("any", server.url(query=query)), ENCRYPTED[server.scheme])) == [encrypted]
+
+
+@pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
+def test_a_server_has_to_prove_who_it_is_where_that_is_asked_for(ask, fails, server, authority, mode):
+    known = database("any", server.url(query=f"?sslmode={mode}"))
+    assert column(ask(known, ENCRYPTED[server.scheme], context={"ca_file": authority.file})) == [1]
+    error = fails(known, "SELECT 1")
+    assert error.permanent and "certificate" in error.message
+
+
+def test_a_certificate_for_another_name_is_one_of_the_authority_only(ask, fails, server, authority):
+    context = {"ca_file": authority.file, "rule": Rule(["localhost"])}
+    loose, strict = (database("any", server.url("localhost", query=f"?sslmode=verify-{how}")) for how in ("ca", "full"))
+    assert ask(loose, "SELECT 1 AS a", context=context)["rows"] == [{"a": 1}]
+    assert fails(strict, "SELECT 1", context=context).permanent
+
+
+# MySQL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("CAST(19.90 AS DECIMAL(10, 2))", 19.9),
+        ("CAST(1650 AS DECIMAL(10, 2))", 1650.0),
+        ("CAST(12 AS DECIMAL(32))", 12),
+        ("18446744073709551615", 2**64 - 1),
+        ("x'00ff'", "AP8="),
+        ("CAST('2026-01-05 10:00:00' AS DATETIME)", "2026-01-05T10:00:00"),
+        ("CAST('0000-00-00' AS DATETIME)", "0000-00-00 00:00:00"),
+        ("CAST('-30:00:01' AS TIME)", "-30:00:01"),
+        ("b'100000001'", "AQE="),
+        ("1.5e0", 1.5),
+        ("TRUE", 1),
+    ],
+)
+def test_values_of_mysql_as_json(ask, mysql, expression, value):
+    (found,) = column(ask(mysql, f"SELECT {expression} AS a"))
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.slow
+def test_times_are_in_utc_for_mysql(make_ctx, ask, mysql):
+    import datetime
+
+    zone = datetime.timezone(datetime.timedelta(hours=2))
+    ask(mysql, "CREATE TABLE notes (at TIMESTAMP NULL, bits BIT(9))")
+    ask(mysql, "INSERT INTO notes VALUES (?, b'100000001')", [datetime.datetime(2026, 1, 5, 10, tzinfo=zone)])
+    assert ask(mysql, "SELECT * FROM notes")["rows"] == [{"at": "2026-01-05T08:00:00", "bits": 257}]
+
+
+@pytest.mark.slow
+def test_a_mode_without_escapes_is_minded(mysql_server, ask, mysql):
+    """What a value becomes part of depends on the mode of the server."""
+    mysql_server.admin("SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES'")
+    try:
+        for value in HOSTILE:
+            assert ask(mysql, r"SELECT '\', ? AS a, '\'", [value])["rows"] == [{"\\": "\\", "a": value, "\\_2": "\\"}]
+    finally:
+        mysql_server.admin("SET GLOBAL sql_mode = DEFAULT")
+
+
+@pytest.mark.slow
+def test_no_file_of_this_machine_is_sent_to_mysql(fails, mysql):
+    assert fails(mysql, "LOAD DATA LOCAL INFILE '/etc/hostname' INTO TABLE notes (note)").permanent
+
+
+# SQLite
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ATTACH '/tmp/other.db' AS other",
+        "ATTACH ':memory:' AS other",
+        "DETACH main",
+        "VACUUM",
+        "VACUUM INTO '/tmp/other.db'",
+        "PRAGMA writable_schema = ON",
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA query_only = OFF",
+        "PRAGMA max_page_count = 4294967294",
+        "PRAGMA database_list",
+        "SELECT * FROM pragma_database_list",
+        "SELECT load_extension('/tmp/x.so')",
+        "SELECT fts3_tokenizer('simple')",
+        "CREATE VIRTUAL TABLE t USING dbstat",
+        "COMMIT",
+        "BEGIN",
+        "ROLLBACK",
+        "SAVEPOINT a",
+        "INSERT INTO sqlite_master VALUES ('table', 'a', 'a', 2, 'x')",
+    ],
+)
+def test_nothing_but_the_file_is_there_for_a_statement(fails, sqlite, statement):
+    assert fails(sqlite, statement).permanent
+
+
+def test_tables_can_be_looked_at_and_searched(ask, sqlite):
+    ask(sqlite, "CREATE VIRTUAL TABLE notes USING fts5(note)")
+    ask(sqlite, "INSERT INTO notes VALUES ('a needle'), ('hay')")
+    assert ask(sqlite, "SELECT note FROM notes WHERE notes MATCH ?", ["needle"])["rows"] == [{"note": "a needle"}]
+    assert column(ask(sqlite, "PRAGMA table_info(notes)")) == [0]
+
+
+def test_foreign_keys_are_minded(ask, fails, sqlite):
+    ask(sqlite, "CREATE TABLE a (id INTEGER PRIMARY KEY)")
+    ask(sqlite, "CREATE TABLE b (a INTEGER REFERENCES a)")
+    assert "FOREIGN KEY" in fails(sqlite, "INSERT INTO b VALUES (1)").message
+
+
+@pytest.mark.parametrize(
+    ("url", "part"),
+    [
+        ("sqlite:///../data/headrace.db", "leads out"),
+        ("sqlite:///%2e%2e/headrace.db", "leads out"),
+        ("sqlite:///%2Fetc/passwd.db", "no path of the workspace"),
+        ("sqlite:///notes.txt", "must end with .db"),
+        ("sqlite:///a.db?mode=memory", "'mode' is not known"),
+        ("sqlite:///a.db%3Fvfs=unix-none", "must end with .db"),
+    ],
+)
+def test_only_databases_among_the_files_can_be_opened(fails, url, part):
+    error = fails(database("sqlite", url), "SELECT 1")
+    assert part in error.message and error.permanent
+
+
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT "
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/io").exists(), reason="the system does not say what a thread writes")
+def test_what_is_sorted_does_not_fill_the_disk(fails, sqlite):
+    """SQLite sorts in files of its own, which no setting bounds."""
+    error = fails(sqlite, f"{ENDLESS} randomblob(100000) AS b FROM n ORDER BY b")
+    assert error.permanent and "needs too much room on the disk" in error.message
+
+
+@pytest.mark.slow
+def test_the_time_is_minded_where_each_step_is_a_long_one(fails, sqlite):
+    began = time.monotonic()
+    assert (
+        "not answered in time"
+        in fails(sqlite, f"{ENDLESS} max(length(randomblob(30000000))) FROM n", timeout=0.5).message
+    )
+    assert time.monotonic() - began < 120
+
+
+def test_a_link_is_not_followed(fails, sqlite, tmp_path):
+    sqlite3.connect(tmp_path / "other.db").close()
+    (tmp_path / "files/data").mkdir(parents=True)
+    (tmp_path / "files/data/shop.db").symlink_to(tmp_path / "other.db")
+    assert "link" in fails(sqlite, "CREATE TABLE a (id)").message
+
+
+def test_odd_names_are_names(ask, tmp_path):
+    ask(database("sqlite", "sqlite:///a%3F%23b%25%20c.db"), "CREATE TABLE a (id)")
+    assert (tmp_path / "files/a?#b% c.db").is_file()
+
+
+@pytest.mark.parametrize("name", ["shop.db-journal", "data/SHOP.SQLITE3-wal", "shop.sqlite-shm"])
+def test_nobody_but_sqlite_writes_beside_a_database(run, name):
+    """A journal can name any file of the machine, which SQLite then deletes."""
+    for operation in ("write", "delete", "read"):
+        with pytest.raises(NodeError) as caught:
+            run("file", {"operation": operation, "path": name, "data": "x"})
+        assert "beside a database" in caught.value.message
+
+
+def test_a_database_has_a_greatest_size(ask, fails, sqlite):
+    ask(sqlite, "CREATE TABLE notes (note)")
+    assert "full" in fails(sqlite, "INSERT INTO notes VALUES (zeroblob(2000000))").message
+
+
+def test_what_is_locked_passes(fails, ask, sqlite, tmp_path):
+    ask(sqlite, "CREATE TABLE notes (note)")
+    other = sqlite3.connect(tmp_path / "files/data/shop.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    error = fails(sqlite, "INSERT INTO notes VALUES (1)", timeout=0.2)
+    other.close()
+    assert not error.permanent
+
+
+def test_what_is_no_database_is_an_error(fails, sqlite, tmp_path):
+    (tmp_path / "files/data").mkdir(parents=True)
+    (tmp_path / "files/data/shop.db").write_text("This is no database at all, it is a text" * 50)
+    error = fails(sqlite, "SELECT * FROM sqlite_master")
+    assert "not a database" in error.message and error.permanent
+
+
+def test_read_only_makes_no_file(fails, sqlite, tmp_path):
+    assert "there is no such file" in fails(sqlite, "SELECT 1", read_only=True).message
+    assert not (tmp_path / "files/data/shop.db").exists()
+
+
+@pytest.mark.parametrize("value", [2**64, "\ud800"])
+def test_a_value_that_sqlite_has_no_place_for_is_permanent(fails, sqlite, value):
+    assert fails(sqlite, "SELECT ?", [value]).permanent
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [("x'00ff'", "AP8="), ("9e999", "Infinity"), ("CAST(x'ff41' AS TEXT)", "\ufffdA"), ("1 = 1", 1), ("NULL", None)],
+)
+def test_values_of_sqlite_as_json(ask, sqlite, expression, value):
+    assert ask(sqlite, f"SELECT {expression} AS a")["rows"] == [{"a": value}]
+
+
+# Trying a credential out
+
+
+def check(make_ctx, found, **context):
+    ctx, _ = make_ctx(credentials=found.credentials, **context)
+    return databases.check(ctx.credential("shop"), ctx, {})
+
+
+def test_a_credential_that_works_says_what_answered(make_ctx, ask, shop):
+    ask(shop, "CREATE TABLE notes (id INTEGER)")
+    name = {"sqlite": "SQLite", "postgres": "PostgreSQL", "mysql": "MySQL"}[shop.kind]
+    assert check(make_ctx, shop).startswith(f"connected to {name} ")
+
+
+def test_a_file_that_is_not_there_yet_is_no_mistake(make_ctx, sqlite):
+    with pytest.raises(Untested, match="the first statement makes it"):
+        check(make_ctx, sqlite)
+
+
+def test_a_credential_that_does_not_work_says_why(make_ctx, postgres_server):
+    with pytest.raises(NodeError) as caught:
+        check(make_ctx, database("any", postgres_server.url(password="falsch!")))
+    assert "password authentication failed" in caught.value.message and "falsch!" not in caught.value.message
+
+
+# Values and names by themselves
+
+
+def test_names_that_are_taken_are_not_made():
+    assert distinct(["a", "a", "a_2", "a"]) == ["a", "a_3", "a_2", "a_4"]
+
+
+def test_an_unknown_value_is_text():
+    assert plain(threading.Event) == str(threading.Event)
+
+
+# The contract
+
+
+@pytest.fixture
+def case_sql(postgres, postgres_server):
+    postgres_server.admin("CREATE TABLE visits (note text)", "GRANT ALL ON visits TO app")
+    return Case(
+        config={
+            "credential": "shop",
+            "statement": "INSERT INTO visits VALUES (:note) RETURNING note, current_user, :note || '!' AS shouted",
+            "params": {"note": PASSWORD},
+        },
+        credentials=postgres.credentials,
+        secret=PASSWORD,
+        stalled={"statement": "SELECT pg_sleep(60), :note::text"},
+        count=lambda: len(postgres_server.admin("SELECT * FROM visits")),
+    )
+
+
+class TestSqlKeepsTheContract(Contract):
+    type_ = "sql"
+
+
+@pytest.mark.parametrize("address", ["sqlite:////etc/passwd.db", "sqlite:////srv/shop.db"])
+def test_a_credential_for_a_file_elsewhere_on_the_machine_is_refused_when_it_is_made(address):
+    with pytest.raises(ValidationError, match="one of the workspace's files: sqlite:///shop.sqlite3"):
+        TYPES["database_url"].load({"url": address})

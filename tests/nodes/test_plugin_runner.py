@@ -1,0 +1,521 @@
+"""How the engine calls node types that are not ours: on copies, in a thread of their own, with checked results."""
+
+import enum
+import re
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+
+import pytest
+from world import PATIENCE, Gate, Types, add_flow, chain, flow, fresh_database, node, process, run, run_of, value
+
+from engine import Open
+from errors import NodeError
+from models import AgentMemory, WorkspaceStore
+from nodes import plugin_runner
+from nodes.base import Answer, Branch, Suspend
+from nodes.credentials.keyring import Credential, Keyring
+
+
+@pytest.fixture(autouse=True)
+def nobody_left():
+    """No thread that was given up lives on into the next test, where it would count."""
+    yield
+    for thread in list(plugin_runner._left):
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def types():
+    with Types() as types:
+        yield types
+
+
+@pytest.fixture
+def own(types):
+    """`own(run, …)` offers a function as the node type `mine`, as if it came from HEADRACE_NODES_DIR."""
+    return lambda run, **more: types.offer("mine", run, own=True, **more)
+
+
+def mine(config=None, **more):
+    return node("a", "mine", config, **more)
+
+
+def test_what_the_other_side_asks_to_wait_for_is_waited_for(own):
+    slept, errors = [], [NodeError("busy", retry_after=90), NodeError("busy", retry_after="soon")]
+
+    def ask(config, input, ctx):
+        if errors:
+            raise errors.pop(0)
+        return "done"
+
+    own(ask)
+    assert run(flow(mine(retry={"attempts": 3, "delay": 1})), sleep=slept.append).output == "done"
+    assert slept[0] == 90 and slept[1] <= 2
+
+
+def test_a_pause_is_the_runs_and_no_longer_than_until_the_deadline(own):
+    slept, threads = [], set()
+
+    def sleep(seconds):
+        slept.append(seconds)
+        threads.add(threading.current_thread())
+
+    own(lambda config, input, ctx: [ctx.pause(seconds) for seconds in (2, 3600, -1)])
+    assert run(flow(mine(timeout=5)), sleep=sleep).status == "success"
+    assert slept[0] == 2 and 0 < slept[1] <= 5 and slept[2] == 0
+    assert threads == {threading.current_thread()}
+
+
+# Copies
+
+
+def spoil(thing):
+    """Change everything that can be changed in a value."""
+    if isinstance(thing, dict):
+        for item in thing.values():
+            spoil(item)
+        thing["spoilt"] = True
+    elif isinstance(thing, list):
+        for item in thing:
+            spoil(item)
+        thing.append("spoilt")
+    return thing
+
+
+def test_an_input_that_is_changed_and_given_back_is_another_output(own):
+    own(lambda config, input, ctx: spoil(input))
+    made = flow(node("first", "give", {"value": {"a": [1]}}), mine(), "b", edges=["first a", "first b"])
+    ran = run(made)
+    assert ran.of["a"].same_as is None
+    assert value(ran.of["a"]) == {"a": [1, "spoilt"], "spoilt": True}
+    assert value(ran.of["first"]) == {"a": [1]} == ran.output["b"]
+
+
+def test_a_config_that_is_changed_is_as_written_the_next_time(own):
+    own(lambda config, input, ctx: spoil(config["value"]))
+    ran = run(flow(mine({"value": [{"a": 1}]}, foreach=[1, 2])))
+    assert ran.output == [[{"a": 1, "spoilt": True}, "spoilt"]] * 2
+
+
+def test_a_config_that_comes_from_a_step_leaves_the_step_as_it_is(own):
+    own(lambda config, input, ctx: spoil(config["value"]))
+    ran = run(chain(node("first", "give", {"value": {"rows": [1]}}), mine({"value": "{{ input.rows }}"}), "b"))
+    assert value(ran.of["a"]) == [1, "spoilt"] and value(ran.of["first"]) == {"rows": [1]}
+
+
+def test_an_item_that_is_changed_leaves_the_list_as_it_is(own):
+    own(lambda config, input, ctx: spoil(input))
+    ran = run(
+        flow(mine(foreach="{{ input }}"), "b", node("c", "give", {"value": "{{ trigger }}"}), edges=["a b"]), [[]]
+    )
+    assert ran.output == {"b": [["spoilt"]], "c": [[]]}
+
+
+def test_what_other_steps_gave_can_be_looked_at_and_not_changed(own):
+    def look(config, input, ctx):
+        assert ctx.inputs["first"] == ctx.scope["steps"]["first"] == {"a": 1} and list(ctx.inputs) == ["first"]
+        spoil(ctx.inputs["first"])
+        spoil(ctx.scope["steps"]["first"])
+        spoil(ctx.scope["vars"])
+        return [ctx.scope["vars"], len(ctx.inputs)]
+
+    own(look)
+    made = chain(node("first", "give", {"value": {"a": 1}}), mine(), node("b", "give", {"value": "{{ steps.first }}"}))
+    ran = run(made | {"settings": {"vars": {"x": []}}})
+    assert value(ran.of["a"]) == [{"x": []}, 1] and ran.output == {"a": 1}
+
+
+# What goes on is what is on record
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+ID = uuid.UUID(int=1)
+SEEN = [
+    ((1, (2,)), [1, [2]]),
+    ({"id": ID}, {"id": str(ID)}),
+    ([Colour.RED], ["red"]),
+    ({"x": float("nan")}, {"x": None}),
+    (None, None),
+]
+
+
+@pytest.mark.parametrize(("given", "seen"), SEEN)
+def test_the_next_node_sees_what_is_on_record(types, own, given, seen):
+    found = []
+    own(lambda config, input, ctx: given)
+    types.offer("look", lambda config, input, ctx: found.append(input))
+    ran = run(chain(mine(), node("b", "look")))
+    assert found == [seen] == [value(ran.of["a"])]
+    assert type(found[0]) is type(seen)
+
+
+def test_a_branch_goes_on_with_what_is_on_record(own):
+    own(lambda config, input, ctx: Branch("left", (1, 2)), branches=("left", "right"))
+    ran = run(flow(mine(), "b", "c", edges=["a b left", "a c right"]))
+    assert (ran.of["b"].status, ran.of["c"].status) == ("success", "skipped")
+    assert ran.output == [1, 2]
+
+
+@dataclass
+class Row:
+    a: int
+
+
+class Endless(dict):
+    """A subclass, which no record would give back."""
+
+
+LOOP = []
+LOOP.append(LOOP)
+
+
+@pytest.mark.parametrize("given", [object(), {1, 2}, {1: 2}, Row(1), Endless(), b"x", 2**70, LOOP, "\ud800", len])
+def test_a_result_that_is_no_json_fails_the_node_for_good(own, given):
+    own(lambda config, input, ctx: given)
+    ran = run(flow(mine(retry={"attempts": 3})))
+    assert ran.status == "failed" and ran.error_text.startswith("the output is not JSON")
+    assert len(ran.steps) == 1
+
+
+def test_a_result_that_is_too_large_fails_the_node(own):
+    own(lambda config, input, ctx: "x" * 100)
+    assert "at most 50 are allowed" in run(flow(mine()), max_value_bytes=50).error_text
+
+
+# Ways out and waits
+
+
+@pytest.mark.parametrize(
+    ("declared", "given", "text"),
+    [
+        ((), Branch("left", 1), "mine left by the branch 'left'; it declares none"),
+        (("left", "right"), Branch("up", 1), "mine left by the branch 'up'; it declares 'left', 'right'"),
+        (("left",), Branch(None, 1), "mine gave no Branch; it declares 'left'"),
+        (("left",), Branch(["left"], 1), "mine left by the branch \"['left']\"; it declares 'left'"),
+        (("left", "right"), 1, "mine gave no Branch; it declares 'left', 'right'"),
+        ((), Suspend(1, "x"), "mine gave Suspend, but does not say suspends = True"),
+    ],
+)
+def test_a_way_out_that_is_not_declared_fails_the_node_for_good(own, declared, given, text):
+    own(lambda config, input, ctx: given, branches=declared)
+    ran = run(flow(mine(retry={"attempts": 3})))
+    assert (ran.status, ran.error_text, len(ran.steps)) == ("failed", text, 1)
+
+
+@pytest.mark.parametrize(
+    ("wait", "text"),
+    [
+        (Suspend(None, "x"), "without a time"),
+        (Suspend("soon", "x"), "a time that is no number"),
+        (Suspend(1.5, "x"), "a time that is no number"),
+        (Suspend(True, "x"), "a time that is no number"),
+        (Suspend(-1, "x"), "a time that is no number"),
+        (Suspend(2**80, "x"), "a time that is no number"),
+        (Suspend(1, None), "a reason that is no text"),
+    ],
+)
+def test_a_wait_that_would_never_end_fails_the_node(own, wait, text):
+    own(lambda config, input, ctx: wait, suspends=True, resume=lambda self, config, input, answer: None)
+    ran = run(flow(mine()))
+    assert ran.status == "failed" and text in ran.error_text
+
+
+def test_it_can_wait_and_goes_on_with_a_copy_of_its_input(own):
+    def resume(self, config, input, answer):
+        return spoil(input) + [answer.name, (answer.value,)]
+
+    own(lambda config, input, ctx: Suspend(5, "for the time"), suspends=True, resume=resume)
+    ran = run(flow(mine()), [1])
+    assert (ran.status, ran.steps[0].wait) == ("waiting", Suspend(5, "for the time"))
+    open_ = Open(0, 1, 0, "for the time", Answer("time", "now"))
+    ran = run(flow(mine()), [1], waiting={"a": open_}, first_seq=1)
+    assert (ran.status, ran.output) == ("success", [1, "spoilt", "time", ["now"]])
+
+
+# What it raises
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (GeneratorExit(), "GeneratorExit"),
+        (BaseException("x"), "BaseException: x"),
+        (RuntimeError("x"), "RuntimeError: x"),
+        (NodeError("bad"), "bad"),
+        (NodeError(5), "5"),
+        (NodeError(None, permanent="yes"), "None"),
+    ],
+)
+def test_whatever_it_raises_fails_the_node_alone(own, error, text):
+    def fail(config, input, ctx):
+        raise error
+
+    own(fail)
+    ran = run(flow(mine(on_error="continue"), "b", edges=["a b"]))
+    assert (ran.status, ran.output) == ("success", {"error": text})
+
+
+def test_an_error_that_cannot_be_shown_fails_the_node_alone(own):
+    class Shy(Exception):
+        def __str__(self):
+            raise ValueError
+
+    def fail(config, input, ctx):
+        raise Shy
+
+    own(fail)
+    assert run(flow(mine())).error_text == "Shy, which cannot be shown"
+
+
+def test_an_endless_recursion_fails_the_node_alone(own):
+    def again(config, input, ctx):
+        return again(config, input, ctx)
+
+    own(again)
+    assert run(flow(mine())).error_text.startswith("RecursionError")
+
+
+def test_a_node_error_keeps_what_it_says_about_another_attempt(own):
+    def fail(config, input, ctx):
+        raise NodeError("no", permanent=input)
+
+    own(fail)
+    attempts = [len(run(flow(mine(retry={"attempts": 2})), permanent).steps) for permanent in (True, False)]
+    assert attempts == [1, 2]
+
+
+# Time
+
+
+@pytest.fixture
+def hang(own):
+    """`hang(pure=…)` makes the node type one that waits for the test."""
+    gate = Gate()
+    yield lambda **more: own(gate, **more) or gate
+    gate.opened.set()
+
+
+def test_a_node_that_does_not_end_is_given_up_and_the_run_goes_on(hang, caplog):
+    hang()
+    ran = run(flow(mine(timeout=0.05, on_error="continue"), "b", edges=["a b"]))
+    assert ran.status == "success"
+    assert re.fullmatch(
+        r"the node's timeout of 0\.05 s ended it: did not end within 0\.0[1-5]\d? s and was given up",
+        ran.output["error"],
+    )
+    assert caplog.messages == ["node a (mine) does not end; its thread is left behind"]
+
+
+def test_a_node_that_does_not_end_ends_with_the_run(hang):
+    hang()
+    ran = run(flow(mine()), timeout=0.05)
+    assert ran.status == "failed" and "was given up" in ran.error_text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("pure", "attempts"), [(True, 2), (False, 1)])
+def test_what_was_given_up_is_tried_again_only_where_it_has_no_effects(hang, pure, attempts):
+    hang(pure=pure)
+    ran = run(flow(mine(timeout=0.05, retry={"attempts": 2})))
+    assert ran.status == "failed"
+    assert [step.status for step in ran.steps if step.status == "failed"] == ["failed"] * attempts
+
+
+def test_a_node_that_minds_its_time_says_so_itself(own):
+    def mind(config, input, ctx):
+        threading.Event().wait(ctx.seconds_left(60))
+        raise NodeError("the service took too long")
+
+    own(mind)
+    for seconds in (0.05, 1, 5, 20):
+        told = run(flow(mine(timeout=seconds))).error_text
+        if "timed out before it could start" not in told:  # as on a busy machine
+            break
+    assert told == f"the node's timeout of {seconds} s ended it: the service took too long"
+
+
+def test_a_late_result_counts_where_it_has_effects(own):
+    def act(config, input, ctx):
+        while ctx.deadline > time.monotonic():
+            threading.Event().wait(0.01)
+        return "done"
+
+    own(act, pure=False)
+    assert run(flow(mine(timeout=0.05))).output == "done"
+
+
+def test_what_was_given_up_reaches_its_run_no_more(types, caplog):
+    entries, refused, gate = [], [], Gate()
+
+    def late(config, input, ctx):
+        gate(config, input, ctx)
+        try:
+            ctx.log("info", "too late")
+        except NodeError as error:
+            refused.append(error.message)
+
+    types.offer("mine", late, own=True)
+    run(flow(mine(timeout=0.05)), log=lambda *entry: entries.append(entry))
+    (thread,) = plugin_runner._left
+    gate.opened.set()
+    thread.join(PATIENCE)
+    assert refused == ["the node was given up"] and entries == []
+    assert caplog.messages[-1] == "node a (mine) has ended after it was given up"
+
+
+def test_a_call_that_is_under_way_when_the_node_is_given_up_is_the_last(types):
+    """What the run's thread does for a node may take longer than the node has."""
+    entries, gate = [], Gate()
+
+    def log_twice(config, input, ctx):
+        for number in range(2):
+            ctx.log("info", str(number))
+
+    def slow(*entry):
+        gate({}, None, None)
+        entries.append(entry)
+
+    types.offer("mine", log_twice, own=True)
+    timer = threading.Timer(0.05 + plugin_runner.LATE_SECONDS + 0.1, gate.opened.set)
+    timer.start()
+    ran = run(flow(mine(timeout=0.05)), log=slow)
+    timer.join(60)
+    assert ran.status == "failed" and [entry[2] for entry in entries] == ["0"]
+
+
+def test_too_many_that_were_given_up_keep_further_ones_from_starting(hang, monkeypatch):
+    gate = hang()
+    monkeypatch.setattr(plugin_runner, "MAX_LEFT", 1)
+    assert "was given up" in run(flow(mine(timeout=0.05))).error_text
+    assert "restart the server" in run(flow(mine())).error_text
+    gate.opened.set()
+    for thread in list(plugin_runner._left):
+        thread.join(PATIENCE)
+    assert run(flow(mine()), 5).output == 5
+
+
+# What it may ask for
+
+
+def test_what_it_asks_for_is_done_by_the_thread_of_the_run(own):
+    threads = {}
+
+    class Store:
+        def increment(self, key, by=1, ttl=None):
+            threads["store"] = threading.get_ident()
+            return by
+
+    def work(config, input, ctx):
+        threads["node"] = threading.get_ident()
+        ctx.log("info", "hello", {"a": 1})
+        return [ctx.store.increment("n", by=2), ctx.idempotency_key, ctx.node_id, 0 < ctx.seconds_left(5) <= 5]
+
+    def log(*entry):
+        threads["log"] = threading.get_ident()
+        assert entry == ("a", "info", "hello", {"a": 1})
+
+    own(work)
+    assert run(flow(mine()), store=Store(), log=log).output == [2, "run_1:a:0", "a", True]
+    here = threading.get_ident()
+    assert threads["log"] == threads["store"] == here != threads["node"]
+
+
+def test_an_error_of_what_it_asks_for_is_raised_where_it_asks(own):
+    class Store:
+        def get(self, key):
+            raise ValueError(key)
+
+    def work(config, input, ctx):
+        try:
+            return ctx.store.get("k")
+        except ValueError as error:
+            return str(error)
+
+    own(work)
+    assert run(flow(mine()), store=Store()).output == "k"
+
+
+@pytest.mark.parametrize("level", ["loud", None, ["info"]])
+def test_a_log_entry_that_no_table_takes_fails_the_node(own, level):
+    own(lambda config, input, ctx: ctx.log(level, "x"))
+    assert "it must be debug, info, warning, error" in run(flow(mine())).error_text
+
+
+def test_a_credential_is_there_and_stays_out_of_the_record(own):
+    token = "hunter2-hunter2"
+
+    def work(config, input, ctx):
+        found = ctx.credential("shop", "http_bearer")
+        assert found.data["token"] == token and "secrets" not in ctx.scope
+        ctx.log("info", f"with {found.data['token']}")
+        return {"name": found.name, "type": found.type, "hosts": found.hosts, "token": found.data["token"]}
+
+    entries = []
+    own(work)
+    keyring = Keyring(lambda name: Credential(name, "http_bearer", {"token": token}, ("shop.example",)))
+    ran = run(flow(mine(), "b", edges=["a b"]), keyring=keyring, log=lambda *entry: entries.append(entry[2]))
+    assert ran.output == {"name": "shop", "type": "http_bearer", "hosts": ["shop.example"], "token": "***"}
+    assert entries == ["with ***"] and token not in repr(ran.steps)
+
+
+def test_a_missing_credential_is_an_error_of_the_node(own):
+    own(lambda config, input, ctx: ctx.credential("shop"))
+    assert run(flow(mine())).error_text == "there is no credential 'shop' in this workspace"
+
+
+# In a process
+
+
+def test_a_process_outlives_what_its_own_nodes_do(own, tmp_path):
+    def end(config, input, ctx):
+        raise SystemExit
+
+    own(end)
+    with fresh_database(tmp_path), process(tmp_path, run_threads=1) as dispatcher:
+        for _ in range(3):
+            run_ = dispatcher.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
+            assert (run_.status, run_.error_text) == ("failed", "SystemExit")
+        run_ = dispatcher.wait(dispatcher.submit(add_flow(flow("b")), 1, "manual"), PATIENCE)
+        assert run_.status == "success"
+
+
+def test_a_thread_for_runs_is_free_again_after_a_node_that_does_not_end(hang, tmp_path):
+    hang(pure=False)
+    with fresh_database(tmp_path), process(tmp_path, run_threads=1) as dispatcher:
+        hung = dispatcher.submit(add_flow(flow(mine(timeout=0.05))), 1, "manual")
+        after = dispatcher.submit(add_flow(flow("b")), 1, "manual")
+        assert dispatcher.wait(after, PATIENCE).status == "success"
+        assert "was given up" in run_of(dispatcher.wait(hung, PATIENCE).id).error_text
+
+
+def test_the_store_and_the_log_are_the_workspaces(own, tmp_path):
+    def work(config, input, ctx):
+        ctx.log("warning", "counted", {"by": 2})
+        return ctx.store.increment("n", by=2)
+
+    own(work)
+    with fresh_database(tmp_path), process(tmp_path) as dispatcher:
+        run_ = dispatcher.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
+        assert (run_.status, run_.output) == ("success", "2")
+        assert WorkspaceStore("ws_1").get("n") == 2
+
+
+def test_what_agents_remember_is_the_workspaces(own, tmp_path):
+    def work(config, input, ctx):
+        memory = ctx.need_agents().memory
+        memory.write("researcher", "city", "Rome", tags=["place"])
+        return [entry["key"] for entry in memory.search("researcher", "place")]
+
+    own(work)
+    with fresh_database(tmp_path), process(tmp_path) as dispatcher:
+        run_ = dispatcher.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
+        assert (run_.status, run_.output) == ("success", '["city"]')
+        assert [row.content for row in AgentMemory.select()] == ["Rome"]
