@@ -46,7 +46,7 @@ _welcome = []  # the one of this start, once it has begun
 
 wsgi_app = "workflow_server:create_app(tell=False)"
 bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
-worker_class = "http_worker.HttpWorker"
+worker_class = "net.http_worker.HttpWorker"
 workers = _config.workers
 threads = _config.threads
 preload_app = True

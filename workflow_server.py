@@ -24,9 +24,9 @@ import cli
 import config as settings
 import database
 import startup_message
-from api.rates import Rates
-from api.refusals import Refusals
 from api.shortcut import Shortcut
+from api.webhooks.rate_limit import Rates
+from api.webhooks.refusal_log import Refusals
 from config import Config
 from database.checkpoints import Checkpoints
 from dispatch import Dispatcher, Links, make_services
@@ -70,7 +70,7 @@ class Server:
         self.shortcut = Shortcut(self.dispatcher, self.vault, self.refusals)
         patience.leave(max(1, config.threads // 2))
         self.first_login: startup_message.Login | None = None
-        self.has_seen_proxy = False  # one that is not trusted: see api/origins.py
+        self.has_seen_proxy = False  # one that is not trusted: see api/http/request_origin.py
         self._ending = threading.Lock()
         self._has_ended = False
         self.kept_answers: dict[str, Any] = {}  # by view: see api/kept.py

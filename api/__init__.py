@@ -13,38 +13,33 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from werkzeug.datastructures import Headers
 
 from api import (
-    access,
     agent_definitions,
     agents,
-    answers,
     audit,
-    browser_app,
     catalogue,
     credentials,
     description,
     documentation,
     expressions,
     files,
-    freshness,
     importing,
     invitations,
-    kept,
     logs,
     mcp,
     memory,
     metrics,
     people,
     profile,
-    queries,
     resume,
+    run_answer,
     runs,
     schedules,
     sessions,
-    unsigned,
     webhooks,
-    wire,
     workflows,
 )
+from api.http import auth, caching, json_io, link_redaction, query_parameters, static_app
+from api.http.caching import once
 
 RESOURCES = (
     sessions,
@@ -75,8 +70,8 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     """Put the whole API onto the app, and the browser app that is built in this folder."""
     app.url_map.merge_slashes = False  # else a doubled slash answers with a redirect in HTML
     app.url_map.converters["slashes"] = webhooks.Slashes
-    wire.install(app)
-    access.install(app)
+    json_io.install(app)
+    auth.install(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.add_url_rule("/api/openapi.json", "openapi", _openapi)
@@ -86,20 +81,20 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     app.register_blueprint(_docs())
     documentation.install(app, Path(__file__).parents[1] / "docs")
     if web_dir is not None:
-        browser_app.install(app, web_dir)
+        static_app.install(app, web_dir)
     app.after_request(_secure)
-    app.after_request(freshness.tag)
-    app.after_request(unsigned.hide)  # the last one here comes first
+    app.after_request(caching.tag)
+    app.after_request(link_redaction.hide)  # the last one here comes first
 
 
-@access.everybody
+@auth.everybody
 def _openapi() -> Response:
     """The OpenAPI document, which is made when it is asked for first."""
-    queries.check()
-    return kept.once("openapi", lambda: orjson.dumps(description.document(BLUEPRINTS)))
+    query_parameters.check()
+    return once("openapi", lambda: orjson.dumps(description.document(BLUEPRINTS)))
 
 
-@access.everybody
+@auth.everybody
 def _to_docs() -> Response:
     """To the page, by its path alone: Flask's own redirect would lead to whatever host the request names."""
     return Response(status=308, headers={"Location": "/api/docs/"})
@@ -127,13 +122,13 @@ def _secure(response: Response) -> Response:
     """Headers that keep a browser from doing anything with an answer that we did not mean."""
     endpoint = request.endpoint
     if endpoint == "webhooks.fire":
-        response.headers = Headers(answers.secured(list(response.headers)))
+        response.headers = Headers(run_answer.secured(list(response.headers)))
         return response
     # The pages of ours say themselves which style they have.
-    policy = response.headers.get(answers.POLICY, "default-src 'none'")
+    policy = response.headers.get(run_answer.POLICY, "default-src 'none'")
     if endpoint == "swagger_ui.show":
         policy = _docs_policy(response)
-    response.headers[answers.POLICY] = f"{policy}; {answers.ALWAYS}"
-    for name, value in answers.CAUTIOUS:
+    response.headers[run_answer.POLICY] = f"{policy}; {run_answer.ALWAYS}"
+    for name, value in run_answer.CAUTIOUS:
         response.headers[name] = value
     return response

@@ -13,8 +13,8 @@ from flask_login import current_user
 from marshmallow import fields
 
 import templates
-from api.access import needs, workspace_id
-from api.wire import Resource
+from api.http.auth import needs, workspace_id
+from api.http.json_io import Resource
 from errors import NotFound
 from models import ACTIONS, SUBJECTS, AuditEntry, Base, Run, Write, present_names
 from schema_fields import Json, Out, Time, choice, text

@@ -10,10 +10,10 @@ import orjson
 from flask import current_app
 from marshmallow import ValidationError
 
-from api.access import needs, workspace_id
 from api.audit import begun
-from api.kept import kept
-from api.wire import Resource, check_depth, flatten
+from api.http.auth import needs, workspace_id
+from api.http.caching import kept
+from api.http.json_io import Resource, check_depth, flatten
 from dispatch import Dispatcher
 from errors import BadInput, Unavailable
 from models import Credential

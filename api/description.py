@@ -14,7 +14,7 @@ from flask import Flask
 from flask_smorest import Api, Blueprint
 from marshmallow import fields
 
-from api import origins
+from api.http import request_origin
 from api.webhooks import Slashes
 from definition import schema as definition_schema
 from schemas import Error
@@ -31,8 +31,8 @@ SETTINGS: dict[str, Any] = {
                 "session": {
                     "type": "apiKey",
                     "in": "cookie",
-                    "name": origins.COOKIE,
-                    "description": f"Over HTTPS it is called {origins.SECURE_COOKIE}.",
+                    "name": request_origin.COOKIE,
+                    "description": f"Over HTTPS it is called {request_origin.SECURE_COOKIE}.",
                 },
                 "token": {"type": "http", "scheme": "bearer"},
             }

@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 from flask import Flask, Response, current_app, send_file
 from werkzeug.exceptions import NotFound
 
-from api.access import everybody
-from api.freshness import digest_of
-from api.kept import Kept, answer
+from api.http.auth import everybody
+from api.http.caching import Kept, answer, digest_of
 
 STYLE_FILE = Path(__file__).parent / "documentation.css"
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self'"

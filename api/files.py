@@ -11,9 +11,9 @@ from flask import Request, Response, current_app
 from marshmallow import fields
 from werkzeug.formparser import FormDataParser
 
-from api.access import needs, workspace_id
 from api.audit import begun
-from api.wire import Resource, loaded, this_request
+from api.http.auth import needs, workspace_id
+from api.http.json_io import Resource, loaded, this_request
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
 from nodes.core.output import disposition
 from nodes.files.files import Absent, Files, Overfull, Present, Upload, content_type_of

@@ -8,16 +8,15 @@ from flask import current_app, request
 from flask_login import current_user
 from marshmallow import fields, validate
 
-from api.access import check_believed, everybody, needs, who, workspace_id
 from api.audit import begun, remove
-from api.origins import check_origin, client
-from api.people_schemas import WhoOut, password
-from api.sessions import no_store, opened, who_is
-from api.wire import Resource, dumped
+from api.http.auth import check_believed, everybody, needs, who, workspace_id
+from api.http.json_io import Resource, dumped
+from api.http.request_origin import check_origin, client
+from api.sessions import WhoOut, no_store, opened, who_is
 from errors import BadInput, Forbidden
 from models import Invitation, User, Workspace
 from nodes.mail import server_mail
-from schema_fields import Out, Strict, Time, choice, text
+from schema_fields import Out, Strict, Time, choice, password, text
 from schemas import ROLES, SliceArgs, listed, slice_of
 from security import invitations
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from api.access import find, needs, only_looks, workspace_id
-from api.wire import Resource, check_depth
+from api.http.auth import find, needs, only_looks, workspace_id
+from api.http.json_io import Resource, check_depth
 from errors import BadInput
 from models import LogEntry, Run
 from schemas import MAX_WHOLE, LogArgs, LogIn, LogItemOut, LogOut, WholeArgs, listed

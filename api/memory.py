@@ -7,17 +7,61 @@ from typing import Any
 
 import orjson
 from flask import current_app
+from marshmallow import fields, validate
 
-from api.access import needs, only_looks, workspace_id
-from api.agent_run_schemas import ForgetArgs, ForgottenOut, MemoryArgs, MemoryIn, MemoryOut
+from api.agents import SESSION
 from api.audit import audited
-from api.wire import Resource
+from api.http.auth import needs, only_looks, workspace_id
+from api.http.json_io import Resource
 from errors import NotFound
 from models import AgentMemory, MemoryScope, now_ms
-from schemas import listed
+from schema_fields import Json, Out, Shape, Strict, Time, text
+from schemas import PageArgs, listed
 
 blueprint = Resource("memory", "What agents remember")
 PAUSE_SECONDS = 0.005  # in which others get to write
+
+
+class MemoryIn(Strict):
+    agent_id = text(64, required=True)
+    key = text(200, required=True)
+    content = text(100_000, 0, required=True)
+    session = text(200, 0, load_default="", allow_none=True)
+    tags = fields.List(text(100), load_default=list, validate=validate.Length(max=50))
+    expires_in = fields.Integer(
+        strict=True,
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(1, 3_660 * 86_400),
+        metadata={"description": "Seconds after which it is forgotten; without it, never"},
+    )
+
+
+class MemoryArgs(PageArgs):
+    agent_id = text(64, load_default=None)
+    session = text(200, 0, load_default=None, metadata=SESSION)
+    search = text(200, 0, is_kept=False, load_default=None)
+
+
+class ForgetArgs(Shape):
+    agent_id = text(64, required=True)
+    session = text(200, 0, load_default=None, metadata=SESSION)
+
+
+class ForgottenOut(Out):
+    deleted = fields.Integer(required=True, metadata={"description": "How many entries there were"})
+
+
+class MemoryOut(Out):
+    id = fields.String(required=True)
+    agent_id = fields.String(required=True)
+    session = fields.String(required=True)
+    key = fields.String(required=True)
+    content = fields.String(required=True)
+    tags = Json(required=True)
+    expires_at = Time(required=True, allow_none=True)
+    created_at = Time(required=True)
+    updated_at = Time(required=True)
 
 
 @blueprint.get("/agent/memory")

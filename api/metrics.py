@@ -5,17 +5,90 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, current_app
+from marshmallow import fields, validate
 
-from api.access import everybody, needs, workspace_id
-from api.metric_schemas import HealthOut, MetricsArgs, MetricsOut, ReadyOut
-from api.wire import Resource
+from api.http.auth import everybody, needs, workspace_id
+from api.http.json_io import Resource
 from errors import Unavailable
 from models import Poll, Schedule, Workspace, is_held_up, now_ms, space, totals
 from models import metrics as figures
+from schema_fields import Items, Milliseconds, Out, Shape, Time, Whole
 from schema_fields.row_json import iso
+from schemas import RUN_STATUSES
 from version import VERSION
 
 blueprint = Resource("metrics", "Health and metrics")
+
+
+class MetricsArgs(Shape):
+    days = Whole(load_default=30, validate=validate.Range(1, 365))
+
+
+class DayOut(Out):
+    day = fields.String(required=True)
+    total = fields.Integer(required=True)
+    success = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
+    mean_duration_ms = Milliseconds(required=True, allow_none=True)
+
+
+class HourOut(Out):
+    hour = Time(required=True, metadata={"description": "When it began"})
+    total = fields.Integer(required=True)
+    success = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
+
+
+class FlowCountOut(Out):
+    workflow_id = fields.String(required=True)
+    workflow_name = fields.String(required=True, allow_none=True)
+    total = fields.Integer(required=True)
+    success = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
+    failure_rate = fields.Float(required=True)
+    mean_duration_ms = Milliseconds(required=True, allow_none=True)
+    p95_duration_ms = Milliseconds(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of its newest 50 ended runs; for the 10 busiest flows"},
+    )
+    last_status = fields.String(
+        required=True, allow_none=True, metadata={"enum": (*RUN_STATUSES, None), "description": "Of its newest run"}
+    )
+
+
+class MetricsOut(Out):
+    total_runs = fields.Integer(required=True)
+    success_runs = fields.Integer(required=True)
+    failed_runs = fields.Integer(required=True)
+    running_runs = fields.Integer(required=True)
+    pending_runs = fields.Integer(required=True)
+    failure_rate = fields.Float(required=True)
+    last_run_at = Time(required=True, allow_none=True)
+    overdue_schedules = fields.Integer(required=True)
+    failing_polls = fields.Integer(required=True, metadata={"description": "Triggers whose last poll failed"})
+    database_bytes = fields.Integer(required=True, metadata={"description": "Size of the whole server's database"})
+    p50_duration_ms = Milliseconds(required=True, allow_none=True)
+    p95_duration_ms = Milliseconds(required=True, allow_none=True)
+    daily = Items(fields.Nested(DayOut), required=True)
+    hourly = Items(
+        fields.Nested(HourOut),
+        metadata={"description": "With `days` 1 or 2: what has ended of the runs that were accepted in each hour"},
+    )
+    flows = Items(fields.Nested(FlowCountOut), required=True)
+
+
+class HealthOut(Out):
+    ok = fields.Boolean(required=True)
+    ts = fields.String(required=True)
+
+
+class ReadyOut(HealthOut):
+    version = fields.String(required=True, metadata={"description": "The version of the server"})
+    paused = fields.Boolean(
+        required=True,
+        metadata={"description": "Whether nothing starts: no schedule, poll, wait or pending run, and no new run"},
+    )
 
 
 @blueprint.get("/health")

@@ -6,29 +6,79 @@ from typing import Any
 
 from flask import current_app
 from flask_login import current_user
+from marshmallow import fields, validate
 
-from api.access import check_admin, check_role, needs, who, workspace_id
 from api.audit import audited, begun, remove
+from api.http.auth import check_admin, check_role, needs, who, workspace_id
+from api.http.json_io import Resource, dumped
 from api.invitations import InvitationMade, invited
-from api.people_schemas import (
-    MemberChange,
-    MemberGone,
-    MemberIn,
-    MemberOut,
-    MemberPassword,
-    TokenIn,
-    TokenOut,
-    WorkspaceIn,
-    WorkspaceOut,
-)
-from api.wire import Resource, dumped
+from api.sessions import WorkspaceOut
 from errors import BadInput, Conflict, Forbidden, NotFound
 from models import ApiToken, Membership, User, Workspace, differences, now_ms
-from schemas import SliceArgs, listed, slice_of
+from schema_fields import Out, Strict, Time, choice, password, text
+from schemas import ROLES, SliceArgs, listed, slice_of
 from security import accounts
 
 blueprint = Resource("people", "Workspaces, members and API tokens")
 LAST_OWNER = "The workspace needs an owner; make somebody else one first"
+
+
+class WorkspaceIn(Strict):
+    name = text(200, required=True)
+
+
+class MemberIn(Strict):
+    email = fields.Email(required=True, validate=validate.Length(max=254))
+    role = choice(ROLES, required=True)
+    password = password(
+        metadata={"description": "By admins: make an account with this first password. Without: invite the person"}
+    )
+    name = text(200, metadata={"description": "Goes with a password"})
+
+
+class MemberChange(Strict):
+    user_id = text(64, required=True)
+    role = choice(ROLES, required=True)
+
+
+class MemberPassword(Strict):
+    user_id = text(64, required=True)
+    password = password(required=True, metadata={"description": "Of the next login, where they choose their own"})
+
+
+class MemberGone(Strict):
+    user_id = text(64, required=True)
+
+
+class MemberOut(Out):
+    user_id = fields.String(required=True)
+    email = fields.String(required=True, attribute="user.email")
+    name = fields.String(required=True, attribute="user.name")
+    role = choice(ROLES, required=True)
+    created_at = Time(required=True)
+
+
+class TokenIn(Strict):
+    name = text(200, required=True)
+    role = choice(ROLES, load_default="operator")
+    days = fields.Integer(
+        strict=True,
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(1, 3650),
+        metadata={"description": "Days until it expires"},
+    )
+
+
+class TokenOut(Out):
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    role = choice(ROLES, required=True)
+    user_id = fields.String(required=True)
+    workspace_id = fields.String(required=True)
+    created_at = Time(required=True)
+    expires_at = Time(allow_none=True)
+    token = fields.String(metadata={"description": "Only in the answer that makes it"})
 
 
 @blueprint.get("/workspaces")

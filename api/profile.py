@@ -5,20 +5,44 @@ from __future__ import annotations
 from typing import Any
 
 from flask_login import current_user
+from marshmallow import fields, validate
 
-from api.access import needs, present, who
 from api.audit import begun, remove
-from api.origins import client
-from api.people_schemas import OwnSessionOut, ProfileChange, UserOut
-from api.sessions import no_store, person
-from api.wire import Resource
+from api.http.auth import needs, present, who
+from api.http.json_io import Resource
+from api.http.request_origin import client
+from api.sessions import UserOut, no_store, person
 from errors import NotFound
 from models import Session, User
+from schema_fields import Out, Strict, Time, password, text
 from schemas import PageArgs, listed
 from security import accounts
 
 blueprint = Resource("profile", "Your own account")
 blueprint.after_request(no_store)
+
+
+class OwnSessionOut(Out):
+    id = fields.String(required=True)
+    workspace_id = fields.String(required=True)
+    created_at = Time(required=True)
+    expires_at = Time(required=True)
+    current = fields.Boolean(required=True, metadata={"description": "Whether the request came by this one"})
+
+
+class ProfileChange(Strict):
+    name = text(200)
+    email = fields.Email(validate=validate.Length(max=254))
+    password = password(metadata={"description": "A new one; it ends your other sessions"})
+    end_tokens = fields.Boolean(
+        truthy={True},
+        falsy={False},
+        metadata={"description": "Goes with a new password: end all your API tokens too"},
+    )
+    current_password = fields.String(
+        validate=validate.Length(1, 1000),
+        metadata={"description": "Needed to change the address or the password", "format": "password"},
+    )
 
 
 @blueprint.get("/profile")

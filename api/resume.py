@@ -19,12 +19,12 @@ from typing import Any
 from flask import Response, current_app, render_template_string, request
 from flask_login import current_user
 
-from api.access import needs, who
 from api.audit import noted
-from api.bodies import body_of
-from api.questions import takes_answers, text_of
+from api.http.auth import needs, who
+from api.http.json_io import Resource, loaded, read_body, read_raw
+from api.open_questions import takes_answers, text_of
 from api.runs import shown
-from api.wire import Resource, loaded, read_body, read_raw
+from api.webhooks.body import body_of
 from dispatch import Dispatcher
 from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms

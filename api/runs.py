@@ -6,19 +6,20 @@ from typing import Any
 
 import orjson
 from flask import Response, current_app, jsonify
+from marshmallow import fields
 
 from api import run_list
-from api.access import ANSWERS, check_role, find, may, needs, only_looks, who, workspace_id
 from api.audit import begun, new_run, noted, remove
-from api.questions import open_questions, types_that_ask
+from api.http.auth import ANSWERS, check_role, find, may, needs, only_looks, who, workspace_id
+from api.http.json_io import Resource
+from api.open_questions import open_questions, types_that_ask
 from api.run_list import reference
-from api.run_schemas import StepsArgs
-from api.wire import Resource
 from dispatch.payloads import Kept, Payloads
 from dispatch.retry import Repeated
 from errors import BadInput, Conflict, NotFound
 from models import Run, Step, Wait, Workflow, now_ms
 from nodes.base import REGISTRY
+from schema_fields import text
 from schemas import (
     ANY_JSON,
     MAX_WHOLE,
@@ -35,6 +36,7 @@ from schemas import (
     SliceArgs,
     StartArgs,
     StepOut,
+    WholeArgs,
     listed,
     slice_of,
 )
@@ -49,6 +51,13 @@ RUN, QUESTION = RunOut(), QuestionOut()
 # What is shown of a step as its row has it.
 MADE = ("index", "number", "pinned", "input", "output")
 STEP_COLUMNS = ["seq", "item_index", *(name for name in StepOut._declared_fields if name not in MADE)]
+
+
+class StepsArgs(WholeArgs):
+    node_id = text(64, load_default=None, metadata={"description": "Only the steps of this node"})
+    values = fields.Boolean(
+        load_default=True, metadata={"description": "false: `input` and `output` are null in every step"}
+    )
 
 
 def shown(run: Run) -> Run:

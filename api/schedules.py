@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from api.access import needs, workspace_id
-from api.metric_schemas import ScheduleArgs, ScheduleOut
-from api.wire import Resource
+from marshmallow import fields
+
+from api.http.auth import needs, workspace_id
+from api.http.json_io import Resource
 from models import Upcoming, now_ms, upcoming
-from schemas import listed
+from schema_fields import Cursor, Out, Time
+from schemas import FLOW_ID, PageArgs, listed
 
 blueprint = Resource("schedules", "What is due next")
+
+
+class ScheduleOut(Out):
+    """A schedule, or a trigger that is polled, of an active flow."""
+
+    workflow_id = fields.String(required=True)
+    workflow_name = fields.String(required=True)
+    node_id = fields.String(required=True)
+    node_type = fields.String(required=True)
+    describes = fields.String(required=True, metadata={"description": "When it is due: `0 9 * * *`, `every 300 s`"})
+    timezone = fields.String(required=True, allow_none=True)
+    next_at = Time(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it is due next; null where it never is again, or that has yet to be found"},
+    )
+    last_at = Time(required=True, allow_none=True, metadata={"description": "When it was last due, or last polled"})
+    overdue = fields.Boolean(required=True, metadata={"description": "Whether it is late by over a minute"})
+    last_error = fields.String(
+        required=True, allow_none=True, metadata={"description": "Why the last poll failed, if it did"}
+    )
+
+
+class ScheduleCursor(Cursor):
+    """The place of an item in the order: when it is due, its flow and its node."""
+
+    inside = re.compile(rf"[0-9]{{1,16}}:{FLOW_ID}:[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+class ScheduleArgs(PageArgs):
+    cursor = ScheduleCursor(load_default=None)
 
 
 @blueprint.get("/schedules")

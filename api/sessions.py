@@ -6,17 +6,58 @@ from typing import Any
 
 from flask import Response, current_app
 from flask_login import current_user
+from marshmallow import fields
 
-from api.access import check_role, everybody, needs, workspace_id
 from api.audit import audited, remove
-from api.origins import check_origin, client, end_session, set_session
-from api.people_schemas import SessionChange, WhoOut
-from api.wire import Resource, dumped
+from api.http.auth import check_role, everybody, needs, workspace_id
+from api.http.json_io import Resource, dumped
+from api.http.request_origin import check_origin, client, end_session, set_session
 from models import Session, User, Workspace
-from schemas import Login
+from schema_fields import Out, Strict, Time, choice, text
+from schemas import ROLES, Login
 from security import accounts
 
 blueprint = Resource("auth", "Logging in and out")
+
+
+class WorkspaceOut(Out):
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    role = choice(ROLES, required=True)
+    created_at = Time(required=True)
+
+
+class UserOut(Out):
+    id = fields.String(required=True)
+    email = fields.String(required=True)
+    name = fields.String(required=True)
+    created_at = Time(required=True)
+    set_up = fields.Boolean(
+        required=True,
+        metadata={"description": "false: somebody else set the password; they should choose their own"},
+    )
+    admin = fields.Boolean(
+        required=True, metadata={"description": "May found workspaces, make accounts and reset passwords"}
+    )
+    may_found_workspaces = fields.Boolean(required=True)
+    workspaces = fields.List(fields.Nested(WorkspaceOut))
+
+
+class SessionOut(Out):
+    id = fields.String(allow_none=True)
+    workspace_id = fields.String(required=True)
+    role = choice(ROLES)
+    created_at = Time()
+    expires_at = Time(allow_none=True)
+
+
+class WhoOut(Out):
+    session = fields.Nested(SessionOut, required=True)
+    user = fields.Nested(UserOut, required=True)
+
+
+class SessionChange(Strict):
+    workspace_id = text(64, required=True)
 
 
 def who_is(user: User, session: Any, workspace: str, role: str) -> dict[str, Any]:

@@ -7,21 +7,26 @@ from typing import Any
 
 import orjson
 from flask import current_app, jsonify, request
+from marshmallow import fields
+from marshmallow.validate import Length
 
 import definition as definitions
-from api import changes, flow_list
-from api.access import check_role, needs, who, workspace_id
+from api import version_summaries as changes
+from api import workflow_list
 from api.audit import audited, new_run, remove
-from api.run_schemas import StartIn, pins_of
+from api.http.auth import check_role, needs, who, workspace_id
+from api.http.json_io import Resource, check_depth, dumped, parse
 from api.runs import shown
-from api.wire import Resource, check_depth, dumped, parse
+from definition import Pin
 from definition.triggers import Trigger, triggers_of
 from dispatch import CHECKS, SAVES, Dispatcher, Options
 from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, NotFound, TooLarge
 from models import Startable, Workflow, WorkflowVersion, differences
-from schema_fields import Cursor
+from nodes.fields import Named
+from schema_fields import Cursor, Strict, text
 from schemas import (
+    DEFINITION,
     CheckIn,
     Error,
     FlowArgs,
@@ -50,6 +55,59 @@ LARGE = 100_000  # characters of a definition that may take seconds to check
 VERSION, VERSION_BRIEF = VersionOut(), VersionBriefOut()
 
 
+MOST_PINNED = 1_000
+
+
+class PinIn(Strict):
+    """What is taken for the output of a node that is not to be executed."""
+
+    output = fields.Raw(required=True, allow_none=True, metadata={"description": "Its output, any JSON"})
+    branch = text(
+        200,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "The branch by which it leaves; a node that has branches must name one"},
+    )
+
+
+def pins(help: str) -> Any:
+    """A field with nodes by their id, each with what is taken for its output."""
+    return Named(
+        keys=text(64),
+        values=fields.Nested(PinIn),
+        load_default=None,
+        allow_none=True,
+        validate=Length(max=MOST_PINNED),
+        metadata={"description": help},
+    )
+
+
+def pins_of(given: dict[str, Any] | None) -> dict[str, Pin]:
+    """What came in by such a field."""
+    return {id_: Pin(**pin) for id_, pin in (given or {}).items()}
+
+
+class StartIn(Strict):
+    input = fields.Raw(load_default=None, allow_none=True)
+    definition = fields.Raw(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            **DEFINITION,
+            "description": "A WorkflowDefinition that is run in place of the saved one, and is not saved; for editors",
+        },
+    )
+    until = text(
+        64,
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": "The id of a node: only what it takes to come to it is executed, and its output is the run's"
+        },
+    )
+    pinned = pins("By node id, what is taken for the output of nodes that are not executed; for editors")
+
+
 @blueprint.get("/flows")
 @needs("viewer", only_database=True)
 @blueprint.arguments(FlowArgs, location="query")
@@ -60,7 +118,7 @@ def flows(args: dict[str, Any]) -> Any:
     The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
     order. `status` may be several, separated by commas. A page of long definitions may have fewer than `limit`.
     """
-    items, cursor = flow_list.page(workspace_id(), args)
+    items, cursor = workflow_list.page(workspace_id(), args)
     return dumped(listed(FlowBriefOut if args["brief"] else FlowItemOut), {"items": items, "next_cursor": cursor})
 
 

@@ -41,8 +41,8 @@ from benchmarks.webhook import INPUT, definition
 from config import Config
 from dispatch.payloads import Payloads
 from dispatch.recorder import RunRecord, WholeRun, insertions
-from http_worker.parsing import begin_response, keep_settings, parse_head
 from models import Hook, Run, new_id
+from net.http_worker.parsing import begin_response, keep_settings, parse_head
 from nodes.credentials.keyring import Keyring
 
 PATH = "benchmark/node"

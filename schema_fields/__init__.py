@@ -21,6 +21,12 @@ MAX_TIME = 253_402_300_799_999
 CURSOR = re.compile(r"([a-z]+_[0-9A-HJKMNP-TV-Z]{26}|[0-9]{1,9})\Z")
 
 
+def password(**options: Any) -> fields.String:
+    """Return the field of a password to set: 8 to 1,000 characters."""
+    told = {"format": "password", **options.pop("metadata", {})}
+    return fields.String(validate=validate.Length(8, 1000), metadata=told, **options)
+
+
 class Time(fields.Field[int]):
     """Milliseconds since 1970 inside; ISO 8601 in UTC with milliseconds and Z outside."""
 

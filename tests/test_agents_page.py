@@ -14,7 +14,7 @@ from test_readme import free_port
 
 from agent import definition
 from agent.model_choice import OWN, Models, resolve
-from api.agent_run_schemas import AgentRunOut, AgentStepOut, TaskIn
+from api.agents import AgentRunOut, AgentStepOut, TaskIn
 from config import Config
 from nodes import REGISTRY
 

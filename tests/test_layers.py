@@ -51,7 +51,6 @@ LAYERS = {
         *("schemas", "templates", "nodes", "importing", "backups", "security", "parsers"),
     },
     "startup_message": set(),
-    "http_worker": set(),
     "gunicorn.conf": {"startup_message"},
 }
 # The top: it puts everything together.
@@ -66,7 +65,7 @@ HOMES = {
     "marshmallow": {"schema_fields", "schemas", "nodes", "definition", "security", "api"},
     "apscheduler": {"scheduler"},
     "celery": {"worker"},
-    "gunicorn": {"workflow_server", "gunicorn.conf", "http_worker"},
+    "gunicorn": {"workflow_server", "gunicorn.conf", "net"},
     "jinja2": {"expressions"},
     "dotenv": {"config"},
 }

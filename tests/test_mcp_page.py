@@ -10,7 +10,7 @@ import pytest
 from test_readme import LOG_IN
 from test_readme import server as real_server
 
-from api.mcp_tools import TOOLS
+from api.mcp.tools import TOOLS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "mcp.md").read_text(encoding="utf-8")
 server = real_server

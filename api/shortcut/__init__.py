@@ -1,4 +1,4 @@
-"""Requests that start a quick run and wait for it, answered in the server's loop (see http_worker/shortcut.py).
+"""Requests that start a quick run and wait for it, answered in the server's loop (see net/http_worker/shortcut.py).
 
 The views of Flask describe these requests and answer all of them. This gives the same answers without what Flask does
 for a request, which takes longer than a quick run. Whatever is out of the ordinary is left to the view, before anything
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.refusals import Refusals
+from api.webhooks.refusal_log import Refusals
 from dispatch import Dispatcher, QuickRuns
 from errors import HeadraceError
 from security.vault import Vault

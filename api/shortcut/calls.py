@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.wrappers import Response
 
-from api.answers import Answer, Headers, json_answer
+from api.run_answer import Answer, Headers, json_answer
 from engine import Outcome
 from models import Run
 

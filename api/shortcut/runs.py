@@ -10,9 +10,9 @@ from functools import partial
 
 import orjson
 
-from api.answers import Answer, guarded
+from api.http.json_io import parse
+from api.run_answer import Answer, guarded
 from api.runs import shown
-from api.wire import parse
 from dispatch import QuickRuns
 from engine import Outcome
 from models import ROLES, Caller, Run, Startable

@@ -1,7 +1,7 @@
 """Calls of webhooks that the server's loop answers itself: to quick flows, in the form in which most calls come.
 
-The view `fire` (api/webhooks.py) describes webhooks and answers every call. Left to it are other bodies than JSON, keys
-against repetition, and callers who do not prove who they are.
+The view `fire` (api/webhooks/__init__.py) describes webhooks and answers every call. Left to it are other bodies than
+JSON, keys against repetition, and callers who do not prove who they are.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 from werkzeug.datastructures import Headers
 
-from api.answers import Answer, accepted, secured, unfinished, with_output
-from api.bodies import headers_of, query_of
-from api.proofs import carrier, proves
-from api.refusals import Refusals
+from api.http.json_io import parse
+from api.run_answer import Answer, accepted, secured, unfinished, with_output
 from api.webhooks import NOT_NOW, answer_of_node, secret_of
-from api.wire import parse
+from api.webhooks.auth import carrier, proves
+from api.webhooks.body import headers_of, query_of
+from api.webhooks.refusal_log import Refusals
 from database import settings_commits
 from database.changes import Memory
 from definition import Plan

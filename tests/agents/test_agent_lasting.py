@@ -11,7 +11,7 @@ from llm_server import call, calls, raw, say, stall
 
 import models
 from agent import types
-from api.agent_shapes import shown
+from api.agent_run_json import shown
 from database import execute, write
 from models import AgentRun, AgentStep, Run, Wait, WorkspaceStore
 

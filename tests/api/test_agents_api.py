@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_agent_definitions import EXPECTED, FULL, LEAST
+from agent_samples import EXPECTED, FULL, LEAST
 from world import at_once
 
 import templates

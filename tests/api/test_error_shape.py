@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api.access import everybody
+from api.http.auth import everybody
 from errors import (
     BadInput,
     Conflict,

@@ -18,6 +18,7 @@ from world import (
     started_recorder,
     steps_of,
 )
+from written import put
 
 from database import HeldUp, disconnect_thread, execute, patience, write
 from dispatch import recorder as module
@@ -48,11 +49,6 @@ def path(tmp_path):
 def recorder(path):
     with started_recorder() as recorder:
         yield recorder
-
-
-def put(id_, name="x"):
-    """The write of a row; a second one of the same id is refused."""
-    return Write("INSERT INTO workspaces (id, name, created_at) VALUES (?, ?, 0)", (id_, name))
 
 
 def rename(id_, name):
@@ -208,7 +204,7 @@ def test_the_recorder_goes_on_once_the_disk_has_room_again(path):
 import pathlib, resource, sys
 import database
 from world import started_recorder
-from test_recorder import put
+from written import put
 database.connect(pathlib.Path(sys.argv[1]))
 with started_recorder() as recorder:
     recorder.commit([put("ws_1")])

@@ -12,7 +12,7 @@ import pytest
 from record import ask
 from servers import PATIENCE, Server, until
 
-from http_worker import FREE_SECONDS, READ_SIZE
+from net.http_worker import FREE_SECONDS, READ_SIZE
 
 pytestmark = pytest.mark.slow
 

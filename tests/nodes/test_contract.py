@@ -215,8 +215,9 @@ def test_a_time_that_is_over_is_a_failure_that_says_so(type_, number, show):
     assert len(steps) == 1
 
 
-def test_every_type_with_effects_keeps_the_contract():
-    for path in sorted(Path(__file__).parent.glob("test_*.py")):
+def test_every_type_with_effects_keeps_the_contract(monkeypatch):
+    for path in sorted(Path(__file__).parent.rglob("test_*.py")):
+        monkeypatch.syspath_prepend(path.parent)
         importlib.import_module(path.stem)
     covered = {case.type_ for case in Contract.__subclasses__()}
     assert {type_ for type_ in TYPES if not REGISTRY[type_].pure} <= covered

@@ -7,14 +7,14 @@ import pytest
 from marshmallow import Schema, fields
 
 import schemas
-from api import agent_run_schemas, catalogue_schemas, metric_schemas, people_schemas
+from api import agents, catalogue, memory, metrics, people, profile, schedules, sessions
 from models import Run
 from schema_fields import Json, Milliseconds, Out, Time
 from schema_fields.row_json import iso
 
 SCHEMAS = [
     made
-    for module in (schemas, agent_run_schemas, catalogue_schemas, metric_schemas, people_schemas)
+    for module in (schemas, agents, catalogue, memory, metrics, people, profile, schedules, sessions)
     for made in vars(module).values()
     if isinstance(made, type) and issubclass(made, Out) and made.__module__ == module.__name__
 ]

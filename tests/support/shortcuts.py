@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from gunicorn.config import Config
 from gunicorn.http.errors import ParseException
 
-from http_worker.parsing import parse_head
+from net.http_worker.parsing import parse_head
 
 PATIENCE = 30
 PEER = SimpleNamespace(client=("127.0.0.1", 50_000), requests=0)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 from database import execute
+from models import Write
 
 OWN = {"id", "run_id", "created_at", "started_at", "finished_at", "duration_ms", "packed_steps"}
 RUN_ID = re.compile(r"run_[0-9A-HJKMNP-TV-Z]{26}")
@@ -65,3 +66,8 @@ def written():
         },
         "new": {table: count - counts[table] for table, count in count_rows().items() if table != "run_days"},
     }
+
+
+def put(id_, name="x"):
+    """The write of a row; a second one of the same id is refused."""
+    return Write("INSERT INTO workspaces (id, name, created_at) VALUES (?, ?, 0)", (id_, name))

@@ -6,6 +6,7 @@ import re
 import jsonschema
 import orjson
 import pytest
+from agent_samples import EXPECTED, FULL, LEAST
 from hypothesis import given
 from hypothesis import strategies as st
 from world import run
@@ -32,28 +33,6 @@ from errors import DefinitionError
 from nodes.core.waits import LONGEST
 from nodes.credentials.types import TYPES
 from nodes.http.client import CREDENTIALS, METHODS
-
-LEAST = {"id": "good", "name": "Good", "instructions": "Do good."}
-FULL = {
-    **LEAST,
-    "description": "Does good.",
-    "model": "openai:gpt-5",
-    "credential": "key",
-    "tools": [
-        "code",
-        {"type": "http", "hosts": ["API.example.com", "*.example.org"], "methods": ["get", "POST"], "approval": True},
-        {"type": "store", "write": False},
-        {"type": "run_flow", "workflows": ["wf_1"], "approval": ["flow_pay"]},
-        {"type": "sql"},
-        {"type": "mcp", "credential": "tickets", "tools": ["find", "find"]},
-        {"type": "mcp", "credential": "wiki"},
-        {"type": "memory", "approval": ["memory_write"]},
-    ],
-    "memory": True,
-    "output_schema": {"type": "object", "properties": {"a": {"type": "string"}}},
-    "limits": {"steps": 3, "tokens": 1_000, "seconds": 30.5, "cost": 0.25},
-    "approval": {"notify": "chat", "timeout": 3_600},
-}
 
 
 def issues_of(**changes):
@@ -288,10 +267,6 @@ def test_a_tool_asks_for_approval_as_its_spec_says():
 BUILT_IN = templates.agent_definitions()
 BY_ID = {agent["id"]: agent for agent in BUILT_IN}
 each = pytest.mark.parametrize("agent", BUILT_IN, ids=lambda agent: agent["id"])
-EXPECTED = {
-    *("researcher", "data-analyst", "mail-triage", "summarizer", "sql-answerer", "incident-explainer"),
-    *("flow-builder", "translator", "meeting-preparer", "support-answerer", "operator"),
-}
 # Output that cannot be described to the last key: the settings of a node are the node's business.
 OPEN = {"flow-builder"}
 

@@ -14,7 +14,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.wsgi import get_content_length
 
-from api import queries
+from api.http import query_parameters
 from definition.messages import plain
 from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailable
 from models import DatabaseRefused, HeldUp, patience
@@ -50,7 +50,7 @@ class Parser(FlaskParser):
             return super().parse(argmap, req, location=location, **options)
         return dict(self._query(argmap, this_request().query_string))
 
-    @lru_cache(queries.REMEMBERED)  # noqa: B019 - there is one parser
+    @lru_cache(query_parameters.REMEMBERED)  # noqa: B019 - there is one parser
     def _query(self, schema: Schema, raw: bytes) -> Any:
         return super().parse(schema, location="query")
 
@@ -58,7 +58,7 @@ class Parser(FlaskParser):
         return read_body()
 
     def load_querystring(self, req: Any, schema: Schema) -> Any:
-        return self._makeproxy(queries.given(req.args, schema) if req.query_string else req.args, schema)
+        return self._makeproxy(query_parameters.given(req.args, schema) if req.query_string else req.args, schema)
 
     def handle_error(
         self, error: ValidationError, req: Any, schema: Schema, *, error_status_code: int | None, error_headers: Any
@@ -75,7 +75,7 @@ class Resource(Blueprint):
     def __init__(self, name: str, description: str, any_query: bool = False) -> None:
         super().__init__(name, name, url_prefix="/api", description=description)
         if not any_query:
-            self.before_request(queries.check)
+            self.before_request(query_parameters.check)
 
     def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Any:
         """As flask-smorest's, with one instance of the schema for all requests: making one costs more than using it."""
@@ -85,7 +85,7 @@ class Resource(Blueprint):
         def decorated(view: Any) -> Any:
             view = decorate(view)
             if location == "query":
-                queries.mark(view, schema)
+                query_parameters.mark(view, schema)
             return view
 
         return decorated

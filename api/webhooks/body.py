@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from flask import Request
 from werkzeug.formparser import FormDataParser
 
-from api.wire import parse
+from api.http.json_io import parse
 from errors import BadInput
 
 # Never recorded, whatever the webhook's own auth is.

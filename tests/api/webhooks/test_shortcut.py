@@ -22,8 +22,8 @@ from api.shortcut.calls import tell
 from api.shortcut.webhooks import MANNER
 from database import execute, write
 from dispatch.free_space import FreeSpace
-from http_worker.parsing import parse_head
 from models import Run
+from net.http_worker.parsing import parse_head
 
 PATH = "/api/webhooks/orders"
 JSON = {"Content-Type": "application/json"}

@@ -20,15 +20,15 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import PathConverter
 
-from api.access import everybody
-from api.answers import Answer, accepted, json_answer, shaped, unfinished, with_headers, with_output
-from api.bodies import input_of
 from api.files import stream
-from api.origins import client
-from api.proofs import carrier, proves
-from api.rates import Rates
-from api.refusals import Refusals
-from api.wire import Resource, read_raw, this_request
+from api.http.auth import everybody
+from api.http.json_io import Resource, read_raw, this_request
+from api.http.request_origin import client
+from api.run_answer import Answer, accepted, json_answer, shaped, unfinished, with_headers, with_output
+from api.webhooks.auth import carrier, proves
+from api.webhooks.body import input_of
+from api.webhooks.rate_limit import Rates
+from api.webhooks.refusal_log import Refusals
 from definition import Plan
 from dispatch import Dispatcher, Ticket
 from dispatch.payloads import Kept

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from api import mcp, mcp_tools
+from api import mcp
+from api.mcp import tools as mcp_tools
 from models import DatabaseRefused, Workflow
 from version import VERSION
 

@@ -12,9 +12,9 @@ from typing import Any, Protocol, TypeVar
 from flask import Flask, Request, Response, current_app, g, request
 from flask_login import LoginManager, UserMixin, current_user
 
-from api.freshness import unchanged
-from api.origins import SAFE_METHODS, check_origin, session_token
-from api.wire import read_body, this_request
+from api.http.caching import unchanged
+from api.http.json_io import read_body, this_request
+from api.http.request_origin import SAFE_METHODS, check_origin, session_token
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
 from models import ROLES, Caller, Session, User, commits, look_up_anew
 

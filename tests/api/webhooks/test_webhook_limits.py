@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from api.rates import MINUTE, SLOT, SLOTS, Rates
+from api.webhooks.rate_limit import MINUTE, SLOT, SLOTS, Rates
 from models import Run
 
 pytestmark = pytest.mark.usefixtures("way")

@@ -8,7 +8,7 @@ from children import end_child
 from servers import until
 from world import start_python
 
-from api import freshness
+from api.http import caching
 from database import write, write_runs
 from models import LogEntry, Membership, Run, User
 
@@ -136,9 +136,9 @@ def test_after_a_commit_the_body_is_made_and_may_be_as_it_was(ask, owner, paths)
 def test_the_same_is_asked_again_in_the_next_minute(ask, owner, paths, monkeypatch):
     for path in paths.values():
         tag = known(ask, owner, path)
-        later = freshness.now_ms() + freshness.MINUTE_MS
+        later = caching.now_ms() + caching.MINUTE_MS
         with monkeypatch.context() as patched:
-            patched.setattr(freshness, "now_ms", lambda later=later: later)
+            patched.setattr(caching, "now_ms", lambda later=later: later)
             assert ask(owner, path, tag).statements > 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from api.access import only_looks
+from api.http.auth import only_looks
 from models import without_signatures
 
 

@@ -8,8 +8,8 @@ import time
 import orjson
 import pytest
 
-from api.proofs import proves
-from api.refusals import MAX_LINES, MAX_REFUSALS, WINDOW, Refusals
+from api.webhooks.auth import proves
+from api.webhooks.refusal_log import MAX_LINES, MAX_REFUSALS, WINDOW, Refusals
 from database import execute, write
 from models import LogEntry, Run
 from nodes.credentials.types import TYPES
@@ -413,7 +413,7 @@ def test_refusals_are_in_the_log_of_the_flow_once_a_minute_for_each_address(clie
 
 
 def test_many_addresses_fill_neither_the_log_nor_the_memory(monkeypatch):
-    monkeypatch.setattr("api.refusals.MAX_KEPT", 100)
+    monkeypatch.setattr("api.webhooks.refusal_log.MAX_KEPT", 100)
     refusals = Refusals(lambda: 1000.0)
     lines = [refusals.note("hook", f"192.0.2.{number}") for number in range(90)]
     assert sum(lines) == MAX_LINES

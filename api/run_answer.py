@@ -88,7 +88,7 @@ def secured(headers: Iterable[tuple[str, str]]) -> Headers:
 
     A flow's page must not act as one of ours. Our policy is a second header beside the flow's: in one and the same, the
     first of two directives counts, so a flow could say before us what its sandbox allows. Its forms go to this server
-    alone, and from an opaque origin, so no session goes along (api/access.py).
+    alone, and from an opaque origin, so no session goes along (api/http/auth.py).
     """
     policies = [value for name, value in headers if name.lower() == POLICY.lower()]
     kept = [pair for pair in headers if pair[0].lower() not in OURS]

@@ -18,10 +18,10 @@ from flask import Response, current_app, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from api import mcp_tools
-from api.access import check_role, may, needs, who, workspace_id
-from api.mcp_tools import Caller
-from api.wire import check_depth, check_weight, read_raw, refused_by_the_database, text_of
+from api.http.auth import check_role, may, needs, who, workspace_id
+from api.http.json_io import check_depth, check_weight, read_raw, refused_by_the_database, text_of
+from api.mcp import tools as mcp_tools
+from api.mcp.tools import Caller
 from dispatch.agents.workspace_view import cut
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
 from models import DatabaseRefused

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from api.wire import check_depth
+from api.http.json_io import check_depth
 from errors import BadInput
 from models import AgentRun, AgentStep, Wait
 

@@ -12,7 +12,7 @@ from definition.examples import EXAMPLES
 from definition.schema import COMPONENTS
 from docs.generate.definition_page import page
 
-PAGE = Path(__file__).parent.parent / "docs" / "definition.md"
+PAGE = Path(__file__).parents[2] / "docs" / "definition.md"
 CASES = [(part, field, example) for part, fields in EXAMPLES.items() for field, example in fields.items()]
 IDS = [f"{part}.{field}" for part, field, _ in CASES]
 # What an example shows beside its definition, unless a run of it would reach out or wait.

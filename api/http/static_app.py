@@ -18,7 +18,7 @@ from pathlib import Path
 from flask import Flask, Response, current_app, request, send_file
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
-from api.access import everybody
+from api.http.auth import everybody
 
 INDEX, ASSETS = "index.html", "assets"
 # What the index page has where the nonce of an answer comes.

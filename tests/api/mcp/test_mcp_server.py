@@ -12,7 +12,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from test_readme import ROOT, free_port, wait_for
 
-from api.mcp_tools import LARGEST_OUTPUT, TOOLS
+from api.mcp.tools import LARGEST_OUTPUT, TOOLS
 
 pytestmark = pytest.mark.slow
 EMAIL, PASSWORD = "me@example.com", "change-me-please"

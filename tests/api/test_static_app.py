@@ -10,7 +10,7 @@ import pytest
 from test_error_shape import check_shape
 
 import workflow_server
-from api import browser_app
+from api.http import static_app
 
 PAGE = '<html><head><meta name="csp-nonce" content="__CSP_NONCE__"></head><body><script src="/assets/a-1.js"></script>'
 SCRIPT = b"console.log('of the app')\n" * 100
@@ -35,7 +35,7 @@ def build(folder, script=SCRIPT, name="a-1.js"):
 def dist(tmp_path, app, monkeypatch):
     """The folder that the app serves, with a build in it."""
     folder = build(tmp_path / "dist")
-    made = browser_app.Build(folder)
+    made = static_app.Build(folder)
     made.look_again()
     monkeypatch.setitem(app.extensions, "headrace_browser_app", made)
     return folder
@@ -236,7 +236,7 @@ def test_without_a_build_other_addresses_are_404(client, path):
 
 
 def test_what_is_built_after_the_start_is_served_without_another(client, app, tmp_path, monkeypatch):
-    monkeypatch.setitem(app.extensions, "headrace_browser_app", browser_app.Build(tmp_path / "dist"))
+    monkeypatch.setitem(app.extensions, "headrace_browser_app", static_app.Build(tmp_path / "dist"))
     assert "make web" in client.get("/").text
     build(tmp_path / "dist")
     assert "a-1.js" in client.get("/").text
