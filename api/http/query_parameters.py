@@ -17,7 +17,7 @@ from werkzeug.datastructures import MultiDict
 from definition.messages import meant
 from errors import BadInput, Issue
 
-EVERYWHERE = ("workspace_id",)  # see access.py
+EVERYWHERE = ("workspace_id",)  # see auth.py
 MAX_SHOWN = 64  # characters of a name in an error
 REMEMBERED = 256  # query strings that were right, each of no more than the 4 KB of the first line of a request
 MAX_TOLD = 5  # unknown names in an error

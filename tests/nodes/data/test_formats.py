@@ -485,7 +485,7 @@ import json, sys
 sys.modules["yaml._yaml"] = None
 import yaml
 from errors import NodeError
-from nodes import yaml_text
+from nodes.data import yaml_format
 
 def found(call, *args):
     try:
@@ -495,8 +495,8 @@ def found(call, *args):
 
 assert not yaml.__with_libyaml__
 texts = json.load(sys.stdin)
-read = [found(yaml_text.parse, text, True) for text in texts]
-json.dump([read, [found(yaml_text.write, data, False) for data in read]], sys.stdout)
+read = [found(yaml_format.parse, text, True) for text in texts]
+json.dump([read, [found(yaml_format.write, data, False) for data in read]], sys.stdout)
 """
 
 
