@@ -620,18 +620,22 @@ def test_who_reads_meanwhile_delays_the_end_but_nothing_else(make, keep, file):
 
 
 def test_a_file_that_was_never_told_so_cannot_shrink_which_is_said_once(tmp_path, payloads, keep, caplog):
-    old = sqlite3.connect(tmp_path / "headrace.sqlite3")
+    path = tmp_path / "old.sqlite3"
+    old = sqlite3.connect(path)
     old.execute("CREATE TABLE first (a)")
     old.executemany("INSERT INTO first VALUES (?)", [("x" * 3_000,)] * 300)
     old.commit()
     old.execute("DELETE FROM first")
     old.commit()
     old.close()
-    with fresh_database(tmp_path) as path, caplog.at_level(logging.WARNING):
+    database.connect(path, "normal")
+    database.migrate()
+    with caplog.at_level(logging.WARNING):
         assert not database.can_shrink()
         part, before = keep(days=30), path.stat().st_size
         assert part.work() and part.work()
         assert caplog.text.count("cannot shrink") == 1 and path.stat().st_size >= before
+    database.disconnect()
 
 
 def test_a_new_database_can_shrink(file):
