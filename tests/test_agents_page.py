@@ -188,7 +188,7 @@ def test_the_tools_of_an_mcp_server_are_the_agents(pasted):
 # The tables
 
 
-@pytest.mark.parametrize("row", rows("From nothing to an agent"), ids=lambda row: row[0])
+@pytest.mark.parametrize("row", rows("Quick start"), ids=lambda row: row[0])
 def test_each_way_to_set_a_model_gives_one(row):
     given = dict(setting.split("=") for setting in re.findall(r"`((?:HEADRACE|OPENAI|ANTHROPIC)_\w+=[^`]+)`", row[1]))
     given = {name: value.replace("…", "a-key") for name, value in given.items()}
@@ -198,7 +198,7 @@ def test_each_way_to_set_a_model_gives_one(row):
 
 
 def test_each_provider_has_a_row():
-    assert {provider for provider in OWN if f"={provider}:" in section("From nothing to an agent")} == set(OWN)
+    assert {provider for provider in OWN if f"={provider}:" in section("Quick start")} == set(OWN)
 
 
 def test_the_table_of_tools_has_each_type_with_all_its_tools_and_keys():
@@ -229,7 +229,7 @@ def test_the_table_of_limits_is_right():
         [f"`{key.name}`", "none" if getattr(usual, key.name) is None else f"{getattr(usual, key.name):,}", f"{most:,}"]
         for key, most in zip(fields(usual), bounds, strict=True)
     ]
-    assert [row[:3] for row in rows("What it costs, and where it ends")] == expected
+    assert [row[:3] for row in rows("Limits and cost")] == expected
 
 
 @pytest.mark.parametrize(("number", "shape"), [(0, AgentRunOut), (1, AgentStepOut)])

@@ -47,7 +47,7 @@ def test_the_expressions_are_found():
 
 
 def test_each_node_type_that_it_names_is_one():
-    named = named_in("## What things are called", "An AI Agent")
+    named = named_in("## Names", "An AI Agent")
     assert len(named) > 40 and named - {"foreach"} <= set(REGISTRY)
 
 

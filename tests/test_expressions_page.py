@@ -84,7 +84,7 @@ def test_a_text_around_an_expression_makes_a_text():
 
 
 def test_each_name_that_can_be_read_is_there_in_a_run():
-    table = PAGE.partition("## What there is to read")[2].partition("###")[0]
+    table = PAGE.partition("## Names")[2].partition("###")[0]
     names = {name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)", row)}
     assert names == {"input", "steps", "trigger", "run", "workflow", "vars", "secrets", "item", "index", "now"}
     read = {name: f"{{{{ {name}|default('missing') }}}}" for name in names - {"item", "index", "secrets", "now"}}
