@@ -21,7 +21,7 @@ WEB_SOURCES := $(if $(HAS_WEB),$(shell find web -name node_modules -prune -o -na
 NPM := sh web/npm.sh
 HURRY := npm_config_fetch_retries=1 npm_config_fetch_retry_mintimeout=1000 PIP_RETRIES=1
 
-.PHONY: run web test lint fix check check-web types screenshots soak bench bench-peers docs lock clean
+.PHONY: run web test test-all lint fix check check-web types screenshots soak bench bench-peers docs lock clean
 .NOTPARALLEL:
 
 # Build the browser app if it is missing or old; what is said if that fails, which is no reason to stop.
@@ -42,13 +42,17 @@ run: .venv/runtime.stamp $(patsubst %,.venv/%.stamp,$(sort $(EXTRAS) $(INSTALLED
 web: web/dist/.stamp  ## build the browser app
 	@echo "The browser app is in web/dist, $$(du -sh web/dist | cut -f1)B with its compressed forms"
 
-# Most tests are short and share the machine, three processes for two cores, since some wait. Those that kill servers wait
-# more than they work, so that those in a browser fit between them. What is measured has the machine for itself. The short
-# ones keep the order of their files, in which the slower folders come early.
-LONG := tests/faults tests/browser
-MEASURED := tests/test_benchmarks.py
-SHORT := $(addprefix --ignore=,$(LONG) $(MEASURED))
-PYTEST := $(BIN)/python -m pytest
+# `make test` runs the short tests, within minutes: what is marked `slow` is left out, and a property is tried with a fifth
+# of the examples. `make test-all` runs every test in three parts. Short tests share the machine, three processes for two
+# cores, since some wait; they keep the order of their files, in which the slower folders come early. Those that kill
+# servers wait more than they work, so that those in a browser fit between them. What is measured has the machine for
+# itself; so has schemathesis, which makes a process busy for seconds before its first test.
+LONG := tests/faults tests/clients tests/browser
+ALONE := tests/test_benchmarks.py tests/api/test_schemathesis.py
+SHORT := $(addprefix --ignore=,$(LONG) $(ALONE))
+QUICK := -m 'not slow' --hypothesis-profile quick
+# Hundreds of tests start Python: it must find its compiled modules, even where a container says that none are kept.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SHARED := --dist loadfile --numprocesses
 # Their files are in memory where there is much of it: they made the disk wait more than anything else did.
 IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && \
@@ -61,17 +65,22 @@ $(PYTEST) $(1) || { [ $$? = 1 ] && \
 	echo "What failed beside others, once more and alone:" && $(PYTEST) --last-failed --last-failed-no-failures none $(2); }
 endef
 
-# Tests of the browser app skip without one. The parts end with them, so that what was skipped, and why, is said last.
-test: .venv/dev.stamp  ## all tests, those of the browser app over a new build; choose with ARGS="-k word"
+SHORT_ONES = $(SHARED) $(shell expr $(CORES) \* 3 / 2) --no-loadscope-reorder $(SHORT)
+
+test: .venv/dev.stamp  ## the short tests; choose among all of them with ARGS="-k word"
 ifdef ARGS
 	@$(if $(findstring browser,$(ARGS)),$(call build_web,tests of it are skipped or fail))
 	@$(PYTEST) $(ARGS)
 else
-	@$(call build_web,tests of it are skipped or fail)
-	@$(IN_MEMORY) $(call beside,$(SHARED) $(shell expr $(CORES) \* 3 / 2) --no-loadscope-reorder $(SHORT),$(SHORT))
-	@$(PYTEST) $(MEASURED)
-	@$(call beside,$(SHARED) 5 -rs $(LONG),$(LONG))
+	@$(IN_MEMORY) $(call beside,$(SHORT_ONES) $(QUICK),$(SHORT) $(QUICK))
 endif
+
+# Tests of the browser app skip without one. The parts end with them, so that what was skipped, and why, is said last.
+test-all: .venv/dev.stamp  ## all tests, those of the browser app over a new build
+	@$(call build_web,tests of it are skipped or fail)
+	@$(IN_MEMORY) $(call beside,$(SHORT_ONES),$(SHORT))
+	@$(PYTEST) $(ALONE)
+	@$(call beside,$(SHARED) 5 -rs $(LONG),$(LONG))
 
 lint: .venv/dev.stamp  ## rules, format and types of the Python code; changes nothing
 	@$(BIN)/ruff check .
@@ -86,7 +95,7 @@ check: lint  ## lint, then all tests, among them those of the generated document
 ifdef HAS_WEB
 	@$(MAKE) --no-print-directory check-web web
 endif
-	@$(MAKE) --no-print-directory test ARGS=
+	@$(MAKE) --no-print-directory test-all
 
 check-web: .venv/runtime.stamp web/node_modules/.stamp  ## what of this is about the browser app: lint, types, its own tests
 	@$(BIN)/python -m api.openapi > web/openapi.json

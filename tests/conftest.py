@@ -21,7 +21,7 @@ from models import ApiToken, Membership, Session, User, Workspace, now_ms
 from nodes.base import REGISTRY, Node
 from security.vault import KEY_FILE
 
-pytest_plugins = ["network"]
+pytest_plugins = ["network", "properties"]  # the latter has the profiles of hypothesis
 EMAIL, PASSWORD = "owner@example.org", "correct horse battery"
 ECHO = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
 

@@ -6,12 +6,13 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 from world import Types, at_top, flow, run
 
 from engine import Settled
 from errors import NodeError
 
-MANY = settings(max_examples=150, deadline=None)
+MANY = settings(max_examples=examples(150), deadline=None)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -246,7 +247,7 @@ def settled_of(steps):
     return settled, max(rows, default=-1) + 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(flows(most=6))
 def test_a_run_that_goes_on_from_any_prefix_of_its_record_ends_the_same(types, made):
     definition, fired = made

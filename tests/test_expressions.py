@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from errors import ExpressionError
 from expressions import compile_text, compile_value, has_expression
@@ -819,14 +820,14 @@ def try_it(source: str) -> None:
         assert isinstance(result, dict | list | str | int | float | None)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.text())
 def test_random_text_raises_nothing_but_an_expression_error(text: str) -> None:
     try_it(text)
     try_it("{{ " + text + " }}")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(PIECES, max_size=30))
 def test_random_tokens_raise_nothing_but_an_expression_error(pieces: list[str]) -> None:
     try_it("{{ " + "".join(pieces) + " }}")
@@ -836,7 +837,7 @@ def test_random_tokens_raise_nothing_but_an_expression_error(pieces: list[str]) 
 OPERANDS = ["input", "now", "none", "1.5", "'a'", "[]", "[1, 'a', none]", "input.items", "(now - now)", "(2 ** 2000)"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(sorted(FILTERS)), st.lists(st.sampled_from(OPERANDS), min_size=1, max_size=4), st.booleans())
 def test_any_filter_on_any_arguments_raises_nothing_but_an_expression_error(
     name: str, operands: list[str], as_method: bool
@@ -854,14 +855,14 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(JSON)
 def test_a_random_value_without_braces_is_static(value: Any) -> None:
     if "{{" not in repr(value) and "{%" not in repr(value):
         assert compile_value(value) is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(JSON)
 def test_a_random_value_comes_through_unchanged(value: Any) -> None:
     assert value_of("{{ input }}", {"input": value}) is value

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
+from properties import examples
 
 import json_schemas
 from errors import NodeError
@@ -365,7 +366,7 @@ def bounded(schema, data):
     return complaints(known.validator.iter_errors(data)), most
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.fixed_dictionaries({"a": SCHEMAS, "b": SCHEMAS}), DATA)
 def test_no_schema_complains_more_often_than_its_bound_says(definitions, data):
     found, most = bounded({"$ref": "#/$defs/a", "$defs": definitions}, data)

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from expressions import compile_value, has_expression, literal, quoted
 
@@ -24,7 +25,7 @@ def test_text_with_an_expression_is_written_as_one_that_gives_it():
 
 
 @given(TEXTS, TEXTS, st.integers(0, 3_200))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_any_text_evaluates_to_itself_alone_and_beside_expressions(before, after, padding):
     before += "-" * padding
     assert value_of(literal(before) + literal(after)) == before + after

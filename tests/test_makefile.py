@@ -116,29 +116,58 @@ def ends(line):
     return "--last-failed" in line, "--numprocesses" in line, line.split()[-1]
 
 
-def test_tests_run_in_three_parts(make):
-    lines = make("test")[1:]
+def test_short_tests_run_in_one_part_and_leave_out_what_is_slow(make):
+    (line,) = make("test")[1:]
+    assert ends(line)[:2] == (False, True)
+    assert "-m not slow --hypothesis-profile quick" in line
+    assert "--ignore=tests/faults --ignore=tests/clients --ignore=tests/browser" in line
+
+
+def test_all_tests_run_in_three_parts(make):
+    lines = make("test-all")[1:]
     assert [ends(line) for line in lines] == [
-        (False, True, "--ignore=tests/test_benchmarks.py"),
-        (False, False, "tests/test_benchmarks.py"),
+        (False, True, "--ignore=tests/api/test_schemathesis.py"),
+        (False, False, "tests/api/test_schemathesis.py"),
         (False, True, "tests/browser"),
     ]
     assert "-rs" in lines[2].split(), "what is skipped, such as tests in a browser, is said last"
+    assert not any("slow" in line or "profile" in line for line in lines)
+
+
+def test_what_the_first_part_ignores_the_others_run(make):
+    short, alone, long = make("test-all")[1:]
+    others = [word for line in (alone, long) for word in line.split() if word.startswith("tests/")]
+    assert sorted(others) == sorted(re.findall(r"--ignore=(\S+)", short))
+    assert all((ROOT / path).exists() for path in others)
+
+
+def test_the_check_runs_all_tests(make, folder):
+    for tool in ("ruff", "mypy"):
+        put(folder / ".venv" / "bin" / tool, "#!/bin/sh\n")
+    tests = make("test-all")[1:]
+    assert make("check")[-3:] == tests
 
 
 def test_what_failed_beside_others_is_tried_again_alone_and_said(make):
-    lines = make("test", BESIDE="1")[1:]
+    lines = make("test-all", BESIDE="1")[1:]
     assert [again for again, _, _ in map(ends, lines)] == [False, True, False, False, True]
     assert ends(lines[1])[2] == ends(lines[0])[2] and ends(lines[4])[2] == ends(lines[3])[2]
     assert make.said.count("once more and alone") == 2
 
 
-def test_what_fails_alone_too_fails_and_nothing_follows(make):
-    assert len(make("test", BESIDE="1", ALONE="1", fails=True)[1:]) == 2
+def test_a_short_test_that_failed_beside_others_is_tried_again_alone(make):
+    first, again = make("test", BESIDE="1")[1:]
+    assert ends(again)[0] and "-m not slow" in first and "-m not slow" in again
 
 
-def test_tests_that_could_not_run_are_not_tried_again(make):
-    assert len(make("test", BESIDE="2", fails=True)[1:]) == 1
+@pytest.mark.parametrize("target", ["test", "test-all"])
+def test_what_fails_alone_too_fails_and_nothing_follows(make, target):
+    assert len(make(target, BESIDE="1", ALONE="1", fails=True)[1:]) == 2
+
+
+@pytest.mark.parametrize("target", ["test", "test-all"])
+def test_tests_that_could_not_run_are_not_tried_again(make, target):
+    assert len(make(target, BESIDE="2", fails=True)[1:]) == 1
 
 
 # The browser app
@@ -201,21 +230,22 @@ def test_an_app_that_cannot_be_built_keeps_no_server_from_starting(make, web, fo
     assert make("run")[-2:] == [BUILD, SERVE], "it is tried again"
 
 
-@pytest.mark.parametrize("arguments", [[], ["ARGS=tests/browser -k menu"]], ids=["all", "in a browser"])
-def test_the_app_is_built_once_before_the_tests_of_it(make, web, arguments):
-    first = make("test", *arguments)
+@pytest.mark.parametrize("words", [["test-all"], ["test", "ARGS=tests/browser -k menu"]], ids=["all", "in a browser"])
+def test_the_app_is_built_once_before_the_tests_of_it(make, web, words):
+    first = make(*words)
     assert first[1:3] == [CI, BUILD] and "-m pytest" in first[3]
-    assert BUILD not in make("test", *arguments)
+    assert BUILD not in make(*words)
     change(web / "src" / "main.tsx")
-    assert make("test", *arguments)[0] == BUILD
+    assert make(*words)[0] == BUILD
 
 
-def test_tests_of_something_else_wait_for_no_build(make, web):
-    assert BUILD not in make("test", "ARGS=tests/test_engine.py")
+@pytest.mark.parametrize("arguments", [[], ["ARGS=tests/test_engine.py"]], ids=["short", "named"])
+def test_tests_of_something_else_wait_for_no_build(make, web, arguments):
+    assert BUILD not in make("test", *arguments)
 
 
 def test_an_app_that_cannot_be_built_keeps_no_test_from_running_and_that_is_said(make, web):
-    assert "tests/browser" in make("test", NPM_FAILS="run")[-1]
+    assert "tests/browser" in make("test-all", NPM_FAILS="run")[-1]
     assert "could not be built, so tests of it are skipped or fail; `make web` shows why" in make.said
 
 

@@ -27,6 +27,12 @@ def test_ci_runs_the_check_on_every_python_that_the_readme_names():
     assert "make check" in [step.get("run") for step in job["steps"]]
 
 
+def test_ci_runs_the_tests_that_the_readme_tells_newcomers_to_run():
+    job = read(".github/workflows/ci.yml")["jobs"]["test"]
+    assert job["timeout-minutes"] <= 12 and "make test" in [step.get("run") for step in job["steps"]]
+    assert "```sh\nmake test\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_dependabot_looks_where_packages_are_named():
     wanted = {"pip": "*.in", "npm": "package.json", "github-actions": ".github/workflows/*.yml", "docker": "Dockerfile"}
     for update in read(".github/dependabot.yml")["updates"]:

@@ -4,6 +4,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from properties import examples
 from test_engine_properties import BRANCHES, KINDS
 from world import Types, add_flow, at_top, flow, fresh_database, node, process, run, run_of, steps_of
 
@@ -17,7 +18,7 @@ from errors import NodeError
 from models import Run, Step, Wait
 from nodes.base import Answer, Branch, Suspend
 
-MANY = settings(max_examples=200, deadline=None)
+MANY = settings(max_examples=examples(200), deadline=None)
 WAITING = ("ask", "choose", "refuse")
 
 
@@ -182,7 +183,7 @@ def plan_of(definition, options):
     return plan if options is None else definitions.part_of(plan, options.until, options.pinned)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(flows(most=6), st.data())
 def test_whatever_the_order_of_answers_early_ones_and_restarts_a_run_ends_the_same(types, tmp_path_factory, made, data):
     """On record, with another process for every pass; an answer may come before its question."""

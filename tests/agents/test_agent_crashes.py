@@ -7,6 +7,7 @@ import pytest
 from agent_loops import SCHEMA, World, call, came_to, story
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
+from properties import examples
 from pydantic_ai.messages import TextPart, ThinkingPart, ToolCallPart
 
 from agent.journal import usage_of
@@ -60,7 +61,7 @@ CASES = st.one_of(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(EXAMPLES), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(CASES, st.sets(st.integers(1, 6)), st.lists(st.integers(0, 10**6), min_size=1, max_size=5))
 def test_an_agent_that_is_cut_anywhere_comes_to_the_same(case, refusing, numbers):
     turns, schema = case

@@ -5,6 +5,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 from world import Types, chain, flow, node
 
 import definition
@@ -594,7 +595,7 @@ DEFINITIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(JSON | DEFINITIONS)
 def test_whatever_json_comes_only_a_definition_error_is_raised(made):
     for judge in (plan, graph):

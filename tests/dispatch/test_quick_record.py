@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from properties import examples
 from test_engine_properties import flows
 from test_quick_runs import Loop
 from world import PATIENCE, add_flow, chain, flow, node
@@ -160,7 +161,7 @@ KINDS = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(flows(kinds=KINDS, attempts=1), st.sampled_from([None, {"x": 1}, [1]]))
 def test_any_flow_of_quick_nodes(both, made, input):
     both(made[0], input, made[1])

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
+from properties import examples
 from test_engine_properties import flows, ways
 from world import Types, add_flow, at_top, fresh_database, steps_of
 
@@ -209,7 +210,7 @@ def on_record(folder):
     return run.finished_at is not None, done, {step.node_id for step in steps if step.status == "running"}
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(EXAMPLES), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 def test_a_run_that_is_cut_at_any_commit_comes_to_the_same(types, template, case):
     definition, fired, options, cuts = case

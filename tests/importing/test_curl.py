@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 from werkzeug import Response
 from world import flow, run
 
@@ -524,7 +525,7 @@ def test_a_hostile_command_takes_no_long_time(start, option, text):
 
 
 @given(st.text(st.sampled_from("curl -dHXF'\"\\^$\n =:;&@{}%#[]a/.<>|`"), max_size=60))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_any_text_is_a_node_or_refused(text):
     try:
         imported = node_of(f"curl https://a.example {text}")
@@ -632,7 +633,7 @@ def test_a_node_can_be_planned(command):
 
 
 @given(st.text(st.sampled_from("{}%#\"'\\ \r\né\0ab\u2028"), max_size=40), st.integers(0, 3_000))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_whatever_a_text_says_it_is_no_expression(text, padding):
     body = "x" * padding + text
     command = "curl https://a.example -H 'Content-Type: text/plain' --data-raw '" + body.replace("'", "'\\''") + "'"

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 from openapi_documents import GITHUB, PETSTORE, STRIPE
+from properties import examples
 from werkzeug import Response
 from world import flow, run
 
@@ -707,7 +708,7 @@ def damaged(value, chance, junk):
 
 
 @given(st.integers(0, 2**32), st.lists(JSON, min_size=1, max_size=3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_damaged_document_is_read_as_far_as_it_can_be_or_refused(seed, junk):
     chance = random.Random(seed)
     whole = loaded(chance.choice([PETSTORE, STRIPE, GITHUB]))
@@ -722,7 +723,7 @@ def test_a_damaged_document_is_read_as_far_as_it_can_be_or_refused(seed, junk):
 
 
 @given(st.binary(max_size=60) | st.text("{}[]:,-&*!?'\"\n a1", max_size=60).map(str.encode))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_any_bytes_are_read_or_refused(given_bytes):
     try:
         loaded(given_bytes)

@@ -13,6 +13,7 @@ from cronsim import CronSimError
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from moments import DAY, HOUR, MINUTE, SECOND, at, shown
+from properties import examples
 
 from scheduler.cron import Cron, Every, cron
 
@@ -243,7 +244,7 @@ def minute_by_minute(fields, zone, start, end):
 
 
 @given(EXPRESSIONS, st.sampled_from(CHANGES), st.integers(0, 30 * 60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_cron_is_what_the_rules_say_minute_by_minute(fields, change, begin):
     zone, day = change
     start = at(day, zone) + begin * MINUTE - 5 * HOUR
@@ -254,7 +255,7 @@ def test_cron_is_what_the_rules_say_minute_by_minute(fields, change, begin):
 
 
 @given(EXPRESSIONS, st.sampled_from(CHANGES), st.integers(0, 48 * 3600), st.integers(0, 4 * 3600))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_the_next_instant_never_moves_back(fields, change, begin, later):
     zone, day = change
     rhythm = cron_of(fields, zone)

@@ -20,6 +20,7 @@ from moments import (
     sync,
     utc,
 )
+from properties import examples
 from world import add_flow, at_once, flow, fresh_database, raced
 
 from database import execute, write
@@ -451,7 +452,7 @@ BEGINNINGS = [at(text) for text in ("2024-03-31 00:50", "2024-10-27 00:50", "202
     st.lists(st.integers(0, GRACE_MS), min_size=1, max_size=40),
     st.integers(1, 3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_whenever_it_looks_every_instant_fires_once(tmp_path_factory, wanted, begin, gaps, leaders):
     with fresh_database(tmp_path_factory.mktemp("random")):
         made = [schedule(begin, catch_up=policy, **rhythm) for rhythm, policy in wanted]

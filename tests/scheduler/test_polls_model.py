@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moments import DAY, HOUR, SECOND, Clock
+from properties import examples
 from sources import Process, Source, active, change, definition, fired, row, watched
 from world import fresh_database, process
 
@@ -223,7 +224,7 @@ class Watched(Source):
         return polled._replace(state={"polls": count})
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(EXAMPLES), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(backlog=st.booleans(), steps=st.lists(STEPS, min_size=5, max_size=25))
 def test_an_entry_that_a_completed_look_has_found_has_one_run(template, backlog, steps):
     source = Watched()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from properties import examples
 from world import at_once, fresh_database, raced
 
 from config import Config
@@ -373,7 +374,9 @@ class Remembering(RuleBasedStateMachine):
 
 @pytest.mark.slow
 def test_any_sequence_leaves_what_a_dictionary_would_hold(path):
-    quick = settings(max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+    quick = settings(
+        max_examples=examples(40), stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    )
     run_state_machine_as_test(Remembering, settings=quick)
 
 
@@ -431,7 +434,7 @@ def test_nothing_in_a_search_is_syntax(memory, text):
     ]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=40))
 @example("\0")
 @example('" OR "a')
@@ -524,7 +527,7 @@ def test_what_does_not_fit_is_cut_where_it_is_worth_it_and_else_left_out(memory,
     assert [len(entry["content"]) for entry in memory.recall("a", "", "", 2_000)] == [5_000, 100]
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 3_000), max_size=6), st.integers(-10, 1_500))
 def test_what_is_recalled_never_takes_more_than_the_budget(path, sizes, budget):
     memory = Memory(uuid.uuid4().hex)

@@ -11,6 +11,7 @@ from contract import Case, Contract
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
+from properties import examples
 from sql_servers import PASSWORD, database
 
 from errors import NodeError
@@ -113,7 +114,7 @@ def test_hostile_values_stay_values(ask, shop, named):
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=30)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(notes=st.lists(TEXT, min_size=20, max_size=60))
 def test_any_text_comes_back_as_it_went(ask, shop, notes):
     ask(shop, "DROP TABLE IF EXISTS notes")
