@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-import json_schemas
+import json_schema
 from agent.field_checks import Fields, Issues, number, text, whole
 from errors import DefinitionError, Issue
 
@@ -251,7 +251,7 @@ def _schema(value: Any) -> Mapping[str, Any]:
         raise ValueError(f"is not JSON: {error}") from None
     if size > MAX_SCHEMA:
         raise ValueError(f"must have at most {MAX_SCHEMA:,} bytes")
-    json_schemas.check(value)
+    json_schema.check(value)
     if value.get("type") != "object":
         raise ValueError('must have "type": "object"; put anything else under a key of it')
     return value

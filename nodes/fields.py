@@ -11,7 +11,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-import json_schemas
+from json_schema import check as check_json_schema
+from json_schema import weight_of
 from nodes.base import setting
 
 # An expression that names something of its scope, in a text that may have braces of its own.
@@ -138,7 +139,7 @@ def choice(help: str, names: tuple[str, ...], *, literal: bool = True, **options
 def check_schema(schema: Mapping[str, Any]) -> None:
     """Refuse what is no JSON Schema, refers to one elsewhere, or would take too much."""
     try:
-        json_schemas.check(schema)
+        check_json_schema(schema)
     except ValueError as error:
         raise ValidationError(str(error)) from None
 
@@ -146,7 +147,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 def weight_of_schemas(schema: Schema, loaded: Mapping[str, Any]) -> int:
     """What it took to check the JSON Schemas in a config that was loaded by `schema`."""
     held = [name for name, field in schema.fields.items() if field.metadata.get("x-holds") == "json-schema"]
-    return sum(json_schemas.weight_of(loaded[name]) for name in held if isinstance(loaded.get(name), dict))
+    return sum(weight_of(loaded[name]) for name in held if isinstance(loaded.get(name), dict))
 
 
 def json_schema(help: str, **options: Any) -> Any:

@@ -19,7 +19,7 @@ from dispatch.agents.callable_workflows import CallableFlow, callable_flow, call
 from dispatch.agents.workspace_view import FLOW_STATUSES, MOST, Inspection, cut
 from dispatch.payloads import Kept
 from errors import NodeError
-from json_schemas import issues_of
+from json_schema import issues_of
 from models import RUN_STATUSES, Run
 from nodes.base import CATEGORIES
 

@@ -10,7 +10,7 @@ import orjson
 
 from agent.model_choice import TEST, Access, Choice, Models, cost_of, list_url, resolve
 from errors import NodeError
-from json_schemas import issues_of
+from json_schema import issues_of
 from nodes.base import Context
 from nodes.credentials.keyring import Credential, checks
 from nodes.http.response import ERROR_BYTES, as_json, is_permanent, shown

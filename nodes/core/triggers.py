@@ -12,7 +12,7 @@ from cronsim import CronSim, CronSimError
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
-from json_schemas import issues_of
+from json_schema import issues_of
 from nodes.base import Context, Node, setting
 from nodes.fields import Number, choice, credential, header_name, json_schema
 

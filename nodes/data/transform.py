@@ -7,8 +7,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-import json_schemas
 from errors import NodeError
+from json_schema import issues_of
 from nodes.data import jmespath_query as query
 from nodes.base import Branch, Context, Node, setting
 from nodes.fields import Number, Values, anything, json_schema, text
@@ -175,5 +175,5 @@ class Validate(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         data = config.get("data", input)
-        issues = json_schemas.issues_of(config["schema"], data, ctx.clean)
+        issues = issues_of(config["schema"], data, ctx.clean)
         return Branch("invalid", issues) if issues else Branch("valid", data)

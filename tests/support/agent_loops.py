@@ -20,7 +20,7 @@ from agent.loop import execute
 from agent.tools import Later, Tool
 from agent.types import Done, Given, Waiting, Work
 from errors import NodeError
-from json_schemas import issues_of
+from json_schema import issues_of
 from nodes.ai.model_access import json_of
 
 STEPS = 8

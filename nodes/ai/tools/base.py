@@ -11,7 +11,7 @@ from typing import Any
 from agent.definition import ToolSpec
 from agent.tools import Later, Tool
 from errors import HeadraceError, NodeError
-from json_schemas import issues_of
+from json_schema import issues_of
 from nodes.base import Agents, Context
 from nodes.limits import GREATEST, LEAST, size_of
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-import json_schemas
+import json_schema
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
@@ -102,10 +102,10 @@ def problem_of(schema: Any) -> str:
         size_of(schema, "its schema", MOST_SCHEMA)
         if len(orjson.dumps(schema)) > MOST_SCHEMA:
             return f"its schema has more than {MOST_SCHEMA:,} bytes"
-        json_schemas.check(schema)
+        json_schema.check(schema)
         return ""
     except (NodeError, TypeError, ValueError) as error:
-        return str(error)[: json_schemas.MAX_ISSUE_TEXT]
+        return str(error)[: json_schema.MAX_ISSUE_TEXT]
 
 
 def _problem_of_name(name: str) -> str:

@@ -15,7 +15,7 @@ from toolboxes import Agents, Flows, Spec, called, flow
 from agent.tools import Later, Tool
 from dispatch.agents.workspace_view import Inspection
 from errors import NodeError
-from json_schemas import check
+from json_schema import check
 from nodes.ai.tools import checked, shortened
 from nodes.ai.tools.base import MOST_SHOWN
 

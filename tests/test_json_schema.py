@@ -6,16 +6,14 @@ import time
 from contextlib import contextmanager
 
 import orjson
+import psutil
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from marshmallow import ValidationError
-from properties import examples
 
-import json_schemas
+import json_schema
 from errors import NodeError
-from json_schemas import check, issues_of
-from json_schemas.costs import Costs, costs_of
+from json_schema import check, issues_of
+from json_schema.size import Unbounded, size_of
 from nodes import REGISTRY
 
 
@@ -150,8 +148,6 @@ def sums(levels):
     [
         (SHOP, {"email": "a@b.cd", "lines": [{"price": {"amount": 1.25}}] * 20}, {"email": "ab.cd"}, "email"),
         (SHOP, {"home_address": {"city": "Rome"}}, {"lines": [{}, {"tax": {"unit": "$"}}]}, "lines[1].tax.unit"),
-        (COMMENT, comments(3), {"text": "a", "children": [{"text": "b", "children": [{}]}]}, "children[0].children[0]"),
-        (SUM, sums(8), {"left": 1}, ""),
         (CAR, {"name": "Ami", "wheels": 4}, {"name": "Ami", "doors": 2}, ""),
         (OLD, {"a": [1, "b"]}, {"a": [1, 2]}, "a[1]"),
     ],
@@ -168,7 +164,7 @@ def test_a_tree_may_be_as_deep_as_data_can_be():
     chain = {"text": "the end"}
     for _ in range(100):
         chain = {"text": "more", "children": [chain]}
-    with apart(False):
+    with apart(True):
         assert issues_of(COMMENT, chain) == []
 
 
@@ -178,18 +174,6 @@ def test_much_data_that_is_right_needs_no_other_process():
     del schema["properties"]["email"], schema["properties"]["id"]
     with apart(False):
         assert issues_of(schema, order) == []
-
-
-def test_variants_that_contain_each_other_may_be_deep():
-    """The bound is far beyond what the check really takes, so it is made apart."""
-    kinds = [{"properties": {"op": {"const": op}, "of": {"items": {"$ref": "#"}}}, "required": ["op"]} for op in "abc"]
-    term = {"op": "a"}
-    for _ in range(40):
-        term = {"op": "c", "of": [term, {"op": "b"}]}
-    with apart(True):
-        assert issues_of({"anyOf": kinds}, term) == []
-    with apart(False):
-        assert len(issues_of({"anyOf": kinds}, {"op": "c", "of": [{"op": "d"}]})) == 1
 
 
 @pytest.mark.parametrize(
@@ -204,6 +188,9 @@ def test_variants_that_contain_each_other_may_be_deep():
         ({"$ref": "#x", "$defs": {"x": {"$anchor": "x", "type": "null"}}}, None, 1, ""),
         ({"properties": {"a": {"$id": "/b", "$ref": "#/c", "c": {"type": "null"}}}}, {"a": None}, {"a": 1}, "a"),
         ({"allOf": [{"$ref": "#"}], "type": "null"}, None, 1, ""),
+        (COMMENT, comments(3), {"text": "1", "children": [{"text": "b", "children": [{}]}]}, "children[0].children[0]"),
+        (SUM, sums(8), {"left": 1}, ""),
+        ({"multipleOf": 1e-100}, 0, 1e-101, ""),
         ({"properties": {"a": {"pattern": "^.{1,600}$"}}}, {"a": "b"}, {"a": ""}, "a"),
         ({"required": ["a"], "title": "x" * 600_000}, {"a": 1}, {}, ""),
     ],
@@ -212,7 +199,7 @@ def test_what_has_no_known_bound_is_checked_apart_to_the_same_end(schema, right,
     check(schema)
     with apart(True):
         assert issues_of(schema, right) == []
-        (issue,) = issues_of(schema, wrong, lambda text: text.replace("1", "***"))
+        issue, *_ = issues_of(schema, wrong, lambda text: text.replace("1", "***"))
     assert issue["path"] == path and "1 " not in issue["message"]
 
 
@@ -220,21 +207,11 @@ def test_what_has_no_known_bound_is_checked_apart_to_the_same_end(schema, right,
 
 
 @pytest.mark.parametrize("type_, key", [("validate", "schema"), ("called", "input_schema"), ("agent", "output_schema")])
-@pytest.mark.parametrize("inside", [{}, {"properties": {"a": {"$ref": "#/$defs/d0"}}}])
-@pytest.mark.parametrize("word", ["allOf", "anyOf", "oneOf"])
-def test_a_schema_that_doubles_its_ways_is_refused_when_a_flow_is_saved(type_, key, inside, word):
-    schema = {**(inside or {"$ref": "#/$defs/d0"}), "type": "object", "$defs": doubled(60, word)}
-    began = time.monotonic()
-    with others_go_on(), pytest.raises(ValidationError) as caught:
-        REGISTRY[type_].Config(partial=True).load({key: schema})
+def test_what_is_no_schema_is_refused_when_a_flow_is_saved(type_, key):
+    with pytest.raises(ValidationError) as caught:
+        REGISTRY[type_].Config(partial=True).load({key: {"properties": {"a": {"$ref": "#/$defs/b"}}}})
     (message,) = caught.value.messages[key]
-    assert message.endswith("by its references, one value would be checked more than 1,000,000 times")
-    assert time.monotonic() - began < 10
-
-
-def test_a_refused_schema_is_an_error_where_a_flow_has_it_already():
-    error = refusal({"$ref": "#/$defs/d0", "$defs": doubled(60)}, 1)
-    assert error.permanent and "more than 1,000,000 times" in error.message
+    assert message.startswith("is not a JSON Schema: ")
 
 
 def test_doubled_ways_that_lead_to_few_checks_are_no_reason_to_refuse():
@@ -256,12 +233,14 @@ for _ in range(60):
     ("schema", "data"),
     [
         (FORK, nested(100, "end")),
+        ({"$ref": "#/$defs/d0", "$defs": doubled(60)}, "right"),
+        ({"items": {"$ref": "#/$defs/d0"}, "$defs": doubled(60, "anyOf")}, [1]),
         (LEFT, {}),
         ({"pattern": "(.{1,100}){1,50}!"}, "é" * 20_000),
         ({"items": {"enum": [{"a": number} for number in range(3_000)]}}, [{"a": 2_999}] * 30_000),
     ],
 )
-def test_what_would_take_too_long_is_an_error_within_a_second_of_work_while_others_go_on(schema, data):
+def test_what_would_take_too_long_is_an_error_within_two_seconds_of_work_while_others_go_on(schema, data):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with others_go_on():
         error = refusal(schema, data)
@@ -269,7 +248,7 @@ def test_what_would_take_too_long_is_an_error_within_a_second_of_work_while_othe
     assert error.message.startswith("the data cannot be checked by this schema: it takes ")
     assert ("too much" in error.message) == error.permanent
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
 
 
 @pytest.mark.slow
@@ -307,119 +286,87 @@ def test_of_much_data_all_issues_are_told_where_that_is_not_too_much():
     assert [issue["path"] for issue in issues] == ["[0]", "[5001]"]
 
 
-def test_what_is_kept_of_schemas_has_a_bound(monkeypatch):
-    kept = json_schemas._Kept()
-    monkeypatch.setattr(json_schemas, "MOST_KEPT", 50_000)
-    names = [b'{"maxLength":%d}' % number for number in range(100)]
-    for name in names:
-        kept.put(json_schemas._learnt(name))
-    there = [name for name in names if kept.get(name)]
-    assert there == names[-len(there) :] and 10 < len(there) < 40
-
-
-# The bound itself
-
-
-REFERENCES = st.sampled_from([{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}])
-LEAVES = st.sampled_from(
-    [{"type": "string"}, {"const": 1}, {"required": ["a", "b"]}, {"minItems": 2}, False, {"enum": [1]}]
-)
-
-
-def parts(inner):
-    some = st.lists(inner, min_size=1, max_size=3)
-    named = st.dictionaries(st.sampled_from("ab"), inner, min_size=1)
-    return st.fixed_dictionaries(
-        {},
-        optional={
-            **{word: some for word in ("allOf", "anyOf", "oneOf", "prefixItems")},
-            **{word: inner for word in ("not", "if", "then", "else", "items", "contains", "additionalProperties")},
-            **{word: named for word in ("properties", "dependentSchemas", "patternProperties")},
-        },
-    )
-
-
-SCHEMAS = st.recursive(LEAVES | REFERENCES, parts, max_leaves=8)
-DATA = st.recursive(
-    st.sampled_from([1, "a", None, {}, []]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner),
-    max_leaves=12,
-)
-
-
-def complaints(errors):
-    """How many there are, with those that others consist of."""
-    return sum(1 + sum(complaints(branch) for branch in getattr(error.kind, "context", None) or ()) for error in errors)
-
-
-def count(data):
-    """How many values there are in it, with itself."""
-    return 1 + sum(map(count, data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()))
-
-
-def bounded(schema, data):
-    """How often the schema complains of the data, and how often it may."""
-    known = json_schemas._learnt(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
-    if known.costs is None:
-        return 0, 0
-    most = known.costs.checks.of(json_schemas._depth(data)) * count(data)
-    return complaints(known.validator.iter_errors(data)), most
-
-
-@settings(max_examples=examples(300), deadline=None)
-@given(st.fixed_dictionaries({"a": SCHEMAS, "b": SCHEMAS}), DATA)
-def test_no_schema_complains_more_often_than_its_bound_says(definitions, data):
-    found, most = bounded({"$ref": "#/$defs/a", "$defs": definitions}, data)
-    assert found <= most
+# The size
 
 
 @pytest.mark.parametrize(
-    ("schema", "data"),
+    ("schema", "parts"),
     [
-        ({"required": ["a", "b", "c", "d"]}, {}),
-        ({"dependentRequired": {"a": ["b", "c", "d", "e"]}}, {"a": 1}),
-        ({"allOf": [False] * 9}, 1),
-        ({"allOf": [{"$ref": "#/$defs/d0"}] * 3, "$defs": doubled(2)}, 1),
-        ({"patternProperties": {name: {"type": "string"} for name in ("a", "^a", "a$", ".", "a|b")}}, {"a": 1}),
+        ({}, 1),
+        ({"type": "object", "description": "x", "examples": [{"id": "a"}]}, 4),
+        ({"required": ["a", "b"]}, 5),
+        ({"properties": {"$ref": True, "default": {"minLength": 1}}}, 7),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}, "b": {"required": ["a"] * 9_000}}}, 5),
         (
-            {"properties": {"a": {"properties": {"b": {"$ref": "#/$defs/d0"}}}}, "$defs": doubled(4)},
-            nested(1, {"b": 1}, "a"),
+            {"allOf": [{"$ref": "#/$defs/d0"}] * 3, "$defs": doubled(3)},
+            250,
         ),
-        ({"if": True, "then": {"required": ["a", "b", "c", "d"]}}, {}),
-        ({"dependentSchemas": {"a": {"required": ["b", "c", "d", "e"]}}}, {"a": 1}),
-        ({"anyOf": [{"anyOf": [{"type": "string"}] * 4}] * 4}, 1),
+        ({"enum": ["aa", "bb"]}, 2),
+        ({"enum": [{"a": "b"}] * 100}, 2 + 1_001 // 4),
     ],
 )
-def test_what_complains_about_as_often_as_it_may_has_its_bound(schema, data):
-    found, most = bounded(schema, data)
-    assert most / 15 < found <= most
+def test_a_schema_has_a_part_for_all_that_a_validator_looks_at(schema, parts):
+    assert size_of(schema).parts == parts
 
 
-def bound(schema, **given):
-    costs = costs_of(schema, 100)
-    assert isinstance(costs, Costs)
-    return costs.of(**{"values": 10, "size": 100, "depth": 1, **given})
+@pytest.mark.parametrize(
+    "schema",
+    [
+        COMMENT, SUM, FORK, LEFT,
+        {"$ref": "#/$defs/d0", "$defs": doubled(60)},
+        {"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": doubled(12)},
+        {"$ref": "#x"}, {"$dynamicRef": "#"}, {"items": {"$id": "/b"}},
+        {"required": [f"a{number}" for number in range(3_000)]},
+        {"pattern": "^.{1,600}$"}, {"pattern": "a" * 501}, {"pattern": "("},
+        {"properties": {f"a{number}": {"pattern": "^.{1,50}$"} for number in range(50)}},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"enum": [{"a": number} for number in range(3_000)]}}},
+    ],
+)  # fmt: skip
+def test_a_schema_that_is_large_or_refers_to_itself_has_no_size(schema):
+    with pytest.raises(Unbounded):
+        size_of(schema)
 
 
-def test_what_only_one_of_many_properties_takes_is_counted_once():
-    one, other = {"$ref": "#/$defs/money"}, {"$ref": "#/$defs/address"}
-    defs = {"money": MONEY, "address": ADDRESS}
-    few = {"properties": {"a": one, "b": other}, "$defs": defs}
-    many = {"properties": {**dict.fromkeys("acdefgh", one), **dict.fromkeys("bijkl", other)}, "$defs": defs}
-    assert bound(few) == bound(many)
-    assert bound({"properties": {"a": {"allOf": [one, other]}}, "$defs": defs}).check > bound(few).check
+# As bad as they can be for what is checked in this process.
+WORST = [
+    ({"items": {"allOf": [False] * 2_000}}, "1"),
+    ({"items": {"allOf": [{"type": "integer"}] * 800}}, "1"),
+    ({"items": {"required": [f"a{number}" for number in range(2_000)]}}, "{}"),
+    ({"items": {"enum": [{"a": number} for number in range(800)]}}, '{"a":799}'),
+    ({"items": {"multipleOf": 0.01}}, "1e300"),
+    ({"items": {"multipleOf": 1.5e-20}}, "1e300"),
+    ({"items": {"anyOf": [{"anyOf": [{"type": "string"}] * 20}] * 20}}, "1"),
+    ({"propertyNames": {"maxLength": 1}}, ""),
+    ({"allOf": [{"required": ["x"]}] * 400}, "1"),
+    ({"items": {"pattern": "(a|aa|aaa|b|bb|[a-z][0-9]){1,10}c"}}, '"' + "ab" * 50 + '"'),
+    ({"uniqueItems": True}, "1"),
+    ({"items": {"format": "uri"}}, '"http://a.b"'),
+    ({"unevaluatedProperties": False, "allOf": [{"properties": {"a": True}}] * 200}, ""),
+]
 
 
-def test_a_complaint_about_a_key_has_the_whole_object():
-    keys, values = {"propertyNames": {"maxLength": 1}}, {"additionalProperties": {"maxLength": 1}}
-    many = {"values": 10_000, "size": 100_000}
-    assert bound(keys, **many).tell > 100 * bound(values, **many).tell
+@pytest.mark.slow
+@pytest.mark.parametrize(("schema", "item"), WORST)
+def test_what_is_checked_here_takes_no_longer_than_some_seconds(schema, item):
+    checker = json_schema._checker(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
+    for size in (checker.max_bytes, 2 * json_schema.MAX_TOLD_VALUES):
+        count = size // (len(item) + 1) if item else size // 10
+        data = (
+            orjson.loads(f"[{','.join([item] * count)}]") if item else {f"a{number:05}": 1 for number in range(count)}
+        )
+        with others_go_on():
+            issues_of(schema, data)
 
 
-def test_a_reference_that_leads_back_costs_more_with_each_level_only_where_it_forks():
-    assert bound(COMMENT, depth=20).check == bound(COMMENT, depth=10).check
-    assert bound(FORK, depth=20).check > 500 * bound(FORK, depth=10).check
-    assert bound(FORK, depth=200).check == float("inf")
+@pytest.mark.slow
+def test_what_is_kept_of_schemas_has_a_bound():
+    process = psutil.Process()
+    before = process.memory_info().rss
+    for number in range(300):
+        schema = {"properties": {f"a{at}": {"pattern": f"{number}(.{{1,5}}){{1,5}}!"} for at in range(10)}}
+        assert len(issues_of(schema, {f"a{at}": f"{number}" + "ab" * 20 for at in range(10)})) == 10
+    print("MEM", (process.memory_info().rss - before) >> 20)
+    assert process.memory_info().rss - before < 300_000_000
 
 
 FORMATS = [
