@@ -1,19 +1,19 @@
-# `make run` and `make test` need nothing but make and Python 3.11 or newer; they set up the rest in .venv, once.
-# Node.js builds the browser app: the machine's, else a package's that is installed in .venv where it is needed.
+# `make run` and `make test` need only make and Python 3.11 or newer; they install the rest into .venv, once.
+# Node.js builds the browser app: the machine's own, otherwise a package that is installed into .venv if needed.
 
 PYTHON ?= python3
 BIN := .venv/bin
-# A file with hashes makes pip refuse any package whose hash is not in it. The files list those of all platforms.
+# With hashes in the file, pip refuses any other package. The files list the hashes of all platforms.
 LOCK := $(BIN)/pip-compile --quiet --no-header --strip-extras --allow-unsafe --generate-hashes --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-# Packages that only some nodes need: make run EXTRAS="agents mcp". What was installed once is kept up to date.
+# Packages that only some nodes need: make run EXTRAS="agents mcp". Installed extras are kept up to date.
 EXTRAS ?=
 ALL_EXTRAS := $(patsubst extras/%.txt,%,$(wildcard extras/*.txt))
 INSTALLED := $(filter $(ALL_EXTRAS),$(patsubst .venv/%.stamp,%,$(wildcard .venv/*.stamp)))
 
-# `make run` builds the browser app where it is missing or older than its sources. WEB=no, or HEADRACE_WEB=0 in the
-# environment, leaves it as it is. Where it cannot be built soon, for instance without internet, the server starts anyway.
+# `make run` builds the browser app if it is missing or older than its sources. WEB=no, or HEADRACE_WEB=0 in the
+# environment, skips the build. If the build fails, for example without internet, the server starts anyway.
 WEB ?= $(if $(filter 0 no false,$(HEADRACE_WEB)),no,yes)
 HAS_WEB := $(wildcard web/package.json)
 WEB_SOURCES := $(if $(HAS_WEB),$(shell find web -name node_modules -prune -o -name dist -prune -o \
@@ -24,50 +24,50 @@ HURRY := npm_config_fetch_retries=1 npm_config_fetch_retry_mintimeout=1000 PIP_R
 .PHONY: run web test test-all lint fix check check-web types screenshots soak bench bench-peers docs lock clean
 .NOTPARALLEL:
 
-# Build the browser app if it is missing or old; what is said if that fails, which is no reason to stop.
+# Build the browser app if it is missing or old. A failure is reported, but does not stop make.
 define build_web
 $(if $(HAS_WEB),$(if $(filter yes,$(WEB)),$(call try_to_build,$(1))))
 endef
 define try_to_build
 $(MAKE) --no-print-directory --question web/dist/.stamp >/dev/null 2>&1 || { \
-	echo "Building the browser app, which takes a minute the first time"; \
+	echo "Building the browser app; the first build takes a minute"; \
 	$(HURRY) $(MAKE) --no-print-directory web/dist/.stamp >.venv/web.log 2>&1 || \
-	echo "It could not be built, so $(1); \`make web\` shows why, and so does .venv/web.log"; }
+	echo "The build failed, so $(1); run \`make web\` or see .venv/web.log for the reason"; }
 endef
 
 run: .venv/runtime.stamp $(patsubst %,.venv/%.stamp,$(sort $(EXTRAS) $(INSTALLED)))  ## serve on http://127.0.0.1:8000
-	@$(call build_web,the server starts without a new one)
+	@$(call build_web,the server starts without a new browser app)
 	@exec $(BIN)/python workflow_server.py
 
 web: web/dist/.stamp  ## build the browser app
 	@echo "The browser app is in web/dist, $$(du -sh web/dist | cut -f1)B with its compressed forms"
 
-# `make test` runs the short tests, within minutes: what is marked `slow` is left out, and a property is tried with a fifth
+# `make test` runs the short tests, within minutes: tests marked `slow` are skipped, and properties are tested with a fifth
 # of the examples. `make test-all` runs every test in three parts. Short tests share the machine, three processes for two
-# cores, since some wait; they keep the order of their files, in which the slower folders come early. Those that kill
-# servers wait more than they work, so that those in a browser fit between them. What is measured has the machine for
-# itself; so has schemathesis, which makes a process busy for seconds before its first test.
+# cores, since some wait; they keep the order of their files, in which slower folders come first. Tests that kill servers
+# mostly wait, so browser tests run beside them. Benchmarks have the machine for themselves, and so has schemathesis, which
+# keeps a process busy for seconds before its first test.
 LONG := tests/faults tests/clients tests/browser
 ALONE := tests/test_benchmarks.py tests/api/test_schemathesis.py
 SHORT := $(addprefix --ignore=,$(LONG) $(ALONE))
 QUICK := -m 'not slow' --hypothesis-profile quick
-# Hundreds of tests start Python: it must find its compiled modules, even where a container says that none are kept.
+# Hundreds of tests start Python: it must find its compiled modules, even if a container disables writing them.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SHARED := --dist loadfile --numprocesses
-# Their files are in memory where there is much of it: they made the disk wait more than anything else did.
+# Test files are in memory if there is enough of it; disk access was the slowest part.
 IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && \
 	echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
 CORES := $(shell nproc 2>/dev/null || echo 2)
-# What failed beside others is tried once more with the machine for itself, and that is said: a busy machine can miss a
-# deadline that a test gives. What is wrong fails there too.
+# Failed tests run once more, alone, and this is printed: a busy machine can miss a test's deadline. A real failure
+# fails again.
 define beside
 $(PYTEST) $(1) || { [ $$? = 1 ] && \
-	echo "What failed beside others, once more and alone:" && $(PYTEST) --last-failed --last-failed-no-failures none $(2); }
+	echo "Running the failed tests again, alone:" && $(PYTEST) --last-failed --last-failed-no-failures none $(2); }
 endef
 
 SHORT_ONES = $(SHARED) $(shell expr $(CORES) \* 3 / 2) --no-loadscope-reorder $(SHORT)
 
-test: .venv/dev.stamp  ## the short tests; choose among all of them with ARGS="-k word"
+test: .venv/dev.stamp  ## run the short tests; select among all tests with ARGS="-k word"
 ifdef ARGS
 	@$(if $(findstring browser,$(ARGS)),$(call build_web,tests of it are skipped or fail))
 	@$(PYTEST) $(ARGS)
@@ -75,8 +75,8 @@ else
 	@$(IN_MEMORY) $(call beside,$(SHORT_ONES) $(QUICK),$(SHORT) $(QUICK))
 endif
 
-# Tests of the browser app skip without one. The parts end with them, so that what was skipped, and why, is said last.
-test-all: .venv/dev.stamp  ## all tests, those of the browser app over a new build
+# Browser tests are skipped without Chromium. They run last, so that skipped tests and reasons are printed last.
+test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 	@$(call build_web,tests of it are skipped or fail)
 	@$(IN_MEMORY) $(call beside,$(SHORT_ONES),$(SHORT))
 	@$(PYTEST) $(ALONE)
@@ -87,34 +87,34 @@ lint: .venv/dev.stamp  ## rules, format and types of the Python code; changes no
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-fix: .venv/dev.stamp  ## format the Python code, and correct what ruff can correct
+fix: .venv/dev.stamp  ## format the Python code, and apply ruff's automatic fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-check: lint  ## lint, then all tests, among them those of the generated documents
+check: lint  ## lint, then all tests, including those of generated documents
 ifdef HAS_WEB
 	@$(MAKE) --no-print-directory check-web web
 endif
 	@$(MAKE) --no-print-directory test-all
 
-check-web: .venv/runtime.stamp web/node_modules/.stamp  ## what of this is about the browser app: lint, types, its own tests
+check-web: .venv/runtime.stamp web/node_modules/.stamp  ## the browser app's part of check: lint, types, unit tests
 	@$(BIN)/python -m api.openapi > web/openapi.json
 	@$(NPM) run --silent types -- --check || \
-		{ echo "web/src/api/schema.d.ts is not that of the API: make types"; exit 1; }
+		{ echo "web/src/api/schema.d.ts does not match the API; run: make types"; exit 1; }
 	@$(NPM) run --silent check
 	@$(NPM) run --silent test -- --run
 
-types: .venv/runtime.stamp web/node_modules/.stamp  ## write the browser app's types of the API, from its OpenAPI
+types: .venv/runtime.stamp web/node_modules/.stamp  ## generate the browser app's types from the OpenAPI document
 	@$(BIN)/python -m api.openapi > web/openapi.json
 	@$(NPM) run --silent types
 
-screenshots: .venv/dev.stamp web/dist/.stamp  ## pictures of the browser app, by Chromium
+screenshots: .venv/dev.stamp web/dist/.stamp  ## take screenshots of the browser app with Chromium
 	@PYTHONPATH=.:tests/support $(BIN)/python tests/browser/screenshots.py $(ARGS)
 
-soak: .venv/dev.stamp  ## kill servers at random for ten minutes; HEADRACE_SOAK_SECONDS says for how long, ARGS="-k word" chooses
+soak: .venv/dev.stamp  ## kill servers at random for ten minutes (HEADRACE_SOAK_SECONDS); select with ARGS="-k word"
 	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m soak -o faulthandler_timeout=0 $(ARGS)
 
-bench: .venv/dev.stamp  ## measure all that docs/performance.md describes, each for a short time
+bench: .venv/dev.stamp  ## run all benchmarks of docs/performance.md, each for a short time
 	@$(BIN)/python benchmarks/engine.py
 	@$(BIN)/python benchmarks/startup.py --repeat 3
 	@$(BIN)/python benchmarks/requests.py --rounds 1
@@ -125,17 +125,17 @@ bench: .venv/dev.stamp  ## measure all that docs/performance.md describes, each 
 	@$(BIN)/python benchmarks/growth.py --sizes 10000,100000
 	@$(BIN)/python benchmarks/recovery.py
 
-bench-peers: .venv/dev.stamp  ## measure beside Node-RED, which npm installs into .venv/peers, and a bare Flask echo
+bench-peers: .venv/dev.stamp  ## compare with Node-RED, which npm installs into .venv/peers, and a bare Flask echo
 	@$(BIN)/python benchmarks/peers.py --install $(ARGS)
 
-docs: .venv/runtime.stamp  ## write what is generated from the code: settings, nodes, credentials
+docs: .venv/runtime.stamp  ## generate documents from the code: settings, nodes, credentials, definition
 	@$(BIN)/python config.py > docs/settings.md
 	@$(BIN)/python -m docs.generate.nodes_page > docs/nodes.md
 	@$(BIN)/python -m docs.generate.credentials_page > docs/credential-types.md
 	@$(BIN)/python -m docs.generate.definition_page > docs/definition.md
 	@$(BIN)/python config.py --env > .env.example
 
-lock: $(BIN)/python  ## pin everything that the .in files ask for, keeping the pins that still fit
+lock: $(BIN)/python  ## pin all packages of the .in files, keeping valid pins
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
 	@$(LOCK) --output-file requirements.txt requirements.in
 	@for extra in extras/*.in; do $(LOCK) --output-file $${extra%.in}.txt $$extra || exit 1; done
@@ -143,7 +143,7 @@ lock: $(BIN)/python  ## pin everything that the .in files ask for, keeping the p
 	@$(LOCK) --output-file web/node.txt web/node.in
 	@$(LOCK) --output-file tests/clients/python.txt tests/clients/python.in
 
-clean:  ## remove what the other targets made, but never data/
+clean:  ## remove everything that other targets created, but never data/
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
 	@rm -rf web/node_modules web/dist web/openapi.json
 
@@ -163,7 +163,7 @@ web/node_modules/.stamp: web/package.json web/package-lock.json | $(BIN)/python
 	@$(NPM) ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# Built aside and then put in place, so that a server that runs never sends half a file.
+# Built in another folder and then moved, so that a running server never sends half a file.
 web/dist/.stamp: $(WEB_SOURCES) | web/node_modules/.stamp
 	@rm -rf web/node_modules/.dist
 	@$(NPM) run build -- --outDir node_modules/.dist --emptyOutDir --logLevel warn
@@ -176,12 +176,12 @@ web/dist/.stamp: $(WEB_SOURCES) | web/node_modules/.stamp
 	@touch $@
 
 extras/%.txt:
-	@echo "There is no extra $*; there are: $(ALL_EXTRAS)"; exit 1
+	@echo "There is no extra $*. Available extras: $(ALL_EXTRAS)"; exit 1
 
 $(BIN)/python:
-	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found. Install Python 3.11 or newer, or name it: make PYTHON=/path/to/python"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Headrace needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-		{ echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+		{ echo "$(PYTHON) cannot create a virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@$(PYTHON) -m venv --clear .venv

@@ -25,12 +25,12 @@ from errors import ConfigError
 
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 SQLITE = "sqlite:///"
-WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what HOST says for "every address", and one of these
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # values of HOST for "every address", and an address to connect to
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A sort of value: `parse` turns its text into it or raises ValueError; `allowed` says in words what it takes."""
+    """A type of value: `parse` converts text or raises ValueError; `allowed` describes the allowed values."""
 
     allowed: str
     parse: Callable[[str], Any]
@@ -38,7 +38,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table. `default` is text, as one would write it in the environment."""
+    """One row of the table. `default` is text, as in the environment."""
 
     env: str
     default: str
@@ -47,7 +47,7 @@ class Setting:
     secret: bool = False
 
     def value(self, environ: Mapping[str, str]) -> Any:
-        """The parsed value from `environ`; ConfigError names the variable and what it takes. Empty means not given."""
+        """Return the parsed value from `environ`; empty means not set. Raises: ConfigError with the allowed values."""
         text = self._secret_text(environ) if self.secret else environ.get(self.env, "").strip()
         try:
             return self.kind.parse(text or self.default)
@@ -56,7 +56,7 @@ class Setting:
             raise ConfigError(f"{self.env} {given}; it must be {self.kind.allowed}") from None
 
     def _secret_text(self, environ: Mapping[str, str]) -> str:
-        """The value of NAME, or the content of the file that NAME_FILE names."""
+        """Return the value of NAME, or the content of the file in NAME_FILE."""
         text, path = environ.get(self.env, ""), environ.get(f"{self.env}_FILE", "").strip()
         if text and path:
             raise ConfigError(f"{self.env} and {self.env}_FILE are both set; set one of them")
@@ -213,7 +213,7 @@ def setting(env: str, default: str, kind: Kind, help: str, secret: bool = False)
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The settings of one server. `Config()` has the defaults; `Config.from_env()` is what a process starts with."""
+    """The settings of one server. `Config()` has the defaults; a process uses `Config.from_env()`."""
 
     host: str = setting("HOST", "127.0.0.1", HOST, "Address to listen on.")
     port: int = setting("PORT", "8000", _number(1, 65535), "Port to listen on.")
@@ -224,8 +224,8 @@ class Config:
             "empty or an address such as https://flows.example.org, without a slash at its end",
             r"(https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?)?",
         ),
-        "Address at which others reach the server, for the links that it hands out. Empty: `HOST` and `PORT`, or this "
-        "machine's own address if `HOST` is a wildcard such as `0.0.0.0`.",
+        "Address at which people reach the server, used in links. Empty: `HOST` and `PORT`, or the machine's own "
+        "address if `HOST` is a wildcard such as `0.0.0.0`.",
     )
     workers: int = setting("WEB_CONCURRENCY", "2", _number(1, 256), "Worker processes.")
     threads: int = setting("HEADRACE_THREADS", "16", _number(1, 1024), "Threads per worker that answer requests.")
@@ -233,8 +233,8 @@ class Config:
         "HEADRACE_RUN_THREADS",
         "16",
         _number(1, 1024),
-        "Threads per worker that execute runs in the background. Runs with agents or language models in them get three "
-        "quarters of them at most, so that others have their turn.",
+        "Threads per worker that execute runs in the background. Runs with agents or language models use at most three "
+        "quarters of them, so that other runs are not blocked.",
     )
     database_url: str = setting(
         "DATABASE_URL",
@@ -244,118 +244,131 @@ class Config:
         secret=True,
     )
     data_dir: Path = setting(
-        "HEADRACE_DATA_DIR", "./data", FOLDER, "Folder of everything that must be kept: database, key, large values."
+        "HEADRACE_DATA_DIR", "./data", FOLDER, "Folder of all data: database, key, large values, files."
     )
     secret_key: str = setting(
         "HEADRACE_SECRET_KEY",
         "",
         _matching("empty or at least 16 characters", r"(?s:.{16,})?"),
-        "Key that stored credentials are encrypted with. Empty: made at first start, kept in the data folder.",
+        "Key that encrypts stored credentials. Empty: created at the first start in the data folder.",
         secret=True,
     )
     admin_email: str = setting(
         "HEADRACE_ADMIN_EMAIL",
         "admin@localhost",
         _matching("an e-mail address", r"[^@\s]+@[^@\s]+"),
-        "E-mail address of the owner that the first start makes.",
+        "E-mail address of the owner that the first start creates.",
     )
     admin_password: str = setting(
         "HEADRACE_ADMIN_PASSWORD",
         "",
         ANY_TEXT,
-        "The first owner's password. Empty: one is made and printed once.",
+        "The first owner's password. Empty: a random one is printed once.",
         secret=True,
     )
     workspaces: str = setting(
         "HEADRACE_WORKSPACES",
         "admins",
         _one_of("admins", "everybody"),
-        "Who may found workspaces: `admins` alone, or `everybody` who can log in. A founder owns it and may do "
-        "all that its editors may: code, requests, the server's language models.",
+        "Who may create workspaces: only `admins`, or `everybody` with an account. A founder owns the workspace and "
+        "has an editor's rights in it: code, requests, the server's language models.",
     )
     max_workspaces: int = setting(
-        "HEADRACE_MAX_WORKSPACES", "20", _number(1, 1_000_000), "Most workspaces that one person may found."
+        "HEADRACE_MAX_WORKSPACES",
+        "20",
+        _number(1, 1_000_000),
+        "Maximum number of workspaces that one person may create.",
     )
     mail_server: MailServer | None = setting(
         "HEADRACE_SMTP_URL",
         "",
         MAIL_SERVER,
-        "Mail server for the server's own mail: invitations. Signs in the user name or password are written as in any "
-        "address (`@` is `%40`). Empty: no mail is sent, and whoever invites hands the link over.",
+        "Mail server for the server's own mail: invitations. Write special characters in the user name or password as "
+        "in any URL (`@` is `%40`). Empty: no mail is sent, and the inviter passes the link on.",
         secret=True,
     )
     egress_allow: tuple[str, ...] = setting(
-        "HEADRACE_EGRESS_ALLOW", "", EGRESS, "Loopback, private and reserved targets that nodes may reach all the same."
+        "HEADRACE_EGRESS_ALLOW", "", EGRESS, "Loopback, private and reserved targets that nodes may reach."
     )
     ca_file: Path | None = setting(
         "HEADRACE_CA_FILE",
         "",
         AUTHORITIES,
-        "Certificates of authorities that nodes believe besides the usual ones, such as your own.",
+        "Certificates of additional authorities that nodes trust, such as your own.",
     )
     durability: str = setting(
         "HEADRACE_DURABILITY",
         "full",
         _one_of("full", "normal"),
-        "`full`: an accepted run survives a power cut. `normal`: fewer disk syncs, the last instants may be lost.",
+        "`full`: accepted runs survive a power failure. `normal`: fewer disk syncs; the last moments may be lost.",
     )
     trusted_proxies: int = setting(
-        "HEADRACE_TRUSTED_PROXIES", "0", _number(0, 10), "Proxies in front whose `X-Forwarded-*` headers are believed."
+        "HEADRACE_TRUSTED_PROXIES",
+        "0",
+        _number(0, 10),
+        "Number of proxies in front whose `X-Forwarded-*` headers are trusted.",
     )
-    session_days: int = setting("HEADRACE_SESSION_DAYS", "30", _number(1, 3650), "Days that a sign-in lasts.")
+    session_days: int = setting("HEADRACE_SESSION_DAYS", "30", _number(1, 3650), "Days until a session expires.")
     session_idle_days: int = setting(
         "HEADRACE_SESSION_IDLE_DAYS",
         "7",
         _number(0, 3650),
-        "Days after which a sign-in ends that nobody has used. 0: only when it has lasted its days.",
+        "Days until an unused session expires. 0: only `HEADRACE_SESSION_DAYS` applies.",
     )
-    max_body_bytes: int = setting("HEADRACE_MAX_BODY_BYTES", "5M", _size("1G"), "Largest request body.")
-    max_nodes: int = setting("HEADRACE_MAX_NODES", "20000", _number(1, 1_000_000), "Most nodes of a workflow.")
+    max_body_bytes: int = setting("HEADRACE_MAX_BODY_BYTES", "5M", _size("1G"), "Maximum size of a request body.")
+    max_nodes: int = setting(
+        "HEADRACE_MAX_NODES", "20000", _number(1, 1_000_000), "Maximum number of nodes of a workflow."
+    )
     max_definition_bytes: int = setting(
-        "HEADRACE_MAX_DEFINITION_BYTES", "4M", _size("1G"), "Largest workflow definition."
+        "HEADRACE_MAX_DEFINITION_BYTES", "4M", _size("1G"), "Maximum size of a workflow definition."
     )
-    max_value_bytes: int = setting("HEADRACE_MAX_VALUE_BYTES", "16M", _size("1G"), "Largest input or output of a step.")
+    max_value_bytes: int = setting(
+        "HEADRACE_MAX_VALUE_BYTES", "16M", _size("1G"), "Maximum size of the input or output of a step."
+    )
     inline_value_bytes: int = setting(
-        "HEADRACE_INLINE_VALUE_BYTES", "64K", _size("1G"), "Larger step values go to files, not into the database."
+        "HEADRACE_INLINE_VALUE_BYTES", "64K", _size("1G"), "Larger values are stored in files, not in the database."
     )
     max_steps: int = setting(
         "HEADRACE_MAX_STEPS",
         "100000",
         _number(1, 100_000_000),
-        "Most steps of a run; each item of a `foreach` is one.",
+        "Maximum number of steps of a run; each item of a `foreach` is one.",
     )
-    max_items: int = setting("HEADRACE_MAX_ITEMS", "10000", _number(1, 10_000_000), "Most items of a `foreach`.")
+    max_items: int = setting(
+        "HEADRACE_MAX_ITEMS", "10000", _number(1, 10_000_000), "Maximum number of items of a `foreach`."
+    )
     max_pending: int = setting(
         "HEADRACE_MAX_PENDING",
         "1000",
         _number(1, 10_000_000),
-        "Runs that may wait; more are refused with status 503.",
+        "Maximum number of waiting runs; further ones are refused with status 503.",
     )
-    run_timeout: int = setting("HEADRACE_RUN_TIMEOUT", "3600", _number(1, 31_536_000), "Longest run, in seconds.")
+    run_timeout: int = setting(
+        "HEADRACE_RUN_TIMEOUT", "3600", _number(1, 31_536_000), "Maximum duration of a run, in seconds."
+    )
     webhook_wait: int = setting(
         "HEADRACE_WEBHOOK_WAIT",
         "30",
         _number(1, 300),
-        "Seconds that a caller of a webhook waits at most for a run's answer; after that it gets the run's id.",
+        "Seconds that a caller of a webhook waits for a run's answer; after that it receives the run's id.",
     )
     write_wait: int = setting(
         "HEADRACE_WRITE_WAIT",
         "30",
         _number(1, 300),
-        "Seconds that a request waits at most for its turn to write. Where others hold that up for longer, it is "
-        "refused with status 503.",
+        "Seconds that a request waits for the write lock. After that it is refused with status 503.",
     )
     http_max_bytes: int = setting(
-        "HEADRACE_HTTP_MAX_BYTES", "10M", _size("1G"), "Largest response that a node reads over HTTP."
+        "HEADRACE_HTTP_MAX_BYTES", "10M", _size("1G"), "Maximum size of a response that a node reads over HTTP."
     )
     file_max_bytes: int = setting(
-        "HEADRACE_FILE_MAX_BYTES", "100M", _size("10G"), "Largest file that a node keeps in the workspace's files."
+        "HEADRACE_FILE_MAX_BYTES", "100M", _size("10G"), "Maximum size of a file in the workspace's files."
     )
     nodes_dir: Path | None = setting(
         "HEADRACE_NODES_DIR",
         "",
         OPTIONAL_FOLDER,
-        "Folder of node types of your own, a Python file each; they are read at the start. Empty: none.",
+        "Folder of node types of your own, one Python file each, read at the start. Empty: none.",
     )
     web_dir: Path | None = setting(
         "HEADRACE_WEB_DIR",
@@ -367,31 +380,30 @@ class Config:
         "HEADRACE_LLM_MODEL",
         "",
         MODEL,
-        "Language model of agents that name none: `openai:gpt-5`, `anthropic:claude-opus-5`, `ollama:llama3`; "
-        "`test` makes answers up, for trials. Empty: they must name one.",
+        "Default language model of agents: `openai:gpt-5`, `anthropic:claude-opus-5`, `ollama:llama3`; `test` returns "
+        "meaningless answers, for trials. Empty: each agent must name one.",
     )
     openai_api_key: str = setting(
-        "OPENAI_API_KEY", "", KEY, "Key for models of OpenAI, or of the server at `OPENAI_BASE_URL`.", secret=True
+        "OPENAI_API_KEY", "", KEY, "Key for OpenAI's models, or for the server at `OPENAI_BASE_URL`.", secret=True
     )
     openai_base_url: str = setting(
         "OPENAI_BASE_URL",
         "",
         ADDRESS,
-        "Address of a server that speaks OpenAI's interface; it may be in a network of your own. Empty: OpenAI's.",
+        "Address of a server compatible with OpenAI's API; it may be in your own network. Empty: OpenAI's.",
     )
     anthropic_api_key: str = setting(
         "ANTHROPIC_API_KEY",
         "",
         KEY,
-        "Key for models of Anthropic, or of the server at `ANTHROPIC_BASE_URL`.",
+        "Key for Anthropic's models, or for the server at `ANTHROPIC_BASE_URL`.",
         secret=True,
     )
     anthropic_base_url: str = setting(
         "ANTHROPIC_BASE_URL",
         "",
         ADDRESS,
-        "Address of a server that speaks Anthropic's interface; it may be in a network of your own. "
-        "Empty: Anthropic's.",
+        "Address of a server compatible with Anthropic's API; it may be in your own network. Empty: Anthropic's.",
     )
     ollama_base_url: str = setting(
         "OLLAMA_BASE_URL", "http://localhost:11434/v1", ADDRESS, "Address of Ollama, for models named `ollama:…`."
@@ -400,73 +412,73 @@ class Config:
         "HEADRACE_LLM_TIMEOUT",
         "120",
         _number(1, 3600),
-        "Seconds that a language model may take for an answer; with a stream, for the next piece of one.",
+        "Timeout of a language model's answer in seconds; with streaming, of its next piece.",
     )
     llm_stream: bool = setting(
         "HEADRACE_LLM_STREAM",
         "true",
         FLAG,
-        "Whether answers of language models are read as a stream, which tells sooner that a model has stopped.",
+        "Stream answers of language models, to detect sooner that a model has stopped.",
     )
     memory_entries: int = setting(
         "HEADRACE_MEMORY_ENTRIES",
         "1000",
         _number(1, 100_000),
-        "Entries that an agent's memory keeps in a workspace; past it, those go that were updated longest ago.",
+        "Maximum number of entries in an agent's memory per workspace; beyond it, the oldest updates are deleted.",
     )
     grace: int = setting(
-        "HEADRACE_GRACE", "10", _number(0, 3600), "Seconds that runs may take to finish when the server stops."
+        "HEADRACE_GRACE", "10", _number(0, 3600), "Grace period in seconds for runs to finish when the server stops."
     )
     lease: int = setting(
         "HEADRACE_LEASE_SECONDS",
         "15",
         _number(1, 3600),
-        "Seconds without a sign of life after which the runs of a process are taken up by another.",
+        "Seconds without a heartbeat after which another process takes over the runs of a process.",
     )
     paused: bool = setting(
         "HEADRACE_PAUSED",
         "false",
         FLAG,
-        "`true`: start paused. No schedule, poll, wait or pending run goes on, nothing is deleted by age, and new runs "
-        "and calls of webhooks are refused with status 503.",
+        "`true`: start paused. Schedules, polls, waits and pending runs do not continue, nothing is deleted by age, "
+        "and new runs and calls of webhooks are refused with status 503.",
     )
     retention_days: int = setting(
         "HEADRACE_RETENTION_DAYS",
         "30",
         _number(0, 36_500),
-        "Days after its end for which a run is kept, with its steps and log. 0: for ever.",
+        "Days to keep an ended run with its steps and log. 0: forever.",
     )
     retention_runs: int = setting(
         "HEADRACE_RETENTION_RUNS",
         "0",
         _number(0, 1_000_000_000),
-        "Runs that are kept, the newest of the whole server; older ones go when they have ended. 0: any number.",
+        "Number of runs to keep, the newest of the whole server; older ended runs are deleted. 0: no limit.",
     )
     retention_bytes: int = setting(
         "HEADRACE_RETENTION_BYTES",
         "10G",
         _size("100000G", low=0),
-        "Size of the database and the large values together beyond which the oldest ended runs go. 0: any size.",
+        "Total size of the database and the large values beyond which the oldest ended runs are deleted. 0: no limit.",
     )
     min_free_bytes: int | None = setting(
         "HEADRACE_MIN_FREE_BYTES",
         "",
         _size_or_empty("100000G"),
-        "Free space on the disk of the data below which no new runs are taken (status 503); those under way go on. "
-        "Empty: 512 MB, or 5 % of the disk if that is less. 0: runs are taken until the disk is full.",
+        "Free space on the data disk below which new runs are refused (status 503); runs in progress continue. "
+        "Empty: 512 MB, or 5 % of the disk if that is less. 0: runs are accepted until the disk is full.",
     )
     audit_days: int = setting(
         "HEADRACE_AUDIT_DAYS",
         "365",
         _number(0, 36_500),
-        "Days for which the audit trail is kept: who changed what, and when. 0: for ever.",
+        "Days to keep the audit log. 0: forever.",
     )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
         """Read the settings from `environ`, by default the environment over the file `.env` in the working directory.
 
-        Raises ConfigError for a value that cannot be.
+        Raises: ConfigError if a value is invalid.
         """
         source = _environment() if environ is None else environ
         return cls(**{item.name: item.metadata["setting"].value(source) for item in fields(cls)})
@@ -507,19 +519,19 @@ def _environment() -> dict[str, str]:
     return {name: text for name, text in from_file.items() if text is not None} | dict(os.environ)
 
 
-# Not the server's own, but of what starts, builds or tests it.
+# Variables for the start scripts, builds and tests, not for the server.
 OTHERS = {
     *("HEADRACE_WEB", "HEADRACE_EXTRAS", "HEADRACE_MEM_LIMIT", "HEADRACE_CPUS"),
     *("HEADRACE_EXPECT_BROWSER", "HEADRACE_FAULTS_SEED", "HEADRACE_SOAK_SECONDS"),
 }
 PREFIX = "HEADRACE_"
-NEAR = 0.85  # from which likeness on a name without the prefix is a misspelt setting, and no other program's
+NEAR = 0.85  # similarity from which a name without the prefix counts as a misspelt setting of ours
 
 
 def unknown_settings(environ: Mapping[str, str] | None = None) -> list[str]:
     """Return a sentence for each variable that looks like a setting and is not one, with the nearest name.
 
-    By default the environment and the file `.env` are looked at. No value is told.
+    The default is the environment and the file `.env`. Values are never included.
     """
     source = _environment() if environ is None else environ
     known = {row.env for row in table()} | {f"{row.env}_FILE" for row in table() if row.secret}
@@ -528,18 +540,18 @@ def unknown_settings(environ: Mapping[str, str] | None = None) -> list[str]:
     for name in sorted(source.keys() - known - OTHERS):
         near = _nearest(name, ours)
         if near or name.startswith(PREFIX):
-            hint = f"did you mean {near}?" if near else "docs/settings.md has all of them"
+            hint = f"did you mean {near}?" if near else "docs/settings.md lists all settings"
             found.append(f"{name} is not a setting, and has no effect; {hint}")
     return found
 
 
 def _nearest(name: str, ours: list[str]) -> str | None:
-    """The setting that the name is nearest to, None if it is near to none."""
+    """Return the setting with the closest name, or None if none is similar."""
     if not name.startswith(PREFIX):
         return next(iter(get_close_matches(name.upper(), ours, 1, NEAR)), None)
     if longer := [one for one in ours if one.startswith(f"{name}_")]:
         return longer[0]
-    # What all of them begin with makes none of them nearer.
+    # The common prefix must not count as similarity.
     rests = [one.removeprefix(PREFIX) for one in ours]
     return next((PREFIX + rest for rest in get_close_matches(name.removeprefix(PREFIX), rests, 1)), None)
 
@@ -554,18 +566,18 @@ PAGE_HEAD = """\
 
 Generated from `config.py` by `make docs`; change it there.
 
-Settings are environment variables, or lines of a file `.env` in the working directory, over which the environment wins.
-An empty value counts as not given. A secret can also lie in a file: `NAME_FILE` then has the path of the file.
-The server refuses to start with a value that cannot be, and says which. It warns at its start of a name
-that begins with `HEADRACE_`, or is nearly one of these, and is not a setting; it names the nearest.
+Settings are environment variables, or lines of a file `.env` in the working directory; the environment has priority.
+An empty value counts as not set. A secret can also be in a file: `NAME_FILE` then has the path of the file.
+The server refuses to start with an invalid value and names it. At its start it warns about an unknown name
+that begins with `HEADRACE_` or resembles a setting, and suggests the closest setting.
 
-| variable | default | what it does | allowed |
+| variable | default | meaning | allowed |
 |---|---|---|---|
 """
 
 
 def settings_page() -> str:
-    """The text of docs/settings.md."""
+    """Return the text of docs/settings.md."""
     rows = [
         f"| `{row.env}`{' (secret)' * row.secret} | {f'`{row.default}`' if row.default else 'empty'} "
         f"| {row.help} | {row.kind.allowed} |"
@@ -575,8 +587,10 @@ def settings_page() -> str:
 
 
 def env_example() -> str:
-    """The text of .env.example: every setting, commented out, with its default."""
-    head = "# Copy to `.env` and take the # off what you change. Generated from config.py by `make docs`.\n"
+    """Return the text of .env.example: every setting, commented out, with its default."""
+    head = (
+        "# Copy to `.env` and remove the # from the lines that you change. Generated from config.py by `make docs`.\n"
+    )
     return head + "".join(f"\n# {row.help}\n#{row.env}={row.default}\n" for row in table())
 
 

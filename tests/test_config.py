@@ -301,7 +301,7 @@ def test_a_misspelt_setting_is_told_with_the_nearest_name_and_without_its_value(
 
 def test_a_name_that_is_near_to_none_is_told_all_the_same():
     (told,) = config.unknown_settings({"HEADRACE_XQZ": "1"})
-    assert told == "HEADRACE_XQZ is not a setting, and has no effect; docs/settings.md has all of them"
+    assert told == "HEADRACE_XQZ is not a setting, and has no effect; docs/settings.md lists all settings"
 
 
 def test_settings_their_files_and_what_is_of_other_programs_is_not_told():

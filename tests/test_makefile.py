@@ -105,7 +105,7 @@ def test_an_extra_that_is_no_more_keeps_no_server_from_starting(make, folder):
 
 def test_an_extra_that_there_is_not_is_named_and_nothing_starts(make):
     assert SERVE not in make("run", "EXTRAS=agent", fails=True)
-    assert "There is no extra agent; there are: agents mcp" in make.said
+    assert "There is no extra agent. Available extras: agents mcp" in make.said
 
 
 # The tests
@@ -152,7 +152,7 @@ def test_what_failed_beside_others_is_tried_again_alone_and_said(make):
     lines = make("test-all", BESIDE="1")[1:]
     assert [again for again, _, _ in map(ends, lines)] == [False, True, False, False, True]
     assert ends(lines[1])[2] == ends(lines[0])[2] and ends(lines[4])[2] == ends(lines[3])[2]
-    assert make.said.count("once more and alone") == 2
+    assert make.said.count("Running the failed tests again, alone") == 2
 
 
 def test_a_short_test_that_failed_beside_others_is_tried_again_alone(make):
@@ -246,7 +246,7 @@ def test_tests_of_something_else_wait_for_no_build(make, web, arguments):
 
 def test_an_app_that_cannot_be_built_keeps_no_test_from_running_and_that_is_said(make, web):
     assert "tests/browser" in make("test-all", NPM_FAILS="run")[-1]
-    assert "could not be built, so tests of it are skipped or fail; `make web` shows why" in make.said
+    assert "The build failed, so tests of it are skipped or fail; run `make web`" in make.said
 
 
 def test_an_app_that_cannot_be_built_again_stays_as_it_was(make, web):
