@@ -1,7 +1,7 @@
-"""Every error that Headrace raises on purpose.
+"""Errors that Headrace raises on purpose.
 
-An error that can reach an HTTP client derives from `HeadraceError` and knows its status; the one handler in
-`workflow_server.py` turns it into `{"error": …}`. Nothing of ours is imported here.
+An error that can reach an HTTP client derives from `HeadraceError` and has a status; the error handler in
+`api/http/json_io.py` turns it into `{"error": …}`. This module imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One thing wrong with a request or a definition.
+    """One problem of a request or a definition.
 
-    `path` is where: `nodes[2].config.url`, `limit`, `definition_json`. `node_id` is set for issues of a node. A
-    `warning` does not keep a flow from being activated.
+    `path` is the place: `nodes[2].config.url`, `limit`, `definition_json`. `node_id` is set for issues of a node. A
+    `warning` does not prevent activation of a flow.
     """
 
     path: str
@@ -32,7 +32,7 @@ class Issue:
 
 
 class HeadraceError(Exception):
-    """Base of all: a message for people, a status for HTTP and, for validation errors, what is wrong where."""
+    """Base of all errors: a message for people, an HTTP status and, for validation errors, issues with paths."""
 
     status = 500
 
@@ -50,7 +50,7 @@ class BadInput(HeadraceError):
 
 
 class DefinitionError(BadInput):
-    """A workflow definition that cannot run; `details` has every issue that was found."""
+    """A workflow definition that cannot run; `details` has every issue found."""
 
     def __init__(self, details: Sequence[Issue]) -> None:
         shown = "; ".join(str(issue) for issue in details[:5])
@@ -59,75 +59,75 @@ class DefinitionError(BadInput):
 
 
 class Unauthenticated(HeadraceError):
-    """No valid session cookie or API token."""
+    """No valid session cookie or API token was sent."""
 
     status = 401
 
 
 class Forbidden(HeadraceError):
-    """Signed in, but no member of that workspace or without the role that this needs."""
+    """The user is not a member of the workspace or lacks the required role."""
 
     status = 403
 
 
 class NotFound(HeadraceError):
-    """An id or a path that exists nowhere."""
+    """No row or path with this name exists."""
 
     status = 404
 
 
 class Conflict(HeadraceError):
-    """The request is well formed but the thing's present state refuses it."""
+    """The request is valid, but the present state of the resource forbids it."""
 
     status = 409
 
 
 class TooLarge(HeadraceError):
-    """A body or a value over its bound."""
+    """A body or a value exceeds its limit."""
 
     status = 413
 
 
 class NotJson(HeadraceError):
-    """A body of another content type than application/json."""
+    """The body has another content type than application/json."""
 
     status = 415
 
 
 class Unprocessable(HeadraceError):
-    """An input that the flow, as it says itself, does not take."""
+    """The input does not match the flow's input schema."""
 
     status = 422
 
 
 class TooMany(HeadraceError):
-    """Throttled; `retry_after` says for how many seconds."""
+    """The rate limit is exceeded; `retry_after` is in seconds."""
 
     status = 429
 
 
 class Unavailable(HeadraceError):
-    """Saturated, or something that this needs is not configured."""
+    """The server is saturated, or something that this needs is not configured."""
 
     status = 503
 
 
 class ConfigError(Exception):
-    """A setting with a value that cannot be; the process refuses to start."""
+    """A setting has an invalid value; the process refuses to start."""
 
 
 class VaultError(Exception):
-    """Something encrypted that the server's key does not open."""
+    """The server's key cannot decrypt a value."""
 
 
 class ExpressionError(Exception):
-    """An expression that does not compile, names something that is not there, or exceeds a bound."""
+    """An expression does not compile, names something unknown, or exceeds a limit."""
 
 
 class NodeError(Exception):
-    """A node that failed. `permanent` says that another attempt cannot help, so `retry` does not make one.
+    """A node failed. `permanent`: another attempt cannot help, so `retry` makes none.
 
-    `retry_after` is how many seconds whoever answered has asked to wait before another attempt.
+    `retry_after` is the delay in seconds that the remote service asks for before another attempt.
     """
 
     def __init__(self, message: str, permanent: bool = False, retry_after: float = 0.0) -> None:

@@ -25,8 +25,8 @@ import config as settings
 import database
 import startup_message
 from api.shortcut import Shortcut
-from api.webhooks.rate_limit import Rates
-from api.webhooks.refusal_log import Refusals
+from api.webhooks.rate_limit import RateLimits
+from api.webhooks.refusal_log import RefusalLog
 from config import Config
 from database.checkpoints import Checkpoints
 from dispatch import Dispatcher, Links, make_services
@@ -65,15 +65,15 @@ class Server:
         services = make_services(config)
         self.dispatcher = Dispatcher(config, self.recorder, services, inline, links, self.credentials.find)
         self.scheduler = Scheduler(self.dispatcher)
-        self.rates = Rates(config.data_dir / "rates")
-        self.refusals = Refusals()
+        self.rates = RateLimits(config.data_dir / "rates")
+        self.refusals = RefusalLog()
         self.shortcut = Shortcut(self.dispatcher, self.vault, self.refusals)
         patience.leave(max(1, config.threads // 2))
         self.first_login: startup_message.Login | None = None
         self.has_seen_proxy = False  # one that is not trusted: see api/http/request_origin.py
         self._ending = threading.Lock()
         self._has_ended = False
-        self.kept_answers: dict[str, Any] = {}  # by view: see api/kept.py
+        self.cached_answers: dict[str, Any] = {}  # by view: see api/kept.py
 
     def start(self) -> None:
         """Start the threads of this process. ConfigError where its key is no longer the one of the database."""

@@ -39,7 +39,7 @@ from api import (
     workflows,
 )
 from api.http import auth, caching, json_io, link_redaction, query_parameters, static_app
-from api.http.caching import once
+from api.http.caching import respond_once
 
 RESOURCES = (
     sessions,
@@ -83,18 +83,18 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     if web_dir is not None:
         static_app.install(app, web_dir)
     app.after_request(_secure)
-    app.after_request(caching.tag)
-    app.after_request(link_redaction.hide)  # the last one here comes first
+    app.after_request(caching.add_etag)
+    app.after_request(link_redaction.redact_links)  # the last one here comes first
 
 
-@auth.everybody
+@auth.allow_anyone
 def _openapi() -> Response:
     """The OpenAPI document, which is made when it is asked for first."""
     query_parameters.check()
-    return once("openapi", lambda: orjson.dumps(description.document(BLUEPRINTS)))
+    return respond_once("openapi", lambda: orjson.dumps(description.document(BLUEPRINTS)))
 
 
-@auth.everybody
+@auth.allow_anyone
 def _to_docs() -> Response:
     """To the page, by its path alone: Flask's own redirect would lead to whatever host the request names."""
     return Response(status=308, headers={"Location": "/api/docs/"})

@@ -10,8 +10,8 @@ from marshmallow import INCLUDE, fields, pre_load
 import templates
 from agent import definition as definitions
 from api.audit import audited
-from api.http.auth import needs, workspace_id
-from api.http.json_io import Resource, invalid
+from api.http.auth import get_workspace_id, require_role
+from api.http.json_io import Resource, to_bad_input
 from errors import BadInput, Conflict, Issue, NotFound
 from models import Agent, differences
 from schema_fields import Cursor, Out, Shape, Time
@@ -172,20 +172,20 @@ class SavedAgentOut(AgentOut):
 
 
 @blueprint.get("/agents")
-@needs("viewer")
+@require_role("viewer")
 @blueprint.arguments(AgentArgs, location="query")
 @blueprint.response(200, listed(AgentOut))
 def agents(args: dict[str, Any]) -> Any:
     """The agents, by id: those that are built in (`builtin`) and the workspace's own."""
     limit, after = args["limit"], args["cursor"] or ""
     found = {agent["id"]: _built_in(agent) for agent in templates.agent_definitions() if agent["id"] > after}
-    found |= {row.id: _own(row) for row in Agent.of(workspace_id(), after, limit + 1)}
+    found |= {row.id: _own(row) for row in Agent.of(get_workspace_id(), after, limit + 1)}
     ids = sorted(found)
     return {"items": [found[id_] for id_ in ids[:limit]], "next_cursor": ids[limit - 1] if len(ids) > limit else None}
 
 
 @blueprint.post("/agents")
-@needs("editor")
+@require_role("editor")
 @blueprint.arguments(AgentIn)
 @blueprint.response(201, SavedAgentOut)
 def create(body: dict[str, Any]) -> Any:
@@ -195,27 +195,27 @@ def create(body: dict[str, Any]) -> Any:
         raise Conflict(f"id: the agent {agent.id!r} is built in; choose another id")
     with audited("agent.created") as entry:
         entry.target("agent", agent.id, agent.name)
-        row = Agent.keep(workspace_id(), agent.id, agent.name, _text(agent))
+        row = Agent.keep(get_workspace_id(), agent.id, agent.name, _text(agent))
     return _saved(row, agent)
 
 
 @blueprint.post("/agents/validate")
-@needs("viewer")
+@require_role("viewer")
 @blueprint.arguments(CheckIn)
 @blueprint.response(200, CheckOut)
 def validate(body: dict[str, Any]) -> Any:
     """What is wrong with a definition; a `warning` keeps none from being saved. Nothing is kept."""
     agent, issues = definitions.check(_with_id(body["definition"]))
-    found = issues if agent is None else agent_warnings(agent, workspace_id())
+    found = issues if agent is None else agent_warnings(agent, get_workspace_id())
     return {"ok": agent is not None, "issues": [issue.as_dict() for issue in found[:MOST_ISSUES]]}
 
 
 @blueprint.get("/agents/<name>")
-@needs("viewer")
+@require_role("viewer")
 @blueprint.response(200, AgentOut)
 def read(name: str) -> Any:
     """One agent, by its id."""
-    row, built_in = Agent.named(workspace_id(), name), templates.find_agent(name)
+    row, built_in = Agent.named(get_workspace_id(), name), templates.find_agent(name)
     if row is not None:
         return _own(row)
     if built_in is None:
@@ -224,7 +224,7 @@ def read(name: str) -> Any:
 
 
 @blueprint.put("/agents/<name>")
-@needs("editor")
+@require_role("editor")
 @blueprint.arguments(AgentChange)
 @blueprint.response(200, SavedAgentOut)
 def change(body: dict[str, Any], name: str) -> Any:
@@ -247,7 +247,7 @@ def change(body: dict[str, Any], name: str) -> Any:
 
 
 @blueprint.delete("/agents/<name>")
-@needs("editor")
+@require_role("editor")
 @blueprint.response(204)
 def delete(name: str) -> None:
     """Delete one of the workspace's own agents. Its runs and its memory stay.
@@ -262,7 +262,7 @@ def delete(name: str) -> None:
 
 
 def _changeable(name: str, done: str) -> Agent:
-    row = Agent.named(workspace_id(), name)
+    row = Agent.named(get_workspace_id(), name)
     if row is not None:
         return row
     if templates.find_agent(name) is None:
@@ -289,7 +289,7 @@ def _with_id(definition: Any) -> Any:
 def _parsed(body: dict[str, Any]) -> definitions.Agent:
     agent, issues = definitions.check(_with_id(body))
     if agent is None:
-        raise invalid(issues)
+        raise to_bad_input(issues)
     return agent
 
 

@@ -10,7 +10,7 @@ from marshmallow import fields, validate
 
 from api.agent_run_json import page, shown
 from api.audit import new_run, noted
-from api.http.auth import may, needs, who, workspace_id
+from api.http.auth import get_user, get_workspace_id, has_role, require_role
 from api.http.json_io import Resource, check_depth
 from dispatch import Dispatcher
 from dispatch.agents.definitions import find_agent
@@ -129,7 +129,7 @@ class AgentLogArgs(PageArgs):
 
 
 @blueprint.post("/agent/run")
-@needs("operator")
+@require_role("operator")
 @blueprint.arguments(TaskIn)
 @blueprint.response(200, AgentRunOut)
 @blueprint.alt_response(202, schema=AgentRunOut)
@@ -143,17 +143,17 @@ def run(body: dict[str, Any]) -> Any:
     _check_credentials(body["credentials"])
     check_depth(body["input"], "input")
     wait = body.pop("wait")
-    agent = find_agent(workspace_id(), body["agent_id"])
+    agent = find_agent(get_workspace_id(), body["agent_id"])
     if agent is None:
         raise BadInput(f"agent_id: there is no agent {body['agent_id']!r}; GET /api/agents lists them")
-    check(agent, body, dispatcher.models, partial(dispatcher.find_credential, workspace_id()))
-    ticket = dispatcher.submit(Task(workspace_id(), agent.name, body), body, "manual", note=new_run())
+    check(agent, body, dispatcher.models, partial(dispatcher.find_credential, get_workspace_id()))
+    ticket = dispatcher.submit(Task(get_workspace_id(), agent.name, body), body, "manual", note=new_run())
     finished = dispatcher.wait_long(ticket, wait)
     return shown(AgentRun.get_by_id(agent_run_id(finished))), 200 if finished.finished_at is not None else 202
 
 
 @blueprint.get("/agent/logs")
-@needs("viewer", only_database=True)
+@require_role("viewer", only_database=True)
 @blueprint.arguments(AgentLogArgs, location="query")
 @blueprint.response(200, listed(AgentLogOut))
 def logs(args: dict[str, Any]) -> Any:
@@ -162,14 +162,14 @@ def logs(args: dict[str, Any]) -> Any:
     Long values are cut and long runs have their first steps; GET /api/agent/runs/:id has all. Where there is very much,
     a page has fewer than `limit`.
     """
-    query = AgentRun.select_where(workspace_id(), args["agent_id"], args["session"])
+    query = AgentRun.select_where(get_workspace_id(), args["agent_id"], args["session"])
     rows, cursor = AgentRun.page(query, args["limit"], args["cursor"])
     items = page(rows)
     return {"items": items, "next_cursor": cursor if len(items) == len(rows) else items[-1]["id"]}
 
 
 @blueprint.get("/agent/runs/<agent_run>")
-@needs("viewer", agent_run=AgentRun)
+@require_role("viewer", agent_run=AgentRun)
 @blueprint.arguments(AgentRunArgs, location="query")
 @blueprint.response(200, AgentLogOut)
 def one(args: dict[str, Any], agent_run: AgentRun) -> Any:
@@ -185,21 +185,21 @@ def one(args: dict[str, Any], agent_run: AgentRun) -> Any:
 
 
 @blueprint.post("/agent/runs/<agent_run>/cancel")
-@needs("operator", agent_run=AgentRun)
+@require_role("operator", agent_run=AgentRun)
 @blueprint.response(200, AgentRunOut)
 def cancel(agent_run: AgentRun) -> Any:
     """Cancel the run in which the agent works: it is `failed` at once, and the agent takes no further step."""
     found = Run.find(agent_run.run_id)
     if found is None:
         raise Conflict("The run has ended already")
-    current_app.extensions["headrace"].dispatcher.cancel(found, who().email, noted("run.cancelled"))
+    current_app.extensions["headrace"].dispatcher.cancel(found, get_user().email, noted("run.cancelled"))
     return shown(AgentRun.get_by_id(agent_run.id))
 
 
 def _check_credentials(given: dict[str, str]) -> None:
     """Forbidden where an operator names one for a tool: what an agent reaches with it, those decide who build flows."""
     others = sorted(given.keys() - {"llm"})
-    if others and not may("editor", workspace_id()):
+    if others and not has_role("editor", get_workspace_id()):
         raise Forbidden(
             f"credentials: naming one for {others[0]!r} needs the role editor; with the role operator, only llm"
         )

@@ -13,7 +13,7 @@ from flask_login import current_user
 from marshmallow import fields
 
 import templates
-from api.http.auth import needs, workspace_id
+from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from errors import NotFound
 from models import ACTIONS, SUBJECTS, AuditEntry, Base, Run, Write, present_names
@@ -61,13 +61,13 @@ class AuditOut(Out):
 
 
 @blueprint.get("/audit")
-@needs("owner")
+@require_role("owner")
 @blueprint.arguments(AuditArgs, location="query")
 @blueprint.response(200, listed(AuditOut))
 def entries(args: dict[str, Any]) -> Any:
     """What was done in the workspace, newest first. `action` is one, or what it begins with: `flow`, `flow.deleted`."""
     limit, cursor = args.pop("limit"), args.pop("cursor")
-    items, cursor = AuditEntry.page(AuditEntry.select_where(workspace_id(), **args), limit, cursor)
+    items, cursor = AuditEntry.page(AuditEntry.select_where(get_workspace_id(), **args), limit, cursor)
     _name(items)
     return {"items": items, "next_cursor": cursor}
 
@@ -77,7 +77,7 @@ def _name(entries: list[AuditEntry]) -> None:
     named = {entry.id: _ids(entry) for entry in entries}
     agents = {id_ for entry in entries for id_ in _agents(entry)}
     names = {id_: agent["name"] for id_ in agents if (agent := templates.find_agent(id_))}
-    names |= present_names(workspace_id(), (id_ for ids in named.values() for id_ in ids), agents)
+    names |= present_names(get_workspace_id(), (id_ for ids in named.values() for id_ in ids), agents)
     for entry in entries:
         entry.names = {id_: names[id_] for id_ in (*named[entry.id], *_agents(entry)) if id_ in names}
 

@@ -10,8 +10,8 @@ from marshmallow import fields
 import nodes as node_types
 import templates as files
 from api.audit import audited
-from api.http.auth import needs, who, workspace_id
-from api.http.caching import kept
+from api.http.auth import get_user, get_workspace_id, require_role
+from api.http.caching import cache_response
 from api.http.json_io import Resource
 from dispatch.references import warned
 from errors import NotFound
@@ -91,8 +91,8 @@ class UseIn(Strict):
 
 
 @blueprint.get("/nodes")
-@needs("viewer")
-@kept
+@require_role("viewer")
+@cache_response
 @blueprint.arguments(NodeArgs, location="query")
 @blueprint.response(200, NodesOut)
 def nodes(args: dict[str, Any]) -> Any:
@@ -106,8 +106,8 @@ def nodes(args: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/templates")
-@needs("viewer")
-@kept
+@require_role("viewer")
+@cache_response
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(TemplateOut))
 def templates(args: dict[str, Any]) -> Any:
@@ -116,7 +116,7 @@ def templates(args: dict[str, Any]) -> Any:
 
 
 @blueprint.post("/templates/<name>/use")
-@needs("editor")
+@require_role("editor")
 @blueprint.arguments(UseIn, required=False)
 @blueprint.response(201, SavedOut)
 def use(body: dict[str, str], name: str) -> Any:
@@ -126,8 +126,8 @@ def use(body: dict[str, str], name: str) -> Any:
         raise NotFound(f"There is no template {name[:64]!r}")
     text = orjson.dumps(template["definition"]).decode()
     title = body.get("name", template["name"])
-    values = {"workspace_id": workspace_id(), "name": title, "status": "draft"}
+    values = {"workspace_id": get_workspace_id(), "name": title, "status": "draft"}
     with audited("flow.created") as entry:
-        flow = Workflow.draft(who().id, definition_json=text, **values)
+        flow = Workflow.draft(get_user().id, definition_json=text, **values)
         entry.about(flow).note(status="draft", template=template["id"])
     return warned(flow)

@@ -11,8 +11,8 @@ from flask import current_app
 from marshmallow import ValidationError
 
 from api.audit import begun
-from api.http.auth import needs, workspace_id
-from api.http.caching import kept
+from api.http.auth import get_workspace_id, require_role
+from api.http.caching import cache_response
 from api.http.json_io import Resource, check_depth, flatten
 from dispatch import Dispatcher
 from errors import BadInput, Unavailable
@@ -42,19 +42,19 @@ _room = threading.BoundedSemaphore(TRIALS_AT_ONCE)
 
 
 @blueprint.get("/credentials")
-@needs("viewer")
+@require_role("viewer")
 @blueprint.arguments(CredentialArgs, location="query")
 @blueprint.response(200, listed(CredentialUseOut))
 def credentials(args: dict[str, Any]) -> Any:
     """The credentials of the workspace, newest first, without their values; with `used_by`, what uses each of them."""
-    items, cursor = Credential.page(Credential.of(workspace_id()), args["limit"], args["cursor"])
+    items, cursor = Credential.page(Credential.of(get_workspace_id()), args["limit"], args["cursor"])
     if args["used_by"]:
-        _say_who_uses(items, workspace_id())
+        _say_who_uses(items, get_workspace_id())
     return {"items": items, "next_cursor": cursor}
 
 
 @blueprint.get("/credentials/<credential>")
-@needs("viewer", credential=Credential)
+@require_role("viewer", credential=Credential)
 @blueprint.response(200, CredentialUseOut)
 def read(credential: Credential) -> Any:
     """One credential, without its values, and what uses it: `used_by` are flows of any status, and agents.
@@ -66,8 +66,8 @@ def read(credential: Credential) -> Any:
 
 
 @blueprint.get("/credential-types")
-@needs("viewer")
-@kept
+@require_role("viewer")
+@cache_response
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(CredentialTypeOut))
 def types(args: dict[str, Any]) -> Any:
@@ -76,7 +76,7 @@ def types(args: dict[str, Any]) -> Any:
 
 
 @blueprint.post("/credentials")
-@needs("editor")
+@require_role("editor")
 @blueprint.arguments(CredentialIn)
 @blueprint.response(201, CredentialOut)
 def create(body: dict[str, Any]) -> Any:
@@ -87,7 +87,7 @@ def create(body: dict[str, Any]) -> Any:
 
 
 @blueprint.put("/credentials/<credential>")
-@needs("editor", credential=Credential)
+@require_role("editor", credential=Credential)
 @blueprint.arguments(CredentialChange)
 @blueprint.response(200, CredentialOut)
 def change(body: dict[str, Any], credential: Credential) -> Any:
@@ -107,7 +107,7 @@ def change(body: dict[str, Any], credential: Credential) -> Any:
 
 
 @blueprint.delete("/credentials/<credential>")
-@needs("editor", credential=Credential)
+@require_role("editor", credential=Credential)
 @blueprint.response(204)
 def delete(credential: Credential) -> None:
     """Delete it; refused while an active flow uses it."""
@@ -115,7 +115,7 @@ def delete(credential: Credential) -> None:
 
 
 @blueprint.post("/credentials/<credential>/test")
-@needs("editor", credential=Credential)
+@require_role("editor", credential=Credential)
 @blueprint.arguments(TrialIn, required=False)
 @blueprint.response(200, TrialOut)
 def test(body: dict[str, Any], credential: Credential) -> Any:
@@ -130,14 +130,14 @@ def test(body: dict[str, Any], credential: Credential) -> Any:
 
 
 @blueprint.post("/credentials/test")
-@needs("editor")
+@require_role("editor")
 @blueprint.arguments(TrialOf)
 @blueprint.response(200, TrialOut)
 def test_unsaved(body: dict[str, Any]) -> Any:
     """The same with values that are not kept."""
     name, type_, data, hosts = (body.pop(key) for key in ("name", "type", "data", "hosts"))
     made = opened(name, type_, _checked(type_, data), hosts)
-    trial = _tried(workspace_id(), made.name, lambda: made, body)
+    trial = _tried(get_workspace_id(), made.name, lambda: made, body)
     begun("credential.tested").target("credential", None, None).note(type=type_, ok=trial.ok).save_new()
     return trial
 

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from flask import Flask, Response, current_app, send_file
 from werkzeug.exceptions import NotFound
 
-from api.http.auth import everybody
-from api.http.caching import Kept, answer, digest_of
+from api.http.auth import allow_anyone
+from api.http.caching import CachedAnswer, compute_digest, send_cached
 
 STYLE_FILE = Path(__file__).parent / "documentation.css"
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self'"
@@ -59,7 +59,7 @@ class Library:
 
     pages: dict[str, Path]
     images: dict[str, Path]
-    made: dict[str, Kept] = field(default_factory=dict)
+    made: dict[str, CachedAnswer] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folder: Path) -> Library:
@@ -95,8 +95,8 @@ class Library:
         """Answer what `make` gives; it is made once."""
         if name not in self.made:
             plain = make().encode()
-            self.made[name] = Kept(plain, gzip.compress(plain, 9, mtime=0), digest_of(plain))
-        response = answer(self.made[name], mimetype)
+            self.made[name] = CachedAnswer(plain, gzip.compress(plain, 9, mtime=0), compute_digest(plain))
+        response = send_cached(self.made[name], mimetype)
         response.headers["Content-Security-Policy"] = POLICY
         return response
 
@@ -115,20 +115,20 @@ def install(app: Flask, folder: Path) -> None:
         app.add_url_rule(rule, f"documentation_{view.__name__}", view)
 
 
-@everybody
+@allow_anyone
 def contents() -> Response:
     """All pages, in groups."""
     library = _library()
     return library.answer("", lambda: _layout(library, "", _contents(library)))
 
 
-@everybody
+@allow_anyone
 def to_contents() -> Response:
     """To the page, by its path alone: Flask's own redirect would lead to whatever host the request names."""
     return Response(status=308, headers={"Location": "/docs"})
 
 
-@everybody
+@allow_anyone
 def page(name: str) -> Response:
     """One page."""
     library = _library()
@@ -137,19 +137,19 @@ def page(name: str) -> Response:
     return library.answer(name, lambda: _layout(library, name, render_page(library, name)))
 
 
-@everybody
+@allow_anyone
 def decision(name: str) -> Response:
     """One decision record."""
     return page(f"adr/{name}")
 
 
-@everybody
+@allow_anyone
 def style() -> Response:
     """The style sheet of all pages."""
     return _library().answer("style.css", lambda: STYLE_FILE.read_text(encoding="utf-8"), "text/css")
 
 
-@everybody
+@allow_anyone
 def image(name: str) -> Response:
     """A picture in a page."""
     path = _library().images.get(name)

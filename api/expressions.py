@@ -8,7 +8,7 @@ import orjson
 from flask import current_app
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from api.http.auth import find, needs, who
+from api.http.auth import find, get_user, require_role
 from api.http.json_io import Resource
 from api.workflows import given_definition, pins, pins_of
 from dispatch import PREVIEWS, Place, Preview
@@ -75,7 +75,7 @@ class PreviewOut(Out):
 
 
 @blueprint.post("/expressions/preview")
-@needs("editor")
+@require_role("editor")
 @blueprint.arguments(PreviewIn)
 @blueprint.response(200, PreviewOut)
 def preview(body: dict[str, Any]) -> Any:
@@ -92,7 +92,7 @@ def preview(body: dict[str, Any]) -> Any:
     definition = body["definition"] if text is not None else orjson.loads(flow.definition_json)
     place = Place(flow, definition, body["node_id"], text is not None, run, pins_of(body["pinned"]))
     templates = body["templates"] if "templates" in body else [body["template"]]
-    with PREVIEWS.taken(who().id):
+    with PREVIEWS.taken(get_user().id):
         made = Preview(current_app.extensions["headrace"].dispatcher, place)
         if not made.has_node:
             raise BadInput(f"node_id: the definition has no node {body['node_id']!r}")

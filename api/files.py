@@ -12,8 +12,8 @@ from marshmallow import fields
 from werkzeug.formparser import FormDataParser
 
 from api.audit import begun
-from api.http.auth import needs, workspace_id
-from api.http.json_io import Resource, loaded, this_request
+from api.http.auth import get_workspace_id, require_role
+from api.http.json_io import Resource, get_request, load
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
 from nodes.core.output import disposition
 from nodes.files.files import Absent, Files, Overfull, Present, Upload, content_type_of
@@ -80,7 +80,7 @@ UPLOAD = UploadIn()
 
 
 @blueprint.get("/files")
-@needs("viewer")
+@require_role("viewer")
 @blueprint.arguments(FileArgs, location="query")
 @blueprint.response(200, listed(FileOut))
 def files(args: dict[str, Any]) -> Any:
@@ -92,7 +92,7 @@ def files(args: dict[str, Any]) -> Any:
 
 
 @blueprint.post("/files")
-@needs("editor", takes_form=True)
+@require_role("editor", takes_form=True)
 @blueprint.doc(requestBody={"required": True, "content": {MULTIPART: {"schema": UploadForm}}})
 @blueprint.response(201, FileOut)
 @blueprint.alt_response(409, schema=Error)
@@ -104,7 +104,7 @@ def upload() -> Any:
     It goes to the disk as it comes in, and is there whole or not at all. Where there is such a file already, 409 unless
     `overwrite` is true.
     """
-    request = this_request()
+    request = get_request()
     if request.mimetype != MULTIPART:
         raise NotJson(f"The body must be a form of the type {MULTIPART}, with the file in the field `file`")
     kept = _files()
@@ -119,7 +119,7 @@ def upload() -> Any:
 
 
 @blueprint.get("/files/<path:path>")
-@needs("operator")
+@require_role("operator")
 @blueprint.response(
     200,
     {"type": "string", "format": "binary"},
@@ -140,7 +140,7 @@ def download(path: str) -> Response:
 
 
 @blueprint.delete("/files/<path:path>")
-@needs("editor")
+@require_role("editor")
 @blueprint.response(204)
 def delete(path: str) -> None:
     """Delete a file, or an empty folder."""
@@ -150,7 +150,7 @@ def delete(path: str) -> None:
 
 
 def _files() -> Files:
-    files: Files = current_app.extensions["headrace"].dispatcher.files_of(workspace_id())
+    files: Files = current_app.extensions["headrace"].dispatcher.files_of(get_workspace_id())
     return files
 
 
@@ -221,7 +221,7 @@ def _received(request: Request, upload: Upload) -> tuple[dict[str, Any], str]:
         raise BadInput(f"The body is not a multipart form: {error}") from None
     if list(uploaded) != ["file"]:
         raise BadInput("file: is required, and must be sent as a file")
-    return loaded(UPLOAD, form.to_dict()), sent[0]
+    return load(UPLOAD, form.to_dict()), sent[0]
 
 
 class Written:

@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields
 
 from api.audit import audited
-from api.http.auth import needs, who, workspace_id
+from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
 from dispatch import IMPORTS
 from errors import BadInput, NotFound
@@ -77,7 +77,7 @@ class PaletteOut(Out):
 
 
 @blueprint.post("/import/curl")
-@needs("editor")
+@require_role("editor")
 @blueprint.arguments(CurlIn)
 @blueprint.response(200, ImportedOut)
 def curl(body: dict[str, str]) -> Any:
@@ -86,7 +86,7 @@ def curl(body: dict[str, str]) -> Any:
 
 
 @blueprint.post("/import/openapi")
-@needs("editor")
+@require_role("editor")
 @blueprint.arguments(DocumentIn)
 @blueprint.response(201, PaletteOut)
 def openapi(body: dict[str, Any]) -> Any:
@@ -94,32 +94,32 @@ def openapi(body: dict[str, Any]) -> Any:
     document = body["document"]
     if not isinstance(document, str | dict):
         raise BadInput("document: must be text or an object")
-    with IMPORTS.taken(who().id):
+    with IMPORTS.taken(get_user().id):
         palette = openapi_documents.read(document.encode() if isinstance(document, str) else document)
         rows = [preset.as_row() for preset in palette.presets]
     with audited("preset.imported") as entry:
-        presets = Preset.replace_source(workspace_id(), palette.source, palette.title, rows)
+        presets = Preset.replace_source(get_workspace_id(), palette.source, palette.title, rows)
         entry.target("preset", palette.source, palette.title).note(presets=len(presets))
     return {**vars(palette), "count": len(presets), "presets": presets}
 
 
 @blueprint.get("/presets")
-@needs("viewer")
+@require_role("viewer")
 @blueprint.arguments(PresetArgs, location="query")
 @blueprint.response(200, listed(PresetOut))
 def presets(args: dict[str, Any]) -> Any:
     """The palette, document by document, the latest first."""
-    found = Preset.select_where(workspace_id(), args["search"], args["source"])
+    found = Preset.select_where(get_workspace_id(), args["search"], args["source"])
     items, cursor = Preset.page(found, args["limit"], args["cursor"])
     return {"items": items, "next_cursor": cursor}
 
 
 @blueprint.delete("/presets/<source>")
-@needs("editor")
+@require_role("editor")
 @blueprint.response(204)
 def delete(source: str) -> None:
     """Take all presets of a document out of the palette. Nodes that were made of them stay."""
     with audited("preset.deleted") as entry:
         entry.target("preset", source, None)
-        if not Preset.remove_source(workspace_id(), source):
+        if not Preset.remove_source(get_workspace_id(), source):
             raise NotFound(f"There are no presets of {source[:64]!r}")

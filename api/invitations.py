@@ -9,9 +9,9 @@ from flask_login import current_user
 from marshmallow import fields, validate
 
 from api.audit import begun, remove
-from api.http.auth import check_believed, everybody, needs, who, workspace_id
-from api.http.json_io import Resource, dumped
-from api.http.request_origin import check_origin, client
+from api.http.auth import allow_anyone, check_page_user, get_user, get_workspace_id, require_role
+from api.http.json_io import Resource, dump
+from api.http.request_origin import check_origin, get_client
 from api.sessions import WhoOut, no_store, opened, who_is
 from errors import BadInput, Forbidden
 from models import Invitation, User, Workspace
@@ -66,16 +66,16 @@ class Redemption(InvitationToken):
 
 
 @blueprint.get("/invitations")
-@needs("owner", by_session=True)
+@require_role("owner", by_session=True)
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(InvitationOut))
 def list_invitations(args: dict[str, Any]) -> Any:
     """The pending invitations of the workspace, newest first."""
-    return slice_of([_with_inviter(row) for row in Invitation.pending(workspace_id())], args)
+    return slice_of([_with_inviter(row) for row in Invitation.pending(get_workspace_id())], args)
 
 
 @blueprint.post("/invitations")
-@needs("owner", by_session=True)
+@require_role("owner", by_session=True)
 @blueprint.arguments(InvitationIn)
 @blueprint.response(201, InvitationMade)
 def create_invitation(body: dict[str, str]) -> Any:
@@ -88,7 +88,7 @@ def create_invitation(body: dict[str, str]) -> Any:
 
 
 @blueprint.delete("/invitations/<invitation>")
-@needs("owner", by_session=True, invitation=Invitation)
+@require_role("owner", by_session=True, invitation=Invitation)
 @blueprint.response(204)
 def delete_invitation(invitation: Invitation) -> None:
     """Withdraw an invitation: its link is good no more."""
@@ -98,11 +98,11 @@ def delete_invitation(invitation: Invitation) -> None:
 def invited(email: str, role: str) -> Invitation:
     """A new invitation into the workspace of this request, by who asks, as InvitationMade shows it. It is mailed."""
     server = current_app.extensions["headrace"]
-    row, token = invitations.invite(begun("invitation.created"), email, role, who())
+    row, token = invitations.invite(begun("invitation.created"), email, role, get_user())
     # In the fragment, so that neither a log nor a Referer header has it.
     row.link = f"{server.config.base_url}/invitation#{token}"
     place = Workspace.get_by_id(row.workspace_id).name
-    body = invitations.letter(place, who(), row.role, row.link)
+    body = invitations.letter(place, get_user(), row.role, row.link)
     services = server.dispatcher.services
     row.mailed = server_mail.send(server.config, services, row.email, invitations.SUBJECT, body, row.id)
     return _with_inviter(row)
@@ -118,7 +118,7 @@ def _with_inviter(row: Invitation) -> Invitation:
 
 
 @blueprint.post("/invitations/look")
-@everybody
+@allow_anyone
 @blueprint.doc(security=[])
 @blueprint.arguments(InvitationToken)
 @blueprint.response(200, InvitationShown)
@@ -127,13 +127,13 @@ def look(body: dict[str, str]) -> Any:
 
     404 if it was used or withdrawn, has expired or never was.
     """
-    row = invitations.find(body["token"], *client())
+    row = invitations.find(body["token"], *get_client())
     row.workspace_name = Workspace.get_by_id(row.workspace_id).name
     return _with_inviter(row)
 
 
 @blueprint.post("/invitations/redeem")
-@everybody
+@allow_anyone
 @blueprint.doc(security=[{}, {"session": []}])
 @blueprint.arguments(Redemption)
 @blueprint.response(200, WhoOut)
@@ -149,18 +149,18 @@ def redeem(body: dict[str, str]) -> Any:
     check_origin()
     if request.headers.get("Authorization"):
         raise Forbidden("This is for people; an API token cannot accept an invitation")
-    row = invitations.find(body["token"], *client())
+    row = invitations.find(body["token"], *get_client())
     if current_user.is_authenticated:
         return _accepted(row)
     if "password" not in body:
         raise BadInput("password: is needed for a new account; if you have one, log in first")
     config = current_app.extensions["headrace"].config
     days = config.session_days, config.session_idle_days
-    return opened(*invitations.redeem(row, body["password"], body.get("name"), client(), days, begun))
+    return opened(*invitations.redeem(row, body["password"], body.get("name"), get_client(), days, begun))
 
 
 def _accepted(row: Invitation) -> Any:
-    check_believed()
-    user, session = who(), current_user.session
+    check_page_user()
+    user, session = get_user(), current_user.session
     invitations.accept(row, user, session, begun)
-    return dumped(WhoOut(), who_is(user, session, session.workspace_id, row.role))
+    return dump(WhoOut(), who_is(user, session, session.workspace_id, row.role))

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from api.http.auth import find, needs, only_looks, workspace_id
+from api.http.auth import find, get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource, check_depth
 from errors import BadInput
 from models import LogEntry, Run
@@ -18,7 +18,7 @@ LONGEST_BRIEF = 300  # characters
 
 
 @blueprint.get("/logs")
-@needs("viewer", only_database=True)
+@require_role("viewer", only_database=True)
 @blueprint.arguments(LogArgs, location="query")
 @blueprint.response(200, listed(LogItemOut))
 def logs(args: dict[str, Any]) -> Any:
@@ -29,8 +29,8 @@ def logs(args: dict[str, Any]) -> Any:
     """
     limit, cursor, brief = args.pop("limit"), args.pop("cursor"), args.pop("brief")
     # A run decides by itself which workspace is meant.
-    where = workspace_id() if args["run_id"] is None else find(Run, args["run_id"], "viewer").workspace_id
-    items, cursor = LogEntry.page(LogEntry.select_where(where, unsigned=only_looks(), **args), limit, cursor)
+    where = get_workspace_id() if args["run_id"] is None else find(Run, args["run_id"], "viewer").workspace_id
+    items, cursor = LogEntry.page(LogEntry.select_where(where, unsigned=must_redact_links(), **args), limit, cursor)
     flows = LogEntry.flows_of(where, items)
     return {"items": [_shown(entry, flows.get(entry.id), brief) for entry in items], "next_cursor": cursor}
 
@@ -45,12 +45,12 @@ def _shown(entry: LogEntry, flow: tuple[str, str] | None, brief: bool) -> dict[s
 
 
 @blueprint.post("/logs")
-@needs("operator")
+@require_role("operator")
 @blueprint.arguments(LogIn)
 @blueprint.response(201, LogOut)
 def write_entry(body: dict[str, Any]) -> Any:
     """Write a log entry, to a run or to the workspace."""
-    where = workspace_id()
+    where = get_workspace_id()
     if body["run_id"] is not None:
         where = find(Run, body["run_id"], "operator").workspace_id
     if body["data"] is not None:
@@ -62,7 +62,7 @@ def write_entry(body: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/logs/<run>")
-@needs("viewer", run=Run, only_database=True)
+@require_role("viewer", run=Run, only_database=True)
 @blueprint.arguments(WholeArgs, location="query")
 @blueprint.response(200, listed(LogOut))
 def of_run(args: dict[str, Any], run: Run) -> Any:

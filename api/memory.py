@@ -11,7 +11,7 @@ from marshmallow import fields, validate
 
 from api.agents import SESSION
 from api.audit import audited
-from api.http.auth import needs, only_looks, workspace_id
+from api.http.auth import get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource
 from errors import NotFound
 from models import AgentMemory, MemoryScope, now_ms
@@ -65,7 +65,7 @@ class MemoryOut(Out):
 
 
 @blueprint.get("/agent/memory")
-@needs("viewer")
+@require_role("viewer")
 @blueprint.arguments(MemoryArgs, location="query")
 @blueprint.response(200, listed(MemoryOut))
 def memories(args: dict[str, Any]) -> Any:
@@ -73,19 +73,19 @@ def memories(args: dict[str, Any]) -> Any:
     scope = _scope(args)
     search = args["search"] or ""
     items, cursor = AgentMemory.listed(scope, search, args["limit"], args["cursor"])
-    if only_looks():
+    if must_redact_links():
         items = [item for item in items if item.shows(search)]
     return {"items": items, "next_cursor": cursor}
 
 
 @blueprint.post("/agent/memory")
-@needs("operator")
+@require_role("operator")
 @blueprint.arguments(MemoryIn)
 @blueprint.response(201, MemoryOut)
 def remember(body: dict[str, Any]) -> Any:
     """Write a memory; the same agent, session and key overwrite the earlier one."""
     now, seconds = now_ms(), body["expires_in"]
-    names = workspace_id(), body["agent_id"], body["session"] or "", body["key"]
+    names = get_workspace_id(), body["agent_id"], body["session"] or "", body["key"]
     with audited("memory.written") as entry:
         row = AgentMemory.put(
             *names,
@@ -100,7 +100,7 @@ def remember(body: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/agent/memory/<memory>")
-@needs("viewer", memory=AgentMemory)
+@require_role("viewer", memory=AgentMemory)
 @blueprint.response(200, MemoryOut)
 def memory(memory: AgentMemory) -> Any:
     """A memory."""
@@ -108,7 +108,7 @@ def memory(memory: AgentMemory) -> Any:
 
 
 @blueprint.delete("/agent/memory/<memory>")
-@needs("operator", memory=AgentMemory)
+@require_role("operator", memory=AgentMemory)
 @blueprint.response(204)
 def forget(memory: AgentMemory) -> None:
     """Delete a memory."""
@@ -119,7 +119,7 @@ def forget(memory: AgentMemory) -> None:
 
 
 @blueprint.delete("/agent/memory")
-@needs("operator")
+@require_role("operator")
 @blueprint.arguments(ForgetArgs, location="query")
 @blueprint.response(200, ForgottenOut)
 def forget_all(args: dict[str, Any]) -> Any:
@@ -137,4 +137,4 @@ def forget_all(args: dict[str, Any]) -> Any:
 def _scope(args: dict[str, Any]) -> MemoryScope:
     """The memories of the workspace that a query means."""
     sessions = None if args["session"] is None else (args["session"],)
-    return MemoryScope(workspace_id(), args["agent_id"], sessions, now_ms())
+    return MemoryScope(get_workspace_id(), args["agent_id"], sessions, now_ms())

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, current_app
 from marshmallow import fields, validate
 
-from api.http.auth import everybody, needs, workspace_id
+from api.http.auth import allow_anyone, get_workspace_id, require_role
 from api.http.json_io import Resource
 from errors import Unavailable
 from models import Poll, Schedule, Workspace, is_held_up, now_ms, space, totals
@@ -92,7 +92,7 @@ class ReadyOut(HealthOut):
 
 
 @blueprint.get("/health")
-@everybody
+@allow_anyone
 @blueprint.doc(security=[])
 @blueprint.response(200, HealthOut)
 def health() -> Any:
@@ -101,7 +101,7 @@ def health() -> Any:
 
 
 @blueprint.get("/ready")
-@everybody
+@allow_anyone
 @blueprint.doc(security=[])
 @blueprint.response(200, ReadyOut)
 def ready() -> Any:
@@ -120,7 +120,7 @@ def ready() -> Any:
 
 
 @blueprint.get("/metrics")
-@needs("viewer", only_database=True)
+@require_role("viewer", only_database=True)
 @blueprint.arguments(MetricsArgs, location="query")
 @blueprint.response(200, MetricsOut)
 def metrics(args: dict[str, int]) -> Any:
@@ -128,13 +128,13 @@ def metrics(args: dict[str, int]) -> Any:
 
     For one or two days there is a series by the `hour` too: 24 or 48, this one is the last.
     """
-    answer = figures(workspace_id(), args["days"])
+    answer = figures(get_workspace_id(), args["days"])
     for day in answer["daily"]:
         day["day"] = iso(day["day"] * 86_400_000)[:10]
     return answer
 
 
-@needs("viewer", admin=True)
+@require_role("viewer", admin=True)
 def prometheus() -> Response:
     """The whole server's figures as Prometheus text, for admins of the server; to be read with an API token of one."""
     # Counts tell a stranger how busy the server is; Prometheus can send a bearer token.

@@ -9,8 +9,8 @@ from flask_login import current_user
 from marshmallow import fields, validate
 
 from api.audit import audited, begun, remove
-from api.http.auth import check_admin, check_role, needs, who, workspace_id
-from api.http.json_io import Resource, dumped
+from api.http.auth import check_admin, check_role, get_user, get_workspace_id, require_role
+from api.http.json_io import Resource, dump
 from api.invitations import InvitationMade, invited
 from api.sessions import WorkspaceOut
 from errors import BadInput, Conflict, Forbidden, NotFound
@@ -82,29 +82,29 @@ class TokenOut(Out):
 
 
 @blueprint.get("/workspaces")
-@needs("viewer")
+@require_role("viewer")
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(WorkspaceOut))
 def workspaces(args: dict[str, Any]) -> Any:
     """The workspaces that you are a member of."""
     roles = current_user.roles
-    return slice_of([row for row in Workspace.of(who()) if row.id in roles], args)
+    return slice_of([row for row in Workspace.of(get_user()) if row.id in roles], args)
 
 
 @blueprint.post("/workspaces")
-@needs("viewer", by_session=True)
+@require_role("viewer", by_session=True)
 @blueprint.arguments(WorkspaceIn)
 @blueprint.response(201, WorkspaceOut)
 def add_workspace(body: dict[str, str]) -> Any:
     """A new workspace, yours. By admins; by everybody if `HEADRACE_WORKSPACES` says so."""
     config = current_app.extensions["headrace"].config
-    workspace = accounts.found_workspace(begun("workspace.created"), body["name"], who(), config)
+    workspace = accounts.found_workspace(begun("workspace.created"), body["name"], get_user(), config)
     workspace.role = "owner"
     return workspace
 
 
 @blueprint.patch("/workspaces/<workspace>")
-@needs("owner", by_session=True, workspace=Workspace)
+@require_role("owner", by_session=True, workspace=Workspace)
 @blueprint.arguments(WorkspaceIn)
 @blueprint.response(200, WorkspaceOut)
 def rename_workspace(body: dict[str, str], workspace: Workspace) -> Any:
@@ -117,16 +117,16 @@ def rename_workspace(body: dict[str, str], workspace: Workspace) -> Any:
 
 
 @blueprint.get("/members")
-@needs("viewer", by_session=True)
+@require_role("viewer", by_session=True)
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(MemberOut))
 def members(args: dict[str, Any]) -> Any:
     """The members of the workspace."""
-    return slice_of(Workspace.get_by_id(workspace_id()).members(), args)
+    return slice_of(Workspace.get_by_id(get_workspace_id()).members(), args)
 
 
 @blueprint.post("/members")
-@needs("owner", by_session=True)
+@require_role("owner", by_session=True)
 @blueprint.arguments(MemberIn)
 @blueprint.response(201, MemberOut)
 @blueprint.alt_response(202, schema=InvitationMade)
@@ -142,11 +142,11 @@ def add_member(body: dict[str, str]) -> Any:
         return accounts.add_member(begun("member.added"), *given)
     if "name" in body:
         raise BadInput("name: goes with a password; whoever accepts an invitation chooses their own name")
-    return dumped(InvitationMade(), invited(body["email"], body["role"])), 202
+    return dump(InvitationMade(), invited(body["email"], body["role"])), 202
 
 
 @blueprint.patch("/members")
-@needs("owner", by_session=True)
+@require_role("owner", by_session=True)
 @blueprint.arguments(MemberChange)
 @blueprint.response(200, MemberOut)
 def change_member(body: dict[str, str]) -> Any:
@@ -160,7 +160,7 @@ def change_member(body: dict[str, str]) -> Any:
 
 
 @blueprint.delete("/members")
-@needs("owner", by_session=True)
+@require_role("owner", by_session=True)
 @blueprint.arguments(MemberGone)
 @blueprint.response(204)
 def remove_member(body: dict[str, str]) -> None:
@@ -173,7 +173,7 @@ def remove_member(body: dict[str, str]) -> None:
 
 
 @blueprint.post("/members/password")
-@needs("viewer", by_session=True, admin=True)
+@require_role("viewer", by_session=True, admin=True)
 @blueprint.arguments(MemberPassword)
 @blueprint.response(204)
 def reset_password(body: dict[str, str]) -> None:
@@ -184,53 +184,53 @@ def reset_password(body: dict[str, str]) -> None:
     user = User.find(body["user_id"])
     if user is None:
         raise NotFound(f"There is no user {body['user_id']!r}")
-    if user.id == who().id:
+    if user.id == get_user().id:
         raise Conflict("Your own password is changed in your profile")
     accounts.set_password(user, body["password"], entry=begun("password.reset"))
 
 
 def _member(user_id: str) -> Membership:
-    row = Membership.get_with_user(workspace_id(), user_id)
+    row = Membership.get_with_user(get_workspace_id(), user_id)
     if row is None:
         raise NotFound(f"There is no member {user_id!r} in this workspace")
     return row
 
 
 @blueprint.get("/tokens")
-@needs("viewer", by_session=True)
+@require_role("viewer", by_session=True)
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(TokenOut))
 def tokens(args: dict[str, Any]) -> Any:
     """Your API tokens for this workspace; an owner sees everybody's."""
-    query = ApiToken.select().where(ApiToken.workspace_id == workspace_id())
-    if current_user.roles[workspace_id()] != "owner":
-        query = query.where(ApiToken.user_id == who().id)
+    query = ApiToken.select().where(ApiToken.workspace_id == get_workspace_id())
+    if current_user.roles[get_workspace_id()] != "owner":
+        query = query.where(ApiToken.user_id == get_user().id)
     return slice_of(list(query.order_by(ApiToken.id.desc())), args)
 
 
 @blueprint.post("/tokens")
-@needs("viewer", by_session=True)
+@require_role("viewer", by_session=True)
 @blueprint.arguments(TokenIn)
 @blueprint.response(201, TokenOut)
 def add_token(body: dict[str, Any]) -> Any:
     """A new API token of yours for this workspace, with at most your own role. Only this answer has its text."""
-    check_role(workspace_id(), body["role"])
+    check_role(get_workspace_id(), body["role"])
     days = body.pop("days")
     expires = None if days is None else now_ms() + days * 86_400_000
     with audited("token.created") as entry:
-        row, text = ApiToken.issue(user_id=who().id, workspace_id=workspace_id(), expires_at=expires, **body)
+        row, text = ApiToken.issue(user_id=get_user().id, workspace_id=get_workspace_id(), expires_at=expires, **body)
         entry.about(row).note(role=row.role, days=days)
     row.token = text
     return row
 
 
 @blueprint.delete("/tokens/<token>")
-@needs("viewer", token=ApiToken)
+@require_role("viewer", token=ApiToken)
 @blueprint.response(204)
 def remove_token(token: ApiToken) -> None:
     """Withdraw a token: your own, or as an owner anybody's. An API token withdraws itself alone."""
     if current_user.token is not None and current_user.token.id != token.id:
         raise Forbidden("An API token can withdraw itself, and no other; log in for that")
-    if token.user_id != who().id:
+    if token.user_id != get_user().id:
         check_role(token.workspace_id, "owner")
     remove("token.withdrawn", token)

@@ -8,9 +8,9 @@ from flask_login import current_user
 from marshmallow import fields, validate
 
 from api.audit import begun, remove
-from api.http.auth import needs, present, who
+from api.http.auth import find_or_404, get_user, require_role
 from api.http.json_io import Resource
-from api.http.request_origin import client
+from api.http.request_origin import get_client
 from api.sessions import UserOut, no_store, person
 from errors import NotFound
 from models import Session, User
@@ -46,15 +46,15 @@ class ProfileChange(Strict):
 
 
 @blueprint.get("/profile")
-@needs("viewer", by_session=True)
+@require_role("viewer", by_session=True)
 @blueprint.response(200, UserOut)
 def read() -> Any:
     """You."""
-    return person(who())
+    return person(get_user())
 
 
 @blueprint.patch("/profile")
-@needs("viewer", by_session=True)
+@require_role("viewer", by_session=True)
 @blueprint.arguments(ProfileChange)
 @blueprint.response(200, UserOut)
 def change(body: dict[str, Any]) -> Any:
@@ -62,32 +62,32 @@ def change(body: dict[str, Any]) -> Any:
 
     A new password ends your other sessions, and with `end_tokens` your API tokens in all workspaces.
     """
-    user = present(User, who().id)  # with the hash of the password
+    user = find_or_404(User, get_user().id)  # with the hash of the password
     current, end_tokens = body.pop("current_password", None), body.pop("end_tokens", False)
     if "password" in body or body.get("email", user.email) != user.email:
-        accounts.confirm(user, current, *client())
+        accounts.confirm(user, current, *get_client())
     accounts.change_profile(user, body, current_user.session, lambda action: begun(action).about(user), end_tokens)
     return person(user)
 
 
 @blueprint.get("/profile/sessions")
-@needs("viewer", by_session=True)
+@require_role("viewer", by_session=True)
 @blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, listed(OwnSessionOut))
 def sessions(args: dict[str, Any]) -> Any:
     """Your sessions, newest first: where you are logged in."""
-    items, cursor = Session.page(Session.of(who()), args["limit"], args["cursor"])
+    items, cursor = Session.page(Session.of(get_user()), args["limit"], args["cursor"])
     for row in items:
         row.current = row.id == current_user.session.id
     return {"items": items, "next_cursor": cursor}
 
 
 @blueprint.delete("/profile/sessions/<session_id>")
-@needs("viewer", by_session=True)
+@require_role("viewer", by_session=True)
 @blueprint.response(204)
 def end(session_id: str) -> None:
     """End one of your sessions."""
     row = Session.find(session_id)
-    if row is None or row.user_id != who().id:
+    if row is None or row.user_id != get_user().id:
         raise NotFound(f"You have no session {session_id[:64]!r}")
     remove("session.closed", row)

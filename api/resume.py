@@ -20,11 +20,11 @@ from flask import Response, current_app, render_template_string, request
 from flask_login import current_user
 
 from api.audit import noted
-from api.http.auth import needs, who
-from api.http.json_io import Resource, loaded, read_body, read_raw
+from api.http.auth import get_user, require_role
+from api.http.json_io import Resource, load, read_body, read_raw
 from api.open_questions import takes_answers, text_of
 from api.runs import shown
-from api.webhooks.body import body_of
+from api.webhooks.body import parse_body
 from dispatch import Dispatcher
 from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms
@@ -119,7 +119,7 @@ def _refused(run: Run | None, why: str) -> None:
 
 
 @blueprint.get("/runs/<run>/resume")
-@needs("operator", run=Run, link=by_link)
+@require_role("operator", run=Run, link=by_link)
 @blueprint.doc(**BY_LINK_TOO, responses={"200": {"description": "A page that asks", "content": {"text/html": TEXT}}})
 def ask(run: Run) -> Response:
     """A page on which a run that waits is answered. Opening it does nothing."""
@@ -138,7 +138,7 @@ def ask(run: Run) -> Response:
 
 
 @blueprint.post("/runs/<run>/resume")
-@needs("operator", run=Run, link=by_link)
+@require_role("operator", run=Run, link=by_link)
 @blueprint.doc(
     **BY_LINK_TOO,
     requestBody={"required": False, "content": dict.fromkeys(("application/json", FORM), {"schema": AnswerIn})},
@@ -169,7 +169,7 @@ def answer(run: Run) -> Any:
     try:
         if node.asks and question is None:
             raise _which(run, node_id)
-        by = BY_LINK if not current_user.is_authenticated else who().email
+        by = BY_LINK if not current_user.is_authenticated else get_user().email
         note = noted("run.answered", node_id=node_id, answer=name)
         _dispatcher().answer(run, node_id, name, value, by, question, note)
     except HeadraceError as error:
@@ -196,14 +196,14 @@ def _which(run: Run, node_id: str) -> HeadraceError:
 
 
 def _by_a_member() -> tuple[str | None, Any, str | None]:
-    body = loaded(AnswerIn(), read_body())
+    body = load(AnswerIn(), read_body())
     value = body["comment"] if body.get("comment") is not None else body.get("body")
     return body.get("answer"), value, body.get("question")
 
 
 def _by_a_link(node: Node) -> tuple[str | None, Any, str | None]:
     """The name of the answer, what comes with it, and to which question: a callback's body is taken as it is."""
-    body = body_of(request, read_raw(request))
+    body = parse_body(request, read_raw(request))
     if len(node.answers) == 1:
         return node.answers[0], body, None
     given = body if isinstance(body, dict) else {}

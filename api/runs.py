@@ -10,7 +10,16 @@ from marshmallow import fields
 
 from api import run_list
 from api.audit import begun, new_run, noted, remove
-from api.http.auth import ANSWERS, check_role, find, may, needs, only_looks, who, workspace_id
+from api.http.auth import (
+    ANSWER_ROLE,
+    check_role,
+    find,
+    get_user,
+    get_workspace_id,
+    has_role,
+    must_redact_links,
+    require_role,
+)
 from api.http.json_io import Resource
 from api.open_questions import open_questions, types_that_ask
 from api.run_list import reference
@@ -70,7 +79,7 @@ def shown(run: Run) -> Run:
 
 
 @blueprint.get("/runs")
-@needs("viewer", only_database=True)
+@require_role("viewer", only_database=True)
 @blueprint.arguments(RunArgs, location="query")
 @blueprint.response(200, listed(RunItemOut))
 def runs(args: dict[str, Any]) -> Any:
@@ -82,12 +91,12 @@ def runs(args: dict[str, Any]) -> Any:
     limit, cursor = args.pop("limit"), args.pop("cursor")
     asking = types_that_ask() if args.pop("waiting") else None
     brief = args.pop("brief")
-    rows = Run.select_where(workspace_id(), asking=asking, unsigned=only_looks(), **args)
+    rows = Run.select_where(get_workspace_id(), asking=asking, unsigned=must_redact_links(), **args)
     return run_list.answer(*rows.values(run_list.columns(brief), limit, cursor))
 
 
 @blueprint.post("/runs")
-@needs("operator")
+@require_role("operator")
 @blueprint.arguments(RunIn)
 @blueprint.response(201, RunOut)
 def record(body: dict[str, Any]) -> Any:
@@ -109,7 +118,7 @@ def record(body: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/runs/<run>")
-@needs("viewer", run=Run, only_database=True)
+@require_role("viewer", run=Run, only_database=True)
 @blueprint.response(200, RunWholeOut)
 def read(run: Run) -> Any:
     """One run. While it waits for an answer, `questions` say for which; without any they are empty."""
@@ -118,7 +127,7 @@ def read(run: Run) -> Any:
 
 
 @blueprint.delete("/runs/<run>")
-@needs("editor", run=Run)
+@require_role("editor", run=Run)
 @blueprint.response(204)
 def delete(run: Run) -> None:
     """Delete a run that has ended, with its steps and log."""
@@ -129,15 +138,15 @@ def delete(run: Run) -> None:
 
 
 @blueprint.post("/runs/<run>/cancel")
-@needs("operator", run=Run)
+@require_role("operator", run=Run)
 @blueprint.response(200, RunOut)
 def cancel(run: Run) -> Any:
     """Cancel a pending or running run; it is `failed` with `cancelled: true` at once."""
-    return shown(current_app.extensions["headrace"].dispatcher.cancel(run, who().email, noted("run.cancelled")))
+    return shown(current_app.extensions["headrace"].dispatcher.cancel(run, get_user().email, noted("run.cancelled")))
 
 
 @blueprint.post("/runs/<run>/retry")
-@needs("operator", run=Run)
+@require_role("operator", run=Run)
 @blueprint.arguments(StartArgs, location="query")
 @blueprint.arguments(RetryIn, required=False)
 @blueprint.response(200, RunOut)
@@ -171,7 +180,7 @@ def _told(start: str, repeated: Repeated) -> dict[str, Any]:
 
 
 @blueprint.get("/runs/<run>/steps")
-@needs("viewer", run=Run, only_database=True)
+@require_role("viewer", run=Run, only_database=True)
 @blueprint.arguments(StepsArgs, location="query")
 @blueprint.response(200, listed(StepOut))
 def steps(args: dict[str, Any], run: Run) -> Any:
@@ -196,7 +205,7 @@ def steps(args: dict[str, Any], run: Run) -> Any:
 
 
 @blueprint.get("/runs/<run>/definition")
-@needs("viewer", run=Run)
+@require_role("viewer", run=Run)
 @blueprint.response(200, "WorkflowDefinition")
 def definition(run: Run) -> Any:
     """The WorkflowDefinition that the run began with: of its version, or the draft that was never saved."""
@@ -207,7 +216,7 @@ def definition(run: Run) -> Any:
 
 
 @blueprint.get("/runs/<run>/children")
-@needs("viewer", run=Run, only_database=True)
+@require_role("viewer", run=Run, only_database=True)
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(RunBriefOut))
 def children(args: dict[str, Any], run: Run) -> Any:
@@ -216,7 +225,7 @@ def children(args: dict[str, Any], run: Run) -> Any:
 
 
 @blueprint.get("/runs/<run>/<any(input, output):name>")
-@needs("viewer", run=Run)
+@require_role("viewer", run=Run)
 @blueprint.response(200, ANY_JSON)
 def whole_value(run: Run, name: str) -> Any:
     """The input or output of a run, as JSON, whatever its size."""
@@ -225,7 +234,7 @@ def whole_value(run: Run, name: str) -> Any:
 
 
 @blueprint.get("/runs/<run>/steps/<int(max=999999999):number>")
-@needs("viewer", run=Run, only_database=True)
+@require_role("viewer", run=Run, only_database=True)
 @blueprint.response(200, StepOut)
 def one_step(run: Run, number: int) -> Any:
     """One step, by its `number`. What is too large for an answer is a reference, as in the list."""
@@ -234,7 +243,7 @@ def one_step(run: Run, number: int) -> Any:
 
 
 @blueprint.get("/runs/<run>/steps/<int(max=999999999):number>/output")
-@needs("viewer", run=Run)
+@require_role("viewer", run=Run)
 @blueprint.response(200, ANY_JSON)
 def step_output(run: Run, number: int) -> Any:
     """The output of a step, as JSON, whatever its size."""
@@ -243,12 +252,12 @@ def step_output(run: Run, number: int) -> Any:
 
 
 @blueprint.get("/dashboard/runs/latest")
-@needs("viewer", only_database=True)
+@require_role("viewer", only_database=True)
 @blueprint.arguments(LatestArgs, location="query")
 @blueprint.response(200, listed(RunItemOut))
 def latest(args: dict[str, Any]) -> Any:
     """The latest 8 runs."""
-    found, _ = Run.select_where(workspace_id()).values(run_list.columns(args["brief"]), LATEST, None)
+    found, _ = Run.select_where(get_workspace_id()).values(run_list.columns(args["brief"]), LATEST, None)
     return run_list.answer(found, None)
 
 
@@ -280,7 +289,7 @@ class _Values:
         """Where a step that waits can be answered. Who has such a link may do so, so it is for those who may anyway."""
         links = current_app.extensions["headrace"].dispatcher.links
         node = REGISTRY.get(row.node_type)
-        if links is None or node is None or not node.answers or not may(ANSWERS, self.run.workspace_id):
+        if links is None or node is None or not node.answers or not has_role(ANSWER_ROLE, self.run.workspace_id):
             return None
         question = None
         if node.asks:

@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import fields
 
-from api.http.auth import needs, workspace_id
+from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from models import Upcoming, now_ms, upcoming
 from schema_fields import Cursor, Out, Time
@@ -48,13 +48,13 @@ class ScheduleArgs(PageArgs):
 
 
 @blueprint.get("/schedules")
-@needs("viewer", only_database=True)
+@require_role("viewer", only_database=True)
 @blueprint.arguments(ScheduleArgs, location="query")
 @blueprint.response(200, listed(ScheduleOut))
 def schedules(args: dict[str, Any]) -> Any:
     """The schedules and polled triggers of the workspace's active flows, the soonest first."""
     after = None if args["cursor"] is None else args["cursor"].split(":")
-    rows, key = upcoming(workspace_id(), now_ms(), args["limit"], after and (int(after[0]), *after[1:]))
+    rows, key = upcoming(get_workspace_id(), now_ms(), args["limit"], after and (int(after[0]), *after[1:]))
     items = [{**row._asdict(), "describes": _words(row), "overdue": bool(row.overdue)} for row in rows]
     return {"items": items, "next_cursor": key and ":".join(map(str, key))}
 

@@ -9,9 +9,9 @@ from flask_login import current_user
 from marshmallow import fields
 
 from api.audit import audited, remove
-from api.http.auth import check_role, everybody, needs, workspace_id
-from api.http.json_io import Resource, dumped
-from api.http.request_origin import check_origin, client, end_session, set_session
+from api.http.auth import allow_anyone, check_role, get_workspace_id, require_role
+from api.http.json_io import Resource, dump
+from api.http.request_origin import check_origin, clear_session_cookie, get_client, set_session_cookie
 from models import Session, User, Workspace
 from schema_fields import Out, Strict, Time, choice, text
 from schemas import ROLES, Login
@@ -79,13 +79,13 @@ def opened(user: User, session: Session, token: str) -> Response:
     """The answer to somebody who has just logged in; it sets the session cookie."""
     config = current_app.extensions["headrace"].config
     answer = who_is(user, session, session.workspace_id, user.roles()[session.workspace_id])
-    response = dumped(WhoOut(), answer)
-    set_session(response, token, config.session_days)
+    response = dump(WhoOut(), answer)
+    set_session_cookie(response, token, config.session_days)
     return response
 
 
 @blueprint.post("/auth/login")
-@everybody
+@allow_anyone
 @blueprint.doc(security=[])
 @blueprint.arguments(Login)
 @blueprint.response(200, WhoOut)
@@ -94,20 +94,20 @@ def log_in(body: dict[str, str]) -> Any:
     check_origin()
     config = current_app.extensions["headrace"].config
     days = config.session_days, config.session_idle_days
-    return opened(*accounts.log_in(body["email"], body["password"], *client(), *days))
+    return opened(*accounts.log_in(body["email"], body["password"], *get_client(), *days))
 
 
 @blueprint.get("/auth/session")
-@needs("viewer")
+@require_role("viewer")
 @blueprint.response(200, WhoOut)
 def read() -> Any:
     """Who is logged in, and in which workspace."""
-    here = workspace_id()
+    here = get_workspace_id()
     return who_is(current_user.user, current_user.session or current_user.token, here, current_user.roles[here])
 
 
 @blueprint.patch("/auth/session")
-@needs("viewer", by_session=True)
+@require_role("viewer", by_session=True)
 @blueprint.arguments(SessionChange)
 @blueprint.response(200, WhoOut)
 def move(body: dict[str, str]) -> Any:
@@ -121,14 +121,14 @@ def move(body: dict[str, str]) -> Any:
 
 
 @blueprint.delete("/auth/session")
-@needs("viewer")
+@require_role("viewer")
 @blueprint.response(204)
 def log_out() -> Any:
     """End the session; an API token that asks is withdrawn."""
     session, token = current_user.session, current_user.token
     remove("session.closed" if token is None else "token.withdrawn", session or token)
     response = Response(status=204)
-    end_session(response)
+    clear_session_cookie(response)
     return response
 
 

@@ -14,8 +14,8 @@ import definition as definitions
 from api import version_summaries as changes
 from api import workflow_list
 from api.audit import audited, new_run, remove
-from api.http.auth import check_role, needs, who, workspace_id
-from api.http.json_io import Resource, check_depth, dumped, parse
+from api.http.auth import check_role, get_user, get_workspace_id, require_role
+from api.http.json_io import Resource, check_depth, dump, parse_json
 from api.runs import shown
 from definition import Pin
 from definition.triggers import Trigger, triggers_of
@@ -109,7 +109,7 @@ class StartIn(Strict):
 
 
 @blueprint.get("/flows")
-@needs("viewer", only_database=True)
+@require_role("viewer", only_database=True)
 @blueprint.arguments(FlowArgs, location="query")
 @blueprint.response(200, listed(FlowItemOut))
 def flows(args: dict[str, Any]) -> Any:
@@ -118,28 +118,28 @@ def flows(args: dict[str, Any]) -> Any:
     The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
     order. `status` may be several, separated by commas. A page of long definitions may have fewer than `limit`.
     """
-    items, cursor = workflow_list.page(workspace_id(), args)
-    return dumped(listed(FlowBriefOut if args["brief"] else FlowItemOut), {"items": items, "next_cursor": cursor})
+    items, cursor = workflow_list.page(get_workspace_id(), args)
+    return dump(listed(FlowBriefOut if args["brief"] else FlowItemOut), {"items": items, "next_cursor": cursor})
 
 
 @blueprint.post("/flows")
-@needs("editor")
+@require_role("editor")
 @blueprint.arguments(FlowIn)
 @blueprint.response(201, SavedOut)
 def create(body: dict[str, Any]) -> Any:
     """Create a flow: as a draft, which may be incomplete, or active, which must be valid."""
     text = EMPTY if (given := given_definition(body)) is None else given
-    values = {"workspace_id": workspace_id(), "name": body["name"], "status": body["status"]}
+    values = {"workspace_id": get_workspace_id(), "name": body["name"], "status": body["status"]}
     with _place_for(text):
         triggers = _checked(text, body["status"])
         with audited("flow.created") as entry:
-            flow = Workflow.draft(who().id, triggers, definition_json=text, **values)
+            flow = Workflow.draft(get_user().id, triggers, definition_json=text, **values)
             entry.about(flow).note(status=flow.status)
         return warned(flow)
 
 
 @blueprint.get("/workflows/<flow>")
-@needs("viewer", flow=Workflow, only_database=True)
+@require_role("viewer", flow=Workflow, only_database=True)
 @blueprint.response(200, FlowOut)
 def read(flow: Workflow) -> Any:
     """One flow."""
@@ -147,7 +147,7 @@ def read(flow: Workflow) -> Any:
 
 
 @blueprint.put("/workflows/<flow>")
-@needs("editor", flow=Workflow)
+@require_role("editor", flow=Workflow)
 @blueprint.arguments(FlowChange)
 @blueprint.response(200, SavedOut)
 def change(body: dict[str, Any], flow: Workflow) -> Any:
@@ -165,7 +165,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
 
 
 @blueprint.delete("/workflows/<flow>")
-@needs("editor", flow=Workflow)
+@require_role("editor", flow=Workflow)
 @blueprint.response(204)
 def delete(flow: Workflow) -> None:
     """Delete the flow and its versions; refused while an active flow or an agent calls it. Its runs stay as history."""
@@ -174,7 +174,7 @@ def delete(flow: Workflow) -> None:
 
 
 @blueprint.post("/workflows/<flow>/run")
-@needs("operator", flow=Startable)
+@require_role("operator", flow=Startable)
 @blueprint.arguments(StartArgs, location="query")
 @blueprint.arguments(StartIn, required=False)
 @blueprint.response(200, RunOut)
@@ -204,7 +204,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
 
 
 @blueprint.get("/workflows/<flow>/versions")
-@needs("viewer", flow=Workflow)
+@require_role("viewer", flow=Workflow)
 @blueprint.arguments(VersionArgs, location="query")
 @blueprint.response(200, listed(VersionItemOut))
 def versions(args: dict[str, Any], flow: Workflow) -> Any:
@@ -220,7 +220,7 @@ def versions(args: dict[str, Any], flow: Workflow) -> Any:
 
 
 @blueprint.get("/workflows/<flow>/versions/<int(max=999999999):number>")
-@needs("viewer", flow=Workflow)
+@require_role("viewer", flow=Workflow)
 @blueprint.response(200, VersionOut)
 def version(flow: Workflow, number: int) -> Any:
     """One version."""
@@ -228,7 +228,7 @@ def version(flow: Workflow, number: int) -> Any:
 
 
 @blueprint.post("/workflows/<flow>/restore")
-@needs("editor", flow=Workflow)
+@require_role("editor", flow=Workflow)
 @blueprint.arguments(RestoreIn)
 @blueprint.response(200, SavedOut)
 def restore(body: dict[str, int], flow: Workflow) -> Any:
@@ -242,7 +242,7 @@ def restore(body: dict[str, int], flow: Workflow) -> Any:
 
 
 @blueprint.post("/workflows/validate")
-@needs("viewer")
+@require_role("viewer")
 @blueprint.arguments(CheckIn)
 @blueprint.response(200, FlowCheckOut)
 def validate(body: dict[str, Any]) -> Any:
@@ -252,9 +252,9 @@ def validate(body: dict[str, Any]) -> Any:
     """
     definition, most = body["definition"], current_app.extensions["headrace"].config.max_nodes
     given_definition(body)  # no larger than one that is saved may be
-    with CHECKS.taken(who().id):
+    with CHECKS.taken(get_user().id):
         plan, issues = definitions.check(definition, most)
-        found = [*issues, *warnings_of(definition, workspace_id())]
+        found = [*issues, *warnings_of(definition, get_workspace_id())]
         drawn = {id_: outline._asdict() for id_, outline in definitions.outlines(definition, most).items()}
         return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found], "nodes": drawn}
 
@@ -281,7 +281,7 @@ def _change(
     counts = definitions.differences(orjson.loads(flow.definition_json), orjson.loads(text))
     try:
         with audited(action, flow) as entry:
-            if not flow.change(who().id, expected, triggers, **changes):
+            if not flow.change(get_user().id, expected, triggers, **changes):
                 raise _Stale
             entry.note(**differences(before, {name: getattr(flow, name) for name in before}), **counts, **more)
     except _Stale:
@@ -343,7 +343,7 @@ def _told(options: Options | None) -> dict[str, Any]:
 
 def _place_for(text: str) -> AbstractContextManager[None]:
     """What to hold while a definition is checked: a place, where that may take seconds."""
-    return SAVES.taken(who().id) if len(text) > LARGE else nullcontext()
+    return SAVES.taken(get_user().id) if len(text) > LARGE else nullcontext()
 
 
 def _check_draft(text: str, until: str | None) -> None:
@@ -352,13 +352,13 @@ def _check_draft(text: str, until: str | None) -> None:
         _checked(text, "active")
     else:
         most = current_app.extensions["headrace"].config.max_nodes
-        plan, _ = definitions.plan_until(parse(text, "definition_json"), until, most)
+        plan, _ = definitions.plan_until(parse_json(text, "definition_json"), until, most)
         triggers_of(plan)
 
 
 def _checked(text: str, status: str) -> list[Trigger] | None:
     """A draft's ids and edges must be right; an active flow's definition must be all right, and has triggers."""
-    value = parse(text, "definition_json")
+    value = parse_json(text, "definition_json")
     most = current_app.extensions["headrace"].config.max_nodes
     if status == "active":
         return triggers_of(definitions.plan(value, most))

@@ -35,7 +35,7 @@ import database
 import engine
 import workflow_server
 from api.shortcut.calls import Call
-from api.webhooks import answer_of_node
+from api.webhooks import make_node_answer
 from benchmarks import common
 from benchmarks.webhook import INPUT, definition
 from config import Config
@@ -127,7 +127,7 @@ class Parts:
 
     def answer(self) -> None:
         """Make the answer, its head by gunicorn."""
-        answer = answer_of_node(self.run, self.outcome.response)
+        answer = make_node_answer(self.run, self.outcome.response)
         sent = SimpleNamespace(sendall=lambda data: None)
         response = Response(self.request, sent, self.config)
         begin_response(response, "200 OK", tuple(answer.headers), len(answer.body))

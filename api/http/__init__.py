@@ -1,1 +1,1 @@
-"""HTTP as all resources use it: login and roles, JSON in and out, caching, query parameters, the built browser app."""
+"""HTTP shared by all resources: authentication, JSON input and output, caching, query parameters, the browser app."""

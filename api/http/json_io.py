@@ -1,4 +1,4 @@
-"""How a request's body becomes data and data an answer: JSON by orjson, validation errors as ours, bounds on both."""
+"""JSON input and output: bodies and responses by orjson, validation errors in our shape, limits on both."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailabl
 from models import DatabaseRefused, HeldUp, patience
 from nodes.limits import MAX_CONTAINERS, is_too_fine
 
-DEEPEST = 100
-CONTAINERS = (dict, list)  # `dict | list` is made anew for each look at a value
+MAX_DEPTH = 100
+CONTAINERS = (dict, list)  # faster than `dict | list`, which is evaluated at each use
 
 
 class Orjson(JSONProvider):
-    """Flask's JSON by orjson, which also puts JSON text of the database through as it is."""
+    """Flask's JSON provider by orjson. JSON text from the database passes through unchanged."""
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         return orjson.dumps(obj).decode()
@@ -38,19 +38,17 @@ class Orjson(JSONProvider):
 
 
 class Parser(FlaskParser):
-    """webargs under our rules: JSON by content type only, 400 for whatever is wrong, with the field's name."""
+    """webargs with our rules: JSON only by content type, and a 400 with the field's name for every error."""
 
     DEFAULT_VALIDATION_STATUS = 400
 
     def parse(self, argmap: Any, req: Any = None, *, location: str | None = None, **options: Any) -> Any:
-        """The arguments of the request. Those of a query string that was right before are remembered: the app asks for
-        the same lists again and again.
-        """
+        """Return the request's arguments. Valid query strings are cached, since the app repeats its requests."""
         if location != "query":
             return super().parse(argmap, req, location=location, **options)
-        return dict(self._query(argmap, this_request().query_string))
+        return dict(self._query(argmap, get_request().query_string))
 
-    @lru_cache(query_parameters.REMEMBERED)  # noqa: B019 - there is one parser
+    @lru_cache(query_parameters.MAX_CACHED)  # noqa: B019 - there is one parser
     def _query(self, schema: Schema, raw: bytes) -> Any:
         return super().parse(schema, location="query")
 
@@ -58,17 +56,17 @@ class Parser(FlaskParser):
         return read_body()
 
     def load_querystring(self, req: Any, schema: Schema) -> Any:
-        return self._makeproxy(query_parameters.given(req.args, schema) if req.query_string else req.args, schema)
+        return self._makeproxy(query_parameters.drop_empty(req.args, schema) if req.query_string else req.args, schema)
 
     def handle_error(
         self, error: ValidationError, req: Any, schema: Schema, *, error_status_code: int | None, error_headers: Any
     ) -> Any:
         messages = error.messages if isinstance(error.messages, dict) else {"json": error.messages}
-        raise invalid([issue for part in messages.values() for issue in flatten(part)])
+        raise to_bad_input([issue for part in messages.values() for issue in flatten(part)])
 
 
 class Resource(Blueprint):
-    """A blueprint of one resource under /api. With `any_query`, its views see to the query parameters themselves."""
+    """Blueprint of one resource under /api. With `any_query`, its views check query parameters themselves."""
 
     ARGUMENTS_PARSER = Parser()
 
@@ -78,7 +76,7 @@ class Resource(Blueprint):
             self.before_request(query_parameters.check)
 
     def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Any:
-        """As flask-smorest's, with one instance of the schema for all requests: making one costs more than using it."""
+        """Do as flask-smorest does, but share one schema instance: creating one costs more than using it."""
         schema = schema() if isinstance(schema, type) else schema
         decorate = super().arguments(schema, location=location, **options)
 
@@ -91,43 +89,49 @@ class Resource(Blueprint):
         return decorated
 
 
-def this_request() -> Request:
-    """The request itself. Flask's `request` looks for it anew whenever it is asked for anything."""
+def get_request() -> Request:
+    """Return the request behind Flask's proxy `request`, which is looked up again at each access."""
     found: Request = request._get_current_object()
     return found
 
 
 def read_body() -> Any:
-    """The JSON object of the request; {} for no body. BadInput, NotJson."""
+    """Return the JSON object of the request body; {} if it is empty.
+
+    Raises: BadInput if it is not a JSON object; NotJson for another content type.
+    """
     if "body" not in g:
-        g.body = _parsed_body()
+        g.body = _parse_body()
     return g.body
 
 
-def _parsed_body() -> Any:
-    raw = read_raw(this_request())
+def _parse_body() -> Any:
+    raw = read_raw(get_request())
     if not raw:
         return {}
     if not request.is_json:
         raise NotJson("The body must be JSON with the header Content-Type: application/json")
-    value = parse(raw, "the body")
+    value = parse_json(raw, "the body")
     if not isinstance(value, dict):
         raise BadInput("The body must be a JSON object")
     return value
 
 
 def read_raw(asked: Request) -> bytes:
-    """The body as it was received. ClientDisconnected for half of one, RequestEntityTooLarge beyond the bound."""
+    """Return the body as received.
+
+    Raises: ClientDisconnected if it is incomplete; RequestEntityTooLarge if it exceeds the limit.
+    """
     most, size = asked.max_content_length, get_content_length(asked.environ)
     if size is None or (most is not None and size > most) or "wsgi.input_terminated" not in asked.environ:
         return _read_bounded(asked, size is None)
     try:
-        # The server sees to the size: werkzeug's own bounds take more time.
+        # The server enforces the size; werkzeug's own checks are slower.
         raw: bytes = asked.environ["wsgi.input"].read(size)
     except (OSError, ValueError):
         raise ClientDisconnected from None
     if len(raw) < size:
-        # Who was cut off sends it again: a run of the first part would be one too many, and of half a text.
+        # The client will send it again: a run of the first part would be a second run, with half the text.
         raise ClientDisconnected
     return raw
 
@@ -135,18 +139,18 @@ def read_raw(asked: Request) -> bytes:
 def _read_bounded(asked: Request, sizeless: bool) -> bytes:
     raw = asked.get_data(cache=False)
     most = asked.max_content_length
-    # werkzeug ends a body without a Content-Length at the bound, as if that were all of it.
+    # werkzeug truncates a body without a Content-Length at the limit, without an error.
     if sizeless and most is not None and len(raw) >= most and asked.environ["wsgi.input"].read(1):
         raise RequestEntityTooLarge
     return raw
 
 
-def parse(raw: bytes | str, what: str) -> Any:
-    """JSON text as data.
+def parse_json(raw: bytes | str, what: str) -> Any:
+    """Return JSON text as data. `what` begins the error texts.
 
-    Raises: BadInput says where it is broken, or that it is nested too deeply; TooLarge if it has too many parts.
+    Raises: BadInput if it is malformed or nested too deeply; TooLarge if it has too many lists and objects.
     """
-    check_weight(raw if isinstance(raw, bytes) else raw.encode("utf-8", "replace"), what)
+    check_containers(raw if isinstance(raw, bytes) else raw.encode("utf-8", "replace"), what)
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -155,35 +159,38 @@ def parse(raw: bytes | str, what: str) -> Any:
     return value
 
 
-def check_weight(raw: bytes, what: str) -> None:
-    """TooLarge for JSON text that is small, and yet would fill the memory."""
+def check_containers(raw: bytes, what: str) -> None:
+    """Check the number of lists and objects: a small text with many of them would fill the memory.
+
+    Raises: TooLarge if there are more than MAX_CONTAINERS.
+    """
     if is_too_fine(raw):
         raise TooLarge(f"{what} has more than {MAX_CONTAINERS:,} lists and objects; send it in several parts")
 
 
-def dumped(schema: Schema, value: Any) -> Response:
-    """The answer that this schema makes of the value, for a view that answers otherwise than its own says."""
+def dump(schema: Schema, value: Any) -> Response:
+    """Return a response by this schema, for a view that differs from its declared one."""
     response: Response = jsonify(schema.dump(value))
     return response
 
 
-def loaded(schema: Schema, value: Any) -> Any:
-    """What the schema makes of the value; BadInput says what is wrong with it, and where."""
+def load(schema: Schema, value: Any) -> Any:
+    """Return the value loaded by the schema. Raises: BadInput with the place and message of each problem."""
     try:
         return schema.load(value)
     except ValidationError as error:
-        raise invalid(flatten(error.messages)) from None
+        raise to_bad_input(flatten(error.messages)) from None
 
 
-def invalid(issues: list[Issue]) -> BadInput:
-    """The error for these issues."""
+def to_bad_input(issues: list[Issue]) -> BadInput:
+    """Return the error for these issues; its text has the first five."""
     return BadInput("; ".join(str(issue) for issue in issues[:5]), issues)
 
 
 def check_depth(value: Any, what: str) -> None:
-    """BadInput for JSON nested deeper than DEEPEST: it would not fit into an answer, nor be of use to anybody."""
+    """Check the nesting depth: a response could not hold a deeper value. Raises: BadInput if it exceeds MAX_DEPTH."""
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         below: list[Any] = []
         for item in level:
             if isinstance(item, dict):
@@ -193,11 +200,11 @@ def check_depth(value: Any, what: str) -> None:
         level = [item for item in below if isinstance(item, CONTAINERS)]
         if not level:
             return
-    raise BadInput(f"{what} is nested more than {DEEPEST} levels deep")
+    raise BadInput(f"{what} is nested more than {MAX_DEPTH} levels deep")
 
 
 def flatten(messages: Any, path: str = "") -> list[Issue]:
-    """marshmallow's messages as issues with a path."""
+    """Return marshmallow's messages as issues with paths."""
     if isinstance(messages, dict):
         found = []
         for key, value in messages.items():
@@ -209,33 +216,33 @@ def flatten(messages: Any, path: str = "") -> list[Issue]:
 
 
 def answer_error(error: Exception) -> Response:
-    """Any exception as `{"error": …}`; one of ours with its status, one of Flask's with Flask's, else 500."""
+    """Return the response `{"error": …}` to any exception: with the status of ours or of Flask's, else 500."""
     if isinstance(error, HeadraceError):
         body: dict[str, Any] = {"error": error.message}
         if error.details:
             body["details"] = [issue.as_dict() for issue in error.details[:100]]
-        response = _json(body, error.status)
+        response = _json_response(body, error.status)
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(error.retry_after)
         return response
     if isinstance(error, HTTPException):
-        response = _json({"error": text_of(error)}, error.code or 500)
+        response = _json_response({"error": describe_error(error)}, error.code or 500)
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
         return response
-    return _json({"error": "Internal error; the server's log has the details"}, 500)
+    return _json_response({"error": "Internal error; the server's log has the details"}, 500)
 
 
-def refused_by_the_database(error: DatabaseRefused) -> Unavailable:
-    """What to tell of it."""
+def to_unavailable(error: DatabaseRefused) -> Unavailable:
+    """Return the error for a database that refused a write."""
     if isinstance(error, HeldUp):
         return Unavailable(f"{str(error).capitalize()}; try again soon", retry_after=5)
-    return Unavailable("The database cannot take this at the moment; try again soon", retry_after=5)
+    return Unavailable("The database cannot take this write at the moment; try again soon", retry_after=5)
 
 
-def text_of(error: HTTPException) -> str:
-    """What is wrong, for people."""
+def describe_error(error: HTTPException) -> str:
+    """Return the error text of an HTTP exception."""
     texts = {
         404: f"There is nothing at {request.path[:200]}",
         405: f"{request.method} is not allowed here",
@@ -244,35 +251,29 @@ def text_of(error: HTTPException) -> str:
     return texts.get(error.code or 500, error.description or error.name)
 
 
-def _json(body: Any, status: int) -> Response:
+def _json_response(body: Any, status: int) -> Response:
     response: Response = jsonify(body)
     response.status_code = status
     return response
 
 
-def _answered(error: Exception) -> Response:
-    view = current_app.view_functions.get(request.endpoint or "")
-    answered: Response = getattr(view, "answer_error", answer_error)(error)
-    return answered
-
-
-def _wait_no_longer() -> None:
-    patience.limit(current_app.extensions["headrace"].config.write_wait)
-
-
 def install(app: Flask) -> None:
-    """Answer every exception in our shape, or in that of the view's own `answer_error`; and hold nobody up for good."""
+    """Answer every exception in our shape, or by the view's own `answer_error`. Limit how long a request may wait for
+    the database's write lock.
+    """
     app.json = Orjson(app)
-    app.before_request(_wait_no_longer)
+    app.before_request(lambda: patience.limit(current_app.extensions["headrace"].config.write_wait))
     app.teardown_request(lambda error: patience.limit(None))
 
     def handle(error: Exception) -> Response:
         if not isinstance(error, HeadraceError | HTTPException):
             app.logger.exception("%s %s failed", request.method, request.path)
         if isinstance(error, DatabaseRefused):
-            # A full disk, say: what was asked for is right, and will work again.
-            error = refused_by_the_database(error)
-        return _answered(error)
+            # A full disk, for example: the request is valid and will work later.
+            error = to_unavailable(error)
+        view = current_app.view_functions.get(request.endpoint or "")
+        response: Response = getattr(view, "answer_error", answer_error)(error)
+        return response
 
     app.register_error_handler(Exception, handle)
     app.register_error_handler(HTTPException, handle)

@@ -1,21 +1,21 @@
-"""Signed links are for those who may answer anyway: who may only look sees them without what makes them good.
+"""Redaction of signed links in responses to users who may not answer waiting runs.
 
-A step that waits is shown without any (see runs.py). But a flow may put a link wherever it likes, into a message or the
-log, and all of that is on record for everybody.
+A waiting step is shown to them without its links (see runs.py). But a flow may put a link into any message or log
+entry, and all members may read those.
 """
 
 from __future__ import annotations
 
 from flask import Response
 
-from api.http.auth import only_looks
+from api.http.auth import must_redact_links
 from models import without_signatures
 
 
-def hide(response: Response) -> Response:
-    """Put dots for the signature of every link in an answer for who may not answer runs."""
-    if not only_looks() or response.is_streamed or "Content-Encoding" in response.headers:
-        return response  # what is kept compressed is for everybody
+def redact_links(response: Response) -> Response:
+    """Replace the signature of every link in the response by dots if the caller may not answer runs."""
+    if not must_redact_links() or response.is_streamed or "Content-Encoding" in response.headers:
+        return response  # compressed bodies are cached and public
     text = response.get_data()
     if (hidden := without_signatures(text)) != text:
         response.set_data(hidden)

@@ -1,6 +1,6 @@
-"""The origin of a request: the client's address, the page that sent it, and the scope of the session's cookie.
+"""The origin of a request: the client's address, the page that sent it, and the session cookie's scope.
 
-Proxies that are trusted have been believed before (`HEADRACE_TRUSTED_PROXIES`): what is seen here is what they say.
+Headers of trusted proxies (`HEADRACE_TRUSTED_PROXIES`) are applied before: the addresses seen here are theirs.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from errors import Forbidden
 log = logging.getLogger("headrace")
 
 COOKIE = "headrace_session"
-# A browser takes a cookie of such a name only from this very host, over HTTPS: no other host of its domain can set it.
+# A browser accepts a cookie of this name only from this host over HTTPS: no other host of the domain can set it.
 SECURE_COOKIE = f"__Host-{COOKIE}"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 PORTS = {"http": 80, "https": 443}
 
 
 class Origin(NamedTuple):
-    """An origin as in RFC 6454: scheme, host and port; `host` may be empty."""
+    """Origin as in RFC 6454: scheme, host and port; `host` may be empty."""
 
     scheme: str
     host: str
     port: int | None
 
 
-def origin_of(address: str) -> Origin | None:
-    """The origin of this address; None for what is not one of HTTP."""
+def parse_origin(address: str) -> Origin | None:
+    """Return the origin of this address, or None if it is not an HTTP address."""
     try:
         parts = urlsplit(address)
         port = parts.port
@@ -43,93 +43,92 @@ def origin_of(address: str) -> Origin | None:
     return Origin(parts.scheme, parts.hostname, port or PORTS[parts.scheme])
 
 
-def own_origin() -> Origin | None:
-    """The origin at which this request has found the server.
+def get_own_origin() -> Origin | None:
+    """Return the origin at which this request reached the server.
 
-    Behind a proxy that is not trusted, HTTPS is not seen; if the request is for the public address, its scheme counts.
+    HTTPS is not visible behind an untrusted proxy; if the request is for the public URL, that URL's scheme counts.
     """
-    public = origin_of(current_app.extensions["headrace"].config.public_url)
-    if public is not None and origin_of(f"{public.scheme}://{request.host}") == public:
+    public = parse_origin(current_app.extensions["headrace"].config.public_url)
+    if public is not None and parse_origin(f"{public.scheme}://{request.host}") == public:
         return public
-    return origin_of(f"{request.scheme}://{request.host}")
+    return parse_origin(f"{request.scheme}://{request.host}")
 
 
 def is_secure() -> bool:
-    """Return True if the browser has come by HTTPS, as far as is known here."""
-    own = own_origin()
+    """Return True if the browser used HTTPS, as far as can be seen here."""
+    own = get_own_origin()
     return own is not None and own.scheme == "https"
 
 
 def check_origin() -> None:
-    """A browser says which page a write comes from: with a cookie, only our own may.
+    """Check that a write comes from a page of our own: with a cookie, other sites must not write.
 
-    Raises: Forbidden for the page of another origin.
+    Raises: Forbidden if the browser names another origin.
     """
     if request.method in SAFE_METHODS:
         return
     given = request.headers.get("Origin")
-    if given is not None and not _is_own(origin_of(given), own_origin()):
-        raise Forbidden("This request comes from another site's page (Origin)")
+    if given is not None and not _is_own(parse_origin(given), get_own_origin()):
+        raise Forbidden("This request was sent by a page of another site (Origin)")
     if given is None and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
-        raise Forbidden("This request comes from another site's page (Sec-Fetch-Site)")
+        raise Forbidden("This request was sent by a page of another site (Sec-Fetch-Site)")
 
 
 def _is_own(page: Origin | None, own: Origin | None) -> bool:
     if page is None or own is None:
         return False
-    # A page by HTTPS of a server that seems to be reached by HTTP: a proxy in front, which nobody has told us to trust,
-    # ends the TLS. Such a page is ours, since whoever can forge one has the certificate. The other way round, a page by
-    # HTTP may be forged by whoever sits on the line.
+    # An HTTPS page while the server sees HTTP: an untrusted proxy in front ends the TLS. The page is ours, as forging
+    # it takes the certificate. The reverse is refused: anyone on the network path can forge an HTTP page.
     behind_tls = Origin("https", own.host, PORTS["https"] if own.port == PORTS["http"] else own.port)
     return page in (own, behind_tls)
 
 
-def session_token() -> str | None:
-    """The token in the request's session cookie."""
+def get_session_token() -> str | None:
+    """Return the token in the request's session cookie."""
     return request.cookies.get(SECURE_COOKIE if is_secure() else COOKIE)
 
 
-def set_session(response: Response, token: str, days: int) -> None:
-    """Give the browser the session's cookie, for so many days."""
+def set_session_cookie(response: Response, token: str, days: int) -> None:
+    """Set the session cookie for this number of days."""
     secure = is_secure()
     name = SECURE_COOKIE if secure else COOKIE
     response.set_cookie(name, token, max_age=days * 86_400, httponly=True, samesite="Lax", secure=secure)
 
 
-def end_session(response: Response) -> None:
-    """Take the session's cookie from the browser."""
+def clear_session_cookie(response: Response) -> None:
+    """Delete the session cookie in the browser."""
     secure = is_secure()
     response.delete_cookie(SECURE_COOKIE if secure else COOKIE, httponly=True, samesite="Lax", secure=secure)
 
 
 class Client(NamedTuple):
-    """The client's network address. `is_shared`: it is a proxy's address, which many clients share."""
+    """The client's network address. `is_shared`: the address is a proxy's, shared by many clients."""
 
     address: str
     is_shared: bool
 
 
-def client() -> Client:
-    """The client of this request. The first that comes by a proxy which is not trusted makes a warning in the log."""
+def get_client() -> Client:
+    """Return the client of this request. The first request through an untrusted proxy logs a warning."""
     address = request.remote_addr or ""
     forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
     server = current_app.extensions["headrace"]
-    if not forwarded or server.config.trusted_proxies or not _is_near(address):
+    if not forwarded or server.config.trusted_proxies or not _is_private(address):
         return Client(address, False)
     if not server.has_seen_proxy:
         server.has_seen_proxy = True
         log.warning(
-            "requests come through a proxy at %s that is not trusted, so all clients seem to have its address: failed "
-            "logins of one are counted for all. Set HEADRACE_TRUSTED_PROXIES to the number of proxies in front",
+            "requests come through the untrusted proxy %s, so all clients appear to have its address and failed logins "
+            "are counted together. Set HEADRACE_TRUSTED_PROXIES to the number of proxies in front of the server",
             address,
         )
     return Client(address, True)
 
 
-def _is_near(address: str) -> bool:
-    """Return True for an address of this machine or network: anybody else can send a header like a proxy's."""
+def _is_private(address: str) -> bool:
+    """Return True for an address of this machine or network: anyone else can forge a proxy's header."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return True  # a socket of this machine
+        return True  # a Unix socket
     return parsed.is_private

@@ -1,8 +1,7 @@
-"""The browser app: the files that `npm run build` left in a folder, served as they are. Nothing is compressed here.
+"""Static files of the browser app, as built by `npm run build`. Compressed forms are built too, not made here.
 
-Everything of the app is in its index page and the hashed files beside it. The page goes out for each address that is
-the app's own business (`/`, `/flows/wf_x`), so that a link and a reload get where the app was. What may be sent is in
-a listing, so no path reaches beyond the folder.
+The app is an index page and the hashed files beside it. The index page is sent for each address of the app (`/`,
+`/flows/wf_x`), so that links and reloads work. Only listed files are sent, so no path leads outside the folder.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from pathlib import Path
 from flask import Flask, Response, current_app, request, send_file
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
-from api.http.auth import everybody
+from api.http.auth import allow_anyone
 
 INDEX, ASSETS = "index.html", "assets"
-# What the index page has where the nonce of an answer comes.
-PLACEHOLDER = b"__CSP_NONCE__"
-# Never the app's: who asks here for what there is not is told so.
-NOT_THE_APPS = ("api", "docs", "metrics", "mcp", ASSETS)
-# The compressed forms that may lie beside a file, best first.
+# The text in the index page that each response replaces by its nonce.
+NONCE_PLACEHOLDER = b"__CSP_NONCE__"
+# First path parts that are never the app's: unknown paths below them are a 404.
+RESERVED_PREFIXES = ("api", "docs", "metrics", "mcp", ASSETS)
+# The compressed forms of a file, best first.
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
-FOR_EVER = "public, max-age=31536000, immutable"
-# Those that builds have; the tables of machines differ, and some lack a few.
+CACHE_FOREVER = "public, max-age=31536000, immutable"
+# Content types of build files, since the tables of some machines lack a few.
 TYPES = {
     ".avif": "image/avif",
     ".css": "text/css",
@@ -74,7 +73,7 @@ NOT_BUILT = f"""<!doctype html>
 <pre><code>make web</code></pre>
 <p>or, with Node.js 20.19, 22.12 or newer:</p>
 <pre><code>cd web &amp;&amp; npm ci &amp;&amp; npm run build</code></pre>
-<p>and load this page again; the server need not start anew. The API is there already:
+<p>and load this page again; no restart is needed. The API works already:
 <a href="/api/docs/">its documentation</a>.</p></main></body></html>
 """
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -83,23 +82,23 @@ NOT_BUILT_POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the build, and its compressed forms by encoding."""
+    """A file of the build, with its compressed forms by encoding."""
 
     path: Path
     encoded: dict[str, Path]
 
     @property
     def type(self) -> str:
-        """Its content type."""
+        """Return the content type."""
         return TYPES.get(self.path.suffix, "application/octet-stream")
 
 
 @dataclass(slots=True)
 class Build:
-    """What is in the folder: the index page, cut at the places of the nonce, and the files by their path below it.
+    """The build in a folder: the index page, split at the nonce, and the files by path.
 
-    A build may be made, or made anew, while the server runs: `look_again` sees that and reads the folder again. The
-    last index page stays until there is another, since a build empties the folder first.
+    A build may happen while the server runs: `refresh` notices it and reads the folder again. The last index page is
+    kept until there is a new one, since a build empties the folder first.
     """
 
     folder: Path
@@ -107,27 +106,30 @@ class Build:
     files: dict[str, File] = field(default_factory=dict)
     seen: tuple[int, ...] | None = None
 
-    def look_again(self) -> None:
-        """Read the folder if anything in it was added, removed or replaced since it was read."""
+    def refresh(self) -> None:
+        """Read the folder again if files were added, removed or replaced."""
         try:
             page, assets = (self.folder / INDEX).stat(), (self.folder / ASSETS).stat()
             seen = (page.st_mtime_ns, page.st_size, page.st_ino, assets.st_mtime_ns, assets.st_ino)
             if seen != self.seen:
-                self.index, self.files = (self.folder / INDEX).read_bytes().split(PLACEHOLDER), listing(self.folder)
+                self.index, self.files = (
+                    (self.folder / INDEX).read_bytes().split(NONCE_PLACEHOLDER),
+                    list_files(self.folder),
+                )
                 self.seen = seen
         except OSError:
-            # There is no build, or one is being written at this moment.
+            # The folder has no build, or a build is in progress.
             self.seen = None
 
     def find(self, name: str) -> File | None:
-        """The file at this path below the folder."""
+        """Return the file at this path below the folder, or None."""
         if name not in self.files:
-            self.look_again()
+            self.refresh()
         return self.files.get(name)
 
 
-def listing(folder: Path) -> dict[str, File]:
-    """The files in the folder that may be sent, by path; neither hidden ones nor links that lead out of it."""
+def list_files(folder: Path) -> dict[str, File]:
+    """Return the files that may be sent, by path: not hidden ones, and no links that lead out of the folder."""
     paths = {path.relative_to(folder).as_posix(): path for path in _inside(folder, folder.resolve())}
     files = {}
     for name, path in paths.items():
@@ -149,63 +151,66 @@ def _inside(folder: Path, root: Path) -> Iterator[Path]:
 
 
 def install(app: Flask, folder: Path) -> None:
-    """Serve what is built in the folder, now or later."""
+    """Serve the build in the folder, also one that is made later."""
     build = Build(folder.absolute())
-    build.look_again()
+    build.refresh()
     app.extensions["headrace_browser_app"] = build
-    app.add_url_rule("/", "browser_app", index)
-    app.add_url_rule(f"/{ASSETS}/<path:name>", "browser_app_asset", asset)
-    app.before_request(_elsewhere)
+    app.add_url_rule("/", "browser_app", show_index)
+    app.add_url_rule(f"/{ASSETS}/<path:name>", "browser_app_asset", send_asset)
+    app.before_request(_serve_other_paths)
 
 
-@everybody
-def index() -> Response:
-    """The index page with a nonce of its own, or how to build it."""
+@allow_anyone
+def show_index() -> Response:
+    """Send the index page with a new nonce, or instructions to build it."""
     build = _build()
-    build.look_again()
+    build.refresh()
     if build.index is None:
         headers = {"Cache-Control": "no-store", "Content-Security-Policy": NOT_BUILT_POLICY}
         return Response(NOT_BUILT, headers=headers, mimetype="text/html")
     nonce = secrets.token_urlsafe(18)
-    # What lies at the other addresses depends on whether a page is asked for; and a nonce is for one reader alone.
+    # Other addresses send the page or not by the Accept header; and a nonce is for one reader only.
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
     headers["Content-Security-Policy"] = POLICY.format(nonce=nonce)
     return Response(nonce.encode().join(build.index), headers=headers, mimetype="text/html")
 
 
-@everybody
-def asset(name: str) -> Response:
-    """A file whose name changes with its content, so it may be kept for ever."""
+@allow_anyone
+def send_asset(name: str) -> Response:
+    """Send a file whose name changes with its content, so it may be cached for ever."""
     file = _build().find(f"{ASSETS}/{name}")
     if file is None:
         raise NotFound
-    return _sent(file, FOR_EVER)
+    return _send(file, CACHE_FOREVER)
 
 
-def _elsewhere() -> Response | None:
-    """For an address that no view has: a file beside the index page, or that page where a browser asks for one."""
+def _serve_other_paths() -> Response | None:
+    """Serve a path without a view: a file beside the index page, or the index page if a browser asks for a page."""
     if not isinstance(request.routing_exception, NotFound):
         return None
     first, _, rest = request.path[1:].partition("/")
-    if not first or first in NOT_THE_APPS:
+    if not first or first in RESERVED_PREFIXES:
         return None
     build = _build()
     file = None if rest else build.files.get(first)
-    if file is None and (build.index is None or not _asks_for_a_page()):
+    if file is None and (build.index is None or not _accepts_html()):
         return None
     if request.method not in ("GET", "HEAD"):
         raise MethodNotAllowed(["GET", "HEAD"])
-    return index() if file is None else _sent(file, "no-cache")
+    return show_index() if file is None else _send(file, "no-cache")
 
 
-def _asks_for_a_page() -> bool:
-    """Whether the request names HTML: browsers do, while programs take anything or say nothing."""
+def _accepts_html() -> bool:
+    """Return True if the request names HTML: browsers do, while programs accept anything or say nothing."""
     return any(kind.lower() == "text/html" and quality > 0 for kind, quality in request.accept_mimetypes)
 
 
-def _sent(file: File, cache: str) -> Response:
-    """The file in the best form that the client takes. 304 where it has that already; NotFound where it is gone."""
-    encoding = _chosen_encoding(file)
+def _send(file: File, cache: str) -> Response:
+    """Return a response with the file in the best encoding that the client accepts; 304 if the client has it.
+
+    Raises: NotFound if the file is gone.
+    """
+    encoding = _choose_encoding(file)
     path = file.path if encoding is None else file.encoded[encoding]
     try:
         response = send_file(path, file.type, download_name=file.path.name, conditional=True)
@@ -219,7 +224,7 @@ def _sent(file: File, cache: str) -> Response:
     return response
 
 
-def _chosen_encoding(file: File) -> str | None:
+def _choose_encoding(file: File) -> str | None:
     wanted = request.accept_encodings
     best = max(file.encoded, key=lambda encoding: float(wanted[encoding]), default=None)
     return best if best is not None and wanted[best] > 0 else None

@@ -18,8 +18,8 @@ from flask import Response, current_app, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from api.http.auth import check_role, may, needs, who, workspace_id
-from api.http.json_io import check_depth, check_weight, read_raw, refused_by_the_database, text_of
+from api.http.auth import check_role, get_user, get_workspace_id, has_role, require_role
+from api.http.json_io import check_containers, check_depth, describe_error, read_raw, to_unavailable
 from api.mcp import tools as mcp_tools
 from api.mcp.tools import Caller
 from dispatch.agents.workspace_view import cut
@@ -73,14 +73,14 @@ Method: TypeAlias = Callable[[Asked], Mapping[str, Any]]
 # HTTP
 
 
-@needs("viewer", by_token=True)
+@require_role("viewer", by_token=True)
 def answer() -> Response:
     """Answer one JSON-RPC message, or a batch where the version has them."""
     if not request.is_json:
         raise NotJson("The message must be JSON with the header Content-Type: application/json")
     version = request.headers.get("MCP-Protocol-Version", UNNAMED)
     raw = read_raw(request)
-    check_weight(raw, "the message")
+    check_containers(raw, "the message")
     try:
         message = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -100,7 +100,7 @@ def answer_error(error: Exception) -> Response:
     if isinstance(error, HeadraceError):
         status, text = error.status, error.message
     elif isinstance(error, HTTPException):
-        status, text = error.code or 500, text_of(error)
+        status, text = error.code or 500, describe_error(error)
     else:
         status, text = 500, "Internal error; the server's log has the details"
     response = _failed(None, RpcError(INVALID_REQUEST if status < 500 else INTERNAL, text), status)
@@ -167,7 +167,7 @@ def _reply(message: Any, result: Callable[[], dict[str, Any]]) -> dict[str, Any]
         current_app.logger.exception("the method %.100r of MCP failed", message["method"])
         text = "Internal error; the server's log has the details"
         if isinstance(error, DatabaseRefused):
-            text = refused_by_the_database(error).message
+            text = to_unavailable(error).message
         return _error(id_, RpcError(INTERNAL, text))
 
 
@@ -195,7 +195,7 @@ def _carry_out(message: dict[str, Any], methods: Mapping[str, Method]) -> dict[s
     if not isinstance(params, dict):
         raise RpcError(INVALID_PARAMS, "params must be an object")
     dispatcher = current_app.extensions["headrace"].dispatcher
-    caller = Caller(workspace_id(), who().email, dispatcher, _key(params), _deadline())
+    caller = Caller(get_workspace_id(), get_user().email, dispatcher, _key(params), _deadline())
     return dict(method(Asked(params, caller)))
 
 
@@ -283,8 +283,8 @@ def _list(asked: Asked) -> dict[str, Any]:
         after = None if cursor is None else CURSOR.deserialize(cursor)
     except ValidationError:
         raise RpcError(INVALID_PARAMS, "cursor: is not one that this server gave") from None
-    tools = [tool for tool in mcp_tools.TOOLS if after is None and may(tool.role, asked.caller.workspace_id)]
-    flows = asked.caller.flows() if may(mcp_tools.RUNS, asked.caller.workspace_id) else []
+    tools = [tool for tool in mcp_tools.TOOLS if after is None and has_role(tool.role, asked.caller.workspace_id)]
+    flows = asked.caller.flows() if has_role(mcp_tools.RUNS, asked.caller.workspace_id) else []
     left = [flow for flow in flows if after is None or flow.workflow_id > after]
     room = PAGE - len(tools)
     shown = [tool.shown() for tool in (*tools, *map(mcp_tools.tool_of, left[:room]))]

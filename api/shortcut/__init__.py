@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.webhooks.refusal_log import Refusals
+from api.webhooks.refusal_log import RefusalLog
 from dispatch import Dispatcher, QuickRuns
 from errors import HeadraceError
 from security.vault import Vault
@@ -26,7 +26,7 @@ NOT_HERE = {"IDEMPOTENCY-KEY", "TRANSFER-ENCODING", "EXPECT", "UPGRADE"}
 class Shortcut:
     """Answers requests for the loop of a worker."""
 
-    def __init__(self, dispatcher: Dispatcher, vault: Vault, refusals: Refusals) -> None:
+    def __init__(self, dispatcher: Dispatcher, vault: Vault, refusals: RefusalLog) -> None:
         self.runs = QuickRuns(dispatcher)
         self.end_turn = self.runs.end_turn
         self._webhooks = webhooks.WebhookCalls(self.runs, vault, refusals)

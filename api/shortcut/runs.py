@@ -10,7 +10,7 @@ from functools import partial
 
 import orjson
 
-from api.http.json_io import parse
+from api.http.json_io import parse_json
 from api.run_answer import Answer, guarded
 from api.runs import shown
 from dispatch import QuickRuns
@@ -46,7 +46,7 @@ class RunCalls:
         flow = Startable.find(call.path[len(PREFIX) : -len(SUFFIX)]) if caller is not None else None
         if caller is None or flow is None or caller.roles.get(flow.workspace_id) not in MAY_RUN:
             return False
-        body = {} if not call.body else parse(call.body, "the body") if call.is_json else None
+        body = {} if not call.body else parse_json(call.body, "the body") if call.is_json else None
         if not isinstance(body, dict) or body.keys() - {"input"} or flow.status == "archived":
             return False
         plan = self.runs.plan_of(flow)

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 from werkzeug.datastructures import Headers
 
-from api.http.json_io import parse
+from api.http.json_io import parse_json
 from api.run_answer import Answer, accepted, secured, unfinished, with_output
-from api.webhooks import NOT_NOW, answer_of_node, secret_of
-from api.webhooks.auth import carrier, proves
-from api.webhooks.body import headers_of, query_of
-from api.webhooks.refusal_log import Refusals
+from api.webhooks import SATURATED, load_secret, make_node_answer
+from api.webhooks.auth import get_header_name, is_authentic
+from api.webhooks.body import filter_headers, parse_query
+from api.webhooks.refusal_log import RefusalLog
 from database import settings_commits
 from database.changes import Memory
 from definition import Plan
@@ -32,7 +32,7 @@ from .calls import LARGEST_BODY, Call, Manner, Reply, tell
 
 PREFIX = "/api/webhooks/"
 # Anybody may call, so nobody is told why a run could not be recorded.
-MANNER = Manner(secured, lambda error: NOT_NOW)
+MANNER = Manner(secured, lambda error: SATURATED)
 
 
 class Route(NamedTuple):
@@ -47,7 +47,7 @@ class Route(NamedTuple):
 class WebhookCalls:
     """Answers calls of webhooks."""
 
-    def __init__(self, runs: QuickRuns, vault: Vault, refusals: Refusals) -> None:
+    def __init__(self, runs: QuickRuns, vault: Vault, refusals: RefusalLog) -> None:
         self.runs, self.vault, self.refusals = runs, vault, refusals
         self.believes_proxies = runs.dispatcher.config.trusted_proxies > 0
         self._routes: Memory[tuple[str, str], Route] = Memory(settings_commits)
@@ -66,17 +66,17 @@ class WebhookCalls:
             return False
         hidden = None
         if config["auth"] != "none":
-            secret = secret_of(self.vault, hook, config["auth"])
+            secret = load_secret(self.vault, hook, config["auth"])
             sent = Headers(call.pairs)
-            if self.refusals or not proves(str(hook.secret_type), secret, sent, call.body, time.time()):
+            if self.refusals or not is_authentic(str(hook.secret_type), secret, sent, call.body, time.time()):
                 return False
-            hidden = carrier(str(hook.secret_type), secret)
+            hidden = get_header_name(str(hook.secret_type), secret)
         value = {
             "method": call.method,
             "path": path,
-            "query": query_of(call.query) if call.query else {},
-            "headers": headers_of(call.pairs, hidden),
-            "body": parse(call.body, "the body") if call.body else None,
+            "query": parse_query(call.query) if call.query else {},
+            "headers": filter_headers(call.pairs, hidden),
+            "body": parse_json(call.body, "the body") if call.body else None,
         }
         told = partial(tell, reply, MANNER, ANSWERS[config["respond"]])
         return self.runs.start(hook.flow, route.plan, hook.node_id, value, "webhook", told)
@@ -112,5 +112,5 @@ def _output(run: Run, outcome: Outcome, text: bytes | None) -> Answer:
 ANSWERS: dict[str, Callable[[Run, Outcome, bytes | None], Answer]] = {
     "immediately": lambda run, outcome, text: accepted(run),
     "last": _output,
-    "node": lambda run, outcome, text: answer_of_node(run, outcome.response),
+    "node": lambda run, outcome, text: make_node_answer(run, outcome.response),
 }

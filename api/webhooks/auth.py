@@ -1,4 +1,4 @@
-"""Whether who calls a webhook has the secret: one check a type of credential, each in time that tells nothing.
+"""Authentication of webhook callers: one check for each credential type, each in constant time.
 
 Formats: RFC 7617 (basic), RFC 6750 (bearer), GitHub's "Validating webhook deliveries", Stripe's "Verify webhook
 signatures manually".
@@ -19,23 +19,23 @@ SIGNATURE_HEADERS = {"github": "X-Hub-Signature-256", "stripe": "Stripe-Signatur
 TIMESTAMP = re.compile(r"[0-9]{1,12}\Z")
 
 
-def proves(type_: str, secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
-    """Whether the request with these headers and this body, as received, proves to know the secret of this type.
+def is_authentic(type_: str, secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
+    """Return True if the request's headers and body, as received, prove knowledge of the secret of this type.
 
-    `now` is in seconds since 1970: a signature with a time in it must be of about now.
+    `now` is in seconds since 1970: a signature that has a timestamp must be recent.
     """
     return CHECKS[type_](secret, headers, raw, now)
 
 
-def carrier(type_: str, secret: Mapping[str, Any]) -> str:
-    """The header in which the proof is sent, in lower case."""
+def get_header_name(type_: str, secret: Mapping[str, Any]) -> str:
+    """Return the header that carries the secret or signature, in lower case."""
     if type_ == "hmac":
         return _signature_header(secret).lower()
     return str(secret["name"]).lower() if type_ == "http_header" else "authorization"
 
 
 def _same(given: str, expected: str) -> bool:
-    # Header values come as Latin-1; in UTF-8 again they are the bytes that a caller who sends UTF-8 means.
+    # WSGI decodes headers as Latin-1; encoding them again gives the bytes that were sent, mostly UTF-8.
     return hmac.compare_digest(given.encode("latin-1", "replace"), expected.encode())
 
 
@@ -68,7 +68,7 @@ def _hmac(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -
 
 
 def _stripe(secret: Mapping[str, Any], given: str, raw: bytes, now: float) -> bool:
-    """`t=<seconds>,v1=<hex>`, with several v1 while the secret is being changed; other schemes are passed over."""
+    """Check `t=<seconds>,v1=<hex>`, with several v1 during a key rotation. Other schemes are ignored."""
     pairs = [item.strip().partition("=")[::2] for item in given.split(",")]
     times = [value for name, value in pairs if name == "t"]
     if len(times) != 1 or not TIMESTAMP.match(times[0]) or abs(now - int(times[0])) > secret["tolerance"]:
@@ -78,7 +78,7 @@ def _stripe(secret: Mapping[str, Any], given: str, raw: bytes, now: float) -> bo
 
 
 def _authorization(headers: Headers, scheme: str) -> str:
-    """What follows the scheme in the header Authorization; empty where it is another."""
+    """Return the credentials of the header Authorization; empty for another scheme."""
     name, _, value = headers.get("Authorization", "").partition(" ")
     return value.strip() if name.lower() == scheme else ""
 

@@ -1,6 +1,6 @@
-"""A webhook's request as a run's input: `{method, path, query, headers, body}`, without what proves who sent it.
+"""Body and headers of a webhook request as a run's input: `{method, path, query, headers, body}`, without secrets.
 
-Uploaded files have a key of their own, so no object from outside can pass for a file of the workspace.
+Uploaded files have a key of their own, so no object from outside can pass as a file of the workspace.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from urllib.parse import parse_qsl
 from flask import Request
 from werkzeug.formparser import FormDataParser
 
-from api.http.json_io import parse
+from api.http.json_io import parse_json
 from errors import BadInput
 
-# Never recorded, whatever the webhook's own auth is.
+# Never recorded, whichever authentication the webhook has.
 SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization")
-MOST_FIELDS = 10_000
-# Python has codecs that are slow on purpose or no charsets; these are those in use.
+MAX_FIELDS = 10_000
+# The charsets in common use: Python has other codecs that are slow or not charsets at all.
 CHARSETS = {
     *("utf-8", "ascii", "utf-16", "utf-16-le", "utf-16-be", "koi8-r", "koi8-u", "shift_jis", "euc_jp", "iso2022_jp"),
     *("gb2312", "gbk", "gb18030", "big5", "euc_kr"),
@@ -31,32 +31,40 @@ CHARSETS = {
 TEXTS = ("application/xml", "application/yaml", "application/x-yaml", "application/javascript", "application/graphql")
 
 
-def input_of(request: Request, path: str, raw: bytes, carrier: str | None) -> dict[str, Any]:
-    """What the run gets: several values of a query parameter are a list, header names are in lower case.
+def build_input(request: Request, path: str, raw: bytes, secret_header: str | None) -> dict[str, Any]:
+    """Return the run's input. Repeated query parameters become a list; header names are in lower case.
 
-    `carrier` is the header that holds the webhook's own secret. BadInput for a body that is not what it says.
+    `secret_header` carries the webhook's own secret and is left out.
+
+    Raises: BadInput if the body does not match its content type.
     """
-    query = query_of(request.query_string.decode()) if request.query_string else {}
-    headers = _headers(request.environ, carrier)
-    return {"method": request.method, "path": path, "query": query, "headers": headers, "body": body_of(request, raw)}
+    query = parse_query(request.query_string.decode()) if request.query_string else {}
+    headers = _headers(request.environ, secret_header)
+    return {
+        "method": request.method,
+        "path": path,
+        "query": query,
+        "headers": headers,
+        "body": parse_body(request, raw),
+    }
 
 
-def query_of(text: str) -> dict[str, Any]:
-    """Return the parameters of a query string, as werkzeug reads them: bytes that are not UTF-8 stay escaped."""
-    return _grouped(parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote"))
+def parse_query(text: str) -> dict[str, Any]:
+    """Return the parameters of a query string, as werkzeug does: bytes that are not UTF-8 stay percent-encoded."""
+    return _group(parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote"))
 
 
-def headers_of(pairs: Sequence[tuple[str, str]], carrier: str | None) -> dict[str, str]:
-    """The same headers as `input_of` has, of pairs of name and value in which no name comes twice."""
+def filter_headers(pairs: Sequence[tuple[str, str]], secret_header: str | None) -> dict[str, str]:
+    """Return the same headers as `build_input`, from pairs of name and value with unique names."""
     found = {}
     for name, value in pairs:
         name = name.lower()
-        if name not in SECRET_HEADERS and name != carrier and value:
-            found[name] = value if value.isascii() else _as_meant(value)
+        if name not in SECRET_HEADERS and name != secret_header and value:
+            found[name] = value if value.isascii() else _decode_header(value)
     return found
 
 
-def _headers(environ: dict[str, Any], carrier: str | None) -> dict[str, str]:
+def _headers(environ: dict[str, Any], secret_header: str | None) -> dict[str, str]:
     found = {}
     for key, value in environ.items():
         if key.startswith("HTTP_"):
@@ -65,40 +73,40 @@ def _headers(environ: dict[str, Any], carrier: str | None) -> dict[str, str]:
             name = key.replace("_", "-").lower()
         else:
             continue
-        if name not in SECRET_HEADERS and name != carrier and value:
-            found[name] = value if value.isascii() else _as_meant(value)
+        if name not in SECRET_HEADERS and name != secret_header and value:
+            found[name] = value if value.isascii() else _decode_header(value)
     return found
 
 
-def _as_meant(value: str) -> str:
-    """A header as text: WSGI hands its bytes over as Latin-1, while most who send more than ASCII send UTF-8."""
+def _decode_header(value: str) -> str:
+    """Return a header as text: WSGI decodes it as Latin-1, but most senders of non-ASCII text use UTF-8."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:
         return value
 
 
-def body_of(request: Request, raw: bytes) -> Any:
-    """The body as data: JSON or a form by its content type, else text, else base64 of the bytes; null for none."""
+def parse_body(request: Request, raw: bytes) -> Any:
+    """Return the body as data: JSON or a form by its content type, else text, else base64; None if it is empty."""
     if not raw:
         return None
     kind = request.mimetype
     if kind == "application/json" or kind.endswith("+json"):
-        return parse(raw, "the body")
+        return parse_json(raw, "the body")
     if kind == "application/x-www-form-urlencoded":
-        return _form(raw)
+        return _parse_form(raw)
     if kind == "multipart/form-data":
-        return _multipart(raw, request.mimetype_params)
+        return _parse_multipart(raw, request.mimetype_params)
     charset = request.mimetype_params.get("charset")
     if charset or not kind or kind.startswith("text/") or kind.endswith("+xml") or kind in TEXTS:
-        text = _text(raw, charset or "utf-8")
+        text = _decode_text(raw, charset or "utf-8")
         if text is not None:
             return text
-    return _bytes(kind, raw)
+    return _encode_bytes(kind, raw)
 
 
-def _text(raw: bytes, charset: str) -> str | None:
-    """The text, None where the bytes are none in this charset, or nobody knows it."""
+def _decode_text(raw: bytes, charset: str) -> str | None:
+    """Return the text, or None if the charset is unknown or the bytes are not valid in it."""
     try:
         name = codecs.lookup(charset).name
         return raw.decode(name) if name in CHARSETS else None
@@ -106,32 +114,32 @@ def _text(raw: bytes, charset: str) -> str | None:
         return None
 
 
-def _bytes(kind: str, raw: bytes) -> dict[str, Any]:
+def _encode_bytes(kind: str, raw: bytes) -> dict[str, Any]:
     return {"content_type": kind or None, "size": len(raw), "base64": base64.b64encode(raw).decode()}
 
 
-def _form(raw: bytes) -> dict[str, Any]:
+def _parse_form(raw: bytes) -> dict[str, Any]:
     try:
         text = raw.decode("utf-8", "replace")
-        return _grouped(parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS))
+        return _group(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError:
-        raise BadInput(f"the body has more than {MOST_FIELDS} fields") from None
+        raise BadInput(f"the body has more than {MAX_FIELDS} form fields; send fewer") from None
 
 
-def _multipart(raw: bytes, options: dict[str, str]) -> dict[str, Any]:
-    parser = FormDataParser(stream_factory=lambda *_, **__: BytesIO(), silent=False, max_form_parts=MOST_FIELDS)
+def _parse_multipart(raw: bytes, options: dict[str, str]) -> dict[str, Any]:
+    parser = FormDataParser(stream_factory=lambda *_, **__: BytesIO(), silent=False, max_form_parts=MAX_FIELDS)
     try:
         _, form, files = parser.parse(BytesIO(raw), "multipart/form-data", len(raw), options)
     except ValueError as error:
-        raise BadInput(f"the body is no multipart form: {error}") from None
+        raise BadInput(f"the body is not a valid multipart form: {error}") from None
     sent: list[tuple[str, Any]] = list(form.items(multi=True))
     for name, file in files.items(multi=True):
-        sent.append((name, {"filename": file.filename, **_bytes(file.mimetype, file.stream.read())}))
-    return _grouped(sent)
+        sent.append((name, {"filename": file.filename, **_encode_bytes(file.mimetype, file.stream.read())}))
+    return _group(sent)
 
 
-def _grouped(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Name to value, or to the list of values where there are several."""
+def _group(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return names with their value, or with the list of values of a repeated name."""
     found: dict[str, list[Any]] = {}
     for name, value in pairs:
         found.setdefault(name, []).append(value)

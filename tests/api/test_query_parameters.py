@@ -21,7 +21,7 @@ READS = [route for route in STRICT if route.startswith("GET")]
 def parameters(first_app):
     """`parameters(route)` gives the names of the query parameters that the route takes."""
     rules = routes_of(first_app)
-    return lambda route: query_parameters.names_of(first_app.view_functions[rules[route].endpoint])
+    return lambda route: query_parameters.get_names(first_app.view_functions[rules[route].endpoint])
 
 
 def is_about(answer, name):
@@ -68,7 +68,7 @@ def test_a_name_that_is_near_none_is_told_all_of_them(owner):
 
 def test_several_unknown_parameters_are_told_at_once_but_not_without_end(owner):
     answer = owner.get("/api/runs?" + "&".join(f"x{number}=1" for number in range(500)))
-    assert len(answer.json["details"]) == query_parameters.MAX_TOLD and len(answer.data) < 5_000
+    assert len(answer.json["details"]) == query_parameters.MAX_LISTED and len(answer.data) < 5_000
 
 
 def test_an_unknown_parameter_beside_known_ones_is_refused(owner):

@@ -41,7 +41,7 @@ ECHO = '{"nodes":[{"id":"start","type":"manual"}],"edges":[]}'
 def describe():
     """The API's description."""
     app = Flask("description")
-    app.extensions["headrace"] = SimpleNamespace(kept_answers={}, config=Config())
+    app.extensions["headrace"] = SimpleNamespace(cached_answers={}, config=Config())
     api.install(app)
     return schemathesis.openapi.from_wsgi("/api/openapi.json", app, config=PHASES)
 

@@ -449,7 +449,7 @@ def test_what_a_page_asks_for_one_user_is_not_done_as_another_who_has_logged_in_
         ("delete", "/api/auth/session", None),
     ):
         answer = getattr(other, method)(path, *([] if body is None else [body]), headers={"X-User-Id": owner.user.id})
-        assert answer.status_code == 403 and "Somebody else has logged in" in answer.json["error"]
+        assert answer.status_code == 403 and "A different user has logged in" in answer.json["error"]
     assert owner.get(f"/api/workflows/{flow['id']}", headers={"X-User-Id": owner.user.id}).json["name"] == "Mine"
     assert other.get("/api/auth/session").status_code == 200
 

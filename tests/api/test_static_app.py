@@ -36,7 +36,7 @@ def dist(tmp_path, app, monkeypatch):
     """The folder that the app serves, with a build in it."""
     folder = build(tmp_path / "dist")
     made = static_app.Build(folder)
-    made.look_again()
+    made.refresh()
     monkeypatch.setitem(app.extensions, "headrace_browser_app", made)
     return folder
 

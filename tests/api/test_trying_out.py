@@ -160,7 +160,7 @@ def test_who_may_not_change_flows_runs_parts_of_them_but_no_draft_and_nothing_pi
     flow, operator = make_flow(FLOW), member("operator")
     assert start(operator, flow, until="start", input=1)["output"] == 1
     for body in ({"definition": DRAFT}, {"pinned": {"start": {"output": 1}}}):
-        assert start(operator, flow, 403, **body) == {"error": "This needs the role editor; yours is operator"}
+        assert start(operator, flow, 403, **body) == {"error": "This needs the role editor; your role is operator"}
         start(member("editor"), flow, **body)
         start(member("viewer"), flow, 403, **body)
 

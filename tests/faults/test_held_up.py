@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 CONNECTIONS = 60
 WAIT = 4  # seconds that a request may wait for its turn
 QUICK = 3.0  # in which health answers, also on a machine that has a lot to do
-REASON = re.compile("another process does not end|cannot take this call now|cannot be written")
+REASON = re.compile("another process does not end|cannot take this call|cannot be written")
 SET = {"nodes": [{"id": "a", "type": "set", "config": {"values": {"n": "{{ input }}"}}}], "edges": []}
 WRITER = """
 import pathlib, sys

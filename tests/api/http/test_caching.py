@@ -142,7 +142,7 @@ def test_a_search_is_not_answered_by_what_is_kept(owner):
 
 
 def test_nothing_with_a_secret_is_compressed(owner, client, monkeypatch):
-    monkeypatch.setattr(caching, "LEAST", 0)
+    monkeypatch.setattr(caching, "MIN_COMPRESSED", 0)
     assert owner.get("/api/runs", headers=PACKED).headers["Content-Encoding"] == "gzip"
     made = owner.post("/api/tokens", {"name": "A", "role": "viewer"}, headers=PACKED)
     assert made.json["token"] and "Content-Encoding" not in made.headers
@@ -153,7 +153,7 @@ def test_nothing_with_a_secret_is_compressed(owner, client, monkeypatch):
 
 
 def test_an_answer_with_the_signature_of_a_link_is_not_compressed(owner, monkeypatch):
-    monkeypatch.setattr(caching, "LEAST", 0)
+    monkeypatch.setattr(caching, "MIN_COMPRESSED", 0)
     owner.post("/api/logs", {"message": "token=short"})
     assert "Content-Encoding" in owner.get("/api/logs", headers=PACKED).headers
     owner.post("/api/logs", {"message": f"https://example.org/resume/a/b?token={'aB3_-' * 8}xyz"})

@@ -213,7 +213,9 @@ def test_a_viewer_looks_and_does_not_run(place):
     flow = place.flow("Find", LOOK_UP)
     assert not {"run_flow", "cancel_run", "flow_find"} & place.tools("viewer").keys()
     for tool, arguments in (("flow_find", {"id": 1}), ("run_flow", {"workflow_id": flow})):
-        assert "This needs the role operator; yours is viewer" in failure(place.call(tool, arguments, role="viewer"))
+        assert "This needs the role operator; your role is viewer" in failure(
+            place.call(tool, arguments, role="viewer")
+        )
     assert not place.call("get_flow", {"workflow_id": flow}, role="viewer").is_error
     assert place.gives("list_runs")["runs"] == []
 

@@ -189,7 +189,7 @@ def test_a_batch_has_a_bound(ask):
     ("error", "told"),
     [
         (RuntimeError("a detail"), "Internal error; the server's log has the details"),
-        (DatabaseRefused("a detail"), "The database cannot take this at the moment; try again soon"),
+        (DatabaseRefused("a detail"), "The database cannot take this write at the moment; try again soon"),
     ],
 )
 def test_an_error_of_ours_is_told_without_what_it_is(ask, monkeypatch, caplog, error, told):

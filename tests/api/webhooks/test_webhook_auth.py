@@ -8,8 +8,8 @@ import time
 import orjson
 import pytest
 
-from api.webhooks.auth import proves
-from api.webhooks.refusal_log import MAX_LINES, MAX_REFUSALS, WINDOW, Refusals
+from api.webhooks.auth import is_authentic
+from api.webhooks.refusal_log import MAX_LINES, MAX_REFUSALS, WINDOW, RefusalLog
 from database import execute, write
 from models import LogEntry, Run
 from nodes.credentials.types import TYPES
@@ -58,7 +58,7 @@ def stripe(body, at=NOW, secret="whsec_test"):
 
 def proof(data, headers, body=GITHUB_BODY, type_="hmac", now=NOW):
     """What the check says about a request, for a credential with this data."""
-    return proves(type_, TYPES[type_].load(data), headers, body, now)
+    return is_authentic(type_, TYPES[type_].load(data), headers, body, now)
 
 
 # Signatures, by themselves
@@ -414,7 +414,7 @@ def test_refusals_are_in_the_log_of_the_flow_once_a_minute_for_each_address(clie
 
 def test_many_addresses_fill_neither_the_log_nor_the_memory(monkeypatch):
     monkeypatch.setattr("api.webhooks.refusal_log.MAX_KEPT", 100)
-    refusals = Refusals(lambda: 1000.0)
+    refusals = RefusalLog(lambda: 1000.0)
     lines = [refusals.note("hook", f"192.0.2.{number}") for number in range(90)]
     assert sum(lines) == MAX_LINES
     for number in range(1_000):
@@ -424,7 +424,7 @@ def test_many_addresses_fill_neither_the_log_nor_the_memory(monkeypatch):
 
 def test_refusals_count_until_the_last_window_is_over():
     now = [1000.0]
-    refusals = Refusals(lambda: now[0])
+    refusals = RefusalLog(lambda: now[0])
     assert not refusals
     refusals.note("hook", "192.0.2.1")
     now[0] += WINDOW - 1

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from api.webhooks.rate_limit import MINUTE, SLOT, SLOTS, Rates
+from api.webhooks.rate_limit import MINUTE, SLOT, SLOTS, RateLimits
 from models import Run
 
 pytestmark = pytest.mark.usefixtures("way")
@@ -41,7 +41,7 @@ def clock():
 
 @pytest.fixture
 def rates(tmp_path, clock):
-    return Rates(tmp_path / "rates", clock)
+    return RateLimits(tmp_path / "rates", clock)
 
 
 # The size of a body
@@ -112,35 +112,35 @@ def test_a_limit_that_cannot_be_is_400(owner, key, value):
 
 
 def test_processes_share_the_count_exactly(tmp_path, clock):
-    processes = [Rates(tmp_path / "rates", clock) for _ in range(2)]
+    processes = [RateLimits(tmp_path / "rates", clock) for _ in range(2)]
     together = threading.Barrier(8)
 
     def call(number):
         together.wait(60)
-        return sum(processes[number % 2].wait("flow hook", 100) == 0 for _ in range(50))
+        return sum(processes[number % 2].take("flow hook", 100) == 0 for _ in range(50))
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(call, range(8))) == 100
 
 
 def test_calls_come_back_one_by_one(rates, clock):
-    assert [rates.wait("a", 60) for _ in range(60)] == [0.0] * 60
-    assert rates.wait("a", 60) == 1.0
+    assert [rates.take("a", 60) for _ in range(60)] == [0.0] * 60
+    assert rates.take("a", 60) == 1.0
     clock.now += MINUTE // 60
-    assert (rates.wait("a", 60), rates.wait("a", 60)) == (0.0, 1.0)
+    assert (rates.take("a", 60), rates.take("a", 60)) == (0.0, 1.0)
     clock.now += 10 * MINUTE
-    assert [rates.wait("a", 60) for _ in range(60)] == [0.0] * 60
+    assert [rates.take("a", 60) for _ in range(60)] == [0.0] * 60
 
 
 def test_what_was_counted_before_the_machine_started_anew_does_not_count(rates, clock):
-    assert rates.wait("a", 1) == 0 and rates.wait("a", 1) > 0
+    assert rates.take("a", 1) == 0 and rates.take("a", 1) > 0
     clock.now = MINUTE
-    assert rates.wait("a", 1) == 0 and rates.wait("a", 1) > 0
+    assert rates.take("a", 1) == 0 and rates.take("a", 1) > 0
 
 
 def test_a_full_file_makes_room_for_new_limits_and_stays_as_large_as_it_is(rates, clock):
     for number in range(SLOTS):
-        assert rates.wait(f"flow {number}", 1) == 0
+        assert rates.take(f"flow {number}", 1) == 0
     clock.now += 2 * MINUTE
-    assert [rates.wait("new", 2) for _ in range(3)] == [0, 0, pytest.approx(30)]
+    assert [rates.take("new", 2) for _ in range(3)] == [0, 0, pytest.approx(30)]
     assert rates.path.stat().st_size == SLOTS * SLOT.size

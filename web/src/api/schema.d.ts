@@ -1162,35 +1162,35 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Call the webhook of an active flow, in the way that the flow's webhook node says.
-         * @description The body may be anything. With the header `Idempotency-Key`, or the one that the node names, a call that came before
-         *     within 24 hours is answered again and starts no second run.
+         * Call the webhook of an active flow, with a method and authentication as configured in its webhook node.
+         * @description The body may have any content type. With the header `Idempotency-Key`, or the header named in the node, a repeated
+         *     call within 24 hours gets the same response and starts no second run.
          */
         get: operations["call_webhook_by_get"];
         /**
-         * Call the webhook of an active flow, in the way that the flow's webhook node says.
-         * @description The body may be anything. With the header `Idempotency-Key`, or the one that the node names, a call that came before
-         *     within 24 hours is answered again and starts no second run.
+         * Call the webhook of an active flow, with a method and authentication as configured in its webhook node.
+         * @description The body may have any content type. With the header `Idempotency-Key`, or the header named in the node, a repeated
+         *     call within 24 hours gets the same response and starts no second run.
          */
         put: operations["call_webhook_by_put"];
         /**
-         * Call the webhook of an active flow, in the way that the flow's webhook node says.
-         * @description The body may be anything. With the header `Idempotency-Key`, or the one that the node names, a call that came before
-         *     within 24 hours is answered again and starts no second run.
+         * Call the webhook of an active flow, with a method and authentication as configured in its webhook node.
+         * @description The body may have any content type. With the header `Idempotency-Key`, or the header named in the node, a repeated
+         *     call within 24 hours gets the same response and starts no second run.
          */
         post: operations["call_webhook_by_post"];
         /**
-         * Call the webhook of an active flow, in the way that the flow's webhook node says.
-         * @description The body may be anything. With the header `Idempotency-Key`, or the one that the node names, a call that came before
-         *     within 24 hours is answered again and starts no second run.
+         * Call the webhook of an active flow, with a method and authentication as configured in its webhook node.
+         * @description The body may have any content type. With the header `Idempotency-Key`, or the header named in the node, a repeated
+         *     call within 24 hours gets the same response and starts no second run.
          */
         delete: operations["call_webhook_by_delete"];
         options?: never;
         head?: never;
         /**
-         * Call the webhook of an active flow, in the way that the flow's webhook node says.
-         * @description The body may be anything. With the header `Idempotency-Key`, or the one that the node names, a call that came before
-         *     within 24 hours is answered again and starts no second run.
+         * Call the webhook of an active flow, with a method and authentication as configured in its webhook node.
+         * @description The body may have any content type. With the header `Idempotency-Key`, or the header named in the node, a repeated
+         *     call within 24 hours gets the same response and starts no second run.
          */
         patch: operations["call_webhook_by_patch"];
         trace?: never;
@@ -5174,7 +5174,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The run's output, or what its respond node says */
+            /** @description The run's output, or the response of its respond node */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5194,7 +5194,7 @@ export interface operations {
                     "application/json": components["schemas"]["FiredOut"];
                 };
             };
-            /** @description An error; a respond node may say something else */
+            /** @description An error; a respond node may send another response */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -5218,7 +5218,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The run's output, or what its respond node says */
+            /** @description The run's output, or the response of its respond node */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5238,7 +5238,7 @@ export interface operations {
                     "application/json": components["schemas"]["FiredOut"];
                 };
             };
-            /** @description An error; a respond node may say something else */
+            /** @description An error; a respond node may send another response */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -5262,7 +5262,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The run's output, or what its respond node says */
+            /** @description The run's output, or the response of its respond node */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5282,7 +5282,7 @@ export interface operations {
                     "application/json": components["schemas"]["FiredOut"];
                 };
             };
-            /** @description An error; a respond node may say something else */
+            /** @description An error; a respond node may send another response */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -5306,7 +5306,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The run's output, or what its respond node says */
+            /** @description The run's output, or the response of its respond node */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5326,7 +5326,7 @@ export interface operations {
                     "application/json": components["schemas"]["FiredOut"];
                 };
             };
-            /** @description An error; a respond node may say something else */
+            /** @description An error; a respond node may send another response */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -5350,7 +5350,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The run's output, or what its respond node says */
+            /** @description The run's output, or the response of its respond node */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5370,7 +5370,7 @@ export interface operations {
                     "application/json": components["schemas"]["FiredOut"];
                 };
             };
-            /** @description An error; a respond node may say something else */
+            /** @description An error; a respond node may send another response */
             default: {
                 headers: {
                     [name: string]: unknown;

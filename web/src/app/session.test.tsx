@@ -91,7 +91,7 @@ it("sees another role as soon as something is refused", async () => {
 
 it("says with each request whom the page was made for, and shows nothing once it is somebody else", async () => {
   const another = as("owner", "ws_1", "usr_2") as (typeof answers)[string];
-  const refused: (typeof answers)[string] = { status: 403, body: { error: "Somebody else has logged in" } };
+  const refused: (typeof answers)[string] = { status: 403, body: { error: "A different user has logged in" } };
   answers["GET /api/auth/session"] = another;
   answers["PUT /api/workflows/wf_1"] = refused;
   const params = { path: { flow: "wf_1" } };
