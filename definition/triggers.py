@@ -41,14 +41,6 @@ def triggers_of(plan: Plan) -> list[Trigger]:
     return found
 
 
-def _webhook(node: PlannedNode, plan: Plan) -> dict[str, Any]:
-    return {"credential_types": CREDENTIAL_TYPES[node.config.static["auth"]]}
-
-
-def _schedule(node: PlannedNode, plan: Plan) -> dict[str, Any]:
-    return {"timezone": node.config.static.get("timezone") or plan.settings.timezone}
-
-
 def _poll(node: PlannedNode, plan: Plan) -> dict[str, Any]:
     """`{type, every, source}`; `source` stays the same as long as the config says the same about where to look.
 
@@ -76,4 +68,7 @@ def _every(node: PlannedNode) -> float:
 
 
 # Node type to what is added to its config.
-KNOWN: dict[str, Callable[[PlannedNode, Plan], dict[str, Any]]] = {"webhook": _webhook, "schedule": _schedule}
+KNOWN: dict[str, Callable[[PlannedNode, Plan], dict[str, Any]]] = {
+    "webhook": lambda node, plan: {"credential_types": CREDENTIAL_TYPES[node.config.static["auth"]]},
+    "schedule": lambda node, plan: {"timezone": node.config.static.get("timezone") or plan.settings.timezone},
+}

@@ -126,7 +126,8 @@ def credential_of(
     if authorization is not None and authorization.value is not None:
         name = _of_authorization(secrets, authorization)
     elif user is not None or address.user is not None:
-        name = _of_user(secrets, user, address.user)
+        source, text = ("the URL, before the @", address.user or "") if user is None else ("-u", user)
+        name = _basic(secrets, source, ":" in text)
     keys = [key for key, header in headers.items() if header.value and is_secret_header(key)]
     for key in sorted(keys, key=_rank):
         header = headers.pop(key)
@@ -163,11 +164,6 @@ def _is_basic(text: str) -> bool:
         return b":" in base64.b64decode(text.strip(), validate=True)
     except (ValueError, binascii.Error):
         return False
-
-
-def _of_user(secrets: Suggestions, user: str | None, in_url: str | None) -> str:
-    source, text = ("the URL, before the @", in_url or "") if user is None else ("-u", user)
-    return _basic(secrets, source, ":" in text)
 
 
 def _basic(secrets: Suggestions, source: str, has_colon: bool) -> str:

@@ -84,19 +84,15 @@ def redeem(
     hashed = "" if is_theirs else accounts.hash_password(password, about)
     with _using(invitation, begin) as entry:
         if user is None or made is None or not is_theirs:
-            user = _new_user(invitation, hashed, name)
+            if User.by_email(invitation.email) is not None:
+                raise Conflict(f"There is an account for {invitation.email}: log in as {invitation.email} to accept")
+            user = accounts.add_user(invitation.email, hashed, name, set_up=True)
             entry.note(new_user=True)
         else:
             made.worked(user)
         _join(invitation, user, entry)
         Session.end_all(user)
         return user, *Session.start(user, invitation.workspace_id, *days)
-
-
-def _new_user(invitation: Invitation, hashed: str, name: str | None) -> User:
-    if User.by_email(invitation.email) is not None:
-        raise Conflict(f"There is an account for {invitation.email}: log in as {invitation.email} to accept")
-    return accounts.add_user(invitation.email, hashed, name, set_up=True)
 
 
 def accept(invitation: Invitation, user: User, session: Session, begin: Begin) -> None:

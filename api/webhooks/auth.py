@@ -48,14 +48,6 @@ def _basic(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) 
     return hmac.compare_digest(decoded, f"{secret['username']}:{secret['password']}".encode())
 
 
-def _bearer(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
-    return _same(_authorization(headers, "bearer"), secret["token"])
-
-
-def _header(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
-    return _same(headers.get(secret["name"], ""), secret["value"])
-
-
 def _hmac(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
     given = headers.get(_signature_header(secret), "")
     if secret["style"] == "stripe":
@@ -89,7 +81,7 @@ def _signature_header(secret: Mapping[str, Any]) -> str:
 
 CHECKS: dict[str, Callable[[Mapping[str, Any], Headers, bytes, float], bool]] = {
     "http_basic": _basic,
-    "http_header": _header,
-    "http_bearer": _bearer,
+    "http_header": lambda secret, headers, raw, now: _same(headers.get(secret["name"], ""), secret["value"]),
+    "http_bearer": lambda secret, headers, raw, now: _same(_authorization(headers, "bearer"), secret["token"]),
     "hmac": _hmac,
 }

@@ -14,17 +14,9 @@ from nodes.fields import Number, anything, choice, text
 MAX_KEY = 200
 
 
-def _get(store: Store, key: str, config: dict[str, Any]) -> Any:
-    return store.get(key)
-
-
 def _set(store: Store, key: str, config: dict[str, Any]) -> Any:
     store.set(key, config.get("value"), config.get("ttl"))
     return config.get("value")
-
-
-def _delete(store: Store, key: str, config: dict[str, Any]) -> Any:
-    return {"deleted": store.delete(key)}
 
 
 def _increment(store: Store, key: str, config: dict[str, Any]) -> Any:
@@ -37,10 +29,6 @@ def _increment(store: Store, key: str, config: dict[str, Any]) -> Any:
         raise NodeError(f"the value under {key!r} is no number; delete it or set it to one", permanent=True) from None
 
 
-def _list(store: Store, key: str, config: dict[str, Any]) -> Any:
-    return store.list(key)
-
-
 class StoreNode(Node):
     """Keeps values for later runs, under a key, shared by all workflows of the workspace."""
 
@@ -51,11 +39,11 @@ class StoreNode(Node):
     also = ("key value", "data table", "cache", "counter", "static data", "remember", "save")
     pure = False
     operations: ClassVar[dict[str, Callable[[Store, str, dict[str, Any]], Any]]] = {
-        "get": _get,
+        "get": lambda store, key, config: store.get(key),
         "set": _set,
-        "delete": _delete,
+        "delete": lambda store, key, config: {"deleted": store.delete(key)},
         "increment": _increment,
-        "list": _list,
+        "list": lambda store, key, config: store.list(key),
     }
     examples = (
         {

@@ -278,7 +278,7 @@ def forms(value: str) -> set[str]:
         ascii_json = json.dumps(text)[1:-1]
         found |= {
             text,
-            orjson_text(text),
+            _in_json(text).decode(),
             ascii_json,
             ascii_json.replace("/", "\\/"),
             repr(text)[1:-1],
@@ -327,11 +327,6 @@ def _in_base64(raw: bytes) -> set[str]:
         shifted = base64.b64encode(bytes(before) + raw).decode()
         found.add(shifted[(8 * before + 5) // 6 : 8 * (before + len(raw)) // 6])
     return found | {text.translate(FOR_URLS) for text in found}
-
-
-def orjson_text(value: str) -> str:
-    """The text as it stands between the quotes of JSON."""
-    return _in_json(value).decode()
 
 
 def _in_json(value: str) -> bytes:

@@ -98,11 +98,6 @@ def _url(help: str, *checks: Any, **options: Any) -> Any:
     return _text(help, check_url, *checks, **options)
 
 
-def _plain_address(value: str) -> None:
-    if "?" in value or "#" in value:
-        raise ValidationError("Must be an address to which paths can be added: without ? and #.")
-
-
 def _host_of(url: str) -> tuple[str, ...]:
     host = urlsplit(url).hostname
     return (host.lower(),) if host else ()
@@ -131,16 +126,6 @@ def _ascii(value: str) -> None:
         raise ValidationError("Must have no other characters than those of ASCII.")
 
 
-def _one_word(value: str) -> None:
-    if " " in value:
-        raise ValidationError("Must not contain a space.")
-
-
-def _no_colon(value: str) -> None:
-    if ":" in value:
-        raise ValidationError("Must not contain a colon.")
-
-
 NOWHERE = "No host is named, so no flow can send it anywhere. Name the hosts that may have it, unless it is only for "
 
 
@@ -159,7 +144,7 @@ class HttpBasic(CredentialType):
     title = "HTTP basic"
     needs_hosts = True
     without_hosts = NOWHERE + "checking who calls a webhook."
-    username = _text("The user name", _no_colon, required=True)
+    username = _text("The user name", validate.ContainsNoneOf(":", error="Must not contain a colon."), required=True)
     password = _secret("The password", least=0, required=True)
 
     @classmethod
@@ -436,9 +421,14 @@ class Llm(CredentialType):
         validate=validate.OneOf(tuple(OWN)),
         load_default="openai",
     )
-    base_url = _url("The address, where it is not the provider's own: https://llm.example.com/v1", _plain_address)
+    base_url = _url(
+        "The address, where it is not the provider's own: https://llm.example.com/v1",
+        validate.ContainsNoneOf("?#", error="Must be an address to which paths can be added: without ? and #."),
+    )
     api_key = _secret("The key", _ascii)
-    model = _text("The model of agents that name none: gpt-5", _one_word)
+    model = _text(
+        "The model of agents that name none: gpt-5", validate.ContainsNoneOf(" ", error="Must not contain a space.")
+    )
 
     @classmethod
     def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:

@@ -85,10 +85,6 @@ def _signature(config: Mapping[str, Any], data: bytes, ctx: Context) -> bytes:
     return hmac.digest(secret.encode(), data, config["algorithm"])
 
 
-def _hmac(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
-    return encoded(_signature(config, data, ctx), config["encoding"])
-
-
 def is_signed(config: Mapping[str, Any], data: bytes, ctx: Context) -> bool:
     """Whether the signature is the right one, in a time that does not tell how far it is."""
     given = config["signature"].strip().removeprefix(f"{config['algorithm']}=")
@@ -97,10 +93,6 @@ def is_signed(config: Mapping[str, Any], data: bytes, ctx: Context) -> bool:
         return hmac.compare_digest(decoded(given, config["encoding"]), right)
     except NodeError:
         return False
-
-
-def _uuid(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
-    return str(uuid.uuid4() if config["version"] == 4 else uuid7(time.time_ns() // 1_000_000))
 
 
 def uuid7(ms: int) -> uuid.UUID:
@@ -129,9 +121,9 @@ def _password(length: int) -> str:
 
 OPERATIONS: dict[str, Operation] = {
     "hash": _hash,
-    "hmac": _hmac,
+    "hmac": lambda config, data, ctx: encoded(_signature(config, data, ctx), config["encoding"]),
     "verify": is_signed,
-    "uuid": _uuid,
+    "uuid": lambda config, data, ctx: str(uuid.uuid4() if config["version"] == 4 else uuid7(time.time_ns() // 1_000_000)),
     "random": _random,
     "base64_encode": lambda config, data, ctx: encoded(data, "base64url" if config["url_safe"] else "base64"),
     "base64_decode": lambda config, data, ctx: _as_text(data),

@@ -186,10 +186,6 @@ def _sum(values: list[Any]) -> Any:
         raise refusal("the sum is too large a number") from None
 
 
-def _average(values: list[Any]) -> Any:
-    return _sum(values) / len(values) if values else None
-
-
 def _unique(values: list[Any]) -> Any:
     found: dict[bytes, Any] = {}
     for value in values:
@@ -200,7 +196,7 @@ def _unique(values: list[Any]) -> Any:
 OPERATIONS: dict[str, Callable[[list[Any]], Any]] = {
     "count": len,
     "sum": _sum,
-    "avg": _average,
+    "avg": lambda values: _sum(values) / len(values) if values else None,
     "min": lambda values: min(values, key=Order().key, default=None),
     "max": lambda values: max(values, key=Order().key, default=None),
     "first": lambda values: values[0] if values else None,

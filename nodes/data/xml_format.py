@@ -2,6 +2,9 @@
 
 There are no DTDs, and so no entities but XML's own five: nothing is fetched and nothing grows. Names keep their
 prefixes as they are written; comments and processing instructions are passed over.
+
+xmltodict was tried: it makes null of an empty element, loses or invents blanks, accepts a DTD, bounds neither elements
+nor levels but by a subclass of what it keeps private, and takes half as long again.
 """
 
 from __future__ import annotations

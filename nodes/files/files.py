@@ -483,7 +483,9 @@ class FileNode(Node):
         if operation == "delete":
             return {"deleted": files.delete(path)}
         if operation == "read":
-            return read_as(files, path, config["encoding"])
+            if files.size(path) > MOST_READ:
+                raise NodeError(f"{path!r} has more than {MOST_READ} bytes, too many for a value", permanent=True)
+            return value_of(files.read(path), path, config["encoding"])
         if operation in ("copy", "move"):
             return self.put(files, path, config.get("to", ""), operation)
         data = written_as(config.get("data", input), config["encoding"])
@@ -505,13 +507,6 @@ def check_secrets(ctx: Context, texts: Iterable[str]) -> None:
     """NodeError where a secret that an expression got is in what is kept: another run would read it in the clear."""
     if ctx.keyring is not None and ctx.keyring.has_shown:
         ctx.keyring.check_host("a file of the workspace", texts)
-
-
-def read_as(files: Files, path: str, encoding: str) -> Any:
-    """The content of a file as text, JSON or base64."""
-    if files.size(path) > MOST_READ:
-        raise NodeError(f"{path!r} has more than {MOST_READ} bytes, too many for a value", permanent=True)
-    return value_of(files.read(path), path, encoding)
 
 
 def value_of(raw: bytes, name: str, encoding: str) -> Any:

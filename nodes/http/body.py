@@ -101,7 +101,9 @@ def encoded(body: Any, kind: str, uploads: Mapping[str, Any], files: Files | Non
     if body is None:
         return NOTHING
     if kind == "file":
-        return _file(FileName(body, "body"), files, stack)
+        named = FileName(body, "body")
+        sent = Sent(_opened(named, files, stack), named.path)
+        return Body(sent, {"Content-Type": named.content_type, "Content-Length": str(sent.size)})
     content = _written(body, kind)
     return Body(content, {"Content-Type": CONTENT_TYPES[kind]}, _Decoded(content))
 
@@ -127,11 +129,6 @@ def _written(body: Any, kind: str) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         raise NodeError(f"the body cannot be written as {kind}: {error}", permanent=True) from None
     raise NodeError("the body of a form must be an object", permanent=True)
-
-
-def _file(named: FileName, files: Files | None, stack: ExitStack) -> Body:
-    sent = Sent(_opened(named, files, stack), named.path)
-    return Body(sent, {"Content-Type": named.content_type, "Content-Length": str(sent.size)})
 
 
 def _opened(named: FileName, files: Files | None, stack: ExitStack) -> IO[bytes]:

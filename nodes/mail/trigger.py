@@ -115,13 +115,9 @@ class EmailTrigger(TriggerNode):
 
     def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
         found = ctx.credential(config["credential"], "imap")
-        place = None if state is None else _place(state)
+        place = None if state is None else Place(**{**state, "marks": tuple(state["marks"])})
         with session(found, ctx) as server, Reader("mail") as reader:
             return Look(config, ctx, server, reader).at(place)
-
-
-def _place(state: dict[str, Any]) -> Place:
-    return Place(**{**state, "marks": tuple(state["marks"])})
 
 
 class Look:

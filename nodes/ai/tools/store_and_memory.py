@@ -39,9 +39,6 @@ def store(spec: ToolSpec, bench: Bench) -> list[Tool]:
     def get(arguments: dict[str, Any], key: str) -> Any:
         return {"key": arguments["key"], "value": place().get(arguments["key"])}
 
-    def list_(arguments: dict[str, Any], key: str) -> Any:
-        return {"entries": place().list(arguments.get("prefix", ""), MOST_LISTED)}
-
     def set_(arguments: dict[str, Any], key: str) -> Any:
         size_of(arguments["value"], "value", MOST_VALUE)
         place().set(arguments["key"], arguments["value"], arguments.get("ttl"))
@@ -60,7 +57,7 @@ def store(spec: ToolSpec, bench: Bench) -> list[Tool]:
             "store_list",
             f"List the keys and values of the store, by key: the first {MOST_LISTED}.",
             {"prefix": {"type": "string", "maxLength": MAX_KEY, "description": "What the keys begin with."}},
-            list_,
+            lambda arguments, key: {"entries": place().list(arguments.get("prefix", ""), MOST_LISTED)},
             repeatable=True,
         ),
     ]
