@@ -33,7 +33,7 @@ CHECK = {
 }
 ORDERS = flow(
     at(node("hook", "manual", name="New order"), 0),
-    at(node("check", "validate", {"data": "{{ input }}", "schema": CHECK}, name="Is it an order?"), 1),
+    at(node("check", "validate", {"data": "{{ input }}", "schema": CHECK}, name="Is the order valid?"), 1),
     at(node("big", "if", {"condition": "{{ input.total >= 500 }}"}, name="Is it a big one?"), 2),
     at(
         node("ask", "approval", {"message": "Send {{ input.order_id }} for {{ input.total }} €?"}, name="Ask finance"),
@@ -41,7 +41,7 @@ ORDERS = flow(
         -0.8,
     ),
     at(node("keep", "store", {"operation": "set", "key": "o/{{ input.order_id }}", "value": "{{ input }}"}), 4, 0.5)
-    | {"name": "Keep the order"},
+    | {"name": "Save the order"},
     at(node("tell", "log", {"message": "Pack order {{ steps.check.order_id }}"}, name="Tell the warehouse"), 5, 0.5),
     at(node("refuse", "log", {"level": "warning", "message": "Refused"}, name="Write to the customer"), 4, -1.2),
     edges=[
@@ -63,7 +63,7 @@ REPORT_MAIL = {
 REPORT = chain(
     at(node("night", "schedule", {"cron": "0 6 * * *"}, name="Every morning"), 0),
     at(node("list", "store", {"operation": "list", "key": "o/"}, name="Orders of the day"), 1),
-    at(node("count", "set", {"values": {"orders": "{{ input | length }}"}}, name="Count them"), 2),
+    at(node("count", "set", {"values": {"orders": "{{ input | length }}"}}, name="Count"), 2),
     at(node("send", "email", REPORT_MAIL, name="Post the report"), 3),
     timezone="Europe/Berlin",
 )
