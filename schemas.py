@@ -51,8 +51,8 @@ class Detail(Out):
 
 
 class Error(Out):
-    error = fields.String(required=True, metadata={"description": "What is wrong, for people"})
-    details = fields.List(fields.Nested(Detail), metadata={"description": "Validation errors: what is wrong where"})
+    error = fields.String(required=True, metadata={"description": "The error, for people"})
+    details = fields.List(fields.Nested(Detail), metadata={"description": "Validation errors with their places"})
 
 
 class PageArgs(Shape):
@@ -81,7 +81,7 @@ class Place(Cursor):
 class SliceArgs(Shape):
     """Lists that are made whole for each request: short ones, which `slice_of` cuts if a limit is asked for."""
 
-    limit = Whole(load_default=None, validate=validate.Range(1, 200), metadata={"description": "Without it, all"})
+    limit = Whole(load_default=None, validate=validate.Range(1, 200), metadata={"description": "Default: all"})
     cursor = Place(load_default=None)
 
 
@@ -127,9 +127,7 @@ class FlowOut(Out):
 class SavedOut(FlowOut):
     """A flow that was just written."""
 
-    warnings = fields.List(
-        fields.Nested(Detail), metadata={"description": "Where there are any: a credential that is missing, say"}
-    )
+    warnings = fields.List(fields.Nested(Detail), metadata={"description": "Warnings, such as a missing credential"})
 
 
 READ_ONLY = {"id", "workspace_id", "created_at", "updated_at", "warnings"}
@@ -151,7 +149,7 @@ class _FlowBody(Strict):
 class FlowIn(_FlowBody):
     name = text(200, required=True)
     status = choice(STATUSES, load_default="draft")
-    version = fields.Raw(metadata={"description": "Passed over: a new flow is version 1"})
+    version = fields.Raw(metadata={"description": "Ignored: a new flow is version 1"})
 
 
 class FlowChange(_FlowBody):
@@ -166,20 +164,20 @@ class FlowChange(_FlowBody):
 
 LAST_RUN = {
     "type": "object",
-    "description": "Its newest run",
+    "description": "The newest run",
     "properties": {
         "id": {"type": "string"},
         "status": {"type": "string", "enum": RUN_STATUSES},
         "cancelled": {"type": "boolean"},
         "started_at": {"type": ["string", "null"], "format": "date-time"},
         "finished_at": {"type": ["string", "null"], "format": "date-time"},
-        "error_text": {"type": ["string", "null"], "description": "Its first 300 characters"},
+        "error_text": {"type": ["string", "null"], "description": "The first 300 characters"},
     },
     "required": ["id", "status", "cancelled", "started_at", "finished_at", "error_text"],
 }
 TRIGGER_LIST = {
     "type": "array",
-    "description": "Its trigger nodes, but for disabled ones",
+    "description": "Its trigger nodes, except disabled ones",
     "items": {
         "type": "object",
         "properties": {"node_id": {"type": "string"}, "type": {"type": "string"}},
@@ -202,17 +200,15 @@ class FlowBriefOut(Out):
     triggers = Json(required=True, metadata=TRIGGER_LIST)
     last_run = Json(required=True, allow_none=True, metadata=LAST_RUN)
     failing = fields.Boolean(
-        required=True, metadata={"description": "Whether the last run that has ended failed, and was not cancelled"}
+        required=True, metadata={"description": "True if the last ended run failed and was not cancelled"}
     )
-    next_at = Time(required=True, allow_none=True, metadata={"description": "When a schedule of it is due next"})
+    next_at = Time(required=True, allow_none=True, metadata={"description": "Next due time of its schedules"})
 
 
 class FlowItemOut(FlowBriefOut):
     """A flow of a list."""
 
-    definition_json = fields.String(
-        metadata={"description": "A WorkflowDefinition as JSON text; not there with `brief`"}
-    )
+    definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text; omitted with `brief`"})
 
 
 ULID = "[0-9A-HJKMNP-TV-Z]{26}"
@@ -235,9 +231,11 @@ class FlowArgs(PageArgs):
     status = Some(STATUSES, load_default=None)
     search = text(200, 0, is_kept=False, load_default=None)
     failing = fields.Boolean(load_default=None)
-    trigger = text(64, load_default=None, metadata={"description": "Those that have such a trigger: webhook, schedule"})
+    trigger = text(
+        64, load_default=None, metadata={"description": "Flows with this type of trigger: webhook, schedule"}
+    )
     sort = choice(FLOW_SORTS, load_default="newest")
-    brief = fields.Boolean(load_default=False, metadata={"description": "Whether to leave out `definition_json`"})
+    brief = fields.Boolean(load_default=False, metadata={"description": "Omit `definition_json`"})
 
 
 class VersionOut(Out):
@@ -257,17 +255,17 @@ class VersionBriefOut(VersionOut):
 class VersionItemOut(VersionOut):
     """A version of a list."""
 
-    definition_json = fields.String(metadata={"description": "Not there with `brief`"})
+    definition_json = fields.String(metadata={"description": "Omitted with `brief`"})
     node_count = fields.Integer(allow_none=True, metadata={"description": "With `summary`"})
     summary = fields.String(
         allow_none=True,
-        metadata={"description": "With `summary`: what changed against the version before, where that is at hand"},
+        metadata={"description": "With `summary`: changes since the previous version, if available"},
     )
 
 
 class VersionArgs(PageArgs):
-    brief = fields.Boolean(load_default=False, metadata={"description": "Whether to leave out `definition_json`"})
-    summary = fields.Boolean(load_default=False, metadata={"description": "Whether to say what changed"})
+    brief = fields.Boolean(load_default=False, metadata={"description": "Omit `definition_json`"})
+    summary = fields.Boolean(load_default=False, metadata={"description": "Include the changes"})
 
 
 class RestoreIn(Strict):
@@ -280,11 +278,11 @@ class CheckIn(Strict):
 
 class OutlineOut(Out):
     branches = fields.List(
-        fields.String(), required=True, metadata={"description": "The ways out that have names, as it is configured"}
+        fields.String(), required=True, metadata={"description": "The names of its branches, as configured"}
     )
-    unnamed = fields.Boolean(required=True, metadata={"description": "Whether there is a way out without a name"})
+    unnamed = fields.Boolean(required=True, metadata={"description": "True if it has an unnamed output"})
     trigger = fields.Boolean(required=True)
-    waits = fields.Boolean(required=True, metadata={"description": "Whether a run may wait there"})
+    waits = fields.Boolean(required=True, metadata={"description": "True if a run may wait there"})
 
 
 class CheckOut(Out):
@@ -297,7 +295,7 @@ class FlowCheckOut(CheckOut):
         keys=fields.String(),
         values=fields.Nested(OutlineOut),
         required=True,
-        metadata={"description": "By id, what it takes to draw each node of a known type, of invalid definitions too"},
+        metadata={"description": "Data to draw each node of a known type, by id, also for invalid definitions"},
     )
 
 
@@ -328,11 +326,11 @@ class RunOut(Out):
     parent_run_id = fields.String(allow_none=True)
     retry_of = fields.String(allow_none=True)
     progress = Json(
-        allow_none=True, metadata={"type": "object", "description": "`{done, total}`: nodes that are settled"}
+        allow_none=True, metadata={"type": "object", "description": "`{done, total}`: settled and all nodes"}
     )
-    draft = fields.Boolean(metadata={"description": "It ran a definition that was not saved; then it has no version"})
-    until = fields.String(allow_none=True, metadata={"description": "The node after which it stopped"})
-    pinned = Json(metadata={**NAMES, "description": "The nodes that were not executed, since their output was given"})
+    draft = fields.Boolean(metadata={"description": "True for a run of an unsaved definition, which has no version"})
+    until = fields.String(allow_none=True, metadata={"description": "The node after which it stops"})
+    pinned = Json(metadata={**NAMES, "description": "The nodes that were not executed because their output was given"})
 
 
 class QuestionOut(Out):
@@ -341,11 +339,13 @@ class QuestionOut(Out):
     node_id = fields.String(required=True)
     node_name = fields.String(required=True)
     node_type = fields.String(required=True)
-    text = fields.String(required=True, metadata={"description": "What is to be decided, as people are shown it"})
+    text = fields.String(required=True, metadata={"description": "The question, as shown to people"})
     answers = fields.List(fields.String(), required=True)
-    question = fields.String(required=True, allow_none=True, metadata={"description": "Of a node that asks several"})
+    question = fields.String(
+        required=True, allow_none=True, metadata={"description": "For a node with several questions"}
+    )
     asked_at = Time(required=True)
-    expires_at = Time(required=True, allow_none=True, metadata={"description": "When the time to answer is over"})
+    expires_at = Time(required=True, allow_none=True, metadata={"description": "The deadline of the answer"})
 
 
 class RunWholeOut(RunOut):
@@ -364,10 +364,10 @@ class RunBriefOut(RunOut):
 class RunItemOut(RunOut):
     """A run of a list."""
 
-    output = Json(allow_none=True, metadata={"description": "Not there with `brief`, no more than `input`"})
+    output = Json(allow_none=True, metadata={"description": "Omitted with `brief`, like `input`"})
 
 
-BRIEF = {"description": "Whether to leave out what went in and came out"}
+BRIEF = {"description": "Omit input and output"}
 SEARCH_RUNS = "The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error"
 
 
@@ -378,9 +378,7 @@ class RunArgs(PageArgs):
     since = Time(load_default=None)
     until = Time(load_default=None)
     cancelled = fields.Boolean(load_default=None)
-    waiting = fields.Boolean(
-        load_default=False, metadata={"description": "Only runs that wait for an answer of people"}
-    )
+    waiting = fields.Boolean(load_default=False, metadata={"description": "Only runs that wait for a person's answer"})
     search = text(200, is_kept=False, load_default=None, metadata={"description": SEARCH_RUNS})
     brief = fields.Boolean(load_default=False, metadata=BRIEF)
 
@@ -434,7 +432,7 @@ class AnswerIn(Strict):
     node_id = text(64, allow_none=True)
     answer = text(64, allow_none=True)
     comment = text(2_000, 0, allow_none=True)
-    body = fields.Raw(allow_none=True, metadata={"description": "What a callback receives"})
+    body = fields.Raw(allow_none=True, metadata={"description": "The body of a callback"})
     question = text(64, allow_none=True)
 
 
@@ -449,7 +447,7 @@ class StepOut(Out):
     attempt = fields.Integer(required=True)
     index = fields.Integer(attribute="item_index", allow_none=True)
     branch = fields.String(allow_none=True)
-    pinned = fields.Boolean(metadata={"description": "Its output was given, and it was not executed"})
+    pinned = fields.Boolean(metadata={"description": "True if its output was given and it was not executed"})
     input = Json(required=True, allow_none=True, metadata={"description": "Null where values=false was asked for"})
     output = Json(required=True, allow_none=True, metadata={"description": "Null where values=false was asked for"})
     error_text = fields.String(required=True, allow_none=True)
@@ -480,13 +478,13 @@ def hosts(**options: Any) -> fields.List[Any]:
 class CredentialIn(Strict):
     name = text(200, required=True)
     type = text(50, required=True)
-    data = fields.Dict(required=True, metadata={"description": "The values, as the type has them; they never come out"})
+    data = fields.Dict(required=True, metadata={"description": "The values, as the type defines them; never returned"})
     hosts = hosts(load_default=None)
 
 
 class CredentialChange(Strict):
     name = text(200)
-    data = fields.Dict(metadata={"description": "All values anew"})
+    data = fields.Dict(metadata={"description": "All values, replaced"})
     hosts = hosts()
 
 
@@ -500,7 +498,7 @@ class CredentialOut(Out):
     updated_at = Time(required=True)
     warnings = fields.List(
         fields.Nested(Detail),
-        metadata={"description": "Of one that was just saved, if there are any, such as that no host may have it"},
+        metadata={"description": "Warnings of the saved credential, such as missing hosts"},
     )
 
 
@@ -514,13 +512,15 @@ class UsedByOut(Out):
 class CredentialUseOut(CredentialOut):
     used_by = fields.List(
         fields.Nested(UsedByOut),
-        metadata={"description": "The first 20 of those that name it: active flows, then others, then agents"},
+        metadata={"description": "The first 20 users: active flows, other flows, agents"},
     )
-    used_by_count = fields.Integer(metadata={"description": "How many name it"})
+    used_by_count = fields.Integer(metadata={"description": "Number of users"})
 
 
 class CredentialArgs(PageArgs):
-    used_by = fields.Boolean(load_default=False, metadata={"description": "Whether to say what uses each of them"})
+    used_by = fields.Boolean(
+        load_default=False, metadata={"description": "Include the flows and agents that use each credential"}
+    )
 
 
 class TrialIn(Shape):
@@ -529,21 +529,25 @@ class TrialIn(Shape):
     class Meta:
         unknown = INCLUDE
 
-    url = text(8_000, metadata={"description": "For credentials that go to no host of their own: where to send it"})
-    send = fields.Boolean(metadata={"description": "Whether a message may be sent to see whether it arrives"})
+    url = text(
+        8_000, metadata={"description": "For credentials without a host of their own: the address to test against"}
+    )
+    send = fields.Boolean(metadata={"description": "Allow sending a test message"})
 
 
 class TrialOf(TrialIn):
-    name = text(200, 0, load_default="", metadata={"description": "What messages call it"})
+    name = text(200, 0, load_default="", metadata={"description": "Its name in messages"})
     type = text(50, required=True)
-    data = fields.Dict(required=True, metadata={"description": "The values, which are not kept"})
+    data = fields.Dict(required=True, metadata={"description": "The values, which are not saved"})
     hosts = hosts(load_default=None)
 
 
 class TrialOut(Out):
-    ok = fields.Boolean(required=True, metadata={"description": "Whether the status is ok"})
-    status = choice(("ok", "failed", "untested"), required=True, metadata={"description": "untested: nobody was asked"})
-    message = fields.String(required=True, metadata={"description": "Who was asked, or what is wrong or missing"})
+    ok = fields.Boolean(required=True, metadata={"description": "True if the status is ok"})
+    status = choice(
+        ("ok", "failed", "untested"), required=True, metadata={"description": "untested: no service was asked"}
+    )
+    message = fields.String(required=True, metadata={"description": "The service that was asked, or the error"})
     duration_ms = Milliseconds(required=True)
 
 
@@ -553,7 +557,7 @@ class CredentialTypeOut(Out):
     description = fields.String(required=True)
     schema = fields.Dict(required=True)
     needs_hosts = fields.Boolean(
-        required=True, metadata={"description": "Whether no node can send it anywhere until its `hosts` are named"}
+        required=True, metadata={"description": "True if no node can send it until its `hosts` are set"}
     )
 
 
@@ -590,9 +594,9 @@ class LogArgs(PageArgs):
     level = Some(LEVELS, load_default=None)
     since = Time(load_default=None)
     until = Time(load_default=None)
-    search = text(200, is_kept=False, load_default=None, metadata={"description": "Letters of the message"})
+    search = text(200, is_kept=False, load_default=None, metadata={"description": "Text in the message"})
     workflow_id = text(64, load_default=None)
     brief = fields.Boolean(
         load_default=False,
-        metadata={"description": "Whether to cut long `data`: to `{$cut: {bytes, start}}`"},
+        metadata={"description": "Truncate long `data` to `{$cut: {bytes, start}}`"},
     )

@@ -32,21 +32,21 @@ TOOL = {
         "type": TYPES,
         "approval": {
             "oneOf": [{"type": "boolean"}, TEXTS],
-            "description": "Whether a person must agree to each call, or to those of which of its tools",
+            "description": "Require approval of each call (true), or of calls of the listed tools",
         },
-        "credential": {"type": "string", "description": "http, sql, mcp: the name of one"},
+        "credential": {"type": "string", "description": "http, sql, mcp: the name of a credential"},
         "hosts": {
             **TEXTS,
-            "description": "http: where it may go, `*.example.com` for all below; else wherever nodes may",
+            "description": "http: allowed hosts, `*.example.com` for subdomains; default: all that nodes may reach",
         },
         "methods": {
             "type": "array",
             "items": {"enum": list(definitions.METHODS)},
-            "description": "http: GET without it",
+            "description": "http: allowed methods; default: GET",
         },
-        "write": {"type": "boolean", "description": "store: whether it may set values"},
-        "workflows": {**TEXTS, "description": "run_flow: the ids of the flows; without it, all that can be called"},
-        "tools": {**TEXTS, "description": "mcp: the names of the server's tools; without it, all"},
+        "write": {"type": "boolean", "description": "store: allow setting values"},
+        "workflows": {**TEXTS, "description": "run_flow: ids of the allowed flows; default: all callable flows"},
+        "tools": {**TEXTS, "description": "mcp: allowed tools of the server; default: all"},
     },
 }
 LIMITS = {
@@ -62,7 +62,7 @@ LIMITS = {
             "type": "integer",
             "minimum": 1,
             "maximum": definitions.MAX_TOKENS,
-            "description": "In and out, in all",
+            "description": "Input and output tokens together",
         },
         "seconds": {"type": "number", "minimum": 1, "maximum": definitions.MAX_SECONDS},
         "cost": {"type": ["number", "null"], "maximum": definitions.MAX_COST, "description": "US dollars"},
@@ -71,7 +71,10 @@ LIMITS = {
 APPROVAL = {
     "type": "object",
     "properties": {
-        "notify": {"type": ["string", "null"], "description": "The service_url credential that is told"},
+        "notify": {
+            "type": ["string", "null"],
+            "description": "The service_url credential for messages with approval links",
+        },
         "timeout": {
             "type": ["number", "null"],
             "minimum": 1,
@@ -127,7 +130,7 @@ class AgentChange(AgentIn):
     updated_at = Time(
         load_default=None,
         allow_none=True,
-        metadata={"description": "When the agent was last changed that the change is based on; null: whenever"},
+        metadata={"description": "The `updated_at` that the change is based on; null: any"},
     )
 
 
@@ -153,11 +156,11 @@ class AgentOut(Out):
     output_schema = fields.Dict(required=True, allow_none=True)
     limits = fields.Dict(required=True)
     approval = fields.Dict(required=True, allow_none=True)
-    builtin = fields.Boolean(required=True, metadata={"description": "Whether it came with the server"})
+    builtin = fields.Boolean(required=True, metadata={"description": "True if it is built in"})
     needs_credentials = fields.List(
         fields.String(),
         required=True,
-        metadata={"description": "The types of its tools for which whoever runs it has to name a credential"},
+        metadata={"description": "Types of its tools that need a credential named with the task"},
     )
     created_at = Time(required=True, allow_none=True)
     updated_at = Time(required=True, allow_none=True)
@@ -166,9 +169,7 @@ class AgentOut(Out):
 class SavedAgentOut(AgentOut):
     """An agent that was just written."""
 
-    warnings = fields.List(
-        fields.Nested(Detail), metadata={"description": "Where there are any: a credential that is missing, say"}
-    )
+    warnings = fields.List(fields.Nested(Detail), metadata={"description": "Warnings, such as a missing credential"})
 
 
 @blueprint.get("/agents")
@@ -176,7 +177,7 @@ class SavedAgentOut(AgentOut):
 @blueprint.arguments(AgentArgs, location="query")
 @blueprint.response(200, listed(AgentOut))
 def agents(args: dict[str, Any]) -> Any:
-    """The agents, by id: those that are built in (`builtin`) and the workspace's own."""
+    """List the agents by id: built-in ones (`builtin`) and the workspace's own."""
     limit, after = args["limit"], args["cursor"] or ""
     found = {agent["id"]: _built_in(agent) for agent in templates.agent_definitions() if agent["id"] > after}
     found |= {row.id: _own(row) for row in Agent.of(get_workspace_id(), after, limit + 1)}
@@ -189,7 +190,7 @@ def agents(args: dict[str, Any]) -> Any:
 @blueprint.arguments(AgentIn)
 @blueprint.response(201, SavedAgentOut)
 def create(body: dict[str, Any]) -> Any:
-    """Define an agent. Without an `id` it gets one made of its name; 409 where there is one of that id."""
+    """Create an agent. The default `id` is derived from its name; 409 if that id exists."""
     agent = _parsed(body)
     if templates.find_agent(agent.id) is not None:
         raise Conflict(f"id: the agent {agent.id!r} is built in; choose another id")
@@ -204,7 +205,7 @@ def create(body: dict[str, Any]) -> Any:
 @blueprint.arguments(CheckIn)
 @blueprint.response(200, CheckOut)
 def validate(body: dict[str, Any]) -> Any:
-    """What is wrong with a definition; a `warning` keeps none from being saved. Nothing is kept."""
+    """List the errors of an agent's definition; a `warning` does not prevent saving. Nothing is saved."""
     agent, issues = definitions.check(_with_id(body["definition"]))
     found = issues if agent is None else agent_warnings(agent, get_workspace_id())
     return {"ok": agent is not None, "issues": [issue.as_dict() for issue in found[:MOST_ISSUES]]}
@@ -214,7 +215,7 @@ def validate(body: dict[str, Any]) -> Any:
 @require_role("viewer")
 @blueprint.response(200, AgentOut)
 def read(name: str) -> Any:
-    """One agent, by its id."""
+    """Show an agent by its id."""
     row, built_in = Agent.named(get_workspace_id(), name), templates.find_agent(name)
     if row is not None:
         return _own(row)
@@ -228,9 +229,9 @@ def read(name: str) -> Any:
 @blueprint.arguments(AgentChange)
 @blueprint.response(200, SavedAgentOut)
 def change(body: dict[str, Any], name: str) -> Any:
-    """Give one of the workspace's own agents this definition, all of it; a stale `updated_at` is refused.
+    """Replace the definition of one of the workspace's own agents. An old `updated_at` is refused.
 
-    Runs that have begun go on by the definition with which they did.
+    Started runs continue with the definition that they began with.
     """
     row, expected = _changeable(name, "changed"), body.pop("updated_at")
     if body.get("id") is None:
@@ -252,7 +253,7 @@ def change(body: dict[str, Any], name: str) -> Any:
 def delete(name: str) -> None:
     """Delete one of the workspace's own agents. Its runs and its memory stay.
 
-    Flows that use it keep naming it: their runs fail at that node, and say so, until there is one of that id again.
+    Flows still name it: their runs fail at that node until an agent of that id exists again.
     """
     row = _changeable(name, "deleted")
     with audited("agent.deleted") as entry:

@@ -26,17 +26,21 @@ blueprint = Resource("agent", "Agent runs")
 # Given empty, it is not left out: it means what was written without a session.
 SESSION = {
     "allowEmptyValue": True,
-    "description": "One session; empty: the entries without a session; left out: all",
+    "description": "A session; empty: entries without a session; omitted: all",
 }
 
 
 class TaskIn(Strict):
     agent_id = text(64, required=True)
     task = text(100_000, required=True)
-    input = fields.Raw(load_default=None, allow_none=True, metadata={"description": "What the task is about: data"})
+    input = fields.Raw(
+        load_default=None, allow_none=True, metadata={"description": "The material of the task, as data"}
+    )
     session = text(200, 0, load_default=None, allow_none=True)
     memory = fields.Boolean(
-        load_default=None, allow_none=True, metadata={"description": "Whether to recall; else as the agent says"}
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Add memories to the task; default: as the agent defines"},
     )
     model = text(200, load_default=None, allow_none=True, metadata={"description": "Such as openai:gpt-5"})
     credentials = fields.Dict(
@@ -44,7 +48,7 @@ class TaskIn(Strict):
         values=text(200),
         load_default=dict,
         validate=validate.Length(max=20),
-        metadata={"description": "By type of tool, for those that name none; `llm` is the model's"},
+        metadata={"description": "By type of tool, for tools that name none; `llm` is for the model"},
     )
     wait = fields.Float(load_default=30.0, validate=validate.Range(0, 60), metadata={"description": "Seconds"})
 
@@ -54,7 +58,7 @@ class UsageOut(Out):
     tool_calls = fields.Integer(required=True)
     input_tokens = fields.Integer(required=True)
     output_tokens = fields.Integer(required=True)
-    cost = fields.Float(required=True, allow_none=True, metadata={"description": "US dollars; null: not known"})
+    cost = fields.Float(required=True, allow_none=True, metadata={"description": "US dollars; null: unknown"})
 
 
 class AgentStepOut(Out):
@@ -65,9 +69,9 @@ class AgentStepOut(Out):
     name = fields.String(required=True)
     status = choice(("running", "success", "failed", "refused", "asking", "waiting"), required=True)
     arguments = Json(allow_none=True, metadata={"description": "Of a tool"})
-    result = Json(allow_none=True, metadata={"description": "Of a tool: what the model is told"})
-    text = fields.String(allow_none=True, metadata={"description": "What the model says; of the start its prompt"})
-    tool_calls = Json(allow_none=True, metadata={"description": "What the model calls: `[{name, arguments}]`"})
+    result = Json(allow_none=True, metadata={"description": "For a tool: the text for the model"})
+    text = fields.String(allow_none=True, metadata={"description": "The model's text; for the start, its prompt"})
+    tool_calls = Json(allow_none=True, metadata={"description": "The model's tool calls: `[{name, arguments}]`"})
     error_text = fields.String(required=True, allow_none=True)
     prompt_chars = fields.Integer(allow_none=True)
     prompt_messages = fields.Integer(allow_none=True)
@@ -90,7 +94,7 @@ class ToolCallOut(Out):
 class AgentRunOut(Out):
     id = fields.String(required=True)
     agent_id = fields.String(required=True)
-    run_id = fields.String(required=True, metadata={"description": "The run whose step it is"})
+    run_id = fields.String(required=True, metadata={"description": "The run that the step belongs to"})
     node_id = fields.String(required=True)
     item_index = fields.Integer(allow_none=True)
     status = choice(("pending", "running", "waiting", "success", "failed"), required=True)
@@ -99,13 +103,13 @@ class AgentRunOut(Out):
     session = fields.String(allow_none=True)
     model = fields.String(allow_none=True)
     text = fields.String(allow_none=True)
-    data = Json(allow_none=True, metadata={"description": "The answer of an agent with an output_schema"})
+    data = Json(allow_none=True, metadata={"description": "The answer, if the agent has an output_schema"})
     tool_calls = fields.List(fields.Nested(ToolCallOut), required=True)
     usage = fields.Nested(UsageOut, required=True)
     error_text = fields.String(required=True, allow_none=True)
-    waiting = fields.String(allow_none=True, metadata={"description": "What it waits for"})
+    waiting = fields.String(allow_none=True, metadata={"description": "The reason for waiting"})
     question = fields.String(
-        allow_none=True, metadata={"description": "What to answer by POST /api/runs/:id/resume, to this question alone"}
+        allow_none=True, metadata={"description": "The question to name in POST /api/runs/:id/resume"}
     )
     created_at = Time(required=True)
     finished_at = Time(required=True, allow_none=True)
@@ -115,7 +119,7 @@ class AgentRunOut(Out):
 
 class AgentLogOut(AgentRunOut):
     steps = fields.List(fields.Nested(AgentStepOut), required=True)
-    more_steps = fields.Integer(required=True, metadata={"description": "How many are left out, in a list"})
+    more_steps = fields.Integer(required=True, metadata={"description": "In a list: number of omitted steps"})
 
 
 class AgentRunArgs(Shape):
@@ -134,10 +138,10 @@ class AgentLogArgs(PageArgs):
 @blueprint.response(200, AgentRunOut)
 @blueprint.alt_response(202, schema=AgentRunOut)
 def run(body: dict[str, Any]) -> Any:
-    """Give an agent a task. Waits up to `wait` seconds: 200 with the answer, else 202 with the run as it stands.
+    """Run an agent. Waits up to `wait` seconds: 200 with the answer, otherwise 202 with the unfinished run.
 
-    It is a run like those of flows: it survives a restart of the server, and where a tool needs approval it waits for
-    that. 503 while no model is configured.
+    It is a run like those of flows: it survives a restart of the server, and waits if a tool needs approval. 503 while
+    no model is configured.
     """
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
     _check_credentials(body["credentials"])
@@ -157,10 +161,10 @@ def run(body: dict[str, Any]) -> Any:
 @blueprint.arguments(AgentLogArgs, location="query")
 @blueprint.response(200, listed(AgentLogOut))
 def logs(args: dict[str, Any]) -> Any:
-    """What agents did, newest first, each with its steps: prompt sizes, calls of tools, tokens, times.
+    """List the runs of agents, newest first, with their steps: prompt sizes, tool calls, tokens, times.
 
-    Long values are cut and long runs have their first steps; GET /api/agent/runs/:id has all. Where there is very much,
-    a page has fewer than `limit`.
+    Long values are truncated, and long runs have only their first steps; GET /api/agent/runs/:id has everything. A
+    large page may have fewer than `limit`.
     """
     query = AgentRun.select_where(get_workspace_id(), args["agent_id"], args["session"])
     rows, cursor = AgentRun.page(query, args["limit"], args["cursor"])
@@ -173,9 +177,9 @@ def logs(args: dict[str, Any]) -> Any:
 @blueprint.arguments(AgentRunArgs, location="query")
 @blueprint.response(200, AgentLogOut)
 def one(args: dict[str, Any], agent_run: AgentRun) -> Any:
-    """One run of an agent with its steps, as far as it has come.
+    """Show a run of an agent with its steps so far.
 
-    With `wait`, it is answered when the run has ended, has to wait, or so many seconds are over.
+    With `wait`, the answer comes when the run has ended, must wait, or that many seconds have passed.
     """
     found = Run.find(agent_run.run_id)
     if args["wait"] and found is not None and found.finished_at is None:
@@ -188,7 +192,7 @@ def one(args: dict[str, Any], agent_run: AgentRun) -> Any:
 @require_role("operator", agent_run=AgentRun)
 @blueprint.response(200, AgentRunOut)
 def cancel(agent_run: AgentRun) -> Any:
-    """Cancel the run in which the agent works: it is `failed` at once, and the agent takes no further step."""
+    """Cancel the run of an agent. It is `failed` at once, and the agent takes no further step."""
     found = Run.find(agent_run.run_id)
     if found is None:
         raise Conflict("The run has ended already")

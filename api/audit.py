@@ -20,7 +20,7 @@ from models import ACTIONS, SUBJECTS, AuditEntry, Base, Run, Write, present_name
 from schema_fields import Json, Out, Time, choice, text
 from schemas import PageArgs, listed
 
-blueprint = Resource("audit", "Who changed what, and when")
+blueprint = Resource("audit", "The audit log")
 AN_ID = re.compile(r'"([a-z]{2,4}_[0-9A-Z]{26})"')  # in JSON
 
 
@@ -37,12 +37,10 @@ class AuditOut(Out):
     action = choice(ACTIONS, required=True)
     workspace_id = fields.String(required=True)
     user_id = fields.String(
-        required=True, allow_none=True, metadata={"description": "null: by a signed link, or on the command line"}
+        required=True, allow_none=True, metadata={"description": "null: a signed link or the command line"}
     )
     user_email = fields.String(required=True, allow_none=True, metadata={"description": "As it was then"})
-    token_name = fields.String(
-        required=True, allow_none=True, metadata={"description": "Of the API token that they came with"}
-    )
+    token_name = fields.String(required=True, allow_none=True, metadata={"description": "Of the API token used"})
     target_type = fields.String(required=True, allow_none=True)
     target_id = fields.String(required=True, allow_none=True)
     target_name = fields.String(required=True, allow_none=True, metadata={"description": "As it was then"})
@@ -54,9 +52,9 @@ class AuditOut(Out):
         keys=fields.String(),
         values=fields.String(),
         required=True,
-        metadata={"description": "By id, what is still there of all that it has ids of, as it is called now"},
+        metadata={"description": "Current names of existing objects, by id"},
     )
-    address = fields.String(required=True, allow_none=True, metadata={"description": "From where the request came"})
+    address = fields.String(required=True, allow_none=True, metadata={"description": "The address of the client"})
     created_at = Time(required=True)
 
 
@@ -65,7 +63,7 @@ class AuditOut(Out):
 @blueprint.arguments(AuditArgs, location="query")
 @blueprint.response(200, listed(AuditOut))
 def entries(args: dict[str, Any]) -> Any:
-    """What was done in the workspace, newest first. `action` is one, or what it begins with: `flow`, `flow.deleted`."""
+    """List the audit log, newest first. `action` is one action or its beginning: `flow`, `flow.deleted`."""
     limit, cursor = args.pop("limit"), args.pop("cursor")
     items, cursor = AuditEntry.page(AuditEntry.select_where(get_workspace_id(), **args), limit, cursor)
     _name(items)

@@ -26,11 +26,9 @@ blueprint = Resource("catalogue", "Node types and templates to build with")
 class NodeOut(Out):
     type = fields.String(required=True)
     name = fields.String(required=True)
-    also = fields.List(
-        fields.String(), required=True, metadata={"description": "Other words by which people look for it"}
-    )
+    also = fields.List(fields.String(), required=True, metadata={"description": "Other search words"})
     icon = fields.String(
-        required=True, metadata={"description": "The name of a Tabler icon; empty: that of its category"}
+        required=True, metadata={"description": "The name of a Tabler icon; empty: its category's icon"}
     )
     category = fields.String(required=True)
     description = fields.String(required=True)
@@ -68,7 +66,7 @@ class NodeArgs(SliceArgs):
 
 
 class NeededOut(Out):
-    name = fields.String(required=True, metadata={"description": "The name by which the flow knows it"})
+    name = fields.String(required=True, metadata={"description": "Its name in the flow"})
     type = fields.String(required=True)
     purpose = fields.String(required=True, data_key="for", attribute="for")
 
@@ -80,7 +78,7 @@ class TemplateOut(Out):
     category = fields.String(required=True)
     tags = fields.List(fields.String(), required=True)
     credentials = fields.List(fields.Nested(NeededOut), required=True)
-    needs = fields.List(fields.String(), metadata={"description": "What it cannot do without, such as internet"})
+    needs = fields.List(fields.String(), metadata={"description": "Requirements, such as internet"})
     sample_input = fields.Raw(required=True, allow_none=True)
     expected_output = fields.Raw(allow_none=True)
     definition = fields.Raw(required=True, metadata=DEFINITION)
@@ -96,9 +94,9 @@ class UseIn(Strict):
 @blueprint.arguments(NodeArgs, location="query")
 @blueprint.response(200, NodesOut)
 def nodes(args: dict[str, Any]) -> Any:
-    """The node types; `config_schema` is the JSON Schema of their config, `own` marks those of HEADRACE_NODES_DIR.
+    """List the node types. `config_schema` is their config's JSON Schema; `own` marks types of HEADRACE_NODES_DIR.
 
-    `broken` are the files of that folder which could not be loaded at the start.
+    `broken` lists files of that folder that could not be loaded at the start.
     """
     found = node_types.search(args["search"], args["category"])
     broken = [broken._asdict() for broken in plugins.BROKEN]
@@ -111,7 +109,7 @@ def nodes(args: dict[str, Any]) -> Any:
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(TemplateOut))
 def templates(args: dict[str, Any]) -> Any:
-    """The official templates."""
+    """List the official templates."""
     return slice_of(files.all_templates(), args)
 
 
@@ -120,7 +118,7 @@ def templates(args: dict[str, Any]) -> Any:
 @blueprint.arguments(UseIn, required=False)
 @blueprint.response(201, SavedOut)
 def use(body: dict[str, str], name: str) -> Any:
-    """Make a draft flow of a template."""
+    """Create a draft flow from a template."""
     template = files.find_template(name)
     if template is None:
         raise NotFound(f"There is no template {name[:64]!r}")

@@ -46,7 +46,7 @@ _room = threading.BoundedSemaphore(TRIALS_AT_ONCE)
 @blueprint.arguments(CredentialArgs, location="query")
 @blueprint.response(200, listed(CredentialUseOut))
 def credentials(args: dict[str, Any]) -> Any:
-    """The credentials of the workspace, newest first, without their values; with `used_by`, what uses each of them."""
+    """List the credentials, newest first, without their values; with `used_by`, the flows and agents that use each."""
     items, cursor = Credential.page(Credential.of(get_workspace_id()), args["limit"], args["cursor"])
     if args["used_by"]:
         _say_who_uses(items, get_workspace_id())
@@ -57,9 +57,9 @@ def credentials(args: dict[str, Any]) -> Any:
 @require_role("viewer", credential=Credential)
 @blueprint.response(200, CredentialUseOut)
 def read(credential: Credential) -> Any:
-    """One credential, without its values, and what uses it: `used_by` are flows of any status, and agents.
+    """Show a credential without its values. `used_by` are the flows of any status and the agents that use it.
 
-    An active flow keeps it from being deleted. Of very many flows the newest are looked at.
+    It cannot be deleted while an active flow uses it. Of very many flows, only the newest are searched.
     """
     _say_who_uses([credential], credential.workspace_id)
     return credential
@@ -71,7 +71,7 @@ def read(credential: Credential) -> Any:
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(CredentialTypeOut))
 def types(args: dict[str, Any]) -> Any:
-    """What types there are; `schema` is the JSON Schema of what each holds."""
+    """List the types of credentials; `schema` is the JSON Schema of each type's values."""
     return slice_of(catalogue(), args)
 
 
@@ -80,7 +80,7 @@ def types(args: dict[str, Any]) -> Any:
 @blueprint.arguments(CredentialIn)
 @blueprint.response(201, CredentialOut)
 def create(body: dict[str, Any]) -> Any:
-    """Keep a credential. What `data` has, its type says: GET `/api/credential-types`."""
+    """Create a credential. The fields of `data` depend on its type: GET `/api/credential-types`."""
     data = _checked(body["type"], body["data"])
     values = {"name": body["name"], "type": body["type"], "hosts": _as_text(body["hosts"])}
     return _warned(_kept().keep(begun("credential.created"), data, **values))
@@ -91,10 +91,9 @@ def create(body: dict[str, Any]) -> Any:
 @blueprint.arguments(CredentialChange)
 @blueprint.response(200, CredentialOut)
 def change(body: dict[str, Any], credential: Credential) -> Any:
-    """Give it another name, or other values: `data` replaces all of them. Its type stays.
+    """Rename a credential or replace its values: `data` replaces all of them. The type stays.
 
-    So does a name by which an active flow uses it. Whoever lets it go to more hosts has to know its values, and give
-    them too.
+    A name that an active flow uses cannot be changed. Adding hosts requires all values again.
     """
     if "hosts" in body:
         body["hosts"] = _as_text(body["hosts"])
@@ -110,7 +109,7 @@ def change(body: dict[str, Any], credential: Credential) -> Any:
 @require_role("editor", credential=Credential)
 @blueprint.response(204)
 def delete(credential: Credential) -> None:
-    """Delete it; refused while an active flow uses it."""
+    """Delete a credential. Refused while an active flow uses it."""
     _kept().remove(begun("credential.deleted"), credential)
 
 
@@ -119,10 +118,10 @@ def delete(credential: Credential) -> None:
 @blueprint.arguments(TrialIn, required=False)
 @blueprint.response(200, TrialOut)
 def test(body: dict[str, Any], credential: Credential) -> Any:
-    """Connect with it and say whether that works: a `status` and a `message` for people, which holds no value of it.
+    """Test a credential by connecting with it. `message` is for people and contains none of its values.
 
-    One for which nobody could be asked is `untested`, and not `ok`: give a `url` for a credential that goes to no host
-    of its own, or `send` for one of messages.
+    If no service could be asked, `status` is `untested`, not `ok`: give a `url` for a credential without a host of its
+    own, or `send` for one of messages.
     """
     trial = _tried(credential.workspace_id, credential.name, lambda: _kept().open(credential), body)
     begun("credential.tested").about(credential).note(type=credential.type, ok=trial.ok).save_new()
@@ -134,7 +133,7 @@ def test(body: dict[str, Any], credential: Credential) -> Any:
 @blueprint.arguments(TrialOf)
 @blueprint.response(200, TrialOut)
 def test_unsaved(body: dict[str, Any]) -> Any:
-    """The same with values that are not kept."""
+    """Test values of a credential without saving them."""
     name, type_, data, hosts = (body.pop(key) for key in ("name", "type", "data", "hosts"))
     made = opened(name, type_, _checked(type_, data), hosts)
     trial = _tried(get_workspace_id(), made.name, lambda: made, body)

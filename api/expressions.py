@@ -17,7 +17,7 @@ from models import Run, Workflow
 from schema_fields import Json, Out, Strict, text
 from schemas import DEFINITION
 
-blueprint = Resource("expressions", "Expressions, to be tried out")
+blueprint = Resource("expressions", "Preview of expressions")
 
 
 MOST_TEMPLATES = 50
@@ -25,21 +25,23 @@ MOST_TEMPLATES = 50
 
 class PreviewIn(Strict):
     workflow_id = text(64, required=True)
-    node_id = text(64, required=True, metadata={"description": "The node in which the templates stand"})
+    node_id = text(64, required=True, metadata={"description": "The node of the templates"})
     definition = fields.Raw(
         load_default=None,
         allow_none=True,
-        metadata={**DEFINITION, "description": "The definition as it is being edited; else the flow's"},
+        metadata={**DEFINITION, "description": "The definition being edited; default: the flow's"},
     )
     run_id = text(
-        64, load_default=None, allow_none=True, metadata={"description": "A run of the flow, whose values are taken"}
+        64, load_default=None, allow_none=True, metadata={"description": "A run of the flow, whose values are used"}
     )
     pinned = pins("By node id, what is taken for the outputs of nodes, in place of what the run recorded")
-    template = fields.Raw(allow_none=True, metadata={"description": "Any JSON; expressions in its texts are evaluated"})
+    template = fields.Raw(
+        allow_none=True, metadata={"description": "Any JSON; expressions in its strings are evaluated"}
+    )
     templates = fields.List(
         fields.Raw(allow_none=True),
         validate=validate.Length(1, MOST_TEMPLATES),
-        metadata={"description": "Several of them"},
+        metadata={"description": "Several templates"},
     )
 
     @validates_schema
@@ -54,7 +56,7 @@ class PreviewedOut(Out):
     value = Json(
         required=True,
         allow_none=True,
-        metadata={"description": "What it comes to; of a `truncated` one the beginning of the text, or of its JSON"},
+        metadata={"description": "The result; if `truncated`, the beginning of the text or of its JSON"},
     )
     error = fields.String(required=True, allow_none=True)
     truncated = fields.Boolean(required=True)
@@ -63,15 +65,15 @@ class PreviewedOut(Out):
 class NamesOut(Out):
     top = fields.List(fields.String(), required=True)
     steps = fields.List(
-        fields.String(), required=True, metadata={"description": "The nodes that lead to this one, in their order"}
+        fields.String(), required=True, metadata={"description": "The predecessors of this node, in order"}
     )
 
 
 class PreviewOut(Out):
     items = fields.List(
-        fields.Nested(PreviewedOut), required=True, metadata={"description": "One for each template, in their order"}
+        fields.Nested(PreviewedOut), required=True, metadata={"description": "One per template, in order"}
     )
-    names = fields.Nested(NamesOut, required=True, metadata={"description": "What to offer while one writes"})
+    names = fields.Nested(NamesOut, required=True, metadata={"description": "Names for completion"})
 
 
 @blueprint.post("/expressions/preview")
@@ -79,10 +81,10 @@ class PreviewOut(Out):
 @blueprint.arguments(PreviewIn)
 @blueprint.response(200, PreviewOut)
 def preview(body: dict[str, Any]) -> Any:
-    """What expressions in a node would come to, against what a run has recorded. Nothing is executed.
+    """Evaluate expressions of a node with the data that a run has recorded. Nothing is executed.
 
-    They see what they would when the node is executed: of a node that has `foreach`, the first item. Where a secret
-    would stand, there is ••••, whatever is done with it. Without a `run_id` there is what is `pinned`, and no more.
+    Expressions see the same names as when the node is executed; with `foreach`, the first item. •••• stands for a
+    secret. Without a `run_id`, only `pinned` outputs are available.
     """
     flow = find(Workflow, body["workflow_id"], "editor", "flow")
     run = None if body["run_id"] is None else find(Run, body["run_id"], "viewer", "run")

@@ -21,7 +21,7 @@ from nodes.http.response import plain
 from schema_fields import Cursor, Out, Strict, Time, text
 from schemas import Error, PageArgs, listed
 
-blueprint = Resource("files", "The files of the workspace, which nodes read and write")
+blueprint = Resource("files", "Files of the workspace")
 PIECE = 64 * 1024
 MULTIPART = "multipart/form-data"
 ROOM_FOR_FORM = 64 * 1024  # bytes of a request beside the file
@@ -37,9 +37,7 @@ class FileCursor(Cursor):
 
 
 class FileArgs(PageArgs):
-    prefix = text(
-        1_000, 0, load_default="", metadata={"description": "What their paths begin with, such as `reports/`"}
-    )
+    prefix = text(1_000, 0, load_default="", metadata={"description": "Beginning of the paths, such as `reports/`"})
     cursor = FileCursor(load_default=None)
 
 
@@ -47,7 +45,7 @@ class FileOut(Out):
     path = fields.String(required=True)
     name = fields.String(required=True, metadata={"description": "The last part of the path"})
     size = fields.Integer(required=True, metadata={"description": "In bytes"})
-    content_type = fields.String(required=True, metadata={"description": "By the ending of the name"})
+    content_type = fields.String(required=True, metadata={"description": "From the ending of the name"})
     modified_at = Time(required=True)
 
 
@@ -63,9 +61,7 @@ class UploadIn(Strict):
             "keeps its name. Empty: its name, in no folder"
         },
     )
-    overwrite = fields.Boolean(
-        load_default=False, metadata={"description": "Whether to replace a file that has this path"}
-    )
+    overwrite = fields.Boolean(load_default=False, metadata={"description": "Replace an existing file"})
 
 
 class UploadForm(UploadIn):
@@ -84,7 +80,7 @@ UPLOAD = UploadIn()
 @blueprint.arguments(FileArgs, location="query")
 @blueprint.response(200, listed(FileOut))
 def files(args: dict[str, Any]) -> Any:
-    """List the files of the workspace in the order of their paths, those in folders too."""
+    """List the files of the workspace by path, including files in folders."""
     with _refusals():
         found = _files().find(args["prefix"], args["cursor"] or "", args["limit"] + 1)
     items = [_shown(**file) for file in found[: args["limit"]]]
@@ -99,9 +95,9 @@ def files(args: dict[str, Any]) -> Any:
 @blueprint.alt_response(413, schema=Error)
 @blueprint.alt_response(415, schema=Error)
 def upload() -> Any:
-    """Keep a file of up to `HEADRACE_FILE_MAX_BYTES`, whatever `HEADRACE_MAX_BODY_BYTES` is.
+    """Upload a file of up to `HEADRACE_FILE_MAX_BYTES`, independent of `HEADRACE_MAX_BODY_BYTES`.
 
-    It goes to the disk as it comes in, and is there whole or not at all. Where there is such a file already, 409 unless
+    It is written to the disk while it arrives, and appears only when complete. 409 if the file exists, unless
     `overwrite` is true.
     """
     request = get_request()
@@ -127,10 +123,10 @@ def upload() -> Any:
     description="The file, under its own content type",
 )
 def download(path: str) -> Response:
-    """Send a file, to be saved under its name.
+    """Download a file under its name.
 
-    Viewers are not sent any: they see everything without the signatures of links that answer runs, and a file may hold
-    such a link.
+    Viewers cannot download files: the API hides signatures of answer links from them, and a file may contain such a
+    link.
     """
     with _refusals():
         response = stream(_files(), path, content_type_of(path))

@@ -30,7 +30,7 @@ class SuggestionOut(Out):
     name = fields.String(required=True)
     type = fields.String(required=True)
     data = fields.Dict(required=True)
-    sources = fields.Dict(required=True, metadata={"description": "Where the values stand that are not in `data`"})
+    sources = fields.Dict(required=True, metadata={"description": "Where to find the values that `data` lacks"})
     hosts = fields.List(fields.String(), required=True, allow_none=True)
 
 
@@ -81,7 +81,7 @@ class PaletteOut(Out):
 @blueprint.arguments(CurlIn)
 @blueprint.response(200, ImportedOut)
 def curl(body: dict[str, str]) -> Any:
-    """The `http` node that sends what a cURL command sends. Nothing is kept, and no secret comes back."""
+    """Convert a cURL command to an `http` node. Nothing is saved, and no secret is returned."""
     return curl_lines.node_of(body["command"])
 
 
@@ -90,7 +90,7 @@ def curl(body: dict[str, str]) -> Any:
 @blueprint.arguments(DocumentIn)
 @blueprint.response(201, PaletteOut)
 def openapi(body: dict[str, Any]) -> Any:
-    """Put a node for each operation of an OpenAPI 3 document into the palette; it replaces those of the same title."""
+    """Add a preset per operation of an OpenAPI 3 document to the palette. Replaces those of the same title."""
     document = body["document"]
     if not isinstance(document, str | dict):
         raise BadInput("document: must be text or an object")
@@ -108,7 +108,7 @@ def openapi(body: dict[str, Any]) -> Any:
 @blueprint.arguments(PresetArgs, location="query")
 @blueprint.response(200, listed(PresetOut))
 def presets(args: dict[str, Any]) -> Any:
-    """The palette, document by document, the latest first."""
+    """List the presets of the palette by document, the latest first."""
     found = Preset.select_where(get_workspace_id(), args["search"], args["source"])
     items, cursor = Preset.page(found, args["limit"], args["cursor"])
     return {"items": items, "next_cursor": cursor}
@@ -118,7 +118,7 @@ def presets(args: dict[str, Any]) -> Any:
 @require_role("editor")
 @blueprint.response(204)
 def delete(source: str) -> None:
-    """Take all presets of a document out of the palette. Nodes that were made of them stay."""
+    """Remove all presets of a document from the palette. Nodes created from them stay."""
     with audited("preset.deleted") as entry:
         entry.target("preset", source, None)
         if not Preset.remove_source(get_workspace_id(), source):

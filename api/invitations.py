@@ -33,15 +33,15 @@ class InvitationOut(Out):
     id = fields.String(required=True)
     email = fields.String(required=True)
     role = choice(ROLES, required=True)
-    invited_by = fields.String(required=True, metadata={"description": "Name of the owner who made it"})
+    invited_by = fields.String(required=True, metadata={"description": "Name of the inviting owner"})
     invited_by_email = fields.String(required=True)
     created_at = Time(required=True)
     expires_at = Time(required=True)
 
 
 class InvitationMade(InvitationOut):
-    link = fields.String(required=True, metadata={"description": "Only in the answer that makes it; good once"})
-    mailed = fields.Boolean(required=True, metadata={"description": "Whether a mail with the link was sent"})
+    link = fields.String(required=True, metadata={"description": "Only in the answer to its creation; works once"})
+    mailed = fields.Boolean(required=True, metadata={"description": "True if a mail with the link was sent"})
 
 
 class InvitationToken(Strict):
@@ -59,7 +59,7 @@ class InvitationShown(Out):
 
 class Redemption(InvitationToken):
     name = text(200)
-    password = password(metadata={"description": "Of the new account; not for somebody who is logged in"})
+    password = password(metadata={"description": "For the new account; not if you are logged in"})
 
 
 # Owners
@@ -70,7 +70,7 @@ class Redemption(InvitationToken):
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(InvitationOut))
 def list_invitations(args: dict[str, Any]) -> Any:
-    """The pending invitations of the workspace, newest first."""
+    """List the pending invitations of the workspace, newest first."""
     return slice_of([_with_inviter(row) for row in Invitation.pending(get_workspace_id())], args)
 
 
@@ -79,10 +79,10 @@ def list_invitations(args: dict[str, Any]) -> Any:
 @blueprint.arguments(InvitationIn)
 @blueprint.response(201, InvitationMade)
 def create_invitation(body: dict[str, str]) -> Any:
-    """Invite the person of this address. It replaces their earlier invitation to this workspace.
+    """Invite a person by address. Replaces an earlier invitation of that address to this workspace.
 
-    Only this answer has the link, which is good once and for 72 hours. It is the same whether or not the address has
-    an account.
+    Only this answer has the link, which works once and for 72 hours. The answer is the same whether or not the address
+    has an account.
     """
     return invited(body["email"], body["role"])
 
@@ -91,7 +91,7 @@ def create_invitation(body: dict[str, str]) -> Any:
 @require_role("owner", by_session=True, invitation=Invitation)
 @blueprint.response(204)
 def delete_invitation(invitation: Invitation) -> None:
-    """Withdraw an invitation: its link is good no more."""
+    """Revoke an invitation. Its link becomes invalid."""
     remove("invitation.withdrawn", invitation)
 
 
@@ -123,9 +123,9 @@ def _with_inviter(row: Invitation) -> Invitation:
 @blueprint.arguments(InvitationToken)
 @blueprint.response(200, InvitationShown)
 def look(body: dict[str, str]) -> Any:
-    """Show what the invitation with this token is for. It does not say whether the address has an account.
+    """Show the invitation of this token, without saying whether the address has an account.
 
-    404 if it was used or withdrawn, has expired or never was.
+    404 if it was used or revoked, has expired or never existed.
     """
     row = invitations.find(body["token"], *get_client())
     row.workspace_name = Workspace.get_by_id(row.workspace_id).name
@@ -138,13 +138,13 @@ def look(body: dict[str, str]) -> Any:
 @blueprint.arguments(Redemption)
 @blueprint.response(200, WhoOut)
 def redeem(body: dict[str, str]) -> Any:
-    """Accept an invitation. Logged in, it makes you a member and moves your session to the workspace.
+    """Accept an invitation. If you are logged in, you join and your session moves to the workspace.
 
-    Not logged in, it makes an account with the `password` that you choose, and logs you in. If the address has an
-    account, that stays as it is: 409, unless the password is the account's, which logs you in and accepts.
+    Otherwise an account with the chosen `password` is created, and you are logged in. If the address has an account,
+    the account stays unchanged: 409, unless the password is that account's, which logs you in and accepts.
 
-    409 too if the invitation is for another address than yours, or you are a member. 404 if it was used or withdrawn,
-    has expired or never was.
+    Also 409 if the invitation is for another address than yours, or if you are a member. 404 if it was used or revoked,
+    has expired or never existed.
     """
     check_origin()
     if request.headers.get("Authorization"):

@@ -22,10 +22,10 @@ LONGEST_BRIEF = 300  # characters
 @blueprint.arguments(LogArgs, location="query")
 @blueprint.response(200, listed(LogItemOut))
 def logs(args: dict[str, Any]) -> Any:
-    """The log entries of the workspace, newest first. `level` may be several, separated by commas.
+    """List the log entries of the workspace, newest first. `level` may be several, separated by commas.
 
-    What has the letters of a `search`, or is of a `workflow_id`, is looked for in 5,000 entries at a time: a page of it
-    may be short, or empty, and the next one have more, if there is a cursor.
+    A text `search` and a `workflow_id` are searched in 5,000 entries at a time: a page may be short or empty, and the
+    next one may have more, if there is a cursor.
     """
     limit, cursor, brief = args.pop("limit"), args.pop("cursor"), args.pop("brief")
     # A run decides by itself which workspace is meant.
@@ -66,6 +66,6 @@ def write_entry(body: dict[str, Any]) -> Any:
 @blueprint.arguments(WholeArgs, location="query")
 @blueprint.response(200, listed(LogOut))
 def of_run(args: dict[str, Any], run: Run) -> Any:
-    """All log entries of a run, oldest first."""
+    """List all log entries of a run, oldest first."""
     items, cursor = LogEntry.of(run.id, args["limit"] or MAX_WHOLE, args["cursor"])
     return {"items": items, "next_cursor": cursor}

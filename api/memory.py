@@ -18,7 +18,7 @@ from models import AgentMemory, MemoryScope, now_ms
 from schema_fields import Json, Out, Shape, Strict, Time, text
 from schemas import PageArgs, listed
 
-blueprint = Resource("memory", "What agents remember")
+blueprint = Resource("memory", "Memories of agents")
 PAUSE_SECONDS = 0.005  # in which others get to write
 
 
@@ -33,7 +33,7 @@ class MemoryIn(Strict):
         load_default=None,
         allow_none=True,
         validate=validate.Range(1, 3_660 * 86_400),
-        metadata={"description": "Seconds after which it is forgotten; without it, never"},
+        metadata={"description": "Seconds until it expires; default: never"},
     )
 
 
@@ -49,7 +49,7 @@ class ForgetArgs(Shape):
 
 
 class ForgottenOut(Out):
-    deleted = fields.Integer(required=True, metadata={"description": "How many entries there were"})
+    deleted = fields.Integer(required=True, metadata={"description": "Number of deleted entries"})
 
 
 class MemoryOut(Out):
@@ -69,7 +69,7 @@ class MemoryOut(Out):
 @blueprint.arguments(MemoryArgs, location="query")
 @blueprint.response(200, listed(MemoryOut))
 def memories(args: dict[str, Any]) -> Any:
-    """What agents remember, newest first; `search` finds words, by their beginnings, in key, content and tags."""
+    """List memories of agents, newest first. `search` matches word beginnings in key, content and tags."""
     scope = _scope(args)
     search = args["search"] or ""
     items, cursor = AgentMemory.listed(scope, search, args["limit"], args["cursor"])
@@ -83,7 +83,7 @@ def memories(args: dict[str, Any]) -> Any:
 @blueprint.arguments(MemoryIn)
 @blueprint.response(201, MemoryOut)
 def remember(body: dict[str, Any]) -> Any:
-    """Write a memory; the same agent, session and key overwrite the earlier one."""
+    """Write a memory. It overwrites a memory with the same agent, session and key."""
     now, seconds = now_ms(), body["expires_in"]
     names = get_workspace_id(), body["agent_id"], body["session"] or "", body["key"]
     with audited("memory.written") as entry:
@@ -103,7 +103,7 @@ def remember(body: dict[str, Any]) -> Any:
 @require_role("viewer", memory=AgentMemory)
 @blueprint.response(200, MemoryOut)
 def memory(memory: AgentMemory) -> Any:
-    """A memory."""
+    """Show a memory."""
     return memory
 
 
@@ -123,7 +123,7 @@ def forget(memory: AgentMemory) -> None:
 @blueprint.arguments(ForgetArgs, location="query")
 @blueprint.response(200, ForgottenOut)
 def forget_all(args: dict[str, Any]) -> Any:
-    """Make an agent forget all, or one session."""
+    """Delete all memories of an agent, or of one session."""
     forgetting = AgentMemory.forget(_scope(args))
     with audited("memory.cleared") as entry:
         entry.target("agent", args["agent_id"], None).note(session=args["session"])

@@ -50,7 +50,7 @@ class FlowCountOut(Out):
     p95_duration_ms = Milliseconds(
         required=True,
         allow_none=True,
-        metadata={"description": "Of its newest 50 ended runs; for the 10 busiest flows"},
+        metadata={"description": "From its newest 50 ended runs; for the 10 busiest flows"},
     )
     last_status = fields.String(
         required=True, allow_none=True, metadata={"enum": (*RUN_STATUSES, None), "description": "Of its newest run"}
@@ -73,7 +73,7 @@ class MetricsOut(Out):
     daily = Items(fields.Nested(DayOut), required=True)
     hourly = Items(
         fields.Nested(HourOut),
-        metadata={"description": "With `days` 1 or 2: what has ended of the runs that were accepted in each hour"},
+        metadata={"description": "With `days` 1 or 2: ended runs by the hour of their acceptance"},
     )
     flows = Items(fields.Nested(FlowCountOut), required=True)
 
@@ -87,7 +87,7 @@ class ReadyOut(HealthOut):
     version = fields.String(required=True, metadata={"description": "The version of the server"})
     paused = fields.Boolean(
         required=True,
-        metadata={"description": "Whether nothing starts: no schedule, poll, wait or pending run, and no new run"},
+        metadata={"description": "True if the server is paused: no schedule, poll, wait, pending or new run starts"},
     )
 
 
@@ -96,7 +96,7 @@ class ReadyOut(HealthOut):
 @blueprint.doc(security=[])
 @blueprint.response(200, HealthOut)
 def health() -> Any:
-    """Whether the process answers."""
+    """Show that the process answers."""
     return {"ok": True, "ts": iso(now_ms())}
 
 
@@ -105,7 +105,7 @@ def health() -> Any:
 @blueprint.doc(security=[])
 @blueprint.response(200, ReadyOut)
 def ready() -> Any:
-    """Whether the server can take work: its database answers and takes writes, and runs are not stopped. 503 if not."""
+    """Show whether the server accepts work: its database is writable and runs are not stopped. 503 if not."""
     server = current_app.extensions["headrace"]
     try:
         Workspace.select().limit(1).count()
@@ -124,9 +124,9 @@ def ready() -> Any:
 @blueprint.arguments(MetricsArgs, location="query")
 @blueprint.response(200, MetricsOut)
 def metrics(args: dict[str, int]) -> Any:
-    """The workspace's figures: totals ever, and a daily series, durations and counts by flow of the last `days`.
+    """Show the workspace's metrics: totals, and a daily series, durations and counts by flow for `days` days.
 
-    For one or two days there is a series by the `hour` too: 24 or 48, this one is the last.
+    For one or two days there is also a series by `hour`: 24 or 48 hours up to the current one.
     """
     answer = figures(get_workspace_id(), args["days"])
     for day in answer["daily"]:
@@ -136,7 +136,7 @@ def metrics(args: dict[str, int]) -> Any:
 
 @require_role("viewer", admin=True)
 def prometheus() -> Response:
-    """The whole server's figures as Prometheus text, for admins of the server; to be read with an API token of one."""
+    """Show the whole server's metrics as Prometheus text. Admins of the server only; use an API token of one."""
     # Counts tell a stranger how busy the server is; Prometheus can send a bearer token.
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.core import GaugeMetricFamily

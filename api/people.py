@@ -31,9 +31,11 @@ class MemberIn(Strict):
     email = fields.Email(required=True, validate=validate.Length(max=254))
     role = choice(ROLES, required=True)
     password = password(
-        metadata={"description": "By admins: make an account with this first password. Without: invite the person"}
+        metadata={
+            "description": "Admins only: create an account with this first password. Without it: invite the person"
+        }
     )
-    name = text(200, metadata={"description": "Goes with a password"})
+    name = text(200, metadata={"description": "Only with a password"})
 
 
 class MemberChange(Strict):
@@ -43,7 +45,7 @@ class MemberChange(Strict):
 
 class MemberPassword(Strict):
     user_id = text(64, required=True)
-    password = password(required=True, metadata={"description": "Of the next login, where they choose their own"})
+    password = password(required=True, metadata={"description": "For the next login, which asks for a new one"})
 
 
 class MemberGone(Strict):
@@ -78,7 +80,7 @@ class TokenOut(Out):
     workspace_id = fields.String(required=True)
     created_at = Time(required=True)
     expires_at = Time(allow_none=True)
-    token = fields.String(metadata={"description": "Only in the answer that makes it"})
+    token = fields.String(metadata={"description": "Only in the answer to its creation"})
 
 
 @blueprint.get("/workspaces")
@@ -86,7 +88,7 @@ class TokenOut(Out):
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(WorkspaceOut))
 def workspaces(args: dict[str, Any]) -> Any:
-    """The workspaces that you are a member of."""
+    """List the workspaces that you are a member of."""
     roles = current_user.roles
     return slice_of([row for row in Workspace.of(get_user()) if row.id in roles], args)
 
@@ -96,7 +98,7 @@ def workspaces(args: dict[str, Any]) -> Any:
 @blueprint.arguments(WorkspaceIn)
 @blueprint.response(201, WorkspaceOut)
 def add_workspace(body: dict[str, str]) -> Any:
-    """A new workspace, yours. By admins; by everybody if `HEADRACE_WORKSPACES` says so."""
+    """Create a workspace that you own. Admins only, unless `HEADRACE_WORKSPACES` allows everybody."""
     config = current_app.extensions["headrace"].config
     workspace = accounts.found_workspace(begun("workspace.created"), body["name"], get_user(), config)
     workspace.role = "owner"
@@ -108,7 +110,7 @@ def add_workspace(body: dict[str, str]) -> Any:
 @blueprint.arguments(WorkspaceIn)
 @blueprint.response(200, WorkspaceOut)
 def rename_workspace(body: dict[str, str], workspace: Workspace) -> Any:
-    """Give the workspace another name."""
+    """Rename the workspace."""
     with audited("workspace.renamed", workspace) as entry:
         entry.note(**differences({"name": workspace.name}, body))
         workspace.rename(body["name"])
@@ -121,7 +123,7 @@ def rename_workspace(body: dict[str, str], workspace: Workspace) -> Any:
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(MemberOut))
 def members(args: dict[str, Any]) -> Any:
-    """The members of the workspace."""
+    """List the members of the workspace."""
     return slice_of(Workspace.get_by_id(get_workspace_id()).members(), args)
 
 
@@ -131,10 +133,10 @@ def members(args: dict[str, Any]) -> Any:
 @blueprint.response(201, MemberOut)
 @blueprint.alt_response(202, schema=InvitationMade)
 def add_member(body: dict[str, str]) -> Any:
-    """Invite the person of this address: 202 with the invitation, whether or not they have an account.
+    """Invite a person by address: 202 with the invitation, whether or not the address has an account.
 
-    With a `password`, make an account for an address that nobody has: by admins alone. The password is for the first
-    login. Until they choose their own, they are not `set_up`: the app leads them to it, the API lets them work.
+    With a `password`, create an account for an unused address. Admins only. The password is for the first login. Until
+    the user chooses another, `set_up` is false: the app asks for one, and the API works.
     """
     if "password" in body:
         check_admin("To set a first password")
@@ -150,7 +152,7 @@ def add_member(body: dict[str, str]) -> Any:
 @blueprint.arguments(MemberChange)
 @blueprint.response(200, MemberOut)
 def change_member(body: dict[str, str]) -> Any:
-    """Give a member another role."""
+    """Change the role of a member."""
     with audited("member.changed") as entry:
         row, role = _member(body["user_id"]), body["role"]
         entry.target("member", row.user_id, row.user.email).note(**differences({"role": row.role}, {"role": role}))
@@ -164,7 +166,7 @@ def change_member(body: dict[str, str]) -> Any:
 @blueprint.arguments(MemberGone)
 @blueprint.response(204)
 def remove_member(body: dict[str, str]) -> None:
-    """Take a member out of the workspace; their API tokens for it end too."""
+    """Remove a member from the workspace. Their API tokens for it end too."""
     with audited("member.removed") as entry:
         row = _member(body["user_id"])
         entry.target("member", row.user_id, row.user.email).note(role=row.role)
@@ -177,9 +179,9 @@ def remove_member(body: dict[str, str]) -> None:
 @blueprint.arguments(MemberPassword)
 @blueprint.response(204)
 def reset_password(body: dict[str, str]) -> None:
-    """Give a user who forgot theirs a password for the next login, by admins. It ends their sessions and API tokens.
+    """Set a user's password for the next login. Admins only. Ends the user's sessions and API tokens.
 
-    409 for your own, which `PATCH /api/profile` changes.
+    409 for your own password: use `PATCH /api/profile`.
     """
     user = User.find(body["user_id"])
     if user is None:
@@ -201,7 +203,7 @@ def _member(user_id: str) -> Membership:
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(TokenOut))
 def tokens(args: dict[str, Any]) -> Any:
-    """Your API tokens for this workspace; an owner sees everybody's."""
+    """List your API tokens for this workspace; an owner sees all members' tokens."""
     query = ApiToken.select().where(ApiToken.workspace_id == get_workspace_id())
     if current_user.roles[get_workspace_id()] != "owner":
         query = query.where(ApiToken.user_id == get_user().id)
@@ -213,7 +215,7 @@ def tokens(args: dict[str, Any]) -> Any:
 @blueprint.arguments(TokenIn)
 @blueprint.response(201, TokenOut)
 def add_token(body: dict[str, Any]) -> Any:
-    """A new API token of yours for this workspace, with at most your own role. Only this answer has its text."""
+    """Create an API token for this workspace, with at most your own role. Only this answer has its text."""
     check_role(get_workspace_id(), body["role"])
     days = body.pop("days")
     expires = None if days is None else now_ms() + days * 86_400_000
@@ -228,7 +230,7 @@ def add_token(body: dict[str, Any]) -> Any:
 @require_role("viewer", token=ApiToken)
 @blueprint.response(204)
 def remove_token(token: ApiToken) -> None:
-    """Withdraw a token: your own, or as an owner anybody's. An API token withdraws itself alone."""
+    """Revoke a token: your own, or as an owner any member's. An API token can only revoke itself."""
     if current_user.token is not None and current_user.token.id != token.id:
         raise Forbidden("An API token can withdraw itself, and no other; log in for that")
     if token.user_id != get_user().id:

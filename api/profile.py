@@ -27,21 +27,21 @@ class OwnSessionOut(Out):
     workspace_id = fields.String(required=True)
     created_at = Time(required=True)
     expires_at = Time(required=True)
-    current = fields.Boolean(required=True, metadata={"description": "Whether the request came by this one"})
+    current = fields.Boolean(required=True, metadata={"description": "True for the session of this request"})
 
 
 class ProfileChange(Strict):
     name = text(200)
     email = fields.Email(validate=validate.Length(max=254))
-    password = password(metadata={"description": "A new one; it ends your other sessions"})
+    password = password(metadata={"description": "A new password; ends your other sessions"})
     end_tokens = fields.Boolean(
         truthy={True},
         falsy={False},
-        metadata={"description": "Goes with a new password: end all your API tokens too"},
+        metadata={"description": "Only with a new password: also end all your API tokens"},
     )
     current_password = fields.String(
         validate=validate.Length(1, 1000),
-        metadata={"description": "Needed to change the address or the password", "format": "password"},
+        metadata={"description": "Required to change the address or the password", "format": "password"},
     )
 
 
@@ -49,7 +49,7 @@ class ProfileChange(Strict):
 @require_role("viewer", by_session=True)
 @blueprint.response(200, UserOut)
 def read() -> Any:
-    """You."""
+    """Show your account."""
     return person(get_user())
 
 
@@ -75,7 +75,7 @@ def change(body: dict[str, Any]) -> Any:
 @blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, listed(OwnSessionOut))
 def sessions(args: dict[str, Any]) -> Any:
-    """Your sessions, newest first: where you are logged in."""
+    """List your sessions, newest first."""
     items, cursor = Session.page(Session.of(get_user()), args["limit"], args["cursor"])
     for row in items:
         row.current = row.id == current_user.session.id

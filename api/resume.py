@@ -34,7 +34,7 @@ from schemas import AnswerIn, Error, RunOut
 
 # Signed links travel by mail, where programs that count clicks add parameters of their own.
 log = logging.getLogger("headrace.resume")
-blueprint = Resource("resume", "Runs that wait for an answer", any_query=True)
+blueprint = Resource("resume", "Answers to waiting runs", any_query=True)
 BY_LINK = "a signed link"
 LONGEST_COMMENT = 2_000
 REPORT_SECONDS, MAX_REPORTS = 60.0, 1_000  # between two lines in the log about a run; runs that are remembered
@@ -120,9 +120,11 @@ def _refused(run: Run | None, why: str) -> None:
 
 @blueprint.get("/runs/<run>/resume")
 @require_role("operator", run=Run, link=by_link)
-@blueprint.doc(**BY_LINK_TOO, responses={"200": {"description": "A page that asks", "content": {"text/html": TEXT}}})
+@blueprint.doc(
+    **BY_LINK_TOO, responses={"200": {"description": "A page with the question", "content": {"text/html": TEXT}}}
+)
 def ask(run: Run) -> Response:
-    """A page on which a run that waits is answered. Opening it does nothing."""
+    """Show a page to answer a waiting run. Opening it has no effect."""
     node_id = _node_id(run, request.args.get("node"))
     node = _dispatcher().answerable(run, node_id)
     problem = Wait.why_closed(run.id, node_id, now_ms(), node.asks, request.args.get("question"))
@@ -151,12 +153,12 @@ def ask(run: Run) -> Response:
     },
 )
 def answer(run: Run) -> Any:
-    """Answer a run that waits, once: an approval with `approved` or `rejected`, a callback with any body.
+    """Answer a waiting run, once: an approval with `approved` or `rejected`, a callback with any body.
 
-    With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; `node_id` may be left out
-    where the run waits at one node only. An agent may ask several questions, so `question` has to say which one is
-    answered. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as what
-    it received. 409 for what was answered before, whose time is over, or whose run has ended.
+    With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; omit `node_id` if the run
+    waits at one node only. An agent may ask several questions, so `question` names the answered one. A signed link
+    contains the node, and a callback receives the whole body, of any type. 409 if it was already answered, its time is
+    over, or its run has ended.
     """
     signed = request.args.get("token") is not None
     node_id = _node_id(run, request.args.get("node") if signed else read_body().get("node_id"))

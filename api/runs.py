@@ -50,7 +50,7 @@ from schemas import (
     slice_of,
 )
 
-blueprint = Resource("runs", "Runs, their steps and the dashboard's latest")
+blueprint = Resource("runs", "Runs and their steps")
 LATEST = 8
 MOST_CHILDREN = 200
 MAX_TOLD = 20  # names of pinned nodes in an entry of the audit trail
@@ -63,7 +63,7 @@ STEP_COLUMNS = ["seq", "item_index", *(name for name in StepOut._declared_fields
 
 
 class StepsArgs(WholeArgs):
-    node_id = text(64, load_default=None, metadata={"description": "Only the steps of this node"})
+    node_id = text(64, load_default=None, metadata={"description": "Only steps of this node"})
     values = fields.Boolean(
         load_default=True, metadata={"description": "false: `input` and `output` are null in every step"}
     )
@@ -83,10 +83,10 @@ def shown(run: Run) -> Run:
 @blueprint.arguments(RunArgs, location="query")
 @blueprint.response(200, listed(RunItemOut))
 def runs(args: dict[str, Any]) -> Any:
-    """The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted.
+    """List the runs of the workspace, newest first. `since` and `until` refer to the time of acceptance.
 
-    `status` may be several, separated by commas. A `search` for letters, and what waits for people, is looked for in
-    5,000 runs at a time: a page of it may be short, or empty, and the next one have more, if there is a cursor.
+    `status` may be several, separated by commas. A text `search`, and runs that wait for people, are searched in 5,000
+    runs at a time: a page may be short or empty, and the next one may have more, if there is a cursor.
     """
     limit, cursor = args.pop("limit"), args.pop("cursor")
     asking = types_that_ask() if args.pop("waiting") else None
@@ -100,7 +100,7 @@ def runs(args: dict[str, Any]) -> Any:
 @blueprint.arguments(RunIn)
 @blueprint.response(201, RunOut)
 def record(body: dict[str, Any]) -> Any:
-    """Record a run that something else executed. Nothing is executed."""
+    """Record a run that another system executed. Nothing is executed."""
     flow = find(Workflow, body.pop("workflow_id"), "operator", "flow")
     started, finished = body["started_at"], body["finished_at"]
     if started is not None and finished is not None and finished < started:
@@ -121,7 +121,7 @@ def record(body: dict[str, Any]) -> Any:
 @require_role("viewer", run=Run, only_database=True)
 @blueprint.response(200, RunWholeOut)
 def read(run: Run) -> Any:
-    """One run. While it waits for an answer, `questions` say for which; without any they are empty."""
+    """Show a run. `questions` are the questions whose answers it waits for; empty if there are none."""
     questions = QUESTION.dump(open_questions(run), many=True)
     return jsonify({**RUN.dump(shown(run)), "questions": questions})
 
@@ -130,7 +130,7 @@ def read(run: Run) -> Any:
 @require_role("editor", run=Run)
 @blueprint.response(204)
 def delete(run: Run) -> None:
-    """Delete a run that has ended, with its steps and log."""
+    """Delete an ended run with its steps and log."""
     if run.finished_at is None and not run.recorded:
         raise Conflict("The run has not ended; cancel it first")
     remove("run.deleted", run)
@@ -141,7 +141,7 @@ def delete(run: Run) -> None:
 @require_role("operator", run=Run)
 @blueprint.response(200, RunOut)
 def cancel(run: Run) -> Any:
-    """Cancel a pending or running run; it is `failed` with `cancelled: true` at once."""
+    """Cancel a pending or running run. It is `failed` with `cancelled: true` at once."""
     return shown(current_app.extensions["headrace"].dispatcher.cancel(run, get_user().email, noted("run.cancelled")))
 
 
@@ -153,14 +153,13 @@ def cancel(run: Run) -> Any:
 @blueprint.alt_response(202, schema=RunOut)
 @blueprint.alt_response(422, schema=Error)
 def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
-    """Repeat an ended run as a new one: from its start, or from where it failed with the completed steps kept.
+    """Retry an ended run as a new run: from its start, or from the failed node with completed steps kept.
 
-    `version` is that of the flow: `latest`, `same` as the run's, or a number. Where a node, or one before it, has
-    changed since, it is executed again. Waits and answers as running the flow does, and refuses as that does an input
-    that the flow, as it is now, does not take.
+    `version` of the flow is `latest`, `same` as the run's, or a number. If a node or one of its predecessors has
+    changed, it is executed again. Waits and answers as `run` does, and refuses an input that the flow no longer
+    accepts.
 
-    To repeat a version that is not the latest, a draft or pinned nodes needs the role editor: an approval may be
-    missing there.
+    Retrying an older version, a draft or pinned nodes needs the role editor: an approval may be missing there.
     """
     dispatcher = current_app.extensions["headrace"].dispatcher
     start, version = body["start"], body["version"]
@@ -184,10 +183,10 @@ def _told(start: str, repeated: Repeated) -> dict[str, Any]:
 @blueprint.arguments(StepsArgs, location="query")
 @blueprint.response(200, listed(StepOut))
 def steps(args: dict[str, Any], run: Run) -> Any:
-    """The steps of a run in the order in which they were executed: all of them, unless a `limit` is given.
+    """List the steps of a run in the order of execution: all of them, unless a `limit` is given.
 
-    With `values=false` nothing of what went in and came out is read, which lists a long run at once. Else, what does
-    not fit into an answer is a reference to where it can be read.
+    With `values=false`, `input` and `output` are not read, which lists a long run quickly. Otherwise values that do not
+    fit into an answer are references to their address.
     """
     after = -1 if args["cursor"] is None else _number(args["cursor"])
     page = run.id, args["limit"] or MAX_WHOLE, after, args["node_id"]
@@ -208,7 +207,7 @@ def steps(args: dict[str, Any], run: Run) -> Any:
 @require_role("viewer", run=Run)
 @blueprint.response(200, "WorkflowDefinition")
 def definition(run: Run) -> Any:
-    """The WorkflowDefinition that the run began with: of its version, or the draft that was never saved."""
+    """Show the WorkflowDefinition of the run: that of its version, or its unsaved draft."""
     found = current_app.extensions["headrace"].dispatcher.definition_of(run)
     if found is None:
         raise NotFound("The definition of the run is not kept any more")
@@ -220,7 +219,7 @@ def definition(run: Run) -> Any:
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(RunBriefOut))
 def children(args: dict[str, Any], run: Run) -> Any:
-    """The first 200 runs that this one started, oldest first, without what went in and came out."""
+    """List the first 200 runs that this run started, oldest first, without input and output."""
     return slice_of(run.started(MOST_CHILDREN), args)
 
 
@@ -228,7 +227,7 @@ def children(args: dict[str, Any], run: Run) -> Any:
 @require_role("viewer", run=Run)
 @blueprint.response(200, ANY_JSON)
 def whole_value(run: Run, name: str) -> Any:
-    """The input or output of a run, as JSON, whatever its size."""
+    """Show the input or output of a run as JSON, whatever its size."""
     kept = Kept(getattr(run, name), getattr(run, f"{name}_bytes"))
     return _raw(_payloads().load(run.id, name, kept))
 
@@ -237,7 +236,7 @@ def whole_value(run: Run, name: str) -> Any:
 @require_role("viewer", run=Run, only_database=True)
 @blueprint.response(200, StepOut)
 def one_step(run: Run, number: int) -> Any:
-    """One step, by its `number`. What is too large for an answer is a reference, as in the list."""
+    """Show a step by its `number`. Values too large for an answer are references, as in the list."""
     step = _step(run, number)
     return _Values(run, [step]).show(step)
 
@@ -246,7 +245,7 @@ def one_step(run: Run, number: int) -> Any:
 @require_role("viewer", run=Run)
 @blueprint.response(200, ANY_JSON)
 def step_output(run: Run, number: int) -> Any:
-    """The output of a step, as JSON, whatever its size."""
+    """Show the output of a step as JSON, whatever its size."""
     step = _step(run, number)
     return _raw(_payloads().load(run.id, f"step_{number}", Kept(step.output, step.output_bytes)))
 
@@ -256,7 +255,7 @@ def step_output(run: Run, number: int) -> Any:
 @blueprint.arguments(LatestArgs, location="query")
 @blueprint.response(200, listed(RunItemOut))
 def latest(args: dict[str, Any]) -> Any:
-    """The latest 8 runs."""
+    """List the latest 8 runs."""
     found, _ = Run.select_where(get_workspace_id()).values(run_list.columns(args["brief"]), LATEST, None)
     return run_list.answer(found, None)
 

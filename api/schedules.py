@@ -13,7 +13,7 @@ from models import Upcoming, now_ms, upcoming
 from schema_fields import Cursor, Out, Time
 from schemas import FLOW_ID, PageArgs, listed
 
-blueprint = Resource("schedules", "What is due next")
+blueprint = Resource("schedules", "Next due times")
 
 
 class ScheduleOut(Out):
@@ -23,17 +23,17 @@ class ScheduleOut(Out):
     workflow_name = fields.String(required=True)
     node_id = fields.String(required=True)
     node_type = fields.String(required=True)
-    describes = fields.String(required=True, metadata={"description": "When it is due: `0 9 * * *`, `every 300 s`"})
+    describes = fields.String(required=True, metadata={"description": "Its schedule: `0 9 * * *`, `every 300 s`"})
     timezone = fields.String(required=True, allow_none=True)
     next_at = Time(
         required=True,
         allow_none=True,
-        metadata={"description": "When it is due next; null where it never is again, or that has yet to be found"},
+        metadata={"description": "Next due time; null if there is none, or if it is not computed yet"},
     )
-    last_at = Time(required=True, allow_none=True, metadata={"description": "When it was last due, or last polled"})
-    overdue = fields.Boolean(required=True, metadata={"description": "Whether it is late by over a minute"})
+    last_at = Time(required=True, allow_none=True, metadata={"description": "Last due time, or last poll"})
+    overdue = fields.Boolean(required=True, metadata={"description": "True if it is late by over a minute"})
     last_error = fields.String(
-        required=True, allow_none=True, metadata={"description": "Why the last poll failed, if it did"}
+        required=True, allow_none=True, metadata={"description": "The error of the last poll, if it failed"}
     )
 
 
@@ -52,7 +52,7 @@ class ScheduleArgs(PageArgs):
 @blueprint.arguments(ScheduleArgs, location="query")
 @blueprint.response(200, listed(ScheduleOut))
 def schedules(args: dict[str, Any]) -> Any:
-    """The schedules and polled triggers of the workspace's active flows, the soonest first."""
+    """List the schedules and polled triggers of active flows, the next due first."""
     after = None if args["cursor"] is None else args["cursor"].split(":")
     rows, key = upcoming(get_workspace_id(), now_ms(), args["limit"], after and (int(after[0]), *after[1:]))
     items = [{**row._asdict(), "describes": _words(row), "overdue": bool(row.overdue)} for row in rows]

@@ -34,10 +34,10 @@ class UserOut(Out):
     created_at = Time(required=True)
     set_up = fields.Boolean(
         required=True,
-        metadata={"description": "false: somebody else set the password; they should choose their own"},
+        metadata={"description": "false: somebody else set the password; the user should choose another"},
     )
     admin = fields.Boolean(
-        required=True, metadata={"description": "May found workspaces, make accounts and reset passwords"}
+        required=True, metadata={"description": "May create workspaces and accounts, and reset passwords"}
     )
     may_found_workspaces = fields.Boolean(required=True)
     workspaces = fields.List(fields.Nested(WorkspaceOut))
@@ -90,7 +90,7 @@ def opened(user: User, session: Session, token: str) -> Response:
 @blueprint.arguments(Login)
 @blueprint.response(200, WhoOut)
 def log_in(body: dict[str, str]) -> Any:
-    """Log in; the answer sets the session cookie."""
+    """Log in. The answer sets the session cookie."""
     check_origin()
     config = current_app.extensions["headrace"].config
     days = config.session_days, config.session_idle_days
@@ -101,7 +101,7 @@ def log_in(body: dict[str, str]) -> Any:
 @require_role("viewer")
 @blueprint.response(200, WhoOut)
 def read() -> Any:
-    """Who is logged in, and in which workspace."""
+    """Show the logged-in user and the current workspace."""
     here = get_workspace_id()
     return who_is(current_user.user, current_user.session or current_user.token, here, current_user.roles[here])
 
@@ -111,7 +111,7 @@ def read() -> Any:
 @blueprint.arguments(SessionChange)
 @blueprint.response(200, WhoOut)
 def move(body: dict[str, str]) -> Any:
-    """Choose the workspace that requests of this session mean which name none."""
+    """Set the session's default workspace."""
     check_role(body["workspace_id"], "viewer")
     session = current_user.session
     with audited("session.moved") as entry:
@@ -124,7 +124,7 @@ def move(body: dict[str, str]) -> Any:
 @require_role("viewer")
 @blueprint.response(204)
 def log_out() -> Any:
-    """End the session; an API token that asks is withdrawn."""
+    """End the session. With an API token, revoke that token."""
     session, token = current_user.session, current_user.token
     remove("session.closed" if token is None else "token.withdrawn", session or token)
     response = Response(status=204)

@@ -66,7 +66,7 @@ class PinIn(Strict):
         200,
         load_default=None,
         allow_none=True,
-        metadata={"description": "The branch by which it leaves; a node that has branches must name one"},
+        metadata={"description": "The branch it takes; required for a node with branches"},
     )
 
 
@@ -94,7 +94,7 @@ class StartIn(Strict):
         allow_none=True,
         metadata={
             **DEFINITION,
-            "description": "A WorkflowDefinition that is run in place of the saved one, and is not saved; for editors",
+            "description": "A WorkflowDefinition to run instead of the saved one, without saving it; editors only",
         },
     )
     until = text(
@@ -113,10 +113,10 @@ class StartIn(Strict):
 @blueprint.arguments(FlowArgs, location="query")
 @blueprint.response(200, listed(FlowItemOut))
 def flows(args: dict[str, Any]) -> Any:
-    """The flows of the workspace, each with its triggers, its last run and when it is due next.
+    """List the flows of the workspace, each with its triggers, its last run and its next due time.
 
-    The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
-    order. `status` may be several, separated by commas. A page of long definitions may have fewer than `limit`.
+    Sorted by creation, newest first, or by `updated`, `last_run` or `name`. A cursor belongs to one order. `status` may
+    be several, separated by commas. A page of long definitions may have fewer than `limit`.
     """
     items, cursor = workflow_list.page(get_workspace_id(), args)
     return dump(listed(FlowBriefOut if args["brief"] else FlowItemOut), {"items": items, "next_cursor": cursor})
@@ -142,7 +142,7 @@ def create(body: dict[str, Any]) -> Any:
 @require_role("viewer", flow=Workflow, only_database=True)
 @blueprint.response(200, FlowOut)
 def read(flow: Workflow) -> Any:
-    """One flow."""
+    """Show a flow."""
     return flow
 
 
@@ -151,7 +151,7 @@ def read(flow: Workflow) -> Any:
 @blueprint.arguments(FlowChange)
 @blueprint.response(200, SavedOut)
 def change(body: dict[str, Any], flow: Workflow) -> Any:
-    """Change what the body names. A changed definition is the next version; a stale `version` is refused."""
+    """Change the fields in the body. A changed definition is the next version; an old `version` is refused."""
     text = given_definition(body)
     status, here = body.get("status", flow.status), flow.definition_json if text is None else text
     changes: dict[str, Any] = {name: body[name] for name in ("name", "status") if name in body}
@@ -168,7 +168,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
 @require_role("editor", flow=Workflow)
 @blueprint.response(204)
 def delete(flow: Workflow) -> None:
-    """Delete the flow and its versions; refused while an active flow or an agent calls it. Its runs stay as history."""
+    """Delete a flow and its versions. Refused while an active flow or an agent calls it. Its runs stay."""
     check_uncalled(flow)
     remove("flow.deleted", flow)
 
@@ -181,17 +181,17 @@ def delete(flow: Workflow) -> None:
 @blueprint.alt_response(202, schema=RunOut)
 @blueprint.alt_response(422, schema=Error)
 def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
-    """Run the flow. Waits up to `wait` seconds: 200 with the finished run, else 202 with the run as it stands.
+    """Run the flow. Waits up to `wait` seconds: 200 with the finished run, otherwise 202 with the unfinished run.
 
-    With the header `Idempotency-Key`, the same key within 24 hours answers the first run again and starts none.
+    With the header `Idempotency-Key`, the same key within 24 hours returns the first run and starts no other.
 
-    An input that the `input_schema` of a trigger does not take is a 422 that says what is wrong and where, and no run.
+    An input that a trigger's `input_schema` refuses is a 422 with the errors and their places; no run is started.
 
-    For who builds the flow: `definition` runs a draft that is not saved, which must be valid; `until` executes no more
-    than what leads to a node, or is named there as `steps.<id>`; `pinned` takes what it says for the outputs of nodes
-    that are then not executed, nor is what only they would need. A pinned node counts as executed, unless all that
-    leads to it was executed and does not lead to it this time: then it is skipped. What is left out has no steps. A
-    definition and pinned nodes need the role editor.
+    For test runs: `definition` runs an unsaved draft, which must be valid. `until` executes only a node, its
+    predecessors and the nodes that it names as `steps.<id>`. `pinned` gives outputs of nodes that are then not
+    executed, nor are nodes that only they would need. A pinned node counts as executed, unless all its predecessors
+    were executed and took another branch: then it is skipped. Omitted nodes have no steps. `definition` and `pinned`
+    need the role editor.
     """
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
     key, options = _idempotency_key(), _options(body, flow)
@@ -208,7 +208,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
 @blueprint.arguments(VersionArgs, location="query")
 @blueprint.response(200, listed(VersionItemOut))
 def versions(args: dict[str, Any], flow: Workflow) -> Any:
-    """The versions of the flow, newest first; with `summary`, what changed in each against the one before.
+    """List the versions of the flow, newest first; with `summary`, the changes since the previous one.
 
     A page of long definitions may have fewer than `limit`.
     """
@@ -223,7 +223,7 @@ def versions(args: dict[str, Any], flow: Workflow) -> Any:
 @require_role("viewer", flow=Workflow)
 @blueprint.response(200, VersionOut)
 def version(flow: Workflow, number: int) -> Any:
-    """One version."""
+    """Show a version."""
     return _version(flow, number)
 
 
@@ -232,7 +232,7 @@ def version(flow: Workflow, number: int) -> Any:
 @blueprint.arguments(RestoreIn)
 @blueprint.response(200, SavedOut)
 def restore(body: dict[str, int], flow: Workflow) -> Any:
-    """Make an earlier version's definition the flow's again, as its next version."""
+    """Restore the definition of an earlier version as the next version."""
     text = _version(flow, body["version"]).definition_json
     with _place_for(text):
         triggers = _checked(text, flow.status)
@@ -246,9 +246,9 @@ def restore(body: dict[str, int], flow: Workflow) -> Any:
 @blueprint.arguments(CheckIn)
 @blueprint.response(200, FlowCheckOut)
 def validate(body: dict[str, Any]) -> Any:
-    """What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept.
+    """List the errors of a definition by node; a `warning` does not prevent activation. Nothing is saved.
 
-    `nodes` has by id the branches of each node and what else it takes to draw it, as far as that can be read.
+    `nodes` has, by id, the branches of each node and other data to draw it, as far as it is readable.
     """
     definition, most = body["definition"], current_app.extensions["headrace"].config.max_nodes
     given_definition(body)  # no larger than one that is saved may be

@@ -147,7 +147,7 @@ def _text(description: str, **more: Any) -> dict[str, Any]:
     return {"type": "string", "maxLength": 200, "description": description, **more}
 
 
-LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST, "description": "How many at most; 20 where it is not given"}
+LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST, "description": "Maximum number; 20 by default"}
 PAGE = _text("next_cursor of the page before")
 FLOW_ID, RUN_ID = _text("The id of a flow: wf_…"), _text("The id of a run: run_…")
 READS = {"readOnlyHint": True, "openWorldHint": False}
@@ -158,9 +158,9 @@ RUN = {
     "properties": {
         "run_id": {"type": "string"},
         "status": {"type": "string", "enum": list(RUN_STATUSES)},
-        "output": {"description": "What the flow gives; null until it has ended"},
+        "output": {"description": "The output of the flow; null until it has ended"},
         "error_text": {"type": ["string", "null"]},
-        "note": {"type": "string", "description": "Where the run has not ended yet: what it waits for"},
+        "note": {"type": "string", "description": "If the run has not ended: the reason"},
     },
     "required": ["run_id", "status", "output", "error_text"],
 }

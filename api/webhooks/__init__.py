@@ -41,7 +41,7 @@ from security.login_throttle import network_of
 from security.vault import Vault
 
 log = logging.getLogger("headrace.webhooks")
-blueprint = Resource("webhooks", "The addresses of flows, called by other systems", any_query=True)
+blueprint = Resource("webhooks", "Addresses of flows, called by other systems", any_query=True)
 
 MAX_KEY_LENGTH = 200
 BASIC = ("WWW-Authenticate", 'Basic realm="webhook", charset="UTF-8"')

@@ -13,7 +13,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Log in; the answer sets the session cookie. */
+        /** Log in. The answer sets the session cookie. */
         post: operations["log_in"];
         delete?: never;
         options?: never;
@@ -28,15 +28,15 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who is logged in, and in which workspace. */
+        /** Show the logged-in user and the current workspace. */
         get: operations["get_session"];
         put?: never;
         post?: never;
-        /** End the session; an API token that asks is withdrawn. */
+        /** End the session. With an API token, revoke that token. */
         delete: operations["log_out"];
         options?: never;
         head?: never;
-        /** Choose the workspace that requests of this session mean which name none. */
+        /** Set the session's default workspace. */
         patch: operations["update_session"];
         trace?: never;
     };
@@ -47,7 +47,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** You. */
+        /** Show your account. */
         get: operations["get_profile"];
         put?: never;
         post?: never;
@@ -68,7 +68,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Your sessions, newest first: where you are logged in. */
+        /** List your sessions, newest first. */
         get: operations["list_profile_sessions"];
         put?: never;
         post?: never;
@@ -104,10 +104,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The workspaces that you are a member of. */
+        /** List the workspaces that you are a member of. */
         get: operations["list_workspaces"];
         put?: never;
-        /** A new workspace, yours. By admins; by everybody if `HEADRACE_WORKSPACES` says so. */
+        /** Create a workspace that you own. Admins only, unless `HEADRACE_WORKSPACES` allows everybody. */
         post: operations["create_workspace"];
         delete?: never;
         options?: never;
@@ -130,7 +130,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** Give the workspace another name. */
+        /** Rename the workspace. */
         patch: operations["update_workspace"];
         trace?: never;
     };
@@ -141,20 +141,20 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The members of the workspace. */
+        /** List the members of the workspace. */
         get: operations["list_members"];
         put?: never;
         /**
-         * Invite the person of this address: 202 with the invitation, whether or not they have an account.
-         * @description With a `password`, make an account for an address that nobody has: by admins alone. The password is for the first
-         *     login. Until they choose their own, they are not `set_up`: the app leads them to it, the API lets them work.
+         * Invite a person by address: 202 with the invitation, whether or not the address has an account.
+         * @description With a `password`, create an account for an unused address. Admins only. The password is for the first login. Until
+         *     the user chooses another, `set_up` is false: the app asks for one, and the API works.
          */
         post: operations["create_member"];
-        /** Take a member out of the workspace; their API tokens for it end too. */
+        /** Remove a member from the workspace. Their API tokens for it end too. */
         delete: operations["delete_member"];
         options?: never;
         head?: never;
-        /** Give a member another role. */
+        /** Change the role of a member. */
         patch: operations["update_member"];
         trace?: never;
     };
@@ -168,8 +168,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Give a user who forgot theirs a password for the next login, by admins. It ends their sessions and API tokens.
-         * @description 409 for your own, which `PATCH /api/profile` changes.
+         * Set a user's password for the next login. Admins only. Ends the user's sessions and API tokens.
+         * @description 409 for your own password: use `PATCH /api/profile`.
          */
         post: operations["reset_member_password"];
         delete?: never;
@@ -185,10 +185,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Your API tokens for this workspace; an owner sees everybody's. */
+        /** List your API tokens for this workspace; an owner sees all members' tokens. */
         get: operations["list_tokens"];
         put?: never;
-        /** A new API token of yours for this workspace, with at most your own role. Only this answer has its text. */
+        /** Create an API token for this workspace, with at most your own role. Only this answer has its text. */
         post: operations["create_token"];
         delete?: never;
         options?: never;
@@ -208,7 +208,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Withdraw a token: your own, or as an owner anybody's. An API token withdraws itself alone. */
+        /** Revoke a token: your own, or as an owner any member's. An API token can only revoke itself. */
         delete: operations["delete_token"];
         options?: never;
         head?: never;
@@ -222,13 +222,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The pending invitations of the workspace, newest first. */
+        /** List the pending invitations of the workspace, newest first. */
         get: operations["list_invitations"];
         put?: never;
         /**
-         * Invite the person of this address. It replaces their earlier invitation to this workspace.
-         * @description Only this answer has the link, which is good once and for 72 hours. It is the same whether or not the address has
-         *     an account.
+         * Invite a person by address. Replaces an earlier invitation of that address to this workspace.
+         * @description Only this answer has the link, which works once and for 72 hours. The answer is the same whether or not the address
+         *     has an account.
          */
         post: operations["create_invitation"];
         delete?: never;
@@ -249,7 +249,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Withdraw an invitation: its link is good no more. */
+        /** Revoke an invitation. Its link becomes invalid. */
         delete: operations["delete_invitation"];
         options?: never;
         head?: never;
@@ -266,8 +266,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Show what the invitation with this token is for. It does not say whether the address has an account.
-         * @description 404 if it was used or withdrawn, has expired or never was.
+         * Show the invitation of this token, without saying whether the address has an account.
+         * @description 404 if it was used or revoked, has expired or never existed.
          */
         post: operations["preview_invitation"];
         delete?: never;
@@ -286,12 +286,12 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Accept an invitation. Logged in, it makes you a member and moves your session to the workspace.
-         * @description Not logged in, it makes an account with the `password` that you choose, and logs you in. If the address has an
-         *     account, that stays as it is: 409, unless the password is the account's, which logs you in and accepts.
+         * Accept an invitation. If you are logged in, you join and your session moves to the workspace.
+         * @description Otherwise an account with the chosen `password` is created, and you are logged in. If the address has an account,
+         *     the account stays unchanged: 409, unless the password is that account's, which logs you in and accepts.
          *
-         *     409 too if the invitation is for another address than yours, or you are a member. 404 if it was used or withdrawn,
-         *     has expired or never was.
+         *     Also 409 if the invitation is for another address than yours, or if you are a member. 404 if it was used or revoked,
+         *     has expired or never existed.
          */
         post: operations["redeem_invitation"];
         delete?: never;
@@ -307,7 +307,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What was done in the workspace, newest first. `action` is one, or what it begins with: `flow`, `flow.deleted`. */
+        /** List the audit log, newest first. `action` is one action or its beginning: `flow`, `flow.deleted`. */
         get: operations["list_audit_entries"];
         put?: never;
         post?: never;
@@ -325,9 +325,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The flows of the workspace, each with its triggers, its last run and when it is due next.
-         * @description The newest come first, or those `updated` last, those whose `last_run` began last, or by `name`. A cursor is of one
-         *     order. `status` may be several, separated by commas. A page of long definitions may have fewer than `limit`.
+         * List the flows of the workspace, each with its triggers, its last run and its next due time.
+         * @description Sorted by creation, newest first, or by `updated`, `last_run` or `name`. A cursor belongs to one order. `status` may
+         *     be several, separated by commas. A page of long definitions may have fewer than `limit`.
          */
         get: operations["list_flows"];
         put?: never;
@@ -348,12 +348,12 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** One flow. */
+        /** Show a flow. */
         get: operations["get_flow"];
-        /** Change what the body names. A changed definition is the next version; a stale `version` is refused. */
+        /** Change the fields in the body. A changed definition is the next version; an old `version` is refused. */
         put: operations["update_flow"];
         post?: never;
-        /** Delete the flow and its versions; refused while an active flow or an agent calls it. Its runs stay as history. */
+        /** Delete a flow and its versions. Refused while an active flow or an agent calls it. Its runs stay. */
         delete: operations["delete_flow"];
         options?: never;
         head?: never;
@@ -372,16 +372,16 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Run the flow. Waits up to `wait` seconds: 200 with the finished run, else 202 with the run as it stands.
-         * @description With the header `Idempotency-Key`, the same key within 24 hours answers the first run again and starts none.
+         * Run the flow. Waits up to `wait` seconds: 200 with the finished run, otherwise 202 with the unfinished run.
+         * @description With the header `Idempotency-Key`, the same key within 24 hours returns the first run and starts no other.
          *
-         *     An input that the `input_schema` of a trigger does not take is a 422 that says what is wrong and where, and no run.
+         *     An input that a trigger's `input_schema` refuses is a 422 with the errors and their places; no run is started.
          *
-         *     For who builds the flow: `definition` runs a draft that is not saved, which must be valid; `until` executes no more
-         *     than what leads to a node, or is named there as `steps.<id>`; `pinned` takes what it says for the outputs of nodes
-         *     that are then not executed, nor is what only they would need. A pinned node counts as executed, unless all that
-         *     leads to it was executed and does not lead to it this time: then it is skipped. What is left out has no steps. A
-         *     definition and pinned nodes need the role editor.
+         *     For test runs: `definition` runs an unsaved draft, which must be valid. `until` executes only a node, its
+         *     predecessors and the nodes that it names as `steps.<id>`. `pinned` gives outputs of nodes that are then not
+         *     executed, nor are nodes that only they would need. A pinned node counts as executed, unless all its predecessors
+         *     were executed and took another branch: then it is skipped. Omitted nodes have no steps. `definition` and `pinned`
+         *     need the role editor.
          */
         post: operations["run_flow"];
         delete?: never;
@@ -400,7 +400,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The versions of the flow, newest first; with `summary`, what changed in each against the one before.
+         * List the versions of the flow, newest first; with `summary`, the changes since the previous one.
          * @description A page of long definitions may have fewer than `limit`.
          */
         get: operations["list_flow_versions"];
@@ -422,7 +422,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** One version. */
+        /** Show a version. */
         get: operations["get_flow_version"];
         put?: never;
         post?: never;
@@ -443,7 +443,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make an earlier version's definition the flow's again, as its next version. */
+        /** Restore the definition of an earlier version as the next version. */
         post: operations["restore_flow"];
         delete?: never;
         options?: never;
@@ -461,8 +461,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * What is wrong with a definition, node by node; a `warning` keeps no flow from being active. Nothing is kept.
-         * @description `nodes` has by id the branches of each node and what else it takes to draw it, as far as that can be read.
+         * List the errors of a definition by node; a `warning` does not prevent activation. Nothing is saved.
+         * @description `nodes` has, by id, the branches of each node and other data to draw it, as far as it is readable.
          */
         post: operations["validate_flow"];
         delete?: never;
@@ -479,13 +479,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The runs of the workspace, newest first. `since` and `until` go by the time when a run was accepted.
-         * @description `status` may be several, separated by commas. A `search` for letters, and what waits for people, is looked for in
-         *     5,000 runs at a time: a page of it may be short, or empty, and the next one have more, if there is a cursor.
+         * List the runs of the workspace, newest first. `since` and `until` refer to the time of acceptance.
+         * @description `status` may be several, separated by commas. A text `search`, and runs that wait for people, are searched in 5,000
+         *     runs at a time: a page may be short or empty, and the next one may have more, if there is a cursor.
          */
         get: operations["list_runs"];
         put?: never;
-        /** Record a run that something else executed. Nothing is executed. */
+        /** Record a run that another system executed. Nothing is executed. */
         post: operations["create_run"];
         delete?: never;
         options?: never;
@@ -502,11 +502,11 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** One run. While it waits for an answer, `questions` say for which; without any they are empty. */
+        /** Show a run. `questions` are the questions whose answers it waits for; empty if there are none. */
         get: operations["get_run"];
         put?: never;
         post?: never;
-        /** Delete a run that has ended, with its steps and log. */
+        /** Delete an ended run with its steps and log. */
         delete: operations["delete_run"];
         options?: never;
         head?: never;
@@ -524,7 +524,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Cancel a pending or running run; it is `failed` with `cancelled: true` at once. */
+        /** Cancel a pending or running run. It is `failed` with `cancelled: true` at once. */
         post: operations["cancel_run"];
         delete?: never;
         options?: never;
@@ -544,13 +544,12 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Repeat an ended run as a new one: from its start, or from where it failed with the completed steps kept.
-         * @description `version` is that of the flow: `latest`, `same` as the run's, or a number. Where a node, or one before it, has
-         *     changed since, it is executed again. Waits and answers as running the flow does, and refuses as that does an input
-         *     that the flow, as it is now, does not take.
+         * Retry an ended run as a new run: from its start, or from the failed node with completed steps kept.
+         * @description `version` of the flow is `latest`, `same` as the run's, or a number. If a node or one of its predecessors has
+         *     changed, it is executed again. Waits and answers as `run` does, and refuses an input that the flow no longer
+         *     accepts.
          *
-         *     To repeat a version that is not the latest, a draft or pinned nodes needs the role editor: an approval may be
-         *     missing there.
+         *     Retrying an older version, a draft or pinned nodes needs the role editor: an approval may be missing there.
          */
         post: operations["retry_run"];
         delete?: never;
@@ -569,9 +568,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The steps of a run in the order in which they were executed: all of them, unless a `limit` is given.
-         * @description With `values=false` nothing of what went in and came out is read, which lists a long run at once. Else, what does
-         *     not fit into an answer is a reference to where it can be read.
+         * List the steps of a run in the order of execution: all of them, unless a `limit` is given.
+         * @description With `values=false`, `input` and `output` are not read, which lists a long run quickly. Otherwise values that do not
+         *     fit into an answer are references to their address.
          */
         get: operations["list_run_steps"];
         put?: never;
@@ -591,7 +590,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** The WorkflowDefinition that the run began with: of its version, or the draft that was never saved. */
+        /** Show the WorkflowDefinition of the run: that of its version, or its unsaved draft. */
         get: operations["get_run_definition"];
         put?: never;
         post?: never;
@@ -610,7 +609,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** The first 200 runs that this one started, oldest first, without what went in and came out. */
+        /** List the first 200 runs that this run started, oldest first, without input and output. */
         get: operations["list_run_children"];
         put?: never;
         post?: never;
@@ -630,7 +629,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** The input or output of a run, as JSON, whatever its size. */
+        /** Show the input or output of a run as JSON, whatever its size. */
         get: operations["get_run_value"];
         put?: never;
         post?: never;
@@ -650,7 +649,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** One step, by its `number`. What is too large for an answer is a reference, as in the list. */
+        /** Show a step by its `number`. Values too large for an answer are references, as in the list. */
         get: operations["get_run_step"];
         put?: never;
         post?: never;
@@ -670,7 +669,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** The output of a step, as JSON, whatever its size. */
+        /** Show the output of a step as JSON, whatever its size. */
         get: operations["get_run_step_output"];
         put?: never;
         post?: never;
@@ -687,7 +686,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The latest 8 runs. */
+        /** List the latest 8 runs. */
         get: operations["list_latest_runs"];
         put?: never;
         post?: never;
@@ -704,7 +703,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The schedules and polled triggers of the workspace's active flows, the soonest first. */
+        /** List the schedules and polled triggers of active flows, the next due first. */
         get: operations["list_schedules"];
         put?: never;
         post?: never;
@@ -722,9 +721,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The log entries of the workspace, newest first. `level` may be several, separated by commas.
-         * @description What has the letters of a `search`, or is of a `workflow_id`, is looked for in 5,000 entries at a time: a page of it
-         *     may be short, or empty, and the next one have more, if there is a cursor.
+         * List the log entries of the workspace, newest first. `level` may be several, separated by commas.
+         * @description A text `search` and a `workflow_id` are searched in 5,000 entries at a time: a page may be short or empty, and the
+         *     next one may have more, if there is a cursor.
          */
         get: operations["list_logs"];
         put?: never;
@@ -745,7 +744,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** All log entries of a run, oldest first. */
+        /** List all log entries of a run, oldest first. */
         get: operations["list_run_logs"];
         put?: never;
         post?: never;
@@ -763,8 +762,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The node types; `config_schema` is the JSON Schema of their config, `own` marks those of HEADRACE_NODES_DIR.
-         * @description `broken` are the files of that folder which could not be loaded at the start.
+         * List the node types. `config_schema` is their config's JSON Schema; `own` marks types of HEADRACE_NODES_DIR.
+         * @description `broken` lists files of that folder that could not be loaded at the start.
          */
         get: operations["list_nodes"];
         put?: never;
@@ -782,7 +781,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The official templates. */
+        /** List the official templates. */
         get: operations["list_templates"];
         put?: never;
         post?: never;
@@ -803,7 +802,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make a draft flow of a template. */
+        /** Create a draft flow from a template. */
         post: operations["use_template"];
         delete?: never;
         options?: never;
@@ -818,10 +817,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The agents, by id: those that are built in (`builtin`) and the workspace's own. */
+        /** List the agents by id: built-in ones (`builtin`) and the workspace's own. */
         get: operations["list_agents"];
         put?: never;
-        /** Define an agent. Without an `id` it gets one made of its name; 409 where there is one of that id. */
+        /** Create an agent. The default `id` is derived from its name; 409 if that id exists. */
         post: operations["create_agent"];
         delete?: never;
         options?: never;
@@ -838,7 +837,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** What is wrong with a definition; a `warning` keeps none from being saved. Nothing is kept. */
+        /** List the errors of an agent's definition; a `warning` does not prevent saving. Nothing is saved. */
         post: operations["validate_agent"];
         delete?: never;
         options?: never;
@@ -855,17 +854,17 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** One agent, by its id. */
+        /** Show an agent by its id. */
         get: operations["get_agent"];
         /**
-         * Give one of the workspace's own agents this definition, all of it; a stale `updated_at` is refused.
-         * @description Runs that have begun go on by the definition with which they did.
+         * Replace the definition of one of the workspace's own agents. An old `updated_at` is refused.
+         * @description Started runs continue with the definition that they began with.
          */
         put: operations["update_agent"];
         post?: never;
         /**
          * Delete one of the workspace's own agents. Its runs and its memory stay.
-         * @description Flows that use it keep naming it: their runs fail at that node, and say so, until there is one of that id again.
+         * @description Flows still name it: their runs fail at that node until an agent of that id exists again.
          */
         delete: operations["delete_agent"];
         options?: never;
@@ -883,9 +882,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Give an agent a task. Waits up to `wait` seconds: 200 with the answer, else 202 with the run as it stands.
-         * @description It is a run like those of flows: it survives a restart of the server, and where a tool needs approval it waits for
-         *     that. 503 while no model is configured.
+         * Run an agent. Waits up to `wait` seconds: 200 with the answer, otherwise 202 with the unfinished run.
+         * @description It is a run like those of flows: it survives a restart of the server, and waits if a tool needs approval. 503 while
+         *     no model is configured.
          */
         post: operations["run_agent"];
         delete?: never;
@@ -902,9 +901,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What agents did, newest first, each with its steps: prompt sizes, calls of tools, tokens, times.
-         * @description Long values are cut and long runs have their first steps; GET /api/agent/runs/:id has all. Where there is very much,
-         *     a page has fewer than `limit`.
+         * List the runs of agents, newest first, with their steps: prompt sizes, tool calls, tokens, times.
+         * @description Long values are truncated, and long runs have only their first steps; GET /api/agent/runs/:id has everything. A
+         *     large page may have fewer than `limit`.
          */
         get: operations["list_agent_logs"];
         put?: never;
@@ -925,8 +924,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * One run of an agent with its steps, as far as it has come.
-         * @description With `wait`, it is answered when the run has ended, has to wait, or so many seconds are over.
+         * Show a run of an agent with its steps so far.
+         * @description With `wait`, the answer comes when the run has ended, must wait, or that many seconds have passed.
          */
         get: operations["get_agent_run"];
         put?: never;
@@ -948,7 +947,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Cancel the run in which the agent works: it is `failed` at once, and the agent takes no further step. */
+        /** Cancel the run of an agent. It is `failed` at once, and the agent takes no further step. */
         post: operations["cancel_agent_run"];
         delete?: never;
         options?: never;
@@ -963,12 +962,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What agents remember, newest first; `search` finds words, by their beginnings, in key, content and tags. */
+        /** List memories of agents, newest first. `search` matches word beginnings in key, content and tags. */
         get: operations["list_memories"];
         put?: never;
-        /** Write a memory; the same agent, session and key overwrite the earlier one. */
+        /** Write a memory. It overwrites a memory with the same agent, session and key. */
         post: operations["create_memory"];
-        /** Make an agent forget all, or one session. */
+        /** Delete all memories of an agent, or of one session. */
         delete: operations["clear_memories"];
         options?: never;
         head?: never;
@@ -984,7 +983,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** A memory. */
+        /** Show a memory. */
         get: operations["get_memory"];
         put?: never;
         post?: never;
@@ -1002,7 +1001,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the process answers. */
+        /** Show that the process answers. */
         get: operations["get_health"];
         put?: never;
         post?: never;
@@ -1019,7 +1018,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the server can take work: its database answers and takes writes, and runs are not stopped. 503 if not. */
+        /** Show whether the server accepts work: its database is writable and runs are not stopped. 503 if not. */
         get: operations["get_ready"];
         put?: never;
         post?: never;
@@ -1037,8 +1036,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The workspace's figures: totals ever, and a daily series, durations and counts by flow of the last `days`.
-         * @description For one or two days there is a series by the `hour` too: 24 or 48, this one is the last.
+         * Show the workspace's metrics: totals, and a daily series, durations and counts by flow for `days` days.
+         * @description For one or two days there is also a series by `hour`: 24 or 48 hours up to the current one.
          */
         get: operations["get_metrics"];
         put?: never;
@@ -1056,10 +1055,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The credentials of the workspace, newest first, without their values; with `used_by`, what uses each of them. */
+        /** List the credentials, newest first, without their values; with `used_by`, the flows and agents that use each. */
         get: operations["list_credentials"];
         put?: never;
-        /** Keep a credential. What `data` has, its type says: GET `/api/credential-types`. */
+        /** Create a credential. The fields of `data` depend on its type: GET `/api/credential-types`. */
         post: operations["create_credential"];
         delete?: never;
         options?: never;
@@ -1077,18 +1076,17 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * One credential, without its values, and what uses it: `used_by` are flows of any status, and agents.
-         * @description An active flow keeps it from being deleted. Of very many flows the newest are looked at.
+         * Show a credential without its values. `used_by` are the flows of any status and the agents that use it.
+         * @description It cannot be deleted while an active flow uses it. Of very many flows, only the newest are searched.
          */
         get: operations["get_credential"];
         /**
-         * Give it another name, or other values: `data` replaces all of them. Its type stays.
-         * @description So does a name by which an active flow uses it. Whoever lets it go to more hosts has to know its values, and give
-         *     them too.
+         * Rename a credential or replace its values: `data` replaces all of them. The type stays.
+         * @description A name that an active flow uses cannot be changed. Adding hosts requires all values again.
          */
         put: operations["update_credential"];
         post?: never;
-        /** Delete it; refused while an active flow uses it. */
+        /** Delete a credential. Refused while an active flow uses it. */
         delete: operations["delete_credential"];
         options?: never;
         head?: never;
@@ -1102,7 +1100,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What types there are; `schema` is the JSON Schema of what each holds. */
+        /** List the types of credentials; `schema` is the JSON Schema of each type's values. */
         get: operations["list_credential_types"];
         put?: never;
         post?: never;
@@ -1124,9 +1122,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Connect with it and say whether that works: a `status` and a `message` for people, which holds no value of it.
-         * @description One for which nobody could be asked is `untested`, and not `ok`: give a `url` for a credential that goes to no host
-         *     of its own, or `send` for one of messages.
+         * Test a credential by connecting with it. `message` is for people and contains none of its values.
+         * @description If no service could be asked, `status` is `untested`, not `ok`: give a `url` for a credential without a host of its
+         *     own, or `send` for one of messages.
          */
         post: operations["test_credential"];
         delete?: never;
@@ -1144,7 +1142,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** The same with values that are not kept. */
+        /** Test values of a credential without saving them. */
         post: operations["test_credential_values"];
         delete?: never;
         options?: never;
@@ -1204,15 +1202,15 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** A page on which a run that waits is answered. Opening it does nothing. */
+        /** Show a page to answer a waiting run. Opening it has no effect. */
         get: operations["open_run_question"];
         put?: never;
         /**
-         * Answer a run that waits, once: an approval with `approved` or `rejected`, a callback with any body.
-         * @description With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; `node_id` may be left out
-         *     where the run waits at one node only. An agent may ask several questions, so `question` has to say which one is
-         *     answered. By a signed link the node is in the link, and a callback takes the whole body, of whatever type, as what
-         *     it received. 409 for what was answered before, whose time is over, or whose run has ended.
+         * Answer a waiting run, once: an approval with `approved` or `rejected`, a callback with any body.
+         * @description With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; omit `node_id` if the run
+         *     waits at one node only. An agent may ask several questions, so `question` names the answered one. A signed link
+         *     contains the node, and a callback receives the whole body, of any type. 409 if it was already answered, its time is
+         *     over, or its run has ended.
          */
         post: operations["resume_run"];
         delete?: never;
@@ -1230,7 +1228,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** The `http` node that sends what a cURL command sends. Nothing is kept, and no secret comes back. */
+        /** Convert a cURL command to an `http` node. Nothing is saved, and no secret is returned. */
         post: operations["import_curl"];
         delete?: never;
         options?: never;
@@ -1247,7 +1245,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Put a node for each operation of an OpenAPI 3 document into the palette; it replaces those of the same title. */
+        /** Add a preset per operation of an OpenAPI 3 document to the palette. Replaces those of the same title. */
         post: operations["import_openapi"];
         delete?: never;
         options?: never;
@@ -1262,7 +1260,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The palette, document by document, the latest first. */
+        /** List the presets of the palette by document, the latest first. */
         get: operations["list_presets"];
         put?: never;
         post?: never;
@@ -1284,7 +1282,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Take all presets of a document out of the palette. Nodes that were made of them stay. */
+        /** Remove all presets of a document from the palette. Nodes created from them stay. */
         delete: operations["delete_presets"];
         options?: never;
         head?: never;
@@ -1301,9 +1299,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * What expressions in a node would come to, against what a run has recorded. Nothing is executed.
-         * @description They see what they would when the node is executed: of a node that has `foreach`, the first item. Where a secret
-         *     would stand, there is ••••, whatever is done with it. Without a `run_id` there is what is `pinned`, and no more.
+         * Evaluate expressions of a node with the data that a run has recorded. Nothing is executed.
+         * @description Expressions see the same names as when the node is executed; with `foreach`, the first item. •••• stands for a
+         *     secret. Without a `run_id`, only `pinned` outputs are available.
          */
         post: operations["preview_expression"];
         delete?: never;
@@ -1319,12 +1317,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the files of the workspace in the order of their paths, those in folders too. */
+        /** List the files of the workspace by path, including files in folders. */
         get: operations["list_files"];
         put?: never;
         /**
-         * Keep a file of up to `HEADRACE_FILE_MAX_BYTES`, whatever `HEADRACE_MAX_BODY_BYTES` is.
-         * @description It goes to the disk as it comes in, and is there whole or not at all. Where there is such a file already, 409 unless
+         * Upload a file of up to `HEADRACE_FILE_MAX_BYTES`, independent of `HEADRACE_MAX_BODY_BYTES`.
+         * @description It is written to the disk while it arrives, and appears only when complete. 409 if the file exists, unless
          *     `overwrite` is true.
          */
         post: operations["create_file"];
@@ -1344,9 +1342,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Send a file, to be saved under its name.
-         * @description Viewers are not sent any: they see everything without the signatures of links that answer runs, and a file may hold
-         *     such a link.
+         * Download a file under its name.
+         * @description Viewers cannot download files: the API hides signatures of answer links from them, and a file may contain such a
+         *     link.
          */
         get: operations["get_file"];
         put?: never;
@@ -1481,9 +1479,9 @@ export interface components {
             level?: string;
         };
         Error: {
-            /** @description What is wrong, for people */
+            /** @description The error, for people */
             error: string;
-            /** @description Validation errors: what is wrong where */
+            /** @description Validation errors with their places */
             details?: components["schemas"]["Detail"][];
         };
         PaginationMetadata: {
@@ -1531,9 +1529,9 @@ export interface components {
             name: string;
             /** Format: date-time */
             created_at: string;
-            /** @description false: somebody else set the password; they should choose their own */
+            /** @description false: somebody else set the password; the user should choose another */
             set_up: boolean;
-            /** @description May found workspaces, make accounts and reset passwords */
+            /** @description May create workspaces and accounts, and reset passwords */
             admin: boolean;
             may_found_workspaces: boolean;
             workspaces?: components["schemas"]["WorkspaceOut"][];
@@ -1551,14 +1549,14 @@ export interface components {
             email?: string;
             /**
              * Format: password
-             * @description A new one; it ends your other sessions
+             * @description A new password; ends your other sessions
              */
             password?: string;
-            /** @description Goes with a new password: end all your API tokens too */
+            /** @description Only with a new password: also end all your API tokens */
             end_tokens?: boolean;
             /**
              * Format: password
-             * @description Needed to change the address or the password
+             * @description Required to change the address or the password
              */
             current_password?: string;
         };
@@ -1569,7 +1567,7 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             expires_at: string;
-            /** @description Whether the request came by this one */
+            /** @description True for the session of this request */
             current: boolean;
         };
         OwnSessionOutList: {
@@ -1603,10 +1601,10 @@ export interface components {
             role: "viewer" | "operator" | "editor" | "owner";
             /**
              * Format: password
-             * @description By admins: make an account with this first password. Without: invite the person
+             * @description Admins only: create an account with this first password. Without it: invite the person
              */
             password?: string;
-            /** @description Goes with a password */
+            /** @description Only with a password */
             name?: string;
         };
         InvitationMade: {
@@ -1614,16 +1612,16 @@ export interface components {
             email: string;
             /** @enum {string} */
             role: "viewer" | "operator" | "editor" | "owner";
-            /** @description Name of the owner who made it */
+            /** @description Name of the inviting owner */
             invited_by: string;
             invited_by_email: string;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
             expires_at: string;
-            /** @description Only in the answer that makes it; good once */
+            /** @description Only in the answer to its creation; works once */
             link: string;
-            /** @description Whether a mail with the link was sent */
+            /** @description True if a mail with the link was sent */
             mailed: boolean;
         };
         MemberChange: {
@@ -1638,7 +1636,7 @@ export interface components {
             user_id: string;
             /**
              * Format: password
-             * @description Of the next login, where they choose their own
+             * @description For the next login, which asks for a new one
              */
             password: string;
         };
@@ -1653,7 +1651,7 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             expires_at?: string | null;
-            /** @description Only in the answer that makes it */
+            /** @description Only in the answer to its creation */
             token?: string;
         };
         TokenOutList: {
@@ -1678,7 +1676,7 @@ export interface components {
             email: string;
             /** @enum {string} */
             role: "viewer" | "operator" | "editor" | "owner";
-            /** @description Name of the owner who made it */
+            /** @description Name of the inviting owner */
             invited_by: string;
             invited_by_email: string;
             /** Format: date-time */
@@ -1714,7 +1712,7 @@ export interface components {
             name?: string;
             /**
              * Format: password
-             * @description Of the new account; not for somebody who is logged in
+             * @description For the new account; not if you are logged in
              */
             password?: string;
         };
@@ -1723,11 +1721,11 @@ export interface components {
             /** @enum {string} */
             action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed";
             workspace_id: string;
-            /** @description null: by a signed link, or on the command line */
+            /** @description null: a signed link or the command line */
             user_id: string | null;
             /** @description As it was then */
             user_email: string | null;
-            /** @description Of the API token that they came with */
+            /** @description Of the API token used */
             token_name: string | null;
             target_type: string | null;
             target_id: string | null;
@@ -1737,11 +1735,11 @@ export interface components {
             changes: {
                 [key: string]: unknown;
             };
-            /** @description By id, what is still there of all that it has ids of, as it is called now */
+            /** @description Current names of existing objects, by id */
             names: {
                 [key: string]: string;
             };
-            /** @description From where the request came */
+            /** @description The address of the client */
             address: string | null;
             /** Format: date-time */
             created_at: string;
@@ -1762,12 +1760,12 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
             node_count: number;
-            /** @description Its trigger nodes, but for disabled ones */
+            /** @description Its trigger nodes, except disabled ones */
             triggers: {
                 node_id: string;
                 type: string;
             }[];
-            /** @description Its newest run */
+            /** @description The newest run */
             last_run: {
                 id: string;
                 /** @enum {string} */
@@ -1777,17 +1775,17 @@ export interface components {
                 started_at: string | null;
                 /** Format: date-time */
                 finished_at: string | null;
-                /** @description Its first 300 characters */
+                /** @description The first 300 characters */
                 error_text: string | null;
             } | null;
-            /** @description Whether the last run that has ended failed, and was not cancelled */
+            /** @description True if the last ended run failed and was not cancelled */
             failing: boolean;
             /**
              * Format: date-time
-             * @description When a schedule of it is due next
+             * @description Next due time of its schedules
              */
             next_at: string | null;
-            /** @description A WorkflowDefinition as JSON text; not there with `brief` */
+            /** @description A WorkflowDefinition as JSON text; omitted with `brief` */
             definition_json?: string;
         };
         FlowItemOutList: {
@@ -1804,7 +1802,7 @@ export interface components {
              * @enum {string}
              */
             status?: "draft" | "active" | "archived";
-            /** @description Passed over: a new flow is version 1 */
+            /** @description Ignored: a new flow is version 1 */
             version?: unknown;
         };
         SavedOut: {
@@ -1820,7 +1818,7 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
-            /** @description Where there are any: a credential that is missing, say */
+            /** @description Warnings, such as a missing credential */
             warnings?: components["schemas"]["Detail"][];
         };
         FlowOut: {
@@ -1851,7 +1849,7 @@ export interface components {
             /** @description Its output, any JSON */
             output: unknown;
             /**
-             * @description The branch by which it leaves; a node that has branches must name one
+             * @description The branch it takes; required for a node with branches
              * @default null
              */
             branch?: string | null;
@@ -1860,7 +1858,7 @@ export interface components {
             /** @default null */
             input?: unknown;
             /**
-             * @description A WorkflowDefinition that is run in place of the saved one, and is not saved; for editors
+             * @description A WorkflowDefinition to run instead of the saved one, without saving it; editors only
              * @default null
              */
             definition?: components["schemas"]["WorkflowDefinition"] | null;
@@ -1904,21 +1902,21 @@ export interface components {
             waiting?: string | null;
             parent_run_id?: string | null;
             retry_of?: string | null;
-            /** @description `{done, total}`: nodes that are settled */
+            /** @description `{done, total}`: settled and all nodes */
             progress?: {
                 [key: string]: unknown;
             } | null;
-            /** @description It ran a definition that was not saved; then it has no version */
+            /** @description True for a run of an unsaved definition, which has no version */
             draft?: boolean;
-            /** @description The node after which it stopped */
+            /** @description The node after which it stops */
             until?: string | null;
-            /** @description The nodes that were not executed, since their output was given */
+            /** @description The nodes that were not executed because their output was given */
             pinned?: string[];
         };
         VersionItemOut: {
             workflow_id: string;
             version: number;
-            /** @description Not there with `brief` */
+            /** @description Omitted with `brief` */
             definition_json?: string;
             /** Format: date-time */
             created_at: string;
@@ -1926,7 +1924,7 @@ export interface components {
             created_by_name?: string | null;
             /** @description With `summary` */
             node_count?: number | null;
-            /** @description With `summary`: what changed against the version before, where that is at hand */
+            /** @description With `summary`: changes since the previous version, if available */
             summary?: string | null;
         };
         VersionItemOutList: {
@@ -1949,18 +1947,18 @@ export interface components {
             definition: components["schemas"]["WorkflowDefinition"];
         };
         OutlineOut: {
-            /** @description The ways out that have names, as it is configured */
+            /** @description The names of its branches, as configured */
             branches: string[];
-            /** @description Whether there is a way out without a name */
+            /** @description True if it has an unnamed output */
             unnamed: boolean;
             trigger: boolean;
-            /** @description Whether a run may wait there */
+            /** @description True if a run may wait there */
             waits: boolean;
         };
         FlowCheckOut: {
             ok: boolean;
             issues: components["schemas"]["Detail"][];
-            /** @description By id, what it takes to draw each node of a known type, of invalid definitions too */
+            /** @description Data to draw each node of a known type, by id, also for invalid definitions */
             nodes: {
                 [key: string]: components["schemas"]["OutlineOut"];
             };
@@ -1985,7 +1983,7 @@ export interface components {
             /** Format: date-time */
             finished_at: string | null;
             input?: unknown;
-            /** @description Not there with `brief`, no more than `input` */
+            /** @description Omitted with `brief`, like `input` */
             output?: unknown;
             error_text: string | null;
             error_node_id?: string | null;
@@ -1993,15 +1991,15 @@ export interface components {
             waiting?: string | null;
             parent_run_id?: string | null;
             retry_of?: string | null;
-            /** @description `{done, total}`: nodes that are settled */
+            /** @description `{done, total}`: settled and all nodes */
             progress?: {
                 [key: string]: unknown;
             } | null;
-            /** @description It ran a definition that was not saved; then it has no version */
+            /** @description True for a run of an unsaved definition, which has no version */
             draft?: boolean;
-            /** @description The node after which it stopped */
+            /** @description The node after which it stops */
             until?: string | null;
-            /** @description The nodes that were not executed, since their output was given */
+            /** @description The nodes that were not executed because their output was given */
             pinned?: string[];
         };
         RunItemOutList: {
@@ -2041,16 +2039,16 @@ export interface components {
             node_id: string;
             node_name: string;
             node_type: string;
-            /** @description What is to be decided, as people are shown it */
+            /** @description The question, as shown to people */
             text: string;
             answers: string[];
-            /** @description Of a node that asks several */
+            /** @description For a node with several questions */
             question: string | null;
             /** Format: date-time */
             asked_at: string;
             /**
              * Format: date-time
-             * @description When the time to answer is over
+             * @description The deadline of the answer
              */
             expires_at: string | null;
         };
@@ -2081,15 +2079,15 @@ export interface components {
             waiting?: string | null;
             parent_run_id?: string | null;
             retry_of?: string | null;
-            /** @description `{done, total}`: nodes that are settled */
+            /** @description `{done, total}`: settled and all nodes */
             progress?: {
                 [key: string]: unknown;
             } | null;
-            /** @description It ran a definition that was not saved; then it has no version */
+            /** @description True for a run of an unsaved definition, which has no version */
             draft?: boolean;
-            /** @description The node after which it stopped */
+            /** @description The node after which it stops */
             until?: string | null;
-            /** @description The nodes that were not executed, since their output was given */
+            /** @description The nodes that were not executed because their output was given */
             pinned?: string[];
             questions: components["schemas"]["QuestionOut"][];
         };
@@ -2121,7 +2119,7 @@ export interface components {
             attempt: number;
             index?: number | null;
             branch?: string | null;
-            /** @description Its output was given, and it was not executed */
+            /** @description True if its output was given and it was not executed */
             pinned?: boolean;
             /** @description Null where values=false was asked for */
             input: unknown;
@@ -2165,15 +2163,15 @@ export interface components {
             waiting?: string | null;
             parent_run_id?: string | null;
             retry_of?: string | null;
-            /** @description `{done, total}`: nodes that are settled */
+            /** @description `{done, total}`: settled and all nodes */
             progress?: {
                 [key: string]: unknown;
             } | null;
-            /** @description It ran a definition that was not saved; then it has no version */
+            /** @description True for a run of an unsaved definition, which has no version */
             draft?: boolean;
-            /** @description The node after which it stopped */
+            /** @description The node after which it stops */
             until?: string | null;
-            /** @description The nodes that were not executed, since their output was given */
+            /** @description The nodes that were not executed because their output was given */
             pinned?: string[];
         };
         RunBriefOutList: {
@@ -2185,22 +2183,22 @@ export interface components {
             workflow_name: string;
             node_id: string;
             node_type: string;
-            /** @description When it is due: `0 9 * * *`, `every 300 s` */
+            /** @description Its schedule: `0 9 * * *`, `every 300 s` */
             describes: string;
             timezone: string | null;
             /**
              * Format: date-time
-             * @description When it is due next; null where it never is again, or that has yet to be found
+             * @description Next due time; null if there is none, or if it is not computed yet
              */
             next_at: string | null;
             /**
              * Format: date-time
-             * @description When it was last due, or last polled
+             * @description Last due time, or last poll
              */
             last_at: string | null;
-            /** @description Whether it is late by over a minute */
+            /** @description True if it is late by over a minute */
             overdue: boolean;
-            /** @description Why the last poll failed, if it did */
+            /** @description The error of the last poll, if it failed */
             last_error: string | null;
         };
         ScheduleOutList: {
@@ -2256,9 +2254,9 @@ export interface components {
         NodeOut: {
             type: string;
             name: string;
-            /** @description Other words by which people look for it */
+            /** @description Other search words */
             also: string[];
-            /** @description The name of a Tabler icon; empty: that of its category */
+            /** @description The name of a Tabler icon; empty: its category's icon */
             icon: string;
             category: string;
             description: string;
@@ -2292,7 +2290,7 @@ export interface components {
             broken: components["schemas"]["BrokenOut"][];
         };
         NeededOut: {
-            /** @description The name by which the flow knows it */
+            /** @description Its name in the flow */
             name: string;
             type: string;
             for: string;
@@ -2304,7 +2302,7 @@ export interface components {
             category: string;
             tags: string[];
             credentials: components["schemas"]["NeededOut"][];
-            /** @description What it cannot do without, such as internet */
+            /** @description Requirements, such as internet */
             needs?: string[];
             sample_input: unknown;
             expected_output?: unknown;
@@ -2337,9 +2335,9 @@ export interface components {
             approval: {
                 [key: string]: unknown;
             } | null;
-            /** @description Whether it came with the server */
+            /** @description True if it is built in */
             builtin: boolean;
-            /** @description The types of its tools for which whoever runs it has to name a credential */
+            /** @description Types of its tools that need a credential named with the task */
             needs_credentials: string[];
             /** Format: date-time */
             created_at: string | null;
@@ -2364,19 +2362,19 @@ export interface components {
             tools?: (("http" | "code" | "store" | "memory" | "run_flow" | "sql" | "mcp" | "runs" | "flows") | {
                 /** @enum {string} */
                 type: "http" | "code" | "store" | "memory" | "run_flow" | "sql" | "mcp" | "runs" | "flows";
-                /** @description Whether a person must agree to each call, or to those of which of its tools */
+                /** @description Require approval of each call (true), or of calls of the listed tools */
                 approval?: boolean | string[];
-                /** @description http, sql, mcp: the name of one */
+                /** @description http, sql, mcp: the name of a credential */
                 credential?: string;
-                /** @description http: where it may go, `*.example.com` for all below; else wherever nodes may */
+                /** @description http: allowed hosts, `*.example.com` for subdomains; default: all that nodes may reach */
                 hosts?: string[];
-                /** @description http: GET without it */
+                /** @description http: allowed methods; default: GET */
                 methods?: ("GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS")[];
-                /** @description store: whether it may set values */
+                /** @description store: allow setting values */
                 write?: boolean;
-                /** @description run_flow: the ids of the flows; without it, all that can be called */
+                /** @description run_flow: ids of the allowed flows; default: all callable flows */
                 workflows?: string[];
-                /** @description mcp: the names of the server's tools; without it, all */
+                /** @description mcp: allowed tools of the server; default: all */
                 tools?: string[];
             })[] | null;
             /** @description Whether it is told what it remembers */
@@ -2388,14 +2386,14 @@ export interface components {
             limits?: {
                 /** @description Requests to the model */
                 steps?: number;
-                /** @description In and out, in all */
+                /** @description Input and output tokens together */
                 tokens?: number;
                 seconds?: number;
                 /** @description US dollars */
                 cost?: number | null;
             } | null;
             approval?: {
-                /** @description The service_url credential that is told */
+                /** @description The service_url credential for messages with approval links */
                 notify?: string | null;
                 /** @description Seconds */
                 timeout?: number | null;
@@ -2421,15 +2419,15 @@ export interface components {
             approval: {
                 [key: string]: unknown;
             } | null;
-            /** @description Whether it came with the server */
+            /** @description True if it is built in */
             builtin: boolean;
-            /** @description The types of its tools for which whoever runs it has to name a credential */
+            /** @description Types of its tools that need a credential named with the task */
             needs_credentials: string[];
             /** Format: date-time */
             created_at: string | null;
             /** Format: date-time */
             updated_at: string | null;
-            /** @description Where there are any: a credential that is missing, say */
+            /** @description Warnings, such as a missing credential */
             warnings?: components["schemas"]["Detail"][];
         };
         CheckOut: {
@@ -2450,19 +2448,19 @@ export interface components {
             tools?: (("http" | "code" | "store" | "memory" | "run_flow" | "sql" | "mcp" | "runs" | "flows") | {
                 /** @enum {string} */
                 type: "http" | "code" | "store" | "memory" | "run_flow" | "sql" | "mcp" | "runs" | "flows";
-                /** @description Whether a person must agree to each call, or to those of which of its tools */
+                /** @description Require approval of each call (true), or of calls of the listed tools */
                 approval?: boolean | string[];
-                /** @description http, sql, mcp: the name of one */
+                /** @description http, sql, mcp: the name of a credential */
                 credential?: string;
-                /** @description http: where it may go, `*.example.com` for all below; else wherever nodes may */
+                /** @description http: allowed hosts, `*.example.com` for subdomains; default: all that nodes may reach */
                 hosts?: string[];
-                /** @description http: GET without it */
+                /** @description http: allowed methods; default: GET */
                 methods?: ("GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS")[];
-                /** @description store: whether it may set values */
+                /** @description store: allow setting values */
                 write?: boolean;
-                /** @description run_flow: the ids of the flows; without it, all that can be called */
+                /** @description run_flow: ids of the allowed flows; default: all callable flows */
                 workflows?: string[];
-                /** @description mcp: the names of the server's tools; without it, all */
+                /** @description mcp: allowed tools of the server; default: all */
                 tools?: string[];
             })[] | null;
             /** @description Whether it is told what it remembers */
@@ -2474,21 +2472,21 @@ export interface components {
             limits?: {
                 /** @description Requests to the model */
                 steps?: number;
-                /** @description In and out, in all */
+                /** @description Input and output tokens together */
                 tokens?: number;
                 seconds?: number;
                 /** @description US dollars */
                 cost?: number | null;
             } | null;
             approval?: {
-                /** @description The service_url credential that is told */
+                /** @description The service_url credential for messages with approval links */
                 notify?: string | null;
                 /** @description Seconds */
                 timeout?: number | null;
             } | null;
             /**
              * Format: date-time
-             * @description When the agent was last changed that the change is based on; null: whenever
+             * @description The `updated_at` that the change is based on; null: any
              * @default null
              */
             updated_at?: string | null;
@@ -2497,14 +2495,14 @@ export interface components {
             agent_id: string;
             task: string;
             /**
-             * @description What the task is about: data
+             * @description The material of the task, as data
              * @default null
              */
             input?: unknown;
             /** @default null */
             session?: string | null;
             /**
-             * @description Whether to recall; else as the agent says
+             * @description Add memories to the task; default: as the agent defines
              * @default null
              */
             memory?: boolean | null;
@@ -2513,7 +2511,7 @@ export interface components {
              * @default null
              */
             model?: string | null;
-            /** @description By type of tool, for those that name none; `llm` is the model's */
+            /** @description By type of tool, for tools that name none; `llm` is for the model */
             credentials?: {
                 [key: string]: string;
             };
@@ -2534,13 +2532,13 @@ export interface components {
             tool_calls: number;
             input_tokens: number;
             output_tokens: number;
-            /** @description US dollars; null: not known */
+            /** @description US dollars; null: unknown */
             cost: number | null;
         };
         AgentRunOut: {
             id: string;
             agent_id: string;
-            /** @description The run whose step it is */
+            /** @description The run that the step belongs to */
             run_id: string;
             node_id: string;
             item_index?: number | null;
@@ -2551,14 +2549,14 @@ export interface components {
             session?: string | null;
             model?: string | null;
             text?: string | null;
-            /** @description The answer of an agent with an output_schema */
+            /** @description The answer, if the agent has an output_schema */
             data?: unknown;
             tool_calls: components["schemas"]["ToolCallOut"][];
             usage: components["schemas"]["UsageOut"];
             error_text: string | null;
-            /** @description What it waits for */
+            /** @description The reason for waiting */
             waiting?: string | null;
-            /** @description What to answer by POST /api/runs/:id/resume, to this question alone */
+            /** @description The question to name in POST /api/runs/:id/resume */
             question?: string | null;
             /** Format: date-time */
             created_at: string;
@@ -2577,11 +2575,11 @@ export interface components {
             status: "running" | "success" | "failed" | "refused" | "asking" | "waiting";
             /** @description Of a tool */
             arguments?: unknown;
-            /** @description Of a tool: what the model is told */
+            /** @description For a tool: the text for the model */
             result?: unknown;
-            /** @description What the model says; of the start its prompt */
+            /** @description The model's text; for the start, its prompt */
             text?: string | null;
-            /** @description What the model calls: `[{name, arguments}]` */
+            /** @description The model's tool calls: `[{name, arguments}]` */
             tool_calls?: unknown;
             error_text: string | null;
             prompt_chars?: number | null;
@@ -2600,7 +2598,7 @@ export interface components {
         AgentLogOut: {
             id: string;
             agent_id: string;
-            /** @description The run whose step it is */
+            /** @description The run that the step belongs to */
             run_id: string;
             node_id: string;
             item_index?: number | null;
@@ -2611,14 +2609,14 @@ export interface components {
             session?: string | null;
             model?: string | null;
             text?: string | null;
-            /** @description The answer of an agent with an output_schema */
+            /** @description The answer, if the agent has an output_schema */
             data?: unknown;
             tool_calls: components["schemas"]["ToolCallOut"][];
             usage: components["schemas"]["UsageOut"];
             error_text: string | null;
-            /** @description What it waits for */
+            /** @description The reason for waiting */
             waiting?: string | null;
-            /** @description What to answer by POST /api/runs/:id/resume, to this question alone */
+            /** @description The question to name in POST /api/runs/:id/resume */
             question?: string | null;
             /** Format: date-time */
             created_at: string;
@@ -2628,7 +2626,7 @@ export interface components {
             /** @description The same duration in microseconds */
             duration_us: number | null;
             steps: components["schemas"]["AgentStepOut"][];
-            /** @description How many are left out, in a list */
+            /** @description In a list: number of omitted steps */
             more_steps: number;
         };
         AgentLogOutList: {
@@ -2661,13 +2659,13 @@ export interface components {
             session?: string | null;
             tags?: string[];
             /**
-             * @description Seconds after which it is forgotten; without it, never
+             * @description Seconds until it expires; default: never
              * @default null
              */
             expires_in?: number | null;
         };
         ForgottenOut: {
-            /** @description How many entries there were */
+            /** @description Number of deleted entries */
             deleted: number;
         };
         HealthOut: {
@@ -2679,7 +2677,7 @@ export interface components {
             ts: string;
             /** @description The version of the server */
             version: string;
-            /** @description Whether nothing starts: no schedule, poll, wait or pending run, and no new run */
+            /** @description True if the server is paused: no schedule, poll, wait, pending or new run starts */
             paused: boolean;
         };
         DayOut: {
@@ -2707,7 +2705,7 @@ export interface components {
             failed: number;
             failure_rate: number;
             mean_duration_ms: number | null;
-            /** @description Of its newest 50 ended runs; for the 10 busiest flows */
+            /** @description From its newest 50 ended runs; for the 10 busiest flows */
             p95_duration_ms: number | null;
             /**
              * @description Of its newest run
@@ -2732,7 +2730,7 @@ export interface components {
             p50_duration_ms: number | null;
             p95_duration_ms: number | null;
             daily: components["schemas"]["DayOut"][];
-            /** @description With `days` 1 or 2: what has ended of the runs that were accepted in each hour */
+            /** @description With `days` 1 or 2: ended runs by the hour of their acceptance */
             hourly?: components["schemas"]["HourOut"][];
             flows: components["schemas"]["FlowCountOut"][];
         };
@@ -2757,11 +2755,11 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
-            /** @description Of one that was just saved, if there are any, such as that no host may have it */
+            /** @description Warnings of the saved credential, such as missing hosts */
             warnings?: components["schemas"]["Detail"][];
-            /** @description The first 20 of those that name it: active flows, then others, then agents */
+            /** @description The first 20 users: active flows, other flows, agents */
             used_by?: components["schemas"]["UsedByOut"][];
-            /** @description How many name it */
+            /** @description Number of users */
             used_by_count?: number;
         };
         CredentialUseOutList: {
@@ -2775,7 +2773,7 @@ export interface components {
             schema: {
                 [key: string]: unknown;
             };
-            /** @description Whether no node can send it anywhere until its `hosts` are named */
+            /** @description True if no node can send it until its `hosts` are set */
             needs_hosts: boolean;
         };
         CredentialTypeOutList: {
@@ -2785,7 +2783,7 @@ export interface components {
         CredentialIn: {
             name: string;
             type: string;
-            /** @description The values, as the type has them; they never come out */
+            /** @description The values, as the type defines them; never returned */
             data: {
                 [key: string]: unknown;
             };
@@ -2805,12 +2803,12 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
-            /** @description Of one that was just saved, if there are any, such as that no host may have it */
+            /** @description Warnings of the saved credential, such as missing hosts */
             warnings?: components["schemas"]["Detail"][];
         };
         CredentialChange: {
             name?: string;
-            /** @description All values anew */
+            /** @description All values, replaced */
             data?: {
                 [key: string]: unknown;
             };
@@ -2818,37 +2816,37 @@ export interface components {
             hosts?: string[] | null;
         };
         TrialIn: {
-            /** @description For credentials that go to no host of their own: where to send it */
+            /** @description For credentials without a host of their own: the address to test against */
             url?: string;
-            /** @description Whether a message may be sent to see whether it arrives */
+            /** @description Allow sending a test message */
             send?: boolean;
         } & {
             [key: string]: unknown;
         };
         TrialOut: {
-            /** @description Whether the status is ok */
+            /** @description True if the status is ok */
             ok: boolean;
             /**
-             * @description untested: nobody was asked
+             * @description untested: no service was asked
              * @enum {string}
              */
             status: "ok" | "failed" | "untested";
-            /** @description Who was asked, or what is wrong or missing */
+            /** @description The service that was asked, or the error */
             message: string;
             duration_ms: number;
         };
         TrialOf: {
-            /** @description For credentials that go to no host of their own: where to send it */
+            /** @description For credentials without a host of their own: the address to test against */
             url?: string;
-            /** @description Whether a message may be sent to see whether it arrives */
+            /** @description Allow sending a test message */
             send?: boolean;
             /**
-             * @description What messages call it
+             * @description Its name in messages
              * @default
              */
             name?: string;
             type: string;
-            /** @description The values, which are not kept */
+            /** @description The values, which are not saved */
             data: {
                 [key: string]: unknown;
             };
@@ -2867,7 +2865,7 @@ export interface components {
             node_id?: string | null;
             answer?: string | null;
             comment?: string | null;
-            /** @description What a callback receives */
+            /** @description The body of a callback */
             body?: unknown;
             question?: string | null;
         };
@@ -2880,7 +2878,7 @@ export interface components {
             data: {
                 [key: string]: unknown;
             };
-            /** @description Where the values stand that are not in `data` */
+            /** @description Where to find the values that `data` lacks */
             sources: {
                 [key: string]: unknown;
             };
@@ -2932,15 +2930,15 @@ export interface components {
         };
         PreviewIn: {
             workflow_id: string;
-            /** @description The node in which the templates stand */
+            /** @description The node of the templates */
             node_id: string;
             /**
-             * @description The definition as it is being edited; else the flow's
+             * @description The definition being edited; default: the flow's
              * @default null
              */
             definition?: components["schemas"]["WorkflowDefinition"] | null;
             /**
-             * @description A run of the flow, whose values are taken
+             * @description A run of the flow, whose values are used
              * @default null
              */
             run_id?: string | null;
@@ -2951,27 +2949,27 @@ export interface components {
             pinned?: {
                 [key: string]: components["schemas"]["PinIn"];
             } | null;
-            /** @description Any JSON; expressions in its texts are evaluated */
+            /** @description Any JSON; expressions in its strings are evaluated */
             template?: unknown;
-            /** @description Several of them */
+            /** @description Several templates */
             templates?: unknown[];
         };
         PreviewedOut: {
             ok: boolean;
-            /** @description What it comes to; of a `truncated` one the beginning of the text, or of its JSON */
+            /** @description The result; if `truncated`, the beginning of the text or of its JSON */
             value: unknown;
             error: string | null;
             truncated: boolean;
         };
         NamesOut: {
             top: string[];
-            /** @description The nodes that lead to this one, in their order */
+            /** @description The predecessors of this node, in order */
             steps: string[];
         };
         PreviewOut: {
-            /** @description One for each template, in their order */
+            /** @description One per template, in order */
             items: components["schemas"]["PreviewedOut"][];
-            /** @description What to offer while one writes */
+            /** @description Names for completion */
             names: components["schemas"]["NamesOut"];
         };
         FileOut: {
@@ -2980,7 +2978,7 @@ export interface components {
             name: string;
             /** @description In bytes */
             size: number;
-            /** @description By the ending of the name */
+            /** @description From the ending of the name */
             content_type: string;
             /** Format: date-time */
             modified_at: string;
@@ -2996,7 +2994,7 @@ export interface components {
              */
             path?: string;
             /**
-             * @description Whether to replace a file that has this path
+             * @description Replace an existing file
              * @default false
              */
             overwrite?: boolean;
@@ -3222,7 +3220,7 @@ export interface operations {
     list_workspaces: {
         parameters: {
             query?: {
-                /** @description Without it, all */
+                /** @description Default: all */
                 limit?: number | null;
                 cursor?: string | null;
             };
@@ -3302,7 +3300,7 @@ export interface operations {
     list_members: {
         parameters: {
             query?: {
-                /** @description Without it, all */
+                /** @description Default: all */
                 limit?: number | null;
                 cursor?: string | null;
             };
@@ -3437,7 +3435,7 @@ export interface operations {
     list_tokens: {
         parameters: {
             query?: {
-                /** @description Without it, all */
+                /** @description Default: all */
                 limit?: number | null;
                 cursor?: string | null;
             };
@@ -3510,7 +3508,7 @@ export interface operations {
     list_invitations: {
         parameters: {
             query?: {
-                /** @description Without it, all */
+                /** @description Default: all */
                 limit?: number | null;
                 cursor?: string | null;
             };
@@ -3670,10 +3668,10 @@ export interface operations {
                 status?: string | null;
                 search?: string | null;
                 failing?: boolean | null;
-                /** @description Those that have such a trigger: webhook, schedule */
+                /** @description Flows with this type of trigger: webhook, schedule */
                 trigger?: string | null;
                 sort?: "newest" | "name" | "updated" | "last_run";
-                /** @description Whether to leave out `definition_json` */
+                /** @description Omit `definition_json` */
                 brief?: boolean;
             };
             header?: never;
@@ -3847,9 +3845,9 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string | null;
-                /** @description Whether to leave out `definition_json` */
+                /** @description Omit `definition_json` */
                 brief?: boolean;
-                /** @description Whether to say what changed */
+                /** @description Include the changes */
                 summary?: boolean;
             };
             header?: never;
@@ -3962,11 +3960,11 @@ export interface operations {
                 since?: string | null;
                 until?: string | null;
                 cancelled?: boolean | null;
-                /** @description Only runs that wait for an answer of people */
+                /** @description Only runs that wait for a person's answer */
                 waiting?: boolean;
                 /** @description The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error */
                 search?: string | null;
-                /** @description Whether to leave out what went in and came out */
+                /** @description Omit input and output */
                 brief?: boolean;
             };
             header?: never;
@@ -4136,7 +4134,7 @@ export interface operations {
                 /** @description Without it, up to 1000 */
                 limit?: number | null;
                 cursor?: string | null;
-                /** @description Only the steps of this node */
+                /** @description Only steps of this node */
                 node_id?: string | null;
                 /** @description false: `input` and `output` are null in every step */
                 values?: boolean;
@@ -4188,7 +4186,7 @@ export interface operations {
     list_run_children: {
         parameters: {
             query?: {
-                /** @description Without it, all */
+                /** @description Default: all */
                 limit?: number | null;
                 cursor?: string | null;
             };
@@ -4288,7 +4286,7 @@ export interface operations {
     list_latest_runs: {
         parameters: {
             query?: {
-                /** @description Whether to leave out what went in and came out */
+                /** @description Omit input and output */
                 brief?: boolean;
             };
             header?: never;
@@ -4344,10 +4342,10 @@ export interface operations {
                 level?: string | null;
                 since?: string | null;
                 until?: string | null;
-                /** @description Letters of the message */
+                /** @description Text in the message */
                 search?: string | null;
                 workflow_id?: string | null;
-                /** @description Whether to cut long `data`: to `{$cut: {bytes, start}}` */
+                /** @description Truncate long `data` to `{$cut: {bytes, start}}` */
                 brief?: boolean;
             };
             header?: never;
@@ -4426,7 +4424,7 @@ export interface operations {
     list_nodes: {
         parameters: {
             query?: {
-                /** @description Without it, all */
+                /** @description Default: all */
                 limit?: number | null;
                 cursor?: string | null;
                 search?: string;
@@ -4454,7 +4452,7 @@ export interface operations {
     list_templates: {
         parameters: {
             query?: {
-                /** @description Without it, all */
+                /** @description Default: all */
                 limit?: number | null;
                 cursor?: string | null;
             };
@@ -4695,7 +4693,7 @@ export interface operations {
                 limit?: number;
                 cursor?: string | null;
                 agent_id?: string | null;
-                /** @description One session; empty: the entries without a session; left out: all */
+                /** @description A session; empty: entries without a session; omitted: all */
                 session?: string | null;
             };
             header?: never;
@@ -4773,7 +4771,7 @@ export interface operations {
                 limit?: number;
                 cursor?: string | null;
                 agent_id?: string | null;
-                /** @description One session; empty: the entries without a session; left out: all */
+                /** @description A session; empty: entries without a session; omitted: all */
                 session?: string | null;
                 search?: string | null;
             };
@@ -4826,7 +4824,7 @@ export interface operations {
         parameters: {
             query: {
                 agent_id: string;
-                /** @description One session; empty: the entries without a session; left out: all */
+                /** @description A session; empty: entries without a session; omitted: all */
                 session?: string | null;
             };
             header?: never;
@@ -4963,7 +4961,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string | null;
-                /** @description Whether to say what uses each of them */
+                /** @description Include the flows and agents that use each credential */
                 used_by?: boolean;
             };
             header?: never;
@@ -5086,7 +5084,7 @@ export interface operations {
     list_credential_types: {
         parameters: {
             query?: {
-                /** @description Without it, all */
+                /** @description Default: all */
                 limit?: number | null;
                 cursor?: string | null;
             };
@@ -5403,7 +5401,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page that asks */
+            /** @description A page with the question */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5592,7 +5590,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string | null;
-                /** @description What their paths begin with, such as `reports/` */
+                /** @description Beginning of the paths, such as `reports/` */
                 prefix?: string;
             };
             header?: never;
