@@ -38,7 +38,7 @@ def editor_failed(page, server):
 def editor_adding(page, server):
     """The dialog that offers nodes."""
     editor = Editor(page, server).open(server.seeded.draft)
-    page.get_by_role("button", name="Add a node", exact=True).click()
+    page.get_by_role("button", name="Add node", exact=True).click()
     expect(editor.palette.get_by_role("option").first).to_be_visible()
 
 
@@ -46,7 +46,7 @@ def editor_json(page, server):
     """The JSON beside the canvas, and the list of problems."""
     Editor(page, server).open(server.seeded.draft)
     page.get_by_role("button", name="JSON", exact=True).click()
-    expect(page.get_by_role("textbox", name="The flow as JSON")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Flow as JSON")).to_be_visible()
     page.get_by_role("button", name="problem").click()
 
 

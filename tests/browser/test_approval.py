@@ -32,8 +32,8 @@ def question(page):
 def test_what_waits_is_found_from_any_page_and_approved_with_a_thumb(page, server, log_in, waiting, axe):
     log_in(page)
     page.goto("/")
-    page.get_by_role("button", name="Open the menu").tap()
-    page.get_by_role("link", name="Waiting for you").tap()
+    page.get_by_role("button", name="Open menu").tap()
+    page.get_by_role("link", name="Approvals").tap()
     asked = question(page)
     expect(asked).to_be_visible()
     axe(page)
@@ -67,7 +67,7 @@ def test_who_was_slower_than_another_is_told_and_nothing_is_answered_twice(page,
     page.route(f"**/api/runs/{waiting}/resume", quicker)
     watch.allow(409, "/resume")
     asked.get_by_role("button", name="Approve").tap()
-    expect(page.get_by_text("Your answer did not count").first).to_be_visible()
+    expect(page.get_by_text("Your answer was not accepted").first).to_be_visible()
     assert until(lambda: ended(page, server, waiting), "the run goes on")["status"] == "success"
     steps = server.call("GET", f"/api/runs/{waiting}/steps")["items"]
     assert [step["node_id"] for step in steps if step["status"] == "success"][-1] == "no"

@@ -90,7 +90,7 @@ def test_a_flow_of_300_nodes_moves_as_smoothly_as_a_small_one(editor, move):
 
 def test_a_flow_of_300_nodes_is_edited_soon(editor):
     editor.open(large()).click("start")
-    name = editor.panel.get_by_role("textbox", name="Name of the node")
+    name = editor.panel.get_by_role("textbox", name="Node name")
     name.click()
     client = editor.page.context.new_cdp_session(editor.page)
     client.send("Performance.enable", {"timeDomain": "threadTicks"})

@@ -47,7 +47,7 @@ def is_within(inner, outer):
 
 def test_all_of_a_hundred_nodes_in_a_line_can_be_shown(editor):
     line(editor)
-    editor.page.get_by_role("button", name="Show all").click()
+    editor.page.get_by_role("button", name="Zoom to fit").click()
     last = editor.node(f"n{LINE - 2}")
     expect(last).to_be_attached()
     for end in (editor.node("start"), last):
@@ -88,7 +88,7 @@ def test_what_is_pasted_is_in_view_wherever_the_original_is(editor):
     editor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     editor.open(three()).click("two")
     editor.press("Control+c")
-    expect(editor.page.get_by_text("Copied the node")).to_be_visible()
+    expect(editor.page.get_by_text("Node copied")).to_be_visible()
     editor.page.mouse.move(*editor.spot(0.5, 0.6))
     editor.page.mouse.wheel(3_000, 0)
     expect(editor.node("two")).not_to_be_in_viewport()

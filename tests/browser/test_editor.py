@@ -26,7 +26,7 @@ def three():
 
 def test_a_node_is_found_by_name_and_added_after_the_selected_one_by_enter(editor):
     editor.open(three()).click("one")
-    editor.page.get_by_role("button", name="Add a node", exact=True).click()
+    editor.page.get_by_role("button", name="Add node", exact=True).click()
     editor.pick("crypto")
     editor.becomes(nodes=["start", "one", "two", "crypto"], wires=["start one", "one crypto"])
     editor.selected("crypto")
@@ -34,22 +34,22 @@ def test_a_node_is_found_by_name_and_added_after_the_selected_one_by_enter(edito
 
 def test_a_search_knows_other_words_and_says_what_to_do_where_nothing_is_found(editor):
     editor.open(flow(node("start", "manual")))
-    editor.page.get_by_role("button", name="Add a node", exact=True).click()
+    editor.page.get_by_role("button", name="Add node", exact=True).click()
     search = editor.palette.get_by_role("combobox", name="Search nodes")
     search.fill("delay")
     expect(editor.palette.get_by_role("option")).to_contain_text(["Wait"])
     search.fill("no such thing")
     expect(editor.palette.get_by_role("option")).to_have_count(0)
     said = editor.palette.get_by_role("status")
-    expect(said).to_contain_text("No node is found by “no such thing”")
+    expect(said).to_contain_text("No node matches “no such thing”")
     # Right below the search, where one looks for what is found.
     assert said.bounding_box()["y"] - search.bounding_box()["y"] < 80
 
 
 def test_a_node_is_dragged_from_the_list_to_where_it_belongs(editor):
     editor.open(three())
-    editor.page.get_by_role("button", name="Keep the list of nodes open").click()
-    listed = editor.page.get_by_role("region", name="Nodes to add")
+    editor.page.get_by_role("button", name="Show node list").click()
+    listed = editor.page.get_by_role("region", name="Node list")
     listed.get_by_role("combobox", name="Search nodes").fill("crypto")
     spot = editor.spot(0.5, 0.8)
     box = editor.canvas.bounding_box()
@@ -88,7 +88,7 @@ def test_a_line_from_one_side_to_the_other_connects_two_nodes(editor):
 
 @pytest.mark.parametrize(
     ("start", "end", "reason"),
-    [("two", "one", "This would make a circle"), ("start", "one", "They are connected already")],
+    [("two", "one", "This would create a cycle"), ("start", "one", "These nodes are already connected")],
 )
 def test_a_line_that_may_not_end_there_says_why_and_connects_nothing(editor, start, end, reason):
     editor.open(placed(chain(node("start", "manual"), "one", "two")))
@@ -154,7 +154,7 @@ def test_nodes_are_copied_from_one_flow_into_another_with_their_edges_and_settin
     editor.click("last", modifiers=["Shift"])
     editor.selected("keep", "last")
     editor.press("Control+c")
-    expect(editor.page.get_by_text("Copied 2 nodes")).to_be_visible()
+    expect(editor.page.get_by_text("2 nodes copied")).to_be_visible()
     editor.open(placed(flow(node("start", "manual"), "last", edges=["start last"])))
     editor.page.mouse.click(*editor.spot(0.4, 0.85))
     editor.press("Control+v")
@@ -195,7 +195,7 @@ def test_a_box_around_nodes_selects_no_text_of_the_page_so_that_the_nodes_are_wh
     editor.selected("one", "two")
     assert editor.page.evaluate("String(getSelection())") == ""
     editor.press("Control+c")
-    expect(editor.page.get_by_text("Copied 2 nodes")).to_be_visible()
+    expect(editor.page.get_by_text("2 nodes copied")).to_be_visible()
 
 
 # The keyboard alone
@@ -255,14 +255,14 @@ def test_the_focus_is_never_lost(editor):
     editor.panel.get_by_role("textbox", name="Notes").focus()
     editor.press("Escape")
     expect(editor.node("start")).to_be_focused()
-    page.get_by_role("button", name="Hide the panel").press("Enter")
-    expect(page.get_by_role("button", name="Show the panel")).to_be_focused()
+    page.get_by_role("button", name="Hide panel").press("Enter")
+    expect(page.get_by_role("button", name="Show panel")).to_be_focused()
     editor.press("Enter")
-    page.get_by_role("button", name="steps.start: change this name").press("Enter")
-    page.get_by_role("textbox", name="Id of the node").fill("begin")
+    page.get_by_role("button", name="steps.start: change id").press("Enter")
+    page.get_by_role("textbox", name="Node id").fill("begin")
     editor.press("Enter")
-    expect(page.get_by_role("button", name="steps.begin: change this name")).to_be_focused()
-    page.get_by_role("button", name="Delete the node").press("Enter")
+    expect(page.get_by_role("button", name="steps.begin: change id")).to_be_focused()
+    page.get_by_role("button", name="Delete node").press("Enter")
     expect(editor.node("begin")).to_have_count(0)
     expect(editor.canvas).to_be_focused()
     page.get_by_role("button", name="Run", exact=True).press("Enter")
@@ -276,7 +276,7 @@ def test_the_focus_is_never_lost(editor):
 def test_arranging_leaves_no_node_upon_another(editor):
     heap = flow(node("start", "manual"), "a", "b", "c", edges=["start a", "start b", "a c", "b c"])
     editor.open(heap | {"nodes": [item | {"position": {"x": 0, "y": 0}} for item in heap["nodes"]]})
-    editor.page.get_by_role("button", name="Arrange all nodes").click()
+    editor.page.get_by_role("button", name="Tidy up").click()
     until(lambda: editor.page.wait_for_timeout(50) or len(spots(editor)) == 4, "each node has its place")
     at = {item["id"]: item["position"] for item in editor.definition["nodes"]}
     assert at["start"]["x"] < at["a"]["x"] < at["c"]["x"] and at["a"]["x"] == at["b"]["x"]
@@ -291,7 +291,7 @@ def test_the_json_beside_the_canvas_and_the_canvas_follow_each_other(editor):
     editor.open(three()).click("two")
     editor.page.get_by_role("button", name="JSON", exact=True).click()
     expect(editor.node("two")).to_be_in_viewport(ratio=0.9)
-    text = editor.page.get_by_role("textbox", name="The flow as JSON")
+    text = editor.page.get_by_role("textbox", name="Flow as JSON")
     expect(text).to_contain_text('"two"')
     editor.click("two")
     editor.selected("two")
@@ -305,7 +305,7 @@ def test_the_json_beside_the_canvas_and_the_canvas_follow_each_other(editor):
     text.click()
     editor.press("Control+A")
     editor.page.keyboard.insert_text('{"nodes": [')
-    expect(editor.page.get_by_text("The canvas shows the last whole state")).to_be_visible()
+    expect(editor.page.get_by_text("The canvas shows the last valid state")).to_be_visible()
     assert sorted(editor.ids()) == ["after", "begin"]
 
 
@@ -338,7 +338,7 @@ def test_an_example_in_an_empty_field_does_not_look_like_a_wrong_value(editor):
     editor.open(placed(flow(node("clock", "schedule")))).click("clock")
     cron = editor.field("Cron")
     expect(cron).to_have_attribute("aria-invalid", "true")
-    expect(cron).to_have_attribute("placeholder", re.compile("^Such as "))
+    expect(cron).to_have_attribute("placeholder", re.compile("^For example "))
     example, wrong = cron.evaluate("(it) => [getComputedStyle(it, '::placeholder').color, getComputedStyle(it).color]")
     assert example != wrong
 
@@ -393,7 +393,7 @@ def test_notes_are_kept_and_shown_at_their_node(editor):
 def test_what_is_changed_is_saved_by_itself(editor):
     before = editor.open(three()).stored["version"]
     editor.click("two")
-    editor.panel.get_by_role("textbox", name="Name of the node").fill("The second")
+    editor.panel.get_by_role("textbox", name="Node name").fill("The second")
     editor.saved()
     assert editor.stored["version"] > before
     editor.page.reload()
@@ -406,8 +406,8 @@ def test_a_draft_that_was_not_saved_yet_outlives_a_reload(editor, watch):
     editor.page.route(address, lambda route: route.abort() if route.request.method == "PUT" else route.continue_())
     watch.allow("failed", "PUT", editor.flow)
     editor.click("two")
-    editor.panel.get_by_role("textbox", name="Name of the node").fill("Not saved yet")
-    expect(editor.page.get_by_text("Not saved; trying again")).to_be_visible()
+    editor.panel.get_by_role("textbox", name="Node name").fill("Not saved yet")
+    expect(editor.page.get_by_text("Not saved; retrying")).to_be_visible()
     editor.page.reload()
     expect(editor.node("two")).to_contain_text("Not saved yet")
     assert "name" not in editor.definition["nodes"][2]
@@ -418,13 +418,13 @@ def test_a_draft_that_was_not_saved_yet_outlives_a_reload(editor, watch):
 
 def test_changes_of_an_active_flow_wait_until_they_are_published(editor):
     editor.open(editor.add(three(), status="active")).click("two")
-    editor.panel.get_by_role("textbox", name="Name of the node").fill("Later")
-    expect(editor.page.get_by_text("Changes are not live yet.")).to_be_visible()
+    editor.panel.get_by_role("textbox", name="Node name").fill("Later")
+    expect(editor.page.get_by_text("Unpublished changes.")).to_be_visible()
     editor.page.reload()
     expect(editor.node("two")).to_contain_text("Later")
     assert "name" not in editor.definition["nodes"][2]
     editor.page.get_by_role("button", name="Publish").click()
-    expect(editor.page.get_by_text("Changes are not live yet.")).to_be_hidden()
+    expect(editor.page.get_by_text("Unpublished changes.")).to_be_hidden()
     assert editor.definition["nodes"][2]["name"] == "Later"
 
 
@@ -434,16 +434,16 @@ def test_each_tab_keeps_what_was_typed_in_it_and_a_closed_one_leaves_it_to_the_n
     editor.open(flow)
     for tab, id_ in ((editor, "one"), (other, "two")):
         tab.click(id_)
-        tab.panel.get_by_role("textbox", name="Name of the node").fill("Typed here")
+        tab.panel.get_by_role("textbox", name="Node name").fill("Typed here")
     for tab, mine, theirs in ((editor, "one", "two"), (other, "two", "one")):
         tab.page.reload()
         expect(tab.node(mine)).to_contain_text("Typed here")
         expect(tab.node(theirs)).not_to_contain_text("Typed here")
     other.page.close()
     editor.page.reload()
-    kept = editor.page.get_by_role("status").filter(has_text="kept something that was never saved")
+    kept = editor.page.get_by_role("status").filter(has_text="has unsaved changes")
     expect(kept).to_contain_text("it has 2 nodes changed")
-    kept.get_by_role("button", name="Use it here").click()
+    kept.get_by_role("button", name="Use here").click()
     expect(editor.node("two")).to_contain_text("Typed here")
     expect(kept).to_have_count(0)
     editor.press("Control+z")
@@ -453,12 +453,12 @@ def test_each_tab_keeps_what_was_typed_in_it_and_a_closed_one_leaves_it_to_the_n
 def test_what_was_typed_in_a_flow_that_is_gone_can_become_a_flow_of_its_own(editor, watch):
     flow = editor.add(three(), status="active")
     editor.open(flow).click("one")
-    editor.panel.get_by_role("textbox", name="Name of the node").fill("Typed before")
+    editor.panel.get_by_role("textbox", name="Node name").fill("Typed before")
     editor.server.call("DELETE", f"/api/workflows/{flow}", status=(204,))
     watch.allow(404, flow)
     editor.page.reload()
-    expect(editor.page.get_by_text("There is no such flow")).to_be_visible()
-    editor.page.get_by_role("button", name="Make a new flow of it").click()
+    expect(editor.page.get_by_text("Flow not found")).to_be_visible()
+    editor.page.get_by_role("button", name="Save as new flow").click()
     expect(editor.node("one")).to_contain_text("Typed before")
 
 
@@ -472,7 +472,7 @@ def test_the_editor_has_no_barriers_whatever_is_open_in_it(editor, axe):
         axe(editor.page, within="aside")
     editor.canvas.focus()
     editor.press("?")
-    expect(editor.page.get_by_role("dialog", name="Keys")).to_be_visible()
+    expect(editor.page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     axe(editor.page)
 
 
@@ -483,7 +483,7 @@ def test_the_menu_of_the_flow_duplicates_archives_and_deletes_it(editor, watch):
     watch.allow(404, f"GET {editor.server.url}/api/workflows/{editor.flow}")
 
     def choose(item):
-        page.get_by_role("button", name="More about the flow").click()
+        page.get_by_role("button", name="Flow actions").click()
         page.get_by_role("menuitem", name=item).click()
 
     choose("Duplicate")

@@ -72,7 +72,7 @@ def test_a_file_that_exists_is_replaced_only_if_one_says_so(files, watch, server
     upload(files, file("may.csv"))
     expect(rows(files)).to_have_count(2)
     upload(files, file("may.csv", "new"))
-    expect(files.get_by_role("alert")).to_contain_text("There is a file with this name already")
+    expect(files.get_by_role("alert")).to_contain_text("A file with this name already exists")
     axe(files)
     files.get_by_role("button", name="Replace").click()
     expect(files.get_by_role("region", name="Uploads")).to_have_count(0)

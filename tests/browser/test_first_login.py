@@ -27,11 +27,11 @@ def field(place, label):
 
 
 def add(members, email, name):
-    members.get_by_role("button", name="Create an account").click()
-    dialog = members.get_by_role("dialog", name="Create an account")
+    members.get_by_role("button", name="Create account").click()
+    dialog = members.get_by_role("dialog", name="Create account")
     dialog.get_by_label("Email").fill(email)
     dialog.get_by_label("Name").fill(name)
-    field(dialog, "First password").fill(GIVEN)
+    field(dialog, "Temporary password").fill(GIVEN)
     dialog.get_by_role("button", name="Create").click()
     expect(dialog).to_be_hidden()
     expect(members.get_by_role("cell", name=email)).to_be_visible()
@@ -46,7 +46,7 @@ def log_in_by_the_form(place, password, email=None):
 
 def choose(place, password):
     field(place, "New password").fill(password)
-    place.get_by_role("button", name="Begin").click()
+    place.get_by_role("button", name="Continue").click()
 
 
 def test_a_new_member_chooses_a_password_before_anything_else(members, newcomer, server, axe):
@@ -57,7 +57,7 @@ def test_a_new_member_chooses_a_password_before_anything_else(members, newcomer,
     expect(newcomer.get_by_role("link", name="Flows")).to_have_count(0)
     # The workspace has its name from others, and what was typed a moment ago is not asked for again.
     expect(newcomer.get_by_label("Workspace")).to_have_count(0)
-    expect(field(newcomer, "The password that you were given")).to_have_count(0)
+    expect(field(newcomer, "Password you logged in with")).to_have_count(0)
     axe(newcomer)
     choose(newcomer, GIVEN)
     expect(newcomer.get_by_role("alert")).to_contain_text("must be another than the one that you were given")
@@ -77,7 +77,7 @@ def test_an_admin_resets_a_password_and_its_member_goes_on_where_they_were(membe
     members.reload()
     members.get_by_role("button", name="Reset the password of Editor").click()
     dialog = members.get_by_role("dialog", name="Reset the password of Editor")
-    field(dialog, "Password for the next login").fill(AGAIN)
+    field(dialog, "Temporary password").fill(AGAIN)
     axe(members)
     dialog.get_by_role("button", name="Reset").click()
     expect(dialog).to_be_hidden()

@@ -23,7 +23,7 @@ def guest(new_context):
 
 def invite(members, email, role="Editor"):
     """Invite somebody in the dialog; gives the link that it shows."""
-    members.get_by_role("button", name="Invite somebody").click()
+    members.get_by_role("button", name="Invite a member").click()
     dialog = members.get_by_role("dialog")
     dialog.get_by_label("Email").fill(email)
     dialog.get_by_role("combobox", name="Role").or_(dialog.get_by_label("Role")).first.click()
@@ -59,7 +59,7 @@ def test_who_is_invited_chooses_a_password_and_is_in_the_workspace(members, gues
     axe(members)
     guest.goto(path_of(link))
     expect(guest.get_by_role("heading", name="You are invited")).to_be_visible()
-    expect(guest.get_by_text("Your role will be operator")).to_be_visible()
+    expect(guest.get_by_text("Your role is operator")).to_be_visible()
     # The token is neither in the address nor in what a reload asks for, and is not lost by one.
     assert guest.evaluate("location.href").endswith("/invitation")
     guest.reload()
@@ -71,7 +71,7 @@ def test_who_is_invited_chooses_a_password_and_is_in_the_workspace(members, gues
     members.reload()
     row = members.get_by_role("row").filter(has_text="fresh@example.com")
     expect(row).to_contain_text("Fresh Face")
-    expect(members.get_by_text("There are none.")).to_be_visible()
+    expect(members.get_by_text("No pending invitations.")).to_be_visible()
 
 
 def test_a_link_works_once(members, guest, new_context, axe):
@@ -81,7 +81,7 @@ def test_a_link_works_once(members, guest, new_context, axe):
     expect(guest.get_by_role("heading", level=1, name="Dashboard")).to_be_visible()
     another = new_context().new_page()
     another.goto(path_of(link))
-    expect(another.get_by_role("heading", name="This invitation cannot be used")).to_be_visible()
+    expect(another.get_by_role("heading", name="This invitation is no longer valid")).to_be_visible()
     expect(another.get_by_text("It was used or withdrawn")).to_be_visible()
     axe(another)
     another.get_by_role("link", name="Log in").click()
@@ -90,11 +90,11 @@ def test_a_link_works_once(members, guest, new_context, axe):
 
 def test_an_invitation_that_was_revoked_cannot_be_used(members, guest):
     link = invite(members, "late@example.com")
-    members.get_by_role("button", name="Revoke the invitation of late@example.com").click()
+    members.get_by_role("button", name="Revoke the invitation for late@example.com").click()
     members.get_by_role("dialog").get_by_role("button", name="Revoke").click()
     expect(members.get_by_role("dialog")).to_be_hidden()
     guest.goto(path_of(link))
-    expect(guest.get_by_role("heading", name="This invitation cannot be used")).to_be_visible()
+    expect(guest.get_by_role("heading", name="This invitation is no longer valid")).to_be_visible()
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_who_has_an_account_logs_in_and_accepts(page, context, log_in, second, g
     page.goto("/members")
     link = invite(page, "there@example.com", "Editor")
     guest.goto(path_of(link))
-    guest.get_by_role("button", name="I have an account: log in").click()
+    guest.get_by_role("button", name="I already have an account").click()
     expect(guest.get_by_label("Email")).to_have_value("there@example.com")
     axe(guest)
     log_in_by_the_form(guest, PASSWORD)
@@ -118,8 +118,8 @@ def test_who_has_an_account_logs_in_and_accepts(page, context, log_in, second, g
     axe(guest)
     guest.get_by_role("button", name="Accept").click()
     expect(guest.get_by_role("heading", level=1, name="Dashboard")).to_be_visible()
-    expect(guest.get_by_text("You are a member of Second now")).to_be_visible()
-    guest.get_by_role("button", name="Open the menu").click()
+    expect(guest.get_by_text("You are now a member of Second")).to_be_visible()
+    guest.get_by_role("button", name="Open menu").click()
     expect(guest.get_by_role("button", name="Workspace Second")).to_be_visible()
 
 
@@ -129,10 +129,10 @@ def test_an_invitation_of_somebody_else_is_not_accepted_but_leads_to_their_login
     # After the logout it is asked who is logged in: nobody.
     place.watch.allow(401)
     place.goto(path_of(link))
-    expect(place.get_by_text("It is for intended@example.com, and you are logged in as")).to_be_visible()
+    expect(place.get_by_text("This invitation is for intended@example.com, but you are logged in as")).to_be_visible()
     expect(place.get_by_role("button", name="Accept")).to_have_count(0)
     axe(place)
-    place.get_by_role("button", name="Log out and go on as intended@example.com").click()
+    place.get_by_role("button", name="Log out and continue as intended@example.com").click()
     expect(place.get_by_role("heading", name="You are invited")).to_be_visible()
 
 
@@ -151,19 +151,19 @@ def test_an_account_that_exists_is_not_made_again_by_a_link(members, guest, serv
 
 
 def test_only_those_who_may_are_offered_accounts_passwords_and_workspaces(members, another):
-    for name in ("Invite somebody", "Create an account"):
+    for name in ("Invite a member", "Create account"):
         expect(members.get_by_role("button", name=name)).to_be_visible()
-    expect(members.get_by_label("Another workspace")).to_be_visible()
+    expect(members.get_by_label("New workspace")).to_be_visible()
     owner = another("owner")
     owner.goto("/members")
-    expect(owner.get_by_role("button", name="Invite somebody")).to_be_visible()
-    expect(owner.get_by_role("button", name="Create an account")).to_have_count(0)
+    expect(owner.get_by_role("button", name="Invite a member")).to_be_visible()
+    expect(owner.get_by_role("button", name="Create account")).to_have_count(0)
     expect(owner.get_by_role("button", name=re.compile("^Reset the password"))).to_have_count(0)
-    expect(owner.get_by_label("Another workspace")).to_have_count(0)
+    expect(owner.get_by_label("New workspace")).to_have_count(0)
     viewer = another("viewer")
     viewer.goto("/members")
     expect(viewer.get_by_role("table", name="Members")).to_be_visible()
-    expect(viewer.get_by_role("button", name="Invite somebody")).to_have_count(0)
+    expect(viewer.get_by_role("button", name="Invite a member")).to_have_count(0)
     expect(viewer.get_by_role("heading", name="Pending invitations")).to_have_count(0)
 
 
@@ -175,9 +175,9 @@ def test_a_new_password_can_end_the_api_tokens_too(another, server, axe):
     place.goto("/profile")
     place.get_by_label("Current password").and_(place.locator("input")).fill(PASSWORD)
     place.get_by_label("New password").and_(place.locator("input")).fill("chosen just now")
-    place.get_by_label("End my API tokens too").check()
+    place.get_by_label("Also revoke my API tokens").check()
     axe(place)
-    place.get_by_role("button", name="Change the password").click()
-    expect(place.get_by_text("Your password is changed")).to_be_visible()
+    place.get_by_role("button", name="Change password").click()
+    expect(place.get_by_text("Password changed")).to_be_visible()
     status, _ = server.request("GET", "/api/runs", headers={"Authorization": f"Bearer {token['token']}"})
     assert status == 401

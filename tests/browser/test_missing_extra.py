@@ -19,6 +19,6 @@ def server(equipped, tmp_path_factory):
 def test_the_pages_of_agents_say_what_is_missing_and_how_to_install_it(page, log_in, axe, path):
     log_in(page)
     page.goto(path)
-    notice = page.get_by_role("alert").filter(has_text="Agents cannot run on this server yet")
+    notice = page.get_by_role("alert").filter(has_text="Agents are not installed on this server")
     expect(notice).to_contain_text("pip install -r extras/agents.txt")
     axe(page)

@@ -44,7 +44,7 @@ def server(equipped, tmp_path_factory):
 
 def test_a_node_of_ones_own_is_added_set_and_run_like_any_other(editor, axe):
     editor.open(placed(chain(node("start", "manual")))).click("start")
-    editor.page.get_by_role("button", name="Add a node", exact=True).click()
+    editor.page.get_by_role("button", name="Add node", exact=True).click()
     expect(editor.palette.get_by_role("group", name="Logic")).to_contain_text("Parcel")
     editor.pick("parcel")
     shown = editor.node("acme_parcel")

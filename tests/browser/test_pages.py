@@ -100,18 +100,18 @@ def test_from_a_run_that_is_gone_one_comes_to_those_that_are_there(page, watch, 
     watch.allow(404, "gone")
     log_in(page)
     page.goto("/runs/run_gone")
-    page.get_by_role("link", name="See all runs").click()
+    page.get_by_role("link", name="All runs").click()
     expect(page.get_by_role("heading", name="Runs", level=1)).to_be_visible()
 
 
 def test_a_phone_offers_to_look_at_a_flow_and_not_to_change_it(page, server, log_in):
     log_in(page)
     arrive(page, f"/runs/{server.seeded.failed}")
-    expect(page.get_by_role("link", name="Mend it in the editor")).to_be_visible()
+    expect(page.get_by_role("link", name="Fix in editor")).to_be_visible()
     page.set_viewport_size(PHONE)
-    expect(page.get_by_role("link", name="Look at it in the editor")).to_be_visible()
-    expect(page.get_by_role("link", name="Open the flow")).to_be_visible()
-    expect(page.get_by_role("link", name="Edit the flow")).to_have_count(0)
+    expect(page.get_by_role("link", name="View in editor")).to_be_visible()
+    expect(page.get_by_role("link", name="Open flow")).to_be_visible()
+    expect(page.get_by_role("link", name="Edit flow")).to_have_count(0)
 
 
 def test_what_keeps_a_flow_off_is_told_by_the_names_of_its_nodes(page, server, watch, log_in, axe):
@@ -120,8 +120,8 @@ def test_what_keeps_a_flow_off_is_told_by_the_names_of_its_nodes(page, server, w
     off = server.seeded.add("Not ready", flow(*nodes, edges=["a b", "b c"]), "draft")
     log_in(page)
     arrive(page, "/flows")
-    page.get_by_role("switch", name="Not ready is on").press("Space")
-    told = page.get_by_role("dialog", name="Not ready to be switched on")
+    page.get_by_role("switch", name="Active: Not ready").press("Space")
+    told = page.get_by_role("dialog", name="The flow cannot be activated")
     expect(told.get_by_role("listitem")).to_have_text(
         ["HTTP request: url must not be empty", "Tell them: url must not be empty"]
     )
@@ -141,11 +141,11 @@ def test_what_uses_a_credential_is_shown_and_said_before_it_is_deleted(page, ser
     axe(page)
     dialog.get_by_role("button", name="Delete").click()
     sure = page.get_by_role("dialog", name="Delete “Harbour”?")
-    expect(sure).to_contain_text("cannot be deleted while a flow that uses it is on")
+    expect(sure).to_contain_text("cannot delete it while an active flow uses it")
     axe(page)
     server.call("PUT", f"/api/workflows/{user}", {"status": "draft"})
     sure.get_by_role("button", name="Delete").click()
-    expect(page.get_by_text("is deleted")).to_be_visible()
+    expect(page.get_by_text("Credential “Harbour” deleted")).to_be_visible()
     expect(page.get_by_role("table", name="Credentials")).not_to_contain_text("Harbour")
 
 
@@ -161,7 +161,7 @@ def test_a_credential_that_may_go_nowhere_is_said_before_it_is_saved_and_after(p
     dialog.get_by_label(re.compile("^Name")).fill("Weather")
     dialog.get_by_label(re.compile("^Header name")).and_(dialog.locator("input")).fill("X-Api-Key")
     dialog.get_by_label(re.compile("^Value")).and_(dialog.locator("input")).fill("not-a-real-key")
-    warning = dialog.get_by_text("nodes cannot send this credential anywhere")
+    warning = dialog.get_by_text("nodes cannot send this credential")
     expect(warning).to_be_visible()
     axe(page)
     hosts = dialog.get_by_label("Allowed hosts").and_(dialog.locator("input"))
@@ -172,7 +172,7 @@ def test_a_credential_that_may_go_nowhere_is_said_before_it_is_saved_and_after(p
     expect(warning).to_be_visible()
     dialog.get_by_role("button", name="Save").click()
     row = page.get_by_role("row").filter(has_text="Weather")
-    expect(row).to_contain_text("nowhere: no host is allowed")
+    expect(row).to_contain_text("none: nodes cannot send it")
 
 
 def test_a_credential_that_nobody_was_asked_about_is_not_shown_as_good(page, server, log_in, axe):
@@ -184,8 +184,8 @@ def test_a_credential_that_nobody_was_asked_about_is_not_shown_as_good(page, ser
     dialog = page.get_by_role("dialog", name="Test “Buoy”")
     dialog.get_by_role("button", name="Test", exact=True).click()
     expect(dialog.get_by_text("Not tested: enter a URL to test against")).to_be_visible()
-    expect(dialog.get_by_label("Address to test it at")).to_be_visible()
-    expect(dialog.get_by_text("It works")).to_have_count(0)
+    expect(dialog.get_by_label("Test URL")).to_be_visible()
+    expect(dialog.get_by_text("Test passed")).to_have_count(0)
     axe(page)
 
 
@@ -198,7 +198,7 @@ def test_one_flow_is_not_called_flows(page, log_in):
 def test_an_entry_of_the_audit_trail_leads_to_what_was_changed_and_back_to_what_it_was(page, server, log_in, axe):
     log_in(page)
     arrive(page, f"/audit?target={server.seeded.flow}&action=flow.updated")
-    rows = page.get_by_role("table", name="Audit trail").get_by_role("row")
+    rows = page.get_by_role("table", name="Audit log").get_by_role("row")
     expect(rows).to_have_count(2)
     entry = rows.last
     expect(entry).to_contain_text("Ada Brandt")

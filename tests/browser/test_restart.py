@@ -37,7 +37,7 @@ def test_what_is_typed_while_the_server_is_away_is_saved_when_it_is_back(editor,
     editor.open(FLOW)
     stopped(kill)
     rename(editor, "one", "Typed in the dark")
-    expect(editor.page.get_by_text("Not saved; trying again")).to_be_visible()
+    expect(editor.page.get_by_text("Not saved; retrying")).to_be_visible()
     server.start()
     editor.saved()
     assert editor.definition["nodes"][1]["name"] == "Typed in the dark"

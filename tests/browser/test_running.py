@@ -87,15 +87,15 @@ def test_in_a_wide_panel_what_went_in_and_came_out_lie_side_by_side(editor):
 
     above, below = places()
     assert above["x"] == below["x"] and above["y"] < below["y"]
-    editor.panel.get_by_role("button", name="Widen the panel").click()
-    expect(editor.panel.get_by_role("button", name="Narrow the panel")).to_be_focused()
+    editor.panel.get_by_role("button", name="Widen panel").click()
+    expect(editor.panel.get_by_role("button", name="Narrow panel")).to_be_focused()
     left, right = places()
     assert left["y"] == right["y"] and left["x"] < right["x"]
     # So it stays on this device.
     editor.page.reload()
     editor.is_open()
-    editor.panel.get_by_role("button", name="Narrow the panel").click()
-    expect(editor.panel.get_by_role("button", name="Widen the panel")).to_be_visible()
+    editor.panel.get_by_role("button", name="Narrow panel").click()
+    expect(editor.panel.get_by_role("button", name="Widen panel")).to_be_visible()
 
 
 def test_the_last_run_is_shown_before_anything_was_run_here(editor):
@@ -114,10 +114,10 @@ def test_the_last_run_is_shown_before_anything_was_run_here(editor):
     editor.tab("Options")
     editor.panel.get_by_role("switch").first.click(force=True)
     editor.tab("Run data")
-    expect(editor.panel.get_by_text("This node was changed since")).to_be_visible()
+    expect(editor.panel.get_by_text("This node has changed since then")).to_be_visible()
     editor.click("double")
-    expect(editor.panel.get_by_text("Other parts of the flow were changed since")).to_be_visible()
-    editor.panel.get_by_role("button", name="Show on the canvas").click()
+    expect(editor.panel.get_by_text("Other parts of the flow have changed since then")).to_be_visible()
+    editor.panel.get_by_role("button", name="Show on canvas").click()
     editor.ran("double", "success")
 
 
@@ -144,7 +144,7 @@ def test_a_flow_that_is_called_is_run_with_the_input_of_a_call(editor, axe):
     dialog = editor.page.get_by_role("dialog", name="Run with input")
     written = dialog.get_by_role("textbox", name="Input as JSON")
     expect(written).to_contain_text('"n": 21')
-    dialog.get_by_role("button", name="Use the input of a call").click()
+    dialog.get_by_role("button", name="Use input of a webhook call").click()
     calls = editor.page.get_by_role("menuitem")
     expect(calls).to_have_count(2)
     axe(editor.page, "[role=menu]")
@@ -182,7 +182,7 @@ def test_running_on_from_a_node_keeps_what_was_done_before_it(editor, remote):
         json.dumps({"values": {"got": "second", "n": "{{ input.body.n }}"}}),
     )
     editor.tab("Run data")
-    editor.panel.get_by_role("button", name="Run on from here").click()
+    editor.panel.get_by_role("button", name="Run from here").click()
     expect(editor.run_panel.get_by_text("2 pinned")).to_be_visible()
     assert editor.ended()["output"] == {"got": "second", "n": 1} and asked(remote, "/quick") == 1
 
@@ -192,7 +192,7 @@ def test_what_is_on_the_canvas_runs_before_it_is_published(editor):
     editor.open(flow).click("say")
     editor.tab("JSON")
     editor.write(editor.panel.get_by_role("textbox", name="Settings as JSON"), json.dumps({"values": {"word": "new"}}))
-    expect(editor.page.get_by_text("Changes are not live yet.")).to_be_visible()
+    expect(editor.page.get_by_text("Unpublished changes.")).to_be_visible()
     editor.run()
     run = editor.ended()
     assert run["draft"] and run["output"] == {"word": "new"}
@@ -208,7 +208,7 @@ def test_a_failure_is_shown_at_its_node_and_tried_again_from_there(editor, remot
     editor.ran("last", None)
     editor.selected("fetch")
     expect(editor.run_panel.get_by_role("alert")).to_contain_text("500")
-    editor.run_panel.get_by_role("link", name="See the whole run").click()
+    editor.run_panel.get_by_role("link", name="Open run").click()
     expect(editor.page.get_by_role("alert", name="“HTTP request” failed")).to_be_visible()
     failed = editor.page.url
     remote.well.set()
@@ -222,7 +222,7 @@ def test_a_run_is_stopped_in_the_editor(editor, remote):
     editor.open(placed(chain(node("start", "manual"), get(remote, "/slow"), "after"))).run()
     editor.ran("fetch", "running")
     with editor.page.expect_response("**/cancel"):
-        editor.page.get_by_role("button", name="Stop").click()
+        editor.page.get_by_role("button", name="Cancel run").click()
     remote.gate.set()
     assert editor.ended("Cancelled")["cancelled"]
     expect(editor.page.get_by_role("button", name="Run", exact=True)).to_be_visible()
@@ -241,11 +241,11 @@ def test_a_stop_that_comes_too_late_shows_what_came_out(editor, remote, watch):
 
     editor.page.route("**/cancel", after_its_end)
     with editor.page.expect_response("**/cancel") as answer:
-        editor.page.get_by_role("button", name="Stop").click()
+        editor.page.get_by_role("button", name="Cancel run").click()
     assert answer.value.status == 409
     editor.ended("Succeeded")
     expect(editor.run_panel.get_by_text("all of it")).to_be_visible()
-    expect(editor.page.get_by_text("This did not work")).to_have_count(0)
+    expect(editor.page.get_by_text("Something went wrong")).to_have_count(0)
 
 
 def test_a_run_is_cancelled_on_its_page(editor, remote):
@@ -253,8 +253,8 @@ def test_a_run_is_cancelled_on_its_page(editor, remote):
     editor.flow = editor.add(chain(node("start", "manual"), get(remote, "/slow"), "after"))
     run = editor.server.run(editor.flow)["id"]
     page.goto(f"/runs/{run}")
-    page.get_by_role("button", name="Cancel the run").click()
-    page.get_by_role("dialog", name="Cancel the run?").get_by_role("button", name="Cancel the run").click()
+    page.get_by_role("button", name="Cancel run").click()
+    page.get_by_role("dialog", name="Cancel this run?").get_by_role("button", name="Cancel run").click()
     expect(page.get_by_role("alert", name="The run was cancelled")).to_be_visible()
     step = page.get_by_role("region", name="Step HTTP request")
     expect(step.get_by_text("cancelled while this step ran")).to_be_visible()

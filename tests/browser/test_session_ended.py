@@ -153,7 +153,7 @@ def test_one_may_leave_the_page_to_somebody_else(ended):
     ended.type_a_credential("Typed by the owner")
     ended.page.evaluate("localStorage.setItem('headrace.pinned.usr_1.wf_1', '{}')")
     ended.end()
-    ended.over.get_by_role("button", name="Log in as somebody else").click()
+    ended.over.get_by_role("button", name="Log in as a different user").click()
     expect(ended.page.get_by_label("Email")).to_have_value("")
     assert "headrace.pinned" not in kept(ended.page)
     ended.page.get_by_label("Email").fill(EMAIL)
@@ -169,7 +169,7 @@ def test_in_the_editor_the_keys_of_the_dialog_change_nothing(editor, watch):
     ended = Ended(editor.page)
     ended.end()
     expect(ended.over).to_be_visible()
-    ended.over.get_by_role("button", name="Log in as somebody else").focus()
+    ended.over.get_by_role("button", name="Log in as a different user").focus()
     for key in ("Delete", "Backspace", "ArrowRight", "/", "Control+x", "Control+d", "Control+a", "Escape"):
         editor.page.keyboard.press(key)
     editor.page.mouse.click(5, 5)

@@ -20,7 +20,7 @@ def other(another, server):
 
 def rename(editor, id_, name):
     editor.click(id_)
-    editor.panel.get_by_role("textbox", name="Name of the node").fill(name)
+    editor.panel.get_by_role("textbox", name="Node name").fill(name)
 
 
 def names(editor):
@@ -55,7 +55,7 @@ def test_a_save_of_another_is_told_by_their_name_and_mine_can_be_kept(conflict, 
 
 
 def test_theirs_can_be_taken_and_undo_has_mine(conflict):
-    conflict.page.get_by_role("button", name="Take theirs").click()
+    conflict.page.get_by_role("button", name="Use theirs").click()
     expect(notice(conflict)).to_be_hidden()
     expect(conflict.node("two")).to_contain_text("Theirs")
     expect(conflict.node("one")).not_to_contain_text("Mine")
@@ -67,7 +67,7 @@ def test_theirs_can_be_taken_and_undo_has_mine(conflict):
 
 def test_mine_can_become_a_flow_of_its_own(conflict):
     before = conflict.page.url
-    conflict.page.get_by_role("button", name="Save mine as a new flow").click()
+    conflict.page.get_by_role("button", name="Save mine as new flow").click()
     expect(conflict.page).not_to_have_url(before)
     conflict.flow = conflict.page.url.rsplit("/", 1)[-1]
     expect(conflict.node("one")).to_contain_text("Mine")
@@ -87,7 +87,7 @@ def test_a_draft_that_was_changed_without_the_network_is_not_saved_over_anothers
     editor.page.context.set_offline(False)
     expect(notice(editor)).to_be_visible()
     assert names(other) == [None, None, "Theirs"]
-    editor.page.get_by_role("button", name="Take theirs").click()
+    editor.page.get_by_role("button", name="Use theirs").click()
     expect(editor.node("two")).to_contain_text("Theirs")
 
 
@@ -105,11 +105,11 @@ def test_a_viewer_sees_a_flow_and_can_change_nothing(another, server, axe):
     flow = looking.add(placed(chain(node("start", "manual"), node("say", "set", {"values": {"a": 1}}))))
     looking.open(flow)
     page = looking.page
-    expect(page.get_by_role("button", name="Add a node")).to_have_count(0)
+    expect(page.get_by_role("button", name="Add node")).to_have_count(0)
     expect(page.get_by_role("switch", name="Active")).to_have_count(0)
     looking.click("say")
-    expect(page.get_by_role("textbox", name="Name of the node")).not_to_be_editable()
-    expect(page.get_by_role("button", name="Delete the node")).to_have_count(0)
+    expect(page.get_by_role("textbox", name="Node name")).not_to_be_editable()
+    expect(page.get_by_role("button", name="Delete node")).to_have_count(0)
     looking.press("Delete")
     looking.press("/")
     expect(looking.nodes).to_have_count(2)
@@ -121,14 +121,14 @@ def test_a_viewer_sees_a_flow_and_can_change_nothing(another, server, axe):
 
 @pytest.mark.parametrize(
     ("path", "missing"),
-    [("/flows", "New flow"), ("/members", "Invite somebody"), ("/agents", "New agent")],
+    [("/flows", "New flow"), ("/members", "Invite a member"), ("/agents", "New agent")],
 )
 def test_a_viewer_is_offered_nothing_that_is_not_theirs(another, server, path, missing):
     page = another("viewer")
     page.goto(path)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_role("button", name=missing)).to_have_count(0)
-    expect(page.get_by_role("link", name="Audit trail")).to_have_count(0)
+    expect(page.get_by_role("link", name="Audit log")).to_have_count(0)
 
 
 LOG_IN_AND_CLICK = """async (button, body) => {

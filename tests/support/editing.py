@@ -19,7 +19,7 @@ class Editor:
         self.page, self.server, self.flow = page, server, None
         self.canvas = page.locator(".react-flow[aria-label^='The flow']")
         self.nodes, self.edges = page.locator(".react-flow__node"), page.locator(".react-flow__edge")
-        self.panel = page.get_by_role("complementary", name="What is selected")
+        self.panel = page.get_by_role("complementary", name="Details")
 
     # Flows
 
@@ -145,7 +145,7 @@ class Editor:
 
     def run_by(self, choice):
         """Run in one of the other ways, such as "Run with input…"."""
-        self.page.get_by_role("button", name="Other ways to run").click()
+        self.page.get_by_role("button", name="More run options").click()
         self.page.get_by_role("menuitem", name=choice).click()
 
     def run_with(self, input):
@@ -167,7 +167,7 @@ class Editor:
     @property
     def palette(self):
         """The dialog that offers nodes."""
-        return self.page.get_by_role("dialog", name="Add a node")
+        return self.page.get_by_role("dialog", name="Add node")
 
     def pick(self, words):
         """Search in the dialog that offers nodes, and take the first that is found."""

@@ -40,13 +40,13 @@ class Journey:
         self.page.get_by_role("button", name="Log in").click()
 
     def sets_up(self):
-        """Says how things are called, and chooses a password."""
+        """Names the workspace and chooses a password."""
         expect(self.page.get_by_role("heading", name="Welcome to Headrace")).to_be_visible()
         for label, value in (("Workspace", TEAM), ("Your name", NAME), ("Email", EMAIL)):
             self.page.get_by_label(label).fill(value)
         self._password("New password").fill(PASSWORD)
-        self.page.get_by_role("button", name="Begin").click()
-        expect(self.page.get_by_text(f"Good to see you, {NAME}")).to_be_visible()
+        self.page.get_by_role("button", name="Continue").click()
+        expect(self.page.get_by_text(f"Welcome, {NAME}")).to_be_visible()
 
     def picks_a_template(self):
         """Looks for it, looks at it, and uses it."""

@@ -1,4 +1,4 @@
-/** The node types of the server. Nothing in the app knows a node type by name: palette, forms and canvas read these. */
+/** The server's node types. The app knows no node type by name: palette, forms and canvas read the catalog. */
 import { useMemo } from "react";
 import { api, type Schemas } from "./client";
 
@@ -7,11 +7,11 @@ export type NodeType = Schemas["NodeOut"];
 export interface Catalogue {
   types: NodeType[];
   find: (type: string) => NodeType | undefined;
-  /** Types of a team's own that could not be loaded, and why. */
+  /** A team's own node types that failed to load, with the reason. */
   broken: Schemas["BrokenOut"][];
 }
 
-/** The catalogue, undefined until it is there. It changes only when the server is started anew. */
+/** Return the catalog, undefined while it loads. It changes only when the server restarts. */
 export function useCatalogue(): { catalogue: Catalogue | undefined; error: unknown; retry: () => void } {
   const { data, error, refetch } = api.useQuery("get", "/api/nodes", {}, { staleTime: 10 * 60_000 });
   const catalogue = useMemo(() => {

@@ -1,4 +1,7 @@
-/** The one way to the server: a client typed by its OpenAPI, errors as `ApiError`, the workspace in each request. */
+/**
+ * The only module that calls the server: a client typed by its OpenAPI, errors as `ApiError`, the workspace in each
+ * request.
+ */
 import createFetch, { type Middleware } from "openapi-fetch";
 import createHooks from "openapi-react-query";
 import type { components, paths } from "./schema";
@@ -6,7 +9,7 @@ import type { components, paths } from "./schema";
 export type Schemas = components["schemas"];
 export type Detail = Schemas["Detail"];
 
-/** What the server answered instead of what was asked for; `status` 0 where it could not be reached. */
+/** An error response of the server. `status` is 0 if the server could not be reached. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -19,22 +22,24 @@ export class ApiError extends Error {
   }
 }
 
-/** What somebody before the server, such as a proxy, answers in its place is told in these words. */
-export const UNREACHABLE = "The server is not reachable just now";
+/** Shown if a proxy in front of the server answers in its place. */
+export const UNREACHABLE = "The server is temporarily unavailable";
 
-/** The workspace whose data is shown; the session's own until another is chosen. */
+/** The workspace of all requests; null means the session's default workspace. */
 let workspace: string | null = null;
 export function chooseWorkspace(id: string | null): void {
   workspace = id;
 }
 
-/** Whom the page shows things of. All tabs share one cookie, so the server refuses what comes for somebody else. */
+/**
+ * The user for whom the page was opened. All tabs share one cookie, so the server refuses requests for another user.
+ */
 let user: string | null = null;
 export function chooseUser(id: string): void {
   user = id;
 }
 
-/** The headers by which a request says in which workspace it acts, and for whom. */
+/** Return the headers that name the workspace and the user of a request. */
 export function identity(): Record<string, string> {
   return {
     ...(workspace === null ? {} : { "X-Workspace-Id": workspace }),
@@ -42,17 +47,17 @@ export function identity(): Record<string, string> {
   };
 }
 
-/** Told when the server says that nobody is logged in, or that whoever is may not do this. */
+/** Call this if the server answers 401 or 403: the session ended or the role changed. */
 let onRefused: () => void = () => {};
 export function whenRefused(listener: () => void): void {
   onRefused = listener;
 }
 
-/** So long after it was asked for, nothing is changed any more without being asked for again. */
+/** Milliseconds after which a change is no longer sent automatically; the user must repeat it. */
 const STALE = 10 * 60_000;
-const AGAIN = "Your session had ended before this was done. You are logged in again: try it once more";
+const AGAIN = "Your session ended before the change was made. You are logged in again: try again";
 
-/** What waits until the one for whom the page was opened is logged in again. */
+/** Resolvers of requests that wait until the page's user is logged in again. */
 const waiting = new Set<() => void>();
 export function goOn(): void {
   for (const resume of waiting) resume();
@@ -69,10 +74,10 @@ function untilLoggedIn(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** By request, one like it to be sent again, since what was sent has no body any more. */
+/** A copy of each request, to send again: the body of a sent request is consumed. */
 const copies = new WeakMap<Request, Request>();
 
-/** The answer once somebody has logged in again on the open page; what was refused did nothing, so it may be repeated. */
+/** Return the response after the user logged in again. The refused request had no effect, so it may be repeated. */
 async function repeated(request: Request): Promise<Response> {
   const since = Date.now();
   onRefused();
@@ -83,7 +88,7 @@ async function repeated(request: Request): Promise<Response> {
   });
 }
 
-/** What is told where there was no answer at all. */
+/** Return the error for a request that got no response. */
 function unanswered(error: unknown): Error {
   if (error instanceof ApiError || (error instanceof DOMException && error.name === "AbortError"))
     return error;
@@ -113,7 +118,7 @@ function isAboutSession(request: Request): boolean {
 const middleware: Middleware = {
   onRequest({ request }) {
     if (workspace !== null) request.headers.set("X-Workspace-Id", workspace);
-    // Who is logged in is found out by asking.
+    // This request finds out which user is logged in.
     const asksWho = request.method === "GET" && isAboutSession(request);
     if (user !== null && !asksWho) request.headers.set("X-User-Id", user);
     if (user !== null && !isAboutSession(request)) copies.set(request, request.clone());
@@ -123,7 +128,7 @@ const middleware: Middleware = {
     if (first.ok) return first;
     const response = first.status === 401 && copies.has(request) ? await repeated(request) : first;
     if (response.ok) return response;
-    // What is asked about the session itself has its own answer to this.
+    // Requests about the session itself handle these statuses themselves.
     const isRefused = response.status === 401 || response.status === 403;
     if (isRefused && !isAboutSession(request)) onRefused();
     throw await errorOf(response);
@@ -131,9 +136,13 @@ const middleware: Middleware = {
   onError: ({ error }) => unanswered(error),
 };
 
-/** Plain calls: `await server.POST("/api/runs/{run}/cancel", { params: { path: { run: id } } })`; they throw ApiError. */
+/**
+ * Plain calls: `await server.POST("/api/runs/{run}/cancel", { params: { path: { run: id } } })`. They throw ApiError.
+ */
 export const server = createFetch<paths>({ baseUrl: window.location.origin, credentials: "same-origin" });
 server.use(middleware);
 
-/** The same as hooks of TanStack Query: `api.useQuery("get", "/api/runs", { params: { query: { limit: 50 } } })`. */
+/**
+ * The same calls as hooks of TanStack Query: `api.useQuery("get", "/api/runs", { params: { query: { limit: 50 } } })`.
+ */
 export const api = createHooks(server);

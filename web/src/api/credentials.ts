@@ -1,10 +1,10 @@
-/** The credentials of the workspace and what types there are. Their values never come out of the server. */
+/** The workspace's credentials and the credential types. The server never returns their values. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { api, type Schemas, server } from "./client";
 
 export type Credential = Schemas["CredentialOut"];
-/** One with what uses it. */
+/** A credential with the flows and agents that use it. */
 export type CredentialUse = Schemas["CredentialUseOut"];
 export type CredentialType = Schemas["CredentialTypeOut"];
 
@@ -24,7 +24,7 @@ async function allCredentials(used_by: boolean): Promise<CredentialUse[]> {
   return found;
 }
 
-/** All of them, newest first: pickers look through them by type and name. */
+/** Return all credentials, newest first. Pickers filter them by type and name. */
 export function useCredentials() {
   return useQuery({
     queryKey: ["get", PATH, "all"],
@@ -33,7 +33,7 @@ export function useCredentials() {
   });
 }
 
-/** The same, each with the flows and agents that use it. */
+/** Return all credentials, each with the flows and agents that use it. */
 export function useCredentialsInUse() {
   return useQuery({
     queryKey: ["get", PATH, "used"],
@@ -42,7 +42,7 @@ export function useCredentialsInUse() {
   });
 }
 
-/** To be called after one was made, changed or deleted. */
+/** Return a function to call after a credential was created, changed or deleted. */
 export function useCredentialsChanged(): () => Promise<void> {
   const client = useQueryClient();
   return () => client.invalidateQueries({ queryKey: ["get", PATH] });

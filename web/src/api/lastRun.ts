@@ -1,4 +1,4 @@
-/** What the last run of a flow gave, node by node: for completing expressions and for looking at values beside them. */
+/** The outputs of a flow's last run, node by node: for expression completion and previews. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useMemo } from "react";
 import type { Json } from "@/definition/types";
@@ -8,21 +8,21 @@ type Run = Pick<Schemas["RunOut"], "id" | "status" | "created_at" | "finished_at
 type Step = Schemas["StepOut"];
 
 export interface LastRun {
-  /** Undefined while the flow has not run, or is not known to have. */
+  /** Undefined if the flow has not run, or while that is unknown. */
   run: Run | undefined;
   isLoading: boolean;
   error: unknown;
-  /** The last step of a node, with what went in and came out; undefined where the node was not executed. */
+  /** Return a node's last step with input and output; undefined if the node was not executed. */
   load: (nodeId: string) => Promise<Step | undefined>;
 }
 
-/** A value as the step has it; what is too large for an answer is a reference, of which nothing is known. */
+/** Return a value of a step. A value that is too large for the response is a reference, so undefined. */
 export function knownValue(value: unknown): Json | undefined {
   if (typeof value !== "object" || value === null) return value as Json;
   return "$ref" in value && "bytes" in value ? undefined : (value as Json);
 }
 
-/** Of a list each item is a step; the whole of it is the one without an index. */
+/** Each item of a loop is a step; the step without an index is the whole loop. */
 function lastOf(steps: Step[]): Step | undefined {
   const executed = steps.filter((one) => one.status !== "skipped");
   return executed.findLast((one) => one.index === null || one.index === undefined) ?? executed.at(-1);
@@ -44,7 +44,7 @@ export function stepKey(runId: string | undefined, nodeId: string) {
   return ["node-step", runId, nodeId];
 }
 
-/** The run that is named, else the flow's latest one. */
+/** Return the given run, or the flow's latest run. */
 export function useLastRun(flowId: string, runId?: string): LastRun {
   const client = useQueryClient();
   const named = api.useQuery(
@@ -82,7 +82,7 @@ export function useLastRun(flowId: string, runId?: string): LastRun {
   );
 }
 
-/** The last step of one node in the run, asked for when it is shown. */
+/** Fetch the last step of one node in the run when it is shown. */
 export function useNodeStep(lastRun: LastRun, nodeId: string, enabled = true) {
   return useQuery({
     queryKey: stepKey(lastRun.run?.id, nodeId),

@@ -1,4 +1,4 @@
-/** How long answers are kept, when they are asked for again, and what is done when the server is away. */
+/** Settings of TanStack Query: cache time, retries, and behavior while the server is away. */
 import { QueryClient } from "@tanstack/react-query";
 import { ApiError } from "./client";
 
@@ -8,7 +8,7 @@ export function makeQueryClient(): QueryClient {
       queries: {
         staleTime: 2_000,
         gcTime: 5 * 60_000,
-        // A server that restarts is back in a second; what it refuses, it refuses again.
+        // A restarting server is back within a second. A refused request would be refused again.
         retry: (failures, error) => isPassing(error) && failures < 6,
         retryDelay: (attempt) => Math.min(500 * 2 ** attempt, 5_000),
         refetchOnWindowFocus: true,
@@ -19,16 +19,18 @@ export function makeQueryClient(): QueryClient {
   });
 }
 
-/** Whether the same request may well succeed a moment later. */
+/** Return true if the same request may succeed a moment later. */
 export function isPassing(error: unknown): boolean {
   return error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status >= 502);
 }
 
-/** Milliseconds between two looks at what changes while one watches. */
+/** Poll intervals in milliseconds. */
 export const LIVE = 1_000;
 export const CALM = 5_000;
 
-/** For `refetchInterval`: often while something moves, seldom else. TanStack Query pauses both in a hidden tab. */
+/**
+ * For `refetchInterval`: poll often while something changes, else seldom. TanStack Query pauses both in a hidden tab.
+ */
 export function liveWhile(moving: boolean): number {
   return moving ? LIVE : CALM;
 }

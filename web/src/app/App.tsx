@@ -18,7 +18,7 @@ import { Shell } from "./shell/Shell";
 import { theme, variables } from "./theme";
 
 const nonce = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
-// What keeps the page still behind a dialog writes a <style> and asks there for the nonce.
+// The scroll lock behind a dialog adds a <style> element and asks here for the nonce.
 setNonce(nonce);
 
 export function App() {
@@ -44,7 +44,7 @@ export function App() {
 
 const Invited = lazily(() => import("@/pages/invitation/Invited"));
 
-/** The login; somebody with an invitation may have no account yet. */
+/** The login page, or the invitation page: an invited person may have no account yet. */
 function LoggedOut() {
   const [path] = useLocation();
   if (path !== INVITATION) return <Login />;
@@ -55,7 +55,7 @@ function LoggedOut() {
   );
 }
 
-/** The pages; before them the set-up, for those whose password somebody else has set, or over what is open already. */
+/** The pages. If somebody else set the user's password, the set-up page comes first, or covers an open page. */
 function Inside() {
   const { user } = useSession();
   const [isOpen, setOpen] = useState(user.set_up);

@@ -1,4 +1,4 @@
-/** The addresses of the app. Each page is a part of its own, loaded when it is opened. */
+/** The app's routes. Each page is a separate chunk, loaded when it is opened. */
 
 import { Suspense } from "react";
 import { Redirect, Route, Switch, useLocation } from "wouter";
@@ -53,7 +53,7 @@ export function Pages() {
             <Redirect to="/" />
           </Route>
           <Route>
-            <Empty title="There is no such page" hint={`Nothing is at ${path}.`} />
+            <Empty title="Page not found" hint={`There is no page at ${path}.`} />
           </Route>
         </Switch>
       </Suspense>

@@ -1,9 +1,9 @@
-/** What the browser keeps of runs while one works on a flow, until one logs out. */
+/** Run data that the browser keeps until the user logs out. */
 const OF_RUNS = ["headrace.pinned.", "headrace.editor.input.", "headrace.editor.run."];
 
 /**
- * Forgets what nodes gave, what runs were given, and which runs were looked at. What was typed and is not saved yet
- * stays for its user, since it is nowhere else.
+ * Delete kept node outputs, run inputs and the ids of runs shown. Unsaved changes stay for their user: no other copy
+ * exists.
  */
 export function forgetRuns(stores: Storage[] = [localStorage, sessionStorage]): void {
   for (const store of stores) {

@@ -174,7 +174,7 @@ it("does nothing long after it was asked for, and says so", async () => {
   const clock = vi.spyOn(Date, "now").mockImplementation(() => later);
   answers["GET /api/auth/session"] = as("owner");
   await askAgain();
-  await vi.waitFor(() => expect(String(told.error)).toContain("try it once more"), PATIENCE);
+  await vi.waitFor(() => expect(String(told.error)).toContain("try again"), PATIENCE);
   clock.mockRestore();
   expect(sent).toHaveLength(1);
 });

@@ -1,4 +1,4 @@
-/** Who is logged in and in which workspace; everything below may take both for granted. */
+/** The session: the logged-in user and the current workspace. All components below may rely on both. */
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useRef, useState } from "react";
 import {
@@ -26,12 +26,12 @@ export interface Session {
   workspace: { id: string; name: string };
   workspaces: { id: string; name: string }[];
   role: Role;
-  /** Whether the role is at least this one; the server checks again. */
+  /** Return true if the role is at least this one. The server checks again. */
   may: (role: Role) => boolean;
   switchTo: (workspaceId: string) => void;
-  /** `next` is the address that is opened then. */
+  /** Log out, then open the address `next`. */
   logOut: (next?: string) => Promise<void>;
-  /** Once one is out: forgets whose page this was, and begins anew for whoever logs in next. */
+  /** Forget the user after logging out and start again at `next`. */
   leave: (next?: string) => void;
 }
 
@@ -49,19 +49,19 @@ function keep(workspaceId: string): void {
   try {
     localStorage.setItem(KEPT, workspaceId);
   } catch {
-    localStorage.removeItem(KEPT); // The browser's store is full: the next visit begins where the session does.
+    localStorage.removeItem(KEPT); // The browser's storage is full: the next visit starts in the session's workspace.
   }
 }
 
 interface SessionProviderProps {
   children: ReactNode;
-  /** Shown until somebody is logged in. */
+  /** Shown while nobody is logged in. */
   login: ReactNode;
-  /** Shown over the children when the session has ended since. They stay, with all that was typed. */
+  /** Shown over the children after the session ended. The children stay mounted, with all unsaved input. */
   again: ReactNode;
 }
 
-/** Shows `login` until somebody is logged in, then the children, and over them `again` where the session ends. */
+/** Show `login` while nobody is logged in, then the children; cover them with `again` if the session ends. */
 export function SessionProvider({ children, login, again }: SessionProviderProps) {
   const client = useQueryClient();
   const [workspace, setWorkspace] = useState<string | null>(() => localStorage.getItem(KEPT));
@@ -72,13 +72,13 @@ export function SessionProvider({ children, login, again }: SessionProviderProps
     {},
     {
       staleTime: 60_000,
-      // In another tab one may log in again, for this one too.
+      // The user may log in again in another tab, which counts for this tab too.
       refetchInterval: ({ state }) => state.data !== undefined && state.status === "error" && CALM,
     },
   );
 
   useEffect(() => {
-    // The session may have ended, or the role changed, while the page was open.
+    // The session may end, or the role may change, while the page is open.
     whenRefused(() => client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] }));
   }, [client]);
 
@@ -93,7 +93,7 @@ export function SessionProvider({ children, login, again }: SessionProviderProps
     void refetch();
   }, [isForeign, refetch]);
 
-  // What is on the page, and not saved yet, is of the one for whom it was opened.
+  // Unsaved input on the page belongs to the user for whom it was opened.
   const madeFor = useRef<string | null>(null);
   if (data && madeFor.current === null) {
     madeFor.current = data.user.id;
@@ -104,9 +104,9 @@ export function SessionProvider({ children, login, again }: SessionProviderProps
     if (isAnother) window.location.reload();
   }, [isAnother]);
 
-  // Each answer that it is the same one lets go on what was refused before; an older one says nothing of that.
+  // Each response with the same user releases the requests that wait for a login; an older response does not.
   const isSame = dataUpdatedAt > 0 && problem === null && !isAnother;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the same answer again says it anew
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each new response counts, even if it says the same
   useEffect(() => {
     if (isSame) goOn();
   }, [isSame, dataUpdatedAt]);
@@ -131,7 +131,7 @@ export function SessionProvider({ children, login, again }: SessionProviderProps
         keep(id);
         chooseWorkspace(id);
         setWorkspace(id);
-        // The next login begins there too, in whichever browser. If this fails, nothing else does.
+        // The next login starts in this workspace, in any browser. A failure here is harmless.
         void server.PATCH("/api/auth/session", { body: { workspace_id: id } }).catch(() => undefined);
         void client.resetQueries();
       },
@@ -141,8 +141,8 @@ export function SessionProvider({ children, login, again }: SessionProviderProps
         } catch (error) {
           const isOut = error instanceof ApiError && error.status === 401;
           if (!isOut) {
-            void refetch(); // It may be somebody else by now.
-            return notify.refused("You are still logged in", error);
+            void refetch(); // Another user may be logged in by now.
+            return notify.refused("You could not be logged out", error);
           }
         }
         leave(next);

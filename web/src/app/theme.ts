@@ -7,7 +7,7 @@ import {
   rem,
 } from "@mantine/core";
 
-/** The colour of the house: water in a channel. */
+/** The brand color: water in a channel. */
 const water: MantineColorsTuple = [
   "#e3f8fc",
   "#cdeef5",
@@ -53,7 +53,7 @@ export const theme = createTheme({
   focusRing: "auto",
   respectReducedMotion: true,
   components: {
-    // Its placeholder for the focus is no item, and a menu may have only items.
+    // Mantine's focus placeholder is not a menu item, and a menu may contain only menu items.
     Menu: Menu.extend({ defaultProps: { withInitialFocusPlaceholder: false } }),
     Modal: Modal.extend({
       defaultProps: { closeButtonProps: { "aria-label": "Close" } },
@@ -62,14 +62,14 @@ export const theme = createTheme({
   },
 });
 
-/** Mantine's own quiet texts and errors are paler than WCAG allows on our page; they take our colours. */
+/** Mantine's dimmed texts and errors have too little contrast for WCAG on our page; they use our colors. */
 export const variables: CSSVariablesResolver = () => {
   const ours = {
     "--mantine-color-dimmed": "var(--quiet)",
     "--mantine-color-placeholder": "var(--quiet)",
     "--mantine-color-error": "var(--failed)",
   };
-  // What failed is said on many pages at once; Mantine's dark red would be the brightest thing on each.
+  // Many pages show several errors at once; Mantine's dark red would dominate each of them.
   const red = { "--mantine-color-red-light": "color-mix(in srgb, var(--failed) 14%, var(--card))" };
   return { variables: {}, light: ours, dark: { ...ours, ...red } };
 };

@@ -1,7 +1,7 @@
 import { api } from "@/api/client";
 import { CALM } from "@/api/queries";
 
-/** How many runs wait for an answer of people, as far as the list that is asked for goes. */
+/** Return the number of runs that wait for an answer, up to the length of the list that is fetched. */
 export function useWaitingCount(): number {
   const { data } = api.useQuery(
     "get",

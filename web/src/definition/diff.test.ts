@@ -80,7 +80,7 @@ describe("the difference of two definitions", () => {
       nodes: [{ type: "set", id: "a", config: { y: { q: 2, p: 1 }, x: 1 } }],
       edges: [],
     };
-    expect(summaryOf(diffOf(one, other))).toBe("No difference");
+    expect(summaryOf(diffOf(one, other))).toBe("No changes");
   });
 
   it("fits in a line", () => {

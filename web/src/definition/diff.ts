@@ -1,13 +1,13 @@
-/** What differs between two definitions; pure. Where nodes stand is kept apart from what they do. */
+/** Compute the difference between two definitions; pure. Positions of nodes are separate from their function. */
 import { NODE } from "./layout";
 import type { Definition, FlowEdge, FlowNode, Json, Position } from "./types";
 
 export type Change = "added" | "removed" | "changed";
 
 export interface FieldChange {
-  /** Such as `config.url` or `retry.attempts`. */
+  /** A path such as `config.url` or `retry.attempts`. */
   path: string;
-  /** undefined where there was none. */
+  /** Undefined if there was no value. */
   before: Json | undefined;
   after: Json | undefined;
 }
@@ -17,17 +17,17 @@ export interface NodeChange {
   change: Change;
   before: FlowNode | undefined;
   after: FlowNode | undefined;
-  /** Of a changed node: what differs, its position left out. */
+  /** The changed fields of a changed node, without its position. */
   fields: FieldChange[];
 }
 
 export interface DefinitionDiff {
-  /** The nodes that differ, in the order of the later definition, removed ones last. */
+  /** The changed nodes in the order of the later definition, removed ones last. */
   nodes: NodeChange[];
-  /** By `edgeKey`. */
+  /** Keyed by `edgeKey`. */
   edges: Map<string, "added" | "removed">;
   settings: FieldChange[];
-  /** Ids of nodes that only stand elsewhere. */
+  /** Ids of nodes of which only the position changed. */
   moved: string[];
 }
 
@@ -50,7 +50,7 @@ function isSame(one: unknown, other: unknown): boolean {
   );
 }
 
-/** What differs between two objects, key by key, as deep as both have objects. */
+/** Return the differences between two objects, key by key, descending while both values are objects. */
 export function fieldChanges(before: Fields, after: Fields, base = ""): FieldChange[] {
   const found: FieldChange[] = [];
   for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
@@ -80,7 +80,7 @@ function diffEdges(before: Definition, after: Definition): DefinitionDiff["edges
   return edges;
 }
 
-/** What was done to `before` to make `after` of it. */
+/** Return the changes that turn `before` into `after`. */
 export function diffOf(before: Definition, after: Definition): DefinitionDiff {
   const old = byId(before);
   const young = byId(after);
@@ -109,14 +109,14 @@ function overlaps(one: Position, other: Position): boolean {
   return Math.abs(one.x - other.x) < NODE.width && Math.abs(one.y - other.y) < NODE.height;
 }
 
-/** Where a removed node is shown: where it stood, or below what stands there now. */
+/** Return a position for a removed node: its former one, or below a node that stands there now. */
 function freePlace(wanted: Position, taken: readonly Position[]): Position {
   let place = wanted;
   while (taken.some((other) => overlaps(place, other))) place = { x: place.x, y: place.y + NODE.height + 20 };
   return place;
 }
 
-/** Both in one graph: the later one, with the nodes and edges that it no longer has. */
+/** Return both definitions as one graph: the later one, plus the nodes and edges that it no longer has. */
 export function merged(before: Definition, after: Definition): Definition {
   const young = byId(after);
   const gone = before.nodes.filter((node) => !young.has(node.id));
@@ -134,7 +134,7 @@ export function merged(before: Definition, after: Definition): Definition {
   }
   const kept = new Set(after.edges.map(edgeKey));
   const edges = [...after.edges, ...before.edges.filter((edge) => !kept.has(edgeKey(edge)))];
-  // Positions of some nodes only would leave the others on top of each other: then all are arranged anew.
+  // If only some nodes have positions, nodes would overlap: then lay out all of them.
   return { nodes: isPlaced ? nodes : nodes.map(({ position: _, ...node }) => node), edges };
 }
 
@@ -142,7 +142,7 @@ function counted(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-/** The difference in a line: "1 node added, 2 changed, 1 edge removed". */
+/** Return a summary: "1 node added, 2 changed, 1 edge removed". */
 export function summaryOf(diff: DefinitionDiff): string {
   const parts: string[] = [];
   for (const change of ["added", "removed", "changed"] as const) {
@@ -156,10 +156,10 @@ export function summaryOf(diff: DefinitionDiff): string {
   }
   if (diff.settings.length > 0) parts.push("settings changed");
   if (parts.length === 0 && diff.moved.length > 0) return `${counted(diff.moved.length, "node")} moved`;
-  return parts.join(", ") || "No difference";
+  return parts.join(", ") || "No changes";
 }
 
-/** The definition as text to compare line by line; with `positions` where nodes stand too. */
+/** Return the definition as text for a line-by-line comparison; with `positions` including the nodes' positions. */
 export function textOf(definition: Definition, positions = false): string {
   const nodes = positions ? definition.nodes : definition.nodes.map(({ position: _, ...node }) => node);
   return JSON.stringify({ ...definition, nodes }, null, 2);

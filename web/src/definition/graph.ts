@@ -1,4 +1,4 @@
-/** Questions about the graph of a definition; pure, and linear in its size. */
+/** Queries on the graph of a definition; pure, linear in its size. */
 import type { Definition, FlowEdge } from "./types";
 
 type Edges = Pick<Definition, "edges">;
@@ -27,35 +27,34 @@ function reach(start: string, next: Map<string, string[]>): Set<string> {
   return seen;
 }
 
-/** The ids of all nodes that come before this one. */
+/** Return the ids of all nodes before this one. */
 export function ancestors(definition: Edges, id: string): Set<string> {
   return reach(id, neighbours(definition.edges, false));
 }
 
-/** The ids of all nodes that come after this one. */
+/** Return the ids of all nodes after this one. */
 export function descendants(definition: Edges, id: string): Set<string> {
   return reach(id, neighbours(definition.edges, true));
 }
 
-/** Why there may be no edge between the two, undefined where there may be one. */
+/** Return the reason why an edge between the two is not allowed; undefined if it is. */
 export function refusalOf(
   definition: Definition,
   edge: FlowEdge,
   isTrigger: (type: string) => boolean,
 ): string | undefined {
-  if (edge.from === edge.to) return "A node cannot follow itself";
+  if (edge.from === edge.to) return "A node cannot be connected to itself";
   const target = definition.nodes.find((node) => node.id === edge.to);
-  if (target !== undefined && isTrigger(target.type))
-    return "A trigger begins a flow: nothing can come before it";
+  if (target !== undefined && isTrigger(target.type)) return "A trigger starts the flow and has no input";
   const twice = definition.edges.some(
     (one) => one.from === edge.from && one.to === edge.to && one.branch === edge.branch,
   );
-  if (twice) return "They are connected already";
-  if (descendants(definition, edge.to).has(edge.from)) return "This would make a circle";
+  if (twice) return "These nodes are already connected";
+  if (descendants(definition, edge.to).has(edge.from)) return "This would create a cycle";
   return undefined;
 }
 
-/** An id for a new node of the type, such as `http_2`, that no other node has. */
+/** Return an unused id for a new node of the type, such as `http_2`. */
 export function freshId(type: string, taken: Iterable<string>): string {
   const ids = new Set(taken);
   const base = type.replace(/[^A-Za-z0-9_]/g, "_").replace(/^(\d)/, "_$1");

@@ -1,4 +1,4 @@
-/** Where the nodes of very large flows go: column by column, in a time that grows with their number alone. */
+/** Layout for very large flows: column by column, in linear time. */
 import type { Definition, Position } from "./types";
 
 interface Size {
@@ -8,7 +8,9 @@ interface Size {
 
 const GAP = { across: 80, down: 40 };
 
-/** The column of each node: one further right than all that come before it. Nodes of a circle keep the first. */
+/**
+ * Return the column of each node: one to the right of all its predecessors. Nodes in a cycle stay in the first column.
+ */
 function columnsOf({ nodes, edges }: Pick<Definition, "nodes" | "edges">): Map<string, number> {
   const columns = new Map(nodes.map((node) => [node.id, 0]));
   const open = new Map(nodes.map((node) => [node.id, 0]));
@@ -32,7 +34,7 @@ function columnsOf({ nodes, edges }: Pick<Definition, "nodes" | "edges">): Map<s
   return columns;
 }
 
-/** For each node how far down it would like to be: beside what comes before it, in the order of the columns. */
+/** Return each node's preferred vertical position: beside its predecessors, in the order of the columns. */
 export function layered(definition: Pick<Definition, "nodes" | "edges">, size: Size): Map<string, Position> {
   const columns = columnsOf(definition);
   const before = new Map<string, string[]>();

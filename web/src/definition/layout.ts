@@ -1,19 +1,19 @@
-/** Where nodes go: left to right along the edges, by dagre. */
+/** Node positions from left to right along the edges, computed by dagre. */
 import { Graph, layout } from "@dagrejs/dagre";
 import { layered } from "./layers";
 import type { Definition, Position } from "./types";
 
-/** The size of a node on the canvas, in its own pixels; one with many branches is taller. */
+/** The size of a node on the canvas, in canvas pixels. A node with many branches is taller. */
 export const NODE = { width: 220, height: 64 };
 const GRID = 20;
-/** Of more nodes than this dagre makes no picture while somebody waits. */
+/** The maximum number of nodes for dagre; beyond it the layout takes too long. */
 const MOST_FOR_DAGRE = 150;
 
 function snap(value: number): number {
   return Math.round(value / GRID) * GRID;
 }
 
-/** What leaves a node by its first branch comes above what leaves it by the second, and so on. */
+/** Edges of a node's first branch come above those of its second branch, and so on. */
 function inOrder({ nodes, edges }: Pick<Definition, "nodes" | "edges">): { left: string; right: string }[] {
   const there = new Set(nodes.map((node) => node.id));
   const latest = new Map<string, { branch: string; to: string }>();
@@ -29,7 +29,7 @@ function inOrder({ nodes, edges }: Pick<Definition, "nodes" | "edges">): { left:
   return found;
 }
 
-/** A position for each node id, whatever the nodes have had; dangling edges are left out. */
+/** Return a position for each node id, ignoring former positions and dangling edges. */
 export function arrange(
   definition: Pick<Definition, "nodes" | "edges">,
   heightOf: (id: string) => number = () => NODE.height,
@@ -51,7 +51,7 @@ export function arrange(
   return positions;
 }
 
-/** The definition with a position for every node: those that it has, else all arranged anew. */
+/** Return the definition with a position for every node: existing positions, else a new layout of all nodes. */
 export function positioned(definition: Definition): Definition {
   if (definition.nodes.every((node) => node.position !== undefined)) return definition;
   const isLarge = definition.nodes.length > MOST_FOR_DAGRE;

@@ -1,7 +1,7 @@
-/** Definitions in and out of JSON. Short edges (`["a", "b", "true"]`) become whole ones; nothing else is changed. */
+/** Read definitions from JSON. Short edges (`["a", "b", "true"]`) are expanded; nothing else changes. */
 import type { Definition, FlowEdge, FlowNode, FlowSettings, Json } from "./types";
 
-/** What keeps a text from being a definition, for people. */
+/** Raised if a text is not a definition; the message is shown to the user. */
 export class NotADefinition extends Error {}
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -28,14 +28,14 @@ function readEdge(raw: unknown, at: number): FlowEdge {
 
 function readNode(raw: unknown, at: number): FlowNode {
   if (!isObject(raw) || typeof raw.id !== "string" || typeof raw.type !== "string") {
-    throw new NotADefinition(`nodes[${at}] needs an id and a type, both texts`);
+    throw new NotADefinition(`nodes[${at}] must have an id and a type, both strings`);
   }
   return raw as unknown as FlowNode;
 }
 
-/** The definition in a parsed JSON value; NotADefinition where it is none. */
+/** Return the definition in a parsed JSON value. Throws NotADefinition. */
 export function readDefinition(value: unknown): Definition {
-  if (!isObject(value)) throw new NotADefinition("A definition is a JSON object with nodes and edges");
+  if (!isObject(value)) throw new NotADefinition("A definition must be a JSON object with nodes and edges");
   const { nodes = [], edges = [], settings } = value;
   if (!Array.isArray(nodes)) throw new NotADefinition("nodes must be a list");
   if (!Array.isArray(edges)) throw new NotADefinition("edges must be a list");
@@ -44,13 +44,13 @@ export function readDefinition(value: unknown): Definition {
   return read;
 }
 
-/** The definition in a JSON text; NotADefinition with the parser's words where it is no JSON. */
+/** Return the definition in a JSON text. Throws NotADefinition with the parser's message. */
 export function parseDefinition(text: string): Definition {
   let value: Json;
   try {
     value = JSON.parse(text) as Json;
   } catch (error) {
-    throw new NotADefinition(`This is no JSON: ${error instanceof Error ? error.message : error}`);
+    throw new NotADefinition(`Invalid JSON: ${error instanceof Error ? error.message : error}`);
   }
   return readDefinition(value);
 }

@@ -1,4 +1,4 @@
-/** A WorkflowDefinition as the app works with it. The server's own words for it are in docs of the API. */
+/** A WorkflowDefinition as the app uses it. The API documentation describes the format. */
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 

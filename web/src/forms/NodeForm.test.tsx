@@ -168,9 +168,9 @@ describe("the form of a node", () => {
   it("turns a number into an expression and back", async () => {
     const { changes, user } = show(TYPES.call, { url: "a", amount: 5 });
     const group = screen.getByLabelText("Amount").closest("[class*=field]") as HTMLElement;
-    await user.click(within(group).getByRole("button", { name: /work it out with an expression/ }));
+    await user.click(within(group).getByRole("button", { name: /use expression/ }));
     expect(changes.at(-1)).toEqual({ url: "a", amount: "{{ 5 }}" });
-    await user.click(within(group).getByRole("button", { name: /back to a plain value/ }));
+    await user.click(within(group).getByRole("button", { name: /use plain value/ }));
     expect(changes.at(-1)).toEqual({ url: "a", amount: 5 });
   });
 
@@ -186,14 +186,14 @@ describe("the form of a node", () => {
 
   it("edits a JSON Schema as a list of fields, and as JSON what that cannot show", async () => {
     const { changes, user } = show(TYPES.shaped, FULL.shaped);
-    await user.click(screen.getByLabelText("Has to be filled in"));
+    await user.click(screen.getByLabelText("Required"));
     expect(changes.at(-1)).toEqual({ shape: { type: "object", properties: { a: { type: "string" } } } });
-    await user.click(screen.getByRole("button", { name: "More for Shape: a" }));
+    await user.click(screen.getByRole("button", { name: "Actions for Shape: a" }));
     await user.click(await screen.findByRole("menuitem", { name: "Remove" }));
     expect(changes.at(-1)).toEqual({});
     cleanup();
     show(TYPES.shaped, { shape: { type: "array", items: {} } });
-    expect(screen.getByText(/more than a list of fields can show/)).toBeTruthy();
+    expect(screen.getByText(/Too complex for the list of fields/)).toBeTruthy();
     expect(screen.queryByRole("button", { name: "Show as JSON" })).toBeNull();
   });
 
@@ -202,10 +202,10 @@ describe("the form of a node", () => {
     const name = screen.getByLabelText("Headers: name 1");
     await user.type(name, "x");
     expect(changes.at(-1)?.headers).toEqual({ Ax: "1", B: "2" });
-    await user.click(screen.getByRole("button", { name: "More for Headers: B" }));
+    await user.click(screen.getByRole("button", { name: "Actions for Headers: B" }));
     await user.click(await screen.findByText("Move up"));
     expect(Object.keys(changes.at(-1)?.headers as object)).toEqual(["B", "Ax"]);
-    await user.click(screen.getByRole("button", { name: "More for Headers: B" }));
+    await user.click(screen.getByRole("button", { name: "Actions for Headers: B" }));
     await user.click(await screen.findByText("Remove"));
     expect(changes.at(-1)?.headers).toEqual({ Ax: "1" });
   });
@@ -213,7 +213,7 @@ describe("the form of a node", () => {
   it("sets up an object of settings and removes it again", async () => {
     const { changes, user } = show(TYPES.call, { url: "a" });
     await openMore(user);
-    await user.click(screen.getByRole("button", { name: "Set up pages" }));
+    await user.click(screen.getByRole("button", { name: "Set pages" }));
     expect(changes.at(-1)).toEqual({ url: "a", pages: {} });
     await user.click(screen.getByRole("button", { name: "Remove" }));
     expect(changes.at(-1)).toEqual({ url: "a" });

@@ -1,4 +1,4 @@
-/** The form of a node's settings, drawn from the schema of its type. Its parts are loaded when the first one is shown. */
+/** The form of a node's settings, drawn from its type's JSON schema. Its code is loaded when the first one is shown. */
 
 import { Suspense } from "react";
 import { lazily } from "@/ui/lazily";

@@ -1,4 +1,4 @@
-/** The settings of one node; loaded with the first form that is shown. */
+/** The settings of one node. Loaded with the first form. */
 import { Alert, Box, Stack, Text } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
 import { useMemo } from "react";
@@ -19,12 +19,12 @@ export interface NodeFormProps {
   value: Record<string, Json>;
   onChange: (next: Record<string, Json>) => void;
   context: NodeContext;
-  /** What the server says of this node's config. */
+  /** The server's problems with this node's config. */
   problems?: readonly Problem[];
   readOnly?: boolean;
 }
 
-/** The keys of the examples of a type: what one usually sets. */
+/** Return the keys used in the type's examples: the usual settings. */
 function usualOf(type: NodeType): ReadonlySet<string> {
   const config = type.examples[0]?.config;
   return new Set(isRecord(config) ? Object.keys(config) : []);
@@ -32,7 +32,7 @@ function usualOf(type: NodeType): ReadonlySet<string> {
 
 type Config = Record<string, Json>;
 
-/** The config with other settings of its known keys, in the order that it had. */
+/** Return the config with new values of its known keys, in the original order. */
 function withSettings(config: Config, known: ReadonlySet<string>, next: Config): Config {
   const made: Config = {};
   for (const [key, value] of Object.entries(config)) {
@@ -56,7 +56,7 @@ function Others({ problems }: { problems: readonly Problem[] }) {
 }
 
 export default function NodeFormBody(props: NodeFormProps) {
-  // Another node is another form: what is typed and not yet a value belongs to its node.
+  // A new key for each node: input that is not valid yet belongs to its node.
   return <Body key={`${props.context.nodeId} ${props.type.type}`} {...props} />;
 }
 
@@ -86,7 +86,7 @@ function Body({ type, value, onChange, context, problems = [], readOnly = false 
           <Others problems={others} />
           {known.size === 0 && !hasUnknown && (
             <Text size="sm" c="var(--quiet)">
-              There is nothing to set here.
+              This node has no settings.
             </Text>
           )}
           <Box>
@@ -102,7 +102,7 @@ function Body({ type, value, onChange, context, problems = [], readOnly = false 
             <FieldFrame
               id={`other-${context.nodeId}`}
               label="Other settings"
-              help="This type of node does not know them; they are kept as they are"
+              help="Not used by this node type. They are kept unchanged."
               group
             >
               <JsonEditor
@@ -110,7 +110,7 @@ function Body({ type, value, onChange, context, problems = [], readOnly = false 
                 label="Other settings"
                 value={unknown}
                 onChange={(next) => onChange({ ...settings, ...(isRecord(next) ? next : {}) })}
-                accepts={(one) => (isRecord(one) ? undefined : "This has to be an object: { … }")}
+                accepts={(one) => (isRecord(one) ? undefined : "Must be an object: { … }")}
               />
             </FieldFrame>
           )}

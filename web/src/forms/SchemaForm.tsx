@@ -1,5 +1,5 @@
-/** A form drawn from a schema: the form library for what is nested, our own fields for every single value. */
-// The package as a whole has a part for tests, which asks for a validator that compiles.
+/** A form drawn from a schema: the form library handles nesting, our own fields handle single values. */
+// Import parts: the whole package includes test code that requires a compiling validator.
 import Form from "@rjsf/core/lib/components/Form.js";
 import type { ErrorSchema, Experimental_DefaultFormStateBehavior } from "@rjsf/utils";
 import { useCallback, useId, useMemo, useRef, useState } from "react";
@@ -23,12 +23,12 @@ interface SchemaFormProps {
   value: Record<string, Json>;
   onChange: (next: Record<string, Json>) => void;
   errors?: ErrorSchema;
-  /** Whether no setting may hold an expression. */
+  /** True if no setting may hold an expression. */
   plain?: boolean;
   readOnly?: boolean;
 }
 
-/** Which editor paths are written into: the one that had the focus last. */
+/** Tracks the focused editor, into which paths are inserted. */
 function useActiveEditor(): ActiveEditor {
   const [id, setId] = useState<string | null>(null);
   const into = useRef<(path: Path) => void>(() => {});
@@ -50,7 +50,7 @@ export function SchemaForm({
 }: SchemaFormProps) {
   const form = useMemo(() => {
     const made = formSchema(schema, plain);
-    // What is changed is told at once: there is nothing to submit.
+    // Changes are reported immediately; there is no submit.
     return { ...made, uiSchema: { ...made.uiSchema, "ui:submitButtonOptions": { norender: true } } };
   }, [schema, plain]);
   const active = useActiveEditor();

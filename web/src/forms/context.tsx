@@ -1,32 +1,32 @@
-/** What the fields of a form share beside their values. */
+/** State shared by the fields of a form, besides their values. */
 import { createContext, useContext } from "react";
 import type { Definition, Json } from "@/definition/types";
 import type { Path, Scope } from "./expression/scope";
 
-/** What is taken for the output of a node that is not executed. */
+/** The pinned output of a node that is not executed. */
 export interface Pin {
   output: Json;
   branch?: string | null;
 }
 
-/** What expressions can be written and tried with; there is none in forms that know no expressions. */
+/** Data for writing and previewing expressions; null in forms without expressions. */
 export interface Expressions {
   flowId: string;
   definition: Definition;
   nodeId: string;
-  /** The run whose values are shown; undefined while the flow has not run. */
+  /** The run whose values are shown; undefined if the flow has not run. */
   runId: string | undefined;
   pinned: Record<string, Pin>;
   scope: Scope;
-  /** Asks for the output of a node in that run; the scope has it once it is there. */
+  /** Load a node's output in that run into the scope. */
   load: (nodeId: string) => Promise<Json | undefined>;
 }
 
 export interface ActiveEditor {
   id: string | null;
-  /** Tells that an editor has the focus, and how to write a path into it. */
+  /** Report that an editor has the focus, with a function that inserts a path. */
   activate: (id: string, insert: (path: Path) => void) => void;
-  /** Writes the path where the cursor was last. */
+  /** Insert the path at the last cursor position. */
   insert: (path: Path) => void;
 }
 

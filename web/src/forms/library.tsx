@@ -1,6 +1,6 @@
-/** The parts of the form library that are used: Mantine's look of titles and choices between schemas.
- *
- * Each is taken by itself: the packages as a whole bring a date picker along, and a validator that compiles.
+/**
+ * The parts of the form library that are used: Mantine's templates for titles and choices between schemas. They are
+ * imported one by one: the whole package includes a date picker and a compiling validator.
  */
 
 import { Text } from "@mantine/core";

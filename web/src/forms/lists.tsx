@@ -1,4 +1,4 @@
-/** How the form library's lists of objects look: one box for each item, as the lists of values do. */
+/** Templates for the form library's lists of objects: a box for each item, like our lists of values. */
 import { Group, Text } from "@mantine/core";
 import type { ArrayFieldItemTemplateProps, ArrayFieldTemplateProps } from "@rjsf/utils";
 import { AddRow } from "./fields/AddRow";
@@ -15,7 +15,7 @@ export function ArrayFieldTemplate(props: ArrayFieldTemplateProps) {
         {items}
         {(canAdd || isFixed) && (
           <AddRow readOnly={Boolean(isFixed)} isEmpty={items.length === 0} onAdd={onAddClick}>
-            Add an item
+            Add item
           </AddRow>
         )}
       </div>
@@ -28,7 +28,7 @@ export function ArrayFieldItemTemplate(props: ArrayFieldItemTemplateProps) {
   const name = `Item ${index + 1}`;
   const { hasMoveUp, hasMoveDown, onMoveUpItem, onMoveDownItem, onRemoveItem } = buttonsProps;
   return (
-    // biome-ignore lint/a11y/useSemanticElements: its name stands in a row with what can be done with it
+    // biome-ignore lint/a11y/useSemanticElements: its name is in a row with its actions
     <div className={classes.nested} role="group" aria-label={name}>
       <Group justify="space-between" wrap="nowrap" mih={36}>
         <Text size="sm" fw={550}>

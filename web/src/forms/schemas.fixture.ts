@@ -1,4 +1,4 @@
-/** Schemas of settings in all shapes that there are, as the catalogue has them. */
+/** Test schemas with all kinds of settings, as in the catalog. */
 import type { NodeType } from "@/api/catalogue";
 import type { FieldSchema } from "./schema/types";
 

@@ -1,4 +1,4 @@
-/** How the form library's objects look: settings that matter first, the others folded away. */
+/** Templates for the form library's objects: important settings first, the others folded. */
 import { Button, Collapse, Group, Text, UnstyledButton } from "@mantine/core";
 import type { ErrorSchema, FieldTemplateProps, ObjectFieldTemplateProps } from "@rjsf/utils";
 import { IconChevronDown, IconChevronRight, IconPlus } from "@tabler/icons-react";
@@ -12,11 +12,11 @@ import { messagesOf } from "./schema/problems";
 import { isRecord } from "./schema/values";
 
 export interface Folding {
-  /** The settings that are shown at once, beside those that are required or have a value. */
+  /** The settings shown at once, in addition to required ones and those with a value. */
   usual: ReadonlySet<string>;
-  /** Whether all are: what somebody is asked to fill in is not to be looked for. */
+  /** True to show all: a user who is asked for input should not have to search. */
   all?: boolean;
-  /** Under which name it is remembered whether the others are shown. */
+  /** The key under which the folding is remembered. */
   remembered: string;
 }
 
@@ -49,7 +49,7 @@ function useRemembered(name: string): [boolean, (open: boolean) => void] {
   return [open, set];
 }
 
-/** Some kinds of the library's own fields, such as lists of objects, bring their label along. */
+/** Some fields of the library, such as lists of objects, show their own label. */
 function isTitled(schema: { type?: unknown }): boolean {
   return schema.type === "array";
 }
@@ -86,7 +86,7 @@ export function FieldTemplate(props: FieldTemplateProps) {
 function NestedObject(props: FieldTemplateProps) {
   const { children, label, rawDescription = "", rawErrors = [], required, readonly, id, fieldPathId } = props;
   const value = props.formData as Json | undefined;
-  // An item of a list has its frame already, and is there or not.
+  // An item of a list has its own frame and cannot be absent.
   if (typeof fieldPathId.path.at(-1) === "number" && (value === undefined || isRecord(value))) {
     return (
       <>
@@ -127,7 +127,7 @@ function NestedObject(props: FieldTemplateProps) {
             leftSection={<IconPlus size={14} aria-hidden />}
             onClick={() => set({})}
           >
-            Set up {label.toLowerCase()}
+            Set {label.toLowerCase()}
           </Button>
         </Group>
       </FieldFrame>
@@ -149,13 +149,13 @@ function hasProblem(errors: ErrorSchema | undefined, name: string): boolean {
   return messagesOf((errors as Record<string, ErrorSchema | undefined> | undefined)?.[name]).length > 0;
 }
 
-/** How many of these settings a problem is about, by its place or by its words: "Exactly one of cron and every". */
+/** Return how many of these settings a problem concerns, by its path or its message. */
 function inProblems(errors: ErrorSchema | undefined, names: readonly string[]): number {
   const words = new Set(messagesOf(errors).flatMap((text) => text.match(/[\w-]+/g) ?? []));
   return names.filter((name) => words.has(name) || hasProblem(errors, name)).length;
 }
 
-/** Whether there is a problem, or was since the form was drawn: to mend it must not fold away what one types into. */
+/** Return true if there is or was a problem since the form appeared: fixing it must not fold the field away. */
 function useLasting(wrong: boolean): boolean {
   const [was, setWas] = useState(wrong);
   if (wrong && !was) setWas(true);
@@ -167,7 +167,7 @@ interface Sections {
   more: string[];
 }
 
-/** Decided once for a form, so that no field moves while somebody types into it. */
+/** Computed once per form, so that no field moves while the user types. */
 function sectionsOf(
   { properties, schema, formData }: ObjectFieldTemplateProps,
   { usual, all = false }: Pick<Folding, "usual" | "all">,

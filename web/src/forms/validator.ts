@@ -1,4 +1,7 @@
-/** Checks values against JSON Schema for the form library, by interpreting: compiling is what the page's policy forbids. */
+/**
+ * Validate values against JSON Schema for the form library by interpretation: the content security policy forbids
+ * compilation.
+ */
 import { type OutputUnit, type Schema, Validator } from "@cfworker/json-schema";
 import {
   type CustomValidator,
@@ -32,7 +35,7 @@ function validatorOf(schema: RJSFSchema, root: RJSFSchema | undefined): Validato
   return made;
 }
 
-/** `#/a/0/b` as .a.0.b, the way the library names fields. */
+/** Convert `#/a/0/b` to .a.0.b, the library's syntax. */
 function propertyOf(unit: OutputUnit): string {
   const path = unit.instanceLocation
     .replace(/^#/, "")
@@ -43,11 +46,11 @@ function propertyOf(unit: OutputUnit): string {
   return missing === undefined ? path : `${path}.${missing}`;
 }
 
-// The message of these says no more than that something within them is wrong, which has its own.
+// These messages only say that something inside is wrong, which has its own message.
 const AROUND = new Set(["properties", "items", "additionalProperties", "allOf", "$ref", "prefixItems"]);
 
 function errorOf(unit: OutputUnit): RJSFValidationError {
-  const message = unit.keyword === "required" ? "Is required" : unit.error;
+  const message = unit.keyword === "required" ? "This field is required" : unit.error;
   return {
     name: unit.keyword,
     property: propertyOf(unit),
@@ -59,7 +62,7 @@ function errorOf(unit: OutputUnit): RJSFValidationError {
 
 interface Outcome {
   errors: RJSFValidationError[];
-  /** Why the schema itself cannot be checked against. */
+  /** Return why the schema cannot be used for validation. */
   fault?: Error;
 }
 
@@ -72,7 +75,10 @@ function check(schema: RJSFSchema, value: unknown, root?: RJSFSchema): Outcome {
   }
 }
 
-/** What is wrong with a value. A schema that cannot be interpreted, with a pattern of another language, refuses nothing. */
+/**
+ * Return the problems of a value. A schema that cannot be interpreted, for example with an unknown regex syntax,
+ * accepts everything.
+ */
 export function faultsOf(schema: unknown, value: unknown): RJSFValidationError[] {
   return check(schema as RJSFSchema, value).errors;
 }

@@ -1,4 +1,4 @@
-/** A graph to look at, not to change: of a run, a template, a version. The editor has a canvas of its own. */
+/** A read-only graph: of a run, a template, a version. The editor has its own canvas. */
 import { nameOf } from "./nameOf";
 import "@xyflow/react/dist/style.css";
 import { useMantineColorScheme } from "@mantine/core";
@@ -33,7 +33,7 @@ const ShownNode = memo(function ShownNode({ data, selected }: NodeProps<Shown>) 
         position={Position.Left}
         className={classes.handle}
         isConnectable={false}
-        // Nothing comes before a trigger; edges still need the handle to be there.
+        // A trigger has no input, but React Flow needs the handle.
         style={data.type?.trigger ? { visibility: "hidden" } : undefined}
       />
       <Handle type="source" position={Position.Right} className={classes.handle} isConnectable={false} />
@@ -46,22 +46,22 @@ const TYPES: NodeTypes = { shown: ShownNode };
 interface FlowGraphProps {
   definition: Definition;
   marks?: ReadonlyMap<string, Mark>;
-  /** Whether an edge was taken, by its source, target and branch. */
+  /** Return true if an edge was taken, by source, target and branch. */
   isLive?: (edge: Definition["edges"][number]) => boolean;
   selected?: string | null;
   onSelect?: (nodeId: string | null) => void;
   label: string;
   controls?: boolean;
-  /** In a comparison: what became of an edge. */
+  /** The change of an edge in a comparison. */
   changeOf?: (edge: Definition["edges"][number]) => "added" | "removed" | undefined;
-  /** Shows the start of a long flow in a size that can be read, instead of all of it. */
+  /** Show the start of a long flow at a readable size instead of the whole flow. */
   readable?: boolean;
 }
 
 const SMALLEST_TO_READ = 0.55;
 const LARGE = 100;
 
-/** Known beforehand, so that nodes out of sight need not be drawn to be measured. */
+/** Sizes are known in advance, so that nodes out of view need not be rendered to be measured. */
 const HANDLES: Shown["handles"] = [
   { type: "target", position: Position.Left, x: -6, y: NODE.height / 2 - 6, width: 12, height: 12 },
   {
@@ -74,14 +74,14 @@ const HANDLES: Shown["handles"] = [
   },
 ];
 
-/** Where a large graph that one walks through begins: at a node, in a size that can be read. */
+/** Return the initial view of a large graph: a node at a readable size. */
 function viewOf(placed: Definition, id: string | null): Viewport {
   const node = placed.nodes.find((one) => one.id === id) ?? placed.nodes[0];
   const { x, y } = node?.position ?? { x: 0, y: 0 };
   return { x: 60 - x * 0.8, y: 90 - y * 0.8, zoom: 0.8 };
 }
 
-/** Where all of it would be too small to read: moves to the start, at the height that it has. */
+/** Move to the start at a readable size if the whole flow would be too small. */
 function showStart(flow: ReactFlowInstance<Shown>): void {
   const { y, zoom } = flow.getViewport();
   if (zoom >= SMALLEST_TO_READ) return;
@@ -98,7 +98,7 @@ export default function FlowGraph(props: FlowGraphProps) {
   const { colorScheme } = useMantineColorScheme();
   const placed = useMemo(() => positioned(definition), [definition]);
   const isLarge = definition.nodes.length > LARGE;
-  // All of a large graph at once would be a thousand cards too small to read.
+  // Do not fit a large graph: a thousand cards would be unreadable.
   const isWalked = isLarge && onSelect !== undefined;
 
   const nodes = useMemo<Shown[]>(
@@ -141,7 +141,7 @@ export default function FlowGraph(props: FlowGraphProps) {
       elementsSelectable={onSelect !== undefined}
       nodesFocusable={onSelect !== undefined}
       edgesFocusable={false}
-      // What people select, by mouse or keys; what `selected` says is no event, or the two would chase each other.
+      // React to the user's selection by mouse or keys only: `selected` also causes events, which would loop.
       onNodesChange={(changes) => {
         const chosen = changes.find((change) => change.type === "select" && change.selected);
         if (chosen?.type === "select") onSelect?.(chosen.id);

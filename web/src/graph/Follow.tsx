@@ -5,7 +5,10 @@ import { NODE } from "@/definition/layout";
 const READABLE = 0.4;
 const CLOSE = 0.8;
 
-/** Brings the chosen node into view when it is outside. At first, with `fit`, also where all of it is too small to read. */
+/**
+ * Bring the selected node into view if it is outside. At first, with `fit`, also if the whole graph is too small to
+ * read.
+ */
 export function Follow({ id, fit }: { id: string | null; fit: boolean }) {
   const flow = useReactFlow();
   const store = useStoreApi();
@@ -32,12 +35,12 @@ export function Follow({ id, fit }: { id: string | null; fit: boolean }) {
       const [x, y] = [node.position.x + NODE.width / 2, node.position.y + NODE.height / 2];
       void flow.setCenter(x, y, { zoom: isReadable ? view.zoom : CLOSE, duration: first ? 0 : 200 });
     }
-    /** Nothing is chosen: the flow is read from its start. */
+    /** Nothing is selected: show the start of the flow. */
     function showStart({ position }: Node) {
       const y = store.getState().height / 2 - (position.y + NODE.height / 2) * CLOSE;
       void flow.setViewport({ x: 40 - position.x * CLOSE, y, zoom: CLOSE });
     }
-    // All of the graph has to be fitted in before one can tell whether it is too small.
+    // The graph must be fitted before its scale is known.
     if (first && fit) void flow.fitView({ maxZoom: 1, padding: 0.2 }).then(follow);
     else follow();
   }, [flow, store, id, fit, isReady]);

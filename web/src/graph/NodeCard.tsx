@@ -1,4 +1,4 @@
-/** How a node looks wherever a graph is shown: in the editor, in a run, in a template, in a comparison. */
+/** The card of a node in every graph: in the editor, a run, a template, a comparison. */
 import { Text, Tooltip } from "@mantine/core";
 import { IconAlertTriangleFilled, IconNote, IconPinFilled, IconRepeat } from "@tabler/icons-react";
 import type { ReactNode } from "react";
@@ -10,15 +10,15 @@ import classes from "./graph.module.css";
 import { nameOf } from "./nameOf";
 
 export interface Mark {
-  /** What became of the node in a run. */
+  /** The node's outcome in a run. */
   outcome?: Outcome;
-  /** What else there is to say at the node's foot, such as "120 ms" or "3 of 10". */
+  /** Additional text at the bottom, such as "120 ms" or "3 of 10". */
   detail?: string;
-  /** A problem of the definition; its text is shown on hover. */
+  /** A problem of the definition, shown on hover. */
   problem?: string;
-  /** Whether its output is pinned. */
+  /** True if its output is pinned. */
   pinned?: boolean;
-  /** In a comparison of two versions. */
+  /** Its change in a comparison of versions. */
   change?: "added" | "removed" | "changed";
 }
 
@@ -27,7 +27,7 @@ interface NodeCardProps {
   type: NodeType | undefined;
   mark?: Mark;
   selected?: boolean;
-  /** In the canvas' pixels; one with many branches is taller than the usual. */
+  /** In canvas pixels; a node with many branches is taller. */
   height?: number;
   children?: ReactNode;
 }
@@ -70,9 +70,7 @@ export function NodeCard({ node, type, mark = {}, selected = false, height, chil
         {mark.pinned && (
           <IconPinFilled size={16} role="img" aria-label="Output pinned" className={classes.pinned} />
         )}
-        {node.foreach !== undefined && (
-          <IconRepeat size={16} role="img" aria-label="For each item of a list" />
-        )}
+        {node.foreach !== undefined && <IconRepeat size={16} role="img" aria-label="Loops over items" />}
         {node.notes && (
           <Tooltip label={node.notes} multiline maw={320}>
             <IconNote size={16} role="img" aria-label={`Note: ${node.notes}`} />

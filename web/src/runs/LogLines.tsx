@@ -12,7 +12,7 @@ const clock = new Intl.DateTimeFormat(LOCALE, {
 
 interface LogLinesProps {
   entries: Schemas["LogOut"][];
-  /** Names of nodes by their id, where each entry is to say which wrote it. */
+  /** Names of nodes by id, if each entry should show its node. */
   names?: ReadonlyMap<string, string>;
   withNode?: boolean;
 }
@@ -29,7 +29,7 @@ export function LogLines({ entries, names, withNode = true }: LogLinesProps) {
   if (entries.length === 0) {
     return (
       <Text size="sm" c="var(--quiet)">
-        Nothing was logged.
+        No log entries.
       </Text>
     );
   }

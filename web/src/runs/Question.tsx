@@ -1,4 +1,4 @@
-/** What a run asks people, and the buttons that answer it; the same on the run's page and in the list of what waits. */
+/** A question of a run with the buttons that answer it; used on the run's page and on the page Approvals. */
 
 import { Alert, Button, Group, Stack, Text, Textarea, Tooltip } from "@mantine/core";
 import { IconCircleCheck, IconInfoCircle } from "@tabler/icons-react";
@@ -19,25 +19,29 @@ type Asked = Schemas["QuestionOut"];
 interface QuestionProps {
   run: string;
   question: Asked;
-  /** Told once the server has the answer. */
+  /** Called after the server accepted the answer. */
   onAnswered?: (answer: string) => void;
 }
 
 const LONGEST_COMMENT = 2_000;
-const PAST: Record<string, string> = { approved: "approved", rejected: "rejected", received: "let it go on" };
+const PAST: Record<string, string> = {
+  approved: "approved",
+  rejected: "rejected",
+  received: "continued the run",
+};
 
 export function pastOf(answer: string): string {
   return PAST[answer] ?? `answered “${answer}”`;
 }
 
-/** The body of the answer: a text as a comment, or what a callback receives. */
+/** Return the request body: the text is a comment, or the payload of a callback. */
 function bodyOf(question: Asked, answer: string, text: string): Schemas["AnswerIn"] {
   const to = { node_id: question.node_id, answer, question: question.question };
   if (text.trim() === "") return to;
   return question.answers.length > 1 ? { ...to, comment: text } : { ...to, body: received(text) };
 }
 
-/** JSON where it is some, else the text. */
+/** Parse the text as JSON; if that fails, return the text. */
 function received(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -46,7 +50,7 @@ function received(text: string): unknown {
   }
 }
 
-/** Somebody else was quicker, or the time is over. */
+/** Return true if another user answered first, or the time ran out. */
 function isTaken(error: unknown): boolean {
   return error instanceof ApiError && error.status === 409;
 }
@@ -67,7 +71,7 @@ function useAnswer({ run, question, onAnswered }: QuestionProps) {
       onAnswered?.(name);
     } catch (problem) {
       setError(problem);
-      if (isTaken(problem)) notify.refused("Your answer did not count", problem);
+      if (isTaken(problem)) notify.refused("Your answer was not accepted", problem);
     } finally {
       setSending(null);
       void client.invalidateQueries({
@@ -92,17 +96,17 @@ export function Question(props: QuestionProps) {
     <Stack gap="sm">
       <Text className={classes.text}>{question.text}</Text>
       <Text size="sm" c="var(--quiet)" component="div">
-        Asked by “{nameOfStep(question, catalogue)}” <Time at={question.asked_at} />
+        Requested by “{nameOfStep(question, catalogue)}” <Time at={question.asked_at} />
         {question.expires_at !== null && (
           <>
-            , closes <Time at={question.expires_at} />
+            , expires <Time at={question.expires_at} />
           </>
         )}
       </Text>
       <Textarea
-        label={hasChoice ? "Comment" : "What it receives"}
-        description={hasChoice ? undefined : "Text or JSON, if it needs any"}
-        placeholder={hasChoice ? "If you like" : undefined}
+        label={hasChoice ? "Comment" : "Payload"}
+        description={hasChoice ? undefined : "Optional text or JSON"}
+        placeholder={hasChoice ? "Optional" : undefined}
         autosize
         minRows={hasChoice ? 1 : 2}
         maxRows={8}
@@ -116,14 +120,14 @@ export function Question(props: QuestionProps) {
           color="gray"
           variant="light"
           icon={<IconInfoCircle aria-hidden />}
-          title="Your answer did not count"
+          title="Your answer was not accepted"
         >
-          {messageOf(error)}. The run shows who answered, and how it went on.
+          {messageOf(error)}. The run's page shows who answered.
         </Alert>
       ) : (
         error !== null && <Refused error={error} />
       )}
-      <Tooltip label="Answering needs the role operator" disabled={mayAnswer}>
+      <Tooltip label="Requires the operator role" disabled={mayAnswer}>
         <Group gap="sm" grow className={classes.answers}>
           {question.answers.map((name, at) => (
             <Button
@@ -140,19 +144,19 @@ export function Question(props: QuestionProps) {
         </Group>
       </Tooltip>
       <Text size="xs" c="var(--quiet)">
-        An answer counts at once and cannot be taken back.
+        Answers are final.
       </Text>
     </Stack>
   );
 }
 
-/** Says what was done, in place of the question. */
+/** Show the answer in place of the question. */
 export function Answered({ answer }: { answer: string }) {
   return (
     <Group gap="xs" wrap="nowrap" c="var(--success)" role="status">
       <IconCircleCheck size={22} aria-hidden style={{ flexShrink: 0 }} />
       <Text fw={600} c="inherit">
-        You {pastOf(answer)}. The run goes on.
+        You {pastOf(answer)}. The run continues.
       </Text>
     </Group>
   );

@@ -19,21 +19,21 @@ interface StepPanelProps {
   run: Run;
   state: NodeState;
   step: Step;
-  /** Shows another of the node's attempts or items. */
+  /** Select another attempt or item of the node. */
   onStep: (number: number) => void;
-  /** Beside the name: what can be done about the node. */
+  /** Actions on the node, beside the name. */
   actions?: ReactNode;
-  /** Whether input and output stand over one another, for a narrow place. */
+  /** True to put input and output above each other, for narrow places. */
   stacked?: boolean;
-  /** Whether the place says already which node this is. */
+  /** True to omit the node's name. */
   untitled?: boolean;
-  /** Whether the error is told elsewhere already. */
+  /** True if the error is already shown elsewhere. */
   errorIsKnown?: boolean;
   /** Beside the heading of the output, such as a button that pins it. */
   outputActions?: (output: unknown) => ReactNode;
 }
 
-/** One step: what went in and what came out side by side, what went wrong, what it logged. */
+/** One step: input and output side by side, error, log. */
 export function StepPanel(props: StepPanelProps) {
   const { run, state, step, stacked = false, errorIsKnown = false } = props;
   const [part, setPart] = useState("data");
@@ -94,7 +94,7 @@ function StepHead(props: StepHeadProps) {
         {logged > 0 && (
           <SegmentedControl
             size="xs"
-            aria-label="What to show of the step"
+            aria-label="View"
             value={part}
             onChange={onPart}
             data={[
@@ -164,10 +164,8 @@ function StepData({ run, step, stacked = false, outputActions }: StepDataProps) 
     <SplitPane
       direction={stacked ? "column" : "row"}
       name={stacked ? "step-stacked" : "step"}
-      label="Share of input and output"
-      first={
-        <ValueView key={`in ${data.id}`} title="Input" value={data.input} nothing="It was given nothing" />
-      }
+      label="Width of input and output"
+      first={<ValueView key={`in ${data.id}`} title="Input" value={data.input} nothing="No input" />}
       second={
         <ValueView
           key={`out ${data.id}`}
@@ -183,20 +181,20 @@ function StepData({ run, step, stacked = false, outputActions }: StepDataProps) 
 
 function withoutOutput(step: Pick<Schemas["StepOut"], "status">): string {
   const words: Record<string, string> = {
-    running: "It has not ended yet",
-    waiting: "It waits",
-    skipped: "It was skipped: nothing led to it",
-    failed: "It failed, so nothing came out",
+    running: "Running",
+    waiting: "Waiting",
+    skipped: "Skipped: no active branch leads here",
+    failed: "No output (failed)",
   };
-  return words[step.status] ?? "Nothing came out";
+  return words[step.status] ?? "No output";
 }
 
-/** A node that the run did not come to. */
+/** Shown for a node that the run did not reach. */
 export function NoStep({ name, ended }: { name: string; ended: boolean }) {
   return (
     <Empty
-      title={ended ? `The run did not come to “${name}”` : `“${name}” has not begun`}
-      hint={ended ? "Nothing went in and nothing came out." : undefined}
+      title={ended ? `The run did not reach “${name}”` : `“${name}” has not started`}
+      hint={ended ? "It has no input and no output." : undefined}
     />
   );
 }

@@ -1,4 +1,7 @@
-/** What a run did when: a row for each node with its bar, attempts and items folded under it. Only what is seen is drawn. */
+/**
+ * The timeline of a run: a row with a bar for each node, attempts and items folded below. Only visible rows are
+ * rendered.
+ */
 import { IconChevronRight } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type KeyboardEvent, memo, useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
@@ -13,7 +16,7 @@ const ROW_HEIGHT = 32;
 interface TimelineProps {
   states: ReadonlyMap<string, NodeState>;
   runEnded: boolean;
-  /** The present, in milliseconds, for what goes on. */
+  /** The current time in milliseconds, for active bars. */
   now: number;
   selected: { nodeId: string; step: number } | null;
   onSelect: (row: Row) => void;
@@ -24,7 +27,7 @@ function noteOf(state: NodeState): string {
   return state.attempts > 1 ? `${state.attempts} attempts` : "";
 }
 
-/** The rows, and which of them is chosen: the part itself where its node is unfolded, else the node. */
+/** The rows, and which one is selected: the part if its node is expanded, else the node. */
 function useRows({ states, runEnded, selected }: TimelineProps) {
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
   const rows = useMemo(() => rowsOf(states.values(), open, runEnded, noteOf), [states, open, runEnded]);
@@ -98,7 +101,7 @@ export function Timeline(props: TimelineProps) {
           <span>0</span>
           <span>{duration(span.to - span.from)}</span>
         </span>
-        <span>Took</span>
+        <span>Duration</span>
       </div>
       <div
         ref={scroller}
@@ -156,7 +159,7 @@ const TimelineRow = memo(function TimelineRow(props: TimelineRowProps) {
   const { id, row, top, place, of, span, now, chosen, expanded, onSelect, onFold } = props;
   const { left, width } = barOf(row, span, now);
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: the tree around it has the keys
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the tree around it handles the keys
     <div
       id={id}
       role="treeitem"
@@ -173,7 +176,7 @@ const TimelineRow = memo(function TimelineRow(props: TimelineRowProps) {
       <span className={classes.label}>
         {row.level === 1 && (
           // biome-ignore lint/a11y/useKeyWithClickEvents: the arrow keys do this in the tree
-          // biome-ignore lint/a11y/noStaticElementInteractions: a target for the mouse alone
+          // biome-ignore lint/a11y/noStaticElementInteractions: a mouse-only target
           <span
             className={classes.fold}
             onClick={(event) => {

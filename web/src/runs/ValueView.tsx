@@ -11,16 +11,16 @@ import { fetchWhole, referenceOf, textOf } from "./values";
 interface ValueViewProps {
   title: string;
   value: unknown;
-  /** What is said where there is none. */
+  /** Shown if there is no value. */
   nothing?: string;
   actions?: ReactNode;
 }
 
-/** Larger ones are shown only when somebody asks for them. */
+/** Characters; longer values are shown on request only. */
 const SHOWN_AT_ONCE = 200_000;
 
-/** What went in or came out: as text or JSON; a large one when it is asked for, or as a file. */
-export function ValueView({ title, value, nothing = "Nothing", actions }: ValueViewProps) {
+/** An input or output, as text or JSON. A large value is loaded on request or downloaded as a file. */
+export function ValueView({ title, value, nothing = "None", actions }: ValueViewProps) {
   const reference = referenceOf(value);
   return (
     <section className={classes.value} aria-label={title}>
@@ -76,9 +76,9 @@ function Whole({ title, value, nothing, actions, note }: WholeProps) {
           </Text>
         ) : isLarge ? (
           <Stack p="sm" align="flex-start" gap="xs">
-            <Text size="sm">This has {size(text.length)}.</Text>
+            <Text size="sm">Size: {size(text.length)}</Text>
             <Button size="xs" variant="default" onClick={() => setOpen(true)}>
-              Show it
+              Show
             </Button>
           </Stack>
         ) : (
@@ -130,7 +130,7 @@ function Large({
     gcTime: 30_000,
   });
   if (isSuccess) {
-    return <Whole title={title} value={data} nothing="Nothing" actions={actions} note={size(bytes)} />;
+    return <Whole title={title} value={data} nothing="None" actions={actions} note={size(bytes)} />;
   }
   return (
     <>
@@ -138,7 +138,7 @@ function Large({
         {actions}
       </Head>
       <Stack p="sm" align="flex-start" gap="xs">
-        <Text size="sm">This is large, so it is not fetched until you ask for it.</Text>
+        <Text size="sm">This value is large. Load it only if you need it.</Text>
         <Group gap="xs">
           <Button
             size="xs"
@@ -146,7 +146,7 @@ function Large({
             loading={wanted && error === null}
             onClick={() => setWanted(true)}
           >
-            Show it
+            Load
           </Button>
           <Button
             size="xs"
@@ -160,7 +160,7 @@ function Large({
           </Button>
         </Group>
         {wanted && error !== null && <Refused error={error} onRetry={() => void refetch()} />}
-        {wanted && error === null && <Loading label="Fetching it" />}
+        {wanted && error === null && <Loading label="Loading" />}
       </Stack>
     </>
   );

@@ -1,4 +1,4 @@
-/** Fetches the steps of a run, a page at a time, and of a run that goes on no more than what may have changed. */
+/** Fetch the steps of a run page by page; of an active run only the pages that may have changed. */
 import { type Schemas, server } from "@/api/client";
 import { moves } from "./moving";
 import type { Step } from "./states";
@@ -9,15 +9,15 @@ export interface Pages {
   pages: { cursor: string | undefined; items: Step[]; next: string | undefined }[];
 }
 
-/** More steps than this are not fetched; who wants them all takes the API. */
+/** The maximum number of steps to fetch. The API has them all. */
 export const MOST_STEPS = 20_000;
 
-/** Whether nothing of a page can change any more: no step goes on, and none may come in between. */
+/** Return true if a page can no longer change: no step on it is active, and none can be inserted. */
 export function isSettled(items: readonly Step[], after: number): boolean {
   return items.every((step, at) => step.number === after + 1 + at && !moves(step));
 }
 
-/** How many of the pages that were fetched before can stay as they are. */
+/** Return the number of leading pages that can be kept. */
 export function settledPages({ pages }: Pages): number {
   let settled = 0;
   let after = -1;
@@ -29,7 +29,7 @@ export function settledPages({ pages }: Pages): number {
   return settled;
 }
 
-/** All steps of the run; `before` is what the last look gave. */
+/** Return all steps of the run. `before` is the result of the previous call. */
 export async function loadSteps(run: string, before: Pages | undefined, signal: AbortSignal): Promise<Pages> {
   const pages = before === undefined ? [] : before.pages.slice(0, settledPages(before));
   let fetched = pages.reduce((sum, page) => sum + page.items.length, 0);

@@ -1,4 +1,4 @@
-/** Whether things still change, and so are worth looking at again. */
+/** Checks whether runs and steps can still change, for polling. */
 import { CALM, LIVE } from "@/api/queries";
 import type { Step } from "./states";
 
@@ -9,14 +9,14 @@ interface Moving {
   finished_at?: string | null;
 }
 
-/** Milliseconds after a cancel in which the node that was in hand then usually ends. */
+/** Milliseconds after a cancellation in which the active node usually ends. */
 const SETTLES = 60_000;
 
 export function hasEnded(run: Moving): boolean {
   return run.status === "success" || run.status === "failed";
 }
 
-/** Whether a run does something at the moment: it neither ended nor waits for somebody. */
+/** Return true while a run is executing: it has not ended and is not waiting. */
 export function isMoving(run: Moving): boolean {
   return !hasEnded(run) && !run.waiting;
 }
@@ -25,12 +25,14 @@ export function moves(step: Pick<Step, "status">): boolean {
   return step.status === "running" || step.status === "waiting";
 }
 
-/** Whether a node may be at work still: a cancel ends the run at once, and the node in hand then says later how it went. */
+/**
+ * Return true while a node may be executing: a cancellation ends the run at once, and its active node reports later.
+ */
 function settles(run: Moving): boolean {
   return run.cancelled === true && !!run.finished_at && Date.now() - Date.parse(run.finished_at) < SETTLES;
 }
 
-/** Milliseconds to the next look at a run: never where it has ended and settled, since then nothing changes. */
+/** Milliseconds until the next poll of a run; false after it has ended and settled. */
 export function pollOf(run: Moving | undefined): number | false {
   if (run === undefined) return LIVE;
   if (hasEnded(run)) return settles(run) ? CALM / 2 : false;

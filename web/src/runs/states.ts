@@ -1,4 +1,4 @@
-/** What became of the nodes of a run, read from its steps; pure, and linear in their number. */
+/** The states of a run's nodes, computed from its steps; pure, linear in the number of steps. */
 import type { Catalogue } from "@/api/catalogue";
 import type { Schemas } from "@/api/client";
 import type { Definition, FlowEdge } from "@/definition/types";
@@ -7,13 +7,13 @@ import { nameOf } from "@/graph/nameOf";
 import { count, duration, milliseconds } from "@/ui/format";
 import type { Outcome } from "@/ui/StatusBadge";
 
-/** A step without what went in and came out. */
+/** A step without input and output. */
 export type Step = Omit<Schemas["StepOut"], "input" | "output" | "number"> & { number: number };
 
 export interface Items {
   done: number;
   failed: number;
-  /** How many were begun, which is all of them once the node has ended. */
+  /** The number of items started: all of them once the node has ended. */
   begun: number;
 }
 
@@ -21,7 +21,7 @@ export interface NodeState {
   nodeId: string;
   name: string;
   outcome: Outcome;
-  /** The number of the step that tells most of the node: the last attempt at it as a whole, else at its last item. */
+  /** The number of the node's main step: the last attempt of the whole node, else of its last item. */
   step: number;
   startedAt: string;
   finishedAt: string | null;
@@ -30,17 +30,17 @@ export interface NodeState {
   items: Items | null;
   branch: string | null;
   error: string | null;
-  /** All of its steps, attempts and items, in their order. */
+  /** All steps, attempts and items, in order. */
   steps: Step[];
 }
 
-/** A step that goes on while its run has ended was cut short with it. */
+/** Return the outcome of a step: an active step of an ended run was cancelled. */
 export function outcomeOfStep(step: Pick<Step, "status">, runEnded: boolean): Outcome {
   const moving = step.status === "running" || step.status === "waiting";
   return moving && runEnded ? "cancelled" : step.status;
 }
 
-/** The nodes that have steps, in the order in which they began. */
+/** Return the states of the nodes that have steps, in order of their start. */
 export function nodeStates(
   steps: readonly Step[],
   runEnded: boolean,
@@ -60,7 +60,10 @@ export function nodeStates(
   return states;
 }
 
-/** The step of a node without a name has the node's id as its name: like its card, it is called by its type then. */
+/**
+ * Return a name for a step. The step of an unnamed node has its id as name; then use the type's name, as the node's
+ * card does.
+ */
 export function nameOfStep(
   step: Pick<Step, "node_id" | "node_name" | "node_type">,
   catalogue: Pick<Catalogue, "find"> | undefined,
@@ -75,7 +78,7 @@ function stateOf(steps: Step[], runEnded: boolean): NodeState | undefined {
   const whole = wholes.at(-1);
   const main = whole ?? ofItems.at(-1);
   if (main === undefined) return undefined;
-  // Of a list that is worked through, the step of the whole is on record only when all of it is done.
+  // The step for the whole loop is recorded only when all items are done.
   const outcome = whole ? outcomeOfStep(whole, runEnded) : runEnded ? "cancelled" : "running";
   const startedAt = firstStart(steps);
   return {
@@ -95,7 +98,7 @@ function stateOf(steps: Step[], runEnded: boolean): NodeState | undefined {
   };
 }
 
-/** Items may be on record before the step that sums them up, which began before them. */
+/** Return the first start: items may be recorded before the step of the whole loop, which started earlier. */
 function firstStart(steps: readonly Step[]): string {
   let first = steps[0]?.started_at ?? "";
   for (const step of steps) if (step.started_at < first) first = step.started_at;
@@ -123,7 +126,10 @@ function itemsOf(steps: readonly Step[]): Items {
   return { done, failed, begun: last.size };
 }
 
-/** Whether something went along an edge: its source left that way, and its target was reached. Disabled nodes hand on. */
+/**
+ * Return a function that tells if an edge was taken: its source left through that branch and its target was reached.
+ * Disabled nodes pass their input on.
+ */
 export function liveEdges(
   definition: Definition,
   states: ReadonlyMap<string, NodeState>,
@@ -153,14 +159,14 @@ export function liveEdges(
     return reached;
   }
   function isLive(edge: FlowEdge): boolean {
-    // A run up to a node goes no further: nothing went to what it left out.
+    // A run up to a node stops there: the nodes after it were not reached.
     if (!states.has(edge.to)) return false;
     return passes(edge.from) && (states.get(edge.from)?.branch ?? null) === (edge.branch ?? null);
   }
   return isLive;
 }
 
-/** How the nodes are marked in a graph. */
+/** Return the marks of the nodes for a graph. */
 export function marksOf(
   states: ReadonlyMap<string, NodeState>,
   pinned: Iterable<string> = [],
@@ -171,7 +177,10 @@ export function marksOf(
   return marks;
 }
 
-/** "120 ms", "3 of 10 items, 1.2 s", "120 ms, 2 attempts"; undefined where there is nothing to tell. */
+/**
+ * Return a detail for the node's card: "120 ms", "3 of 10 items, 1.2 s", "120 ms, 2 attempts"; undefined if there is
+ * none.
+ */
 export function detailOf(state: NodeState): string | undefined {
   if (state.outcome === "skipped") return undefined;
   const parts: string[] = [];
@@ -186,7 +195,7 @@ export function itemsText({ done, failed, begun }: Items): string {
   return failed > 0 ? `${all}, ${count(failed)} failed` : all;
 }
 
-/** The node whose failure ended the run; where the run does not say, the first that failed. */
+/** Return the node whose failure ended the run; if the run does not name it, the first failed node. */
 export function failedNode(
   run: Pick<Schemas["RunOut"], "status" | "error_node_id">,
   states: ReadonlyMap<string, NodeState>,
@@ -198,7 +207,7 @@ export function failedNode(
   return undefined;
 }
 
-/** What a run is about for one who opens it: what failed, what waits, what runs, else what came last. */
+/** Return the most relevant node: failed, else waiting, else running, else the last one. */
 export function nodeToShow(
   run: Pick<Schemas["RunOut"], "status" | "error_node_id">,
   states: ReadonlyMap<string, NodeState>,
@@ -213,7 +222,7 @@ export function nodeToShow(
   );
 }
 
-/** The step of this number and the state of its node. */
+/** Return the step with this number and the state of its node. */
 export function findStep(
   states: ReadonlyMap<string, NodeState>,
   number: number,

@@ -1,4 +1,4 @@
-/** The rows of a run's timeline: a row for each node, under it its attempts and items. Pure. */
+/** The rows of a run's timeline: a row for each node, with its attempts and items below. Pure. */
 import { milliseconds } from "@/ui/format";
 import type { Outcome } from "@/ui/StatusBadge";
 import { type NodeState, outcomeOfStep, type Step } from "./states";
@@ -7,22 +7,22 @@ export interface Row {
   /** Unique among the rows. */
   key: string;
   nodeId: string;
-  /** The step that is shown when the row is chosen. */
+  /** The step to show when the row is selected. */
   step: number;
   level: 1 | 2;
   name: string;
-  /** What stands behind the name, such as "3 items". */
+  /** Text after the name, such as "3 items". */
   note: string;
   outcome: Outcome;
-  /** Milliseconds since 1970; `end` null while it goes on. */
+  /** Milliseconds since 1970; `end` is null while it is active. */
   start: number;
   end: number | null;
   durationMs: number | null;
-  /** Whether there are rows under it. */
+  /** True if the row can be expanded. */
   foldable: boolean;
 }
 
-/** The rows to show where the nodes of `open` are unfolded. */
+/** Return the rows, with the nodes in `open` expanded. */
 export function rowsOf(
   states: Iterable<NodeState>,
   open: ReadonlySet<string>,
@@ -52,7 +52,7 @@ export function rowsOf(
   return rows;
 }
 
-/** The attempts, or the items by their place in the list; not the step that sums them up. */
+/** Return the attempts, or the items by index; not the step of the whole loop. */
 function parts(state: NodeState): Step[] {
   const items = state.steps.filter((step) => typeof step.index === "number");
   if (items.length === 0) return state.steps;
@@ -82,7 +82,7 @@ export interface Span {
   to: number;
 }
 
-/** From the first beginning to the last end; what goes on reaches to `now`. Never empty. */
+/** Return the time span: first start to last end, or to `now` if something is active. Never empty. */
 export function spanOf(rows: readonly Row[], now: number): Span {
   let from = Number.POSITIVE_INFINITY;
   let to = Number.NEGATIVE_INFINITY;
@@ -99,7 +99,7 @@ function endOf(row: Row, now: number): number {
   return row.outcome === "running" || row.outcome === "waiting" ? Math.max(now, row.start) : row.start;
 }
 
-/** Where the bar of a row is, in percent of the span's width. */
+/** Return position and width of a row's bar, in percent of the span. */
 export function barOf(row: Row, span: Span, now: number): { left: number; width: number } {
   const whole = span.to - span.from;
   const left = Math.min(Math.max((row.start - span.from) / whole, 0), 1);

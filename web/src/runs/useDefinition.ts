@@ -3,7 +3,7 @@ import { server } from "@/api/client";
 import { readDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
 
-/** The definition that a run began with; it never changes. */
+/** Fetch the definition with which a run started; it never changes. */
 export function useDefinition(run: string) {
   return useQuery({
     queryKey: ["definition of run", run],

@@ -1,4 +1,4 @@
-/** A run and its steps, looked at again for as long as something changes. */
+/** Fetch a run and its steps, polling while something changes. */
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useCatalogue } from "@/api/catalogue";
@@ -10,7 +10,7 @@ import { type NodeState, nodeStates, type Step } from "./states";
 
 export type Run = Schemas["RunWholeOut"];
 
-/** `every` takes the place of the usual pause between two looks, in milliseconds, while the run does something. */
+/** `every` overrides the poll interval in milliseconds while the run is active. */
 export function useRun(id: string | null, every?: number) {
   return api.useQuery(
     "get",
@@ -29,9 +29,9 @@ export function useRun(id: string | null, every?: number) {
 export interface RunSteps {
   steps: Step[];
   states: ReadonlyMap<string, NodeState>;
-  /** Whether they were fetched. */
+  /** True once the steps are loaded. */
   ready: boolean;
-  /** Whether there are more than the app fetches. */
+  /** True if there are more steps than the app fetches. */
   more: boolean;
   error: unknown;
   retry: () => void;
@@ -39,7 +39,7 @@ export interface RunSteps {
 
 const NONE: Step[] = [];
 
-/** The steps of a run. When it ends they are fetched once more; then only while a cancelled one settles. */
+/** Fetch the steps of a run. They are fetched once more when it ends, and while a cancelled run settles. */
 export function useRunSteps(run: Run | undefined, every?: number): RunSteps {
   const client = useQueryClient();
   const { catalogue } = useCatalogue();
@@ -70,7 +70,7 @@ export function useRunSteps(run: Run | undefined, every?: number): RunSteps {
   };
 }
 
-/** One step with what went in and what came out; it is looked at again until it has ended as its outline says. */
+/** Fetch one step with input and output; poll until it has ended. */
 export function useStep(run: Run, { number, status }: Pick<Step, "number" | "status">) {
   const ended = hasEnded(run);
   return useQuery({
@@ -87,7 +87,7 @@ export function useStep(run: Run, { number, status }: Pick<Step, "number" | "sta
   });
 }
 
-/** The log of a run, oldest first. */
+/** Fetch the log of a run, oldest first. */
 export function useRunLogs(run: Run | undefined, enabled = true) {
   const ended = run !== undefined && hasEnded(run);
   return api.useQuery(

@@ -1,4 +1,4 @@
-/** What can be done about runs, from lists and from a run's own page. */
+/** Actions on runs, for lists and for the run page. */
 import { useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { ApiError, type Schemas, server } from "@/api/client";
@@ -18,13 +18,13 @@ async function cancelled(run: string): Promise<boolean> {
     await server.POST("/api/runs/{run}/cancel", { params: { path: { run } } });
     return true;
   } catch (error) {
-    // There is nothing left to cancel; what came of the run is shown as that of any other.
+    // Nothing left to cancel: show the run's result as usual.
     if (error instanceof ApiError && error.status === 409) return false;
     throw error;
   }
 }
 
-/** Each throws what the server refuses with, and lets everything that shows runs look again. */
+/** Each action throws the server's error and refreshes everything that shows runs. */
 export function useRunActions() {
   const client = useQueryClient();
   return useMemo(() => {
@@ -35,12 +35,12 @@ export function useRunActions() {
       });
     }
     return {
-      /** What a flow, as it is saved, asks for when it is started. */
+      /** Return the input that the saved flow asks for. */
       async asked(flow: string): Promise<Asked> {
         const { data } = await server.GET("/api/workflows/{flow}", { params: { path: { flow } } });
         return askedOf(parseDefinition(data?.definition_json ?? ""));
       },
-      /** Starts the flow as it is saved; the new run may not have ended yet. */
+      /** Start the saved flow. The new run may still be active. */
       async start(flow: string, input: Json): Promise<Schemas["RunOut"]> {
         const { data } = await server.POST("/api/workflows/{flow}/run", {
           params: { path: { flow }, query: { wait: 0 } },
@@ -49,13 +49,13 @@ export function useRunActions() {
         void refresh();
         return data as Schemas["RunOut"];
       },
-      /** Whether it came in time: a run that has just ended keeps its result. */
+      /** Return false if the run had already ended; it keeps its result. */
       async cancel(run: SomeRun): Promise<boolean> {
         const inTime = await cancelled(run.id);
         await refresh();
         return inTime;
       },
-      /** The new run, which may not have ended yet. */
+      /** Return the new run, which may still be active. */
       async retry(run: SomeRun, choice: RetryChoice): Promise<Schemas["RunOut"]> {
         const { data } = await server.POST("/api/runs/{run}/retry", {
           params: { path: { run: run.id }, query: { wait: 0 } },

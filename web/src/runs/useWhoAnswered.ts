@@ -3,18 +3,18 @@ import { LIVE } from "@/api/queries";
 
 const PAST: Record<string, string> = { approved: "approved this", rejected: "rejected this" };
 
-/** What an answered step gave says who it was; null for nodes that do not tell. */
+/** Return a sentence about the answer in a step's output; null if the output contains none. */
 export function answerIn(output: unknown): string | null {
   if (typeof output !== "object" || output === null) return null;
   const { answer, by } = output as { answer?: unknown; by?: unknown };
   if (answer === "timeout") return "Nobody answered in time.";
   if (typeof answer !== "string" || typeof by !== "string") return null;
-  // An address is written as it is; "a signed link" begins the sentence.
+  // Keep an email address as it is; capitalize "a signed link".
   const who = by.includes("@") ? by : `${by.charAt(0).toUpperCase()}${by.slice(1)}`;
   return `${who} ${PAST[answer] ?? `answered “${answer}”`}.`;
 }
 
-/** Who answered a node of a run, in a sentence; undefined until that is on record. */
+/** Return a sentence about who answered a node of a run; undefined until that is recorded. */
 export function useWhoAnswered(run: string, node: string): string | null | undefined {
   const { data } = api.useQuery(
     "get",

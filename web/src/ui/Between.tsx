@@ -1,16 +1,16 @@
 import { TextInput } from "@mantine/core";
 
 interface BetweenProps {
-  /** On the viewer's clock, such as `2026-01-31T14:00`; empty for no bound. */
+  /** A local time such as `2026-01-31T14:00`; empty for no limit. */
   since: string;
   until: string;
   onChange: (change: { since?: string; until?: string }, how: { replace: boolean }) => void;
 }
 
-// A whole date and time with the browser's own button behind it; Firefox sets them wider than Chromium does.
+// Wide enough for a date and time with the browser's button; Firefox needs more than Chromium.
 const WIDTH = { base: "100%", sm: 250 };
 
-/** The two times of a filter, each of which may be left open. */
+/** The start and end of a time filter. Either may be empty. */
 export function Between({ since, until, onChange }: BetweenProps) {
   return (
     <>

@@ -7,12 +7,12 @@ interface ClampedProps {
   size?: string;
 }
 
-/** A text of which the first lines are shown, and the rest when it is asked for. Its own lines and blanks are kept. */
+/** Show the first lines of a text, and the rest on request. Line breaks and spaces are kept. */
 export function Clamped({ text, lines = 3, size = "sm" }: ClampedProps) {
   const place = useRef<HTMLDivElement>(null);
   const [open, setOpen] = useState(false);
   const [isCut, setCut] = useState(false);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another text may be cut where this one was not
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another text may be cut off although this one is not
   useLayoutEffect(() => {
     const shown = place.current;
     if (shown !== null && !open) setCut(shown.scrollHeight > shown.clientHeight + 1);

@@ -1,4 +1,4 @@
-/** A code editor; its library is loaded when the first one is shown. */
+/** A code editor. Its library is loaded when the first editor is shown. */
 
 import { Skeleton } from "@mantine/core";
 import { Suspense } from "react";
@@ -15,7 +15,7 @@ export function CodeEditor(props: CodeEditorProps) {
   );
 }
 
-/** A JSON value to look at: coloured, searchable, folded where it is large. */
+/** A read-only JSON value: highlighted, searchable, folded if it is large. */
 export function JsonView({
   value,
   label,

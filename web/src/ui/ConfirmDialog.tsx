@@ -6,17 +6,17 @@ interface ConfirmDialogProps {
   opened: boolean;
   onClose: () => void;
   title: string;
-  /** What will happen and what will not. */
+  /** The consequences of the action. */
   children?: ReactNode;
   /** The verb on the button. */
   action: string;
-  /** Whether something is lost. */
+  /** True if the action loses data. */
   danger?: boolean;
-  /** Closes the dialog when it is done; what it throws is shown in the dialog. */
+  /** Do the action. The dialog closes when it succeeds and shows what it throws. */
   onConfirm: () => unknown;
 }
 
-/** Asks before something that is not easily undone. */
+/** Ask for confirmation before an action that is hard to undo. */
 export function ConfirmDialog(props: ConfirmDialogProps) {
   const { opened, onClose, title, children, action, danger = false, onConfirm } = props;
   const [busy, setBusy] = useState(false);

@@ -1,16 +1,16 @@
 import { Anchor } from "@mantine/core";
 
 interface DocsLinkProps {
-  /** A page of the documentation, with an anchor: "nodes#http". */
+  /** A page of the documentation, with an optional anchor: "nodes#http". */
   page: string;
   children: string;
   label?: string;
 }
 
-/** A link to the documentation that the server has at /docs; it opens beside the app. */
+/** A link to the documentation that the server serves at /docs. It opens in a new tab. */
 export function DocsLink({ page, children, label }: DocsLinkProps) {
   return (
-    // Often within a sentence, of which its colour alone would not set it apart.
+    // Underlined: within a sentence the color alone would not mark it as a link.
     <Anchor
       href={`/docs/${page}`}
       target="_blank"

@@ -3,13 +3,13 @@ import { duration } from "./format";
 
 interface ElapsedProps {
   startedAt: string | null | undefined;
-  /** How long it took; null while it goes on. */
+  /** The final duration; null while the run or step is active. */
   ms: number | null | undefined;
-  /** Whether time counts at the moment. */
+  /** True while the time counts. */
   running: boolean;
 }
 
-/** How long something took, or has taken so far, counted second by second. */
+/** Show a duration, counting seconds while it is still growing. */
 export function Elapsed({ startedAt, ms, running }: ElapsedProps) {
   const [now, setNow] = useState(Date.now);
   const counts = running && (ms === null || ms === undefined);
@@ -20,6 +20,6 @@ export function Elapsed({ startedAt, ms, running }: ElapsedProps) {
   }, [counts]);
   if (!counts || !startedAt) return <span>{duration(ms)}</span>;
   const seconds = Math.floor((now - Date.parse(startedAt)) / 1_000);
-  // What has only just begun did not take "<1 ms".
+  // Something that has just started did not take "<1 ms".
   return <span>{seconds < 1 ? "0 s" : duration(seconds * 1_000)}</span>;
 }

@@ -1,7 +1,7 @@
 import { Component, type ReactNode } from "react";
 import { Refused } from "./states";
 
-/** Keeps a fault in one part of the page from taking all of it away. */
+/** Contain an error in one part of the page, so that the rest stays usable. */
 export class ErrorBoundary extends Component<{ children: ReactNode }, { error: unknown }> {
   override state: { error: unknown } = { error: null };
 

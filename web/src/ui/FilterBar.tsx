@@ -4,12 +4,12 @@ import type { ReactNode } from "react";
 
 interface FilterBarProps {
   children: ReactNode;
-  /** Whether anything is filtered; then there is a button that ends it. */
+  /** True if a filter is set; then "Clear filters" is shown. */
   isSet: boolean;
   onClear: () => void;
 }
 
-/** The row of filters over a list. */
+/** The row of filters above a list. */
 export function FilterBar({ children, isSet, onClear }: FilterBarProps) {
   return (
     <Group gap="xs" role="search" aria-label="Filters">
@@ -33,13 +33,13 @@ interface FilterSelectProps {
   label: string;
   value: string;
   onChange: (value: string) => void;
-  /** The first one stands for no filter. */
+  /** The options; the first stands for no filter. */
   options: readonly { value: string; label: string }[];
   width?: number;
   searchable?: boolean;
 }
 
-/** One choice out of a few; its label is for screen readers, so the options must speak for themselves. */
+/** A filter with a few options. The label is for screen readers only, so each option must be clear without it. */
 export function FilterSelect(props: FilterSelectProps) {
   const { label, value, onChange, options, width = 170, searchable = false } = props;
   return (

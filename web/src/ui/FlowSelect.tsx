@@ -2,7 +2,7 @@ import { useMemo } from "react";
 import { api } from "@/api/client";
 import { FilterSelect } from "./FilterBar";
 
-/** The flows that can be chosen; the one that the address names is among them even where the list ends before it. */
+/** Return the flows to choose from, including the selected one even if it is beyond the end of the list. */
 function useFlowOptions(chosen: string) {
   const { data } = api.useQuery(
     "get",
@@ -24,7 +24,7 @@ function useFlowOptions(chosen: string) {
   }, [data, chosen, isListed, other.data]);
 }
 
-/** The filter by flow of a list. */
+/** A list's filter by flow. */
 export function FlowSelect({ value, onChange }: { value: string; onChange: (value: string) => void }) {
   const options = useFlowOptions(value);
   return (

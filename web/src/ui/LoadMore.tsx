@@ -10,11 +10,11 @@ interface LoadMoreProps {
     error: unknown;
     fetchNextPage: () => unknown;
   };
-  /** What there is more of, such as "flows". */
+  /** The plural noun of the items, such as "flows". */
   noun: string;
 }
 
-/** Fetches the next page of a list, where there is one. */
+/** Load the next page of a list, if there is one. */
 export function LoadMore({ query, noun }: LoadMoreProps) {
   if (query.isFetchNextPageError) {
     return <Refused error={query.error} onRetry={() => void query.fetchNextPage()} />;
@@ -29,15 +29,15 @@ export function LoadMore({ query, noun }: LoadMoreProps) {
   );
 }
 
-/** What `api.useInfiniteQuery` needs to know of our lists. */
+/** Options of `api.useInfiniteQuery` for our paginated lists. */
 export const PAGED = {
   pageParamName: "cursor",
-  // Not undefined, in whose place the library puts 0.
+  // Not undefined: the library would replace it by 0.
   initialPageParam: null,
   getNextPageParam: (page: { next_cursor?: string | null }) => page.next_cursor ?? undefined,
 } as const;
 
-/** The items of all pages that were fetched. */
+/** Return the items of all pages fetched so far. */
 export function itemsOf<Item>(data: { pages: { items: Item[] }[] } | undefined): Item[] {
   return data?.pages.flatMap((page) => page.items) ?? [];
 }

@@ -1,4 +1,4 @@
-/** The icon of a node type: the one that the catalogue names, else that of its category. */
+/** The icon of a node type: the icon named in the catalog, or that of its category. */
 import { Box } from "@mantine/core";
 import type { Icon } from "@tabler/icons-react";
 import * as icons from "./nodeIcons";
@@ -13,7 +13,7 @@ const CATEGORY: Record<string, { icon: Icon; color: string }> = {
   ai: { icon: icons.IconSparkles, color: "violet" },
 };
 
-/** "arrows-split-2" -> IconArrowsSplit2, where the app has it. */
+/** "arrows-split-2" -> IconArrowsSplit2, if the app has it. */
 function byName(name: string | undefined): Icon | undefined {
   if (!name) return undefined;
   const pascal = name.replace(/(^|-)([a-z0-9])/g, (_whole, _dash, letter: string) => letter.toUpperCase());

@@ -7,20 +7,20 @@ import { DocsLink } from "./DocsLink";
 
 interface PageProps {
   title: string;
-  /** One sentence under the title. */
+  /** A sentence below the title. */
   about?: ReactNode;
-  /** The page of the documentation about it. */
+  /** The page of the documentation about this page. */
   docs?: string;
-  /** The page above this one. */
+  /** The parent page. */
   above?: { path: string; label: string };
-  /** Buttons at the right of the title. */
+  /** Buttons to the right of the title. */
   actions?: ReactNode;
-  /** The widest that the content gets. */
+  /** The maximum width of the content. */
   width?: number;
   children: ReactNode;
 }
 
-/** The frame of every page but the editor: a title, what can be done, the content. */
+/** The layout of every page except the editor: title, actions, content. */
 export function Page({ title, about, docs, above, actions, width = 1200, children }: PageProps) {
   useDocumentTitle(`${title} · Headrace`);
   return (
@@ -62,7 +62,7 @@ export function Page({ title, about, docs, above, actions, width = 1200, childre
   );
 }
 
-/** A framed part of a page. */
+/** A framed section of a page. */
 export function Card({
   title,
   actions,

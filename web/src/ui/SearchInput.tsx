@@ -5,13 +5,13 @@ import { useEffect, useRef, useState } from "react";
 
 interface SearchInputProps {
   value: string;
-  /** Called a moment after the last letter, without spaces around. */
+  /** Called shortly after the last keystroke, with the text trimmed. */
   onChange: (value: string) => void;
-  /** What is searched, for screen readers and as the placeholder. */
+  /** Label for screen readers, and placeholder. */
   label: string;
 }
 
-/** A field that searches while one types; the key / goes to it. */
+/** A search field that filters while the user types. The key / focuses it. */
 export function SearchInput({ value, onChange, label }: SearchInputProps) {
   const [text, setText] = useState(value);
   const told = useRef(value);

@@ -3,20 +3,20 @@ import { type KeyboardEvent, type PointerEvent, type ReactNode, useRef } from "r
 import classes from "./SplitPane.module.css";
 
 interface SplitPaneProps {
-  /** Side by side, or one over the other. */
+  /** Side by side, or one above the other. */
   direction: "row" | "column";
   first: ReactNode;
   second: ReactNode;
-  /** What the divider moves, for screen readers; with `name` its place is remembered on this device. */
+  /** Label of the divider for screen readers. With `name` its position is remembered on this device. */
   label: string;
   name: string;
-  /** How much the first gets, in percent, until somebody moves the divider. */
+  /** Initial share of the first pane in percent. */
   initial?: number;
 }
 
 const LEAST = 15;
 
-/** Two parts of a place with a divider that can be dragged, or moved with the arrow keys. Fills its parent. */
+/** Two panes with a divider that moves by mouse or arrow keys. Fills its parent. */
 export function SplitPane({ direction, first, second, label, name, initial = 50 }: SplitPaneProps) {
   const [share, setShare] = useLocalStorage({
     key: `headrace.split.${name}`,

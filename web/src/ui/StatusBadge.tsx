@@ -21,7 +21,7 @@ export type Outcome =
   | "cancelled"
   | "none";
 
-/** The outcome of a run as people think of it: one that waits or was cancelled says so. */
+/** Return the outcome of a run: like its status, but waiting and cancelled runs have their own. */
 export function outcomeOf(
   run: Pick<Schemas["RunOut"], "status"> & { waiting?: string | null; cancelled?: boolean },
 ): Outcome {
@@ -49,7 +49,7 @@ export function labelOf(outcome: Outcome): string {
   return LOOKS[outcome].label;
 }
 
-/** An icon, coloured and shaped by the outcome, and its word: never the colour alone. */
+/** An icon with the outcome's color and shape, and its label: never the color alone. */
 export function StatusBadge({ outcome, iconOnly = false }: { outcome: Outcome; iconOnly?: boolean }) {
   const { icon: Icon, label, color } = LOOKS[outcome];
   return (

@@ -3,17 +3,17 @@ import type { CSSProperties, ReactNode } from "react";
 import classes from "./Table.module.css";
 
 interface TableProps {
-  /** What the table is of, for screen readers. */
+  /** Label of the table for screen readers. */
   label: string;
-  /** The heads of the columns; an empty one is that of buttons. */
+  /** The column headers; empty for the column of buttons. */
   head: string[];
   children: ReactNode;
   minWidth?: number;
 }
 
-/** A table; where the page is as narrow as a phone, each row is a block with the head of each cell beside it. */
+/** A table. On a screen as narrow as a phone each row becomes a block, with the column header beside each cell. */
 export function Table({ label, head, children, minWidth = 520 }: TableProps) {
-  // For the style sheet, which cannot read the head of a column.
+  // For the style sheet, which cannot read the column headers.
   const names = Object.fromEntries(head.map((name, at) => [`--head-${at + 1}`, JSON.stringify(name)]));
   return (
     <div className={classes.place} style={{ ...names, "--wide": `${minWidth}px` } as CSSProperties}>
@@ -40,7 +40,7 @@ export function Table({ label, head, children, minWidth = 520 }: TableProps) {
   );
 }
 
-/** The cell of a row's buttons. */
+/** The cell with a row's buttons. */
 export function Actions({ children }: { children: ReactNode }) {
   return (
     <Base.Td ta="right" data-actions>

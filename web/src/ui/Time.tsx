@@ -20,12 +20,12 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-/** The present, to about five seconds; one timer serves the whole page. */
+/** The current time, updated about every five seconds by one timer for the whole page. */
 export function useNow(): number {
   return useSyncExternalStore(subscribe, () => now);
 }
 
-/** How long ago something was; the whole instant on hover and for screen readers. */
+/** Show how long ago a time was; the exact time on hover and for screen readers. */
 export function Time({ at }: { at: string | null | undefined }) {
   const tick = useNow();
   if (!at) return <span>–</span>;

@@ -1,15 +1,15 @@
-/** Gives the browser a file to save. */
+/** Save a file through the browser. */
 export function download(name: string, text: string, type = "application/json"): void {
   const address = URL.createObjectURL(new Blob([text], { type }));
   const link = document.createElement("a");
   link.href = address;
   link.download = name;
   link.click();
-  // The browser has begun to read it by then.
+  // The browser has started reading by then.
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
-/** A name for a file out of any text: "Orders: new!" -> "orders-new". */
+/** Return a file name made from any text: "Orders: new!" -> "orders-new". */
 export function fileName(text: string): string {
   const plain = text
     .normalize("NFKD")

@@ -1,8 +1,8 @@
-/** Times, durations and sizes in words that people read at a glance, in the viewer's zone. */
+/** Formats for times, durations and sizes, in the viewer's time zone. */
 
 /**
- * The app speaks English, and so do its times and numbers: "vor 3 Min." in the middle of an English sentence is read
- * twice. By the viewer's own English, else with the day before the month and 24 hours, as most of the world has it.
+ * The app is in English, and so are its times and numbers: "vor 3 Min." within an English sentence is confusing. Use
+ * the viewer's English locale; else day before month and 24 hours, as in most countries.
  */
 export const LOCALE =
   globalThis.navigator?.languages?.find((language) => /^en(-|$)/i.test(language)) ?? "en-GB";
@@ -16,7 +16,7 @@ const short = new Intl.DateTimeFormat(LOCALE, {
 });
 const relative = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto", style: "short" });
 
-/** The whole instant, such as "25 Nov 2026, 14:03:11". */
+/** Return an exact time, such as "25 Nov 2026, 14:03:11". */
 export function wholeTime(iso: string): string {
   return dayTime.format(new Date(iso));
 }
@@ -28,21 +28,21 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
 ];
 
 /**
- * The present by which a text tells an instant: the last tick of the page's clock, which comes every few seconds, but
- * not so early that what has been would seem to be ahead.
+ * Return the current time for relative times: the page clock's last tick, at most a few seconds ago, but not so early
+ * that a past event would seem to be in the future.
  */
 export function presentFor(iso: string, tick: number, now: number): number {
   const at = new Date(iso).getTime();
   return at <= now ? Math.max(tick, at) : tick;
 }
 
-/** The number of a day of the viewer's calendar. */
+/** Return the number of the day in the viewer's calendar. */
 function dayOf(ms: number): number {
   const date = new Date(ms);
   return Math.round(Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) / 86_400_000);
 }
 
-/** How long ago or ahead: "3 min ago", "in 2 hr", "tomorrow" by the calendar; beyond a week the date. */
+/** Return a relative time: "3 min ago", "in 2 hr", "tomorrow" by the calendar; beyond a week the date. */
 export function timeAgo(iso: string, now: number): string {
   const at = new Date(iso).getTime();
   const seconds = (at - now) / 1_000;
@@ -55,12 +55,12 @@ export function timeAgo(iso: string, now: number): string {
   return "now";
 }
 
-/** Milliseconds, with fractions, of a duration in microseconds. */
+/** Return milliseconds, with fractions, for a duration in microseconds. */
 export function milliseconds(us: number | null): number | null {
   return us === null ? null : us / 1_000;
 }
 
-/** "12 ms", "1.4 s", "3 min 5 s", "2 h 10 min". */
+/** Return a duration: "12 ms", "1.4 s", "3 min 5 s", "2 h 10 min". */
 export function duration(ms: number | null | undefined): string {
   if (ms === null || ms === undefined) return "–";
   if (ms < 1) return "<1 ms";
@@ -83,7 +83,7 @@ export function percent(share: number): string {
   }).format(share);
 }
 
-/** "1.2 MB". */
+/** Return a size: "1.2 MB". */
 export function size(bytes: number): string {
   const units = ["B", "kB", "MB", "GB"];
   const step = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), units.length - 1);
@@ -91,7 +91,7 @@ export function size(bytes: number): string {
   return `${scaled.toFixed(step === 0 || scaled >= 100 ? 0 : 1)} ${units[step]}`;
 }
 
-/** An instant of the viewer's clock (`2026-01-31T14:00`) for the server; undefined where it is none. */
+/** Convert the viewer's local time (`2026-01-31T14:00`) to UTC for the server; undefined if it is not a time. */
 export function instant(local: string): string | undefined {
   const date = new Date(local);
   return local === "" || Number.isNaN(date.getTime()) ? undefined : date.toISOString();

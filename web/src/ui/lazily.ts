@@ -1,4 +1,4 @@
-/** Parts of the app that are loaded when they are first drawn. */
+/** Parts of the app that are loaded when they first render. */
 import { lazy } from "react";
 
 const FIRST_WAIT = 300;
@@ -13,14 +13,14 @@ async function isThere(): Promise<boolean> {
   );
 }
 
-/** A style sheet whose request failed is not asked for again by itself. */
+/** The browser does not repeat a failed request for a style sheet. */
 function askAgainForStyles(): void {
   for (const link of document.querySelectorAll<HTMLLinkElement>("link[rel=stylesheet]")) {
     if (link.sheet === null) link.replaceWith(link.cloneNode());
   }
 }
 
-/** After an update of the server an open page asks for parts that are gone: it takes the new app, once. */
+/** After a server update an open page may ask for chunks that no longer exist: reload the app once. */
 function takeNewApp(error: unknown): Promise<never> {
   const last = Number(sessionStorage.getItem(RELOADED) ?? 0);
   if (Date.now() - last < SOON) throw error;
@@ -29,7 +29,7 @@ function takeNewApp(error: unknown): Promise<never> {
   return new Promise(() => {});
 }
 
-/** Tries until it succeeds or the server is there and does not have it. */
+/** Retry until it succeeds, or the server is reachable and does not have the file. */
 async function persistently<T>(load: () => Promise<T>): Promise<T> {
   let wait = FIRST_WAIT;
   let missed = false;
@@ -38,7 +38,7 @@ async function persistently<T>(load: () => Promise<T>): Promise<T> {
       return await load();
     } catch (error) {
       const there = await isThere();
-      // The server may have come back between the two questions.
+      // The server may have come back between the two requests.
       if (there && missed) return takeNewApp(error);
       missed = there;
     }
@@ -48,5 +48,5 @@ async function persistently<T>(load: () => Promise<T>): Promise<T> {
   }
 }
 
-/** As React's `lazy`; a server that is just being started again takes nobody's page away. */
+/** Like React's `lazy`, but it survives a restart of the server. */
 export const lazily: typeof lazy = (load) => lazy(() => persistently(load));

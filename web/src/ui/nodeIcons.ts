@@ -1,4 +1,4 @@
-/** The icons that node types may name; a name that is not here gets its category's. */
+/** The icons that node types may name. An unknown name gets the category's icon. */
 export {
   IconAlertTriangle,
   IconApi,

@@ -4,21 +4,21 @@ import type { ReactNode } from "react";
 import { messageOf } from "./states";
 
 const CLOSE = {
-  closeButtonProps: { "aria-label": "Close the notice" },
-  // Beside a title Mantine makes it paler than can be read by everyone.
+  closeButtonProps: { "aria-label": "Close notification" },
+  // Next to a title Mantine reduces the contrast too far.
   styles: { description: { color: "var(--quiet)" } },
 };
 
-/** What just happened, in a corner of the page. */
+/** Show a notification of something that succeeded. */
 export const notify = {
   done(message: ReactNode): void {
     notifications.show({ message, color: "teal", icon: <IconCheck size={18} aria-hidden />, ...CLOSE });
   },
-  /** Why nothing happened. */
+  /** Show a notification that explains why nothing happened. */
   hint(message: ReactNode): void {
     notifications.show({ message, color: "gray", ...CLOSE });
   },
-  /** What did not work, with the server's words. It stays until it is closed. */
+  /** Show an error with the server's message. It stays until it is closed. */
   refused(title: string, error: unknown): void {
     notifications.show({
       title,

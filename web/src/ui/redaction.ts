@@ -1,7 +1,7 @@
-/** Removes from the text of a setting the parts that may be secret, for places that show it in brief. */
+/** Remove parts that may be secret from the text of a setting, for places that show it in brief. */
 
 const ADDRESS = /^([a-z][a-z\d+.-]*:\/\/)(?:[^/?#]*@)?/i;
-/** A place where letters of one kind, or digits, are followed by others: frequent in tokens, rare in words. */
+/** A change between upper case, lower case and digits: frequent in tokens, rare in words. */
 const CHANGE = /[a-z](?=\d|[A-Z](?![a-z]{2}))|[A-Z](?=\d)|\d(?=[a-zA-Z])/g;
 const TOKEN_LENGTH = 12;
 const TOKEN_CHANGES = 4;

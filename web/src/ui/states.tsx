@@ -1,4 +1,4 @@
-/** What a page shows before, without and instead of its data. */
+/** Loading, empty and error states of a page. */
 import { Alert, Button, Center, Group, Loader, Skeleton, Stack, Text, Title } from "@mantine/core";
 import { IconAlertTriangle, IconPlugConnectedX } from "@tabler/icons-react";
 import type { ReactNode } from "react";
@@ -15,12 +15,12 @@ export function Loading({ label, fill = false }: { label: string; fill?: boolean
   );
 }
 
-/** Rows that stand where a list will be. */
+/** Placeholder rows while a list loads. */
 export function LoadingRows({ rows = 6 }: { rows?: number }) {
   return (
     <Stack gap="xs" role="status" aria-label="Loading">
       {Array.from({ length: rows }, (_, row) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: the rows are all alike and never move
+        // biome-ignore lint/suspicious/noArrayIndexKey: the rows are identical and never move
         <Skeleton key={row} height={38} radius="sm" />
       ))}
     </Stack>
@@ -31,7 +31,7 @@ interface EmptyProps {
   title: string;
   hint?: ReactNode;
   icon?: ReactNode;
-  /** What to do about it: a button or two. */
+  /** Buttons that help to continue. */
   action?: ReactNode;
 }
 
@@ -58,7 +58,7 @@ export function Empty({ title, hint, icon, action }: EmptyProps) {
   );
 }
 
-/** What went wrong, in the server's words, and a button to try again. */
+/** An error with the server's message, and a button to retry. */
 export function Refused({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
   const message = messageOf(error);
   const away = error instanceof ApiError && (error.status === 0 || message === UNREACHABLE);
@@ -70,7 +70,7 @@ export function Refused({ error, onRetry }: { error: unknown; onRetry?: () => vo
       color="red"
       variant="light"
       my="md"
-      title={away ? "The server is away" : "This did not work"}
+      title={away ? "The server cannot be reached" : "Something went wrong"}
       icon={away ? <IconPlugConnectedX aria-hidden /> : <IconAlertTriangle aria-hidden />}
     >
       <Stack gap="xs" align="flex-start">
@@ -91,5 +91,5 @@ export function Refused({ error, onRetry }: { error: unknown; onRetry?: () => vo
 }
 
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : "Something unexpected happened";
+  return error instanceof Error ? error.message : "An unexpected error occurred";
 }

@@ -1,10 +1,10 @@
-/** Filters that live in the address, so that a link shows the same list to others and Back undoes them. */
+/** Filters kept in the address, so that a link shows the same list to others and Back undoes them. */
 import { useCallback, useMemo } from "react";
 import { useLocation, useSearch } from "wouter";
 
 type Values<Name extends string> = Record<Name, string>;
 
-/** What the query says, and for the rest the defaults. */
+/** Read the query, using the defaults for the rest. */
 export function readQuery<Name extends string>(search: string, defaults: Values<Name>): Values<Name> {
   const given = new URLSearchParams(search);
   const values = { ...defaults };
@@ -12,7 +12,7 @@ export function readQuery<Name extends string>(search: string, defaults: Values<
   return values;
 }
 
-/** The query with the changes made; defaults are left out, and what others keep in it stays. */
+/** Return the query with the changes. Defaults are left out; other parameters stay. */
 export function writeQuery<Name extends string>(
   search: string,
   defaults: Values<Name>,
@@ -28,21 +28,21 @@ export function writeQuery<Name extends string>(
 
 export interface QueryState<Name extends string> {
   values: Values<Name>;
-  /** `replace` leaves no step for Back: for what is typed letter by letter. */
+  /** `replace` adds no step to the history: for text that changes with each keystroke. */
   change: (changes: Partial<Values<Name>>, how?: { replace?: boolean }) => void;
-  /** Whether anything differs from the defaults. */
+  /** True if a filter differs from its default. */
   isSet: boolean;
   clear: () => void;
 }
 
-/** `defaults` names the filters; keep it outside of the component. */
+/** `defaults` names the filters. Define it outside the component. */
 export function useQueryState<Name extends string>(defaults: Values<Name>): QueryState<Name> {
   const search = useSearch();
   const [, go] = useLocation();
   const values = useMemo(() => readQuery(search, defaults), [search, defaults]);
   const change = useCallback<QueryState<Name>["change"]>(
     (changes, { replace = false } = {}) => {
-      // The address itself, not the last render's: two changes in one tick must both count.
+      // Read the address itself, not the last render: two changes in one tick must both count.
       const { pathname, search: present } = window.location;
       const query = writeQuery(present, defaults, changes);
       go(query === "" ? pathname : `${pathname}?${query}`, { replace });

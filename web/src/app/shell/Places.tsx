@@ -1,4 +1,4 @@
-/** Where one can go, as the role allows. */
+/** The navigation: the pages that the role may open. */
 import { Badge, Indicator, NavLink, Text, Tooltip } from "@mantine/core";
 import {
   IconFiles,
@@ -30,7 +30,7 @@ const PLACES: Place[] = [
   { path: "/flows", label: "Flows", icon: IconRoute },
   { path: "/templates", label: "Templates", icon: IconTemplate },
   { path: "/runs", label: "Runs", icon: IconPlayerPlay },
-  { path: "/waiting", label: "Waiting for you", icon: IconUserCheck },
+  { path: "/waiting", label: "Approvals", icon: IconUserCheck },
   { path: "/agents", label: "Agents", icon: IconRobot },
   { path: "/logs", label: "Logs", icon: IconListDetails },
 ];
@@ -40,7 +40,7 @@ const WORKSPACE: Place[] = [
   { path: "/files", label: "Files", icon: IconFiles },
   { path: "/members", label: "Members", icon: IconUsers },
   { path: "/tokens", label: "API tokens", icon: IconKey },
-  { path: "/audit", label: "Audit trail", icon: IconHistory, role: "owner" },
+  { path: "/audit", label: "Audit log", icon: IconHistory, role: "owner" },
 ];
 
 function isAt(path: string, here: string): boolean {
@@ -48,7 +48,7 @@ function isAt(path: string, here: string): boolean {
 }
 
 interface PlacesProps {
-  /** Icons alone, where the page needs the room. */
+  /** True to show icons only, on pages that need the width. */
   compact: boolean;
   onGo: () => void;
 }

@@ -5,14 +5,14 @@ import { useEffect, useState } from "react";
 import { ApiError } from "@/api/client";
 import classes from "./shell.module.css";
 
-/** One failure may be the moment of a restart. */
+/** Number of failures to ignore: one may be a restart. */
 const FAILURES = 2;
 
 function isAway(error: unknown): boolean {
   return error instanceof ApiError && [0, 502, 504].includes(error.status);
 }
 
-/** What an event of the cache says of the server: that it is away, or there; undefined for neither. */
+/** Return true if a cache event shows that the server is away, False if it is there, undefined for neither. */
 export function toldBy(event: Parameters<Parameters<QueryCache["subscribe"]>[0]>[0]): boolean | undefined {
   if (event.type !== "updated") return undefined;
   const { action } = event;
@@ -22,7 +22,7 @@ export function toldBy(event: Parameters<Parameters<QueryCache["subscribe"]>[0]>
   return isAway(action.error) ? true : undefined;
 }
 
-/** Says that the server cannot be reached, while pages wait for it or show what they had. */
+/** Show a notice while the server cannot be reached and pages wait for it or show old data. */
 export function ServerAway() {
   const client = useQueryClient();
   const [away, setAway] = useState(false);
@@ -39,9 +39,7 @@ export function ServerAway() {
       {away && (
         <Group px="md" py={8} gap="xs" wrap="nowrap" className={classes.away}>
           <IconPlugConnectedX size={18} color="var(--failed)" aria-hidden style={{ flexShrink: 0 }} />
-          <Text size="sm">
-            The server cannot be reached. What is shown may be old; this page tries again by itself.
-          </Text>
+          <Text size="sm">The server cannot be reached. The page may show old data. Reconnecting…</Text>
         </Group>
       )}
     </div>

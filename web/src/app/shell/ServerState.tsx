@@ -1,4 +1,4 @@
-/** What the server says of itself: its version, and whether it is paused. */
+/** The server's version, and a notice if it is paused. */
 import { Code, Group, Text } from "@mantine/core";
 import { IconPlayerPause } from "@tabler/icons-react";
 import { api } from "@/api/client";
@@ -21,7 +21,7 @@ export function Version() {
   );
 }
 
-/** Above every page while nothing starts: a server is paused after its data was restored, or by a setting. */
+/** Show a notice on every page while the server is paused: after a restore from a backup, or by a setting. */
 export function Paused() {
   const state = useServerState();
   if (!state?.paused) return null;
@@ -29,8 +29,8 @@ export function Paused() {
     <Group role="status" px="md" py={8} gap="xs" wrap="nowrap" className={classes.paused}>
       <IconPlayerPause size={18} color="var(--waiting)" aria-hidden style={{ flexShrink: 0 }} />
       <Text size="sm">
-        The server is paused: nothing starts by itself, and new runs are refused. Whoever runs the server ends
-        this with the command <Code>resume</Code>.
+        The server is paused: triggers do not start flows, and new runs are refused. An administrator can
+        resume it with the command <Code>resume</Code>.
       </Text>
     </Group>
   );

@@ -1,4 +1,4 @@
-/** The frame around every page: where one is, where one can go, who one is. */
+/** The frame of every page: navigation, workspace and user menu. */
 import { AppShell, Burger, Group, ScrollArea, Text, UnstyledButton } from "@mantine/core";
 import { useDisclosure, useMediaQuery } from "@mantine/hooks";
 import { type ReactNode, useEffect } from "react";
@@ -11,7 +11,7 @@ import classes from "./shell.module.css";
 import { UserMenu } from "./UserMenu";
 import { WorkspaceMenu } from "./WorkspaceMenu";
 
-/** Whether the menu is icons alone: beside the canvas, on a screen that is no phone's. */
+/** Return true if the menu shows icons only: beside the canvas, on a screen wider than a phone. */
 function useCompact(): boolean {
   const [onCanvas] = useRoute("/flows/:id");
   const isPhone = useMediaQuery("(max-width: 48em)", false, { getInitialValueInEffect: false });
@@ -22,7 +22,7 @@ export function Shell({ children }: { children: ReactNode }) {
   const [opened, { toggle, close }] = useDisclosure();
   const [here] = useLocation();
   const compact = useCompact();
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a new page closes the menu of a phone
+  // biome-ignore lint/correctness/useExhaustiveDependencies: opening a page closes the menu of a phone
   useEffect(close, [here]);
   return (
     <AppShell
@@ -32,7 +32,7 @@ export function Shell({ children }: { children: ReactNode }) {
       transitionDuration={0}
     >
       <a href="#content" className="skip-link">
-        Skip to the content
+        Skip to content
       </a>
       <AppShell.Header hiddenFrom="sm" bg="var(--card)">
         <Group h="100%" px="sm">
@@ -40,7 +40,7 @@ export function Shell({ children }: { children: ReactNode }) {
             opened={opened}
             onClick={toggle}
             size="sm"
-            aria-label={opened ? "Close the menu" : "Open the menu"}
+            aria-label={opened ? "Close menu" : "Open menu"}
           />
           <Wordmark compact={false} />
         </Group>
@@ -73,7 +73,7 @@ export function Shell({ children }: { children: ReactNode }) {
 
 function Wordmark({ compact }: { compact: boolean }) {
   return (
-    <UnstyledButton component={Link} href="/" aria-label="Headrace, to the dashboard">
+    <UnstyledButton component={Link} href="/" aria-label="Headrace: go to dashboard">
       <Group gap={8} wrap="nowrap">
         <img src={mark} alt="" width={24} height={24} />
         {!compact && (

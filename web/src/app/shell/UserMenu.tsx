@@ -19,7 +19,7 @@ const SCHEMES = [
   { value: "auto", label: "System", icon: IconDeviceDesktop },
 ] as const;
 
-/** Who one is; the profile, the looks, the way out. */
+/** The user menu: profile, documentation, appearance, log out. */
 export function UserMenu({ compact }: { compact: boolean }) {
   const { user, role, logOut } = useSession();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
@@ -76,7 +76,7 @@ export function UserMenu({ compact }: { compact: boolean }) {
           <Menu.Item
             key={value}
             leftSection={<Icon size={16} aria-hidden />}
-            rightSection={colorScheme === value ? <IconCheck size={16} aria-label="chosen" /> : undefined}
+            rightSection={colorScheme === value ? <IconCheck size={16} aria-label="selected" /> : undefined}
             onClick={() => setColorScheme(value)}
           >
             {label}

@@ -3,7 +3,7 @@ import { IconBuilding, IconCheck, IconSelector } from "@tabler/icons-react";
 import { Link, useLocation } from "wouter";
 import { useSession } from "../session";
 
-/** Which workspace one is in, and the others. */
+/** The menu of workspaces: the current one and the others. */
 export function WorkspaceMenu({ compact }: { compact: boolean }) {
   const { workspace, workspaces, switchTo } = useSession();
   const [, go] = useLocation();

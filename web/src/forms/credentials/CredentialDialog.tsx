@@ -1,4 +1,4 @@
-/** Makes a credential: its type, its name, its values, a test, and it is there. */
+/** Create a credential: type, name, values, test. */
 import { Button, Group, Modal, Select, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { ApiError, type Detail, server } from "@/api/client";
@@ -15,11 +15,11 @@ import { CredentialForm, type Draft } from "./CredentialForm";
 import { missingValues } from "./missing";
 
 interface CredentialDialogProps {
-  /** The types that there may be; all where there is none. */
+  /** The types to choose from; all if undefined. */
   only?: readonly string[];
   suggestedName?: string;
   suggestedHosts?: string[];
-  /** Values that are known already, such as those of an import. */
+  /** Values that are already known, for example from an import. */
   suggested?: { type: string; data: Draft["data"]; hosts: string[] };
   onClose: () => void;
   onDone: (made: Credential) => void;
@@ -52,10 +52,10 @@ export function CredentialDialog(props: CredentialDialogProps) {
   );
 }
 
-/** What is missing before it is worth asking the server. */
+/** Return problems that can be found without asking the server. */
 function missing(type: CredentialType | undefined, name: string, draft: Draft): Detail[] {
   const found: Detail[] = [];
-  if (name.trim() === "") found.push({ path: "name", message: "Give it a name" });
+  if (name.trim() === "") found.push({ path: "name", message: "Enter a name" });
   if (type !== undefined) found.push(...missingValues(type.schema, draft.data));
   return found;
 }
@@ -64,7 +64,7 @@ interface MakingProps extends CredentialDialogProps {
   types: CredentialType[];
 }
 
-/** What is typed, what is wrong with it, and how it is kept. */
+/** The state of the form: values, problems, saving. */
 function useMaking(props: MakingProps) {
   const { types, suggestedName = "", suggestedHosts = [], suggested, onClose, onDone } = props;
   const { data: others } = useCredentials();
@@ -84,7 +84,7 @@ function useMaking(props: MakingProps) {
 
   function change(next: Draft) {
     setDraft(next);
-    // What was wrong was wrong with the values before.
+    // Problems of the former values no longer apply.
     setDetails(details.filter((one) => one.path === "name"));
   }
 
@@ -137,7 +137,7 @@ function Making(props: MakingProps) {
           data={types.map((one) => ({ value: one.type, label: one.name }))}
           value={type?.type ?? null}
           onChange={chooseType}
-          placeholder="What it is for"
+          placeholder="Choose a type"
         />
       )}
       {type !== undefined && (
@@ -149,13 +149,13 @@ function Making(props: MakingProps) {
         <>
           <TextInput
             label="Name"
-            description="How flows call it"
+            description="Flows refer to it by this name"
             required
             data-autofocus
             autoComplete="off"
             value={name}
             onChange={(event) => rename(event.currentTarget.value)}
-            error={nameFault ?? (isTaken ? "There is a credential of that name" : undefined)}
+            error={nameFault ?? (isTaken ? "A credential with this name already exists" : undefined)}
           />
           <CredentialForm
             key={type.type}

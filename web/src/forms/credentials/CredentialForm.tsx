@@ -1,4 +1,4 @@
-/** The values of a credential, drawn from the schema of its type, and where it may be sent. */
+/** The values of a credential, drawn from the schema of its type, and its allowed hosts. */
 import { Alert, Stack, TagsInput } from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
 import { useMemo } from "react";
@@ -17,7 +17,7 @@ export interface Draft {
   hosts: string[];
 }
 
-/** The server's details on `data.host` and their like, as the form library takes them. */
+/** Convert the server's details with paths like `data.host` to the form library's errors. */
 export function errorsOf(details: readonly Detail[]): ErrorSchema {
   const within = details
     .filter((one) => one.path.startsWith("data."))
@@ -27,7 +27,7 @@ export function errorsOf(details: readonly Detail[]): ErrorSchema {
 
 interface HostsFieldProps {
   hosts: string[];
-  /** Whether its values name none, so that it goes nowhere without. */
+  /** True if the values contain no host, so allowed hosts are required. */
   needed: boolean;
   onChange: (hosts: string[]) => void;
 }
@@ -39,8 +39,8 @@ export function HostsField({ hosts, needed, onChange }: HostsFieldProps) {
         label="Allowed hosts"
         description={
           needed
-            ? "The hosts that nodes may send it to, such as api.example.com or *.example.com"
-            : "Such as api.example.com or *.example.com. Without any, it may go to the host in its values"
+            ? "Required for header and token credentials. For example api.example.com or *.example.com"
+            : "For example api.example.com or *.example.com. If empty, the host in the values above."
         }
         placeholder={hosts.length === 0 ? "Type a host and press Enter" : undefined}
         value={hosts}
@@ -50,8 +50,8 @@ export function HostsField({ hosts, needed, onChange }: HostsFieldProps) {
       />
       {needed && hosts.length === 0 && (
         <Alert color="yellow" variant="light" p="xs" role="note">
-          Without an allowed host, nodes cannot send this credential anywhere. To check the calls of a webhook
-          it needs none.
+          Without an allowed host, nodes cannot send this credential. Credentials that only check webhook
+          calls need none.
         </Alert>
       )}
     </>
@@ -60,7 +60,7 @@ export function HostsField({ hosts, needed, onChange }: HostsFieldProps) {
 
 interface CredentialFormProps {
   type: CredentialType;
-  /** What it is called, for what the test says of it. */
+  /** The credential's name, for messages of the test. */
   name: string;
   draft: Draft;
   onChange: (draft: Draft) => void;
@@ -69,7 +69,7 @@ interface CredentialFormProps {
 
 export function CredentialForm({ type, name, draft, onChange, details }: CredentialFormProps) {
   const errors = errorsOf(details);
-  // There are few settings, and all of them are known to who has the credential before them.
+  // A type has few settings, and the user has looked them up already: show all of them.
   const folding = useMemo(
     () => ({ usual: new Set(Object.keys((type.schema as FieldSchema).properties ?? {})), remembered: "" }),
     [type],

@@ -1,4 +1,4 @@
-/** Connects with a credential and says what came of it. */
+/** Test a credential and show the result. */
 import { Alert, Button, Group, Stack, Text, TextInput } from "@mantine/core";
 import { IconCheck, IconPlugConnected, IconQuestionMark, IconX } from "@tabler/icons-react";
 import { useState } from "react";
@@ -9,12 +9,12 @@ import { messageOf } from "@/ui/states";
 type Tried = Omit<Schemas["TrialOut"], "duration_ms"> & { duration_ms: number | null };
 
 const SHOWN = {
-  ok: { title: "It works", color: "green", text: "var(--success)", Icon: IconCheck },
-  failed: { title: "It does not work yet", color: "red", text: "var(--failed)", Icon: IconX },
+  ok: { title: "Test passed", color: "green", text: "var(--success)", Icon: IconCheck },
+  failed: { title: "Test failed", color: "red", text: "var(--failed)", Icon: IconX },
   untested: { title: "Not tested", color: "gray", text: undefined, Icon: IconQuestionMark },
 };
 
-/** `needsUrl`: an address is what it takes to test it. */
+/** `needsUrl`: a test needs an address. */
 function Outcome({ outcome, needsUrl }: { outcome: Tried; needsUrl: boolean }) {
   const { title, color, text, Icon } = SHOWN[outcome.status];
   const todo = outcome.status === "untested" && needsUrl ? ": enter a URL to test against" : "";
@@ -37,7 +37,7 @@ function Outcome({ outcome, needsUrl }: { outcome: Tried; needsUrl: boolean }) {
 }
 
 interface TrialProps {
-  /** Tries the credential out, at this address where one is given. */
+  /** Test the credential, against this address if one is given. */
   attempt: (url: string | undefined) => Promise<Schemas["TrialOut"]>;
 }
 
@@ -45,7 +45,7 @@ export function Trial({ attempt }: TrialProps) {
   const [url, setUrl] = useState("");
   const [isTrying, setTrying] = useState(false);
   const [outcome, setOutcome] = useState<Tried | null>(null);
-  // A credential that names no host is tried out at an address, for which the server asks then.
+  // A credential without a host is tested against an address; the server's message asks for it.
   const [asksForUrl, setAsksForUrl] = useState(false);
 
   async function run() {
@@ -77,7 +77,7 @@ export function Trial({ attempt }: TrialProps) {
           <TextInput
             flex={1}
             miw={180}
-            label="Address to test it at"
+            label="Test URL"
             placeholder="https://api.example.com/me"
             value={url}
             onChange={(event) => setUrl(event.currentTarget.value)}

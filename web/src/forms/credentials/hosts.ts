@@ -1,6 +1,6 @@
-/** The hosts that a credential may be sent to, as people type them. */
+/** The allowed hosts of a credential, as users enter them. */
 
-/** The host in an address that was pasted. */
+/** Return the host of a pasted address. */
 export function hostIn(text: string): string {
   const typed = text.trim();
   if (!typed.includes("://")) return typed;
@@ -11,7 +11,7 @@ export function hostIn(text: string): string {
   }
 }
 
-/** The hosts of the addresses in a node's settings: where a credential that is made for it will be sent. */
+/** Return the hosts in a node's settings: a credential created for the node will be sent to them. */
 export function hostsIn(config: Record<string, unknown> | undefined): string[] {
   const found = new Set<string>();
   for (const value of Object.values(config ?? {})) {

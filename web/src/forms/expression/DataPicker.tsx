@@ -1,4 +1,4 @@
-/** All that an expression can read, as a tree: a click writes the path at the cursor, and it can be dragged there. */
+/** The data that an expression can read, as a tree. A click inserts the path at the cursor; it can also be dragged. */
 import { ActionIcon, Box, Group, Loader, Text, UnstyledButton } from "@mantine/core";
 import { IconChevronDown, IconChevronRight } from "@tabler/icons-react";
 import { type DragEvent, type ReactNode, useState } from "react";
@@ -9,7 +9,7 @@ import { brief, type Path, pathText, type Scope } from "./scope";
 
 const MOST = 50;
 
-/** What a value is made of: a key or a place, and what is there. */
+/** Return the entries of a value: keys or indexes with their values. */
 function partsOf(value: Json | undefined): [string | number, Json][] {
   if (Array.isArray(value)) return value.slice(0, MOST).map((one, at) => [at, one]);
   if (typeof value !== "object" || value === null) return [];
@@ -26,7 +26,7 @@ interface EntryProps {
   label: string;
   detail: string;
   depth: number;
-  /** Whether there is something within. */
+  /** True if the entry can be expanded. */
   opens: boolean;
   onOpen?: () => void;
   children?: () => ReactNode;
@@ -45,7 +45,7 @@ function Entry({ path, label, detail, depth, opens, onOpen, children }: EntryPro
             variant="subtle"
             color="gray"
             aria-expanded={open}
-            aria-label={`What is in ${label}`}
+            aria-label={`Expand ${label}`}
             onClick={() => {
               if (!open) onOpen?.();
               setOpen(!open);
@@ -125,7 +125,7 @@ function StepEntry({ step, load }: { step: Scope["steps"][number]; load: (id: st
           <Loader size="xs" ml={28} />
         ) : step.output === undefined ? (
           <Text component="li" size="xs" c="var(--quiet)" pl={28} style={{ listStyle: "none" }}>
-            It gave nothing in the last run
+            No output in the last run
           </Text>
         ) : typeof step.output === "object" && step.output !== null ? (
           <Values path={path} value={step.output} depth={1} />
@@ -157,27 +157,27 @@ export function DataPicker({ perItem }: { perItem: boolean }) {
   const { scope, load } = expressions;
   return (
     <Box className={classes.tree} component="ul" m={0} p={0} aria-label="Data to insert">
-      {perItem && <RootEntry name="item" value={scope.item} about="the item" />}
-      {perItem && <RootEntry name="index" value={undefined} about="its place, from 0" />}
-      <RootEntry name="input" value={scope.input} about="what the node gets" />
+      {perItem && <RootEntry name="item" value={scope.item} about="current item" />}
+      {perItem && <RootEntry name="index" value={undefined} about="index of the item, from 0" />}
+      <RootEntry name="input" value={scope.input} about="input of this node" />
       {scope.steps.map((step) => (
         <StepEntry key={step.id} step={step} load={load} />
       ))}
-      <RootEntry name="trigger" value={scope.trigger} about="what started the run" />
+      <RootEntry name="trigger" value={scope.trigger} about="data of the trigger" />
       {scope.vars !== undefined && Object.keys(scope.vars).length > 0 && (
-        <RootEntry name="vars" value={scope.vars} about="the flow's variables" />
+        <RootEntry name="vars" value={scope.vars} about="variables of the flow" />
       )}
       {scope.secrets.map((name) => (
         <Entry
           key={name}
           path={["secrets", name]}
           label={pathText(["secrets", name])}
-          detail="a credential"
+          detail="credential"
           depth={0}
           opens={false}
         />
       ))}
-      <RootEntry name="now" value={undefined} about="the date and time" />
+      <RootEntry name="now" value={undefined} about="current date and time" />
     </Box>
   );
 }

@@ -1,4 +1,4 @@
-/** A field of text with expressions in it, of one line or of several; loaded when the first one is shown. */
+/** A text field with expressions, single-line or multi-line. Loaded when the first one is shown. */
 import { closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { bracketMatching } from "@codemirror/language";
@@ -26,14 +26,14 @@ export interface EditorProps {
   placeholder?: string;
   scope: Scope;
   load: (nodeId: string) => Promise<Json | undefined>;
-  /** Told when it gets the focus, with what writes a path at the cursor. */
+  /** Called on focus, with a function that inserts a path at the cursor. */
   onFocus: (insert: (path: Path) => void) => void;
   autoFocus?: boolean;
 }
 
 const NONCE = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
 
-/** In one line, Enter is not a letter, and what is pasted loses its line breaks. */
+/** In a single-line field Enter inserts nothing, and pasted text loses its line breaks. */
 const oneLine: Extension = [
   Prec.high(keymap.of([{ key: "Enter", run: () => true }])),
   EditorState.transactionFilter.of((transaction) =>
@@ -99,7 +99,7 @@ function extensionsOf(latest: { current: EditorProps }, source: Source): Extensi
   ];
 }
 
-/** What may change while one types. */
+/** Options that may change while the user types. */
 function changing(props: EditorProps): Extension {
   const { placeholder = "", readOnly = false, multiline = false, value, invalid } = props;
   return [
@@ -144,7 +144,7 @@ export default function Editor(props: EditorProps) {
 
   const { id, label, describedBy, invalid, required, readOnly, multiline, placeholder } = props;
   const hasLines = props.value.includes("\n");
-  // biome-ignore lint/correctness/useExhaustiveDependencies: what `changing` reads of the props, and nothing that changes with each letter
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only the props that `changing` reads, not those that change with each keystroke
   useEffect(() => {
     view.current?.dispatch({ effects: parts.current.reconfigure(changing(latest.current)) });
   }, [id, label, describedBy, invalid, required, readOnly, multiline, placeholder, hasLines]);

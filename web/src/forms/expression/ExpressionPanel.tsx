@@ -1,4 +1,4 @@
-/** Under the expression that is being written: its value in the last run, and the data that it can read. */
+/** Below the expression being edited: its value in the last run, and the data that it can read. */
 import { Button, Collapse, Group } from "@mantine/core";
 import { IconChevronDown, IconChevronUp } from "@tabler/icons-react";
 import { useState } from "react";
@@ -11,7 +11,7 @@ import { Preview } from "./Preview";
 interface ExpressionPanelProps {
   text: string;
   perItem: boolean;
-  /** What is said at the field already. */
+  /** Problems that the field already shows. */
   problems: readonly string[];
 }
 
@@ -24,7 +24,7 @@ export function ExpressionPanel({ text, perItem, problems }: ExpressionPanelProp
         <div className={classes.value}>
           {holdsExpression(text) && <Preview text={text} problems={problems} />}
         </div>
-        <DocsLink page="expressions" label="Help with expressions">
+        <DocsLink page="expressions" label="Help on expressions">
           Help
         </DocsLink>
         <Button
@@ -33,7 +33,7 @@ export function ExpressionPanel({ text, perItem, problems }: ExpressionPanelProp
           rightSection={<Chevron size={12} aria-hidden />}
           aria-expanded={open}
           style={{ flexShrink: 0 }}
-          // The editor keeps the focus, and with it the cursor.
+          // Keep the focus, and thereby the cursor, in the editor.
           onMouseDown={(event) => event.preventDefault()}
           onClick={() => setOpen(!open)}
         >

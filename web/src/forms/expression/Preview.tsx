@@ -1,4 +1,4 @@
-/** What an expression comes to with the data of the last run, or why it comes to nothing, in the server's words. */
+/** The result of an expression with the data of the last run, or the server's error. */
 import { Group, Loader, Text } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
@@ -25,7 +25,7 @@ async function previewOf(expressions: Expressions, template: string): Promise<Pr
     },
   });
   const [item] = data?.items ?? [];
-  if (item === undefined) throw new Error("The server answered nothing");
+  if (item === undefined) throw new Error("The server sent no result");
   return item;
 }
 
@@ -46,7 +46,7 @@ function written(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value, null, 1);
 }
 
-/** Nothing is wrong with an expression of which the run that is looked at has nothing to show. */
+/** Not an error: the run has no data for this node. */
 const WITHOUT_INPUT = /^'input' is not defined/;
 
 interface OutcomeProps {
@@ -59,12 +59,12 @@ function Outcome({ item, hasInput, problems }: OutcomeProps) {
   if (!item.ok && !hasInput && WITHOUT_INPUT.test(item.error ?? "")) {
     return (
       <Text size="xs" c="var(--quiet)">
-        The last run did not come to this node: run the flow to see a value
+        The last run did not reach this node. Run the flow to see a value.
       </Text>
     );
   }
   if (!item.ok) {
-    // A mistake in the expression itself is what the field says too.
+    // The field already shows a syntax error.
     if (problems.some((problem) => problem.endsWith(item.error ?? ""))) return null;
     return (
       <Text size="xs" c="var(--failed)">
@@ -75,7 +75,7 @@ function Outcome({ item, hasInput, problems }: OutcomeProps) {
   return (
     <div>
       <Text size="xs" c="var(--quiet)">
-        In the last run: {item.truncated ? "begins with" : typeName(item.value)}
+        Result (last run): {item.truncated ? "beginning" : typeName(item.value)}
       </Text>
       <pre className={classes.given}>{written(item.value)}</pre>
     </div>
@@ -90,7 +90,7 @@ export function Preview({ text, problems }: { text: string; problems: readonly s
     <div role="status" aria-busy={isBehind}>
       {!hasValues && (
         <Text size="xs" c="var(--quiet)">
-          No run yet: run the flow once to see values
+          No runs yet. Run the flow once to see values.
         </Text>
       )}
       {hasValues && error !== null && (
@@ -102,7 +102,7 @@ export function Preview({ text, problems }: { text: string; problems: readonly s
         <Group gap={6}>
           <Loader size={12} />
           <Text size="xs" c="var(--quiet)">
-            Working it out
+            Evaluating…
           </Text>
         </Group>
       )}

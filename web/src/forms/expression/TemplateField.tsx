@@ -1,4 +1,4 @@
-/** Text that may hold expressions: an editor of them where they are known, a plain input where they are not. */
+/** A text that may contain expressions: an expression editor if the form supports them, else a plain input. */
 
 import { Skeleton, Textarea, TextInput } from "@mantine/core";
 import { Suspense, useCallback } from "react";
@@ -18,13 +18,13 @@ export interface TemplateFieldProps {
   onChange: (text: string) => void;
   placeholder?: string;
   multiline?: boolean;
-  /** Taken as written: no expression is looked for. */
+  /** Literal text without expressions. */
   literal?: boolean;
   perItem?: boolean;
   required?: boolean;
   problems?: readonly string[];
   describedBy?: string;
-  /** Shown by a plain input itself; around an editor, its frame does. */
+  /** Shown by the plain input; around an editor, the frame shows it. */
   help?: string;
   autoFocus?: boolean;
   maxLength?: number;

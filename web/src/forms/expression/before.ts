@@ -1,11 +1,11 @@
-/** The nodes whose outputs a node can read, and what it gets from those right before it. */
+/** The nodes whose outputs a node can read, and its input from its direct predecessors. */
 import type { Definition, FlowNode, Json } from "@/definition/types";
 
 export function predecessors(definition: Pick<Definition, "edges">, id: string): string[] {
   return [...new Set(definition.edges.filter((edge) => edge.to === id).map((edge) => edge.from))];
 }
 
-/** All nodes that come before, those right before first. */
+/** Return all nodes before this one, direct predecessors first. */
 export function nodesBefore(definition: Definition, id: string): FlowNode[] {
   const byId = new Map(definition.nodes.map((node) => [node.id, node]));
   const seen = new Set([id]);
@@ -27,7 +27,7 @@ export function nodesBefore(definition: Definition, id: string): FlowNode[] {
   return found;
 }
 
-/** The input that outputs make: the only one there is, or an object of several by node. */
+/** Return the input made from outputs: the only one, or an object of several by node id. */
 export function inputOf(before: readonly string[], outputs: Record<string, Json>): Json | undefined {
   const known = before.filter((id) => outputs[id] !== undefined);
   const [only] = known;

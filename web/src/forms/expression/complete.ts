@@ -1,4 +1,4 @@
-/** What may come next in an expression: pure, from the text, the place in it and what there is to read. */
+/** Completion of expressions: pure, from the text, the cursor position and the data in scope. */
 import type { Json } from "@/definition/types";
 import language from "./language.json";
 import { regionAt } from "./regions";
@@ -6,11 +6,11 @@ import { brief, type Path, pathText, RUN_KEYS, type Scope, valueAt, WORKFLOW_KEY
 
 export interface Option {
   label: string;
-  /** What is written; the label where it says nothing else. */
+  /** The inserted text; by default the label. */
   insert?: string;
-  /** Where the insertion begins, if not where the others do: before a dot that a bracket replaces. */
+  /** The start of the insertion if it differs from the others': before a dot that a bracket replaces. */
   from?: number;
-  /** Beside the label: a value, what a filter takes. */
+  /** Text beside the label: a value, a filter's arguments. */
   detail?: string;
   type: "name" | "key" | "function" | "filter" | "keyword";
 }
@@ -23,10 +23,10 @@ export interface Completion {
 
 interface Read {
   path: Path;
-  /** What is written of the next key, and where it begins. */
+  /** The beginning of the next key, and its position. */
   part: string;
   from: number;
-  /** How the next key is asked for. */
+  /** The syntax of the next key. */
   by: "dot" | "bracket";
 }
 
@@ -34,7 +34,7 @@ const CHAIN =
   /(?:^|[^\w."'\])])([A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\s*(?:"[^"\]]*"|'[^'\]]*'|-?\d+)\s*\])*)(\.|\[\s*["'])([\w\- ]*)$/;
 const STEP = /\.([A-Za-z_]\w*)|\[\s*(?:"([^"]*)"|'([^']*)'|(-?\d+))\s*\]/g;
 
-/** The path that is being read at the end of the text, such as `steps.http.` or `input["na`. */
+/** Return the path at the end of the text, such as `steps.http.` or `input["na`. */
 function readAtEnd(text: string): Read | undefined {
   const found = CHAIN.exec(text);
   if (found === null) return undefined;
@@ -62,7 +62,7 @@ function keyOption(key: string, detail: string, read: Read): Option {
   return option;
 }
 
-/** Of a list: its first item, so that one sees what is in it. */
+/** For a list return its first item, to complete the keys of items. */
 function placeOptions(value: Json | undefined, read: Read): Option[] {
   if (!Array.isArray(value) || read.by !== "dot" || value.length === 0) return [];
   const place = (at: number, label: string): Option => ({
@@ -125,16 +125,16 @@ function memberOptions(read: Read, scope: Scope): Option[] {
 function nameOptions(scope: Scope): Option[] {
   const name = (label: string, detail: string): Option => ({ label, detail, type: "name" });
   const names = [
-    name("input", scope.input === undefined ? "what the node gets" : brief(scope.input)),
-    name("steps", "outputs of the nodes before"),
-    name("trigger", scope.trigger === undefined ? "what started the run" : brief(scope.trigger)),
-    name("vars", "the flow's variables"),
+    name("input", scope.input === undefined ? "input of this node" : brief(scope.input)),
+    name("steps", "outputs of earlier nodes"),
+    name("trigger", scope.trigger === undefined ? "data of the trigger" : brief(scope.trigger)),
+    name("vars", "variables of the flow"),
     name("secrets", "credentials by name"),
-    name("run", "this run"),
-    name("workflow", "this flow"),
-    name("now", "the date and time"),
+    name("run", "current run"),
+    name("workflow", "current flow"),
+    name("now", "current date and time"),
   ];
-  const perItem = [name("item", "the item"), name("index", "its place, from 0")];
+  const perItem = [name("item", "current item"), name("index", "index of the item, from 0")];
   const near = scope.steps.slice(0, 5).map(
     (step): Option => ({
       label: pathText(["steps", step.id]),
@@ -165,7 +165,7 @@ function filterOptions(): Option[] {
   }));
 }
 
-/** Whether a text literal is open at the end. */
+/** Return true if a string literal is open at the end. */
 function isInQuotes(text: string): boolean {
   let open = "";
   for (let at = 0; at < text.length; at += 1) {
@@ -177,7 +177,7 @@ function isInQuotes(text: string): boolean {
   return open !== "";
 }
 
-/** What may be written at the place; null outside of expressions, in literals, and where nothing is known. */
+/** Return the completions at the cursor; null outside expressions, in literals, and if nothing is known. */
 export function complete(text: string, position: number, scope: Scope): Completion | null {
   const region = regionAt(text, position);
   if (region === undefined) return null;
@@ -210,7 +210,7 @@ function shift(options: Option[], by: number): Option[] {
   );
 }
 
-/** The id of the node whose output has to be known to complete here, such as `http` in `steps.http.bo`. */
+/** Return the id of the node whose output is needed to complete here, such as `http` in `steps.http.bo`. */
 export function wantedStep(text: string, position: number): string | undefined {
   const region = regionAt(text, position);
   if (region === undefined) return undefined;
@@ -218,7 +218,7 @@ export function wantedStep(text: string, position: number): string | undefined {
   return path?.[0] === "steps" && typeof path[1] === "string" ? path[1] : undefined;
 }
 
-/** How to write a path at a place: bare within an expression, in braces outside of one. */
+/** Return the text of a path: bare within an expression, in braces outside. */
 export function insertionOf(text: string, position: number, path: Path): string {
   const bare = pathText(path);
   return regionAt(text, position) === undefined ? `{{ ${bare} }}` : bare;

@@ -1,4 +1,4 @@
-/** CodeMirror's parts of the expression editor: colours and completion over the pure functions beside it. */
+/** CodeMirror extensions of the expression editor: colors and completion, built on the pure functions beside it. */
 import {
   autocompletion,
   type Completion,
@@ -48,7 +48,7 @@ const ICON: Record<Option["type"], string> = {
   keyword: "keyword",
 };
 
-/** Writes an option, and goes on where it ends in brackets to fill or in a name to read on from. */
+/** Insert an option, and continue completing after an open bracket or a name with more keys. */
 function write(view: EditorView, option: Option, from: number, to: number): void {
   const insert = option.insert ?? option.label;
   const start = option.from ?? from;
@@ -75,7 +75,7 @@ const BOOST: Record<Option["type"], number> = { key: 3, name: 2, function: 1, fi
 
 export interface Source {
   scope: () => Scope;
-  /** Gets the output of a node in the last run. */
+  /** Load the output of a node in the last run. */
   load: (nodeId: string) => Promise<Json | undefined>;
 }
 
@@ -103,7 +103,7 @@ export function completionFrom(source: Source): Extension {
   }
   return [
     autocompletion({ override: [offer], icons: false, activateOnTyping: true, maxRenderedOptions: 60 }),
-    // A dot, a bar and the opening braces ask for what may follow, as letters do.
+    // A dot, a pipe and opening braces trigger completion, as letters do.
     EditorView.inputHandler.of((view, from, to, text) => {
       if (!/[.|{ "]$/.test(text)) return false;
       queueMicrotask(() => {

@@ -1,4 +1,4 @@
-/** How an expression editor looks: as one of Mantine's inputs. */
+/** The style of an expression editor: like a Mantine input. */
 import { EditorView } from "@codemirror/view";
 
 export const look = EditorView.theme({

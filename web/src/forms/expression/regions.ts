@@ -1,15 +1,15 @@
-/** Where the expressions of a text are, and what their parts are: for colours and for completion. */
+/** Find the expressions in a text and split them into parts: for colors and completion. */
 
 export interface Region {
-  /** Of the braces. */
+  /** Position of the braces. */
   from: number;
   to: number;
-  /** Of what is between them. */
+  /** Position of the content between them. */
   start: number;
   end: number;
 }
 
-/** The place after a text literal that begins here; the end of the text where it is not closed. */
+/** Return the position after a string literal that starts here; the end of the text if it is not closed. */
 function afterQuote(text: string, at: number): number {
   const quote = text[at];
   for (let place = at + 1; place < text.length; place += 1) {
@@ -19,7 +19,7 @@ function afterQuote(text: string, at: number): number {
   return text.length;
 }
 
-/** Braces that belong to an object in the expression do not end it. */
+/** Braces of an object in the expression do not end it. */
 function endOf(text: string, start: number): number {
   let depth = 0;
   for (let at = start; at < text.length; ) {
@@ -47,7 +47,7 @@ export function regionsOf(text: string): Region[] {
   return found;
 }
 
-/** The expression that a place in the text is in, also right before its closing braces. */
+/** Return the expression at a position, including the position before its closing braces. */
 export function regionAt(text: string, position: number): Region | undefined {
   return regionsOf(text).find((one) => position >= one.start && position <= one.end);
 }
@@ -69,7 +69,7 @@ function matchAt(pattern: RegExp, text: string, at: number): string | undefined 
   return pattern.exec(text)?.[0];
 }
 
-/** The parts of one expression that have a colour. */
+/** Return the parts of an expression that have a color. */
 export function tokensOf(text: string, region: Region): Token[] {
   const found: Token[] = [];
   let before = "";

@@ -1,11 +1,11 @@
-/** What an expression can read: the names, and what is known of their values from the last run. */
+/** The names that an expression can read, with their values in the last run as far as known. */
 import type { Json } from "@/definition/types";
 
 export interface StepKnown {
   id: string;
-  /** The node's name, for people. */
+  /** The node's displayed name. */
   name: string;
-  /** Its output; undefined while it is not known. */
+  /** Its output; undefined while unknown. */
   output?: Json;
 }
 
@@ -16,7 +16,7 @@ export interface Scope {
   /** The nodes before this one, nearest first. */
   steps: StepKnown[];
   secrets: string[];
-  /** Whether `item` and `index` are there. */
+  /** True if `item` and `index` exist. */
   perItem: boolean;
   item?: Json;
 }
@@ -28,7 +28,7 @@ export type Path = (string | number)[];
 
 const PLAIN = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-/** A path as an expression reads it: `steps["my-node"].items[0]`. */
+/** Return a path in expression syntax: `steps["my-node"].items[0]`. */
 export function pathText(path: Path): string {
   return path
     .map((part, at) => {
@@ -39,7 +39,7 @@ export function pathText(path: Path): string {
     .join("");
 }
 
-/** What is at the path: known, perhaps as undefined, or null where nothing is known of it. */
+/** Return the value at the path, perhaps undefined; null if it is unknown. */
 export function valueAt(scope: Scope, path: Path): { value: Json | undefined } | null {
   const [root, ...rest] = path;
   let value: Json | undefined;
@@ -64,10 +64,10 @@ function partOf(value: Json | undefined, part: string | number): Json | undefine
   return Object.hasOwn(value, String(part)) ? value[String(part)] : undefined;
 }
 
-/** A value in a few words beside its name. */
+/** Return a value in brief, to show beside its name. */
 export function brief(value: Json | undefined, most = 40): string {
   if (value === undefined) return "";
-  if (Array.isArray(value)) return `list of ${value.length}`;
+  if (Array.isArray(value)) return `list (${value.length})`;
   if (value !== null && typeof value === "object") return `{${Object.keys(value).slice(0, 4).join(", ")}}`;
   const text = typeof value === "string" ? JSON.stringify(value) : String(value);
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;

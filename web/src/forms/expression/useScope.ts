@@ -1,4 +1,4 @@
-/** What the expressions of a node can read, with the values of the last run or of pinned nodes. */
+/** Return the data that a node's expressions can read, with values of the last run or of pinned outputs. */
 import { useCallback, useEffect, useMemo, useState } from "react";
 import { useCredentials } from "@/api/credentials";
 import { knownValue, type LastRun, useLastRun, useNodeStep } from "@/api/lastRun";
@@ -11,9 +11,9 @@ export interface NodeContext {
   flowId: string;
   definition: Definition;
   nodeId: string;
-  /** The run whose values are shown; without it, the flow's latest. */
+  /** The run whose values are shown; by default the flow's latest. */
   runId?: string;
-  /** Outputs that are pinned, by node, as the server takes them. */
+  /** Pinned outputs by node, in the API's format. */
   pinned?: Record<string, Pin>;
 }
 
@@ -21,7 +21,7 @@ const NONE: Record<string, Json> = {};
 const NO_PINS: Record<string, Pin> = {};
 const MOST_PRELOADED = 5;
 
-/** The outputs of nodes that were asked for so far. */
+/** The outputs loaded so far. */
 function useOutputs(lastRun: LastRun, pinned: Record<string, Pin>) {
   const runId = lastRun.run?.id;
   const [known, setKnown] = useState<{ runId?: string; outputs: Record<string, Json> }>({ outputs: NONE });
@@ -31,7 +31,7 @@ function useOutputs(lastRun: LastRun, pinned: Record<string, Pin>) {
       const pin = pinned[nodeId];
       if (pin !== undefined) return pin.output;
       const step = await loadStep(nodeId).catch(() => undefined);
-      // Of a node that failed there is no output to read.
+      // A failed node has no output.
       const output = step?.status === "success" ? knownValue(step.output) : undefined;
       if (output !== undefined) {
         setKnown((before) => ({

@@ -2,16 +2,16 @@ import { Button, Group, Text } from "@mantine/core";
 import { IconPlus } from "@tabler/icons-react";
 
 interface AddRowProps {
-  /** What the button says, such as "Add an item". */
+  /** The label of the button, such as "Add item". */
   children: string;
   readOnly: boolean;
   isEmpty: boolean;
   onAdd: () => void;
 }
 
-/** The end of a list: what adds to it, or a word that there is nothing where nothing can be added. */
+/** The end of a list: a button to add a row; for a read-only empty list the text "None". */
 export function AddRow({ children, readOnly, isEmpty, onAdd }: AddRowProps) {
-  if (readOnly) return isEmpty ? <Text size="sm">Nothing</Text> : null;
+  if (readOnly) return isEmpty ? <Text size="sm">None</Text> : null;
   return (
     <Group>
       <Button

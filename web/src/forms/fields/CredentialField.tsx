@@ -1,4 +1,4 @@
-/** A credential of a fitting type, chosen by name, or made in place. */
+/** A credential of a matching type: choose one by name, or create one in place. */
 import { Button, Group, Select, Text, VisuallyHidden } from "@mantine/core";
 import { IconPlus } from "@tabler/icons-react";
 import { useState } from "react";
@@ -25,9 +25,9 @@ export function CredentialField(props: InputProps) {
   const isMissing = credentials !== undefined && chosen !== null && found === undefined;
   const isUnfit = found !== undefined && !usable.includes(found);
   const notice = isMissing
-    ? `There is no credential “${chosen}” in this workspace`
+    ? `Credential “${chosen}” not found in this workspace`
     : isUnfit
-      ? `“${chosen}” is of another type: ${types?.find(found.type)?.name ?? found.type}`
+      ? `“${chosen}” has the wrong type: ${types?.find(found.type)?.name ?? found.type}`
       : undefined;
   const named = [...new Set([...usable.map((one) => one.name), ...(chosen === null ? [] : [chosen])])];
 
@@ -40,8 +40,12 @@ export function CredentialField(props: InputProps) {
           data={named}
           value={chosen}
           onChange={(next) => onChange(next ?? undefined)}
-          placeholder={usable.length > 0 || credentials === undefined ? "Choose a credential" : "None yet"}
-          nothingFoundMessage="No fitting credential of that name"
+          placeholder={
+            usable.length > 0 || credentials === undefined
+              ? "Select credential"
+              : "No matching credential yet"
+          }
+          nothingFoundMessage="No matching credential"
           renderOption={({ option }) => {
             const one = usable.find((other) => other.name === option.value);
             return (
@@ -50,7 +54,7 @@ export function CredentialField(props: InputProps) {
                   {option.label}
                 </Text>
                 <Text size="xs" c="var(--quiet)">
-                  {one === undefined ? "not there" : (types?.find(one.type)?.name ?? one.type)}
+                  {one === undefined ? "not found" : (types?.find(one.type)?.name ?? one.type)}
                 </Text>
               </Group>
             );

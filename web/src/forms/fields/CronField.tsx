@@ -1,4 +1,4 @@
-/** A cron expression: typed, or taken from a list of usual ones, and said in words. */
+/** A cron expression: typed, or chosen from common ones, with an explanation. */
 import { ActionIcon, Menu, Text, TextInput } from "@mantine/core";
 import { IconClock } from "@tabler/icons-react";
 import { CRON_EXAMPLES, cronInWords } from "../schema/cron";
@@ -8,7 +8,7 @@ function Examples({ onChoose }: { onChoose: (cron: string) => void }) {
   return (
     <Menu position="bottom-end" withinPortal>
       <Menu.Target>
-        <ActionIcon variant="subtle" color="gray" aria-label="Usual times">
+        <ActionIcon variant="subtle" color="gray" aria-label="Common schedules">
           <IconClock size={18} aria-hidden />
         </ActionIcon>
       </Menu.Target>
@@ -34,7 +34,7 @@ export function CronField(props: InputProps) {
         {...shared}
         value={text}
         onChange={(event) => onChange(event.currentTarget.value)}
-        placeholder={placeholder || "Such as 30 8 * * MON-FRI"}
+        placeholder={placeholder || "For example 30 8 * * MON-FRI"}
         readOnly={readOnly}
         autoComplete="off"
         spellCheck={false}

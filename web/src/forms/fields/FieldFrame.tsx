@@ -1,22 +1,22 @@
-/** What stands around every field: its label, what can be done with it, what is wrong, what it is for. */
+/** The frame of every field: label, actions, problems, help. */
 import { Box, Code, Group, Text } from "@mantine/core";
 import { Fragment, type ReactNode } from "react";
 import classes from "../forms.module.css";
 
-/** Text with `code` in it. */
+/** Text with `code`. */
 export function Words({ text }: { text: string }) {
   const parts = text.split("`");
   return (
     <>
       {parts.map((part, at) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: the parts of one text never move
+        // biome-ignore lint/suspicious/noArrayIndexKey: the parts of a text never move
         <Fragment key={at}>{at % 2 === 1 ? <Code fz="inherit">{part}</Code> : part}</Fragment>
       ))}
     </>
   );
 }
 
-/** The ids of what describes a field, for `aria-describedby`. */
+/** Return the ids of the elements that describe a field, for `aria-describedby`. */
 export function describedBy(id: string, help: string, problems: readonly string[]): string | undefined {
   const ids = [...(problems.length > 0 ? [`${id}-problem`] : []), ...(help !== "" ? [`${id}-help`] : [])];
   return ids.length > 0 ? ids.join(" ") : undefined;
@@ -41,9 +41,9 @@ interface FieldFrameProps {
   help?: string;
   required?: boolean;
   problems?: readonly string[];
-  /** Buttons at the right of the label. */
+  /** Buttons to the right of the label. */
   controls?: ReactNode;
-  /** Whether it is made of several inputs; its label then names the group of them. */
+  /** True if the field has several inputs; the label then names the group. */
   group?: boolean;
   children: ReactNode;
 }
@@ -75,7 +75,7 @@ export function FieldFrame(props: FieldFrameProps) {
           id={`${id}-label`}
           size="sm"
           fw={550}
-          // A label leads to inputs by itself; to an editor only by hand.
+          // A label focuses an input automatically, but not an editor.
           onClick={() => document.getElementById(id)?.focus()}
         >
           {name}

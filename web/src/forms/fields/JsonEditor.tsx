@@ -1,4 +1,4 @@
-/** A value as JSON. What is no JSON yet stays in the editor and is not written. */
+/** A value as JSON. Invalid JSON stays in the editor and is not written. */
 import { Text } from "@mantine/core";
 import { useRef, useState } from "react";
 import type { Json } from "@/definition/types";
@@ -10,7 +10,7 @@ interface JsonEditorProps {
   label: string;
   value: Json | undefined;
   onChange: (value: Json | undefined) => void;
-  /** What a value has to be. */
+  /** Return the problem of a value, if any. */
   accepts?: (value: Json) => string | undefined;
 }
 
@@ -39,7 +39,7 @@ export function JsonEditor({ id, label, value, onChange, accepts }: JsonEditorPr
       const refused = accepts?.(parsed);
       return refused === undefined ? { value: parsed } : { fault: refused };
     } catch (error) {
-      return { fault: `This is no JSON yet: ${error instanceof Error ? error.message : error}` };
+      return { fault: `Invalid JSON: ${error instanceof Error ? error.message : error}` };
     }
   }
 

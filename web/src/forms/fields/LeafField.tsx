@@ -1,4 +1,4 @@
-/** One setting: an input of its kind or, where it may hold one, an expression in its place. */
+/** One setting: an input of its kind or an expression. */
 import { ActionIcon, Button, Menu, Tooltip, VisuallyHidden } from "@mantine/core";
 import type { FieldProps } from "@rjsf/utils";
 import { IconBraces, IconChevronDown } from "@tabler/icons-react";
@@ -18,12 +18,12 @@ import { JsonEditor } from "./JsonEditor";
 import { ShapeItems } from "./RowMenu";
 import type { InputProps } from "./shared";
 
-/** Kinds that hold text anyway, with expressions in it. */
+/** Kinds whose text may contain expressions anyway. */
 const TEXTS = new Set(["text", "code", "secret", "any"]);
-/** Kinds with a second view, as JSON. */
+/** Kinds that can also be edited as JSON. */
 const STRUCTURED = new Set(["map", "list", "schema"]);
 
-/** Whether the value is one that the plain input of the kind cannot show. */
+/** Return true if the kind's plain input cannot show the value. */
 function needsText(leaf: Leaf, value: unknown): boolean {
   if (typeof value !== "string" || TEXTS.has(leaf.kind)) return false;
   if (holdsExpression(value)) return true;
@@ -31,7 +31,7 @@ function needsText(leaf: Leaf, value: unknown): boolean {
 }
 
 function FxButton({ on, toggle }: { on: boolean; toggle: () => void }) {
-  const label = on ? "Back to a plain value" : "Work it out with an expression";
+  const label = on ? "Use plain value" : "Use expression";
   return (
     <Tooltip label={label} openDelay={300}>
       <Button
@@ -50,7 +50,7 @@ function FxButton({ on, toggle }: { on: boolean; toggle: () => void }) {
 }
 
 function JsonButton({ on, toggle }: { on: boolean; toggle: () => void }) {
-  const label = on ? "Show as a table" : "Show as JSON";
+  const label = on ? "Show as table" : "Show as JSON";
   return (
     <Tooltip label={label} openDelay={300}>
       <ActionIcon
@@ -77,13 +77,13 @@ function ShapeButton({ shape, onShape }: { shape: Shape; onShape: (shape: Shape)
           color="gray"
           rightSection={<IconChevronDown size={12} aria-hidden />}
         >
-          <VisuallyHidden>Type of value: </VisuallyHidden>
+          <VisuallyHidden>Type: </VisuallyHidden>
           {
             {
               text: "Text",
               number: "Number",
-              boolean: "True/false",
-              object: "Table",
+              boolean: "Boolean",
+              object: "Object",
               list: "List",
               null: "Null",
             }[shape]
@@ -97,7 +97,7 @@ function ShapeButton({ shape, onShape }: { shape: Shape; onShape: (shape: Shape)
   );
 }
 
-/** The value that is left where nothing is: no key at all. */
+/** Return undefined for an empty value: the key is removed. */
 function emptied(value: Json | undefined, kind: Leaf["kind"]): Json | undefined {
   if (value === "") return undefined;
   const isEmpty = typeof value === "object" && value !== null && Object.keys(value).length === 0;
@@ -120,7 +120,7 @@ export function LeafField(props: FieldProps) {
     !isText &&
     (STRUCTURED.has(leaf.kind) || (leaf.kind === "any" && typeof value === "object" && value !== null));
   const hasTwoViews = isStructured && (leaf.kind !== "schema" || fieldListOf(value) !== null);
-  // The library tells some of a field's own problems in both.
+  // The library reports some problems of a field twice.
   const problems = [...new Set([...rawErrors, ...(isStructured && !asJson ? [] : messagesOf(errorSchema))])];
 
   function toggleFx() {

@@ -1,4 +1,4 @@
-/** A list, item by item. */
+/** A list, edited item by item. */
 import { Text } from "@mantine/core";
 import { useRef, useState } from "react";
 import type { Json } from "@/definition/types";
@@ -33,7 +33,7 @@ function itemsOf(value: Json[]): Item[] {
   return value.map((one) => ({ id: nextId++, value: one }));
 }
 
-/** The items with an id each that stays when they move. */
+/** Return the items with ids that stay the same when they move. */
 function useItems(value: Json[], onChange: (value: Json[]) => void) {
   const [items, setItems] = useState(() => itemsOf(value));
   const told = useRef(JSON.stringify(value));
@@ -112,7 +112,7 @@ export function ListEditor(props: ListEditorProps) {
         );
       })}
       <AddRow readOnly={readOnly} isEmpty={items.length === 0} onAdd={add}>
-        Add an item
+        Add item
       </AddRow>
     </div>
   );

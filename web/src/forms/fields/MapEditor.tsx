@@ -1,4 +1,4 @@
-/** An object as a table of names and values. */
+/** An object, edited as a table of names and values. */
 import { Text, TextInput } from "@mantine/core";
 import { useRef, useState } from "react";
 import type { Json } from "@/definition/types";
@@ -20,7 +20,7 @@ interface MapEditorProps {
   literal: boolean;
   perItem?: boolean;
   depth?: number;
-  /** What is wrong with the value of a name. */
+  /** Return the problem of a name's value. */
   problemsOf?: (key: string) => string[];
 }
 
@@ -30,7 +30,7 @@ function rowsOf(value: Record<string, Json>): Row[] {
   return Object.entries(value).map(([key, one]) => ({ id: nextId++, key, value: one }));
 }
 
-/** The rows, made anew only where the value was changed by something else. */
+/** Return the rows; they are rebuilt only if the value was changed from outside. */
 function useRows(value: Record<string, Json>, onChange: (value: Record<string, Json>) => void) {
   const [rows, setRows] = useState(() => rowsOf(value));
   const told = useRef(JSON.stringify(objectOf(rows)));
@@ -121,7 +121,7 @@ export function MapEditor(props: MapEditorProps) {
         );
       })}
       <AddRow readOnly={readOnly} isEmpty={rows.length === 0} onAdd={add}>
-        Add a row
+        Add row
       </AddRow>
     </div>
   );

@@ -1,4 +1,4 @@
-/** An object with settings of its own within a table or a list: one small field for each. */
+/** An object with known settings within a table or a list: a small field for each. */
 import { Stack, Text } from "@mantine/core";
 import type { Json } from "@/definition/types";
 import type { FieldSchema } from "../schema/types";

@@ -1,4 +1,4 @@
-/** Another flow, or an agent, chosen by its name; what is written is its id. */
+/** Another flow, or an agent, chosen by name; the value is its id. */
 import { Select } from "@mantine/core";
 import { api } from "@/api/client";
 import { useForm } from "../context";
@@ -29,8 +29,8 @@ function RecordSelect(props: RecordSelectProps) {
       data={data}
       value={chosen}
       onChange={(next) => onChange(next ?? undefined)}
-      placeholder={`Choose ${what}`}
-      nothingFoundMessage="Nothing of that name"
+      placeholder={`Select ${what}`}
+      nothingFoundMessage="No match"
       searchable
       limit={100}
       clearable={!leaf.required}
@@ -51,11 +51,11 @@ export function FlowField(props: InputProps) {
   const choices = data?.items
     .filter((flow) => flow.id !== expressions?.flowId && flow.status !== "archived")
     .map((flow) => ({ value: flow.id, label: flow.name }));
-  return <RecordSelect {...props} choices={choices} what="a flow" />;
+  return <RecordSelect {...props} choices={choices} what="flow" />;
 }
 
 export function AgentField(props: InputProps) {
   const { data } = api.useQuery("get", "/api/agents", {}, { staleTime: 30_000 });
   const choices = data?.items.map((agent) => ({ value: agent.id, label: agent.name }));
-  return <RecordSelect {...props} choices={choices} what="an agent" />;
+  return <RecordSelect {...props} choices={choices} what="agent" />;
 }

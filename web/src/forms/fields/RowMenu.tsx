@@ -1,4 +1,4 @@
-/** What can be done with a row of a table or a list: its type, its place, its end. */
+/** The actions on a row of a table or list: change type, move, remove. */
 import { ActionIcon, Menu } from "@mantine/core";
 import { IconArrowDown, IconArrowUp, IconCheck, IconDotsVertical, IconTrash } from "@tabler/icons-react";
 import { SHAPES, type Shape } from "../schema/shapes";
@@ -15,13 +15,13 @@ interface RowMenuProps {
 export function ShapeItems({ shape, onShape }: { shape: Shape; onShape: (shape: Shape) => void }) {
   return (
     <>
-      <Menu.Label>Type of value</Menu.Label>
+      <Menu.Label>Type</Menu.Label>
       {SHAPES.map((one) => (
         <Menu.Item
           key={one.shape}
           onClick={() => onShape(one.shape)}
           aria-current={one.shape === shape || undefined}
-          rightSection={one.shape === shape ? <IconCheck size={14} aria-label="Chosen" /> : undefined}
+          rightSection={one.shape === shape ? <IconCheck size={14} aria-label="Selected" /> : undefined}
         >
           {one.label}
         </Menu.Item>
@@ -34,7 +34,7 @@ export function RowMenu({ label, shape, onShape, onUp, onDown, onRemove }: RowMe
   return (
     <Menu position="bottom-end" withinPortal>
       <Menu.Target>
-        <ActionIcon variant="subtle" color="gray" size={36} aria-label={`More for ${label}`}>
+        <ActionIcon variant="subtle" color="gray" size={36} aria-label={`Actions for ${label}`}>
           <IconDotsVertical size={16} aria-hidden />
         </ActionIcon>
       </Menu.Target>

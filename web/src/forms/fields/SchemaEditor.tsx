@@ -1,4 +1,4 @@
-/** A JSON Schema as a list of fields, or as JSON where it says more than such a list can show. */
+/** A JSON Schema as a list of fields, or as JSON if it is too complex for the list. */
 import { Button, Checkbox, Group, Select, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
 import { type ReactElement, useRef, useState } from "react";
 import type { Json } from "@/definition/types";
@@ -32,14 +32,14 @@ interface SchemaEditorProps {
   label: string;
   value: Json | undefined;
   onChange: (value: Json | undefined) => void;
-  /** Draws the input of a single value. */
+  /** Renders the input of a single value. */
   draw: (props: InputProps) => ReactElement;
 }
 
 export function SchemaEditor(props: SchemaEditorProps) {
   const { id, label, value, onChange } = props;
   const list = fieldListOf(value);
-  // Once it is edited as JSON it stays so: nothing changes under the cursor.
+  // Once it is edited as JSON it stays JSON, so that the editor is not replaced while typing.
   const [asJson, setAsJson] = useState(list === null);
   if (list === null && !asJson) setAsJson(true);
   if (list !== null && !asJson) return <FieldsEditor {...props} list={list} />;
@@ -50,16 +50,16 @@ export function SchemaEditor(props: SchemaEditorProps) {
         label={label}
         value={value}
         onChange={onChange}
-        accepts={(one) => (isRecord(one) ? undefined : "This has to be an object: { … }")}
+        accepts={(one) => (isRecord(one) ? undefined : "Must be an object: { … }")}
       />
       {list === null ? (
         <Text size="xs" c="var(--quiet)">
-          It says more than a list of fields can show, so it is edited as JSON.
+          Too complex for the list of fields: edit as JSON.
         </Text>
       ) : (
         <Group>
           <Button size="compact-xs" variant="subtle" onClick={() => setAsJson(false)}>
-            Show as a list of fields
+            Show as list of fields
           </Button>
         </Group>
       )}
@@ -80,7 +80,7 @@ function writtenOf({ rows, around }: Rows): Json | undefined {
   return schemaOf({ around, fields: rows.map(({ id: _id, ...field }) => field) });
 }
 
-/** The fields, made anew only where the schema was changed by something else. */
+/** Return the fields; they are rebuilt only if the schema was changed from outside. */
 function useFields(list: FieldList, { value, onChange }: SchemaEditorProps) {
   const [known, setKnown] = useState(() => rowsOf(list));
   const now = JSON.stringify(value);
@@ -132,7 +132,7 @@ function FieldsEditor(props: SchemaEditorProps & { list: FieldList }) {
         />
       ))}
       <AddRow readOnly={readOnly} isEmpty={rows.length === 0} onAdd={add}>
-        Add a field
+        Add field
       </AddRow>
     </div>
   );
@@ -155,7 +155,7 @@ function FieldEditor({ id, label, field, fault, autoFocus, draw, onChange, ...ac
   const { readOnly } = useForm();
   const more = besides(field);
   return (
-    // biome-ignore lint/a11y/useSemanticElements: a fieldset would need a legend, and the name is an input here
+    // biome-ignore lint/a11y/useSemanticElements: a fieldset needs a legend, but the name is an input here
     <div className={classes.schemaField} role="group" aria-label={label}>
       <div className={classes.schemaRow}>
         <TextInput
@@ -190,25 +190,25 @@ function FieldEditor({ id, label, field, fault, autoFocus, draw, onChange, ...ac
           readOnly={readOnly}
           splitChars={[]}
           acceptValueOnBlur
-          placeholder={field.choices.length === 0 ? "Type one and press Enter" : undefined}
-          error={field.choices.length === 0 ? "Needs choices" : undefined}
+          placeholder={field.choices.length === 0 ? "Type a choice and press Enter" : undefined}
+          error={field.choices.length === 0 ? "Add at least one choice" : undefined}
           onChange={(choices) => onChange(rechosen(field, choices))}
         />
       )}
       <Textarea
-        label="Help"
+        label="Help text"
         size="xs"
         rows={field.description.includes("\n") ? 3 : 1}
         resize="vertical"
         value={field.description}
         readOnly={readOnly}
-        placeholder="What to fill in, shown below the field"
+        placeholder="Shown below the field"
         onChange={(event) => onChange({ ...field, description: event.currentTarget.value })}
       />
       <Default id={`${id}-default`} field={field} onChange={onChange} draw={draw} />
       <Checkbox
         size="xs"
-        label="Has to be filled in"
+        label="Required"
         checked={field.required}
         disabled={readOnly}
         onChange={(event) => onChange({ ...field, required: event.currentTarget.checked })}
@@ -222,14 +222,14 @@ function FieldEditor({ id, label, field, fault, autoFocus, draw, onChange, ...ac
   );
 }
 
-/** The field's own input, as it is in the form; of a yes or no, it can be left open. */
+/** Return the form's input for the default value; a boolean can also be left empty. */
 function leafOfDefault(field: Field): Leaf {
   const { default: _default, ...plain } = field;
   const shape: FieldSchema =
     field.type === "boolean" ? { enum: [true, false] } : propertyOf({ ...plain, description: "" });
   const kind = kindOf("value", shape, true) ?? "any";
-  return leafOf("value", { ...shape, title: "Begins with" }, kind, {
-    label: "Begins with",
+  return leafOf("value", { ...shape, title: "Default" }, kind, {
+    label: "Default",
     required: false,
     literal: true,
   });
@@ -237,7 +237,7 @@ function leafOfDefault(field: Field): Leaf {
 
 type DefaultProps = Pick<FieldEditorProps, "id" | "field" | "onChange" | "draw">;
 
-/** What the field begins with in the form. */
+/** The default value of the field in the form. */
 function Default({ id, field, onChange, draw }: DefaultProps) {
   const leaf = leafOfDefault(field);
   function set(value: Json | undefined) {

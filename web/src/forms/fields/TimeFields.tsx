@@ -1,11 +1,11 @@
-/** Days and times, by the browser's own inputs. What is none of them is shown as the text that it is. */
+/** Dates and times with the browser's inputs. Other values are shown as text. */
 import { TextInput } from "@mantine/core";
 import { instantOf, localOf } from "../schema/times";
 import { type InputProps, useShared } from "./shared";
 
 interface Look {
   type: string;
-  /** The value as the input takes it; empty for what it cannot show. */
+  /** Return the value in the input's format; empty if the input cannot show it. */
   shown: (value: string) => string;
   written: (text: string) => string | undefined;
 }

@@ -1,4 +1,4 @@
-/** A time zone, chosen by typing a part of its name. */
+/** A time zone, searched by name. */
 import { Autocomplete } from "@mantine/core";
 import { useMemo } from "react";
 import { type InputProps, useShared } from "./shared";
@@ -20,7 +20,7 @@ export function TimezoneField(props: InputProps) {
       limit={50}
       value={typeof value === "string" ? value : ""}
       onChange={onChange}
-      placeholder={placeholder || `Such as ${data[0]}`}
+      placeholder={placeholder || `For example ${data[0]}`}
       comboboxProps={{ withinPortal: true }}
     />
   );

@@ -1,4 +1,4 @@
-/** An editor for a value of any type: a cell of a table, an item of a list, a setting that takes everything. */
+/** An editor for a value of any type: a table cell, a list item, a setting of any type. */
 import { NumberInput, Select, Text } from "@mantine/core";
 import type { Json } from "@/definition/types";
 import { useForm } from "../context";
@@ -29,7 +29,7 @@ export interface ValueEditorProps {
   autoFocus?: boolean;
 }
 
-/** Tables in tables in tables are hard to read: deeper down it is JSON. */
+/** Deeper tables are hard to read: show JSON instead. */
 const DEEPEST = 2;
 
 export function ValueEditor(props: ValueEditorProps) {
@@ -51,7 +51,7 @@ export function ValueEditor(props: ValueEditorProps) {
       />
     );
   }
-  // Where no expression can be, what has to be a number is typed as one from the start.
+  // Without expressions, a number is edited as a number from the start.
   const isNumber = props.literal && (schema?.type === "number" || schema?.type === "integer");
   switch (isNumber && (value === "" || value === undefined) ? "number" : shapeOf(value)) {
     case "number":

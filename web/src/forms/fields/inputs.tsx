@@ -1,4 +1,4 @@
-/** The input of each kind of setting. */
+/** The inputs of the kinds of settings. */
 import { MultiSelect, NumberInput, PasswordInput, Select, Switch, TagsInput, Textarea } from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
 import { type ReactElement, useMemo } from "react";
@@ -23,7 +23,7 @@ import { TimeField } from "./TimeFields";
 import { TimezoneField } from "./TimezoneField";
 import { ValueEditor } from "./ValueEditor";
 
-/** Whether the kind has several inputs for this value, so that the label names a group. */
+/** Return true if the kind has several inputs for this value, so that the label names a group. */
 export function isGroup(leaf: Leaf, value: Json | undefined): boolean {
   if (leaf.kind === "list") return !isTags(leaf);
   if (leaf.kind === "any") return typeof value === "object" && value !== null;
@@ -46,7 +46,7 @@ const BY_THEMSELVES = new Set<Kind>([
   "credential",
 ]);
 
-/** Whether the input shows its help and problems by itself. */
+/** Return true if the input shows help and problems itself. */
 export function isDescribed(leaf: Leaf, value: Json | undefined, isPlain: boolean): boolean {
   if (leaf.kind === "list") return isTags(leaf) && areTexts(value);
   if (leaf.kind === "text") return isPlain;
@@ -57,7 +57,7 @@ function areTexts(value: Json | undefined): boolean {
   return listOf(value).every((one) => typeof one === "string");
 }
 
-/** A list of short texts that are taken as written is typed in one go. */
+/** A list of short literal texts is edited in a single tags input. */
 function isTags(leaf: Leaf): boolean {
   return leaf.literal && leaf.each?.type === "string";
 }
@@ -67,7 +67,7 @@ function textOf(value: Json | undefined): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-// Which keys a phone shows. What is no address is for the server to say.
+// The on-screen keyboard of a phone. The server checks the address.
 const INPUT_MODES: Record<string, "email" | "url"> = { email: "email", uri: "url" };
 
 function TextInputOf(props: InputProps) {
@@ -264,7 +264,7 @@ function JsonField({ id, leaf, value, onChange }: InputProps) {
       label={leaf.label}
       value={value}
       onChange={onChange}
-      accepts={(one) => (isRecord(one) ? undefined : "This has to be an object: { … }")}
+      accepts={(one) => (isRecord(one) ? undefined : "Must be an object: { … }")}
     />
   );
 }

@@ -1,4 +1,4 @@
-/** What the inputs of settings are given, and what Mantine's own inputs make of it. */
+/** The common props of setting inputs, converted to Mantine's. */
 import type { ErrorSchema } from "@rjsf/utils";
 import type { ReactNode } from "react";
 import type { Json } from "@/definition/types";
@@ -20,7 +20,7 @@ export interface InputProps {
 
 const ORDER: ("input" | "error" | "description")[] = ["input", "error", "description"];
 
-/** Help and problems, where Mantine's input shows them by itself: it ties them to the field for screen readers. */
+/** Help and problems for Mantine inputs, which link them to the field for screen readers. */
 export function described(help: string, problems: readonly string[]) {
   const description: ReactNode = help === "" ? undefined : <Words text={help} />;
   const error: ReactNode = problems.length > 0 ? problems.join(". ") : undefined;

@@ -1,4 +1,4 @@
-/** A cron expression in words, for those who cannot read one. */
+/** Describe a cron expression in English. */
 
 export const CRON_EXAMPLES: { cron: string; label: string }[] = [
   { cron: "*/15 * * * *", label: "Every 15 minutes" },
@@ -6,7 +6,7 @@ export const CRON_EXAMPLES: { cron: string; label: string }[] = [
   { cron: "0 8 * * *", label: "Every day at 8:00" },
   { cron: "30 8 * * MON-FRI", label: "Monday to Friday at 8:30" },
   { cron: "0 9 * * MON", label: "Every Monday at 9:00" },
-  { cron: "0 6 1 * *", label: "On the first of each month at 6:00" },
+  { cron: "0 6 1 * *", label: "Monthly on day 1 at 6:00" },
 ];
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -40,7 +40,7 @@ function and(words: string[]): string {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }
 
-/** `MON-FRI` and `1,15` by the name of each part; undefined for what is more than that. */
+/** Return names for `MON-FRI` and `1,15`; undefined for more complex parts. */
 function named(field: string, name: (part: string) => string | undefined): string | undefined {
   const words: string[] = [];
   for (const piece of field.split(",")) {
@@ -61,7 +61,7 @@ function timeOf(minute: string, hour: string): string | undefined {
   const step = /^\*\/(\d+)$/.exec(minute)?.[1];
   const within = hour === "*" ? "" : named(hour, HOUR);
   if (within === undefined) return undefined;
-  const during = hour === "*" ? "" : ` of the hours ${within}`;
+  const during = hour === "*" ? "" : ` during hours ${within}`;
   if (minute === "*") return `every minute${during}`;
   if (step !== undefined) return `every ${step} minutes${during}`;
   const hourStep = /^\*\/(\d+)$/.exec(hour)?.[1];
@@ -73,7 +73,9 @@ function timeOf(minute: string, hour: string): string | undefined {
   return `at ${and(hour.split(",").map((one) => `${Number(one)}:${minute.padStart(2, "0")}`))}`;
 }
 
-/** The expression in words, such as "at 8:30, on Monday to Friday"; undefined where it is too involved, or is none. */
+/**
+ * Return a description, such as "at 8:30, on Monday to Friday"; undefined if the expression is invalid or too complex.
+ */
 export function cronInWords(cron: string): string | undefined {
   const [minute, hour, day, month, weekday, ...more] = cron.trim().split(/\s+/);
   if (weekday === undefined || more.length > 0 || !minute || !hour || !day || !month) return undefined;
@@ -83,7 +85,7 @@ export function cronInWords(cron: string): string | undefined {
   const weekdays = weekday === "*" ? "" : named(weekday, dayName);
   if (time === undefined || days === undefined || months === undefined || weekdays === undefined)
     return undefined;
-  // Where both are said, either of them is enough.
+  // If both day fields are set, cron runs when either matches.
   const on = [days && `day ${days} of the month`, weekdays && weekdays].filter(Boolean).join(" or ");
   return [time, on && `on ${on}`, months && `in ${months}`].filter(Boolean).join(", ");
 }

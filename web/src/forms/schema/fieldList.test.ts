@@ -104,8 +104,8 @@ describe("a field", () => {
     const fields = [field({}), field({ name: "" }), field({})];
     expect(fields.map((one) => fieldFault(fields, one))).toEqual([
       undefined,
-      "Needs a name",
-      "There is one of that name above",
+      "Enter a name",
+      "This name is already used",
     ]);
     expect(schemaOf({ fields, around: {} })).toEqual({
       type: "object",

@@ -1,4 +1,4 @@
-/** A JSON Schema of a simple object as a list of fields, for people who do not know JSON Schema; and back. */
+/** Convert the JSON Schema of a simple object to a list of fields and back, for users who do not know JSON Schema. */
 import type { Json } from "@/definition/types";
 import { isRecord } from "./values";
 
@@ -9,22 +9,22 @@ export interface Field {
   type: FieldType;
   required: boolean;
   description: string;
-  /** Of a choice: what there is to choose from. */
+  /** The choices of a choice field. */
   choices: string[];
   default?: Json;
-  /** What else the schema says of it, such as its bounds; kept as it is. */
+  /** Other keywords of the field, such as limits; kept unchanged. */
   more: Schema;
 }
 
 export interface FieldList {
   fields: Field[];
-  /** What the schema says of the object itself; kept as it is. */
+  /** Other keywords of the object; kept unchanged. */
   around: Schema;
 }
 
 type Schema = Record<string, Json>;
 
-/** How each type is written, from the narrowest on: a date is a text too. Choices are added to the last two. */
+/** The schema of each type, narrowest first: a date is also text. The last two get their choices added. */
 const WRITTEN = {
   text: { type: "string" },
   long: { type: "string", "x-multiline": true },
@@ -43,14 +43,14 @@ export const FIELD_TYPES: { value: FieldType; label: string }[] = [
   { value: "text", label: "Text" },
   { value: "long", label: "Long text" },
   { value: "number", label: "Number" },
-  { value: "integer", label: "Whole number" },
-  { value: "boolean", label: "Yes or no" },
-  { value: "choice", label: "One of several" },
-  { value: "choices", label: "Some of several" },
+  { value: "integer", label: "Integer" },
+  { value: "boolean", label: "Boolean" },
+  { value: "choice", label: "Single choice" },
+  { value: "choices", label: "Multiple choice" },
   { value: "date", label: "Date" },
   { value: "time", label: "Time" },
   { value: "datetime", label: "Date and time" },
-  { value: "texts", label: "List of texts" },
+  { value: "texts", label: "List of text" },
 ];
 
 const AROUND = new Set(["$schema", "title", "description", "additionalProperties"]);
@@ -103,7 +103,7 @@ function fieldOf(name: string, schema: Json, required: boolean): Field {
   };
 }
 
-/** The schema of one field. */
+/** Return the schema of one field. */
 export function propertyOf(field: Field): Schema {
   const made: Schema = { ...WRITTEN[field.type], ...field.more };
   if (field.type === "choice") made.enum = field.choices;
@@ -114,7 +114,7 @@ export function propertyOf(field: Field): Schema {
 }
 
 function written({ fields, around }: FieldList): Schema {
-  // Of two with one name the first counts; one without a name is not there yet.
+  // If two fields have the same name, the first counts. A field without a name is incomplete.
   const named = new Map<string, Field>();
   for (const field of fields) {
     if (field.name !== "" && !named.has(field.name)) named.set(field.name, field);
@@ -128,7 +128,7 @@ function written({ fields, around }: FieldList): Schema {
   };
 }
 
-/** The schema of the fields; undefined where there are none and nothing else is said. */
+/** Return the schema of the fields; undefined if it would be empty. */
 export function schemaOf(list: FieldList): Schema | undefined {
   const made = written(list);
   const isEmpty =
@@ -136,7 +136,7 @@ export function schemaOf(list: FieldList): Schema | undefined {
   return isEmpty ? undefined : made;
 }
 
-/** The same for two schemas that mean the same, as far as the order of keys goes. */
+/** Return the same text for two schemas that differ only in the order of keys. */
 function canonical(value: Json, key = ""): string {
   if (Array.isArray(value)) {
     const items = value.map((one) => canonical(one));
@@ -153,7 +153,7 @@ function withoutNothing(schema: Schema): Schema {
   return { properties: {}, ...rest, ...(isNone ? {} : { required }) };
 }
 
-/** The fields of a schema; null where it says anything that they would not show, so that it would be lost. */
+/** Return the fields of a schema; null if the list cannot represent it without loss. */
 export function fieldListOf(schema: Json | undefined): FieldList | null {
   if (schema === undefined) return { fields: [], around: {} };
   if (!isRecord(schema)) return null;
@@ -168,28 +168,28 @@ export function fieldListOf(schema: Json | undefined): FieldList | null {
   return canonical(withoutNothing(written(list))) === canonical(withoutNothing(schema)) ? list : null;
 }
 
-/** The field as one of another type, with what still makes sense of it. */
+/** Return the field with another type, keeping the keywords that still apply. */
 export function retyped(field: Field, type: FieldType): Field {
   const { default: _default, more, choices, ...rest } = field;
   const title: Schema = more.title === undefined ? {} : { title: more.title };
   return { ...rest, type, choices: isChoice(type) ? choices : [], more: title };
 }
 
-/** The field with other choices, and without a default that is none of them. */
+/** Return the field with other choices, without a default that is none of them. */
 export function rechosen(field: Field, choices: string[]): Field {
   const { default: before, ...rest } = field;
   const kept = (Array.isArray(before) ? before : [before]).every((one) => choices.includes(String(one)));
   return { ...rest, choices, ...(before === undefined || !kept ? {} : { default: before }) };
 }
 
-/** What is wrong with a field beside the others. */
+/** Return the problem of a field, compared with the others. */
 export function fieldFault(fields: readonly Field[], field: Field): string | undefined {
-  if (field.name === "") return "Needs a name";
-  if (fields.find((one) => one.name === field.name) !== field) return "There is one of that name above";
+  if (field.name === "") return "Enter a name";
+  if (fields.find((one) => one.name === field.name) !== field) return "This name is already used";
   return undefined;
 }
 
-/** What is kept of a field without being shown, in words: "minimum 1, maximum 10". */
+/** Return the field's hidden keywords as text: "minimum 1, maximum 10". */
 export function besides({ more }: Field): string {
   return Object.entries(more)
     .map(([key, value]) => `${key} ${typeof value === "string" ? value : JSON.stringify(value)}`)

@@ -1,8 +1,7 @@
-/** A node type's config_schema as the form library is to see it.
- *
- * Our own fields draw all that has a single value. The library sees these as opaque, so that it never fills in a default,
- * changes a type, or stumbles over an expression where the schema says number; it is left with what it is good at: objects
- * in objects, lists of objects, choices between schemas.
+/**
+ * Convert a node type's config_schema for the form library. Our own fields edit all single values; the library gets
+ * them as opaque values, so that it never fills in a default, converts a type, or rejects an expression in place of a
+ * number. It handles nested objects, lists of objects and choices between schemas.
  */
 import type { RJSFSchema, UiSchema } from "@rjsf/utils";
 import { kindOf, leafOf } from "./leaf";
@@ -16,7 +15,7 @@ export interface FormSchema {
 
 interface Around {
   literal: boolean;
-  /** Whether expressions are known at all; credentials know none. */
+  /** False if expressions are not supported, as in credentials. */
   plain: boolean;
 }
 
@@ -61,14 +60,15 @@ function convert(schema: FieldSchema, around: Around): FormSchema {
   for (const word of ["oneOf", "anyOf"] as const) {
     const options = schema[word];
     if (options === undefined) continue;
-    // The options themselves stay as they are, defaults aside: which of them fits a value is found out by checking it.
+    // Keep the options themselves, without defaults: the library checks the value against them to find the matching
+    // one.
     made[word] = options.map((option) => withoutDefaults(option) as RJSFSchema);
     uiSchema[word] = convertOptions(options, around).map((option) => option.uiSchema);
   }
   return { schema: made, uiSchema };
 }
 
-/** The form of a whole config; `plain` where no setting may hold an expression. */
+/** Return the form's schema for a whole config; `plain` if no setting may hold an expression. */
 export function formSchema(configSchema: unknown, plain = false): FormSchema {
   return convert(configSchema as FieldSchema, { literal: false, plain });
 }

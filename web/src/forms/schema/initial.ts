@@ -1,14 +1,14 @@
-/** What a form that asks for an input begins with; pure. */
+/** The initial value of a form that asks for an input; pure. */
 import type { Json } from "@/definition/types";
 import type { FieldSchema } from "./types";
 
-/** What stands in a required field before anything is filled in; undefined for nothing. */
+/** Return the initial value of a required field; undefined for none. */
 function beginning(schema: FieldSchema): Json | undefined {
   if (schema.default !== undefined) return schema.default;
   if (schema.const !== undefined) return schema.const;
   if (schema.properties !== undefined) return initialOf(schema);
   switch (schema.type) {
-    case "boolean": // A switch that is off says no.
+    case "boolean": // A switch that is off means false.
       return false;
     case "array":
       return [];
@@ -17,7 +17,7 @@ function beginning(schema: FieldSchema): Json | undefined {
   }
 }
 
-/** The value of an object: its defaults, and the parts that have to be there. */
+/** Return the initial value of an object: its defaults, and its required parts. */
 export function initialOf(schema: FieldSchema): Record<string, Json> {
   const required = new Set(schema.required ?? []);
   const made: Record<string, Json> = {};

@@ -1,4 +1,4 @@
-/** What kind of field a setting gets, read from its schema. */
+/** Determine the kind of field for a setting from its schema. */
 import type { Json } from "@/definition/types";
 import type { FieldSchema } from "./types";
 
@@ -24,15 +24,15 @@ export type Kind =
   | "flow"
   | "agent";
 
-/** All that a field of our own needs to know of its setting. */
+/** Everything that our fields need to know about a setting. */
 export interface Leaf {
   kind: Kind;
   label: string;
   help: string;
   required: boolean;
-  /** Whether text in it is taken as written. */
+  /** True if its text is literal, without expressions. */
   literal: boolean;
-  /** Whether its expressions see `item` and `index`. */
+  /** True if its expressions can read `item` and `index`. */
   perItem: boolean;
   multiline: boolean;
   language?: string;
@@ -44,7 +44,7 @@ export interface Leaf {
   maxLength?: number;
   format?: string;
   credentialTypes?: string[];
-  /** Of each item of a list, of each value of a map. */
+  /** The schema of each item of a list, or each value of a map. */
   each?: FieldSchema;
 }
 
@@ -65,9 +65,9 @@ function textKind(key: string, schema: FieldSchema, literal: boolean): Kind {
   if (schema["x-secret"]) return "secret";
   const named = NAMED[schema["x-names"] ?? ""];
   if (named !== undefined) return named;
-  // Code with expressions in it is edited as text is: what completes them is there.
+  // Code with expressions is edited as text, which completes expressions.
   if (schema["x-language"] !== undefined && literal) return "code";
-  // Where it may be an expression, it is a text.
+  // A setting that may hold an expression is a text.
   const format = literal ? FORMATS[schema.format ?? ""] : undefined;
   if (format !== undefined) return format;
   return BY_NAME.find(([pattern]) => pattern.test(key))?.[1] ?? "text";
@@ -76,7 +76,7 @@ function textKind(key: string, schema: FieldSchema, literal: boolean): Kind {
 function objectKind(schema: FieldSchema, literal: boolean): Kind {
   const { additionalProperties: each } = schema;
   const isFree = each === undefined || each === true || (each !== false && Object.keys(each).length === 0);
-  // A free object that is taken as written is JSON of a kind of its own, such as a JSON Schema.
+  // A free literal object is JSON, for example a JSON Schema.
   return isFree && literal ? "json" : "map";
 }
 
@@ -86,7 +86,10 @@ function listKind(schema: FieldSchema): Kind | undefined {
   return items?.properties !== undefined ? undefined : "list";
 }
 
-/** The kind of the field, `around` whether it is within what is taken as written; undefined for what is made of other fields: an object of settings, a choice between schemas. */
+/**
+ * Return the kind of the field; `around` is true inside a literal value. Undefined for nested settings and choices
+ * between schemas, which consist of other fields.
+ */
 export function kindOf(key: string, schema: FieldSchema, around = false): Kind | undefined {
   const literal = around || schema["x-literal"] === true;
   if (schema.oneOf !== undefined || schema.anyOf !== undefined) return undefined;
@@ -112,14 +115,14 @@ export function kindOf(key: string, schema: FieldSchema, around = false): Kind |
   }
 }
 
-/** A help that says no more than the label, as "The password" does, is none. */
+/** Return the help text; empty if it only repeats the label, as "The password" does. */
 function helpOf(description: string, label: string): string {
   return description.replace(/^(The|A|An) /, "").toLowerCase() === label.toLowerCase() ? "" : description;
 }
 
 const LONG = 20_000;
 
-/** `around` is what holds for the object that the setting is part of. */
+/** `around` describes the object that contains the setting. */
 export function leafOf(
   key: string,
   schema: FieldSchema,

@@ -1,13 +1,13 @@
-/** Problems that the server found in a definition, brought to the fields of one node. */
+/** Assign the server's problems with a definition to the fields of one node. */
 import type { ErrorSchema } from "@rjsf/utils";
 
 export interface Problem {
-  /** Where: `nodes[1].config.headers.X-Key`, or from the config on: `config.url`, `url`. */
+  /** The path: `nodes[1].config.headers.X-Key`, or from the config on: `config.url`, `url`. */
   path: string;
   message: string;
 }
 
-/** `a.b[0].c` as a, b, 0, c. */
+/** Split `a.b[0].c` into a, b, 0, c. */
 export function tokens(path: string): string[] {
   return path
     .replace(/\[(\d+)\]/g, ".$1")
@@ -15,23 +15,23 @@ export function tokens(path: string): string[] {
     .filter((part) => part !== "");
 }
 
-/** The path within the node's config; undefined where the problem is not with the config. */
+/** Return the path within the node's config; undefined if the problem is outside it. */
 export function withinConfig(path: string): string[] | undefined {
   const parts = tokens(path);
   if (parts[0] === "nodes") return parts[2] === "config" ? parts.slice(3) : undefined;
   return parts[0] === "config" ? parts.slice(1) : parts;
 }
 
-/** A problem with its place in the form, part by part. */
+/** A problem with its path in the form. */
 export interface Placed {
   path: readonly string[];
   message: string;
 }
 
 interface Sorted {
-  /** As the form library takes them. */
+  /** Errors in the form library's format. */
   errors: ErrorSchema;
-  /** Those that belong to no field of the form. */
+  /** Problems without a form field. */
   others: Problem[];
 }
 
@@ -39,7 +39,7 @@ interface Errors {
   [key: string]: Errors | string[] | undefined;
 }
 
-/** Which field each problem is shown at: the top-level setting `known` says there is, or deeper. */
+/** Return the field of each problem: the top-level setting, if `known`, or a deeper one. */
 export function sortProblems(problems: readonly Problem[], known: (key: string) => boolean): Sorted {
   const placed: Placed[] = [];
   const others: Problem[] = [];
@@ -52,7 +52,7 @@ export function sortProblems(problems: readonly Problem[], known: (key: string) 
   return { errors: errorsOf(placed), others };
 }
 
-/** The problems as the form library takes them. */
+/** Return the problems in the form library's format. */
 export function errorsOf(problems: readonly Placed[]): ErrorSchema {
   const errors: Errors = {};
   for (const { path, message } of problems) {
@@ -69,7 +69,7 @@ export function errorsOf(problems: readonly Placed[]): ErrorSchema {
   return errors as ErrorSchema;
 }
 
-/** All messages of a part of the form, deeper ones with their place. */
+/** Return all messages of a part of the form, deeper ones with their path. */
 export function messagesOf(errors: ErrorSchema | undefined, place = ""): string[] {
   if (errors === undefined) return [];
   const found: string[] = [];
@@ -78,7 +78,7 @@ export function messagesOf(errors: ErrorSchema | undefined, place = ""): string[
       found.push(...messagesOf(inner as ErrorSchema | undefined, place ? `${place}.${key}` : key));
       continue;
     }
-    // The library empties what a field had against it when the field changes.
+    // The library clears a field's errors when the field changes.
     const own = (inner as string[] | undefined) ?? [];
     found.push(...own.map((text) => (place ? `${place}: ${text}` : text)));
   }

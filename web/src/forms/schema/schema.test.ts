@@ -157,7 +157,7 @@ describe("the validator", () => {
 
   it("names the field of each fault", () => {
     const { errorSchema } = validator.validateFormData({ port: 10 }, schema);
-    expect(errorSchema).toMatchObject({ host: { __errors: ["Is required"] } });
+    expect(errorSchema).toMatchObject({ host: { __errors: ["This field is required"] } });
     expect(errorSchema).toHaveProperty("port.__errors");
   });
 

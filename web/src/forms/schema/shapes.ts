@@ -1,4 +1,4 @@
-/** A value of any type: which editor it gets, and what becomes of it when another one is chosen. */
+/** The types of a free value: how to detect them, and how to convert between them. */
 import type { Json } from "@/definition/types";
 import { isRecord } from "./values";
 
@@ -7,10 +7,10 @@ export type Shape = "text" | "number" | "boolean" | "object" | "list" | "null";
 export const SHAPES: { shape: Shape; label: string }[] = [
   { shape: "text", label: "Text or expression" },
   { shape: "number", label: "Number" },
-  { shape: "boolean", label: "True or false" },
-  { shape: "object", label: "Table of names and values" },
+  { shape: "boolean", label: "Boolean" },
+  { shape: "object", label: "Object" },
   { shape: "list", label: "List" },
-  { shape: "null", label: "Nothing (null)" },
+  { shape: "null", label: "Null" },
 ];
 
 export function shapeOf(value: Json | undefined): Shape {
@@ -42,7 +42,7 @@ function parsed(value: Json | undefined): Json | undefined {
   }
 }
 
-/** The value in another shape, as much of it as can be kept. */
+/** Convert the value to another type, keeping as much as possible. */
 export function reshape(value: Json | undefined, shape: Shape): Json {
   const read = parsed(value);
   switch (shape) {
@@ -68,7 +68,7 @@ export interface Row {
   value: Json;
 }
 
-/** The object that rows make: without those that have no name, and of two with one name the first. */
+/** Return the object made from rows: rows without a name are dropped; of two with the same name the first counts. */
 export function objectOf(rows: readonly Row[]): Record<string, Json> {
   const made: Record<string, Json> = {};
   for (const { key, value } of rows) {
@@ -77,13 +77,13 @@ export function objectOf(rows: readonly Row[]): Record<string, Json> {
   return made;
 }
 
-/** What is wrong with the name of a row. */
+/** Return the problem of a row's name. */
 export function rowFault(rows: readonly Row[], row: Row): string | undefined {
-  if (row.key === "") return row.value === "" ? undefined : "Needs a name";
-  return rows.find((one) => one.key === row.key) === row ? undefined : "There is one of that name above";
+  if (row.key === "") return row.value === "" ? undefined : "Enter a name";
+  return rows.find((one) => one.key === row.key) === row ? undefined : "This name is already used";
 }
 
-/** The list with the item at one place moved by one. */
+/** Return the list with one item moved by one. */
 export function moved<T>(items: readonly T[], at: number, by: -1 | 1): T[] {
   const made = [...items];
   const to = at + by;

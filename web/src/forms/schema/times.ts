@@ -1,8 +1,8 @@
-/** Points in time between JSON, where they say their offset, and inputs of the browser, which show them locally. */
+/** Convert times between JSON, with a UTC offset, and the browser's inputs, in local time. */
 
 const two = (number: number) => String(number).padStart(2, "0");
 
-/** A time with its offset as `datetime-local` takes it; empty for what is no time. */
+/** Return a time for `datetime-local`; empty for an invalid one. */
 export function localOf(value: string): string {
   const at = new Date(value);
   if (Number.isNaN(at.getTime())) return "";
@@ -11,7 +11,7 @@ export function localOf(value: string): string {
   return `${day}T${two(at.getHours())}:${two(at.getMinutes())}${seconds}`;
 }
 
-/** What such an input gives as a time in UTC; undefined for nothing. */
+/** Convert the input's value to UTC; undefined if it is empty. */
 export function instantOf(local: string): string | undefined {
   const at = new Date(local);
   return Number.isNaN(at.getTime()) ? undefined : at.toISOString().replace(".000Z", "Z");

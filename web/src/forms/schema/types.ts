@@ -1,4 +1,4 @@
-/** The part of JSON Schema that settings of nodes and credentials are described in, and the hints beside it. */
+/** The subset of JSON Schema that describes settings and credentials, with our extensions. */
 import type { Json } from "@/definition/types";
 
 export interface FieldSchema {
@@ -19,18 +19,18 @@ export interface FieldSchema {
   minLength?: number;
   maxLength?: number;
   format?: string;
-  /** Taken as written: no expression is looked for in it. */
+  /** Literal: expressions are not evaluated. */
   "x-literal"?: boolean;
   /** The name of a credential of one of these types. */
   "x-credential"?: string[];
-  /** Written, never read: a password. */
+  /** Written but never read back: a password. */
   "x-secret"?: boolean;
-  /** Evaluated for each item: `item` and `index` are there. */
+  /** Evaluated for each item: `item` and `index` exist. */
   "x-per-item"?: boolean;
   "x-multiline"?: boolean;
   "x-language"?: string;
-  /** What an object is: `json-schema`. */
+  /** The content of an object: `json-schema`. */
   "x-holds"?: string;
-  /** The id of such a thing: a workflow, an agent. */
+  /** The id of a workflow or an agent. */
   "x-names"?: string;
 }

@@ -1,14 +1,14 @@
-/** Values of settings: what counts as an expression, and from a plain value to one and back. */
+/** Values of settings: detect expressions, and convert plain values to expressions and back. */
 import type { Json } from "@/definition/types";
 
-/** Whether text holds an expression somewhere. */
+/** Return true if the text contains an expression. */
 export function holdsExpression(value: unknown): boolean {
   return typeof value === "string" && value.includes("{{");
 }
 
 const MOST = 500;
 
-/** A plain value as an expression that gives it. */
+/** Return an expression that evaluates to a plain value. */
 export function asExpression(value: Json | undefined): string {
   if (value === undefined || value === "") return "";
   if (typeof value === "string" && holdsExpression(value)) return value;
@@ -16,7 +16,7 @@ export function asExpression(value: Json | undefined): string {
   return literal.length > MOST ? "" : `{{ ${literal} }}`;
 }
 
-/** The plain value that an expression writes out, such as `{{ 5 }}`; undefined where it is to be worked out. */
+/** Return the plain value of a literal expression such as `{{ 5 }}`; undefined if it must be evaluated. */
 export function asPlain(text: string): Json | undefined {
   const inside = /^\{\{\s*(.*?)\s*\}\}$/s.exec(text)?.[1];
   if (inside === undefined || inside.includes("{{")) return undefined;
@@ -31,7 +31,7 @@ export function isRecord(value: unknown): value is Record<string, Json> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The object without keys whose value is undefined, at any depth; the same object where there is none. */
+/** Return the object without undefined values, at any depth; the same object if there are none. */
 export function withoutHoles<T>(value: T): T {
   if (Array.isArray(value)) {
     const items = value.map(withoutHoles);
@@ -48,15 +48,15 @@ export function withoutHoles<T>(value: T): T {
   return changed ? (made as T) : value;
 }
 
-/** The name of a value's type, as people say it. */
+/** Return the name of a value's type. */
 export function typeName(value: unknown): string {
-  if (value === null) return "nothing";
-  if (Array.isArray(value)) return value.length === 1 ? "list of 1" : `list of ${value.length}`;
+  if (value === null) return "null";
+  if (Array.isArray(value)) return value.length === 1 ? "list (1 item)" : `list (${value.length} items)`;
   switch (typeof value) {
     case "string":
       return "text";
     case "boolean":
-      return "true or false";
+      return "boolean";
     case "object":
       return "object";
     default:

@@ -35,14 +35,14 @@ export function glance(value: unknown): string {
   return String(value);
 }
 
-/** Of very many choices a browser would draw the list for seconds: the first of those that fit what is typed. */
+/** The maximum number of options to render: more would freeze the browser; the search finds the others. */
 export const MOST_SHOWN = 200;
 
-/** How a list of so many choices is shown. */
+/** Return the props of a select with that many options. */
 export function shownOf(choices: readonly unknown[] = []) {
-  return { searchable: choices.length > 8, limit: MOST_SHOWN, nothingFoundMessage: "Nothing of that name" };
+  return { searchable: choices.length > 8, limit: MOST_SHOWN, nothingFoundMessage: "No match" };
 }
 
 export function howToChoose(choices: readonly unknown[] = []): string {
-  return choices.length > MOST_SHOWN ? "Type to find one" : "Choose";
+  return choices.length > MOST_SHOWN ? "Type to search" : "Select";
 }

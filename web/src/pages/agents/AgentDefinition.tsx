@@ -1,4 +1,6 @@
-/** What an agent is told, may use and must not exceed. Built-in ones are to look at and to copy. */
+/**
+ * The form of an agent's definition: instructions, tools and limits. Built-in agents are read-only and can be copied.
+ */
 import {
   Alert,
   Button,
@@ -30,15 +32,23 @@ const JSON_FIELDS = [
   {
     key: "tools",
     label: "Tools",
-    hint: 'A list: "http", "memory", {"type": "http", "hosts": ["api.example.com"], "approval": true}',
+    hint: 'A JSON list, for example "http", "memory", {"type": "http", "hosts": ["api.example.com"], "approval": true}',
   },
-  { key: "limits", label: "Limits", hint: "steps, tokens, seconds, cost; empty: the usual ones" },
+  {
+    key: "limits",
+    label: "Limits",
+    hint: "A JSON object: steps, tokens, seconds, cost. Empty: default limits.",
+  },
   {
     key: "output_schema",
     label: "Output schema",
-    hint: "The JSON Schema of an object; empty: it answers text",
+    hint: "JSON Schema of an object. Empty: the result is text.",
   },
-  { key: "approval", label: "Approval", hint: "notify (a credential that is told) and timeout in seconds" },
+  {
+    key: "approval",
+    label: "Approval",
+    hint: "A JSON object: notify (a credential to notify) and timeout (seconds).",
+  },
 ] as const;
 
 export function AgentDefinition({ agent }: { agent: Agent | null }) {
@@ -59,7 +69,7 @@ export function AgentDefinition({ agent }: { agent: Agent | null }) {
         <Stack>
           {agent?.builtin && (
             <Alert color="blue">
-              This agent comes with Headrace and stays as it is. Copy it to make it your own.
+              This agent is built in and cannot be changed. Duplicate it to make your own version.
             </Alert>
           )}
           <MainFields draft={draft} set={set} readOnly={readOnly} />
@@ -162,7 +172,7 @@ function MainFields({ draft, set, readOnly }: FieldsProps) {
       />
       <Textarea
         label="Instructions"
-        description="What it is to do, and how. It sees its tools by itself."
+        description="What the agent should do, and how. The tools are described to it automatically."
         required
         autosize
         minRows={4}
@@ -174,14 +184,14 @@ function MainFields({ draft, set, readOnly }: FieldsProps) {
       <SimpleGrid cols={{ base: 1, sm: 2 }}>
         <TextInput
           label="Model"
-          description="provider:name; empty: the server's"
+          description="provider:name. Empty: default model."
           readOnly={readOnly}
           value={draft.model}
           onChange={(event) => set({ model: event.currentTarget.value })}
         />
         <Select
           label="Credential"
-          description="Of the type llm; empty: the server's key"
+          description="A credential of the type llm. Empty: the server's key."
           clearable
           readOnly={readOnly}
           data={
@@ -192,7 +202,7 @@ function MainFields({ draft, set, readOnly }: FieldsProps) {
         />
       </SimpleGrid>
       <Switch
-        label="It is told what it remembers that has to do with the task"
+        label="Include relevant memories in the prompt"
         checked={draft.memory}
         disabled={readOnly}
         onChange={(event) => set({ memory: event.currentTarget.checked })}
@@ -203,12 +213,9 @@ function MainFields({ draft, set, readOnly }: FieldsProps) {
 
 function Issues({ issues }: { issues: Issue[] | null }) {
   if (issues === null) return null;
-  if (issues.length === 0) return <Alert color="green">Nothing is wrong with it.</Alert>;
+  if (issues.length === 0) return <Alert color="green">No problems found.</Alert>;
   return (
-    <Alert
-      color={issues.some((issue) => issue.level !== "warning") ? "red" : "orange"}
-      title="What there is to say about it"
-    >
+    <Alert color={issues.some((issue) => issue.level !== "warning") ? "red" : "orange"} title="Problems">
       {issues.map((issue) => (
         <div key={`${issue.path} ${issue.message}`}>
           {issue.path}: {issue.message}
@@ -249,13 +256,13 @@ function Actions(props: { agent: Agent | null; readOnly: boolean; busy: boolean;
             Save
           </Button>
           <Button variant="default" onClick={onCheck}>
-            Check
+            Validate
           </Button>
         </>
       )}
       {agent !== null && (
         <Button variant={readOnly ? "filled" : "default"} onClick={() => void copy()}>
-          Copy as my own
+          Duplicate
         </Button>
       )}
       {agent !== null && !readOnly && (
@@ -266,12 +273,12 @@ function Actions(props: { agent: Agent | null; readOnly: boolean; busy: boolean;
           <ConfirmDialog
             opened={asked}
             onClose={asking.close}
-            title={`Delete the agent “${agent.name}”?`}
+            title={`Delete agent “${agent.name}”?`}
             action="Delete"
             danger
             onConfirm={remove}
           >
-            Its runs and its memory stay.
+            Its runs and its memory are kept.
           </ConfirmDialog>
         </>
       )}

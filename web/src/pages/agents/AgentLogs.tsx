@@ -9,7 +9,7 @@ import { Time } from "@/ui/Time";
 import { AgentSteps, Value } from "./AgentSteps";
 import { useAgentRun } from "./useAgentRun";
 
-/** What an agent did, the latest first; each opens to its steps. */
+/** The runs of an agent, newest first, each expandable to its steps. */
 export function AgentLogs({ agentId }: { agentId: string }) {
   const query = api.useInfiniteQuery(
     "get",
@@ -21,9 +21,7 @@ export function AgentLogs({ agentId }: { agentId: string }) {
   if (query.data === undefined) return <Refused error={query.error} onRetry={() => void query.refetch()} />;
   const items = itemsOf(query.data);
   if (items.length === 0)
-    return (
-      <Empty title="It has done nothing yet" hint="Give it a task under “Try it”, or use it in a flow." />
-    );
+    return <Empty title="No runs yet" hint="Run the agent under “Try it”, or use it in a flow." />;
   return (
     <Stack>
       <Accordion variant="separated">

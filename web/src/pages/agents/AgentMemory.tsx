@@ -17,7 +17,7 @@ type Entry = Pick<Memory, "key" | "content" | "session"> & { tags: string[] };
 
 const BLANK: Entry = { key: "", content: "", session: "", tags: [] };
 
-/** What an agent remembers: search, look, correct, make it forget. */
+/** The entries of an agent's memory: search, add, edit, delete. */
 export function AgentMemory({ agentId }: { agentId: string }) {
   const { may } = useSession();
   const client = useQueryClient();
@@ -35,7 +35,7 @@ export function AgentMemory({ agentId }: { agentId: string }) {
   return (
     <Stack>
       <Group justify="space-between">
-        <SearchInput label="Search the memory" value={search} onChange={setSearch} />
+        <SearchInput label="Search memory" value={search} onChange={setSearch} />
         {may("operator") && (
           <Button
             variant="default"
@@ -50,9 +50,9 @@ export function AgentMemory({ agentId }: { agentId: string }) {
       {query.error && <Refused error={query.error} onRetry={() => void query.refetch()} />}
       {items?.length === 0 && (
         <Empty
-          title={search ? "Nothing it remembers has these words" : "It remembers nothing yet"}
+          title={search ? "No matching memories" : "No memories yet"}
           hint={
-            search ? undefined : "Agents with the tool memory write down what is worth keeping; so can you."
+            search ? undefined : "Agents with the memory tool save entries here. You can add entries too."
           }
         />
       )}
@@ -107,7 +107,7 @@ function MemoryCard({
               aria-expanded={whole}
               style={{ alignSelf: "flex-start" }}
             >
-              {whole ? "Less" : "All of it"}
+              {whole ? "Show less" : "Show all"}
             </Button>
           )}
           <Text size="xs" c="var(--quiet)">
@@ -126,7 +126,7 @@ function MemoryCard({
             <ActionIcon
               variant="subtle"
               color="red"
-              aria-label={`Forget ${memory.key}`}
+              aria-label={`Delete ${memory.key}`}
               onClick={asking.open}
             >
               <IconTrash size={16} />
@@ -137,15 +137,15 @@ function MemoryCard({
       <ConfirmDialog
         opened={asked}
         onClose={asking.close}
-        title={`Forget “${memory.key}”?`}
-        action="Forget"
+        title={`Delete “${memory.key}”?`}
+        action="Delete"
         danger
         onConfirm={async () => {
           await server.DELETE("/api/agent/memory/{memory}", { params: { path: { memory: memory.id } } });
           onGone();
         }}
       >
-        The agent is never told of it again.
+        The agent will no longer know this entry.
       </ConfirmDialog>
     </Card>
   );
@@ -186,14 +186,14 @@ function EditMemory({ agentId, entry, onClose, onSaved }: EditProps) {
     <Modal
       opened
       onClose={onClose}
-      title={isNew ? "Add to its memory" : "Correct its memory"}
+      title={isNew ? "Add memory" : "Edit memory"}
       closeButtonProps={{ "aria-label": "Close" }}
     >
       <form onSubmit={submit}>
         <Stack>
           <TextInput
             label="Key"
-            description="The same key of a session overwrites"
+            description="An entry with the same key and session is overwritten"
             required
             readOnly={!isNew}
             data-autofocus={isNew || undefined}
@@ -210,7 +210,7 @@ function EditMemory({ agentId, entry, onClose, onSaved }: EditProps) {
           />
           <TextInput
             label="Session"
-            description="Empty: all sessions share it"
+            description="Empty: shared by all sessions"
             readOnly={!isNew}
             value={draft.session}
             onChange={(event) => setDraft({ ...draft, session: event.currentTarget.value })}

@@ -28,7 +28,7 @@ function NewAgent() {
     <Page
       title="New agent"
       above={ABOVE}
-      about="What it is to do, what it may use, and where it has to stop."
+      about="A language model with instructions, tools and limits."
       width={860}
     >
       <AgentDefinition agent={null} />
@@ -68,11 +68,11 @@ function KnownAgent({ id }: { id: string }) {
       actions={
         <Group gap="xs">
           <Badge variant="light" color="gray" tt="none" c="var(--mantine-color-text)">
-            {agent.model ?? "the server's model"}
+            {agent.model ?? "Default model"}
           </Badge>
           {agent.builtin && (
             <Badge variant="light" tt="none">
-              comes with Headrace
+              built in
             </Badge>
           )}
         </Group>

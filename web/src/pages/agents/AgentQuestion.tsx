@@ -5,7 +5,7 @@ import { api, type Schemas } from "@/api/client";
 import { useSession } from "@/app/session";
 import { Refused } from "@/ui/states";
 
-/** What an agent asks people before it does it; agreeing is for this very question. */
+/** The approval that an agent waits for. An answer applies to this question only. */
 export function AgentQuestion({ run }: { run: Schemas["AgentLogOut"] }) {
   const { may } = useSession();
   const client = useQueryClient();
@@ -23,14 +23,14 @@ export function AgentQuestion({ run }: { run: Schemas["AgentLogOut"] }) {
   }
 
   return (
-    <Alert color="orange" title="It asks before it goes on">
+    <Alert color="orange" title="Waiting for approval">
       <Stack gap="sm">
         <Text size="sm" style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}>
           {run.waiting}
         </Text>
         <TextInput
           label="Comment"
-          description="Told to the agent where you refuse"
+          description="Sent to the agent if you reject"
           value={comment}
           onChange={(event) => setComment(event.currentTarget.value)}
         />
@@ -50,7 +50,7 @@ export function AgentQuestion({ run }: { run: Schemas["AgentLogOut"] }) {
             loading={answer.isPending}
             onClick={() => give("rejected")}
           >
-            Refuse
+            Reject
           </Button>
         </Group>
         {answer.error && <Refused error={answer.error} />}

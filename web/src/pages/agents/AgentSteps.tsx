@@ -1,4 +1,4 @@
-/** What an agent did, step by step: what the model said, which tools it called, and what they gave. */
+/** The steps of an agent run: model responses and tool calls with their results. */
 import { Accordion, Badge, Code, Group, Loader, Stack, Text } from "@mantine/core";
 import { IconBrain, IconCircleX, IconFlag, IconQuestionMark, IconTool } from "@tabler/icons-react";
 import type { Schemas } from "@/api/client";
@@ -18,7 +18,7 @@ function Dot({ step }: { step: AgentStep }) {
   return <Icon size={16} color="var(--quiet)" aria-hidden />;
 }
 
-/** JSON or text, whole, in a box that scrolls. */
+/** A JSON value or text in full, in a box that scrolls. */
 export function Value({ value }: { value: unknown }) {
   const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
   return (
@@ -65,13 +65,13 @@ function Called({ step }: { step: AgentStep }) {
         <Accordion.Panel>
           <Stack gap="xs">
             <Text size="xs" fw={600}>
-              Asked with
+              Arguments
             </Text>
             <Value value={step.arguments ?? null} />
             {step.result !== undefined && step.result !== null && (
               <>
                 <Text size="xs" fw={600}>
-                  Gave
+                  Result
                 </Text>
                 <Value value={step.result} />
               </>
@@ -91,7 +91,7 @@ function figures(step: AgentStep): string {
   return parts.join(" · ");
 }
 
-const TITLES = { start: "Begins", model: "The model", tool: "A tool" };
+const TITLES = { start: "Start", model: "Model", tool: "Tool" };
 
 export function AgentSteps({ steps }: { steps: AgentStep[] }) {
   return (

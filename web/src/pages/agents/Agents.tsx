@@ -34,7 +34,7 @@ function AgentCard({ agent }: { agent: Schemas["AgentOut"] }) {
               {agent.name}
             </Title>
             <Text size="xs" c="var(--quiet)">
-              {agent.builtin ? "Comes with Headrace" : "Your own"}
+              {agent.builtin ? "Built in" : "Custom"}
             </Text>
           </Stack>
         </Group>
@@ -49,7 +49,7 @@ function AgentCard({ agent }: { agent: Schemas["AgentOut"] }) {
           ))}
           {agent.memory && (
             <Badge variant="light" tt="none" fw={500}>
-              remembers
+              memory
             </Badge>
           )}
         </Group>
@@ -73,7 +73,7 @@ export default function Agents() {
     <Page
       title="Agents"
       docs="agents"
-      about="A language model with instructions, tools and limits. Try one, or use it as a node of a flow."
+      about="A language model with instructions, tools and limits. Try an agent here, or use it as a node in a flow."
       actions={
         may("editor") && (
           <Button component={Link} href="/agents/new" leftSection={<IconPlus size={16} aria-hidden />}>
@@ -94,7 +94,7 @@ export default function Agents() {
       {isPending && <LoadingRows />}
       {error && <Refused error={error} onRetry={() => void refetch()} />}
       {found?.length === 0 && (
-        <Empty title="No agent has these words" hint="Try others, or make an agent of your own." />
+        <Empty title="No matching agents" hint="Try other words, or create an agent." />
       )}
       <SimpleGrid cols={{ base: 1, sm: 2, lg: 3 }}>
         {found?.map((agent) => (

@@ -2,7 +2,7 @@ import { Alert, Code, Text } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
 import { useCatalogue } from "@/api/catalogue";
 
-/** Says that the server lacks the package that agents need, and how to install it. Nothing where it has it. */
+/** A notice with the command to install the package that agents need. Renders nothing if it is installed. */
 export function NotInstalled() {
   const { catalogue } = useCatalogue();
   const command = catalogue?.find("agent")?.install;
@@ -12,13 +12,13 @@ export function NotInstalled() {
       color="yellow"
       variant="light"
       mb="md"
-      title="Agents cannot run on this server yet"
-      // Mantine's own yellow is too pale to be read.
+      title="Agents are not installed on this server"
+      // Mantine's yellow has too little contrast for text.
       styles={{ title: { color: "var(--waiting)" }, icon: { color: "var(--waiting)" } }}
       icon={<IconAlertTriangle aria-hidden />}
     >
       <Text size="sm">
-        A package that they need is not installed. On the server, run <Code>{command}</Code> and restart it.
+        Agents need an additional package. On the server, run <Code>{command}</Code> and restart it.
       </Text>
     </Alert>
   );

@@ -1,4 +1,4 @@
-/** A task for an agent: what it is to do, then its steps as they happen, then its answer. */
+/** Run an agent: a form for the task, the steps as they happen, the result. */
 import {
   Alert,
   Button,
@@ -34,7 +34,7 @@ interface Asked {
 
 const NOTHING: Asked = { task: "", input: "", session: "", model: "", credentials: {} };
 
-/** The input as data where it is JSON, else as text. */
+/** Parse the input as JSON; if that fails, return the text. */
 export function readInput(text: string): unknown {
   if (text.trim() === "") return null;
   try {
@@ -85,7 +85,7 @@ export function TryOut({ agent }: { agent: Schemas["AgentOut"] }) {
                 disabled={moving || !may("operator")}
                 leftSection={<IconPlayerPlay size={16} aria-hidden />}
               >
-                Give it the task
+                Run
               </Button>
               {run && isMoving(run.status) && (
                 <Button
@@ -98,7 +98,7 @@ export function TryOut({ agent }: { agent: Schemas["AgentOut"] }) {
               )}
               {!may("operator") && (
                 <Text size="sm" c="var(--quiet)">
-                  Your role is to look; an operator may give tasks.
+                  Requires the operator role.
                 </Text>
               )}
             </Group>
@@ -130,13 +130,13 @@ function TaskFields({ agent, asked, onChange }: FieldsProps) {
         autosize
         minRows={2}
         maxRows={8}
-        placeholder="What is it to do?"
+        placeholder="What should the agent do?"
         value={asked.task}
         onChange={(event) => set({ task: event.currentTarget.value })}
       />
       <Textarea
         label="Input"
-        description="What the task is about: text, or JSON"
+        description="Data for the task: text or JSON"
         autosize
         minRows={2}
         maxRows={12}
@@ -159,13 +159,13 @@ function TaskFields({ agent, asked, onChange }: FieldsProps) {
         <SimpleGrid cols={{ base: 1, sm: 2 }}>
           <TextInput
             label="Session"
-            description="Tasks of one session know of each other"
+            description="Tasks of the same session share their memory"
             value={asked.session}
             onChange={(event) => set({ session: event.currentTarget.value })}
           />
           <TextInput
             label="Model"
-            description="provider:name; without it, that of the agent"
+            description="provider:name. Empty: the agent's model."
             value={asked.model}
             onChange={(event) => set({ model: event.currentTarget.value })}
           />
@@ -202,12 +202,12 @@ function CredentialOf({
   return (
     <Select
       label={`Credential for ${tool}`}
-      description="The agent has none of its own for this tool"
+      description="The agent's definition has no credential for this tool"
       searchable
       data={data?.items.map((one) => one.name) ?? []}
       value={value}
       onChange={(name) => name !== null && onChange(name)}
-      nothingFoundMessage="The workspace has no such credential"
+      nothingFoundMessage="No matching credential"
     />
   );
 }
@@ -223,16 +223,16 @@ function Progress({ run }: { run: Schemas["AgentLogOut"] }) {
     counted(usage.tool_calls, "tool call"),
     counted(usage.input_tokens + usage.output_tokens, "token"),
   ];
-  // A model of one's own, or one of tests, costs nothing.
+  // Self-hosted and test models cost nothing.
   if (usage.cost !== null && usage.cost > 0)
     figures.push(usage.cost < 0.0001 ? "less than $0.0001" : `about $${usage.cost.toFixed(4)}`);
   if (run.duration_us !== null) figures.push(duration(milliseconds(run.duration_us)));
   return (
     <Card
-      title={isMoving(run.status) ? "At work" : run.status === "success" ? "Done" : "Failed"}
+      title={isMoving(run.status) ? "Running" : run.status === "success" ? "Done" : "Failed"}
       actions={
         <Button component={Link} href={`/runs/${run.run_id}`} variant="subtle" size="compact-sm">
-          Open the run
+          Open run
         </Button>
       }
     >
@@ -246,7 +246,7 @@ function Progress({ run }: { run: Schemas["AgentLogOut"] }) {
           {run.status === "success" && <Value value={run.data ?? run.text ?? ""} />}
         </div>
         {run.status === "failed" && (
-          <Alert color="red" title="The agent did not come to an answer">
+          <Alert color="red" title="The agent failed">
             {run.error_text}
           </Alert>
         )}

@@ -6,8 +6,8 @@ test("an empty form asks for an agent without tools and with the server's own li
   expect(body).toMatchObject({ name: "Money", tools: [], limits: null, model: null, memory: false });
 });
 
-test("what is no JSON is said with the name of its field", () => {
+test("invalid JSON is reported with the name of its field", () => {
   const broken = { ...draftOf(null), tools: "[http]" };
   expect(() => bodyOf(broken)).toThrow(NoJson);
-  expect(() => bodyOf(broken)).toThrow(/^Tools is no JSON/);
+  expect(() => bodyOf(broken)).toThrow(/^Invalid JSON in Tools/);
 });

@@ -1,4 +1,4 @@
-/** An agent's definition as a form holds it: what is JSON stays text until it is saved, so that nothing typed is lost. */
+/** The form state of an agent's definition. JSON fields stay text until they are saved, so that no input is lost. */
 import type { Schemas } from "@/api/client";
 
 export interface AgentDraft {
@@ -47,7 +47,7 @@ export function draftOf(agent: Schemas["AgentOut"] | null): AgentDraft {
   };
 }
 
-/** A field that holds no JSON; the message is for people. */
+/** Raised if a field holds invalid JSON; the message is shown to the user. */
 export class NoJson extends Error {}
 
 function read(field: string, written: string): unknown {
@@ -55,11 +55,11 @@ function read(field: string, written: string): unknown {
   try {
     return JSON.parse(written);
   } catch (error) {
-    throw new NoJson(`${field} is no JSON: ${error instanceof Error ? error.message : error}`);
+    throw new NoJson(`Invalid JSON in ${field}: ${error instanceof Error ? error.message : error}`);
   }
 }
 
-/** The body that the server takes; NoJson where a field cannot be read. */
+/** Return the request body. Throws NoJson if a field cannot be parsed. */
 export function bodyOf(draft: AgentDraft): Schemas["AgentIn"] {
   return {
     name: draft.name,

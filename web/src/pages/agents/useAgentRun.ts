@@ -7,7 +7,7 @@ export function isMoving(status: AgentLog["status"] | undefined): boolean {
   return status === "pending" || status === "running" || status === "waiting";
 }
 
-/** A run of an agent with its steps; asked for again while it moves, so that tool calls show as they happen. */
+/** Fetch an agent run with its steps; poll while it is active, so that tool calls appear as they happen. */
 export function useAgentRun(id: string | null): UseQueryResult<AgentLog> {
   return useQuery({
     queryKey: ["agent run", id],

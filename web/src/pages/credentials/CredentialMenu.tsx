@@ -13,7 +13,7 @@ export function CredentialMenu({ credential, onDo }: CredentialMenuProps) {
   return (
     <Menu position="bottom-end" withinPortal>
       <Menu.Target>
-        <ActionIcon variant="subtle" color="gray" aria-label={`What to do with ${credential.name}`}>
+        <ActionIcon variant="subtle" color="gray" aria-label={`Actions for ${credential.name}`}>
           <IconDots size={18} aria-hidden />
         </ActionIcon>
       </Menu.Target>
@@ -28,7 +28,7 @@ export function CredentialMenu({ credential, onDo }: CredentialMenuProps) {
           leftSection={<IconPencil size={16} aria-hidden />}
           onClick={() => onDo("edit", credential)}
         >
-          Change
+          Edit
         </Menu.Item>
         <Menu.Item
           c="var(--failed)"

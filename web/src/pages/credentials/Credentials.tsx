@@ -1,4 +1,4 @@
-/** The credentials of the workspace: their names, types and hosts; their values never come out. */
+/** The workspace's credentials: names, types and hosts. The server never returns their values. */
 
 import { Anchor, Button, Group, Text } from "@mantine/core";
 import { IconKey, IconPlus } from "@tabler/icons-react";
@@ -33,9 +33,9 @@ const CredentialDialog = lazily(async () => {
 const EditDialog = lazily(() => import("./EditDialog"));
 const TestDialog = lazily(() => import("./TestDialog"));
 
-/** `credential`: the one that is opened. */
+/** `credential`: the id of the open credential. */
 const FILTERS = { search: "", credential: "" };
-const ABOUT = "Secrets that flows use. Their values go in and never come out again.";
+const ABOUT = "Secrets that flows use. Saved values are encrypted and never shown again.";
 
 interface ListProps {
   credentials: CredentialUse[];
@@ -50,7 +50,7 @@ function List({ credentials, typeOf, onOpen, onDo }: ListProps) {
   return (
     <Table
       label="Credentials"
-      head={["Name", "Type", "Used by", "May be sent to", "Changed", ""]}
+      head={["Name", "Type", "Used by", "Allowed hosts", "Changed", ""]}
       minWidth={820}
     >
       {credentials.map((credential) => (
@@ -73,7 +73,7 @@ function List({ credentials, typeOf, onOpen, onDo }: ListProps) {
           <Td className={classes.used}>
             {credential.used_by_count === 0 ? (
               <Text size="sm" c="var(--quiet)">
-                nothing
+                not used
               </Text>
             ) : (
               <Anchor
@@ -144,7 +144,7 @@ export default function Credentials() {
       {data?.length === 0 && (
         <Empty
           title="No credentials yet"
-          hint="A flow that logs in somewhere needs one: a token, a password, the address of a database."
+          hint="Flows use credentials to log in to other services: a token, a password, a database URL."
           icon={<IconKey size={40} stroke={1.4} aria-hidden />}
           action={make}
         />
@@ -159,7 +159,10 @@ export default function Credentials() {
             />
           </Group>
           {shown?.length === 0 ? (
-            <Empty title="Nothing found" hint={`No credential has “${values.search}” in its name or type.`} />
+            <Empty
+              title="No matching credentials"
+              hint={`No credential has “${values.search}” in its name or type.`}
+            />
           ) : (
             <Card pad={false}>
               <List
@@ -176,7 +179,7 @@ export default function Credentials() {
         <Suspense fallback={<Loading label="Opening" />}>
           <CredentialDialog
             onClose={() => setMaking(false)}
-            onDone={(made) => notify.done(`The credential “${made.name}” is there`)}
+            onDone={(made) => notify.done(`Credential “${made.name}” created`)}
           />
         </Suspense>
       )}

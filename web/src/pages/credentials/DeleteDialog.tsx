@@ -6,13 +6,13 @@ import { notify } from "@/ui/notify";
 import { Loading, messageOf } from "@/ui/states";
 import { activeUsers, countInWords, UserList } from "./UsedBy";
 
-/** Asks, and says what uses it now. The server refuses while a flow that is on does. */
+/** Ask for confirmation and list the flows and agents that use it. The server refuses if an active flow uses it. */
 export function DeleteDialog({ credential, onClose }: { credential: Credential; onClose: () => void }) {
   const changed = useCredentialsChanged();
   async function remove() {
     await server.DELETE("/api/credentials/{credential}", { params: { path: { credential: credential.id } } });
     await changed();
-    notify.done(`The credential “${credential.name}” is deleted`);
+    notify.done(`Credential “${credential.name}” deleted`);
   }
   return (
     <ConfirmDialog
@@ -24,7 +24,7 @@ export function DeleteDialog({ credential, onClose }: { credential: Credential; 
       onConfirm={remove}
     >
       <Stack gap="sm">
-        <Text size="sm">Its values cannot be got back.</Text>
+        <Text size="sm">Its values cannot be restored.</Text>
         <WhoLosesIt id={credential.id} />
       </Stack>
     </ConfirmDialog>
@@ -34,9 +34,9 @@ export function DeleteDialog({ credential, onClose }: { credential: Credential; 
 function WhoLosesIt({ id }: { id: string }) {
   const params = { params: { path: { credential: id } } };
   const { data, error } = api.useQuery("get", "/api/credentials/{credential}", params, { gcTime: 0 });
-  if (error) return <Text size="sm">What uses it cannot be said now: {messageOf(error)}</Text>;
+  if (error) return <Text size="sm">Could not find out what uses it: {messageOf(error)}</Text>;
   if (data === undefined) return <Loading label="Looking for what uses it" />;
-  if (data.used_by_count === 0) return <Text size="sm">No flow and no agent uses it.</Text>;
+  if (data.used_by_count === 0) return <Text size="sm">No flow or agent uses it.</Text>;
   const isKept = activeUsers(data).length > 0;
   return (
     <div>
@@ -46,8 +46,8 @@ function WhoLosesIt({ id }: { id: string }) {
       <UserList credential={data} />
       <Text size="sm" mt="xs">
         {isKept
-          ? "It cannot be deleted while a flow that uses it is on: switch that off, or give it another credential."
-          : "They will fail where they need it, until they name another one."}
+          ? "You cannot delete it while an active flow uses it. Deactivate the flow, or choose another credential in it."
+          : "They will fail until you choose another credential in them."}
       </Text>
     </div>
   );

@@ -1,4 +1,4 @@
-/** Gives a credential another name, other values or other hosts. Its values are not shown: they are entered anew. */
+/** Change a credential's name, values or hosts. The values are never shown: they are replaced as a whole. */
 import { Alert, Button, Group, Modal, Stack, Switch, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { ApiError, type Detail, server } from "@/api/client";
@@ -26,7 +26,7 @@ export default function EditDialog({ credential, onClose }: EditDialogProps) {
     <Modal
       opened
       onClose={onClose}
-      title={`Change “${credential.name}”`}
+      title={`Edit “${credential.name}”`}
       size="lg"
       closeOnClickOutside={false}
       closeButtonProps={{ "aria-label": "Close" }}
@@ -34,7 +34,7 @@ export default function EditDialog({ credential, onClose }: EditDialogProps) {
       {types === undefined &&
         (error ? <Refused error={error} onRetry={retry} /> : <Loading label="Loading" />)}
       {types !== undefined && type === undefined && (
-        <Alert color="red">This server knows no credentials of the type {credential.type}.</Alert>
+        <Alert color="red">This server has no credential type named {credential.type}.</Alert>
       )}
       {type !== undefined && <Changing credential={credential} type={type} onClose={onClose} />}
     </Modal>
@@ -84,7 +84,7 @@ function Changing({ credential, type, onClose }: EditDialogProps & { type: Crede
         body: wanted,
       });
       await changed();
-      notify.done(`The credential “${name.trim()}” is changed`);
+      notify.done(`Credential “${name.trim()}” saved`);
       onClose();
     } catch (error) {
       setDetails(error instanceof ApiError ? error.details : []);
@@ -97,22 +97,22 @@ function Changing({ credential, type, onClose }: EditDialogProps & { type: Crede
     <Stack>
       <TextInput
         label="Name"
-        description="How flows call it; an active flow that uses it keeps it from being renamed"
+        description="Flows refer to it by this name. It cannot be renamed while an active flow uses it."
         required
         value={name}
         onChange={(event) => setName(event.currentTarget.value)}
       />
       <Switch
-        label="Enter its values anew"
-        description="All of them, also to send it to other hosts"
+        label="Replace values"
+        description="Enter all values again. Also needed to change the allowed hosts."
         checked={isAnew}
         onChange={(event) => setAnew(event.currentTarget.checked)}
       />
       {isAnew && <CredentialForm type={type} name={name} draft={draft} onChange={change} details={details} />}
       {!isAnew && (
         <Text size="sm" c="var(--quiet)">
-          The values stay as they are. {type.name}
-          {hostsOf(credential) !== null && `; may be sent to ${hostsOf(credential)?.join(", ")}`}.
+          The values stay unchanged. {type.name}
+          {hostsOf(credential) !== null && `; allowed hosts: ${hostsOf(credential)?.join(", ")}`}.
         </Text>
       )}
       {refusal !== null && <Refused error={refusal} />}

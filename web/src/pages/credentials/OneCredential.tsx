@@ -1,4 +1,4 @@
-/** One credential: where it may go and what uses it. */
+/** One credential: its allowed hosts, and the flows and agents that use it. */
 import { Alert, Button, Group, Modal, Stack, Text } from "@mantine/core";
 import type { ReactNode } from "react";
 import { api } from "@/api/client";
@@ -50,16 +50,12 @@ function Facts({ credential, typeOf, onDo }: FactsProps) {
   return (
     <Stack>
       <Fact name="Type">{typeOf(credential.type)?.name ?? credential.type}</Fact>
-      <Fact name="May be sent to">{whereTo(credential, typeOf(credential.type))}</Fact>
+      <Fact name="Allowed hosts">{whereTo(credential, typeOf(credential.type))}</Fact>
       <Fact name="Changed">
         <Time at={credential.updated_at} />
       </Fact>
       <Fact name="Used by">
-        {credential.used_by_count === 0 ? (
-          "No flow and no agent names it."
-        ) : (
-          <UserList credential={credential} />
-        )}
+        {credential.used_by_count === 0 ? "No flow or agent uses it." : <UserList credential={credential} />}
       </Fact>
       {may("editor") ? (
         <Group justify="flex-end" gap="xs">
@@ -67,13 +63,13 @@ function Facts({ credential, typeOf, onDo }: FactsProps) {
             Delete
           </Button>
           <Button variant="default" onClick={() => onDo("edit", credential)}>
-            Change
+            Edit
           </Button>
           <Button onClick={() => onDo("test", credential)}>Test</Button>
         </Group>
       ) : (
         <Alert color="gray" variant="light">
-          Editors change and test credentials.
+          Editing and testing credentials requires the editor role.
         </Alert>
       )}
     </Stack>

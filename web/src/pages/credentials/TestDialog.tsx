@@ -20,7 +20,7 @@ export default function TestDialog({ credential, onClose }: { credential: Creden
     >
       <Stack>
         <Text size="sm" c="var(--quiet)">
-          The server connects with it as a flow would.
+          The server connects with this credential as a flow would.
         </Text>
         <Trial attempt={attempt} />
       </Stack>

@@ -1,17 +1,16 @@
 import { Anchor, List, Text } from "@mantine/core";
 import { Link } from "wouter";
 import type { CredentialUse } from "@/api/credentials";
+import { FLOW_STATUS } from "@/ui/flowStatus";
 import { count } from "@/ui/format";
 
 type User = NonNullable<CredentialUse["used_by"]>[number];
-
-const STATES: Record<string, string> = { active: "on", draft: "off", archived: "archived" };
 
 function pathOf(user: User): string {
   return user.type === "agent" ? `/agents/${user.id}` : `/flows/${user.id}`;
 }
 
-/** "3 flows", "1 flow and 2 agents"; of more than are named, how many in all. */
+/** Return counts: "3 flows", "1 flow and 2 agents". If the list is cut off, only the total. */
 export function countInWords(credential: CredentialUse): string {
   const users = credential.used_by ?? [];
   const all = credential.used_by_count ?? users.length;
@@ -23,12 +22,12 @@ export function countInWords(credential: CredentialUse): string {
   return parts.filter(Boolean).join(" and ");
 }
 
-/** The flows that would keep it from being deleted. */
+/** Return the active flows that use it, which prevent deleting it. */
 export function activeUsers(credential: CredentialUse): User[] {
   return (credential.used_by ?? []).filter((user) => user.status === "active");
 }
 
-/** Who uses it, each with a link and whether it is on. */
+/** The flows and agents that use it, each with a link and its status. */
 export function UserList({ credential }: { credential: CredentialUse }) {
   const users = credential.used_by ?? [];
   const more = (credential.used_by_count ?? users.length) - users.length;
@@ -40,7 +39,7 @@ export function UserList({ credential }: { credential: CredentialUse }) {
             {user.name}
           </Anchor>{" "}
           <Text span size="xs" c="var(--quiet)">
-            {user.type === "agent" ? "agent" : STATES[user.status ?? ""]}
+            {user.type === "agent" ? "agent" : FLOW_STATUS[user.status ?? ""]?.toLowerCase()}
           </Text>
         </List.Item>
       ))}

@@ -1,8 +1,8 @@
 import { type Credential, type CredentialType, hostsOf } from "@/api/credentials";
 
-/** Where a credential of this type may be sent, in words. */
+/** Return a text for the hosts that a credential may be sent to. */
 export function whereTo(credential: Credential, type: CredentialType | undefined): string {
   const hosts = hostsOf(credential) ?? (type?.needs_hosts ? [] : null);
   if (hosts === null) return "the host in its values";
-  return hosts.length === 0 ? "nowhere: no host is allowed" : hosts.join(", ");
+  return hosts.length === 0 ? "none: nodes cannot send it" : hosts.join(", ");
 }

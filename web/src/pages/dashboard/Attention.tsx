@@ -4,7 +4,7 @@ import type { ReactNode } from "react";
 import { Link } from "wouter";
 import { api, type Schemas } from "@/api/client";
 import { CALM } from "@/api/queries";
-import { firstLine, waitsFor } from "@/runs/words";
+import { firstLine, waitingText } from "@/runs/words";
 import { Card } from "@/ui/Page";
 import { Time } from "@/ui/Time";
 import classes from "./dashboard.module.css";
@@ -16,7 +16,7 @@ const FAILING = {
 } as const;
 const WAITING = { params: { query: { waiting: true, brief: true, limit: MOST } } } as const;
 
-/** What people should look at: late schedules, flows and polls that fail, answers that are waited for. */
+/** Problems and tasks: overdue schedules, failing flows and polls, runs that wait for an answer. */
 export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] | undefined }) {
   const refetchInterval = 2 * CALM;
   const waiting = api.useQuery("get", "/api/runs", WAITING, { refetchInterval });
@@ -37,17 +37,17 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
               icon={<IconClockExclamation size={20} color="var(--waiting)" role="img" aria-label="Overdue" />}
               href={`/flows/${one.workflow_id}`}
               title={one.workflow_name}
-              about={`Is overdue: ${dueInWords(one)}`}
+              about={`Overdue: ${dueInWords(one)}`}
               at={one.next_at}
             />
           ))}
           {flows.map((flow) => (
             <Item
               key={flow.id}
-              icon={<IconCircleX size={20} color="var(--failed)" role="img" aria-label="Fails" />}
+              icon={<IconCircleX size={20} color="var(--failed)" role="img" aria-label="Failing" />}
               href={flow.last_run ? `/runs/${flow.last_run.id}` : `/flows/${flow.id}`}
               title={flow.name}
-              about={firstLine(flow.last_run?.error_text ?? "Its last run failed")}
+              about={firstLine(flow.last_run?.error_text ?? "The last run failed")}
               at={flow.last_run?.finished_at}
               bad
             />
@@ -58,7 +58,7 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
               icon={<IconAlertTriangle size={20} color="var(--failed)" role="img" aria-label="Poll failed" />}
               href={`/flows/${one.workflow_id}`}
               title={one.workflow_name}
-              about={`Cannot look for new things: ${firstLine(one.last_error ?? "")}`}
+              about={`Poll failed: ${firstLine(one.last_error ?? "")}`}
               at={one.last_at}
               bad
             />
@@ -67,19 +67,24 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
             <Item
               key={run.id}
               icon={
-                <IconUserCheck size={20} color="var(--waiting)" role="img" aria-label="Waits for an answer" />
+                <IconUserCheck
+                  size={20}
+                  color="var(--waiting)"
+                  role="img"
+                  aria-label="Waiting for an answer"
+                />
               }
               href={`/runs/${run.id}`}
               title={run.workflow_name}
-              about={run.waiting ? `Waits for ${waitsFor(run.waiting)}` : "Waits for an answer"}
+              about={run.waiting ? waitingText(run.waiting) : "Waiting for an answer"}
               at={run.created_at}
             />
           ))}
         </ul>
         {more && (
           <Text size="sm" px="md" py="xs" style={{ borderTop: "1px solid var(--line)" }}>
-            More: <More href="/waiting">all that waits</More>,{" "}
-            <More href="/flows?result=failing">all that fails</More>
+            More: <More href="/waiting">all approvals</More>,{" "}
+            <More href="/flows?result=failing">all failing flows</More>
           </Text>
         )}
       </Card>

@@ -7,7 +7,7 @@ import { Table, Td, Tr } from "@/ui/Table";
 
 const MOST = 5;
 
-/** The flows that ran most often, with how they do. */
+/** The flows with the most runs, with failure rate and duration. */
 export function BusyFlows({ flows }: { flows: Schemas["FlowCountOut"][] }) {
   if (flows.length === 0) return null;
   const busiest = [...flows].sort((one, other) => other.total - one.total).slice(0, MOST);
@@ -19,7 +19,7 @@ export function BusyFlows({ flows }: { flows: Schemas["FlowCountOut"][] }) {
             <Td>
               {flow.workflow_name === null ? (
                 <Text size="sm" c="var(--quiet)">
-                  A deleted flow
+                  Deleted flow
                 </Text>
               ) : (
                 <Anchor

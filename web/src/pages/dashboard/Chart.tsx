@@ -1,4 +1,4 @@
-/** A small chart: bars on top of each other, or lines. Its library is loaded with it. */
+/** A small chart with stacked bars or lines. The chart library is loaded with it. */
 import "uplot/dist/uPlot.min.css";
 import { useComputedColorScheme } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
@@ -8,7 +8,7 @@ import classes from "./dashboard.module.css";
 
 export interface Series {
   label: string;
-  /** A variable of the page's colours, such as `--failed`. */
+  /** A CSS variable of the page's colors, such as `--failed`. */
   color: string;
   values: readonly (number | null)[];
 }
@@ -16,13 +16,13 @@ export interface Series {
 export interface ChartProps {
   kind: "bars" | "line";
   series: readonly Series[];
-  /** What each place stands for, in full and for the axis. */
+  /** The labels of the x axis: long ones for the legend, short ones for the axis. */
   labels: readonly string[];
   ticks: readonly string[];
   format: (value: number) => string;
-  /** The least that the axis reaches up to. */
+  /** The minimum of the upper end of the y axis. */
   top: number;
-  /** What it shows, for screen readers. */
+  /** Description for screen readers. */
   label: string;
 }
 
@@ -32,7 +32,7 @@ function cssColor(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-/** Bars are drawn from the back: the sum of all first, the first series alone last. */
+/** Bars are drawn from the back: the sum of all series first, the first series alone last. */
 function layers({ kind, series }: ChartProps): Series[] {
   if (kind === "line") return [...series];
   return series
@@ -106,7 +106,7 @@ export default function Chart(props: ChartProps) {
   const [place, setPlace] = useState<number | null>(null);
   const target = useRef<HTMLDivElement>(null);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the colours are read from the page, which the scheme changes
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the colors are read from the page and depend on the color scheme
   useEffect(() => {
     if (target.current === null || width === 0) return;
     const data = [labels.map((_, at) => at), ...layers(props).map((one) => [...one.values])];
@@ -132,8 +132,8 @@ export default function Chart(props: ChartProps) {
       <div
         ref={target}
         role="img"
-        aria-label={`${label}. The same figures follow as a table.`}
-        style={{ minHeight: HEIGHT }} // It is drawn only once its width is known: the page would jump.
+        aria-label={`${label}. The data is also in the table below.`}
+        style={{ minHeight: HEIGHT }} // Reserve the height: the chart is drawn after its width is known.
       />
     </div>
   );

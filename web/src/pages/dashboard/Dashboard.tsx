@@ -15,7 +15,7 @@ const ANY_FLOW = { params: { query: { limit: 1, brief: true } } } as const;
 
 export default function Dashboard() {
   const { data, error, refetch } = api.useQuery("get", "/api/flows", ANY_FLOW, {
-    // Once there is a flow, there is no need to ask again.
+    // Stop polling once there is a flow.
     refetchInterval: (query) => (query.state.data?.items.length ? false : CALM),
   });
   return (

@@ -23,7 +23,7 @@ const Chart = lazily(() => import("./Chart"));
 const DEFAULTS = { days: "7" };
 const PAUSE = 10_000;
 
-/** How many runs there were, how many failed, and how long they took. */
+/** Statistics: number of runs, failures, durations. */
 export function Figures() {
   const { values, change } = useQueryState(DEFAULTS);
   const range = RANGES.find((one) => one.value === values.days)?.value ?? "7";
@@ -36,10 +36,10 @@ export function Figures() {
   return (
     <Stack gap="sm">
       <Box style={{ display: "flex", justifyContent: "space-between", flexWrap: "wrap", gap: 8 }}>
-        <Title order={2}>How it went</Title>
+        <Title order={2}>Statistics</Title>
         <SegmentedControl
           size="xs"
-          aria-label="Time"
+          aria-label="Period"
           data={RANGES}
           value={range}
           onChange={(days) => change({ days }, { replace: true })}
@@ -75,17 +75,15 @@ function Shown({ metrics, range }: { metrics: Schemas["MetricsOut"]; range: Rang
           label="Duration (p95)"
           value={duration(metrics.p95_duration_ms)}
           detail={
-            metrics.p50_duration_ms === null
-              ? undefined
-              : `half take under ${duration(metrics.p50_duration_ms)}`
+            metrics.p50_duration_ms === null ? undefined : `median ${duration(metrics.p50_duration_ms)}`
           }
         />
         <Tile
-          label="Not ended yet"
+          label="In progress"
           value={count(waiting)}
           detail={
             waiting > 0
-              ? `${count(metrics.running_runs)} running, ${count(metrics.pending_runs)} waiting`
+              ? `${count(metrics.running_runs)} running, ${count(metrics.pending_runs)} queued or waiting`
               : undefined
           }
         />
@@ -135,28 +133,21 @@ function Charts({ numbers }: { numbers: Numbers }) {
       <SimpleGrid cols={{ base: 1, md: 2 }} spacing="sm">
         <Card title="Runs">
           <Suspense fallback={<Skeleton height={212} />}>
-            <Chart kind="bars" series={runs} {...places} format={count} top={4} label="Runs that ended" />
+            <Chart kind="bars" series={runs} {...places} format={count} top={4} label="Finished runs" />
           </Suspense>
         </Card>
         <Card title="Failure rate">
           <Suspense fallback={<Skeleton height={212} />}>
-            <Chart
-              kind="line"
-              series={shares}
-              {...places}
-              format={percent}
-              top={0.1}
-              label="The share of failed runs"
-            />
+            <Chart kind="line" series={shares} {...places} format={percent} top={0.1} label="Failure rate" />
           </Suspense>
         </Card>
       </SimpleGrid>
       <VisuallyHidden>
         <table>
-          <caption>Runs that ended, and how many of them failed</caption>
+          <caption>Finished runs and failures</caption>
           <thead>
             <tr>
-              <th scope="col">When</th>
+              <th scope="col">Period</th>
               <th scope="col">Succeeded</th>
               <th scope="col">Failed</th>
               <th scope="col">Failure rate</th>

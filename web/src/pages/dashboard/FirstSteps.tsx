@@ -10,7 +10,7 @@ import { firstSteps } from "@/pages/templates/templates";
 import { useTemplates } from "@/pages/templates/useTemplates";
 import { LoadingRows, Refused } from "@/ui/states";
 
-/** What a workspace shows before it has a flow. */
+/** Shown while the workspace has no flow. */
 export function FirstSteps() {
   const { may, user } = useSession();
   const { catalogue } = useCatalogue();
@@ -18,17 +18,15 @@ export function FirstSteps() {
   const [open, setOpen] = useState("");
   if (!may("editor")) {
     return (
-      <Text>
-        There are no flows in this workspace yet. Somebody with the role editor can make the first one.
-      </Text>
+      <Text>This workspace has no flows yet. A member with the editor role can create the first one.</Text>
     );
   }
   return (
     <Stack gap="lg">
       <div>
-        <Title order={2}>Good to see you, {user.name}</Title>
+        <Title order={2}>Welcome, {user.name}</Title>
         <Text c="var(--quiet)">
-          Begin with a flow that works as it is: look at it, run it, and change it to your needs.
+          Start with a template that is ready to run: look at it, run it, and adapt it.
         </Text>
       </div>
       {data ? (

@@ -12,7 +12,7 @@ import { LoadingRows, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import classes from "./dashboard.module.css";
 
-/** The latest runs of the workspace, as they go. */
+/** The latest runs of the workspace, updated live. */
 export function LatestRuns() {
   const { data, error, refetch } = api.useQuery(
     "get",
@@ -45,7 +45,7 @@ function Rows({ runs }: { runs: Schemas["RunItemOut"][] }) {
   if (runs.length === 0) {
     return (
       <Text size="sm" c="var(--quiet)" p="md">
-        Nothing has run yet. Open a flow and run it, or switch one on.
+        No runs yet. Open a flow and run it, or activate it.
       </Text>
     );
   }

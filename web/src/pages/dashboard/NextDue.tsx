@@ -11,17 +11,17 @@ import { dueInWords } from "./due";
 
 const MOST = 8;
 
-/** What starts next by itself. */
+/** The next scheduled starts. */
 export function NextDue({ schedules }: { schedules: Schemas["ScheduleOut"][] | undefined }) {
   const { catalogue } = useCatalogue();
   const next = schedules?.filter((one) => one.next_at !== null).slice(0, MOST);
   return (
-    <Card title="Next due" pad={false}>
+    <Card title="Upcoming" pad={false}>
       {next === undefined ? (
         <LoadingRows rows={3} />
       ) : next.length === 0 ? (
         <Text size="sm" c="var(--quiet)" p="md">
-          No flow that is on has a schedule.
+          No active flow has a schedule.
         </Text>
       ) : (
         <ul className={classes.rows}>

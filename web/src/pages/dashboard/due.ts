@@ -3,7 +3,7 @@ import { cronInWords } from "@/forms/schema/cron";
 
 type Due = Pick<Schemas["ScheduleOut"], "describes" | "timezone">;
 
-/** When a schedule is due, in words where there are some: "at 6:00 (Europe/Berlin)", "every 300 s". */
+/** Return the schedule as text: "at 6:00 (Europe/Berlin)", "every 300 s". */
 export function dueInWords({ describes, timezone }: Due): string {
   const words = cronInWords(describes) ?? describes;
   const isOfTheClock = describes.includes("*") && !words.startsWith("every");

@@ -1,4 +1,4 @@
-/** The figures of a time, out of the server's metrics; pure. */
+/** Compute chart data from the server's metrics; pure. */
 import type { Schemas } from "@/api/client";
 import { LOCALE } from "@/ui/format";
 
@@ -12,13 +12,13 @@ export const RANGES: { value: Range; label: string }[] = [
 ];
 
 export interface Figures {
-  /** What each bar stands for: an hour of the viewer's day, or a day as the server counts them, in UTC. */
+  /** The period of each bar: an hour of the viewer's day, or a UTC day as the server counts. */
   labels: string[];
-  /** The same in a few letters, for the axis. */
+  /** Short labels for the axis. */
   ticks: string[];
   success: number[];
   failed: number[];
-  /** The share of failed runs, null where none ended. */
+  /** The failure rate; null if no run finished. */
   rates: (number | null)[];
   total: number;
   totalFailed: number;

@@ -33,25 +33,25 @@ import { useClipboard } from "./useClipboard";
 import { useKeptFocus } from "./useKeptFocus";
 import { useKeys } from "./useKeys";
 
-/** What this browser has kept for one user. */
+/** The drafts and pins that this browser keeps for the user. */
 interface Kept {
   userId: string;
   tabs: Tabs;
   drafts: Drafts;
 }
 
-/** The flow as the server has it, with what was typed here and not saved on top. */
+/** Create the store: the server's version of the flow, with this user's unsaved changes on top. */
 function opened(flow: ServerFlow, { userId, drafts, tabs }: Kept, readOnly: boolean): EditorStore {
   const store = makeStore(flow, readPinned(userId, flow.id));
   if (readOnly) return store;
   const restored = firstOf(drafts, tabs, flow);
   if (restored.kind !== "nothing")
-    store.getState().replaceDefinition(restored.definition, "restore what was not saved");
+    store.getState().replaceDefinition(restored.definition, "restore unsaved changes");
   if (restored.kind === "conflict") store.getState().setSaving({ kind: "conflict", theirs: flow });
   return store;
 }
 
-/** What watches over the open flow; draws nothing. */
+/** Effects for the open flow; renders nothing. */
 function Watchers() {
   useChecking();
   useWatching();
@@ -75,7 +75,7 @@ function Workbench({ narrow, kept }: { narrow: boolean; kept: Kept }) {
       {!readOnly && <LeftDrafts drafts={kept.drafts} known={kept.tabs.open !== null} />}
       {narrow && (
         <Text size="xs" c="var(--quiet)" px="md" py={4} bg="var(--card)">
-          To look at only: a flow is changed on a wider screen.
+          Read-only: use a wider screen to edit.
         </Text>
       )}
       <div className={classes.body}>
@@ -107,7 +107,7 @@ function useRestoredNotice(store: EditorStore): void {
   useEffect(() => {
     const { definition, saved, saving } = store.getState();
     if (definition === saved || saving.kind === "conflict") return;
-    notifications.show({ message: "What you had not saved is here again. Undo takes it away." });
+    notifications.show({ message: "Your unsaved changes were restored. Use Undo to remove them." });
   }, [store]);
 }
 
@@ -134,7 +134,7 @@ function OpenEditor({ flow, kept }: { flow: ServerFlow; kept: Kept }) {
   );
 }
 
-/** What was kept of a flow, as soon as it is known which tabs are open. */
+/** The kept drafts of a flow, once the open tabs are known. */
 function useKept(flowId: string): Kept | null {
   const { user } = useSession();
   const [kept, setKept] = useState<Kept | null>(null);
@@ -159,7 +159,7 @@ function useKept(flowId: string): Kept | null {
 export default function Editor({ id }: { id: string }) {
   const kept = useKept(id);
   const params = { params: { path: { flow: id } } };
-  // Opened with what the server has now, not with what a list or an earlier visit left in memory.
+  // Fetch the current version from the server, not a cached one.
   const { data, error, refetch, isFetchedAfterMount } = api.useQuery("get", "/api/workflows/{flow}", params, {
     staleTime: 0,
   });

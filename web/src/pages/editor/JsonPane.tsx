@@ -10,27 +10,27 @@ import { useUi } from "./ui";
 
 const JsonText = lazily(() => import("./JsonText"));
 
-/** The definition as JSON beside the canvas; either changes the other. */
+/** The definition as JSON beside the canvas. A change of either updates the other. */
 export function JsonPane() {
   const open = useUi((ui) => ui.json);
   const width = useUi((ui) => ui.jsonWidth);
   const { set, keep } = useUi.getState();
   if (!open) return null;
   return (
-    <section className={panel.panel} style={{ width }} aria-label="The flow as JSON">
-      <Resizer label="Width of the JSON" width={width} onResize={(jsonWidth) => keep({ jsonWidth })} />
+    <section className={panel.panel} style={{ width }} aria-label="Flow as JSON">
+      <Resizer label="Width of the JSON panel" width={width} onResize={(jsonWidth) => keep({ jsonWidth })} />
       <Group justify="space-between" px="sm" py={6}>
         <Group gap="sm">
           <Text fw={600}>JSON</Text>
-          <DocsLink page="definition" label="Documentation of the definition">
+          <DocsLink page="definition" label="Documentation of the format">
             Documentation
           </DocsLink>
         </Group>
-        <Tooltip label="Hide the JSON">
+        <Tooltip label="Hide JSON">
           <ActionIcon
             variant="subtle"
             color="gray"
-            aria-label="Hide the JSON"
+            aria-label="Hide JSON"
             data-next="[data-json]"
             onClick={() => set({ json: false })}
           >
@@ -38,7 +38,7 @@ export function JsonPane() {
           </ActionIcon>
         </Tooltip>
       </Group>
-      <Suspense fallback={<Loading label="Opening the JSON" />}>
+      <Suspense fallback={<Loading label="Opening JSON" />}>
         <JsonText />
       </Suspense>
     </section>

@@ -11,7 +11,9 @@ import { markedIn } from "./jsonPlaces";
 
 const textOf = (definition: Definition) => JSON.stringify(definition, null, 2);
 
-/** The text follows the canvas; what is typed becomes the flow as soon as it is a definition, as one step of undo. */
+/**
+ * The JSON text, updated by the canvas. An edit updates the flow once the text is a valid definition, as one undo step.
+ */
 export default function JsonText() {
   const store = useEditorStore();
   const definition = useEditor((state) => state.definition);
@@ -35,7 +37,7 @@ export default function JsonText() {
       setRefusal(null);
       typed.current = read;
       if (!isAlike(read, store.getState().definition))
-        store.getState().replaceDefinition(read, "edit the JSON", "JSON");
+        store.getState().replaceDefinition(read, "edit JSON", "JSON");
     } catch (error) {
       setRefusal(messageOf(error));
     }
@@ -62,14 +64,14 @@ export default function JsonText() {
         value={text}
         onChange={type}
         language="json"
-        label="The flow as JSON"
+        label="Flow as JSON"
         readOnly={readOnly}
         extensions={lint}
         maxHeight="calc(100dvh - 150px)"
       />
       {refusal !== null && (
         <Text size="sm" c="var(--failed)" mt={6} role="status">
-          {refusal}. The canvas shows the last whole state.
+          {refusal}. The canvas shows the last valid state.
         </Text>
       )}
     </Box>

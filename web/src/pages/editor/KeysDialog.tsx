@@ -2,29 +2,34 @@ import { Group, Kbd, Modal, Table, Text } from "@mantine/core";
 import { useUi } from "./ui";
 
 const KEYS: [string, string][] = [
-  ["Arrows", "Go to the node before, after, above, below"],
+  ["Arrows", "Go to the previous, next, upper or lower node"],
   ["Enter", "Open the node"],
   ["/ or Tab or double click", "Add a node"],
-  ["Delete", "Delete what is selected"],
+  ["Delete", "Delete the selection"],
   ["Alt + arrows", "Move the selected nodes"],
-  ["Shift + drag", "Select by a box"],
-  ["Shift or Ctrl + click", "Select more"],
+  ["Shift + drag", "Select with a box"],
+  ["Shift or Ctrl + click", "Add to the selection"],
   ["Space + drag, middle button", "Move the canvas"],
   ["Ctrl + wheel, pinch", "Zoom"],
   ["Ctrl + A", "Select all"],
-  ["Ctrl + C, X, V", "Copy, cut, paste: also between flows, and a cURL command"],
+  ["Ctrl + C, X, V", "Copy, cut, paste (also between flows, and cURL commands)"],
   ["Ctrl + D", "Duplicate"],
   ["Ctrl + Z, Ctrl + Shift + Z", "Undo, redo"],
   ["Ctrl + S", "Save now; publish an active flow"],
   ["Ctrl + Enter", "Run"],
-  ["Escape", "From a field back to the node; on the canvas: select nothing"],
-  ["?", "This list"],
+  ["Escape", "Leave a field; on the canvas: clear the selection"],
+  ["?", "Show keyboard shortcuts"],
 ];
 
 export function KeysDialog() {
   const open = useUi((ui) => ui.keys);
   return (
-    <Modal opened={open} onClose={() => useUi.getState().set({ keys: false })} title="Keys" size="lg">
+    <Modal
+      opened={open}
+      onClose={() => useUi.getState().set({ keys: false })}
+      title="Keyboard shortcuts"
+      size="lg"
+    >
       <Table>
         <Table.Tbody>
           {KEYS.map(([keys, what]) => (

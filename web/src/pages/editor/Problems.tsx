@@ -5,10 +5,10 @@ import { inWords, type Problem } from "./problems";
 import { calledIn } from "./store";
 import { useUi } from "./ui";
 
-/** A problem, which leads to its node and field. */
+/** A problem, linked to its node and field. */
 export function ProblemLine({ problem }: { problem: Problem }) {
   const store = useEditorStore();
-  const name = useEditor((state) => (problem.nodeId === null ? "The flow" : calledIn(state, problem.nodeId)));
+  const name = useEditor((state) => (problem.nodeId === null ? "Flow" : calledIn(state, problem.nodeId)));
   const Icon = problem.level === "error" ? IconCircleX : IconAlertTriangle;
   const color = problem.level === "error" ? "var(--failed)" : "var(--waiting)";
   return (
@@ -47,7 +47,7 @@ export function ProblemLine({ problem }: { problem: Problem }) {
   );
 }
 
-/** All problems of the flow below the canvas; each leads to its node and field. */
+/** All problems of the flow below the canvas, each linked to its node and field. */
 export function Problems() {
   const open = useUi((ui) => ui.problems);
   const problems = useEditor((state) => state.check?.problems);
@@ -64,11 +64,11 @@ export function Problems() {
         <Text fw={600} size="sm">
           Problems
         </Text>
-        <Tooltip label="Hide the problems">
+        <Tooltip label="Hide problems">
           <ActionIcon
             variant="subtle"
             color="gray"
-            aria-label="Hide the problems"
+            aria-label="Hide problems"
             data-next="[data-problems]"
             onClick={() => useUi.getState().set({ problems: false })}
           >
@@ -78,7 +78,7 @@ export function Problems() {
       </Group>
       {problems?.length === 0 && (
         <Text size="sm" c="var(--quiet)" px="md" pb="xs">
-          None.
+          No problems.
         </Text>
       )}
       {problems?.map((problem) => (

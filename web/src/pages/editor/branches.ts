@@ -1,14 +1,14 @@
-/** The ways by which one leaves a node: what its handles are and where edges may begin. */
+/** The branches of a node: its handles, from which edges start. */
 import type { Catalogue } from "@/api/catalogue";
 import { NODE } from "@/definition/layout";
 import type { Definition, FlowNode } from "@/definition/types";
 
-/** A branch's name; undefined is the unnamed way of a node without branches. */
+/** A branch's name; undefined is the unnamed output of a node without branches. */
 export type Way = string | undefined;
 
 /**
- * The ways of a node: those that the validator found for its config, until it has answered those of its type; the
- * branch `error` where the node has it; and whatever its edges leave by, so that no edge begins nowhere.
+ * Return the outputs of a node: those that the validator found for its config, before that those of its type; the
+ * branch `error` if it is enabled; and the branches of its edges, so that every edge has a handle.
  */
 export function waysOf(
   node: FlowNode,
@@ -23,7 +23,7 @@ export function waysOf(
   return ways;
 }
 
-/** For each node the ways that its edges leave by. */
+/** Return the used outputs of each node. */
 export function usedWays(edges: Definition["edges"]): Map<string, Way[]> {
   const used = new Map<string, Way[]>();
   for (const { from, branch } of edges) {
@@ -36,12 +36,12 @@ export function usedWays(edges: Definition["edges"]): Map<string, Way[]> {
 
 const ROW = 20;
 
-/** How tall a node with so many ways is. */
+/** Return the height of a node with that many outputs. */
 export function heightOf(ways: number): number {
   return Math.max(NODE.height, ways * ROW + 4);
 }
 
-/** Where the handle of each way is, from the node's upper edge. */
+/** Return the offset of each output's handle from the top of the node. */
 export function placesOf(ways: number): number[] {
   const height = heightOf(ways);
   return Array.from({ length: ways }, (_, at) => (height * (at + 1)) / (ways + 1));

@@ -84,8 +84,8 @@ describe("renaming a node", () => {
   });
 
   it("is refused for an id that is taken or no name", () => {
-    expect(changes.idRefusal(line(), "b", "c")).toBe("There is a node c already");
-    expect(changes.idRefusal(line(), "b", "1x")).toContain("not a digit first");
+    expect(changes.idRefusal(line(), "b", "c")).toBe("Another node has the id c");
+    expect(changes.idRefusal(line(), "b", "1x")).toContain("not starting with a digit");
     expect(changes.idRefusal(line(), "b", "b")).toBeUndefined();
     expect(changes.idRefusal(line(), "b", "total_2")).toBeUndefined();
   });

@@ -1,6 +1,6 @@
 /**
- * What can be done to a definition: pure functions that give a new one and share all that they do not change, so that
- * the canvas draws anew only what is new. None of them checks what the server checks; see `refusalOf` for edges.
+ * Changes of a definition: pure functions that return a new one and share unchanged parts, so that the canvas
+ * re-renders only what changed. They do not check what the server checks; for edges see `refusalOf`.
  */
 import { descendants, freshId } from "@/definition/graph";
 import { arrange, NODE } from "@/definition/layout";
@@ -11,10 +11,10 @@ export const GRID = 20;
 const GAP = { x: 100, y: 40 };
 const STEP = NODE.width + GAP.x;
 
-/** A node that has no id yet. */
+/** A node without an id. */
 export type NewNode = Omit<FlowNode, "id">;
 
-/** What an edge is known by on the canvas; ids hold no spaces, so that no two edges share one. */
+/** Return the key of an edge on the canvas. Ids contain no spaces, so keys are unique. */
 export function edgeKey(edge: FlowEdge): string {
   return `${edge.from} ${edge.branch ?? ""} ${edge.to}`;
 }
@@ -27,7 +27,7 @@ export function nodeOf(definition: Definition, id: string): FlowNode | undefined
   return definition.nodes.find((node) => node.id === id);
 }
 
-/** An edge without a `branch: undefined`, which is no JSON. */
+/** Return the edge without `branch: undefined`, which is not JSON. */
 export function edge(from: string, to: string, branch: string | undefined): FlowEdge {
   return branch === undefined ? { from, to } : { from, to, branch };
 }
@@ -40,7 +40,7 @@ function snap(value: number): number {
   return Math.round(value / GRID) * GRID;
 }
 
-/** The position, or the next one below it at which no other node lies. */
+/** Return the position, or the next free one below it. */
 export function freeSpot(nodes: readonly FlowNode[], wanted: Position): Position {
   const spot = { x: snap(wanted.x), y: snap(wanted.y) };
   const near = nodes.filter((node) => Math.abs((node.position?.x ?? Infinity) - spot.x) < NODE.width);
@@ -51,7 +51,10 @@ export function freeSpot(nodes: readonly FlowNode[], wanted: Position): Position
   return spot;
 }
 
-/** Every node with a position: all arranged where none has one, else each that lacks one put beside what it follows. */
+/**
+ * Return the definition with a position for every node: a full layout if none has one, else each missing one beside its
+ * predecessor.
+ */
 export function placed(definition: Definition): Definition {
   if (definition.nodes.every((node) => node.position !== undefined)) return definition;
   if (definition.nodes.every((node) => node.position === undefined)) return arranged(definition);
@@ -67,7 +70,7 @@ export function placed(definition: Definition): Definition {
   return { ...definition, nodes };
 }
 
-/** All nodes arranged anew, left to right. */
+/** Lay out all nodes, left to right. */
 export function arranged(definition: Definition, heightOf?: (id: string) => number): Definition {
   const positions = arrange(definition, heightOf);
   return moved(definition, positions);
@@ -84,17 +87,17 @@ export function moved(definition: Definition, positions: ReadonlyMap<string, Pos
   return changed ? { ...definition, nodes } : definition;
 }
 
-/** Where a new node comes: at a place, after a node (by one of its branches), before one, on an edge. */
+/** The place of a new node: at a position, after a node (at one of its branches), before a node, or on an edge. */
 export interface Where {
   position?: Position;
   after?: { id: string; branch?: string };
   before?: string;
   on?: FlowEdge;
-  /** The branch by which the new node goes on to the end of `on` or to `before`. */
+  /** The branch from the new node to the end of `on`, or to `before`. */
   out?: string;
 }
 
-/** The definition with the node in it, wired as asked, and the new node's id. */
+/** Return the definition with the node connected as asked, and the new node's id. */
 export function added(
   definition: Definition,
   node: NewNode,
@@ -146,7 +149,7 @@ function insertedOn(
   return { ...definition, nodes: [...shifted, { ...node, position }], edges };
 }
 
-/** The nodes with this one and all behind it moved to the right. */
+/** Move this node and all nodes behind it to the right. */
 function roomBehind(definition: Definition, id: string, by: number): FlowNode[] {
   const behind = descendants(definition, id).add(id);
   return definition.nodes.map((node) =>
@@ -156,7 +159,7 @@ function roomBehind(definition: Definition, id: string, by: number): FlowNode[] 
   );
 }
 
-/** Without these nodes. Where a single one with one node before and one after goes, those two are connected. */
+/** Remove these nodes. If a single removed node had one predecessor and one successor, connect those. */
 export function removed(definition: Definition, gone: readonly string[]): Definition {
   const set = new Set(gone);
   const nodes = definition.nodes.filter((node) => !set.has(node.id));
@@ -185,7 +188,7 @@ export function disconnected(definition: Definition, keys: readonly string[]): D
   return edges.length === definition.edges.length ? definition : { ...definition, edges };
 }
 
-/** What may be changed of a node; an undefined value takes the key away. */
+/** A change of a node's fields. An undefined value removes the key. */
 export type Patch = { [Key in keyof Omit<FlowNode, "id">]?: FlowNode[Key] | undefined };
 
 export function patched(definition: Definition, id: string, patch: Patch): Definition {
@@ -207,14 +210,14 @@ function withoutUndefined<T extends object>(value: T): T {
 
 export const ID = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
 
-/** Why the node cannot have this id, undefined where it can. */
+/** Return why the node cannot have this id; undefined if it can. */
 export function idRefusal(definition: Definition, id: string, wanted: string): string | undefined {
   if (wanted === id) return undefined;
-  if (!ID.test(wanted)) return "Letters, digits and _ only, not a digit first, at most 64";
-  return nodeOf(definition, wanted) ? `There is a node ${wanted} already` : undefined;
+  if (!ID.test(wanted)) return "Use letters, digits and _, at most 64, not starting with a digit";
+  return nodeOf(definition, wanted) ? `Another node has the id ${wanted}` : undefined;
 }
 
-/** The node with another id, in the edges and in all expressions that mention it too. */
+/** Change a node's id, also in edges and expressions. */
 export function renamed(
   definition: Definition,
   id: string,
@@ -238,7 +241,7 @@ function renamedEdge(one: FlowEdge, names: ReadonlyMap<string, string>): FlowEdg
   return from === undefined && to === undefined ? one : { ...one, from: from ?? one.from, to: to ?? one.to };
 }
 
-/** Some nodes and the edges among them, as they are copied. */
+/** Return some nodes and the edges between them, for copying. */
 export interface Piece {
   nodes: FlowNode[];
   edges: FlowEdge[];
@@ -253,8 +256,8 @@ export function pieceOf(definition: Definition, chosen: readonly string[]): Piec
 }
 
 /**
- * The definition with the piece in it, under ids that are free here; mentions of one another inside it follow. Its
- * upper left corner comes to `at`; without it, a little beside where it was copied from.
+ * Insert copied nodes with new unique ids and update the references between them. The upper left corner is placed at
+ * `at`, by default a little beside the originals.
  */
 export function pasted(
   definition: Definition,
@@ -284,7 +287,10 @@ function freshNames(piece: Piece, taken: Set<string>): Map<string, string> {
   return names;
 }
 
-/** How far the piece is moved: to the place, or beside where it was, but never exactly upon other nodes. */
+/**
+ * Return the offset of the inserted nodes: to the given position, or beside the originals, but never exactly on other
+ * nodes.
+ */
 function shiftOf(definition: Definition, piece: Piece, at: Position | undefined): Position {
   const spots = new Set(definition.nodes.map((node) => `${node.position?.x} ${node.position?.y}`));
   const places = piece.nodes.map((node) => node.position ?? { x: 0, y: 0 });
@@ -298,7 +304,7 @@ function shiftOf(definition: Definition, piece: Piece, at: Position | undefined)
   return { x, y };
 }
 
-/** Whether two JSON values say the same, whatever the order of their keys. */
+/** Return true if two JSON values are equal, regardless of the order of keys. */
 export function isAlike(one: unknown, other: unknown): boolean {
   if (one === other) return true;
   if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
@@ -311,7 +317,7 @@ export function isAlike(one: unknown, other: unknown): boolean {
   );
 }
 
-/** How many nodes were added, taken away or changed from one definition to the other; moves do not count. */
+/** Return how many nodes were added, removed or changed; moves do not count. */
 export function differences(
   one: Definition,
   other: Definition,
@@ -327,13 +333,13 @@ export function differences(
   return { added, removed: before.size, changed };
 }
 
-/** Whether a node does the same in both; where it stands and what people read on it does not count. */
+/** Return true if a node works the same in both; position, name and notes do not count. */
 export function runsAlikeNode(one: FlowNode | undefined, other: FlowNode | undefined): boolean {
   const doing = (node: FlowNode | undefined) => ({ ...node, name: null, notes: null, position: null });
   return isAlike(doing(one), doing(other));
 }
 
-/** Whether two definitions run alike, however they look. */
+/** Return true if two definitions run the same, regardless of their layout. */
 export function runsAlike(one: Definition, other: Definition): boolean {
   if (one === other) return true;
   return (

@@ -1,4 +1,4 @@
-/** Asks the validator about the definition a moment after each change; an answer that came too late is dropped. */
+/** Validate the definition shortly after each change. A late response is ignored. */
 import { useEffect } from "react";
 import { server } from "@/api/client";
 import { isPassing } from "@/api/queries";
@@ -19,7 +19,7 @@ async function ask(store: EditorStore, definition: Definition, signal: AbortSign
   store.getState().setCheck(checkOf(definition, data.issues, data.nodes));
 }
 
-/** Keeps the store's `check` up with its definition. */
+/** Keep the store's `check` up to date with its definition. */
 export function startChecking(store: EditorStore): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let running = new AbortController();
@@ -30,7 +30,7 @@ export function startChecking(store: EditorStore): () => void {
     timer = setTimeout(() => {
       running = new AbortController();
       ask(store, store.getState().definition, running.signal).catch((error: unknown) => {
-        // What is refused for good is told where it is saved; a server that is away is asked again.
+        // A refused request is reported when saving; an unreachable server is asked again.
         if (isPassing(error)) plan(AGAIN);
       });
     }, wait);

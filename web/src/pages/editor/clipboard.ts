@@ -1,11 +1,11 @@
-/** What copying puts on the clipboard, and what pasting makes of a text; pure. */
+/** The clipboard's content for copying, and the interpretation of pasted text; pure. */
 import { readDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
 import { type Piece, pieceOf, placed } from "./changes";
 
 export type Pasted =
   | { kind: "nodes"; piece: Piece }
-  /** A cURL command, of which the server makes a node. */
+  /** A cURL command, from which the server makes a node. */
   | { kind: "curl"; command: string }
   | { kind: "nothing" };
 
@@ -13,7 +13,7 @@ export function copied(definition: Definition, chosen: readonly string[]): strin
   return JSON.stringify({ headrace: "nodes", ...pieceOf(definition, chosen) }, null, 2);
 }
 
-/** Edges whose ends are both there; a piece that somebody wrote by hand may have others. */
+/** Return the edges between present nodes; hand-written text may contain others. */
 function whole({ nodes, edges }: Definition): Piece {
   const ids = new Set(nodes.map((node) => node.id));
   return { nodes, edges: edges.filter((edge) => ids.has(edge.from) && ids.has(edge.to)) };
@@ -25,7 +25,7 @@ export function pastedOf(text: string): Pasted {
   if (!trimmed.startsWith("{")) return { kind: "nothing" };
   try {
     const value = JSON.parse(trimmed) as Record<string, unknown>;
-    // An exported flow has its definition inside.
+    // An exported flow contains its definition.
     const definition = readDefinition("definition" in value ? value.definition : value);
     if (definition.nodes.length === 0) return { kind: "nothing" };
     return { kind: "nodes", piece: whole(placed(definition)) };

@@ -1,4 +1,4 @@
-/** The store of the flow that is open, for all parts of its editor. */
+/** The store of the open flow, for all parts of its editor. */
 import { createContext, type ReactNode, useContext } from "react";
 import { useStore } from "zustand";
 import { nodeOf } from "./changes";
@@ -10,19 +10,19 @@ export function EditorProvider({ store, children }: { store: EditorStore; childr
   return <StoreContext.Provider value={store}>{children}</StoreContext.Provider>;
 }
 
-/** The store itself, for what is done and not shown: `useEditorStore().getState().undo()`. */
+/** Return the store itself, for actions: `useEditorStore().getState().undo()`. */
 export function useEditorStore(): EditorStore {
   const store = useContext(StoreContext);
   if (store === null) throw new Error("useEditorStore needs an EditorProvider above it");
   return store;
 }
 
-/** A part of the editor's state; drawn anew when that part changes: `useEditor((state) => state.definition)`. */
+/** Return a part of the editor's state and re-render when it changes: `useEditor((state) => state.definition)`. */
 export function useEditor<T>(part: (state: EditorState) => T): T {
   return useStore(useEditorStore(), part);
 }
 
-/** The node that is selected, where it is the only one. */
+/** Return the selected node if exactly one is selected. */
 export function useSelectedNode() {
   return useEditor((state) => {
     const [id] = state.selected;

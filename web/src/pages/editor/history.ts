@@ -1,4 +1,4 @@
-/** What undo and redo go through: whole definitions, which share all that did not change. */
+/** The undo and redo history: whole definitions that share unchanged parts. */
 import type { Definition } from "@/definition/types";
 
 export interface Moment {
@@ -6,7 +6,7 @@ export interface Moment {
   selected: readonly string[];
 }
 
-/** A change and the moment before it. */
+/** A change and the definition before it. */
 export interface Change {
   label: string;
   before: Moment;
@@ -15,7 +15,10 @@ export interface Change {
 export interface History {
   past: readonly Change[];
   future: readonly { label: string; after: Moment }[];
-  /** The latest change's key and time in ms: the next one with the same key soon after belongs to it, as in typing. */
+  /**
+   * Key and time (ms) of the latest change: a following change with the same key soon after is merged into it, as in
+   * typing.
+   */
   latest: { key: string; at: number } | null;
 }
 

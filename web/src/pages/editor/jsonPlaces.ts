@@ -1,4 +1,4 @@
-/** Where in a definition's JSON text a node stands; pure. */
+/** Positions of nodes in a definition's JSON text; pure. */
 import { jsonLanguage } from "@codemirror/lang-json";
 import type { Problem } from "./problems";
 
@@ -11,11 +11,11 @@ function unquoted(text: string): string {
   try {
     return JSON.parse(text) as string;
   } catch {
-    return text; // A text that is being typed; it is no id yet.
+    return text; // Text that is being typed; not a complete id yet.
   }
 }
 
-/** The place of the value of `key` in the object at `object`. */
+/** Return the position of the value of `key` in the object at `object`. */
 function valueIn(text: string, object: Tree, key: string): Tree | undefined {
   for (let property = object.firstChild; property !== null; property = property.nextSibling) {
     if (property.name !== "Property") continue;
@@ -28,7 +28,7 @@ function valueIn(text: string, object: Tree, key: string): Tree | undefined {
 
 type Tree = ReturnType<typeof jsonLanguage.parser.parse>["topNode"];
 
-/** For each node's id the place of its object, and of the values right in it and in its config. */
+/** Return for each node id the position of its object, and of the values directly in it and in its config. */
 export function placesIn(
   text: string,
 ): Map<string, { node: Place; part: (field: string) => Place | undefined }> {
@@ -60,7 +60,7 @@ export interface Marked extends Place {
   message: string;
 }
 
-/** The problems at their places; one that has none stands at the beginning. */
+/** Return the problems with their positions; position 0 for a problem without one. */
 export function markedIn(text: string, problems: readonly Problem[]): Marked[] {
   const places = placesIn(text);
   return problems.map((problem) => {

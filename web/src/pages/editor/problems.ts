@@ -1,23 +1,23 @@
-/** What POST /api/workflows/validate says, sorted to the nodes that it is about. */
+/** Problems found by POST /api/workflows/validate, assigned to their nodes. */
 import type { Detail } from "@/api/client";
 import type { Definition } from "@/definition/types";
 
 export interface Problem {
   level: "error" | "warning";
   message: string;
-  /** Where, as the server says it: `nodes[2].config.url`. */
+  /** The path as the server gives it: `nodes[2].config.url`. */
   path: string;
   nodeId: string | null;
-  /** The part of the node: `config.url`, `retry.attempts`; null where it is about the whole. */
+  /** The part of the node: `config.url`, `retry.attempts`; null for the whole node. */
   field: string | null;
 }
 
-/** An answer of the validator; `of` is the definition that it is about. */
+/** A response of the validator; `of` is the validated definition. */
 export interface Check {
   of: Definition;
   problems: readonly Problem[];
   byNode: ReadonlyMap<string, readonly Problem[]>;
-  /** The ways out of each node as it is configured; undefined is the one without a name. */
+  /** The outputs of each node as configured; undefined is the unnamed one. */
   ways: ReadonlyMap<string, readonly (string | undefined)[]>;
 }
 
@@ -56,7 +56,7 @@ export function checkOf(
   return { of, problems, byNode, ways: new Map(ways) };
 }
 
-/** The problem in one line: "config.url: is required". */
+/** Return the problem in one line: "config.url: is required". */
 export function inWords(problem: Problem): string {
   const place = problem.field?.replace(/^config\./, "") ?? (problem.nodeId === null ? problem.path : "");
   return place === "" || place.startsWith("edges") ? problem.message : `${place}: ${problem.message}`;

@@ -1,6 +1,6 @@
 /**
- * The mentions of other nodes in a node's expressions: `steps.<id>`, `steps["id"]`, `steps.get("id")` inside `{{ … }}`.
- * What is not an expression (the source of code, say) is left alone, for nobody can know what it means.
+ * References to other nodes in a node's expressions: `steps.<id>`, `steps["id"]`, `steps.get("id")` inside `{{ … }}`.
+ * Other text, such as source code, is left unchanged, since its meaning is unknown.
  */
 import type { FlowNode, Json } from "@/definition/types";
 
@@ -10,7 +10,7 @@ const WORD = /[A-Za-z0-9_]/;
 const OPENS = "{[(";
 const CLOSES = "}])";
 
-/** Where the text literal that begins at `at` ends: the place after its closing quote. */
+/** Return the end of the string literal that starts at `at`: the position after its closing quote. */
 function afterText(text: string, at: number): number {
   const quote = text[at];
   let here = at + 1;
@@ -42,7 +42,7 @@ function wordAt(text: string, at: number): Mention {
   return { id: text.slice(at, end), start: at, end };
 }
 
-/** The id that `steps` is asked for, where the word ends at `after`. */
+/** Return the id accessed on `steps`, if the word ends at `after`. */
 function mentionAt(text: string, after: number): Mention | undefined {
   const next = spaces(text, after);
   if (text[next] === "[") return quotedAt(text, spaces(text, next + 1));
@@ -53,13 +53,13 @@ function mentionAt(text: string, after: number): Mention | undefined {
   return word.id === "" ? undefined : word;
 }
 
-/** Whether the word at `at` is a name of its own, not a key of something: `steps`, but not `input.steps`. */
+/** Return true if the word at `at` is a name, not a key: `steps`, but not `input.steps`. */
 function isName(text: string, at: number): boolean {
   if (WORD.test(text[at - 1] ?? "")) return false;
   return !/[.|]\s*$/.test(text.slice(Math.max(0, at - 20), at));
 }
 
-/** The mentions in the expression that begins at `at`, and where it ends. */
+/** Return the references in the expression that starts at `at`, and its end. */
 function expression(text: string, at: number): { mentions: Mention[]; end: number } {
   const mentions: Mention[] = [];
   let depth = 0;
@@ -81,7 +81,7 @@ function expression(text: string, at: number): { mentions: Mention[]; end: numbe
     const found = word.id === "steps" && isName(text, here) ? mentionAt(text, word.end) : undefined;
     if (found !== undefined) mentions.push(found);
     here = found?.end ?? word.end;
-    // Inside of quotes the closing one must not be taken for an opening one.
+    // Inside quotes, the closing quote must not be taken for an opening one.
     if (found !== undefined && (text[found.end] === '"' || text[found.end] === "'")) here += 1;
   }
   return { mentions, end: text.length };
@@ -104,7 +104,7 @@ function mentionsIn(text: string): Mention[] {
   return found;
 }
 
-/** The text with other ids in its expressions; the same text where it mentions none of them. */
+/** Return the text with the ids in its expressions replaced; the same text if it contains none of them. */
 export function rewriteText(text: string, renamed: Renamed): string {
   let made = "";
   let done = 0;
@@ -117,7 +117,7 @@ export function rewriteText(text: string, renamed: Renamed): string {
   return done === 0 ? text : made + text.slice(done);
 }
 
-/** The value with other ids in the expressions of its texts; the same object where nothing changes. */
+/** Return the value with the ids in its expressions replaced; the same object if nothing changes. */
 export function rewrite<T extends Json>(value: T, renamed: Renamed): T {
   if (typeof value === "string") return rewriteText(value, renamed) as T;
   if (typeof value !== "object" || value === null) return value;
@@ -130,10 +130,10 @@ export function rewrite<T extends Json>(value: T, renamed: Renamed): T {
   return (changed ? Object.fromEntries(entries) : value) as T;
 }
 
-/** Whether a key of a type's config is taken as written, so that `{{ … }}` is no expression in it. */
+/** Return true if a config key is taken literally: `{{ … }}` is not an expression in it. */
 export type IsLiteral = (type: string, key: string) => boolean;
 
-/** The node with other ids in its expressions; the same object where it mentions none of them. */
+/** Return the node with the ids in its expressions replaced; the same object if it contains none of them. */
 export function rewriteNode(node: FlowNode, renamed: Renamed, isLiteral: IsLiteral): FlowNode {
   const config = node.config;
   let made = node;

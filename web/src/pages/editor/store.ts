@@ -1,6 +1,6 @@
 /**
- * All that the editor of one flow knows: the definition as it is being edited, what is selected, what can be undone,
- * what the validator says, what is saved. One store per open flow; nothing in here talks to the server or the disk.
+ * The state of the editor of one flow: definition, selection, undo history, validation, save state. One store per open
+ * flow. It does not access the server or the browser's storage.
  */
 import { createStore, type StoreApi } from "zustand/vanilla";
 import type { Catalogue } from "@/api/catalogue";
@@ -23,18 +23,18 @@ export interface ServerFlow {
   definition: Definition;
 }
 
-/** How what is edited stands to what the server has. */
+/** The save state of the changes. */
 export type Saving =
   | { kind: "idle" }
   | { kind: "saving" }
-  /** The server does not take it as it is; it is sent again after the next change. */
+  /** The server refused it. It is sent again after the next change. */
   | { kind: "refused"; message: string }
-  /** The server cannot be reached; it is tried again. */
+  /** The server cannot be reached. The save is retried. */
   | { kind: "away"; message: string }
-  /** Another person has saved since: `theirs` is what the server has now. */
+  /** Another user has saved since: `theirs` is the server's current version. */
   | { kind: "conflict"; theirs: ServerFlow };
 
-/** What is taken for the output of a node, and the branch by which it leaves where it has any. */
+/** A node's pinned output, and its branch if the node has branches. */
 export interface Pin {
   output: Json;
   branch?: string | null;
@@ -43,12 +43,14 @@ export type Pinned = Readonly<Record<string, Pin>>;
 
 export interface EditorState {
   flow: { id: string; name: string; status: FlowStatus };
-  /** The server's version that the edits are based on, and its definition: what is edited is saved when it is this. */
+  /**
+   * The server's version and definition on which the changes are based; equal to `definition` if everything is saved.
+   */
   version: number;
   saved: Definition;
   definition: Definition;
   saving: Saving;
-  /** Whether the role or the place (a phone) allows to look only. */
+  /** True if the role or the screen (a phone) only permits viewing. */
   readOnly: boolean;
   catalogue: Catalogue | undefined;
 
@@ -56,32 +58,32 @@ export interface EditorState {
   selected: readonly string[];
   selectedEdges: readonly string[];
   history: History;
-  /** The validator's latest answer; `check.of === definition` where it is about what is shown. */
+  /** The validator's latest response, valid if `check.of === definition`. */
   check: Check | null;
-  /** The outputs that are pinned to nodes for trying out; no part of the definition. */
+  /** Pinned outputs for trying out; not part of the definition. */
   pinned: Pinned;
-  /** What became of the nodes in the run that is shown on the canvas, by node id, and the keys of the edges taken. */
+  /** The outcomes of the nodes in the run on the canvas, by node id, and the keys of the edges taken. */
   marks: ReadonlyMap<string, Mark>;
   liveEdges: ReadonlySet<string>;
-  /** What Ctrl+Enter does; null where nothing can be run. */
+  /** The action of Ctrl+Enter; null if nothing can be run. */
   run: (() => void) | null;
-  /** The part of the selected node that a problem points to, such as `config.url`; the form goes there. */
+  /** The field of the selected node to focus, such as `config.url`. */
   field: { nodeId: string; path: string; at: number } | null;
-  /** Asks the canvas to show these nodes, and to put the keyboard's focus on the first. */
+  /** Ask the canvas to show these nodes and to focus the first. */
   reveal: { ids: readonly string[]; focus: boolean; at: number } | null;
 
-  /** Any change as one step of undo; changes with the same `key` soon after one another are one step. */
+  /** Change the definition as one undo step; changes with the same `key` in quick succession are merged. */
   change: (label: string, make: (definition: Definition) => Definition, options?: ChangeOptions) => void;
   undo: () => void;
   redo: () => void;
   select: (nodes: readonly string[], edges?: readonly string[]) => void;
   selectAll: () => void;
-  /** Selects the node, brings it into view and, with a field, leads the form to it. */
+  /** Select the node and bring it into view; with a field, focus that field. */
   goTo: (nodeId: string, field?: string | null) => void;
-  /** Selects the node and lets the keyboard go on from it. */
+  /** Select the node and move the keyboard focus to it. */
   walkTo: (nodeId: string) => void;
 
-  /** Adds a node, selects it, and gives its id. */
+  /** Add a node and select it. Return its id. */
   addNode: (node: changes.NewNode, where: changes.Where) => string;
   moveNodes: (positions: ReadonlyMap<string, Position>) => void;
   removeSelected: () => void;
@@ -90,9 +92,9 @@ export interface EditorState {
   paste: (piece: changes.Piece, at?: Position) => void;
   connect: (edge: FlowEdge) => void;
   disconnect: (edgeKeys: readonly string[]) => void;
-  /** Lets an edge begin or end elsewhere. */
+  /** Reconnect an edge's start or end. */
   reconnect: (edgeKey: string, edge: FlowEdge) => void;
-  /** Changes parts of a node; typing in one part of one node is one step of undo. An undefined value takes a key away. */
+  /** Change fields of a node; typing into one field is one undo step. An undefined value removes a key. */
   patchNode: (id: string, patch: changes.Patch) => void;
   setConfig: (id: string, config: Record<string, Json>) => void;
   renameNode: (id: string, wanted: string) => void;
@@ -108,11 +110,11 @@ export interface EditorState {
   setCheck: (check: Check) => void;
   setSaving: (saving: Saving) => void;
   setReadOnly: (readOnly: boolean) => void;
-  /** The server has taken this definition as that version. */
+  /** The server accepted this definition as that version. */
   setSaved: (flow: ServerFlow, definition: Definition) => void;
-  /** Name and status, which are no part of a version. */
+  /** Change name and status, which are not part of a version. */
   setFlow: (flow: Partial<EditorState["flow"]>) => void;
-  /** What the server has takes the place of what is edited; `keepHistory` lets it be undone. */
+  /** Replace the definition by the server's; `keepHistory` allows undo. */
   take: (flow: ServerFlow, keepHistory: boolean) => void;
 }
 
@@ -125,7 +127,7 @@ export type EditorStore = StoreApi<EditorState>;
 
 const NOTHING: readonly string[] = [];
 
-/** What a node is called on its card; its id where there is none. */
+/** Return the name on a node's card; its id if it is unknown. */
 export function calledIn({ definition, catalogue }: EditorState, id: string): string {
   const node = changes.nodeOf(definition, id);
   return node === undefined ? id : nameOf(node, catalogue?.find(node.type));
@@ -140,7 +142,7 @@ function isLiteralIn(catalogue: Catalogue | undefined): IsLiteral {
   };
 }
 
-/** Without the ids that are gone. */
+/** Return the ids that still exist. */
 function present(chosen: readonly string[], definition: Definition): readonly string[] {
   const there = new Set(definition.nodes.map((node) => node.id));
   return chosen.every((id) => there.has(id)) ? chosen : chosen.filter((id) => there.has(id));
@@ -262,7 +264,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
       setConfig: (id, config) => get().patchNode(id, { config }),
       renameNode: (id, wanted) => {
         const { selected, pinned: pins } = get();
-        change(`call ${id} ${wanted}`, (before) => changes.renamed(before, id, wanted, isLiteral), {
+        change(`rename ${id} to ${wanted}`, (before) => changes.renamed(before, id, wanted, isLiteral), {
           select: selected.map((one) => (one === id ? wanted : one)),
         });
         const output = pins[id];
@@ -275,7 +277,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
           key: `settings ${Object.keys(patch).join(" ")}`,
         }),
       replaceDefinition: (definition, label, key) => change(label, () => changes.placed(definition), { key }),
-      arrange: (heightOf) => change("arrange all", (before) => changes.arranged(before, heightOf)),
+      arrange: (heightOf) => change("tidy up", (before) => changes.arranged(before, heightOf)),
 
       pin: (nodeId, pin) => set({ pinned: { ...get().pinned, [nodeId]: pin } }),
       unpin: (nodeId) => {
@@ -306,7 +308,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
           flow: { id: server.id, name: server.name, status: server.status },
           saving: { kind: "idle" },
           history: keepHistory
-            ? recorded(history, "take theirs", { definition, selected }, now())
+            ? recorded(history, "use theirs", { definition, selected }, now())
             : NO_HISTORY,
           selected: present(selected, theirs),
           selectedEdges: NOTHING,
@@ -316,7 +318,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
   });
 }
 
-/** Whether there is something that the server does not have. */
+/** Return true if the server lacks some changes. */
 export function isDirty(state: Pick<EditorState, "definition" | "saved">): boolean {
   return state.definition !== state.saved;
 }

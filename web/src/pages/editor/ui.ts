@@ -1,4 +1,4 @@
-/** What is open in the editor: dialogs, panels and their sizes. Sizes and panels are remembered on this device. */
+/** Open dialogs and panels of the editor, and their sizes. Sizes and panels are remembered on this device. */
 import { create } from "zustand";
 import type { Position } from "@/definition/types";
 import type { Where } from "./changes";
@@ -11,9 +11,9 @@ interface Kept {
 }
 
 interface Ui extends Kept {
-  /** The quick palette: where on the screen it opens, and where its node comes. */
+  /** The quick node list: its position on the screen, and the place of the new node. */
   quick: { screen: Position; where: Where } | null;
-  /** The dialog that takes a cURL command, and where its node comes. */
+  /** The dialog for a cURL command, and the place of the new node. */
   curl: { where: Where; command: string } | null;
   json: boolean;
   keys: boolean;
@@ -23,21 +23,21 @@ interface Ui extends Kept {
 }
 
 const KEY = "headrace.editor";
-// On a small screen the room is the graph's; the button above it, `+` and `/` offer the nodes.
+// On a small screen the graph gets the space; the button above it, `+` and `/` open the node list.
 const USUAL: Kept = { palette: window.innerWidth >= 1600, panel: true, panelWidth: 360, jsonWidth: 420 };
 
 function kept(): Kept {
   try {
     return { ...USUAL, ...(JSON.parse(localStorage.getItem(KEY) ?? "{}") as Partial<Kept>) };
   } catch {
-    return USUAL; // Somebody else wrote there; sizes are no loss.
+    return USUAL; // Invalid content; losing sizes is harmless.
   }
 }
 
-/** From this width of the panel on, what went into a node and what came out lie side by side in it. */
+/** The panel width from which a node's input and output are side by side. */
 export const WIDE = 560;
 
-/** The width of the panel that its button gives it: wide where it is narrow, else the usual one. */
+/** Return the width for the button: wide if it is narrow, else the default. */
 export function otherWidth(width: number, window: number): number {
   return width < WIDE ? Math.max(WIDE, Math.min(760, Math.round(window / 2))) : USUAL.panelWidth;
 }

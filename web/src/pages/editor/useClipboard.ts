@@ -9,18 +9,18 @@ import { whereNext } from "./palette/adding";
 import { useUi } from "./ui";
 import { isElsewhere } from "./useKeys";
 
-/** Whether a text on the page is selected, which is then what one copies. */
+/** Return true if text on the page is selected: copying then means that text. */
 function hasText(): boolean {
   return (window.getSelection()?.toString() ?? "") !== "";
 }
 
-/** The middle of the canvas, a little to the upper left: what is pasted begins there. */
+/** Return a point near the middle of the canvas, for pasted nodes. */
 function middle(): { x: number; y: number } {
   const box = document.querySelector(".react-flow")?.getBoundingClientRect();
   return box === undefined ? { x: 0, y: 0 } : { x: box.x + 0.4 * box.width, y: box.y + 0.4 * box.height };
 }
 
-/** Ctrl+C, X and V by the system's clipboard, so that they work across flows, tabs and browsers. */
+/** Ctrl+C, X and V use the system clipboard, so they work across flows, tabs and browsers. */
 export function useClipboard(): void {
   const store = useEditorStore();
   const { screenToFlowPosition } = useReactFlow();
@@ -41,11 +41,11 @@ export function useClipboard(): void {
       if (event.type === "cut") store.getState().removeNodes(selected);
       else
         notifications.show({
-          message: selected.length === 1 ? "Copied the node" : `Copied ${selected.length} nodes`,
+          message: selected.length === 1 ? "Node copied" : `${selected.length} nodes copied`,
         });
     }
 
-    /** At the pointer, else in the middle of what is seen: never where it would have to be looked for. */
+    /** Return the pointer's position, else the middle of the visible canvas. */
     function paste(piece: Piece) {
       store.getState().paste(piece, screenToFlowPosition(pointer ?? middle()));
     }
@@ -55,7 +55,7 @@ export function useClipboard(): void {
       const text = event.clipboardData?.getData("text/plain") ?? "";
       const pasted = pastedOf(text);
       if (pasted.kind === "nothing") {
-        if (text.trim() !== "") notify.hint("What was copied is neither nodes nor a cURL command.");
+        if (text.trim() !== "") notify.hint("The clipboard contains neither nodes nor a cURL command.");
         return;
       }
       event.preventDefault();

@@ -2,7 +2,7 @@ import { useEffect } from "react";
 
 const MOST = 12;
 
-/** The selected node, else the canvas: where the keys of the editor work. */
+/** Return the selected node, else the canvas: the editor's keys work there. */
 export function canvasPlace(): HTMLElement | null {
   return (
     document.querySelector<HTMLElement>(".react-flow__node.selected") ??
@@ -18,7 +18,10 @@ function canTake(element: HTMLElement): boolean {
   );
 }
 
-/** What a thing that is gone names itself (`data-next`), else what had the focus before it, else the canvas. */
+/**
+ * Return the next focus target: the one that the removed element names (`data-next`), else the previous focus, else the
+ * canvas.
+ */
 function successor(before: readonly HTMLElement[]): HTMLElement | null {
   const named = before.at(-1)?.dataset.next;
   const next = named === undefined ? null : document.querySelector<HTMLElement>(named);
@@ -28,8 +31,8 @@ function successor(before: readonly HTMLElement[]): HTMLElement | null {
 }
 
 /**
- * Hands the focus on when what had it is taken away or can no longer have it: a button that hides its panel, a node
- * that is deleted, a dialog opened by a menu. Else the keyboard would begin anew at the top of the page.
+ * Move the focus on when its element is removed or disabled: a button that hides its panel, a deleted node, a dialog
+ * opened from a menu. Otherwise the keyboard would start again at the top of the page.
  */
 export function useKeptFocus(): void {
   useEffect(() => {
@@ -42,7 +45,7 @@ export function useKeptFocus(): void {
       const last = before.at(-1);
       const active = document.activeElement ?? document.body;
       if (last === undefined || (active !== document.body && active !== last)) return;
-      // One who clicked beside everything wants no focus.
+      // A click on an empty area removes the focus on purpose.
       if (last.isConnected && !last.matches(":disabled")) return;
       const next = successor(before);
       before = before.filter((one) => one.isConnected);

@@ -13,12 +13,12 @@ import { canvasPlace } from "./useKeptFocus";
 
 const INPUTS = "input, textarea, select, [contenteditable=true], [role=dialog], [role=menu], [role=listbox]";
 
-/** Whether keys belong to a field or a dialog, not to the canvas. */
+/** Return true if keys belong to a field or a dialog, not to the canvas. */
 export function isElsewhere(target: EventTarget | null): boolean {
   return target instanceof Element && target.closest(INPUTS) !== null;
 }
 
-/** Whether the canvas, one of its nodes or nothing at all has the focus. */
+/** Return true if the canvas, a node or nothing has the focus. */
 function isOnCanvas(): boolean {
   const focused = document.activeElement;
   return (
@@ -61,7 +61,7 @@ function walk(store: EditorStore, direction: Direction): void {
   if (to !== undefined) walkTo(to);
 }
 
-/** The palette beside the selected node, or in the middle of the canvas. */
+/** Open the node list beside the selected node, or in the middle of the canvas. */
 function openPalette(store: EditorStore): void {
   if (store.getState().readOnly) return;
   const box = document.querySelector(".react-flow__node.selected")?.getBoundingClientRect();
@@ -72,7 +72,7 @@ function openPalette(store: EditorStore): void {
   useUi.getState().set({ quick: { screen, where: whereNext(store.getState()) } });
 }
 
-// About three seconds: the form is loaded when the first one is shown.
+// About three seconds: the form's code loads with the first form.
 const FRAMES = 180;
 
 function focusFirst(frames = FRAMES): void {
@@ -82,12 +82,12 @@ function focusFirst(frames = FRAMES): void {
   );
   if (first != null) first.focus();
   else if (!isOnCanvas())
-    return; // One has gone elsewhere meanwhile.
+    return; // The user has moved on meanwhile.
   else if (frames > 0) requestAnimationFrame(() => focusFirst(frames - 1));
   else panel?.querySelector<HTMLElement>("input, button")?.focus();
 }
 
-/** Into the panel of the selected node: to its first field. */
+/** Move the focus into the panel of the selected node, to its first field. */
 function openSelected(store: EditorStore): void {
   if (store.getState().selected.length !== 1) return;
   useUi.getState().keep({ panel: true });
@@ -98,11 +98,11 @@ function duplicate(store: EditorStore): void {
   store.getState().duplicate(store.getState().selected);
   const { selected, walkTo } = store.getState();
   const [copy] = selected;
-  // The keys go on from what is selected now.
+  // The keys continue from the current selection.
   if (copy !== undefined && selected.length === 1) walkTo(copy);
 }
 
-/** Out of a field of the panel: back to the node that it is about, or to the canvas. */
+/** Move the focus from a field of the panel to its node, or to the canvas. */
 function leavePanel(event: KeyboardEvent): boolean {
   const { target, key } = event;
   if (key !== "Escape" || !(target instanceof Element) || target.closest("[data-panel]") === null)
@@ -113,7 +113,7 @@ function leavePanel(event: KeyboardEvent): boolean {
 
 type Act = (store: EditorStore) => void;
 
-/** With Ctrl or Cmd; the first two work in fields too. */
+/** Keys with Ctrl or Cmd; the first two also work in fields. */
 const WITH_CTRL: Record<string, Act> = {
   a: (store) => store.getState().selectAll(),
   d: duplicate,
@@ -131,11 +131,11 @@ const PLAIN: Record<string, Act> = {
   "?": () => useUi.getState().set({ keys: true }),
 };
 
-/** Says that it is done, as one who pressed the keys for it wants to know; why not is said where it is saved. */
+/** Confirm a save by keyboard; a failure is shown by the save state. */
 async function save(store: EditorStore, saver: Saver): Promise<void> {
   const { readOnly, flow } = store.getState();
   if (readOnly) return;
-  if (await saver.saveNow()) notify.done(flow.status === "active" ? "Saved and live" : "Saved");
+  if (await saver.saveNow()) notify.done(flow.status === "active" ? "Published" : "Saved");
 }
 
 function everywhere(event: KeyboardEvent, store: EditorStore, saver: Saver): boolean {
@@ -158,7 +158,7 @@ function onCanvas(event: KeyboardEvent, store: EditorStore): boolean {
     return true;
   }
   if (event.altKey) return false;
-  // Tab leads on for those who go by keyboard; for those who just clicked on the canvas it offers nodes.
+  // Tab moves the focus for keyboard users; after a click on the canvas it opens the node list.
   if (
     event.key === "Tab" &&
     isOnCanvas() &&
@@ -176,12 +176,12 @@ function onCanvas(event: KeyboardEvent, store: EditorStore): boolean {
   return act !== undefined;
 }
 
-/** The keys of the editor; what they do is listed in KeysDialog. */
+/** The keys of the editor; KeysDialog lists them. */
 export function useKeys(): void {
   const store = useEditorStore();
   const saver = useSaver();
   useEffect(() => {
-    // A list that is open is what Escape closes; afterwards nobody knows that it was.
+    // Escape closes an open list first, so remember if one was open.
     let wasOpen = false;
     function onCapture(event: KeyboardEvent) {
       wasOpen = event.target instanceof Element && event.target.closest("[aria-expanded=true]") !== null;

@@ -1,4 +1,4 @@
-/** The workspace's files, which nodes read and write: by folder, to upload, download and delete. */
+/** The workspace's files, which nodes read and write: list by folder, upload, download, delete. */
 import { ActionIcon, Anchor, Breadcrumbs, Button, FileButton, Group, Text, Tooltip } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconDownload, IconFile, IconFiles, IconFolder, IconTrash, IconUpload } from "@tabler/icons-react";
@@ -46,13 +46,13 @@ export default function Files() {
     <Page
       title="Files"
       docs="files"
-      about="The files of this workspace. Flows read and write them with the File node."
+      about="Files of this workspace. Flows read and write them with the File node."
       actions={button}
     >
       <Uploads uploads={uploads} again={again} drop={drop} />
       {folder !== "" && <Trail folder={folder} onOpen={(path) => change({ folder: path })} />}
       <List folder={folder} onOpen={(path) => change({ folder: path })} onChanged={reload} />
-      {isOver && <div className={classes.drop}>Drop the files to upload them</div>}
+      {isOver && <div className={classes.drop}>Drop files to upload them</div>}
     </Page>
   );
 }
@@ -62,7 +62,7 @@ interface TrailProps {
   onOpen: (path: string) => void;
 }
 
-/** Where one is, and the ways up. */
+/** Breadcrumbs of the folder. */
 function Trail({ folder, onOpen }: TrailProps) {
   const above = [{ name: "All files", path: "" }, ...trail(folder)];
   return (
@@ -178,7 +178,7 @@ function Row({ file, onChanged }: { file: FileEntry; onChanged: () => Promise<vo
             await onChanged();
           }}
         >
-          It cannot be brought back. Flows that read it fail from then on.
+          This cannot be undone. Flows that read this file will fail.
         </ConfirmDialog>
       </Actions>
     </Tr>
@@ -193,8 +193,8 @@ function Nothing({ folder }: { folder: string }) {
       title={folder === "" ? "No files yet" : "This folder is empty"}
       hint={
         may("editor")
-          ? "Upload files, or drop them here. Flows can write some, too."
-          : "Flows and editors put files here."
+          ? "Upload files or drop them here. Flows can write files too."
+          : "Flows and editors can add files."
       }
     />
   );

@@ -5,7 +5,7 @@ import type { Upload, useUploads } from "./useUploads";
 
 type Uploading = Pick<ReturnType<typeof useUploads>, "uploads" | "again" | "drop">;
 
-/** How far each upload is, and what to do about those that did not work. Nothing while there is none. */
+/** The progress of each upload, and actions for failed ones. Renders nothing without uploads. */
 export function Uploads({ uploads, again, drop }: Uploading) {
   if (uploads.length === 0) return null;
   return (
@@ -35,14 +35,14 @@ function Row({ upload, again, drop }: { upload: Upload } & Omit<Uploading, "uplo
               {state === "exists" ? "Replace" : "Try again"}
             </Button>
             <Button size="compact-sm" variant="default" onClick={() => drop(id)}>
-              {state === "exists" ? "Keep the old one" : "Discard"}
+              {state === "exists" ? "Keep existing" : "Discard"}
             </Button>
           </Group>
         )}
       </Group>
       {isOver ? (
         <Text size="sm" c="var(--failed)" role="alert">
-          {state === "exists" ? "There is a file with this name already." : messageOf(error)}
+          {state === "exists" ? "A file with this name already exists." : messageOf(error)}
         </Text>
       ) : (
         <Progress

@@ -1,4 +1,4 @@
-/** A flat list of paths as folders; pure. */
+/** Group a flat list of paths into folders; pure. */
 import type { Schemas } from "@/api/client";
 
 export type FileEntry = Schemas["FileOut"];
@@ -8,7 +8,9 @@ export interface Listing {
   files: FileEntry[];
 }
 
-/** What lies directly in a folder, whose path ends with a slash or is empty; deeper files are seen as their folder. */
+/**
+ * Return the direct content of a folder, whose path ends with a slash or is empty. Deeper files appear as their folder.
+ */
 export function within(folder: string, entries: readonly FileEntry[]): Listing {
   const folders = new Set<string>();
   const files: FileEntry[] = [];
@@ -22,13 +24,13 @@ export function within(folder: string, entries: readonly FileEntry[]): Listing {
   return { folders: [...folders].map((name) => ({ name, path: `${folder}${name}/` })), files };
 }
 
-/** The folders that lead to one: of `a/b/` these are `a/` and `a/b/`. */
+/** Return the parent folders: for `a/b/` these are `a/` and `a/b/`. */
 export function trail(folder: string): { name: string; path: string }[] {
   const names = folder.split("/").filter((name) => name !== "");
   return names.map((name, at) => ({ name, path: `${names.slice(0, at + 1).join("/")}/` }));
 }
 
-/** The address of a file; a link carries no header, so it names the workspace itself. */
+/** Return the URL of a file. A link sends no headers, so it names the workspace itself. */
 export function addressOf(path: string, workspace: string): string {
   const encoded = path.split("/").map(encodeURIComponent).join("/");
   return `/api/files/${encoded}?workspace_id=${encodeURIComponent(workspace)}`;

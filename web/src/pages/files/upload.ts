@@ -1,9 +1,9 @@
-/** Sends files one after another, each with its progress, which `fetch` does not tell. */
+/** Upload files one after another with progress events, which `fetch` does not provide. */
 import { ApiError, identity, type Schemas, UNREACHABLE } from "@/api/client";
 
 export interface Sending {
   file: File;
-  /** The folder that it goes into, with a slash at its end; empty for none. */
+  /** The target folder, with a trailing slash; empty for the root. */
   folder: string;
   overwrite: boolean;
 }
@@ -17,7 +17,7 @@ function errorOf({ status, responseText }: XMLHttpRequest): ApiError {
   }
 }
 
-/** Resolves when the server has it; `onProgress` gets the part that was sent, from 0 to 1. Throws ApiError. */
+/** Resolve when the server has the file. `onProgress` gets the fraction sent, 0 to 1. Throws ApiError. */
 export function upload(
   { file, folder, overwrite }: Sending,
   onProgress: (part: number) => void,
@@ -34,7 +34,7 @@ export function upload(
     request.upload.onprogress = ({ loaded, total }) => onProgress(total === 0 ? 0 : loaded / total);
     request.onload = () => (request.status < 400 ? resolve() : reject(errorOf(request)));
     request.onerror = () => reject(new ApiError(0, "The server cannot be reached"));
-    request.onabort = () => reject(new DOMException("The upload was stopped", "AbortError"));
+    request.onabort = () => reject(new DOMException("The upload was cancelled", "AbortError"));
     signal.addEventListener("abort", () => request.abort());
     request.send(form);
   });

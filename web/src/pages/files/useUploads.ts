@@ -5,12 +5,12 @@ import { type Sending, upload } from "./upload";
 export interface Upload extends Sending {
   id: number;
   state: "waits" | "goes" | "exists" | "failed";
-  /** The part that was sent, from 0 to 1. */
+  /** The fraction sent, 0 to 1. */
   part: number;
   error?: unknown;
 }
 
-/** The uploads of a page, one at a time; those that are done leave the list. Leaving the page stops them. */
+/** The uploads of a page, one at a time. Finished uploads leave the list; leaving the page cancels the rest. */
 export function useUploads(onDone: () => void) {
   const [uploads, setUploads] = useState<readonly Upload[]>([]);
   const next = useRef(0);

@@ -23,16 +23,16 @@ type Asking = "rename" | "archive" | "delete" | null;
 
 interface FlowMenuProps {
   flow: Pick<Flow, "id" | "name" | "status">;
-  /** What the button with the dots is called. */
+  /** The button's accessible name. */
   label: string;
   size?: string;
-  /** The flow as it is shown, where that may be newer than what is saved. */
+  /** Return the flow as shown in the editor, which may be newer than the saved one. */
   shown?: () => NamedDefinition;
   onChanged?: (change: { name?: string; status?: FlowStatus }) => void;
   onDeleted?: () => void;
 }
 
-/** Everything else that can be done with a flow, in the list of flows and in the editor. */
+/** The menu of actions on a flow, in the list of flows and in the editor. */
 export function FlowMenu(props: FlowMenuProps) {
   const { flow, label, size = "md", shown, onChanged, onDeleted } = props;
   const { may } = useSession();
@@ -51,7 +51,7 @@ export function FlowMenu(props: FlowMenuProps) {
     const made = await actions.duplicate(flow.id, shown?.());
     notify.done(
       <>
-        Made{" "}
+        Created{" "}
         <Anchor component={Link} href={`/flows/${made.id}`} inherit underline="always">
           {made.name}
         </Anchor>
@@ -61,7 +61,7 @@ export function FlowMenu(props: FlowMenuProps) {
   async function restore() {
     await actions.setStatus(flow.id, "draft");
     onChanged?.({ status: "draft" });
-    notify.done(`“${flow.name}” is back, switched off`);
+    notify.done(`“${flow.name}” restored as inactive`);
   }
 
   return (
@@ -78,7 +78,7 @@ export function FlowMenu(props: FlowMenuProps) {
             href={`/runs?flow=${flow.id}`}
             leftSection={<IconPlayerPlay size={16} aria-hidden />}
           >
-            Show runs
+            Runs
           </Menu.Item>
           <Menu.Item
             component={Link}
@@ -93,7 +93,7 @@ export function FlowMenu(props: FlowMenuProps) {
               href={`/audit?target=${flow.id}`}
               leftSection={<IconUserSearch size={16} aria-hidden />}
             >
-              Who changed it
+              Audit log
             </Menu.Item>
           )}
           <Menu.Item
@@ -167,7 +167,7 @@ function Questions({ flow, asking, onClose, onChanged, onDeleted }: QuestionsPro
       <NameDialog
         opened={asking === "rename"}
         onClose={onClose}
-        title="Rename the flow"
+        title="Rename flow"
         action="Rename"
         initial={flow.name}
         onName={async (name) => {
@@ -185,8 +185,8 @@ function Questions({ flow, asking, onClose, onChanged, onDeleted }: QuestionsPro
           onChanged?.({ status: "archived" });
         }}
       >
-        It no longer starts, and leaves the list of flows. You find it under the status Archived and can
-        restore it.
+        The flow no longer starts and is hidden from the list of flows. You can find it with the filter
+        Archived and restore it.
       </ConfirmDialog>
       <ConfirmDialog
         opened={asking === "delete"}
@@ -199,7 +199,7 @@ function Questions({ flow, asking, onClose, onChanged, onDeleted }: QuestionsPro
           onDeleted?.();
         }}
       >
-        The flow and all its versions are deleted. Its runs stay as history. This cannot be undone.
+        The flow and all its versions are deleted. Its runs are kept. This cannot be undone.
       </ConfirmDialog>
     </>
   );

@@ -36,12 +36,12 @@ function Triggers({ flow, catalogue }: { flow: Flow; catalogue: Catalogue | unde
   );
 }
 
-/** A run that is pending although it has begun waits for somebody or something. */
+/** A pending run that has already started is waiting. */
 function outcomeOfLast(run: NonNullable<Flow["last_run"]>): Outcome {
   return outcomeOf({ ...run, waiting: run.started_at });
 }
 
-/** How the last run went, when, and where it failed why. */
+/** The result of the last run, its time, and its error. */
 function LastResult({ run }: { run: Flow["last_run"] }) {
   if (run === null) return <StatusBadge outcome="none" />;
   const at = run.finished_at ?? run.started_at;
@@ -92,7 +92,7 @@ export function FlowRow({ flow, catalogue }: { flow: Flow; catalogue: Catalogue 
       </div>
       <div className={classes.next}>
         {flow.next_at !== null && (
-          <Group gap={4} wrap="nowrap" c="var(--quiet)" title="The next run">
+          <Group gap={4} wrap="nowrap" c="var(--quiet)" title="Next run">
             <IconClock size={14} role="img" aria-label="Next run" />
             <Text size="xs" component="span">
               <Time at={flow.next_at} />
@@ -105,7 +105,7 @@ export function FlowRow({ flow, catalogue }: { flow: Flow; catalogue: Catalogue 
       </div>
       <div className={classes.menu}>
         <RunFlow flow={flow} />
-        <FlowMenu flow={flow} label={`More for ${flow.name}`} />
+        <FlowMenu flow={flow} label={`Actions for ${flow.name}`} />
       </div>
     </li>
   );

@@ -19,11 +19,11 @@ import { NameDialog } from "./NameDialog";
 import { useFileDrop } from "./useFileDrop";
 
 const STATUSES = [
-  { value: "draft,active", label: "On and off" },
-  { value: "active", label: "On" },
-  { value: "draft", label: "Off" },
+  { value: "draft,active", label: "Active and inactive" },
+  { value: "active", label: "Active" },
+  { value: "draft", label: "Inactive" },
   { value: "archived", label: "Archived" },
-  { value: "", label: "All, with archived" },
+  { value: "", label: "All, including archived" },
 ];
 const RESULTS = [
   { value: "", label: "Any result" },
@@ -32,8 +32,8 @@ const RESULTS = [
 ];
 const SORTS = [
   { value: "newest", label: "Newest first" },
-  { value: "last_run", label: "Last run first" },
-  { value: "updated", label: "Last changed first" },
+  { value: "last_run", label: "Recently run first" },
+  { value: "updated", label: "Recently changed first" },
   { value: "name", label: "By name" },
 ];
 const NEW = { new: "" };
@@ -77,7 +77,7 @@ export default function Flows() {
     >
       <Filtering filters={filters} />
       <List filters={filters} />
-      {isOver && <div className={classes.drop}>Drop the file to import it</div>}
+      {isOver && <div className={classes.drop}>Drop a file to import it</div>}
       <ImportDialog
         opened={opened.values.new === "import" && mayEdit}
         file={file}
@@ -93,7 +93,7 @@ export default function Flows() {
         action="Create"
         onName={async (name) => {
           const flow = await create(name);
-          // Not a step for Back: it would open the dialog again.
+          // Replace the history entry: Back would open the dialog again.
           close();
           go(`/flows/${flow.id}`);
         }}
@@ -120,7 +120,7 @@ function Filtering({ filters }: { filters: QueryState<keyof Filters> }) {
         options={STATUSES}
       />
       <FilterSelect
-        label="Started by"
+        label="Trigger"
         value={values.trigger}
         onChange={(trigger) => change({ trigger })}
         options={[
@@ -162,7 +162,7 @@ function List({ filters }: { filters: QueryState<keyof Filters> }) {
           <span>Flow</span>
           <span>Last run</span>
           <span>Next run</span>
-          <span>On</span>
+          <span>Active</span>
         </div>
         <ul className={classes.list}>
           {items.map((flow) => (
@@ -182,8 +182,8 @@ function Nothing({ isFiltered, onClear }: { isFiltered: boolean; onClear: () => 
     return (
       <Empty
         icon={icon}
-        title="No flow fits"
-        hint="Try other words or other filters."
+        title="No matching flows"
+        hint="Try other words or filters."
         action={
           <Button variant="default" onClick={onClear}>
             Clear filters
@@ -198,12 +198,12 @@ function Nothing({ isFiltered, onClear }: { isFiltered: boolean; onClear: () => 
       title="No flows yet"
       hint={
         may("editor")
-          ? "Start from a template, or import one: drop a file here."
-          : "Nobody has made a flow in this workspace yet."
+          ? "Start from a template, or drop a file here to import a flow."
+          : "Nobody has created a flow in this workspace yet."
       }
       action={
         <Button component={Link} href="/templates">
-          Look at templates
+          Browse templates
         </Button>
       }
     />

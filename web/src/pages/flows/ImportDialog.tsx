@@ -23,14 +23,14 @@ import { flowOf, type Imported, LARGEST_FILE, nameOfFile, readImport } from "./i
 interface ImportDialogProps {
   opened: boolean;
   onClose: () => void;
-  /** A file that was dropped on the page. */
+  /** A file dropped on the page. */
   file?: File | undefined;
 }
 
-/** Makes a flow of a file, of pasted JSON or of a cURL command. */
+/** Create a flow from a file, pasted JSON or a cURL command. */
 export function ImportDialog({ opened, onClose, file }: ImportDialogProps) {
   return (
-    <Modal opened={opened} onClose={onClose} title="Import a flow" size="lg">
+    <Modal opened={opened} onClose={onClose} title="Import flow" size="lg">
       <Import onClose={onClose} file={file} />
     </Modal>
   );
@@ -49,7 +49,7 @@ function Import({ onClose, file }: Omit<ImportDialogProps, "opened">) {
   return made ? <Outcome made={made} /> : <Source file={file} onMade={done} />;
 }
 
-/** A text and the name that goes with it, out of a file or typed. */
+/** The text to import and the flow's name, from a file or typed. */
 function useSource(file: File | undefined) {
   const [text, setText] = useState("");
   const [name, setName] = useState("");
@@ -60,7 +60,7 @@ function useSource(file: File | undefined) {
     if (chosen === null) return;
     setError(null);
     if (chosen.size > LARGEST_FILE) {
-      setError(new Error(`${chosen.name} is larger than any flow may be.`));
+      setError(new Error(`${chosen.name} is larger than the maximum size of a flow.`));
       return;
     }
     const content = await chosen.text();
@@ -102,7 +102,7 @@ function Source({ file, onMade }: { file: File | undefined; onMade: (made: Made)
     }
     if (source.kind !== "curl" || start === undefined) throw new Error("There is nothing to import.");
     const { data } = await server.POST("/api/import/curl", { body: { command: source.command } });
-    if (data === undefined) throw new Error("The server sent no node.");
+    if (data === undefined) throw new Error("The server's response contains no node.");
     const node = data.node as unknown as FlowNode;
     const flow = await create(name.trim() || node.name || "Request", flowOf(start.type, node));
     return { id: flow.id, notes: data.notes, credentials: data.credentials };
@@ -113,7 +113,7 @@ function Source({ file, onMade }: { file: File | undefined; onMade: (made: Made)
     <Stack>
       <Group justify="space-between">
         <Text size="sm" c="var(--quiet)">
-          Drop a file on the page, choose one, or paste below.
+          Drop a file on the page, choose a file, or paste text below.
         </Text>
         <FileButton onChange={(chosen) => void read(chosen)} accept="application/json,.json,.txt,.sh">
           {(button) => (
@@ -123,13 +123,13 @@ function Source({ file, onMade }: { file: File | undefined; onMade: (made: Made)
               size="xs"
               leftSection={<IconFileUpload size={16} aria-hidden />}
             >
-              Choose a file
+              Choose file
             </Button>
           )}
         </FileButton>
       </Group>
       <Textarea
-        label="A flow as JSON, or a cURL command"
+        label="Flow as JSON, or cURL command"
         placeholder={'{"name": …, "definition": …}   or   curl https://api.example.com/orders'}
         value={text}
         onChange={(event) => setText(event.currentTarget.value)}
@@ -144,7 +144,7 @@ function Source({ file, onMade }: { file: File | undefined; onMade: (made: Made)
       {isReady && (
         <TextInput
           label="Name"
-          placeholder={usual ?? (found.kind === "curl" ? "After its address" : "Imported flow")}
+          placeholder={usual ?? (found.kind === "curl" ? "Name from the URL" : "Imported flow")}
           value={name}
           maxLength={200}
           onChange={(event) => setName(event.currentTarget.value)}
@@ -160,16 +160,15 @@ function Source({ file, onMade }: { file: File | undefined; onMade: (made: Made)
   );
 }
 
-/** What the text is taken for. */
+/** Show what the text was recognized as. */
 function Findings({ found }: { found: Imported }) {
   if (found.kind === "nothing") return null;
   if (found.kind === "n8n") {
     return (
-      <Alert color="gray" variant="light" icon={<IconInfoCircle aria-hidden />} title="This comes from n8n">
+      <Alert color="gray" variant="light" icon={<IconInfoCircle aria-hidden />} title="n8n workflow">
         <Text size="sm">
-          n8n’s files are built differently and cannot be imported. The page docs/coming-from-n8n.md says what
-          each node is called here and how its expressions are written; most flows are built again in a few
-          minutes. Single requests come over as cURL commands.
+          n8n workflows cannot be imported: their format differs. The page docs/coming-from-n8n.md lists the
+          matching nodes and expressions. Single requests can be imported as cURL commands.
         </Text>
       </Alert>
     );
@@ -178,7 +177,7 @@ function Findings({ found }: { found: Imported }) {
     found.kind === "flow"
       ? `A flow with ${found.definition.nodes.length} ${found.definition.nodes.length === 1 ? "node" : "nodes"}.`
       : found.kind === "curl"
-        ? "A request: it becomes a flow of two nodes, a start and the request."
+        ? "An HTTP request. It becomes a flow with two nodes: a trigger and the request."
         : found.reason;
   return (
     <Text size="sm" c={found.kind === "refused" ? "var(--failed)" : "var(--success)"} role="status">
@@ -187,15 +186,15 @@ function Findings({ found }: { found: Imported }) {
   );
 }
 
-/** What a cURL command left to do. */
+/** List the remaining steps after importing a cURL command. */
 function Outcome({ made }: { made: Made }) {
   return (
     <Stack>
-      <Text size="sm">The flow is there. Before it works as the command did:</Text>
+      <Text size="sm">The flow was created. Before you run it:</Text>
       <List size="sm" spacing="xs">
         {made.credentials.map((one) => (
           <List.Item key={one.name}>
-            Make the credential <b>{one.name}</b> ({one.type}): no secret was taken over.
+            Create the credential <b>{one.name}</b> ({one.type}). Secrets were not imported.
           </List.Item>
         ))}
         {made.notes.map((note) => (
@@ -204,7 +203,7 @@ function Outcome({ made }: { made: Made }) {
       </List>
       <Group justify="flex-end">
         <Button component={Link} href={`/flows/${made.id}`} data-autofocus>
-          Open in the editor
+          Open in editor
         </Button>
       </Group>
     </Stack>

@@ -7,12 +7,12 @@ interface NameDialogProps {
   onClose: () => void;
   title: string;
   action: string;
-  /** The name to begin with. */
+  /** The initial name. */
   initial?: string;
   onName: (name: string) => Promise<unknown>;
 }
 
-/** Asks for the name of a flow; what was typed stays where the server refuses it. */
+/** Ask for the name of a flow. If the server refuses it, the input stays. */
 export function NameDialog(props: NameDialogProps) {
   return (
     <Modal opened={props.opened} onClose={props.onClose} title={props.title} centered>

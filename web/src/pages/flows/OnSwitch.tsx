@@ -11,12 +11,12 @@ import { messageOf } from "@/ui/states";
 import { definitionOf, type Flow, useFlowActions } from "./flows";
 
 function reasonOff(status: Flow["status"], mayEdit: boolean): string | undefined {
-  if (!mayEdit) return "Switching flows on and off needs the role editor";
+  if (!mayEdit) return "Requires the editor role";
   if (status === "archived") return "Restore the flow first";
   return undefined;
 }
 
-/** Switches a flow on and off. Where the server refuses, it says what to mend and leads there. */
+/** Activate or deactivate a flow. If the server refuses, list the problems with links to the nodes. */
 export function OnSwitch({ flow }: { flow: Pick<Flow, "id" | "name" | "status"> }) {
   const { may } = useSession();
   const { setStatus } = useFlowActions();
@@ -29,7 +29,7 @@ export function OnSwitch({ flow }: { flow: Pick<Flow, "id" | "name" | "status"> 
     setWanted(on);
     try {
       await setStatus(flow.id, on ? "active" : "draft");
-      notify.done(on ? `“${flow.name}” is on` : `“${flow.name}” is off`);
+      notify.done(on ? `“${flow.name}” is active` : `“${flow.name}” is inactive`);
     } catch (error) {
       if (error instanceof ApiError && error.details.length > 0) {
         setDefinition(
@@ -39,7 +39,7 @@ export function OnSwitch({ flow }: { flow: Pick<Flow, "id" | "name" | "status"> 
           ),
         );
         setProblem(error);
-      } else notify.refused(`“${flow.name}” could not be switched ${on ? "on" : "off"}`, error);
+      } else notify.refused(`“${flow.name}” could not be ${on ? "activated" : "deactivated"}`, error);
     } finally {
       setWanted(null);
     }
@@ -49,7 +49,7 @@ export function OnSwitch({ flow }: { flow: Pick<Flow, "id" | "name" | "status"> 
     <>
       <Tooltip label={reason} disabled={reason === undefined} multiline maw={240}>
         <Switch
-          aria-label={`${flow.name} is on`}
+          aria-label={`Active: ${flow.name}`}
           checked={wanted ?? flow.status === "active"}
           disabled={reason !== undefined || wanted !== null}
           onChange={(event) => void turn(event.currentTarget.checked)}
@@ -63,13 +63,13 @@ export function OnSwitch({ flow }: { flow: Pick<Flow, "id" | "name" | "status"> 
 
 interface ProblemsProps {
   flow: Pick<Flow, "id" | "name">;
-  /** To call nodes by their names; null where it could not be loaded. */
+  /** For the names of nodes; null if it could not be loaded. */
   definition: Definition | null;
   problem: ApiError | null;
   onClose: () => void;
 }
 
-/** "nodes[2].config.url" -> "url", for people who see the node's name beside it. */
+/** Return the field's part of a path: "nodes[2].config.url" -> "url". The node's name stands beside it. */
 function fieldOf(path: string): string {
   return path.replace(/^nodes\[\d+\]\.?/, "").replace(/^config\./, "");
 }
@@ -79,10 +79,16 @@ function Problems({ flow, definition, problem, onClose }: ProblemsProps) {
   const names = definition === null ? null : namesIn(definition, catalogue);
   const details = problem?.details ?? [];
   return (
-    <Modal opened={problem !== null} onClose={onClose} title="Not ready to be switched on" centered size="lg">
+    <Modal
+      opened={problem !== null}
+      onClose={onClose}
+      title="The flow cannot be activated"
+      centered
+      size="lg"
+    >
       <Stack>
         <Text size="sm">
-          “{flow.name}” stays off until {details.length === 1 ? "this is" : "these are"} mended:
+          “{flow.name}” stays inactive. Fix {details.length === 1 ? "this problem" : "these problems"} first:
         </Text>
         <List size="sm" spacing="xs">
           {details.map((detail) => (
@@ -108,7 +114,7 @@ function Problems({ flow, definition, problem, onClose }: ProblemsProps) {
         {details.length === 0 && <Text size="sm">{messageOf(problem)}</Text>}
         <Group justify="flex-end">
           <Button component={Link} href={`/flows/${flow.id}`} data-autofocus>
-            Open in the editor
+            Open in editor
           </Button>
         </Group>
       </Stack>

@@ -13,7 +13,7 @@ import { useRunActions } from "@/runs/useRunActions";
 import { notify } from "@/ui/notify";
 import type { Flow } from "./flows";
 
-/** Runs the flow as it is saved, from the list: for those too who do not edit it. */
+/** Run the saved flow from the list, also for operators who do not edit it. */
 export function RunFlow({ flow }: { flow: Flow }) {
   const { may } = useSession();
   const actions = useRunActions();
@@ -34,7 +34,7 @@ export function RunFlow({ flow }: { flow: Flow }) {
       setInitial(called);
       setAsked(asking);
     } catch (error) {
-      notify.refused(`“${flow.name}” cannot be run`, error);
+      notify.refused(`“${flow.name}” could not be run`, error);
     } finally {
       setBusy(false);
     }
@@ -59,7 +59,7 @@ export function RunFlow({ flow }: { flow: Flow }) {
           asked={asked}
           initial={initial}
           title={`Run “${flow.name}”`}
-          hint="The input, if the flow needs one."
+          hint="Optional input of the run."
           onClose={() => setAsked(null)}
           onRun={async (input) => go(`/runs/${(await actions.start(flow.id, input)).id}`)}
         />

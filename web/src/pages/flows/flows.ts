@@ -1,4 +1,4 @@
-/** The list of flows, and what can be done with a flow. */
+/** The list of flows, and actions on a flow. */
 import { keepPreviousData, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { api, type Schemas, server } from "@/api/client";
@@ -19,7 +19,7 @@ function isMoving(flow: Flow): boolean {
   return flow.last_run?.status === "running" || flow.last_run?.status === "pending";
 }
 
-/** The flows that fit, page by page, in brief. */
+/** Fetch the matching flows page by page, without their definitions. */
 export function useFlows({ search, status, trigger, result, sort }: Filters) {
   const query = {
     brief: true,
@@ -49,11 +49,11 @@ export interface NamedDefinition {
 
 export async function definitionOf(id: string): Promise<NamedDefinition> {
   const { data } = await server.GET("/api/workflows/{flow}", { params: { path: { flow: id } } });
-  if (data === undefined) throw new Error("The server sent no flow");
+  if (data === undefined) throw new Error("The server's response contains no flow");
   return { name: data.name, definition: parseDefinition(data.definition_json) };
 }
 
-/** What can be done with flows; each throws what the server refuses, and each brings the lists up to date. */
+/** Actions on flows. Each throws the server's error and refreshes the lists. */
 export function useFlowActions() {
   const client = useQueryClient();
   return useMemo(() => {
@@ -77,12 +77,12 @@ export function useFlowActions() {
         await server.DELETE("/api/workflows/{flow}", { params: { path: { flow: id } } });
         await refresh();
       },
-      /** A copy of the flow as it is saved, or as the editor shows it. */
+      /** Copy the saved flow, or the definition shown in the editor. */
       async duplicate(id: string, shown?: NamedDefinition) {
         const { name, definition } = shown ?? (await definitionOf(id));
         return create(`${name.slice(0, 190)} (copy)`, definition);
       },
-      /** A file of the flow as it is saved, or as the editor shows it. */
+      /** Download the saved flow, or the definition shown in the editor, as a file. */
       async save(id: string, shown?: NamedDefinition) {
         const flow = shown ?? (await definitionOf(id));
         download(`${fileName(flow.name)}.json`, `${JSON.stringify(flow, null, 2)}\n`);

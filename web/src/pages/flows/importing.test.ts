@@ -28,7 +28,7 @@ describe("what somebody wants to import", () => {
   it("is refused with what is wrong with it", () => {
     expect(readImport("hello")).toEqual({
       kind: "refused",
-      reason: "This is neither JSON nor a cURL command.",
+      reason: "The text is neither JSON nor a cURL command.",
     });
     expect(readImport("[1]")).toMatchObject({ kind: "refused", reason: "A flow is a JSON object." });
     expect(readImport('{"name": "x"}')).toMatchObject({ kind: "refused" });

@@ -4,7 +4,7 @@ function hasFiles(event: DragEvent): boolean {
   return event.dataTransfer?.types.includes("Files") ?? false;
 }
 
-/** Takes the files that are dropped anywhere on the page; true while some are held over it. */
+/** Accept files dropped anywhere on the page. Return true while files are dragged over it. */
 export function useFileDrop(onFiles: (files: File[]) => void, enabled: boolean): boolean {
   const [over, setOver] = useState(false);
   const tell = useRef(onFiles);
@@ -12,7 +12,7 @@ export function useFileDrop(onFiles: (files: File[]) => void, enabled: boolean):
 
   useEffect(() => {
     if (!enabled) return;
-    // Each element that the pointer passes enters and leaves of its own: only the sum says whether it is over the page.
+    // Each element fires its own enter and leave events; their sum tells if the pointer is over the page.
     let depth = 0;
     const stop = new AbortController();
     const on = (name: "dragenter" | "dragover" | "dragleave" | "drop", act: (event: DragEvent) => void) =>

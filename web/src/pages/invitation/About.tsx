@@ -1,4 +1,4 @@
-/** What an invitation says, and what is said where it cannot be used. */
+/** The text of an invitation, and the messages shown if it cannot be used. */
 import { Text } from "@mantine/core";
 import { IconMailOff } from "@tabler/icons-react";
 import type { ReactNode } from "react";
@@ -16,7 +16,7 @@ export function About({ invitation }: { invitation: Invitation }) {
         <b>{invited_by}</b> ({invited_by_email}) invites you to the workspace <b>{workspace_name}</b>.
       </Text>
       <Text size="sm" c="var(--quiet)" mt={4}>
-        Your role will be {choice?.label.toLowerCase() ?? role}, which {choice?.about} The invitation ends{" "}
+        Your role is {choice?.label.toLowerCase() ?? role}, which {choice?.about} The invitation expires{" "}
         <Time at={expires_at} />.
       </Text>
     </div>
@@ -24,22 +24,22 @@ export function About({ invitation }: { invitation: Invitation }) {
 }
 
 interface UnusableProps extends Pick<ReturnType<typeof useInvitation>, "token" | "error" | "retry"> {
-  /** What to do instead. */
+  /** Buttons shown below the message. */
   action: ReactNode;
 }
 
-/** Instead of the invitation: while it loads, and where there is none. */
+/** Shown while the invitation loads, or if there is none. */
 export function NoInvitation({ token, error, retry, action }: UnusableProps) {
   const icon = <IconMailOff size={40} stroke={1.4} color="var(--quiet)" aria-hidden />;
   if (token === null) {
-    const hint = "Open the link of your invitation again, from the message that you got it in.";
-    return <Empty icon={icon} title="No invitation in this tab" hint={hint} action={action} />;
+    const hint = "Open the link in your invitation message again.";
+    return <Empty icon={icon} title="Invitation link missing" hint={hint} action={action} />;
   }
   if (isGone(error)) {
     return (
       <Empty
         icon={icon}
-        title="This invitation cannot be used"
+        title="This invitation is no longer valid"
         hint={`${messageOf(error)}.`}
         action={action}
       />

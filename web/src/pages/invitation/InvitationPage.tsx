@@ -1,4 +1,4 @@
-/** The page of an invitation for somebody who is logged in: accept it, or find out that it is for somebody else. */
+/** The invitation page for a user who is logged in: accept the invitation, or see that it is for another address. */
 import { Button, Group, Stack, Text } from "@mantine/core";
 import { Link, useLocation } from "wouter";
 import { api } from "@/api/client";
@@ -21,7 +21,7 @@ export default function InvitationPage() {
           retry={retry}
           action={
             <Button component={Link} href="/" variant="default">
-              Go to the dashboard
+              Go to dashboard
             </Button>
           }
         />
@@ -45,7 +45,7 @@ function Answer({ token, invitation }: { token: string; invitation: Invitation }
       forgetToken();
       go("/", { replace: true });
       switchTo(session.workspace_id);
-      notify.done(`You are a member of ${invitation.workspace_name} now`);
+      notify.done(`You are now a member of ${invitation.workspace_name}`);
     },
   });
 
@@ -53,11 +53,11 @@ function Answer({ token, invitation }: { token: string; invitation: Invitation }
     return (
       <>
         <Text size="sm">
-          It is for {invitation.email}, and you are logged in as {user.email}.
+          This invitation is for {invitation.email}, but you are logged in as {user.email}.
         </Text>
         <Group>
           <Button variant="default" onClick={() => void logOut(INVITATION)}>
-            Log out and go on as {invitation.email}
+            Log out and continue as {invitation.email}
           </Button>
         </Group>
       </>

@@ -1,4 +1,4 @@
-/** The page of an invitation for somebody who is not logged in: an account of their own, or the way to log in. */
+/** The invitation page for a visitor who is not logged in: create an account or log in. */
 import { Anchor, Button, Center, Group, Paper, PasswordInput, Stack, TextInput, Title } from "@mantine/core";
 import { useDocumentTitle } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
@@ -49,7 +49,7 @@ export default function Invited() {
               <About invitation={invitation} />
               <NewAccount token={token} invitation={invitation} />
               <Anchor component="button" type="button" size="sm" onClick={() => setLogsIn(true)}>
-                I have an account: log in
+                I already have an account
               </Anchor>
             </>
           )}
@@ -82,7 +82,7 @@ function NewAccount({ token, invitation }: { token: string; invitation: Invitati
       <Stack>
         <TextInput
           label="Email"
-          description="You log in with it"
+          description="You use it to log in"
           type="email"
           autoComplete="username"
           readOnly

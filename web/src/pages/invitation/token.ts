@@ -1,13 +1,13 @@
 /**
- * The token of the invitation that this tab was opened with. It goes out of the address at once, so that neither the
- * history nor a shared screen has it, and stays in this tab until it is used, also through a login.
+ * The token of the invitation link. It is removed from the address at once, to keep it out of the history and off
+ * shared screens. The tab keeps it until it is used, also through a login.
  */
 const KEPT = "headrace.invitation";
 
-/** The page that the link of an invitation leads to. */
+/** The route of invitation links. */
 export const INVITATION = "/invitation";
 
-/** Takes the token out of the address, if there is one. Whether there was. */
+/** Move the token from the address to the tab's storage. Return true if there was one. */
 export function takeToken(): boolean {
   const { pathname, hash } = window.location;
   if (pathname !== INVITATION || hash.length < 2) return false;
@@ -16,7 +16,7 @@ export function takeToken(): boolean {
   return true;
 }
 
-/** Before the app is drawn; and again when another link is opened in this tab. */
+/** Run before the app renders, and again if another link is opened in this tab. */
 export function watchForTokens(): void {
   takeToken();
   window.addEventListener("hashchange", () => {

@@ -5,7 +5,7 @@ import { keptToken } from "./token";
 
 export type Invitation = Schemas["InvitationShown"];
 
-/** What the invitation of this tab is for. `token` is null where the tab has none. */
+/** Return the invitation of this tab. `token` is null if the tab has none. */
 export function useInvitation() {
   const [token] = useState(keptToken);
   const { data, error, refetch } = useQuery({
@@ -15,13 +15,13 @@ export function useInvitation() {
       return found as Invitation;
     },
     enabled: token !== null,
-    // It changes nowhere but here.
+    // It changes only on this page.
     staleTime: Number.POSITIVE_INFINITY,
   });
   return { token, invitation: data, error, retry: () => void refetch() };
 }
 
-/** Whether it was used or withdrawn, or its time is over. */
+/** Return true if the error says that the invitation was used, revoked or has expired. */
 export function isGone(error: unknown): boolean {
   return error instanceof ApiError && error.status === 404;
 }

@@ -21,7 +21,7 @@ import { keepTyped } from "./typed";
 
 const TITLE = "Log in · Headrace";
 
-/** The name of the tab may tell of what is on the page, which may go on changing it. */
+/** Hide the document title, which may reveal the page's content, while the login covers the page. */
 function useHiddenTitle(): void {
   useEffect(() => {
     let hidden = document.title;
@@ -47,7 +47,7 @@ function useLogIn() {
   const [password, setPassword] = useState("");
   const logIn = api.useMutation("post", "/api/auth/login", {
     onSuccess: (who) => {
-      // What is beneath is not theirs.
+      // The page below belongs to another user.
       if (who.user.id !== user.id) return window.location.reload();
       keepTyped(password);
       return client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] });
@@ -57,7 +57,7 @@ function useLogIn() {
   return { email, setEmail, password, setPassword, logIn, isAnother };
 }
 
-/** Asks for the password again when the session has ended under an open page, which stays as it is beneath. */
+/** Ask for the password again after the session ended under an open page. The page stays below. */
 export function LogInAgain() {
   const { leave } = useSession();
   const { email, setEmail, password, setPassword, logIn, isAnother } = useLogIn();
@@ -82,13 +82,11 @@ export function LogInAgain() {
                 </Title>
               </Group>
               <Text size="sm" c="var(--quiet)">
-                Log in again and go on where you were. What you have typed is still there.
+                Log in again to continue where you left off. Your unsaved changes are still here.
               </Text>
               <TextInput
                 label="Email"
-                description={
-                  isAnother && "Somebody else begins anew: what was typed here and is not saved is then gone."
-                }
+                description={isAnother && "Logging in as a different user discards your unsaved changes."}
                 type="email"
                 name="email"
                 autoComplete="username"
@@ -110,7 +108,7 @@ export function LogInAgain() {
                 Log in
               </Button>
               <Anchor component="button" type="button" size="sm" onClick={() => leave()}>
-                Log in as somebody else
+                Log in as a different user
               </Anchor>
             </Stack>
           </form>

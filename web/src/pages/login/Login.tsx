@@ -20,7 +20,7 @@ import { keepTyped } from "./typed";
 
 interface LoginProps {
   email?: string;
-  /** Why to log in, where it is not to be told where the first login is found. */
+  /** The text below the button, in place of the hint about the first login. */
   about?: string;
   onBack?: () => void;
 }

@@ -1,18 +1,18 @@
-/** A dialog that covers the page, of which nothing is to be seen or reached meanwhile, though all of it stays. */
+/** A dialog that covers the page: nothing below can be seen or reached, but all of it stays mounted. */
 import { type ReactNode, type SyntheticEvent, useLayoutEffect, useRef } from "react";
 import classes from "./overPage.module.css";
 
-/** The one that is open. */
+/** The open dialog. */
 let open: HTMLDialogElement | null = null;
 
 /**
- * Mantine's dialogs and the editor listen to the whole window, and those beneath would close at Escape. This begins to
- * listen before any of them is there.
+ * Mantine's dialogs and the editor listen for keys on the whole window; Escape would close them below this dialog. This
+ * listener is added first and stops the event.
  */
 function keepFromPage(event: Event): void {
   if (open === null) return;
   const isEscape = event instanceof KeyboardEvent && event.key === "Escape";
-  // The browser's own dialog would close too.
+  // The browser would close its own dialog too.
   if (isEscape) event.preventDefault();
   if (isEscape || !(event.target instanceof Node && open.contains(event.target)))
     event.stopImmediatePropagation();
@@ -21,7 +21,10 @@ for (const kind of ["keydown", "copy", "cut", "paste"]) window.addEventListener(
 
 const stop = (event: SyntheticEvent) => event.stopPropagation();
 
-/** `label` is the id of its heading. What has `data-autofocus` gets the focus, and what had it before gets it back. */
+/**
+ * `label` is the id of the heading. The element with `data-autofocus` gets the focus; on close the previous element
+ * gets it back.
+ */
 export function OverPage({ label, children }: { label: string; children: ReactNode }) {
   const dialog = useRef<HTMLDialogElement>(null);
   useLayoutEffect(() => {
@@ -45,7 +48,7 @@ export function OverPage({ label, children }: { label: string; children: ReactNo
       onCopy={stop}
       onCut={stop}
       onPaste={stop}
-      // Where a dialog beneath keeps the page from scrolling, this one still scrolls.
+      // This dialog scrolls even if a dialog below locks the scrolling of the page.
       onWheel={stop}
       onTouchMove={stop}
     >

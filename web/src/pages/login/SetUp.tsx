@@ -1,6 +1,6 @@
 /**
- * For those whose password is not of their own choice: the first owner of a server, who also names things, and members
- * whom an owner added or gave another password.
+ * The set-up page, for a user whose password was set by somebody else: the first owner of a server, who also names the
+ * workspace, and members whose account or password an admin made.
  */
 import {
   Anchor,
@@ -24,7 +24,7 @@ import { Refused } from "@/ui/states";
 import { OverPage } from "./OverPage";
 import { forgetTyped, typedJustNow } from "./typed";
 
-/** What the server calls the workspace that it begins with; nobody has named it yet. */
+/** The server's name for its first workspace, as long as nobody renamed it. */
 const UNNAMED = "Main";
 
 interface Chosen {
@@ -62,7 +62,7 @@ function useSetUp() {
   return { finish, error, busy };
 }
 
-/** Instead of the pages, at the first login. */
+/** Replaces the pages at the first login. */
 export function SetUp() {
   useDocumentTitle("Set up · Headrace");
   return (
@@ -74,7 +74,7 @@ export function SetUp() {
   );
 }
 
-/** Over an open page, when the password was reset and one has logged in again there. */
+/** Covers an open page after the password was reset and the user logged in again there. */
 export function SetUpAgain() {
   const heading = useId();
   return (
@@ -125,13 +125,13 @@ function SetUpForm({ heading }: { heading?: string }) {
         </Group>
         <Text size="sm" c="var(--quiet)">
           {isFirst
-            ? "Choose a password of your own, and say how things are called."
-            : "Somebody else set the one that you logged in with. Choose one that only you know."}
+            ? "Choose your own password and name your workspace."
+            : "You logged in with a password that an administrator set. Choose one that only you know."}
         </Text>
         {isFirst && (
           <TextInput
             label="Workspace"
-            description="Your team, for instance"
+            description="For example the name of your team"
             required
             value={chosen.workspace}
             onChange={(event) => set({ workspace: event.currentTarget.value })}
@@ -146,7 +146,7 @@ function SetUpForm({ heading }: { heading?: string }) {
         />
         <TextInput
           label="Email"
-          description="You log in with it"
+          description="You use it to log in"
           type="email"
           required
           autoComplete="username"
@@ -155,7 +155,7 @@ function SetUpForm({ heading }: { heading?: string }) {
         />
         {(!isKnown || error !== null) && (
           <PasswordInput
-            label={isFirst ? "Password of the first login" : "The password that you were given"}
+            label={isFirst ? "Password you logged in with" : "Password you logged in with"}
             required
             autoComplete="current-password"
             value={chosen.current}
@@ -174,7 +174,7 @@ function SetUpForm({ heading }: { heading?: string }) {
         />
         {error !== null && <Refused error={error} />}
         <Button type="submit" loading={busy}>
-          Begin
+          Continue
         </Button>
         <Anchor component="button" type="button" size="sm" onClick={() => void logOut()}>
           Log out

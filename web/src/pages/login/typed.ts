@@ -1,10 +1,10 @@
-/** The password that was typed to log in, for the page that may follow at once, so that it is not asked for twice. */
+/** The password typed at login, kept for the set-up page that may follow, so that the user need not type it twice. */
 
 const MOMENT = 30_000;
 
 let typed = "";
 
-/** Keep it in the memory of this page, for a moment. */
+/** Keep the password in this page's memory for a moment. */
 export function keepTyped(password: string): void {
   typed = password;
   setTimeout(forgetTyped, MOMENT);
@@ -14,7 +14,7 @@ export function forgetTyped(): void {
   typed = "";
 }
 
-/** Empty where nothing was typed just now, for instance after the page was loaded anew. */
+/** Return the password; empty if none was typed just now, for example after a reload. */
 export function typedJustNow(): string {
   return typed;
 }

@@ -21,7 +21,7 @@ interface LogEntryProps {
   onToggle: () => void;
 }
 
-/** One entry: when, how bad, what, of which run and node; its data unfolds. */
+/** One log entry: time, level, message, run and node; its data can be expanded. */
 export function LogEntry({ entry, isOpen, onToggle }: LogEntryProps) {
   const hasData = entry.data !== null && entry.data !== undefined;
   return (
@@ -37,7 +37,7 @@ export function LogEntry({ entry, isOpen, onToggle }: LogEntryProps) {
         <Origin entry={entry} />
       </div>
       {hasData ? (
-        <Tooltip label={isOpen ? "Fold its data" : "Show its data"}>
+        <Tooltip label={isOpen ? "Hide data" : "Show data"}>
           <ActionIcon
             variant="subtle"
             color="gray"
@@ -58,14 +58,14 @@ export function LogEntry({ entry, isOpen, onToggle }: LogEntryProps) {
   );
 }
 
-/** The run and the node that wrote it. */
+/** The run and the node that wrote the entry. */
 function Origin({ entry }: { entry: Entry }) {
   if (entry.run_id === null) return null;
   const node = entry.node_id === null ? "" : `?node=${encodeURIComponent(entry.node_id)}`;
   return (
     <Text size="xs" c="var(--quiet)" component="div" lineClamp={2}>
       <Anchor component={Link} href={`/runs/${entry.run_id}${node}`} inherit underline="always">
-        {entry.workflow_name ?? "A run"}
+        {entry.workflow_name ?? "Run"}
       </Anchor>
       {entry.node_id !== null && ` · ${entry.node_id}`}
     </Text>
@@ -77,10 +77,10 @@ function Data({ entry }: { entry: Entry }) {
   const text =
     cut?.start ?? (typeof entry.data === "string" ? entry.data : JSON.stringify(entry.data, null, 2));
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: scrollable content must be reachable by keyboard
     <pre className={classes.data} tabIndex={0}>
       {text}
-      {cut !== null && `…\n\n${size(cut.bytes)} in all; the run shows the rest.`}
+      {cut !== null && `…\n\n${size(cut.bytes)} in total. Open the run to see the rest.`}
     </pre>
   );
 }

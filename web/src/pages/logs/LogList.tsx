@@ -8,21 +8,21 @@ import type { Entry } from "./logs";
 import classes from "./logs.module.css";
 
 const USUAL_HEIGHT = 52;
-/** So near to its end the list fetches what is older. */
+/** Distance from the end, in pixels, at which older entries are fetched. */
 const AHEAD = 20;
 const AT_TOP = 24;
 
 interface LogListProps {
   entries: Entry[];
   held: number;
-  /** Told whether the start of the list is in view. */
+  /** Called with whether the start of the list is in view. */
   onAtTop: (atTop: boolean) => void;
-  /** Shows the entries that are held. */
+  /** Show the held entries. */
   onShow: () => void;
   onEnd: () => void;
 }
 
-/** The entries; only those in view are in the page, however many there are. */
+/** The list of entries. Only visible entries are in the page, however many there are. */
 export function LogList({ entries, held, onAtTop, onShow, onEnd }: LogListProps) {
   const place = useRef<HTMLDivElement>(null);
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
@@ -64,8 +64,8 @@ export function LogList({ entries, held, onAtTop, onShow, onEnd }: LogListProps)
       <section
         ref={place}
         className={classes.list}
-        aria-label="Log entries, the newest first"
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
+        aria-label="Log entries, newest first"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: scrollable content must be reachable by keyboard
         tabIndex={0}
         onScroll={(event) => onAtTop(event.currentTarget.scrollTop < AT_TOP)}
       >

@@ -14,7 +14,7 @@ import { FILTERS, type Filters, useLogs } from "./logs";
 
 const LEVELS = [
   { value: "", label: "Any level" },
-  { value: "info,warning,error", label: "Info and worse" },
+  { value: "info,warning,error", label: "Info and above" },
   { value: "warning,error", label: "Warnings and errors" },
   { value: "error", label: "Errors" },
   { value: "debug", label: "Debug" },
@@ -74,7 +74,7 @@ function Filtering({ filters }: { filters: QueryState<keyof Filters> }) {
           withRemoveButton
           size="lg"
           onRemove={() => change({ run_id: "" })}
-          removeButtonProps={{ "aria-label": "Show entries of all runs", "aria-hidden": false, tabIndex: 0 }}
+          removeButtonProps={{ "aria-label": "Show all runs", "aria-hidden": false, tabIndex: 0 }}
         >
           Run {shortId(values.run_id)}
         </Pill>
@@ -105,14 +105,14 @@ function Entries({ filters, isLive, onFollow }: EntriesProps) {
       <>
         <Empty
           icon={<IconListDetails size={40} color="var(--quiet)" aria-hidden />}
-          title={filters.isSet ? "No entry fits" : "Nothing has been logged yet"}
+          title={filters.isSet ? "No matching entries" : "No log entries yet"}
           hint={
             filters.isSet
-              ? "Try other words or other filters. New entries that fit appear here."
-              : "What flows write with the node for logs, and what fails, appears here at once."
+              ? "Try other words or filters. New matching entries appear here."
+              : "Messages of Log nodes and failures of runs appear here immediately."
           }
         />
-        <LoadMore query={older} noun="of what is older" />
+        <LoadMore query={older} noun="older entries" />
       </>
     );
   }

@@ -1,4 +1,4 @@
-/** Log entries: the older ones page by page, the newest as they are written; pure but for the hook. */
+/** Log entries: older ones page by page, new ones as they are written. Pure except for the hook. */
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useState } from "react";
 import { api, type Schemas } from "@/api/client";
@@ -10,18 +10,18 @@ export const FILTERS = { search: "", level: "", workflow_id: "", run_id: "" };
 export type Filters = typeof FILTERS;
 
 const PAGE = 100;
-/** As many as one look may bring; where there were more, the list begins anew. */
+/** The most entries that one poll returns; if there are more, the list is reloaded. */
 const MOST_NEW = 200;
 const MOST_KEPT = 5_000;
 
-/** Those that were not there before, put before those that were. */
+/** Return the new entries, without those already present, followed by the present ones. */
 export function withNew(before: readonly Entry[], found: readonly Entry[]): readonly Entry[] {
   const known = new Set(before.map((entry) => entry.id));
   const young = found.filter((entry) => !known.has(entry.id));
   return young.length === 0 ? before : [...young, ...before].slice(0, MOST_KEPT);
 }
 
-/** Data that the server cut: its size in bytes and how it begins. */
+/** Return size in bytes and beginning of data that the server truncated; null for other data. */
 export function cutOf(data: unknown): { bytes: number; start: string } | null {
   if (typeof data !== "object" || data === null || !("$cut" in data)) return null;
   return (data as { $cut: { bytes: number; start: string } }).$cut;
@@ -33,8 +33,8 @@ function queryOf(filters: Filters) {
 }
 
 /**
- * The entries that fit, the newest first. `held` are new ones that are not shown yet: they wait while `follow` is false,
- * so that what one reads stays where it is.
+ * The matching entries, newest first. `held` are new entries that are not shown yet: while `follow` is false they wait,
+ * so that the list does not move while the user reads.
  */
 export function useLogs(filters: Filters, follow: boolean) {
   const client = useQueryClient();
@@ -50,7 +50,7 @@ export function useLogs(filters: Filters, follow: boolean) {
   const [shown, setShown] = useState<readonly Entry[]>([]);
   const [began] = useState(() => new Date().toISOString());
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: other filters, other entries
+  // biome-ignore lint/correctness/useExhaustiveDependencies: other filters select other entries
   useEffect(() => {
     setTail([]);
     setShown([]);
@@ -66,7 +66,7 @@ export function useLogs(filters: Filters, follow: boolean) {
   useEffect(() => {
     if (young.data === undefined) return;
     if (young.data.next_cursor) {
-      // More came than one look brings: those between would be missing.
+      // More new entries than one poll returns: some are missing in between.
       setTail([]);
       setShown([]);
       void client.resetQueries({ queryKey: ["get", "/api/logs"] });

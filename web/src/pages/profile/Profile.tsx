@@ -1,4 +1,4 @@
-/** One's own account: name, address, password, and where one is logged in. */
+/** The user's own account: name, address, password, sessions. */
 import {
   Badge,
   Button,
@@ -49,7 +49,7 @@ function Person() {
   const [name, setName] = useState(user.name);
   const [email, setEmail] = useState(user.email);
   const [current, setCurrent] = useState("");
-  const change = useProfileChange("Your profile is changed", () => setCurrent(""));
+  const change = useProfileChange("Profile saved", () => setCurrent(""));
   const isNewEmail = email !== user.email;
 
   function submit(event: FormEvent) {
@@ -58,7 +58,7 @@ function Person() {
   }
 
   return (
-    <Card title="You">
+    <Card title="Account">
       <form onSubmit={submit}>
         <Stack>
           <TextInput
@@ -78,8 +78,8 @@ function Person() {
           />
           {isNewEmail && (
             <PasswordInput
-              label="Your password"
-              description="Needed to change the address"
+              label="Current password"
+              description="Required to change your email address"
               required
               autoComplete="current-password"
               value={current}
@@ -103,7 +103,7 @@ function Password() {
   const [current, setCurrent] = useState("");
   const [password, setPassword] = useState("");
   const [endsTokens, setEndsTokens] = useState(false);
-  const change = useProfileChange("Your password is changed", () => {
+  const change = useProfileChange("Password changed", () => {
     setCurrent("");
     setPassword("");
     setEndsTokens(false);
@@ -128,7 +128,7 @@ function Password() {
           />
           <PasswordInput
             label="New password"
-            description="At least 8 characters. Your other sessions end."
+            description="At least 8 characters. Your other sessions are signed out."
             required
             minLength={8}
             autoComplete="new-password"
@@ -136,15 +136,15 @@ function Password() {
             onChange={(event) => setPassword(event.currentTarget.value)}
           />
           <Checkbox
-            label="End my API tokens too"
-            description="In all workspaces. Choose it if somebody else may know your password"
+            label="Also revoke my API tokens"
+            description="In all workspaces. Recommended if somebody else may know your password."
             checked={endsTokens}
             onChange={(event) => setEndsTokens(event.currentTarget.checked)}
           />
           {change.error && <Refused error={change.error} />}
           <Group>
             <Button type="submit" loading={change.isPending}>
-              Change the password
+              Change password
             </Button>
           </Group>
         </Stack>
@@ -181,18 +181,18 @@ function Sessions() {
     try {
       await server.DELETE("/api/profile/sessions/{session_id}", { params: { path: { session_id: id } } });
     } catch (problem) {
-      notify.refused("The session goes on", problem);
+      notify.refused("The session was not signed out", problem);
     } finally {
       void client.invalidateQueries({ queryKey: ["get", "/api/profile/sessions"] });
     }
   }
 
   return (
-    <Card title="Where you are logged in" pad={false}>
+    <Card title="Sessions" pad={false}>
       {isPending && <LoadingRows rows={2} />}
       {error && <Refused error={error} onRetry={() => void refetch()} />}
       {data && (
-        <Table label="Sessions" head={["Since", "Ends", "Workspace", ""]}>
+        <Table label="Sessions" head={["Since", "Expires", "Workspace", ""]}>
           {data.items.map((session) => (
             <Tr key={session.id}>
               <Td>
@@ -218,7 +218,7 @@ function Sessions() {
         </Table>
       )}
       <Text size="xs" c="var(--quiet)" p="md">
-        Programs with an API token are not among these.
+        Programs that use an API token are not listed here.
       </Text>
     </Card>
   );

@@ -15,19 +15,20 @@ const ACTS: Record<Act, { label: string; done: string; role: "operator" | "edito
     label: "Cancel",
     done: "cancelled",
     role: "operator",
-    about: "What they have done so far stays done.",
+    about: "Changes already made are not undone.",
   },
   retry: {
     label: "Run again",
-    done: "started again",
+    done: "restarted",
     role: "operator",
-    about: "Each is repeated with the latest version of its flow: a failed one from where it failed.",
+    about:
+      "Each run is repeated with the latest version of its flow. Failed runs continue from the failed node.",
   },
   delete: {
     label: "Delete",
     done: "deleted",
     role: "editor",
-    about: "Their steps and logs go with them. This cannot be undone.",
+    about: "Their steps and logs are deleted too. This cannot be undone.",
   },
 };
 
@@ -35,13 +36,13 @@ function takes(act: Act, run: ListedRun): boolean {
   return act === "cancel" ? !hasEnded(run) : hasEnded(run);
 }
 
-/** What can be done about all selected runs at once. */
+/** Actions on all selected runs. */
 export function BulkBar({ runs, onDone }: { runs: ListedRun[]; onDone: () => void }) {
   const { may } = useSession();
   const actions = useRunActions();
   const [asking, setAsking] = useState<Act | null>(null);
 
-  /** False where there was nothing left to do. */
+  /** Resolve to false if there was nothing left to do. */
   function one(act: Act, run: ListedRun): Promise<unknown> {
     if (act === "cancel") return actions.cancel(run);
     if (act === "delete") return actions.remove(run);
@@ -50,7 +51,7 @@ export function BulkBar({ runs, onDone }: { runs: ListedRun[]; onDone: () => voi
   async function all(act: Act) {
     let done = 0;
     let refused: unknown = null;
-    // One after the other: a server that is busy is not to be asked for fifty things at once.
+    // One request at a time, to keep the load on the server low.
     for (const run of runs.filter((each) => takes(act, each))) {
       try {
         if ((await one(act, run)) !== false) done += 1;
@@ -59,7 +60,7 @@ export function BulkBar({ runs, onDone }: { runs: ListedRun[]; onDone: () => voi
       }
     }
     if (done > 0) notify.done(`${count(done)} ${done === 1 ? "run" : "runs"} ${ACTS[act].done}`);
-    if (refused !== null) notify.refused("Not all of it worked", refused);
+    if (refused !== null) notify.refused("Some runs could not be changed", refused);
     onDone();
   }
 
@@ -80,7 +81,7 @@ export function BulkBar({ runs, onDone }: { runs: ListedRun[]; onDone: () => voi
         </Button>
       ))}
       <Button size="xs" variant="subtle" c="var(--quiet)" color="gray" onClick={onDone}>
-        Select none
+        Clear selection
       </Button>
       {asking !== null && (
         <ConfirmDialog

@@ -15,7 +15,7 @@ import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { notify } from "@/ui/notify";
 import { useEditsHere } from "./useEditsHere";
 
-/** Repeats the run and goes to the new one. */
+/** Retry the run and open the new run. */
 export function useRetry(run: Run) {
   const actions = useRunActions();
   const [, go] = useLocation();
@@ -26,7 +26,7 @@ export function useRetry(run: Run) {
       const made = await actions.retry(run, choice);
       go(`/runs/${made.id}`);
     } catch (error) {
-      notify.refused("The run was not repeated", error);
+      notify.refused("The run could not be retried", error);
     } finally {
       setBusy(false);
     }
@@ -34,7 +34,7 @@ export function useRetry(run: Run) {
   return { retry, busy };
 }
 
-/** What can be done about the run that is shown. */
+/** The actions on the run. */
 export function RunActions({ run, node }: { run: Run; node: string | null }) {
   const editsHere = useEditsHere();
   const ended = hasEnded(run);
@@ -47,14 +47,14 @@ export function RunActions({ run, node }: { run: Run; node: string | null }) {
         href={inEditor(run, node)}
         leftSection={<IconPencil size={16} aria-hidden />}
       >
-        {editsHere ? "Edit the flow" : "Open the flow"}
+        {editsHere ? "Edit flow" : "Open flow"}
       </Button>
       {ended && <Delete run={run} />}
     </Group>
   );
 }
 
-/** Asks for another input, beginning with the run's own, and runs the flow as it is now. */
+/** Ask for another input, starting with the run's own, and run the current version of the flow. */
 function useAnotherInput(run: Run) {
   const actions = useRunActions();
   const [, go] = useLocation();
@@ -64,7 +64,7 @@ function useAnotherInput(run: Run) {
       const [asked, input] = await Promise.all([actions.asked(run.workflow_id), fetchWhole(run.input)]);
       setAsking({ asked, initial: input as Json });
     } catch (error) {
-      notify.refused("The flow cannot be run", error);
+      notify.refused("The flow could not be run", error);
     }
   }
   const dialog = asking && (
@@ -72,7 +72,7 @@ function useAnotherInput(run: Run) {
       {...asking}
       flowId={run.workflow_id}
       title={`Run “${run.workflow_name}”`}
-      hint="The input, if the flow needs one."
+      hint="Optional input of the run."
       onClose={() => setAsking(null)}
       onRun={async (input) => {
         const made = await actions.start(run.workflow_id, input);
@@ -89,12 +89,14 @@ function RetryMenu({ run }: { run: Run }) {
   const another = useAnotherInput(run);
   const { retry, busy } = useRetry(run);
   const failed = run.status === "failed";
-  const same = run.draft ? "with the draft of this run" : `with version ${run.workflow_version}, as this run`;
+  const same = run.draft
+    ? "with the unsaved flow of this run"
+    : `with version ${run.workflow_version} (this run's version)`;
   return (
     <>
       <Menu position="bottom-end" shadow="md" disabled={!may("operator")}>
         <Menu.Target>
-          <Tooltip label="Running flows needs the role operator" disabled={may("operator")}>
+          <Tooltip label="Requires the operator role" disabled={may("operator")}>
             <Button
               variant="default"
               loading={busy}
@@ -109,10 +111,10 @@ function RetryMenu({ run }: { run: Run }) {
         <Menu.Dropdown>
           {!run.draft && (
             <>
-              <Menu.Label>With the flow as it is now</Menu.Label>
+              <Menu.Label>With the latest version</Menu.Label>
               {failed && (
                 <Menu.Item onClick={() => void retry({ from: "failed", version: "latest" })}>
-                  From where it failed
+                  From the failed node
                 </Menu.Item>
               )}
               <Menu.Item onClick={() => void retry({ from: "start", version: "latest" })}>
@@ -124,7 +126,7 @@ function RetryMenu({ run }: { run: Run }) {
           <Menu.Label>{same.charAt(0).toUpperCase() + same.slice(1)}</Menu.Label>
           {failed && (
             <Menu.Item onClick={() => void retry({ from: "failed", version: "same" })}>
-              From where it failed
+              From the failed node
             </Menu.Item>
           )}
           <Menu.Item onClick={() => void retry({ from: "start", version: "same" })}>From the start</Menu.Item>
@@ -141,25 +143,25 @@ function Stop({ run }: { run: Run }) {
   const [asking, setAsking] = useState(false);
   return (
     <>
-      <Tooltip label="Cancelling needs the role operator" disabled={may("operator")}>
+      <Tooltip label="Requires the operator role" disabled={may("operator")}>
         <Button
           variant="default"
           data-disabled={!may("operator") || undefined}
           leftSection={<IconPlayerStop size={16} aria-hidden />}
           onClick={() => may("operator") && setAsking(true)}
         >
-          Cancel the run
+          Cancel run
         </Button>
       </Tooltip>
       <ConfirmDialog
         opened={asking}
         onClose={() => setAsking(false)}
-        title="Cancel the run?"
-        action="Cancel the run"
+        title="Cancel this run?"
+        action="Cancel run"
         danger
         onConfirm={() => actions.cancel(run)}
       >
-        What it has done so far stays done. It can be repeated later.
+        Changes already made are not undone. You can run it again later.
       </ConfirmDialog>
     </>
   );
@@ -184,16 +186,16 @@ function Delete({ run }: { run: Run }) {
       <ConfirmDialog
         opened={asking}
         onClose={() => setAsking(false)}
-        title="Delete the run?"
+        title="Delete this run?"
         action="Delete"
         danger
         onConfirm={async () => {
           await actions.remove(run);
-          notify.done("The run was deleted");
+          notify.done("Run deleted");
           go("/runs");
         }}
       >
-        Its steps and its log go with it. This cannot be undone.
+        Its steps and its log are deleted too. This cannot be undone.
       </ConfirmDialog>
     </>
   );

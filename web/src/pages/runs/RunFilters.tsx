@@ -18,7 +18,7 @@ export function RunFilters({ state }: { state: State }) {
         onChange={(search) => change({ search }, { replace: true })}
       />
       <FilterSelect
-        label="Outcome"
+        label="Status"
         value={values.outcome}
         options={OUTCOME_OPTIONS}
         onChange={(outcome) => change({ outcome })}

@@ -15,7 +15,7 @@ interface RunGraphProps {
   onSelect: (nodeId: string) => void;
 }
 
-/** The flow as it was when the run began, coloured by what became of each node. */
+/** The flow as it was at the start of the run, with the outcome of each node. */
 export function RunGraph({ run, states, selected, onSelect }: RunGraphProps) {
   const { data: definition, error } = useDefinition(run.id);
   const marks = useMemo(() => marksOf(states, run.pinned), [states, run.pinned]);
@@ -24,7 +24,7 @@ export function RunGraph({ run, states, selected, onSelect }: RunGraphProps) {
     return (
       <Box p="md">
         <Text size="sm" c="var(--quiet)">
-          The version of the flow that ran is not there any more, so there is no graph of it.
+          The version of the flow that ran was deleted, so its graph cannot be shown.
         </Text>
       </Box>
     );

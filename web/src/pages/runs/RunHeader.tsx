@@ -14,7 +14,7 @@ import { labelOf, outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Time } from "@/ui/Time";
 import { RunActions } from "./RunActions";
 
-/** Which run this is, how it stands, where it comes from, and what can be done about it. */
+/** The header of a run: flow, outcome, facts and actions. */
 export function RunHeader({ run, node }: { run: Run; node: string | null }) {
   const outcome = outcomeOf(run);
   useDocumentTitle(`${labelOf(outcome)}: ${run.workflow_name} · Headrace`);
@@ -85,7 +85,7 @@ function Facts({ run }: { run: Run }) {
 
 const NO_CHILDREN: Schemas["RunBriefOut"][] = [];
 
-/** The runs that this one started. */
+/** Return the runs that this run started. */
 function useChildren(run: Run) {
   const { data } = api.useQuery(
     "get",
@@ -114,7 +114,7 @@ function Children({ runs }: { runs: Schemas["RunBriefOut"][] }) {
 }
 
 function VersionOf({ run }: { run: Run }) {
-  if (run.draft) return <>unsaved draft</>;
+  if (run.draft) return <>unsaved changes</>;
   if (run.workflow_version === null || run.workflow_version === undefined) return <>no version</>;
   return (
     <Anchor
@@ -139,7 +139,7 @@ function RunLink({ before, id }: { before: string; id: string }) {
   );
 }
 
-/** How many nodes are settled, while the run goes on. */
+/** The number of finished nodes, while the run is active. */
 export function RunProgress({ run }: { run: Run }) {
   const progress = run.progress as { done: number; total: number } | null | undefined;
   if (hasEnded(run) || !progress || progress.total === 0) return null;

@@ -16,7 +16,7 @@ import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { notify } from "@/ui/notify";
 import type { ListedRun } from "./useRuns";
 
-/** What can be done about one run of a list. */
+/** The menu of actions on a run in a list. */
 export function RunMenu({ run }: { run: ListedRun }) {
   const { may } = useSession();
   const actions = useRunActions();
@@ -29,7 +29,7 @@ export function RunMenu({ run }: { run: ListedRun }) {
       const made = await actions.retry(run, choice);
       go(`/runs/${made.id}`);
     } catch (error) {
-      notify.refused("The run was not repeated", error);
+      notify.refused("The run could not be retried", error);
     }
   }
 
@@ -41,7 +41,7 @@ export function RunMenu({ run }: { run: ListedRun }) {
             variant="subtle"
             color="gray"
             size="lg"
-            aria-label={`What to do about the run of ${run.workflow_name}`}
+            aria-label={`Actions for the run of ${run.workflow_name}`}
           >
             <IconDotsVertical size={18} aria-hidden />
           </ActionIcon>
@@ -62,7 +62,7 @@ export function RunMenu({ run }: { run: ListedRun }) {
               disabled={!may("operator")}
               onClick={() => void retry({ from: "failed", version: "latest" })}
             >
-              Retry from where it failed
+              Retry from the failed node
             </Menu.Item>
           )}
           {ended && (
@@ -79,7 +79,7 @@ export function RunMenu({ run }: { run: ListedRun }) {
             href={`/flows/${run.workflow_id}`}
             leftSection={<IconPencil size={16} aria-hidden />}
           >
-            Open the flow
+            Open flow
           </Menu.Item>
           {ended && (
             <Menu.Item
@@ -96,22 +96,22 @@ export function RunMenu({ run }: { run: ListedRun }) {
       <ConfirmDialog
         opened={asking === "cancel"}
         onClose={() => setAsking(null)}
-        title="Cancel the run?"
-        action="Cancel the run"
+        title="Cancel this run?"
+        action="Cancel run"
         danger
         onConfirm={() => actions.cancel(run)}
       >
-        What it has done so far stays done. It can be repeated later.
+        Changes already made are not undone. You can run it again later.
       </ConfirmDialog>
       <ConfirmDialog
         opened={asking === "delete"}
         onClose={() => setAsking(null)}
-        title="Delete the run?"
+        title="Delete this run?"
         action="Delete"
         danger
         onConfirm={() => actions.remove(run)}
       >
-        Its steps and its log go with it. This cannot be undone.
+        Its steps and its log are deleted too. This cannot be undone.
       </ConfirmDialog>
     </>
   );

@@ -13,14 +13,14 @@ import { inEditor } from "@/runs/links";
 import { pastOf, Question } from "@/runs/Question";
 import type { NodeState } from "@/runs/states";
 import type { Run } from "@/runs/useRun";
-import { waitsFor } from "@/runs/words";
+import { waitingText } from "@/runs/words";
 import { Clamped } from "@/ui/Clamped";
 import { notify } from "@/ui/notify";
 import { useRetry } from "./RunActions";
 import classes from "./runs.module.css";
 import { useEditsHere } from "./useEditsHere";
 
-/** What whoever opens the run should know first: why it failed and what to do about it, or what it waits for. */
+/** What to know first about a run: why it failed and how to fix it, or what it waits for. */
 export function RunNotices({ run, failed }: { run: Run; failed: NodeState | undefined }) {
   if (run.cancelled) return <Cancelled run={run} />;
   if (run.status === "failed") return <Failure run={run} failed={failed} />;
@@ -31,7 +31,7 @@ export function RunNotices({ run, failed }: { run: Run; failed: NodeState | unde
       ))}
       {run.waiting && run.questions.length === 0 && (
         <Alert variant="light" color="gray" py="xs">
-          Waits for {waitsFor(run.waiting)}
+          {waitingText(run.waiting)}
         </Alert>
       )}
     </>
@@ -64,7 +64,7 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
       title={failed === undefined ? "The run failed" : `“${failed.name}” failed`}
       role="alert"
     >
-      <Clamped text={run.error_text ?? "It does not say why."} />
+      <Clamped text={run.error_text ?? "No error message."} />
       <Group gap="xs" mt="xs">
         <Button
           size="xs"
@@ -72,9 +72,9 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
           href={inEditor(run, failed?.nodeId)}
           leftSection={<IconPencil size={14} aria-hidden />}
         >
-          {editsHere ? "Mend it in the editor" : "Look at it in the editor"}
+          {editsHere ? "Fix in editor" : "View in editor"}
         </Button>
-        <Tooltip label="Completed steps are kept. Running flows needs the role operator.">
+        <Tooltip label="Keeps the completed steps. Requires the operator role.">
           <Button
             size="xs"
             variant="default"
@@ -95,18 +95,18 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
 
 function Asked({ run, question }: { run: Run; question: Schemas["QuestionOut"] }) {
   return (
-    <section className={classes.asked} aria-label="What the run asks">
+    <section className={classes.asked} aria-label="Question">
       <Group gap="xs" c="var(--waiting)" mb="xs" wrap="nowrap">
         <IconUserQuestion size={20} aria-hidden />
         <Text fw={600} size="sm" c="inherit">
-          {question.answers.length > 1 ? "The run waits for an answer" : "The run waits for a callback"}
+          {question.answers.length > 1 ? "Waiting for an answer" : "Waiting for a callback"}
         </Text>
       </Group>
       <Box maw={640}>
         <Question
           run={run.id}
           question={question}
-          onAnswered={(answer) => notify.done(`You ${pastOf(answer)}. The run goes on.`)}
+          onAnswered={(answer) => notify.done(`You ${pastOf(answer)}. The run continues.`)}
         />
       </Box>
     </section>

@@ -24,11 +24,15 @@ export default function RunPage({ id }: { id: string }) {
   if (run === undefined && problem instanceof ApiError && problem.status === 404) {
     const all = (
       <Button component={Link} href="/runs" variant="default">
-        See all runs
+        All runs
       </Button>
     );
     return (
-      <Empty title="There is no such run" hint="It was deleted, or it was too old to be kept." action={all} />
+      <Empty
+        title="Run not found"
+        hint="It was deleted, by a user or by the retention policy."
+        action={all}
+      />
     );
   }
   if (run === undefined && problem !== null)
@@ -54,18 +58,18 @@ export default function RunPage({ id }: { id: string }) {
           <RunSteps run={run} steps={steps} chosen={chosen} narrow={narrow} />
           {steps.more && (
             <Text size="sm" c="var(--quiet)" mt="xs">
-              The run has more steps than are shown here; the API lists all of them.
+              This page shows only a part of the steps. The API lists all of them.
             </Text>
           )}
         </Tabs.Panel>
         <Tabs.Panel value="input" className={classes.tabPanel}>
           <Framed>
-            <ValueView title="Input of the run" value={run.input} nothing="The run was given nothing" />
+            <ValueView title="Input of the run" value={run.input} nothing="No input" />
           </Framed>
         </Tabs.Panel>
         <Tabs.Panel value="output" className={classes.tabPanel}>
           <Framed>
-            <ValueView title="Output of the run" value={run.output} nothing="Nothing came out" />
+            <ValueView title="Output of the run" value={run.output} nothing="No output" />
           </Framed>
         </Tabs.Panel>
         <Tabs.Panel value="log" className={classes.tabPanel}>

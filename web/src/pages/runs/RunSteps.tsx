@@ -17,11 +17,11 @@ interface RunStepsProps {
   run: Run;
   steps: Steps;
   chosen: Chosen;
-  /** Everything under one another, for narrow windows. */
+  /** True to stack everything vertically, for narrow windows. */
   narrow: boolean;
 }
 
-/** The clock of a run: it stands where the run ended. */
+/** The current time for the timeline; the end of a finished run. */
 function useClock(run: Run): number {
   const [now, setNow] = useState(Date.now);
   const ended = hasEnded(run);
@@ -33,7 +33,7 @@ function useClock(run: Run): number {
   return run.finished_at === null ? now : Date.parse(run.finished_at);
 }
 
-/** The graph, the timeline, and the step that is chosen in one of them. */
+/** Graph, timeline, and the selected step. */
 export function RunSteps({ run, steps, chosen, narrow }: RunStepsProps) {
   const now = useClock(run);
   const { state, step } = chosen;
@@ -50,7 +50,7 @@ export function RunSteps({ run, steps, chosen, narrow }: RunStepsProps) {
   );
   const timeline =
     steps.steps.length === 0 ? (
-      <Empty title={hasEnded(run) ? "The run has no steps" : "Nothing has begun yet"} />
+      <Empty title={hasEnded(run) ? "No steps" : "No node has started yet"} />
     ) : (
       <Timeline
         states={steps.states}
@@ -111,13 +111,13 @@ export function RunSteps({ run, steps, chosen, narrow }: RunStepsProps) {
 
 function EditNode({ run, node }: { run: Run; node: string }) {
   return (
-    <Tooltip label="Open in the editor">
+    <Tooltip label="Open in editor">
       <ActionIcon
         variant="default"
         size="md"
         component={Link}
         href={inEditor(run, node)}
-        aria-label="Open the node in the editor"
+        aria-label="Open node in editor"
       >
         <IconPencil size={16} aria-hidden />
       </ActionIcon>

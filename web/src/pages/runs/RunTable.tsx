@@ -24,13 +24,13 @@ export function RunTable({ runs, selection }: RunListProps) {
         <Table.Tr>
           <Table.Th w={40}>
             <Checkbox
-              aria-label="Select all runs that are listed"
+              aria-label="Select all listed runs"
               checked={selection.all}
               indeterminate={selection.size > 0 && !selection.all}
               onChange={selection.toggleAll}
             />
           </Table.Th>
-          <Table.Th w={130}>Outcome</Table.Th>
+          <Table.Th w={130}>Status</Table.Th>
           <Table.Th>Flow</Table.Th>
           <Table.Th w={100}>Trigger</Table.Th>
           <Table.Th w={130}>Started</Table.Th>
@@ -57,7 +57,7 @@ function RunRow({ run, selection }: { run: ListedRun; selection: Selection }) {
       className={classes.row}
       bg={selection.has(run.id) ? "var(--mantine-primary-color-light)" : undefined}
       onClick={(event) => {
-        // The row is a shortcut for the mouse; the link in it is for all others.
+        // The row is a shortcut for the mouse; keyboard users have the link in it.
         if (!(event.target as Element).closest("a, button, input, label, [role=menu]")) go(`/runs/${run.id}`);
       }}
     >

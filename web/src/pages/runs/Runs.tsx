@@ -23,7 +23,7 @@ export default function Runs() {
   const isPhone = useMediaQuery("(max-width: 48em)", undefined, { getInitialValueInEffect: false });
 
   return (
-    <Page title="Runs" about="Every time a flow ran, newest first." docs="runs">
+    <Page title="Runs" about="All runs of flows, newest first." docs="runs">
       <RunFilters state={state} />
       {selection.size > 0 && (
         <BulkBar runs={runs.filter((run) => selection.has(run.id))} onDone={selection.clear} />
@@ -49,8 +49,8 @@ function NoRuns({ filtered, onClear, more }: { filtered: boolean; onClear: () =>
   if (filtered) {
     return (
       <Empty
-        title={more ? "None among the latest runs" : "No run fits these filters"}
-        hint={more ? "There are older ones that were not looked at yet." : undefined}
+        title={more ? "No match among the latest runs" : "No matching runs"}
+        hint={more ? "Older runs have not been searched yet." : undefined}
         action={
           <Button variant="default" onClick={onClear}>
             Clear filters
@@ -61,9 +61,9 @@ function NoRuns({ filtered, onClear, more }: { filtered: boolean; onClear: () =>
   }
   return (
     <Empty
-      title="Nothing has run yet"
+      title="No runs yet"
       icon={<IconPlayerPlay size={32} aria-hidden color="var(--quiet)" />}
-      hint={<Text inherit>Open a flow and press Run, or switch one on that has a trigger.</Text>}
+      hint={<Text inherit>Open a flow and press Run, or activate a flow that has a trigger.</Text>}
       action={
         <Button component={Link} href="/flows">
           Go to flows

@@ -14,16 +14,16 @@ import { Time } from "@/ui/Time";
 import { type ListedRun, useWaitingRuns } from "./useRuns";
 import classes from "./waiting.module.css";
 
-/** The runs that wait for people, the oldest first. What was answered here stays until one leaves the page. */
+/** The runs that wait for an answer, oldest first. A question answered here stays visible until the page is left. */
 export default function Waiting() {
   const query = useWaitingRuns();
   const shown = useStaying(query.runs, query.data !== undefined);
 
   return (
     <Page
-      title="Waiting for you"
+      title="Approvals"
       docs="runs#waiting"
-      about="Runs that go on when somebody answers. The oldest come first."
+      about="Runs that wait for an answer, oldest first."
       width={760}
     >
       {query.error !== null && query.data === undefined ? (
@@ -32,12 +32,12 @@ export default function Waiting() {
         <LoadingRows rows={3} />
       ) : shown.length === 0 ? (
         <Empty
-          title="Nothing waits for you"
-          hint="When a flow asks for an approval, or an agent for leave to do something, it is here."
+          title="No open approvals"
+          hint="Approvals requested by flows and agents appear here."
           icon={<IconCoffee size={32} aria-hidden color="var(--quiet)" />}
           action={
             <Button variant="default" component={Link} href="/runs">
-              See all runs
+              All runs
             </Button>
           }
         />
@@ -53,7 +53,7 @@ export default function Waiting() {
   );
 }
 
-/** The runs that wait, and those that did when the page was opened: an answer must not make its own card vanish. */
+/** Return the waiting runs and those that waited when the page was opened: an answer must not remove its own card. */
 function useStaying(runs: ListedRun[], ready: boolean): ListedRun[] {
   const [known, setKnown] = useState<ReadonlyMap<string, ListedRun>>(new Map());
   useEffect(() => {
@@ -71,7 +71,7 @@ function useStaying(runs: ListedRun[], ready: boolean): ListedRun[] {
 function WaitingRun({ run }: { run: ListedRun }) {
   const { data, error, refetch } = useRun(run.id);
   const [answered, setAnswered] = useState<Record<string, string>>({});
-  // A question stays in sight once it was shown: it turns into what was answered, not into nothing.
+  // Keep a question after it was shown: it is replaced by its answer, not removed.
   const [asked, setAsked] = useState<Schemas["QuestionOut"][]>([]);
   useEffect(() => {
     if (data === undefined) return;
@@ -91,7 +91,7 @@ function WaitingRun({ run }: { run: ListedRun }) {
           {run.workflow_name}
         </Title>
         <Anchor component={Link} href={`/runs/${run.id}`} size="sm" className={classes.link}>
-          See the run<VisuallyHidden> {shortId(run.id)}</VisuallyHidden>
+          View run<VisuallyHidden> {shortId(run.id)}</VisuallyHidden>
         </Anchor>
       </Group>
       {data === undefined && problem === null && <Loading label="Loading the question" />}
@@ -121,7 +121,7 @@ interface OneProps {
   run: string;
   question: Schemas["QuestionOut"];
   answer: string | undefined;
-  /** Whether the run still asks it. */
+  /** True while the question is open. */
   open: boolean;
   onAnswered: (answer: string) => void;
 }
@@ -141,7 +141,7 @@ function One({ run, question, answer, open, onAnswered }: OneProps) {
   return <Question run={run} question={question} onAnswered={onAnswered} />;
 }
 
-/** Somebody else was quicker, or the time was over. */
+/** Shown if another user answered first, or the time ran out. */
 function Elsewhere({ run, question }: { run: string; question: Schemas["QuestionOut"] }) {
   const who = useWhoAnswered(run, question.node_id);
   return (
@@ -149,7 +149,7 @@ function Elsewhere({ run, question }: { run: string; question: Schemas["Question
       <Text c="var(--quiet)" size="sm" mb={4} className={classes.flow}>
         {question.text}
       </Text>
-      <Text fw={600}>{who ?? "It was answered elsewhere, or its time was over."}</Text>
+      <Text fw={600}>{who ?? "It was answered by another user, or it expired."}</Text>
     </Box>
   );
 }
@@ -158,10 +158,10 @@ function GoesOn({ run }: { run: { finished_at: string | null } }) {
   return (
     <Text size="sm" c="var(--quiet)" component="div">
       {run.finished_at === null ? (
-        "It does not wait any more."
+        "The run is no longer waiting."
       ) : (
         <>
-          It ended <Time at={run.finished_at} />.
+          The run finished <Time at={run.finished_at} />.
         </>
       )}
     </Text>

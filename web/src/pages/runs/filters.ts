@@ -1,4 +1,4 @@
-/** The filters of the list of runs: what the address says, and what the server is asked. Pure. */
+/** The filters of the list of runs: from the address to the query of the API. Pure. */
 
 import { instant } from "@/ui/format";
 
@@ -36,7 +36,7 @@ const OUTCOMES: Record<string, Asked> = {
 };
 
 export const OUTCOME_OPTIONS = [
-  { value: "", label: "Any outcome" },
+  { value: "", label: "Any status" },
   { value: "failed", label: "Failed" },
   { value: "success", label: "Succeeded" },
   { value: "running", label: "Running" },
@@ -47,7 +47,7 @@ export const OUTCOME_OPTIONS = [
 
 export const TRIGGER_OPTIONS = [
   { value: "", label: "Any trigger" },
-  { value: "manual", label: "By hand" },
+  { value: "manual", label: "Manual" },
   { value: "schedule", label: "Schedule" },
   { value: "webhook", label: "Webhook" },
 ];
@@ -66,15 +66,15 @@ export const RANGE_OPTIONS = [
   { value: "24h", label: "Last 24 hours" },
   { value: "7d", label: "Last 7 days" },
   { value: "30d", label: "Last 30 days" },
-  { value: "custom", label: "Between two times" },
+  { value: "custom", label: "Custom range" },
 ];
 
-/** The range as its choice shows it: times in the address alone mean that they were chosen. */
+/** Return the selected option of the time filter: times in the address mean a custom range. */
 export function rangeOf(filters: Filters): string {
   return filters.range || (filters.since || filters.until ? "custom" : "");
 }
 
-/** What the server is asked. `now` counts in whole minutes: the same question soon after finds its answer kept. */
+/** Return the API query. `now` is rounded to minutes, so that a repeated query hits the cache. */
 export function askedOf(filters: Filters, now: number): Asked {
   const asked: Asked = { ...OUTCOMES[filters.outcome] };
   if (filters.flow) asked.workflow_id = filters.flow;

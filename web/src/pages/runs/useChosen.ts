@@ -7,16 +7,16 @@ const DEFAULTS = { step: "", node: "", tab: "steps" };
 
 export interface Chosen {
   nodeId: string | null;
-  /** Undefined for a node that the run did not come to. */
+  /** Undefined if the run did not reach the node. */
   state: NodeState | undefined;
   step: Step | undefined;
-  /** A node with the last of its steps, or with this one. */
+  /** Select a node: its last step, or the given one. */
   choose: (nodeId: string, step: number | null) => void;
   tab: string;
   setTab: (tab: string) => void;
 }
 
-/** Which step is shown: the one in the address, else the one that matters most. */
+/** Return the selected step: the one in the address, else the most relevant one. */
 export function useChosen(run: Run | undefined, states: ReadonlyMap<string, NodeState>): Chosen {
   const { values, change } = useQueryState(DEFAULTS);
   const found = useMemo(() => {

@@ -1,7 +1,7 @@
 import { useMediaQuery } from "@mantine/hooks";
 import { useSession } from "@/app/session";
 
-/** Whether the editor changes flows here: on a phone, and for some roles, it shows them alone. */
+/** Return true if the editor can change flows here: it is read-only on a phone and for some roles. */
 export function useEditsHere(): boolean {
   const { may } = useSession();
   const isPhone = useMediaQuery("(max-width: 48em)", undefined, { getInitialValueInEffect: false }) ?? false;

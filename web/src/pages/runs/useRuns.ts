@@ -17,7 +17,7 @@ async function fetchPage(asked: Asked, cursor: string | null, signal: AbortSigna
   return (await server.GET("/api/runs", { params: { query }, signal })).data as Page;
 }
 
-/** The pages of the list that were asked for, all looked at again while one watches: often where they are few. */
+/** Fetch the list of runs. All loaded pages are refreshed while the user watches, more often if they are few. */
 function usePages(asked: Asked, pause: (pages: Page[]) => number) {
   const found = useInfiniteQuery({
     queryKey: ["get", "/api/runs", "pages", asked],
@@ -35,7 +35,7 @@ function usePages(asked: Asked, pause: (pages: Page[]) => number) {
 }
 
 export function useRuns(filters: Filters) {
-  // A range goes back from when it was chosen: were the question another one each minute, the list would begin anew.
+  // A relative range counts from the moment it was chosen: a new query each minute would reset the list.
   const asked = useMemo(() => askedOf(filters, Date.now()), [filters]);
   return usePages(asked, (pages) => {
     const moving = pages.some((page) => page.items.some(isMoving));
@@ -45,7 +45,7 @@ export function useRuns(filters: Filters) {
 
 const WAITING: Asked = { waiting: true };
 
-/** The runs that wait for an answer of people. */
+/** Fetch the runs that wait for an answer. */
 export function useWaitingRuns() {
   return usePages(WAITING, () => CALM / 2);
 }

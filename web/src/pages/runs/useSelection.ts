@@ -2,7 +2,7 @@ import { useCallback, useMemo, useState } from "react";
 
 export interface Selection {
   size: number;
-  /** Whether all that can be selected are. */
+  /** True if all selectable runs are selected. */
   all: boolean;
   has: (id: string) => boolean;
   toggle: (id: string) => void;
@@ -10,7 +10,7 @@ export interface Selection {
   clear: () => void;
 }
 
-/** Which of these ids are selected; one that is listed no more is selected no more. */
+/** Track the selected ids. Ids that leave the list are deselected. */
 export function useSelection(ids: readonly string[]): Selection {
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const present = useMemo(() => new Set(ids.filter((id) => chosen.has(id))), [ids, chosen]);

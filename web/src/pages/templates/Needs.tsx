@@ -2,7 +2,7 @@ import { Badge, Group } from "@mantine/core";
 import { IconCircleCheck, IconKey, IconPlugConnected } from "@tabler/icons-react";
 import { isReady, type Template } from "./templates";
 
-/** What a template needs before it works, in a few words. */
+/** What a template requires before it can run. */
 export function Needs({ template }: { template: Template }) {
   if (isReady(template)) {
     return (
@@ -13,7 +13,7 @@ export function Needs({ template }: { template: Template }) {
         c="var(--success)"
         leftSection={<IconCircleCheck size={14} aria-hidden />}
       >
-        Works as it is
+        Ready to run
       </Badge>
     );
   }

@@ -13,7 +13,7 @@ interface TemplateCardProps {
   onOpen: () => void;
 }
 
-/** A template at a glance; a click shows the rest. */
+/** A template in brief; a click opens its details. */
 export function TemplateCard({ template, catalogue, onOpen }: TemplateCardProps) {
   const types = typesIn(template);
   return (

@@ -15,7 +15,7 @@ import { useTakeTemplate } from "./useTemplates";
 
 const FlowGraph = lazily(() => import("@/graph/FlowGraph"));
 
-/** The credentials that a template needs, and which of them are not there yet. */
+/** The credentials that a template needs, with those that are missing. */
 function CredentialsNeeded({ template }: { template: Template }) {
   const { may } = useSession();
   const { data } = api.useQuery("get", "/api/credentials", { params: { query: { limit: 200 } } });
@@ -29,20 +29,20 @@ function CredentialsNeeded({ template }: { template: Template }) {
         return (
           <Group key={needed.name} gap="xs" align="flex-start" wrap="nowrap">
             {isMissing === false ? (
-              <IconCircleCheck size={18} color="var(--success)" role="img" aria-label="There" />
+              <IconCircleCheck size={18} color="var(--success)" role="img" aria-label="Available" />
             ) : (
               <IconKey size={18} color="var(--waiting)" aria-hidden />
             )}
             <Text size="sm">
               <b>{needed.name}</b> ({needed.type}) for {needed.for}
-              {isMissing && " – not in this workspace yet"}
+              {isMissing && " – missing in this workspace"}
             </Text>
           </Group>
         );
       })}
       {missing !== undefined && missing.length > 0 && may("editor") && (
         <Text size="sm" c="var(--quiet)">
-          You can use the template now and add them in the editor, or{" "}
+          You can use the template now and add the credentials in the editor, or{" "}
           <Text component={Link} href="/credentials" inherit td="underline" c="var(--mantine-color-anchor)">
             add them first
           </Text>
@@ -56,7 +56,7 @@ function CredentialsNeeded({ template }: { template: Template }) {
 function Samples({ template }: { template: Template }) {
   const samples = [
     { title: "Sample input", value: template.sample_input },
-    { title: "What comes out", value: template.expected_output },
+    { title: "Sample output", value: template.expected_output },
   ].filter(({ value }) => value !== undefined && value !== null);
   return (
     <SimpleGrid cols={{ base: 1, sm: samples.length || 1 }}>
@@ -82,7 +82,7 @@ function Content({ template }: { template: Template }) {
         <Group gap="sm">
           {!may("editor") && (
             <Text size="sm" c="var(--quiet)">
-              Using a template needs the role editor.
+              Requires the editor role.
             </Text>
           )}
           <Button onClick={() => take(template)} loading={isTaking} disabled={!may("editor")} data-autofocus>
@@ -92,7 +92,7 @@ function Content({ template }: { template: Template }) {
       </Group>
       <div className={classes.graph}>
         <Suspense fallback={<Skeleton height="100%" />}>
-          <FlowGraph definition={definition} label={`The nodes of ${template.name}`} readable />
+          <FlowGraph definition={definition} label={`Graph of ${template.name}`} readable />
         </Suspense>
       </div>
       <CredentialsNeeded template={template} />
@@ -101,7 +101,7 @@ function Content({ template }: { template: Template }) {
   );
 }
 
-/** All that there is to know of a template before it is used. */
+/** The details of a template. */
 export function TemplateDialog({
   template,
   onClose,

@@ -18,7 +18,7 @@ const OPEN = { template: "" };
 export default function Templates() {
   const { data, error, refetch } = useTemplates();
   return (
-    <Page title="Templates" about="Flows that are ready to be changed to your needs." docs="definition">
+    <Page title="Templates" about="Ready-made flows to adapt to your needs." docs="definition">
       {data ? (
         <Gallery templates={data.items} />
       ) : error ? (
@@ -48,7 +48,7 @@ function Gallery({ templates }: { templates: Template[] }) {
           onChange={(search) => change({ search }, { replace: true })}
         />
         <Switch
-          label="Works as it is"
+          label="Ready to run"
           checked={values.ready !== ""}
           onChange={(event) => change({ ready: event.currentTarget.checked ? "yes" : "" })}
         />
@@ -69,8 +69,8 @@ function Gallery({ templates }: { templates: Template[] }) {
       {found.length === 0 ? (
         <Empty
           icon={<IconTemplate size={40} color="var(--quiet)" aria-hidden />}
-          title="No template fits"
-          hint="Try other words, or another category."
+          title="No matching templates"
+          hint="Try other words or another category."
         />
       ) : (
         <SimpleGrid cols={{ base: 1, sm: 2, lg: 3 }} spacing="sm">

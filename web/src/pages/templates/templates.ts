@@ -1,20 +1,20 @@
-/** What the gallery knows of templates: how they are found and what they need. */
+/** Queries on templates: search, categories and requirements. */
 import type { Schemas } from "@/api/client";
 
 export type Template = Schemas["TemplateOut"];
 
-/** "api" -> "API", "data" -> "Data". */
+/** Return the label of a category: "api" -> "API", "data" -> "Data". */
 export function categoryLabel(category: string): string {
   return category.length <= 3 ? category.toUpperCase() : category.charAt(0).toUpperCase() + category.slice(1);
 }
 
-/** The ids of the node types in it, each once, in the order of the definition. */
+/** Return the node types in it, without duplicates, in the order of the definition. */
 export function typesIn(template: Template): string[] {
   const nodes = Array.isArray(template.definition.nodes) ? template.definition.nodes : [];
   return [...new Set(nodes.map((node: { type?: unknown }) => String(node.type)))];
 }
 
-/** Whether it works as it is: no credentials to make, nothing outside that must be there. */
+/** Return true if the template needs no credentials and no external service. */
 export function isReady(template: Template): boolean {
   return template.credentials.length === 0 && (template.needs ?? []).length === 0;
 }
@@ -25,7 +25,7 @@ export interface Wanted {
   ready: boolean;
 }
 
-/** Those in which every word of the search occurs, of the category where one is given; those that work first. */
+/** Return the templates that contain every word of the search, optionally of one category; those ready to run first. */
 export function matching(templates: readonly Template[], wanted: Wanted): Template[] {
   const words = wanted.search.toLowerCase().split(/\s+/).filter(Boolean);
   const found = templates.filter((template) => {
@@ -38,7 +38,7 @@ export function matching(templates: readonly Template[], wanted: Wanted): Templa
   return found.sort((one, other) => Number(isReady(other)) - Number(isReady(one)));
 }
 
-/** The categories with how many templates each has, the fullest first. */
+/** Return the categories with their number of templates, largest first. */
 export function categoriesOf(templates: readonly Template[]): { category: string; count: number }[] {
   const counts = new Map<string, number>();
   for (const { category } of templates) counts.set(category, (counts.get(category) ?? 0) + 1);
@@ -47,7 +47,7 @@ export function categoriesOf(templates: readonly Template[]): { category: string
     .sort((one, other) => other.count - one.count || one.category.localeCompare(other.category));
 }
 
-/** A few to begin with: small ones that work as they are, each of another category. */
+/** Return a few templates to start with: small, ready to run, each of another category. */
 export function firstSteps(templates: readonly Template[], most: number): Template[] {
   const size = (template: Template) => (template.definition.nodes as unknown[] | undefined)?.length ?? 0;
   const small = templates.filter(isReady).sort((one, other) => size(one) - size(other));
@@ -56,7 +56,7 @@ export function firstSteps(templates: readonly Template[], most: number): Templa
   return [...found.values()].slice(0, most);
 }
 
-/** Those of its credentials that the workspace does not have under this name and of this type. */
+/** Return the template's credentials that the workspace lacks, compared by name and type. */
 export function missingCredentials(
   template: Template,
   kept: readonly Pick<Schemas["CredentialOut"], "name" | "type">[],

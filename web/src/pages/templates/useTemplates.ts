@@ -5,12 +5,12 @@ import { keepInput } from "@/runs/input/lastInput";
 import { notify } from "@/ui/notify";
 import type { Template } from "./templates";
 
-/** The templates of the server; they change only when it is started anew. */
+/** Return the server's templates. They change only when the server restarts. */
 export function useTemplates() {
   return api.useQuery("get", "/api/templates", {}, { staleTime: 10 * 60_000 });
 }
 
-/** Makes a draft of a template and opens it in the editor, where "Run" gives it the sample until it is given another. */
+/** Create a flow from a template and open it in the editor, where the first run uses the template's sample input. */
 export function useTakeTemplate() {
   const client = useQueryClient();
   const [, go] = useLocation();
@@ -23,7 +23,7 @@ export function useTakeTemplate() {
     void client.invalidateQueries({ queryKey: ["get", "/api/flows"] });
     go(`/flows/${flow.id}`);
   }
-  // Why it was refused is told already.
+  // The error is already shown.
   return {
     take: (template: Template) => void take(template).catch(() => undefined),
     isTaking: taking.isPending,

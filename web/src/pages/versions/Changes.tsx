@@ -17,9 +17,9 @@ const WORDS: Record<Change, { label: string; color: string }> = {
   removed: { label: "Removed", color: "var(--failed)" },
   changed: { label: "Changed", color: "var(--waiting)" },
 };
-export const SETTINGS = "settings of the flow";
+export const SETTINGS = "flow settings";
 
-/** Of a node that came or went: all that it has, but for where it stands. */
+/** Fields of an added or removed node, without its position. */
 function fieldsOf(change: NodeChange): FieldChange[] {
   if (change.change === "changed") return change.fields;
   const { position: _before, id: _id, ...before } = change.before ?? { id: "" };
@@ -33,7 +33,7 @@ interface ChangesProps {
   onSelect: (id: string | null) => void;
 }
 
-/** The changes as a list: the same as in the graph, for the keyboard and for screen readers. */
+/** The changes as a list: the same content as the graph, for keyboard and screen readers. */
 export function Changes({ diff, selected, onSelect }: ChangesProps) {
   const { catalogue } = useCatalogue();
   return (
@@ -57,7 +57,7 @@ export function Changes({ diff, selected, onSelect }: ChangesProps) {
       {diff.settings.length > 0 && (
         <Entry
           icon={<IconSettings size={26} stroke={1.5} aria-hidden />}
-          title="Settings of the flow"
+          title="Flow settings"
           detail=""
           change="changed"
           fields={diff.settings}

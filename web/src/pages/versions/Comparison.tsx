@@ -13,17 +13,17 @@ const OneVersion = lazily(() => import("./OneVersion"));
 
 export type View = "graph" | "json" | "alone";
 const VIEWS: { value: View; label: string }[] = [
-  { value: "graph", label: "Difference" },
-  { value: "json", label: "As JSON" },
+  { value: "graph", label: "Graph" },
+  { value: "json", label: "JSON" },
   { value: "alone", label: "This version" },
 ];
 
 interface ComparisonProps {
   id: string;
   latest: number;
-  /** Whether its triggers start the flow: a restored version is what they start from then on. */
+  /** True if the flow is active: its triggers will start the restored version. */
   isActive: boolean;
-  /** Of the version before the first one there is none: 0. */
+  /** The version before the first one is 0. */
   before: number;
   after: number;
   view: View;
@@ -47,16 +47,14 @@ export function Comparison(props: ComparisonProps) {
           </Text>
           {before === 0 && (
             <Text size="sm" c="var(--quiet)">
-              {latest === 1
-                ? "the only one; the next save that changes something makes another"
-                : "the first one"}
+              {latest === 1 ? "the only version so far" : "the first version"}
             </Text>
           )}
           {before > 0 && view !== "alone" && (
             <>
-              <Text size="sm">against</Text>
+              <Text size="sm">compared with</Text>
               <Select
-                aria-label="The version to compare with"
+                aria-label="Version to compare with"
                 size="xs"
                 w={120}
                 data={others.map((number) => ({ value: String(number), label: `Version ${number}` }))}
@@ -72,7 +70,7 @@ export function Comparison(props: ComparisonProps) {
           {before > 0 && (
             <SegmentedControl
               size="xs"
-              aria-label="What to show"
+              aria-label="View"
               data={VIEWS}
               value={view}
               onChange={(value) => onChange({ view: value })}

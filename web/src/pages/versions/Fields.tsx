@@ -22,7 +22,7 @@ function Value({ value, side }: { value: Json | undefined; side: "before" | "aft
   );
 }
 
-/** Each field that differs, with what it was and what it is. */
+/** The changed fields with their values before and after. */
 export function Fields({ fields }: { fields: FieldChange[] }) {
   return (
     <Stack gap="sm">

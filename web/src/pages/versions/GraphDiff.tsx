@@ -12,12 +12,12 @@ const WORDS = { added: "added", removed: "removed", changed: "changed" };
 interface GraphDiffProps {
   before: Definition;
   after: Definition;
-  /** The change that is open, by its node; without, the first one is. */
+  /** The node whose change is open; by default the first change. */
   node: string;
   onNode: (id: string) => void;
 }
 
-/** Both versions in one graph, with what was added, removed and changed marked; a click shows how. */
+/** Both versions in one graph, with added, removed and changed parts marked. A click shows the change. */
 export default function GraphDiff({ before, after, node, onNode }: GraphDiffProps) {
   const diff = useMemo(() => diffOf(before, after), [before, after]);
   const both = useMemo(() => merged(before, after), [before, after]);
@@ -48,7 +48,7 @@ export default function GraphDiff({ before, after, node, onNode }: GraphDiffProp
       </div>
       {nothing ? (
         <Text size="sm" c="var(--quiet)" p="md">
-          {diff.moved.length > 0 ? "Nodes were only moved." : "The two are the same."}
+          {diff.moved.length > 0 ? "Only positions of nodes changed." : "The versions are identical."}
         </Text>
       ) : (
         <Changes diff={diff} selected={selected} onSelect={select} />

@@ -8,7 +8,10 @@ import { CodeEditor } from "@/ui/CodeEditor";
 
 const added = (share: number) => `color-mix(in srgb, var(--success) ${share}%, transparent)`;
 const gone = (share: number) => `color-mix(in srgb, var(--failed) ${share}%, transparent)`;
-/** In the page's colours; what changed in a line is underlined too, since the text must stay readable on it. */
+/**
+ * Diff colors of the page. Changed parts of a line are also underlined, because a stronger background would reduce the
+ * contrast.
+ */
 const look = EditorView.theme({
   "&.cm-merge-b .cm-changedLine, .cm-changedLine, .cm-inlineChangedLine": {
     backgroundColor: `${added(7)} !important`,
@@ -52,7 +55,7 @@ export default function JsonDiff({ before, after }: { before: Definition; after:
       <Switch
         mb="sm"
         size="xs"
-        label="With the positions of nodes"
+        label="Include node positions"
         checked={positions}
         onChange={(event) => setPositions(event.currentTarget.checked)}
       />
@@ -60,7 +63,7 @@ export default function JsonDiff({ before, after }: { before: Definition; after:
         value={textOf(after, positions)}
         language="json"
         readOnly
-        label="The difference as JSON"
+        label="JSON difference"
         maxHeight="65vh"
         extensions={extensions}
       />

@@ -5,7 +5,7 @@ import FlowGraph from "@/graph/FlowGraph";
 import { JsonView } from "@/ui/CodeEditor";
 import classes from "./versions.module.css";
 
-/** A version as it was, to look at; a click on a node shows its settings. */
+/** A version, read-only; a click on a node shows its settings. */
 export default function OneVersion({ definition }: { definition: Definition }) {
   const [selected, setSelected] = useState<string | null>(null);
   const node = definition.nodes.find((one) => one.id === selected);
@@ -16,7 +16,7 @@ export default function OneVersion({ definition }: { definition: Definition }) {
           definition={definition}
           selected={selected}
           onSelect={setSelected}
-          label="The nodes of this version"
+          label="Graph of this version"
         />
       </div>
       <Box p="md">
@@ -24,10 +24,10 @@ export default function OneVersion({ definition }: { definition: Definition }) {
           <Text size="sm" c="var(--quiet)">
             {definition.nodes.length === 0
               ? "This version has no nodes."
-              : "Choose a node to see its settings."}
+              : "Select a node to see its settings."}
           </Text>
         ) : (
-          <JsonView value={node} label={`The settings of ${node.name ?? node.id}`} />
+          <JsonView value={node} label={`Settings of ${node.name ?? node.id}`} />
         )}
       </Box>
     </>

@@ -9,7 +9,7 @@ import { Loading, messageOf } from "@/ui/states";
 import { useDefinition, useRestore } from "./versions";
 
 const MOST_NAMED = 8;
-const WORDS = { added: "comes back", removed: "is removed", changed: "changes back" };
+const WORDS = { added: "is added back", removed: "is removed", changed: "changes back" };
 
 interface RestoreProps {
   id: string;
@@ -25,7 +25,7 @@ export function Restore({ id, version, latest, isActive, onRestored }: RestorePr
   const restore = useRestore(id);
   return (
     <>
-      <Tooltip label="Restoring a version needs the role editor" disabled={may("editor")}>
+      <Tooltip label="Requires the editor role" disabled={may("editor")}>
         <Button
           size="xs"
           variant="default"
@@ -43,18 +43,20 @@ export function Restore({ id, version, latest, isActive, onRestored }: RestorePr
         action="Restore"
         onConfirm={async () => {
           const made = await restore(version);
-          notify.done(`Version ${version} is the flow’s again, as version ${made}`);
+          notify.done(`Version ${version} restored as version ${made}`);
           onRestored();
         }}
       >
         <Stack gap="sm">
           <WhatChanges id={id} version={version} latest={latest} />
           <Text size="sm">
-            The flow becomes what it was in version {version}, as its next version. Version {latest} stays in
-            the list.
+            The flow is changed back to version {version}. This creates a new version; version {latest} is
+            kept.
           </Text>
           {isActive && (
-            <Text size="sm">The flow is on: its triggers start the restored one from then on.</Text>
+            <Text size="sm">
+              The flow is active: its triggers will start the restored version immediately.
+            </Text>
           )}
         </Stack>
       </ConfirmDialog>
@@ -62,18 +64,18 @@ export function Restore({ id, version, latest, isActive, onRestored }: RestorePr
   );
 }
 
-/** The difference between the flow as it is now and the version that is to come back. */
+/** The difference between the current version and the version to restore. */
 function WhatChanges({ id, version, latest }: { id: string; version: number; latest: number }) {
   const now = useDefinition(id, latest);
   const then = useDefinition(id, version);
   const error = now.error ?? then.error;
-  if (error) return <Text size="sm">What would change cannot be shown: {messageOf(error)}</Text>;
+  if (error) return <Text size="sm">The changes cannot be shown: {messageOf(error)}</Text>;
   if (now.definition === undefined || then.definition === undefined) return <Loading label="Comparing" />;
   const diff = diffOf(now.definition, then.definition);
   return (
     <div>
       <Text size="sm" fw={600}>
-        Against now: {summaryOf(diff)}
+        Compared with the current version: {summaryOf(diff)}
       </Text>
       <Named diff={diff} />
     </div>

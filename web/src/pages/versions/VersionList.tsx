@@ -13,7 +13,7 @@ interface VersionListProps {
   onShow: (version: number) => void;
 }
 
-/** Who made which version when, and what it changed; a click compares it with the one before. */
+/** The versions with author, time and summary; a click compares a version with the previous one. */
 export function VersionList({ versions, query, latest, shown, onShow }: VersionListProps) {
   return (
     <Card pad={false}>
@@ -28,15 +28,15 @@ export function VersionList({ versions, query, latest, shown, onShow }: VersionL
               <Group justify="space-between" gap="xs" wrap="nowrap">
                 <Text size="sm" fw={600}>
                   Version {version.version}
-                  {version.version === latest && " (now)"}
+                  {version.version === latest && " (current)"}
                 </Text>
                 <Text size="xs" c="var(--quiet)" component="span">
                   <Time at={version.created_at} />
                 </Text>
               </Group>
-              <Text size="xs">{version.version === 1 ? "The first version" : version.summary}</Text>
+              <Text size="xs">{version.version === 1 ? "First version" : version.summary}</Text>
               <Text size="xs" c="var(--quiet)">
-                {version.created_by_name ?? "Somebody who has left"}
+                {version.created_by_name ?? "Former member"}
               </Text>
             </UnstyledButton>
           </li>

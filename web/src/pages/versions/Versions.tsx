@@ -11,10 +11,10 @@ import { VersionList } from "./VersionList";
 import { useVersions } from "./versions";
 import classes from "./versions.module.css";
 
-/** `node`: the change that is opened, by the id of its node. */
+/** `node`: the id of the node whose change is open. */
 const SHOWN = { version: "", with: "", view: "graph", node: "" };
 
-/** The number in the address, where it is one of a version. */
+/** Return the version number in the address; null if it is not valid. */
 function numberOf(text: string, latest: number): number | undefined {
   const number = Number(text);
   return Number.isInteger(number) && number > 0 && number <= latest ? number : undefined;
@@ -42,7 +42,7 @@ export default function Versions({ id }: { id: string }) {
           variant="default"
           leftSection={<IconRoute size={16} aria-hidden />}
         >
-          Open in the editor
+          Open in editor
         </Button>
       }
     >
@@ -59,17 +59,18 @@ export default function Versions({ id }: { id: string }) {
             query={query}
             latest={latest}
             shown={after}
-            // By its number, the latest one too: the address is to show the same when there are later ones.
+            // Use the number even for the latest version: the link must show the same version when there are newer
+            // ones.
             onShow={(version) => change({ version: String(version), with: "", node: "" })}
           />
           {isUnknown ? (
             <Card>
               <Empty
-                title={`There is no version ${values.version}`}
+                title={`Version ${values.version} not found`}
                 hint={`The flow has the versions 1 to ${latest}.`}
                 action={
                   <Button variant="default" onClick={() => change({ version: "", with: "", node: "" })}>
-                    Show the latest one
+                    Show latest version
                   </Button>
                 }
               />

@@ -1,4 +1,4 @@
-/** The versions of a flow as the page shows them. */
+/** The versions of a flow. */
 import { useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { api, type Schemas, server } from "@/api/client";
@@ -8,7 +8,7 @@ import { PAGED } from "@/ui/LoadMore";
 
 export type Version = Schemas["VersionItemOut"];
 
-/** The versions, the newest first, page by page, without their definitions. */
+/** Fetch the versions page by page, newest first, without their definitions. */
 export function useVersions(id: string) {
   return api.useInfiniteQuery(
     "get",
@@ -18,7 +18,7 @@ export function useVersions(id: string) {
   );
 }
 
-/** The definition of a version, which never changes; none is asked for below 1. */
+/** Fetch the definition of a version, which never changes; nothing for numbers below 1. */
 export function useDefinition(id: string, number: number) {
   const query = api.useQuery(
     "get",
@@ -34,7 +34,7 @@ export function useDefinition(id: string, number: number) {
   return { definition, error: query.error as unknown, retry: () => void query.refetch() };
 }
 
-/** Makes the definition of a version the flow's again, and tells which version that is. */
+/** Make the definition of a version the flow's current one. Return the new version number. */
 export function useRestore(id: string): (version: number) => Promise<number> {
   const client = useQueryClient();
   return async (version) => {

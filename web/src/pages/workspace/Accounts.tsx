@@ -1,4 +1,4 @@
-/** What admins of the server do for people: make an account with a first password, reset a password. */
+/** Tasks of server admins: create an account with a first password, reset a password. */
 import { Button, Group, Modal, PasswordInput, Select, Stack, Text, TextInput } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
@@ -17,7 +17,7 @@ export function ResetPassword({ member, onClose }: ResetPasswordProps) {
   const [password, setPassword] = useState("");
   const reset = api.useMutation("post", "/api/members/password", {
     onSuccess: () => {
-      notify.done(`${member.name} logs in with the new password next`);
+      notify.done(`The password of ${member.name} was reset`);
       onClose();
     },
   });
@@ -32,11 +32,11 @@ export function ResetPassword({ member, onClose }: ResetPasswordProps) {
       <form onSubmit={submit}>
         <Stack>
           <Text size="sm" c="var(--quiet)">
-            Hand the new password over in a safe way. It is for the next login, where they choose their own.
-            They are logged out everywhere, and their API tokens end.
+            Send the new password over a secure channel. It is valid for one login, after which they choose
+            their own. They are logged out everywhere and their API tokens are revoked.
           </Text>
           <PasswordInput
-            label="Password for the next login"
+            label="Temporary password"
             description="At least 8 characters"
             required
             minLength={8}
@@ -79,12 +79,12 @@ export function CreateAccount({ onClose }: { onClose: () => void }) {
   }
 
   return (
-    <Modal opened onClose={onClose} title="Create an account" centered>
+    <Modal opened onClose={onClose} title="Create account" centered>
       <form onSubmit={submit}>
         <Stack>
           <Text size="sm" c="var(--quiet)">
-            For somebody who has none on this server. Hand the password over in a safe way: they choose their
-            own at the first login. People who have an account are invited.
+            For people without an account on this server. Send the password over a secure channel: they choose
+            their own at the first login. Invite people who already have an account.
           </Text>
           <TextInput
             label="Email"
@@ -104,7 +104,7 @@ export function CreateAccount({ onClose }: { onClose: () => void }) {
             onChange={(next) => next !== null && setRole(next as Role)}
           />
           <PasswordInput
-            label="First password"
+            label="Temporary password"
             description="At least 8 characters"
             required
             minLength={8}

@@ -1,4 +1,4 @@
-/** The audit trail: who changed what, and when. */
+/** The audit log: changes, with user and time. */
 import { Button, Select } from "@mantine/core";
 import { IconX } from "@tabler/icons-react";
 import { useMemo } from "react";
@@ -18,8 +18,8 @@ const FILTERS = { action: "", user: "", target: "", days: "", since: "", until: 
 type State = QueryState<keyof typeof FILTERS>;
 
 const ACTIONS = [
-  { value: "", label: "All changes" },
-  { group: "Everything about", items: SUBJECTS.map(({ value, label }) => ({ value, label })) },
+  { value: "", label: "All actions" },
+  { group: "All actions on", items: SUBJECTS.map(({ value, label }) => ({ value, label })) },
   ...SUBJECTS.map(({ value, label, verbs }) => ({
     group: label,
     items: verbs.map((verb) => ({ value: `${value}.${verb}`, label: actionInWords(`${value}.${verb}`) })),
@@ -31,10 +31,10 @@ const PERIODS = [
   { value: "1", label: "Last 24 hours" },
   { value: "7", label: "Last 7 days" },
   { value: "30", label: "Last 30 days" },
-  { value: "custom", label: "Between two times" },
+  { value: "custom", label: "Custom range" },
 ];
 
-/** The start of the hour that many days ago: a list must not change its name with each look at the clock. */
+/** Return the start of the hour that many days ago: rounded, so that the query keeps its cache key for an hour. */
 function daysAgo(days: string): string | undefined {
   const number = Number(days);
   if (!(number > 0 && number < 10_000)) return undefined;
@@ -61,13 +61,16 @@ export default function Audit() {
   const entries = itemsOf(query.data);
   if (!may("owner")) {
     return (
-      <Page title="Audit trail">
-        <Empty title="For owners" hint="An owner of the workspace sees who changed what, and when." />
+      <Page title="Audit log">
+        <Empty
+          title="Owners only"
+          hint="The audit log shows who changed what, and when. Only owners of the workspace can read it."
+        />
       </Page>
     );
   }
   return (
-    <Page title="Audit trail" about="Who changed what, and when.">
+    <Page title="Audit log" about="Who changed what, and when.">
       <AuditFilters state={state} entries={entries} />
       {query.isPending && <LoadingRows />}
       {query.error && query.data === undefined && (
@@ -78,8 +81,8 @@ export default function Audit() {
           <AuditEntries entries={entries} onTarget={(target) => state.change({ target })} />
         ) : (
           <Empty
-            title={state.isSet ? "Nothing found" : "Nothing was changed yet"}
-            hint={state.isSet ? "Nothing that was done fits these filters." : undefined}
+            title={state.isSet ? "No matching entries" : "No entries yet"}
+            hint={state.isSet ? "Try other filters." : undefined}
           />
         ))}
       <LoadMore query={query} noun="entries" />
@@ -94,19 +97,19 @@ function AuditFilters({ state, entries }: { state: State; entries: Entry[] }) {
   return (
     <FilterBar isSet={isSet} onClear={clear}>
       <Select
-        aria-label="What was done"
+        aria-label="Action"
         data={ACTIONS}
         value={values.action}
         onChange={(action) => change({ action: String(action ?? "") })}
         allowDeselect={false}
         searchable
-        nothingFoundMessage="Nothing like that is done here"
+        nothingFoundMessage="No such action"
         w={{ base: "calc(50% - 5px)", sm: 230 }}
         checkIconPosition="right"
         comboboxProps={{ shadow: "md", width: 260, position: "bottom-start" }}
       />
       <FilterSelect
-        label="Who"
+        label="User"
         value={values.user}
         options={people}
         onChange={(user) => change({ user })}
@@ -114,7 +117,7 @@ function AuditFilters({ state, entries }: { state: State; entries: Entry[] }) {
         width={190}
       />
       <FilterSelect
-        label="When"
+        label="Time"
         value={period}
         options={PERIODS}
         onChange={(days) => change({ days, since: "", until: "" })}
@@ -126,7 +129,7 @@ function AuditFilters({ state, entries }: { state: State; entries: Entry[] }) {
           variant="light"
           maw={280}
           rightSection={<IconX size={16} aria-hidden />}
-          aria-label={`Of ${nameOf(values.target, entries)} only; show all`}
+          aria-label={`Only ${nameOf(values.target, entries)}: show all`}
           onClick={() => change({ target: "" })}
         >
           {nameOf(values.target, entries)}
@@ -141,7 +144,7 @@ function nameOf(target: string, entries: Entry[]): string {
   return entry?.names[target] ?? entry?.target_name ?? target;
 }
 
-/** Who can be asked for: the members, and whom the address names though they have left. */
+/** Options of the filter by user: the members, and the user in the address even if they have left. */
 function usePeople(chosen: string, entries: Entry[]) {
   const { may } = useSession();
   const { data } = api.useQuery("get", "/api/members", {}, { enabled: may("owner") });
@@ -154,9 +157,9 @@ function usePeople(chosen: string, entries: Entry[]) {
       const entry = entries.find((one) => one.user_id === chosen);
       people.push({
         value: chosen,
-        label: entry?.names[chosen] ?? entry?.user_email ?? "Somebody who has left",
+        label: entry?.names[chosen] ?? entry?.user_email ?? "Former member",
       });
     }
-    return [{ value: "", label: "Everybody" }, ...people];
+    return [{ value: "", label: "Any user" }, ...people];
   }, [data, chosen, entries]);
 }

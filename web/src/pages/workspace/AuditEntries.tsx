@@ -9,14 +9,14 @@ import classes from "./audit.module.css";
 
 interface AuditEntriesProps {
   entries: Entry[];
-  /** Asks for all that was done to one thing. */
+  /** Filter the list by one target. */
   onTarget: (id: string) => void;
 }
 
 export function AuditEntries({ entries, onTarget }: AuditEntriesProps) {
   return (
     <Card pad={false}>
-      <Table label="Audit trail" head={["When", "Who", "What", "Changes"]} minWidth={860}>
+      <Table label="Audit log" head={["Time", "User", "Action", "Changes"]} minWidth={860}>
         {entries.map((entry) => (
           <Tr key={entry.id} className={classes.entry}>
             <Td className={classes.when}>
@@ -39,10 +39,11 @@ export function AuditEntries({ entries, onTarget }: AuditEntriesProps) {
   );
 }
 
-/** By name; the address, the token and the machine are there for whoever has to be sure. */
+/** The user's name; address, token and machine as details. */
 function Who({ entry }: { entry: Entry }) {
   const name = entry.names[entry.user_id ?? ""];
-  const recorded = entry.user_email ?? (entry.address === null ? "On the server" : "By a signed link");
+  const recorded =
+    entry.user_email ?? (entry.address === null ? "On the server (command line)" : "Signed link");
   const from = [name === undefined || name === recorded ? null : recorded, entry.address];
   return (
     <>
@@ -54,22 +55,22 @@ function Who({ entry }: { entry: Entry }) {
       </Text>
       {entry.token_name && (
         <Text size="xs" c="var(--quiet)">
-          by the token {entry.token_name}
+          API token {entry.token_name}
         </Text>
       )}
     </>
   );
 }
 
-/** What it is called now, with a link; what was recorded where it is gone, or had another name then. */
+/** The target's current name with a link; the recorded name if it was deleted or renamed. */
 function Target({ entry, onTarget }: { entry: Entry; onTarget: (id: string) => void }) {
   const { target_id: id, target_name: recorded, target_type: type } = entry;
-  // The id of a session says nothing to people.
+  // The id of a session means nothing to people.
   if (type === "session" || (id === null && recorded === null)) return null;
   const now = id === null ? undefined : entry.names[id];
   const path = now === undefined || id === null ? undefined : pageOf(id, entry);
   const isPerson = type === "user" || type === "member";
-  // Whoever changes their own profile is named once.
+  // A user who changes their own profile is named once.
   if (isPerson && id === entry.user_id) return null;
   return (
     <>
@@ -84,13 +85,13 @@ function Target({ entry, onTarget }: { entry: Entry; onTarget: (id: string) => v
           </Anchor>
         )}
         {id !== null && (
-          <Tooltip label="All that was done to this" openDelay={300}>
+          <Tooltip label="Show all entries for this" openDelay={300}>
             <ActionIcon
               className={classes.only}
               size="sm"
               variant="subtle"
               color="gray"
-              aria-label={`All that was done to ${now ?? recorded ?? id}`}
+              aria-label={`Show all entries for ${now ?? recorded ?? id}`}
               onClick={() => onTarget(id)}
             >
               <IconFilter size={14} aria-hidden />
@@ -100,12 +101,12 @@ function Target({ entry, onTarget }: { entry: Entry; onTarget: (id: string) => v
       </Group>
       {now !== undefined && recorded !== null && recorded !== now && (
         <Text size="xs" c="var(--quiet)" lineClamp={2}>
-          {isPerson ? recorded : `“${recorded}” then`}
+          {isPerson ? recorded : `then “${recorded}”`}
         </Text>
       )}
       {now === undefined && id !== null && type !== "preset" && (
         <Text size="xs" c="var(--quiet)">
-          not there any more
+          deleted
         </Text>
       )}
     </>

@@ -1,4 +1,6 @@
-/** The invitations of a workspace, for its owners: those that are pending, and a new one with its link. */
+/**
+ * The invitations of a workspace, for owners: the list of pending ones, and a dialog that creates one with its link.
+ */
 import {
   ActionIcon,
   Button,
@@ -40,11 +42,15 @@ export function Invitations() {
       {error && <Refused error={error} onRetry={() => void refetch()} />}
       {data && items.length === 0 && (
         <Text size="sm" c="var(--quiet)">
-          There are none. Whoever you invite gets a link that works once, within 72 hours.
+          No pending invitations. An invitation is a link that works once, within 72 hours.
         </Text>
       )}
       {items.length > 0 && (
-        <Table label="Pending invitations" head={["Email", "Role", "Invited by", "Ends", ""]} minWidth={640}>
+        <Table
+          label="Pending invitations"
+          head={["Email", "Role", "Invited by", "Expires", ""]}
+          minWidth={640}
+        >
           {items.map((invitation) => (
             <Row key={invitation.id} invitation={invitation} />
           ))}
@@ -70,7 +76,7 @@ function Row({ invitation }: { invitation: Invitation }) {
           <ActionIcon
             variant="subtle"
             color="red"
-            aria-label={`Revoke the invitation of ${invitation.email}`}
+            aria-label={`Revoke the invitation for ${invitation.email}`}
             onClick={asking.open}
           >
             <IconMailX size={18} />
@@ -79,7 +85,7 @@ function Row({ invitation }: { invitation: Invitation }) {
         <ConfirmDialog
           opened={asked}
           onClose={asking.close}
-          title={`Revoke the invitation of ${invitation.email}?`}
+          title={`Revoke the invitation for ${invitation.email}?`}
           action="Revoke"
           danger
           onConfirm={async () => {
@@ -89,14 +95,14 @@ function Row({ invitation }: { invitation: Invitation }) {
             await reload();
           }}
         >
-          Its link works no more.
+          Its link stops working.
         </ConfirmDialog>
       </Actions>
     </Tr>
   );
 }
 
-/** Asks whom to invite as what, then shows the link, which is shown this once. */
+/** Ask for address and role, then show the link, this once. */
 export function InviteDialog({ onClose }: { onClose: () => void }) {
   const reload = useReload();
   const [email, setEmail] = useState("");
@@ -112,9 +118,9 @@ export function InviteDialog({ onClose }: { onClose: () => void }) {
     <Modal
       opened
       onClose={onClose}
-      title={invite.data === undefined ? "Invite somebody" : "The invitation is ready"}
+      title={invite.data === undefined ? "Invite a member" : "Invitation created"}
       centered
-      // The link cannot be shown again.
+      // The link cannot be shown again, so a click outside must not close the dialog.
       closeOnClickOutside={false}
     >
       {invite.data !== undefined ? (
@@ -160,9 +166,9 @@ function Link({ made, onClose }: { made: Schemas["InvitationMade"]; onClose: () 
     <Stack>
       <Text size="sm" style={{ overflowWrap: "anywhere" }}>
         {made.mailed
-          ? `A mail with this link is on its way to ${made.email}. You can send it yourself, too.`
+          ? `An email with this link was sent to ${made.email}. You can also send it yourself.`
           : `Send this link to ${made.email}.`}{" "}
-        It works once, within 72 hours, and is not shown again.
+        The link works once, within 72 hours, and is not shown again.
       </Text>
       <Group align="flex-end" gap="xs" wrap="nowrap">
         <TextInput

@@ -1,4 +1,4 @@
-/** Who belongs to the workspace and what they may do; the workspace's name, and other workspaces. */
+/** The members of the workspace and their roles; the workspace's name, and other workspaces. */
 import { ActionIcon, Badge, Button, Group, Select, Stack, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconKey, IconMailPlus, IconUserMinus } from "@tabler/icons-react";
@@ -26,17 +26,17 @@ export default function Members() {
   return (
     <Page
       title="Members"
-      about={`Who belongs to ${workspace.name}, and what they may do.`}
+      about={`Members of ${workspace.name} and their roles.`}
       actions={
         may("owner") && (
           <>
             {user.admin && (
               <Button variant="default" onClick={create.open}>
-                Create an account
+                Create account
               </Button>
             )}
             <Button leftSection={<IconMailPlus size={16} aria-hidden />} onClick={invite.open}>
-              Invite somebody
+              Invite a member
             </Button>
           </>
         )
@@ -104,9 +104,9 @@ function RoleSelect({ member }: { member: Member }) {
     if (role === null || role === member.role) return;
     try {
       await server.PATCH("/api/members", { body: { user_id: member.user_id, role: role as Role } });
-      notify.done(`${member.name} is ${roleLabel(role).toLowerCase()} now`);
+      notify.done(`${member.name} now has the role ${roleLabel(role).toLowerCase()}`);
     } catch (error) {
-      notify.refused("The role stays as it was", error);
+      notify.refused("The role was not changed", error);
     } finally {
       void reload();
     }
@@ -161,7 +161,7 @@ function Remove({ member }: { member: Member }) {
           await reload();
         }}
       >
-        Their API tokens for this workspace end too. What they made stays.
+        Their API tokens for this workspace are revoked. Flows and other things they created stay.
       </ConfirmDialog>
     </>
   );
@@ -169,7 +169,7 @@ function Remove({ member }: { member: Member }) {
 
 function Roles() {
   return (
-    <Card title="What the roles may do">
+    <Card title="Roles">
       <Stack gap={6}>
         {ROLE_CHOICES.map(({ value, label, about }) => (
           <Text size="sm" key={value}>

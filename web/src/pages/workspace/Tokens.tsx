@@ -1,4 +1,4 @@
-/** API tokens: what programs log in with. The text of one is shown once, when it is made. */
+/** API tokens, with which programs log in. The token itself is shown once, when it is created. */
 import {
   ActionIcon,
   Alert,
@@ -39,7 +39,7 @@ export default function Tokens() {
   return (
     <Page
       title="API tokens"
-      about="Programs send one as “Authorization: Bearer …”. It is for this workspace alone."
+      about="Programs send a token in the header “Authorization: Bearer …”. A token works in this workspace only."
       actions={
         <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={dialog.open}>
           New token
@@ -49,11 +49,11 @@ export default function Tokens() {
       {isPending && <LoadingRows rows={3} />}
       {error && <Refused error={error} onRetry={() => void refetch()} />}
       {data?.items.length === 0 && (
-        <Empty title="No tokens yet" hint="Make one for a script, a CI job or an MCP client." />
+        <Empty title="No API tokens yet" hint="Create one for a script, a CI job or an MCP client." />
       )}
       {data && data.items.length > 0 && (
         <Card pad={false}>
-          <Table label="API tokens" head={["Name", "Role", "Whose", "Made", "Expires", ""]}>
+          <Table label="API tokens" head={["Name", "Role", "Owner", "Created", "Expires", ""]}>
             {data.items.map((token) => (
               <TokenRow key={token.id} token={token} />
             ))}
@@ -83,21 +83,21 @@ function TokenRow({ token }: { token: Token }) {
       </Td>
       <Td>{token.expires_at ? <Time at={token.expires_at} /> : "never"}</Td>
       <Actions>
-        <ActionIcon variant="subtle" color="red" aria-label={`Withdraw ${token.name}`} onClick={asking.open}>
+        <ActionIcon variant="subtle" color="red" aria-label={`Revoke ${token.name}`} onClick={asking.open}>
           <IconTrash size={18} />
         </ActionIcon>
         <ConfirmDialog
           opened={asked}
           onClose={asking.close}
-          title={`Withdraw “${token.name}”?`}
-          action="Withdraw"
+          title={`Revoke “${token.name}”?`}
+          action="Revoke"
           danger
           onConfirm={async () => {
             await server.DELETE("/api/tokens/{token}", { params: { path: { token: token.id } } });
             await reload();
           }}
         >
-          Programs that use it are refused from now on.
+          Programs that use it will be refused.
         </ConfirmDialog>
       </Actions>
     </Tr>
@@ -133,7 +133,7 @@ function NewToken({ onClose }: { onClose: () => void }) {
           <Stack>
             <TextInput
               label="Name"
-              description="What it is for"
+              description="For example the program that uses it"
               required
               data-autofocus
               value={name}
@@ -141,15 +141,15 @@ function NewToken({ onClose }: { onClose: () => void }) {
             />
             <Select
               label="Role"
-              description="At most your own"
+              description="Your own role or a lower one"
               data={choices.map(({ value, label }) => ({ value, label }))}
               value={role}
               allowDeselect={false}
               onChange={(next) => next !== null && setRole(next as Role)}
             />
             <NumberInput
-              label="Days until it expires"
-              description="Empty: never"
+              label="Expires after (days)"
+              description="Leave empty for no expiry"
               min={1}
               max={3650}
               allowDecimal={false}
@@ -162,7 +162,7 @@ function NewToken({ onClose }: { onClose: () => void }) {
                 Cancel
               </Button>
               <Button type="submit" loading={add.isPending}>
-                Make it
+                Create
               </Button>
             </Group>
           </Stack>
@@ -175,8 +175,8 @@ function NewToken({ onClose }: { onClose: () => void }) {
 function MadeToken({ token, onClose }: { token: Token; onClose: () => void }) {
   return (
     <Stack>
-      <Alert color="orange" title="Copy it now">
-        It is shown this once; the server keeps no copy that could be read.
+      <Alert color="orange" title="Copy the token now">
+        It is shown only once. The server stores only a hash of it.
       </Alert>
       <Code block style={{ overflowWrap: "anywhere", whiteSpace: "pre-wrap" }}>
         {token.token}

@@ -12,7 +12,7 @@ function useRefresh() {
   return () => client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] });
 }
 
-/** The name of this workspace, and making another. */
+/** Rename this workspace, or create another. */
 export function Workspaces() {
   const { may, user } = useSession();
   if (!may("owner") && !user.may_found_workspaces) return null;
@@ -32,7 +32,7 @@ function Rename() {
   const [name, setName] = useState(workspace.name);
   const rename = api.useMutation("patch", "/api/workspaces/{workspace}", {
     onSuccess: () => {
-      notify.done("The workspace has a new name");
+      notify.done("Workspace renamed");
       void refresh();
     },
   });
@@ -46,7 +46,7 @@ function Rename() {
     <form onSubmit={submit}>
       <Group align="flex-end">
         <TextInput
-          label="Name of this workspace"
+          label="Workspace name"
           required
           value={name}
           onChange={(event) => setName(event.currentTarget.value)}
@@ -69,7 +69,7 @@ function NewWorkspace() {
       setName("");
       await refresh();
       switchTo(made.id);
-      notify.done(`You are in ${made.name} now`);
+      notify.done(`Switched to ${made.name}`);
     },
   });
 
@@ -82,8 +82,8 @@ function NewWorkspace() {
     <form onSubmit={submit}>
       <Group align="flex-end">
         <TextInput
-          label="Another workspace"
-          placeholder="Such as Marketing"
+          label="New workspace"
+          placeholder="For example Marketing"
           required
           value={name}
           onChange={(event) => setName(event.currentTarget.value)}
@@ -93,7 +93,7 @@ function NewWorkspace() {
         </Button>
       </Group>
       <Text size="sm" c="var(--quiet)" mt={4}>
-        Flows, runs, credentials and members of a workspace are its own. You will be its owner.
+        Each workspace has its own flows, runs, credentials and members. You become the owner.
       </Text>
       {add.error && <Refused error={add.error} />}
     </form>

@@ -23,14 +23,15 @@ function entry(changes: object, more: Partial<Entry> = {}): Entry {
 
 const texts = (one: Entry) => changesInWords(one).map(({ text, link }) => text + (link?.label ?? ""));
 
-test("an action is told as somebody would say it", () => {
+test("an action has a text", () => {
   expect(actionInWords("flow.activated")).toBe("Activated a flow");
   expect(actionInWords("agent.deleted")).toBe("Deleted an agent");
   expect(actionInWords("token.created")).toBe("Created an API token");
+  expect(actionInWords("token.withdrawn")).toBe("Revoked an API token");
   expect(actionInWords("session.opened")).toBe("Logged in");
 });
 
-test("everything that is done can be asked for", () => {
+test("the filter offers every action", () => {
   const schema = readFileSync(new URL("../../api/schema.d.ts", import.meta.url), "utf8");
   const known = /\baction: ("agent\.created"[^;]*);/.exec(schema)?.[1]?.match(/[a-z]+\.[a-z]+/g);
   expect(known?.length).toBeGreaterThan(30);
@@ -38,7 +39,7 @@ test("everything that is done can be asked for", () => {
   expect(offered.sort()).toEqual(known?.sort());
 });
 
-test("a change is told with what was before and after, or by its field alone where the values are secret", () => {
+test("a change shows the values before and after, or only its field if the values are secret", () => {
   const changes = {
     status: { before: "draft", after: "active" },
     hosts: { before: null, after: ["a.example"] },
@@ -48,16 +49,16 @@ test("a change is told with what was before and after, or by its field alone whe
     days: null,
   };
   expect(texts(entry(changes))).toEqual([
-    "status: “draft” → “active”",
+    "status: Inactive → Active",
     "hosts: none → “a.example”",
     "data changed",
     "nodes: 2 added, 1 changed",
     "new user: yes",
-    "without an end",
+    "without expiry",
   ]);
 });
 
-test("what still has a name is told by it, with a link; what is gone as it was recorded", () => {
+test("an existing target shows its current name with a link, a deleted one its recorded name", () => {
   const retried = { run_id: "run_2", error_workflow_id: { before: "wf_7", after: "wf_8" } };
   const one = entry(retried, { names: { run_2: "Orders", wf_8: "Alarm" } });
   expect(changesInWords(one)).toEqual([
@@ -66,7 +67,7 @@ test("what still has a name is told by it, with a link; what is gone as it was r
   ]);
 });
 
-test("a version that was made can be looked at while the flow is there", () => {
+test("a new version is linked while the flow exists", () => {
   const changes = { version: { before: 2, after: 3 } };
   const [line] = changesInWords(entry(changes, { names: { wf_1: "Orders" } }));
   expect(line).toEqual({
@@ -76,7 +77,7 @@ test("a version that was made can be looked at while the flow is there", () => {
   expect(changesInWords(entry(changes))).toEqual([{ text: "version: 2 → 3" }]);
 });
 
-test("each kind of thing has its page", () => {
+test("each kind of target has a page", () => {
   expect(pageOf("cred_1", entry({}))).toBe("/credentials?credential=cred_1");
   expect(pageOf("mem_1", entry({ agent_id: "helper" }))).toBe("/agents/helper?tab=memory");
   expect(pageOf("helper", entry({}, { target_type: "agent" }))).toBe("/agents/helper");

@@ -1,34 +1,42 @@
-/** What the audit trail says, in words. */
+/** Texts of the audit log. */
 import type { Schemas } from "@/api/client";
+import { FLOW_STATUS } from "@/ui/flowStatus";
 
 export type Entry = Schemas["AuditOut"];
 export type Action = Entry["action"];
 
-/** "flow.activated" -> "Activated a flow". */
+/** Return a text for an action: "flow.activated" -> "Activated a flow". */
 export function actionInWords(action: string): string {
   const [subject = "", verb = ""] = action.split(".");
   const special = SPECIAL[action];
   if (special !== undefined) return special;
+  const done = VERBS[verb] ?? verb;
   const noun = NOUNS[subject] ?? subject;
-  return `${verb.charAt(0).toUpperCase()}${verb.slice(1)} ${/^[aeiou]/i.test(noun) ? "an" : "a"} ${noun}`;
+  return `${done.charAt(0).toUpperCase()}${done.slice(1)} ${/^[aeiou]/i.test(noun) ? "an" : "a"} ${noun}`;
 }
 
-const NOUNS: Record<string, string> = { token: "API token", memory: "memory of an agent", preset: "palette" };
+const NOUNS: Record<string, string> = {
+  token: "API token",
+  memory: "memory entry of an agent",
+  preset: "node preset",
+};
+/** Verbs of actions for which the app uses another word. */
+const VERBS: Record<string, string> = { withdrawn: "revoked" };
 
 const SPECIAL: Record<string, string> = {
   "session.opened": "Logged in",
   "session.closed": "Logged out",
-  "session.refused": "Was refused at the login",
-  "session.moved": "Went to another workspace",
-  "profile.changed": "Changed the profile",
-  "password.changed": "Changed the password",
+  "session.refused": "Failed to log in",
+  "session.moved": "Switched workspace",
+  "profile.changed": "Changed their profile",
+  "password.changed": "Changed their password",
   "password.reset": "Reset a password",
-  "invitation.created": "Invited somebody",
-  "user.promoted": "Made somebody an admin",
-  "user.demoted": "Took admin rights away",
+  "invitation.created": "Invited a member",
+  "user.promoted": "Granted admin rights",
+  "user.demoted": "Removed admin rights",
   "member.changed": "Changed a role",
-  "memory.written": "Wrote into the memory of an agent",
-  "memory.cleared": "Cleared the memory of an agent",
+  "memory.written": "Wrote to an agent's memory",
+  "memory.cleared": "Cleared an agent's memory",
 };
 
 interface Subject {
@@ -37,7 +45,7 @@ interface Subject {
   verbs: string[];
 }
 
-/** What can be asked for: everything of a kind, or one thing that is done to it. */
+/** Options of the filter by action: all actions of a kind, or a single action. */
 export const SUBJECTS: Subject[] = [
   {
     value: "flow",
@@ -51,7 +59,7 @@ export const SUBJECTS: Subject[] = [
   },
   { value: "credential", label: "Credentials", verbs: ["created", "updated", "tested", "deleted"] },
   { value: "agent", label: "Agents", verbs: ["created", "updated", "deleted"] },
-  { value: "memory", label: "Memory of agents", verbs: ["written", "deleted", "cleared"] },
+  { value: "memory", label: "Agent memory", verbs: ["written", "deleted", "cleared"] },
   { value: "member", label: "Members", verbs: ["added", "changed", "removed"] },
   {
     value: "invitation",
@@ -65,10 +73,10 @@ export const SUBJECTS: Subject[] = [
   { value: "profile", label: "Profiles", verbs: ["changed"] },
   { value: "password", label: "Passwords", verbs: ["changed", "reset"] },
   { value: "file", label: "Files", verbs: ["uploaded", "deleted"] },
-  { value: "preset", label: "Palettes", verbs: ["imported", "deleted"] },
+  { value: "preset", label: "Node presets", verbs: ["imported", "deleted"] },
 ];
 
-/** Where something is to be seen; undefined for what has no page. */
+/** Return the page about an id; undefined if there is none. */
 export function pageOf(id: string, entry: Entry): string | undefined {
   const agent = (entry.changes as Record<string, unknown>).agent_id;
   switch (id.split("_")[0]) {
@@ -92,7 +100,7 @@ export function pageOf(id: string, entry: Entry): string | undefined {
 
 export interface Line {
   text: string;
-  /** What the text ends with, where that has a page of its own. */
+  /** The end of the text, linked to its page. */
   link?: { label: string; path: string };
 }
 
@@ -103,7 +111,7 @@ function shown(value: unknown): string {
   return typeof value === "string" ? `“${value}”` : JSON.stringify(value);
 }
 
-/** "1 added, 2 changed". */
+/** Return counts as text: "1 added, 2 changed". */
 function counted(counts: object): string {
   const told = Object.entries(counts).filter(([, number]) => number !== 0);
   return told.map(([what, number]) => `${number} ${what}`).join(", ");
@@ -115,8 +123,12 @@ function isCounts(change: object): boolean {
 
 function lineOf(field: string, change: unknown, entry: Entry): Line {
   const name = field.replace(/_id$/, "").replaceAll("_", " ");
-  const called = (value: unknown) =>
-    typeof value === "string" && entry.names[value] !== undefined ? `“${entry.names[value]}”` : shown(value);
+  const isStatus = field === "status" && entry.target_type === "flow";
+  const called = (value: unknown) => {
+    if (typeof value !== "string") return shown(value);
+    if (isStatus) return FLOW_STATUS[value] ?? value;
+    return entry.names[value] !== undefined ? `“${entry.names[value]}”` : shown(value);
+  };
   if (typeof change === "object" && change !== null && !Array.isArray(change)) {
     if ("before" in change && "after" in change) {
       const text = `${name}: ${called(change.before)} → ${called(change.after)}`;
@@ -127,13 +139,13 @@ function lineOf(field: string, change: unknown, entry: Entry): Line {
     if ("changed" in change && change.changed === true) return { text: `${name} changed` };
     if (isCounts(change)) return { text: `${name}: ${counted(change)}` };
   }
-  if (field === "days") return { text: change === null ? "without an end" : `for ${change} days` };
+  if (field === "days") return { text: change === null ? "without expiry" : `for ${change} days` };
   const path = typeof change === "string" && change in entry.names ? pageOf(change, entry) : undefined;
   if (path === undefined) return { text: `${name}: ${called(change)}` };
   return { text: `${name}: `, link: { label: entry.names[change as string] ?? "", path } };
 }
 
-/** A version of a flow that is still there can be looked at. */
+/** Link the number of a version, if the flow still exists. */
 function withVersion(text: string, version: unknown, entry: Entry): Line {
   const id = entry.target_id ?? "";
   if (!(id in entry.names)) return { text };
@@ -144,7 +156,7 @@ function withVersion(text: string, version: unknown, entry: Entry): Line {
   };
 }
 
-/** One line for each change: "status: “draft” → “active”", "hosts changed", "nodes: 2 added". */
+/** Return one line for each change: "status: Inactive → Active", "hosts changed", "nodes: 2 added". */
 export function changesInWords(entry: Entry): Line[] {
   return Object.entries(entry.changes).map(([field, change]) => lineOf(field, change, entry));
 }

@@ -1,18 +1,18 @@
 import type { Role } from "@/app/session";
 
-/** The roles of a workspace, from the least to the most; each may do what those before it may. */
+/** The roles of a workspace, lowest first. Each role includes the rights of those before it. */
 export const ROLE_CHOICES: { value: Role; label: string; about: string }[] = [
-  { value: "viewer", label: "Viewer", about: "looks at flows, runs and logs." },
+  { value: "viewer", label: "Viewer", about: "can view flows, runs and logs." },
   {
     value: "operator",
     label: "Operator",
-    about: "runs flows and agents, cancels, retries and answers approvals.",
+    about: "can run flows and agents, cancel and retry runs, and answer approvals.",
   },
-  { value: "editor", label: "Editor", about: "makes and changes flows, agents and credentials." },
+  { value: "editor", label: "Editor", about: "can create and change flows, agents and credentials." },
   {
     value: "owner",
     label: "Owner",
-    about: "invites and removes members, and sees the audit trail and all API tokens.",
+    about: "can invite and remove members, and read the audit log and all API tokens.",
   },
 ];
 

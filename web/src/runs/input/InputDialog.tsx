@@ -19,14 +19,14 @@ interface InputDialogProps {
   flowId: string;
   title: string;
   asked: Asked;
-  /** What there is to know about the input where there is no form. */
+  /** A hint about the input if there is no form. */
   hint: string;
-  /** What is shown first; without it, the input that was given last. */
+  /** The initial input; by default the last input given. */
   initial?: Json;
-  /** Why the input that was given last is not taken. */
+  /** Why the server refused the last input. */
   refusal?: unknown;
   onClose: () => void;
-  /** Starts the run; throws what the server refuses with. */
+  /** Start the run. Throws the server's error. */
   onRun: (input: Json) => Promise<void>;
 }
 
@@ -45,12 +45,12 @@ function written(value: Json): string {
   return JSON.stringify(value, null, 2);
 }
 
-/** What is wrong with an input, where that is why the server refused it. */
+/** Return the problems of the input if the server refused it for that; else null. */
 export function inputFaults(refusal: unknown): Detail[] | null {
   return refusal instanceof ApiError && refusal.status === 422 ? refusal.details : null;
 }
 
-/** Asks for the input of a run: by a form where the flow says what it takes, else as JSON. What was given is kept. */
+/** Ask for the input of a run: with a form if the flow has an input schema, else as JSON. The input is kept. */
 export function InputDialog(props: InputDialogProps) {
   const { flowId, title, asked, hint, initial, refusal, onClose, onRun } = props;
   const calls = useLastCalls(flowId);
@@ -92,7 +92,7 @@ export function InputDialog(props: InputDialogProps) {
           {description !== "" && <Text style={{ whiteSpace: "pre-wrap" }}>{description}</Text>}
           {schema !== null && (
             <SegmentedControl
-              aria-label="How to give the input"
+              aria-label="Input format"
               value={kind}
               onChange={setWanted}
               data={[
@@ -131,7 +131,7 @@ export function InputDialog(props: InputDialogProps) {
           />
           {!given.ok && (
             <Alert color="red" variant="light" py="xs" role="alert">
-              This is no JSON: {given.problem}
+              Invalid JSON: {given.problem}
             </Alert>
           )}
           <Group justify="space-between">
@@ -141,7 +141,7 @@ export function InputDialog(props: InputDialogProps) {
             <Group gap="xs">
               {text !== first && (
                 <Button variant="subtle" onClick={() => setText(first)}>
-                  Start over
+                  Reset
                 </Button>
               )}
               <Button variant="default" onClick={onClose}>
@@ -165,7 +165,7 @@ interface FormOfProps {
   onChange: (value: Record<string, Json>) => void;
 }
 
-/** The form; after a refusal the first field that is wrong has the focus. */
+/** The form. After a refusal the first invalid field gets the focus. */
 function FormOf({ schema, value, refusal, onChange }: FormOfProps) {
   const place = useRef<HTMLDivElement>(null);
   const details = inputFaults(refusal);
@@ -196,7 +196,7 @@ function Faults({ refusal }: { refusal: unknown }) {
 function Lines({ lines }: { lines: readonly string[] }) {
   if (lines.length === 0) return null;
   return (
-    <Alert color="red" variant="light" py="xs" role="alert" title="The flow does not take this input">
+    <Alert color="red" variant="light" py="xs" role="alert" title="The input is not valid">
       {lines.map((line) => (
         <Text key={line} size="sm">
           {line}

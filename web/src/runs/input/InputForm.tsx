@@ -1,4 +1,4 @@
-/** The form of an input; loaded when the first one is shown. */
+/** The form of an input. Loaded when the first one is shown. */
 import type { ErrorSchema } from "@rjsf/utils";
 import { useMemo } from "react";
 import type { Json } from "@/definition/types";
@@ -15,7 +15,7 @@ interface InputFormProps {
 }
 
 export default function InputForm({ schema, value, errors, onChange }: InputFormProps) {
-  // Its own title and description stand above the form already.
+  // Its title and description are already shown above the form.
   const fields = useMemo(() => {
     const { title: _title, description: _description, ...rest } = schema;
     return rest;

@@ -11,7 +11,7 @@ interface LastCallsProps {
   onRefused: (error: unknown) => void;
 }
 
-/** Offers what the last calls of the flow's webhook brought. Nothing where it was not called yet. */
+/** Offer the inputs of the last calls of the flow's webhook. Renders nothing if there were none. */
 export function LastCalls({ calls, onChoose, onRefused }: LastCallsProps) {
   if (calls.length === 0) return null;
 
@@ -32,7 +32,7 @@ export function LastCalls({ calls, onChoose, onRefused }: LastCallsProps) {
           justify="space-between"
           rightSection={<IconChevronDown size={16} aria-hidden />}
         >
-          Use the input of a call
+          Use input of a webhook call
         </Button>
       </Menu.Target>
       <Menu.Dropdown>

@@ -50,7 +50,10 @@ describe("what the server has against an input", () => {
     const { errors, others } = faultsOfForm(details, SCHEMA);
     expect(errors).toEqual({
       n: { __errors: ['"x" is not of type "number"'] },
-      config: { __errors: ["Is required"], of: { 1: { 'the \\"b\\" one': { __errors: ["Is required"] } } } },
+      config: {
+        __errors: ["This field is required"],
+        of: { 1: { 'the \\"b\\" one': { __errors: ["This field is required"] } } },
+      },
     });
     expect(others).toEqual(["Additional properties are not allowed", "odd: is odd"]);
   });
@@ -58,7 +61,7 @@ describe("what the server has against an input", () => {
   it("can be told line by line", () => {
     expect(faultsInWords(details.slice(0, 2))).toEqual([
       'n: "x" is not of type "number"',
-      "config: Is required",
+      "config: This field is required",
     ]);
   });
 });

@@ -1,4 +1,4 @@
-/** What a flow asks for when it is started, and what the server has against what it was given; pure. */
+/** The input that a flow asks for, and the server's problems with an input; pure. */
 import type { ErrorSchema } from "@rjsf/utils";
 import type { Detail } from "@/api/client";
 import type { Definition, Json } from "@/definition/types";
@@ -6,9 +6,9 @@ import { errorsOf, type Placed, tokens } from "@/forms/schema/problems";
 import { isRecord } from "@/forms/schema/values";
 
 export interface Asked {
-  /** Of the input, where a form can be made of it. */
+  /** The JSON schema of the input, if a form can be made from it. */
   schema: Record<string, Json> | null;
-  /** What the flow does, for whoever starts it. */
+  /** The flow's description for users who run it. */
   description: string;
 }
 
@@ -17,7 +17,7 @@ function formOf(schema: Json | undefined): Record<string, Json> | null {
   return schema.type === undefined || schema.type === "object" ? schema : null;
 }
 
-/** What the nodes that begin the flow say; those that are disabled or pinned get no input. */
+/** Read the schema and description of the flow's start nodes. Disabled and pinned nodes get no input. */
 export function askedOf(definition: Definition, pinned: Readonly<Record<string, unknown>> = {}): Asked {
   const reached = new Set(definition.edges.map((edge) => edge.to));
   const first = definition.nodes.filter(
@@ -38,17 +38,17 @@ function placed({ path, message }: Detail): Placed {
   const missing = MISSING.exec(message)?.[1];
   return missing === undefined
     ? { path: within, message }
-    : { path: [...within, missing], message: "Is required" };
+    : { path: [...within, missing], message: "This field is required" };
 }
 
 export interface Faults {
-  /** As the form library takes them. */
+  /** Errors in the form library's format. */
   errors: ErrorSchema;
-  /** Those that are with no field of the form. */
+  /** Problems without a form field. */
   others: string[];
 }
 
-/** Which field of the form each fault is shown at. */
+/** Assign each problem to its form field. */
 export function faultsOfForm(details: readonly Detail[], schema: Record<string, Json>): Faults {
   const known = isRecord(schema.properties) ? schema.properties : {};
   const all = details.map(placed);
@@ -63,7 +63,7 @@ function inWords({ path, message }: Placed): string {
   return path.length === 0 ? message : `${path.join(".")}: ${message}`;
 }
 
-/** All faults as lines, with their places. */
+/** Return all problems as lines with their paths. */
 export function faultsInWords(details: readonly Detail[]): string[] {
   return details.map((one) => inWords(placed(one)));
 }

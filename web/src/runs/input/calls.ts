@@ -1,4 +1,4 @@
-/** The calls of webhooks that started a flow, newest first: with their inputs it is tried out as it will be used. */
+/** The webhook calls that started a flow, newest first: their inputs are realistic test inputs. */
 import { type QueryClient, useQuery } from "@tanstack/react-query";
 import { type Schemas, server } from "@/api/client";
 import type { Json } from "@/definition/types";
@@ -26,7 +26,7 @@ export function useLastCalls(flowId: string): readonly Call[] {
   return useQuery(callsOf(flowId)).data ?? NONE;
 }
 
-/** The input of the flow's last call; undefined where none is on record. */
+/** Return the input of the flow's last call; undefined if none is recorded. */
 export async function lastCalled(client: QueryClient, flowId: string): Promise<Json | undefined> {
   const [call] = await client.fetchQuery(callsOf(flowId));
   return call && ((await fetchWhole(call.input)) as Json);

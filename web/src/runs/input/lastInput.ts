@@ -1,9 +1,9 @@
-/** The input that each flow was given last on this device. */
+/** The last input of each flow, kept on this device. */
 import type { Json } from "@/definition/types";
 
 const inputKey = (flowId: string) => `headrace.editor.input.${flowId}`;
 
-/** The input that was given last on this device, as JSON text; null where none was. */
+/** Return the last input as JSON text; null if there is none. */
 export function lastInput(flowId: string): string | null {
   return localStorage.getItem(inputKey(flowId));
 }
@@ -13,11 +13,11 @@ export function keepInput(flowId: string, text: string | null): void {
     if (text === null) localStorage.removeItem(inputKey(flowId));
     else localStorage.setItem(inputKey(flowId), text);
   } catch {
-    localStorage.removeItem(inputKey(flowId)); // Too large to be kept: next time it is typed again.
+    localStorage.removeItem(inputKey(flowId)); // Too large to keep: the user must enter it again next time.
   }
 }
 
-/** The input that was given last; null where none was, or where what was kept is no JSON. */
+/** Return the last input; null if there is none or the kept text is not JSON. */
 export function lastValue(flowId: string): Json {
   try {
     return JSON.parse(lastInput(flowId) ?? "null") as Json;

@@ -31,12 +31,12 @@ export interface CodeEditorProps {
   onChange?: (value: string) => void;
   language?: Language;
   readOnly?: boolean;
-  /** What it holds, for screen readers. */
+  /** Label for screen readers. */
   label: string;
   placeholder?: string;
   minHeight?: number;
   maxHeight?: string;
-  /** More of CodeMirror's: completion of expressions, marks of problems. Keep it stable between renders. */
+  /** More CodeMirror extensions: completion of expressions, problem markers. Keep the array stable between renders. */
   extensions?: Extension;
 }
 
@@ -63,7 +63,7 @@ const base: Extension = [
   autocompletion(),
   highlightSelectionMatches(),
   EditorView.lineWrapping,
-  // Tab indents; Escape and then Tab leaves the editor, as CodeMirror does it for those who use the keyboard alone.
+  // Tab indents. Escape followed by Tab leaves the editor, CodeMirror's convention for keyboard users.
   keymap.of([
     ...closeBracketsKeymap,
     ...defaultKeymap,
@@ -95,7 +95,7 @@ export default function CodeMirror(props: CodeEditorProps) {
   const first = useRef({ value });
   const more = useRef(new Compartment());
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: extensions have a compartment of their own, below
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the extensions have a compartment of their own, below
   useEffect(() => {
     if (place.current === null) return;
     const made = new EditorView({

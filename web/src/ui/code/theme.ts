@@ -3,7 +3,7 @@ import type { Extension } from "@codemirror/state";
 import { EditorView } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 
-/** The colours are variables of the page, so that light and dark need no second theme. */
+/** Colors are CSS variables of the page, so light and dark need no separate themes. */
 const look = EditorView.theme({
   "&": {
     fontSize: "13px",
@@ -17,7 +17,7 @@ const look = EditorView.theme({
     fontFamily: "var(--mantine-font-family-monospace)",
     lineHeight: "1.55",
     overflow: "auto",
-    // The corners are cut off here and not of the whole: in Safari what completes a word stands inside of it.
+    // Clip the corners here instead of on the whole editor: in Safari the completion list is inside the editor.
     borderRadius: "inherit",
   },
   ".cm-gutters": { background: "transparent", border: "none", color: "var(--quiet)" },

@@ -1,10 +1,10 @@
-/** Typing over a selection, without the browser's own way of it. */
+/** Typing over a selection without the browser's default handling. */
 import type { Extension } from "@codemirror/state";
 import { EditorView } from "@codemirror/view";
 
 /**
- * Chromium keeps the looks of a text that is typed over by a style attribute, which our policy refuses, so that each
- * such key would be an error in the console. What handles input, such as that which closes brackets, is asked as usual.
+ * Chromium keeps the style of replaced text in a style attribute. Our content security policy refuses it, so each such
+ * key would log an error in the console. Input handlers, such as the one that closes brackets, still run.
  */
 export const typedOver: Extension = EditorView.domEventHandlers({
   beforeinput(event, view) {

@@ -52,7 +52,7 @@ const PAN_BUTTONS = [0, 1];
 const LOWEST_WITH_MAP = 500;
 const BARE = { hideAttribution: true };
 
-/** All of a small flow; the beginning of one that could not be read as a whole. */
+/** Fit a small flow; show the start of one that would be too small to read. */
 function firstView(flow: ReactFlowInstance<ShownNode, ShownEdge>): void {
   void flow.fitView({ maxZoom: 1, padding: 0.1 }).then(() => {
     if (flow.getZoom() >= READABLE) return;
@@ -73,7 +73,7 @@ function firstView(flow: ReactFlowInstance<ShownNode, ShownEdge>): void {
 
 type Moving = ReadonlyMap<string, Position> | null;
 
-/** Nodes and edges for the canvas. A drag is the canvas' own until it ends: then it is one change of the definition. */
+/** The nodes and edges of the canvas. A drag is local until it ends; then it is one change of the definition. */
 function useShown(moving: Moving): { nodes: ShownNode[]; edges: ShownEdge[] } {
   const definition = useEditor((state) => state.definition);
   const catalogue = useEditor((state) => state.catalogue);
@@ -94,7 +94,7 @@ function useShown(moving: Moving): { nodes: ShownNode[]; edges: ShownEdge[] } {
   return { nodes, edges };
 }
 
-/** The ids after some were selected or left; the very same list where none was. */
+/** Return the selected ids after a change; the same list if nothing changed. */
 function chosenAfter(
   before: readonly string[],
   changes: readonly { id: string; selected: boolean }[],
@@ -189,7 +189,7 @@ function useConnections() {
   return { isValidConnection, onConnect, onConnectEnd, onReconnect };
 }
 
-/** What falls onto the canvas from the palette, and a double click on its empty parts. */
+/** Handle entries dropped from the palette, and double clicks on empty space. */
 function useAdding() {
   const store = useEditorStore();
   const { screenToFlowPosition } = useReactFlow();
@@ -222,7 +222,7 @@ function useAdding() {
   return { onDrop, onDragOver, onDoubleClick };
 }
 
-/** The id of the node that lies at a point, beneath whatever covers it. */
+/** Return the id of the node at a point, below whatever covers it. */
 function nodeAt({ clientX, clientY }: MouseEvent): string | undefined {
   for (const element of document.elementsFromPoint(clientX, clientY)) {
     const node = element.closest<HTMLElement>(".react-flow__node");
@@ -231,7 +231,7 @@ function nodeAt({ clientX, clientY }: MouseEvent): string | undefined {
   return undefined;
 }
 
-/** Clicks on one of several selected nodes, also through the frame that a marquee leaves around them. */
+/** Handle clicks on one of several selected nodes, also through the frame that a box selection leaves. */
 function usePicking() {
   const store = useEditorStore();
   const canvas = useStoreApi();
@@ -253,7 +253,7 @@ function usePicking() {
   return { onClick };
 }
 
-/** How far out one can zoom: far enough for all nodes to fit. */
+/** The minimum zoom: low enough to fit all nodes. */
 function useLowestZoom(): number {
   const nodes = useEditor((state) => state.definition.nodes);
   const width = useStore((state) => state.width);
@@ -277,13 +277,13 @@ export function Canvas() {
   const readOnly = useEditor((state) => state.readOnly);
   const many = nodes.length > 60;
   const small = useMediaQuery("(max-width: 48em)") ?? false;
-  // On a low canvas the map would lie on the nodes.
+  // On a low canvas the map would cover nodes.
   const hasMap = useStore((state) => state.height >= LOWEST_WITH_MAP) && !small && nodes.length > 0;
   const { colorScheme } = useMantineColorScheme();
   useReveal();
   useRefit();
 
-  // The nodes of a flow that is being opened are there at once; a store that is swapped underneath ends the drag.
+  // The nodes of a newly opened flow are there at once. Replacing the store ends a drag.
   const definition = useEditor((state) => state.definition);
   // biome-ignore lint/correctness/useExhaustiveDependencies: every change of the definition ends a drag
   useEffect(() => setMoving(null), [definition]);
@@ -293,7 +293,7 @@ export function Canvas() {
       <ReactFlow<ShownNode, ShownEdge>
         className={graph.canvas}
         tabIndex={0}
-        aria-label="The flow's graph. Arrow keys go from node to node, Enter opens one, ? lists all keys."
+        aria-label="The flow's graph. Arrow keys move between nodes, Enter opens a node, ? shows keyboard shortcuts."
         nodes={nodes}
         edges={edges}
         nodeTypes={NODE_TYPES}
@@ -332,7 +332,7 @@ export function Canvas() {
           <MiniMap<ShownNode>
             pannable
             zoomable
-            ariaLabel="Map of the whole flow"
+            ariaLabel="Overview map"
             nodeColor={miniColor}
             nodeStrokeColor={miniColor}
             maskColor="color-mix(in srgb, var(--page) 65%, transparent)"

@@ -14,7 +14,7 @@ import { whereNext } from "../palette/adding";
 import type { EditorState } from "../store";
 import { useUi } from "../ui";
 
-/** How tall each node is, for the layout. */
+/** Return the height of each node, for the layout. */
 function heights({ definition, check, catalogue }: EditorState): (id: string) => number {
   const used = usedWays(definition.edges);
   const found = new Map(
@@ -28,7 +28,7 @@ function heights({ definition, check, catalogue }: EditorState): (id: string) =>
 
 const SLOW = { duration: 200 };
 
-/** While the list of nodes is closed: the way to it, where everybody looks. */
+/** Buttons to add a node, shown while the list of nodes is closed. */
 export function AddButtons() {
   const store = useEditorStore();
   const readOnly = useEditor((state) => state.readOnly);
@@ -46,15 +46,15 @@ export function AddButtons() {
             useUi.getState().set({ quick: { screen, where: whereNext(store.getState()) } });
           }}
         >
-          Add a node
+          Add node
         </Button>
         {!json && (
-          <Tooltip label="Keep the list of nodes open">
+          <Tooltip label="Show node list">
             <ActionIcon
               variant="default"
               size={36}
-              aria-label="Keep the list of nodes open"
-              data-next="[aria-label='Nodes to add'] input"
+              aria-label="Show node list"
+              data-next="[aria-label='Node list'] input"
               onClick={() => useUi.getState().keep({ palette: true })}
             >
               <IconLayoutSidebarLeftExpand size={20} stroke={1.7} aria-hidden />
@@ -81,12 +81,12 @@ export function CanvasControls() {
     { label: "Zoom in", icon: IconPlus, act: () => void flow.zoomIn(SLOW) },
     { label: "Zoom out", icon: IconMinus, act: () => void flow.zoomOut(SLOW) },
     {
-      label: "Show all",
+      label: "Zoom to fit",
       icon: IconMaximize,
       act: () => void flow.fitView({ maxZoom: 1, padding: 0.15, ...SLOW }),
     },
-    ...(readOnly ? [] : [{ label: "Arrange all nodes", icon: IconLayoutDistributeVertical, act: arrange }]),
-    { label: "List of keys", icon: IconKeyboard, act: () => useUi.getState().set({ keys: true }) },
+    ...(readOnly ? [] : [{ label: "Tidy up", icon: IconLayoutDistributeVertical, act: arrange }]),
+    { label: "Keyboard shortcuts", icon: IconKeyboard, act: () => useUi.getState().set({ keys: true }) },
   ];
   return (
     <Panel position="bottom-left">

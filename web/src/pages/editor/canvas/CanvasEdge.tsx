@@ -6,7 +6,7 @@ import { useUi } from "../ui";
 import classes from "./canvas.module.css";
 import type { CanvasEdge as Shown } from "./nodes";
 
-/** An edge shorter than this has its branch's name beside the handle alone. */
+/** A shorter edge shows its branch's name only beside the handle. */
 const LONG = 260;
 
 export const CanvasEdge = memo(function CanvasEdge(props: EdgeProps<Shown>) {
@@ -31,7 +31,7 @@ export const CanvasEdge = memo(function CanvasEdge(props: EdgeProps<Shown>) {
         </text>
       )}
       {!readOnly && (
-        // biome-ignore lint/a11y/useSemanticElements: inside of an SVG there is no button; the panel of a node has one
+        // biome-ignore lint/a11y/useSemanticElements: SVG has no button element; the panel of a node has one
         // biome-ignore lint/a11y/useKeyWithClickEvents: the panel of a node inserts by keyboard
         // biome-ignore lint/a11y/useFocusableInteractive: the same
         <g

@@ -10,7 +10,7 @@ import { useUi } from "../ui";
 import classes from "./canvas.module.css";
 import { handleOf, INTO, type CanvasNode as Shown } from "./nodes";
 
-/** A node that can be moved and connected; it is drawn anew only when something about it changes. */
+/** A node that can be moved and connected. It re-renders only if something about it changes. */
 export const CanvasNode = memo(function CanvasNode({ id, data, selected, height }: NodeProps<Shown>) {
   const { node, type, ways, open, problems } = data;
   const run = useEditor((state) => state.marks.get(id));
@@ -18,7 +18,7 @@ export const CanvasNode = memo(function CanvasNode({ id, data, selected, height 
   const readOnly = useEditor((state) => state.readOnly);
   const problem = problems.map(inWords).join("\n") || undefined;
   const mark = useMemo<Mark>(() => ({ ...run, problem, pinned }), [run, problem, pinned]);
-  // What lies in the card is placed from inside of its border.
+  // Positions in the card are relative to the inside of its border.
   const places = placesOf(ways.length).map((place) => place - 1);
   return (
     <NodeCard node={node} type={type} mark={mark} selected={selected} height={height}>
@@ -57,7 +57,7 @@ interface WayOutProps {
   narrow: boolean;
 }
 
-/** A way's name beside its handle and, where nothing follows yet, a button that adds what does. */
+/** A branch's name beside its handle and, while it is not connected, a button that adds the next node. */
 function WayOut({ id, name, way, top, open, narrow }: WayOutProps) {
   const store = useEditorStore();
   if (way === undefined && !open) return null;

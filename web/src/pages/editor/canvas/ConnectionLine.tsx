@@ -4,7 +4,7 @@ import classes from "./canvas.module.css";
 import { refusalOfConnection } from "./connecting";
 import type { CanvasNode } from "./nodes";
 
-/** The line that is being drawn; where it may not end, it says why. */
+/** The line while the user draws it, with the reason if it cannot end there. */
 export function ConnectionLine(props: ConnectionLineComponentProps<CanvasNode>) {
   const { fromX, fromY, toX, toY, fromPosition, toPosition, fromNode, fromHandle, toNode, toHandle } = props;
   const state = useEditorStore().getState();

@@ -4,7 +4,7 @@ import { Panel } from "@xyflow/react";
 import { useEditor } from "../context";
 import { useUi } from "../ui";
 
-/** In the middle of a flow without nodes: how one begins. */
+/** Shown in an empty flow: how to start. */
 export function EmptyCanvas() {
   const isEmpty = useEditor((state) => state.definition.nodes.length === 0);
   const readOnly = useEditor((state) => state.readOnly);
@@ -13,10 +13,10 @@ export function EmptyCanvas() {
     <Panel position="top-center" style={{ top: "28%" }}>
       <Stack align="center" gap="xs" maw={380}>
         <Text fw={600} size="lg">
-          Nothing is here yet
+          This flow is empty
         </Text>
         <Text size="sm" c="var(--quiet)" ta="center">
-          Begin with what starts the flow: a schedule, a webhook, or a start by hand.
+          Start with a trigger: a schedule, a webhook, or a manual start.
         </Text>
         <Button
           size="md"
@@ -26,10 +26,10 @@ export function EmptyCanvas() {
             useUi.getState().set({ quick: { screen: { x: box.left, y: box.top }, where: {} } });
           }}
         >
-          Add the first node
+          Add first node
         </Button>
         <Text size="sm" c="var(--quiet)" ta="center">
-          Or press <Kbd>/</Kbd>, double click anywhere, or paste nodes or a cURL command with{" "}
+          You can also press <Kbd>/</Kbd>, double-click anywhere, or paste nodes or a cURL command with{" "}
           <Kbd>Ctrl + V</Kbd>.
         </Text>
       </Stack>

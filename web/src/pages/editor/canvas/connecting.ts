@@ -1,4 +1,4 @@
-/** Whether two handles may be connected, and the edge that this makes. */
+/** Check if two handles may be connected, and build the edge. */
 import { refusalOf } from "@/definition/graph";
 import type { FlowEdge } from "@/definition/types";
 import { edge } from "../changes";
@@ -11,7 +11,9 @@ interface End {
   type: "source" | "target";
 }
 
-/** The edge between the two, whichever of them the line was drawn from; undefined between two of one kind. */
+/**
+ * Return the edge between the two handles, in either direction of drawing; undefined for two handles of the same side.
+ */
 export function edgeBetween(from: End, to: End): FlowEdge | undefined {
   if (from.type === to.type) return undefined;
   const [source, target] = from.type === "source" ? [from, to] : [to, from];
@@ -23,10 +25,13 @@ export function refusalOfConnection(
   from: End,
   to: End,
 ): string | undefined {
-  if (from.id === to.id) return from.handle === to.handle ? undefined : "A node cannot follow itself";
+  if (from.id === to.id)
+    return from.handle === to.handle ? undefined : "A node cannot be connected to itself";
   const made = edgeBetween(from, to);
   if (made === undefined)
-    return from.type === "source" ? "An edge ends at a left side" : "An edge begins at a right side";
+    return from.type === "source"
+      ? "Connect to an input on the left side of a node"
+      : "Connect to an output on the right side of a node";
   return refusalOfEdge(state, made);
 }
 

@@ -1,4 +1,4 @@
-/** The definition as the canvas draws it. What has not changed stays the same object, so that it is not drawn anew. */
+/** The definition in React Flow's format. Unchanged parts stay the same objects, so that they do not re-render. */
 import { type Edge, type Node, Position } from "@xyflow/react";
 import type { Catalogue, NodeType } from "@/api/catalogue";
 import { NODE } from "@/definition/layout";
@@ -12,7 +12,7 @@ export interface NodeData extends Record<string, unknown> {
   node: FlowNode;
   type: NodeType | undefined;
   ways: readonly Way[];
-  /** The ways that no edge leaves by. */
+  /** Return the outputs without an edge. */
   open: readonly Way[];
   problems: readonly Problem[];
 }
@@ -23,7 +23,7 @@ export type CanvasEdge = Edge<{ branch: Way; between: string }, "flow">;
 const HANDLE = 12;
 export const INTO = "into";
 
-/** The handle of a way; RF takes an empty id for none. */
+/** Return the handle id of an output; React Flow treats an empty id as none. */
 export function handleOf(way: Way): string {
   return `by ${way ?? ""}`;
 }
@@ -59,7 +59,7 @@ export interface View {
   catalogue: Catalogue | undefined;
   check: Check | null;
   selected: readonly string[];
-  /** Where nodes are that are being dragged just now. */
+  /** Positions of nodes during a drag. */
   moving: ReadonlyMap<string, Place> | null;
 }
 
@@ -67,15 +67,15 @@ const NO_PROBLEMS: readonly Problem[] = [];
 const CENTER = { x: 0, y: 0 };
 
 function labelOf(node: FlowNode, type: NodeType | undefined, problems: readonly Problem[]): string {
-  // As the card has it: what it is called, and below that its type, or its id where it is called by its type.
+  // As on the card: the name, and below it the type, or the id if the name is the type's.
   const below = node.name ? type?.name : node.id;
   const parts = [nameOf(node, type), type === undefined ? `unknown type ${node.type}` : (below ?? "")];
-  if (node.disabled) parts.push("switched off");
+  if (node.disabled) parts.push("disabled");
   if (problems.length > 0) parts.push(`problem: ${problems.map(inWords).join("; ")}`);
   return parts.join(", ");
 }
 
-/** Gives the canvas' nodes for a view, and the very objects that it gave before where nothing is new about them. */
+/** Return a function from editor state to React Flow nodes that reuses the previous objects where nothing changed. */
 export function nodeMaker(): (view: View) => CanvasNode[] {
   let before = new Map<string, CanvasNode>();
   let list: CanvasNode[] = [];
@@ -110,7 +110,7 @@ function dataOf(node: FlowNode, view: View, used: readonly Way[], old: NodeData 
   return isOld ? old : { node, type, ways, open, problems };
 }
 
-// Tab stops once, at the canvas; the arrow keys lead from node to node.
+// Tab stops only once, at the canvas; arrow keys move between nodes.
 const NO_STOP = { tabIndex: -1 };
 
 function shown(data: NodeData, position: Place, selected: boolean, old: CanvasNode | undefined): CanvasNode {
@@ -131,7 +131,7 @@ function shown(data: NodeData, position: Place, selected: boolean, old: CanvasNo
   };
 }
 
-/** The canvas' edges; the same objects as before where nothing is new about them. */
+/** Return React Flow edges, reusing the previous objects where nothing changed. */
 export function edgeMaker(): (
   definition: Definition,
   selected: readonly string[],

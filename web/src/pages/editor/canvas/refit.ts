@@ -1,4 +1,4 @@
-/** What the canvas shows after its size has changed: what was seen before. */
+/** Views of the canvas after its size changed: keep visible nodes visible. */
 
 export interface Size {
   width: number;
@@ -16,10 +16,10 @@ export interface Box extends Size {
   y: number;
 }
 
-/** Below this zoom names cannot be read. */
+/** Below this zoom names are unreadable. */
 export const READABLE = 0.45;
 const EDGE = 40;
-/** Above it are the buttons that add nodes. */
+/** The height of the buttons that add nodes. */
 const TOP = 70;
 
 function center(box: Box): { x: number; y: number } {
@@ -51,7 +51,7 @@ function centered(box: Box, zoom: number, { width, height }: Size): View {
   return { x: width / 2 - x * zoom, y: height / 2 - y * zoom, zoom };
 }
 
-/** The view in which a box is seen whole, and not under what lies in the lower right corner, by moving no further. */
+/** Return the nearest view that shows a box completely, not covered by the overview map in the lower right corner. */
 export function nudged(box: Box, view: View, { width, height }: Size, corner: Size): View | undefined {
   const gap = EDGE / 2;
   const { x, y, width: wide, height: high } = onScreen(box, view);
@@ -61,15 +61,15 @@ export function nudged(box: Box, view: View, { width, height }: Size, corner: Si
   return dx === 0 && dy === 0 && up === 0 ? undefined : { ...view, x: view.x + dx, y: view.y + dy - up };
 }
 
-/** How far something must move to be within, its beginning first. */
+/** Return the distance by which an interval must move to be inside; its start has priority. */
 function into(at: number, length: number, whole: number, gap: number): number {
   const back = Math.min(0, whole - gap - (at + length));
   return at + back < gap ? gap - at : back;
 }
 
 /**
- * The view for a canvas of another size in which the nodes are seen that were seen before; where they would be too
- * small to read, the chosen ones of them, else the first. Undefined where they all are seen as it is.
+ * Return the view for a canvas of another size that shows the nodes visible before. If they would be too small to read,
+ * show the selected nodes, else the first ones. Undefined if all of them are visible already.
  */
 export function refitted(
   view: View,
@@ -91,7 +91,7 @@ export function refitted(
   return { x: EDGE - all.x * zoom, y: now.height / 2 - center(all).y * zoom, zoom };
 }
 
-/** What is seen of a canvas: through which view, in which size. */
+/** The visible part of the canvas: view and size. */
 export interface Sight {
   view: View;
   size: Size;
@@ -102,8 +102,8 @@ function isUnder(box: Box, { width, height }: Size, corner: Size): boolean {
 }
 
 /**
- * The view a little higher where nodes that were seen would now lie under what is in the lower right corner: as much as
- * uncovers them, but none leaves at the top. Undefined where none is covered, or nothing can be done.
+ * Return the view moved up so far that visible nodes are not covered by the map in the lower right corner and none
+ * leaves at the top. Undefined if none is covered, or it is not possible.
  */
 export function uncovered(old: Sight, now: Sight, nodes: readonly Box[], corner: Size): View | undefined {
   const places = nodes
@@ -120,10 +120,10 @@ export function uncovered(old: Sight, now: Sight, nodes: readonly Box[], corner:
 }
 
 const LOWEST = 0.05;
-/** The part of the canvas that "Show all" leaves empty around the nodes, with some to spare. */
+/** The margin that "Zoom to fit" leaves around the nodes, and some more. */
 const ROOM = 0.75;
 
-/** The zoom down to which one may go: so far that all nodes fit, however many stand in a row. */
+/** Return the minimum zoom, at which all nodes fit. */
 export function lowestZoom(nodes: readonly Box[], { width, height }: Size): number {
   if (nodes.length === 0 || width === 0 || height === 0) return LOWEST;
   const left = Math.min(...nodes.map((box) => box.x));

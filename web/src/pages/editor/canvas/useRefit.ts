@@ -10,8 +10,8 @@ function isSame(one: View, other: View): boolean {
 }
 
 /**
- * Keeps what is seen in view when something opens beside the canvas or below it, and gives the view back when that is
- * closed again, unless one has looked elsewhere meanwhile.
+ * Keep visible nodes visible when a panel opens beside or below the canvas, and restore the view when it closes, unless
+ * the user moved the canvas meanwhile.
  */
 export function useRefit(): void {
   const store = useEditorStore();

@@ -9,19 +9,19 @@ const FRAMES = 20;
 const COVERED = { width: 175, height: 125 };
 const NOTHING = { width: 0, height: 0 };
 
-/** What the map of the flow takes of the canvas' lower right corner. */
+/** The size of the overview map in the lower right corner. */
 export function coveredByMap(): Size {
   return document.querySelector(".react-flow__minimap") === null ? NOTHING : COVERED;
 }
 
-/** Focuses a node as soon as it is drawn: one that was out of view comes a few frames later. */
+/** Focus a node once it is rendered; a node that was out of view appears a few frames later. */
 function focusWhenThere(id: string, frames = FRAMES): void {
   const element = document.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(id)}"]`);
   if (element !== null) element.focus({ preventScroll: true });
   else if (frames > 0) requestAnimationFrame(() => focusWhenThere(id, frames - 1));
 }
 
-/** Brings the nodes that the store asks for into view, and the focus to a single one that is gone to by keyboard. */
+/** Bring the nodes requested by the store into view, and focus a single node that was reached by keyboard. */
 export function useReveal(): void {
   const store = useEditorStore();
   const reveal = useEditor((state) => state.reveal);
@@ -34,7 +34,7 @@ export function useReveal(): void {
     if (reveal === null || id === undefined || node?.position === undefined) return;
     const { x, y, zoom } = flow.getViewport();
     const { width, height } = canvas.getState();
-    // One that is seen by half is moved no further than it must: what moves under one's eyes is hard to follow.
+    // Move a partly visible node no further than necessary: large moves are hard to follow.
     const center = { x: node.position.x + NODE.width / 2, y: node.position.y + NODE.height / 2 };
     const [left, top] = [center.x * zoom + x, center.y * zoom + y];
     const isInView = left >= 0 && top >= 0 && left <= width && top <= height;

@@ -1,11 +1,11 @@
-/** Where the arrow keys lead from a node. */
+/** The target of an arrow key from a node. */
 import type { Definition } from "@/definition/types";
 
 export type Direction = "left" | "right" | "up" | "down";
 
 const far = Number.POSITIVE_INFINITY;
 
-/** The node to go to; undefined where there is none in that direction. */
+/** Return the node to go to; undefined if there is none in that direction. */
 export function neighbour(definition: Definition, from: string, direction: Direction): string | undefined {
   const spots = new Map(definition.nodes.map((node) => [node.id, node.position ?? { x: 0, y: 0 }]));
   const here = spots.get(from);
@@ -24,7 +24,7 @@ export function neighbour(definition: Definition, from: string, direction: Direc
       const spot = spots.get(id);
       return spot !== undefined && (spot.y - here.y) * sign > 0;
     });
-  // Siblings are those in about the same column; what is far to the side counts less than what is far below.
+  // Siblings are in about the same column; horizontal distance counts less than vertical distance.
   return nearest(others, (id) => {
     const spot = spots.get(id) ?? here;
     return Math.abs(spot.x - here.x) * 3 + Math.abs(spot.y - here.y);

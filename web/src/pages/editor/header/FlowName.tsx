@@ -7,7 +7,7 @@ import { useEditor, useEditorStore } from "../context";
 import { canvasPlace } from "../useKeptFocus";
 import classes from "./header.module.css";
 
-/** The flow's name, changed in its place; Escape leaves it as it was. */
+/** The flow's name, edited in place; Escape restores it. */
 export function FlowName() {
   const store = useEditorStore();
   const { id, name } = useEditor((state) => state.flow);
@@ -18,7 +18,7 @@ export function FlowName() {
   const rename = api.useMutation("put", "/api/workflows/{flow}", {
     onSuccess: (flow) => store.getState().setFlow({ name: flow.name }),
     onError: (error) =>
-      notifications.show({ color: "red", title: "The name is not saved", message: messageOf(error) }),
+      notifications.show({ color: "red", title: "The name was not saved", message: messageOf(error) }),
   });
 
   function save() {
@@ -30,7 +30,7 @@ export function FlowName() {
 
   function onKeyDown(event: KeyboardEvent<HTMLInputElement>) {
     isGivenUp.current = event.key === "Escape";
-    // To leave it saves it.
+    // Leaving the field saves it.
     if (event.key === "Enter" || event.key === "Escape") canvasPlace()?.focus({ preventScroll: true });
   }
 
@@ -38,7 +38,7 @@ export function FlowName() {
     <>
       <VisuallyHidden component="h1">{name}</VisuallyHidden>
       <TextInput
-        aria-label="Name of the flow"
+        aria-label="Flow name"
         value={text}
         maxLength={200}
         readOnly={readOnly}

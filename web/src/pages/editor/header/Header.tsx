@@ -59,7 +59,7 @@ function ProblemCount() {
   const isEmpty = useEditor((state) => state.definition.nodes.length === 0);
   const shown = useUi((ui) => ui.problems);
   const set = useUi((ui) => ui.set);
-  // That a flow which was just begun has no nodes is nobody's mistake.
+  // A new flow without nodes is not a mistake of the user.
   if (isEmpty || problems === undefined || problems.length === 0) return null;
   const errors = problems.filter((problem) => problem.level === "error").length;
   const words = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
@@ -79,7 +79,7 @@ function ProblemCount() {
   );
 }
 
-/** The menu that the list of flows has, for the flow as it is on the canvas. */
+/** The menu of the list of flows, for the flow as shown on the canvas. */
 function MoreMenu() {
   const store = useEditorStore();
   const flow = useEditor((state) => state.flow);
@@ -87,7 +87,7 @@ function MoreMenu() {
   return (
     <FlowMenu
       flow={flow}
-      label="More about the flow"
+      label="Flow actions"
       size="lg"
       shown={() => {
         const { flow, definition } = store.getState();
@@ -107,14 +107,14 @@ export function Header() {
   const set = useUi((ui) => ui.set);
   return (
     <header className={classes.header}>
-      <Tooltip label="Back to the flows">
+      <Tooltip label="Back to flows">
         <ActionIcon
           component={Link}
           href="/flows"
           variant="subtle"
           color="gray"
           size="lg"
-          aria-label="Back to the flows"
+          aria-label="Back to flows"
         >
           <IconArrowLeft size={20} stroke={1.7} aria-hidden />
         </ActionIcon>
@@ -138,7 +138,7 @@ export function Header() {
       <Group gap="xs" wrap="nowrap" visibleFrom="sm">
         <ProblemCount />
         {!readOnly && <UndoRedo />}
-        <Tooltip label={json ? "Hide the JSON" : "Show the JSON beside the canvas"}>
+        <Tooltip label={json ? "Hide JSON" : "Show JSON beside the canvas"}>
           <ActionIcon
             variant={json ? "light" : "subtle"}
             color={json ? undefined : "gray"}

@@ -3,7 +3,7 @@ import { IconCloudCheck, IconCloudOff, IconCloudUp, IconDeviceFloppy } from "@ta
 import { useEditor } from "../context";
 import { isDirty } from "../store";
 
-/** Whether the server has what is shown. */
+/** Shows if the server has the current definition. */
 export function SavedState() {
   const saving = useEditor((state) => state.saving);
   const dirty = useEditor(isDirty);
@@ -27,25 +27,26 @@ export function SavedState() {
   function looks() {
     const hinted = "message" in saving ? saving.message : "";
     if (saving.kind === "saving")
-      return [IconCloudUp, "Saving…", "var(--quiet)", "On its way to the server"] as const;
+      return [IconCloudUp, "Saving…", "var(--quiet)", "Sending changes to the server"] as const;
     if (saving.kind === "away")
-      return [IconCloudOff, "Not saved; trying again", "var(--waiting)", hinted] as const;
+      return [IconCloudOff, "Not saved; retrying", "var(--waiting)", hinted] as const;
     if (saving.kind === "refused") return [IconCloudOff, "Not saved", "var(--failed)", hinted] as const;
     if (saving.kind === "conflict")
-      return [
-        IconCloudOff,
-        "Not saved: changed elsewhere",
-        "var(--failed)",
-        "Another person has saved",
-      ] as const;
-    if (!dirty) return [IconCloudCheck, "Saved", "var(--quiet)", "The server has it"] as const;
+      return [IconCloudOff, "Not saved: conflict", "var(--failed)", "Another user saved this flow"] as const;
+    if (!dirty)
+      return [IconCloudCheck, "Saved", "var(--quiet)", "All changes are saved on the server"] as const;
     if (active)
       return [
         IconDeviceFloppy,
-        "Not live yet",
+        "Unpublished changes",
         "var(--waiting)",
-        "Kept on this device until you publish",
+        "Kept on this device until you publish them",
       ] as const;
-    return [IconCloudUp, "Saving…", "var(--quiet)", "Kept on this device, and sent when you pause"] as const;
+    return [
+      IconCloudUp,
+      "Saving…",
+      "var(--quiet)",
+      "Kept on this device, sent to the server shortly",
+    ] as const;
   }
 }

@@ -15,7 +15,7 @@ interface Refusal {
   problems: readonly Problem[];
 }
 
-/** Whether the flow runs by itself, and the switch for it. What keeps it from being active is shown, node by node. */
+/** The switch between active and inactive. Problems that prevent activation are listed by node. */
 export function StatusSwitch() {
   const store = useEditorStore();
   const saver = useSaver();
@@ -37,7 +37,7 @@ export function StatusSwitch() {
     });
     notifications.show({
       color: "yellow",
-      title: "The flow is active, but has something to look at",
+      title: "The flow is active, with warnings",
       message: [...new Set(lines)].map((line) => <div key={line}>{line}</div>),
     });
   }
@@ -69,7 +69,7 @@ export function StatusSwitch() {
 
   return (
     <Group gap="xs" wrap="nowrap" style={{ flexShrink: 0 }}>
-      <Tooltip label="An active flow starts by its triggers">
+      <Tooltip label="Triggers start the flow while it is active">
         <Switch
           label={WORDS[status]}
           aria-label="Active"
@@ -81,7 +81,7 @@ export function StatusSwitch() {
       <Modal
         opened={refusal !== null}
         onClose={() => setRefusal(null)}
-        title="The flow cannot be active yet"
+        title="The flow cannot be activated"
         size="lg"
       >
         <Stack gap="xs">
@@ -99,7 +99,7 @@ export function StatusSwitch() {
               }}
             >
               <Text size="sm" fw={600} title={problem.nodeId ?? undefined}>
-                {problem.nodeId === null ? "The flow" : calledIn(store.getState(), problem.nodeId)}
+                {problem.nodeId === null ? "Flow" : calledIn(store.getState(), problem.nodeId)}
               </Text>
               <Text size="sm">{inWords(problem)}</Text>
             </UnstyledButton>

@@ -10,17 +10,17 @@ import { addNode } from "./adding";
 
 type Imported = Schemas["ImportedOut"];
 
-/** What the command has that the node does not, told once the node is there. */
+/** Show what could not be imported from the command. */
 function tell({ notes, credentials }: Imported): void {
   const lines = [
     ...credentials.map(
-      (one) => `Make the credential “${one.name}” (${one.type}): its secret is not kept in the flow.`,
+      (one) => `Create the credential “${one.name}” (${one.type}): its secret is not stored in the flow.`,
     ),
     ...notes,
   ];
   if (lines.length === 0) return;
   notifications.show({
-    title: "The node is there",
+    title: "Node added",
     autoClose: 15_000,
     message: (
       <List size="sm">
@@ -32,7 +32,7 @@ function tell({ notes, credentials }: Imported): void {
   });
 }
 
-/** Makes a node of a cURL command, as browsers and documentation give it. */
+/** Create a node from a cURL command, as browsers and documentation provide it. */
 export function CurlDialog() {
   const store = useEditorStore();
   const curl = useUi((ui) => ui.curl);
@@ -55,7 +55,7 @@ export function CurlDialog() {
   }
 
   return (
-    <Modal opened={curl !== null} onClose={close} title="A node from a cURL command" size="lg">
+    <Modal opened={curl !== null} onClose={close} title="Add node from cURL command" size="lg">
       <form onSubmit={submit}>
         <Stack>
           <Textarea
@@ -72,7 +72,7 @@ export function CurlDialog() {
             styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)" } }}
           />
           <Text size="xs" c="var(--quiet)">
-            Secrets in it do not go into the flow.
+            Secrets in the command are not stored in the flow.
           </Text>
           {read.error !== null && <Refused error={read.error} />}
           <Group justify="flex-end">
@@ -80,7 +80,7 @@ export function CurlDialog() {
               Cancel
             </Button>
             <Button type="submit" loading={read.isPending}>
-              Add the node
+              Add node
             </Button>
           </Group>
         </Stack>

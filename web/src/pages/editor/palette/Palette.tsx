@@ -5,7 +5,7 @@ import { useUi } from "../ui";
 import { addNode, fits, useEntries, whereNext } from "./adding";
 import { PaletteList } from "./PaletteList";
 
-/** The nodes that there are, at the left: dragged onto the canvas, or added after the selected node. */
+/** The list of nodes at the left: drag one onto the canvas, or click to add it after the selected node. */
 export function Palette() {
   const open = useUi((ui) => ui.palette);
   const keep = useUi((ui) => ui.keep);
@@ -20,7 +20,7 @@ function OpenPalette({ onClose }: { onClose: () => void }) {
   return (
     <Stack
       component="section"
-      aria-label="Nodes to add"
+      aria-label="Node list"
       gap={0}
       w={264}
       mih={0}
@@ -29,12 +29,12 @@ function OpenPalette({ onClose }: { onClose: () => void }) {
     >
       <Group justify="space-between" px="sm" pt="xs">
         <Text fw={600}>Nodes</Text>
-        <Tooltip label="Hide the nodes">
+        <Tooltip label="Hide node list">
           <ActionIcon
             variant="subtle"
             color="gray"
-            aria-label="Hide the nodes"
-            data-next="[aria-label='Keep the list of nodes open']"
+            aria-label="Hide node list"
+            data-next="[aria-label='Show node list']"
             onClick={onClose}
           >
             <IconLayoutSidebarLeftCollapse size={20} aria-hidden />
@@ -49,7 +49,7 @@ function OpenPalette({ onClose }: { onClose: () => void }) {
         }}
       />
       {broken !== undefined && broken.length > 0 && (
-        <Alert color="red" variant="light" m="xs" p="xs" title="Own nodes that could not be loaded">
+        <Alert color="red" variant="light" m="xs" p="xs" title="Custom nodes that failed to load">
           {broken.map(({ file, reason }) => (
             <Text size="xs" key={file}>
               {file}: {reason}

@@ -9,12 +9,12 @@ import { type Entry, grouped, ranked } from "./rank";
 interface PaletteListProps {
   entries: readonly Entry[];
   onPick: (entry: Entry) => void;
-  /** In a dialog the search has the focus at once, and nothing is dragged. */
+  /** In a dialog the search field is focused at once, and dragging is disabled. */
   isDialog?: boolean;
   inputRef?: React.Ref<HTMLInputElement>;
 }
 
-/** A search and what it finds; the arrow keys go through it while the search keeps the focus. */
+/** A search field with its results. Arrow keys move through the results while the field keeps the focus. */
 export function PaletteList({ entries, onPick, isDialog = false, inputRef }: PaletteListProps) {
   const id = useId();
   const [search, setSearch] = useState("");
@@ -28,7 +28,7 @@ export function PaletteList({ entries, onPick, isDialog = false, inputRef }: Pal
   );
   const at = Math.min(active, found.length - 1);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the marked one is brought into view when it changes
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the active entry is scrolled into view when it changes
   useEffect(() => {
     place.current?.querySelector("[data-active]")?.scrollIntoView({ block: "nearest" });
   }, [at]);
@@ -64,13 +64,13 @@ export function PaletteList({ entries, onPick, isDialog = false, inputRef }: Pal
       />
       {found.length === 0 && (
         <Text size="sm" c="var(--quiet)" px="md" pb="xs" role="status">
-          No node is found by “{search}”. What has an HTTP API can be called by its cURL command.
+          No node matches “{search}”. To call an HTTP API, paste a cURL command.
         </Text>
       )}
       <div ref={place} className={classes.list} role="listbox" id={id} aria-label="Nodes" tabIndex={-1}>
         {groups.map(({ group, entries: list }) => (
           // biome-ignore lint/a11y/useSemanticElements: a group of options in a list box
-          <div key={group} role="group" aria-label={group === "" ? "Found" : group}>
+          <div key={group} role="group" aria-label={group === "" ? "Results" : group}>
             {group !== "" && (
               <div className={classes.group} aria-hidden>
                 {headed(group)}
@@ -112,7 +112,7 @@ interface OptionProps {
 
 function Option({ id, entry, search, active, draggable, onPick }: OptionProps) {
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: the search field above has the keys
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the search field above handles the keys
     // biome-ignore lint/a11y/useFocusableInteractive: it is the active descendant of the search field
     <div
       id={id}
@@ -136,7 +136,7 @@ function Option({ id, entry, search, active, draggable, onPick }: OptionProps) {
         <div className={classes.about}>{entry.about}</div>
         {entry.install !== null && (
           <Text size="xs" c="var(--waiting)">
-            Not installed here: <Code fz={11}>{entry.install}</Code>
+            Not installed. Run: <Code fz={11}>{entry.install}</Code>
           </Text>
         )}
       </div>

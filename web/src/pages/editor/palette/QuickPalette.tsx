@@ -9,12 +9,12 @@ import { PaletteList } from "./PaletteList";
 
 const SIZE = { width: 340, height: 440 };
 
-/** So that the whole dialog is on the screen. */
+/** Keeps the whole dialog on the screen. */
 function within(value: number, size: number, whole: number): number {
   return Math.max(8, Math.min(value, whole - size - 8));
 }
 
-/** The palette as a dialog at the cursor: what is picked comes to where one pointed. */
+/** The node list as a dialog at the pointer. The new node is placed where the user pointed. */
 export function QuickPalette() {
   const store = useEditorStore();
   const quick = useUi((ui) => ui.quick);
@@ -39,7 +39,7 @@ export function QuickPalette() {
     >
       <Modal.Overlay backgroundOpacity={0.08} />
       <Modal.Content
-        aria-label="Add a node"
+        aria-label="Add node"
         w={SIZE.width}
         h={height}
         style={{

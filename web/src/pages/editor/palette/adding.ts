@@ -1,4 +1,4 @@
-/** From an entry of the palette to a node of the flow. */
+/** Add an entry of the palette to the flow as a node. */
 import { useCallback, useMemo } from "react";
 import { useCatalogue } from "@/api/catalogue";
 import { api } from "@/api/client";
@@ -8,11 +8,11 @@ import { useEditorStore } from "../context";
 import type { EditorState } from "../store";
 import { type Entry, entryOfPreset, entryOfType } from "./rank";
 
-/** The kind of data that a dragged entry's key travels as. */
+/** The data type of a dragged entry's key. */
 export const DRAGGED = "application/x-headrace-node";
 const MOST_PRESETS = 200;
 
-/** All that can be added: the server's types and the presets of the workspace. */
+/** Return all entries: the server's node types and the workspace's presets. */
 export function useEntries(): { entries: Entry[]; find: (key: string) => Entry | undefined } {
   const { catalogue } = useCatalogue();
   const { data } = api.useQuery(
@@ -31,7 +31,7 @@ export function useEntries(): { entries: Entry[]; find: (key: string) => Entry |
   }, [catalogue, data]);
 }
 
-/** After the one selected node, by a way that nothing follows yet. */
+/** Return the place after the single selected node, at a branch without an edge. */
 export function whereNext(state: EditorState): Where {
   const [id] = state.selected;
   const node = id === undefined || state.selected.length > 1 ? undefined : nodeOf(state.definition, id);
@@ -41,12 +41,12 @@ export function whereNext(state: EditorState): Where {
   return { after: { id: node.id, branch: ways.find((way) => !used.includes(way)) ?? ways[0] } };
 }
 
-/** Whether a node of the type can come there: nothing comes before a trigger. */
+/** Return true if a node of the type may be placed there: a trigger has no input. */
 export function fits(entry: Entry, where: Where): boolean {
   return !entry.type?.trigger || (where.after === undefined && where.on === undefined);
 }
 
-/** Adds a node; a trigger takes the place, without the edge into it. */
+/** Add a node. A trigger gets the position, without the edge into it. */
 export function addNode(state: EditorState, node: NewNode, where: Where): string {
   const type = state.catalogue?.find(node.type);
   const { after: _after, on: _on, ...place } = where;

@@ -1,4 +1,4 @@
-/** What the palette offers and the order in which a search finds it; pure. */
+/** The entries of the palette and their order in a search; pure. */
 import type { NodeType } from "@/api/catalogue";
 import type { Schemas } from "@/api/client";
 import type { FlowNode } from "@/definition/types";
@@ -7,19 +7,19 @@ import type { NewNode } from "../changes";
 export type Preset = Schemas["PresetOut"];
 
 export interface Entry {
-  /** `type http` or `preset pr_1`: what is dragged. */
+  /** `type http` or `preset pr_1`, the drag data. */
   key: string;
   name: string;
   about: string;
-  /** The heading that it stands under. */
+  /** The heading of its group. */
   group: string;
   type: NodeType | undefined;
-  /** The word that people who know it type. */
+  /** The technical name, for users who know it. */
   word: string;
-  /** What it is called elsewhere, as in "delay; sleep". */
+  /** Names in other products, as in "delay; sleep". */
   also: string;
   node: NewNode;
-  /** The command that brings what it lacks on this server. */
+  /** The command that installs its missing package. */
   install: string | null;
 }
 
@@ -52,7 +52,7 @@ export function entryOfPreset(preset: Preset, find: (type: string) => NodeType |
   };
 }
 
-/** Whether the letters come one after the other in the text. */
+/** Return true if the letters occur in the text in this order. */
 function isSpread(letters: string, text: string): boolean {
   let at = 0;
   for (const letter of letters) {
@@ -69,7 +69,7 @@ function scoreIn(word: string, text: string, whole: number): number {
   return text.includes(word) ? whole * 0.35 : 0;
 }
 
-/** How well an entry answers one word; 0 for not at all. */
+/** Return how well an entry matches a word; 0 for no match. */
 function scoreOf(entry: Entry, word: string): number {
   const name = entry.name.toLowerCase();
   const best = Math.max(
@@ -83,7 +83,7 @@ function scoreOf(entry: Entry, word: string): number {
   return word.length > 2 && isSpread(word, name) ? 5 : 0;
 }
 
-/** The entries in which every word is found, the best first; all in their own order where nothing is searched. */
+/** Return the entries that match every word, best first; without a search, all in their own order. */
 export function ranked(entries: readonly Entry[], search: string): Entry[] {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return [...entries];
@@ -97,7 +97,7 @@ export function ranked(entries: readonly Entry[], search: string): Entry[] {
     .map(({ entry }) => entry);
 }
 
-/** In the order given, under their headings; a search has no headings, for the best comes first. */
+/** Group the entries by heading in the given order. Search results have no headings, since the best come first. */
 export function grouped(entries: readonly Entry[]): { group: string; entries: Entry[] }[] {
   const groups = new Map<string, Entry[]>();
   for (const entry of entries) {

@@ -27,8 +27,8 @@ function Address({ address }: { address: string }) {
       <Code style={{ overflowWrap: "anywhere" }}>{url}</Code>
       <CopyButton value={url}>
         {({ copied, copy }) => (
-          <Tooltip label={copied ? "Copied" : "Copy the address"}>
-            <ActionIcon variant="subtle" color="gray" aria-label="Copy the address" onClick={copy}>
+          <Tooltip label={copied ? "Copied" : "Copy URL"}>
+            <ActionIcon variant="subtle" color="gray" aria-label="Copy URL" onClick={copy}>
               {copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
             </ActionIcon>
           </Tooltip>
@@ -69,11 +69,11 @@ function HowItStarts() {
   return (
     <Stack gap="xs">
       <Title order={2} size="h3">
-        How it starts
+        Triggers
       </Title>
       {starts.length === 0 && (
         <Text size="sm" c="var(--quiet)">
-          By hand only: press Run. Add a trigger to let it start by itself.
+          Manual only: press Run. Add a trigger to start it automatically.
         </Text>
       )}
       {starts.map((start) => (
@@ -81,7 +81,7 @@ function HowItStarts() {
       ))}
       {starts.length > 0 && !active && (
         <Text size="xs" c="var(--quiet)">
-          Triggers work while the flow is active.
+          Triggers start the flow only while it is active.
         </Text>
       )}
     </Stack>
@@ -90,8 +90,8 @@ function HowItStarts() {
 
 const ZONES = Intl.supportedValuesOf("timeZone");
 const OVERLAP = [
-  { value: "queue", label: "Wait until one has ended" },
-  { value: "skip", label: "Do not start" },
+  { value: "queue", label: "Queue the run" },
+  { value: "skip", label: "Skip the run" },
 ];
 
 function ErrorFlow({
@@ -115,12 +115,12 @@ function ErrorFlow({
   if (value !== null && !options.some((one) => one.value === value)) options.push({ value, label: value });
   return (
     <Select
-      label="When a run fails, start"
-      description="A flow that begins with an error trigger"
-      placeholder="Nothing"
+      label="Error flow"
+      description="Runs when a run of this flow fails. It must start with an error trigger."
+      placeholder="None"
       searchable
       clearable
-      clearButtonProps={{ "aria-label": "Start nothing" }}
+      clearButtonProps={{ "aria-label": "Clear error flow" }}
       data={options}
       value={value}
       disabled={readOnly}
@@ -142,11 +142,11 @@ function Settings() {
       </Title>
       <Select
         label="Time zone"
-        description="Of schedules and of now in expressions"
+        description="For schedules and for now in expressions"
         placeholder="UTC"
         searchable
         clearable
-        clearButtonProps={{ "aria-label": "Back to the usual time zone" }}
+        clearButtonProps={{ "aria-label": "Clear time zone" }}
         limit={60}
         data={ZONES}
         value={settings.timezone ?? null}
@@ -154,16 +154,16 @@ function Settings() {
         onChange={(value) => set({ timezone: value ?? undefined })}
       />
       <NumberInput
-        label="Seconds until a run fails"
-        placeholder="No limit of its own"
+        label="Timeout (seconds)"
+        placeholder="Server default"
         min={0.001}
         value={settings.timeout ?? ""}
         readOnly={readOnly}
         onChange={(value) => set({ timeout: asNumber(value) })}
       />
       <NumberInput
-        label="Runs at the same time"
-        placeholder="Any number"
+        label="Max concurrent runs"
+        placeholder="Unlimited"
         min={0}
         max={10_000}
         allowDecimal={false}
@@ -172,7 +172,7 @@ function Settings() {
         onChange={(value) => set({ max_concurrent_runs: asNumber(value) })}
       />
       <Select
-        label="When there would be more"
+        label="When the limit is reached"
         data={OVERLAP}
         allowDeselect={false}
         value={settings.overlap ?? "queue"}
@@ -186,13 +186,13 @@ function Settings() {
       />
       <JsonField
         label="Variables"
-        hint="Called vars in expressions: {{ vars.limit }}"
+        hint="Available in expressions as vars, for example {{ vars.limit }}"
         value={settings.vars ?? {}}
         readOnly={readOnly}
         refusalOf={(value) =>
           typeof value === "object" && value !== null && !Array.isArray(value)
             ? undefined
-            : "It must be an object"
+            : "Must be an object"
         }
         onChange={(vars) =>
           set({ vars: Object.keys(vars ?? {}).length === 0 ? undefined : (vars as Record<string, Json>) })
@@ -202,7 +202,7 @@ function Settings() {
   );
 }
 
-/** The flow itself, shown while no node is selected. */
+/** The settings of the flow, shown while no node is selected. */
 export function FlowPanel() {
   return (
     <Stack gap="lg" p="md">

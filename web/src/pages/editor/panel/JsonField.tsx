@@ -10,14 +10,14 @@ interface JsonFieldProps {
   value: Json;
   readOnly?: boolean;
   minHeight?: number;
-  /** What is wrong with a value that is JSON. */
+  /** Return the problem of a JSON value. */
   refusalOf?: (value: Json) => string | undefined;
   onChange: (value: Json) => void;
 }
 
 const textOf = (value: Json) => JSON.stringify(value, null, 2);
 
-/** A JSON value that is typed: what is no JSON yet stays here, and nothing is handed on before it is. */
+/** An editor for a JSON value. Invalid JSON stays in the editor and is not passed on. */
 export function JsonField({
   label,
   hint,
@@ -48,7 +48,7 @@ export function JsonField({
       typed.current = read;
       onChange(read);
     } catch (error) {
-      setRefusal(`This is no JSON yet: ${error instanceof Error ? error.message : error}`);
+      setRefusal(`Invalid JSON: ${error instanceof Error ? error.message : error}`);
     }
   }
 

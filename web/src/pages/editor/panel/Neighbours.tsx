@@ -10,7 +10,7 @@ import { useEditor, useEditorStore } from "../context";
 import { calledIn } from "../store";
 import { useUi } from "../ui";
 
-/** Where a dialog opens that a button asks for. */
+/** Return the position of a dialog opened by a button. */
 function below(event: MouseEvent<HTMLElement>) {
   const box = event.currentTarget.getBoundingClientRect();
   return { x: box.left - 340, y: box.top };
@@ -28,19 +28,19 @@ function Neighbour({ edge, other, readOnly }: { edge: FlowEdge; other: string; r
           {edge.branch !== undefined && (
             <Text span size="xs" c="var(--quiet)">
               {" "}
-              by {edge.branch}
+              branch {edge.branch}
             </Text>
           )}
         </Text>
       </UnstyledButton>
       {!readOnly && (
         <Group gap={2} wrap="nowrap">
-          <Tooltip label="Insert a node between">
+          <Tooltip label="Insert node between">
             <ActionIcon
               variant="subtle"
               color="gray"
               size="sm"
-              aria-label={`Insert a node between ${between}`}
+              aria-label={`Insert node between ${between}`}
               onClick={(event) =>
                 useUi.getState().set({ quick: { screen: below(event), where: { on: edge } } })
               }
@@ -65,7 +65,7 @@ function Neighbour({ edge, other, readOnly }: { edge: FlowEdge; other: string; r
   );
 }
 
-/** Two lists to choose from instead of a line to draw. */
+/** Select boxes to connect nodes without drawing a line. */
 function ConnectTo({ node }: { node: FlowNode }) {
   const store = useEditorStore();
   const definition = useEditor((state) => state.definition);
@@ -88,7 +88,7 @@ function ConnectTo({ node }: { node: FlowNode }) {
     <Group gap="xs" align="end" wrap="nowrap">
       {ways.length > 1 && (
         <Select
-          label="By branch"
+          label="Branch"
           size="xs"
           w={120}
           allowDeselect={false}
@@ -99,7 +99,7 @@ function ConnectTo({ node }: { node: FlowNode }) {
       )}
       <Select
         label="Connect to…"
-        placeholder={targets.length === 0 ? "No node can follow" : "A node"}
+        placeholder={targets.length === 0 ? "No other nodes to connect" : "Select node"}
         size="xs"
         flex={1}
         searchable
@@ -119,13 +119,13 @@ function ConnectTo({ node }: { node: FlowNode }) {
             .set({ quick: { screen: below(event), where: { after: { id: node.id, branch: way } } } })
         }
       >
-        New
+        New node
       </Button>
     </Group>
   );
 }
 
-/** What a node follows and what follows it; connecting without a mouse. */
+/** The previous and next nodes of a node; connects without a mouse. */
 export function Neighbours({ node }: { node: FlowNode }) {
   const edges = useEditor((state) => state.definition.edges);
   const readOnly = useEditor((state) => state.readOnly);
@@ -137,21 +137,21 @@ export function Neighbours({ node }: { node: FlowNode }) {
       {!trigger && (
         <>
           <Text size="xs" fw={600} c="var(--quiet)">
-            Follows
+            Previous
           </Text>
           {into.map((edge) => (
             <Neighbour key={edgeKey(edge)} edge={edge} other={edge.from} readOnly={readOnly} />
           ))}
-          {into.length === 0 && <Text size="sm">Nothing: it runs at once when a run starts</Text>}
+          {into.length === 0 && <Text size="sm">None: it runs at the start</Text>}
         </>
       )}
       <Text size="xs" fw={600} c="var(--quiet)" mt={4}>
-        Followed by
+        Next
       </Text>
       {out.map((edge) => (
         <Neighbour key={edgeKey(edge)} edge={edge} other={edge.to} readOnly={readOnly} />
       ))}
-      {out.length === 0 && <Text size="sm">Nothing: its output is the run’s</Text>}
+      {out.length === 0 && <Text size="sm">None: its output is the run’s output</Text>}
       {!readOnly && <ConnectTo node={node} />}
     </Stack>
   );

@@ -10,13 +10,13 @@ interface OptionsProps {
 }
 
 const ON_ERROR = [
-  { value: "fail", label: "The run fails" },
-  { value: "continue", label: "The run goes on, with the error as output" },
-  { value: "branch", label: "The run goes on by the branch “error”" },
+  { value: "fail", label: "Fail the run" },
+  { value: "continue", label: "Continue with the error as output" },
+  { value: "branch", label: "Continue at the branch “error”" },
 ];
 const ON_INTERRUPT = [
   { value: "retry", label: "Run the node again" },
-  { value: "fail", label: "Fail: it must not happen twice" },
+  { value: "fail", label: "Fail: must not run twice" },
 ];
 
 function asNumber(value: string | number): number | undefined {
@@ -27,7 +27,7 @@ function Foreach({ node, readOnly, onPatch }: OptionsProps) {
   if (node.foreach !== undefined && typeof node.foreach !== "string") {
     return (
       <JsonField
-        label="For each item of"
+        label="Loop over items"
         value={node.foreach}
         readOnly={readOnly}
         onChange={(foreach) => onPatch({ foreach })}
@@ -36,8 +36,8 @@ function Foreach({ node, readOnly, onPatch }: OptionsProps) {
   }
   return (
     <TextInput
-      label="For each item of"
-      description="A list: the node runs once for each item, which is called item in its settings"
+      label="Loop over items"
+      description="A list. The node runs once for each item, available as item in its settings."
       placeholder="{{ input.orders }}"
       value={node.foreach ?? ""}
       readOnly={readOnly}
@@ -54,7 +54,7 @@ function RetryFields({ node, readOnly, onPatch }: OptionsProps) {
     onPatch({ retry: Object.keys(retry ?? {}).length === 0 ? undefined : retry });
   }
   return (
-    <Fieldset legend="Tries, when it fails" p="sm">
+    <Fieldset legend="Retry on failure" p="sm">
       <SimpleGrid cols={3} spacing="xs">
         <NumberInput
           label="Attempts"
@@ -67,7 +67,7 @@ function RetryFields({ node, readOnly, onPatch }: OptionsProps) {
           onChange={(value) => patch({ attempts: asNumber(value) })}
         />
         <NumberInput
-          label="Pause (s)"
+          label="Delay (s)"
           placeholder="1"
           min={0}
           max={3600}
@@ -76,7 +76,7 @@ function RetryFields({ node, readOnly, onPatch }: OptionsProps) {
           onChange={(value) => patch({ delay: asNumber(value) })}
         />
         <NumberInput
-          label="Factor"
+          label="Backoff"
           placeholder="2"
           min={1}
           max={10}
@@ -89,14 +89,14 @@ function RetryFields({ node, readOnly, onPatch }: OptionsProps) {
   );
 }
 
-/** How a node runs, whatever its type: for each item, again after a failure, for how long. */
+/** Settings of every node: loop, retry, timeout, error handling. */
 export function NodeOptions(props: OptionsProps) {
   const { node, readOnly, onPatch } = props;
   return (
     <Stack gap="md">
       <Switch
-        label="Switched off"
-        description="The run passes over it, and its input goes on"
+        label="Disabled"
+        description="Skipped, input passes through"
         checked={node.disabled ?? false}
         disabled={readOnly}
         onChange={(event) => onPatch({ disabled: event.currentTarget.checked || undefined })}
@@ -104,8 +104,8 @@ export function NodeOptions(props: OptionsProps) {
       <Foreach {...props} />
       <RetryFields {...props} />
       <NumberInput
-        label="Seconds until it fails"
-        placeholder="No limit of its own"
+        label="Timeout (seconds)"
+        placeholder="No timeout"
         min={0.001}
         max={86_400}
         value={node.timeout ?? ""}
@@ -113,7 +113,7 @@ export function NodeOptions(props: OptionsProps) {
         onChange={(value) => onPatch({ timeout: asNumber(value) })}
       />
       <Select
-        label="When it fails for good"
+        label="On error"
         data={ON_ERROR}
         allowDeselect={false}
         value={node.on_error ?? "fail"}
@@ -123,7 +123,7 @@ export function NodeOptions(props: OptionsProps) {
         }
       />
       <Select
-        label="When the server stops in the middle of it"
+        label="If interrupted by a restart"
         data={ON_INTERRUPT}
         allowDeselect={false}
         value={node.on_interrupt ?? "retry"}

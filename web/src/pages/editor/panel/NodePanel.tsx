@@ -31,7 +31,7 @@ import { Neighbours } from "./Neighbours";
 import { NodeOptions } from "./NodeOptions";
 import classes from "./panel.module.css";
 
-/** By type, the page that says more than what each setting takes. */
+/** Guides by node type, for types that need more than descriptions of settings. */
 const GUIDES: Record<string, string> = {
   webhook: "webhooks",
   respond: "webhooks",
@@ -46,7 +46,7 @@ const GUIDES: Record<string, string> = {
 const NO_PROBLEMS: readonly Problem[] = [];
 const NO_CONFIG: Record<string, Json> = {};
 
-/** The id, by which expressions of other nodes know it; changing it changes them too. */
+/** The node's id in expressions. Changing it updates the expressions. */
 function NodeId({ id }: { id: string }) {
   const store = useEditorStore();
   const readOnly = useEditor((state) => state.readOnly);
@@ -60,12 +60,12 @@ function NodeId({ id }: { id: string }) {
 
   if (wanted === null) {
     return (
-      <Tooltip label="Expressions know it by this name">
+      <Tooltip label="Name in expressions">
         <UnstyledButton
           disabled={readOnly}
           onClick={() => setWanted(id)}
           data-node-id
-          aria-label={`steps.${id}: change this name`}
+          aria-label={`steps.${id}: change id`}
         >
           <Code>steps.{id}</Code> {!readOnly && <IconPencil size={13} aria-hidden />}
         </UnstyledButton>
@@ -75,7 +75,7 @@ function NodeId({ id }: { id: string }) {
   return (
     <TextInput
       size="xs"
-      aria-label="Id of the node"
+      aria-label="Node id"
       data-next="[data-node-id]"
       value={wanted}
       error={refusal}
@@ -85,7 +85,7 @@ function NodeId({ id }: { id: string }) {
       onBlur={save}
       onKeyDown={(event) => {
         if (event.key !== "Enter" && event.key !== "Escape") return;
-        // The key must not act on what gets the focus next.
+        // The key must not affect the element that gets the focus next.
         event.preventDefault();
         if (event.key === "Escape") setWanted(null);
         else if (refusal === undefined) save();
@@ -103,7 +103,7 @@ function Title({ node, type, readOnly }: { node: FlowNode; type: NodeType | unde
         <Box flex={1} miw={0}>
           <TextInput
             variant="unstyled"
-            aria-label="Name of the node"
+            aria-label="Node name"
             placeholder={type?.name ?? node.id}
             classNames={{ input: classes.title }}
             value={node.name ?? ""}
@@ -130,7 +130,7 @@ function Title({ node, type, readOnly }: { node: FlowNode; type: NodeType | unde
               <ActionIcon
                 variant="subtle"
                 color="gray"
-                aria-label="Delete the node"
+                aria-label="Delete node"
                 data-next=".react-flow[tabindex]"
                 onClick={() => store.getState().removeNodes([node.id])}
               >
@@ -173,7 +173,7 @@ function Title({ node, type, readOnly }: { node: FlowNode; type: NodeType | unde
   );
 }
 
-/** The problems that the form has a place for. */
+/** The problems that a form field shows. */
 function ofConfig(problems: readonly Problem[]): readonly Problem[] {
   return problems.filter((problem) => problem.field?.startsWith("config"));
 }
@@ -211,9 +211,7 @@ function ConfigJson({ node, readOnly }: { node: FlowNode; readOnly: boolean }) {
       readOnly={readOnly}
       minHeight={200}
       refusalOf={(value) =>
-        typeof value === "object" && value !== null && !Array.isArray(value)
-          ? undefined
-          : "It must be an object"
+        typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "Must be an object"
       }
       onChange={(config) => store.getState().setConfig(node.id, config as Record<string, Json>)}
     />
@@ -232,7 +230,7 @@ type Tab = "settings" | "options" | "notes" | "data" | "json";
 const FRAMES = 180;
 const FIELDS = "input, textarea, select, [contenteditable=true], button";
 
-/** Puts the focus on a setting as soon as its form is drawn; forms end the ids of their fields with the key. */
+/** Focus a setting once its form is rendered. Field ids end with the setting's key. */
 function focusField(path: string, frames = FRAMES): void {
   const key = path.split(/[.[\]]+/).filter(Boolean)[1] ?? path;
   const panel = document.querySelector("[data-panel] [role=tabpanel]");
@@ -246,12 +244,12 @@ function focusField(path: string, frames = FRAMES): void {
   field.focus();
 }
 
-/** The tab in which the part is that a problem points to. */
+/** Return the tab that contains the part with the problem. */
 function tabOf(path: string): Tab {
   return path.startsWith("config") || path === "type" ? "settings" : "options";
 }
 
-/** The selected node: its name, its settings, what it is connected to. */
+/** The panel of the selected node: name, settings, connections. */
 export function NodePanel({ node }: { node: FlowNode }) {
   const store = useEditorStore();
   const type = useEditor((state) => state.catalogue?.find(node.type));
@@ -265,7 +263,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
     focusField(field.path);
   }, [field]);
   const parts = { node, type, problems, readOnly };
-  // The form shows what is about its fields.
+  // The form shows problems of its fields itself.
   const inForm = tab === "settings" && type !== undefined ? ofConfig(problems) : NO_PROBLEMS;
   const others = problems.filter((problem) => !inForm.includes(problem));
 
@@ -307,7 +305,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
         <Tabs.Panel value="notes" p="md">
           <Textarea
             label="Notes"
-            description="For the people who read the flow; shown on hover"
+            description="For readers of the flow; shown on hover"
             autosize
             minRows={5}
             maxRows={20}

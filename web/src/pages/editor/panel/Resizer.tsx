@@ -9,7 +9,7 @@ interface ResizerProps {
   onResize: (width: number) => void;
 }
 
-/** The left edge of a panel at the right: dragged, or moved by the arrow keys. */
+/** The left edge of a panel on the right, moved by dragging or arrow keys. */
 export function Resizer({ label, width, least = 280, most = 900, onResize }: ResizerProps) {
   const start = useRef({ x: 0, width });
   const within = (value: number) =>
@@ -34,7 +34,7 @@ export function Resizer({ label, width, least = 280, most = 900, onResize }: Res
   }
 
   return (
-    // biome-ignore lint/a11y/useSemanticElements: a separator that is moved is no <hr>
+    // biome-ignore lint/a11y/useSemanticElements: <hr> does not fit a separator that can be moved
     <div
       role="separator"
       aria-label={label}

@@ -17,7 +17,7 @@ function ManyPanel() {
   const selected = useEditor((state) => state.selected);
   const edges = useEditor((state) => state.selectedEdges);
   const readOnly = useEditor((state) => state.readOnly);
-  const words = selected.length > 0 ? `${selected.length} nodes selected` : "An edge is selected";
+  const words = selected.length > 0 ? `${selected.length} nodes selected` : "Edge selected";
   return (
     <Stack p="md">
       <Text fw={600}>{words}</Text>
@@ -38,7 +38,7 @@ function ManyPanel() {
         </Group>
       )}
       <Text size="sm" c="var(--quiet)">
-        Drag moves them all. Ctrl+C copies them, also for another flow.
+        Drag to move them together. Ctrl+C copies them, also to another flow.
       </Text>
     </Stack>
   );
@@ -51,10 +51,10 @@ function Content() {
   return some > 0 ? <ManyPanel /> : <FlowPanel />;
 }
 
-/** Makes room for what went in and came out side by side, or gives it back to the canvas. */
+/** Widen the panel to show input and output side by side, or restore its width. */
 function WidthButton({ width }: { width: number }) {
   const keep = useUi((ui) => ui.keep);
-  const label = width < WIDE ? "Widen the panel" : "Narrow the panel";
+  const label = width < WIDE ? "Widen panel" : "Narrow panel";
   const Icon = width < WIDE ? IconArrowBarToLeft : IconArrowBarToRight;
   return (
     <Tooltip label={label}>
@@ -70,7 +70,7 @@ function WidthButton({ width }: { width: number }) {
   );
 }
 
-/** At the right: the selected node, or the flow. */
+/** The panel on the right: the selected node, or the flow. */
 export function SidePanel() {
   const open = useUi((ui) => ui.panel);
   const width = useUi((ui) => ui.panelWidth);
@@ -79,12 +79,12 @@ export function SidePanel() {
   if (!open) {
     return (
       <Box p={8} bg="var(--card)" style={{ borderLeft: "1px solid var(--line)" }}>
-        <Tooltip label="Show the panel" position="left">
+        <Tooltip label="Show panel" position="left">
           <ActionIcon
             variant="subtle"
             color="gray"
-            aria-label="Show the panel"
-            data-next="[aria-label='Hide the panel']"
+            aria-label="Show panel"
+            data-next="[aria-label='Hide panel']"
             onClick={() => keep({ panel: true })}
           >
             <IconLayoutSidebarRightExpand size={20} aria-hidden />
@@ -94,20 +94,20 @@ export function SidePanel() {
     );
   }
   return (
-    <aside className={classes.panel} style={{ width }} aria-label="What is selected">
-      <Resizer label="Width of the panel" width={width} onResize={(panelWidth) => keep({ panelWidth })} />
+    <aside className={classes.panel} style={{ width }} aria-label="Details">
+      <Resizer label="Panel width" width={width} onResize={(panelWidth) => keep({ panelWidth })} />
       <Group justify="space-between" px="md" pt="xs" visibleFrom="sm">
         <Text fw={600} size="sm" c="var(--quiet)">
           {title}
         </Text>
         <Group gap={4} wrap="nowrap">
           <WidthButton width={width} />
-          <Tooltip label="Hide the panel">
+          <Tooltip label="Hide panel">
             <ActionIcon
               variant="subtle"
               color="gray"
-              aria-label="Hide the panel"
-              data-next="[aria-label='Show the panel']"
+              aria-label="Hide panel"
+              data-next="[aria-label='Show panel']"
               onClick={() => keep({ panel: false })}
             >
               <IconLayoutSidebarRightCollapse size={20} aria-hidden />

@@ -1,4 +1,4 @@
-/** How a flow starts, read from its triggers and what the catalogue says of them; pure. */
+/** The triggers of a flow, with texts from the catalog; pure. */
 import type { Catalogue } from "@/api/catalogue";
 import type { Definition, FlowNode } from "@/definition/types";
 import { cronInWords } from "@/forms/schema/cron";
@@ -11,9 +11,9 @@ export interface Start {
   node: FlowNode;
   name: string;
   about: string;
-  /** Its settings in a few words: "At 3:00", "Path: orders/new". */
+  /** Its settings in brief: "At 3:00", "Path: orders/new". */
   brief: string;
-  /** The address that starts it, from the server's root. */
+  /** The path that starts it, relative to the server. */
   address: string | null;
 }
 
@@ -26,7 +26,7 @@ function propertiesOf(catalogue: Catalogue | undefined, type: string): Propertie
   return (catalogue?.find(type)?.config_schema.properties ?? {}) as Properties;
 }
 
-/** A setting that says it is an address "after /api/…/" makes one. */
+/** Return the path of a node if one of its settings says that it is an address "after /api/…/". */
 function addressOf(node: FlowNode, properties: Properties): string | null {
   for (const [key, { description }] of Object.entries(properties)) {
     const root = ADDRESS.exec(description ?? "")?.[1];
@@ -36,7 +36,7 @@ function addressOf(node: FlowNode, properties: Properties): string | null {
   return null;
 }
 
-/** A setting as people say it; what it is by itself, and credentials, are not worth telling. */
+/** Return a setting as text; null for defaults and credentials. */
 function inWords(key: string, value: unknown, schema: FieldSchema | undefined): string | null {
   if (typeof value !== "string" && typeof value !== "number") return null;
   if (schema === undefined || value === schema.default || schema["x-credential"] || schema["x-secret"])

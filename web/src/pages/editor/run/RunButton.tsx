@@ -12,7 +12,7 @@ import { shownOf, useRunStore } from "./runStore";
 import { useAddress } from "./useAddress";
 import { useEditorRun, useRunOnCanvas } from "./useEditorRun";
 
-/** "Run" in the header, with the ways to run; while something runs, "Stop". Ctrl+Enter does what it does. */
+/** The button "Run" with a menu of other ways to run; while a run is active, "Cancel run". Ctrl+Enter does the same. */
 export function RunButton() {
   const editorRun = useEditorRun();
   useAddress();
@@ -27,11 +27,11 @@ export function RunButton() {
   const { going, start, stop } = editorRun;
   const run = (until?: string) => void editorRun.runOrAsk(until);
   const refusal = !may("operator")
-    ? "Running flows needs the role operator"
+    ? "Requires the operator role"
     : archived
       ? "The flow is archived"
       : isEmpty
-        ? "There is nothing to run yet"
+        ? "The flow has no nodes yet"
         : null;
   async function runBare() {
     keepInput(flowId, null);
@@ -41,7 +41,7 @@ export function RunButton() {
   useEffect(() => () => set(flowId, { asking: null }), [set, flowId]);
   function tryRun() {
     if (refusal !== null) notify.hint(refusal);
-    else if (going) notify.hint("It is running already");
+    else if (going) notify.hint("The flow is already running");
     else run();
   }
   useEffect(() => {
@@ -61,11 +61,11 @@ export function RunButton() {
           aria-disabled={editorRun.starting || undefined}
           onClick={() => !editorRun.starting && void stop()}
         >
-          Stop
+          Cancel run
         </Button>
       ) : (
         <Group gap={1} wrap="nowrap">
-          <Tooltip label={refusal ?? "Run the flow as it is on the canvas (Ctrl+Enter)"}>
+          <Tooltip label={refusal ?? "Run the flow as shown on the canvas (Ctrl+Enter)"}>
             <Button
               leftSection={<IconPlayerPlayFilled size={16} aria-hidden />}
               data-disabled={refusal !== null || undefined}
@@ -119,7 +119,7 @@ function AskedInput({ until, ...rest }: AskedInputProps) {
       flowId={flow.id}
       asked={asked}
       title={until === undefined ? "Run with input" : `Run up to “${name}” with input`}
-      hint="Expressions read it as input and trigger."
+      hint="Available in expressions as input and trigger."
     />
   );
 }
@@ -150,7 +150,7 @@ function WaysToRun({ disabled, onRun, onAsk, onRunBare }: WaysProps) {
         <ActionIcon
           size={36}
           variant="filled"
-          aria-label="Other ways to run"
+          aria-label="More run options"
           data-disabled={disabled || undefined}
           style={{ borderTopLeftRadius: 0, borderBottomLeftRadius: 0 }}
         >
@@ -158,12 +158,12 @@ function WaysToRun({ disabled, onRun, onAsk, onRunBare }: WaysProps) {
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
-        <Menu.Item onClick={() => onRun()}>{hasInput ? "Run with the last input" : "Run"}</Menu.Item>
+        <Menu.Item onClick={() => onRun()}>{hasInput ? "Run with last input" : "Run"}</Menu.Item>
         <Menu.Item onClick={() => onAsk()}>Run with input…</Menu.Item>
         {hasInput && <Menu.Item onClick={onRunBare}>Run without input</Menu.Item>}
         <Menu.Divider />
         <Menu.Item disabled={node === undefined} onClick={() => onRun(node?.id)}>
-          {node === undefined ? "Run up to the selected node" : `Run up to “${name}”`}
+          {node === undefined ? "Run up to selected node" : `Run up to “${name}”`}
         </Menu.Item>
       </Menu.Dropdown>
     </Menu>

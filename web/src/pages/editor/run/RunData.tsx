@@ -22,7 +22,7 @@ import { useRunStore } from "./runStore";
 import { type EditorRun, useEditorRun } from "./useEditorRun";
 import { type ShownRun, useChangedSince, useShownRun } from "./useShownRun";
 
-/** A tab of the selected node: what went in and came out in the run that is shown, and its pinned output. */
+/** The tab with the selected node's input and output in the current run, and its pinned output. */
 export function RunData({ node }: { node: FlowNode }) {
   const editorRun = useEditorRun();
   const shown = useShownRun(editorRun);
@@ -59,7 +59,7 @@ export function RunData({ node }: { node: FlowNode }) {
   );
 }
 
-/** Which run it is that is looked at, and when it was. */
+/** Which run is shown, and its time. */
 function Which({ run, isLatest, nodeId }: { run: Run; isLatest: boolean; nodeId: string }) {
   const flowId = useEditor((state) => state.flow.id);
   const set = useRunStore((known) => known.set);
@@ -68,7 +68,7 @@ function Which({ run, isLatest, nodeId }: { run: Run; isLatest: boolean; nodeId:
     <Stack gap={4}>
       <Group gap={6} justify="space-between" wrap="nowrap">
         <Text size="sm" component="div">
-          {isLatest ? "Last run " : "On the canvas: run "}
+          {isLatest ? "Last run " : "Run on the canvas: "}
           <Anchor component={Link} href={`/runs/${run.id}`} size="sm">
             <Time at={run.started_at ?? run.created_at} />
           </Anchor>
@@ -81,15 +81,15 @@ function Which({ run, isLatest, nodeId }: { run: Run; isLatest: boolean; nodeId:
             style={{ flexShrink: 0 }}
             onClick={() => set(flowId, { runId: run.id, jumped: run.id, refusal: null })}
           >
-            Show on the canvas
+            Show on canvas
           </Button>
         )}
       </Group>
       {changed !== null && (
         <Text size="xs" c="var(--waiting)">
           {changed === "node"
-            ? "This node was changed since: run it again to see what it gives now."
-            : "Other parts of the flow were changed since."}
+            ? "This node has changed since then. Run it again to see its current output."
+            : "Other parts of the flow have changed since then."}
         </Text>
       )}
     </Stack>
@@ -106,7 +106,7 @@ function Ways({ node, editorRun, shown }: WaysProps) {
   const { may } = useSession();
   const { going, runOrAsk, startFrom } = editorRun;
   const { run, states } = shown;
-  // A button that is disabled loses the keyboard's focus: these stay, and do nothing.
+  // A disabled button loses the keyboard focus: these stay enabled and do nothing.
   const mayNot = going || !may("operator");
   const canGoOn = !going && may("editor") && run !== undefined && hasEnded(run);
 
@@ -127,8 +127,8 @@ function Ways({ node, editorRun, shown }: WaysProps) {
         maw={280}
         label={
           canGoOn
-            ? "Runs this node and what follows, with what the others gave in the last run"
-            : "Run the flow first: what comes before is taken from its last run"
+            ? "Runs this node and all nodes after it, with the other nodes' outputs of the last run"
+            : "Run the flow first: the outputs of earlier nodes are taken from its last run"
         }
       >
         <Button
@@ -139,7 +139,7 @@ function Ways({ node, editorRun, shown }: WaysProps) {
           leftSection={<IconPlayerSkipForward size={14} aria-hidden />}
           onClick={() => canGoOn && void startFrom(node.id, { run, states })}
         >
-          Run on from here
+          Run from here
         </Button>
       </Tooltip>
     </Group>
@@ -149,13 +149,13 @@ function Ways({ node, editorRun, shown }: WaysProps) {
 function NoData({ shown, pinned, nodeId }: { shown: ShownRun; pinned: boolean; nodeId: string }) {
   const store = useEditorStore();
   const { may } = useSession();
-  if (!shown.ready) return <Loading label="Looking for the last run" />;
+  if (!shown.ready) return <Loading label="Loading the last run" />;
   const words =
     shown.run === undefined
-      ? "Nothing has run yet. Run the flow, and what went in and came out is here."
+      ? "No runs yet. Run the flow to see input and output here."
       : hasEnded(shown.run)
-        ? "The run did not come to this node."
-        : "This node has not begun.";
+        ? "The run did not reach this node."
+        : "This node has not started.";
   return (
     <Stack gap="xs" align="flex-start">
       <Text size="sm" c="var(--quiet)">
@@ -168,7 +168,7 @@ function NoData({ shown, pinned, nodeId }: { shown: ShownRun; pinned: boolean; n
           leftSection={<IconPin size={14} aria-hidden />}
           onClick={() => store.getState().pin(nodeId, { output: {} })}
         >
-          Pin an output of your own
+          Pin a custom output
         </Button>
       )}
     </Stack>
@@ -191,11 +191,11 @@ function PinButton({ nodeId, state, output }: PinButtonProps) {
       const value = (await fetchWhole(output)) as Json;
       store.getState().pin(nodeId, { output: value, branch: state.branch });
     } catch (error) {
-      notify.refused("The output was not pinned", error);
+      notify.refused("The output could not be pinned", error);
     }
   }
   return (
-    <Tooltip label="Runs from the editor take this output, and do not execute the node" multiline maw={260}>
+    <Tooltip label="Runs from the editor use this output instead of executing the node" multiline maw={260}>
       <Button
         size="compact-xs"
         variant="subtle"
@@ -208,7 +208,7 @@ function PinButton({ nodeId, state, output }: PinButtonProps) {
   );
 }
 
-/** The pinned output, to be changed as JSON. What is no JSON yet stays in the field and is not taken. */
+/** The pinned output, editable as JSON. Invalid JSON stays in the field and is not used. */
 function Pinned({ nodeId, pin }: { nodeId: string; pin: Pin }) {
   const store = useEditorStore();
   const [text, setText] = useState(() => JSON.stringify(pin.output, null, 2));
@@ -248,12 +248,12 @@ function Pinned({ nodeId, pin }: { nodeId: string; pin: Pin }) {
       />
       {problem !== null && (
         <Alert color="red" variant="light" py={6} role="alert">
-          Not taken, since this is no JSON: {problem}
+          Not used. Invalid JSON: {problem}
         </Alert>
       )}
       <Text size="xs" c="var(--quiet)">
-        Runs from the editor take this instead of executing the node. It is kept on this device and is no part
-        of the flow.
+        Runs from the editor use this output instead of executing the node. It is kept on this device and is
+        not part of the flow.
       </Text>
     </Stack>
   );

@@ -8,7 +8,7 @@ import type { NodeState } from "@/runs/states";
 import type { Run } from "@/runs/useRun";
 import { ValueView } from "@/runs/ValueView";
 import { briefOf } from "@/runs/values";
-import { waitsFor } from "@/runs/words";
+import { waitingText } from "@/runs/words";
 import { Clamped } from "@/ui/Clamped";
 import { Elapsed } from "@/ui/Elapsed";
 import { milliseconds } from "@/ui/format";
@@ -25,12 +25,12 @@ function isOfFlow(refusal: unknown): refusal is ApiError {
   return refusal instanceof ApiError && refusal.details.length > 0;
 }
 
-/** Under the canvas: the run that is shown, how far it is, what came out or why it failed. Nothing while there is none. */
+/** The current run below the canvas: progress, output or error. Renders nothing without a run. */
 export function RunPanel() {
   const { run, starting, refusal, failed, dismiss } = useEditorRun();
   const store = useEditorStore();
   useEffect(() => {
-    // What stood in the way may be put right now; the list of problems says what is left.
+    // The user may fix the problems now; the list of problems shows the remaining ones.
     if (isOfFlow(refusal))
       return store.subscribe((now, old) => now.definition !== old.definition && dismiss());
   }, [store, refusal, dismiss]);
@@ -60,28 +60,23 @@ export function RunPanel() {
         )}
         {run !== undefined && !starting && (
           <Anchor component={Link} href={`/runs/${run.id}`} size="sm" className={classes.still}>
-            See the whole run
+            Open run
           </Anchor>
         )}
-        <CloseButton
-          aria-label="Close the run"
-          data-next="[data-run]"
-          onClick={dismiss}
-          disabled={starting}
-        />
+        <CloseButton aria-label="Close run" data-next="[data-run]" onClick={dismiss} disabled={starting} />
       </Group>
       {!starting && run !== undefined && <About run={run} failed={failed} />}
     </Box>
   );
 }
 
-/** Why the run was not started; what is wrong with nodes leads to them. */
+/** Why the run was not started; problems link to their nodes. */
 function Refusal({ error }: { error: unknown }) {
   const definition = useEditor((state) => state.definition);
   const problems = error instanceof ApiError ? checkOf(definition, error.details, {}).problems : [];
   if (!problems.some((problem) => problem.nodeId !== null)) return <Refused error={error} />;
   return (
-    <Alert color="red" variant="light" title="The flow cannot run yet">
+    <Alert color="red" variant="light" title="The flow cannot run">
       {problems.map((problem) => (
         <ProblemLine key={`${problem.path} ${problem.message}`} problem={problem} />
       ))}
@@ -137,7 +132,7 @@ function About({ run, failed }: { run: Run; failed: NodeState | undefined }) {
           </Box>
           {failed !== undefined && there && (
             <Button size="compact-sm" variant="default" onClick={() => store.getState().goTo(failed.nodeId)}>
-              Go to the node
+              Go to node
             </Button>
           )}
         </Group>
@@ -148,14 +143,14 @@ function About({ run, failed }: { run: Run; failed: NodeState | undefined }) {
   if (run.waiting) {
     return (
       <Text size="sm" c="var(--quiet)" mt={4}>
-        Waits for {waitsFor(run.waiting)}
+        {waitingText(run.waiting)}
       </Text>
     );
   }
   return run.status === "success" ? <Output key={run.id} run={run} /> : null;
 }
 
-/** What came out of the run: its beginning, and all of it when it is asked for. */
+/** The run's output: its beginning, and all of it on request. */
 function Output({ run }: { run: Run }) {
   const [open, setOpen] = useState(false);
   const brief = useMemo(() => briefOf(run.output), [run.output]);
@@ -167,7 +162,7 @@ function Output({ run }: { run: Run }) {
         </Text>
         {!open && (
           <Text size="sm" className={classes.brief} c={brief.text === null ? "var(--quiet)" : undefined}>
-            {brief.text ?? "Nothing came out"}
+            {brief.text ?? "No output"}
           </Text>
         )}
         {brief.more && (
@@ -192,7 +187,7 @@ function Output({ run }: { run: Run }) {
   );
 }
 
-/** What the run asks can be answered here, where one tries the flow out. */
+/** A question of the run, to answer while trying out the flow. */
 function Asked({ run }: { run: Run }) {
   const [answer, setAnswer] = useState<string | null>(null);
   const [question] = run.questions;

@@ -1,17 +1,17 @@
-/** Which run the editor of each flow shows, and how the last start went. A reload goes on showing it. */
+/** The run that each editor shows, and the result of the last start. Survives a reload. */
 
 import { create } from "zustand";
 import type { Json } from "@/definition/types";
 
 interface Shown {
   runId: string | null;
-  /** Whether a run is being started, which nobody has the id of yet. */
+  /** True while a run is being started and has no id yet. */
   starting: boolean;
   /** Why the last start was refused. */
   refusal: unknown;
-  /** What an input is being asked for: `initial` is shown first, `refusal` is what is wrong with the last one. */
+  /** The open input dialog: `initial` is its initial input, `refusal` the problem of the last input. */
   asking: { until?: string; initial?: Json; refusal?: unknown } | null;
-  /** The run whose failure was jumped to, so that this is done once. */
+  /** The run whose failed node was selected automatically, which happens once. */
   jumped: string | null;
 }
 
@@ -35,7 +35,7 @@ export const useRunStore = create<RunStore>()((set, get) => ({
 
 const remembered = new Map<string, Shown>();
 
-/** What is shown for a flow; at first what this window showed before it was loaded anew, whose failure is known. */
+/** Return the state of a flow; at first the run shown before a reload, whose failure was already selected. */
 export function shownOf({ flows }: RunStore, flowId: string): Shown {
   const known = flows[flowId] ?? remembered.get(flowId);
   if (known !== undefined) return known;

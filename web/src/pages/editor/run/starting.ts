@@ -1,4 +1,4 @@
-/** What a run of the editor is started with; pure. */
+/** The request that starts a run from the editor; pure. */
 import { descendants } from "@/definition/graph";
 import type { Definition, Json } from "@/definition/types";
 import type { NodeState } from "@/runs/states";
@@ -9,7 +9,7 @@ export interface StartOptions {
   input?: Json;
   /** The node after which the run stops. */
   until?: string;
-  /** Taken for the outputs of nodes in this run alone, beside those that are pinned. */
+  /** Outputs to use in this run only, in addition to the pinned ones. */
   pinned?: Pinned;
 }
 
@@ -22,7 +22,7 @@ export interface StartBody {
 
 type Known = Pick<EditorState, "definition" | "saved" | "pinned" | "check" | "catalogue">;
 
-/** A pin as the server takes it: a node with branches leaves by one of them, another by none. */
+/** Return a pin in the API's format: with a branch if the node has branches. */
 function asGiven(
   known: Known,
   nodeId: string,
@@ -35,7 +35,10 @@ function asGiven(
   return { output: pin.output, branch: fits ? (pin.branch ?? null) : (ways[0] ?? null) };
 }
 
-/** The body of the request; what was not saved goes along. An editor's alone: others run what is saved, without pins. */
+/**
+ * Return the request body. It contains the unsaved definition for an editor; other roles run the saved flow, without
+ * pins.
+ */
 export function bodyOf(known: Known, options: StartOptions, mayEdit: boolean): StartBody {
   const { input = null, until = null, pinned = {} } = options;
   if (!mayEdit) return { input, definition: null, until, pinned: null };
@@ -44,7 +47,8 @@ export function bodyOf(known: Known, options: StartOptions, mayEdit: boolean): S
     const given = id === until ? undefined : asGiven(known, id, pin);
     if (given !== undefined) pins[id] = given;
   }
-  // Up to a node also an incomplete flow runs, but only one that is given: the server runs what is saved as a whole.
+  // A run up to a node works with an incomplete flow too, but only if the definition is sent: a saved flow must be
+  // valid.
   const isIncomplete = known.check?.problems.some((problem) => problem.level === "error") ?? false;
   const isSaved = known.definition === known.saved && (until === null || !isIncomplete);
   return {
@@ -55,7 +59,7 @@ export function bodyOf(known: Known, options: StartOptions, mayEdit: boolean): S
   };
 }
 
-/** The nodes whose outputs are taken from the last run to run on from a node: all that neither it nor what follows makes. */
+/** Return the pinned outputs to run from a node: the last run's outputs of all nodes that will not run again. */
 export function toKeep(
   definition: Definition,
   states: ReadonlyMap<string, NodeState>,

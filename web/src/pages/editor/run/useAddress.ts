@@ -2,7 +2,7 @@ import { useEffect } from "react";
 import { useEditorStore } from "../context";
 import { useRunStore } from "./runStore";
 
-/** Does once what a link into the editor asks for: `?node=` goes to a node, `?run=` shows a run on the canvas. */
+/** Handle a link into the editor once: `?node=` selects a node, `?run=` shows a run on the canvas. */
 export function useAddress(): void {
   const store = useEditorStore();
   const set = useRunStore((known) => known.set);

@@ -1,4 +1,4 @@
-/** The run that the editor shows: started from here, watched until it ends, drawn on the canvas. */
+/** The run of the editor: started here, polled until it ends, shown on the canvas. */
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo } from "react";
 import { ApiError, type Schemas, server } from "@/api/client";
@@ -20,12 +20,12 @@ import { useEditor, useEditorStore } from "../context";
 import { shownOf, useRunStore } from "./runStore";
 import { bodyOf, type StartOptions, toKeep } from "./starting";
 
-/** Milliseconds between two looks at a run that was just started: it should feel as if it ran here. */
+/** Poll interval in milliseconds for a run that has just started, so that it feels local. */
 const QUICK = 350;
-/** Seconds that the server may take to answer with a run that has ended already. */
+/** Seconds that the server may wait for the run to end before it responds. */
 const AT_ONCE = 0.4;
 
-/** A run, and how its nodes stood in the end. */
+/** A run with the final states of its nodes. */
 export interface Before {
   run: Run;
   states: ReadonlyMap<string, NodeState>;
@@ -35,15 +35,18 @@ export interface EditorRun {
   run: Run | undefined;
   states: ReadonlyMap<string, NodeState>;
   starting: boolean;
-  /** Whether it was started and has not ended. */
+  /** True while a run is active. */
   going: boolean;
   refusal: unknown;
   failed: NodeState | undefined;
-  /** Starts a run; what is wrong with its input, for whoever asked for that. All else is shown by the panel. */
+  /** Start a run. Return the problem of its input, for the caller; other problems are shown in the panel. */
   start: (options?: StartOptions) => Promise<unknown>;
-  /** Runs with the last input; asks for one if there is none and the flow wants one or was called, or if it refuses it. */
+  /**
+   * Run with the last input. Ask for one if there is none and the flow wants one or was called, or if the server
+   * refuses it.
+   */
   runOrAsk: (until?: string) => Promise<void>;
-  /** Runs on from a node with what the others gave in a run that has ended. */
+  /** Run from a node with the outputs of an ended run. */
   startFrom: (nodeId: string, before: Before) => Promise<void>;
   stop: () => Promise<void>;
   dismiss: () => void;
@@ -60,7 +63,7 @@ export function useEditorRun(): EditorRun {
   const problem: unknown = error;
 
   useEffect(() => {
-    // Somebody deleted it.
+    // Another user deleted it.
     if (problem instanceof ApiError && problem.status === 404) set(flowId, { runId: null });
   }, [problem, set, flowId]);
 
@@ -133,7 +136,7 @@ function useStart() {
       const { flow, definition, pinned } = store.getState();
       const wantsInput = askedOf(definition, mayEdit ? pinned : {}).schema !== null;
       if (lastInput(flow.id) === null) {
-        // A flow that is called is not tried with nothing: what the last call brought is there to choose.
+        // For a flow with webhook calls an empty input makes no sense: offer the input of the last call.
         const initial = await lastCalled(client, flow.id).catch(() => undefined);
         if (wantsInput || initial !== undefined) return set(flow.id, { asking: { until, initial } });
       }
@@ -174,7 +177,7 @@ async function outputOf(run: string, state: NodeState): Promise<Json> {
 
 const NO_MARKS: ReadonlyMap<string, Mark> = new Map();
 
-/** Draws the run on the canvas, and leads once to the node that failed. Used in one place. */
+/** Show the run on the canvas, and select its failed node once. Use it in one place only. */
 export function useRunOnCanvas({ run, states, starting, failed }: EditorRun): void {
   const store = useEditorStore();
   const flowId = useEditor((state) => state.flow.id);

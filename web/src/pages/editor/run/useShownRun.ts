@@ -1,4 +1,4 @@
-/** The run whose values are shown beside the canvas, and whether the flow is still what ran then. */
+/** The run whose data is shown beside the canvas, and what changed in the flow since then. */
 import { useMemo } from "react";
 import { useLastRun } from "@/api/lastRun";
 import type { NodeState } from "@/runs/states";
@@ -11,13 +11,13 @@ import type { EditorRun } from "./useEditorRun";
 export interface ShownRun {
   run: Run | undefined;
   states: ReadonlyMap<string, NodeState>;
-  /** Whether it is not on the canvas: the flow's latest, from wherever it was started. */
+  /** True if it is the flow's latest run, not the run on the canvas. */
   isLatest: boolean;
-  /** Whether it is known what ran, if anything did. */
+  /** True once the run, if any, is known. */
   ready: boolean;
 }
 
-/** The run on the canvas, else the flow's latest. */
+/** Return the run on the canvas, else the flow's latest run. */
 export function useShownRun(editorRun: EditorRun): ShownRun {
   const flowId = useEditor((state) => state.flow.id);
   const onCanvas = editorRun.run;
@@ -29,7 +29,7 @@ export function useShownRun(editorRun: EditorRun): ShownRun {
   return { run: whole.data, states, isLatest, ready: whole.error !== null || ready };
 }
 
-/** What of the flow was changed since the run; null where nothing was, or nobody knows. */
+/** Return what changed in the flow since the run; null for nothing, or if unknown. */
 export function useChangedSince(runId: string, nodeId: string): "node" | "flow" | null {
   const definition = useEditor((state) => state.definition);
   const { data: ran } = useDefinition(runId);

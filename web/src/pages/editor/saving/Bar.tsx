@@ -8,7 +8,7 @@ interface BarProps {
   actions?: ReactNode;
 }
 
-/** One thing to know and to decide, over the whole width. */
+/** A notice with actions over the whole width. */
 export function Bar({ color, icon, children, actions }: BarProps) {
   return (
     <Group

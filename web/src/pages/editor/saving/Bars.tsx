@@ -1,4 +1,4 @@
-/** What there is to decide about saving, between the header and the canvas. */
+/** Notices about saving, between the header and the canvas. */
 import { Button } from "@mantine/core";
 import { IconAlertTriangle, IconBroadcast, IconUsers } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
@@ -27,7 +27,7 @@ function ConflictBar({ theirs }: { theirs: ServerFlow }) {
     retry: false,
   });
   const mine = latest?.userId === user.id;
-  const compared = `Compared with yours, theirs has ${comparedWith(definition, theirs.definition)}.`;
+  const compared = `Compared with your version, their version has ${comparedWith(definition, theirs.definition)}.`;
 
   async function asNew() {
     try {
@@ -46,22 +46,22 @@ function ConflictBar({ theirs }: { theirs: ServerFlow }) {
       actions={
         <>
           <Button size="xs" variant="default" onClick={() => void saver.keepMine()}>
-            Keep mine (save over)
+            Keep mine (overwrite)
           </Button>
           <Button size="xs" variant="default" onClick={saver.takeTheirs}>
-            Take theirs
+            Use theirs
           </Button>
           <Button size="xs" variant="default" onClick={() => void asNew()}>
-            Save mine as a new flow
+            Save mine as new flow
           </Button>
         </>
       }
     >
       <b>
-        {mine ? "You" : (latest?.who ?? "Somebody")} saved version {theirs.version}
-        {mine && " elsewhere"}
+        {mine ? "You" : (latest?.who ?? "Another user")} saved version {theirs.version}
+        {mine && " in another tab or browser"}
       </b>{" "}
-      {latest && <Time at={latest.at} />} while you were changing it. {compared} {refusal}
+      {latest && <Time at={latest.at} />} while you were editing. {compared} {refusal}
     </Bar>
   );
 }
@@ -95,7 +95,7 @@ export function Bars() {
           </>
         }
       >
-        <b>Changes are not live yet.</b> They are kept on this device until you publish them (Ctrl+S).
+        <b>Unpublished changes.</b> They are kept on this device. Publish makes them live (Ctrl+S).
       </Bar>
     </>
   );

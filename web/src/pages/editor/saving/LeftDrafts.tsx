@@ -11,17 +11,17 @@ import { type Drafts, type LeftDraft, newsIn, onDrafts, restoredOf } from "./dra
 
 interface LeftDraftsProps {
   drafts: Drafts;
-  /** Whether it is known that the tabs which kept them are closed. */
+  /** True if the tabs that kept them are known to be closed. */
   known: boolean;
 }
 
-/** What was typed in other tabs and never saved: the latest of it, to be used or thrown away. */
+/** Offer the latest unsaved changes of other tabs, to use or discard. */
 export function LeftDrafts({ drafts, known }: LeftDraftsProps) {
   const store = useEditorStore();
   const definition = useEditor((state) => state.definition);
   const [left, setLeft] = useState(() => newsIn(drafts, asSaved()));
   const [doomed, setDoomed] = useState<LeftDraft | null>(null);
-  // Another tab may use the same, or save its own.
+  // Another tab may use the same draft, or save its own.
   useEffect(() => onDrafts(look));
   const [draft] = left;
   if (draft === undefined) return null;
@@ -37,8 +37,8 @@ export function LeftDrafts({ drafts, known }: LeftDraftsProps) {
     const theirs = asSaved();
     const { setSaving, replaceDefinition } = store.getState();
     if (restoredOf(chosen, theirs).kind === "conflict") setSaving({ kind: "conflict", theirs });
-    replaceDefinition(chosen.definition, "use what another tab kept");
-    // By now this tab has kept it, unless the browser's store is full.
+    replaceDefinition(chosen.definition, "use changes of another tab");
+    // Now this tab keeps it, unless the browser's storage is full.
     if (drafts.read() !== null) drafts.drop(chosen);
     look();
   }
@@ -49,29 +49,29 @@ export function LeftDrafts({ drafts, known }: LeftDraftsProps) {
       actions={
         <>
           <Button size="xs" variant="default" onClick={() => use(draft)}>
-            Use it here
+            Use here
           </Button>
           <Button size="xs" variant="default" onClick={() => setDoomed(draft)}>
-            Throw it away
+            Discard
           </Button>
         </>
       }
     >
-      <b>{known ? "A tab that is closed" : "Another tab"} kept something that was never saved</b>{" "}
-      <Time at={new Date(draft.at).toISOString()} />. Compared with what is here, it has{" "}
+      <b>{known ? "A closed tab" : "Another tab"} has unsaved changes</b>{" "}
+      <Time at={new Date(draft.at).toISOString()} />. Compared with the current state: it has{" "}
       {comparedWith(definition, draft.definition)}.{known ? "" : " That tab may still be open."}
       <ConfirmDialog
         opened={doomed !== null}
         onClose={() => setDoomed(null)}
-        title="Throw it away?"
-        action="Throw it away"
+        title="Discard unsaved changes?"
+        action="Discard"
         danger
         onConfirm={() => {
           if (doomed !== null) drafts.drop(doomed);
           look();
         }}
       >
-        What was typed there is then gone for good. The flow stays as it is.
+        The unsaved changes of that tab are lost. The flow is not changed. This cannot be undone.
       </ConfirmDialog>
     </Bar>
   );

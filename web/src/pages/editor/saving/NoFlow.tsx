@@ -8,22 +8,22 @@ import { Empty } from "@/ui/states";
 import type { Draft, Drafts } from "./drafts";
 import { saveAsNew } from "./remote";
 
-/** In place of a flow that is gone; what was typed in it and never saved can become a flow of its own. */
+/** Shown in place of a deleted flow. Its unsaved changes can be saved as a new flow. */
 export function NoFlow({ drafts }: { drafts: Drafts }) {
   const { may } = useSession();
   const [, go] = useLocation();
   const [draft, setDraft] = useState<Draft | undefined>(() => drafts.read() ?? drafts.left()[0]);
   const [asking, setAsking] = useState(false);
-  const hint = "It may have been deleted, or be another workspace's.";
-  if (draft === undefined || !may("editor")) return <Empty title="There is no such flow" hint={hint} />;
+  const hint = "It was deleted, or it belongs to another workspace.";
+  if (draft === undefined || !may("editor")) return <Empty title="Flow not found" hint={hint} />;
 
   async function asNew(kept: Draft) {
     try {
-      const id = await saveAsNew("What was not saved", kept.definition);
+      const id = await saveAsNew("Unsaved changes", kept.definition);
       forget();
       go(`/flows/${id}`);
     } catch (error) {
-      notify.refused("It did not become a flow", error);
+      notify.refused("The flow could not be created", error);
     }
   }
   function forget() {
@@ -34,13 +34,13 @@ export function NoFlow({ drafts }: { drafts: Drafts }) {
   return (
     <>
       <Empty
-        title="There is no such flow"
-        hint={`${hint} What you typed in it and did not save is still on this device.`}
+        title="Flow not found"
+        hint={`${hint} Your unsaved changes are still on this device.`}
         action={
           <>
-            <Button onClick={() => void asNew(draft)}>Make a new flow of it</Button>
+            <Button onClick={() => void asNew(draft)}>Save as new flow</Button>
             <Button variant="default" onClick={() => setAsking(true)}>
-              Throw it away
+              Discard
             </Button>
           </>
         }
@@ -48,12 +48,12 @@ export function NoFlow({ drafts }: { drafts: Drafts }) {
       <ConfirmDialog
         opened={asking}
         onClose={() => setAsking(false)}
-        title="Throw it away?"
-        action="Throw it away"
+        title="Discard unsaved changes?"
+        action="Discard"
         danger
         onConfirm={forget}
       >
-        What you typed is then gone for good.
+        Your unsaved changes are lost. This cannot be undone.
       </ConfirmDialog>
     </>
   );

@@ -1,6 +1,6 @@
 /**
- * What one has typed and the server does not have yet, kept on this device, so that no crash loses it: of each user,
- * flow and tab of the browser by itself. What a closed tab has left is there for the next one that opens the flow.
+ * Unsaved changes, kept on this device so that a crash loses nothing: separate for each user, flow and tab. The draft
+ * of a closed tab is offered to the next tab that opens the flow.
  */
 import { readDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
@@ -8,29 +8,29 @@ import { isAlike } from "../changes";
 import type { Pinned, ServerFlow } from "../store";
 
 export interface Draft {
-  /** The server's version that it is based on. */
+  /** The server's version on which it is based. */
   base: number;
   definition: Definition;
-  /** What was sent last, where its answer is not known; null where nothing is under way. */
+  /** The definition sent last while its response is pending; null if none is. */
   sent: Definition | null;
-  /** When, in ms since 1970. */
+  /** Milliseconds since 1970. */
   at: number;
 }
 
-/** A draft that another tab has kept. */
+/** A draft of another tab. */
 export interface LeftDraft extends Draft {
   key: string;
 }
 
 export interface Drafts {
-  /** This tab's. */
+  /** The draft of this tab. */
   read: () => Draft | null;
-  /** Whether it could be kept: the browser's store may be full. */
+  /** Return false if it could not be kept: the browser's storage may be full. */
   write: (draft: Draft) => boolean;
   clear: () => void;
-  /** Those of tabs that are not open, the newest first; of all other tabs where nobody knows which are open. */
+  /** Return the drafts of closed tabs, newest first; of all other tabs if the open tabs are unknown. */
   left: () => LeftDraft[];
-  /** Another tab's draft becomes this one's. */
+  /** Make another tab's draft this tab's. */
   adopt: (draft: LeftDraft) => void;
   drop: (draft: LeftDraft) => void;
 }
@@ -43,7 +43,7 @@ function parsed(text: string | null): unknown {
   try {
     return text === null ? null : JSON.parse(text);
   } catch {
-    return null; // Cut off by a crash while it was written: the server's version is what is left.
+    return null; // Truncated by a crash while it was written: fall back to the server's version.
   }
 }
 
@@ -67,14 +67,14 @@ function tabOf(key: string): string {
   return key.slice(key.lastIndexOf(".") + 1);
 }
 
-/** This tab's name and those of the open ones. */
+/** The names of this tab and of the open tabs. */
 export interface Tabs {
   own: string;
-  /** Null where nobody knows. */
+  /** Null if unknown. */
   open: ReadonlySet<string> | null;
 }
 
-/** The drafts of one user's one flow in the browser's store. */
+/** Return the drafts of one user's flow in the browser's storage. */
 export function draftsOf(
   userId: string,
   flowId: string,
@@ -113,8 +113,8 @@ export function draftsOf(
 }
 
 /**
- * Takes away what closed tabs have left, of whomever and whichever flow, beyond a number and an age: a browser keeps a
- * few megabytes. What is broken goes first.
+ * Delete drafts of closed tabs, of all users and flows, beyond a number and an age: the storage has a few megabytes.
+ * Invalid ones go first.
  */
 export function pruneDrafts(tabs: Tabs, now: number = Date.now(), storage: Storage = localStorage): void {
   const kept = keysOf(storage, PREFIX)
@@ -126,7 +126,7 @@ export function pruneDrafts(tabs: Tabs, now: number = Date.now(), storage: Stora
   }
 }
 
-/** Calls back when another tab has kept or cleared a draft of anything. */
+/** Call back when another tab keeps or clears a draft. */
 export function onDrafts(told: () => void): () => void {
   const listen = (event: StorageEvent) => event.key?.startsWith(PREFIX) && told();
   window.addEventListener("storage", listen);
@@ -135,12 +135,12 @@ export function onDrafts(told: () => void): () => void {
 
 export type Restored =
   | { kind: "nothing" }
-  /** It goes on from the server's version. */
+  /** The draft continues the server's version. */
   | { kind: "restored"; definition: Definition }
-  /** Somebody else has saved since. */
+  /** Another user has saved since. */
   | { kind: "conflict"; definition: Definition };
 
-/** What becomes of a kept draft when the flow is opened. */
+/** Return what happens with a kept draft when the flow is opened. */
 export function restoredOf(
   draft: Draft | null,
   server: Pick<ServerFlow, "version" | "definition">,
@@ -151,7 +151,7 @@ export function restoredOf(
   return { kind: "conflict", definition: draft.definition };
 }
 
-/** Those that say something which the server does not have; the others go. */
+/** Return the drafts that differ from the server's version; delete the others. */
 export function newsIn(drafts: Drafts, server: Pick<ServerFlow, "version" | "definition">): LeftDraft[] {
   return drafts.left().filter((draft) => {
     const isNews = restoredOf(draft, server).kind !== "nothing";
@@ -161,8 +161,8 @@ export function newsIn(drafts: Drafts, server: Pick<ServerFlow, "version" | "def
 }
 
 /**
- * What the flow is opened with: what this tab has kept, else the latest that a closed tab has left. What is based on
- * an older version is not taken by itself, nor where that tab may be open still.
+ * Return the draft to open the flow with: this tab's, else the latest of a closed tab. A draft based on an older
+ * version is not used automatically, nor one whose tab may be open.
  */
 export function firstOf(
   drafts: Drafts,
@@ -188,7 +188,7 @@ export function readPinned(userId: string, flowId: string): Pinned {
   return typeof value === "object" && value !== null ? (value as Pinned) : {};
 }
 
-/** Whether they could be kept. */
+/** Return false if they could not be kept. */
 export function writePinned(userId: string, flowId: string, pinned: Pinned): boolean {
   const key = pinKey(userId, flowId);
   try {

@@ -1,4 +1,4 @@
-/** The flow as the server has it, read and written. */
+/** Read and write the flow on the server. */
 import { ApiError, type Schemas, server } from "@/api/client";
 import { parseDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
@@ -13,7 +13,7 @@ export function serverFlowOf(flow: Schemas["FlowOut"]): ServerFlow {
 }
 
 function needed<T>(data: T | undefined): T {
-  if (data === undefined) throw new ApiError(0, "The server gave no answer");
+  if (data === undefined) throw new ApiError(0, "The server sent no response");
   return data;
 }
 
@@ -32,7 +32,7 @@ export function remoteOf(id: string): Remote {
   };
 }
 
-/** A flow of its own with this definition; gives its id. */
+/** Create a new flow with this definition. Return its id. */
 export async function saveAsNew(name: string, definition: Definition): Promise<string> {
   const body = { name, definition: definition as unknown as Body, status: "draft" as const };
   const { data } = await server.POST("/api/flows", { body });
@@ -40,18 +40,18 @@ export async function saveAsNew(name: string, definition: Definition): Promise<s
 }
 
 export interface Save {
-  /** Null where one may not know it. */
+  /** The user's id; null if it may not be disclosed. */
   userId: string | null;
   who: string;
   at: string;
 }
 
-/** Who made the latest version, as far as one may know, and when. */
+/** Return the author and time of the latest version, as far as the user may see them. */
 export async function latestSave(id: string): Promise<Save | null> {
   const params = { path: { flow: id }, query: { limit: 1, brief: true } };
   const { data } = await server.GET("/api/workflows/{flow}/versions", { params });
   const version = data?.items[0];
   if (version === undefined) return null;
   const { created_by, created_by_name, created_at } = version;
-  return { userId: created_by ?? null, who: created_by_name ?? "Somebody", at: created_at };
+  return { userId: created_by ?? null, who: created_by_name ?? "Another user", at: created_at };
 }

@@ -1,7 +1,7 @@
 /**
- * Takes what is edited to the server: a draft by itself after a second of quiet, an active flow when one publishes.
- * Every save names the version that it is based on, so that of two people neither overwrites the other unseen. Until
- * the server has it, it is kept on this device.
+ * Saves changes to the server: an inactive flow automatically after a second without changes, an active flow when the
+ * user publishes. Every save names the version on which it is based, so that nobody overwrites another user's save
+ * unseen. Until the server has the changes, they are kept on this device.
  */
 import { ApiError } from "@/api/client";
 import { isPassing } from "@/api/queries";
@@ -16,22 +16,22 @@ export interface Remote {
 }
 
 export interface Listeners {
-  /** What was shown has been replaced by what another person saved. */
+  /** Called after the shown definition was replaced by another user's version. */
   onTaken: (flow: ServerFlow) => void;
-  /** The server has taken what was edited. */
+  /** Called after the server accepted the changes. */
   onSaved: (flow: ServerFlow) => void;
 }
 
 export interface Saver {
-  /** Saves at once what is not saved; resolves when there is an outcome, true when the server has it. */
+  /** Save now. Resolve with true if the server has the changes, else false. */
   saveNow: () => Promise<boolean>;
-  /** What the server was found to have. */
+  /** Report the server's current version. */
   onServer: (flow: ServerFlow) => void;
   keepMine: () => Promise<boolean>;
   takeTheirs: () => void;
-  /** What is edited becomes what the server has; one step of undo brings it back. */
+  /** Replace the changes by the server's version; undo restores them. */
   discard: () => void;
-  /** Whether leaving the page now would lose something. */
+  /** Return true if leaving the page now would lose changes. */
   isAtRisk: () => boolean;
   stop: () => void;
 }
@@ -58,7 +58,7 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
 
   function keep(): void {
     const { definition, version, saving } = state();
-    // What was not decided yet is asked again when it is opened next.
+    // An undecided conflict is reported again when the flow is opened next.
     const base = saving.kind === "conflict" ? Math.min(version, saving.theirs.version - 1) : version;
     if (isDirty(state())) kept = drafts.write({ base, definition, sent, at: Date.now() });
     else {
@@ -76,7 +76,7 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
     if (isDirty(state()) && savesItself()) plan(QUIET);
   }
 
-  /** A 409 is another person's save, our own whose answer was lost, or something else that stands in the way. */
+  /** A 409 is another user's save, our own save whose response was lost, or another conflict. */
   async function refusedAsStale(error: ApiError, definition: Definition): Promise<boolean> {
     const theirs = await remote.read();
     if (isAlike(theirs.definition, definition)) {
@@ -92,8 +92,8 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
     if (error instanceof ApiError && error.status === 409) {
       return refusedAsStale(error, definition).catch((other: unknown) => failed(other, definition));
     }
-    const message = error instanceof Error ? error.message : "Something unexpected happened";
-    // A session that had ended is there again by now; what nobody asked for needs nobody to ask for it again.
+    const message = error instanceof Error ? error.message : "An unexpected error occurred";
+    // The user is logged in again by now; retry an automatic save silently.
     const isOver = error instanceof ApiError && error.status === 401 && savesItself();
     if (isPassing(error) || isOver) {
       state().setSaving({ kind: "away", message });
@@ -172,7 +172,7 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
     },
     discard: () => {
       const { saved } = state();
-      state().change("discard the changes", () => saved);
+      state().change("discard changes", () => saved);
     },
     isAtRisk: () => !kept && isDirty(state()),
     stop: () => {

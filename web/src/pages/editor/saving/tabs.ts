@@ -1,4 +1,4 @@
-/** Which tab of the browser this is, and which are open: each keeps what was typed in it apart from the others. */
+/** Identify this tab and the open tabs: each keeps its unsaved changes separately. */
 const KEPT = "headrace.tab";
 const PREFIX = "headrace.tab.";
 
@@ -7,8 +7,8 @@ function newName(): string {
 }
 
 /**
- * The tab's name, the same after a reload. It is in the tab's store only between two pages: a tab that is made as the
- * copy of one that is open would have its name too.
+ * This tab's name, which survives a reload. It is in the session storage only between two pages: a duplicated tab
+ * copies the storage and would get the same name.
  */
 function named(): string {
   const name = sessionStorage.getItem(KEPT) ?? newName();
@@ -16,7 +16,7 @@ function named(): string {
   take();
   window.addEventListener("pagehide", () => sessionStorage.setItem(KEPT, name));
   window.addEventListener("pageshow", take);
-  // Held as long as the page is there, however it ends.
+  // Held while the page exists, however it ends.
   void navigator.locks?.request(PREFIX + name, () => new Promise<never>(() => {}))?.catch(() => {});
   return name;
 }
@@ -28,7 +28,7 @@ export function thisTab(): string {
   return name;
 }
 
-/** The names of the open tabs; null where the browser does not tell, as it does only of safe connections. */
+/** Return the names of the open tabs; null if the browser does not support it, which requires a secure connection. */
 export async function openTabs(): Promise<ReadonlySet<string> | null> {
   if (navigator.locks === undefined) return null;
   const { held = [] } = await navigator.locks.query();

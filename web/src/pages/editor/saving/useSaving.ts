@@ -20,10 +20,12 @@ export function useSaver(): Saver {
 
 async function tellTaken(flowId: string, version: number): Promise<void> {
   const latest = await latestSave(flowId).catch(() => null);
-  notifications.show({ message: `${latest?.who ?? "Somebody"} saved version ${version}; this is it.` });
+  notifications.show({
+    message: `${latest?.who ?? "Another user"} saved version ${version}. It is shown now.`,
+  });
 }
 
-/** The saver of the open flow, at work as long as the editor is shown. */
+/** The saver of the open flow, active while the editor is shown. */
 export function useNewSaver(store: EditorStore, drafts: Drafts): Saver | null {
   const [saver, setSaver] = useState<Saver | null>(null);
   useEffect(() => {
@@ -39,7 +41,7 @@ export function useNewSaver(store: EditorStore, drafts: Drafts): Saver | null {
     window.addEventListener("beforeunload", warn);
     return () => {
       window.removeEventListener("beforeunload", warn);
-      // What is not saved yet goes to the server on the way out; should that fail, the kept draft is there.
+      // Save remaining changes on the way out; if that fails, the draft is kept.
       if (store.getState().flow.status !== "active") void made.saveNow();
       made.stop();
     };
@@ -47,7 +49,7 @@ export function useNewSaver(store: EditorStore, drafts: Drafts): Saver | null {
   return saver;
 }
 
-/** Looks every few seconds whether another person has saved. */
+/** Poll every few seconds for another user's save. */
 export function useWatching(): void {
   const store = useEditorStore();
   const saver = useSaver();
@@ -58,13 +60,13 @@ export function useWatching(): void {
     { params: { path: { flow } } },
     { refetchInterval: CALM, staleTime: 0 },
   );
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the same answer again says that the server is there
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each response counts: it shows that the server is there
   useEffect(() => {
     if (data !== undefined) saver.onServer(serverFlowOf(data));
   }, [data, dataUpdatedAt, saver]);
 }
 
-/** Keeps the pinned outputs on this device. */
+/** Keep the pinned outputs on this device. */
 export function useKeptPins(): void {
   const store = useEditorStore();
   const { user } = useSession();
@@ -74,7 +76,7 @@ export function useKeptPins(): void {
         if (state.pinned === before.pinned || writePinned(user.id, state.flow.id, state.pinned)) return;
         notifications.show({
           color: "yellow",
-          message: "The pinned outputs are too large to be kept on this device.",
+          message: "The pinned outputs are too large to keep on this device.",
         });
       }),
     [store, user.id],
