@@ -3,27 +3,20 @@
 The database is made once a session and copied for every test: hashing a password takes as long as ten requests do.
 """
 
-import json
-import shutil
 import signal
 import threading
 
 import pytest
 import written
-from flask.testing import FlaskClient
+from apps import ECHO, EMAIL, Client, copy_database, logged_in, make_config, started
 from shortcuts import BehindShortcut
 
-import database
 import workflow_server
-from config import Config
 from database import write
-from models import ApiToken, Membership, Session, User, Workspace, now_ms
+from models import ApiToken, Membership, User, Workspace, now_ms
 from nodes.base import REGISTRY, Node
-from security.vault import KEY_FILE
 
 pytest_plugins = ["network", "properties"]  # the latter has the profiles of hypothesis
-EMAIL, PASSWORD = "owner@example.org", "correct horse battery"
-ECHO = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
 
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -40,41 +33,6 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-class Client(FlaskClient):
-    """A client whose bodies are JSON: `post(path, {"a": 1})`. `user` is who is logged in, None for nobody."""
-
-    user = None
-    workspace = None
-
-    def open(self, path, body=None, **options):
-        if body is not None:
-            # By the standard library, which writes what the server's own JSON refuses: large integers, lone surrogates.
-            options |= {"data": json.dumps(body), "content_type": "application/json"}
-        return super().open(path, buffered=True, **options)
-
-    def get(self, path, **options):
-        return self.open(path, method="GET", **options)
-
-    def post(self, path, body=None, **options):
-        return self.open(path, body, method="POST", **options)
-
-    def put(self, path, body=None, **options):
-        return self.open(path, body, method="PUT", **options)
-
-    def patch(self, path, body=None, **options):
-        return self.open(path, body, method="PATCH", **options)
-
-    def delete(self, path, body=None, **options):
-        return self.open(path, body, method="DELETE", **options)
-
-
-def make_config(data_dir, **settings):
-    """The settings of a small, quick server in this folder."""
-    quick = {"run_threads": 4, "durability": "normal", "grace": 1, "admin_email": EMAIL, "admin_password": PASSWORD}
-    # Whether the browser app is built at the moment is nothing to a test that does not speak of it.
-    return Config(data_dir=data_dir, **{"web_dir": data_dir / "no-web", **quick, **settings})
-
-
 @pytest.fixture(scope="session")
 def first_app(tmp_path_factory):
     """An app over a database as the first start leaves it: one owner, one workspace. Its threads do not run."""
@@ -86,26 +44,17 @@ def first_app(tmp_path_factory):
 @pytest.fixture
 def config(tmp_path, first_app):
     """Settings over a fresh copy of the first database, with its key."""
-    config = make_config(tmp_path / "data")
-    config.data_dir.mkdir()
-    first = first_app.extensions["headrace"].config
-    shutil.copy(first.database_path, config.database_path)
-    shutil.copy(first.data_dir / KEY_FILE, config.data_dir)
-    return config
+    return copy_database(first_app.extensions["headrace"].config, make_config(tmp_path / "data"))
 
 
 @pytest.fixture
-def app(config, first_app, monkeypatch):
+def app(config, first_app):
     """The app over a database of its own, with its threads running.
 
     The Flask app itself is the same for all tests: putting the API together takes longer than most tests do.
     """
-    database.connect(config.database_path, config.durability)
-    server = workflow_server.Server(config)
-    monkeypatch.setitem(first_app.extensions, "headrace", server)
-    server.start()
-    yield first_app
-    server.stop()
+    with started(first_app, config):
+        yield first_app
 
 
 @pytest.fixture
@@ -138,15 +87,6 @@ def server(app):
 def client(app):
     """Somebody who is not logged in."""
     return app.test_client()
-
-
-def logged_in(app, user, workspace):
-    """A client with a session of this user in this workspace."""
-    client = app.test_client()
-    client.user, client.workspace = user, workspace
-    _, token = Session.start(user, workspace.id, days=1)
-    client.set_cookie("headrace_session", token)
-    return client
 
 
 @pytest.fixture

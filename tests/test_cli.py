@@ -314,6 +314,7 @@ def read_terminal(fd):
         return ""
 
 
+@pytest.mark.slow
 def test_run_on_a_terminal_shows_a_table(file):
     shown, out = on_a_terminal("run", file(BRANCHING), "--input", '{"a": 41}')
     assert json.loads(out) == {"total": 42}
@@ -484,6 +485,7 @@ def test_user_add_reads_the_password_from_stdin(data_dir):
     assert roles()["ann@example.org"] == "editor"
 
 
+@pytest.mark.slow
 def test_user_add_asks_for_the_password_on_a_terminal_and_does_not_show_it(data_dir):
     answers = [("make one up)", "typed in twice\n"), ("Repeat", "typed in twice\n")]
     shown, out = on_a_terminal("user", "add", "ann@example.org", answers=answers)

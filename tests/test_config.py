@@ -375,6 +375,7 @@ def test_the_master_stops_nothing_for_a_worker_that_died(gunicorn_conf):
     assert part.calls == []
 
 
+@pytest.mark.slow
 def test_memory_is_frozen_before_the_fork(gunicorn_conf):
     gc.unfreeze()  # what importing the server froze
     try:

@@ -849,6 +849,7 @@ def test_a_run_that_is_settled_as_a_whole_only_gives_its_output():
 # Size
 
 
+@pytest.mark.slow
 def test_a_chain_of_ten_thousand_nodes_runs():
     ran = run(chain(*[f"n{number}" for number in range(10_000)]), {"a": 1})
     assert ran.output == {"a": 1} and len(ran.steps) == 10_000

@@ -647,6 +647,7 @@ EXPENSIVE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", EXPENSIVE, ids=lambda source: source[:60])
 def test_many_bounded_operations_cannot_add_up(source: str) -> None:
     started = time.thread_time()
@@ -879,6 +880,7 @@ def test_the_page_names_every_filter_test_function_method_and_field() -> None:
     assert [name for name in names if not re.search(rf"`{name}\b", page)] == []
 
 
+@pytest.mark.slow
 def test_the_expressions_of_a_value_have_a_bound_together() -> None:
     many = ["{{ a." + ".".join("b" * 90) + f".c{at} }}}}" for at in range(1_200)]
     assert compile_value(many[:10]).parts == 10 * 93

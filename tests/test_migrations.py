@@ -143,6 +143,7 @@ def test_the_folder_of_a_new_database_is_made(tmp_path):
     assert (tmp_path / "a" / "b" / "new.sqlite3").exists()
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_migrate_once(tmp_path):
     source = """
 import sys, pathlib, database

@@ -371,6 +371,7 @@ def test_no_pattern_of_a_json_schema_takes_long_either(client):
     assert [told for one in found if (told := slow(one))] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "method"),
     [

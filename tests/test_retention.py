@@ -480,6 +480,7 @@ Retention(config, Payloads(folder / "values", 1000), lambda: now, pause=pause).w
 """
 
 
+@pytest.mark.slow
 def test_one_process_works_and_another_takes_over_when_it_has_died(make, keep, payloads, tmp_path):
     for number in range(3):
         make(OLD + number, large=2_000)

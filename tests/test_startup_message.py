@@ -117,6 +117,7 @@ def test_other_addresses_are_taken_for_links_as_they_are(host):
     assert startup_message.local_links(Config(host=host)) == ""
 
 
+@pytest.mark.slow
 def test_another_server_than_gunicorn_tells_the_login_when_the_app_is_made(tmp_path):
     program = "import sys, workflow_server; from config import Config; from pathlib import Path\n"
     program += "workflow_server.create_app(Config(data_dir=Path(sys.argv[1])))"

@@ -32,6 +32,7 @@ def statuses():
     return sorted(row.status for row in Run.select().where(Run.workflow_id == "agent:helper"))
 
 
+@pytest.mark.slow
 def test_agents_leave_threads_to_others(add_agent, ask, llm, owner, make_flow, server, go_on):
     add_agent()
     llm.then(forever(stall(go_on, then=say("At last."))))

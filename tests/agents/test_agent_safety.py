@@ -218,6 +218,7 @@ def test_a_large_input_is_on_record_once(add_agent, ask, llm, owner, log_of):
     assert len(llm.requests[0].messages[-1]["content"]) > 200_000
 
 
+@pytest.mark.slow
 def test_a_list_of_large_runs_has_a_bound_and_its_pages_together_have_all(owner, workspace):
     text = json.dumps("r" * 3_000)
     with write():

@@ -462,6 +462,7 @@ def test_what_the_server_says_of_an_error_is_told_in_one_short_line(fails, body,
     assert said in message and len(message) < 400
 
 
+@pytest.mark.slow
 @BOTH
 @EACH
 def test_an_answer_that_is_too_large_is_not_read(fails, provider, stream):

@@ -638,6 +638,7 @@ for number in range(30):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_leave_an_entry_for_each_thing_that_they_do(tmp_path, first_app, config, app, owner):
     _, token = ApiToken.issue(name="two", role="owner", user_id=owner.user.id, workspace_id=owner.workspace.id)
     processes = [start_python(SOURCE, config.data_dir, token, name) for name in ("one", "two")]

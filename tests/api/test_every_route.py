@@ -5,7 +5,7 @@ The routes come from the app's own URL map, so none can be forgotten.
 
 import pytest
 
-from models import ROLES, AgentRun, ApiToken
+from models import ROLES, ApiToken
 
 # Everything that answers without a session: nothing else may.
 OPEN = {
@@ -187,22 +187,6 @@ def ask(client, route, ids, body=None, **options):
     if method in ("POST", "PUT", "PATCH"):
         options["body"] = body or {}
     return client.open(path, method=method, **options)
-
-
-@pytest.fixture
-def ids(owner, flow, run):
-    """Rows of the first workspace that belong to the owner."""
-    memory = owner.post("/api/agent/memory", {"agent_id": "a", "key": "k", "content": "c"}).json
-    token = owner.post("/api/tokens", {"name": "t"}).json
-    bearer = {"name": "c", "type": "http_bearer", "data": {"token": "t"}}
-    rows = {"flow": flow, "run": run, "memory": memory, "token": token}
-    values = {"workspace_id": run["workspace_id"], "agent_id": "a", "run_id": run["id"], "node_id": "n"}
-    AgentRun.add(id="arun_1", item_index=-1, task="t", status="success", **values)
-    rows["agent_run"] = {"id": "arun_1"}
-    rows["credential"] = owner.post("/api/credentials", bearer).json
-    rows["workspace"] = {"id": run["workspace_id"]}
-    rows["invitation"] = owner.post("/api/invitations", {"email": "new@example.org", "role": "viewer"}).json
-    return {f"<{name}>": row["id"] for name, row in rows.items()}
 
 
 def test_every_route_is_in_the_table(first_app):

@@ -1,9 +1,7 @@
 """Query parameters of every route: an unknown one is refused, an empty one counts as not given."""
 
 import pytest
-from test_every_route import LEAST_ROLE, ask, ids, routes_of
-
-__all__ = ["ids"]  # a fixture
+from test_every_route import LEAST_ROLE, ask, routes_of
 
 from api.http import query_parameters
 from models import AgentMemory
@@ -29,7 +27,7 @@ def is_about(answer, name):
 
 
 @pytest.mark.parametrize("route", STRICT)
-def test_a_misspelt_parameter_is_refused_with_the_nearest_known_name(owner, ids, parameters, route, count_rows):  # noqa: F811
+def test_a_misspelt_parameter_is_refused_with_the_nearest_known_name(owner, ids, parameters, route, count_rows):
     before = count_rows()
     for name in parameters(route):
         answer = ask(owner, route, ids, query_string={f"{name}x": "1"})
@@ -39,7 +37,7 @@ def test_a_misspelt_parameter_is_refused_with_the_nearest_known_name(owner, ids,
 
 
 @pytest.mark.parametrize("route", READS)
-def test_an_empty_parameter_counts_as_not_given(owner, ids, parameters, route):  # noqa: F811
+def test_an_empty_parameter_counts_as_not_given(owner, ids, parameters, route):
     usual = ask(owner, route, ids)
     assert usual.status_code in (200, 404)
     empty = ask(owner, route, ids, query_string=dict.fromkeys(parameters(route), ""))
@@ -47,7 +45,7 @@ def test_an_empty_parameter_counts_as_not_given(owner, ids, parameters, route): 
 
 
 @pytest.mark.parametrize("route", STRICT)
-def test_every_route_takes_the_workspace_as_a_parameter(owner, ids, route):  # noqa: F811
+def test_every_route_takes_the_workspace_as_a_parameter(owner, ids, route):
     answer = ask(owner, route, ids, query_string={"workspace_id": owner.workspace.id})
     assert answer.status_code not in (401, 403) and "unknown query parameter" not in answer.text
 

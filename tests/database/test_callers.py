@@ -187,6 +187,7 @@ def test_a_session_that_was_used_is_looked_up_anew(ada, statements):
 # Two processes
 
 
+@pytest.mark.slow
 def test_a_role_that_another_process_lowers_counts_for_no_further_request(other, ada, token):
     for _ in range(1_000):
         for role in ("viewer", "editor"):
@@ -194,6 +195,7 @@ def test_a_role_that_another_process_lowers_counts_for_no_further_request(other,
             assert dict(Caller.of_token(token).roles) == {ada.second.id: role} == dict(Caller.of_token(token).roles)
 
 
+@pytest.mark.slow
 def test_what_another_process_ends_is_accepted_no_further_time(other, ada, token):
     for _ in range(300):
         other("withdraw")
@@ -215,6 +217,7 @@ def test_what_another_process_ends_is_accepted_no_further_time(other, ada, token
     assert Caller.of_token(token)
 
 
+@pytest.mark.slow
 def test_a_flow_that_another_process_archives_is_found_so_at_once(path, ada, token, other):
     made = add_flow(flow("a"))
     for _ in range(1_000):

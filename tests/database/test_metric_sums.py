@@ -66,6 +66,7 @@ def assert_right(days):
             assert found == of_flows(place, first), f"since day {first}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_the_figures_are_those_of_the_counts_whatever_is_counted_and_settled_when(path, seed):
     chance, today = random.Random(seed), 100
@@ -163,6 +164,7 @@ def test_a_run_that_is_recorded_as_an_old_one_is_in_the_figures_at_once(owner, w
     assert WorkspaceDay.select().count() == 3 and User.select().exists()
 
 
+@pytest.mark.slow
 def test_processes_that_settle_together_do_so_once(path):
     for day in range(100):
         count("ws_a", "wf_1", day)

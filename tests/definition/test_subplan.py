@@ -176,6 +176,7 @@ def test_a_part_is_a_plan_like_any_other():
     assert [item.id for item in found.left_out] == ["x", "c"]
 
 
+@pytest.mark.slow
 def test_a_chain_of_ten_thousand_nodes_has_parts():
     made = flow(*[f"n{at}" for at in range(10_000)], edges=[[f"n{at}", f"n{at + 1}"] for at in range(9_999)])
     assert len(part(made, "n9999").nodes) == 10_000 and len(part(made, "n9999", {"n9998": 1}).nodes) == 2

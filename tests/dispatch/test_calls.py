@@ -121,6 +121,7 @@ def test_threads_call_each_other(start):
     assert Run.select().count() == 50 and nothing_waits()
 
 
+@pytest.mark.slow
 def test_two_processes_call_each_other(tmp_path, types):
     made = called(node("x", "act"), call(called(node("y", "act"))))
     parent = add_flow(flow(call(made, "p"), call(made, "q"), node("end", "act"), edges=["p end", "q end"]))

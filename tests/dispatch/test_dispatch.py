@@ -930,6 +930,7 @@ def test_a_run_of_a_process_that_starts_during_a_sweep_is_left_alone(path, inlin
     assert (run_of(id_).status, run_of(id_).lease_owner) == ("running", "proc_new")
 
 
+@pytest.mark.slow
 def test_a_run_survives_a_process_that_is_killed(tmp_path, inline, types):
     types.offer("die", lambda config, input, ctx: input, pure=False)
     made = add_flow(chain(node("a", "act"), node("b", "give", {"value": 2}), node("c", "die"), node("d", "act")))
@@ -955,6 +956,7 @@ with Types() as types, process(folder, inline=True) as dispatcher:
     assert statuses(run.id) == [("a", "success"), ("b", "success"), ("c", "failed"), ("c", "success"), ("d", "success")]
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_execute_the_same_run(tmp_path, types):
     made = add_flow(flow(node("a", "act"), node("b", "act")))
     ids = {on_record(made) for _ in range(30)}

@@ -90,6 +90,7 @@ def test_many_who_submit_at_once_are_all_served(start, types):
     assert most_at_once(busy.spans) <= 3
 
 
+@pytest.mark.slow
 def test_two_processes_run_no_more_at_once(tmp_path):
     made = [limited(node("a", "busy"), limit=limit) for limit in (1, 2)]
     source = """
@@ -142,6 +143,7 @@ def test_one_too_many_waits_for_a_place_and_says_so(start, gate):
     assert run_of(second.id).waiting is None
 
 
+@pytest.mark.slow
 def test_a_long_queue_does_not_hold_up_other_flows(start, gate):
     dispatcher = start(run_threads=2)
     made = limited(node("a", "gate"))
@@ -404,6 +406,7 @@ def test_a_run_that_waits_takes_no_place_of_those_that_skip(inline):
 # Taking up
 
 
+@pytest.mark.slow
 def test_two_threads_that_look_for_runs_take_each_of_them_once(start, gate):
     dispatcher = start(run_threads=8)
     made = add_flow(flow(node("a", "gate")))

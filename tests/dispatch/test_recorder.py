@@ -199,6 +199,7 @@ def test_a_full_database_is_told_to_who_waits_and_to_nobody_else(path, recorder)
     assert recorder.commit([put("ws_2", "x" * 100_000)]) == [1]
 
 
+@pytest.mark.slow
 def test_the_recorder_goes_on_once_the_disk_has_room_again(path):
     source = """
 import pathlib, resource, sys

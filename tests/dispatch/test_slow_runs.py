@@ -131,6 +131,7 @@ def unreadable(count):
     return runs, lambda: WorkflowVersion.update(definition_json=whole).execute()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"inline": True}, {"run_threads": THREADS}])
 def test_those_that_cannot_be_read_hold_up_no_others_however_many_are_older(start, settings):
     dispatcher = start(**settings)

@@ -326,6 +326,7 @@ def test_of_an_answer_and_the_timer_at_once_one_wins(start, types):
         assert run_of(run.id).claims == 2
 
 
+@pytest.mark.slow
 def test_several_processes_that_wake_at_once_wake_once(tmp_path, inline):
     ids = [submit(inline, chain(ask(until=LONG_AGO), node("b", "act"))).id for _ in range(30)]
     source = """
@@ -504,6 +505,7 @@ def test_a_crash_at_any_moment_changes_nothing(tmp_path, types):
     assert len(moments) > 15 and first_run().status == "success"
 
 
+@pytest.mark.slow
 def test_a_run_that_waits_survives_a_process_that_is_killed_after_its_answer(tmp_path, inline, types):
     made = add_flow(chain(node("a", "act"), ask("w"), node("b", "act"), node("c", "die"), node("d", "act")))
     source = """

@@ -514,6 +514,7 @@ def test_a_command_has_a_bound():
 HOSTILE = ["'" * 199_000, '"\\' * 99_000, "\\" * 199_000, "$(" * 99_000, "^" * 199_000, " a" * 99_000, "a''" * 66_000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [*HOSTILE, "=&" * 90_000, "a=1&" * 49_000, ";" * 190_000])
 @pytest.mark.parametrize("start", ["curl https://a.example", 'curl ^"https://a.example^"'])
 @pytest.mark.parametrize("option", ["-d", "-F x=", "-d @", "-b", "-G -d"])

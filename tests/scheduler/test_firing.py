@@ -394,6 +394,7 @@ def test_pruning_goes_on_until_nothing_is_left(monkeypatch):
 # Many
 
 
+@pytest.mark.slow
 def test_a_thousand_that_are_due_in_the_same_second_are_fired_at_once():
     with write():
         for number in range(1_000):

@@ -124,6 +124,7 @@ def test_of_many_that_begin_together_one_leads(clock):
     assert sum(Lease.lead(RIGHT, process.owner, LEASE_MS, clock.wall) for process in processes) == 1
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_have_different_names(path):
     source = """
 import sys, pathlib, database

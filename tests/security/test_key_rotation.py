@@ -315,6 +315,7 @@ def test_a_server_that_was_just_starting_does_not_go_on_with_the_old_key(filled)
         server.recorder.stop()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_up_keeps_its_key(filled):
     server = workflow_server.Server(filled)
     server.start()

@@ -224,6 +224,7 @@ def test_the_way_out_that_the_refusal_names_works(tmp_path):
     start(tmp_path, secret_key="another key altogether")
 
 
+@pytest.mark.slow
 def test_a_wrong_key_is_one_line_on_the_command_line(tmp_path):
     start(tmp_path, secret_key=KEY)
     source = """

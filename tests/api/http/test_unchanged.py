@@ -173,6 +173,7 @@ def test_a_parameter_that_is_wrong_is_wrong_each_time(ask, owner):
 # Two processes
 
 
+@pytest.mark.slow
 def test_what_another_process_adds_is_seen_at_once(ask, owner, other):
     paths = {
         "run": ["/api/runs?limit=3", "/api/dashboard/runs/latest", "/api/metrics", "/api/flows?brief=true"],
@@ -191,6 +192,7 @@ def test_what_another_process_adds_is_seen_at_once(ask, owner, other):
     assert Run.select().count() > rounds and LogEntry.select().count() >= rounds
 
 
+@pytest.mark.slow
 def test_who_may_not_see_it_any_more_gets_no_304(ask, other, workspace, token_client, run):
     path = f"/api/runs/{run['id']}"
     tag = None

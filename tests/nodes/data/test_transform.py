@@ -83,6 +83,7 @@ def test_jmespath_that_fails_is_permanent(run, query):
     assert caught.value.permanent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "query",
     [

@@ -154,6 +154,7 @@ def test_a_zip_that_lies_about_its_size_gains_nothing(run, put, ctx):
     refused(run, ctx, "no xlsx file that can be read")
 
 
+@pytest.mark.slow
 def test_a_part_that_lies_about_its_size_is_read_no_further_than_it_says(run, put, ctx):
     """Libraries read parts as a whole, and Python unzips all of one before it looks at the size that it should have."""
     content, name = book(["a"], ["b"]), "[Content_Types].xml"
@@ -213,6 +214,7 @@ def keeps_busy():
     return with_part(book(["a"]), SHEET, start + b"<c><v>1</v></c>" * 3_000_000 + b"</row></sheetData></worksheet>")
 
 
+@pytest.mark.slow
 def test_a_file_that_keeps_its_reader_busy_ends_at_the_timeout_and_takes_no_time_of_the_server(run, put, make_ctx):
     ctx, _ = make_ctx(seconds=2)
     content = keeps_busy()
@@ -295,6 +297,7 @@ def test_what_is_no_pdf_is_refused(run, put, ctx, content):
     refused(run, ctx, "is no PDF that can be read", "pdf")
 
 
+@pytest.mark.slow
 def test_a_pdf_whose_stream_unzips_to_very_much_is_refused(run, put, ctx):
     put(page(zlib.compress(b" " * (200 * 2**20), 9), b"/Filter/FlateDecode"))
     refused(run, ctx, "is no PDF that can be read: Limit reached", "pdf")

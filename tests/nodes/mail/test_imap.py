@@ -130,6 +130,7 @@ def test_a_server_that_drips_is_not_waited_for(make_ctx, serve_bytes):
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "greeting",
     [

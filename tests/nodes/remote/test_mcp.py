@@ -243,6 +243,7 @@ def test_an_answer_that_is_none_says_whether_it_passes(fails, odd, respond, perm
     assert (error.permanent, part in error.message) == (permanent, True)
 
 
+@pytest.mark.slow
 def test_what_unzips_to_something_large_is_refused(fails, odd):
     packed = gzip.compress(b" " * 100_000_000)
     respond = odd(lambda asked: Response(packed, mimetype=JSON, headers={"Content-Encoding": "gzip"}))
