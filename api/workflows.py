@@ -18,7 +18,7 @@ from api.http.auth import check_role, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, check_depth, dump, parse_json
 from api.runs import shown
 from definition import Pin
-from definition.triggers import Trigger, triggers_of
+from definition.triggers import Trigger, find_triggers
 from dispatch import CHECKS, SAVES, Dispatcher, Options
 from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, NotFound, TooLarge
@@ -255,7 +255,7 @@ def validate(body: dict[str, Any]) -> Any:
     with CHECKS.taken(get_user().id):
         plan, issues = definitions.check(definition, most)
         found = [*issues, *warnings_of(definition, get_workspace_id())]
-        drawn = {id_: outline._asdict() for id_, outline in definitions.outlines(definition, most).items()}
+        drawn = {id_: outline._asdict() for id_, outline in definitions.outline_nodes(definition, most).items()}
         return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found], "nodes": drawn}
 
 
@@ -278,7 +278,7 @@ def _change(
     before = {name: getattr(flow, name) for name in ("name", "status", "version")}
     text = changes.get("definition_json", flow.definition_json)
     # Before the transaction: it takes longer than that should.
-    counts = definitions.differences(orjson.loads(flow.definition_json), orjson.loads(text))
+    counts = definitions.count_differences(orjson.loads(flow.definition_json), orjson.loads(text))
     try:
         with audited(action, flow) as entry:
             if not flow.change(get_user().id, expected, triggers, **changes):
@@ -353,7 +353,7 @@ def _check_draft(text: str, until: str | None) -> None:
     else:
         most = current_app.extensions["headrace"].config.max_nodes
         plan, _ = definitions.plan_until(parse_json(text, "definition_json"), until, most)
-        triggers_of(plan)
+        find_triggers(plan)
 
 
 def _checked(text: str, status: str) -> list[Trigger] | None:
@@ -361,7 +361,7 @@ def _checked(text: str, status: str) -> list[Trigger] | None:
     value = parse_json(text, "definition_json")
     most = current_app.extensions["headrace"].config.max_nodes
     if status == "active":
-        return triggers_of(definitions.plan(value, most))
+        return find_triggers(definitions.plan(value, most))
     definitions.graph(value, most)
     return None
 

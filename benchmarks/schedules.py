@@ -27,7 +27,7 @@ import database
 from benchmarks import common
 from config import Config
 from definition import plan
-from definition.triggers import triggers_of
+from definition.triggers import find_triggers
 from models import Schedule, Workflow, now_ms
 
 TARGET_SECONDS = 2.0
@@ -64,7 +64,7 @@ def write_schedules(path: Path, instant: int) -> None:
     """Let all of them be due at this instant, in milliseconds."""
     database.connect(path)
     made = plan(FLOW)
-    wanted = [(trigger.node_id, trigger.config) for trigger in triggers_of(made)]
+    wanted = [(trigger.node_id, trigger.config) for trigger in find_triggers(made)]
     with database.write():
         for flow in Workflow.select():
             Schedule.sync(flow, wanted, instant - HOUR * 1000)

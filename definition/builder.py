@@ -1,4 +1,4 @@
-"""The nodes of a definition, made ready to run; whatever is wrong with one of them is noted, node by node."""
+"""Builder of planned nodes: validates the raw nodes of a definition and collects the issues of each."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from errors import ExpressionError, NodeError
 from expressions import Template, compile_value, places_of_expressions, texts_with_expressions
 from nodes import plugin_runner, plugins
 from nodes.base import REGISTRY, Node, is_literal
-from nodes.fields import AS_WRITTEN, EXPRESSION, weight_of_schemas
+from nodes.fields import EXPRESSION, NOT_EVALUATED, weight_of_schemas
 
-from .graph import MAX_NAME, Graph, Issues, unknown_keys
-from .messages import elsewhere, meant, paths_of
+from .graph import MAX_NAME, Graph, Issues, report_unknown_keys
+from .messages import flatten, suggest, suggest_by_alias
 from .plan import Config, Constant, Dynamic, PlannedNode, Retry
-from .schema import NODE, RETRY, bounds_of, keys_of, words_of
+from .schema import NODE, RETRY, get_bounds, get_enum, get_keys
 
-# Of all expressions in a definition: with more, it would take a process many seconds and much memory.
-MOST_PARTS = 500_000
-CHARACTERS_A_PART = 4  # of an expression that does not compile, as it is seldom known how far that went
-# The same of all JSON Schemas, as bytes that their patterns are compiled to: five hundred of the costliest.
-MOST_SCHEMAS = 2**28
-NAMED = 10  # ways out of a node in a message
+# Limit on the expressions of one definition: more would take many seconds and much memory to compile.
+MAX_PARTS = 500_000
+CHARACTERS_PER_PART = 4  # estimate for an expression that does not compile
+# Limit on the JSON Schemas of one definition, in bytes of compiled patterns: 500 of the most expensive schemas.
+MAX_SCHEMA_WEIGHT = 2**28
+MAX_NAMED_WAYS = 10  # ways out of a node in a message
 
 
-def nodes_of(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
+def build_nodes(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
     place = {id_: index for index, id_ in enumerate(shape.order)}
     file_place = {id_: index for index, id_ in enumerate(shape.nodes)}
-    inputs = inputs_of(shape, place)
+    inputs = collect_inputs(shape, place)
     sources = {edge.source for edge in shape.edges}
     planned, parts, schemas = [], 0, 0
     for id_ in shape.order:
@@ -41,20 +41,20 @@ def nodes_of(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
             planned.append(built)
         parts += builder.parts
         schemas += builder.schemas
-        if parts > MOST_PARTS:
-            issues.add("nodes", f"the expressions of all nodes have more than {MOST_PARTS:,} parts together")
-        if schemas > MOST_SCHEMAS:
+        if parts > MAX_PARTS:
+            issues.add("nodes", f"all expressions together have more than {MAX_PARTS:,} parts; split the flow in two")
+        if schemas > MAX_SCHEMA_WEIGHT:
             issues.add(
-                "nodes", "the JSON Schemas of all nodes, or the patterns in them, take too much to check together"
+                "nodes", "the JSON Schemas of all nodes together are too large to check; simplify their patterns"
             )
-        if parts > MOST_PARTS or schemas > MOST_SCHEMAS or issues.is_full:
+        if parts > MAX_PARTS or schemas > MAX_SCHEMA_WEIGHT or issues.is_full:
             break
     _check_edges(shape, issues)
     return tuple(planned) if issues else _addressing(planned)
 
 
-def inputs_of(shape: Graph, place: Mapping[str, int]) -> dict[str, tuple[tuple[int, str | None], ...]]:
-    """For each node its edges in: the place of the source, and the branch by which it leaves."""
+def collect_inputs(shape: Graph, place: Mapping[str, int]) -> dict[str, tuple[tuple[int, str | None], ...]]:
+    """Return the incoming edges of each node, as pairs of the source's position and the branch taken there."""
     found: dict[str, list[tuple[int, str | None]]] = {id_: [] for id_ in shape.nodes}
     for edge in shape.edges:
         found[edge.target].append((place[edge.source], edge.branch))
@@ -62,9 +62,9 @@ def inputs_of(shape: Graph, place: Mapping[str, int]) -> dict[str, tuple[tuple[i
 
 
 def _addressing(nodes: list[PlannedNode]) -> tuple[PlannedNode, ...]:
-    """The nodes, with those in `addresses` alone that are not before the node; the others it sees as they ended."""
+    """Keep in `addresses` only nodes that do not run before the node; the others become references to their output."""
     bits = {id_: 1 << number for number, id_ in enumerate({id_ for node in nodes for id_ in node.addresses})}
-    before: list[int] = []  # for each node, the bits of what comes before it
+    before: list[int] = []  # for each node, the bits of its ancestors
     for node in nodes if bits else ():
         before.append(0)
         for at, _ in node.inputs:
@@ -76,8 +76,8 @@ def _addressing(nodes: list[PlannedNode]) -> tuple[PlannedNode, ...]:
 
 
 def _check_edges(shape: Graph, issues: Issues) -> None:
-    """Every edge leaves by a way that its source has, and enters no trigger."""
-    ways = {id_: _by_name(ways_of(raw)) for id_, raw in shape.nodes.items()}
+    """Report edges from a branch that the source does not have, and edges into a trigger."""
+    ways = {id_: _by_name(find_ways(raw)) for id_, raw in shape.nodes.items()}
     for edge in shape.edges:
         if issues.is_full:
             break
@@ -89,27 +89,27 @@ def _check_edges(shape: Graph, issues: Issues) -> None:
         if known is None or edge.branch in known:
             continue
         names = _names(known)
-        # An edge that is live on every branch would be a surprise, so it must name one.
+        # An edge without a branch would be live on all of them, which surprises users; so it must name one.
         if edge.branch is None:
             issues.add(path, f"must name a branch of {edge.source!r}: {names}", edge.source)
         else:
-            offer = f"it has {names}" if names else "it has none"
+            offer = f"choose one of {names}" if names else "it has no branches, so leave the branch out"
             issues.add(path, f"{edge.source!r} has no branch {edge.branch[:MAX_NAME]!r}; {offer}", edge.source)
 
 
 def _by_name(ways: tuple[str | None, ...] | None) -> dict[str | None, None] | None:
-    """The same in their order, to be looked for: a node may have very many."""
+    """Return the branches as an ordered set for fast lookup: a node may have very many."""
     return None if ways is None else dict.fromkeys(ways)
 
 
 def _names(ways: Collection[str | None]) -> str:
-    """The first of them that have a name, for a message: one of all for each wrong edge would be very long."""
-    names = [repr(name[:MAX_NAME]) for name in islice(ways, NAMED + 1) if name is not None]
-    return ", ".join([*names[:NAMED], "…"] if len(ways) > NAMED else names)
+    """Return the first MAX_NAMED_WAYS branch names for a message; all names would make it very long."""
+    names = [repr(name[:MAX_NAME]) for name in islice(ways, MAX_NAMED_WAYS + 1) if name is not None]
+    return ", ".join([*names[:MAX_NAMED_WAYS], "…"] if len(ways) > MAX_NAMED_WAYS else names)
 
 
-def ways_of(raw: Mapping[str, Any]) -> tuple[str | None, ...] | None:
-    """The branches of a node; None in them is the unnamed way. None for an unknown type."""
+def find_ways(raw: Mapping[str, Any]) -> tuple[str | None, ...] | None:
+    """Return the branches of a node, with None for the unnamed branch; None if the type is unknown."""
     node = REGISTRY.get(raw["type"])
     if node is None:
         return None
@@ -125,16 +125,19 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _branches(node: Node, raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """The branches of the node's type under its raw config. NodeError where a type that is not ours fails at that."""
+    """Return the branches of the node type for a raw config.
+
+    Raises: NodeError if the code of a plugin fails.
+    """
     config = _object(raw.get("config"))
     return plugin_runner.branches(node, config) if node.own else node.branches(config)
 
 
-NODE_KEYS, RETRY_KEYS = keys_of(NODE), keys_of(RETRY)
+NODE_KEYS, RETRY_KEYS = get_keys(NODE), get_keys(RETRY)
 
 
 class _Builder:
-    """Turns one raw node into a `PlannedNode`, or notes what is wrong with it."""
+    """Builds a `PlannedNode` from one raw node, or reports its issues."""
 
     def __init__(
         self, raw: dict[str, Any], path: str, place: Mapping[str, int], nodes: Mapping[str, Any], issues: Issues
@@ -144,17 +147,17 @@ class _Builder:
         self.references: set[str] = set()
         self.addresses: set[str] = set()
         self.parts = 0  # of its expressions
-        self.schemas = 0  # what it took to check its JSON Schemas
+        self.schemas = 0  # weight of its JSON Schemas, see `weight_of_schemas`
 
     def build(self, inputs: tuple[tuple[int, str | None], ...], is_leaf: bool) -> PlannedNode | None:
         node = REGISTRY.get(self.raw["type"])
         if node is None:
             type_ = self.raw["type"][:MAX_NAME]
-            offer = plugins.why_missing(type_) or elsewhere(type_, also()) or meant(type_, REGISTRY)
+            offer = plugins.why_missing(type_) or suggest_by_alias(type_, also()) or suggest(type_, REGISTRY)
             self.bad("type", f"there is no node type {type_!r}{offer}")
             return None
         before = len(self.issues)
-        unknown_keys(self.raw, NODE_KEYS, self.path, self.issues, self.id)
+        report_unknown_keys(self.raw, NODE_KEYS, self.path, self.issues, self.id)
         branches = self.branches(node)
         planned = PlannedNode(
             position=self.place[self.id],
@@ -181,7 +184,7 @@ class _Builder:
         self.issues.add(f"{self.path}.{key}", message, self.id)
 
     def branches(self, node: Node) -> tuple[str, ...]:
-        """Its branches; notes too whether it looks at steps, which hangs on the config as well."""
+        """Return the node's branches. Also record if it reads other steps, which depends on its config."""
         config = _object(self.raw.get("config"))
         try:
             found = _branches(node, self.raw)
@@ -192,7 +195,7 @@ class _Builder:
         if looks:
             self.references.add("*")
         if "error" in found and self.raw.get("on_error") == "branch":
-            self.bad("on_error", "cannot be branch: the node has a branch of its own that is called error")
+            self.bad("on_error", 'cannot be "branch": the node already has a branch named "error"')
         return found
 
     def name(self) -> str:
@@ -203,10 +206,10 @@ class _Builder:
         return name or self.id
 
     def choice(self, key: str) -> str:
-        allowed = words_of(NODE, key)
+        allowed = get_enum(NODE, key)
         value = self.raw.get(key, allowed[0])
         if value not in allowed:
-            self.bad(key, f"must be one of {', '.join(allowed)}")
+            self.bad(key, f"must be one of: {', '.join(allowed)}")
             return allowed[0]
         return str(value)
 
@@ -217,8 +220,8 @@ class _Builder:
         return bool(value)
 
     def number(self, holder: Mapping[str, Any], schema: dict[str, Any], key: str, default: Any, path: str = "") -> Any:
-        """The number under the key of the holder, whose schema has its bounds."""
-        value, (low, high) = holder.get(key, default), bounds_of(schema, key)
+        """Return the number `holder[key]`, checked against the bounds in its schema."""
+        value, (low, high) = holder.get(key, default), get_bounds(schema, key)
         if value is None and default is None:
             return None
         whole = schema["properties"][key]["type"] == "integer"
@@ -236,7 +239,7 @@ class _Builder:
         if not isinstance(raw, dict):
             self.bad("retry", 'must be an object such as {"attempts": 3, "delay": 1, "backoff": 2}')
             return Retry()
-        unknown_keys(raw, RETRY_KEYS, f"{self.path}.retry", self.issues, self.id)
+        report_unknown_keys(raw, RETRY_KEYS, f"{self.path}.retry", self.issues, self.id)
         numbers = {
             key: self.number(raw, RETRY, key, RETRY["properties"][key]["default"], "retry.") for key in RETRY_KEYS
         }
@@ -247,14 +250,14 @@ class _Builder:
         if raw is None:
             return None
         if branching:
-            self.bad("foreach", f"cannot be used on {node.type!r}, which has branches; map with another node first")
+            self.bad("foreach", f"cannot be used on {node.type!r}, which has branches; add another node for the loop")
         elif node.suspends and not node.asks:
-            self.bad("foreach", f"cannot be used on {node.type!r}, which waits")
+            self.bad("foreach", f"cannot be used on {node.type!r}, which pauses the run")
         compiled = self.compiled("foreach", raw)
         if compiled is None and isinstance(raw, list):
             return Constant(raw)
         if compiled is None:
-            self.bad("foreach", "must be an expression that gives a list, such as {{ input.orders }}")
+            self.bad("foreach", "must be a list, or an expression that returns one, such as {{ input.orders }}")
         return compiled
 
     def compiled(self, key: str, value: Any) -> Template | None:
@@ -262,7 +265,7 @@ class _Builder:
             compiled = compile_value(value)
         except ExpressionError as error:
             self.bad(key, str(error))
-            self.parts += parts_of_broken(value)
+            self.parts += estimate_parts(value)
             return None
         if compiled is not None:
             self.parts += compiled.parts
@@ -271,7 +274,7 @@ class _Builder:
         return compiled
 
     def reference(self, key: str, id_: str) -> None:
-        """An expression may only look at steps that exist and come earlier, or that have an address from the start."""
+        """Record a use of `steps.<id>`: the step must exist, and run earlier or have a resume address."""
         if id_ == "*":
             self.references.add(id_)
             return
@@ -291,7 +294,7 @@ class _Builder:
         if not isinstance(raw, dict):
             self.bad("config", "must be an object")
             return Config({})
-        schema = schema_of(node)
+        schema = get_schema(node)
         static, dynamic, refused = {}, [], []
         for key, value in raw.items():
             field_ = schema.fields.get(key)
@@ -313,7 +316,7 @@ class _Builder:
                 else schema.load(static, partial=partial)
             )
         except ValidationError as error:
-            for path, message in paths_of(error.messages):
+            for path, message in flatten(error.messages):
                 if self.issues.is_full:
                     break
                 self.bad(f"config.{path}" if path else "config", self.hinted(schema, raw, path, message))
@@ -325,33 +328,33 @@ class _Builder:
         return Config({**loaded, **per_item}, tuple(item for item in dynamic if item.key not in per_item))
 
     def has_unevaluated(self, key: str, value: Any, field_: fields.Field[Any]) -> bool:
-        """Return True, and note why, if the setting has an expression in a place where none is evaluated."""
+        """Return True, and report an issue, if the setting has an expression that would not be evaluated."""
         if not is_literal(field_):
             return self.has_unevaluated_key(key, value)
         place = None if field_.metadata.get("braces") else next(places_of_expressions(value), None)
         if place is not None:
             instead = field_.metadata.get("instead")
-            self.bad(f"config.{key}{place[0][:MAX_NAME]}", AS_WRITTEN + (f"; {instead}" if instead else ""))
+            self.bad(f"config.{key}{place[0][:MAX_NAME]}", NOT_EVALUATED + (f"; {instead}" if instead else ""))
         return place is not None
 
     def has_unevaluated_key(self, key: str, value: Any) -> bool:
-        """The same for keys of objects, which are never evaluated, beside values that are."""
+        """Do the same for keys of objects: expressions in keys are never evaluated, unlike those in values."""
         if not isinstance(value, dict | list):
             return False
         for place, name in keys_in(value):
             if EXPRESSION.search(name):
-                told = "the names of fields are taken as written, so {{ … }} is not evaluated here"
+                told = "expressions in field names are not evaluated; use a fixed name"
                 self.bad(f"config.{key}{place[:MAX_NAME]}", f"{told}: {name[:MAX_NAME]!r}")
                 return True
         return False
 
     def hinted(self, schema: Schema, raw: Mapping[str, Any], path: str, message: str) -> str:
-        """The message, with what may help: the settings that there are.
+        """Return the message with a hint: suggest a known setting for an unknown one.
 
-        Without what does not: who left a field empty need not read how long it may be.
+        An empty required field gets only "must not be empty", without the maximum length.
         """
         if path in raw and path not in schema.fields:
-            offer = meant(path, schema.fields) or f"; {self.raw['type']} has {', '.join(schema.fields) or 'none'}"
+            offer = suggest(path, schema.fields) or f"; {self.raw['type']} has: {', '.join(schema.fields) or 'none'}"
             return f"there is no such setting{offer}"
         if raw.get(path) == "" and message.startswith("must not be empty, "):
             return "must not be empty"
@@ -359,12 +362,12 @@ class _Builder:
 
 
 def also() -> dict[str, tuple[str, ...]]:
-    """Other tools' names for each node type."""
+    """Return the names of each node type in other tools."""
     return {type_: (*node.also, node.title) for type_, node in REGISTRY.items()}
 
 
 def keys_in(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield each key of the objects in a JSON value, after the place of its object."""
+    """Yield the path of each object in a JSON value with each of its keys."""
     rest = [("", value)]
     while rest:
         place, part = rest.pop()
@@ -375,16 +378,16 @@ def keys_in(value: Any) -> Iterator[tuple[str, str]]:
             rest += [(f"{place}[{index}]", item) for index, item in enumerate(part) if isinstance(item, dict | list)]
 
 
-def parts_of_broken(value: Any) -> int:
-    """For how many parts a value counts whose expressions do not compile."""
-    return 1 + sum(map(len, texts_with_expressions(value))) // CHARACTERS_A_PART
+def estimate_parts(value: Any) -> int:
+    """Estimate the number of expression parts in a value that does not compile."""
+    return 1 + sum(map(len, texts_with_expressions(value))) // CHARACTERS_PER_PART
 
 
 _SCHEMAS: dict[type[Node], Any] = {}
 
 
-def schema_of(node: Node) -> Any:
-    """The one instance of a node type's config schema: making one costs more than using it."""
+def get_schema(node: Node) -> Any:
+    """Return the shared instance of a node type's config schema: creating one costs more than using it."""
     schema = _SCHEMAS.get(type(node))
     if schema is None:
         schema = _SCHEMAS[type(node)] = node.Config()

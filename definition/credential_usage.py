@@ -1,6 +1,6 @@
-"""Which credentials and which other flows a definition names, and which of the credentials the workspace does not have.
+"""Credential usage: the credentials and workflows that a definition refers to, and warnings about missing ones.
 
-A draft may be incomplete, so this goes by the raw definition and passes over whatever is malformed.
+A draft may be incomplete, so this reads the raw definition and ignores malformed parts.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from nodes.base import REGISTRY, Node, is_literal
 from nodes.core.triggers import CREDENTIAL_TYPES
 from nodes.credentials.keyring import or_list
 
-from .builder import MOST_PARTS, parts_of_broken, schema_of
-from .graph import MOST_ISSUES
+from .builder import MAX_PARTS, estimate_parts, get_schema
+from .graph import MAX_ISSUES, MAX_NAME
 
 ERROR_FLOW = "settings.error_workflow_id"
-LONGEST = 200  # characters of a name in a message
 
 
 class Use(NamedTuple):
-    """A node names a credential at `path`. It has to be of one of `types`; none of them: of any. No node: an agent."""
+    """A reference to a credential at `path`, required to be one of `types` (empty: any). No node: from an agent."""
 
     node_id: str | None
     path: str
@@ -33,10 +32,10 @@ class Use(NamedTuple):
     types: tuple[str, ...] = ()
 
 
-def uses(definition: Any) -> list[Use]:
-    """The credentials that its nodes name: in a key for one, or as `secrets.<name>`. Disabled ones name none.
+def find_credentials(definition: Any) -> list[Use]:
+    """Return the credentials that enabled nodes refer to, by a setting or as `secrets.<name>`.
 
-    Of a definition with more expressions than may be in one, there are those that are found until then.
+    Stops compiling expressions at MAX_PARTS; later references are not found.
     """
     nodes = definition.get("nodes") if isinstance(definition, dict) else None
     found: list[Use] = []
@@ -47,8 +46,8 @@ def uses(definition: Any) -> list[Use]:
     return found
 
 
-def calls(definition: Any) -> list[Use]:
-    """Return the flows that its nodes and its settings name, by their ids. Disabled nodes name none."""
+def find_workflows(definition: Any) -> list[Use]:
+    """Return the workflows that enabled nodes and the settings refer to, by id."""
     if not isinstance(definition, dict):
         return []
     nodes, settings = definition.get("nodes"), definition.get("settings")
@@ -65,28 +64,28 @@ def _calls_of_node(raw: Mapping[str, Any], path: str) -> Iterator[Use]:
     config = raw.get("config")
     if node is None or not isinstance(config, dict):
         return
-    for key, field in schema_of(node).fields.items():
+    for key, field in get_schema(node).fields.items():
         value = config.get(key)
         if field.metadata.get("x-names") == "workflow" and isinstance(value, str) and value:
             yield Use(raw["id"], f"{path}.config.{key}", value)
 
 
-def missing(definition: Any, type_of: Callable[[str], str | None]) -> list[Issue]:
-    """A warning for each use of a credential that there is not, or not of the type that it has to be.
+def find_missing_credentials(definition: Any, type_of: Callable[[str], str | None]) -> list[Issue]:
+    """Return a warning for each reference to a credential that does not exist or has the wrong type.
 
-    `type_of` gives the type of the one that has this name or id, None where there is none.
+    `type_of` maps a name or id to the credential's type, or None if there is no such credential.
     """
-    return missing_of(uses(definition), type_of)
+    return check_uses(find_credentials(definition), type_of)
 
 
-def missing_of(found: Iterable[Use], type_of: Callable[[str], str | None]) -> list[Issue]:
-    """The same for these uses: the first of them, where there are very many."""
+def check_uses(found: Iterable[Use], type_of: Callable[[str], str | None]) -> list[Issue]:
+    """Do the same for given references; at most MAX_ISSUES warnings."""
     warnings = (Issue(use.path, text, use.node_id, "warning") for use in found if (text := _problem(use, type_of)))
-    return list(islice(warnings, MOST_ISSUES))
+    return list(islice(warnings, MAX_ISSUES))
 
 
 def _problem(use: Use, type_of: Callable[[str], str | None]) -> str | None:
-    name, type_ = use.name[:LONGEST], type_of(use.name)
+    name, type_ = use.name[:MAX_NAME], type_of(use.name)
     if type_ is None:
         return f"there is no credential {name!r} in this workspace"
     if use.types and type_ not in use.types:
@@ -95,7 +94,7 @@ def _problem(use: Use, type_of: Callable[[str], str | None]) -> str | None:
 
 
 class _Reader:
-    """Reads node by node, and compiles no more expressions than may be in a definition."""
+    """Reads one node after another, compiling at most MAX_PARTS parts of expressions in total."""
 
     def __init__(self) -> None:
         self.parts = 0
@@ -104,7 +103,7 @@ class _Reader:
         node = REGISTRY.get(raw["type"]) if isinstance(raw.get("type"), str) else None
         if node is None:
             return
-        id_, schema = raw["id"], schema_of(node)
+        id_, schema = raw["id"], get_schema(node)
         config: dict[str, Any] = raw["config"] if isinstance(raw.get("config"), dict) else {}
         for key, value in config.items():
             field = schema.fields.get(key)
@@ -118,8 +117,8 @@ class _Reader:
     def secrets(self, id_: str, path: str, value: Any) -> Iterator[Use]:
         names: set[str] = set()
         for text in texts_with_expressions(value):
-            # Compiling is what costs, and a text that names a secret has this word in it.
-            if "secrets" in text and self.parts <= MOST_PARTS:
+            # Compile only texts with this word: compiling is the expensive part.
+            if "secrets" in text and self.parts <= MAX_PARTS:
                 names |= self.named_in(text)
         for name in sorted(names):
             yield Use(id_, path, name)
@@ -128,14 +127,14 @@ class _Reader:
         try:
             compiled = compile_text(text)
         except ExpressionError:
-            self.parts += parts_of_broken(text)
+            self.parts += estimate_parts(text)
             return frozenset()
         self.parts += compiled.parts
         return compiled.secrets
 
 
 def _types(node: Node, config: Mapping[str, Any], field: fields.Field[Any]) -> tuple[str, ...] | None:
-    """The types of credential that the key takes; None where it is for none, or none is asked for."""
+    """Return the credential types that a key accepts; None if it takes no credential under this config."""
     types = field.metadata.get("x-credential")
     if types is None or node.type != "webhook":
         return None if types is None else tuple(types)

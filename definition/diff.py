@@ -1,4 +1,4 @@
-"""What differs between two definitions, in numbers: what can be told of a change without telling what is in it."""
+"""Diff of two definitions, as counts: describes a change without revealing its content."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 CHANGED = {"changed": True}
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"nodes": {"added", "removed", "changed"}, "edges": {"changed": true}, "settings": …}`; what is the same is left
-    out.
+def count_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `{"nodes": {"added", "removed", "changed"}, "edges": {"changed": true}, "settings": …}`, unchanged parts
+    omitted.
 
-    Both are definitions whose nodes have ids. A node that was only moved to another place is the same.
+    The nodes of both definitions must have ids. A changed `position` alone does not count.
     """
     old, new = _nodes(before), _nodes(after)
     counts = {

@@ -1,7 +1,7 @@
-"""An example for each field of the definition format, as docs/definition.md shows it; a test runs them all.
+"""Examples for each field of the definition format, shown in docs/definition.md and run by a test.
 
-By part and field: `{definition, input, output}`, where the output is what the run gives for the input, or `{definition,
-input, error}`. An example that says nothing of an output is only checked, since a run of it would wait or reach out.
+By part and field: `{definition, input, output}`, with the output of a run on that input, or `{definition, input,
+error}`. An example without an output is only validated, because a run would wait or use the network.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def _set(id_: str, values: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def _flow(*nodes: dict[str, Any], edges: list[Any] | None = None, **settings: Any) -> dict[str, Any]:
-    """The nodes in a line, unless there are edges."""
+    """Return a definition with the nodes in a line, unless edges are given."""
     line = [[one["id"], next_["id"]] for one, next_ in zip((START, *nodes), nodes, strict=False)]
     made: dict[str, Any] = {"nodes": [START, *nodes], "edges": line if edges is None else edges}
     return made | ({"settings": settings} if settings else {})

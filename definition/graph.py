@@ -1,4 +1,4 @@
-"""The graph of a definition: its ids and edges, what is wrong with them, and the order in which they run."""
+"""Graph of a definition: its ids and edges, their validation, and the order of execution."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from errors import Issue
 
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 MAX_ID, MAX_NAME = 64, 200
-MOST_ISSUES = 1_000  # that are told; nobody reads more, and a few bytes of a definition can make one
+MAX_ISSUES = 1_000  # reported; a few bytes of a definition can cause one
 
 
 class Edge(NamedTuple):
-    """A wire from node `source` to node `target`, live when the source leaves by `branch` (None: the unnamed way)."""
+    """An edge from node `source` to node `target`; live if the source takes `branch` (None: the unnamed branch)."""
 
     source: str
     target: str
@@ -23,7 +23,7 @@ class Edge(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """The raw nodes by id in the order of the file, and the edges."""
+    """Raw nodes by id in the order of the file, the edges, and the ids in order of execution."""
 
     nodes: dict[str, dict[str, Any]]
     edges: list[Edge]
@@ -31,27 +31,27 @@ class Graph(NamedTuple):
 
 
 class Issues(list[Issue]):
-    """What is wrong, collected; `add` says where. When it `is_full`, there is no need to look for more."""
+    """Collected issues, at most MAX_ISSUES. Stop looking for more if it `is_full`."""
 
     @property
     def is_full(self) -> bool:
-        return len(self) > MOST_ISSUES
+        return len(self) > MAX_ISSUES
 
     def add(self, path: str, message: str, node_id: str | None = None) -> None:
-        """Note one issue at `path`, such as `nodes[2].config.url`."""
-        if len(self) < MOST_ISSUES:
+        """Add an issue at `path`, such as `nodes[2].config.url`."""
+        if len(self) < MAX_ISSUES:
             self.append(Issue(path, message, node_id))
         elif not self.is_full:
-            self.append(Issue("", f"there is more that is wrong; these are the first {MOST_ISSUES:,}"))
+            self.append(Issue("", f"there are more issues; only the first {MAX_ISSUES:,} are listed"))
 
 
-def graph_of(definition: Any, issues: Issues, max_nodes: int) -> Graph | None:
+def build_graph(definition: Any, issues: Issues, max_nodes: int) -> Graph | None:
     if not isinstance(definition, dict):
-        issues.add("definition", "must be an object with nodes and edges")
+        issues.add("definition", 'must be an object with the keys "nodes" and "edges"')
         return None
     raw = _list(definition, "nodes", issues)
     if len(raw) > max_nodes:
-        issues.add("nodes", f"has {len(raw)} nodes; at most {max_nodes} are allowed")
+        issues.add("nodes", f"has {len(raw)} nodes; the limit is {max_nodes}")
         return None
     nodes = _ids(raw, issues)
     edges = _edges(_list(definition, "edges", issues), nodes, issues)
@@ -74,15 +74,15 @@ def _ids(raw: list[Any], issues: Issues) -> dict[str, dict[str, Any]]:
     for position, node in enumerate(raw):
         path = f"nodes[{position}]"
         if not isinstance(node, dict):
-            issues.add(path, "must be an object with id and type")
+            issues.add(path, 'must be an object with the keys "id" and "type"')
             continue
         id_ = node.get("id")
         if not isinstance(id_, str) or not ID.match(id_) or len(id_) > MAX_ID:
-            issues.add(f"{path}.id", "is missing or not a name of letters, digits and _ that starts with no digit")
+            issues.add(f"{path}.id", "is required: letters, digits and _, not starting with a digit")
         elif id_ in nodes:
-            issues.add(f"{path}.id", f"the node id {id_!r} is used twice", id_)
+            issues.add(f"{path}.id", f"the node id {id_!r} is used twice; ids must be unique", id_)
         elif not isinstance(node.get("type"), str) or not node["type"]:
-            issues.add(f"{path}.type", "is missing or not text", id_)
+            issues.add(f"{path}.type", "is required, and must be text", id_)
         else:
             nodes[id_] = node
     return nodes
@@ -102,7 +102,7 @@ def _edges(raw: list[Any], nodes: Mapping[str, Any], issues: Issues) -> list[Edg
             if id_ not in nodes:
                 issues.add(f"{path}.{end}", f"there is no node {id_[:MAX_ID]!r}")
         if edge in edges:
-            issues.add(path, f"the edge from {edge.source!r} to {edge.target!r} stands here twice")
+            issues.add(path, f"duplicate edge from {edge.source!r} to {edge.target!r}; remove one")
         edges[edge] = None
     return list(edges)
 
@@ -123,7 +123,7 @@ def _edge(item: Any) -> Edge | None:
 
 
 def _order(nodes: Mapping[str, Any], edges: Iterable[Edge], issues: Issues) -> list[str]:
-    """Kahn's order; of several that could come next, the one that stands first in the file."""
+    """Return the ids in topological order (Kahn's algorithm); among ready nodes, the order of the file decides."""
     position = {id_: index for index, id_ in enumerate(nodes)}
     ids = list(nodes)
     waits_for = dict.fromkeys(nodes, 0)
@@ -143,12 +143,12 @@ def _order(nodes: Mapping[str, Any], edges: Iterable[Edge], issues: Issues) -> l
                 heapq.heappush(ready, position[target])
     if len(order) < len(nodes):
         loop = _cycle([id_ for id_ in ids if waits_for[id_]], edges)
-        issues.add("edges", "the graph has a cycle: " + " -> ".join(loop), loop[0])
+        issues.add("edges", "the edges form a cycle: " + " -> ".join(loop), loop[0])
     return order
 
 
 def _cycle(stuck: list[str], edges: Iterable[Edge]) -> list[str]:
-    """One cycle, shown from its first node back to it: every stuck node has a stuck predecessor, so walk backwards."""
+    """Return one cycle, from a node back to itself: every stuck node has a stuck predecessor, so walk backwards."""
     left = set(stuck)
     before = {edge.target: edge.source for edge in edges if edge.source in left and edge.target in left}
     seen: dict[str, int] = {}
@@ -164,10 +164,11 @@ def _cycle(stuck: list[str], edges: Iterable[Edge]) -> list[str]:
     return [*loop, loop[0]]
 
 
-def unknown_keys(
+def report_unknown_keys(
     raw: Mapping[str, Any], known: Iterable[str], path: str, issues: Issues, node_id: str | None = None
 ) -> None:
     for key in sorted(raw.keys() - set(known)):
         if issues.is_full:
             break
-        issues.add(f"{path}.{key[:MAX_NAME]}".lstrip("."), f"is no key here; there are {', '.join(known)}", node_id)
+        text = f"unknown key; known keys: {', '.join(known)}"
+        issues.add(f"{path}.{key[:MAX_NAME]}".lstrip("."), text, node_id)

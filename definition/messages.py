@@ -1,4 +1,4 @@
-"""What is wrong with a value, as people would say it: marshmallow's messages are written for programmers."""
+"""Messages of validation in plain language: marshmallow's own are written for programmers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-MOST_OFFERED = 3  # node types in a message
-LONGEST = 100  # characters of what somebody wrote, in a message
+MAX_SUGGESTIONS = 3  # node types in a message
+MAX_QUOTED = 100  # characters of user input in a message
 
 _PLAIN = {
     "Missing data for required field.": "is required",
     "Field may not be null.": "must not be null",
-    "Unknown field.": "is not known here",
+    "Unknown field.": "unknown field",
     "Not a valid mapping type.": "must be an object",
     "Invalid input type.": "must be an object",
     "Not a valid list.": "must be a list",
@@ -37,8 +37,8 @@ _PATTERNS = [
 ]
 
 
-def plain(message: Any) -> str:
-    """A message of marshmallow's own in plain words, without a full stop; any other as it is."""
+def to_plain(message: Any) -> str:
+    """Return marshmallow's message in plain language, without a full stop; any other message as it is."""
     text = str(message)
     if text in _PLAIN:
         return _PLAIN[text]
@@ -48,43 +48,36 @@ def plain(message: Any) -> str:
     return text.rstrip(".")
 
 
-def paths_of(messages: Any, path: str = "") -> list[tuple[str, str]]:
-    """marshmallow's nested `{key: [text]}` as `[(path, text)]`."""
+def flatten(messages: Any, path: str = "") -> list[tuple[str, str]]:
+    """Convert marshmallow's nested `{key: [text]}` to `[(path, text)]`, with paths below `path`."""
     if isinstance(messages, dict):
         found = []
         for key, value in messages.items():
             step = f"[{key}]" if isinstance(key, int) else ("" if key == "_schema" else f".{key}")
-            found += paths_of(value, (path + step).lstrip("."))
+            found += flatten(value, (path + step).lstrip("."))
         return found
     texts = messages if isinstance(messages, list) else [messages]
-    return [(path, said[:1].lower() + said[1:]) for said in map(plain, texts)]
+    return [(path, said[:1].lower() + said[1:]) for said in map(to_plain, texts)]
 
 
-def flat(messages: Any) -> str:
-    """The same in one line."""
-    return "; ".join(f"{path}: {text}" if path else text for path, text in paths_of(messages))
+def join_messages(messages: Any, path: str = "") -> str:
+    """Return the messages in one line, each after its path."""
+    return "; ".join(f"{place}: {text}" if place else text for place, text in flatten(messages, path))
 
 
-def joined(path: str, messages: Any) -> str:
-    """The same in one line for what lies at `path`."""
-    return "; ".join(
-        f"{path}{inner if inner.startswith('[') else '.' + inner if inner else ''}: {text}"
-        for inner, text in paths_of(messages)
-    )
-
-
-def meant(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'webhook'?` where one of the known words is close to this one, else nothing."""
-    close = difflib.get_close_matches(word[:LONGEST].lower(), list(known), 1, 0.7)
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'webhook'?` if a known word is similar, else an empty string."""
+    close = difflib.get_close_matches(word[:MAX_QUOTED].lower(), list(known), 1, 0.7)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def elsewhere(word: str, also: Mapping[str, Iterable[str]]) -> str:
-    """`; try 'notify', which does what is called slack elsewhere` by what people call node types elsewhere, else
-    nothing. `also` has those words for each type; of several, those come first in which the word stands alone.
+def suggest_by_alias(word: str, also: Mapping[str, Iterable[str]]) -> str:
+    """Return `; use 'notify' instead` if `word` is another tool's name for a node type, else an empty string.
+
+    `also` has the other names of each type. Types with exactly this name come first.
     """
-    wanted = word[:LONGEST].lower().replace("_", " ").replace("-", " ").strip()
+    wanted = word[:MAX_QUOTED].lower().replace("_", " ").replace("-", " ").strip()
     found = [type_ for type_, words in also.items() if any(wanted == said.lower() for said in words)]
     found += [type_ for type_, words in also.items() if any(wanted in said.lower().split() for said in words)]
-    names = " or ".join(repr(type_) for type_ in list(dict.fromkeys(found))[:MOST_OFFERED])
-    return f"; for that there is {names}" if wanted and names else ""
+    names = " or ".join(repr(type_) for type_ in list(dict.fromkeys(found))[:MAX_SUGGESTIONS])
+    return f"; use {names} instead" if wanted and names else ""

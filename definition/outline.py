@@ -1,4 +1,4 @@
-"""What an editor has to know of the nodes of a definition to draw them, however unfinished it is."""
+"""Outline of a definition: the data an editor needs to draw its nodes, even if the definition is incomplete."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 
 from nodes.base import REGISTRY
 
-from .builder import inputs_of, ways_of
+from .builder import collect_inputs, find_ways
 from .graph import Graph, Issues
 from .plan import Config, Plan, PlannedNode
-from .settings import settings_of
+from .settings import read_settings
 
 
 class Outline(NamedTuple):
-    """`branches` are the names of the ways out that a node has as it is configured, `unnamed` whether it has one
-    without a name; `trigger` that nothing leads to it; `waits` that a run may wait there.
+    """Display data of a node: the names of its branches under its config, whether it has an `unnamed` branch, is a
+    `trigger`, and `waits`, that is, may pause the run.
     """
 
     branches: list[str]
@@ -23,8 +23,8 @@ class Outline(NamedTuple):
     waits: bool
 
 
-def outlines(definition: Any, max_nodes: int) -> dict[str, Outline]:
-    """By id, each node of a type that there is; of nodes with the same id, the first."""
+def outline_nodes(definition: Any, max_nodes: int) -> dict[str, Outline]:
+    """Return the outline of each node of a known type, by id; if an id is used twice, the first node counts."""
     nodes = definition.get("nodes") if isinstance(definition, dict) else None
     found: dict[str, Outline] = {}
     for raw in nodes[:max_nodes] if isinstance(nodes, list) else ():
@@ -37,7 +37,7 @@ def outlines(definition: Any, max_nodes: int) -> dict[str, Outline]:
 
 def _outline(raw: dict[str, Any]) -> Outline | None:
     node = REGISTRY.get(raw["type"]) if isinstance(raw.get("type"), str) else None
-    ways = None if node is None else ways_of(raw)
+    ways = None if node is None else find_ways(raw)
     if node is None or ways is None:
         return None
     names = [way for way in dict.fromkeys(ways) if way is not None]
@@ -45,16 +45,16 @@ def _outline(raw: dict[str, Any]) -> Outline | None:
 
 
 def sketch(shape: Graph, settings: Any) -> Plan:
-    """A plan of the graph alone, for who only looks at what would come to a node: none has any config.
+    """Return a plan of the graph without configs, to compute only the input of a node.
 
-    A node of an unknown type stands there as one that does nothing; settings that are wrong are passed over.
+    A node of an unknown type becomes a no-op; invalid settings are ignored.
     """
     place = {id_: index for index, id_ in enumerate(shape.order)}
-    inputs = inputs_of(shape, place)
+    inputs = collect_inputs(shape, place)
     sources = {edge.source for edge in shape.edges}
     nodes = []
     for id_, at in place.items():
         raw = shape.nodes[id_]
         node = REGISTRY.get(raw["type"], REGISTRY["noop"])
         nodes.append(PlannedNode(at, id_, raw["type"], id_, node, Config({}), inputs[id_], id_ not in sources))
-    return Plan(tuple(nodes), settings_of(settings, Issues()))
+    return Plan(tuple(nodes), read_settings(settings, Issues()))

@@ -1,4 +1,4 @@
-"""What the engine runs: a plan, its nodes and their config, checked and compiled once."""
+"""Plan of a workflow: its nodes with their config, validated and compiled once, as the engine runs them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from nodes.base import Node
 from nodes.core.logic import kind_of
 from nodes.limits import MAX_TEXT, UNMEASURED, size_of
 
-from .messages import LONGEST, joined
+from .messages import MAX_QUOTED, join_messages
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often to try, and the pause before each further attempt: `delay * backoff ** n` seconds, with jitter."""
+    """Retry policy: max attempts, and a delay of `delay * backoff ** n` seconds, with jitter, before each retry."""
 
     attempts: int = 1
     delay: float = 1.0
     backoff: float = 2.0
 
     def pause(self, attempt: int, chance: float) -> float:
-        """Seconds before the attempt after number `attempt`; `chance` (0 to 1) spreads it over 50 to 100 percent."""
+        """Return the seconds to wait after attempt number `attempt`; `chance` (0 to 1) scales it by 50 to 100 %."""
         return min(self.delay * self.backoff ** (attempt - 1), 3600.0) * (0.5 + chance / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A flow's own settings; `timeout` is for the whole run, in seconds, None for the server's."""
+    """Settings of a workflow; `timeout` is the run timeout in seconds, None for the server's default."""
 
     timezone: str = "UTC"
     timeout: float | None = None
@@ -44,7 +44,7 @@ class Settings:
 
 
 class Dynamic(NamedTuple):
-    """One config key whose value is made anew for every execution, from what is `written` there."""
+    """A config key with an expression, evaluated for every execution; `written` is its source."""
 
     key: str
     compiled: Template
@@ -54,15 +54,16 @@ class Dynamic(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A node's config, validated once: `static` is shared by all executions, `dynamic` is evaluated for each."""
+    """Validated config of a node: `static` is shared by all executions, `dynamic` is evaluated for each."""
 
     static: dict[str, Any]
     dynamic: tuple[Dynamic, ...] = ()
 
     def evaluate(self, scope: Mapping[str, Any], most: int = MAX_TEXT) -> dict[str, Any]:
-        """The config with its expressions replaced; NodeError names the key whose value is not what the node takes.
+        """Return the config with its expressions evaluated.
 
-        So it does where a key in which many expressions repeat a value has far more than `most` characters of JSON.
+        Raises: NodeError if an expression fails, its value is invalid for the key, or a key whose many expressions
+            repeat a value exceeds twice `most` characters of JSON.
         """
         if not self.dynamic:
             return self.static
@@ -76,19 +77,21 @@ class Config:
             except ExpressionError as error:
                 raise NodeError(f"config.{key}: {error}", permanent=True) from None
             except ValidationError as error:
-                problem = joined(f"config.{key}", error.messages)
+                problem = join_messages(error.messages, f"config.{key}")
                 raise NodeError(problem + _gave(written, value), permanent=True) from None
         return config
 
 
 def _gave(written: Any, value: Any) -> str:
-    """What an expression came to, by its kind alone, for its value may be a secret."""
-    whole = isinstance(written, str) and len(written) <= LONGEST and written.startswith("{{") and written.endswith("}}")
+    """Return a hint with the type of the evaluated value; never the value itself, which may be a secret."""
+    whole = (
+        isinstance(written, str) and len(written) <= MAX_QUOTED and written.startswith("{{") and written.endswith("}}")
+    )
     return f"; {written} is {kind_of(value)}" if whole else ""
 
 
 class Constant:
-    """A list written out where an expression could stand."""
+    """A literal list in place of an expression."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -98,7 +101,7 @@ class Constant:
 
 
 class Pin(NamedTuple):
-    """What is taken for the output of a node instead of executing it, and the branch by which it leaves."""
+    """The output used instead of executing a node, and the branch it takes."""
 
     output: Any
     branch: str | None = None
@@ -106,12 +109,12 @@ class Pin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PlannedNode:
-    """A node, ready to run. `inputs` are its edges in: the source's position in the plan, the branch it leaves by;
-    `branches` the ways out that its type gives it under its config.
+    """A node, ready to run.
 
-    `references` are the steps that its expressions look at (`*`: perhaps any that come before it), but for those that
-    may be answered: where it comes after such a one, it sees its output; those in `addresses` show it where to answer
-    them, however they were answered. One that is `pinned` is not executed.
+    `inputs` are its incoming edges: the source's position in the plan and the branch taken there. `branches` are its
+    ways out under its config. `references` are the steps whose output its expressions read (`*`: possibly any earlier
+    step). `addresses` are steps that do not run before it and wait for an answer: its expressions see their resume
+    addresses. A `pinned` node is not executed.
     """
 
     position: int
@@ -136,9 +139,9 @@ class PlannedNode:
 
 @dataclass(frozen=True)
 class Plan:
-    """A valid definition in the order in which it runs, or a part of one (see parts.py).
+    """A valid definition in order of execution, or a part of one (see `subplan`).
 
-    `until` is the node whose output is the run's, `left_out` are nodes that the run has nothing to do with.
+    The output of the node `until` is the run's output. `left_out` are nodes that the run does not use.
     """
 
     nodes: tuple[PlannedNode, ...]
@@ -148,43 +151,44 @@ class Plan:
 
     @cached_property
     def by_id(self) -> dict[str, PlannedNode]:
-        """Every node under its id."""
+        """Return every node by id."""
         return {node.id: node for node in self.nodes}
 
     @cached_property
     def leaves(self) -> tuple[PlannedNode, ...]:
-        """The nodes after which nothing comes."""
+        """Return the nodes without outgoing edges."""
         return tuple(node for node in self.nodes if node.is_leaf)
 
     @cached_property
     def responders(self) -> tuple[PlannedNode, ...]:
-        """The nodes that can answer a webhook."""
+        """Return the nodes that can respond to a webhook."""
         return tuple(node for node in self.nodes if node.node.responds and not node.disabled)
 
     @cached_property
     def answerable(self) -> dict[str, Node]:
-        """The nodes that wait for an answer, and have addresses for it from the start; those left out have some too,
-        since others may look at them.
+        """Return the nodes that wait for an answer and have a resume address from the start.
+
+        Includes nodes left out of the run, because expressions of other nodes may use their address.
         """
         nodes = (*self.nodes, *self.left_out)
         return {node.id: node.node for node in nodes if node.node.has_address and not node.disabled}
 
     @cached_property
     def responding(self) -> frozenset[str]:
-        """The nodes that answer a webhook and after which there is more to do."""
+        """Return the ids of responders that are not the last node."""
         return frozenset(node.id for node in self.responders if node is not self.nodes[-1])
 
     @cached_property
     def suspends(self) -> bool:
-        """Whether a run may have to wait."""
+        """Return True if a run may pause for a wait."""
         return any(node.node.suspends for node in self.nodes if not node.disabled)
 
     @cached_property
     def is_slow(self) -> bool:
-        """Whether a run may hold a thread for minutes."""
+        """Return True if a run may occupy a thread for minutes."""
         return any(node.node.slow for node in self.nodes if not node.disabled)
 
     @cached_property
     def is_quick(self) -> bool:
-        """Whether a run is over in no time, as far as its nodes can tell."""
+        """Return True if a run ends almost at once, judging by its nodes."""
         return all(node.node.quick and node.retry.attempts == 1 for node in self.nodes if not node.disabled)

@@ -1,7 +1,7 @@
-"""The definition format as JSON Schema (draft 2020-12), in parts that name each other.
+"""Schema of the definition format, as JSON Schema (draft 2020-12) in parts that refer to each other.
 
-The API describes definitions by it, docs/definition.md is made of it, and the checks take their words and bounds from
-it. What a schema cannot say, that edges join nodes which exist, say, is checked elsewhere.
+The API description and docs/definition.md are generated from it, and validation takes its enums and bounds from it.
+Rules beyond JSON Schema, for example that edges join existing nodes, are checked in the other modules.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from .graph import ID, MAX_ID, MAX_NAME
 
-# A part that names another one has `{"$ref": REF + name}`.
+# Prefix of a reference to another part: `{"$ref": REF + name}`.
 REF = "#/components/schemas/"
 
 _ID = {"type": "string", "pattern": f"^{ID.pattern.removesuffix(chr(92) + 'Z')}$", "maxLength": MAX_ID}
@@ -32,7 +32,7 @@ RETRY: dict[str, Any] = {
             "minimum": 1,
             "maximum": 20,
             "default": 3,
-            "description": "How often the node is tried, the first time included",
+            "description": "Maximum number of attempts, including the first",
         },
         "delay": {
             "type": "number",
@@ -46,7 +46,7 @@ RETRY: dict[str, Any] = {
             "minimum": 1,
             "maximum": 10,
             "default": 2,
-            "description": "The factor by which each further delay grows, up to one hour",
+            "description": "Factor by which each further delay grows, up to one hour",
         },
     },
     "additionalProperties": False,
@@ -57,60 +57,60 @@ NODE: dict[str, Any] = {
     "properties": {
         "id": {
             **_ID,
-            "description": "The name of the node in edges and expressions, unique in the flow: letters, digits and "
-            "`_`; it does not start with a digit",
+            "description": "Name of the node in edges and expressions, unique in the flow: letters, digits and "
+            "`_`, not starting with a digit",
         },
-        "type": {"type": "string", "minLength": 1, "description": "One of the types in [nodes.md](nodes.md)"},
+        "type": {"type": "string", "minLength": 1, "description": "Node type, one of those in [nodes.md](nodes.md)"},
         "name": {
             "type": "string",
             "maxLength": MAX_NAME,
-            "description": "The name that people see; without it, the id",
+            "description": "Display name; default: the id",
         },
         "config": {
             "type": "object",
             "additionalProperties": {},
-            "description": "The settings of the node's type; most may hold [expressions](expressions.md)",
+            "description": "Settings of the node type; most accept [expressions](expressions.md)",
         },
         "foreach": {
             "anyOf": [{"type": "string"}, {"type": "array", "items": {}}, {"type": "null"}],
-            "description": "A list, or an expression that gives one: the node is executed once for each item, which "
-            "its expressions know as `item` and `index`, and gives the list of its outputs. Not with branches",
+            "description": "List, or an expression that returns one: the node runs once for each item, available to "
+            "expressions as `item` and `index`, and returns the list of outputs. Not for nodes with branches",
         },
         "retry": {
             "anyOf": [{"$ref": f"{REF}WorkflowRetry"}, {"type": "null"}],
-            "description": "What to do before the node counts as failed: try again; without it, there is one attempt",
+            "description": "Retry policy of the node; default: one attempt",
         },
         "timeout": {
             "type": ["number", "null"],
             "minimum": 0.001,
             "maximum": 86_400,
-            "description": "Seconds that one attempt may take; without it, only the flow's timeout counts",
+            "description": "Timeout of one attempt in seconds; default: only the flow's timeout applies",
         },
         "on_error": {
             "type": "string",
             "enum": ["fail", "continue", "branch"],
             "default": "fail",
-            "description": "What happens if the last attempt fails: `fail` ends the run, `continue` hands on "
-            '`{"error": text}` as the output, `branch` does so by a branch called `error`',
+            "description": "Action if the last attempt fails: `fail` ends the run, `continue` outputs "
+            '`{"error": text}`, `branch` outputs it to the branch `error`',
         },
         "on_interrupt": {
             "type": "string",
             "enum": ["retry", "fail"],
             "default": "retry",
-            "description": "What happens if the server stops in the middle of the node: `retry` executes it again, "
+            "description": "Action if the server stops while the node runs: `retry` executes it again "
             "with the same idempotency key; `fail` ends the run as failed",
         },
         "disabled": {
             "type": "boolean",
             "default": False,
-            "description": "If true, the node is not executed and hands its input on; a trigger, or a node with "
+            "description": "If true, the node is not executed and its input passes through; a trigger, or a node with "
             "branches, is skipped",
         },
         "position": {
             "anyOf": [{"$ref": f"{REF}WorkflowPosition"}, {"type": "null"}],
-            "description": "Where the editor draws the node; the engine ignores it",
+            "description": "Position in the editor; the engine ignores it",
         },
-        "notes": {"type": ["string", "null"], "description": "A remark for people; the engine ignores it"},
+        "notes": {"type": ["string", "null"], "description": "Comment for readers; the engine ignores it"},
     },
     "required": ["id", "type"],
     "additionalProperties": False,
@@ -119,13 +119,13 @@ NODE: dict[str, Any] = {
 EDGE: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "from": {**_ID, "description": "The id of the node that the edge leaves"},
-        "to": {**_ID, "description": "The id of the node that the edge enters"},
+        "from": {**_ID, "description": "Id of the source node"},
+        "to": {**_ID, "description": "Id of the target node"},
         "branch": {
             "type": ["string", "null"],
-            "description": "The branch by which it leaves; required if the node has branches, else left out",
+            "description": "Branch of the source node; required if it has branches, otherwise omitted",
         },
-        "id": {"description": "Ignored; editors may keep one"},
+        "id": {"description": "Ignored; an editor may store its own id"},
     },
     "required": ["from", "to"],
     "additionalProperties": False,
@@ -135,7 +135,7 @@ SHORT_EDGE: dict[str, Any] = {
     "items": {"type": "string"},
     "minItems": 2,
     "maxItems": 3,
-    "description": 'An edge in short: `["from", "to"]` or `["from", "to", "branch"]`',
+    "description": 'Short form of an edge: `["from", "to"]` or `["from", "to", "branch"]`',
 }
 
 SETTINGS: dict[str, Any] = {
@@ -144,36 +144,36 @@ SETTINGS: dict[str, Any] = {
         "timezone": {
             "type": "string",
             "default": "UTC",
-            "description": "The IANA time zone of its schedules, such as Europe/Berlin",
+            "description": "IANA time zone of the flow's schedules, such as Europe/Berlin",
         },
         "timeout": {
             "type": ["number", "null"],
             "minimum": 0.001,
             "maximum": 2_592_000,
-            "description": "Seconds that a run may take; without it, what `HEADRACE_RUN_TIMEOUT` says",
+            "description": "Run timeout in seconds; default: `HEADRACE_RUN_TIMEOUT`",
         },
         "max_concurrent_runs": {
             "type": "integer",
             "minimum": 0,
             "maximum": 10_000,
             "default": 0,
-            "description": "How many runs of the flow may be active at the same time; 0: no limit",
+            "description": "Maximum number of concurrent runs; 0: no limit",
         },
         "overlap": {
             "type": "string",
             "enum": ["queue", "skip"],
             "default": "queue",
-            "description": "What happens to a run beyond that limit: `queue` lets it wait, `skip` refuses it",
+            "description": "Action if that limit is reached: `queue` lets the new run wait, `skip` rejects it",
         },
         "error_workflow_id": {
             **_FLOW_ID,
-            "description": "The flow that runs when a run of this one fails; it begins with a node of type `error`",
+            "description": "Id of the flow to run when a run of this one fails; its trigger must be of type `error`",
         },
         "vars": {
             "type": "object",
             "additionalProperties": {},
             "default": {},
-            "description": "Values that all expressions of the flow know as `vars.<name>`",
+            "description": "Constants, available to all expressions of the flow as `vars.<name>`",
         },
     },
     "additionalProperties": False,
@@ -181,21 +181,21 @@ SETTINGS: dict[str, Any] = {
 
 DEFINITION: dict[str, Any] = {
     "type": "object",
-    "description": "What a flow does: nodes, the edges between them, and settings",
+    "description": "Definition of a flow: nodes, the edges between them, and settings",
     "properties": {
         "nodes": {
             "type": "array",
             "items": {"$ref": f"{REF}WorkflowNode"},
-            "description": "The steps of the flow, in any order; at most `HEADRACE_MAX_NODES`",
+            "description": "Steps of the flow, in any order; at most `HEADRACE_MAX_NODES`",
         },
         "edges": {
             "type": "array",
             "items": {"anyOf": [{"$ref": f"{REF}WorkflowEdge"}, {"$ref": f"{REF}WorkflowShortEdge"}]},
-            "description": "How the nodes follow each other: no cycle, and no edge twice",
+            "description": "Connections between nodes, without cycles and duplicates",
         },
         "settings": {
             "anyOf": [{"$ref": f"{REF}WorkflowSettings"}, {"type": "null"}],
-            "description": "What holds for the flow as a whole",
+            "description": "Settings of the flow as a whole",
         },
     },
     "additionalProperties": False,
@@ -212,17 +212,17 @@ COMPONENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def keys_of(schema: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names of the properties of an object."""
+def get_keys(schema: dict[str, Any]) -> tuple[str, ...]:
+    """Return the property names of an object schema."""
     return tuple(schema["properties"])
 
 
-def words_of(schema: dict[str, Any], key: str) -> tuple[str, ...]:
-    """Return the words that a property may be."""
+def get_enum(schema: dict[str, Any], key: str) -> tuple[str, ...]:
+    """Return the enum values of a property."""
     return tuple(schema["properties"][key]["enum"])
 
 
-def bounds_of(schema: dict[str, Any], key: str) -> tuple[float, float]:
-    """Return the least and the largest number that a property may be."""
+def get_bounds(schema: dict[str, Any], key: str) -> tuple[float, float]:
+    """Return the minimum and maximum of a numeric property."""
     field = schema["properties"][key]
     return field["minimum"], field["maximum"]

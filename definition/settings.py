@@ -1,4 +1,4 @@
-"""A flow's own settings."""
+"""Settings of a workflow: their validation."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Any
 
-from .graph import MAX_ID, Issues, unknown_keys
+from .graph import MAX_ID, Issues, report_unknown_keys
 from .plan import Settings
-from .schema import SETTINGS, bounds_of, words_of
+from .schema import SETTINGS, get_bounds, get_enum
 
 
-def settings_of(raw: Any, issues: Issues) -> Settings:
+def read_settings(raw: Any, issues: Issues) -> Settings:
     if raw is None:
         return Settings()
     if not isinstance(raw, dict):
         issues.add("settings", "must be an object")
         return Settings()
-    unknown_keys(raw, SETTING_CHECKS, "settings", issues)
+    report_unknown_keys(raw, SETTING_CHECKS, "settings", issues)
     good = {}
     for key, (accepts, message) in SETTING_CHECKS.items():
         if key not in raw:
@@ -30,7 +30,7 @@ def settings_of(raw: Any, issues: Issues) -> Settings:
 
 
 def _is_within(value: Any, key: str) -> bool:
-    low, high = bounds_of(SETTINGS, key)
+    low, high = get_bounds(SETTINGS, key)
     return not isinstance(value, bool) and isinstance(value, int | float) and low <= value <= high
 
 
@@ -46,15 +46,15 @@ def _is_zone(value: Any) -> bool:
 
 SETTING_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "timezone": (_is_zone, "must be an IANA time zone such as Europe/Berlin"),
-    "timeout": (lambda v: v is None or _is_within(v, "timeout"), "must be a number of seconds above 0"),
+    "timeout": (lambda v: v is None or _is_within(v, "timeout"), "must be a number of seconds from 0.001 to 2592000"),
     "max_concurrent_runs": (
         lambda v: isinstance(v, int) and _is_within(v, "max_concurrent_runs"),
         "must be a whole number from 0 to 10000",
     ),
-    "overlap": (lambda v: v in words_of(SETTINGS, "overlap"), "must be queue or skip"),
+    "overlap": (lambda v: v in get_enum(SETTINGS, "overlap"), "must be queue or skip"),
     "error_workflow_id": (
         lambda v: v is None or (isinstance(v, str) and len(v) <= MAX_ID),
-        "must be a flow's id or null",
+        "must be the id of a flow, or null",
     ),
     "vars": (lambda v: isinstance(v, dict), "must be an object"),
 }

@@ -1,6 +1,6 @@
-"""A part of a plan: what it takes to come to one node, and without what need not be executed since its output is given.
+"""Subplan: the part of a plan needed to reach one node, with pinned outputs in place of execution.
 
-Pure: a plan goes in, another one comes out, which runs like any other.
+Pure: takes a plan, returns a plan that runs like any other.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from .graph import MAX_NAME, Graph, Issues
 from .plan import Pin, Plan, PlannedNode
 
 
-def part_of(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> Plan:
-    """The plan of what has to be executed to come to the node `until`, or to every end where that is None.
+def select_part(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> Plan:
+    """Return the plan of the nodes that must run to reach the node `until`, or every leaf if it is None.
 
-    That is what leads there and what expressions there name as `steps.<id>`, but for the nodes of `pinned`, whose
-    output is given, and what only they would need. A pinned node counts as executed; where all that leads to it is
-    executed, it is skipped as any other would be. BadInput for a node or a branch that is not there.
+    Includes the ancestors of these nodes and the steps their expressions read. Excludes the ancestors that only
+    `pinned` nodes need. A pinned node counts as executed, but is skipped if all its ancestors run and skip it.
+
+    Raises: BadInput if a node or a branch does not exist.
     """
     _check(plan, until, pinned)
     needed = _needed(plan, until, pinned)
@@ -30,8 +31,8 @@ def part_of(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> Plan:
     return Plan(nodes, plan.settings, until, tuple(node for node in plan.nodes if node.position not in needed))
 
 
-def before(shape: Graph, definition: dict[str, Any], until: str) -> tuple[dict[str, Any], frozenset[str]]:
-    """The definition without the nodes that come after `until`, and the ids of these. `shape` is its graph."""
+def cut_after(shape: Graph, definition: dict[str, Any], until: str) -> tuple[dict[str, Any], frozenset[str]]:
+    """Return the definition without the descendants of `until`, and their ids. `shape` is its graph."""
     targets: dict[str, list[str]] = {}
     for edge in shape.edges:
         targets.setdefault(edge.source, []).append(edge.target)
@@ -53,23 +54,23 @@ def _check(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> None:
     for id_, pin in pinned.items():
         node = plan.by_id.get(id_)
         if node is None:
-            issues.add(f"pinned.{id_[:MAX_NAME]}", "there is no such node")
+            issues.add(f"pinned.{id_[:MAX_NAME]}", "there is no node with this id")
         elif pin.branch not in (ways := _ways(node)):
             known = ", ".join(repr(way) for way in ways if way is not None)
-            text = f"must be one of {known}" if known else "must be left out: the node has no branches"
+            text = f"must be one of: {known}" if known else "must be omitted: the node has no branches"
             issues.add(f"pinned.{id_}.branch", text, id_)
     if issues:
         raise BadInput("; ".join(map(str, issues[:5])), issues)
 
 
 def _ways(node: PlannedNode) -> tuple[str | None, ...]:
-    """The branches by which the node can leave; None is the unnamed way."""
+    """Return the branches of a node, with None for the unnamed branch."""
     ways: tuple[str | None, ...] = node.branches or (None,)
     return (*ways, "error") if node.on_error == "branch" and "error" not in ways else ways
 
 
 def _needed(plan: Plan, until: str | None, pinned: Collection[str]) -> set[int]:
-    """The positions of the nodes that take part."""
+    """Return the positions of the nodes in the subplan."""
     if until is not None:
         rest = [plan.by_id[until].position]
     else:
@@ -88,7 +89,7 @@ def _needed(plan: Plan, until: str | None, pinned: Collection[str]) -> set[int]:
 
 
 def _placed(node: PlannedNode, place: Mapping[int, int], until: str | None, pinned: Mapping[str, Pin]) -> PlannedNode:
-    """The node at its new place; a pinned one needs nothing, and has no input where not all of it is there."""
+    """Move the node to its new position. A pinned node needs no references, and no inputs if some are left out."""
     pin = pinned.get(node.id)
     inputs = tuple((place[at], way) for at, way in node.inputs if at in place)
     if pin is not None and len(inputs) < len(node.inputs):

@@ -1,4 +1,4 @@
-"""What an active flow wants from those who fire triggers: addresses of webhooks, times of schedules, what is polled."""
+"""Triggers of an active workflow: webhook addresses, schedules and polls."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from definition import Plan, PlannedNode
 from errors import DefinitionError, Issue
 from nodes.core.triggers import CREDENTIAL_TYPES
 
-EVERY = 900.0  # seconds between two polls, where a node does not say
+DEFAULT_INTERVAL = 900.0  # seconds between polls
 YEAR = 366 * 86_400
 NOT_SOURCE = {"every", "backlog"}
 IN_A_RUN = {"input", "steps", "trigger", "run", "item", "index"}
 
 
 class Trigger(NamedTuple):
-    """A trigger node: who fires it, its loaded config, and with it what only the plan or the node type knows."""
+    """A trigger node: its type, and its loaded config extended by data of the plan and the node type."""
 
     node_id: str
     type: str
     config: Mapping[str, Any]
 
 
-def triggers_of(plan: Plan) -> list[Trigger]:
-    """The triggers of the plan that something outside the run fires; disabled ones want nothing.
+def find_triggers(plan: Plan) -> list[Trigger]:
+    """Return the enabled triggers of the plan that fire from outside a run.
 
-    DefinitionError where one is polled by an expression that only a run could answer.
+    Raises: DefinitionError if the config of a polling trigger uses a value that exists only within a run.
     """
     found = []
     for node in plan.nodes:
@@ -42,16 +42,16 @@ def triggers_of(plan: Plan) -> list[Trigger]:
 
 
 def _poll(node: PlannedNode, plan: Plan) -> dict[str, Any]:
-    """`{type, every, source}`; `source` stays the same as long as the config says the same about where to look.
+    """Return `{type, every, source}`. `source` stays the same as long as the config points to the same place.
 
-    Expressions count as they are written, so that a secret may be renewed; `vars` count where one looks at them.
+    Expressions count by their source text, so a secret can be rotated; `vars` count if an expression reads them.
     """
     written = {**node.config.static, **{item.key: item.written for item in node.config.dynamic}}
     keys = node.node.source or sorted(written.keys() - NOT_SOURCE)
     roots: set[str] = set()
     for item in node.config.dynamic:
         if wrong := item.compiled.roots & IN_A_RUN:
-            text = f"{min(wrong)} is known only within a run, and this is asked for before there is one"
+            text = f"{min(wrong)} is not available here: a trigger polls before there is a run"
             raise DefinitionError([Issue(f"nodes ({node.id}).config.{item.key}", text, node.id)])
         roots |= item.compiled.roots
     said = [node.type, {key: written.get(key) for key in keys}, plan.settings.vars if "vars" in roots else None]
@@ -60,14 +60,14 @@ def _poll(node: PlannedNode, plan: Plan) -> dict[str, Any]:
 
 
 def _every(node: PlannedNode) -> float:
-    every = node.config.static.get("every", EVERY)
+    every = node.config.static.get("every", DEFAULT_INTERVAL)
     if isinstance(every, bool) or not isinstance(every, int | float) or not 1 <= every <= YEAR:
-        text = "must be a number of seconds, from 1 to those of a year"
+        text = f"must be a number of seconds from 1 to {YEAR} (a year)"
         raise DefinitionError([Issue(f"nodes ({node.id}).config.every", text, node.id)])
     return float(every)
 
 
-# Node type to what is added to its config.
+# Node type to the function that adds to its config.
 KNOWN: dict[str, Callable[[PlannedNode, Plan], dict[str, Any]]] = {
     "webhook": lambda node, plan: {"credential_types": CREDENTIAL_TYPES[node.config.static["auth"]]},
     "schedule": lambda node, plan: {"timezone": node.config.static.get("timezone") or plan.settings.timezone},

@@ -22,7 +22,7 @@ LONGEST = 64  # characters of an id in a message
 
 def warnings_of(definition: Any, workspace_id: str) -> list[Issue]:
     """Return a warning for each credential and each flow that the definition names and that it cannot use."""
-    calls = definitions.calls(definition)
+    calls = definitions.find_workflows(definition)
     flows = {flow.id: flow for flow in Workflow.of_ids(sorted({use.name for use in calls}), brief=True)}
     own = {id_: flow for id_, flow in flows.items() if flow.workspace_id == workspace_id}
     wrong = (
@@ -64,7 +64,7 @@ def check_uncalled(flow: Workflow) -> None:
 
 def _callers(flow: Workflow) -> Iterator[str]:
     for id_, name, text in Workflow.active_with(flow.workspace_id, [flow.id]):
-        if id_ != flow.id and any(use.name == flow.id for use in definitions.calls(orjson.loads(text))):
+        if id_ != flow.id and any(use.name == flow.id for use in definitions.find_workflows(orjson.loads(text))):
             yield f"the active flow {name!r}"
     for row in models.Agent.of(flow.workspace_id, "", credentials.MOST_LOOKED_AT):
         agent, _ = check(orjson.loads(row.definition)) if flow.id in row.definition else (None, [])

@@ -62,4 +62,4 @@ class Options:
         else:
             whole, later = definitions.plan_until(orjson.loads(text), until, max_nodes)
             pinned = {id_: pin for id_, pin in pinned.items() if id_ not in later}
-        return whole if until is None and not pinned else definitions.part_of(whole, until, pinned)
+        return whole if until is None and not pinned else definitions.select_part(whole, until, pinned)

@@ -17,7 +17,7 @@ from nodes.base import setting
 
 # An expression that names something of its scope, in a text that may have braces of its own.
 EXPRESSION = re.compile(r"\{\{-?\s{0,10}(input|steps|trigger|item|index|vars|secrets|run|workflow|now)\b")
-AS_WRITTEN = "is taken as written, so {{ … }} is not evaluated here"
+NOT_EVALUATED = "expressions ({{ … }}) are not evaluated here"
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}\Z")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 MAX_TEXT = 100_000
@@ -87,7 +87,7 @@ def no_expression(instead: str) -> Callable[[str], None]:
 
     def check(value: str) -> None:
         if EXPRESSION.search(value):
-            raise ValidationError(f"{AS_WRITTEN}; {instead}.")
+            raise ValidationError(f"{NOT_EVALUATED}; {instead}.")
 
     return check
 

@@ -18,7 +18,7 @@ from marshmallow import ValidationError
 import definition as definitions
 import models
 from agent.definition import Agent, check, credentials_of
-from definition.messages import flat as in_one_line
+from definition.messages import join_messages
 from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable
 from models import AuditEntry, Fact, Workflow, differences
 from nodes.base import Context, Services
@@ -129,7 +129,7 @@ def _of_entry(name: str, entry: Any, what: str) -> Credential:
             raise BadInput(f"{what}: {name!r}: type: must be one of {', '.join(TYPES)}")
         return opened(name, given["type"], _loaded(given["type"], given["data"]), given["hosts"])
     except ValidationError as error:
-        raise BadInput(f"{what}: {name!r}: {in_one_line(error.messages)}") from None
+        raise BadInput(f"{what}: {name!r}: {join_messages(error.messages)}") from None
 
 
 def _loaded(type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,13 +190,13 @@ def try_out(
 
 def warnings_of(definition: Any, workspace_id: str) -> list[Issue]:
     """A warning for each credential that the definition names and the workspace does not have."""
-    return definitions.missing(definition, _types_in(workspace_id))
+    return definitions.find_missing_credentials(definition, _types_in(workspace_id))
 
 
 def agent_warnings(agent: Agent, workspace_id: str) -> list[Issue]:
     """The same for what an agent's definition names."""
     uses = [definitions.Use(None, *named) for named in credentials_of(agent)]
-    return definitions.missing_of(uses, _types_in(workspace_id))
+    return definitions.check_uses(uses, _types_in(workspace_id))
 
 
 def host_warnings(row: models.Credential) -> list[Issue]:
@@ -253,7 +253,7 @@ def _flows(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
     lacking = [id_ for id_, _, _, version in heads if (id_, version) not in found]
     for begin in range(0, len(lacking), READ_AT_ONCE):
         for id_, version, text in models.definitions_of(lacking[begin : begin + READ_AT_ONCE]):
-            found[id_, version] = frozenset(use.name for use in definitions.uses(orjson.loads(text)))
+            found[id_, version] = frozenset(use.name for use in definitions.find_credentials(orjson.loads(text)))
     _remember(found)
     for id_, name, status, version in heads:
         # What was changed or deleted in between names nothing for now.
@@ -285,5 +285,5 @@ def check_unused(row: models.Credential, done: str, names: list[str]) -> None:
     # What JSON may write in several ways cannot be looked for in its text.
     plain = all(name.isascii() and name.isprintable() and not set(name) & set('"\\/') for name in names)
     for _, flow, text in Workflow.active_with(row.workspace_id, names if plain else []):
-        if any(use.name in names for use in definitions.uses(orjson.loads(text))):
+        if any(use.name in names for use in definitions.find_credentials(orjson.loads(text))):
             raise Conflict(f"The active flow {flow!r} uses this credential; it cannot be {done}")

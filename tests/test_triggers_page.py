@@ -10,7 +10,7 @@ from werkzeug import Response
 from world import fresh_database
 
 import engine
-from definition.triggers import triggers_of
+from definition.triggers import find_triggers
 from models import Run
 from nodes import plugins
 from nodes.base import REGISTRY
@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parent.parent / "docs" / "triggers.md").read_text(encodin
 
 def test_the_nodes_that_it_shows_can_be_polled():
     shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
-    wanted = triggers_of(engine.plan({"nodes": [{**node, "id": f"n{at}"} for at, node in enumerate(shown)]}))
+    wanted = find_triggers(engine.plan({"nodes": [{**node, "id": f"n{at}"} for at, node in enumerate(shown)]}))
     assert [trigger.config["type"] for trigger in wanted] == ["rss_trigger", "email_trigger"]
     assert [trigger.config["every"] for trigger in wanted] == [900, 60]
 

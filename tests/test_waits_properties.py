@@ -180,7 +180,7 @@ def starts(draw, definition):
 def plan_of(definition, options):
     """The plan of a run that is started so."""
     plan = engine.plan(definition)
-    return plan if options is None else definitions.part_of(plan, options.until, options.pinned)
+    return plan if options is None else definitions.select_part(plan, options.until, options.pinned)
 
 
 @settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -15,7 +15,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 from werkzeug.wsgi import get_content_length
 
 from api.http import query_parameters
-from definition.messages import plain
+from definition.messages import to_plain
 from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailable
 from models import DatabaseRefused, HeldUp, patience
 from nodes.limits import MAX_CONTAINERS, is_too_fine
@@ -212,7 +212,7 @@ def flatten(messages: Any, path: str = "") -> list[Issue]:
             found += flatten(value, (path + step).lstrip("."))
         return found
     texts = messages if isinstance(messages, list) else [messages]
-    return [Issue(path, plain(text)) for text in texts]
+    return [Issue(path, to_plain(text)) for text in texts]
 
 
 def answer_error(error: Exception) -> Response:

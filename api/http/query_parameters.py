@@ -14,7 +14,7 @@ from flask import current_app, request
 from marshmallow import Schema
 from werkzeug.datastructures import MultiDict
 
-from definition.messages import meant
+from definition.messages import suggest
 from errors import BadInput, Issue
 
 ALWAYS_ALLOWED = ("workspace_id",)  # see auth.py
@@ -57,7 +57,7 @@ def _check(view: Callable[..., Any], raw: bytes) -> None:
 
 
 def _problem(name: str, known: tuple[str, ...]) -> str:
-    nearest = meant(name, known) or f"; this address accepts {', '.join(sorted(known))}"
+    nearest = suggest(name, known) or f"; this address accepts {', '.join(sorted(known))}"
     return f"unknown query parameter {name[:MAX_SHOWN]!r}{nearest}"
 
 

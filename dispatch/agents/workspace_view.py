@@ -13,7 +13,7 @@ import orjson
 
 import definition as definitions
 import nodes
-from definition.messages import meant
+from definition.messages import suggest
 from dispatch.concurrency_limits import CHECKS
 from dispatch.payloads import Kept
 from dispatch.references import warnings_of
@@ -181,7 +181,7 @@ class Inspection:
         """All that the catalogue says of a node type: its `config_schema`, its branches, examples."""
         node = REGISTRY.get(type)
         if node is None:
-            raise NotFound(f"There is no node type {type[:64]!r}{meant(type, REGISTRY)}")
+            raise NotFound(f"There is no node type {type[:64]!r}{suggest(type, REGISTRY)}")
         cls: Any = node.__class__
         return nodes.entry_of(cls)
 

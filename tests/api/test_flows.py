@@ -90,14 +90,14 @@ def test_a_wrong_flow_is_400_names_the_field_and_leaves_nothing(owner, flow, cou
 
 MALFORMED = [
     ({"nodes": [{"id": "a", "type": "noop"}, {"id": "a", "type": "noop"}]}, "nodes[1].id", "'a'"),
-    ({"nodes": [{"type": "noop"}]}, "nodes[0].id", "missing"),
-    ({"nodes": [{"id": "a b", "type": "noop"}]}, "nodes[0].id", "name"),
+    ({"nodes": [{"type": "noop"}]}, "nodes[0].id", "required"),
+    ({"nodes": [{"id": "a b", "type": "noop"}]}, "nodes[0].id", "letters"),
     ({"nodes": [{"id": "1a", "type": "noop"}]}, "nodes[0].id", "digit"),
-    ({"nodes": [{"id": "ä", "type": "noop"}]}, "nodes[0].id", "name"),
-    ({"nodes": [{"id": "a\n", "type": "noop"}]}, "nodes[0].id", "name"),
-    ({"nodes": [{"id": 1, "type": "noop"}]}, "nodes[0].id", "name"),
-    ({"nodes": [{"id": "a" * 65, "type": "noop"}]}, "nodes[0].id", "name"),
-    ({"nodes": [{"id": "a"}]}, "nodes[0].type", "missing"),
+    ({"nodes": [{"id": "ä", "type": "noop"}]}, "nodes[0].id", "letters"),
+    ({"nodes": [{"id": "a\n", "type": "noop"}]}, "nodes[0].id", "letters"),
+    ({"nodes": [{"id": 1, "type": "noop"}]}, "nodes[0].id", "letters"),
+    ({"nodes": [{"id": "a" * 65, "type": "noop"}]}, "nodes[0].id", "letters"),
+    ({"nodes": [{"id": "a"}]}, "nodes[0].type", "required"),
     ({"nodes": ["a"]}, "nodes[0]", "object"),
     ({"nodes": {"a": {}}}, "nodes", "list"),
     ({**A, "edges": {}}, "edges", "list"),
@@ -114,7 +114,7 @@ MALFORMED = [
     (
         {"nodes": [{"id": "a", "type": "noop"}, {"id": "b", "type": "noop"}], "edges": [["a", "b"], ["a", "b"]]},
         "edges[1]",
-        "twice",
+        "duplicate",
     ),
 ]
 

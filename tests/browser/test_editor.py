@@ -319,7 +319,7 @@ def test_a_problem_leads_to_its_node_and_field(editor):
     expect(editor.field("URL")).to_be_focused()
 
 
-def test_a_mistake_in_an_expression_is_told_once(editor):
+def test_a_mistake_in_an_expression_is_reported_once(editor):
     editor.open(placed(chain(node("start", "manual"), node("choice", "if", {"condition": "{{ input }}"}))))
     editor.run()
     editor.ended()

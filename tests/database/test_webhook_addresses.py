@@ -5,7 +5,7 @@ from world import add_flow, at_once, chain, flow, fresh_database, node
 
 import engine
 from database import execute
-from definition.triggers import Trigger, triggers_of
+from definition.triggers import Trigger, find_triggers
 from errors import Conflict, DefinitionError, NotFound
 from models import Credential, Hook, Webhook, Workflow
 
@@ -24,14 +24,14 @@ def hook(id_="hook", path="orders", **config):
 
 def active(definition, **values):
     """A flow on record whose triggers are fired."""
-    return add_flow(definition, triggers=triggers_of(engine.plan(definition)), **values)
+    return add_flow(definition, triggers=find_triggers(engine.plan(definition)), **values)
 
 
 def change(made, definition=None, **values):
     """Change the flow as the API does."""
     if definition is not None:
         values |= {"definition_json": engine.orjson.dumps(definition).decode()}
-    wanted = None if definition is None else triggers_of(engine.plan(definition))
+    wanted = None if definition is None else find_triggers(engine.plan(definition))
     return made.change(None, triggers=wanted, **values)
 
 
@@ -56,7 +56,7 @@ def test_the_triggers_of_a_plan_are_its_enabled_ones_with_what_the_plan_knows():
         hook("off") | {"disabled": True},
         node("daily", "schedule", {"cron": "0 8 * * *", "timezone": "Europe/Paris"}),
     )
-    wanted = triggers_of(engine.plan(definition))
+    wanted = find_triggers(engine.plan(definition))
     assert [(item.node_id, item.type) for item in wanted] == [("a", "webhook"), ("b", "webhook"), ("daily", "schedule")]
     assert wanted[0].config["credential_types"] == ()
     assert wanted[1].config["credential_types"] == ("http_header", "http_bearer")

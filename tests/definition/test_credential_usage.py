@@ -1,4 +1,4 @@
-"""Which credentials a definition names, and the warnings about those that are missing."""
+"""Credential usage: references in a definition, and warnings about missing credentials."""
 
 import sys
 
@@ -17,7 +17,7 @@ def mailer():
     """A node type `mailer` that takes a credential of type smtp or imap."""
 
     class Mailer(Node):
-        """Is here for one test."""
+        """A node for one test."""
 
         type = "mailer"
         category = "integration"
@@ -68,26 +68,26 @@ def hook(**config):
         (node("a", "set", ["{{ secrets.key }}"]), []),
     ],
 )
-def test_a_node_names_credentials_in_keys_for_them_and_in_expressions(made, found):
-    uses = definitions.uses(flow(made))
+def test_credentials_are_found_in_settings_and_expressions(made, found):
+    uses = definitions.find_credentials(flow(made))
     assert uses == [Use(made["id"], f"nodes[0].{path}", name, types) for path, name, types in found]
 
 
 @pytest.mark.parametrize(
     "definition", [None, [], {}, {"nodes": None}, {"nodes": [None, {}, {"id": 1, "type": []}, {"id": "a", "type": {}}]}]
 )
-def test_what_is_malformed_names_none(definition):
-    assert definitions.uses(definition) == []
+def test_malformed_parts_are_ignored(definition):
+    assert definitions.find_credentials(definition) == []
 
 
-def test_what_the_workspace_lacks_is_a_warning_that_says_where():
+def test_a_missing_credential_is_a_warning_with_its_path():
     made = flow(
         node("a", "mailer", {"account": "office"}),
         node("b", "mailer", {"account": "site"}),
         node("c", "mailer", {"account": "gone", "subject": "{{ secrets.key }} {{ secrets.lost }}"}),
     )
     types = {"office": "imap", "site": "hmac", "key": "secret"}
-    issues = definitions.missing(made, types.get)
+    issues = definitions.find_missing_credentials(made, types.get)
     assert [(issue.node_id, issue.path, issue.level) for issue in issues] == [
         ("b", "nodes[1].config.account", "warning"),
         ("c", "nodes[2].config.account", "warning"),
@@ -98,7 +98,7 @@ def test_what_the_workspace_lacks_is_a_warning_that_says_where():
     assert "'lost'" in issues[2].message
 
 
-def test_every_key_for_a_credential_names_types_that_there_are():
+def test_every_credential_setting_accepts_only_existing_types():
     from nodes import catalogue
     from nodes.credentials.types import TYPES
 
@@ -112,7 +112,7 @@ def test_every_key_for_a_credential_names_types_that_there_are():
     assert not [key for key in keys if not set(key[2]) <= set(TYPES)]
 
 
-def test_no_more_expressions_are_read_than_may_be_in_a_definition(monkeypatch):
-    monkeypatch.setattr(sys.modules["definition.credential_usage"], "MOST_PARTS", 10)
+def test_reading_stops_at_the_limit_on_expressions(monkeypatch):
+    monkeypatch.setattr(sys.modules["definition.credential_usage"], "MAX_PARTS", 10)
     made = flow(*(node(f"n{at}", "set", {"values": {"a": f"{{{{ secrets.s{at} }}}}"}}) for at in range(20)))
-    assert 1 < len(definitions.uses(made)) < 10
+    assert 1 < len(definitions.find_credentials(made)) < 10

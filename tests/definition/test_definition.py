@@ -1,4 +1,4 @@
-"""What a definition may hold, and where each thing that is wrong with it is found."""
+"""Validation of definitions: accepted values, and the path of each issue."""
 
 import time
 
@@ -10,7 +10,7 @@ from world import Types, chain, flow, node
 
 import definition
 import nodes  # noqa: F401  (fills the registry)
-from definition import Retry, check, graph, outlines, plan
+from definition import Retry, check, graph, outline_nodes, plan
 from errors import DefinitionError
 
 
@@ -21,12 +21,12 @@ def types():
 
 
 def issues(made, **bounds):
-    """What is wrong, as (path, node id)."""
+    """Return the issues as (path, node id)."""
     return [(issue.path, issue.node_id) for issue in check(made, **bounds)[1]]
 
 
 def complaint(made):
-    """The one thing that is wrong."""
+    """Return the only issue."""
     (issue,) = check(made)[1]
     return issue
 
@@ -70,7 +70,7 @@ def test_position_and_notes_are_the_editors_own():
     assert order(flow(node("a", position={"x": 1.5, "y": -2}, notes="hello"))) == ["a"]
 
 
-def test_more_nodes_than_allowed_are_refused_before_anything_else_is_looked_at():
+def test_too_many_nodes_are_rejected_before_other_checks():
     assert issues(flow("a", "a", "9"), max_nodes=2) == [("nodes", None)]
     assert issues(flow("a", "b"), max_nodes=2) == []
 
@@ -112,7 +112,7 @@ def test_a_type_is_known():
     assert "'no_such'" in issue.message
 
 
-def test_everything_that_is_wrong_is_found_at_once():
+def test_all_issues_are_found_at_once():
     made = flow(node("a", "no_such"), node("b", "give", {"valu": 1}, timeout=-1), node("c", "if"), overlap="maybe")
     assert set(issues(made)) == {
         ("nodes[0].type", "a"),
@@ -173,11 +173,11 @@ def test_both_forms_take_a_branch(edge):
         {"from": "a", "to": "b", "if": "x"},
     ],
 )
-def test_any_other_form_of_an_edge_is_refused(edge):
+def test_any_other_form_of_an_edge_is_rejected(edge):
     assert issues({**flow("a", "b"), "edges": [["a", "b"], edge]}) == [("edges[1]", None)]
 
 
-def test_an_edge_to_nowhere_is_found_at_its_end():
+def test_a_dangling_edge_is_reported_at_its_end():
     assert issues(flow("a", edges=["a b", "c a", "x y"])) == [
         ("edges[0].to", None),
         ("edges[1].from", None),
@@ -186,7 +186,7 @@ def test_an_edge_to_nowhere_is_found_at_its_end():
     ]
 
 
-def test_the_same_edge_twice_is_refused_whatever_its_form():
+def test_a_duplicate_edge_is_rejected_in_either_form():
     assert issues(flow("a", "b", edges=["a b", {"from": "a", "to": "b"}])) == [("edges[1]", None)]
 
 
@@ -195,7 +195,7 @@ def test_two_branches_may_lead_to_the_same_node():
     assert plan(made).by_id["b"].inputs == ((0, "true"), (0, "false"))
 
 
-def test_a_branch_that_the_source_lacks_is_refused_and_the_offer_named():
+def test_an_unknown_branch_is_rejected_with_the_known_ones():
     issue = complaint(flow(node("a", "if", {"condition": True}), "b", edges=["a b yes"]))
     assert (issue.path, issue.node_id) == ("edges (a -> b)", "a")
     assert "'true', 'false'" in issue.message
@@ -208,7 +208,7 @@ def test_an_edge_of_a_node_with_branches_must_name_one():
 
 def test_an_edge_of_a_node_without_branches_must_name_none():
     issue = complaint(flow("a", "b", edges=["a b true"]))
-    assert issue.node_id == "a" and "has none" in issue.message
+    assert issue.node_id == "a" and "has no branches" in issue.message
 
 
 def test_the_cases_of_a_switch_are_its_branches():
@@ -218,12 +218,12 @@ def test_the_cases_of_a_switch_are_its_branches():
     assert issues(flow(switch, "b", edges=["a b y"])) == [("edges (a -> b)", "a")]
 
 
-def test_the_branch_error_is_there_only_with_on_error_branch():
+def test_the_branch_error_exists_only_with_on_error_branch():
     assert order(flow(node("a", on_error="branch"), "b", edges=["a b error"])) == ["a", "b"]
     assert issues(flow("a", "b", edges=["a b error"])) == [("edges (a -> b)", "a")]
 
 
-def test_a_node_with_a_branch_of_its_own_called_error_cannot_have_another():
+def test_a_node_cannot_have_two_branches_named_error():
     made = flow(node("a", "switch", {"value": 1, "cases": ["error"]}, on_error="branch"))
     assert issues(made) == [("nodes[0].on_error", "a")]
 
@@ -238,7 +238,7 @@ def test_a_trigger_takes_no_edge():
 def cycle_of(made):
     issue = complaint(made)
     assert issue.path == "edges"
-    return issue.message.removeprefix("the graph has a cycle: ").split(" -> ")
+    return issue.message.removeprefix("the edges form a cycle: ").split(" -> ")
 
 
 def test_a_node_that_leads_to_itself_is_a_cycle():
@@ -251,7 +251,7 @@ def test_a_cycle_is_shown_from_a_node_back_to_it():
     assert all(pair in [("a", "b"), ("b", "c"), ("c", "a")] for pair in zip(loop, loop[1:], strict=False))
 
 
-def test_what_hangs_on_a_cycle_is_no_part_of_it():
+def test_descendants_of_a_cycle_are_not_part_of_it():
     assert cycle_of(flow("z", "y", "a", "b", edges=["a b", "b a", "b y", "y z"]))[0] in ("a", "b")
 
 
@@ -261,7 +261,7 @@ def test_a_long_cycle_is_shortened():
     assert len(loop) == 13 and "…" in loop and loop[0] == loop[-1]
 
 
-def test_a_draft_may_lack_config_but_have_no_cycle():
+def test_a_draft_may_lack_config_but_not_contain_a_cycle():
     assert graph(flow(node("a", "no_such"), node("b", "if"), edges=["a b"])).order == ["a", "b"]
     with pytest.raises(DefinitionError):
         graph(flow("a", "b", edges=["a b", "b a"]))
@@ -274,7 +274,7 @@ def test_a_draft_may_be_empty():
 # The order
 
 
-def test_nodes_come_after_their_predecessors_whatever_the_file_says():
+def test_nodes_follow_their_predecessors_in_any_file_order():
     assert order(flow("c", "b", "a", edges=["a b", "b c"])) == ["a", "b", "c"]
 
 
@@ -377,7 +377,7 @@ def test_a_wrong_value_in_retry_is_found_at_its_key(key, wrong):
         {"attempts": 2, "delay": 0.5, "backoff": 1.5},
     ],
 )
-def test_retry_takes_what_is_within_its_bounds(retry):
+def test_retry_accepts_values_within_bounds(retry):
     assert plan(flow(node("a", retry=retry))).nodes[0].retry == Retry(**retry)
 
 
@@ -390,7 +390,7 @@ def test_an_empty_retry_means_three_attempts():
 
 
 @pytest.mark.parametrize("timeout", [0.001, 1, 86_400])
-def test_timeout_takes_what_is_within_its_bounds(timeout):
+def test_timeout_accepts_values_within_bounds(timeout):
     assert plan(flow(node("a", timeout=timeout))).nodes[0].timeout == timeout
 
 
@@ -429,12 +429,12 @@ def test_a_wrong_setting_deep_inside_is_found_at_its_path():
     assert issues(made) == [("nodes[0].config.methods[1]", "a")]
 
 
-def test_two_settings_that_do_not_go_together_are_found():
+def test_two_conflicting_settings_are_found():
     made = flow(node("a", "webhook", {"path": "x", "auth": "basic"}))
     assert issues(made) == [("nodes[0].config.credential", "a")]
 
 
-def test_a_setting_that_is_an_expression_is_not_judged_before_it_has_a_value():
+def test_an_expression_is_not_validated_before_evaluation():
     assert order(flow(node("a", "respond", {"status": "{{ input.status }}"}))) == ["a"]
     assert issues(flow(node("a", "respond", {"status": "none"}))) == [("nodes[0].config.status", "a")]
 
@@ -453,7 +453,7 @@ def test_a_foreach_that_does_not_compile_is_found():
     assert ("nodes[0].foreach", "a") in issues(flow(node("a", foreach="{{ [ }}")))
 
 
-def test_braces_in_a_literal_setting_are_no_expression():
+def test_braces_in_a_literal_setting_are_not_an_expression():
     made = flow(node("a", "code", {"source": "x = {{ 1 + }}"}))
     assert plan(made).nodes[0].config.static["source"] == "x = {{ 1 + }}"
 
@@ -597,7 +597,7 @@ DEFINITIONS = st.fixed_dictionaries(
 
 @settings(max_examples=examples(200), deadline=None)
 @given(JSON | DEFINITIONS)
-def test_whatever_json_comes_only_a_definition_error_is_raised(made):
+def test_any_json_raises_only_a_definition_error(made):
     for judge in (plan, graph):
         try:
             judge(made)
@@ -614,7 +614,7 @@ def nested(depth, wrap):
 
 @pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])
 @pytest.mark.parametrize("where", ["config", "foreach", "retry", "name", "nodes", "edges", "vars"])
-def test_values_nested_a_thousand_deep_raise_nothing_else(wrap, where):
+def test_values_nested_a_thousand_deep_raise_only_a_definition_error(wrap, where):
     deep = nested(1_000, wrap)
     made = {
         "config": flow(node("a", "give", {"value": deep}), node("b", "set", {"values": {"x": deep}})),
@@ -625,11 +625,11 @@ def test_values_nested_a_thousand_deep_raise_nothing_else(wrap, where):
     check(made)
 
 
-# What it takes to draw nodes
+# Outlines for an editor
 
 
 def outline(**node):
-    return outlines({"nodes": [{"id": "it", **node}]}, 10)["it"]
+    return outline_nodes({"nodes": [{"id": "it", **node}]}, 10)["it"]
 
 
 @pytest.mark.parametrize(
@@ -645,12 +645,12 @@ def outline(**node):
         ({"type": "approval", "disabled": True}, ["approved", "rejected", "timeout"], False),
     ],
 )
-def test_the_branches_of_a_node_are_those_that_it_has_as_it_is_configured(node, branches, unnamed):
+def test_an_outline_has_the_branches_of_the_config(node, branches, unnamed):
     found = outline(**node)
     assert (found.branches, found.unnamed) == (branches, unnamed)
 
 
-def test_it_is_said_which_nodes_begin_a_run_and_which_wait():
+def test_an_outline_marks_triggers_and_waits():
     assert outline(type="webhook").trigger and not outline(type="noop").trigger
     assert outline(type="approval").waits and not outline(type="noop").waits
 
@@ -666,18 +666,18 @@ def test_it_is_said_which_nodes_begin_a_run_and_which_wait():
         {"nodes": [None, 1, {}, {"id": 1, "type": "noop"}, {"id": "a"}, {"id": "b", "type": 1}]},
     ],
 )
-def test_of_what_cannot_be_read_nothing_is_said(definition):
-    assert outlines(definition, 10) == {}
+def test_malformed_definitions_have_no_outlines(definition):
+    assert outline_nodes(definition, 10) == {}
 
 
-def test_a_broken_definition_has_the_nodes_that_can_be_read():
+def test_an_invalid_definition_has_outlines_of_its_valid_nodes():
     made = {"nodes": [{"id": "a", "type": "if"}, {"id": "b", "type": "nothing"}, {"id": "a", "type": "noop"}, 7]}
-    assert list(outlines(made | {"edges": [["a", "z"]]}, 10)) == ["a"]
-    assert outlines(made, 10)["a"].branches == ["true", "false"]
-    assert outlines(made, 0) == {}
+    assert list(outline_nodes(made | {"edges": [["a", "z"]]}, 10)) == ["a"]
+    assert outline_nodes(made, 10)["a"].branches == ["true", "false"]
+    assert outline_nodes(made, 0) == {}
 
 
-# Bounds
+# Limits
 
 
 @pytest.mark.parametrize(
@@ -692,22 +692,22 @@ def test_a_broken_definition_has_the_nodes_that_can_be_read():
     ],
     ids=["keys", "settings", "types", "nodes", "edges", "branches"],
 )
-def test_of_very_much_that_is_wrong_the_first_thousand_is_told(made):
+def test_at_most_a_thousand_issues_are_reported(made):
     found = check(made)[1]
     assert len(found) <= 1_001
     if len(found) > 1_000:
-        assert "there is more that is wrong" in str(found[-1])
+        assert "there are more issues" in str(found[-1])
 
 
-def test_a_branch_that_is_not_there_is_told_with_the_first_of_those_that_are():
+def test_an_unknown_branch_is_reported_with_only_the_first_known_ones():
     cases = [f"case{at}" for at in range(50)]
     made = flow(node("s", "switch", {"value": 1, "cases": cases}), node("a", "noop"), edges=[["s", "a", "no"]])
     text = complaint(made).message
     assert "'case0', " in text and "'case9', …" in text and "case10" not in text
 
 
-def test_the_expressions_of_a_definition_have_a_bound_together(monkeypatch):
-    monkeypatch.setattr("definition.builder.MOST_PARTS", 20)
+def test_all_expressions_of_a_definition_share_a_limit(monkeypatch):
+    monkeypatch.setattr("definition.builder.MAX_PARTS", 20)
     made = [node(f"n{at}", "set", {"values": {"a": "{{ input.a + 1 }}"}}) for at in range(5)]
     assert "more than 20 parts" in complaint({"nodes": made}).message
     assert check({"nodes": made[:3]})[1] == []
@@ -716,22 +716,22 @@ def test_the_expressions_of_a_definition_have_a_bound_together(monkeypatch):
 
 
 def validating(patterns):
-    """A flow with a node that checks its input by each of these patterns."""
+    """Return a flow with a node for each pattern that validates its input."""
     return {
         "nodes": [node(f"n{at}", "validate", {"schema": {"pattern": one}}) for at, one in enumerate(patterns)],
         "edges": [],
     }
 
 
-def test_the_schemas_of_a_flow_are_bounded_together(monkeypatch):
-    monkeypatch.setattr("definition.builder.MOST_SCHEMAS", 50_000)
+def test_all_schemas_of_a_flow_share_a_limit(monkeypatch):
+    monkeypatch.setattr("definition.builder.MAX_SCHEMA_WEIGHT", 50_000)
     assert check(validating(["^[a-z]+$"] * 40))[1] == []
     _, issues = check(validating([r"(\pL{1,3}){1,3}", "^[a-z]+$"]))
-    assert ["take too much to check together" in issue.message for issue in issues] == [True]
+    assert ["too large to check" in issue.message for issue in issues] == [True]
 
 
-def test_schemas_that_are_checked_in_another_process_are_few(monkeypatch):
-    monkeypatch.setattr("definition.builder.MOST_SCHEMAS", 1)
+def test_schemas_checked_in_another_process_are_limited(monkeypatch):
+    monkeypatch.setattr("definition.builder.MAX_SCHEMA_WEIGHT", 1)
     elsewhere = {"properties": {"a": {"$id": "https://example.com/a", "type": "string"}}}
     made = {"nodes": [node(id_, "validate", {"schema": elsewhere}) for id_ in "abc"], "edges": []}
     assert len(check(made)[1]) == 1

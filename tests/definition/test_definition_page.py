@@ -1,4 +1,4 @@
-"""docs/definition.md is what the schema says, and each of its examples does what it shows."""
+"""docs/definition.md matches the schema, and each of its examples runs as shown."""
 
 import json
 import re
@@ -15,12 +15,12 @@ from docs.generate.definition_page import page
 PAGE = Path(__file__).parents[2] / "docs" / "definition.md"
 CASES = [(part, field, example) for part, fields in EXAMPLES.items() for field, example in fields.items()]
 IDS = [f"{part}.{field}" for part, field, _ in CASES]
-# What an example shows beside its definition, unless a run of it would reach out or wait.
+# Keys of an example beside its definition, unless its run would wait or use the network.
 ENDS = {"output", "error"}
 
 
 def holds(value, field):
-    """Whether an object somewhere in the value has this field."""
+    """Return True if an object anywhere in the value has this field."""
     if isinstance(value, dict):
         return field in value or any(holds(item, field) for item in value.values())
     return isinstance(value, list) and any(holds(item, field) for item in value)
@@ -31,14 +31,14 @@ def test_the_page_is_up_to_date():
 
 
 @pytest.mark.parametrize("part", COMPONENTS)
-def test_every_field_has_an_example_that_has_it(part):
+def test_every_field_has_an_example_using_it(part):
     fields = COMPONENTS[part].get("properties", {"": None})
     assert set(EXAMPLES[part]) == set(fields)
     assert all(holds(EXAMPLES[part][field]["definition"], field) for field in fields if field)
 
 
 @pytest.mark.parametrize("part", COMPONENTS)
-def test_every_field_says_what_it_is(part):
+def test_every_field_has_a_description(part):
     for field in COMPONENTS[part].get("properties", {}).values():
         assert field["description"][0].isupper() and not field["description"].endswith(".")
 
@@ -49,7 +49,7 @@ def test_an_example_is_a_flow_that_can_be_active(part, field, example):
 
 
 @pytest.mark.parametrize(("part", "field", "example"), CASES, ids=IDS)
-def test_an_example_that_is_pure_gives_what_it_shows(part, field, example):
+def test_a_pure_example_has_the_output_shown(part, field, example):
     plan = definitions.plan(example["definition"])
     if any(not node.node.pure or node.type == "schedule" for node in plan.nodes):
         assert not ENDS & set(example)
@@ -66,6 +66,6 @@ def test_the_first_example_is_a_flow_that_can_be_active():
     assert definitions.check(json.loads(text))[1] == []
 
 
-def test_every_shown_definition_is_json_of_an_example():
+def test_every_definition_on_the_page_is_an_example():
     shown = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", page(), re.DOTALL)]
     assert shown[1:] == [example["definition"] for _, _, example in CASES]

@@ -1,4 +1,4 @@
-"""What is said to people whose config is wrong: where it is, and in their words."""
+"""Messages about invalid config: their path and wording."""
 
 import pytest
 from world import flow, node
@@ -36,22 +36,22 @@ def failure(type_, input=None, **config):
         ("http", {"url": "https://x", "headers": {"a b": "1"}}, "headers.a b", "is not the name of an HTTP header"),
     ],
 )
-def test_what_is_wrong_is_said_in_plain_words(type_, config, path, message):
+def test_validation_messages_are_in_plain_language(type_, config, path, message):
     assert complaints(type_, **config) == {f"nodes[0].config.{path}": message}
 
 
-def test_a_setting_that_there_is_not_is_answered_with_the_one_that_was_meant():
+def test_an_unknown_setting_suggests_a_similar_one():
     assert complaints("http", url="https://x", header={})["nodes[0].config.header"] == (
         "there is no such setting; did you mean 'headers'?"
     )
 
 
-def test_a_setting_that_is_like_none_is_answered_with_those_that_there_are():
+def test_an_unknown_setting_unlike_any_other_lists_all():
     found = complaints("filter", keep="{{ item }}", where=3)
-    assert found["nodes[0].config.where"] == "there is no such setting; filter has items, keep"
+    assert found["nodes[0].config.where"] == "there is no such setting; filter has: items, keep"
 
 
-def test_a_node_type_that_there_is_not_is_answered_with_the_one_that_was_meant():
+def test_an_unknown_node_type_suggests_a_similar_one():
     (issue,) = check(flow(node("it", "webhok")))[1]
     assert issue.message == "there is no node type 'webhok'; did you mean 'webhook'?"
 
@@ -66,14 +66,14 @@ def test_a_node_type_that_there_is_not_is_answered_with_the_one_that_was_meant()
         ("postgresql", "'sql'"),
     ],
 )
-def test_a_node_type_as_it_is_called_elsewhere_is_answered_with_ours(type_, offers):
+def test_another_tools_name_of_a_node_type_suggests_ours(type_, offers):
     (issue,) = check(flow(node("it", type_)))[1]
-    assert issue.message.startswith(f"there is no node type {type_!r}; for that there is ") and offers in issue.message
+    assert issue.message.startswith(f"there is no node type {type_!r}; use ") and offers in issue.message
 
 
-def test_an_expression_in_a_setting_that_takes_none_is_named_as_the_reason():
+def test_an_expression_in_a_literal_setting_is_named_as_the_reason():
     assert complaints("limit", count="{{ input.n }}")["nodes[0].config.count"] == (
-        "is taken as written, so {{ … }} is not evaluated here"
+        "expressions ({{ … }}) are not evaluated here"
     )
 
 
@@ -95,16 +95,16 @@ def test_an_expression_in_a_setting_that_takes_none_is_named_as_the_reason():
         ("subflow", {"workflow_id": "{{ vars.x }}"}, "workflow_id", "tell the workflows apart with a switch node"),
     ],
 )
-def test_an_expression_that_would_be_sent_as_it_is_written_is_refused(type_, config, key, instead):
+def test_an_expression_that_would_be_sent_literally_is_rejected(type_, config, key, instead):
     found = complaints(type_, **config)[f"nodes[0].config.{key}"]
-    assert found == f"is taken as written, so {{{{ … }}}} is not evaluated here; {instead}"
+    assert found == f"expressions ({{{{ … }}}}) are not evaluated here; {instead}"
 
 
-def test_two_braces_that_are_no_expression_are_let_through():
+def test_two_braces_without_an_expression_are_accepted():
     assert complaints("sql", credential="db", statement="select '{{1,2},{3,4}}'::int[]") == {}
 
 
-def test_a_format_of_dates_without_a_directive_is_refused():
+def test_a_date_format_without_a_directive_is_rejected():
     found = complaints("date", operation="format", format="YYYY-MM-DD")
     assert "it looks like %Y-%m-%d %H:%M" in found["nodes[0].config.format"]
 
@@ -118,7 +118,7 @@ def test_a_format_of_dates_without_a_directive_is_refused():
         ("http", {"url": "https://x", "query": "{{ [1] }}"}, "config.query: must be an object; {{ [1] }} is a list"),
     ],
 )
-def test_what_an_expression_gave_is_said_where_the_node_does_not_take_it(type_, config, message):
+def test_the_type_of_a_rejected_expression_value_is_named(type_, config, message):
     assert failure(type_, {"n": None, "t": "soon"}, **config) == message
 
 
@@ -128,20 +128,20 @@ def test_the_value_itself_is_not_repeated():
 
 @pytest.mark.parametrize(("type_", "key"), [("if", "condition"), ("filter", "keep")])
 @pytest.mark.parametrize("written", ["input.total > 100", "item.paid", "yes"])
-def test_a_condition_without_braces_is_refused_for_it_would_always_hold(type_, key, written):
+def test_a_condition_without_braces_is_rejected_as_always_true(type_, key, written):
     assert complaints(type_, **{key: written}) == {
         f"nodes[0].config.{key}": f"is mere text, which always holds; write it as {{{{ {written} }}}}"
     }
 
 
-def test_a_mistake_in_an_expression_is_told_once():
+def test_a_mistake_in_an_expression_is_reported_once():
     assert complaints("if", condition="{{ input.body.}}") == {
         "nodes[0].config.condition": "a name or a number must follow the dot (line 1, column 15)"
     }
 
 
 @pytest.mark.parametrize("written", [True, "true", "false", "", None, 0, "{{ input.text }}"])
-def test_other_conditions_are_as_good_as_they_were(written):
+def test_other_conditions_stay_valid(written):
     assert complaints("if", condition=written) == {}
 
 
@@ -161,7 +161,7 @@ def test_other_conditions_are_as_good_as_they_were(written):
         ("{{ }}", "expected an expression, got '}}'"),
     ],
 )
-def test_a_slip_in_an_expression_is_answered_with_what_to_write(written, message):
+def test_a_common_mistake_in_an_expression_gets_a_hint(written, message):
     (found,) = complaints("log", message=written).values()
     assert found.startswith(f"{message} (line 1, column ")
 

@@ -1,4 +1,4 @@
-"""Parts of a plan: what is executed to come to a node, and what a pinned node spares."""
+"""Subplans: the nodes executed to reach a node, and the nodes that a pin makes unnecessary."""
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,7 @@ from test_engine_properties import MANY, Model, flows, ways
 from world import Types, chain, flow, node, value
 
 import engine
-from definition import Pin, part_of, plan_until
+from definition import Pin, plan_until, select_part
 from errors import BadInput, DefinitionError, NodeError
 from nodes.base import Suspend
 
@@ -28,11 +28,11 @@ IF_TRUE = node("if", "if", {"condition": True})
 
 def part(definition, until=None, pinned=None):
     pins = {id_: pin if isinstance(pin, Pin) else Pin(pin) for id_, pin in (pinned or {}).items()}
-    return part_of(engine.plan(definition), until, pins)
+    return select_part(engine.plan(definition), until, pins)
 
 
 def ran(definition, until=None, pinned=None, input=None, **job):
-    """The outcome, and (status, output) of each node that has a step."""
+    """Return the outcome, and (status, output) of each node with a step."""
     steps = {}
     job = engine.Job("run_1", input, on_step=lambda step: steps.update({step.node_id: step}), **job)
     outcome = engine.run(part(definition, until, pinned), job)
@@ -43,7 +43,7 @@ def executed(definition, until=None, pinned=None, **job):
     return list(ran(definition, until, pinned, **job)[1])
 
 
-def test_a_run_until_a_node_executes_what_leads_to_it_and_nothing_else():
+def test_a_run_until_a_node_executes_only_its_ancestors():
     made = flow("a", "b", "c", "d", "x", edges=["a b", "b c", "c d", "a x"])
     assert executed(made, "c") == ["a", "b", "c"]
     assert executed(made, "x") == ["a", "x"]
@@ -55,7 +55,7 @@ def test_its_output_is_that_of_the_node():
     assert ran(made, "b")[0].output == 2
 
 
-def test_what_an_expression_names_is_executed_too_and_gives_no_output_of_the_run():
+def test_referenced_steps_run_too_without_becoming_output():
     looking = node("b", "give", {"value": "{{ steps.far.x }}"})
     made = flow("a", node("far", "give", {"value": {"x": 7}}), looking, edges=["a b"])
     outcome, steps = ran(made, "b")
@@ -69,24 +69,24 @@ def test_a_node_that_was_not_reached_has_no_output_and_is_skipped():
     assert {id_: step[0] for id_, step in steps.items()} == {"if": "success", "no": "skipped"}
 
 
-def test_a_pinned_node_is_not_executed_and_gives_what_was_pinned(types):
+def test_a_pinned_node_is_not_executed_and_outputs_its_pin(types):
     types.effects.clear()
     outcome, steps = ran(chain("a", node("b", "act"), node("c", "act")), pinned={"b": {"x": 1}})
     assert types.effects == ["run_1:c:0"]
     assert steps == {"b": ("success", {"x": 1}), "c": ("success", None)} and outcome.output == {"x": 1}
 
 
-def test_what_only_a_pinned_node_would_need_is_not_executed():
+def test_ancestors_of_only_a_pinned_node_are_not_executed():
     made = flow("a", "b", "c", "other", edges=["a b", "b c", "a other"])
     assert executed(made, "c", {"b": 1}) == ["b", "c"]
     assert set(executed(made, None, {"b": 1})) == {"a", "b", "c", "other"}
 
 
-def test_a_pinned_node_that_leads_to_another_one_keeps_its_step():
+def test_a_pinned_ancestor_keeps_its_step():
     assert executed(chain("a", "b", "c"), None, {"a": 1, "b": 2}) == ["a", "b", "c"]
 
 
-def test_pinned_nodes_that_have_nothing_to_do_with_the_node_have_no_steps():
+def test_unrelated_pinned_nodes_have_no_steps():
     assert executed(flow("a", "b", "c", edges=["a b", "a c"]), "b", {"c": 1}) == ["a", "b"]
 
 
@@ -96,7 +96,7 @@ def test_a_pinned_node_on_a_branch_that_is_not_taken_is_skipped():
     assert (steps["no"][0], steps["after"][0]) == ("skipped", "skipped")
 
 
-def test_a_pinned_node_runs_on_from_there_where_what_leads_to_it_is_not_executed():
+def test_a_run_continues_from_a_pinned_node_without_its_ancestors():
     made = flow(IF_TRUE, "yes", "no", "after", edges=["if yes true", "if no false", "no after"])
     outcome, steps = ran(made, "after", {"no": 1})
     assert list(steps) == ["no", "after"] and outcome.output == 1
@@ -114,7 +114,7 @@ def test_a_pinned_node_may_leave_by_its_error_branch():
     assert (steps["ok"][0], steps["bad"][0]) == ("skipped", "success")
 
 
-def test_a_pinned_node_that_is_disabled_counts_all_the_same():
+def test_a_disabled_pinned_node_still_outputs_its_pin():
     outcome, steps = ran(chain("a", node("b", disabled=True), "c"), pinned={"b": 3})
     assert steps["b"] == ("success", 3) and outcome.output == 3
 
@@ -134,14 +134,14 @@ def test_the_pinned_output_of_a_mapped_node_is_the_whole_list(types):
     assert not types.effects
 
 
-def test_a_node_after_one_that_is_answered_needs_it_where_it_looks_at_it():
+def test_a_node_needs_an_answered_step_if_it_reads_it():
     made = chain(node("ask", "ask"), "b", node("c", "give", {"value": "{{ steps.ask }}"}))
     outcome, steps = ran(made, "c", {"b": 1})
     assert outcome.status == "waiting" and steps["ask"][0] == "waiting"
     assert executed(made, "c", {"b": 1, "ask": 2}) == ["ask", "b", "c"]
 
 
-def test_the_address_of_a_node_that_is_left_out_is_there():
+def test_a_left_out_node_still_has_its_address():
     links = {"links": lambda node_id: {"url": f"https://x/{node_id}"}}
     made = flow(
         node("send", "give", {"value": "{{ steps.ask.url }}"}), node("ask", "ask"), "x", edges=["send ask", "send x"]
@@ -154,20 +154,20 @@ def test_the_address_of_a_node_that_is_left_out_is_there():
     ("until", "pinned", "problem"),
     [
         ("z", {}, "until: there is no node 'z'"),
-        (None, {"z": 1}, "pinned.z: there is no such node"),
-        (None, {"if": 1}, "pinned.if.branch: must be one of 'true', 'false'"),
-        (None, {"if": Pin(1, "maybe")}, "pinned.if.branch: must be one of 'true', 'false'"),
-        (None, {"a": Pin(1, "true")}, "pinned.a.branch: must be left out: the node has no branches"),
-        (None, {"e": Pin(1, "true")}, "pinned.e.branch: must be one of 'error'"),
+        (None, {"z": 1}, "pinned.z: there is no node with this id"),
+        (None, {"if": 1}, "pinned.if.branch: must be one of: 'true', 'false'"),
+        (None, {"if": Pin(1, "maybe")}, "pinned.if.branch: must be one of: 'true', 'false'"),
+        (None, {"a": Pin(1, "true")}, "pinned.a.branch: must be omitted: the node has no branches"),
+        (None, {"e": Pin(1, "true")}, "pinned.e.branch: must be one of: 'error'"),
     ],
 )
-def test_what_is_not_there_is_refused(until, pinned, problem):
+def test_unknown_nodes_and_branches_are_rejected(until, pinned, problem):
     with pytest.raises(BadInput) as caught:
         part(flow(IF_TRUE, "a", node("e", on_error="branch")), until, pinned)
     assert problem in caught.value.message and caught.value.details[0].path == problem.split(":")[0]
 
 
-def test_a_part_is_a_plan_like_any_other():
+def test_a_subplan_is_a_plan():
     found = part(flow("x", "a", "b", "c", edges=["a b", "b c"]), "b")
     assert [(item.position, item.id, item.inputs, item.is_leaf) for item in found.nodes] == [
         (0, "a", (), False),
@@ -182,12 +182,12 @@ def test_a_chain_of_ten_thousand_nodes_has_parts():
     assert len(part(made, "n9999").nodes) == 10_000 and len(part(made, "n9999", {"n9998": 1}).nodes) == 2
 
 
-# What holds for every flow
+# Properties of every flow
 
 
 @st.composite
 def cases(draw):
-    """A flow, one of its nodes or None, and what is pinned."""
+    """Draw a flow, one of its nodes or None, and pins."""
     definition, _ = draw(flows())
     ids = [made["id"] for made in definition["nodes"]]
     until = draw(st.sampled_from([None, *ids]))
@@ -199,7 +199,7 @@ def cases(draw):
 
 
 class Part(Model):
-    """The rules of a part, as plainly as they are written."""
+    """Model of a subplan: its rules, written as simply as possible."""
 
     def __init__(self, definition, until, pinned):
         super().__init__(definition, {"x": 1}, None)
@@ -230,7 +230,7 @@ class Part(Model):
 
 @MANY
 @given(cases())
-def test_a_part_comes_to_what_the_rules_say(case):
+def test_a_subplan_follows_the_rules(case):
     definition, until, pinned = case
     status, result, reached = Part(*case).end()
     outcome, steps = ran(definition, until, pinned, input={"x": 1}, sleep=lambda seconds: None)
@@ -244,25 +244,25 @@ def test_a_part_comes_to_what_the_rules_say(case):
 
 @MANY
 @given(flows())
-def test_the_part_that_is_all_of_a_plan_runs_as_the_plan_does(made):
+def test_a_subplan_of_everything_runs_like_the_plan(made):
     definition, fired = made
     plan = engine.plan(definition)
-    whole = part_of(plan, None, {})
+    whole = select_part(plan, None, {})
     assert whole.nodes == plan.nodes and not whole.left_out and whole.until is None
 
 
-# What comes after the node
+# Descendants of the node
 
 
 INCOMPLETE = node("c", "http", {"url": ""})
 
 
-def test_what_comes_after_the_node_may_be_incomplete():
+def test_descendants_of_the_node_may_be_incomplete():
     made, later = plan_until(chain(node("a", "manual"), node("b", "noop"), INCOMPLETE, "d"), "b")
     assert [one.id for one in made.nodes] == ["a", "b"] and later == {"c", "d"}
 
 
-def test_what_leads_to_the_node_may_not():
+def test_ancestors_of_the_node_may_not_be_incomplete():
     with pytest.raises(DefinitionError) as error:
         plan_until(chain(node("a", "manual"), INCOMPLETE, "d", node("e", "nothing")), "d")
     assert {issue.node_id for issue in error.value.details} == {"c"}

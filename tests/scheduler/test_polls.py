@@ -191,7 +191,7 @@ def test_its_expressions_see_vars_secrets_and_the_flow(source, process):
 
 @pytest.mark.parametrize("name", ["input", "trigger", "run", "item"])
 def test_an_expression_that_only_a_run_could_answer_is_refused(source, name):
-    with pytest.raises(DefinitionError, match=rf"nodes \(new\).config.url: {name} is known only within a run"):
+    with pytest.raises(DefinitionError, match=rf"nodes \(new\).config.url: {name} is not available here"):
         active(definition(url=f"{{{{ {name}.a }}}}"))
 
 

@@ -8,7 +8,7 @@ from world import flow
 import engine
 from database import execute
 from database.tables.polls import KEPT_ENTRIES, KEPT_MS, MOST_ENTRIES, outlived
-from definition.triggers import triggers_of
+from definition.triggers import find_triggers
 from models import CLAIM_MS, Lease, Poll, PollEntry, Run, now_ms
 
 pytestmark = pytest.mark.usefixtures("path")
@@ -129,10 +129,10 @@ def test_every_and_backlog_are_no_part_of_the_source(source, process):
 def test_a_type_that_names_no_source_has_all_of_its_config_as_one(source):
     plan = engine.plan(definition(url="there", every=5))
     node = plan.nodes[0].node
-    named = triggers_of(plan)[0].config["source"]
+    named = find_triggers(plan)[0].config["source"]
     del type(node).source
     try:
-        assert triggers_of(plan)[0].config["source"] == named
+        assert find_triggers(plan)[0].config["source"] == named
     finally:
         type(node).source = ("url",)
 

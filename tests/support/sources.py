@@ -9,7 +9,7 @@ from world import Types, add_flow, flow, node, process
 
 import engine
 from database import write
-from definition.triggers import triggers_of
+from definition.triggers import find_triggers
 from errors import NodeError
 from models import Poll, PollEntry, Run, now_ms
 from nodes.base import Item, Polled, setting
@@ -65,7 +65,7 @@ def definition(**config):
 def active(made=None, workspace="ws_1", **values):
     """An active flow, its trigger to be polled from now on."""
     made = definition() if made is None else made
-    return add_flow(made, workspace, triggers=triggers_of(engine.plan(made)), **values)
+    return add_flow(made, workspace, triggers=find_triggers(engine.plan(made)), **values)
 
 
 def change(made, changed=None, **values):
@@ -74,7 +74,7 @@ def change(made, changed=None, **values):
     if changed is not None:
         values["definition_json"] = orjson.dumps(changed).decode()
     if values.get("status", made.status) == "active":
-        wanted = triggers_of(engine.plan(changed or orjson.loads(made.definition_json)))
+        wanted = find_triggers(engine.plan(changed or orjson.loads(made.definition_json)))
     assert made.change(None, triggers=wanted, **values)
     return made
 

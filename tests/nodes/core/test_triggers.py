@@ -1,7 +1,7 @@
 import pytest
 from marshmallow import ValidationError
 
-from definition.triggers import triggers_of
+from definition.triggers import find_triggers
 from engine import plan
 from nodes import REGISTRY
 
@@ -89,7 +89,7 @@ def test_the_schedules_of_a_flow_are_its_enabled_ones_in_their_zone_or_else_the_
         {"id": "start", "type": "manual"},
     ]
     made = plan({"nodes": nodes, "edges": [], "settings": {"timezone": "Europe/Paris"}})
-    assert triggers_of(made) == [
+    assert find_triggers(made) == [
         ("own", "schedule", {"cron": "0 8 * * *", "timezone": "Asia/Tokyo", "catch_up": "last"}),
         ("flows", "schedule", {"every": 60, "timezone": "Europe/Paris", "catch_up": "none"}),
     ]

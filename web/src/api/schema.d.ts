@@ -1360,57 +1360,57 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description What a flow does: nodes, the edges between them, and settings */
+        /** @description Definition of a flow: nodes, the edges between them, and settings */
         WorkflowDefinition: {
-            /** @description The steps of the flow, in any order; at most `HEADRACE_MAX_NODES` */
+            /** @description Steps of the flow, in any order; at most `HEADRACE_MAX_NODES` */
             nodes?: components["schemas"]["WorkflowNode"][];
-            /** @description How the nodes follow each other: no cycle, and no edge twice */
+            /** @description Connections between nodes, without cycles and duplicates */
             edges?: (components["schemas"]["WorkflowEdge"] | components["schemas"]["WorkflowShortEdge"])[];
-            /** @description What holds for the flow as a whole */
+            /** @description Settings of the flow as a whole */
             settings?: components["schemas"]["WorkflowSettings"] | null;
         };
         WorkflowNode: {
-            /** @description The name of the node in edges and expressions, unique in the flow: letters, digits and `_`; it does not start with a digit */
+            /** @description Name of the node in edges and expressions, unique in the flow: letters, digits and `_`, not starting with a digit */
             id: string;
-            /** @description One of the types in [nodes.md](nodes.md) */
+            /** @description Node type, one of those in [nodes.md](nodes.md) */
             type: string;
-            /** @description The name that people see; without it, the id */
+            /** @description Display name; default: the id */
             name?: string;
-            /** @description The settings of the node's type; most may hold [expressions](expressions.md) */
+            /** @description Settings of the node type; most accept [expressions](expressions.md) */
             config?: {
                 [key: string]: unknown;
             };
-            /** @description A list, or an expression that gives one: the node is executed once for each item, which its expressions know as `item` and `index`, and gives the list of its outputs. Not with branches */
+            /** @description List, or an expression that returns one: the node runs once for each item, available to expressions as `item` and `index`, and returns the list of outputs. Not for nodes with branches */
             foreach?: string | unknown[] | null;
-            /** @description What to do before the node counts as failed: try again; without it, there is one attempt */
+            /** @description Retry policy of the node; default: one attempt */
             retry?: components["schemas"]["WorkflowRetry"] | null;
-            /** @description Seconds that one attempt may take; without it, only the flow's timeout counts */
+            /** @description Timeout of one attempt in seconds; default: only the flow's timeout applies */
             timeout?: number | null;
             /**
-             * @description What happens if the last attempt fails: `fail` ends the run, `continue` hands on `{"error": text}` as the output, `branch` does so by a branch called `error`
+             * @description Action if the last attempt fails: `fail` ends the run, `continue` outputs `{"error": text}`, `branch` outputs it to the branch `error`
              * @default fail
              * @enum {string}
              */
             on_error?: "fail" | "continue" | "branch";
             /**
-             * @description What happens if the server stops in the middle of the node: `retry` executes it again, with the same idempotency key; `fail` ends the run as failed
+             * @description Action if the server stops while the node runs: `retry` executes it again with the same idempotency key; `fail` ends the run as failed
              * @default retry
              * @enum {string}
              */
             on_interrupt?: "retry" | "fail";
             /**
-             * @description If true, the node is not executed and hands its input on; a trigger, or a node with branches, is skipped
+             * @description If true, the node is not executed and its input passes through; a trigger, or a node with branches, is skipped
              * @default false
              */
             disabled?: boolean;
-            /** @description Where the editor draws the node; the engine ignores it */
+            /** @description Position in the editor; the engine ignores it */
             position?: components["schemas"]["WorkflowPosition"] | null;
-            /** @description A remark for people; the engine ignores it */
+            /** @description Comment for readers; the engine ignores it */
             notes?: string | null;
         };
         WorkflowRetry: {
             /**
-             * @description How often the node is tried, the first time included
+             * @description Maximum number of attempts, including the first
              * @default 3
              */
             attempts?: number;
@@ -1420,7 +1420,7 @@ export interface components {
              */
             delay?: number;
             /**
-             * @description The factor by which each further delay grows, up to one hour
+             * @description Factor by which each further delay grows, up to one hour
              * @default 2
              */
             backoff?: number;
@@ -1432,40 +1432,40 @@ export interface components {
             y?: number;
         };
         WorkflowEdge: {
-            /** @description The id of the node that the edge leaves */
+            /** @description Id of the source node */
             from: string;
-            /** @description The id of the node that the edge enters */
+            /** @description Id of the target node */
             to: string;
-            /** @description The branch by which it leaves; required if the node has branches, else left out */
+            /** @description Branch of the source node; required if it has branches, otherwise omitted */
             branch?: string | null;
-            /** @description Ignored; editors may keep one */
+            /** @description Ignored; an editor may store its own id */
             id?: unknown;
         };
-        /** @description An edge in short: `["from", "to"]` or `["from", "to", "branch"]` */
+        /** @description Short form of an edge: `["from", "to"]` or `["from", "to", "branch"]` */
         WorkflowShortEdge: string[];
         WorkflowSettings: {
             /**
-             * @description The IANA time zone of its schedules, such as Europe/Berlin
+             * @description IANA time zone of the flow's schedules, such as Europe/Berlin
              * @default UTC
              */
             timezone?: string;
-            /** @description Seconds that a run may take; without it, what `HEADRACE_RUN_TIMEOUT` says */
+            /** @description Run timeout in seconds; default: `HEADRACE_RUN_TIMEOUT` */
             timeout?: number | null;
             /**
-             * @description How many runs of the flow may be active at the same time; 0: no limit
+             * @description Maximum number of concurrent runs; 0: no limit
              * @default 0
              */
             max_concurrent_runs?: number;
             /**
-             * @description What happens to a run beyond that limit: `queue` lets it wait, `skip` refuses it
+             * @description Action if that limit is reached: `queue` lets the new run wait, `skip` rejects it
              * @default queue
              * @enum {string}
              */
             overlap?: "queue" | "skip";
-            /** @description The flow that runs when a run of this one fails; it begins with a node of type `error` */
+            /** @description Id of the flow to run when a run of this one fails; its trigger must be of type `error` */
             error_workflow_id?: string | null;
             /**
-             * @description Values that all expressions of the flow know as `vars.<name>`
+             * @description Constants, available to all expressions of the flow as `vars.<name>`
              * @default {}
              */
             vars?: {
