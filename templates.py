@@ -28,8 +28,9 @@ def all_templates() -> list[dict[str, Any]]:
     """Every template, by category and name.
 
     Each has `id`, `name`, `description`, `category`, `tags`, `credentials` (`{"name", "type", "for"}` each), `needs`,
-    `sample_input`, `definition`, and `expected_output`, in which `…` stands for what is another each time. `trial` says
-    how a test tries it out against local servers (tests/support/stage.py).
+    `sample_input`, `definition`, and `expected_output`, in which `…` stands for values that differ each time. `trial`
+    defines a test against local servers (tests/support/stage.py). If its services are down, a template continues or
+    stops with a message: none may end in the bare error of its HTTP node.
     """
     return list(_templates(FOLDER))
 
