@@ -31,6 +31,7 @@ FUNCTIONS = {
 OF_SUBPROCESS = {"run", "call", "check_call", "check_output"}
 # Methods that wait for good if nothing is given to them: an Event, a process, a thread, a lock, a queue.
 METHODS = {"wait", "join", "acquire", "get"}
+LOOKED_AT = {"Popen", "waitpid", *FUNCTIONS, *METHODS}
 # These have a deadline of their own, but for `_left`, for which only threads wait that nobody waits for.
 OWN_DEADLINE = {"load", "answers", "callers", "threads", "_left"}
 
@@ -44,8 +45,11 @@ def waits(source, path="test.py"):
 
 def endless(call):
     """What the call is, if it can wait for good; else None."""
+    last = getattr(call.func, "attr", None) or getattr(call.func, "id", "")
+    if last not in LOOKED_AT:
+        return None
     name = ast.unparse(call.func)
-    receiver, _, last = name.rpartition(".")
+    receiver = name.rpartition(".")[0]
     given = {keyword.arg for keyword in call.keywords}
     if last == "Popen":
         return f"{name} (use tests/support/children.py)"

@@ -12,6 +12,7 @@ import pytest
 from errors import NodeError
 from nodes.limits import MAX_DEPTH, MAX_ITEMS, MAX_TEXT
 
+pytestmark = pytest.mark.slow
 # What does a bounded amount of work takes a few seconds at most, also where others use the machine; what has no bound
 # would take hours.
 SECONDS = 30
@@ -77,7 +78,6 @@ def test_a_csv_of_200_mb_is_refused_at_once_and_takes_no_memory(fails):
         tracemalloc.stop()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -129,7 +129,6 @@ def deep(levels):
     return value
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("type_", "config"),
     [
@@ -232,7 +231,6 @@ def test_xml_with_a_dtd_is_refused_before_anything_of_it_is_read(fails, text):
     fails("xml", {"operation": "parse"}, text, r"has a DTD \(<!DOCTYPE …>\), which is never read", seconds=5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -306,7 +304,6 @@ def test_yaml_aliases_do_not_nest_without_bound(fails):
         fails("yaml", {"operation": "parse"}, text, "the alias a contains itself", seconds=5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -331,7 +328,6 @@ def formatting(count, paragraphs):
     return "<p>" + "".join(f"<b a={i}>" for i in range(count)) + "<p>x" * paragraphs
 
 
-@pytest.mark.slow
 def test_html_that_grows_to_gigabytes_as_it_is_mended_harms_only_its_own_process(fails):
     before = psutil.Process().memory_info().rss
     text = formatting(5_000, 20_000)
@@ -340,7 +336,6 @@ def test_html_that_grows_to_gigabytes_as_it_is_mended_harms_only_its_own_process
     assert psutil.Process().memory_info().rss - before < 50_000_000
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     ["<div>" * 2_000_000, "<table>" * 1_400_000, "<span></i>" * 1_000_000, "<" * 10_000_000, "<a b='" * 1_600_000],
@@ -364,7 +359,6 @@ SLOW_SELECTORS = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("selector", SLOW_SELECTORS)
 def test_no_selector_runs_on(run, selector):
     page = "<div>" * 200 + "<p>x</p>" * 100_000
@@ -379,7 +373,6 @@ def test_no_selector_runs_on(run, selector):
     assert set(psutil.Process().children()) <= children
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("get", ["text", "html"])
 def test_what_selectors_find_is_bounded(run, get):
     page, found = "<div>x" * 5_000, {"selector": "div", "all": True, "get": get}
@@ -414,7 +407,6 @@ SLOW_MARKDOWN = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("part", SLOW_MARKDOWN)
 def test_no_markdown_takes_long(ends, part):
     html = ends("markdown", {}, part * (100_000 // len(part)))
@@ -501,7 +493,6 @@ def test_numbers_whose_hashes_collide_take_no_longer_than_others(ends, type_, co
     assert len(ends("join", {"left": items, "right": items, "by": ["a", "b"]}, None, seconds=20)) == 30_000
 
 
-@pytest.mark.slow
 def test_as_many_items_as_may_be_are_sorted_and_gathered_within_seconds(ends):
     items = [{"a": place * 7919 % 1_000_003, "b": str(place % 1000), "c": [place]} for place in range(MAX_ITEMS)]
     assert ends("sort", {"by": ["-b", "a"]}, items)[0]["b"] == "999"
