@@ -3,6 +3,7 @@
 The database is made once a session and copied for every test: hashing a password takes as long as ten requests do.
 """
 
+import gc
 import signal
 import threading
 
@@ -16,6 +17,7 @@ from database import write
 from models import ApiToken, Membership, User, Workspace, now_ms
 from nodes.base import REGISTRY, Node
 
+ALL_SLOW = "\npytestmark = pytest.mark.slow\n"
 pytest_plugins = ["network", "properties"]  # the latter has the profiles of hypothesis
 
 
@@ -23,6 +25,24 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # So it is where the tests are started in the background, and so it would be for every process that they start: a
     # handler is not inherited, but an ignored signal is. Here it stays without effect.
     signal.signal(signal.SIGINT, lambda number, frame: None)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Do not import a file whose tests are all slow if only the others run: some import what takes seconds."""
+    if config.option.markexpr == "not slow" and collection_path.suffix == ".py":
+        return ALL_SLOW in collection_path.read_text(encoding="utf-8") or None
+    return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Do not look for garbage among what the collection of the tests makes, now or later: it stays until the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

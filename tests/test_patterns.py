@@ -23,6 +23,7 @@ from typing import NamedTuple
 import pytest
 from test_layers import ROOT, sources
 
+pytestmark = pytest.mark.slow
 LENGTH, MAX_SECONDS = 20_000, 0.05
 MAX_WORDS = 20  # of a pattern, that are tried with each letter
 PATIENCE = 120  # seconds for importing all modules
@@ -331,7 +332,6 @@ def slow(found):
 WITH_PATTERNS = [path for path, tree in trees().items() if any(owner == "re" for _, _, owner in calls(tree))]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", WITH_PATTERNS)
 def test_no_pattern_takes_long_over_any_text(path):
     literal, computed = in_functions(path)
@@ -360,7 +360,6 @@ def of_schemas(value):
             yield from of_schemas(inner)
 
 
-@pytest.mark.slow
 def test_no_pattern_of_a_json_schema_takes_long_either(client):
     templates = [json.loads(path.read_bytes()) for path in (ROOT / "templates_data").rglob("*.json")]
     # What the API tells of its fields is looked at from their beginning.
@@ -371,7 +370,6 @@ def test_no_pattern_of_a_json_schema_takes_long_either(client):
     assert [told for one in found if (told := slow(one))] == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "method"),
     [

@@ -13,7 +13,7 @@ from pydantic_ai.messages import TextPart, ThinkingPart, ToolCallPart
 from agent.journal import usage_of
 from agent.loop import INTERRUPTED
 
-pytestmark = [pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 EXAMPLES = 60 + 4 * int(os.environ.get("HEADRACE_SOAK_SECONDS") or 0)
 
