@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
 from expressions import literal
+from importing.documents import is_deep
 from importing.notes import shown
 from importing.secret_detection import Suggestions, is_secret_field
 
@@ -73,7 +73,7 @@ def json_of(text: str) -> Any:
         json.dumps(value, ensure_ascii=False).encode()  # fails on half a surrogate pair
     except (ValueError, ArithmeticError, RecursionError):
         raise NotTheSame from None
-    if _depth(value) > DEEPEST:
+    if is_deep(value, DEEPEST):
         raise NotTheSame
     return value
 
@@ -101,20 +101,6 @@ def _number(text: str) -> float:
 
 def _constant(name: str) -> Any:
     raise NotTheSame
-
-
-def _depth(value: Any) -> int:
-    depth, level = 0, [value]
-    while level:
-        depth += 1
-        level = [child for item in level for child in _children(item)]
-    return depth
-
-
-def _children(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def guarded_json(value: Any, secrets: Suggestions) -> Any:

@@ -26,7 +26,8 @@ def loaded(document: bytes | dict[str, Any]) -> dict[str, Any]:
         value = _parsed(document.removeprefix(b"\xef\xbb\xbf"))
     else:
         value = document
-    _check_depth(value)
+    if is_deep(value, MAX_DEPTH):
+        raise BadInput(f"The document is nested more than {MAX_DEPTH} deep")
     if not isinstance(value, dict):
         raise BadInput("The document must be an object, such as OpenAPI has it")
     return value
@@ -50,19 +51,15 @@ def _parsed(document: bytes) -> Any:
     return found[0] if found else None
 
 
-def _check_depth(value: Any) -> None:
+def is_deep(value: Any, most: int) -> bool:
+    """Return True if the data has more than `most` levels."""
     level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [child for item in level for child in _children(item)]
+    for _ in range(most):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [child for children in inner for child in children]
         if not level:
-            return
-    raise BadInput(f"The document is nested more than {MAX_DEPTH} deep")
-
-
-def _children(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
+            return False
+    return True
 
 
 class Document:
