@@ -10,7 +10,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields
 
 from errors import ExpressionError, NodeError
-from expressions import Template, compile_value, places_of_expressions, texts_with_expressions
+from expressions import Template, compile_value, find_expressions, find_texts_with_expressions
 from nodes import plugin_runner, plugins
 from nodes.base import REGISTRY, Node, is_literal
 from nodes.fields import EXPRESSION, NOT_EVALUATED, weight_of_schemas
@@ -331,7 +331,7 @@ class _Builder:
         """Return True, and report an issue, if the setting has an expression that would not be evaluated."""
         if not is_literal(field_):
             return self.has_unevaluated_key(key, value)
-        place = None if field_.metadata.get("braces") else next(places_of_expressions(value), None)
+        place = None if field_.metadata.get("braces") else next(find_expressions(value), None)
         if place is not None:
             instead = field_.metadata.get("instead")
             self.bad(f"config.{key}{place[0][:MAX_NAME]}", NOT_EVALUATED + (f"; {instead}" if instead else ""))
@@ -380,7 +380,7 @@ def keys_in(value: Any) -> Iterator[tuple[str, str]]:
 
 def estimate_parts(value: Any) -> int:
     """Estimate the number of expression parts in a value that does not compile."""
-    return 1 + sum(map(len, texts_with_expressions(value))) // CHARACTERS_PER_PART
+    return 1 + sum(map(len, find_texts_with_expressions(value))) // CHARACTERS_PER_PART
 
 
 _SCHEMAS: dict[type[Node], Any] = {}

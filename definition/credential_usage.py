@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from marshmallow import fields
 
 from errors import ExpressionError, Issue
-from expressions import compile_text, texts_with_expressions
+from expressions import compile_text, find_texts_with_expressions
 from nodes.base import REGISTRY, Node, is_literal
 from nodes.core.triggers import CREDENTIAL_TYPES
 from nodes.credentials.keyring import or_list
@@ -116,7 +116,7 @@ class _Reader:
 
     def secrets(self, id_: str, path: str, value: Any) -> Iterator[Use]:
         names: set[str] = set()
-        for text in texts_with_expressions(value):
+        for text in find_texts_with_expressions(value):
             # Compile only texts with this word: compiling is the expensive part.
             if "secrets" in text and self.parts <= MAX_PARTS:
                 names |= self.named_in(text)

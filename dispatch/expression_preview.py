@@ -18,7 +18,7 @@ from definition import Pin, Plan
 from dispatch.payloads import Kept
 from engine import Job, Settled
 from errors import ExpressionError, NodeError, TooLarge
-from expressions import Template, compile_value, texts_with_expressions
+from expressions import Template, compile_value, find_texts_with_expressions
 from models import Credential, Run, Step, now_ms
 from nodes.base import REGISTRY
 from nodes.credentials.types import TYPES
@@ -106,7 +106,7 @@ class Preview:
         That may take seconds, so whoever asks needs one of the PREVIEWS (see places.py).
         """
         listed = self._list()
-        if sum(map(len, texts_with_expressions([*templates, listed]))) > MOST_TO_COMPILE:
+        if sum(map(len, find_texts_with_expressions([*templates, listed]))) > MOST_TO_COMPILE:
             raise TooLarge(f"The texts with expressions have more than {MOST_TO_COMPILE} characters together")
         compiled = [_compiled(template) for template in templates]
         foreach = _compiled(listed)

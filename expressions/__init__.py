@@ -1,9 +1,9 @@
-"""`{{ … }}` in the strings of a config: compile once, evaluate often. Pure: no I/O, no eval.
+"""Expressions, `{{ … }}` in the strings of a config: compile once, evaluate often. Pure: no I/O, no eval.
 
-`compile_value` takes any JSON value, `compile_text` one string; both give a `Template`. `literal` writes text so that
-nothing in it is an expression. What an expression may say is in docs/expressions.md. `compiler.py` makes closures of
-Jinja2's syntax tree, `library.py` has the closed tables of filters, tests, functions and methods, `operators.py` and
-`values.py` what they work with and every bound.
+`compile_value` takes any JSON value, `compile_text` one string; both return a `Template`. `escape` makes a template of
+literal text. docs/expressions.md describes the language. `compiler.py` turns Jinja2's syntax tree into closures,
+`library.py` has the closed tables of filters, tests, functions and methods, `operators.py` and `values.py` their
+operations on values and all limits.
 """
 
 from __future__ import annotations
@@ -15,32 +15,24 @@ from typing import Any
 from errors import ExpressionError
 
 from .compiler import Eval, Scope, Template, compile_text
-from .literals import literal, quoted
+from .literals import escape, quote
 from .values import MAX_DEPTH, Work
 
-MAX_PARTS = 100_000  # of all expressions in a value
+MAX_PARTS = 100_000  # of all expressions in a JSON value
 
 __all__ = [
-    "MAX_PARTS",
-    "ExpressionError",
-    "Template",
-    "compile_text",
-    "compile_value",
-    "has_expression",
-    "literal",
-    "places_of_expressions",
-    "quoted",
-    "texts_with_expressions",
-]
+    "MAX_PARTS", "ExpressionError", "Template", "compile_text", "compile_value", "escape", "find_expressions",
+    "find_texts_with_expressions", "has_expression", "quote",
+]  # fmt: skip
 
 
 def has_expression(value: Any) -> bool:
-    """Whether a string anywhere in the JSON value has `{{`, or `{% … %}`, which does not compile. Keys do not count."""
-    return next(texts_with_expressions(value), None) is not None
+    """Return True if a string in the JSON value contains `{{`, or `{% … %}`, which does not compile. Ignores keys."""
+    return next(find_texts_with_expressions(value), None) is not None
 
 
-def texts_with_expressions(value: Any) -> Iterator[str]:
-    """Those strings, in no particular order."""
+def find_texts_with_expressions(value: Any) -> Iterator[str]:
+    """Yield the strings with an expression, in no particular order."""
     rest = [value]
     while rest:
         part = rest.pop()
@@ -53,10 +45,10 @@ def texts_with_expressions(value: Any) -> Iterator[str]:
             rest.extend(part)
 
 
-def places_of_expressions(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield each text of the JSON value that has `{{ … }}`, after its place in it: `("[0].name", "{{ x }}")`.
+def find_expressions(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the path and text of each string with `{{ … }}` in the JSON value, such as `("[0].name", "{{ x }}")`.
 
-    Keys of objects are among these texts, and their place is that of the object.
+    Includes keys of objects, with the path of their object.
     """
     rest = [("", value)]
     while rest:
@@ -72,10 +64,11 @@ def places_of_expressions(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def compile_value(value: Any) -> Template | None:
-    """A template that gives the value with every expression in it replaced, or None if there is none anywhere in it.
+    """Return a template that evaluates every expression in the value, or None if there is none.
 
-    Keys of objects stay as they are written. One evaluation has one work budget for all strings in it. Raises
-    ExpressionError, which says where in the value: `headers.X-Total: …`.
+    Keys of objects are not evaluated. All strings of the value share one work budget.
+
+    Raises: ExpressionError if an expression is invalid, with its place in the value: `headers.X-Total: …`.
     """
     if isinstance(value, str):
         return compile_text(value) if has_expression(value) else None
@@ -88,7 +81,7 @@ def compile_value(value: Any) -> Template | None:
 
 
 class _Found(list[Template]):
-    """The templates of a value; ExpressionError where they have too many parts together."""
+    """The templates of a value. Raises: ExpressionError if they have more than MAX_PARTS parts."""
 
     parts = 0
 
@@ -96,18 +89,18 @@ class _Found(list[Template]):
         self.append(template)
         self.parts += template.parts
         if self.parts > MAX_PARTS:
-            raise ExpressionError(f"the expressions in it have more than {MAX_PARTS:,} parts together")
+            raise ExpressionError(f"the expressions have more than {MAX_PARTS:,} parts in total")
 
 
 def _structure(value: Any, path: str, depth: int, found: _Found) -> Eval | None:
-    """What gives the value with its expressions replaced, None where it has none; `found` gets their templates."""
+    """Return an evaluator of the value, or None if it has no expressions; add its templates to `found`."""
     if isinstance(value, str):
         return _leaf(value, path, found) if has_expression(value) else None
     if not isinstance(value, Mapping | list):
         return None
     if depth >= MAX_DEPTH:
         if has_expression(value):
-            raise ExpressionError(f"{path[:100]}…: nested more than {MAX_DEPTH} deep")
+            raise ExpressionError(f"{path[:100]}…: the value is nested more than {MAX_DEPTH} levels deep")
         return None
     parts: dict[Any, Eval] = {}
     for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
@@ -117,14 +110,14 @@ def _structure(value: Any, path: str, depth: int, found: _Found) -> Eval | None:
             parts[key] = run
     if not parts:
         return None
-    return _filled_list(value, parts) if isinstance(value, list) else _filled_object(value, parts)
+    return _fill_list(value, parts) if isinstance(value, list) else _fill_object(value, parts)
 
 
-def _filled_object(value: Mapping[str, Any], parts: Mapping[str, Eval]) -> Eval:
+def _fill_object(value: Mapping[str, Any], parts: Mapping[str, Eval]) -> Eval:
     return lambda scope, work: {**value, **{key: run(scope, work) for key, run in parts.items()}}
 
 
-def _filled_list(value: list[Any], parts: Mapping[int, Eval]) -> Eval:
+def _fill_list(value: list[Any], parts: Mapping[int, Eval]) -> Eval:
     def fill(scope: Scope, work: Work) -> list[Any]:
         filled = value.copy()
         for index, run in parts.items():

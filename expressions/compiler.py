@@ -1,7 +1,7 @@
-"""From a string with `{{ … }}` to a closure: Jinja2's lexer and parser make the tree, this module walks it.
+"""Compiler of expressions: turns the syntax tree of Jinja2's lexer and parser into a closure.
 
-Jinja's own code generator and runtime are never used, so the language is closed by construction: a kind of node that
-has no row in `_HANDLERS` is refused, and a function, filter, test or method is one of the tables in `library.py`.
+Jinja's code generator and runtime are never used, so the language is closed by construction: a node class without a
+row in `_HANDLERS` is rejected, and every function, filter, test or method is in the tables of `library.py`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,27 @@ from jinja2.parser import Parser
 from errors import ExpressionError
 
 from . import operators
-from .library import FILTERS, FUNCTIONS, METHODS, TESTS, Function, misfit
-from .values import MAX_BITS, MAX_DEPTH, MAX_TEXT, Missing, Work, cut, fits_text, kind, member, need_text, plain, some
-from .values import text as as_text
+from .library import FILTERS, FUNCTIONS, METHODS, TESTS, Function, find_mismatch
+from .values import (
+    MAX_BITS,
+    MAX_DEPTH,
+    MAX_TEXT,
+    Missing,
+    Work,
+    check_text_size,
+    get_kind,
+    list_names,
+    need_text,
+    read_member,
+    slice_value,
+    to_json,
+    to_text,
+)
 
 MAX_SOURCE = 10_000  # characters of one expression
 MAX_TOKENS = 5_000  # of all expressions in a string
-MAX_NODES = 1_000  # of the same
-_CACHED_LENGTH = 2_000  # longer strings are compiled each time, so that the cache stays small
+MAX_NODES = 1_000  # of all expressions in a string
+_CACHED_LENGTH = 2_000  # longer strings are compiled every time, to keep the cache small
 
 Scope = Mapping[str, Any]
 Eval = Callable[[Scope, Work], Any]
@@ -34,16 +47,15 @@ _Called = nodes.Filter | nodes.Test | nodes.Call
 _METHOD_NAMES = sorted({name for table in METHODS.values() for name in table})
 _SIMPLE = frozenset({str, int, bool, type(None)})
 _CONTAINERS = frozenset({dict, list})
-_MADE_BY_US = frozenset({"now", "run", "workflow"})  # small, and may hold datetimes
+_DATETIME_ROOTS = frozenset({"now", "run", "workflow"})  # small, and may contain datetimes
 
 
 class Template:
-    """A compiled string, list or object. Immutable: one may be used by many threads at once.
+    """A compiled string, list or object. Immutable, so threads can share it.
 
-    `roots` are the names that it reads (`input`, `steps`…), `steps` the node ids that it names as `steps.<id>`, with
-    `*` among them where it may look at any, `secrets` the credentials that it names as `secrets.<name>`. `count` is
-    how many strings with expressions it is made of, each of which may hand on a large value; `parts` how many parts
-    these have, which is what compiling them costs in time and memory.
+    `roots` are the names it reads (`input`, `steps`, …), `steps` the node ids in `steps.<id>` (`*` if it may read any),
+    `secrets` the credentials in `secrets.<name>`. `count` is its number of strings with expressions, each of which may
+    return a large value. `parts` is their total number of syntax nodes, the cost of compiling in time and memory.
     """
 
     __slots__ = ("_run", "count", "parts", "roots", "secrets", "steps")
@@ -63,16 +75,17 @@ class Template:
         self.secrets = frozenset(secrets)
 
     def evaluate(self, scope: Scope) -> Any:
-        """The value as plain JSON: datetimes are ISO 8601 text in UTC, durations seconds.
+        """Return the value as plain JSON: datetimes as ISO 8601 text in UTC, durations in seconds.
 
-        `scope` maps names to plain JSON, except that `now` is an aware datetime, and `run` and `workflow` may hold
-        some. What is taken over whole from the scope, or from a part without expressions, is the same object, so
-        treat the result as read-only. Raises ExpressionError, nothing else.
+        `scope` maps names to plain JSON; only `now`, `run` and `workflow` may be or contain aware datetimes. Treat the
+        result as read-only: it shares objects with the scope and the template.
+
+        Raises: ExpressionError, nothing else.
         """
         return self.run(scope, Work())
 
     def run(self, scope: Scope, work: Work) -> Any:
-        """The same, as one part of a larger evaluation."""
+        """Evaluate as part of a larger value, with its work budget."""
         try:
             return self._run(scope, work)
         except Missing as missing:
@@ -80,27 +93,27 @@ class Template:
         except ExpressionError:
             raise
         except RecursionError:
-            message = "the expression or its value is nested too deep"
+            message = "the expression or its value is nested too deeply"
         except (TypeError, ValueError, ArithmeticError, LookupError) as error:
             message = str(error)
         raise ExpressionError(message)
 
 
 def compile_text(source: str) -> Template:
-    """One string. Exactly one `{{ … }}` keeps the value's type, anything else gives text; cached by its source."""
+    """Compile one string; cached. A single `{{ … }}` keeps the type of its value, anything else returns text."""
     return _cached(source) if len(source) <= _CACHED_LENGTH else _compile(source)
 
 
 def _compile(source: str) -> Template:
     if len(source) > MAX_TEXT:
-        raise ExpressionError(f"a text with expressions is at most {MAX_TEXT:,} characters")
+        raise ExpressionError(f"a text with expressions must have at most {MAX_TEXT:,} characters")
     return _Compiler(source).template()
 
 
 _cached = lru_cache(maxsize=1_024)(_compile)
 
 
-# -- Jinja's lexer and parser, with offsets in place of line numbers
+# -- Jinja's lexer and parser, with offsets instead of line numbers
 
 _ESCAPE = re.compile(r"\\(.)", re.S)
 _ESCAPES = frozenset("\\'\"abfnrtvxuUN\n")
@@ -108,7 +121,7 @@ _STAND_INS = "\x1c\x1d\x1e\x1f\x85\u2028\u2029\u205f"  # all whitespace to Jinja
 
 
 class _Environment(Environment):
-    """Hands the parser tokens whose line number is their offset, so that errors have a position, and bounds them."""
+    """Passes the parser tokens with offsets as line numbers, so that errors have a position, and limits them."""
 
     def _tokenize(
         self, source: str, name: str | None, filename: str | None = None, state: str | None = None
@@ -118,7 +131,7 @@ class _Environment(Environment):
 
 def _tokens(source: str) -> Iterator[tuple[int, str, str]]:
     offset = 0
-    begin: int | None = None  # of the expression that the token is in
+    begin: int | None = None  # offset of the current expression
     raw = _lexer.tokeniter(source, None)
     for _ in range(MAX_TOKENS):
         try:
@@ -127,17 +140,17 @@ def _tokens(source: str) -> Iterator[tuple[int, str, str]]:
             return
         except TemplateSyntaxError as error:
             raise TemplateSyntaxError(re.sub(r" at \d+$", "", str(error.message)), offset) from None
-        offset = max(source.find(value, offset), offset)  # whitespace that `{{-` takes away lies between
+        offset = max(source.find(value, offset), offset)  # skip whitespace removed by `{{-`
         end = offset + len(value)
         if token in ("block_begin", "raw_begin"):
-            raise TemplateSyntaxError("statements ({% … %}) are not offered, only expressions ({{ … }})", offset)
+            raise TemplateSyntaxError("statements ({% … %}) are not supported, only expressions ({{ … }})", offset)
         if token == "variable_begin":
             begin = offset
         if begin is not None and end - begin > MAX_SOURCE:
             raise TemplateSyntaxError(f"the expression is longer than {MAX_SOURCE:,} characters", begin)
         if token == "variable_end":
             begin = None
-        if token == "string":  # an unknown escape stays as it is; Python would warn
+        if token == "string":  # keep unknown escapes as they are; Python would warn
             value = _ESCAPE.sub(lambda match: match[0] if match[1] in _ESCAPES else "\\" + match[0], value)
         yield offset, token, value
         offset = end
@@ -145,47 +158,47 @@ def _tokens(source: str) -> Iterator[tuple[int, str, str]]:
 
 
 _environment = _Environment(keep_trailing_newline=True, autoescape=False)
-_lexer = _environment.lexer  # which it looks for anew each time
+_lexer = _environment.lexer  # a property that looks it up on each access
 
 
-# What people try out who come from JavaScript, and what to write instead.
+# Syntax of JavaScript that users try, and the replacement.
 _INSTEAD = (
     ("$", "names have no $; write input.total for $json.total, now for $now"),
-    ("&", "write and"),
-    ("|", "write or"),
-    ("!", "write not, or != to compare"),
-    ("?", "write a if b else c, or a|default(b)"),
-    ("=", "to compare, write =="),
-    ("`", "text stands in ' or \""),
+    ("&", "use and"),
+    ("|", "use or"),
+    ("!", "use not, or != to compare"),
+    ("?", "use a if b else c, or a|default(b)"),
+    ("=", "use == to compare"),
+    ("`", "put text in ' or \""),
     ("'", "the quote is not closed"),
     ('"', "the quote is not closed"),
 )
 
 
-def _in_words(message: str, rest: str) -> str:
-    """Jinja's message, which speaks of its templates, with what to write instead; `rest` is the source from there."""
+def _explain(message: str, rest: str) -> str:
+    """Return Jinja's message without its template terms, with a hint; `rest` is the source from the error on."""
     message = message.replace("end of print statement", "}}").replace("end of template", "end of the text").rstrip(".")
     if message == "expected name or number":
-        return "a name or a number must follow the dot"
+        return "the dot must be followed by a name or a number"
     if "expected" not in message or message.startswith("Expected an expression"):
         return message[:1].lower() + message[1:]
     hint = next((words for start, words in _INSTEAD if rest.startswith(start)), "")
     return f"{message}; {hint}" if hint else message
 
 
-# -- the tree to closures
+# -- from the tree to closures
 
 
 class _Compiler:
-    """Compiles one string; holds what is learned on the way."""
+    """Compiles one string, collecting the names that it reads."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.roots: set[str] = set()
         self.named: dict[str, set[str]] = {"steps": set(), "secrets": set()}
-        self.unnamed = 0  # how often it reads `steps` without saying which
+        self.unnamed = 0  # uses of `steps` without a known id
         self.count = self.depth = 0
-        self.carriage_return = "\r"  # or what stands for it: Jinja would make \n of \r\n
+        self.carriage_return = "\r"  # or a stand-in for it: Jinja would turn \r\n into \n
 
     def template(self) -> Template:
         try:
@@ -194,7 +207,7 @@ class _Compiler:
             steps = steps | {"*"} if self.unnamed else steps
             return Template(run, self.roots, steps, secrets, parts=self.count + 1)
         except RecursionError:
-            raise self.error(0, "the expression is nested too deep") from None
+            raise self.error(0, "the expression is nested too deeply") from None
 
     def parse(self) -> list[nodes.Expr]:
         source = self.source
@@ -202,14 +215,14 @@ class _Compiler:
             self.carriage_return = next((mark for mark in _STAND_INS if mark not in source), "\n")
             source = source.replace("\r", self.carriage_return)
         try:
-            # `parse` would also go through all nodes to hand each the environment, which nothing here asks for.
+            # `parse` would also visit all nodes to set their environment, which is not needed here.
             body = Parser(_environment, source).subparse()
         except TemplateSyntaxError as error:
-            raise self.error(error.lineno, _in_words(str(error.message), source[error.lineno :])) from None
+            raise self.error(error.lineno, _explain(str(error.message), source[error.lineno :])) from None
         except RecursionError:
             raise
-        except Exception as error:  # the lexer lets ValueError, SyntaxError and more through for odd literals
-            raise self.error(0, f"not an expression: {error}") from None
+        except Exception as error:  # the lexer passes on ValueError, SyntaxError and others for unusual literals
+            raise self.error(0, f"invalid expression: {error}") from None
         return [part for output in body if isinstance(output, nodes.Output) for part in output.nodes]
 
     def error(self, at: nodes.Node | int, message: str) -> ExpressionError:
@@ -220,27 +233,27 @@ class _Compiler:
 
     def output(self, parts: list[nodes.Expr]) -> Eval:
         if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData):
-            return _finished(self.compile(parts[0]), _is_borrowed(parts[0]))
-        return _joined([self.piece(part) for part in parts])
+            return _finish(self.compile(parts[0]), _is_borrowed(parts[0]))
+        return _join([self.piece(part) for part in parts])
 
     def piece(self, part: nodes.Expr) -> str | Eval:
         if isinstance(part, nodes.TemplateData):
-            return self.restored(part.data)
+            return self.restore(part.data)
         return self.compile(part)
 
-    def restored(self, text: str) -> str:
+    def restore(self, text: str) -> str:
         return text if self.carriage_return == "\n" else text.replace(self.carriage_return, "\r")
 
     def compile(self, node: nodes.Node) -> Eval:
         handler = _HANDLERS.get(type(node))
         if handler is None:
-            raise self.error(node, f"{type(node).__name__.lower()} is not offered here")
+            raise self.error(node, f"{type(node).__name__.lower()} is not supported")
         self.count += 1
         self.depth += 1
         if self.count > MAX_NODES:
             raise self.error(node, f"the expressions have more than {MAX_NODES:,} parts")
         if self.depth > MAX_DEPTH:
-            raise self.error(node, f"the expression is nested more than {MAX_DEPTH} deep")
+            raise self.error(node, f"the expression is nested more than {MAX_DEPTH} levels deep")
         run = handler(self, node)
         self.depth -= 1
         return run
@@ -250,9 +263,9 @@ class _Compiler:
     def const(self, node: nodes.Const) -> Eval:
         value = node.value
         if isinstance(value, str):
-            value = self.restored(value)
+            value = self.restore(value)
             if any("\ud800" <= char <= "\udfff" for char in value):
-                raise self.error(node, "the text has half a surrogate pair")
+                raise self.error(node, "the text contains half a surrogate pair")
         elif isinstance(value, int) and value.bit_length() > MAX_BITS:
             raise self.error(node, f"the integer is larger than {MAX_BITS:,} bits")
         elif isinstance(value, float) and value in (float("inf"), float("-inf")):
@@ -274,8 +287,8 @@ class _Compiler:
     def name(self, node: nodes.Name) -> Eval:
         name = node.name
         if name in FUNCTIONS:
-            raise self.error(node, f"'{name}' is a function: it needs parentheses")
-        if name == "null":  # as JSON has it
+            raise self.error(node, f"'{name}' is a function: call it with parentheses")
+        if name == "null":  # JSON's name of None
             return lambda scope, work: None
         self.roots.add(name)
         self.unnamed += name == "steps"
@@ -284,25 +297,26 @@ class _Compiler:
             try:
                 return scope[name]
             except KeyError:
-                raise Missing(lambda: f"'{name[:100]}' is not defined (there is: {some(scope, name)})") from None
+                message = f"'{name[:100]}' is not defined (available: {list_names(scope, name)})"
+                raise Missing(lambda: message) from None
 
         return load
 
     def getattr(self, node: nodes.Getattr) -> Eval:
         if node.attr.startswith("__") and node.attr.endswith("__"):
-            raise self.error(node, f"'{node.attr[:60]}' is not offered: a dot reads a key of an object")
-        return self.member(node, node.node, node.attr)
+            raise self.error(node, f"'{node.attr[:60]}' is not supported: a dot reads a key of an object")
+        return self.read_member(node, node.node, node.attr)
 
     def getitem(self, node: nodes.Getitem) -> Eval:
         if isinstance(node.arg, nodes.Slice):
             return self.slice(node.node, node.arg)
         if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
             self.compile(node.arg)
-            return self.member(node, node.node, node.arg.value)
+            return self.read_member(node, node.node, node.arg.value)
         inner, key, label = self.compile(node.node), self.compile(node.arg), _label(node.node)
-        return lambda scope, work: member(inner(scope, work), key(scope, work), label)
+        return lambda scope, work: read_member(inner(scope, work), key(scope, work), label)
 
-    def member(self, node: nodes.Expr, of: nodes.Expr, key: str) -> Eval:
+    def read_member(self, node: nodes.Expr, of: nodes.Expr, key: str) -> Eval:
         self.note(of, [key])
         inner, label = self.compile(of), _label(of)
 
@@ -311,17 +325,17 @@ class _Compiler:
             if type(value) is dict and key in value:
                 return value[key]
             try:
-                return member(value, key, label)
+                return read_member(value, key, label)
             except Missing as missing:
                 if key not in _METHOD_NAMES or isinstance(value, Mapping):
                     raise
                 explain = missing.explain
-            raise Missing(lambda: f"{explain()}; a method needs parentheses: {key}()")
+            raise Missing(lambda: f"{explain()}; call the method with parentheses: {key}()")
 
         return read
 
     def note(self, of: nodes.Expr, keys: list[str]) -> None:
-        """Remember which steps or secrets are read."""
+        """Record the steps or secrets read."""
         if isinstance(of, nodes.Name) and of.name in self.named:
             self.named[of.name].update(keys)
             self.unnamed -= len(keys) if of.name == "steps" else 0
@@ -329,7 +343,7 @@ class _Compiler:
     def slice(self, of: nodes.Expr, node: nodes.Slice) -> Eval:
         inner = self.compile(of)
         bounds = [self.compile(part) if part else _none for part in (node.start, node.stop, node.step)]
-        return lambda scope, work: cut(work, inner(scope, work), *[bound(scope, work) for bound in bounds])
+        return lambda scope, work: slice_value(work, inner(scope, work), *[bound(scope, work) for bound in bounds])
 
     # operators
 
@@ -350,7 +364,7 @@ class _Compiler:
         return lambda scope, work: left(scope, work) or right(scope, work)
 
     def concat(self, node: nodes.Concat) -> Eval:
-        return _joined([self.compile(part) for part in node.nodes])
+        return _join([self.compile(part) for part in node.nodes])
 
     def compare(self, node: nodes.Compare) -> Eval:
         first = self.compile(node.expr)
@@ -381,10 +395,10 @@ class _Compiler:
         return self.call(node, f"filter '{node.name}'", function, _subject(node))
 
     def default(self, node: nodes.Filter) -> Eval:
-        """Catches what is missing anywhere in the expression before it; the default is evaluated only if needed."""
-        self.fits(node, "filter 'default'", FILTERS["default"], 1)
+        """Catch a missing value anywhere in the expression before it; evaluate the default only if needed."""
+        self.check_call(node, "filter 'default'", FILTERS["default"], 1)
         given = dict(zip(("default_value", "boolean"), node.args, strict=False))
-        given |= {pair.key: pair.value for pair in _named(node)}
+        given |= {pair.key: pair.value for pair in _keywords(node)}
         inner = self.compile(_subject(node))
         default = self.compile(given.get("default_value", nodes.Const("")))
         boolean = self.compile(given.get("boolean", nodes.Const(False)))
@@ -426,18 +440,19 @@ class _Compiler:
         name = called.attr
         offered = {word: table[name] for word, table in METHODS.items() if name in table}
         if not offered:
-            raise self.error(node, f"there is no method '{name[:60]}' (there is: {some(_METHOD_NAMES, name)})")
+            known = list_names(_METHOD_NAMES, name)
+            raise self.error(node, f"there is no method '{name[:60]}' (available: {known})")
         keys = [part.value for part in node.args[:1] if isinstance(part, nodes.Const) and name == "get"]
         self.note(called.node, [key for key in keys if isinstance(key, str)])
         for word, function in offered.items():
-            self.fits(node, f"{name}() of {word}", function, 1)
+            self.check_call(node, f"{name}() of {word}", function, 1)
         inner, label, arguments = self.compile(called.node), _label(called.node), self.arguments(node)
 
         def invoke(scope: Scope, work: Work) -> Any:
             value = inner(scope, work)
-            function = offered.get(kind(value))
+            function = offered.get(get_kind(value))
             if function is None:
-                raise ExpressionError(f"{label} is {kind(value)}, which has no method '{name}'")
+                raise ExpressionError(f"{label} is {get_kind(value)}, which has no method '{name}'")
             values, named = arguments(scope, work)
             return _invoke(f"{name}()", function, work, [value, *values], named)
 
@@ -445,27 +460,27 @@ class _Compiler:
 
     def look_up(self, node: nodes.Expr, table: Mapping[str, Function], what: str, name: str) -> Function:
         if name not in table:
-            raise self.error(node, f"there is no {what} '{name[:60]}' (there is: {some(sorted(table), name)})")
+            raise self.error(node, f"there is no {what} '{name[:60]}' (available: {list_names(sorted(table), name)})")
         return table[name]
 
-    def fits(self, node: _Called, what: str, function: Function, before: int) -> None:
-        """Refuses arguments that the function does not take; `before` values come ahead of them."""
+    def check_call(self, node: _Called, what: str, function: Function, before: int) -> None:
+        """Check that the function accepts the arguments, after `before` other values."""
         if node.dyn_args or node.dyn_kwargs:
-            raise self.error(node, "* and ** are not offered in a call")
-        if wrong := misfit(function, before + len(node.args), tuple(pair.key for pair in _named(node))):
-            raise self.error(node, f"{what} is called wrongly: {wrong}")
+            raise self.error(node, "* and ** are not supported in a call")
+        if wrong := find_mismatch(function, before + len(node.args), tuple(pair.key for pair in _keywords(node))):
+            raise self.error(node, f"invalid call of {what}: {wrong}")
 
     def arguments(self, node: _Called) -> Callable[[Scope, Work], tuple[list[Any], dict[str, Any]]]:
         values = [self.compile(part) for part in node.args]
-        named = {pair.key: self.compile(pair.value) for pair in _named(node)}
+        named = {pair.key: self.compile(pair.value) for pair in _keywords(node)}
         return lambda scope, work: (
             [value(scope, work) for value in values],
             {key: value(scope, work) for key, value in named.items()},
         )
 
     def call(self, node: _Called, what: str, function: Function, value: nodes.Expr | None) -> Eval:
-        """`function` on the value before the `|` or `is`, if there is one, and on the arguments of the node."""
-        self.fits(node, what, function, 0 if value is None else 1)
+        """Call `function` with the value before `|` or `is`, if any, and the arguments of the node."""
+        self.check_call(node, what, function, 0 if value is None else 1)
         before = [] if value is None else [self.compile(value)]
         arguments = self.arguments(node)
 
@@ -484,16 +499,16 @@ def _invoke(what: str, function: Function, work: Work, values: list[Any], named:
         raise ExpressionError(f"{what}: {error}") from None
 
 
-def _named(node: _Called) -> list[nodes.Keyword]:
-    return cast(list[nodes.Keyword], node.kwargs)  # Jinja's own annotation says Pair for filters and tests
+def _keywords(node: _Called) -> list[nodes.Keyword]:
+    return cast(list[nodes.Keyword], node.kwargs)  # Jinja annotates Pair for filters and tests
 
 
 def _subject(node: nodes.Filter) -> nodes.Expr:
-    return cast(nodes.Expr, node.node)  # None only in the filter statement, which is no expression
+    return cast(nodes.Expr, node.node)  # None only in the filter statement, which is not an expression
 
 
 def _label(node: nodes.Expr) -> str:
-    """How an error names what a member was looked for in."""
+    """Return the name of a container for error messages."""
     if isinstance(node, nodes.Name):
         return node.name[:100]
     if isinstance(node, nodes.Getattr):
@@ -508,14 +523,14 @@ def _none(scope: Scope, work: Work) -> None:
 
 
 def _no_else(scope: Scope, work: Work) -> NoReturn:
-    raise Missing(lambda: "the condition of the inline if is false, and it has no else")
+    raise Missing(lambda: "the condition of the inline if is false, and there is no else")
 
 
-def _joined(pieces: Sequence[str | Eval]) -> Eval:
+def _join(pieces: Sequence[str | Eval]) -> Eval:
     def joined(scope: Scope, work: Work) -> str:
-        parts = [part if isinstance(part, str) else as_text(work, part(scope, work)) for part in pieces]
+        parts = [part if isinstance(part, str) else to_text(work, part(scope, work)) for part in pieces]
         size = sum(map(len, parts))
-        fits_text(size)
+        check_text_size(size)
         work.chars(size)
         return "".join(parts)
 
@@ -523,10 +538,10 @@ def _joined(pieces: Sequence[str | Eval]) -> Eval:
 
 
 def _is_borrowed(node: nodes.Expr) -> bool:
-    """Whether the value is one that the scope holds, and so plain already and not repeated a million times."""
+    """Return True if the value comes unchanged from the scope: already plain JSON, and not repeated many times."""
     match node:
         case nodes.Name():
-            return node.name not in _MADE_BY_US
+            return node.name not in _DATETIME_ROOTS
         case nodes.Const():
             return True
         case nodes.List() | nodes.Tuple() | nodes.Dict():
@@ -544,14 +559,14 @@ def _is_borrowed(node: nodes.Expr) -> bool:
     return False
 
 
-def _finished(run: Eval, borrowed: bool) -> Eval:
-    """The value of an only expression, made plain. What is borrowed from the scope is not walked."""
+def _finish(run: Eval, borrowed: bool) -> Eval:
+    """Convert the value of a single expression to JSON, without walking values borrowed from the scope."""
 
     def finished(scope: Scope, work: Work) -> Any:
         value = run(scope, work)
         if type(value) in _SIMPLE or borrowed and type(value) in _CONTAINERS:
             return value
-        return plain(work, value)
+        return to_json(work, value)
 
     return finished
 

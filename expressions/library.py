@@ -1,7 +1,7 @@
-"""The closed tables of what an expression may call: FILTERS, TESTS, FUNCTIONS and METHODS.
+"""Library of expressions: the closed tables FILTERS, TESTS, FUNCTIONS and METHODS.
 
-Every entry takes the `Work` to spend from, then the value, then the arguments of the expression. What is not here
-cannot be called. To add one: a function, a row in its table, a row in docs/expressions.md (a test compares them).
+Each function takes the `Work` budget, the value, and the arguments of the expression. Nothing else can be called. To
+add one, write a function, a row in its table and a row in docs/expressions.md (a test compares them).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from errors import ExpressionError
 
 from . import lists, scalars, texts
 from .operators import COMPARISONS, contains
-from .values import Missing, Work, need_items, need_number, text
+from .values import Missing, Work, need_items, need_number, to_text
 
 Function = Callable[..., Any]
 
-_CALL = 4  # units for calling a filter, which may take microseconds on the smallest item
+_CALL = 4  # work units per call of a filter, which takes microseconds even on a small item
 
 
 @lru_cache(maxsize=1_024)
-def misfit(function: Function, count: int, names: tuple[str, ...] = ()) -> str | None:
-    """Why `count` values (the one before the `|` or the dot included) and these named ones do not fit, or None."""
+def find_mismatch(function: Function, count: int, names: tuple[str, ...] = ()) -> str | None:
+    """Return why `count` values (with the one before `|` or the dot) and named arguments do not fit, or None."""
     try:
         inspect.signature(function).bind(None, *[None] * count, **dict.fromkeys(names))
     except TypeError as error:
@@ -37,48 +37,48 @@ def misfit(function: Function, count: int, names: tuple[str, ...] = ()) -> str |
 
 
 def _default(work: Work, value: Any, default_value: Any = "", boolean: Any = False) -> Any:
-    """For what is there, as in `map('default', 0, true)`; the compiler sees to what is missing."""
+    """Return the default for an empty value, as in `map('default', 0, true)`; the compiler handles missing values."""
     return default_value if boolean and not value else value
 
 
 def _map(work: Work, value: Any, *arguments: Any, attribute: Any = None, default: Any = lists.ABSENT) -> list[Any]:
     if attribute is not None and not arguments:
-        return lists.each(work, value, attribute, default)
+        return lists.pluck(work, value, attribute, default)
     if not arguments or attribute is not None or default is not lists.ABSENT:
-        raise ExpressionError("it takes attribute= (and default=), or the name of a filter and its arguments")
-    apply = _named(FILTERS, "filter", arguments[0], len(arguments))
+        raise ExpressionError("map needs attribute= (and optionally default=), or a filter name and its arguments")
+    apply = _look_up(FILTERS, "filter", arguments[0], len(arguments))
     items = need_items(work, value)
     work.spend(len(items) * _CALL)
     return [apply(work, item, *arguments[1:]) for item in items]
 
 
-def _named(table: Mapping[str, Function], what: str, name: Any, count: int) -> Function:
-    """The filter or test that another filter applies to each item with `count` arguments, the item included."""
+def _look_up(table: Mapping[str, Function], what: str, name: Any, count: int) -> Function:
+    """Return the filter or test to apply to each item with `count` arguments, including the item."""
     if not isinstance(name, str) or name not in table:
-        raise ExpressionError(f"there is no {what} {name[:60]!r}" if isinstance(name, str) else f"name a {what}")
-    if wrong := misfit(table[name], count):
-        raise ExpressionError(f"{what} '{name}' is called wrongly: {wrong}")
+        raise ExpressionError(f"there is no {what} {name[:60]!r}" if isinstance(name, str) else f"pass a {what} name")
+    if wrong := find_mismatch(table[name], count):
+        raise ExpressionError(f"invalid call of {what} '{name}': {wrong}")
     return table[name]
 
 
-def _passes(test: Any, count: int) -> Function:
-    return _named(TESTS, "test", test, count + 1) if test is not None else lambda work, value: bool(value)
+def _find_test(test: Any, count: int) -> Function:
+    return _look_up(TESTS, "test", test, count + 1) if test is not None else lambda work, value: bool(value)
 
 
-def _chosen(keep: bool) -> Function:
+def _select(keep: bool) -> Function:
     def chosen(work: Work, value: Any, test: Any = None, *arguments: Any) -> list[Any]:
-        passes = _passes(test, len(arguments))
+        passes = _find_test(test, len(arguments))
         work.spend(len(need_items(work, value)))
         return [item for item in need_items(work, value) if bool(passes(work, item, *arguments)) is keep]
 
     return chosen
 
 
-def _chosen_by(keep: bool) -> Function:
+def _select_by(keep: bool) -> Function:
     def chosen(work: Work, value: Any, attribute: Any, test: Any = None, *arguments: Any) -> list[Any]:
-        passes = _passes(test, len(arguments))
+        passes = _find_test(test, len(arguments))
         asks_presence = test in ("defined", "undefined")
-        values = lists.each(work, value, attribute, Missing if asks_presence else lists.ABSENT)
+        values = lists.pluck(work, value, attribute, Missing if asks_presence else lists.ABSENT)
         if asks_presence:
             passes = _present if test == "defined" else _not_present
         items = need_items(work, value)
@@ -112,30 +112,30 @@ FILTERS: dict[str, Function] = {
     "escape": texts.change(html.escape),
     "first": lists.end_item(0),
     "float": scalars.to_float,
-    "format": texts.formatted,
+    "format": texts.format_text,
     "fromjson": texts.fromjson,
     "groupby": lists.groupby,
     "indent": texts.indent,
     "int": scalars.to_int,
-    "items": lists.pairs,
+    "items": lists.to_pairs,
     "join": texts.join,
     "last": lists.end_item(-1),
     "length": lists.length,
-    "list": lists.listed,
+    "list": lists.to_list,
     "lower": texts.change(str.lower),
     "map": _map,
     "max": lists.extreme(max),
     "min": lists.extreme(min),
-    "reject": _chosen(False),
-    "rejectattr": _chosen_by(False),
+    "reject": _select(False),
+    "rejectattr": _select_by(False),
     "replace": texts.replace,
     "reverse": lists.reverse,
-    "round": scalars.rounded,
-    "select": _chosen(True),
-    "selectattr": _chosen_by(True),
+    "round": scalars.round_number,
+    "select": _select(True),
+    "selectattr": _select_by(True),
     "sort": lists.sort,
     "split": texts.splitter(str.split),
-    "string": text,
+    "string": to_text,
     "striptags": texts.striptags,
     "sum": lists.total,
     "title": texts.change(str.title),
@@ -144,7 +144,7 @@ FILTERS: dict[str, Function] = {
     "truncate": texts.truncate,
     "unique": lists.unique,
     "upper": texts.change(str.upper),
-    "urlencode": texts.url_encoded,
+    "urlencode": texts.url_encode,
     "wordcount": texts.wordcount,
 }
 
@@ -184,8 +184,8 @@ FUNCTIONS: dict[str, Function] = {
     "len": lists.length,
     "max": lists.of_several(lists.extreme(max)),
     "min": lists.of_several(lists.extreme(min)),
-    "range": scalars.counted,
-    "str": text,
+    "range": scalars.make_range,
+    "str": to_text,
     "timedelta": scalars.to_timedelta,
 }
 
@@ -221,8 +221,8 @@ METHODS: dict[str, dict[str, Function]] = {
     "list": {"count": lists.count, "index": lists.index},
     "object": {
         "get": lists.get,
-        "items": lists.pairs,
-        "keys": lists.listed,
+        "items": lists.to_pairs,
+        "keys": lists.to_list,
         "values": lists.values,
     },
     "datetime": {
@@ -230,7 +230,7 @@ METHODS: dict[str, dict[str, Function]] = {
         "date": lambda work, value: value.date().isoformat(),
         "isoformat": lambda work, value: value.isoformat(),
         "strftime": scalars.strftime,
-        "timestamp": lambda work, value: scalars.aware(value).timestamp(),
+        "timestamp": lambda work, value: scalars.make_aware(value).timestamp(),
         "weekday": lambda work, value: value.weekday(),
     },
     "duration": {"total_seconds": lambda work, value: value.total_seconds()},

@@ -1,4 +1,4 @@
-"""Filters, and methods of lists and objects, that walk or make them. Each pays before it walks."""
+"""Lists and objects in expressions: filters and methods that iterate or create them, spending work beforehand."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .operators import add, pay_for_search
 from .values import (
     Missing,
     Work,
-    cut,
-    fits_items,
+    check_item_count,
+    get_kind,
     json_text,
-    kind,
-    member,
     need_int,
     need_items,
     need_text,
+    read_member,
+    slice_value,
 )
 
 Function = Callable[..., Any]
@@ -26,8 +26,8 @@ Function = Callable[..., Any]
 ABSENT: Any = object()
 
 
-def each(work: Work, value: Any, attribute: Any, default: Any = ABSENT) -> list[Any]:
-    """The items, or one attribute of each: a key, an index, or several with dots between."""
+def pluck(work: Work, value: Any, attribute: Any, default: Any = ABSENT) -> list[Any]:
+    """Return the items, or one attribute of each: a key, an index, or a path of them joined by dots."""
     items = need_items(work, value)
     if attribute is None:
         return items
@@ -47,7 +47,7 @@ def _follow(item: Any, path: list[str | int], default: Any = ABSENT) -> Any:
     try:
         for key in path:
             named = str(key) if isinstance(item, Mapping) else key
-            item = member(item, named, "an item")
+            item = read_member(item, named, "an item")
     except Missing:
         if default is ABSENT:
             raise
@@ -56,12 +56,12 @@ def _follow(item: Any, path: list[str | int], default: Any = ABSENT) -> Any:
 
 
 def _sort_keys(work: Work, values: list[Any], case_sensitive: Any = False) -> list[Any]:
-    """What to sort or compare the values by: all numbers, all text, all datetimes, all durations."""
-    kinds = {"number" if isinstance(value, bool) else kind(value) for value in values}
+    """Return the keys to sort or compare by. The values must be all numbers, text, datetimes or durations."""
+    kinds = {"number" if isinstance(value, bool) else get_kind(value) for value in values}
     if len(kinds) > 1:
-        raise ExpressionError(f"{' and '.join(sorted(kinds))} cannot be compared")
+        raise ExpressionError(f"cannot compare {' and '.join(sorted(kinds))}")
     if not kinds <= {"number", "text", "datetime", "duration"}:
-        raise ExpressionError(f"values of the kind {kinds.pop()} have no order")
+        raise ExpressionError(f"cannot sort values of type {kinds.pop()}")
     if kinds == {"text"}:
         work.chars(sum(map(len, values)))
         if not case_sensitive:
@@ -79,14 +79,14 @@ def _in_order(work: Work, items: list[Any], keys: list[Any], reverse: Any) -> li
 
 
 def sort(work: Work, value: Any, reverse: Any = False, case_sensitive: Any = False, attribute: Any = None) -> list[Any]:
-    keys = _sort_keys(work, each(work, value, attribute), case_sensitive)
+    keys = _sort_keys(work, pluck(work, value, attribute), case_sensitive)
     return _in_order(work, need_items(work, value), keys, reverse)
 
 
 def dictsort(work: Work, value: Any, case_sensitive: Any = False, by: Any = "key", reverse: Any = False) -> list[Any]:
     if by not in ("key", "value"):
-        raise ExpressionError("by is key or value")
-    found = pairs(work, value)
+        raise ExpressionError('by must be "key" or "value"')
+    found = to_pairs(work, value)
     keys = _sort_keys(work, [pair[by == "value"] for pair in found], case_sensitive)
     return _in_order(work, found, keys, reverse)
 
@@ -95,8 +95,8 @@ def extreme(choose: Callable[..., int]) -> Function:
     def extreme(work: Work, value: Any, case_sensitive: Any = False, attribute: Any = None) -> Any:
         items = need_items(work, value)
         if not items:
-            raise Missing(lambda: "an empty list has no least and no greatest item")
-        keys = _sort_keys(work, each(work, value, attribute), case_sensitive)
+            raise Missing(lambda: "an empty list has no minimum or maximum")
+        keys = _sort_keys(work, pluck(work, value, attribute), case_sensitive)
         return items[choose(range(len(items)), key=keys.__getitem__)]
 
     return extreme
@@ -104,13 +104,13 @@ def extreme(choose: Callable[..., int]) -> Function:
 
 def total(work: Work, value: Any, attribute: Any = None, start: Any = 0) -> Any:
     total = start
-    for item in each(work, value, attribute):
+    for item in pluck(work, value, attribute):
         total = add(work, total, item)
     return total
 
 
 def _identity(work: Work, value: Any, case_sensitive: Any) -> Any:
-    """Something hashable that is equal for equal values."""
+    """Return a hashable value, equal for equal values."""
     if isinstance(value, str):
         return value if case_sensitive else value.lower()
     if isinstance(value, list | tuple | Mapping):
@@ -121,15 +121,15 @@ def _identity(work: Work, value: Any, case_sensitive: Any) -> Any:
 
 def unique(work: Work, value: Any, case_sensitive: Any = False, attribute: Any = None) -> list[Any]:
     kept: dict[Any, Any] = {}
-    for item, by in zip(need_items(work, value), each(work, value, attribute), strict=True):
+    for item, by in zip(need_items(work, value), pluck(work, value, attribute), strict=True):
         work.scan(len(by) if isinstance(by, str) else 0)
         kept.setdefault(_identity(work, by, case_sensitive), item)
     return list(kept.values())
 
 
 def groupby(work: Work, value: Any, attribute: Any, default: Any = ABSENT, case_sensitive: Any = False) -> list[Any]:
-    """`[{"grouper": …, "list": […]}]`, in the order of the grouper."""
-    values = each(work, value, attribute, default)
+    """Return `[{"grouper": …, "list": […]}]`, sorted by the grouper."""
+    values = pluck(work, value, attribute, default)
     groups: dict[Any, dict[str, Any]] = {}
     for item, by in zip(need_items(work, value), values, strict=True):
         group = groups.setdefault(_identity(work, by, case_sensitive), {"grouper": by, "list": []})
@@ -139,14 +139,14 @@ def groupby(work: Work, value: Any, attribute: Any, default: Any = ABSENT, case_
 
 
 def batch(work: Work, value: Any, linecount: Any, fill_with: Any = None) -> list[Any]:
-    size = need_int(linecount, "the size of a batch")
+    size = need_int(linecount, "the batch size")
     if size < 1:
-        raise ExpressionError("the size of a batch is at least 1")
+        raise ExpressionError("the batch size must be at least 1")
     items = need_items(work, value)
     rows = [items[start : start + size] for start in range(0, len(items), size)]
     if rows and fill_with is not None:
         lacking = size - len(rows[-1])
-        fits_items(lacking)
+        check_item_count(lacking)
         work.spend(lacking)
         rows[-1] = rows[-1] + [fill_with] * lacking
     return rows
@@ -155,37 +155,37 @@ def batch(work: Work, value: Any, linecount: Any, fill_with: Any = None) -> list
 def end_item(index: int) -> Function:
     def end(work: Work, value: Any) -> Any:
         if not isinstance(value, list | tuple | str | Mapping):
-            raise ExpressionError(f"it must be a list, not {kind(value)}")
+            raise ExpressionError(f"the value must be a list, not {get_kind(value)}")
         if not value:
-            raise Missing(lambda: f"an empty {kind(value)} has no {'last' if index else 'first'} item")
+            raise Missing(lambda: f"an empty {get_kind(value)} has no {'last' if index else 'first'} item")
         return need_items(work, value)[index] if isinstance(value, Mapping) else value[index]
 
     return end
 
 
 def reverse(work: Work, value: Any) -> Any:
-    return cut(work, value, None, None, -1)
+    return slice_value(work, value, None, None, -1)
 
 
-def listed(work: Work, value: Any) -> list[Any]:
+def to_list(work: Work, value: Any) -> list[Any]:
     return need_items(work, value)
 
 
 def length(work: Work, value: Any) -> int:
     if not isinstance(value, list | tuple | str | Mapping):
-        raise ExpressionError(f"it must be text, a list or an object, not {kind(value)}")
+        raise ExpressionError(f"the value must be text, a list or an object, not {get_kind(value)}")
     return len(value)
 
 
 def _object(work: Work, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ExpressionError(f"it must be an object, not {kind(value)}")
+        raise ExpressionError(f"the value must be an object, not {get_kind(value)}")
     work.spend(len(value))
-    fits_items(len(value))
+    check_item_count(len(value))
     return value
 
 
-def pairs(work: Work, value: Any) -> list[Any]:
+def to_pairs(work: Work, value: Any) -> list[Any]:
     return [[key, item] for key, item in _object(work, value).items()]
 
 

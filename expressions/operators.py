@@ -1,4 +1,4 @@
-"""`+ - * / // % **`, comparisons and `in`, each bounded before it does the work."""
+"""Operators of expressions: `+ - * / // % **`, comparisons and `in`, each limited before it does the work."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from errors import ExpressionError
 from .values import (
     MAX_BITS,
     Work,
-    fits_items,
-    fits_text,
-    kind,
-    member,
+    check_item_count,
+    check_number,
+    check_text_size,
+    get_kind,
     need_number,
     need_text,
-    number,
-    plain,
-    text,
+    read_member,
+    to_json,
+    to_text,
 )
 
 Operator = Callable[[Work, Any, Any], Any]
@@ -35,18 +35,18 @@ _DIRECTIVE = re.compile(
 
 
 def _clash(sign: str, left: Any, right: Any) -> ExpressionError:
-    return ExpressionError(f"'{sign}' does not work on {kind(left)} and {kind(right)}")
+    return ExpressionError(f"'{sign}' is not supported between {get_kind(left)} and {get_kind(right)}")
 
 
 def add(work: Work, left: Any, right: Any) -> Any:
     if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS):
-        return number(left + right)
+        return check_number(left + right)
     if isinstance(left, str) and isinstance(right, str):
-        fits_text(len(left) + len(right))
+        check_text_size(len(left) + len(right))
         work.chars(len(left) + len(right))
         return left + right
     if isinstance(left, list) and isinstance(right, list):
-        fits_items(len(left) + len(right))
+        check_item_count(len(left) + len(right))
         work.spend(len(left) + len(right))
         return left + right
     if isinstance(left, datetime | timedelta) and isinstance(right, timedelta):
@@ -58,7 +58,7 @@ def add(work: Work, left: Any, right: Any) -> Any:
 
 def subtract(work: Work, left: Any, right: Any) -> Any:
     if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS):
-        return number(left - right)
+        return check_number(left - right)
     if isinstance(left, datetime) and isinstance(right, datetime | timedelta):
         return left - right
     if isinstance(left, timedelta) and isinstance(right, timedelta):
@@ -72,7 +72,7 @@ def multiply(work: Work, left: Any, right: Any) -> Any:
             raise ExpressionError(f"the integer would be larger than {MAX_BITS:,} bits")
         return left * right
     if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS):
-        return number(left * right)
+        return check_number(left * right)
     if isinstance(right, str | list):
         left, right = right, left
     if isinstance(left, str | list) and isinstance(right, int):
@@ -83,23 +83,23 @@ def multiply(work: Work, left: Any, right: Any) -> Any:
 def _repeat(work: Work, value: str | list[Any], times: int) -> Any:
     size = len(value) * times
     if isinstance(value, str):
-        fits_text(size)
+        check_text_size(size)
         work.chars(size)
     else:
-        fits_items(size)
+        check_item_count(size)
         work.spend(size)
     return value * times if size else value[:0]
 
 
 def divide(work: Work, left: Any, right: Any) -> Any:
     if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS):
-        return number(left / right)
+        return check_number(left / right)
     raise _clash("/", left, right)
 
 
 def floor_divide(work: Work, left: Any, right: Any) -> Any:
     if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS):
-        return number(left // right)
+        return check_number(left // right)
     raise _clash("//", left, right)
 
 
@@ -107,7 +107,7 @@ def modulo(work: Work, left: Any, right: Any) -> Any:
     if isinstance(left, str):
         return percent(work, left, right if isinstance(right, list | Mapping) else [right])
     if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS):
-        return number(left % right)
+        return check_number(left % right)
     raise _clash("%", left, right)
 
 
@@ -116,15 +116,15 @@ def power(work: Work, left: Any, right: Any) -> Any:
         raise _clash("**", left, right)
     if isinstance(left, int) and isinstance(right, int) and (left.bit_length() - 1) * right > MAX_BITS:
         raise ExpressionError(f"the integer would be larger than {MAX_BITS:,} bits")
-    return number(left**right)  # a complex result is refused there
+    return check_number(left**right)  # rejects a complex result
 
 
 def negative(work: Work, value: Any) -> Any:
-    return -value if isinstance(value, timedelta) else -need_number(value, "what '-' is before")
+    return -value if isinstance(value, timedelta) else -need_number(value, "the operand of '-'")
 
 
 def positive(work: Work, value: Any) -> Any:
-    return +need_number(value, "what '+' is before")
+    return +need_number(value, "the operand of '+'")
 
 
 # -- comparisons
@@ -134,7 +134,7 @@ def equal(work: Work, left: Any, right: Any) -> bool:
     if isinstance(left, list | tuple | Mapping) and isinstance(right, list | tuple | Mapping):
         if len(left) != len(right):
             return False
-        plain(work, left)  # pays for the walk, which aliases could make endless
+        to_json(work, left)  # spends work for the walk, which aliases could make endless
     elif isinstance(left, str) and isinstance(right, str) and len(left) == len(right):
         work.scan(len(left))
     return bool(left == right)
@@ -148,7 +148,7 @@ def _ordered(sign: str, compare: Callable[[Any, Any], bool]) -> Operator:
     def ordered(work: Work, left: Any, right: Any) -> bool:
         if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS):
             return compare(left, right)
-        if kind(left) != kind(right) or not isinstance(left, str | datetime | timedelta):
+        if get_kind(left) != get_kind(right) or not isinstance(left, str | datetime | timedelta):
             raise _clash(sign, left, right)
         if isinstance(left, str):
             work.scan(min(len(left), len(right)))
@@ -158,10 +158,10 @@ def _ordered(sign: str, compare: Callable[[Any, Any], bool]) -> Operator:
 
 
 def contains(work: Work, item: Any, container: Any) -> bool:
-    """`item in container`: a part of a text, an item of a list, a key of an object."""
+    """Return True if `item` is a substring of a text, an item of a list or a key of an object."""
     if isinstance(container, str):
         work.scan(len(container))
-        return need_text(item, "what is looked for in text") in container
+        return need_text(item, "the text to search for") in container
     if isinstance(container, Mapping):
         return isinstance(item, str) and item in container
     if isinstance(container, list | tuple):
@@ -171,12 +171,12 @@ def contains(work: Work, item: Any, container: Any) -> bool:
 
 
 def pay_for_search(work: Work, item: Any, times: int) -> None:
-    """Spends what comparing `item` with that many others can cost."""
+    """Spend the work of comparing `item` with `times` other values."""
     before = work.left
     if isinstance(item, str):
         work.scan(len(item))
     else:
-        plain(work, item)
+        to_json(work, item)
     work.spend(times + (before - work.left) * times)
 
 
@@ -196,7 +196,7 @@ COMPARISONS: dict[str, Operator] = {
 
 
 def percent(work: Work, template: str, values: Any) -> str:
-    """printf-style formatting with the conversions d i x X o f F e E g G s and %. A list is the arguments in order."""
+    """Format printf-style: the conversions d i x X o f F e E g G s %. A list has the arguments in order."""
     work.chars(len(template))
     rest = iter(() if isinstance(values, Mapping) else values)
     parts: list[str] = []
@@ -205,11 +205,11 @@ def percent(work: Work, template: str, values: Any) -> str:
         part = template[done : match.start()] + _directive(work, match, values, rest)
         done = match.end()
         size += len(part)
-        fits_text(size)
+        check_text_size(size)
         parts.append(part)
-    fits_text(size + len(template) - done)
+    check_text_size(size + len(template) - done)
     if next(rest, work) is not work:
-        raise ExpressionError("the format has fewer directives than there are values")
+        raise ExpressionError("the format has fewer directives than values")
     return "".join(parts) + template[done:]
 
 
@@ -219,14 +219,15 @@ def _directive(work: Work, match: re.Match[str], values: Any, rest: Iterator[Any
     if conversion == "%":
         return "%"
     if conversion not in tuple("dixXofFeEgGs"):
-        raise ExpressionError(f"the format directive {match.group()!r} is not one of d i x X o f F e E g G s %")
+        raise ExpressionError(f"the format directive {match.group()!r} must be one of: d i x X o f F e E g G s %")
     if int(width or 0) > _MAX_WIDTH or int(precision or 0) > _MAX_PRECISION:
-        raise ExpressionError(f"a format's width is at most {_MAX_WIDTH}, its precision at most {_MAX_PRECISION}")
+        limits = f"width up to {_MAX_WIDTH}, precision up to {_MAX_PRECISION}"
+        raise ExpressionError(f"the format directive {match.group()!r} is too large: {limits}")
     if key is not None:
-        value = member(values, key, "the object of values")
+        value = read_member(values, key, "the object of values")
     elif (value := next(rest, work)) is work:
-        raise ExpressionError("the format has more directives than there are values")
+        raise ExpressionError("the format has more directives than values")
     spec = f"%{flags}{width}" + ("" if precision is None else f".{precision}") + conversion
     if conversion == "s":
-        return spec % text(work, value)
+        return spec % to_text(work, value)
     return str(spec % need_number(value, f"the value for {spec}"))

@@ -1,6 +1,6 @@
-"""What an expression works on: plain JSON, datetimes and durations; how they are read, written as text and bounded.
+"""Values of expressions: plain JSON, datetimes and durations, with their limits and conversions.
 
-No parsing here, and nothing that looks at a Python attribute by a name out of an expression.
+No parsing here, and no access to Python attributes by a name from an expression.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import orjson
 
 from errors import ExpressionError
 
-MAX_TEXT = 1_000_000  # characters of a text that an expression makes
-MAX_ITEMS = 100_000  # items of a list that an expression makes or walks
+MAX_TEXT = 1_000_000  # characters of a text that an expression creates
+MAX_ITEMS = 100_000  # items of a list that an expression creates or iterates
 MAX_BITS = 2_048  # of an integer
-MAX_DEPTH = 100  # of nested values and of the expression itself
-MAX_WORK = 1_000_000  # units an evaluation: an item is one, and so are 8 characters made or 64 characters searched
+MAX_DEPTH = 100  # levels of nested values, and of the expression itself
+MAX_WORK = 1_000_000  # units per evaluation; one unit is an item, 8 characters created or 64 characters searched
 
-_BIGGEST = 1 << MAX_BITS
+_MAX_INT = 1 << MAX_BITS
 _KINDS: dict[type, str] = {
     str: "text", bool: "boolean", int: "number", float: "number", type(None): "null", list: "list", tuple: "list",
     dict: "object", datetime: "datetime", timedelta: "duration",
@@ -38,7 +38,7 @@ FIELDS: dict[str, dict[str, Callable[[Any], Any]]] = {
 
 
 class Missing(Exception):
-    """A name, key or index that is not there. The sentence is made only if nobody catches it: `default` often does."""
+    """A missing name, key or index. The message is built only if nobody catches it, because `default` often does."""
 
     def __init__(self, explain: Callable[[], str]) -> None:
         super().__init__()
@@ -46,14 +46,14 @@ class Missing(Exception):
 
 
 class Work:
-    """What one evaluation may still spend, so that many bounded operations cannot add up to seconds."""
+    """The work budget of one evaluation, so that many limited operations cannot add up to seconds."""
 
     left = MAX_WORK
 
     def spend(self, units: int) -> None:
         self.left -= units
         if self.left < 0:
-            raise ExpressionError("the expression does too much work")
+            raise ExpressionError("the expression does too much work; process less data, or split it up")
 
     def chars(self, count: int) -> None:
         self.spend(count >> 3)
@@ -62,8 +62,8 @@ class Work:
         self.spend(count >> 6)
 
 
-def kind(value: Any) -> str:
-    """The JSON word for a value's type."""
+def get_kind(value: Any) -> str:
+    """Return the JSON name of a value's type."""
     known = _KINDS.get(type(value))
     if known is None:
         known = next((word for base, word in _KINDS.items() if isinstance(value, base)), None)
@@ -72,66 +72,66 @@ def kind(value: Any) -> str:
     return known
 
 
-def some(names: Any, near: str = "") -> str:
-    """Up to eight of the names, those nearest to `near` first."""
+def list_names(names: Any, near: str = "") -> str:
+    """Return up to eight names, those similar to `near` first."""
     known = [str(name)[:60] for name in islice(names, 200)]
     close = difflib.get_close_matches(near[:60], known, n=3)
     shown = list(dict.fromkeys(close + known))
     return ", ".join(shown[:8]) + (", …" if len(shown) > 8 else "")
 
 
-# -- bounds
+# -- limits
 
 
-def fits_text(length: int) -> None:
+def check_text_size(length: int) -> None:
     if length > MAX_TEXT:
         raise ExpressionError(f"the text would be longer than {MAX_TEXT:,} characters")
 
 
-def fits_items(count: int) -> None:
+def check_item_count(count: int) -> None:
     if count > MAX_ITEMS:
         raise ExpressionError(f"the list would be longer than {MAX_ITEMS:,} items")
 
 
-def number(value: Any) -> Any:
-    """The number itself, if it is finite and not too large."""
+def check_number(value: Any) -> Any:
+    """Return the number. Raises: ExpressionError if it is not finite or too large."""
     if isinstance(value, int):
-        if not -_BIGGEST < value < _BIGGEST:
+        if not -_MAX_INT < value < _MAX_INT:
             raise ExpressionError(f"the integer would be larger than {MAX_BITS:,} bits")
     elif not isinstance(value, float | complex):
-        raise ExpressionError(f"{kind(value)} is no JSON value")
+        raise ExpressionError(f"{get_kind(value)} is not a JSON value")
     elif isinstance(value, complex) or not math.isfinite(value):
         raise ExpressionError("the result is not a finite number")
     return value
 
 
-# -- what a function expects
+# -- types of arguments
 
 
-def need_text(value: Any, what: str = "it") -> str:
+def need_text(value: Any, what: str = "the value") -> str:
     if not isinstance(value, str):
-        raise ExpressionError(f"{what} must be text, not {kind(value)}")
+        raise ExpressionError(f"{what} must be text, not {get_kind(value)}")
     return value
 
 
-def need_number(value: Any, what: str = "it") -> Any:
+def need_number(value: Any, what: str = "the value") -> Any:
     if not isinstance(value, int | float):
-        raise ExpressionError(f"{what} must be a number, not {kind(value)}")
+        raise ExpressionError(f"{what} must be a number, not {get_kind(value)}")
     return value
 
 
-def need_int(value: Any, what: str = "it") -> int:
+def need_int(value: Any, what: str = "the value") -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ExpressionError(f"{what} must be a whole number, not {kind(value)}")
+        raise ExpressionError(f"{what} must be a whole number, not {get_kind(value)}")
     return value
 
 
 def need_items(work: Work, value: Any) -> list[Any]:
-    """The items to walk: of a list, the keys of an object, the characters of a text. Not to be changed."""
+    """Return the items of a list, the keys of an object or the characters of a text. Do not modify the result."""
     if not isinstance(value, list | tuple | str | Mapping):
-        raise ExpressionError(f"it must be a list, not {kind(value)}")
+        raise ExpressionError(f"the value must be a list, not {get_kind(value)}")
     if len(value) > MAX_ITEMS:
-        raise ExpressionError(f"it has more than {MAX_ITEMS:,} items")
+        raise ExpressionError(f"the value has more than {MAX_ITEMS:,} items")
     work.spend(len(value))
     return value if isinstance(value, list) else list(value)
 
@@ -139,8 +139,8 @@ def need_items(work: Work, value: Any) -> list[Any]:
 # -- reading
 
 
-def member(value: Any, key: Any, label: str) -> Any:
-    """`value.key` or `value[key]`: a key of an object, an index of a list or a text, a field of a datetime."""
+def read_member(value: Any, key: Any, label: str) -> Any:
+    """Return `value.key` or `value[key]`: a key of an object, an index of a list or text, a field of a datetime."""
     if isinstance(value, Mapping):
         if isinstance(key, str):
             try:
@@ -154,38 +154,38 @@ def member(value: Any, key: Any, label: str) -> Any:
             except IndexError:
                 pass
     elif isinstance(key, str):
-        field = FIELDS.get(kind(value), {}).get(key)
+        field = FIELDS.get(get_kind(value), {}).get(key)
         if field is not None:
             return field(value)
     raise Missing(lambda: _no_member(value, key, label))
 
 
 def _no_member(value: Any, key: Any, label: str) -> str:
-    shown = repr(key)[:100] if isinstance(key, str | int) else f"that is {kind(key)}"
+    shown = repr(key)[:100] if isinstance(key, str | int) else f"of type {get_kind(key)}"
     if isinstance(value, Mapping):
-        has = f"it has: {some(value, key if isinstance(key, str) else '')}" if value else "it is empty"
+        has = f"available: {list_names(value, key if isinstance(key, str) else '')}" if value else "it is empty"
         return f"{label} has no key {shown} ({has})"
     if isinstance(value, list | tuple | str) and isinstance(key, int):
         return f"{label} has no index {shown} (its length is {len(value)})"
-    fields = FIELDS.get(kind(value))
-    has = f" (it has: {some(fields)})" if fields else ""
-    return f"{label} is {kind(value)} and has no {shown}{has}"
+    fields = FIELDS.get(get_kind(value))
+    has = f" (available: {list_names(fields)})" if fields else ""
+    return f"{label} is {get_kind(value)} and has no {shown}{has}"
 
 
-def cut(work: Work, value: Any, start: Any, stop: Any, step: Any) -> Any:
-    """`value[start:stop:step]` of a list or a text."""
+def slice_value(work: Work, value: Any, start: Any, stop: Any, step: Any) -> Any:
+    """Return `value[start:stop:step]` of a list or a text."""
     if not isinstance(value, list | tuple | str):
-        raise ExpressionError(f"only a list or text can be sliced, not {kind(value)}")
+        raise ExpressionError(f"only a list or text can be sliced, not {get_kind(value)}")
     for bound in (start, stop, step):
         if bound is not None:
             need_int(bound, "a slice bound")
     part = slice(start, stop, step)
     size = len(range(*part.indices(len(value))))
     if isinstance(value, str):
-        fits_text(size)
+        check_text_size(size)
         work.chars(size)
         return value[part]
-    fits_items(size)
+    check_item_count(size)
     work.spend(size)
     return list(value[part])
 
@@ -194,13 +194,13 @@ def cut(work: Work, value: Any, start: Any, stop: Any, step: Any) -> Any:
 
 
 def iso(value: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds; a datetime without a zone counts as UTC."""
+    """Return ISO 8601 text in UTC with milliseconds; a datetime without a time zone counts as UTC."""
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
     return aware.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def plain(work: Work, value: Any, depth: int = 0) -> Any:
-    """The value as JSON. What needs no change is the same object; all of it is walked and paid for, each alias anew."""
+def to_json(work: Work, value: Any, depth: int = 0) -> Any:
+    """Return the value as JSON. Unchanged parts stay the same object; the whole value costs work, every alias anew."""
     if isinstance(value, str):
         work.chars(len(value))
         return value
@@ -208,7 +208,7 @@ def plain(work: Work, value: Any, depth: int = 0) -> Any:
         return value
     if isinstance(value, list | tuple | Mapping):
         if depth >= MAX_DEPTH:
-            raise ExpressionError(f"the value is nested more than {MAX_DEPTH} deep")
+            raise ExpressionError(f"the value is nested more than {MAX_DEPTH} levels deep")
         work.spend(len(value))
         if isinstance(value, Mapping):
             return _plain_object(work, value, depth + 1)
@@ -218,11 +218,11 @@ def plain(work: Work, value: Any, depth: int = 0) -> Any:
         return iso(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
-    return number(value)
+    return check_number(value)
 
 
 def _plain_list(work: Work, value: Any, depth: int) -> list[Any]:
-    items = [item if type(item) in _NO_CHECK else plain(work, item, depth) for item in value]
+    items = [item if type(item) in _NO_CHECK else to_json(work, item, depth) for item in value]
     if isinstance(value, list) and all(new is old for new, old in zip(items, value, strict=True)):
         return value
     return items
@@ -230,33 +230,33 @@ def _plain_list(work: Work, value: Any, depth: int) -> list[Any]:
 
 def _plain_object(work: Work, value: Mapping[str, Any], depth: int) -> dict[str, Any]:
     work.chars(sum(len(need_text(key, "an object's key")) for key in value))
-    items = {key: item if type(item) in _NO_CHECK else plain(work, item, depth) for key, item in value.items()}
+    items = {key: item if type(item) in _NO_CHECK else to_json(work, item, depth) for key, item in value.items()}
     if isinstance(value, dict) and all(new is value[key] for key, new in items.items()):
         return value
     return items
 
 
 def json_text(work: Work, value: Any, indent: bool = False) -> str:
-    """Compact JSON, or indented by two."""
-    bare = plain(work, value)
+    """Return compact JSON, or JSON indented by two spaces."""
+    bare = to_json(work, value)
     try:
         result = orjson.dumps(bare, option=orjson.OPT_INDENT_2 if indent else None).decode()
     except TypeError:  # integers over 64 bits and lone surrogates
         separators = (",", ": ") if indent else (",", ":")
         result = json.dumps(bare, ensure_ascii=False, indent=2 if indent else None, separators=separators)
-    fits_text(len(result))
+    check_text_size(len(result))
     return result
 
 
-def text(work: Work, value: Any) -> str:
-    """A value as it appears inside a text."""
+def to_text(work: Work, value: Any) -> str:
+    """Return a value as it appears within a text."""
     if isinstance(value, str):
         return value
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    bare = value if isinstance(value, list | tuple | Mapping) else plain(work, value)
+    bare = value if isinstance(value, list | tuple | Mapping) else to_json(work, value)
     if isinstance(bare, str):
         return bare
     return str(bare) if isinstance(bare, int | float) else json_text(work, bare)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
-from expressions import literal
+from expressions import escape
 from importing.documents import is_deep
 from importing.notes import shown
 from importing.secret_detection import Suggestions, is_secret_field
@@ -40,7 +40,7 @@ def guarded_fields(fields: Fields, secrets: Suggestions, in_query: bool = False)
         if is_secret_field(name, in_query):
             guarded[name] = secrets.stand_in(name, _source(name, in_query))
         else:
-            guarded[name] = [literal(item) for item in value] if isinstance(value, list) else literal(value)
+            guarded[name] = [escape(item) for item in value] if isinstance(value, list) else escape(value)
     return guarded
 
 
@@ -50,9 +50,9 @@ def guarded_text(text: str, secrets: Suggestions, in_query: bool = False) -> str
     for part in text.split("&"):
         name, equals, _ = part.partition("=")
         if equals and is_secret_field(name, in_query):
-            parts.append(literal(f"{name}=") + secrets.stand_in(name, _source(name, in_query)))
+            parts.append(escape(f"{name}=") + secrets.stand_in(name, _source(name, in_query)))
         else:
-            parts.append(literal(part))
+            parts.append(escape(part))
     return "&".join(parts)
 
 
@@ -106,7 +106,7 @@ def _constant(name: str) -> Any:
 def guarded_json(value: Any, secrets: Suggestions) -> Any:
     """The data as a config has it: text is no expression, and what looks like a secret stays out."""
     if isinstance(value, str):
-        return literal(value)
+        return escape(value)
     if isinstance(value, list):
         return [guarded_json(item, secrets) for item in value]
     if not isinstance(value, dict):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from errors import BadInput, TooLarge
-from expressions import literal
+from expressions import escape
 from importing.body_fields import fields_of, guarded_fields, guarded_text
 from importing.curl_address import Address, address_of
 from importing.curl_body import (
@@ -181,7 +181,7 @@ def _body_and_address(
 
 def _headers(headers: Headers, body: Body, notes: Notes) -> dict[str, str]:
     sent = sent_by_node(headers, notes)
-    return sent if body.content_type is None else {**sent, "Content-Type": literal(body.content_type)}
+    return sent if body.content_type is None else {**sent, "Content-Type": escape(body.content_type)}
 
 
 def _url_and_query(address: Address, options: Options, secrets: Suggestions, notes: Notes) -> dict[str, Any]:
@@ -196,8 +196,8 @@ def _url_and_query(address: Address, options: Options, secrets: Suggestions, not
     query = "&".join(filter(None, (address.query, *added)))
     fields = fields_of(query)
     if fields is not None:
-        return {"url": literal(address.base), "query": guarded_fields(fields, secrets, in_query=True)}
-    return {"url": literal(address.base) + (f"?{guarded_text(query, secrets, in_query=True)}" if query else "")}
+        return {"url": escape(address.base), "query": guarded_fields(fields, secrets, in_query=True)}
+    return {"url": escape(address.base) + (f"?{guarded_text(query, secrets, in_query=True)}" if query else "")}
 
 
 def _timeout(options: Options, notes: Notes) -> float | None:

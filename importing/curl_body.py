@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
 from errors import BadInput
-from expressions import literal
+from expressions import escape
 from importing.body_fields import NotTheSame, fields_of, guarded_fields, guarded_json, guarded_text, json_of
 from importing.notes import Notes, shown
 from importing.secret_detection import Suggestions
@@ -84,7 +84,7 @@ def body_of_data(data: str | File, content_type: str | None, secrets: Suggestion
     if media == JSON or media.endswith("+json"):
         return _json_body(data, content_type or JSON, secrets)
     if media != FORM:
-        return Body({"body": literal(data), "body_type": "text"}, content_type)
+        return Body({"body": escape(data), "body_type": "text"}, content_type)
     if content_type is None and data.lstrip()[:1] in ("{", "["):
         found = _json_body(data, FORM, secrets)
         if found.config["body_type"] == "json":
@@ -104,7 +104,7 @@ def _json_body(data: str, content_type: str, secrets: Suggestions) -> Body:
         if value is None:
             raise NotTheSame
     except NotTheSame:
-        return Body({"body": literal(data), "body_type": "text"}, content_type)
+        return Body({"body": escape(data), "body_type": "text"}, content_type)
     config = {"body": guarded_json(value, secrets), "body_type": "json"}
     return Body(config, None if content_type == JSON else content_type)
 
@@ -114,7 +114,7 @@ def _body_of_file(file: File, content_type: str | None, notes: Notes) -> Body:
         notes.add("The body comes from standard input, or from no file: the node has none")
         return Body({})
     notes.add(f"The body is the file {shown(file.name)}: put it into the workspace's files")
-    return Body({"body": literal(file.name), "body_type": "file"}, content_type)
+    return Body({"body": escape(file.name), "body_type": "file"}, content_type)
 
 
 def body_of_upload(path: str, content_type: str | None, notes: Notes) -> Body:
@@ -138,7 +138,7 @@ def body_of_form(given: Given, notes: Notes) -> Body:
         if not equals:
             raise BadInput("A form's field has no =")
         if option == "form-string":
-            _put(texts, name, literal(content))
+            _put(texts, name, escape(content))
         elif content.startswith("@"):
             for file in _files(name, content, notes):
                 _put(files, name, file)
@@ -166,7 +166,7 @@ def _put_text(texts: dict[str, Any], name: str, content: str, notes: Notes) -> N
     ((word, more),) = _words(content, _WORD)
     if "type" in more:
         notes.add(f"The form's {shown(name)} is sent as plain text, without its type")
-    _put(texts, name, literal(word))
+    _put(texts, name, escape(word))
 
 
 def _files(name: str, content: str, notes: Notes) -> Iterator[Any]:
@@ -180,11 +180,11 @@ def _files(name: str, content: str, notes: Notes) -> Iterator[Any]:
             notes.add(f"The form's {shown(name)} is no file, or standard input: it is left out")
             continue
         notes.add(f"The form's {shown(name)} is the file {shown(file.name)}: put it into the workspace's files")
-        settings = {"content_type": literal(more["type"])} if more.get("type") else {}
+        settings = {"content_type": escape(more["type"])} if more.get("type") else {}
         if more.get("filename"):
             # Of which type it is, curl concludes from the file's own name.
-            settings = {"name": literal(more["filename"]), "content_type": content_type_of(file.name), **settings}
-        yield {"path": literal(file.name), **settings} if settings else literal(file.name)
+            settings = {"name": escape(more["filename"]), "content_type": content_type_of(file.name), **settings}
+        yield {"path": escape(file.name), **settings} if settings else escape(file.name)
 
 
 def _words(text: str, pattern: re.Pattern[str]) -> list[tuple[str, dict[str, str]]]:

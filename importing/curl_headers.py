@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from errors import BadInput
-from expressions import literal
+from expressions import escape
 from importing.curl_address import Address
 from importing.notes import Notes, shown
 from importing.secret_detection import Suggestions, is_secret_header
@@ -107,7 +107,7 @@ def sent_by_node(headers: Headers, notes: Notes) -> dict[str, str]:
         elif name.endswith("idempotency-key"):
             notes.add(f"The header {shown(header.name)} is left out: the node sends a key of its own for each run")
         else:
-            kept[header.name] = header.value if header.is_expression else literal(header.value)
+            kept[header.name] = header.value if header.is_expression else escape(header.value)
     return kept
 
 

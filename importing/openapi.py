@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from errors import BadInput, ExpressionError
-from expressions import compile_value, literal
+from expressions import compile_value, escape
 from importing.documents import Document, is_name, is_small, items, loaded, words
 from importing.notes import Notes, shown
 from importing.preset_inputs import Inputs, expression, reading
@@ -232,8 +232,8 @@ class _Reading:
                 parameter = known.get(name, {"name": name, "schema": {"type": "string"}})
                 written[name] = inputs.text(parameter, "path", f" | {_IN_PATH}")
         parts[1::2] = [written[name] for name in parts[1::2]]
-        parts[0::2] = [literal(text.replace(" ", "%20")) for text in parts[0::2]]
-        return (expression(self.variable) if server is None else literal(server)) + "".join(parts)
+        parts[0::2] = [escape(text.replace(" ", "%20")) for text in parts[0::2]]
+        return (expression(self.variable) if server is None else escape(server)) + "".join(parts)
 
     def _headers(self, parameters: list[dict[str, Any]], inputs: Inputs, proof: Proof) -> dict[str, str]:
         """Required ones; the others are left out, since a header cannot be there or not as the input says."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from expressions import quoted
+from expressions import quote
 from importing.documents import Document, is_small, items, words
 from importing.forms import Form
 from importing.notes import shown
@@ -17,7 +17,7 @@ _SEPARATORS = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited
 
 def reading(*keys: str) -> str:
     """`input.a.b`, or `input["a-b"]` for what is no name."""
-    return "input" + "".join(f".{key}" if _PLAIN.match(key) else f"[{quoted(key)}]" for key in keys)
+    return "input" + "".join(f".{key}" if _PLAIN.match(key) else f"[{quote(key)}]" for key in keys)
 
 
 def expression(text: str) -> str:
@@ -80,7 +80,7 @@ class Inputs:
         if _is(schema, "object"):
             return self._object(name, key, schema, style, explode is True)
         if _is(schema, "array") and not explode:
-            return {name: _with_filter(read, f"join({quoted(_SEPARATORS.get(style, ','))})", required)}
+            return {name: _with_filter(read, f"join({quote(_SEPARATORS.get(style, ','))})", required)}
         return {name: expression(read if required else f"{read} | default(none)")}
 
     def _object(self, name: str, key: str, schema: dict[str, Any], style: str, explode: bool) -> dict[str, str]:

@@ -227,7 +227,7 @@ def test_operators_work_as_in_jinja(source: str, expected: Any) -> None:
         ("{{ input.none is none }}", True),
     ],
 )
-def test_default_and_defined_see_through_what_is_missing(source: str, expected: Any) -> None:
+def test_default_and_defined_handle_missing_values(source: str, expected: Any) -> None:
     assert value_of(source) == expected
 
 
@@ -358,35 +358,35 @@ def test_every_entry_of_the_library_is_used_in_a_test() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("{{ input.totl }}", "input has no key 'totl' (it has: total, "),
-        ("{{ inptu.total }}", "'inptu' is not defined (there is: input, "),
-        ("{{ steps.nope.x }}", "steps has no key 'nope' (it has: fetch, my-node)"),
+        ("{{ input.totl }}", "input has no key 'totl' (available: total, "),
+        ("{{ inptu.total }}", "'inptu' is not defined (available: input, "),
+        ("{{ steps.nope.x }}", "steps has no key 'nope' (available: fetch, my-node)"),
         ("{{ input.items[7] }}", "input.items has no index 7 (its length is 3)"),
         ("{{ input.none.x }}", "input.none is null and has no 'x'"),
         ("{{ input.name.x }}", "input.name is text and has no 'x'"),
-        ("{{ input.name.upper }}", "a method needs parentheses: upper()"),
-        ("{{ now.microsecond }}", "now is datetime and has no 'microsecond' (it has: year, "),
+        ("{{ input.name.upper }}", "call the method with parentheses: upper()"),
+        ("{{ now.microsecond }}", "now is datetime and has no 'microsecond' (available: year, "),
         ("{{ {}.a }}", "the value has no key 'a' (it is empty)"),
-        ("{{ input.total + 'a' }}", "'+' does not work on number and text"),
-        ("{{ input.none * 2 }}", "'*' does not work on null and number"),
-        ("{{ [] < {} }}", "'<' does not work on list and object"),
+        ("{{ input.total + 'a' }}", "'+' is not supported between number and text"),
+        ("{{ input.none * 2 }}", "'*' is not supported between null and number"),
+        ("{{ [] < {} }}", "'<' is not supported between list and object"),
         ("{{ -input.name }}", "must be a number, not text"),
         ("{{ input.total.upper() }}", "input.total is number, which has no method 'upper'"),
         ("{{ 1 / 0 }}", "division by zero"),
-        ("{{ 'x'|int }}", "filter 'int': it is not a whole number"),
-        ("{{ ['a', 1]|sort }}", "filter 'sort': number and text cannot be compared"),
-        ("{{ 5|sum }}", "filter 'sum': it must be a list, not number"),
+        ("{{ 'x'|int }}", "filter 'int': the value is not a whole number"),
+        ("{{ ['a', 1]|sort }}", "filter 'sort': cannot compare number and text"),
+        ("{{ 5|sum }}", "filter 'sum': the value must be a list, not number"),
         ("{{ {1: 2} }}", "an object's key must be text, not number"),
-        ("{{ 'a' if false }}", "it has no else"),
+        ("{{ 'a' if false }}", "there is no else"),
         ("{{ 1e308 * 10 }}", "not a finite number"),
         ("{{ (-8) ** 0.5 }}", "not a finite number"),
         ("{{ 'x'|fromjson }}", "filter 'fromjson': "),
-        ("{{ now.astimezone('Mars/Base') }}", "there is no time zone of that name"),
-        ("{{ now.astimezone('../etc') }}", "there is no time zone of that name"),
+        ("{{ now.astimezone('Mars/Base') }}", "there is no time zone"),
+        ("{{ now.astimezone('../etc') }}", "there is no time zone"),
         ("{{ datetime('soon') }}", "not an ISO 8601 date and time"),
-        ("{{ '%y' % 1 }}", "directive '%y' is not one of"),
-        ("{{ '%s' % [] }}", "more directives than there are values"),
-        ("{{ '%s' % [1, 2] }}", "fewer directives than there are values"),
+        ("{{ '%y' % 1 }}", "directive '%y' must be one of"),
+        ("{{ '%s' % [] }}", "more directives than values"),
+        ("{{ '%s' % [1, 2] }}", "fewer directives than values"),
     ],
 )
 def test_an_error_says_what_is_wrong(source: str, message: str) -> None:
@@ -396,33 +396,33 @@ def test_an_error_says_what_is_wrong(source: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("{{ input.body.}}", "a name or a number must follow the dot (line 1, column 15)"),
+        ("{{ input.body.}}", "the dot must be followed by a name or a number (line 1, column 15)"),
         ("{{ }}", "(line 1, column 4)"),
         ("{{ input", "(line 1, column "),
         ("a\nb {{ 1 + }}", "(line 2, column 10)"),
         ("a\r\nb {{ 1 + }}", "(line 2, column 10)"),
-        ("{{ a ! b }}", "unexpected char '!'; write not, or != to compare (line 1, column 6)"),
+        ("{{ a ! b }}", "unexpected char '!'; use not, or != to compare (line 1, column 6)"),
         ("{{ 'open }}", "unexpected char"),
-        ("{% if input.x %}a{% endif %}", "statements ({% … %}) are not offered"),
-        ("{% raw %}{{ x }}{% endraw %}", "statements ({% … %}) are not offered"),
+        ("{% if input.x %}a{% endif %}", "statements ({% … %}) are not supported"),
+        ("{% raw %}{{ x }}{% endraw %}", "statements ({% … %}) are not supported"),
         ("{{ x }}{% include 'x' %}", "(line 1, column 8)"),
-        ("{{ x|uper }}", "there is no filter 'uper' (there is: upper, "),
-        ("{{ x is numbr }}", "there is no test 'numbr' (there is: number, "),
-        ("{{ rnge(3) }}", "there is no function 'rnge' (there is: range, "),
-        ("{{ x.uper() }}", "there is no method 'uper' (there is: upper, "),
-        ("{{ range }}", "'range' is a function: it needs parentheses"),
-        ("{{ x|replace('a') }}", "filter 'replace' is called wrongly: missing a required argument: 'new'"),
-        ("{{ x.replace('a') }}", "replace() of text is called wrongly"),
-        ("{{ len() }}", "len() is called wrongly"),
-        ("{{ len(*x) }}", "* and ** are not offered in a call"),
-        ("{{ x|join(**y) }}", "* and ** are not offered in a call"),
+        ("{{ x|uper }}", "there is no filter 'uper' (available: upper, "),
+        ("{{ x is numbr }}", "there is no test 'numbr' (available: number, "),
+        ("{{ rnge(3) }}", "there is no function 'rnge' (available: range, "),
+        ("{{ x.uper() }}", "there is no method 'uper' (available: upper, "),
+        ("{{ range }}", "'range' is a function: call it with parentheses"),
+        ("{{ x|replace('a') }}", "invalid call of filter 'replace': missing a required argument: 'new'"),
+        ("{{ x.replace('a') }}", "invalid call of replace() of text"),
+        ("{{ len() }}", "invalid call of len()"),
+        ("{{ len(*x) }}", "* and ** are not supported in a call"),
+        ("{{ x|join(**y) }}", "* and ** are not supported in a call"),
         ("{{ x[0]() }}", "only functions and methods can be called"),
         ("{{ '\\ud800' }}", "half a surrogate pair"),
         ("{{ 1e999 }}", "the number is too large"),
-        ("{{ " + "9" * 5_000 + " }}", "not an expression"),
+        ("{{ " + "9" * 5_000 + " }}", "invalid expression"),
     ],
 )
-def test_what_does_not_compile_says_why_and_where(source: str, message: str) -> None:
+def test_a_compile_error_has_a_reason_and_a_position(source: str, message: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         compile_text(source)
     assert message in str(caught.value)
@@ -517,7 +517,7 @@ ESCAPES = [
 
 
 @pytest.mark.parametrize("source", ESCAPES)
-def test_a_way_out_of_the_sandbox_is_refused(source: str) -> None:
+def test_a_sandbox_escape_is_rejected(source: str) -> None:
     error_of(source)
 
 
@@ -529,7 +529,7 @@ def test_an_object_of_another_type_has_no_attributes_and_no_methods() -> None:
             return self.secret
 
     scope = {"input": Leak()}
-    assert error_of("{{ input }}", scope) == "a Leak is no JSON value"
+    assert error_of("{{ input }}", scope) == "a Leak is not a JSON value"
     for source in ("{{ input.secret }}", "{{ input.upper() }}", "{{ input }}", "x{{ input }}", "{{ input|upper }}"):
         assert "s3cret" not in error_of(source, scope)
 
@@ -649,7 +649,7 @@ EXPENSIVE = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", EXPENSIVE, ids=lambda source: source[:60])
-def test_many_bounded_operations_cannot_add_up(source: str) -> None:
+def test_many_limited_operations_share_one_budget(source: str) -> None:
     started = time.thread_time()
     error_of(source)
     assert time.thread_time() - started < 2
@@ -711,7 +711,7 @@ def test_a_template_knows_the_names_and_the_steps_that_it_reads() -> None:
         ("{{ input.steps }}", set()),
     ],
 )
-def test_a_template_says_when_it_may_look_at_any_step(source, steps):
+def test_a_template_marks_that_it_may_read_any_step(source, steps):
     assert compile_text(source).steps == steps
 
 
@@ -730,7 +730,7 @@ def test_a_template_knows_which_secrets_it_names(value, names):
     assert compile_value(value).secrets == names
 
 
-def test_a_step_that_is_asked_for_by_a_number_is_none_that_is_named():
+def test_a_step_read_by_number_is_not_a_named_step():
     assert compile_text("{{ steps.get(1) }} {{ steps.a }}").steps == {"a", "*"}
 
 
@@ -740,12 +740,12 @@ def test_a_value_without_an_expression_is_static(value: Any) -> None:
     assert compile_value(value) is None
 
 
-def test_a_value_nested_too_deep_is_refused() -> None:
+def test_a_value_nested_too_deeply_is_rejected() -> None:
     deep: Any = "{{ 1 }}"
     static: Any = "x"
     for _ in range(5_000):
         deep, static = [deep], {"a": static}
-    with pytest.raises(ExpressionError, match="nested more than 100 deep"):
+    with pytest.raises(ExpressionError, match="nested more than 100 levels deep"):
         compile_value(deep)
     assert compile_value(static) is None
 
@@ -881,7 +881,7 @@ def test_the_page_names_every_filter_test_function_method_and_field() -> None:
 
 
 @pytest.mark.slow
-def test_the_expressions_of_a_value_have_a_bound_together() -> None:
+def test_all_expressions_of_a_value_share_a_limit() -> None:
     many = ["{{ a." + ".".join("b" * 90) + f".c{at} }}}}" for at in range(1_200)]
     assert compile_value(many[:10]).parts == 10 * 93
     with pytest.raises(ExpressionError, match="100,000 parts"):

@@ -65,12 +65,12 @@ def test_every_example_of_the_page_is_known_here():
 
 
 @pytest.mark.parametrize("expression", EXAMPLES)
-def test_an_example_comes_to_what_it_says(expression):
+def test_an_example_evaluates_to_the_value_shown(expression):
     assert value_of(expression) == EXAMPLES[expression]
 
 
 @pytest.mark.parametrize("expression", PROSE)
-def test_what_the_prose_names_is_there_and_works(expression):
+def test_names_in_the_prose_exist_and_work(expression):
     assert (
         f"`{expression}`" in PAGE
         or f"`{expression}`".replace("input.items", "") in PAGE

@@ -325,7 +325,7 @@ def test_a_mistake_in_an_expression_is_reported_once(editor):
     editor.ended()
     editor.click("choice")
     editor.type_in("Condition", "{{ input.body.}}")
-    told = editor.panel.get_by_text("a name or a number must follow the dot (line 1, column 15)")
+    told = editor.panel.get_by_text("the dot must be followed by a name or a number (line 1, column 15)")
     expect(told).to_have_count(1)
     expect(editor.page.get_by_role("button", name="1 problem")).to_be_visible()
     # The preview has come too, and says nothing that is said already.

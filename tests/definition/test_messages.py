@@ -136,7 +136,7 @@ def test_a_condition_without_braces_is_rejected_as_always_true(type_, key, writt
 
 def test_a_mistake_in_an_expression_is_reported_once():
     assert complaints("if", condition="{{ input.body.}}") == {
-        "nodes[0].config.condition": "a name or a number must follow the dot (line 1, column 15)"
+        "nodes[0].config.condition": "the dot must be followed by a name or a number (line 1, column 15)"
     }
 
 
@@ -148,14 +148,14 @@ def test_other_conditions_stay_valid(written):
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("{{ input.t = 3 }}", "expected token '}}', got '='; to compare, write =="),
-        ("{{ input.t === 3 }}", "unexpected '='; to compare, write =="),
+        ("{{ input.t = 3 }}", "expected token '}}', got '='; use == to compare"),
+        ("{{ input.t === 3 }}", "unexpected '='; use == to compare"),
         ("{{ input.t", "unexpected end of the text, expected '}}'"),
         ("{{ $json.total }}", "unexpected char '$'; names have no $; write input.total for $json.total, now for $now"),
-        ("{{ a && b }}", "unexpected char '&'; write and"),
-        ("{{ a || b }}", "expected token 'name', got '|'; write or"),
-        ("{{ !a }}", "unexpected char '!'; write not, or != to compare"),
-        ("{{ a ? b : c }}", "unexpected char '?'; write a if b else c, or a|default(b)"),
+        ("{{ a && b }}", "unexpected char '&'; use and"),
+        ("{{ a || b }}", "expected token 'name', got '|'; use or"),
+        ("{{ !a }}", "unexpected char '!'; use not, or != to compare"),
+        ("{{ a ? b : c }}", "unexpected char '?'; use a if b else c, or a|default(b)"),
         ("{{ 'open }}", 'unexpected char "\'"; the quote is not closed'),
         ("{{ a and }}", "unexpected '}}'"),
         ("{{ }}", "expected an expression, got '}}'"),
